@@ -1,0 +1,69 @@
+// The ring as its users see it: linearizable objects. fs/ is written over this interface alone.
+//
+// Implemented by dht/net/object_client (the ring) and tests/support/memory_object_store (one process).
+// Threads: everything on one loop. Every call has a deadline (RingClock, CLOCK_BOOTTIME) and ends with
+// ErrorCode::timeout when it passes; a mutation that timed out may have happened or not.
+// Locks of pending transactions never show: readers get the old or the new rows, writers wait for a bounded time.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dht/base/error.hpp"
+#include "dht/base/rows.hpp"
+#include "dht/base/task.hpp"
+#include "dht/base/time.hpp"
+
+namespace ringfs {
+
+struct CommitRequest {
+  std::vector<Condition> conditions;
+  std::vector<Mutation> mutations;  // no prepare or resolve: those are the transaction's own
+};
+
+struct CommitReply {
+  bool applied = false;
+  std::uint32_t failed_condition = 0;  // when not applied: index of the first condition that does not hold
+  std::uint64_t version = 0;           // of the rows written
+  Stamp stamp;                         // the ring's time when it happened
+};
+
+// One participant of a transaction: a batch for one partition. Rows in `locks` and rows that `mutations` put,
+// erase, write or truncate stay locked until the end; conditions are checked when the part is prepared.
+struct TransactionPart {
+  std::vector<Condition> conditions;
+  std::vector<RowAddress> locks;
+  std::vector<Mutation> mutations;  // applied at commit; add_i64 and max_i64 lock nothing
+};
+
+// All or nothing across partitions. Parts are prepared one after another; several parts in one partition are
+// fine as long as they name different rows. A Transaction that is destroyed without commit() is aborted by whoever
+// meets its intents next.
+class Transaction {
+ public:
+  virtual ~Transaction() = default;
+  // applied = false: a condition does not hold (the caller aborts). Errors: aborted (a rival won or broke it: start over).
+  virtual Task<Result<CommitReply>> prepare(TransactionPart part) = 0;
+  // After success every reader sees all of it. Errors: aborted (nothing happened), timeout (unknown; somebody resolves it).
+  virtual Task<Status> commit() = 0;
+  virtual Task<void> abort() = 0;
+};
+
+class ObjectStore {
+ public:
+  virtual ~ObjectStore() = default;
+
+  // All gets and scans in one partition, one consistent snapshot.
+  virtual Task<Result<ReadReply>> read(ReadRequest request, TimePoint deadline) = 0;
+  // All conditions and mutations in one partition; executed exactly once.
+  virtual Task<Result<CommitReply>> commit(CommitRequest request, TimePoint deadline) = 0;
+  virtual std::unique_ptr<Transaction> begin(TimePoint deadline) = 0;
+
+  virtual unsigned partition_bits() const = 0;
+  virtual Clock clock() const = 0;   // now, and the ring's time as last heard from a node
+  virtual Random& random() = 0;
+  virtual Task<void> sleep(Duration duration) = 0;
+};
+
+}  // namespace ringfs

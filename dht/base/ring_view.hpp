@@ -1,0 +1,92 @@
+// The ring as an operator sees it: for .ring/, `ringfs status` and the REST gateway.
+//
+// Implemented by dht/net/ring_client (asks the nodes). Threads and deadlines as in object_store.hpp.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dht/base/error.hpp"
+#include "dht/base/member_state.hpp"
+#include "dht/base/position.hpp"
+#include "dht/base/task.hpp"
+#include "dht/base/time.hpp"
+#include "dht/base/uuid.hpp"
+
+namespace ringfs {
+
+struct MemberView {
+  Uuid id;
+  std::string address;       // host:port of the RPC server
+  std::string rest_address;  // host:port of the REST gateway
+  MemberState state{};
+  std::vector<Position> tokens;
+  double share = 0;              // of all partitions, as preferred primary; 0..1
+  std::uint64_t used_bytes = 0;  // of its database; 0 when it does not answer
+  bool answers = false;
+  std::optional<Duration> round_trip;
+};
+
+struct PartitionView {
+  PartitionId partition{};
+  Position anchor;
+  std::optional<Uuid> leader;      // nobody claims to lead: no value
+  std::uint64_t term = 0;
+  std::vector<Uuid> replicas;      // preference order
+  unsigned answering_replicas = 0;  // that answer and have caught up with the leader
+};
+
+struct RouteHop {
+  Uuid node;
+  std::string address;
+  Position token;       // through which token's pointers it answered
+  Duration round_trip{};
+};
+
+struct RouteView {
+  std::string key;
+  Position position;
+  PartitionId partition{};
+  std::vector<RouteHop> hops;  // nodes asked, in order; the last one gave the answer
+  Uuid primary;                // the first node clockwise from the partition's anchor
+  std::vector<Uuid> replicas;
+  std::optional<Uuid> leader;
+};
+
+enum class Health : std::uint8_t { ok, degraded, readonly };
+std::string_view to_string(Health health);
+
+struct RingStatus {
+  Uuid ring;
+  Health health{};           // ok: everything fully replicated; readonly: some partition has no leader with a quorum
+  unsigned nodes = 0;        // members that are not removed
+  unsigned answering = 0;
+  unsigned replication = 0;
+  unsigned partitions = 0;
+  unsigned under_replicated = 0;  // partitions with a replica that is missing or behind
+  unsigned leaderless = 0;
+  std::uint64_t table_version = 0;
+  bool moving = false;  // data is being moved or a replica is catching up
+  std::vector<std::string> remarks;  // what the ring can survive, what is wrong; sentences for a person
+};
+
+struct SpaceView {  // statfs
+  std::uint64_t total_bytes = 0;  // of the nodes' disks, divided by the replication; disks shared by nodes count once
+  std::uint64_t free_bytes = 0;
+};
+
+class RingView {
+ public:
+  virtual ~RingView() = default;
+  virtual Task<Result<RingStatus>> status(TimePoint deadline) = 0;
+  virtual Task<Result<std::vector<MemberView>>> members(TimePoint deadline) = 0;
+  virtual Task<Result<std::vector<PartitionView>>> partitions(TimePoint deadline) = 0;
+  virtual Task<Result<RouteView>> lookup(std::string key, TimePoint deadline) = 0;
+  virtual Task<Result<SpaceView>> space(TimePoint deadline) = 0;
+  // Prometheus text and name=value counters of this process.
+  virtual std::string metrics_text() = 0;
+};
+
+}  // namespace ringfs

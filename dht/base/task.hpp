@@ -1,0 +1,11 @@
+// The coroutine type of everything above the core: Asio's awaitable, on the loop of whoever spawned it.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+
+namespace ringfs {
+
+template <class T>
+using Task = boost::asio::awaitable<T>;
+
+}  // namespace ringfs

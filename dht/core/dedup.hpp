@@ -1,0 +1,47 @@
+// What a partition remembers of each client's batches, so that none is executed twice (design 5.3).
+//
+// One row per client under dedup_key: the highest first_incomplete, the stamp of its last batch and the results of the
+// sequences at or above first_incomplete. A result is forgotten when first_incomplete passes it or it is older than
+// dedup_life: by then the batch has expired (expires <= stamp + max_batch_life), so a copy of it can only be refused.
+// Limits: max_remembered results a client and partition. Threads: as evaluate().
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "dht/core/evaluate.hpp"
+
+namespace ringfs {
+
+// An honest client has far fewer batches in flight in one partition; one that has more is refused, never forgotten.
+inline constexpr std::size_t max_remembered = 1024;
+
+class DedupRecord {
+ public:
+  static DedupRecord load(RowReader& rows, const Uuid& client);
+
+  std::optional<BatchResult> find(std::uint64_t sequence) const;
+  bool is_superseded(std::uint64_t sequence) const { return sequence < first_incomplete_; }
+  // No room to remember one more result after raising first_incomplete: the batch must not be executed.
+  bool is_full(std::uint64_t first_incomplete, Stamp now) const;
+  void remember(const Batch& batch, const BatchResult& result);
+  void store(RowWriter& rows, const Uuid& client, std::uint64_t index) const;
+
+ private:
+  struct Entry {
+    std::uint64_t sequence = 0;
+    BatchResult result;
+  };
+  std::uint64_t first_incomplete_ = 0;
+  Stamp last_;
+  std::vector<Entry> entries_;  // ascending by sequence
+};
+
+// Every sweep_interval entries, looks at the next sweep_rows clients after a cursor kept in a row and forgets those
+// whose last batch is older than dedup_life. Each client's turn comes: the cursor wraps around.
+inline constexpr std::uint64_t sweep_interval = 256;
+inline constexpr std::size_t sweep_rows = 64;
+void sweep_dedup(RowWriter& rows, Stamp now, std::uint64_t index);
+
+}  // namespace ringfs

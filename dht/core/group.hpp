@@ -1,0 +1,266 @@
+// One Raft group: this node's replica of one partition (design 5).
+//
+// Raft as published (Ongaro, "Consensus: Bridging Theory and Practice", 2014) with PreVote, CheckQuorum, leader leases,
+// ReadIndex as their fall-back, leadership transfer, pipelined appends, chunked snapshots and joint configurations.
+//   group.cpp              state, configurations, applying
+//   group_election.cpp     terms, votes, time-outs, transfer of leadership
+//   group_replication.cpp  proposals, appends, commit, heartbeats
+//   group_snapshot.cpp     snapshots to and from others, cutting the log
+//   group_read.cpp         reads and the lease
+//
+// Inputs change the state and put votes, replies and writes into the Outbox; flush(), once a turn, sends the appends and hands
+// out the applies, so that many proposals of one turn share a message. Threads: none. Errors: messages that do not make sense are
+// dropped; a broken promise of the driver, or a committed entry that would change, aborts. Limits: below.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "dht/core/log.hpp"
+#include "dht/core/node.hpp"
+#include "dht/core/outbox.hpp"
+#include "dht/core/placement.hpp"
+#include "dht/core/progress.hpp"
+#include "dht/core/quorum.hpp"
+
+namespace ringfs {
+
+inline constexpr std::size_t max_apply_entries = 256;           // of one Apply; one is outstanding per group
+inline constexpr std::size_t max_apply_bytes = 4 << 20;
+inline constexpr std::size_t leader_cache_bytes = 2 << 20;      // bodies kept for followers that lag a little
+inline constexpr std::size_t follower_cache_bytes = 256 << 10;
+inline constexpr std::size_t log_limit_entries = 4096;          // beyond either of these the log is cut ...
+inline constexpr std::size_t log_limit_bytes = 8 << 20;
+inline constexpr std::size_t log_tail_entries = 20000;          // ... but kept for a slow follower that answers, up to these
+inline constexpr std::size_t log_tail_bytes = 64 << 20;
+inline constexpr unsigned max_snapshots_sending = 4;            // of one node at a time
+inline constexpr std::size_t max_held_read_bytes = 64 << 20;    // of one node: answers that wait for a heartbeat round
+inline constexpr std::size_t max_waiting_reads = 4096;          // of one group: reads that wait for its leader's no-op
+inline constexpr LogIndex transfer_slack_entries = 256;         // a preferred primary that lags less has caught up
+inline constexpr Duration transfer_patience = std::chrono::seconds(2);    // it must answer and keep up for so long
+inline constexpr Duration transfer_pause = std::chrono::seconds(10);      // after an attempt that failed
+inline constexpr Duration snapshot_patience = std::chrono::seconds(10);   // without an answer: give the snapshot up
+
+// What the groups of a node share. Outlives them.
+struct GroupServices {
+  GroupServices(const Uuid& node, Random& random_source, Outbox& outbox) : self(node), random(random_source), out(outbox) {}
+
+  const Uuid self;
+  Random& random;
+  Outbox& out;
+  NodeOptions::Faults faults;
+  Timing timing;
+  Placement placement;
+  Clock clock{};                         // of the call that is being carried out
+  bool no_space = false;
+  LogIndex log_keep_entries = 0;         // NodeOptions; 0: cut by size
+  std::uint64_t last_round = 0;          // newest heartbeat round that left to anybody
+  std::set<Uuid> urgent_heartbeats;      // peers that should get a round at once
+  std::set<PartitionId> dirty;           // groups that want flush()
+  unsigned snapshots_sending = 0;
+  std::size_t held_read_bytes = 0;
+};
+
+class Group {
+ public:
+  // `created`: genesis made it just now, so no earlier life can have granted a lease.
+  Group(const PersistedGroup& persisted, bool created, bool holds_members_table, GroupServices& services);
+
+  void receive(const Uuid& source, const RequestVote& message);
+  void receive(const Uuid& source, const VoteReply& message);
+  void receive(const Uuid& source, const Append& message);
+  void receive(const Uuid& source, const AppendReply& message);
+  void receive(const Uuid& source, const TimeoutNow& message);
+  void receive(const Uuid& source, const SnapshotChunk& message);
+  void receive(const Uuid& source, const SnapshotReply& message);
+
+  // Heartbeats (heartbeats.hpp): as a leader what to say to a peer, as a follower whether to acknowledge.
+  std::optional<HeartbeatGroup> heartbeat_for(const ReplicaId& peer) const;
+  struct HeartbeatAnswer {
+    bool acknowledged = false;
+    Term term = 0;  // when not: this replica's, 0 when it is another replica
+  };
+  HeartbeatAnswer heartbeat(const Uuid& source, const HeartbeatGroup& heartbeat);
+  void heartbeat_acknowledged(const Uuid& source, const HeartbeatGroup& sent, std::uint64_t round, TimePoint sent_at);
+  void heartbeat_refused(const Uuid& source, const HeartbeatGroup& sent, Term term);
+
+  void tick();                  // election time-outs
+  TimePoint deadline() const;   // of tick()
+  void interval();              // as a leader: once every heartbeat interval
+  void peer_disconnected(const Uuid& peer);
+  void peer_restarted(const Uuid& peer);
+
+  void propose(OperationId operation, EncodedBatch batch, bool touches_members);
+  void read(OperationId operation, ReadRequest request);
+
+  void written(EffectId write);
+  void applied(LogIndex through, const std::vector<AppliedBatch>& results);
+  void read_done(EffectId id, Result<ReadAnswer> answer);
+  void loaded(EffectId id, Result<std::vector<Entry>> entries);
+  void snapshot_read(EffectId id, Result<SnapshotData> data);
+
+  void flush();
+
+  PartitionId partition() const { return partition_; }
+  bool leading() const { return role_ == Role::leader; }
+  const std::map<ReplicaId, Progress>& progress() const { return progress_; }  // as a leader
+  const Configuration& configuration() const { return configurations_.back().configuration; }
+  bool lease_holds() const;
+  Redirect redirect() const;
+  GroupStatus status() const;
+  // True once after the rows of the members table may have changed here.
+  bool take_members_touched() { return std::exchange(members_touched_, false); }
+
+ private:
+  struct ConfigurationAt {
+    LogIndex index = 0;
+    Configuration configuration;
+  };
+  struct PendingOperation {
+    OperationId operation = 0;
+    Term term = 0;
+  };
+  struct PendingWrite {
+    EffectId id = 0;
+    LogIndex last = 0;
+  };
+  struct WaitingRead {
+    OperationId operation = 0;
+    ReadRequest request;
+  };
+  struct HeldRead {
+    OperationId operation = 0;
+    ReadAnswer answer;
+    std::uint64_t round = 0;  // this one or a later one must be acknowledged by a quorum
+  };
+  struct Transfer {
+    ReplicaId target;
+    TimePoint deadline{};
+    bool sent = false;
+  };
+  struct IncomingSnapshot {
+    Uuid source;
+    std::uint64_t number = 0;
+    std::uint32_t next_chunk = 0;
+    RaftHeader raft;                 // of its last chunk
+    std::optional<InstallSnapshot> install;  // all chunks are staged; waits for the outstanding apply
+  };
+
+  // group.cpp
+  TimePoint now() const { return services_.clock.now; }
+  void mark() { services_.dirty.insert(partition_); }
+  void event(const char* name, const std::string& detail = {}) const;
+  bool accept(const Uuid& source, const RaftHeader& header) const;
+  RaftHeader header(const ReplicaId& to) const { return {partition_, term_, replica_.added, to.added}; }
+  RaftHeader answer_header(const RaftHeader& asked) const { return {partition_, term_, replica_.added, asked.source_added}; }
+  bool append_to_log(Entry entry, bool may_touch_members);
+  void truncate_log(LogIndex from);
+  void note_write();
+  void configuration_changed();
+  void advance_commit(LogIndex index);
+  void emit_apply();
+  void fail_operation(OperationId operation, ErrorCode code, std::string context = {});
+
+  // group_election.cpp
+  bool promotable() const;
+  bool must_refuse_votes() const;
+  void persist_hard_state();
+  void reset_election_deadline();
+  void become_follower(Term term, std::optional<Uuid> leader);
+  bool follow(const Uuid& source, const RaftHeader& header);
+  void become_leader();
+  void stop_leading(std::optional<Uuid> next_leader);
+  void pre_campaign();
+  void campaign(bool transfer);
+  void tally();
+  void check_quorum();
+  void drift_to_preferred();
+  void transfer_if_ready();
+  unsigned preference_rank() const;
+
+  // group_replication.cpp
+  void append_local(EntryKind kind, SharedBytes head, std::vector<SharedBytes> blobs, bool touches_members);
+  void replicate(const ReplicaId& replica, Progress& progress);
+  void send_append(const ReplicaId& replica, Progress& progress, std::vector<Entry> entries);
+  void maybe_commit();
+  bool answering(const Progress& progress) const;
+  void tick_progress(Progress& progress);
+  void evict_bodies();
+  std::optional<LogIndex> place_entries(const Append& message, AppendReply& reply);
+
+  // group_snapshot.cpp
+  void start_snapshot(const ReplicaId& replica, Progress& progress);
+  void stop_snapshot(Progress& progress);
+  void send_chunk(const ReplicaId& replica, Progress& progress);
+  void tick_snapshot(const ReplicaId& replica, Progress& progress);
+  void maybe_install();
+  void maybe_cut();
+
+  // group_read.cpp
+  template <class Value, class ValueOf>
+  Value acknowledged_value(Value lowest, Value own, const ValueOf& value_of) const;
+  TimePoint quorum_acknowledged_at() const;
+  std::uint64_t quorum_acknowledged_round() const;
+  bool may_read() const;
+  void start_waiting_reads();
+  void release_held_reads();
+  void fail_reads();
+
+  // Constant after construction.
+  const PartitionId partition_;
+  const ReplicaId replica_;  // this one
+  const bool holds_members_table_;
+  GroupServices& services_;
+
+  // Durable, or on its way to disk in order.
+  Term term_ = 0;
+  Uuid vote_;
+  Log log_;
+  Stamp last_stamp_;
+  std::vector<ConfigurationAt> configurations_;  // the newest applied one, then those above it in the log
+
+  // How far.
+  LogIndex stable_ = 0;  // entries up to here are durable on this node
+  std::deque<PendingWrite> pending_writes_;
+  LogIndex commit_ = 0;
+  LogIndex applied_ = 0;
+  LogIndex applying_through_ = 0;  // handed out; > applied_: an apply is outstanding
+  std::size_t unapplied_bytes_ = 0;
+  std::set<LogIndex> members_touches_;  // entries above applied_ that may change the members table
+  bool members_touched_ = false;
+  EffectId members_install_ = 0;  // a snapshot's install that is not durable yet
+
+  // Election.
+  Role role_ = Role::follower;
+  std::optional<Uuid> leader_;
+  TimePoint last_heard_ = TimePoint::min();     // from a leader of the term of that moment
+  TimePoint refuse_votes_until_ = TimePoint::min();  // an earlier life of this process may have granted a lease
+  TimePoint election_deadline_{};
+  std::map<ReplicaId, bool> votes_;
+  EffectId own_vote_write_ = 0;  // the own vote counts when this is durable
+  unsigned failed_pre_votes_ = 0;
+
+  // Leader.
+  std::map<ReplicaId, Progress> progress_;
+  std::map<LogIndex, PendingOperation> operations_;
+  LogIndex term_start_ = 0;  // the own no-op
+  TimePoint led_since_{};
+  bool lease_void_ = false;  // TimeoutNow was sent in this term
+  bool lease_seen_ = false;
+  std::optional<Transfer> transfer_;
+  std::optional<TimePoint> preferred_since_;  // caught up and answering
+  TimePoint next_transfer_ = TimePoint::min();
+
+  // Reads.
+  std::deque<WaitingRead> waiting_reads_;
+  std::map<EffectId, OperationId> running_reads_;
+  std::deque<HeldRead> held_reads_;
+
+  std::optional<IncomingSnapshot> incoming_;
+};
+
+}  // namespace ringfs

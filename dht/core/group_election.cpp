@@ -1,0 +1,301 @@
+// Terms, votes, time-outs and the transfer of leadership (dissertation, chapters 3.4, 3.10, 6.4.1, 9.6).
+#include <algorithm>
+
+#include "dht/core/group.hpp"
+
+namespace ringfs {
+
+bool Group::promotable() const { return is_voter(configuration(), replica_); }
+
+unsigned Group::preference_rank() const {
+  const std::vector<Uuid>& list = services_.placement.preference_list(partition_);
+  return static_cast<unsigned>(std::find(list.begin(), list.end(), services_.self) - list.begin());
+}
+
+// Whoever acknowledged a leader promised it L without another one; this process's last life may have done so just before
+// it ended. A leader keeps the promise to itself. Only a RequestVote that the leader asked for (TimeoutNow) may pass: that
+// leader takes no lease any more in the term that is being left.
+bool Group::must_refuse_votes() const {
+  if (services_.faults.ignore_lease) return false;
+  if (now() < refuse_votes_until_) return true;
+  if (role_ == Role::leader) return !lease_void_ && quorum_acknowledged_at() + services_.timing.lease > now();
+  return last_heard_ + services_.timing.lease > now();
+}
+
+void Group::persist_hard_state() {
+  services_.out.group_write(partition_).hard_state = HardState{term_, vote_};
+}
+
+void Group::reset_election_deadline() {
+  const Timing& timing = services_.timing;
+  auto spread = static_cast<std::uint64_t>(std::max<std::int64_t>((timing.election_maximum - timing.election_minimum).count(), 1));
+  election_deadline_ = now() + timing.election_minimum + Duration(services_.random.below(spread));
+}
+
+TimePoint Group::deadline() const {
+  return role_ == Role::leader || !promotable() ? never : election_deadline_;
+}
+
+void Group::tick() {
+  if (now() < deadline()) return;
+  if (incoming_ && incoming_->install) {  // about to be another log altogether
+    reset_election_deadline();
+    return;
+  }
+  pre_campaign();
+}
+
+void Group::become_follower(Term term, std::optional<Uuid> leader) {
+  RINGFS_CHECK(term >= term_);
+  if (role_ == Role::leader) stop_leading(leader);
+  bool electing = role_ == Role::pre_candidate || role_ == Role::candidate;
+  if (term > term_) {
+    term_ = term;
+    vote_ = Uuid{};
+    persist_hard_state();
+  }
+  if (electing) reset_election_deadline();
+  role_ = promotable() ? Role::follower : Role::learner;
+  leader_ = leader;
+  votes_.clear();
+}
+
+// A message that only the leader of its term sends: follow it. False: it is not what it claims, or of the past.
+bool Group::follow(const Uuid& source, const RaftHeader& header) {
+  if (header.term < term_) return false;
+  if (header.term == term_ && role_ == Role::leader) return false;
+  if (header.term > term_ || leader_ != source || role_ == Role::candidate || role_ == Role::pre_candidate) {
+    become_follower(header.term, source);
+  }
+  last_heard_ = now();
+  failed_pre_votes_ = 0;
+  reset_election_deadline();
+  return true;
+}
+
+void Group::stop_leading(std::optional<Uuid> next_leader) {
+  event("step_down");
+  leader_ = next_leader;
+  for (auto& [replica, progress] : progress_) stop_snapshot(progress);
+  progress_.clear();
+  transfer_.reset();
+  preferred_since_.reset();
+  lease_seen_ = false;
+  role_ = Role::follower;
+  // What is committed will be applied here and answered then; of the rest nobody can know. The same sequence may be tried again.
+  while (!operations_.empty() && operations_.rbegin()->first > commit_) {
+    auto last = std::prev(operations_.end());
+    fail_operation(last->second.operation, ErrorCode::not_leader, "leadership was lost");
+    operations_.erase(last);
+  }
+  fail_reads();
+  reset_election_deadline();
+}
+
+void Group::pre_campaign() {
+  if (!promotable()) return;
+  role_ = Role::pre_candidate;
+  leader_.reset();
+  votes_.clear();
+  votes_[replica_] = true;
+  // Asking again disturbs nobody, so it comes sooner than a real election's time-out, but ever slower.
+  Duration wait = services_.timing.election_minimum / 4;
+  for (unsigned i = 0; i < std::min(failed_pre_votes_, 3U); ++i) wait = wait * 2;
+  ++failed_pre_votes_;
+  wait = std::min(wait, services_.timing.election_minimum);
+  election_deadline_ = now() + wait + Duration(services_.random.below(static_cast<std::uint64_t>(wait.count()) + 1));
+  event("campaign", "pre_vote=1");
+  if (vote_outcome(configuration(), votes_) == VoteOutcome::won) {
+    campaign(false);
+    return;
+  }
+  for (const ReplicaId& voter : all_voters(configuration())) {
+    if (voter == replica_) continue;
+    RequestVote request{header(voter), true, false, log_.last_index(), log_.last_term()};
+    request.raft.term = term_ + 1;
+    services_.out.send(voter.node, request);
+  }
+}
+
+void Group::campaign(bool transfer) {
+  if (!promotable()) return;
+  if (role_ == Role::leader) stop_leading(std::nullopt);
+  role_ = Role::candidate;
+  leader_.reset();
+  ++term_;
+  vote_ = services_.self;
+  votes_.clear();
+  persist_hard_state();
+  own_vote_write_ = services_.out.write_id();
+  reset_election_deadline();
+  event("campaign", transfer ? "pre_vote=0 transfer=1" : "pre_vote=0");
+  for (const ReplicaId& voter : all_voters(configuration())) {
+    if (voter == replica_) continue;
+    // Behind the write: an answer must not make a leader whose own vote could still be forgotten.
+    services_.out.send_after_write(voter.node,
+                                   RequestVote{header(voter), false, transfer, log_.last_index(), log_.last_term()});
+  }
+}
+
+void Group::receive(const Uuid& source, const RequestVote& message) {
+  if (!accept(source, message.raft)) return;
+  bool up_to_date = message.last_term > log_.last_term() ||
+                    (message.last_term == log_.last_term() && message.last_index >= log_.last_index());
+  bool refuse = must_refuse_votes() && !(message.transfer && !message.pre_vote);
+  VoteReply reply{answer_header(message.raft), message.pre_vote, false};
+  if (message.pre_vote) {
+    if (!refuse && up_to_date && message.raft.term > term_) {
+      reply.granted = true;
+      reply.raft.term = message.raft.term;
+      services_.out.send(source, reply);  // a pre-vote promises nothing
+    } else {
+      services_.out.send_after_write(source, reply);
+    }
+    return;
+  }
+  if (!refuse) {
+    if (message.raft.term > term_) become_follower(message.raft.term, std::nullopt);
+    bool free = vote_ == source || (vote_.is_nil() && !leader_);
+    if (message.raft.term == term_ && free && up_to_date && role_ != Role::leader) {
+      reply.granted = true;
+      if (vote_ != source) {
+        vote_ = source;
+        persist_hard_state();
+      }
+      reset_election_deadline();
+    }
+    reply.raft.term = term_;
+  }
+  if (services_.faults.send_vote_before_write) services_.out.send(source, reply);
+  else services_.out.send_after_write(source, reply);
+}
+
+void Group::receive(const Uuid& source, const VoteReply& message) {
+  if (!accept(source, message.raft)) return;
+  bool pre_granted = message.pre_vote && message.granted;
+  if (message.raft.term > term_ && !pre_granted) {
+    become_follower(message.raft.term, std::nullopt);
+    return;
+  }
+  ReplicaId voter{source, message.raft.source_added};
+  if (!is_voter(configuration(), voter)) return;
+  if (message.pre_vote) {
+    if (role_ != Role::pre_candidate || (message.granted && message.raft.term != term_ + 1)) return;
+  } else if (role_ != Role::candidate || message.raft.term != term_) {
+    return;
+  }
+  votes_[voter] = message.granted;
+  tally();
+}
+
+void Group::tally() {
+  switch (vote_outcome(configuration(), votes_)) {
+    case VoteOutcome::pending: return;
+    case VoteOutcome::won:
+      if (role_ == Role::pre_candidate) campaign(false);
+      else become_leader();
+      return;
+    case VoteOutcome::lost:
+      if (role_ == Role::pre_candidate) {  // ask again at the deadline that is set
+        role_ = Role::follower;
+        votes_.clear();
+      } else {
+        become_follower(term_, std::nullopt);
+      }
+      return;
+  }
+}
+
+void Group::become_leader() {
+  role_ = Role::leader;
+  leader_ = services_.self;
+  votes_.clear();
+  progress_.clear();
+  failed_pre_votes_ = 0;
+  led_since_ = now();
+  lease_void_ = false;
+  lease_seen_ = false;
+  transfer_.reset();
+  preferred_since_.reset();
+  incoming_.reset();  // chunks of a past leader
+  configuration_changed();
+  term_start_ = log_.last_index() + 1;
+  event("leader_elected", "index=" + std::to_string(term_start_));
+  append_local(EntryKind::no_op, {}, {}, false);
+  for (const auto& [replica, progress] : progress_) services_.urgent_heartbeats.insert(replica.node);
+}
+
+// CheckQuorum: a leader that a quorum does not answer any more steps down, so that clients look for the other one.
+void Group::check_quorum() {
+  TimePoint heard = std::max(quorum_acknowledged_at(), led_since_);
+  if (heard + services_.timing.election_minimum > now()) return;
+  event("quorum_lost");
+  become_follower(term_, std::nullopt);
+}
+
+void Group::peer_disconnected(const Uuid& peer) {
+  for (auto& [replica, progress] : progress_) {  // what was in flight on that connection is lost
+    if (replica.node != peer || progress.snapshot || (!progress.paused && progress.inflight.empty())) continue;
+    progress.probe();
+    mark();
+  }
+  if (leader_ != peer || role_ != Role::follower || !promotable()) return;
+  // As soon as the promise to the leader ends, in the order of preference so that votes are not split.
+  const Timing& timing = services_.timing;
+  Duration jitter = timing.heartbeat / 5 + preference_rank() * (timing.heartbeat / 2) +
+                    Duration(services_.random.below(static_cast<std::uint64_t>(timing.heartbeat.count() / 2) + 1));
+  TimePoint earliest = std::max(now(), std::max(last_heard_ + timing.lease, refuse_votes_until_)) + jitter;
+  election_deadline_ = std::min(election_deadline_, earliest);
+}
+
+// Leadership drifts to the first of the preference list, where Chord lookups end, once that node has kept up for a while.
+void Group::drift_to_preferred() {
+  if (transfer_) {
+    if (now() < transfer_->deadline) return;
+    bool sent = transfer_->sent;
+    transfer_.reset();
+    preferred_since_.reset();
+    next_transfer_ = now() + transfer_pause;
+    event("transfer_failed");
+    // The lease of this term was given away: take a new term, for which nobody need wait.
+    if (sent) campaign(true);
+    return;
+  }
+  const std::vector<Uuid>& list = services_.placement.preference_list(partition_);
+  if (list.empty() || list.front() == services_.self || now() < next_transfer_) return;
+  for (const auto& [replica, progress] : progress_) {
+    if (replica.node != list.front() || !is_voter(configuration(), replica)) continue;
+    bool keeps_up = progress.state == Progress::State::replicate && answering(progress) &&
+                    progress.match + transfer_slack_entries >= log_.last_index();
+    if (!keeps_up) {
+      preferred_since_.reset();
+      return;
+    }
+    // The random part spreads the transfers of a node that came back.
+    if (!preferred_since_) preferred_since_ = now() + Duration(services_.random.below(1000000));
+    if (*preferred_since_ + transfer_patience > now()) return;
+    transfer_ = Transfer{replica, now() + services_.timing.election_minimum, false};
+    event("transfer", "to=" + replica.node.text());
+    transfer_if_ready();
+    return;
+  }
+  preferred_since_.reset();
+}
+
+void Group::transfer_if_ready() {
+  if (!transfer_ || transfer_->sent) return;
+  auto target = progress_.find(transfer_->target);
+  if (target == progress_.end() || target->second.match != log_.last_index()) return;
+  transfer_->sent = true;
+  lease_void_ = true;
+  services_.out.send(target->first.node, TimeoutNow{header(target->first)});
+}
+
+void Group::receive(const Uuid& source, const TimeoutNow& message) {
+  if (!accept(source, message.raft)) return;
+  if (message.raft.term != term_ || leader_ != source || role_ != Role::follower || !promotable()) return;
+  if (incoming_ && incoming_->install) return;
+  campaign(true);
+}
+
+}  // namespace ringfs

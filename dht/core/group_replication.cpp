@@ -1,0 +1,344 @@
+// Proposals, appends, commit and what heartbeats mean for one group (Raft paper, section 5.3; dissertation, 10.2.1).
+#include <algorithm>
+
+#include "dht/core/group.hpp"
+#include "dht/core/members_touch.hpp"
+
+namespace ringfs {
+
+namespace {
+
+// In heartbeat intervals. A follower's slow disk delays its answers to appends, not those to heartbeats.
+constexpr int answer_intervals = 3;      // without an acknowledged heartbeat: it does not answer
+constexpr int retransmit_intervals = 5;  // without an answer to an append: what was sent is taken for lost
+
+}  // namespace
+
+// ---- Leader ---------------------------------------------------------------------------------------
+
+void Group::propose(OperationId operation, EncodedBatch batch, bool touches_members) {
+  if (role_ != Role::leader) {
+    fail_operation(operation, ErrorCode::not_leader);
+  } else if (transfer_) {
+    fail_operation(operation, ErrorCode::unavailable, "leadership is being transferred");
+  } else if (services_.no_space) {
+    fail_operation(operation, ErrorCode::no_space, "the leader's disk is full");
+  } else if (unapplied_bytes_ + batch.size() > max_group_pending_bytes) {
+    fail_operation(operation, ErrorCode::overloaded, "too many bytes wait to be replicated");
+  } else {
+    append_local(EntryKind::batch, std::move(batch.head), std::move(batch.blobs), touches_members);
+    operations_[log_.last_index()] = {operation, term_};
+  }
+}
+
+void Group::append_local(EntryKind kind, SharedBytes head, std::vector<SharedBytes> blobs, bool touches_members) {
+  Entry entry;
+  entry.index = log_.last_index() + 1;
+  entry.term = term_;
+  entry.stamp = std::max(services_.clock.stamp, last_stamp_);
+  entry.kind = kind;
+  entry.head = std::move(head);
+  entry.blobs = std::move(blobs);
+  RINGFS_CHECK(append_to_log(std::move(entry), touches_members));
+  mark();
+}
+
+bool Group::answering(const Progress& progress) const {
+  return progress.acknowledged_sent_at + answer_intervals * services_.timing.heartbeat > now();
+}
+
+// Sends what the window and the state of the follower allow.
+void Group::replicate(const ReplicaId& replica, Progress& progress) {
+  while (progress.state != Progress::State::snapshot && !progress.paused && progress.load == 0 &&
+         progress.not_before <= now() && !progress.window_full()) {
+    bool nothing_new = progress.next > log_.last_index();
+    if (nothing_new && progress.state == Progress::State::replicate) return;
+    if (progress.next <= log_.base_index()) {
+      start_snapshot(replica, progress);
+      return;
+    }
+    std::vector<Entry> entries;
+    std::size_t bytes = 0;
+    for (LogIndex index = progress.next; index <= log_.last_index(); ++index) {
+      const Entry* entry = log_.body(index);
+      if (entry == nullptr || (!entries.empty() && bytes + entry->bytes() > max_append_bytes)) break;
+      bytes += entry->bytes();
+      entries.push_back(*entry);
+    }
+    if (entries.empty() && !nothing_new) {
+      progress.load = services_.out.load(partition_, progress.next, log_.last_index(), max_append_bytes);
+      return;
+    }
+    send_append(replica, progress, std::move(entries));
+  }
+}
+
+void Group::send_append(const ReplicaId& replica, Progress& progress, std::vector<Entry> entries) {
+  Append append;
+  append.raft = header(replica);
+  append.previous_index = progress.next - 1;
+  append.previous_term = log_.term(append.previous_index).value();
+  append.commit = commit_;
+  progress.sent_at = now();
+  if (progress.state == Progress::State::probe) {
+    progress.paused = true;
+  } else if (!entries.empty()) {
+    std::size_t bytes = 0;
+    for (const Entry& entry : entries) bytes += entry.bytes();
+    progress.next = entries.back().index + 1;
+    progress.add_inflight(entries.back().index, bytes);
+  }
+  append.entries = std::move(entries);
+  services_.out.send(replica.node, std::move(append));
+}
+
+void Group::loaded(EffectId id, Result<std::vector<Entry>> entries) {
+  for (auto& [replica, progress] : progress_) {
+    if (progress.load != id) continue;
+    progress.load = 0;
+    mark();
+    if (!entries) {  // the rows themselves may still be good
+      event("load_failed", "error=" + std::string(to_string(entries.error().code)));
+      start_snapshot(replica, progress);
+      return;
+    }
+    if (progress.state == Progress::State::snapshot || progress.paused || entries->empty()) return;
+    if (entries->front().index != progress.next || progress.next <= log_.base_index()) return;
+    for (std::size_t i = 0; i < entries->size(); ++i) {
+      const Entry& entry = (*entries)[i];
+      if (entry.index != progress.next + i || log_.term(entry.index) != entry.term) return;
+    }
+    send_append(replica, progress, std::move(*entries));
+    return;
+  }
+}
+
+void Group::receive(const Uuid& source, const AppendReply& message) {
+  if (!accept(source, message.raft)) return;
+  if (message.raft.term > term_) {
+    become_follower(message.raft.term, std::nullopt);
+    return;
+  }
+  auto known = progress_.find({source, message.raft.source_added});
+  if (role_ != Role::leader || message.raft.term != term_ || known == progress_.end()) return;
+  Progress& progress = known->second;
+  progress.replied_at = now();
+  mark();
+  if (message.no_space) {
+    if (progress.snapshot) return;
+    progress.probe();
+    progress.not_before = now() + 10 * services_.timing.heartbeat;
+    return;
+  }
+  if (!message.success) {
+    if (progress.state == Progress::State::snapshot || message.rejected <= progress.match) return;  // of the past
+    if (progress.state == Progress::State::replicate) {
+      progress.probe();
+    } else if (message.rejected != progress.next - 1) {
+      return;
+    }
+    progress.load = 0;
+    progress.paused = false;
+    // Back to the last entry here that the follower can have, whole terms at a time.
+    LogIndex agree = std::min(message.hint_index, message.rejected - 1);
+    // Below the base only a snapshot helps; replicate() sees to it.
+    if (agree >= log_.base_index()) agree = log_.last_with_term_up_to(agree, message.hint_term);
+    progress.next = std::max(agree, progress.match) + 1;
+    return;
+  }
+  if (message.match > log_.last_index()) return;  // makes no sense
+  progress.match = std::max(progress.match, message.match);
+  progress.next = std::max(progress.next, progress.match + 1);
+  progress.free_inflight(progress.match);
+  if (progress.state == Progress::State::probe) {
+    progress.paused = false;
+    progress.state = Progress::State::replicate;
+    progress.next = progress.match + 1;
+  } else if (progress.state == Progress::State::snapshot && progress.match >= log_.base_index()) {
+    stop_snapshot(progress);
+    progress.probe();
+  }
+  maybe_commit();
+  evict_bodies();
+}
+
+// Entries of earlier terms are committed by one of the own term only (Raft paper, figure 8).
+void Group::maybe_commit() {
+  LogIndex reached = quorum_value<LogIndex>(configuration(), 0, [&](const ReplicaId& voter) {
+    if (voter == replica_) return stable_;
+    auto progress = progress_.find(voter);
+    return progress == progress_.end() ? LogIndex{0} : progress->second.match;
+  });
+  if (reached <= commit_) return;
+  if (log_.term(reached) != term_ && !services_.faults.commit_earlier_terms) return;
+  advance_commit(reached);
+}
+
+// Bodies that everybody has, and those beyond the budget; LoadEntries finds them on disk.
+void Group::evict_bodies() {
+  if (role_ != Role::leader) {
+    log_.evict(stable_, follower_cache_bytes);
+    return;
+  }
+  LogIndex everywhere = stable_;
+  for (const auto& [replica, progress] : progress_) everywhere = std::min(everywhere, progress.match);
+  log_.evict(everywhere, 0);
+  log_.evict(stable_, leader_cache_bytes);
+}
+
+void Group::interval() {
+  if (role_ != Role::leader) return;
+  check_quorum();
+  if (role_ != Role::leader) return;
+  for (auto& [replica, progress] : progress_) {
+    if (progress.snapshot) tick_snapshot(replica, progress);
+    else tick_progress(progress);
+  }
+  if (!services_.faults.ignore_lease) {
+    bool holds = lease_holds();
+    if (lease_seen_ && !holds) event("lease_expired");
+    lease_seen_ = holds;
+  }
+  drift_to_preferred();
+}
+
+// Retransmission: what is not answered in time by somebody who answers heartbeats is sent again, from what is certain.
+// Whoever does not answer heartbeats gets nothing until he does.
+void Group::tick_progress(Progress& progress) {
+  bool waiting = progress.paused || !progress.inflight.empty();
+  TimePoint active = std::max(progress.sent_at, progress.replied_at);
+  bool silent = waiting && active + retransmit_intervals * services_.timing.heartbeat <= now();
+  if (!answering(progress)) {
+    if (silent && progress.state == Progress::State::replicate) {
+      progress.probe();
+      progress.paused = true;
+    }
+    return;
+  }
+  if (silent) progress.probe();
+  if (progress.match < log_.last_index() || progress.state == Progress::State::probe) mark();
+}
+
+void Group::peer_restarted(const Uuid& peer) {
+  for (auto& [replica, progress] : progress_) {
+    if (replica.node != peer) continue;
+    preferred_since_.reset();
+    if (!progress.snapshot) progress.probe();
+    mark();
+  }
+}
+
+// ---- Follower -------------------------------------------------------------------------------------
+
+namespace {
+
+// What the sender promises about the shape of its message; nothing of it is believed unchecked.
+bool well_formed(const Append& message) {
+  LogIndex index = message.previous_index;
+  Term term = message.previous_term;
+  for (const Entry& entry : message.entries) {
+    if (entry.index != ++index || entry.term < term || entry.term > message.raft.term) return false;
+    if (entry.kind < EntryKind::no_op || entry.kind > EntryKind::batch || entry.bytes() > UINT32_MAX) return false;
+    if (entry.kind == EntryKind::configuration) {
+      Result<Configuration> configuration = decode_configuration(entry.head.view());
+      if (!configuration || configuration->voters.empty()) return false;
+    }
+    term = entry.term;
+  }
+  return true;
+}
+
+}  // namespace
+
+void Group::receive(const Uuid& source, const Append& message) {
+  if (!accept(source, message.raft)) return;
+  AppendReply reply;
+  reply.raft = answer_header(message.raft);
+  reply.rejected = message.previous_index;
+  if (message.raft.term < term_) {  // tells a deposed leader the new term
+    services_.out.send_after_write(source, reply);
+    return;
+  }
+  if (!well_formed(message)) {
+    event("malformed_append", "source=" + source.text());
+    return;
+  }
+  if (!follow(source, message.raft)) return;
+  if (incoming_ && incoming_->install) return;  // the log is about to be replaced; the leader sends again
+  reply.raft.term = term_;
+  std::optional<LogIndex> match = place_entries(message, reply);
+  if (match) {
+    reply.match = *match;
+    advance_commit(std::min(message.commit, *match));
+  }
+  // Behind every write so far: what is acknowledged is durable.
+  services_.out.send_after_write(source, std::move(reply));
+  evict_bodies();
+}
+
+// Up to where this log agrees with the leader's now. No value: it rejected; `reply` says why.
+std::optional<LogIndex> Group::place_entries(const Append& message, AppendReply& reply) {
+  LogIndex last = message.previous_index + message.entries.size();
+  bool known_before = message.previous_index < commit_ ||  // committed entries agree whatever they were sent behind
+                      log_.term(message.previous_index) == message.previous_term ||
+                      (services_.faults.ignore_previous_term && message.previous_index <= log_.last_index());
+  if (!known_before) {
+    LogIndex hint = log_.last_with_term_up_to(message.previous_index, message.previous_term);
+    reply.hint_index = std::max(hint, commit_);
+    reply.hint_term = log_.term(reply.hint_index).value();
+    return std::nullopt;
+  }
+  auto entry = message.entries.begin();
+  while (entry != message.entries.end() && (entry->index <= commit_ || log_.term(entry->index) == entry->term)) ++entry;
+  reply.success = true;
+  if (entry == message.entries.end()) return std::max(last, std::min(commit_, log_.last_index()));
+  bool batches = std::any_of(entry, message.entries.end(), [](const Entry& one) { return one.kind == EntryKind::batch; });
+  if (services_.no_space && batches) {
+    reply.success = false;
+    reply.no_space = true;
+    return std::nullopt;
+  }
+  if (entry->index <= log_.last_index()) {
+    event("log_truncated", "from=" + std::to_string(entry->index));
+    truncate_log(entry->index);
+  }
+  for (; entry != message.entries.end(); ++entry) {
+    bool touches = holds_members_table_ && entry->kind == EntryKind::batch && touches_members_table(*entry);
+    RINGFS_CHECK(append_to_log(*entry, touches));  // well_formed() saw it
+  }
+  return last;
+}
+
+// ---- Heartbeats -----------------------------------------------------------------------------------
+
+std::optional<HeartbeatGroup> Group::heartbeat_for(const ReplicaId& peer) const {
+  auto progress = progress_.find(peer);
+  if (role_ != Role::leader || progress == progress_.end()) return std::nullopt;
+  // Never beyond what the peer is known to have: its log may differ from there on.
+  return HeartbeatGroup{partition_, term_, std::min(commit_, progress->second.match), replica_.added, peer.added};
+}
+
+Group::HeartbeatAnswer Group::heartbeat(const Uuid& source, const HeartbeatGroup& heartbeat) {
+  RaftHeader header{partition_, heartbeat.term, heartbeat.source_added, heartbeat.destination_added};
+  if (!accept(source, header)) return {false, 0};
+  if (!follow(source, header)) return {false, term_};
+  if (!(incoming_ && incoming_->install)) advance_commit(heartbeat.commit);
+  return {true, term_};
+}
+
+void Group::heartbeat_acknowledged(const Uuid& source, const HeartbeatGroup& sent, std::uint64_t round, TimePoint sent_at) {
+  auto progress = progress_.find({source, sent.destination_added});
+  if (role_ != Role::leader || sent.term != term_ || progress == progress_.end()) return;
+  if (round <= progress->second.acknowledged_round) return;
+  progress->second.acknowledged_round = round;
+  progress->second.acknowledged_sent_at = sent_at;
+  release_held_reads();
+}
+
+void Group::heartbeat_refused(const Uuid& source, const HeartbeatGroup& sent, Term term) {
+  auto progress = progress_.find({source, sent.destination_added});
+  if (role_ != Role::leader || sent.term != term_ || progress == progress_.end() || term <= term_) return;
+  become_follower(term, std::nullopt);
+}
+
+}  // namespace ringfs

@@ -1,0 +1,236 @@
+// Snapshots of the partition's rows for followers whose entries were cut, and cutting the log (design 5.6).
+#include <algorithm>
+
+#include "dht/core/group.hpp"
+
+namespace ringfs {
+
+// ---- Leader ---------------------------------------------------------------------------------------
+
+void Group::start_snapshot(const ReplicaId& replica, Progress& progress) {
+  if (!answering(progress)) {  // nobody there to take it; tick_progress comes back
+    progress.not_before = now() + services_.timing.heartbeat;
+    return;
+  }
+  if (services_.snapshots_sending >= max_snapshots_sending) {
+    progress.not_before = now() + services_.timing.heartbeat;
+    return;
+  }
+  ++services_.snapshots_sending;
+  progress.probe();
+  progress.state = Progress::State::snapshot;
+  Progress::Snapshot snapshot;
+  snapshot.number = services_.random.next() | 1;
+  snapshot.read = services_.out.snapshot_read(partition_, snapshot.number, 0);
+  snapshot.heard_at = now();
+  progress.snapshot = std::move(snapshot);
+  event("snapshot_started", "to=" + replica.node.text());
+}
+
+void Group::stop_snapshot(Progress& progress) {
+  if (!progress.snapshot) return;
+  services_.out.close_snapshot(partition_, progress.snapshot->number);
+  progress.snapshot.reset();
+  --services_.snapshots_sending;
+  progress.probe();
+}
+
+void Group::snapshot_read(EffectId id, Result<SnapshotData> data) {
+  for (auto& [replica, progress] : progress_) {
+    if (!progress.snapshot || progress.snapshot->read != id) continue;
+    Progress::Snapshot& snapshot = *progress.snapshot;
+    snapshot.read = 0;
+    if (!data) {
+      event("snapshot_failed", "error=" + std::string(to_string(data.error().code)));
+      stop_snapshot(progress);
+      progress.not_before = now() + 10 * services_.timing.heartbeat;
+      return;
+    }
+    SnapshotChunk chunk;
+    chunk.snapshot = snapshot.number;
+    chunk.last_index = data->last_index;
+    chunk.last_term = data->last_term;
+    chunk.configuration = encode(data->configuration);
+    chunk.configuration_index = data->configuration_index;
+    chunk.number = snapshot.next_chunk;
+    chunk.rows = std::move(data->rows);
+    chunk.blobs = std::move(data->blobs);
+    chunk.last = data->last;
+    snapshot.last_index = chunk.last_index;
+    snapshot.chunk = std::move(chunk);
+    send_chunk(replica, progress);
+    return;
+  }
+}
+
+void Group::send_chunk(const ReplicaId& replica, Progress& progress) {
+  SnapshotChunk chunk = *progress.snapshot->chunk;
+  chunk.raft = header(replica);
+  progress.sent_at = now();
+  services_.out.send(replica.node, std::move(chunk));
+}
+
+void Group::tick_snapshot(const ReplicaId& replica, Progress& progress) {
+  Progress::Snapshot& snapshot = *progress.snapshot;
+  if (snapshot.heard_at + snapshot_patience <= now()) {
+    event("snapshot_abandoned", "to=" + replica.node.text());
+    stop_snapshot(progress);
+    return;
+  }
+  bool silent = progress.sent_at + 3 * services_.timing.heartbeat <= now();
+  if (snapshot.chunk && silent && answering(progress)) send_chunk(replica, progress);
+}
+
+void Group::receive(const Uuid& source, const SnapshotReply& message) {
+  if (!accept(source, message.raft)) return;
+  if (message.raft.term > term_) {
+    become_follower(message.raft.term, std::nullopt);
+    return;
+  }
+  auto known = progress_.find({source, message.raft.source_added});
+  if (role_ != Role::leader || message.raft.term != term_ || known == progress_.end()) return;
+  Progress& progress = known->second;
+  if (!progress.snapshot || progress.snapshot->number != message.snapshot || !progress.snapshot->chunk) return;
+  Progress::Snapshot& snapshot = *progress.snapshot;
+  snapshot.heard_at = now();
+  progress.replied_at = now();
+  mark();
+  if (message.installed) {
+    LogIndex reached = snapshot.chunk->last_index;
+    event("snapshot_sent", "to=" + source.text() + " index=" + std::to_string(reached));
+    stop_snapshot(progress);
+    progress.match = std::max(progress.match, std::min(reached, log_.last_index()));
+    progress.probe();
+    maybe_commit();
+  } else if (message.refused || message.next < snapshot.chunk->number || message.next > snapshot.chunk->number + 1) {
+    // It lost what it had staged: the store reads forwards only, so another snapshot starts over.
+    stop_snapshot(progress);
+    progress.not_before = now() + (message.refused ? 10 : 1) * services_.timing.heartbeat;
+  } else if (message.next == snapshot.chunk->number + 1 && !snapshot.chunk->last) {
+    snapshot.next_chunk = message.next;
+    snapshot.chunk.reset();
+    snapshot.read = services_.out.snapshot_read(partition_, snapshot.number, message.next);
+  }
+}
+
+// ---- Follower -------------------------------------------------------------------------------------
+
+void Group::receive(const Uuid& source, const SnapshotChunk& message) {
+  if (!accept(source, message.raft)) return;
+  SnapshotReply reply;
+  reply.raft = answer_header(message.raft);
+  reply.snapshot = message.snapshot;
+  if (message.raft.term < term_) {
+    services_.out.send_after_write(source, reply);
+    return;
+  }
+  Result<Configuration> configuration = decode_configuration(message.configuration);
+  if (!configuration || configuration->voters.empty() || message.last_term > message.raft.term) {
+    event("malformed_snapshot", "source=" + source.text());
+    return;
+  }
+  if (!follow(source, message.raft)) return;
+  if (incoming_ && incoming_->install) return;  // answered when it is installed
+  reply.raft.term = term_;
+  if (message.last_index <= commit_) {  // everything in it is here already
+    incoming_.reset();
+    reply.installed = true;
+    services_.out.send_after_write(source, reply);
+    return;
+  }
+  if (services_.no_space) {
+    incoming_.reset();
+    reply.refused = true;
+    services_.out.send_after_write(source, reply);
+    return;
+  }
+  bool known = incoming_ && incoming_->source == source && incoming_->number == message.snapshot;
+  if (!known && message.number == 0) {
+    incoming_ = IncomingSnapshot{source, message.snapshot, 0, message.raft, std::nullopt};
+    known = true;
+  }
+  if (known && message.number == incoming_->next_chunk) {
+    services_.out.separate_group_write(partition_).stage =
+        StageChunk{message.snapshot, message.number, message.rows, message.blobs};
+    services_.out.end_group_write(partition_);
+    ++incoming_->next_chunk;
+    incoming_->raft = message.raft;
+    if (message.last) {
+      incoming_->install = InstallSnapshot{message.snapshot, message.last_index, message.last_term, *configuration,
+                                           message.configuration_index};
+      mark();
+      return;
+    }
+  }
+  reply.next = known ? incoming_->next_chunk : 0;
+  services_.out.send_after_write(source, reply);
+}
+
+// The rows are replaced when no apply is outstanding, so that nothing of the old log lands on the new rows.
+void Group::maybe_install() {
+  if (!incoming_ || !incoming_->install || applying_through_ > applied_) return;
+  IncomingSnapshot incoming = std::move(*incoming_);
+  incoming_.reset();
+  const InstallSnapshot& install = *incoming.install;
+  RINGFS_CHECK(install.last_index > commit_ && role_ != Role::leader);
+  services_.out.separate_group_write(partition_).install = install;
+  services_.out.end_group_write(partition_);
+  while (!operations_.empty() && operations_.begin()->first <= install.last_index) {
+    fail_operation(operations_.begin()->second.operation, ErrorCode::unavailable, "its outcome came in a snapshot");
+    operations_.erase(operations_.begin());
+  }
+  log_.reset(install.last_index, install.last_term);
+  commit_ = applied_ = applying_through_ = install.last_index;
+  unapplied_bytes_ = 0;
+  members_touches_.clear();
+  pending_writes_.clear();
+  stable_ = install.last_index;  // no later than whatever depends on it: writes keep their order
+  configurations_.clear();
+  configurations_.push_back({install.configuration_index, install.configuration});
+  configuration_changed();
+  if (holds_members_table_) members_install_ = services_.out.write_id();
+  event("snapshot_installed", "index=" + std::to_string(install.last_index));
+  SnapshotReply reply;
+  reply.raft = answer_header(incoming.raft);
+  reply.snapshot = incoming.number;
+  reply.next = incoming.next_chunk;
+  reply.installed = true;
+  services_.out.send_after_write(incoming.source, reply);
+}
+
+// ---- Both -----------------------------------------------------------------------------------------
+
+// Cuts to half the limit when the applied part of the log exceeds it. A leader keeps what slow followers that answer still
+// need, up to the limits of the tail.
+void Group::maybe_cut() {
+  auto exceeds = [&](std::size_t entries, std::size_t bytes, std::size_t most_entries, std::size_t most_bytes) {
+    return entries > most_entries || bytes > most_bytes;
+  };
+  std::size_t entries = applied_ - log_.base_index();
+  std::size_t bytes = log_.bytes() - unapplied_bytes_;
+  std::size_t limit_entries = log_limit_entries;
+  std::size_t tail_entries = log_tail_entries;
+  if (services_.log_keep_entries != 0) limit_entries = tail_entries = 2 * services_.log_keep_entries;
+  if (!exceeds(entries, bytes, limit_entries, log_limit_bytes)) return;
+  LogIndex needed = applied_;  // entries up to here are needed by nobody who answers
+  for (const auto& [replica, progress] : progress_) {
+    if (progress.snapshot && progress.snapshot->last_index != 0) needed = std::min(needed, progress.snapshot->last_index);
+    else if (answering(progress)) needed = std::min(needed, progress.match);
+  }
+  LogIndex cut = log_.base_index();
+  while (cut < applied_) {
+    bool wanted = exceeds(entries, bytes, limit_entries / 2, log_limit_bytes / 2);
+    bool held = cut + 1 > needed && !exceeds(entries, bytes, tail_entries, log_tail_bytes);
+    if (!wanted || held) break;
+    ++cut;
+    --entries;
+    bytes -= log_.entry_bytes(cut);
+  }
+  if (cut == log_.base_index()) return;
+  log_.cut_through(cut);
+  GroupWrite& write = services_.out.group_write(partition_);
+  write.cut_through = cut;
+  event("log_cut", "through=" + std::to_string(cut));
+}
+
+}  // namespace ringfs

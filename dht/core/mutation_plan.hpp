@@ -1,0 +1,65 @@
+// What a batch's mutations will do, worked out completely before the first row changes: a batch is all or nothing even
+// when its last mutation turns out to be invalid.
+//
+// The plan sees the rows as they will be after the steps so far (put then add_i64 of one row works) without touching
+// the store. Threads: as evaluate(). Errors: invalid_argument when a mutation overflows; the plan is then thrown away.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "dht/core/evaluate.hpp"
+
+namespace ringfs {
+
+class MutationPlan {
+ public:
+  explicit MutationPlan(RowReader& rows) : rows_(rows) {}
+
+  Status add(const Mutation& mutation);
+  void carry_out(RowWriter& rows, std::uint64_t index) const;
+
+ private:
+  // Arithmetic that overflows is refused while the client can still be told; a committed transaction's part cannot fail
+  // any more, so there it stops at the end of the range.
+  enum class Overflow { refuse, saturate };
+
+  struct Step {
+    enum class Kind { put, erase, erase_prefix, overwrite } kind{};
+    RowAddress row;
+    std::uint32_t offset = 0;
+    SharedBytes bytes;
+  };
+
+  // A row as the steps so far leave it. Overwrites are kept beside the value until somebody asks for the bytes:
+  // patching a large row twice must not copy it twice.
+  struct Image {
+    std::optional<SharedBytes> value;
+    std::vector<std::pair<std::uint32_t, SharedBytes>> patches;
+  };
+
+  Status apply(const Mutation& mutation, Overflow overflow);
+  Status arithmetic(const Mutation& mutation, Overflow overflow);
+  void write_bytes(const Mutation& mutation);
+  void truncate(const Mutation& mutation);
+  Status prepare(const Mutation& mutation);
+  Status resolve(const Mutation& mutation);
+
+  Image& image(const RowAddress& row);
+  const std::optional<SharedBytes>& current(const RowAddress& row);
+  void put(const RowAddress& row, SharedBytes value);
+  void erase(const RowAddress& row);
+  void erase_prefix(const RowAddress& row);
+  void overwrite(const RowAddress& row, std::uint32_t offset, SharedBytes bytes);
+
+  RowReader& rows_;
+  std::vector<Step> steps_;
+  std::map<RowAddress, Image> images_;
+  std::vector<RowAddress> erased_prefixes_;
+};
+
+}  // namespace ringfs

@@ -1,0 +1,232 @@
+#include "dht/core/node.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "dht/core/node_implementation.hpp"
+
+namespace ringfs {
+
+// ---- Life -----------------------------------------------------------------------------------------
+
+Node::Implementation::Implementation(NodeOptions options, PersistedNode persisted, Random& random, Clock clock)
+    : options_(std::move(options)),
+      self_(persisted.id),
+      incarnation_(persisted.incarnation),
+      out_(self_, incarnation_),
+      services_(self_, random, out_),
+      random_(random) {
+  services_.clock = clock;
+  services_.faults = options_.faults;
+  services_.log_keep_entries = options_.log_keep_entries;
+  for (const auto& [peer, incarnation] : persisted.peer_incarnations) peers_[peer] = incarnation;
+  if (!persisted.genesis) return;
+  genesis_ = std::move(persisted.genesis);
+  table_ = persisted.table ? std::move(*persisted.table) : genesis_->first_table;
+  start_ring();
+  start_groups(persisted.groups, false);
+}
+
+// Time never goes back for the groups, whatever the driver's calls overtake.
+void Node::Implementation::set_clock(Clock clock) {
+  clock.now = std::max(clock.now, services_.clock.now);
+  services_.clock = clock;
+}
+
+Group* Node::Implementation::group(PartitionId partition) {
+  auto found = groups_.find(partition);
+  return found == groups_.end() ? nullptr : found->second.get();
+}
+
+// Call after anything that may have moved the group's deadline forward or made it leader.
+void Node::Implementation::watch(const Group& group) {
+  groups_at_ = std::min(groups_at_, group.deadline());
+  if (group.leading() && heartbeat_at_ == never) heartbeat_at_ = now() + genesis_->timing.heartbeat;
+}
+
+// ---- Time -----------------------------------------------------------------------------------------
+
+void Node::Implementation::tick() {
+  if (chord_ && now() >= chord_->deadline()) chord_->tick(now());
+  if (now() >= table_read_at_) refresh_table();
+  if (now() >= heartbeat_at_) {
+    heartbeat_at_ = never;
+    for (auto& [partition, group] : groups_) {
+      if (!group->leading()) continue;
+      group->interval();
+      watch(*group);
+    }
+    if (heartbeat_at_ != never) send_heartbeats(nullptr);
+  }
+  if (now() < groups_at_) return;
+  groups_at_ = never;
+  for (auto& [partition, group] : groups_) {
+    group->tick();
+    watch(*group);
+  }
+}
+
+// One frame for each peer that shares a group which this node leads; `only`: out of turn.
+void Node::Implementation::send_heartbeats(const std::set<Uuid>* only) {
+  std::map<Uuid, Heartbeats::Groups> lists;
+  for (const auto& [partition, group] : groups_) {
+    if (!group->leading()) continue;
+    for (const auto& [replica, progress] : group->progress()) {
+      if (only != nullptr && !only->contains(replica.node)) continue;
+      std::optional<HeartbeatGroup> tuple = group->heartbeat_for(replica);
+      if (tuple) lists[replica.node].push_back(*tuple);
+    }
+  }
+  for (auto& [peer, list] : lists) {
+    out_.send(peer, heartbeats_.make(peer, std::move(list), ++services_.last_round, now()));
+  }
+}
+
+TimePoint Node::Implementation::next_deadline() const {
+  TimePoint deadline = std::min({heartbeat_at_, groups_at_, table_read_at_});
+  if (chord_) deadline = std::min(deadline, chord_->deadline());
+  if (!services_.urgent_heartbeats.empty()) deadline = std::min(deadline, urgent_sent_at_ + urgent_gap);
+  if (!services_.dirty.empty()) return now();
+  if (deadline >= never - timer_granularity) return never;
+  // Rounded up, so that many groups' timers share a wake-up.
+  auto ticks = (deadline.time_since_epoch() + timer_granularity - Duration(1)) / timer_granularity;
+  return TimePoint(ticks * timer_granularity);
+}
+
+Effects Node::Implementation::take_effects() {
+  std::set<PartitionId> dirty = std::exchange(services_.dirty, {});
+  for (PartitionId partition : dirty) {
+    Group* one = group(partition);
+    one->flush();
+    watch(*one);
+  }
+  if (!services_.urgent_heartbeats.empty() && (urgent_sent_at_ == TimePoint::min() || urgent_sent_at_ + urgent_gap <= now())) {
+    urgent_sent_at_ = now();
+    std::set<Uuid> urgent = std::exchange(services_.urgent_heartbeats, {});
+    send_heartbeats(&urgent);
+  }
+  if (chord_) {
+    for (auto& [peer, message] : chord_->take_messages()) {
+      Message wrapped = std::visit([](auto& one) { return Message(std::move(one)); }, message);
+      out_.send(peer, std::move(wrapped));
+    }
+  }
+  Effects effects = out_.take();
+  effects.deadline = next_deadline();
+  return effects;
+}
+
+// ---- Completions ----------------------------------------------------------------------------------
+
+void Node::Implementation::written(EffectId write) {
+  if (creation_ && creation_->write <= write) genesis_durable();
+  for (const auto& [id, partition] : out_.durable(write)) {
+    Group* one = group(partition);
+    if (one == nullptr) continue;
+    one->written(id);
+    watch(*one);
+    if (one->take_members_touched()) refresh_table();
+  }
+}
+
+void Node::Implementation::applied(PartitionId partition, LogIndex through, const std::vector<AppliedBatch>& results) {
+  Group* one = group(partition);
+  RINGFS_CHECK(one != nullptr);
+  one->applied(through, results);
+  if (one->take_members_touched()) refresh_table();
+}
+
+void Node::Implementation::read_done(EffectId id, Result<ReadAnswer> answer) {
+  std::optional<PartitionId> partition = out_.claim(id);
+  RINGFS_CHECK(partition.has_value());
+  if (id == table_read_) {
+    table_read(std::move(answer));
+    return;
+  }
+  if (Group* one = group(*partition)) one->read_done(id, std::move(answer));
+}
+
+void Node::Implementation::loaded(EffectId id, Result<std::vector<Entry>> entries) {
+  std::optional<PartitionId> partition = out_.claim(id);
+  RINGFS_CHECK(partition.has_value());
+  if (Group* one = group(*partition)) one->loaded(id, std::move(entries));
+}
+
+void Node::Implementation::snapshot_read(EffectId id, Result<SnapshotData> data) {
+  std::optional<PartitionId> partition = out_.claim(id);
+  RINGFS_CHECK(partition.has_value());
+  if (Group* one = group(*partition)) one->snapshot_read(id, std::move(data));
+}
+
+// ---- The public face ------------------------------------------------------------------------------
+
+Node::Node(NodeOptions options, PersistedNode persisted, Random& random, Clock clock)
+    : implementation_(std::make_unique<Implementation>(std::move(options), std::move(persisted), random, clock)) {}
+Node::~Node() = default;
+
+void Node::receive(const Envelope& envelope, Clock clock) {
+  implementation_->set_clock(clock);
+  implementation_->receive(envelope);
+}
+
+void Node::tick(Clock clock) {
+  implementation_->set_clock(clock);
+  implementation_->tick();
+}
+
+void Node::peer_disconnected(const Uuid& peer, Clock clock) {
+  implementation_->set_clock(clock);
+  implementation_->peer_disconnected(peer);
+}
+
+void Node::submit(OperationId id, Operation operation, Clock clock) {
+  implementation_->set_clock(clock);
+  implementation_->submit(id, std::move(operation));
+}
+
+void Node::cancel(OperationId id) { implementation_->out_.cancel(id); }
+
+void Node::written(EffectId write, Clock clock) {
+  implementation_->set_clock(clock);
+  implementation_->written(write);
+}
+
+void Node::applied(PartitionId partition, LogIndex through, std::vector<AppliedBatch> results, Clock clock) {
+  implementation_->set_clock(clock);
+  implementation_->applied(partition, through, results);
+}
+
+void Node::read_done(EffectId id, Result<ReadAnswer> answer, Clock clock) {
+  implementation_->set_clock(clock);
+  implementation_->read_done(id, std::move(answer));
+}
+
+void Node::loaded(EffectId id, Result<std::vector<Entry>> entries, Clock clock) {
+  implementation_->set_clock(clock);
+  implementation_->loaded(id, std::move(entries));
+}
+
+void Node::snapshot_read(EffectId id, Result<SnapshotData> data, Clock clock) {
+  implementation_->set_clock(clock);
+  implementation_->snapshot_read(id, std::move(data));
+}
+
+void Node::set_no_space(bool no_space) { implementation_->services_.no_space = no_space; }
+
+Effects Node::take_effects() { return implementation_->take_effects(); }
+
+const Uuid& Node::id() const { return implementation_->self_; }
+const std::optional<Genesis>& Node::genesis() const { return implementation_->genesis_; }
+const MembersTable& Node::table() const { return implementation_->table_; }
+
+NodeStatus Node::status(Clock clock) const {
+  implementation_->set_clock(clock);
+  return implementation_->status();
+}
+
+std::vector<PartitionId> Node::led_partitions(Clock clock) const {
+  implementation_->set_clock(clock);
+  return implementation_->led_partitions();
+}
+
+}  // namespace ringfs

@@ -1,0 +1,109 @@
+// One ring node's protocol as a pure state machine: routing (chord.hpp), membership (members_table.hpp) and the Raft
+// groups of its partitions (group.hpp). No sockets, threads, clocks, files or logs in here (design 2).
+//
+// Drive it like this, from one thread: call one of receive/tick/submit/written/applied/..., then take_effects() and
+// carry them out as effects.hpp demands. Errors: a bad peer or client gets a reply or is ignored; a broken promise of
+// whoever drives it aborts. Limits: max_pending_operations, and a byte budget per group for proposals in flight.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "dht/base/random.hpp"
+#include "dht/base/time.hpp"
+#include "dht/core/effects.hpp"
+#include "dht/core/genesis.hpp"
+
+namespace ringfs {
+
+inline constexpr std::size_t max_pending_operations = 20000;      // of one node: beyond it, overloaded
+inline constexpr std::size_t max_group_pending_bytes = 64 << 20;  // proposals of one group that are not applied: beyond it, overloaded
+
+// What a group's durable state was when the node stopped.
+struct PersistedGroup {
+  PartitionId partition{};
+  HardState hard_state;
+  ReplicaId replica;                // this node's own identity in the group
+  Configuration configuration;      // the newest one applied or installed
+  LogIndex configuration_index = 0;
+  LogIndex applied = 0;
+  LogIndex base_index = 0;          // the entry before the log's first one
+  Term base_term = 0;
+  std::vector<EntryInfo> log;       // base_index + 1, base_index + 2, ...
+  std::vector<Entry> configuration_entries;  // entries of kind configuration above `applied`, with their bodies
+  Stamp last_stamp;                 // of the log's last entry, or of the base
+};
+
+struct PersistedNode {
+  Uuid id;
+  Incarnation incarnation;  // of this run: already raised and fsynced
+  std::optional<Genesis> genesis;
+  std::optional<MembersTable> table;
+  std::vector<std::pair<Uuid, Incarnation>> peer_incarnations;
+  std::vector<PersistedGroup> groups;
+};
+
+// What genesis makes of one partition: its first configuration and rows (the members table in its own partition).
+struct InitialGroup {
+  PartitionId partition{};
+  Configuration configuration;
+  std::vector<InitialRow> rows;
+};
+// The groups of which `node` is a first member.
+std::vector<InitialGroup> initial_groups(const Genesis& genesis, const Uuid& node);
+
+struct NodeOptions {
+  std::string address;  // of its own RPC server; announced when the table says otherwise
+  std::string rest_address;
+  // Test-only switches that take a guard away, so that the simulator can show that it would notice (design 10).
+  struct Faults {
+    bool send_vote_before_write = false;
+    bool commit_earlier_terms = false;
+    bool ignore_previous_term = false;
+    bool ignore_lease = false;
+    bool read_before_own_no_op = false;
+  } faults;
+  // Entries of a group that stay in the log behind the applied index, so that a follower that was away for a moment needs no
+  // snapshot. 0: cut by size alone. The simulator makes it small, so that snapshots happen.
+  LogIndex log_keep_entries = 0;
+};
+
+class Node {
+ public:
+  Node(NodeOptions options, PersistedNode persisted, Random& random, Clock clock);
+  ~Node();
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  void receive(const Envelope& envelope, Clock clock);
+  void tick(Clock clock);
+  // The connection to or from a peer closed: its process may be gone. Speeds up elections, never shortens a lease.
+  void peer_disconnected(const Uuid& peer, Clock clock);
+
+  void submit(OperationId id, Operation operation, Clock clock);
+  void cancel(OperationId id);  // its client went away: no reply wanted any more
+
+  void written(EffectId write, Clock clock);
+  void applied(PartitionId partition, LogIndex through, std::vector<AppliedBatch> results, Clock clock);
+  void read_done(EffectId id, Result<ReadAnswer> answer, Clock clock);
+  void loaded(EffectId id, Result<std::vector<Entry>> entries, Clock clock);
+  void snapshot_read(EffectId id, Result<SnapshotData> data, Clock clock);
+  // The disk is (nearly) full: refuse new entries with no_space, go on reading and voting.
+  void set_no_space(bool no_space);
+
+  Effects take_effects();
+
+  const Uuid& id() const;
+  const std::optional<Genesis>& genesis() const;
+  const MembersTable& table() const;  // empty before genesis
+  NodeStatus status(Clock clock) const;
+  // Partitions that this node leads with a lease, for the janitor.
+  std::vector<PartitionId> led_partitions(Clock clock) const;
+
+ private:
+  class Implementation;
+  std::unique_ptr<Implementation> implementation_;
+};
+
+}  // namespace ringfs

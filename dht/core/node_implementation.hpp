@@ -1,0 +1,134 @@
+// The inside of Node (node.hpp).
+//   node.cpp             life, effects, timers
+//   node_receive.cpp     who may speak; messages to groups, chord, heartbeats
+//   node_operations.cpp  what clients ask
+//   node_table.cpp       genesis and the members table
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "dht/core/chord.hpp"
+#include "dht/core/group.hpp"
+#include "dht/core/heartbeats.hpp"
+#include "dht/core/node.hpp"
+#include "dht/core/outbox.hpp"
+
+namespace ringfs {
+
+inline constexpr Duration timer_granularity = std::chrono::milliseconds(10);  // deadlines are rounded up to it
+inline constexpr Duration urgent_gap = std::chrono::milliseconds(10);         // between heartbeats out of turn
+inline constexpr Duration table_fetch_timeout = std::chrono::seconds(1);
+inline constexpr Duration table_read_retry = std::chrono::seconds(1);
+inline constexpr Duration refusal_event_gap = std::chrono::seconds(1);        // one event per name and this long
+inline constexpr std::size_t max_known_peers = 4 * max_members;               // incarnations that are remembered
+inline constexpr std::size_t max_waiting_creates = 16;
+
+class Node::Implementation {
+ public:
+  Implementation(NodeOptions options, PersistedNode persisted, Random& random, Clock clock);
+
+  void receive(const Envelope& envelope);
+  void tick();
+  void peer_disconnected(const Uuid& peer);
+  void submit(OperationId id, Operation operation);
+  void written(EffectId write);
+  void applied(PartitionId partition, LogIndex through, const std::vector<AppliedBatch>& results);
+  void read_done(EffectId id, Result<ReadAnswer> answer);
+  void loaded(EffectId id, Result<std::vector<Entry>> entries);
+  void snapshot_read(EffectId id, Result<SnapshotData> data);
+  Effects take_effects();
+
+  NodeStatus status() const;
+  std::vector<PartitionId> led_partitions() const;
+
+  void set_clock(Clock clock);
+
+  // Constant after construction.
+  const NodeOptions options_;
+  const Uuid self_;
+  const Incarnation incarnation_;
+
+  Outbox out_;
+  mutable GroupServices services_;  // the clock is set by const calls, too
+
+  std::optional<Genesis> genesis_;
+  MembersTable table_;
+
+ private:
+  TimePoint now() const { return services_.clock.now; }
+  Group* group(PartitionId partition);
+  void refused_event(const char* name, const Uuid& source);
+
+  // node.cpp
+  void watch(const Group& group);
+  TimePoint next_deadline() const;
+  void send_heartbeats(const std::set<Uuid>* only);
+
+  // node_receive.cpp
+  bool admit(const Header& header);
+  void on(const Uuid& source, const Heartbeat& message);
+  void on(const Uuid& source, const HeartbeatReply& message);
+  void on(const Uuid& source, const TableRequest& message);
+  void on(const Uuid& source, const TableReply& message);
+  template <class ToChord>
+  void on_chord(const Uuid& source, const ToChord& message);
+  template <class ToGroup>
+  void on_group(const Uuid& source, const ToGroup& message);
+
+  // node_operations.cpp
+  void fail(OperationId id, ErrorCode code, std::string context, Redirect redirect = {});
+  void start(OperationId id, ReadOperation operation);
+  void start(OperationId id, CommitOperation operation);
+  void start(OperationId id, const FindOperation& operation);
+  void start(OperationId id, const TableOperation& operation);
+  void start(OperationId id, const StatusOperation& operation);
+  void start(OperationId id, CreateOperation operation);
+  Group* group_for(OperationId id, PartitionId partition);
+  bool belongs(const std::string& key, PartitionId partition) const;
+  bool belongs(const Batch& batch, PartitionId partition) const;
+
+  // node_table.cpp
+  void start_ring();
+  void start_groups(const std::vector<PersistedGroup>& groups, bool created);
+  void genesis_durable();
+  void set_table(MembersTable table);
+  void adopt(MembersTable table, const char* from);
+  void fetch_table(const Uuid& source);
+  void refresh_table();
+  void table_read(Result<ReadAnswer> answer);
+
+  Random& random_;
+  std::map<PartitionId, std::unique_ptr<Group>> groups_;
+  std::unique_ptr<Chord> chord_;
+  Heartbeats heartbeats_;
+  std::map<Uuid, Incarnation> peers_;
+  std::set<Uuid> disconnected_;  // since they were heard last
+
+  // Creation.
+  struct Creation {
+    Genesis genesis;
+    EffectId write = 0;
+    std::vector<OperationId> operations;
+  };
+  std::optional<Creation> creation_;
+
+  // Timers.
+  TimePoint heartbeat_at_ = never;
+  TimePoint groups_at_ = never;
+  TimePoint urgent_sent_at_ = TimePoint::min();
+  TimePoint fetch_until_ = TimePoint::min();
+  std::map<std::string, TimePoint> refusal_events_;  // keys are this file's fixed names
+
+  // Reading the members table's rows on this replica.
+  PartitionId table_partition_{};
+  EffectId table_read_ = 0;
+  std::vector<Row> table_rows_;  // pages so far
+  bool table_read_again_ = false;
+  TimePoint table_read_at_ = never;
+};
+
+}  // namespace ringfs

@@ -1,0 +1,147 @@
+// Messages from other nodes: who may speak (design 4, "Header of every message"), and to whom in here.
+#include <utility>
+
+#include "dht/core/node_implementation.hpp"
+
+namespace ringfs {
+
+// Refusals are told, but a misconfigured peer must not fill the log.
+void Node::Implementation::refused_event(const char* name, const Uuid& source) {
+  auto [last, fresh] = refusal_events_.try_emplace(name, now());
+  if (!fresh && last->second + refusal_event_gap > now()) return;
+  last->second = now();
+  out_.event(name, "source=" + source.text());
+}
+
+bool Node::Implementation::admit(const Header& header) {
+  if (!genesis_ || header.ring != genesis_->ring) {
+    refused_event("foreign_ring_refused", header.source);
+    return false;
+  }
+  if (header.destination != self_) {
+    refused_event("wrong_identity_refused", header.source);
+    return false;
+  }
+  if (header.source == self_) {  // somebody runs on a copy of this node's disk
+    refused_event("clone_refused", header.source);
+    return false;
+  }
+  auto known = peers_.find(header.source);
+  if (known == peers_.end()) {
+    if (peers_.size() >= max_known_peers) return false;
+    peers_.emplace(header.source, header.incarnation);
+    out_.node_write().peer_incarnations.emplace_back(header.source, header.incarnation);
+    return true;
+  }
+  if (header.incarnation == known->second) return true;
+  if (header.incarnation.counter < known->second.counter) {
+    refused_event("old_incarnation_refused", header.source);
+    return false;
+  }
+  if (header.incarnation.counter == known->second.counter) {
+    refused_event("clone_refused", header.source);
+    return false;
+  }
+  known->second = header.incarnation;
+  out_.node_write().peer_incarnations.emplace_back(header.source, header.incarnation);
+  heartbeats_.forget(header.source);
+  for (auto& [partition, group] : groups_) group->peer_restarted(header.source);
+  return true;
+}
+
+void Node::Implementation::receive(const Envelope& envelope) {
+  if (!admit(envelope.header)) return;
+  const Uuid& source = envelope.header.source;
+  if (disconnected_.erase(source) > 0) chord_->peer_heard(source);
+  if (envelope.header.table_version > table_.version) fetch_table(source);
+  std::visit(
+      [&](const auto& message) {
+        if constexpr (requires { message.raft; }) on_group(source, message);
+        else if constexpr (requires { ChordMessage(message); }) on_chord(source, message);
+        else on(source, message);
+      },
+      envelope.message);
+}
+
+template <class ToGroup>
+void Node::Implementation::on_group(const Uuid& source, const ToGroup& message) {
+  Group* one = group(message.raft.partition);
+  if (one == nullptr) return;
+  one->receive(source, message);
+  watch(*one);
+}
+
+template <class ToChord>
+void Node::Implementation::on_chord(const Uuid& source, const ToChord& message) {
+  chord_->receive(source, ChordMessage(message), now());
+}
+
+void Node::Implementation::on(const Uuid& source, const Heartbeat& message) {
+  HeartbeatReply reply;
+  reply.round = message.round;
+  std::shared_ptr<const Heartbeats::Groups> list = heartbeats_.groups_of(source, message);
+  if (!list) {
+    reply.unknown_digest = true;
+    out_.send(source, std::move(reply));
+    return;
+  }
+  for (const HeartbeatGroup& tuple : *list) {
+    Group* one = group(tuple.partition);
+    Group::HeartbeatAnswer answer;
+    if (one != nullptr) {
+      answer = one->heartbeat(source, tuple);
+      watch(*one);
+    }
+    if (!answer.acknowledged) reply.refused.push_back({tuple.partition, answer.term});
+  }
+  // At once, even if a new term is not durable yet: what is promised here (no vote for L) is kept by a restarted
+  // process as well, and says nothing about the log.
+  out_.send(source, std::move(reply));
+}
+
+void Node::Implementation::on(const Uuid& source, const HeartbeatReply& message) {
+  bool resend = false;
+  std::optional<Heartbeats::Acknowledged> acknowledged = heartbeats_.acknowledge(source, message, resend);
+  if (resend) services_.urgent_heartbeats.insert(source);
+  if (!acknowledged) return;
+  // Both lists ascend by partition; a reply of another shape acknowledges less, never more.
+  std::map<PartitionId, Term> refused;
+  for (const HeartbeatReply::Refusal& refusal : message.refused) refused[refusal.partition] = refusal.term;
+  for (const HeartbeatGroup& tuple : *acknowledged->groups) {
+    Group* one = group(tuple.partition);
+    if (one == nullptr) continue;
+    auto refusal = refused.find(tuple.partition);
+    if (refusal == refused.end()) {
+      one->heartbeat_acknowledged(source, tuple, acknowledged->round, acknowledged->sent_at);
+    } else {
+      one->heartbeat_refused(source, tuple, refusal->second);
+      watch(*one);
+    }
+  }
+}
+
+void Node::Implementation::on(const Uuid& source, const TableRequest&) {
+  out_.send(source, TableReply{encode(table_)});
+}
+
+void Node::Implementation::on(const Uuid& source, const TableReply& message) {
+  fetch_until_ = TimePoint::min();
+  Result<MembersTable> table = decode_members_table(message.table);
+  if (!table) {
+    refused_event("malformed_table", source);
+    return;
+  }
+  adopt(std::move(*table), "peer");
+}
+
+void Node::Implementation::peer_disconnected(const Uuid& peer) {
+  if (!genesis_) return;
+  disconnected_.insert(peer);
+  chord_->peer_failed(peer, now());
+  for (auto& [partition, group] : groups_) {
+    group->peer_disconnected(peer);
+    watch(*group);
+  }
+}
+
+}  // namespace ringfs

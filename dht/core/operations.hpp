@@ -1,0 +1,100 @@
+// Operations: what a client (a mount, a gateway, the command line) asks of a node, and what it answers.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "dht/base/error.hpp"
+#include "dht/base/rows.hpp"
+#include "dht/core/genesis.hpp"
+#include "dht/core/messages.hpp"
+
+namespace ringfs {
+
+struct ReadOperation {
+  PartitionId partition{};
+  ReadRequest request;
+};
+
+struct CommitOperation {
+  PartitionId partition{};
+  EncodedBatch batch;
+};
+
+struct FindOperation {  // one step of an iterative Chord lookup
+  Position position;
+};
+
+struct TableOperation {};   // the node's newest copy and its genesis
+
+struct StatusOperation {};
+
+struct CreateOperation {    // make this waiting node a first node of a ring
+  Genesis genesis;
+};
+
+using Operation = std::variant<ReadOperation, CommitOperation, FindOperation, TableOperation, StatusOperation, CreateOperation>;
+
+struct FindReply {
+  bool final = false;     // node holds the successor token of the position; otherwise ask it next
+  Uuid node;
+  std::string address;
+  Position token;         // of that node
+  Position through;       // the answerer's token that knew
+};
+
+struct TableAnswer {
+  std::optional<Genesis> genesis;  // absent: the node waits unaffiliated
+  MembersTable table;
+};
+
+enum class Role : std::uint8_t { follower = 1, pre_candidate, candidate, leader, learner };
+
+struct GroupStatus {
+  PartitionId partition{};
+  Role role{};
+  Term term = 0;
+  std::optional<Uuid> leader;
+  LogIndex first_index = 0;  // of the log
+  LogIndex last_index = 0;
+  LogIndex commit = 0;
+  LogIndex applied = 0;
+  bool lease = false;        // leader: may serve reads now
+  unsigned behind = 0;       // leader: members that are not caught up or do not answer
+  bool snapshotting = false;
+};
+
+struct NodeStatus {
+  Uuid node;
+  Incarnation incarnation;
+  std::optional<Uuid> ring;
+  std::uint64_t table_version = 0;
+  std::vector<GroupStatus> groups;
+  std::uint64_t database_bytes = 0;  // filled in by the driver
+  std::uint64_t disk_total_bytes = 0;
+  std::uint64_t disk_free_bytes = 0;
+  std::uint64_t disk_id = 0;         // nodes on one file system share it
+  bool no_space = false;
+};
+
+struct Empty {};
+using ReadAnswer = EncodedBatch;  // encode(ReadReply)
+using Answer = std::variant<ReadAnswer, BatchResult, FindReply, TableAnswer, NodeStatus, Empty>;
+
+// Beside not_leader and not_member: whom to ask instead.
+struct Redirect {
+  std::optional<Uuid> leader;
+  std::vector<Uuid> members;  // of the group's configuration; empty when unknown
+};
+
+struct OperationFailure {
+  Error error;
+  Redirect redirect;
+};
+
+using OperationResult = tl::expected<Answer, OperationFailure>;
+
+}  // namespace ringfs

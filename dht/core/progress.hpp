@@ -1,0 +1,74 @@
+// What a leader knows of one other replica (etcd's "progress", dissertation section 10.2.1).
+//
+//   probe      where the logs agree is not known: one append at a time, paused until it is answered or given up
+//   replicate  appends are pipelined ahead of their answers, within the window below
+//   snapshot   the entries that the follower needs were cut: chunks of the partition's rows, one at a time
+#pragma once
+
+#include <deque>
+#include <optional>
+
+#include "dht/base/time.hpp"
+#include "dht/core/effects.hpp"
+
+namespace ringfs {
+
+inline constexpr std::size_t max_append_bytes = 1 << 20;      // of one append message, or one entry if that is larger
+inline constexpr std::size_t max_inflight_messages = 64;      // appends to one follower that are not answered
+inline constexpr std::size_t max_inflight_bytes = 8 << 20;
+
+struct Progress {
+  enum class State : std::uint8_t { probe, replicate, snapshot };
+  State state = State::probe;
+  LogIndex match = 0;  // everything up to here agrees and is durable there
+  LogIndex next = 1;   // to send
+  bool paused = false;  // probe: wait for an answer
+  TimePoint sent_at = TimePoint::min();     // the last append or chunk
+  TimePoint replied_at = TimePoint::min();  // the last answer to one
+  TimePoint not_before = TimePoint::min();  // a full disk there, or no slot for a snapshot here: try again then
+  EffectId load = 0;                        // outstanding LoadEntries for `next`
+
+  // Heartbeats: the newest acknowledged round.
+  std::uint64_t acknowledged_round = 0;
+  TimePoint acknowledged_sent_at = TimePoint::min();
+
+  struct Inflight {
+    LogIndex last = 0;
+    std::size_t bytes = 0;
+  };
+  std::deque<Inflight> inflight;
+  std::size_t inflight_bytes = 0;
+
+  struct Snapshot {
+    std::uint64_t number = 0;
+    EffectId read = 0;                   // outstanding SnapshotRead
+    std::optional<SnapshotChunk> chunk;  // sent last, not acknowledged
+    std::uint32_t next_chunk = 0;        // of the outstanding read
+    LogIndex last_index = 0;             // of what it contains, known from the first chunk on
+    TimePoint heard_at{};
+  };
+  std::optional<Snapshot> snapshot;
+
+  bool window_full() const { return inflight.size() >= max_inflight_messages || inflight_bytes >= max_inflight_bytes; }
+  void add_inflight(LogIndex last, std::size_t bytes) {
+    inflight.push_back({last, bytes});
+    inflight_bytes += bytes;
+  }
+  void free_inflight(LogIndex through) {
+    while (!inflight.empty() && inflight.front().last <= through) {
+      inflight_bytes -= inflight.front().bytes;
+      inflight.pop_front();
+    }
+  }
+  // Start over from what is certain.
+  void probe() {
+    state = State::probe;
+    next = match + 1;
+    paused = false;
+    load = 0;
+    inflight.clear();
+    inflight_bytes = 0;
+  }
+};
+
+}  // namespace ringfs

@@ -1,0 +1,330 @@
+#include "dht/net/driver.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/asio/post.hpp>
+#include <mutex>
+#include <string_view>
+
+#include "dht/net/system_clock.hpp"
+
+namespace ringfs {
+
+// What the store's threads hand over. The first one that finds it empty wakes the loop, the others join.
+struct Driver::Inbox {
+  explicit Inbox(boost::asio::io_context& context) : loop(context) {}
+
+  static void put(const std::shared_ptr<Inbox>& inbox, std::function<void()> action) {
+    std::lock_guard guard(inbox->mutex);
+    if (inbox->closed) return;
+    inbox->actions.push_back(std::move(action));
+    if (inbox->actions.size() == 1) boost::asio::post(inbox->loop, [inbox] { inbox->drain(); });
+  }
+
+  void drain() {
+    {
+      std::lock_guard guard(mutex);
+      std::swap(actions, draining);
+    }
+    for (std::function<void()>& action : draining) {
+      // An action may end the driver; what is left then belongs to nobody.
+      if (closed_on_loop) break;
+      action();
+    }
+    draining.clear();
+  }
+
+  void close() {
+    std::lock_guard guard(mutex);
+    closed = true;
+    closed_on_loop = true;
+    actions.clear();
+  }
+
+  boost::asio::io_context& loop;
+  std::mutex mutex;
+  std::vector<std::function<void()>> actions;   // under mutex
+  bool closed = false;                          // under mutex
+  std::vector<std::function<void()>> draining;  // the loop's
+  bool closed_on_loop = false;                  // the loop's
+};
+
+Driver::Driver(boost::asio::io_context& loop, Storage& storage, PersistedNode persisted, Random& random,
+               DriverOptions options, std::function<void(Error)> on_fatal)
+    : loop_(loop),
+      storage_(storage),
+      options_(std::move(options)),
+      on_fatal_(std::move(on_fatal)),
+      incarnation_(persisted.incarnation),
+      node_(options_.node, std::move(persisted), random, read_clock()),
+      flusher_(loop.get_executor()),
+      peers_(loop.get_executor(), *this, flusher_, random, options_.peers, options_.make_stream),
+      timer_(loop.get_executor(), [this] { timer_due(); }),
+      inbox_(std::make_shared<Inbox>(loop)) {}
+
+Driver::~Driver() { stop(); }
+
+void Driver::start() {
+  stopped_ = false;
+  poll_storage(boot_time());
+  schedule_turn();
+}
+
+void Driver::stop() {
+  stopped_ = true;
+  inbox_->close();
+  timer_.stop();
+  peers_.stop();
+  handlers_.clear();
+}
+
+// ---- Inputs ----------------------------------------------------------------------------------------
+
+OperationId Driver::submit(Operation operation, ReplyHandler handler) {
+  OperationId id = next_operation_++;
+  if (stopped_) return id;
+  handlers_.emplace(id, std::move(handler));
+  node_.submit(id, std::move(operation), read_clock());
+  schedule_turn();
+  return id;
+}
+
+void Driver::cancel(OperationId id) {
+  if (handlers_.erase(id) == 0 || stopped_) return;
+  node_.cancel(id);
+  schedule_turn();
+}
+
+void Driver::receive(const Envelope& envelope) {
+  if (stopped_) return;
+  node_.receive(envelope, read_clock());
+  schedule_turn();
+}
+
+void Driver::peer_connected(const Uuid& peer, const std::string& address) {
+  if (!stopped_) peers_.peer_seen(peer, address);
+}
+
+void Driver::peer_disconnected(const Uuid& peer) {
+  if (stopped_) return;
+  node_.peer_disconnected(peer, read_clock());
+  schedule_turn();
+}
+
+void Driver::peer_lost(const Uuid& peer) { peer_disconnected(peer); }
+
+std::string Driver::address_of(const Uuid& peer) {
+  const Member* member = node_.table().find(peer);
+  return member == nullptr ? std::string() : member->address;
+}
+
+Greeting Driver::own_greeting(const Uuid& expected) {
+  return {.role = PeerRole::node,
+          .node = node_.id(),
+          .incarnation = incarnation_,
+          .ring = node_.genesis() ? node_.genesis()->ring : Uuid{},
+          .table_version = node_.table().version,
+          .stamp = wall_time(),
+          .expected = expected,
+          .address = options_.node.address};
+}
+
+// ---- Turns -----------------------------------------------------------------------------------------
+
+void Driver::schedule_turn() {
+  if (turn_scheduled_ || stopped_) return;
+  turn_scheduled_ = true;
+  // Behind everything that is ready now: it all goes into one take_effects(). The inbox outlives the driver and knows.
+  boost::asio::post(loop_, [this, inbox = inbox_] {
+    if (!inbox->closed_on_loop) turn();
+  });
+}
+
+void Driver::turn() {
+  turn_scheduled_ = false;
+  TimePoint now = boot_time();
+  if (now >= deadline_) {
+    deadline_ = never;
+    node_.tick(read_clock());
+  }
+  carry_out(node_.take_effects());
+}
+
+void Driver::carry_out(Effects effects) {
+  deadline_ = effects.deadline;
+  timer_.wake_at(std::min(deadline_, next_poll_));
+  send(effects.messages);
+  // A leader's appends are on their way before its own store begins to sync.
+  flusher_.flush();
+  if (effects.write.id != 0) write(std::move(effects.write));
+  send_after_write(std::move(effects.messages_after_write));
+  for (Apply& item : effects.applies) apply(std::move(item));
+  for (ReadEffect& read : effects.reads) {
+    EffectId id = read.id;
+    storage_.read(std::move(read), on_loop<Result<ReadAnswer>>([this, id](Result<ReadAnswer> answer) {
+                    node_.read_done(id, std::move(answer), read_clock());
+                    schedule_turn();
+                  }));
+  }
+  for (LoadEntries& load : effects.loads) {
+    EffectId id = load.id;
+    storage_.load(std::move(load), on_loop<Result<std::vector<Entry>>>([this, id](Result<std::vector<Entry>> entries) {
+                    node_.loaded(id, std::move(entries), read_clock());
+                    schedule_turn();
+                  }));
+  }
+  for (SnapshotRead& read : effects.snapshot_reads) {
+    EffectId id = read.id;
+    bool close = read.close;
+    storage_.snapshot_read(std::move(read), on_loop<Result<SnapshotData>>([this, id, close](Result<SnapshotData> data) {
+                             if (close) return;
+                             node_.snapshot_read(id, std::move(data), read_clock());
+                             schedule_turn();
+                           }));
+  }
+  for (const Event& event : effects.events) log(event);
+  for (Reply& item : effects.replies) reply(std::move(item));
+  flusher_.flush();
+}
+
+void Driver::timer_due() {
+  if (stopped_) return;
+  TimePoint now = boot_time();
+  if (now >= next_poll_) poll_storage(now);
+  timer_.wake_at(std::min(deadline_, next_poll_));
+  if (now >= deadline_) schedule_turn();
+}
+
+void Driver::poll_storage(TimePoint now) {
+  next_poll_ = now + options_.status_interval;
+  timer_.wake_at(next_poll_);
+  StorageStatus status = storage_.status();
+  if (status.no_space == no_space_) return;
+  no_space_ = status.no_space;
+  if (no_space_) {
+    spdlog::error("event=disk_full free_bytes={} database_bytes={}", status.disk_free_bytes, status.database_bytes);
+  } else {
+    spdlog::info("event=disk_has_space free_bytes={}", status.disk_free_bytes);
+  }
+  node_.set_no_space(no_space_);
+  schedule_turn();
+}
+
+// ---- Messages and the order of durability ----------------------------------------------------------
+
+void Driver::send(const std::vector<Envelope>& messages) {
+  for (const Envelope& envelope : messages) {
+    if (envelope.header.destination == node_.id()) {
+      boost::asio::post(loop_, [this, inbox = inbox_, envelope] {
+        if (!inbox->closed_on_loop) receive(envelope);
+      });
+    } else {
+      peers_.send(envelope);
+    }
+  }
+}
+
+void Driver::send_after_write(std::vector<Envelope> messages) {
+  if (messages.empty()) return;
+  if (durable_write_ == last_write_) {
+    send(messages);
+  } else {
+    held_.push_back({.write = last_write_, .messages = std::move(messages)});
+  }
+}
+
+void Driver::release_held() {
+  while (!held_.empty() && held_.front().write <= durable_write_) {
+    Held held = std::move(held_.front());
+    held_.pop_front();
+    send(held.messages);
+  }
+}
+
+void Driver::write(Write write) {
+  EffectId id = write.id;
+  RINGFS_CHECK(id > last_write_);
+  last_write_ = id;
+  storage_.write(std::move(write), on_loop<Status>([this, id](Status done) {
+                   if (!done) {
+                     fatal(done.error());
+                     return;
+                   }
+                   RINGFS_CHECK(id > durable_write_);
+                   durable_write_ = id;
+                   release_held();
+                   node_.written(id, read_clock());
+                   schedule_turn();
+                 }));
+}
+
+void Driver::apply(Apply apply) {
+  PartitionId partition = apply.partition;
+  LogIndex through = apply.through;
+  storage_.apply(std::move(apply), on_loop<Result<std::vector<AppliedBatch>>>(
+                                       [this, partition, through](Result<std::vector<AppliedBatch>> results) {
+                                         if (!results) {
+                                           fatal(results.error());
+                                           return;
+                                         }
+                                         node_.applied(partition, through, std::move(*results), read_clock());
+                                         schedule_turn();
+                                       }));
+}
+
+template <class Answer>
+std::function<void(Answer)> Driver::on_loop(std::function<void(Answer)> action) {
+  return [inbox = inbox_, action = std::move(action)](Answer answer) mutable {  // called once
+    Inbox::put(inbox,
+               [action = std::move(action), answer = std::move(answer)]() mutable { action(std::move(answer)); });
+  };
+}
+
+// ---- Outputs ---------------------------------------------------------------------------------------
+
+void Driver::reply(Reply reply) {
+  auto found = handlers_.find(reply.operation);
+  if (found == handlers_.end()) return;  // cancelled
+  ReplyHandler handler = std::move(found->second);
+  handlers_.erase(found);
+  if (reply.result) {
+    if (auto* status = std::get_if<NodeStatus>(&*reply.result)) fill_in(*status);
+  }
+  handler(std::move(reply.result));
+}
+
+NodeStatus Driver::status() {
+  NodeStatus status = node_.status(read_clock());
+  fill_in(status);
+  return status;
+}
+
+void Driver::fill_in(NodeStatus& status) {
+  StorageStatus storage = storage_.status();
+  status.database_bytes = storage.database_bytes;
+  status.disk_total_bytes = storage.disk_total_bytes;
+  status.disk_free_bytes = storage.disk_free_bytes;
+  status.disk_id = storage.disk_id;
+  status.no_space = storage.no_space;
+}
+
+void Driver::log(const Event& event) {
+  // What happens to each of hundreds of groups whenever one node comes or goes.
+  static constexpr std::array<std::string_view, 4> routine = {"campaign", "leader_elected", "step_down", "transfer"};
+  bool is_routine = std::find(routine.begin(), routine.end(), event.name) != routine.end();
+  spdlog::log(is_routine ? spdlog::level::debug : spdlog::level::info, "event={} {}", event.name, event.detail);
+  if (on_event) on_event(event);
+}
+
+void Driver::fatal(Error error) {
+  std::function<void(Error)> on_fatal = on_fatal_;
+  spdlog::error("event=storage_failed reason=\"{}\"", error.text());
+  // What is held back was promised to be durable first: it never leaves.
+  held_.clear();
+  stop();
+  on_fatal(std::move(error));
+}
+
+}  // namespace ringfs

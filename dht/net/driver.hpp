@@ -1,0 +1,116 @@
+// Drives one Node: feeds it with messages, operations, time and the store's answers, and carries its Effects out in the
+// order that effects.hpp demands.
+//
+// All inputs of one turn of the loop are given to the node before its effects are taken once, so that what arrives
+// together is written together (group commit); the write in progress gathers the next batch.
+// Threads: one loop; the store's callbacks come from its threads and are handed over in batches, one wake-up for many.
+// Errors: a write or an apply that fails is final: on_fatal is called once and nothing is carried out any more
+// (design 5.8). Limits: the core's; connections to peers as in peer.hpp. The storage must outlive the driver or have
+// called back everything; callbacks that come after the driver's end are dropped.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <unordered_map>
+
+#include "dht/core/node.hpp"
+#include "dht/net/peer.hpp"
+#include "dht/net/storage.hpp"
+#include "dht/net/wake_timer.hpp"
+
+namespace ringfs {
+
+struct DriverOptions {
+  NodeOptions node;
+  PeerLimits peers;
+  StreamMaker make_stream = make_tcp_stream;
+  Duration status_interval = std::chrono::seconds(1);  // how often the store is asked about its disk
+};
+
+class Driver : public Peers::Listener {
+ public:
+  using ReplyHandler = std::function<void(OperationResult)>;
+
+  Driver(boost::asio::io_context& loop, Storage& storage, PersistedNode persisted, Random& random,
+         DriverOptions options, std::function<void(Error)> on_fatal);
+  ~Driver();
+  Driver(const Driver&) = delete;
+  Driver& operator=(const Driver&) = delete;
+
+  void start();
+  void stop();  // takes nothing in and carries nothing out any more; handlers of open operations are dropped
+
+  // `handler` is called once from the loop, never from inside submit(), unless cancel() or stop() came first.
+  OperationId submit(Operation operation, ReplyHandler handler);
+  void cancel(OperationId id);
+  std::size_t open_operations() const { return handlers_.size(); }
+
+  void receive(const Envelope& envelope);
+  // A peer's connection to this node was made or broke.
+  void peer_connected(const Uuid& peer, const std::string& address);
+  void peer_disconnected(const Uuid& peer);
+
+  Node& node() { return node_; }
+  NodeStatus status();
+  Flusher& flusher() { return flusher_; }
+  const Peers::Counters& peer_counters() const { return peers_.counters(); }
+  Greeting own_greeting(const Uuid& expected) override;
+
+  // Told of every event of the core, after it was logged.
+  std::function<void(const Event&)> on_event;
+
+ private:
+  struct Inbox;
+
+  std::string address_of(const Uuid& peer) override;
+  void peer_lost(const Uuid& peer) override;
+
+  void schedule_turn();
+  void turn();
+  void carry_out(Effects effects);
+  void send(const std::vector<Envelope>& messages);
+  void send_after_write(std::vector<Envelope> messages);
+  void release_held();
+  void write(Write write);
+  void apply(Apply apply);
+  void reply(Reply reply);
+  void log(const Event& event);
+  void timer_due();
+  void poll_storage(TimePoint now);
+  void fill_in(NodeStatus& status);
+  void fatal(Error error);
+  // Wraps what to do with a store's answer, so that it runs on the loop.
+  template <class Answer>
+  std::function<void(Answer)> on_loop(std::function<void(Answer)> action);
+
+  boost::asio::io_context& loop_;
+  Storage& storage_;
+  DriverOptions options_;
+  std::function<void(Error)> on_fatal_;
+  Incarnation incarnation_;
+  Node node_;
+  Flusher flusher_;
+  Peers peers_;
+  WakeTimer timer_;
+  std::shared_ptr<Inbox> inbox_;  // shared with callbacks that are still in the store
+
+  struct Held {
+    EffectId write = 0;  // durable first
+    std::vector<Envelope> messages;
+  };
+  std::deque<Held> held_;
+  EffectId last_write_ = 0;     // taken
+  EffectId durable_write_ = 0;  // reported
+
+  std::unordered_map<OperationId, ReplyHandler> handlers_;
+  OperationId next_operation_ = 1;
+  TimePoint deadline_ = never;
+  TimePoint next_poll_ = never;
+  bool no_space_ = false;
+  bool turn_scheduled_ = false;
+  bool stopped_ = true;
+};
+
+}  // namespace ringfs

@@ -1,0 +1,185 @@
+#include "dht/net/lock_resolver.hpp"
+
+namespace ringfs {
+
+namespace {
+
+// Each round either ends or lost a race against a flip of the same record, of which there are two at most.
+constexpr int max_rounds = 4;
+
+Task<Result<LockFate>> resolve_here(PartitionedStore& store, PartitionId where, RecordRef lock, bool commit,
+                                    TimePoint deadline) {
+  std::vector<Mutation> mutations{resolve_part(lock, commit)};
+  Result<BatchResult> result = co_await store.commit_raw(where, {}, std::move(mutations), deadline);
+  if (!result) co_return tl::unexpected(result.error());
+  if (result->outcome != BatchResult::Outcome::applied) co_return fail(ErrorCode::internal, "resolve was refused");
+  co_return LockFate::gone;
+}
+
+// True: the record is aborted now; false: somebody else was faster.
+Task<Result<bool>> abort_record(PartitionedStore& store, RecordRef record, Condition condition, TimePoint deadline) {
+  std::vector<Condition> conditions{std::move(condition)};
+  TransactionRecord aborted{RecordState::aborted, store.clock().stamp, {}};
+  std::vector<Mutation> mutations{put_record(record, aborted)};
+  Result<BatchResult> result =
+      co_await store.commit_raw(record.partition, std::move(conditions), std::move(mutations), deadline);
+  if (!result) co_return tl::unexpected(result.error());
+  co_return result->outcome == BatchResult::Outcome::applied;
+}
+
+bool is_too_old(const TransactionId& id, Stamp now) {
+  // A start far in the future comes from a clock that was wrong; waiting for it would take for ever.
+  const Duration age = now - Stamp{static_cast<std::int64_t>(id.started)};
+  return age > max_transaction_age || age < -max_transaction_age;
+}
+
+Result<TransactionId> parse_record_sort(std::string_view sort) {
+  Reader reader(sort);
+  TransactionId id;
+  id.started = reader.u64();
+  id.random = read_uuid(reader);
+  if (!reader.done()) return fail(ErrorCode::corrupt, "transaction id");
+  return id;
+}
+
+}  // namespace
+
+std::string encode(const TransactionRecord& record) {
+  Writer writer;
+  writer.u8(static_cast<std::uint8_t>(record.state));
+  writer.i64(record.since.microseconds);
+  writer.u32(static_cast<std::uint32_t>(record.participants.size()));
+  for (PartitionId partition : record.participants) writer.u32(index_of(partition));
+  return writer.take();
+}
+
+Result<TransactionRecord> decode_transaction_record(std::string_view bytes) {
+  Reader reader(bytes);
+  TransactionRecord record;
+  record.state = static_cast<RecordState>(reader.u8());
+  record.since.microseconds = reader.i64();
+  std::size_t count = reader.count(4);
+  for (std::size_t i = 0; i < count && reader.ok(); ++i) {
+    record.participants.push_back(static_cast<PartitionId>(reader.u32()));
+  }
+  if (!reader.done() || record.state < RecordState::pending || record.state > RecordState::aborted) {
+    return fail(ErrorCode::corrupt, "transaction record");
+  }
+  return record;
+}
+
+SharedBytes pending_record(const TransactionId& id) {
+  TransactionRecord record{RecordState::pending, Stamp{static_cast<std::int64_t>(id.started)}, {}};
+  return SharedBytes(encode(record));
+}
+
+Condition record_is(const RecordRef& record, SharedBytes value) {
+  Condition condition;
+  condition.kind = Condition::Kind::value_equals;
+  condition.row = {record_key, record_sort(record.id)};
+  condition.value = std::move(value);
+  return condition;
+}
+
+Condition record_is_absent(const RecordRef& record) {
+  Condition condition;
+  condition.kind = Condition::Kind::absent;
+  condition.row = {record_key, record_sort(record.id)};
+  return condition;
+}
+
+Mutation put_record(const RecordRef& record, const TransactionRecord& value) {
+  Mutation mutation;
+  mutation.kind = Mutation::Kind::put;
+  mutation.row = {record_key, record_sort(record.id)};
+  mutation.value = SharedBytes(encode(value));
+  return mutation;
+}
+
+Mutation erase_record(const RecordRef& record) {
+  Mutation mutation;
+  mutation.kind = Mutation::Kind::erase;
+  mutation.row = {record_key, record_sort(record.id)};
+  return mutation;
+}
+
+Mutation resolve_part(const RecordRef& record, bool commit) {
+  Mutation mutation;
+  mutation.kind = Mutation::Kind::resolve;
+  mutation.record = record;
+  mutation.number = commit ? 1 : 0;
+  return mutation;
+}
+
+Result<CommitReply> to_commit_reply(const BatchResult& result) {
+  CommitReply reply;
+  reply.stamp = result.stamp;
+  switch (result.outcome) {
+    case BatchResult::Outcome::applied:
+      reply.applied = true;
+      reply.version = result.version;
+      return reply;
+    case BatchResult::Outcome::condition_failed: reply.failed_condition = result.failed_condition; return reply;
+    case BatchResult::Outcome::locked: return fail(ErrorCode::locked);
+    case BatchResult::Outcome::expired:
+    case BatchResult::Outcome::superseded: return fail(ErrorCode::timeout, "the batch expired");
+    case BatchResult::Outcome::invalid: return fail(ErrorCode::invalid_argument, "batch refused");
+  }
+  return fail(ErrorCode::internal, "batch outcome");
+}
+
+Task<Result<LockFate>> settle_lock(PartitionedStore& store, PartitionId where, RecordRef lock, TimePoint deadline) {
+  for (int round = 0; round < max_rounds; ++round) {
+    ReadRequest request;
+    request.gets.push_back({record_key, record_sort(lock.id)});
+    Result<ReadReply> reply = co_await store.read_raw(lock.partition, std::move(request), deadline);
+    if (!reply) co_return tl::unexpected(reply.error());
+    if (reply->gets.size() != 1) co_return fail(ErrorCode::corrupt, "reply without the record");
+    Condition as_seen;
+    if (!reply->gets[0].found) {
+      as_seen = record_is_absent(lock);
+    } else {
+      Result<TransactionRecord> record = decode_transaction_record(reply->gets[0].row.value.view());
+      if (!record) co_return tl::unexpected(record.error());
+      if (record->state != RecordState::pending) {
+        co_return co_await resolve_here(store, where, lock, record->state == RecordState::committed, deadline);
+      }
+      if (!is_too_old(lock.id, store.clock().stamp)) co_return LockFate::pending;
+      as_seen = record_is(lock, pending_record(lock.id));
+    }
+    Result<bool> aborted = co_await abort_record(store, lock, std::move(as_seen), deadline);
+    if (!aborted) co_return tl::unexpected(aborted.error());
+    if (*aborted) co_return co_await resolve_here(store, where, lock, false, deadline);
+  }
+  co_return fail(ErrorCode::internal, "the transaction's record kept changing");
+}
+
+Task<Status> finish_record(PartitionedStore& store, PartitionId partition, Row row, TimePoint deadline) {
+  Result<TransactionId> id = parse_record_sort(row.sort);
+  if (!id) co_return tl::unexpected(id.error());
+  Result<TransactionRecord> record = decode_transaction_record(row.value.view());
+  if (!record) co_return tl::unexpected(record.error());
+  const RecordRef reference{partition, *id};
+  const Stamp now = store.clock().stamp;
+  if (record->state == RecordState::pending) {
+    if (!is_too_old(*id, now)) co_return Status();
+    Condition condition = record_is(reference, pending_record(*id));
+    Result<bool> aborted = co_await abort_record(store, reference, std::move(condition), deadline);
+    if (!aborted) co_return tl::unexpected(aborted.error());
+    co_return Status();  // its locks go when they are met; the tombstone waits for its time
+  }
+  if (now - record->since <= record_life) co_return Status();
+  for (PartitionId participant : record->participants) {
+    Result<LockFate> resolved =
+        co_await resolve_here(store, participant, reference, record->state == RecordState::committed, deadline);
+    if (!resolved) co_return tl::unexpected(resolved.error());
+  }
+  std::vector<Condition> conditions{record_is(reference, row.value)};
+  std::vector<Mutation> mutations{erase_record(reference)};
+  Result<BatchResult> erased =
+      co_await store.commit_raw(partition, std::move(conditions), std::move(mutations), deadline);
+  if (!erased) co_return tl::unexpected(erased.error());
+  co_return Status();
+}
+
+}  // namespace ringfs

@@ -1,0 +1,68 @@
+// What to do about a lock that somebody met: ask the transaction's record, and end what can be ended (design 5,
+// "Several objects at once"). The life of a record:
+//
+//      (absent) --first prepare--> pending --flip--> committed --all parts resolved--> (deleted)
+//         |                           |
+//         +------ tombstone ------> aborted --old enough, by the janitor--> (deleted)
+//
+// Nobody acts on absence: whoever meets a lock whose record is missing puts an aborted tombstone in its place first, so
+// that a first prepare that is still under way cannot create the record afterwards.
+//
+// Why every interleaving is right. (1) The fate is decided by one row in one partition and changes only by conditional
+// batches: absent -> pending, pending -> committed, pending -> aborted, absent -> aborted. So committed and aborted
+// exclude each other. (2) A committed record is deleted only when each of its parts was resolved, so a lock whose
+// record is missing belongs to a transaction that never was committed; or the lock itself is gone by now and resolving
+// it finds nothing to forget. (3) resolve is idempotent and finds its part by the record: helpers and the coordinator
+// may do it at the same time. (4) A prepare that arrives after the record was aborted leaves locks that the next one
+// who meets them drops, by (2) or by the tombstone. (5) A record that is pending for too long is aborted by a flip like
+// any other; its coordinator's own flip then fails.
+//
+// Threads: one loop. Errors: those of read_raw and commit_raw.
+#pragma once
+
+#include <vector>
+
+#include "dht/net/partitioned_store.hpp"
+
+namespace ringfs {
+
+// A coordinator that is older than this is taken for dead.
+inline constexpr Duration max_transaction_age = std::chrono::seconds(10);
+// Tombstones and finished records that are older than this can be deleted: no batch of the transaction can be executed
+// any more.
+inline constexpr Duration record_life = max_batch_life + dedup_life;
+
+// The value of a record row: its state first. `since` is the transaction's start while pending and the time of the flip
+// afterwards; the participants are known when it is committed.
+struct TransactionRecord {
+  RecordState state{};
+  Stamp since;
+  std::vector<PartitionId> participants;
+};
+std::string encode(const TransactionRecord& record);
+Result<TransactionRecord> decode_transaction_record(std::string_view bytes);
+// Known from the id alone, so that anybody can flip it on the condition of its value.
+SharedBytes pending_record(const TransactionId& id);
+
+enum class LockFate {
+  pending,  // the transaction goes on: its old rows are the truth
+  gone,     // resolved here: read or write again
+};
+
+// `where`: the partition in which the lock was met.
+Task<Result<LockFate>> settle_lock(PartitionedStore& store, PartitionId where, RecordRef lock, TimePoint deadline);
+
+// For the janitor: a record of this partition whose coordinator did not clean up. Aborts it when it is pending for too
+// long; resolves the parts of a committed one; deletes what is older than record_life. Does nothing about younger ones.
+// Errors: those of commit_raw; the record then stays for the next round.
+Task<Status> finish_record(PartitionedStore& store, PartitionId partition, Row row, TimePoint deadline);
+
+// Shared with the coordinator.
+Condition record_is(const RecordRef& record, SharedBytes value);
+Condition record_is_absent(const RecordRef& record);
+Mutation put_record(const RecordRef& record, const TransactionRecord& value);
+Mutation erase_record(const RecordRef& record);
+Mutation resolve_part(const RecordRef& record, bool commit);
+Result<CommitReply> to_commit_reply(const BatchResult& result);
+
+}  // namespace ringfs

@@ -1,0 +1,49 @@
+// The ObjectStore over partitions: what the ring's client and the tests' memory store have in common.
+//
+// A subclass brings single operations to one partition's group (read_raw, commit_raw: exactly once, locks showing).
+// This class finds the partition of an object's key, and hides the locks of pending transactions: readers get the old
+// or the new rows, writers wait (dht/net/lock_resolver.hpp). It also begins transactions (dht/net/transaction.hpp).
+//
+// Threads: one loop. Errors of read and commit: timeout, invalid_argument (rows of several partitions, reserved keys,
+// an addition that overflows), too_large, overloaded, corrupt, no_space.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "dht/base/object_store.hpp"
+
+namespace ringfs {
+
+class PartitionedStore : public ObjectStore {
+ public:
+  Task<Result<ReadReply>> read(ReadRequest request, TimePoint deadline) final;
+  Task<Result<CommitReply>> commit(CommitRequest request, TimePoint deadline) final;
+  std::unique_ptr<Transaction> begin(TimePoint deadline) final;
+
+  // Locks come back as they are.
+  virtual Task<Result<ReadReply>> read_raw(PartitionId partition, ReadRequest request, TimePoint deadline) = 0;
+  // Outcomes: applied, condition_failed, locked, invalid: each is certain. An unknown end is an error (timeout).
+  virtual Task<Result<BatchResult>> commit_raw(PartitionId partition, std::vector<Condition> conditions,
+                                               std::vector<Mutation> mutations, TimePoint deadline) = 0;
+
+  PartitionId partition_of_key(const std::string& key) const;
+};
+
+// The one partition of all rows; invalid_argument when there is none or more than one.
+Result<PartitionId> partition_of_rows(const PartitionedStore& store, const std::vector<Condition>& conditions,
+                                      const std::vector<RowAddress>& locks, const std::vector<Mutation>& mutations);
+
+// Waiting for a rival: 5 ms at first, doubling to 100 ms, each with jitter so that rivals do not march in step.
+class Backoff {
+ public:
+  Backoff(Random& random, Duration first, Duration most) : random_(random), next_(first), most_(most) {}
+  Duration next();
+
+ private:
+  Random& random_;
+  Duration next_;
+  const Duration most_;
+};
+
+}  // namespace ringfs

@@ -1,0 +1,269 @@
+#include "dht/net/ring_client.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include "dht/net/run_all.hpp"
+
+namespace ringfs {
+
+namespace {
+
+constexpr Duration node_time = std::chrono::seconds(1);  // for one node's status
+// A follower that is a little behind is an ordinary sight under load.
+constexpr LogIndex tolerated_lag = 256;
+
+const GroupStatus* find_group(const NodeStatus& status, PartitionId partition) {
+  for (const GroupStatus& group : status.groups) {
+    if (group.partition == partition) return &group;
+  }
+  return nullptr;
+}
+
+bool holds_data(MemberState state) { return state == MemberState::up || state == MemberState::joining; }
+
+std::string count_of(std::size_t count, const std::string& one, const std::string& many) {
+  return std::to_string(count) + " " + (count == 1 ? one : many);
+}
+
+void counter(std::string& text, const std::string& name, const std::string& help, std::uint64_t value) {
+  text += "# HELP ringfs_client_" + name + " " + help + "\n# TYPE ringfs_client_" + name + " counter\nringfs_client_" +
+          name + " " + std::to_string(value) + "\n";
+}
+
+}  // namespace
+
+const RingClient::Answering* RingClient::Survey::find(const Uuid& node) const {
+  for (const Answering& one : nodes) {
+    if (one.member.id == node) return &one;
+  }
+  return nullptr;
+}
+
+std::size_t RingClient::Survey::answering() const {
+  return static_cast<std::size_t>(
+      std::count_if(nodes.begin(), nodes.end(), [](const Answering& node) { return node.status.has_value(); }));
+}
+
+Task<void> RingClient::ask_status(ClientTransport& transport, Answering* node, TimePoint deadline) {
+  const TimePoint asked = transport.now();
+  Operation operation{StatusOperation{}};
+  OperationResult result =
+      co_await transport.call(node->member.address, node->member.id, std::move(operation), deadline);
+  node->round_trip = transport.now() - asked;
+  if (!result) co_return;
+  if (NodeStatus* status = std::get_if<NodeStatus>(&*result)) node->status = std::move(*status);
+}
+
+Task<Result<RingClient::Survey>> RingClient::survey(TimePoint deadline) {
+  Status refreshed = co_await client_.refresh_table(std::min(deadline, transport_.now() + 2 * node_time));
+  if (!refreshed) co_return tl::unexpected(refreshed.error());
+  Survey survey;
+  for (const Member& member : client_.directory().table().members) {
+    if (member.state == MemberState::removed) continue;
+    Answering node;
+    node.member = member;
+    if (std::optional<std::string> address = client_.directory().address_of(member.id)) node.member.address = *address;
+    survey.nodes.push_back(std::move(node));
+  }
+  std::vector<Task<void>> tasks;
+  const TimePoint until = std::min(deadline, transport_.now() + node_time);
+  for (Answering& node : survey.nodes) tasks.push_back(ask_status(transport_, &node, until));
+  co_await run_all(std::move(tasks));
+  if (survey.answering() == 0) co_return fail(ErrorCode::timeout, "no node answers");
+  co_return survey;
+}
+
+bool RingClient::keeps_up(const NodeStatus& node, PartitionId partition, const GroupStatus& leader) {
+  const GroupStatus* group = find_group(node, partition);
+  if (group == nullptr || group->snapshotting || group->term != leader.term || group->role == Role::learner)
+    return false;
+  return group->applied + tolerated_lag >= leader.commit;
+}
+
+std::vector<PartitionView> RingClient::partition_views(const Survey& survey) const {
+  std::vector<PartitionView> views;
+  const unsigned bits = client_.partition_bits();
+  const Placement& placement = client_.directory().placement();
+  std::map<PartitionId, std::pair<Uuid, const GroupStatus*>> leaders;
+  for (const Answering& node : survey.nodes) {
+    if (!node.status) continue;
+    for (const GroupStatus& group : node.status->groups) {
+      if (group.role != Role::leader) continue;
+      // Of two that claim to lead the one with the later term is right.
+      auto [place, inserted] = leaders.try_emplace(group.partition, node.member.id, &group);
+      if (!inserted && place->second.second->term < group.term) place->second = {node.member.id, &group};
+    }
+  }
+  for (std::uint32_t i = 0; i < (std::uint32_t{1} << bits); ++i) {
+    PartitionView view;
+    view.partition = PartitionId{i};
+    view.anchor = anchor_of(view.partition, bits);
+    view.replicas = placement.preference_list(view.partition);
+    auto leader = leaders.find(view.partition);
+    if (leader != leaders.end()) {
+      view.leader = leader->second.first;
+      view.term = leader->second.second->term;
+      for (const Uuid& replica : view.replicas) {
+        const Answering* node = survey.find(replica);
+        if (node == nullptr || !node->status) continue;
+        if (replica == *view.leader || keeps_up(*node->status, view.partition, *leader->second.second)) {
+          ++view.answering_replicas;
+        }
+      }
+    }
+    views.push_back(std::move(view));
+  }
+  return views;
+}
+
+Task<Result<RingStatus>> RingClient::status(TimePoint deadline) {
+  Result<Survey> surveyed = co_await survey(deadline);
+  if (!surveyed) co_return tl::unexpected(surveyed.error());
+  const MembersTable& table = client_.directory().table();
+  RingStatus status;
+  status.ring = client_.directory().genesis().ring;
+  status.nodes = static_cast<unsigned>(surveyed->nodes.size());
+  status.answering = static_cast<unsigned>(surveyed->answering());
+  status.replication = table.replication();
+  status.table_version = table.version;
+  bool no_space = false;
+  for (const Answering& node : surveyed->nodes) {
+    if (node.member.state == MemberState::joining || node.member.state == MemberState::leaving) status.moving = true;
+    if (!node.status) continue;
+    no_space = no_space || node.status->no_space;
+    for (const GroupStatus& group : node.status->groups) {
+      if (group.snapshotting || group.role == Role::learner) status.moving = true;
+    }
+  }
+  std::size_t holders = 0;
+  for (const Answering& node : surveyed->nodes) holders += holds_data(node.member.state) ? 1 : 0;
+  unsigned fewest = status.replication;
+  for (const PartitionView& view : partition_views(*surveyed)) {
+    ++status.partitions;
+    if (!view.leader) ++status.leaderless;
+    if (view.answering_replicas < status.replication) ++status.under_replicated;
+    fewest = std::min(fewest, view.answering_replicas);
+  }
+  if (status.leaderless > 0) {
+    status.health = Health::readonly;
+    status.remarks.push_back(count_of(status.leaderless, "partition has", "partitions have") +
+                             " no leader: what lies there can be neither read nor written until one is elected.");
+  } else if (status.under_replicated > 0 || status.answering < status.nodes || no_space) {
+    status.health = Health::degraded;
+  }
+  if (status.answering < status.nodes) {
+    status.remarks.push_back(count_of(status.nodes - status.answering, "node does", "nodes do") + " not answer.");
+  }
+  if (holders < status.replication) {
+    status.remarks.push_back("There are fewer nodes than the replication of " + std::to_string(status.replication) +
+                             " asks for: add " + count_of(status.replication - holders, "node.", "nodes."));
+  }
+  if (no_space) status.remarks.push_back("A node's disk is full: it refuses writes until space returns.");
+  if (status.leaderless == 0) {
+    // A majority of the configured replicas must go on.
+    const std::size_t group = std::min<std::size_t>(status.replication, std::max<std::size_t>(holders, 1));
+    const std::size_t majority = group / 2 + 1;
+    const std::size_t spare = fewest > majority ? fewest - majority : 0;
+    status.remarks.push_back(spare == 0
+                                 ? "No further node may fail without some data becoming unavailable."
+                                 : "The ring survives the failure of " + count_of(spare, "more node.", "more nodes."));
+  }
+  co_return status;
+}
+
+Task<Result<std::vector<MemberView>>> RingClient::members(TimePoint deadline) {
+  Result<Survey> surveyed = co_await survey(deadline);
+  if (!surveyed) co_return tl::unexpected(surveyed.error());
+  const Placement& placement = client_.directory().placement();
+  std::map<Uuid, std::size_t> primaries;
+  for (std::size_t i = 0; i < placement.partitions(); ++i) {
+    const std::vector<Uuid>& list = placement.preference_list(PartitionId{static_cast<std::uint32_t>(i)});
+    if (!list.empty()) ++primaries[list.front()];
+  }
+  std::vector<MemberView> views;
+  for (const Answering& node : surveyed->nodes) {
+    MemberView view;
+    view.id = node.member.id;
+    view.address = node.member.address;
+    view.rest_address = node.member.rest_address;
+    view.state = node.member.state;
+    view.tokens = node.member.tokens;
+    view.share =
+        static_cast<double>(primaries[view.id]) / static_cast<double>(std::max<std::size_t>(placement.partitions(), 1));
+    view.answers = node.status.has_value();
+    if (node.status) {
+      view.used_bytes = node.status->database_bytes;
+      view.round_trip = node.round_trip;
+    }
+    views.push_back(std::move(view));
+  }
+  co_return views;
+}
+
+Task<Result<std::vector<PartitionView>>> RingClient::partitions(TimePoint deadline) {
+  Result<Survey> surveyed = co_await survey(deadline);
+  if (!surveyed) co_return tl::unexpected(surveyed.error());
+  co_return partition_views(*surveyed);
+}
+
+Task<Result<RouteView>> RingClient::lookup(std::string key, TimePoint deadline) {
+  RouteView view;
+  view.position = key_position(key);
+  view.partition = partition_of(view.position, client_.partition_bits());
+  view.key = std::move(key);
+  Result<LookupRoute> route = co_await client_.lookup(anchor_of(view.partition, client_.partition_bits()), deadline);
+  if (!route) co_return tl::unexpected(route.error());
+  for (const LookupHop& hop : route->hops) {
+    view.hops.push_back({hop.node.node, hop.node.address, hop.through, hop.round_trip});
+  }
+  view.primary = route->owner.node;
+  view.replicas = client_.directory().placement().preference_list(view.partition);
+  Result<Survey> surveyed = co_await survey(deadline);
+  if (surveyed) view.leader = partition_views(*surveyed)[index_of(view.partition)].leader;
+  co_return view;
+}
+
+// Nodes whose data lies on one file system share its space, so it counts once.
+Task<Result<SpaceView>> RingClient::space(TimePoint deadline) {
+  Result<Survey> surveyed = co_await survey(deadline);
+  if (!surveyed) co_return tl::unexpected(surveyed.error());
+  SpaceView space;
+  std::set<std::pair<std::string, std::uint64_t>> seen;
+  std::size_t holders = 0;
+  for (const Answering& node : surveyed->nodes) {
+    if (!holds_data(node.member.state)) continue;
+    ++holders;
+    if (!node.status) continue;
+    // A disk's number means something on its host only; nodes on several hosts have other addresses.
+    const std::string host = node.member.address.substr(0, node.member.address.rfind(':'));
+    if (node.status->disk_id != 0 && !seen.insert({host, node.status->disk_id}).second) continue;
+    space.total_bytes += node.status->disk_total_bytes;
+    space.free_bytes += node.status->disk_free_bytes;
+  }
+  const std::uint64_t copies =
+      std::max<std::uint64_t>(1, std::min<std::uint64_t>(client_.directory().table().replication(), holders));
+  space.total_bytes /= copies;
+  space.free_bytes /= copies;
+  co_return space;
+}
+
+std::string RingClient::metrics_text() {
+  const ObjectClientCounters& counters = client_.counters();
+  std::string text;
+  counter(text, "reads_total", "Reads of one partition.", counters.reads);
+  counter(text, "commits_total", "Batches for one partition.", counters.commits);
+  counter(text, "calls_total", "Operations sent to nodes, retries included.", counters.calls);
+  counter(text, "redirects_total", "Answers that named another leader.", counters.redirects);
+  counter(text, "pauses_total", "Times that nobody could answer at once.", counters.rounds);
+  counter(text, "unanswered_total", "Calls that ended without an answer.", counters.unanswered);
+  counter(text, "lookups_total", "Chord lookups.", counters.lookups);
+  counter(text, "lookup_hops_total", "Nodes asked by Chord lookups.", counters.lookup_hops);
+  counter(text, "table_refreshes_total", "Times that the members table was asked for.", counters.table_refreshes);
+  counter(text, "timeouts_total", "Operations whose deadline passed.", counters.timeouts);
+  text += "# HELP ringfs_client_lookup_hops_max Longest Chord lookup.\n# TYPE ringfs_client_lookup_hops_max gauge\n";
+  text += "ringfs_client_lookup_hops_max " + std::to_string(counters.most_lookup_hops) + "\n";
+  return text;
+}
+
+}  // namespace ringfs

@@ -1,0 +1,169 @@
+#include "dht/net/server.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <boost/asio/steady_timer.hpp>
+
+#include "dht/net/dial.hpp"
+#include "dht/net/server_session.hpp"
+#include "dht/net/system_clock.hpp"
+
+namespace ringfs {
+
+using boost::asio::ip::tcp;
+
+namespace {
+
+// How long nothing is accepted after the process ran out of descriptors: trying at once would spin.
+constexpr auto accept_pause = std::chrono::milliseconds(100);
+
+tl::unexpected<Error> listen_error(const std::string& address, const boost::system::error_code& error) {
+  ErrorCode code = ErrorCode::io_error;
+  if (error == boost::asio::error::address_in_use) code = ErrorCode::exists;
+  if (error == boost::asio::error::access_denied) code = ErrorCode::access_denied;
+  return fail(code, "cannot listen on " + address + ": " + error.message());
+}
+
+}  // namespace
+
+Result<Listener> listen_on(boost::asio::io_context& loop, const std::string& address, bool encrypted) {
+  Result<HostPort> parts = split_address(address);
+  if (!parts) return tl::unexpected(parts.error());
+  boost::system::error_code error;
+  tcp::resolver resolver(loop);
+  auto results = resolver.resolve(parts->host, parts->port, tcp::resolver::passive, error);
+  if (error || results.empty()) {
+    return fail(ErrorCode::invalid_argument, "cannot resolve '" + parts->host + "': " + error.message());
+  }
+  tcp::endpoint endpoint = results.begin()->endpoint();
+  if (!encrypted && !endpoint.address().is_loopback()) {
+    return fail(
+        ErrorCode::invalid_argument,
+        "refusing to listen on " + address + ": without TLS only loopback addresses (127.0.0.1, [::1]) are allowed");
+  }
+  tcp::acceptor acceptor(loop);
+  acceptor.open(endpoint.protocol(), error);
+  if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
+  if (!error) acceptor.bind(endpoint, error);
+  if (!error) acceptor.listen(boost::asio::socket_base::max_listen_connections, error);
+  if (!error) endpoint = acceptor.local_endpoint(error);
+  if (error) return listen_error(address, error);
+  return Listener{.acceptor = std::move(acceptor), .address = join_address(endpoint)};
+}
+
+Server::Server(boost::asio::io_context& loop, Driver& driver, Listener listener, ServerOptions options)
+    : driver_(driver),
+      options_(std::move(options)),
+      listener_(std::move(listener)),
+      accept_pause_(loop),
+      sweep_timer_(loop.get_executor(), [this] { sweep(); }) {}
+
+Server::~Server() {
+  *alive_ = false;
+  stop();
+}
+
+void Server::start() {
+  accept();
+  sweep_timer_.wake_at(boot_time() + options_.limits.sweep);
+}
+
+void Server::accept() {
+  if (draining_) return;
+  listener_.acceptor.async_accept([this, alive = alive_](boost::system::error_code error, tcp::socket socket) {
+    if (!*alive || error == boost::asio::error::operation_aborted) return;
+    if (!error) {
+      accepted(std::move(socket));
+      accept();
+      return;
+    }
+    if (refused_log_.allow(boot_time())) spdlog::warn("event=accept_failed reason=\"{}\"", error.message());
+    accept_pause_.expires_after(accept_pause);
+    accept_pause_.async_wait([this, alive](boost::system::error_code cancelled) {
+      if (*alive && !cancelled) accept();
+    });
+  });
+}
+
+void Server::accepted(tcp::socket socket) {
+  ++counters_.accepted;
+  boost::system::error_code error;
+  tcp::endpoint endpoint = socket.remote_endpoint(error);
+  std::string peer = error ? std::string("unknown") : join_address(endpoint);
+  if (sessions_.size() >= options_.limits.connections) {
+    log_refused(peer, {ErrorCode::overloaded, "too many connections"});
+    return;  // the socket closes itself
+  }
+  auto session = std::make_shared<Session>(*this, options_.make_stream(std::move(socket)), std::move(peer));
+  sessions_.emplace(session.get(), session);
+  session->start();
+}
+
+void Server::sweep() {
+  TimePoint now = boot_time();
+  std::vector<std::shared_ptr<Session>> late;
+  for (auto& [key, session] : sessions_) {
+    if (session->is_late(now)) late.push_back(session);
+  }
+  for (auto& session : late) session->refuse({ErrorCode::timeout, "too slow: no greeting, or half a frame"}, true);
+  sweep_timer_.wake_at(now + options_.limits.sweep);
+}
+
+void Server::node_greeted(Session& session) {
+  Session*& newest = nodes_[session.greeting().node];
+  Session* older = std::exchange(newest, &session);
+  if (older != nullptr) {
+    // The peer gave the older connection up, or has been started again and its old process is gone.
+    bool restarted = !(older->greeting().incarnation == session.greeting().incarnation);
+    older->end_quietly();
+    if (restarted) driver_.peer_disconnected(session.greeting().node);
+  }
+  driver_.peer_connected(session.greeting().node, session.greeting().address);
+}
+
+void Server::node_gone(Session& session) {
+  auto found = nodes_.find(session.greeting().node);
+  if (found == nodes_.end() || found->second != &session) return;  // replaced by a newer connection
+  nodes_.erase(found);
+  driver_.peer_disconnected(session.greeting().node);
+}
+
+void Server::forget(Session& session) { sessions_.erase(&session); }
+
+void Server::log_refused(const std::string& peer, const Error& why) {
+  ++counters_.refused;
+  if (auto swallowed = refused_log_.allow(boot_time())) {
+    spdlog::warn("event=connection_refused peer={} reason=\"{}\" unlogged={}", peer, why.text(), *swallowed);
+  }
+}
+
+void Server::drain() {
+  draining_ = true;
+  boost::system::error_code ignored;  // closing has no failure that anybody could act on
+  listener_.acceptor.close(ignored);
+  accept_pause_.cancel();
+  for (auto& [key, session] : sessions_) session->drain();
+}
+
+std::size_t Server::open_requests() const {
+  std::size_t total = 0;
+  for (const auto& [key, session] : sessions_) total += session->requests_in_flight();
+  return total;
+}
+
+bool Server::flushed() const {
+  for (const auto& [key, session] : sessions_) {
+    if (session->is_client() && session->queued_bytes() > 0) return false;
+  }
+  return true;
+}
+
+void Server::stop() {
+  drain();
+  sweep_timer_.stop();
+  nodes_.clear();
+  auto sessions = std::exchange(sessions_, {});
+  for (auto& [key, session] : sessions) session->end_quietly();
+}
+
+}  // namespace ringfs

@@ -1,0 +1,37 @@
+// A node's durable state, as the driver needs it. Implemented by nodes/sqlite_store.
+//
+// Calls come from the driver's loop and return at once; each `done` is called once, from a thread of the store's own:
+// the driver posts it to its loop. Order: writes and applies are carried out in the order they were given; applies may be
+// committed without a sync, never later than the next write. Reads, loads and snapshots see every apply whose `done` was called.
+// Errors: no_space (the write did not happen, nothing is half done; the driver tells the node), io_error on a write: the
+// driver ends the process. Limits: the core bounds what is outstanding.
+#pragma once
+
+#include <functional>
+
+#include "dht/core/effects.hpp"
+#include "dht/core/node.hpp"
+
+namespace ringfs {
+
+struct StorageStatus {
+  std::uint64_t database_bytes = 0;
+  std::uint64_t disk_total_bytes = 0;
+  std::uint64_t disk_free_bytes = 0;
+  std::uint64_t disk_id = 0;
+  bool no_space = false;  // below the reserve: new entries are refused until space returns
+};
+
+class Storage {
+ public:
+  virtual ~Storage() = default;
+
+  virtual void write(Write write, std::function<void(Status)> done) = 0;
+  virtual void apply(Apply apply, std::function<void(Result<std::vector<AppliedBatch>>)> done) = 0;
+  virtual void read(ReadEffect read, std::function<void(Result<ReadAnswer>)> done) = 0;
+  virtual void load(LoadEntries load, std::function<void(Result<std::vector<Entry>>)> done) = 0;
+  virtual void snapshot_read(SnapshotRead read, std::function<void(Result<SnapshotData>)> done) = 0;
+  virtual StorageStatus status() = 0;  // cheap; may be a second old
+};
+
+}  // namespace ringfs

@@ -1,0 +1,8 @@
+#!/bin/bash
+# The whole experiment: clean, generate, start, write, read, kill a node, read again from the replicas, hops, clean.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+trap '"$here/clean.sh"' EXIT
+for script in clean generate start write read hops kill read hops; do
+  "$here/$script.sh"
+done

@@ -1,0 +1,220 @@
+// O_APPEND: whole writes at the file's true end, from any mount, durable when write() returns.
+//
+// Inline files: one batch on condition of the size. Chunked files: an append lock (a row beside the inode with a time to live)
+// serialises appenders. A holder that was too slow cannot hurt: it reads the versions of the chunk's rows, then sees that the lock
+// is still its own, then writes on condition of those versions, and publishes on condition of the lock; once somebody else took
+// over, whose first write is to the same place, both fail.
+#include <algorithm>
+
+#include "fs/volume.hpp"
+
+namespace ringfs {
+
+namespace {
+
+constexpr Duration append_lock_life = std::chrono::seconds(10);
+
+Condition extent_is(const OpenInode& open) {
+  return bytes_equal(inode_row(open.inode), InodeRow::size_offset, inode_extent_bytes(open.row));
+}
+
+}  // namespace
+
+Task<Result<std::size_t>> Volume::append(OpenPointer open, SharedBytes bytes, TimePoint deadline) {
+  Lock lock = co_await open->mutex.lock(left(deadline));
+  if (!lock) co_return fail(ErrorCode::timeout, "file is busy");
+  // Written through other handles of this instance: the end is behind it.
+  Status flushed = co_await write_out_locked(open, Sending::everything, deadline);
+  if (!flushed) co_return tl::unexpected(flushed.error());
+  kernel_cached_.erase(open->inode);
+  Retry retry(store_, deadline);
+  for (bool look = !open->known;;) {
+    if (look) {
+      Status fresh = co_await refresh(open, deadline);
+      if (!fresh) co_return tl::unexpected(fresh.error());
+    }
+    const std::uint64_t end = static_cast<std::uint64_t>(open->row.size) + bytes.size();
+    if (end > max_file_bytes) co_return fail(ErrorCode::file_too_large);
+    Result<bool> done = false;
+    if (open->row.content == 0 && end <= inline_limit) {
+      done = co_await append_inline(open, bytes, deadline);
+    } else if (open->row.content == 0) {
+      done = co_await convert(open, deadline);
+      if (done && *done) continue;
+    } else if (open->row.cutting()) {
+      Status finished = co_await finish_cut(open, deadline);
+      if (!finished) co_return tl::unexpected(finished.error());
+      continue;
+    } else {
+      done = co_await append_chunks(open, bytes, deadline);
+    }
+    if (!done) {
+      open->known = false;
+      co_return tl::unexpected(done.error());
+    }
+    if (*done) co_return bytes.size();
+    look = true;
+    bool again = co_await retry.again();
+    if (!again) co_return fail(ErrorCode::timeout, "the file keeps changing");
+  }
+}
+
+Task<Result<bool>> Volume::append_inline(OpenPointer open, SharedBytes bytes, TimePoint deadline) {
+  const auto offset = static_cast<std::uint32_t>(open->row.size);
+  InodeRow next = open->row;
+  next.size += static_cast<std::int64_t>(bytes.size());
+  const std::int64_t now = now_ns();
+  ChangeSet changes;
+  changes.require(Check::contents, extent_is(*open));
+  changes.change(write_bytes(inline_row(open->inode), offset, bytes));
+  changes.change(write_bytes(inode_row(open->inode), InodeRow::size_offset, SharedBytes(encode_i64(next.size))));
+  add_times(changes, *open, now);
+  Result<Outcome> outcome = co_await changes.apply(store_, deadline);
+  if (!outcome) co_return tl::unexpected(outcome.error());
+  if (!outcome->applied()) co_return false;
+  next.change += 1;
+  next.modified = now;
+  next.changed = std::max(next.changed, now);
+  // The inline bytes are read again when they are wanted: another mount may have overwritten some before the end.
+  adopt(*open, LoadedInode{next, outcome->version}, nullptr);
+  co_return true;
+}
+
+Task<Result<SharedBytes>> Volume::take_append_lock(OpenPointer open, TimePoint deadline) {
+  const RowAddress address = append_lock_row(open->inode);
+  Retry retry(store_, deadline);
+  AppendLockRow lock{instance_, store_.random().next(), 0};
+  std::uint64_t version = 0;  // of the expired lock to break; 0: there is none
+  for (;;) {
+    lock.expires = store_.clock().stamp.microseconds + append_lock_life.count();
+    const SharedBytes value(encode(lock));
+    ChangeSet changes;
+    changes.require(Check::lock, version_equals(address, version));
+    changes.require(Check::contents, extent_is(*open));
+    changes.change(put(address, value));
+    Result<Outcome> outcome = co_await changes.apply(store_, deadline);
+    if (!outcome) co_return tl::unexpected(outcome.error());
+    if (outcome->applied()) co_return value;
+    ReadRequest request;
+    request.gets.push_back(address);
+    request.gets.push_back(inode_row(open->inode));
+    Result<ReadReply> reply = co_await store_.read(std::move(request), deadline);
+    if (!reply) co_return tl::unexpected(reply.error());
+    if (!reply->gets[1].found) co_return fail(ErrorCode::stale_handle, "no such inode");
+    Result<InodeRow> row = decode_inode(reply->gets[1].row.value.view());
+    if (!row) co_return tl::unexpected(row.error());
+    adopt(*open, LoadedInode{*row, reply->gets[1].row.version}, nullptr);
+    // No longer what can be appended to under a lock: the caller looks again.
+    if (row->content == 0 || row->cutting()) co_return SharedBytes();
+    version = 0;
+    if (reply->gets[0].found) {
+      Result<AppendLockRow> held = decode_append_lock(reply->gets[0].row.value.view());
+      if (!held) co_return tl::unexpected(held.error());
+      if (held->expires < store_.clock().stamp.microseconds) {
+        version = reply->gets[0].row.version;
+        lock.token = held->token + 1;
+        continue;
+      }
+    }
+    bool again = co_await retry.again();
+    if (!again) co_return fail(ErrorCode::timeout, "append lock");
+  }
+}
+
+Task<Result<bool>> Volume::append_chunks(OpenPointer open, SharedBytes bytes, TimePoint deadline) {
+  Result<SharedBytes> lock = co_await take_append_lock(open, deadline);
+  if (!lock) co_return tl::unexpected(lock.error());
+  if (lock->empty()) co_return false;
+  SharedBytes held = *lock;
+  Result<bool> done = co_await append_under_lock(open, held, std::move(bytes), deadline);
+  if (done && *done) co_return true;
+  ChangeSet release;
+  release.require(Check::lock, value_equals(append_lock_row(open->inode), held));
+  release.change(erase(append_lock_row(open->inode)));
+  // If this fails, too, the lock ends by its time to live.
+  static_cast<void>(co_await release.apply(store_, deadline));
+  co_return done;
+}
+
+Task<Result<bool>> Volume::append_under_lock(OpenPointer open, SharedBytes lock, SharedBytes bytes, TimePoint deadline) {
+  const InodeRow row = open->row;
+  const Condition extent = extent_is(*open);
+  const auto offset = static_cast<std::uint64_t>(row.size);
+  std::vector<std::uint64_t> chunks;
+  for (std::uint64_t chunk = offset / chunk_bytes; chunk * chunk_bytes < offset + bytes.size(); ++chunk) {
+    chunks.push_back(chunk);
+  }
+  Result<bool> accounted = co_await account_segments(open, std::move(chunks), deadline);
+  if (!accounted || !*accounted) co_return accounted;
+  for (std::size_t done = 0; done < bytes.size();) {
+    const std::uint64_t place = offset + done;
+    const std::size_t part = std::min<std::size_t>(bytes.size() - done, chunk_bytes - place % chunk_bytes);
+    SharedBytes piece(bytes, done, part);
+    Result<bool> written = co_await append_to_chunk(open, row.content, place, std::move(piece), lock, deadline);
+    if (!written || !*written) co_return written;
+    done += part;
+  }
+  InodeRow next = row;
+  next.size += static_cast<std::int64_t>(bytes.size());
+  const std::int64_t now = now_ns();
+  ChangeSet publish;
+  publish.require(Check::lock, value_equals(append_lock_row(open->inode), lock));
+  publish.require(Check::contents, extent);
+  publish.change(write_bytes(inode_row(open->inode), InodeRow::size_offset, SharedBytes(encode_i64(next.size))));
+  add_times(publish, *open, now);
+  publish.change(erase(append_lock_row(open->inode)));
+  Result<Outcome> outcome = co_await publish.apply(store_, deadline);
+  if (!outcome) co_return tl::unexpected(outcome.error());
+  if (!outcome->applied()) co_return false;
+  next.change += 1;
+  next.modified = now;
+  next.changed = std::max(next.changed, now);
+  adopt(*open, LoadedInode{next, outcome->version}, nullptr);
+  co_return true;
+}
+
+// False: the lock was taken over.
+Task<Result<bool>> Volume::append_to_chunk(OpenPointer open, std::uint64_t content, std::uint64_t offset, SharedBytes bytes,
+                                           SharedBytes lock, TimePoint deadline) {
+  const std::string key = chunk_key(open->inode, content, offset / chunk_bytes);
+  const std::uint64_t chunk_begin = offset / chunk_bytes * chunk_bytes;
+  Retry retry(store_, deadline);
+  for (;;) {
+    ReadRequest request;
+    ReadRequest::Scan scan;
+    scan.key = key;
+    scan.max_rows = blocks_per_chunk;
+    scan.values = false;
+    request.scans.push_back(std::move(scan));
+    Result<ReadReply> reply = co_await store_.read(std::move(request), deadline);
+    if (!reply) co_return tl::unexpected(reply.error());
+    // Still ours after the versions were read: so they are older than anything that a later holder writes.
+    ReadRequest check;
+    check.gets.push_back(append_lock_row(open->inode));
+    Result<ReadReply> held = co_await store_.read(std::move(check), deadline);
+    if (!held) co_return tl::unexpected(held.error());
+    if (!held->gets.front().found || !(held->gets.front().row.value == lock)) co_return false;
+    std::map<std::string, std::uint64_t> versions;
+    for (const Row& row : reply->scans.front().rows) versions[row.sort] = row.version;
+    ChangeSet changes;
+    for (std::size_t done = 0; done < bytes.size();) {
+      const std::uint64_t place = offset + done - chunk_begin;
+      const std::size_t part = std::min<std::size_t>(bytes.size() - done, block_bytes - place % block_bytes);
+      const RowAddress row{key, block_sort(place / block_bytes)};
+      auto version = versions.find(row.sort);
+      changes.require(Check::block, version_equals(row, version == versions.end() ? 0 : version->second));
+      SharedBytes piece(bytes, done, part);
+      changes.change(part == block_bytes ? put(row, std::move(piece))
+                                         : write_bytes(row, static_cast<std::uint32_t>(place % block_bytes), std::move(piece)));
+      done += part;
+    }
+    Result<Outcome> outcome = co_await changes.apply(store_, deadline);
+    forget_read_ahead(*open, offset / chunk_bytes);
+    if (!outcome) co_return tl::unexpected(outcome.error());
+    if (outcome->applied()) co_return true;
+    bool again = co_await retry.again();
+    if (!again) co_return fail(ErrorCode::timeout, "append");
+  }
+}
+
+}  // namespace ringfs

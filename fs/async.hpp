@@ -1,0 +1,93 @@
+// Waiting inside one loop: an event, a mutex across awaits, and groups of coroutines that can be joined.
+//
+// The waits take a limit so that no call outlives its deadline; the timer behind it only bounds the wait, what ends it is
+// notify(). State is shared with the waiters, so an object here may go while somebody waits for it.
+// Threads: one loop. Errors: waits say false when the limit passed.
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <exception>
+#include <list>
+#include <memory>
+
+#include "dht/base/task.hpp"
+#include "dht/base/time.hpp"
+
+namespace ringfs {
+
+class Event {
+ public:
+  Event() : state_(std::make_shared<State>()) {}
+  // Wakes everybody who waits now.
+  void notify();
+  // Until the next notify(). False: the limit passed.
+  Task<bool> wait(Duration limit);
+
+ private:
+  struct Waiter {
+    boost::asio::steady_timer timer;
+    bool notified = false;
+  };
+  struct State {
+    std::list<Waiter*> waiters;
+  };
+  static Task<bool> wait_on(std::shared_ptr<State> state, Duration limit);
+  std::shared_ptr<State> state_;
+};
+
+// Unlocks when destroyed. Empty: not locked.
+class Lock {
+ public:
+  struct State {
+    bool locked = false;
+    Event released;
+  };
+  Lock() = default;
+  explicit Lock(std::shared_ptr<State> state) : state_(std::move(state)) {}
+  Lock(Lock&&) = default;
+  Lock& operator=(Lock&& other) noexcept;
+  ~Lock() { unlock(); }
+  void unlock();
+  explicit operator bool() const { return state_ != nullptr; }
+
+ private:
+  std::shared_ptr<State> state_;
+};
+
+class Mutex {
+ public:
+  Mutex() : state_(std::make_shared<Lock::State>()) {}
+  bool locked() const { return state_->locked; }
+  // An empty Lock when the limit passed.
+  Task<Lock> lock(Duration limit) { return lock_on(state_, limit); }
+
+ private:
+  static Task<Lock> lock_on(std::shared_ptr<Lock::State> state, Duration limit);
+  std::shared_ptr<Lock::State> state_;
+};
+
+// Coroutines that run beside their creator. What they use must be shared or outlive join().
+class TaskGroup {
+ public:
+  TaskGroup() : state_(std::make_shared<State>()) {}
+  void spawn(boost::asio::any_io_executor executor, Task<void> task);
+  std::size_t running() const { return state_->running; }
+  // Until fewer than `limit` run, or all have ended; rethrows the first exception that one of them let out.
+  Task<void> wait_below(std::size_t limit) { return wait_on(state_, limit); }
+  Task<void> join() { return wait_on(state_, 1); }
+  // The same, but no longer than `limit`: false when some still run.
+  Task<bool> join_within(Duration limit) { return wait_within(state_, limit); }
+
+ private:
+  struct State {
+    std::size_t running = 0;
+    Event ended;
+    std::exception_ptr error;
+  };
+  static Task<void> wait_on(std::shared_ptr<State> state, std::size_t limit);
+  static Task<bool> wait_within(std::shared_ptr<State> state, Duration limit);
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace ringfs

@@ -1,0 +1,97 @@
+// What the rows of an inode, a directory entry, an orphan, a piece of garbage and an append lock hold.
+//
+// The inode row has a fixed width, so that batches can change one field of it without reading the rest: add_i64 and
+// max_i64 for counts, sizes and times, bytes_equal for conditions. Fields that are compared together lie side by side:
+// [0, 16) is what creating a child depends on, [24, 48) what changing contents depends on.
+// Threads: plain values. Errors: decoders give corrupt. Source: docs/file-system-format.md.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <string>
+
+#include "dht/base/error.hpp"
+#include "dht/base/uuid.hpp"
+#include "fs/file_system.hpp"
+
+namespace ringfs {
+
+enum class InodeState : std::uint8_t { live = 0, unlinked = 1 };
+
+struct InodeRow {
+  static constexpr std::uint32_t state_offset = 2, mode_offset = 4, uid_offset = 8, gid_offset = 12, links_offset = 16,
+                                 size_offset = 24, content_offset = 32, cut_offset = 40, modified_offset = 48,
+                                 changed_offset = 56, accessed_offset = 64, parent_offset = 88, change_offset = 96;
+  static constexpr std::size_t encoded_size = 104;
+
+  InodeState state = InodeState::live;
+  std::uint32_t mode = 0;
+  std::uint32_t uid = 0;
+  std::uint32_t gid = 0;
+  std::int64_t links = 1;
+  std::int64_t size = 0;
+  std::uint64_t content = 0;  // 0: contents lie in the inline row; otherwise in chunks under this id
+  std::uint64_t cut = 0;      // odd: bytes beyond size may still lie in chunks and must be cut before the file grows
+  std::int64_t modified = 0;  // nanoseconds
+  std::int64_t changed = 0;
+  std::int64_t accessed = 0;
+  std::uint64_t device = 0;
+  std::uint64_t generation = 0;
+  InodeNumber parent = 0;   // directories
+  std::int64_t change = 0;  // grows with every change of the contents
+
+  bool is_directory() const { return S_ISDIR(mode); }
+  bool is_regular() const { return S_ISREG(mode); }
+  bool cutting() const { return (cut & 1) != 0; }
+};
+
+std::string encode(const InodeRow& row);
+Result<InodeRow> decode_inode(std::string_view bytes);
+// Parts of the encoded row, for bytes_equal and write_bytes.
+std::string inode_type_bytes(std::uint32_t mode, InodeState state);  // at 0, 4 bytes: format, type, state
+std::string inode_header_bytes(const InodeRow& row);                 // at 0, 16 bytes: those, mode, uid, gid
+std::string inode_contents_bytes(const InodeRow& row);               // at content_offset, 16 bytes: content, cut
+std::string inode_extent_bytes(const InodeRow& row);                 // at size_offset, 24 bytes: size, content, cut
+std::string encode_u32(std::uint32_t value);
+std::string encode_u64(std::uint64_t value);
+std::string encode_i64(std::int64_t value);
+
+Attributes to_attributes(InodeNumber inode, const InodeRow& row);
+
+struct EntryRow {
+  InodeNumber inode = 0;
+  std::uint32_t type = 0;  // S_IFMT bits
+  friend bool operator==(const EntryRow&, const EntryRow&) = default;
+};
+std::string encode(const EntryRow& row);
+Result<EntryRow> decode_entry(std::string_view bytes);
+
+// An inode that no directory names: unlinked, or a directory whose making is under way.
+struct OrphanRow {
+  enum class Kind : std::uint8_t { unlinked = 1, half_made = 2 };
+  static constexpr std::uint32_t hold_offset = 9;
+  Kind kind = Kind::unlinked;
+  std::int64_t since = 0;       // ring time, microseconds
+  std::int64_t hold_until = 0;  // some mount has it open until then
+  InodeNumber parent = 0;       // half_made: where its entry will be
+  std::string name;
+};
+std::string encode(const OrphanRow& row);
+Result<OrphanRow> decode_orphan(std::string_view bytes);
+
+// Contents that no inode refers to; the chunks go some time after `since`.
+struct GarbageRow {
+  std::int64_t since = 0;  // ring time, microseconds
+};
+std::string encode(const GarbageRow& row);
+Result<GarbageRow> decode_garbage(std::string_view bytes);
+
+struct AppendLockRow {
+  Uuid owner;
+  std::uint64_t token = 0;
+  std::int64_t expires = 0;  // ring time, microseconds
+};
+std::string encode(const AppendLockRow& row);
+Result<AppendLockRow> decode_append_lock(std::string_view bytes);
+
+}  // namespace ringfs

@@ -1,0 +1,156 @@
+#include "fs/change_set.hpp"
+
+#include <algorithm>
+
+namespace ringfs {
+
+namespace {
+
+Condition condition(Condition::Kind kind, RowAddress row) {
+  Condition result;
+  result.kind = kind;
+  result.row = std::move(row);
+  return result;
+}
+
+Mutation mutation(Mutation::Kind kind, RowAddress row) {
+  Mutation result;
+  result.kind = kind;
+  result.row = std::move(row);
+  return result;
+}
+
+template <class T>
+void move_append(std::vector<T>& to, std::vector<T>& from) {
+  std::move(from.begin(), from.end(), std::back_inserter(to));
+}
+
+}  // namespace
+
+Condition absent(RowAddress row) { return condition(Condition::Kind::absent, std::move(row)); }
+Condition present(RowAddress row) { return condition(Condition::Kind::present, std::move(row)); }
+
+Condition version_equals(RowAddress row, std::uint64_t version) {
+  Condition result = condition(Condition::Kind::version_equals, std::move(row));
+  result.version = version;
+  return result;
+}
+
+Condition value_equals(RowAddress row, SharedBytes value) {
+  Condition result = condition(Condition::Kind::value_equals, std::move(row));
+  result.value = std::move(value);
+  return result;
+}
+
+Condition bytes_equal(RowAddress row, std::uint32_t offset, std::string bytes) {
+  Condition result = condition(Condition::Kind::bytes_equal, std::move(row));
+  result.offset = offset;
+  result.value = SharedBytes(std::move(bytes));
+  return result;
+}
+
+Condition empty_prefix(RowAddress prefix) { return condition(Condition::Kind::empty_prefix, std::move(prefix)); }
+
+Mutation put(RowAddress row, SharedBytes value) {
+  Mutation result = mutation(Mutation::Kind::put, std::move(row));
+  result.value = std::move(value);
+  return result;
+}
+
+Mutation erase(RowAddress row) { return mutation(Mutation::Kind::erase, std::move(row)); }
+Mutation erase_prefix(RowAddress prefix) { return mutation(Mutation::Kind::erase_prefix, std::move(prefix)); }
+
+Mutation add_i64(RowAddress row, std::uint32_t offset, std::int64_t number) {
+  Mutation result = mutation(Mutation::Kind::add_i64, std::move(row));
+  result.offset = offset;
+  result.number = number;
+  return result;
+}
+
+Mutation max_i64(RowAddress row, std::uint32_t offset, std::int64_t number) {
+  Mutation result = mutation(Mutation::Kind::max_i64, std::move(row));
+  result.offset = offset;
+  result.number = number;
+  return result;
+}
+
+Mutation write_bytes(RowAddress row, std::uint32_t offset, SharedBytes bytes) {
+  Mutation result = mutation(Mutation::Kind::write_bytes, std::move(row));
+  result.offset = offset;
+  result.value = std::move(bytes);
+  return result;
+}
+
+Mutation truncate_row(RowAddress row, std::size_t length) {
+  Mutation result = mutation(Mutation::Kind::truncate, std::move(row));
+  result.number = static_cast<std::int64_t>(length);
+  return result;
+}
+
+ChangeSet::Part& ChangeSet::part_of(const std::string& key) { return parts_[key]; }
+
+void ChangeSet::require(Check check, Condition condition) {
+  Part& part = part_of(condition.row.key);
+  part.part.conditions.push_back(std::move(condition));
+  part.checks.push_back(check);
+}
+
+void ChangeSet::change(Mutation mutation) { part_of(mutation.row.key).part.mutations.push_back(std::move(mutation)); }
+
+void ChangeSet::lock(RowAddress row) { part_of(row.key).part.locks.push_back(std::move(row)); }
+
+Task<Result<Outcome>> ChangeSet::apply(ObjectStore& store, TimePoint deadline, Transaction* transaction) {
+  std::map<PartitionId, Part> partitions;
+  for (auto& [key, part] : parts_) {
+    Part& whole = partitions[partition_of(key_position(key), store.partition_bits())];
+    move_append(whole.part.conditions, part.part.conditions);
+    move_append(whole.part.mutations, part.part.mutations);
+    move_append(whole.part.locks, part.part.locks);
+    move_append(whole.checks, part.checks);
+  }
+  parts_.clear();
+
+  auto outcome_of = [](const CommitReply& reply, const std::vector<Check>& checks) {
+    Outcome outcome;
+    outcome.version = reply.version;
+    if (!reply.applied) outcome.failed = reply.failed_condition < checks.size() ? checks[reply.failed_condition] : Check::other;
+    return outcome;
+  };
+
+  if (partitions.size() == 1 && transaction == nullptr) {
+    Part& only = partitions.begin()->second;
+    CommitRequest request{std::move(only.part.conditions), std::move(only.part.mutations)};
+    Result<CommitReply> reply = co_await store.commit(std::move(request), deadline);
+    if (!reply) co_return tl::unexpected(reply.error());
+    co_return outcome_of(*reply, only.checks);
+  }
+
+  std::unique_ptr<Transaction> own;
+  if (transaction == nullptr) {
+    own = store.begin(deadline);
+    transaction = own.get();
+  }
+  for (auto& [partition, part] : partitions) {
+    TransactionPart prepared = std::move(part.part);
+    Result<CommitReply> reply = co_await transaction->prepare(std::move(prepared));
+    if (reply && reply->applied) continue;
+    co_await transaction->abort();
+    if (!reply) co_return tl::unexpected(reply.error());
+    co_return outcome_of(*reply, part.checks);
+  }
+  Status committed = co_await transaction->commit();
+  if (!committed) co_return tl::unexpected(committed.error());
+  co_return Outcome{};
+}
+
+Task<bool> Retry::again() {
+  constexpr unsigned most_doublings = 7;  // 64 ms at most: a rival needs a few round trips
+  Duration limit = std::chrono::microseconds(500) * (1U << std::min(attempt_, most_doublings));
+  ++attempt_;
+  Duration pause(static_cast<std::int64_t>(store_.random().below(static_cast<std::uint64_t>(limit.count()))) + 1);
+  if (store_.clock().now + pause >= deadline_) co_return false;
+  co_await store_.sleep(pause);
+  co_return true;
+}
+
+}  // namespace ringfs

@@ -1,0 +1,87 @@
+// Conditions and mutations of one operation, sorted by partition: one batch when all lie in one partition, else a transaction.
+//
+// Every condition carries a Check, so that the caller learns which of its assumptions failed, wherever it was checked.
+// Threads: one loop. Errors of apply(): those of ObjectStore; `aborted` means that a rival won and the caller starts over.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dht/base/object_store.hpp"
+
+namespace ringfs {
+
+// What a condition assumed.
+enum class Check : std::uint8_t {
+  entry,        // the entry is (or is not) there, as seen
+  target,       // the entry at the new name, likewise
+  directory,    // the directory is there and as seen
+  inode,        // the inode is there and as seen
+  empty,        // the directory is empty
+  fresh_inode,  // the inode number is unused
+  contents,     // content id, cut, size as seen
+  inline_data,  // the inline row as seen
+  block,        // a block of a chunk as seen
+  lock,         // the append lock is as seen
+  other,
+};
+
+Condition absent(RowAddress row);
+Condition present(RowAddress row);
+Condition version_equals(RowAddress row, std::uint64_t version);
+Condition value_equals(RowAddress row, SharedBytes value);
+Condition bytes_equal(RowAddress row, std::uint32_t offset, std::string bytes);
+Condition empty_prefix(RowAddress prefix);
+
+Mutation put(RowAddress row, SharedBytes value);
+Mutation erase(RowAddress row);
+Mutation erase_prefix(RowAddress prefix);
+Mutation add_i64(RowAddress row, std::uint32_t offset, std::int64_t number);
+Mutation max_i64(RowAddress row, std::uint32_t offset, std::int64_t number);
+Mutation write_bytes(RowAddress row, std::uint32_t offset, SharedBytes bytes);
+Mutation truncate_row(RowAddress row, std::size_t length);
+
+struct Outcome {
+  std::optional<Check> failed;  // nothing: applied
+  std::uint64_t version = 0;    // of the rows written, when one batch did it
+  bool applied() const { return !failed; }
+};
+
+class ChangeSet {
+ public:
+  void require(Check check, Condition condition);
+  void change(Mutation mutation);
+  // Nobody else changes the row until the transaction ends. Nothing to do in one batch.
+  void lock(RowAddress row);
+  bool empty() const { return parts_.empty(); }
+
+  // Partitions are prepared in ascending order. `transaction`: already begun (and holding a lock); committed here.
+  Task<Result<Outcome>> apply(ObjectStore& store, TimePoint deadline, Transaction* transaction = nullptr);
+
+ private:
+  struct Part {
+    TransactionPart part;
+    std::vector<Check> checks;
+  };
+  Part& part_of(const std::string& key);
+  // By key; grouped by partition in apply().
+  std::map<std::string, Part> parts_;
+};
+
+// Waits a random, growing while between tries. False: no time left.
+class Retry {
+ public:
+  Retry(ObjectStore& store, TimePoint deadline) : store_(store), deadline_(deadline) {}
+  Task<bool> again();
+  // `aborted` and `locked` go away by trying again.
+  static bool worthwhile(const Error& error) { return error.code == ErrorCode::aborted || error.code == ErrorCode::locked; }
+
+ private:
+  ObjectStore& store_;
+  TimePoint deadline_;
+  unsigned attempt_ = 0;
+};
+
+}  // namespace ringfs

@@ -1,0 +1,587 @@
+// `.ring/` as a table: one row per file says its name, who may write it and how its text is made
+// (docs/control-files.md).
+//
+// Inode numbers: top bit, 7 bits of kind, 56 bits of number. Fixed files are numbered by their row, nodes by a hash of
+// their uuid, names under lookup/ by a hash of the name; so they are the same in every mount. What a hashed number
+// stands for is remembered from the lookup that handed it out, bounded; a forgotten one is stale_handle, on which the
+// kernel looks up again.
+#include "fs/control_tree.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_state.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <ctime>
+#include <deque>
+#include <map>
+#include <span>
+#include <string_view>
+#include <unordered_map>
+
+#include "dht/base/hash.hpp"
+
+namespace ringfs {
+namespace {
+
+namespace asio = boost::asio;
+
+constexpr std::size_t max_remembered_names = 4096;  // each came from a lookup; far more than anybody has open
+constexpr std::size_t max_error_log_records = 32;   // design 8
+constexpr std::size_t max_error_text_bytes = 512;   // of one record
+constexpr std::size_t max_command_bytes = 4096;     // of one line: beyond it E2BIG
+constexpr std::size_t max_waiters = 64;             // opens of `wait` at a time; each holds a request of the mount
+constexpr Duration wait_poll = std::chrono::milliseconds(200);
+
+enum class Kind : std::uint8_t { fixed = 0, node_directory = 1, node_file = 2, lookup_name = 3 };
+constexpr unsigned kind_shift = 56;
+constexpr InodeNumber number_mask = (InodeNumber{1} << kind_shift) - 1;
+constexpr unsigned node_file_bits = 8;  // low bits of a node's number: which of its files
+
+enum class File : std::uint8_t {
+  root,
+  version,
+  id,
+  health,
+  status,
+  members,
+  ring,
+  node,
+  lookup,
+  stats,
+  metrics,
+  error_log,
+  wait,
+};
+
+struct FixedEntry {
+  std::string_view name;
+  File file;
+  std::uint32_t mode;
+};
+
+// The order is part of the inode numbers: append, never reorder.
+constexpr auto fixed_entries = std::to_array<FixedEntry>({
+    {"", File::root, S_IFDIR | 0555},
+    {"version", File::version, S_IFREG | 0444},
+    {"id", File::id, S_IFREG | 0444},
+    {"health", File::health, S_IFREG | 0444},
+    {"status", File::status, S_IFREG | 0444},
+    {"members", File::members, S_IFREG | 0444},
+    {"ring", File::ring, S_IFREG | 0444},
+    {"node", File::node, S_IFDIR | 0555},
+    {"lookup", File::lookup, S_IFDIR | 0555},
+    {"stats", File::stats, S_IFREG | 0444},
+    {"metrics", File::metrics, S_IFREG | 0444},
+    {"error_log", File::error_log, S_IFREG | 0644},
+    {"wait", File::wait, S_IFREG | 0444},
+});
+
+std::string used_bytes(const MemberView& member) { return member.answers ? std::to_string(member.used_bytes) : "-"; }
+
+std::string share_text(double share) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.4f", share);
+  return text;
+}
+
+std::string round_trip_text(const std::optional<Duration>& round_trip) {
+  return round_trip ? std::to_string(round_trip->count()) : "-";
+}
+
+struct NodeEntry {
+  std::string_view name;
+  std::string (*text)(const MemberView&);
+};
+
+// The order is part of the inode numbers: append, never reorder.
+constexpr auto node_entries = std::to_array<NodeEntry>({
+    {"address", [](const MemberView& member) { return member.address; }},
+    {"state", [](const MemberView& member) { return std::string(to_string(member.state)); }},
+    {"used", used_bytes},
+    {"share", [](const MemberView& member) { return share_text(member.share); }},
+    {"rtt_us", [](const MemberView& member) { return round_trip_text(member.round_trip); }},
+    {"rest", [](const MemberView& member) { return member.rest_address; }},
+});
+
+constexpr InodeNumber make_inode(Kind kind, std::uint64_t number) {
+  return ControlTree::root | (static_cast<InodeNumber>(kind) << kind_shift) | (number & number_mask);
+}
+constexpr Kind kind_of(InodeNumber inode) { return static_cast<Kind>((inode >> kind_shift) & 0x7f); }
+constexpr std::uint64_t number_of(InodeNumber inode) { return inode & number_mask; }
+
+static_assert(make_inode(Kind::fixed, 0) == ControlTree::root);
+
+// %XX is a byte; anything else stands for itself. Nothing when a % is not followed by two hexadecimal digits, or for a
+// NUL.
+std::optional<std::string> percent_decode(std::string_view name) {
+  auto digit = [](char c) -> int {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    return -1;
+  };
+  std::string decoded;
+  for (std::size_t i = 0; i < name.size(); ++i) {
+    if (name[i] != '%') {
+      decoded.push_back(name[i]);
+      continue;
+    }
+    if (i + 2 >= name.size()) return std::nullopt;
+    const int high = digit(name[i + 1]);
+    const int low = digit(name[i + 2]);
+    if (high < 0 || low < 0 || (high == 0 && low == 0)) return std::nullopt;
+    decoded.push_back(static_cast<char>(high * 16 + low));
+    i += 2;
+  }
+  return decoded;
+}
+
+std::string id_or_dash(const std::optional<Uuid>& id) { return id ? id->text() : "-"; }
+
+std::string status_text(const RingStatus& status) {
+  std::string text;
+  auto line = [&text](std::string_view name, std::string_view value) {
+    text.append(name).append(" ").append(value).append("\n");
+  };
+  line("state", to_string(status.health));
+  line("nodes", std::to_string(status.nodes));
+  line("up", std::to_string(status.answering));
+  line("replication", std::to_string(status.replication));
+  line("partitions", std::to_string(status.partitions));
+  line("under-replicated", std::to_string(status.under_replicated));
+  line("leaderless", std::to_string(status.leaderless));
+  line("table-version", std::to_string(status.table_version));
+  line("moving", status.moving ? "yes" : "no");
+  for (const std::string& remark : status.remarks) line("remark", remark);
+  return text;
+}
+
+std::string members_text(const std::vector<MemberView>& members) {
+  std::string text;
+  for (const MemberView& member : members) {
+    text += member.id.text() + " " + member.address + " " + std::string(to_string(member.state)) + " " +
+            std::to_string(member.tokens.size()) + " " + share_text(member.share) + " " + used_bytes(member) + "\n";
+  }
+  return text;
+}
+
+std::string ring_text(const std::vector<PartitionView>& partitions) {
+  std::string text;
+  for (const PartitionView& partition : partitions) {
+    text += partition.anchor.hex() + " " + id_or_dash(partition.leader) + " ";
+    for (std::size_t i = 0; i < partition.replicas.size(); ++i) {
+      if (i > 0) text += ",";
+      text += partition.replicas[i].text();
+    }
+    if (partition.replicas.empty()) text += "-";
+    text += " " + std::to_string(partition.term) + "\n";
+  }
+  return text;
+}
+
+std::string route_text(const RouteView& route) {
+  std::string text = "position " + route.position.hex() + "\n";
+  text += "partition " + std::to_string(index_of(route.partition)) + "\n";
+  text += "primary " + route.primary.text() + "\n";
+  text += "leader " + id_or_dash(route.leader) + "\n";
+  for (const Uuid& replica : route.replicas) text += "replica " + replica.text() + "\n";
+  for (const RouteHop& hop : route.hops) {
+    text += "hop " + hop.node.text() + " " + hop.address + " " + hop.token.hex() + " " +
+            std::to_string(hop.round_trip.count()) + "\n";
+  }
+  return text;
+}
+
+// The samples of a Prometheus text as `name=value`, one a line.
+std::string stats_text(std::string_view metrics) {
+  std::string text;
+  while (!metrics.empty()) {
+    const std::size_t end = std::min(metrics.find('\n'), metrics.size());
+    const std::string_view line = metrics.substr(0, end);
+    metrics.remove_prefix(std::min(end + 1, metrics.size()));
+    if (line.empty() || line.front() == '#') continue;
+    // Labels may hold spaces: the name ends with them, if there are any.
+    const std::size_t labels = line.rfind('}');
+    const std::size_t space = line.find(' ', labels == std::string_view::npos ? 0 : labels);
+    if (space == std::string_view::npos) continue;
+    text.append(line.substr(0, space)).append("=").append(line.substr(space + 1)).append("\n");
+  }
+  return text;
+}
+
+std::string line(std::string_view value) { return std::string(value) + "\n"; }
+
+// RFC 3339 in UTC, seconds.
+std::string time_text(Stamp stamp) {
+  const std::time_t seconds = static_cast<std::time_t>(stamp.microseconds / 1'000'000);
+  std::tm broken{};
+  gmtime_r(&seconds, &broken);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &broken);
+  return text;
+}
+
+}  // namespace
+
+class ControlTree::Implementation {
+ public:
+  Implementation(RingView& ring, ObjectStore& store, FileSystemOptions options)
+      : ring_(ring), store_(store), options_(options), born_(store.clock().stamp) {}
+
+  Task<Result<Attributes>> lookup(InodeNumber parent, std::string name) {
+    if (name.size() > max_name_bytes) co_return fail(ErrorCode::name_too_long);
+    if (kind_of(parent) == Kind::node_directory) {
+      if (!remembered_nodes_.contains(number_of(parent))) co_return fail(ErrorCode::stale_handle);
+      for (std::size_t i = 0; i < node_entries.size(); ++i) {
+        if (node_entries[i].name == name) co_return attributes_of(node_file_inode(number_of(parent), i));
+      }
+      co_return fail(ErrorCode::not_found);
+    }
+    const FixedEntry* directory = fixed(parent);
+    if (directory == nullptr) co_return fail(ErrorCode::not_directory);
+    switch (directory->file) {
+      case File::root:
+        for (std::size_t i = 1; i < fixed_entries.size(); ++i) {
+          if (fixed_entries[i].name == name) co_return attributes_of(make_inode(Kind::fixed, i));
+        }
+        co_return fail(ErrorCode::not_found);
+      case File::lookup: {
+        if (!percent_decode(name)) co_return fail(ErrorCode::not_found, "a % is followed by two hexadecimal digits");
+        co_return attributes_of(remember_name(name));
+      }
+      case File::node: {
+        const Result<Uuid> id = parse_uuid(name);
+        // Only the one spelling that listings give: parse_uuid may be lenient about case.
+        if (!id || id->text() != name) co_return fail(ErrorCode::not_found);
+        const Result<MemberView> member = co_await find_member(*id);
+        if (!member) co_return tl::unexpected<Error>(member.error());
+        co_return attributes_of(remember_node(*id));
+      }
+      default: co_return fail(ErrorCode::not_directory);
+    }
+  }
+
+  Result<Attributes> attributes_of(InodeNumber inode) const {
+    Attributes attributes;
+    attributes.inode = inode;
+    attributes.uid = options_.owner;
+    attributes.generation = 1;
+    switch (kind_of(inode)) {
+      case Kind::fixed: {
+        const FixedEntry* entry = fixed(inode);
+        if (entry == nullptr) return fail(ErrorCode::stale_handle);
+        attributes.mode = entry->mode;
+        break;
+      }
+      case Kind::node_directory:
+        if (!remembered_nodes_.contains(number_of(inode))) return fail(ErrorCode::stale_handle);
+        attributes.mode = S_IFDIR | 0555;
+        break;
+      case Kind::node_file:
+        if (!remembered_nodes_.contains(node_number(inode)) || node_file(inode) >= node_entries.size()) {
+          return fail(ErrorCode::stale_handle);
+        }
+        attributes.mode = S_IFREG | 0444;
+        break;
+      case Kind::lookup_name:
+        if (!remembered_names_.contains(number_of(inode))) return fail(ErrorCode::stale_handle);
+        attributes.mode = S_IFREG | 0444;
+        break;
+      default: return fail(ErrorCode::stale_handle);
+    }
+    attributes.links = S_ISDIR(attributes.mode) ? 2 : 1;
+    attributes.accessed = attributes.modified = attributes.changed = TimeSpec{born_.microseconds * 1000};
+    return attributes;
+  }
+
+  Task<Result<std::string>> open(Caller caller, InodeNumber inode, int flags) {
+    Result<Attributes> attributes = attributes_of(inode);
+    if (!attributes) co_return tl::unexpected<Error>(attributes.error());
+    if (S_ISDIR(attributes->mode)) co_return fail(ErrorCode::is_directory);
+    const int access = flags & O_ACCMODE;
+    if (access != O_RDONLY) {
+      if ((attributes->mode & 0200) == 0) {
+        co_return refuse(name_of(inode), ErrorCode::access_denied, "this file can only be read");
+      }
+      if (!may_command(caller)) {
+        co_return refuse(name_of(inode), ErrorCode::not_permitted,
+                         "only root and the owner of the mount may write here");
+      }
+    }
+    if (access == O_WRONLY) co_return std::string();
+    Result<std::string> text = co_await read(inode);
+    if (!text && text.error().code != ErrorCode::interrupted) record(name_of(inode), text.error());
+    co_return text;
+  }
+
+  Result<std::size_t> write(Caller caller, InodeNumber inode, const std::string& bytes) {
+    Result<Attributes> attributes = attributes_of(inode);
+    if (!attributes) return tl::unexpected<Error>(attributes.error());
+    if ((attributes->mode & 0200) == 0)
+      return refuse(name_of(inode), ErrorCode::access_denied, "this file can only be read");
+    if (!may_command(caller)) {
+      return refuse(name_of(inode), ErrorCode::not_permitted, "only root and the owner of the mount may write here");
+    }
+    const FixedEntry* entry = fixed(inode);
+    if (entry == nullptr) return fail(ErrorCode::access_denied);
+    for (std::string_view rest = bytes; !rest.empty();) {
+      const std::size_t end = std::min(rest.find('\n'), rest.size());
+      if (end > max_command_bytes)
+        return refuse(std::string(entry->name), ErrorCode::too_large, "a line has at most 4096 bytes");
+      rest.remove_prefix(std::min(end + 1, rest.size()));
+    }
+    RINGFS_CHECK(entry->file == File::error_log);  // the only row of the table with mode 0200
+    error_log_.clear();
+    return bytes.size();
+  }
+
+  Task<Result<std::vector<DirectoryEntry>>> list(InodeNumber directory) {
+    std::vector<DirectoryEntry> entries;
+    if (kind_of(directory) == Kind::node_directory) {
+      if (!remembered_nodes_.contains(number_of(directory))) co_return fail(ErrorCode::stale_handle);
+      for (std::size_t i = 0; i < node_entries.size(); ++i) {
+        add_entry(entries, node_entries[i].name, node_file_inode(number_of(directory), i));
+      }
+      co_return entries;
+    }
+    const FixedEntry* entry = fixed(directory);
+    if (entry == nullptr) co_return fail(ErrorCode::not_directory);
+    switch (entry->file) {
+      case File::root:
+        for (std::size_t i = 1; i < fixed_entries.size(); ++i) {
+          add_entry(entries, fixed_entries[i].name, make_inode(Kind::fixed, i));
+        }
+        co_return entries;
+      case File::node: {
+        Result<std::vector<MemberView>> members = co_await ring_.members(deadline());
+        if (!members) co_return tl::unexpected<Error>(members.error());
+        for (const MemberView& member : *members) add_entry(entries, member.id.text(), remember_node(member.id));
+        co_return entries;
+      }
+      case File::lookup: co_return entries;  // every name is there; none is listed
+      default: co_return fail(ErrorCode::not_directory);
+    }
+  }
+
+ private:
+  TimePoint deadline() const { return store_.clock().now + options_.operation_timeout; }
+  bool may_command(const Caller& caller) const { return caller.uid == 0 || caller.uid == options_.owner; }
+
+  static const FixedEntry* fixed(InodeNumber inode) {
+    if (kind_of(inode) != Kind::fixed || number_of(inode) >= fixed_entries.size()) return nullptr;
+    return &fixed_entries[number_of(inode)];
+  }
+
+  static std::uint64_t node_number(InodeNumber inode) {
+    return number_of(inode) & ~((std::uint64_t{1} << node_file_bits) - 1);
+  }
+  static std::size_t node_file(InodeNumber inode) { return inode & ((std::uint64_t{1} << node_file_bits) - 1); }
+  static InodeNumber node_file_inode(std::uint64_t node, std::size_t file) {
+    return make_inode(Kind::node_file, node | file);
+  }
+
+  void add_entry(std::vector<DirectoryEntry>& entries, std::string_view name, InodeNumber inode) const {
+    Result<Attributes> attributes = attributes_of(inode);
+    if (!attributes) return;  // more members than are remembered: found by lookup all the same
+    DirectoryEntry entry;
+    entry.name = std::string(name);
+    entry.inode = inode;
+    entry.type = attributes->mode & S_IFMT;
+    entry.cookie = entries.size() + 1;
+    entry.attributes = *attributes;
+    entries.push_back(std::move(entry));
+  }
+
+  // Two texts with one hash get neighbouring numbers.
+  template <class Value>
+  static InodeNumber remember(std::unordered_map<std::uint64_t, Value>& known, std::deque<std::uint64_t>& order,
+                              Kind kind, std::uint64_t number, std::uint64_t step, const Value& value) {
+    number &= number_mask & ~(step - 1);
+    while (known.contains(number) && known.at(number) != value) number = (number + step) & number_mask;
+    if (known.try_emplace(number, value).second) {
+      order.push_back(number);
+      if (order.size() > max_remembered_names) {
+        known.erase(order.front());
+        order.pop_front();
+      }
+    }
+    return make_inode(kind, number);
+  }
+
+  InodeNumber remember_node(const Uuid& id) {
+    return remember(remembered_nodes_, node_order_, Kind::node_directory, checksum(id.raw()),
+                    std::uint64_t{1} << node_file_bits, id);
+  }
+  InodeNumber remember_name(const std::string& name) {
+    return remember(remembered_names_, name_order_, Kind::lookup_name, checksum(name), 1, name);
+  }
+
+  std::string name_of(InodeNumber inode) const {
+    if (const FixedEntry* entry = fixed(inode)) return std::string(entry->name);
+    if (kind_of(inode) == Kind::lookup_name) return "lookup";
+    return "node";
+  }
+
+  Task<Result<MemberView>> find_member(Uuid id) {
+    Result<std::vector<MemberView>> members = co_await ring_.members(deadline());
+    if (!members) co_return tl::unexpected<Error>(members.error());
+    for (MemberView& member : *members) {
+      if (member.id == id) co_return std::move(member);
+    }
+    co_return fail(ErrorCode::not_found, "no such member");
+  }
+
+  Task<Result<std::string>> read(InodeNumber inode) {
+    if (kind_of(inode) == Kind::node_file) {
+      const Uuid id = remembered_nodes_.at(node_number(inode));
+      const Result<MemberView> member = co_await find_member(id);
+      if (!member) co_return tl::unexpected<Error>(member.error());
+      co_return line(node_entries[node_file(inode)].text(*member));
+    }
+    if (kind_of(inode) == Kind::lookup_name) {
+      std::optional<std::string> key = percent_decode(remembered_names_.at(number_of(inode)));
+      RINGFS_CHECK(key.has_value());
+      const Result<RouteView> route = co_await ring_.lookup(std::move(*key), deadline());
+      if (!route) co_return tl::unexpected<Error>(route.error());
+      co_return route_text(*route);
+    }
+    const FixedEntry* entry = fixed(inode);
+    RINGFS_CHECK(entry != nullptr);
+    switch (entry->file) {
+      case File::version: co_return line(RINGFS_VERSION);
+      case File::stats: co_return stats_text(ring_.metrics_text());
+      case File::metrics: co_return ring_.metrics_text();
+      case File::error_log: co_return error_log_text();
+      case File::wait: co_return co_await wait();
+      case File::members: {
+        const Result<std::vector<MemberView>> members = co_await ring_.members(deadline());
+        if (!members) co_return tl::unexpected<Error>(members.error());
+        co_return members_text(*members);
+      }
+      case File::ring: {
+        const Result<std::vector<PartitionView>> partitions = co_await ring_.partitions(deadline());
+        if (!partitions) co_return tl::unexpected<Error>(partitions.error());
+        co_return ring_text(*partitions);
+      }
+      case File::id:
+      case File::health:
+      case File::status: {
+        const Result<RingStatus> status = co_await ring_.status(deadline());
+        if (!status) co_return tl::unexpected<Error>(status.error());
+        if (entry->file == File::id) co_return line(status->ring.text());
+        if (entry->file == File::health) co_return line(to_string(status->health));
+        co_return status_text(*status);
+      }
+      case File::root:
+      case File::node:
+      case File::lookup: break;
+    }
+    co_return fail(ErrorCode::is_directory);
+  }
+
+  static Task<Result<RingStatus>> ask_status(RingView* ring, TimePoint deadline) {
+    co_return co_await ring->status(deadline);
+  }
+  static Task<void> ask_sleep(ObjectStore* store, Duration duration) { co_await store->sleep(duration); }
+
+  // Until no data is moving. The mount cancels the request's coroutine when a signal arrives; the questions to the ring
+  // run shielded from that (their bookkeeping is not made for it), so the wait ends at the next look, which is soon. A
+  // ring that cannot be asked for a whole operation_timeout is an error: no data is moving there for us to wait for.
+  Task<Result<std::string>> wait() {
+    if (waiters_ >= max_waiters) co_return fail(ErrorCode::overloaded, "too many waiters");
+    struct Count {
+      std::size_t& waiters;
+      explicit Count(std::size_t& count) : waiters(count) { ++waiters; }
+      ~Count() { --waiters; }
+    } count(waiters_);
+    // Only `total` ends it (the default lets only `terminal` through), so no other coroutine is hit by what is meant
+    // for this one.
+    co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
+    co_await asio::this_coro::throw_if_cancelled(false);
+    const auto executor = co_await asio::this_coro::executor;
+    for (;;) {
+      Result<RingStatus> status =
+          co_await asio::co_spawn(executor, ask_status(&ring_, deadline()),
+                                  asio::bind_cancellation_slot(asio::cancellation_slot(), asio::use_awaitable));
+      if (!status) co_return tl::unexpected<Error>(status.error());
+      if (!status->moving) co_return line("ok");
+      if (co_await cancelled()) co_return fail(ErrorCode::interrupted);
+      co_await asio::co_spawn(executor, ask_sleep(&store_, wait_poll),
+                              asio::bind_cancellation_slot(asio::cancellation_slot(), asio::use_awaitable));
+      if (co_await cancelled()) co_return fail(ErrorCode::interrupted);
+    }
+  }
+
+  static Task<bool> cancelled() {
+    const asio::cancellation_state state = co_await asio::this_coro::cancellation_state;
+    co_return state.cancelled() != asio::cancellation_type::none;
+  }
+
+  tl::unexpected<Error> refuse(const std::string& file, ErrorCode code, std::string reason) {
+    record(file, Error{code, reason});
+    return fail(code, std::move(reason));
+  }
+
+  void record(const std::string& file, const Error& error) {
+    const char* name = strerrorname_np(to_errno(error.code));
+    std::string text =
+        time_text(store_.clock().stamp) + " " + file + " " + (name != nullptr ? name : "EIO") + " " + error.text();
+    std::replace_if(
+        text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < ' '; }, ' ');
+    if (text.size() > max_error_text_bytes) text.resize(max_error_text_bytes);
+    error_log_.push_back(std::move(text));
+    if (error_log_.size() > max_error_log_records) error_log_.pop_front();
+  }
+
+  std::string error_log_text() const {
+    std::string text;
+    for (const std::string& record : error_log_) text += record + "\n";
+    return text;
+  }
+
+  RingView& ring_;
+  ObjectStore& store_;
+  const FileSystemOptions options_;
+  const Stamp born_;
+  std::unordered_map<std::uint64_t, Uuid> remembered_nodes_;
+  std::deque<std::uint64_t> node_order_;
+  std::unordered_map<std::uint64_t, std::string> remembered_names_;
+  std::deque<std::uint64_t> name_order_;
+  std::deque<std::string> error_log_;
+  std::size_t waiters_ = 0;
+};
+
+ControlTree::ControlTree(RingView& ring, ObjectStore& store, FileSystemOptions options)
+    : implementation_(std::make_unique<Implementation>(ring, store, options)) {}
+ControlTree::~ControlTree() = default;
+
+Task<Result<Attributes>> ControlTree::lookup(Caller, InodeNumber parent, std::string name) {
+  co_return co_await implementation_->lookup(parent, std::move(name));
+}
+
+Task<Result<Attributes>> ControlTree::get_attributes(Caller, InodeNumber inode) {
+  co_return implementation_->attributes_of(inode);
+}
+
+Task<Result<std::string>> ControlTree::open(Caller caller, InodeNumber inode, int flags) {
+  co_return co_await implementation_->open(caller, inode, flags);
+}
+
+Task<Result<std::size_t>> ControlTree::write(Caller caller, InodeNumber inode, std::string bytes) {
+  co_return implementation_->write(caller, inode, bytes);
+}
+
+Task<Result<std::vector<DirectoryEntry>>> ControlTree::list(Caller, InodeNumber directory) {
+  co_return co_await implementation_->list(directory);
+}
+
+}  // namespace ringfs

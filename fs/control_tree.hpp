@@ -1,0 +1,37 @@
+// `.ring/`: the ring's state and commands as files (design 8). FileSystem delegates every inode whose top bit is set.
+//
+// Files are generated: size 0, direct I/O, content fixed at open. Threads and deadlines as FileSystem.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dht/base/ring_view.hpp"
+#include "fs/file_system.hpp"
+
+namespace ringfs {
+
+class ControlTree {
+ public:
+  static constexpr InodeNumber root = InodeNumber{1} << 63;
+  static constexpr bool owns(InodeNumber inode) { return (inode & root) != 0; }
+
+  ControlTree(RingView& ring, ObjectStore& store, FileSystemOptions options);
+  ~ControlTree();
+
+  Task<Result<Attributes>> lookup(Caller caller, InodeNumber parent, std::string name);
+  Task<Result<Attributes>> get_attributes(Caller caller, InodeNumber inode);
+  // Checks permission and generates what read() will give; nothing when opened for writing only.
+  Task<Result<std::string>> open(Caller caller, InodeNumber inode, int flags);
+  // One command per line, at any offset.
+  Task<Result<std::size_t>> write(Caller caller, InodeNumber inode, std::string bytes);
+  // All entries but . and .. (a directory of .ring has at most a few thousand).
+  Task<Result<std::vector<DirectoryEntry>>> list(Caller caller, InodeNumber directory);
+
+ private:
+  class Implementation;
+  std::unique_ptr<Implementation> implementation_;
+};
+
+}  // namespace ringfs

@@ -1,0 +1,159 @@
+// File-system semantics over an ObjectStore: what the mount and, later, the gateway call. One instance a mount.
+//
+// Inode-based, as libfuse's low-level API. Names are bytes: 1..255 of anything but '/' and NUL. Permission checks are the
+// kernel's (default_permissions); here are only the rules the kernel cannot know (sticky bits and the like are its own).
+// Contents: writes are buffered per inode (bounded, max_dirty_bytes) and visible at once to every handle of this instance;
+// flush() and fsync() return when they are durable on a majority; a failed background write is reported by the next
+// write, flush or fsync of each handle. See docs/posix.md and design 6.
+// Threads: one loop. Deadlines: every call ends within `operation_timeout` (default 30 s) with ErrorCode::timeout.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dht/base/object_store.hpp"
+#include "dht/base/ring_view.hpp"
+
+namespace ringfs {
+
+// 0 | 27 placement bits | 36 random bits (design 6); the root is 1.
+using InodeNumber = std::uint64_t;
+inline constexpr InodeNumber root_inode = 1;
+inline constexpr std::size_t max_name_bytes = 255;
+inline constexpr std::size_t inline_limit = 16 * 1024;    // contents up to here lie in the inode's partition
+inline constexpr std::size_t chunk_bytes = 1 << 20;
+inline constexpr std::size_t block_bytes = 64 * 1024;
+inline constexpr std::uint64_t max_file_bytes = std::uint64_t{1} << 50;
+
+struct TimeSpec {  // nanoseconds since the epoch
+  std::int64_t nanoseconds = 0;
+};
+
+struct Caller {
+  uid_t uid = 0;
+  gid_t gid = 0;
+  pid_t pid = 0;
+  mode_t umask = 0;
+};
+
+struct Attributes {
+  InodeNumber inode = 0;
+  std::uint32_t mode = 0;  // type and permissions, as st_mode
+  std::uint32_t links = 0;
+  uid_t uid = 0;
+  gid_t gid = 0;
+  std::uint64_t device = 0;  // st_rdev
+  std::uint64_t size = 0;
+  std::uint64_t blocks = 0;  // of 512 bytes
+  TimeSpec accessed, modified, changed;
+  std::uint64_t generation = 0;
+};
+
+struct SetAttributes {
+  std::optional<std::uint32_t> mode;  // permissions
+  std::optional<uid_t> uid;
+  std::optional<gid_t> gid;
+  std::optional<std::uint64_t> size;
+  std::optional<TimeSpec> accessed, modified;
+  bool accessed_now = false, modified_now = false;
+};
+
+using Handle = std::uint64_t;  // of an open file or directory; never reused while the instance lives
+
+struct Opened {
+  Attributes attributes;
+  Handle handle = 0;
+  bool direct_io = false;   // do not cache in the kernel (.ring files, O_APPEND)
+  bool keep_cache = false;  // contents unchanged since the kernel last read them through this instance
+};
+
+struct DirectoryEntry {
+  std::string name;
+  InodeNumber inode = 0;
+  std::uint32_t type = 0;  // S_IFMT bits
+  std::uint64_t cookie = 0;  // read_directory from here gives the entries after this one
+  std::optional<Attributes> attributes;
+};
+
+struct ReadResult {
+  std::vector<SharedBytes> pieces;  // in order, together at most what was asked; fewer bytes only at the end of the file
+};
+
+struct FileSystemStatus {  // statfs
+  std::uint64_t block_size = 65536, blocks = 0, free_blocks = 0, files = 0, free_files = 0;
+};
+
+struct FileSystemOptions {
+  Duration operation_timeout = std::chrono::seconds(30);
+  std::size_t max_dirty_bytes = 64 << 20;
+  bool show_ring = false;
+  uid_t owner = 0;  // of the mount: may use .ring beside root
+};
+
+class FileSystem {
+ public:
+  FileSystem(ObjectStore& store, RingView& ring, FileSystemOptions options);
+  ~FileSystem();
+
+  // Makes the root directory if this ring has none. Call first; again is harmless.
+  Task<Status> start();
+  // Flushes everything dirty, closes. After it only destruction. Gives up at `deadline` with what failed.
+  Task<Status> stop(TimePoint deadline);
+
+  Task<Result<Attributes>> lookup(Caller caller, InodeNumber parent, std::string name);
+  Task<Result<Attributes>> get_attributes(Caller caller, InodeNumber inode, std::optional<Handle> handle);
+  Task<Result<Attributes>> set_attributes(Caller caller, InodeNumber inode, SetAttributes changes, std::optional<Handle> handle);
+  Task<Result<std::string>> read_link(Caller caller, InodeNumber inode);
+
+  // mode carries the type; umask was applied by the kernel or is applied here (caller.umask).
+  Task<Result<Attributes>> make_node(Caller caller, InodeNumber parent, std::string name, std::uint32_t mode, std::uint64_t device);
+  Task<Result<Attributes>> make_directory(Caller caller, InodeNumber parent, std::string name, std::uint32_t mode);
+  Task<Result<Attributes>> make_symlink(Caller caller, InodeNumber parent, std::string name, std::string target);
+  Task<Result<Attributes>> link(Caller caller, InodeNumber inode, InodeNumber parent, std::string name);
+  Task<Status> unlink(Caller caller, InodeNumber parent, std::string name);
+  Task<Status> remove_directory(Caller caller, InodeNumber parent, std::string name);
+  // flags: 0, RENAME_NOREPLACE, RENAME_EXCHANGE.
+  Task<Status> rename(Caller caller, InodeNumber parent, std::string name, InodeNumber new_parent, std::string new_name,
+                      unsigned flags);
+
+  Task<Result<Opened>> create(Caller caller, InodeNumber parent, std::string name, std::uint32_t mode, int flags);
+  Task<Result<Opened>> open(Caller caller, InodeNumber inode, int flags);
+  Task<Result<ReadResult>> read(Handle handle, std::uint64_t offset, std::size_t size);
+  Task<Result<std::size_t>> write(Handle handle, std::uint64_t offset, SharedBytes bytes);
+  Task<Status> flush(Handle handle);
+  Task<Status> fsync(Handle handle);
+  Task<void> release(Handle handle);
+
+  Task<Result<Handle>> open_directory(Caller caller, InodeNumber inode);
+  // Entries after `cookie` (0: from the start, beginning with . and ..), at most `max_entries`.
+  Task<Result<std::vector<DirectoryEntry>>> read_directory(Handle handle, std::uint64_t cookie, std::size_t max_entries,
+                                                           bool with_attributes);
+  Task<void> release_directory(Handle handle);
+
+  Task<Result<FileSystemStatus>> status(Caller caller);
+
+  // For `ringfs info PATH` and the virtual xattrs: partition, leader, replicas, chunks of an inode.
+  Task<Result<std::string>> describe(InodeNumber inode);
+
+ private:
+  class Implementation;
+  std::unique_ptr<Implementation> implementation_;
+};
+
+// The errno for an error (never 0). The one table that does this.
+int to_errno(ErrorCode code);
+
+// One pass of the janitor over one partition: collects orphans, garbage and abandoned transactions whose time has come
+// (design 6, crash safety). Run by the primary of the partition in the node process. Bounded work a pass.
+struct JanitorReport {
+  std::size_t orphans = 0, chunks = 0, records = 0;
+  bool more = false;  // stopped at the bound; call again soon
+};
+Task<Result<JanitorReport>> janitor_pass(ObjectStore& store, PartitionId partition, TimePoint deadline);
+
+}  // namespace ringfs

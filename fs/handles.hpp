@@ -1,0 +1,98 @@
+// What this instance knows of inodes in use, and its open files and directories.
+//
+// Threads: one loop. Limits: read_cache_bytes for all inodes together; the write buffers by max_dirty_bytes.
+#pragma once
+
+#include <array>
+#include <list>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "fs/async.hpp"
+#include "fs/attributes.hpp"
+#include "fs/keys.hpp"
+#include "fs/write_buffer.hpp"
+
+namespace ringfs {
+
+struct LoadedInode {
+  InodeRow row;
+  std::uint64_t version = 0;
+};
+
+// A chunk as stored; a block that is missing or short is zeros.
+struct StoredChunk {
+  std::array<SharedBytes, blocks_per_chunk> blocks;
+  std::size_t bytes() const {
+    std::size_t sum = 0;
+    for (const SharedBytes& block : blocks) sum += block.size();
+    return sum;
+  }
+};
+
+// Shared by all handles of a file; lives while one is open, an operation uses it or bytes wait to be written.
+struct OpenInode {
+  explicit OpenInode(InodeNumber number) : inode(number) {}
+
+  const InodeNumber inode;
+  unsigned users = 0;
+
+  // As last seen in the ring, newest version.
+  bool known = false;
+  InodeRow row;
+  std::uint64_t version = 0;
+  // The inline row as seen together with `row`; only while row.content is 0.
+  bool inline_known = false;
+  SharedBytes inline_bytes;
+
+  WriteBuffer buffer;
+  // Time of the last write that the ring's row does not show yet.
+  std::optional<std::int64_t> unpublished_modified;
+  // Sending, truncating, converting and appending: one at a time.
+  Mutex mutex;
+  bool background_running = false;
+  // Chunks that segment rows are known to account for (first, count), of the contents {content, cut}.
+  std::set<std::pair<std::uint64_t, std::uint64_t>> accounted;
+  std::string accounted_of;
+
+  // The last failed background write; number counts failures, so that each handle reports each once.
+  std::optional<Error> error;
+  std::uint64_t error_number = 0;
+
+  // Chunks read ahead. `read_epoch` grows when stored contents change: what was read before is then not kept.
+  struct CachedChunk {
+    std::shared_ptr<const StoredChunk> chunk;  // empty while being read
+    std::shared_ptr<Event> arrived;
+    std::size_t cost = 0;
+  };
+  std::map<std::uint64_t, CachedChunk> read_ahead;
+  std::uint64_t read_epoch = 0;
+
+  bool is_idle() const { return users == 0 && buffer.empty() && !background_running; }
+};
+
+struct OpenFile {
+  std::shared_ptr<OpenInode> inode;
+  int flags = 0;
+  uid_t uid = 0;
+  std::uint64_t reported_error = 0;  // error_number up to which this handle told its user
+  std::uint64_t next_offset = 0;     // where a sequential reader goes on
+  unsigned sequential_reads = 0;
+};
+
+struct OpenDirectory {
+  InodeNumber inode = 0;
+  InodeNumber parent = 0;
+  // A window of entries: those with cookies first_cookie + 1, + 2, ... ; cookies 1 and 2 are . and ..
+  std::uint64_t first_cookie = 0;
+  std::vector<DirectoryEntry> window;
+  bool at_end = false;  // nothing follows the window
+  // Where pages began: cookie -> the name before it, for readers that go back.
+  std::map<std::uint64_t, std::string> pages;
+};
+
+}  // namespace ringfs

@@ -1,0 +1,137 @@
+// Life of a mount: making the root, the regular look at what is open, and the end.
+//
+// Every hold_interval an instance asks for the inodes that it has open: it learns of changes by other mounts and puts a hold
+// with a time to live on those that were unlinked (an orphan is kept for 60 s in any case: three chances). Bytes that wait in
+// write buffers go to the ring at the same pace.
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/this_coro.hpp>
+#include <set>
+
+#include "fs/volume.hpp"
+
+namespace ringfs {
+
+namespace {
+
+constexpr Duration hold_interval = std::chrono::seconds(20);
+constexpr Duration hold_life = std::chrono::seconds(90);
+constexpr std::size_t inodes_per_check = 500;
+constexpr std::size_t parallel_checks = 8;
+
+}  // namespace
+
+Task<Status> Volume::start() {
+  executor_ = co_await boost::asio::this_coro::executor;
+  const std::int64_t now = now_ns();
+  InodeRow row;
+  row.mode = S_IFDIR | 0755U;
+  row.uid = options_.owner;
+  row.gid = options_.owner == 0 ? 0 : ::getgid();
+  row.links = 2;
+  row.parent = root_inode;
+  row.modified = row.changed = row.accessed = now;
+  Result<LoadedInode> root = co_await read_inode(root_inode, deadline());
+  if (!root && root.error().code != ErrorCode::stale_handle) co_return tl::unexpected(root.error());
+  if (!root) {
+    ChangeSet changes;
+    changes.require(Check::inode, absent(inode_row(root_inode)));
+    changes.change(put(inode_row(root_inode), SharedBytes(encode(row))));
+    Result<Outcome> outcome = co_await changes.apply(store_, deadline());
+    // A failed condition is fine: another mount made it.
+    if (!outcome) co_return tl::unexpected(outcome.error());
+  }
+  tasks_.spawn(executor_, hold_loop(shared_from_this()));
+  co_return Status();
+}
+
+void Volume::abandon() {
+  stopping_ = true;
+  stopped_.notify();
+}
+
+Task<Status> Volume::stop(TimePoint deadline) {
+  abandon();
+  Status result;
+  std::vector<OpenPointer> dirty;
+  for (const auto& [inode, open] : open_) {
+    if (!open->buffer.empty() || open->mutex.locked()) dirty.push_back(open);
+  }
+  for (const OpenPointer& open : dirty) {
+    Status status = co_await flush_inode(open, deadline);
+    if (!status && result) result = status;
+  }
+  bool ended = co_await tasks_.join_within(left(deadline));
+  if (!ended && result) result = fail(ErrorCode::timeout, "background work goes on");
+  co_return result;
+}
+
+Task<void> Volume::hold_loop(std::shared_ptr<Volume> self) {
+  while (!self->stopping_) {
+    co_await self->stopped_.wait(hold_interval);
+    if (self->stopping_) co_return;
+    // A failed round is made up for by the next: holds outlive three of them.
+    static_cast<void>(co_await self->check_open_inodes(self->deadline()));
+    std::vector<OpenPointer> dirty;
+    for (const auto& [inode, open] : self->open_) {
+      if (open->buffer.has_dirty()) dirty.push_back(open);
+    }
+    for (const OpenPointer& open : dirty) self->start_background(open, Sending::everything);
+  }
+}
+
+Task<void> Volume::check_group(std::shared_ptr<Volume> self, std::vector<InodeNumber> inodes,
+                               std::shared_ptr<Status> status, TimePoint deadline) {
+  const unsigned bits = self->store_.partition_bits();
+  ReadRequest request;
+  for (InodeNumber inode : inodes) {
+    request.gets.push_back(inode_row(inode));
+    request.gets.push_back(orphan_row(inode, bits));
+  }
+  Result<ReadReply> reply = co_await self->store_.read(std::move(request), deadline);
+  if (!reply) {
+    *status = tl::unexpected(reply.error());
+    co_return;
+  }
+  const std::int64_t until = (self->store_.clock().stamp + hold_life).microseconds;
+  for (std::size_t i = 0; i < inodes.size(); ++i) {
+    const ReadReply::Get& inode = reply->gets[2 * i];
+    const ReadReply::Get& orphan = reply->gets[2 * i + 1];
+    if (inode.found) {
+      Result<InodeRow> row = decode_inode(inode.row.value.view());
+      OpenPointer open = self->find_open(inodes[i]);
+      if (row && open) self->adopt(*open, LoadedInode{*row, inode.row.version}, nullptr);
+      if (!row) *status = tl::unexpected(row.error());
+    }
+    if (!orphan.found) continue;
+    ChangeSet hold;
+    hold.require(Check::inode, present(orphan_row(inodes[i], bits)));
+    hold.change(max_i64(orphan_row(inodes[i], bits), OrphanRow::hold_offset, until));
+    Result<Outcome> outcome = co_await hold.apply(self->store_, deadline);
+    if (!outcome) *status = tl::unexpected(outcome.error());
+  }
+}
+
+Task<Status> Volume::check_open_inodes(TimePoint deadline) {
+  std::set<InodeNumber> inodes;
+  for (const auto& [inode, open] : open_) inodes.insert(inode);
+  for (const auto& [handle, directory] : directories_) inodes.insert(directory->inode);
+  std::map<PartitionId, std::vector<InodeNumber>> groups;
+  for (InodeNumber inode : inodes) groups[partition_of_inode(inode, store_.partition_bits())].push_back(inode);
+  boost::asio::any_io_executor executor = co_await boost::asio::this_coro::executor;
+  auto status = std::make_shared<Status>();
+  TaskGroup checks;
+  for (auto& [partition, group] : groups) {
+    for (std::size_t i = 0; i < group.size(); i += inodes_per_check) {
+      auto begin = group.begin() + static_cast<std::ptrdiff_t>(i);
+      auto end = group.begin() + static_cast<std::ptrdiff_t>(std::min(group.size(), i + inodes_per_check));
+      co_await checks.wait_below(parallel_checks);
+      checks.spawn(executor, check_group(shared_from_this(), std::vector<InodeNumber>(begin, end), status, deadline));
+    }
+  }
+  co_await checks.join();
+  co_return *status;
+}
+
+}  // namespace ringfs

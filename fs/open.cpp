@@ -1,0 +1,153 @@
+// Opening, creating, writing to and closing files.
+//
+// open() reads attributes and inline contents at once, so it sees every write that was closed anywhere before (close-to-open).
+#include <fcntl.h>
+
+#include <algorithm>
+
+#include "fs/volume.hpp"
+
+namespace ringfs {
+
+namespace {
+
+constexpr std::size_t max_files = 1 << 20;  // open at once
+
+bool writable(int flags) { return (flags & O_ACCMODE) != O_RDONLY; }
+
+}  // namespace
+
+Result<std::shared_ptr<OpenFile>> Volume::file_of(Handle handle) const {
+  auto place = files_.find(handle);
+  if (place == files_.end()) return fail(ErrorCode::bad_handle);
+  return place->second;
+}
+
+Opened Volume::add_handle(Caller caller, OpenPointer open, int flags) {
+  auto file = std::make_shared<OpenFile>();
+  file->inode = open;
+  file->flags = flags;
+  file->uid = caller.uid;
+  file->reported_error = open->error_number;
+  ++open->users;
+  Opened opened;
+  opened.handle = next_handle();
+  opened.attributes = overlay_attributes(open->inode, open->row);
+  opened.direct_io = (flags & O_APPEND) != 0 && writable(flags);
+  std::optional<std::int64_t> seen = kernel_cached_.get(open->inode);
+  opened.keep_cache = !opened.direct_io && open->buffer.empty() && seen == open->row.change;
+  kernel_cached_.put(open->inode, open->row.change);
+  files_.emplace(opened.handle, std::move(file));
+  return opened;
+}
+
+Task<Result<Opened>> Volume::open(Caller caller, InodeNumber inode, int flags) {
+  const TimePoint until = deadline();
+  if (files_.size() >= max_files) co_return fail(ErrorCode::overloaded, "open files");
+  if ((flags & O_TRUNC) != 0 && writable(flags)) {
+    Status emptied = co_await set_size(inode, 0, until);
+    if (!emptied) co_return tl::unexpected(emptied.error());
+  }
+  Use use(*this, inode);
+  OpenPointer open = use.pointer();
+  Status fresh = co_await refresh(open, until);
+  if (!fresh) co_return tl::unexpected(fresh.error());
+  if (open->row.is_directory()) co_return fail(ErrorCode::is_directory);
+  if (S_ISLNK(open->row.mode)) co_return fail(ErrorCode::symlink_loop);
+  co_return add_handle(caller, open, flags);
+}
+
+Task<Result<Opened>> Volume::create(Caller caller, InodeNumber parent, std::string name, std::uint32_t mode, int flags) {
+  const TimePoint until = deadline();
+  if (files_.size() >= max_files) co_return fail(ErrorCode::overloaded, "open files");
+  const std::uint32_t type = (mode & S_IFMT) == 0 ? S_IFREG : mode & S_IFMT;
+  if (type != S_IFREG) co_return fail(ErrorCode::invalid_argument, "create of a special file");
+  const std::uint32_t full_mode = type | ((mode & 07777U) & ~static_cast<std::uint32_t>(caller.umask & 0777U));
+  Retry retry(store_, until);
+  for (;;) {
+    std::string copy = name;
+    Result<NewNode> node = co_await create_node(caller, parent, std::move(copy), full_mode, 0, std::string(), until);
+    if (node) {
+      Use use(*this, node->inode);
+      OpenPointer open = use.pointer();
+      adopt(*open, node->loaded, nullptr);
+      if (open->version == node->loaded.version) open->inline_known = true;  // and empty
+      co_return add_handle(caller, open, flags);
+    }
+    if (node.error().code != ErrorCode::exists || (flags & O_EXCL) != 0) co_return tl::unexpected(node.error());
+    // Somebody else made it: then this is an ordinary open.
+    Result<FoundEntry> entry = co_await find_entry(parent, name, until);
+    if (!entry) co_return tl::unexpected(entry.error());
+    if (entry->found) {
+      Result<Opened> opened = co_await this->open(caller, entry->entry.inode, flags);
+      if (opened || opened.error().code != ErrorCode::stale_handle) co_return opened;
+    }
+    bool again = co_await retry.again();
+    if (!again) co_return fail(ErrorCode::timeout, "create");
+  }
+}
+
+Task<Result<std::size_t>> Volume::write(Handle handle, std::uint64_t offset, SharedBytes bytes) {
+  const TimePoint until = deadline();
+  Result<std::shared_ptr<OpenFile>> found = file_of(handle);
+  if (!found) co_return tl::unexpected(found.error());
+  std::shared_ptr<OpenFile> file = *found;
+  OpenPointer open = file->inode;
+  if (!writable(file->flags)) co_return fail(ErrorCode::bad_handle, "opened for reading");
+  if (bytes.empty()) co_return 0;
+  if (open->error && file->reported_error < open->error_number) {
+    file->reported_error = open->error_number;
+    co_return tl::unexpected(*open->error);
+  }
+  if ((file->flags & O_APPEND) != 0) {
+    Result<std::size_t> appended = co_await append(open, std::move(bytes), until);
+    co_return appended;
+  }
+  if (offset > max_file_bytes || bytes.size() > max_file_bytes - offset) co_return fail(ErrorCode::file_too_large);
+  Status room = co_await wait_for_room(open, bytes.size(), until);
+  if (!room) {
+    file->reported_error = open->error_number;
+    co_return tl::unexpected(room.error());
+  }
+  kernel_cached_.erase(open->inode);
+  const std::size_t size = bytes.size();
+  const std::size_t before = open->buffer.cost();
+  open->buffer.write(offset, std::move(bytes));
+  account(before, open->buffer.cost());
+  open->unpublished_modified = now_ns();
+  if ((file->flags & (O_SYNC | O_DSYNC)) != 0) {
+    Status flushed = co_await flush_inode(open, until);
+    if (!flushed) co_return tl::unexpected(flushed.error());
+  } else if (open->buffer.has_full_chunk()) {
+    start_background(open, Sending::full_chunks);
+  }
+  co_return size;
+}
+
+// Both flush() and fsync(): whatever was written through any handle of the file is durable when this returns.
+Task<Status> Volume::flush(Handle handle) {
+  Result<std::shared_ptr<OpenFile>> found = file_of(handle);
+  if (!found) co_return tl::unexpected(found.error());
+  std::shared_ptr<OpenFile> file = *found;
+  Status status = co_await flush_inode(file->inode, deadline());
+  if (!status) file->reported_error = file->inode->error_number;
+  co_return status;
+}
+
+Task<void> Volume::release(Handle handle) {
+  auto place = files_.find(handle);
+  if (place == files_.end()) co_return;
+  std::shared_ptr<OpenFile> file = std::move(place->second);
+  files_.erase(place);
+  OpenPointer open = file->inode;
+  // Normally flush() came before and nothing is left; pages of shared mappings come after it.
+  if (!open->buffer.empty()) {
+    Status status = co_await flush_inode(open, deadline());
+    const bool last = std::none_of(files_.begin(), files_.end(), [&](const auto& other) { return other.second->inode == open; });
+    // flush() reported the error; with the last handle nobody is left who could try again.
+    if (!status && last && !open->background_running) drop_buffer(*open);
+  }
+  unuse_inode(open);
+}
+
+}  // namespace ringfs

@@ -1,0 +1,244 @@
+// ringfs up, ringfs down: a ring of local processes and its mount.
+#include <iostream>
+
+#include "dht/net/ring_creation.hpp"
+#include "mount/command_line.hpp"
+#include "mount/local_ring.hpp"
+#include "mount/mount_process.hpp"
+#include "mount/ring_session.hpp"
+
+namespace ringfs {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr auto up_patience = std::chrono::seconds(30);
+constexpr unsigned default_nodes = 5;
+constexpr unsigned default_rpc_port = 4000;
+constexpr unsigned default_rest_port = 3000;
+
+struct UpArguments {
+  std::optional<unsigned> nodes, rpc_port, rest_port;
+  std::string state, mount_point, options;
+};
+
+fs::path state_path(const std::string& text) {
+  return text.empty() ? default_state_directory() : fs::absolute(text).lexically_normal();
+}
+
+std::string down_command(const StateDirectory& state) {
+  return state.path() == default_state_directory() ? "ringfs down" : "ringfs down --state " + state.path().string();
+}
+
+std::string local_address(unsigned first_port, unsigned number) {
+  return "127.0.0.1:" + std::to_string(first_port == 0 ? 0 : first_port + number - 1);
+}
+
+LocalRing new_ring(const UpArguments& arguments) {
+  LocalRing ring;
+  SystemRandom random;
+  ring.ring = random_uuid(random);
+  for (unsigned number = 1; number <= arguments.nodes.value_or(default_nodes); ++number) {
+    LocalNode node;
+    node.number = number;
+    node.rpc = local_address(arguments.rpc_port.value_or(default_rpc_port), number);
+    node.rest = local_address(arguments.rest_port.value_or(default_rest_port), number);
+    ring.nodes.push_back(std::move(node));
+  }
+  return ring;
+}
+
+// What the arguments say must be what is there: nothing is changed behind the user's back.
+Status agrees(const UpArguments& arguments, const LocalRing& ring, const StateDirectory& state) {
+  const auto differs = [&](const std::string& what) {
+    return fail(ErrorCode::exists, "the ring in " + state.path().string() + " " + what +
+                                       "; leave the option away, or name another directory with --state");
+  };
+  if (arguments.nodes && *arguments.nodes != ring.nodes.size())
+    return differs("has " + std::to_string(ring.nodes.size()) + " nodes");
+  const auto port_differs = [](const std::optional<unsigned>& port, const std::string& address) {
+    return port && *port != 0 && address != local_address(*port, 1);
+  };
+  if (ring.created && port_differs(arguments.rpc_port, ring.nodes.front().rpc))
+    return differs("has node 1 at " + ring.nodes.front().rpc);
+  if (ring.created && port_differs(arguments.rest_port, ring.nodes.front().rest)) {
+    return differs("has the REST server of node 1 at " + ring.nodes.front().rest);
+  }
+  return {};
+}
+
+Status create(const StateDirectory& state, LocalRing& ring, std::chrono::steady_clock::time_point deadline) {
+  std::vector<FirstNode> nodes;
+  for (const LocalNode& node : ring.nodes) nodes.push_back(FirstNode{node.rpc, node.rest});
+  CreationOptions options;
+  options.partition_bits = ring.partition_bits;
+  options.replication = ring.replication;
+  options.ring = ring.ring;
+  RingSession session(ring.addresses());
+  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+  const Result<CreationReport> report =
+      session.run(create_ring(session.transport(), std::move(nodes), options, session.in(left)));
+  session.finish();
+  if (!report) return tl::unexpected<Error>(report.error());
+  ring.created = true;
+  return state.save(ring);
+}
+
+// Whatever ours is there already is left alone; what died is cleared away.
+Result<bool> mounted_already(const StateDirectory& state, const LocalRing& ring, const std::string& mount_point) {
+  const std::optional<ProcessMark> process = running_from(state.mount_pid());
+  if (!process) return false;
+  if (is_mounted(ring.mount_point)) {
+    if (ring.mount_point == mount_point) return true;
+    return fail(ErrorCode::exists, "the ring in " + state.path().string() + " is mounted on " + ring.mount_point +
+                                       "; unmount it first: " + down_command(state));
+  }
+  stop_processes({*process}, stop_grace);  // it was unmounted and is about to end
+  return false;
+}
+
+void print_ring(const StateDirectory& state, const LocalRing& ring, const std::vector<unsigned>& started,
+                bool mounted_before) {
+  const std::size_t copies = std::min<std::size_t>(ring.replication, ring.nodes.size());
+  std::cout << "RingFS is up on " << ring.mount_point << (started.empty() && mounted_before ? " (it was already)" : "")
+            << "\n";
+  std::cout << "ring   " << ring.ring.text() << ", " << ring.nodes.size() << " nodes, " << copies
+            << (copies == 1 ? " copy" : " copies") << " of everything\n";
+  std::cout << "state  " << state.path().string() << "\n";
+  std::vector<std::vector<std::string>> rows = {{"node", "rpc", "rest", "pid", "id"}};
+  for (const LocalNode& node : ring.nodes) {
+    const std::optional<ProcessMark> mark = running_from(state.node_pid(node.number));
+    rows.push_back({std::to_string(node.number), node.rpc, "http://" + node.rest,
+                    mark ? std::to_string(mark->pid) : "-", node.id ? node.id->text() : "-"});
+  }
+  print_table(rows);
+  std::cout << "Stop it with: " << down_command(state) << "\n";
+}
+
+int up(const UpArguments& arguments) {
+  const auto deadline = std::chrono::steady_clock::now() + up_patience;
+  MountOptions mount_options;
+  const Status good_options = apply_mount_options(arguments.options, mount_options);
+  if (!good_options) {
+    std::cerr << "ringfs: " << good_options.error().context << "\n";
+    return exit_usage;
+  }
+  const std::string mount_point = absolute_mount_point(arguments.mount_point);
+  StateDirectory state(state_path(arguments.state));
+  std::error_code ignored;
+  if (!fs::exists(state.ring_file(), ignored)) {
+    // Nothing is made for a mount point that will not do.
+    const Status good = check_mount_point(mount_point);
+    if (!good) return report(good.error());
+  }
+  Status status = state.lock();
+  if (!status) return report(status.error());
+  Result<LocalRing> loaded = state.load();
+  if (!loaded && loaded.error().code != ErrorCode::not_found) return report(loaded.error());
+  LocalRing ring = loaded ? std::move(*loaded) : new_ring(arguments);
+  status = agrees(arguments, ring, state);
+  if (!status) return report(status.error());
+  const Result<bool> mounted = mounted_already(state, ring, mount_point);
+  if (!mounted) return report(mounted.error());
+  if (!*mounted) {
+    status = check_mount_point(mount_point);
+    if (!status) return report(status.error());
+  }
+
+  // The ring's uuid is on disk before any node hears of it: a creation that was cut short is finished by the next `up`.
+  if (!loaded) status = state.save(ring);
+  if (!status) return report(status.error());
+  const Result<std::vector<unsigned>> started = start_nodes(state, ring, deadline);
+  if (!started) return report(started.error(), "ringfs doctor --state " + state.path().string());
+  ring.mount_point = mount_point;
+  status = state.save(ring);
+  if (status && !ring.created) status = create(state, ring, deadline);
+  if (!status) return report(status.error(), "ringfs doctor --state " + state.path().string());
+
+  if (!*mounted) {
+    MountStart start;
+    start.addresses = ring.addresses();
+    start.mount_point = mount_point;
+    start.options = arguments.options;
+    start.pid_file = state.mount_pid();
+    start.log = state.mount_log();
+    const Result<ProcessMark> process = start_mount_process(start);
+    if (!process) return report(process.error(), "ringfs doctor --state " + state.path().string());
+  }
+  print_ring(state, ring, *started, *mounted);
+  return exit_ok;
+}
+
+int down(const std::string& state_text) {
+  StateDirectory state(state_path(state_text));
+  std::error_code error;
+  if (!fs::exists(state.path(), error))
+    return report(Error{ErrorCode::not_found, "there is no ring in " + state.path().string()});
+  const Status locked = state.lock();
+  if (!locked) return report(locked.error());
+  const Result<LocalRing> ring = state.load();
+  std::size_t stopped = 0;
+  bool killed = false;
+  const auto stop = [&](const std::vector<ProcessMark>& marks, const std::string& what) {
+    stopped += marks.size();
+    for (const pid_t pid : stop_processes(marks, stop_grace)) {
+      killed = true;
+      std::cerr << "ringfs: " << what << " process " << pid << " did not end within " << stop_grace.count()
+                << " s and was killed\n";
+    }
+  };
+  // The mount first: it writes what is dirty to the nodes.
+  if (const std::optional<ProcessMark> mount = running_from(state.mount_pid())) stop({*mount}, "the mount");
+  if (ring && !ring->mount_point.empty() && is_mounted(ring->mount_point)) {
+    // Only what is left of a dead process: a living mount on that path is somebody else's.
+    const Status clear = check_mount_point(ring->mount_point);
+    if (!clear && clear.error().code != ErrorCode::exists) std::cerr << "ringfs: " << clear.error().context << "\n";
+  }
+  // By the directory, not by ring.json: a damaged one must not keep nodes running.
+  std::vector<ProcessMark> nodes;
+  for (const fs::directory_entry& entry : fs::directory_iterator(state.path() / "nodes", error)) {
+    if (const std::optional<ProcessMark> mark = running_from(entry.path() / "node.pid")) nodes.push_back(*mark);
+  }
+  stop(nodes, "the node");
+  fs::remove(state.mount_pid(), error);
+  for (const fs::directory_entry& entry : fs::directory_iterator(state.path() / "nodes", error)) {
+    std::error_code ignored;
+    if (!running_from(entry.path() / "node.pid")) fs::remove(entry.path() / "node.pid", ignored);
+  }
+  if (!ring) return report(ring.error());
+  if (stopped == 0)
+    std::cout << "nothing was running; ";
+  else
+    std::cout << "stopped " << stopped << (stopped == 1 ? " process; " : " processes; ");
+  std::cout << "the data stays in " << state.path().string() << "\n";
+  return killed ? exit_failed : exit_ok;
+}
+
+}  // namespace
+
+void add_local_commands(CLI::App& app, Commands& commands) {
+  CLI::App* command =
+      app.add_subcommand("up", "Create or restart a local ring and mount it; returns when it is usable");
+  auto arguments = std::make_shared<UpArguments>();
+  command->add_option("MOUNTPOINT", arguments->mount_point, "An empty directory")->required();
+  command->add_option("--nodes", arguments->nodes, "Node processes of a new ring (default 5)")
+      ->check(CLI::Range(1U, max_local_nodes));
+  command->add_option("--state", arguments->state, "Where the ring lives (default ~/.local/state/ringfs/default)");
+  command
+      ->add_option("--rpc-port", arguments->rpc_port,
+                   "Port of node 1, the others follow (default 4000); 0: any free ones")
+      ->check(CLI::Range(0, 65000));
+  command
+      ->add_option("--rest-port", arguments->rest_port,
+                   "REST port of node 1, the others follow (default 3000); 0: any free ones")
+      ->check(CLI::Range(0, 65000));
+  command->add_option("-o", arguments->options, "Mount options, as for `ringfs mount`");
+  command->callback([arguments, &commands] { commands.action = [arguments] { return up(*arguments); }; });
+
+  CLI::App* stop = app.add_subcommand("down", "Unmount and stop a local ring; its data stays");
+  auto state = std::make_shared<std::string>();
+  stop->add_option("--state", *state, "Where the ring lives (default ~/.local/state/ringfs/default)");
+  stop->callback([state, &commands] { commands.action = [state] { return down(*state); }; });
+}
+
+}  // namespace ringfs

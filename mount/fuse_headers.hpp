@@ -1,0 +1,5 @@
+// libfuse's low-level API in the version that we write for. 3.14 (Debian 12) is the floor.
+#pragma once
+
+#define FUSE_USE_VERSION 314
+#include <fuse_lowlevel.h>

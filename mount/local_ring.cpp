@@ -1,0 +1,313 @@
+#include "mount/local_ring.hpp"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <thread>
+
+namespace ringfs {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+constexpr int ring_file_format = 1;
+constexpr auto lock_patience = std::chrono::seconds(60);  // another up or down ends by then
+constexpr auto look_interval = std::chrono::milliseconds(5);
+
+std::string cause() { return std::strerror(errno); }
+
+std::string port_of(const std::string& address) { return address.substr(address.rfind(':') + 1); }
+
+// Only 127.0.0.1 is asked: that is where a local ring listens. A race with somebody else's start shows up in the node's
+// log.
+bool port_in_use(const std::string& address) {
+  unsigned port = 0;
+  const std::string text = port_of(address);
+  std::from_chars(text.data(), text.data() + text.size(), port);
+  if (port == 0) return false;
+  const int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (descriptor < 0) return false;
+  const int yes = 1;
+  setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  sockaddr_in where{};
+  where.sin_family = AF_INET;
+  where.sin_port = htons(static_cast<std::uint16_t>(port));
+  where.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  const bool used =
+      bind(descriptor, reinterpret_cast<const sockaddr*>(&where), sizeof where) != 0 && errno == EADDRINUSE;
+  close(descriptor);
+  return used;
+}
+
+// The first ready line in what was appended to the log since `offset`.
+std::optional<ReadyLine> ready_line_in(const fs::path& log, std::uintmax_t offset) {
+  std::ifstream file(log, std::ios::binary);
+  file.seekg(static_cast<std::streamoff>(offset));
+  for (std::string line; std::getline(file, line);) {
+    if (file.eof()) break;  // half a line
+    if (std::optional<ReadyLine> ready = parse_ready_line(line)) return ready;
+  }
+  return std::nullopt;
+}
+
+std::string with_log(const std::string& text, const fs::path& log) {
+  const std::string tail = tail_of(log);
+  return text +
+         (tail.empty() ? "; its log " + log.string() + " is empty" : "; the end of " + log.string() + ":\n" + tail);
+}
+
+struct Starting {
+  LocalNode* node = nullptr;
+  pid_t pid = 0;
+  std::uintmax_t log_offset = 0;
+};
+
+Result<Starting> start_node(const StateDirectory& state, LocalNode& node, const std::string& program) {
+  std::error_code error;
+  fs::create_directories(state.node_data(node.number), error);
+  if (error)
+    return fail(ErrorCode::io_error, "cannot make " + state.node_data(node.number).string() + ": " + error.message());
+  Starting starting;
+  starting.node = &node;
+  const std::uintmax_t size = fs::file_size(state.node_log(node.number), error);
+  starting.log_offset = error ? 0 : size;
+  SpawnOptions options;
+  options.arguments = {program,  "--data", state.node_data(node.number).string(), "--listen", node.rpc,
+                       "--rest", node.rest};
+  options.log = state.node_log(node.number);
+  options.new_session = true;
+  const Result<pid_t> pid = spawn_process(options);
+  if (!pid) return tl::unexpected<Error>(pid.error());
+  starting.pid = *pid;
+  if (const std::optional<ProcessMark> mark = mark_of(*pid)) {
+    const Status written = write_pid_file(state.node_pid(node.number), *mark);
+    if (!written) return tl::unexpected<Error>(written.error());
+  }
+  return starting;
+}
+
+// Nothing yet, or how it went.
+std::optional<Status> look_at(const StateDirectory& state, const Starting& starting) {
+  LocalNode& node = *starting.node;
+  const fs::path log = state.node_log(node.number);
+  const std::string name = "node " + std::to_string(node.number);
+  if (const std::optional<ReadyLine> ready = ready_line_in(log, starting.log_offset)) {
+    if (node.id && *node.id != ready->id) {
+      return fail(ErrorCode::wrong_identity, name + " in " + state.node_data(node.number).string() + " is " +
+                                                 ready->id.text() + ", but ring.json knows it as " + node.id->text() +
+                                                 ": its data was replaced");
+    }
+    node.id = ready->id;
+    node.rpc = ready->rpc;
+    node.rest = ready->rest;
+    return Status{};
+  }
+  if (const std::optional<int> code = exit_code_of(starting.pid)) {
+    return fail(ErrorCode::io_error, with_log(name + " ended with code " + std::to_string(*code), log));
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::vector<std::string> LocalRing::addresses() const {
+  std::vector<std::string> result;
+  for (const LocalNode& node : nodes) result.push_back(node.rpc);
+  return result;
+}
+
+std::string encode_local_ring(const LocalRing& ring) {
+  Json json;
+  json["format"] = ring_file_format;
+  json["ring"] = ring.ring.text();
+  json["created"] = ring.created;
+  json["mount_point"] = ring.mount_point;
+  json["partition_bits"] = ring.partition_bits;
+  json["replication"] = ring.replication;
+  json["nodes"] = Json::array();
+  for (const LocalNode& node : ring.nodes) {
+    Json entry;
+    entry["number"] = node.number;
+    entry["rpc"] = node.rpc;
+    entry["rest"] = node.rest;
+    entry["id"] = node.id ? Json(node.id->text()) : Json();
+    json["nodes"].push_back(std::move(entry));
+  }
+  return json.dump(2) + "\n";
+}
+
+Result<LocalRing> decode_local_ring(const std::string& text) {
+  try {
+    const Json json = Json::parse(text);
+    if (json.at("format").get<int>() != ring_file_format)
+      return fail(ErrorCode::version_mismatch, "a format of another version");
+    LocalRing ring;
+    const Result<Uuid> id = parse_uuid(json.at("ring").get<std::string>());
+    if (!id) return fail(ErrorCode::corrupt, "'ring' is no uuid");
+    ring.ring = *id;
+    ring.created = json.at("created").get<bool>();
+    ring.mount_point = json.at("mount_point").get<std::string>();
+    ring.partition_bits = json.at("partition_bits").get<unsigned>();
+    ring.replication = json.at("replication").get<unsigned>();
+    for (const Json& entry : json.at("nodes")) {
+      LocalNode node;
+      node.number = entry.at("number").get<unsigned>();
+      node.rpc = entry.at("rpc").get<std::string>();
+      node.rest = entry.at("rest").get<std::string>();
+      if (!entry.at("id").is_null()) {
+        const Result<Uuid> node_id = parse_uuid(entry.at("id").get<std::string>());
+        if (!node_id) return fail(ErrorCode::corrupt, "the 'id' of a node is no uuid");
+        node.id = *node_id;
+      }
+      if (node.number != ring.nodes.size() + 1) return fail(ErrorCode::corrupt, "the nodes are not numbered 1, 2, ...");
+      if (node.rpc.find(':') == std::string::npos || node.rest.find(':') == std::string::npos) {
+        return fail(ErrorCode::corrupt, "an address of a node is not host:port");
+      }
+      ring.nodes.push_back(std::move(node));
+    }
+    if (ring.nodes.empty() || ring.nodes.size() > max_local_nodes)
+      return fail(ErrorCode::corrupt, "it names no nodes or too many");
+    if (ring.partition_bits > 16) return fail(ErrorCode::corrupt, "'partition_bits' is out of range");
+    return ring;
+  } catch (const nlohmann::json::exception& error) {
+    return fail(ErrorCode::corrupt, error.what());
+  }
+}
+
+fs::path default_state_directory() {
+  if (const char* state = std::getenv("XDG_STATE_HOME"); state != nullptr && state[0] == '/')
+    return fs::path(state) / "ringfs/default";
+  const char* home = std::getenv("HOME");
+  return fs::path(home != nullptr && home[0] == '/' ? home : "/") / ".local/state/ringfs/default";
+}
+
+std::optional<ReadyLine> parse_ready_line(std::string_view line) {
+  ReadyLine ready;
+  const auto take = [&line](std::string_view word) {
+    if (!line.starts_with(word)) return std::string_view();
+    line.remove_prefix(word.size());
+    const std::string_view value = line.substr(0, line.find(' '));
+    line.remove_prefix(std::min(value.size() + 1, line.size()));
+    return value;
+  };
+  const Result<Uuid> id = parse_uuid(take("ready node="));
+  ready.rpc = std::string(take("rpc="));
+  ready.rest = std::string(take("rest="));
+  if (!id || ready.rpc.empty() || ready.rest.empty()) return std::nullopt;
+  ready.id = *id;
+  return ready;
+}
+
+StateDirectory::~StateDirectory() {
+  if (lock_ >= 0) close(lock_);
+}
+
+Status StateDirectory::lock() {
+  std::error_code error;
+  fs::create_directories(path_, error);
+  if (error)
+    return fail(ErrorCode::io_error, "cannot make the state directory " + path_.string() + ": " + error.message());
+  lock_ = ::open((path_ / "lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (lock_ < 0) return fail(ErrorCode::io_error, "cannot open " + (path_ / "lock").string() + ": " + cause());
+  const auto end = std::chrono::steady_clock::now() + lock_patience;
+  while (flock(lock_, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK && errno != EINTR)
+      return fail(ErrorCode::io_error, "cannot lock " + path_.string() + ": " + cause());
+    if (std::chrono::steady_clock::now() >= end) {
+      return fail(ErrorCode::timeout, "another ringfs up or down works on " + path_.string());
+    }
+    std::this_thread::sleep_for(look_interval);
+  }
+  return {};
+}
+
+Result<LocalRing> StateDirectory::load() const {
+  std::error_code error;
+  if (!fs::exists(ring_file(), error)) return fail(ErrorCode::not_found, "there is no ring in " + path_.string());
+  std::ifstream file(ring_file(), std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  Result<LocalRing> ring = decode_local_ring(text);
+  if (!ring) {
+    return fail(ring.error().code, ring_file().string() + " is damaged (" + ring.error().context +
+                                       "): put a good copy back, or move the whole directory away to start anew");
+  }
+  return ring;
+}
+
+Status StateDirectory::save(const LocalRing& ring) const {
+  const fs::path temporary = path_ / "ring.json.new";
+  const std::string text = encode_local_ring(ring);
+  const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  bool good = descriptor >= 0 && ::write(descriptor, text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
+              fsync(descriptor) == 0;
+  const std::string why = cause();
+  if (descriptor >= 0) close(descriptor);
+  good = good && ::rename(temporary.c_str(), ring_file().c_str()) == 0;
+  if (!good) return fail(ErrorCode::io_error, "cannot write " + ring_file().string() + ": " + why);
+  const int directory = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (directory >= 0) {
+    fsync(directory);
+    close(directory);
+  }
+  return {};
+}
+
+Result<std::vector<unsigned>> start_nodes(const StateDirectory& state, LocalRing& ring,
+                                          std::chrono::steady_clock::time_point deadline) {
+  const Result<std::string> program = find_program("ringfs-node");
+  if (!program) return tl::unexpected<Error>(program.error());
+  std::vector<LocalNode*> wanted;
+  for (LocalNode& node : ring.nodes) {
+    const std::optional<ProcessMark> running = running_from(state.node_pid(node.number));
+    // Started by an `up` that was cut short before it heard where the node listens: start it anew.
+    const bool unknown = running && (!node.id || port_of(node.rpc) == "0" || port_of(node.rest) == "0");
+    if (unknown) stop_processes({*running}, stop_grace);
+    if (!running || unknown) wanted.push_back(&node);
+  }
+  for (const LocalNode* node : wanted) {
+    for (const std::string& address : {node->rpc, node->rest}) {
+      if (!port_in_use(address)) continue;
+      return fail(ErrorCode::exists,
+                  "port " + port_of(address) + " of " + address + ", meant for node " + std::to_string(node->number) +
+                      ", is in use; see who has it: ss -ltnp sport = :" + port_of(address) +
+                      (ring.created ? "" : ", or choose other ports with --rpc-port and --rest-port"));
+    }
+  }
+  std::vector<Starting> starting;
+  std::vector<unsigned> started;
+  for (LocalNode* node : wanted) {
+    Result<Starting> one = start_node(state, *node, *program);
+    if (!one) return tl::unexpected<Error>(one.error());
+    started.push_back(node->number);
+    starting.push_back(*one);
+  }
+  while (!starting.empty()) {
+    for (auto one = starting.begin(); one != starting.end();) {
+      const std::optional<Status> result = look_at(state, *one);
+      if (result && !*result) return tl::unexpected<Error>(result->error());
+      one = result ? starting.erase(one) : one + 1;
+    }
+    if (starting.empty()) break;
+    if (std::chrono::steady_clock::now() >= deadline) {
+      const unsigned number = starting.front().node->number;
+      return fail(ErrorCode::timeout,
+                  with_log("node " + std::to_string(number) + " did not come up in time", state.node_log(number)));
+    }
+    std::this_thread::sleep_for(look_interval);
+  }
+  return started;
+}
+
+}  // namespace ringfs

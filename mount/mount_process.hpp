@@ -1,0 +1,47 @@
+// The process that serves one mount, and how the command line starts and ends it.
+//
+// It runs in `/`, so that it keeps no file system busy and never touches its own mount. SIGTERM, SIGINT and SIGHUP
+// unmount, drain and end it with code 0. Threads: one loop, blocking start. Every wait is bounded. Errors: text for a
+// person, and the next command where there is one.
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dht/base/error.hpp"
+#include "mount/mount_options.hpp"
+#include "mount/process.hpp"
+
+namespace ringfs {
+
+inline constexpr auto mount_patience = std::chrono::seconds(30);
+
+// Serves until unmounted. Writes "ready\n" to `ready_descriptor` (unless < 0) when the mount is usable and, if
+// `let_go`, points stdout and stderr to /dev/null. Returns the process's exit code.
+int serve_mount(std::vector<std::string> addresses, MountOptions options, int ready_descriptor, bool let_go);
+
+struct MountStart {
+  std::vector<std::string> addresses;
+  std::string mount_point;
+  std::string options;  // of -o
+  std::filesystem::path
+      pid_file;               // empty: none; written before it is ready, so that a cut short start leaves no stranger
+  std::filesystem::path log;  // empty: errors go to our stderr until it is ready, then nowhere
+};
+// A process that serves the mount; returns when it is usable.
+Result<ProcessMark> start_mount_process(const MountStart& start);
+
+// Absolute, links resolved; also when what is mounted there has died.
+std::string absolute_mount_point(const std::string& path);
+// An existing, empty directory. Clears what a dead mount left (ENOTCONN) first.
+Status check_mount_point(const std::string& path);
+bool is_mounted(const std::string& path);
+// The process that start_mount_process() left serving this mount point; of this user's, unless we are root.
+std::optional<ProcessMark> mount_process_of(const std::string& path);
+// Unmounts and waits until it is gone; `lazily` detaches whatever happens.
+Status unmount_path(const std::string& path, bool lazily);
+
+}  // namespace ringfs

@@ -1,0 +1,29 @@
+// What is mounted where: /proc/self/mountinfo (man 5 proc), read without touching any mounted file system.
+//
+// Threads: any. Errors: an unreadable table is empty.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ringfs {
+
+struct MountEntry {
+  std::string device;  // "major:minor"
+  std::string mount_point;
+  std::string type;  // "fuse.ringfs"
+  std::string source;
+};
+
+inline constexpr std::string_view ringfs_mount_type = "fuse.ringfs";
+
+std::vector<MountEntry> parse_mount_table(std::string_view text);
+std::vector<MountEntry> read_mount_table();
+// The uppermost mount at exactly this path.
+std::optional<MountEntry> mount_at(const std::string& path);
+// The RingFS mount that a path lies in; the longest that fits.
+std::optional<MountEntry> ringfs_mount_of(const std::string& path);
+
+}  // namespace ringfs

@@ -1,0 +1,185 @@
+#include "mount/process.hpp"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+#include <thread>
+
+extern char** environ;
+
+namespace ringfs {
+namespace {
+
+constexpr auto look_interval = std::chrono::milliseconds(10);
+
+std::string read_file(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+std::string boot_id() {
+  std::string id = read_file("/proc/sys/kernel/random/boot_id");
+  while (!id.empty() && (id.back() == '\n' || id.back() == ' ')) id.pop_back();
+  return id.empty() ? "-" : id;
+}
+
+struct ProcessStat {
+  char state = '?';
+  std::uint64_t started = 0;
+};
+
+// man 5 proc, /proc/PID/stat: the name is in parentheses and may hold anything; state is field 3, starttime field 22.
+std::optional<ProcessStat> stat_of(pid_t pid) {
+  const std::string text = read_file("/proc/" + std::to_string(pid) + "/stat");
+  const std::size_t name_end = text.rfind(')');
+  if (name_end == std::string::npos) return std::nullopt;
+  std::istringstream fields(text.substr(name_end + 1));
+  ProcessStat result;
+  std::string skipped;
+  if (!(fields >> result.state)) return std::nullopt;
+  for (int field = 4; field < 22; ++field) fields >> skipped;
+  if (!(fields >> result.started)) return std::nullopt;
+  return result;
+}
+
+}  // namespace
+
+Result<pid_t> spawn_process(const SpawnOptions& options) {
+  posix_spawn_file_actions_t actions;
+  posix_spawnattr_t attributes;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawnattr_init(&attributes);
+  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+  if (options.log.empty()) {
+    posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
+  } else {
+    posix_spawn_file_actions_addopen(&actions, 1, options.log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
+    posix_spawn_file_actions_adddup2(&actions, 1, 2);
+  }
+  // dup2 onto itself keeps the descriptor open across exec (POSIX.1-2024, and glibc since 2.29).
+  if (options.inherited >= 0) posix_spawn_file_actions_adddup2(&actions, options.inherited, 3);
+  // The child starts with no blocked and no ignored signals, whatever we do with ours.
+  sigset_t none, all;
+  sigemptyset(&none);
+  sigfillset(&all);
+  sigdelset(&all, SIGKILL);
+  sigdelset(&all, SIGSTOP);
+  short flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
+  if (options.new_session) flags = static_cast<short>(flags | POSIX_SPAWN_SETSID);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setsigdefault(&attributes, &all);
+  posix_spawnattr_setflags(&attributes, flags);
+
+  std::vector<char*> arguments;
+  for (const std::string& argument : options.arguments) arguments.push_back(const_cast<char*>(argument.c_str()));
+  arguments.push_back(nullptr);
+  pid_t pid = 0;
+  const int error = posix_spawnp(&pid, arguments[0], &actions, &attributes, arguments.data(), environ);
+  posix_spawnattr_destroy(&attributes);
+  posix_spawn_file_actions_destroy(&actions);
+  if (error != 0)
+    return fail(ErrorCode::io_error, "cannot start " + options.arguments[0] + ": " + std::strerror(error));
+  return pid;
+}
+
+std::optional<int> exit_code_of(pid_t child) {
+  int status = 0;
+  const pid_t result = waitpid(child, &status, WNOHANG);
+  if (result == 0) return std::nullopt;
+  if (result < 0) return errno == EINTR ? std::nullopt : std::optional<int>(127);  // not our child any more
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+std::optional<ProcessMark> mark_of(pid_t pid) {
+  const std::optional<ProcessStat> stat = stat_of(pid);
+  if (!stat) return std::nullopt;
+  return ProcessMark{pid, stat->started, boot_id()};
+}
+
+bool is_running(const ProcessMark& mark) {
+  const std::optional<ProcessStat> stat = stat_of(mark.pid);
+  return stat && stat->started == mark.started && stat->state != 'Z' && stat->state != 'X' && mark.boot == boot_id();
+}
+
+bool send_signal(const ProcessMark& mark, int number) { return is_running(mark) && kill(mark.pid, number) == 0; }
+
+Status write_pid_file(const std::filesystem::path& path, const ProcessMark& mark) {
+  std::ofstream file(path, std::ios::trunc);
+  file << mark.pid << ' ' << mark.started << ' ' << mark.boot << '\n' << std::flush;
+  if (!file) return fail(ErrorCode::io_error, "cannot write " + path.string());
+  return {};
+}
+
+std::optional<ProcessMark> read_pid_file(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  ProcessMark mark;
+  if (!(file >> mark.pid >> mark.started >> mark.boot) || mark.pid <= 1) return std::nullopt;
+  return mark;
+}
+
+std::optional<ProcessMark> running_from(const std::filesystem::path& pid_file) {
+  std::optional<ProcessMark> mark = read_pid_file(pid_file);
+  if (mark && !is_running(*mark)) mark.reset();
+  return mark;
+}
+
+std::vector<pid_t> stop_processes(const std::vector<ProcessMark>& marks, std::chrono::milliseconds grace) {
+  const auto wait_until_gone = [&marks](std::chrono::milliseconds patience) {
+    const auto end = std::chrono::steady_clock::now() + patience;
+    for (;;) {
+      std::vector<ProcessMark> rest;
+      for (const ProcessMark& mark : marks) {
+        exit_code_of(mark.pid);  // reaps it when it is our child
+        if (is_running(mark)) rest.push_back(mark);
+      }
+      if (rest.empty() || std::chrono::steady_clock::now() >= end) return rest;
+      std::this_thread::sleep_for(look_interval);
+    }
+  };
+  for (const ProcessMark& mark : marks) send_signal(mark, SIGTERM);
+  std::vector<pid_t> killed;
+  for (const ProcessMark& mark : wait_until_gone(grace)) {
+    if (send_signal(mark, SIGKILL)) killed.push_back(mark.pid);
+  }
+  if (!killed.empty()) wait_until_gone(std::chrono::seconds(2));
+  return killed;
+}
+
+std::string tail_of(const std::filesystem::path& file, std::size_t bytes) {
+  std::string text = read_file(file);
+  if (text.size() <= bytes) return text;
+  text.erase(0, text.size() - bytes);
+  const std::size_t line = text.find('\n');
+  return line == std::string::npos ? text : text.substr(line + 1);
+}
+
+std::string own_program() {
+  std::error_code error;
+  const std::filesystem::path path = std::filesystem::read_symlink("/proc/self/exe", error);
+  return error ? "ringfs" : path.string();
+}
+
+Result<std::string> find_program(const std::string& name) {
+  std::vector<std::filesystem::path> directories = {std::filesystem::path(own_program()).parent_path()};
+  if (const char* path = std::getenv("PATH")) {
+    std::istringstream parts(path);
+    for (std::string part; std::getline(parts, part, ':');) directories.emplace_back(part.empty() ? "." : part);
+  }
+  for (const std::filesystem::path& directory : directories) {
+    const std::filesystem::path candidate = directory / name;
+    std::error_code error;
+    if (access(candidate.c_str(), X_OK) == 0 && std::filesystem::is_regular_file(candidate, error))
+      return candidate.string();
+  }
+  return fail(ErrorCode::not_found, name + " is neither beside " + own_program() + " nor in PATH");
+}
+
+}  // namespace ringfs

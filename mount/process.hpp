@@ -1,0 +1,56 @@
+// Child processes of the command line: started detached, remembered in pid files, stopped by pid.
+//
+// A pid alone may by now name somebody else's process; a pid file therefore also holds the process's start time and the
+// boot's id, and everything here acts only on a process for which all three agree.
+// Threads: any. Errors: io_error with the cause.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dht/base/error.hpp"
+
+namespace ringfs {
+
+struct SpawnOptions {
+  std::vector<std::string> arguments;  // [0]: a path, or a name that is looked up in PATH
+  std::filesystem::path log;           // stdout and stderr are appended here; empty: stderr is ours, stdout nothing
+  bool new_session = false;            // outlives the terminal
+  int inherited = -1;                  // a descriptor that becomes number 3 of the child
+};
+Result<pid_t> spawn_process(const SpawnOptions& options);
+
+// Of a child that has ended (reaps it): its code, 128 + signal when a signal ended it. Nothing while it runs.
+std::optional<int> exit_code_of(pid_t child);
+
+struct ProcessMark {
+  pid_t pid = 0;
+  std::uint64_t started = 0;  // clock ticks since boot
+  std::string boot;
+};
+std::optional<ProcessMark> mark_of(pid_t pid);
+// Alive: exists, is the one that was marked, and is no zombie.
+bool is_running(const ProcessMark& mark);
+bool send_signal(const ProcessMark& mark, int number);
+
+Status write_pid_file(const std::filesystem::path& path, const ProcessMark& mark);
+// Nothing when there is no file or it does not hold a mark.
+std::optional<ProcessMark> read_pid_file(const std::filesystem::path& path);
+std::optional<ProcessMark> running_from(const std::filesystem::path& pid_file);
+
+// SIGTERM to all; who still runs after `grace` gets SIGKILL. Returns the pids that were killed.
+std::vector<pid_t> stop_processes(const std::vector<ProcessMark>& marks, std::chrono::milliseconds grace);
+
+// The last lines of a log, at most `bytes` of it.
+std::string tail_of(const std::filesystem::path& file, std::size_t bytes = 2000);
+// Beside our own executable, then in PATH. Errors: not_found.
+Result<std::string> find_program(const std::string& name);
+// Our own executable.
+std::string own_program();
+
+}  // namespace ringfs

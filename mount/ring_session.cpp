@@ -1,0 +1,45 @@
+#include "mount/ring_session.hpp"
+
+#include "dht/base/random.hpp"
+#include "dht/net/object_client.hpp"
+#include "dht/net/ring_client.hpp"
+#include "dht/net/tcp_transport.hpp"
+
+namespace ringfs {
+
+struct RingSession::Implementation {
+  explicit Implementation(std::vector<std::string> addresses)
+      : transport(loop.get_executor(), random), client(transport, std::move(addresses)), ring(transport, client) {}
+
+  boost::asio::io_context loop{1};
+  SystemRandom random;
+  TcpTransport transport;
+  ObjectClient client;
+  RingClient ring;
+};
+
+RingSession::RingSession(std::vector<std::string> addresses)
+    : implementation_(std::make_unique<Implementation>(std::move(addresses))) {}
+RingSession::~RingSession() = default;
+
+Task<Status> RingSession::start(TimePoint deadline) {
+  const Status started = co_await implementation_->client.start(deadline);
+  // From here on an address that was given to another ring's node is noticed.
+  if (started) implementation_->transport.set_ring(implementation_->client.directory().genesis().ring);
+  co_return started;
+}
+
+void RingSession::stop() { implementation_->transport.stop(); }
+
+void RingSession::finish() {
+  stop();
+  implementation_->loop.restart();
+  implementation_->loop.poll();
+}
+
+boost::asio::io_context& RingSession::loop() { return implementation_->loop; }
+ClientTransport& RingSession::transport() { return implementation_->transport; }
+ObjectStore& RingSession::store() { return implementation_->client; }
+RingView& RingSession::view() { return implementation_->ring; }
+
+}  // namespace ringfs

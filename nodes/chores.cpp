@@ -1,0 +1,142 @@
+#include "nodes/chores.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include "dht/core/members_table.hpp"
+#include "dht/net/system_clock.hpp"
+#include "fs/file_system.hpp"
+
+namespace ringfs {
+
+namespace {
+
+constexpr Duration affiliation_poll = std::chrono::milliseconds(200);
+constexpr Duration start_limit = std::chrono::seconds(10);
+constexpr Duration pass_limit = std::chrono::seconds(30);
+constexpr Duration announce_limit = std::chrono::seconds(10);
+constexpr Duration announce_poll = std::chrono::seconds(1);
+constexpr Duration announce_retry = std::chrono::seconds(3);  // plus as much jitter
+constexpr Duration shortest_pause = std::chrono::milliseconds(5);
+
+}  // namespace
+
+Task<void> Chores::start_client() {
+  while (!client_started_) {
+    if (driver_.node().genesis()) {
+      Status started = co_await client_.start(boot_time() + start_limit);
+      client_started_ = started.has_value();
+      if (!started) spdlog::warn("event=client_start_failed reason=\"{}\"", started.error().text());
+    }
+    if (!client_started_) co_await client_.sleep(affiliation_poll);
+  }
+}
+
+// ---- The janitor -----------------------------------------------------------------------------------
+
+Task<void> Chores::janitor() {
+  for (;;) {
+    if (!client_started_) {
+      co_await client_.sleep(affiliation_poll);
+      continue;
+    }
+    std::vector<PartitionId> led = driver_.node().led_partitions(read_clock());
+    // Spread over the interval, so that it never shows.
+    Duration pause = std::max(shortest_pause, janitor_interval_ / static_cast<std::int64_t>(led.size() + 1));
+    for (PartitionId partition : led) {
+      co_await client_.sleep(pause);
+      co_await clean(partition);
+    }
+    co_await client_.sleep(pause);
+  }
+}
+
+Task<void> Chores::clean(PartitionId partition) {
+  for (int repeat = 0; repeat < janitor_repeats; ++repeat) {
+    TimePoint deadline = boot_time() + pass_limit;
+    Result<JanitorReport> report = co_await janitor_pass(client_, partition, deadline);
+    if (!report) {
+      spdlog::warn("event=janitor_failed partition={} reason=\"{}\"", index_of(partition), report.error().text());
+      co_return;
+    }
+    if (report->orphans + report->chunks + report->records > 0) {
+      spdlog::info("event=janitor_collected partition={} orphans={} chunks={} records={}", index_of(partition),
+                   report->orphans, report->chunks, report->records);
+    }
+    if (!report->more) co_return;
+    co_await client_.sleep(shortest_pause);
+  }
+}
+
+// ---- The announcement ------------------------------------------------------------------------------
+
+bool Chores::address_is_stale() const {
+  const Member* self = driver_.node().table().find(driver_.node().id());
+  if (self == nullptr || self->state == MemberState::removed) return false;
+  return self->address != address_ || self->rest_address != rest_address_;
+}
+
+Task<void> Chores::announce() {
+  for (;;) {
+    co_await client_.sleep(announce_poll);
+    if (!client_started_ || !address_is_stale()) continue;
+    Status announced = co_await commit_address();
+    if (announced) {
+      spdlog::info("event=address_announced rpc={} rest={}", address_, rest_address_);
+    } else {
+      // Nodes that start together get into each other's way: the next try settles it.
+      bool raced = announced.error().code == ErrorCode::aborted;
+      spdlog::log(raced ? spdlog::level::debug : spdlog::level::warn, "event=address_not_announced reason=\"{}\"",
+                  announced.error().text());
+    }
+    // This node's own copy of the table follows a little later; until then it looks stale still.
+    auto jitter = client_.random().below(static_cast<std::uint64_t>(announce_retry.count()));
+    co_await client_.sleep(announce_retry + Duration(static_cast<std::int64_t>(jitter)));
+  }
+}
+
+Task<Status> Chores::commit_address() {
+  TimePoint deadline = boot_time() + announce_limit;
+  const RowAddress member_row{std::string(members_key), "m/" + std::string(driver_.node().id().raw())};
+  const RowAddress version_row{std::string(members_key), "v"};
+  ReadRequest request;
+  request.gets = {member_row, version_row};
+  Result<ReadReply> reply = co_await client_.read(std::move(request), deadline);
+  if (!reply) co_return tl::unexpected(reply.error());
+  const ReadReply::Get& row = reply->gets.at(0);
+  const ReadReply::Get& version = reply->gets.at(1);
+  if (!row.found || !version.found) co_return fail(ErrorCode::not_found, "the members table has no row of this node");
+  Result<Member> member = decode_member(row.row.value.view());
+  Reader reader(version.row.value.view());
+  std::uint64_t number = reader.u64();
+  if (!member || !reader.done()) co_return fail(ErrorCode::corrupt, "the members table does not decode");
+  if (member->address == address_ && member->rest_address == rest_address_) co_return Status{};
+  member->address = address_;
+  member->rest_address = rest_address_;
+
+  CommitRequest commit;
+  // By value: rows of genesis have no version of their own.
+  for (const ReadReply::Get* seen : {&row, &version}) {
+    Condition unchanged;
+    unchanged.kind = Condition::Kind::value_equals;
+    unchanged.row = seen == &row ? member_row : version_row;
+    unchanged.value = seen->row.value;
+    commit.conditions.push_back(unchanged);
+  }
+  Mutation put_member;
+  put_member.kind = Mutation::Kind::put;
+  put_member.row = member_row;
+  put_member.value = SharedBytes(encode(*member));
+  Writer next;
+  next.u64(number + 1);
+  Mutation put_version;
+  put_version.kind = Mutation::Kind::put;
+  put_version.row = version_row;
+  put_version.value = SharedBytes(next.take());
+  commit.mutations = {put_member, put_version};
+  Result<CommitReply> committed = co_await client_.commit(std::move(commit), deadline);
+  if (!committed) co_return tl::unexpected(committed.error());
+  if (!committed->applied) co_return fail(ErrorCode::aborted, "the members table changed in between");
+  co_return Status{};
+}
+
+}  // namespace ringfs

@@ -1,0 +1,47 @@
+// What a node does as a client of its own ring: the janitor and the announcement of its address.
+//
+// Threads: the node's loop. Errors: logged and tried again later; nothing here is ever fatal. Limits: one janitor pass
+// at a time, at most janitor_repeats in a row for one partition; retries paced as below.
+#pragma once
+
+#include <string>
+
+#include "dht/net/driver.hpp"
+#include "dht/net/object_client.hpp"
+
+namespace ringfs {
+
+inline constexpr int janitor_repeats = 10;
+
+class Chores {
+ public:
+  Chores(Driver& driver, ObjectClient& client, std::string address, std::string rest_address, Duration janitor_interval)
+      : driver_(driver),
+        client_(client),
+        address_(std::move(address)),
+        rest_address_(std::move(rest_address)),
+        janitor_interval_(janitor_interval) {}
+
+  // Starts the client as soon as this node belongs to a ring.
+  Task<void> start_client();
+  // These two end only when they are cancelled.
+  Task<void> janitor();
+  Task<void> announce();
+
+  bool client_started() const { return client_started_; }
+
+ private:
+  // Whether the members table has this node, under another address.
+  bool address_is_stale() const;
+  Task<Status> commit_address();
+  Task<void> clean(PartitionId partition);
+
+  Driver& driver_;
+  ObjectClient& client_;
+  const std::string address_;
+  const std::string rest_address_;
+  const Duration janitor_interval_;
+  bool client_started_ = false;
+};
+
+}  // namespace ringfs

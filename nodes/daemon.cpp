@@ -1,0 +1,293 @@
+#include "nodes/daemon.hpp"
+
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <csignal>
+#include <iostream>
+#include <list>
+#include <optional>
+
+#include "dht/net/dial.hpp"
+#include "dht/net/object_client.hpp"
+#include "dht/net/ring_client.hpp"
+#include "dht/net/server.hpp"
+#include "dht/net/system_clock.hpp"
+#include "dht/net/tcp_transport.hpp"
+#include "nodes/chores.hpp"
+#include "nodes/gated_ring.hpp"
+#include "nodes/node_metrics.hpp"
+#include "nodes/rest_gateway.hpp"
+#include "nodes/sqlite_store.hpp"
+
+namespace ringfs {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+using Outcome = tl::expected<void, DaemonFailure>;
+
+namespace {
+
+constexpr auto watch_interval = std::chrono::milliseconds(500);
+constexpr int unwind_turns = 100;  // each ends at least one await of every chore
+constexpr auto drain_poll = std::chrono::milliseconds(10);
+
+DaemonFailure cannot_open(const Error& error, const std::filesystem::path& data) {
+  switch (error.code) {
+    case ErrorCode::overloaded:
+      return {ExitCode::directory_in_use, error.context, "stop the other ringfs-node, or give this one another --data"};
+    case ErrorCode::no_space:
+      return {ExitCode::disk_full, "the disk of " + data.string() + " is full: " + error.context,
+              "free some space and start again"};
+    case ErrorCode::version_mismatch:
+      return {ExitCode::database_newer, error.context, "start the newer ringfs-node that wrote it"};
+    case ErrorCode::corrupt:
+      return {ExitCode::database_unusable, error.context,
+              "if it is not a node's directory, give another --data; if it is damaged, start with an empty one: the "
+              "ring has copies"};
+    case ErrorCode::invalid_argument:
+      return {ExitCode::usage, error.context, "give a directory that may be written as --data"};
+    default: return {ExitCode::storage_failed, error.text(), "look at the disk and its permissions"};
+  }
+}
+
+DaemonFailure cannot_listen(const Error& error, const std::string& option) {
+  return {ExitCode::address_unusable, error.context,
+          "give another address with " + option + " (port 0 takes a free one)"};
+}
+
+// A numeric loopback address for the gateway, which has no TLS either.
+Result<tcp::endpoint> loopback_endpoint(asio::io_context& loop, const std::string& address) {
+  Result<HostPort> parts = split_address(address);
+  if (!parts) return tl::unexpected(parts.error());
+  boost::system::error_code error;
+  tcp::resolver resolver(loop);
+  auto results = resolver.resolve(parts->host, parts->port, tcp::resolver::passive, error);
+  if (error || results.empty()) {
+    return fail(ErrorCode::invalid_argument, "cannot resolve '" + parts->host + "': " + error.message());
+  }
+  tcp::endpoint endpoint = results.begin()->endpoint();
+  if (!endpoint.address().is_loopback()) {
+    return fail(
+        ErrorCode::invalid_argument,
+        "refusing to listen on " + address + ": without TLS only loopback addresses (127.0.0.1, [::1]) are allowed");
+  }
+  return endpoint;
+}
+
+}  // namespace
+
+class Daemon::Implementation {
+ public:
+  explicit Implementation(DaemonOptions options) : options_(std::move(options)), signals_(loop_), watch_(loop_) {}
+
+  ~Implementation() {
+    // Coroutines unwind while everything they use is still there; what has a timer goes before the loop.
+    draining_ = true;
+    if (driver_) driver_->stop();
+    if (transport_) transport_->stop();
+    for (asio::cancellation_signal& task : tasks_) task.emit(asio::cancellation_type::terminal);
+    loop_.restart();
+    for (int turn = 0; turn < unwind_turns && !tasks_.empty(); ++turn) loop_.poll();
+    gateway_.reset();
+    server_.reset();
+    transport_.reset();
+    driver_.reset();
+    store_.reset();
+  }
+
+  Outcome run() {
+    Outcome started = start();
+    if (!started) return started;
+    announce_ready();
+    loop_.run();
+    if (failure_) return tl::unexpected(*failure_);
+    spdlog::info("event=stopped node={}", id_.text());
+    return {};
+  }
+
+ private:
+  // ---- Start ----
+
+  Outcome start() {
+    // From here on a signal stops the node in an orderly way, however long opening takes.
+    signals_.add(SIGTERM);
+    signals_.add(SIGINT);
+    Result<Listener> listener = listen_on(loop_, options_.listen);
+    if (!listener) return tl::unexpected(cannot_listen(listener.error(), "--listen"));
+    Result<SqliteStore::Opened> opened = SqliteStore::open(options_.data, random_);
+    if (!opened) return tl::unexpected(cannot_open(opened.error(), options_.data));
+    store_ = std::move(opened->store);
+    id_ = opened->node.id;
+    address_ = listener->address;
+    make_client();
+    Outcome gateway = start_gateway();
+    if (!gateway) return gateway;
+    DriverOptions driver_options;
+    driver_options.node.address = address_;
+    driver_options.node.rest_address = rest_address_;
+    driver_ = std::make_unique<Driver>(loop_, *store_, std::move(opened->node), random_, std::move(driver_options),
+                                       [this](Error error) { storage_failed(std::move(error)); });
+    server_ = std::make_unique<Server>(loop_, *driver_, std::move(*listener));
+    driver_->start();
+    server_->start();
+    start_chores();
+    signals_.async_wait([this](boost::system::error_code error, int signal) {
+      if (!error) begin_drain("signal " + std::to_string(signal));
+    });
+    watch();
+    return {};
+  }
+
+  void make_client() {
+    transport_ = std::make_unique<TcpTransport>(loop_.get_executor(), random_);
+    client_ = std::make_unique<ObjectClient>(*transport_, std::vector<std::string>{address_});
+    ring_ = std::make_unique<RingClient>(*transport_, *client_);
+    gated_store_ = std::make_unique<GatedStore>(*client_);
+    gated_ring_ = std::make_unique<GatedRing>(*ring_);
+  }
+
+  Outcome start_gateway() {
+    if (options_.rest.empty()) return {};
+    Result<tcp::endpoint> endpoint = loopback_endpoint(loop_, options_.rest);
+    if (!endpoint) return tl::unexpected(cannot_listen(endpoint.error(), "--rest"));
+    gateway_ =
+        std::make_unique<RestGateway>(loop_.get_executor(), *gated_store_, *gated_ring_, [this] { return metrics(); });
+    Result<unsigned short> port = gateway_->listen(endpoint->address().to_string(), endpoint->port());
+    if (!port) return tl::unexpected(cannot_listen(port.error(), "--rest"));
+    rest_address_ = join_address(tcp::endpoint(endpoint->address(), *port));
+    return {};
+  }
+
+  void start_chores() {
+    chores_ = std::make_unique<Chores>(*driver_, *client_, address_, rest_address_, options_.janitor_interval);
+    spawn(chores_->start_client());
+    spawn(chores_->janitor());
+    spawn(chores_->announce());
+  }
+
+  // Every coroutine can be cancelled, and the loop knows when all have ended.
+  void spawn(Task<void> work) {
+    auto task = tasks_.emplace(tasks_.end());
+    asio::co_spawn(loop_, std::move(work),
+                   asio::bind_cancellation_slot(task->slot(), [this, task](std::exception_ptr error) {
+                     tasks_.erase(task);
+                     if (!error || draining_) return;  // a cancelled coroutine ends with an exception
+                     try {
+                       std::rethrow_exception(error);
+                     } catch (const std::exception& exception) {
+                       spdlog::error("event=chore_ended reason=\"{}\"", exception.what());
+                     }
+                   }));
+  }
+
+  void announce_ready() {
+    std::string line = "ready node=" + id_.text() + " rpc=" + address_ +
+                       (rest_address_.empty() ? std::string() : " rest=" + rest_address_) + "\n";
+    spdlog::info("event=ready node={} rpc={} rest={}", id_.text(), address_, rest_address_);
+    std::cout << line << std::flush;
+    if (options_.ready_descriptor < 0) return;
+    ssize_t written = ::write(options_.ready_descriptor, line.data(), line.size());
+    if (written != static_cast<ssize_t>(line.size()))
+      spdlog::warn("event=ready_not_told descriptor={}", options_.ready_descriptor);
+    ::close(options_.ready_descriptor);
+  }
+
+  std::string metrics() { return node_metrics_text(driver_->status()); }
+
+  // ---- While running ----
+
+  void watch() {
+    watch_.expires_after(watch_interval);
+    watch_.async_wait([this](boost::system::error_code error) {
+      if (error || draining_) return;
+      if (chores_->client_started()) {
+        gated_store_->open();
+        gated_ring_->open();
+      }
+      const std::optional<Genesis>& genesis = driver_->node().genesis();
+      if (genesis) transport_->set_ring(genesis->ring);
+      const Member* self = driver_->node().table().find(id_);
+      if (self != nullptr && self->state == MemberState::removed) {
+        spdlog::info("event=removed node={} ring={}", id_.text(), genesis ? genesis->ring.text() : "");
+        begin_drain("this node was removed from its ring");
+        return;
+      }
+      watch();
+    });
+  }
+
+  void storage_failed(Error error) {
+    failure_ = DaemonFailure{ExitCode::storage_failed, "the storage failed: " + error.text(),
+                             "look at the disk, then start again: the node goes on from what the disk says"};
+    // Nothing that this process still believes may be acted on (design 5.8).
+    loop_.stop();
+  }
+
+  // ---- The end ----
+
+  void begin_drain(const std::string& reason) {
+    if (draining_) return;
+    draining_ = true;
+    drain_end_ = boot_time() + options_.drain_limit;
+    spdlog::info("event=stopping reason=\"{}\" open_requests={}", reason, server_->open_requests());
+    server_->drain();
+    if (gateway_) {
+      gateway_stopped_ = false;
+      asio::co_spawn(loop_, gateway_->stop(), [this](std::exception_ptr) { gateway_stopped_ = true; });
+    }
+    for (asio::cancellation_signal& task : tasks_) task.emit(asio::cancellation_type::terminal);
+    poll_drain();
+  }
+
+  void poll_drain() {
+    bool quiet = server_->open_requests() == 0 && server_->flushed() && gateway_stopped_ && tasks_.empty();
+    if (quiet || boot_time() >= drain_end_) {
+      if (!quiet) spdlog::warn("event=drain_cut_short open_requests={}", server_->open_requests());
+      server_->stop();
+      transport_->stop();
+      driver_->stop();
+      loop_.stop();
+      return;
+    }
+    watch_.expires_after(drain_poll);
+    watch_.async_wait([this](boost::system::error_code error) {
+      if (!error) poll_drain();
+    });
+  }
+
+  const DaemonOptions options_;
+  SystemRandom random_;
+  std::list<asio::cancellation_signal> tasks_;  // one per running chore; before the loop, whose coroutines use them
+  std::unique_ptr<SqliteStore> store_;
+  std::unique_ptr<TcpTransport> transport_;
+  std::unique_ptr<ObjectClient> client_;
+  std::unique_ptr<RingClient> ring_;
+  std::unique_ptr<GatedStore> gated_store_;
+  std::unique_ptr<GatedRing> gated_ring_;
+  std::unique_ptr<Chores> chores_;
+  asio::io_context loop_{1};
+  asio::signal_set signals_;
+  asio::steady_timer watch_;
+  std::unique_ptr<Driver> driver_;
+  std::unique_ptr<Server> server_;
+  std::unique_ptr<RestGateway> gateway_;
+  Uuid id_;
+  std::string address_;
+  std::string rest_address_;
+  std::optional<DaemonFailure> failure_;
+  bool draining_ = false;
+  bool gateway_stopped_ = true;
+  TimePoint drain_end_ = never;
+};
+
+Daemon::Daemon(DaemonOptions options) : implementation_(std::make_unique<Implementation>(std::move(options))) {}
+Daemon::~Daemon() = default;
+tl::expected<void, DaemonFailure> Daemon::run() { return implementation_->run(); }
+
+}  // namespace ringfs

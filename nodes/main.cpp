@@ -1,0 +1,81 @@
+// ringfs-node: one node of a ring. See --help; the work is in nodes/daemon.
+#include <malloc.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+#include <sys/resource.h>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <iostream>
+
+#include "nodes/daemon.hpp"
+
+namespace {
+
+constexpr char footer[] =
+    "On standard output: one line `ready node=<uuid> rpc=<host:port> rest=<host:port>` when it listens. Logs go to "
+    "standard\n"
+    "error. SIGTERM and SIGINT end it in an orderly way; kill -9 loses nothing that was acknowledged.\n"
+    "Exit codes: 0 stopped or removed from the ring, 1 storage failed, 2 usage, 3 address in use or not allowed,\n"
+    "4 directory in use by another process, 5 disk full at start, 6 not a RingFS database or damaged, 7 database of a "
+    "newer\n"
+    "version.";
+
+void prepare_process() {
+  // A peer that closes a connection is an error of that write, never the end of the process.
+  std::signal(SIGPIPE, SIG_IGN);
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+    files.rlim_cur = files.rlim_max;
+    // Without it the node serves fewer connections, and says so when they run out.
+    if (setrlimit(RLIMIT_NOFILE, &files) != 0) spdlog::warn("event=file_limit_not_raised");
+  }
+  // Buffers of 1 MiB come and go all the time: keep them in the heap instead of mapping fresh pages for each.
+  mallopt(M_MMAP_THRESHOLD, 4 << 20);
+  mallopt(M_TRIM_THRESHOLD, 8 << 20);
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  CLI::App app{"One node of a RingFS ring", "ringfs-node"};
+  ringfs::DaemonOptions options;
+  std::string data;
+  std::string level = "info";
+  app.add_option("--data", data, "The node's directory; made when it is missing")->required();
+  app.add_option("--listen", options.listen, "host:port for nodes and clients; port 0 takes a free one")
+      ->capture_default_str();
+  app.add_option("--rest", options.rest, "host:port of the REST gateway; port 0 takes a free one")
+      ->capture_default_str();
+  app.add_option("--ready-fd", options.ready_descriptor, "Also write the ready line to this descriptor, then close it")
+      ->check(CLI::Range(3, 1 << 20));
+  app.add_option("--log-level", level, "debug, info, warn, error or off")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"debug", "info", "warn", "error", "off"}));
+  app.set_version_flag("--version", std::string("ringfs-node ") + RINGFS_VERSION);
+  app.footer(footer);
+  try {
+    app.parse(count, arguments);
+  } catch (const CLI::ParseError& error) {
+    int code = app.exit(error);  // prints help, version or what is wrong
+    return code == 0 ? 0 : static_cast<int>(ringfs::ExitCode::usage);
+  }
+  options.data = data;
+
+  spdlog::set_default_logger(spdlog::stderr_logger_mt("ringfs-node"));
+  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e%z level=%l %v");
+  spdlog::set_level(spdlog::level::from_str(level));
+  spdlog::flush_on(spdlog::level::warn);
+  prepare_process();
+
+  try {
+    ringfs::Daemon daemon(std::move(options));
+    auto outcome = daemon.run();
+    if (outcome) return static_cast<int>(ringfs::ExitCode::stopped);
+    std::cerr << "ringfs-node: " << outcome.error().message << "\n  " << outcome.error().advice << "\n";
+    return static_cast<int>(outcome.error().code);
+  } catch (const std::exception& error) {
+    std::cerr << "ringfs-node: " << error.what() << "\n";
+    return static_cast<int>(ringfs::ExitCode::storage_failed);
+  }
+}

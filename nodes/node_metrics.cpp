@@ -1,0 +1,49 @@
+#include "nodes/node_metrics.hpp"
+
+#include <prometheus/gauge.h>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+
+namespace ringfs {
+
+namespace {
+
+void gauge(prometheus::Registry& registry, const char* name, const char* help, double value) {
+  prometheus::BuildGauge().Name(name).Help(help).Register(registry).Add({}).Set(value);
+}
+
+}  // namespace
+
+std::string node_metrics_text(const NodeStatus& status) {
+  std::size_t led = 0;
+  std::size_t leased = 0;
+  std::size_t leaderless = 0;
+  std::size_t behind = 0;
+  std::uint64_t unapplied = 0;
+  std::uint64_t log_entries = 0;
+  for (const GroupStatus& group : status.groups) {
+    if (group.role == Role::leader) ++led;
+    if (group.role == Role::leader && group.behind > 0) ++behind;
+    if (group.lease) ++leased;
+    if (!group.leader) ++leaderless;
+    unapplied += group.commit - std::min(group.commit, group.applied);
+    log_entries += group.last_index + 1 - std::min(group.last_index + 1, group.first_index);
+  }
+  prometheus::Registry registry;
+  gauge(registry, "ringfs_groups", "Replicas that this node holds.", static_cast<double>(status.groups.size()));
+  gauge(registry, "ringfs_groups_led", "Partitions that this node leads.", static_cast<double>(led));
+  gauge(registry, "ringfs_groups_leased", "Led partitions with a valid read lease.", static_cast<double>(leased));
+  gauge(registry, "ringfs_groups_leaderless", "Replicas that know no leader.", static_cast<double>(leaderless));
+  gauge(registry, "ringfs_groups_behind", "Led partitions with a member that is behind or silent.", static_cast<double>(behind));
+  gauge(registry, "ringfs_unapplied_entries", "Committed log entries that are not applied yet.", static_cast<double>(unapplied));
+  gauge(registry, "ringfs_log_entries", "Log entries kept, all replicas together.", static_cast<double>(log_entries));
+  gauge(registry, "ringfs_table_version", "Version of the members table held.", static_cast<double>(status.table_version));
+  gauge(registry, "ringfs_database_bytes", "Size of the database.", static_cast<double>(status.database_bytes));
+  gauge(registry, "ringfs_disk_total_bytes", "Size of the file system that holds the database.",
+        static_cast<double>(status.disk_total_bytes));
+  gauge(registry, "ringfs_disk_free_bytes", "Free space there.", static_cast<double>(status.disk_free_bytes));
+  gauge(registry, "ringfs_no_space", "1 while new entries are refused because the disk is full.", status.no_space ? 1 : 0);
+  return prometheus::TextSerializer().Serialize(registry.Collect());
+}
+
+}  // namespace ringfs

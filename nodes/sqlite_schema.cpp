@@ -1,0 +1,188 @@
+#include "nodes/sqlite_schema.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "dht/base/hash.hpp"
+
+namespace ringfs {
+
+namespace {
+
+constexpr std::int64_t writer_cache_kib = 16 << 10;
+constexpr std::int64_t checkpointer_cache_kib = 64;
+// A snapshot that lasts makes the WAL grow; what is above this goes when it starts over. Below, it keeps its length:
+// growing a file makes a commit dearer.
+constexpr std::int64_t wal_kept_bytes = 128 << 20;
+
+// Step i leads from format i to format i + 1.
+constexpr std::array<const char*, database_format> migration_steps = {
+    R"sql(
+CREATE TABLE meta(name TEXT PRIMARY KEY, value BLOB NOT NULL, checksum INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE peer(node BLOB PRIMARY KEY, counter INTEGER NOT NULL, nonce INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE grp(
+  p INTEGER PRIMARY KEY, term INTEGER NOT NULL, vote BLOB NOT NULL, replica_added INTEGER NOT NULL,
+  configuration BLOB NOT NULL, configuration_index INTEGER NOT NULL,
+  applied INTEGER NOT NULL, applied_term INTEGER NOT NULL, applied_stamp INTEGER NOT NULL,
+  base_index INTEGER NOT NULL, base_term INTEGER NOT NULL, base_stamp INTEGER NOT NULL,
+  space INTEGER NOT NULL,
+  staging_space INTEGER, staging_snapshot INTEGER, staging_next INTEGER, staging_stamp INTEGER,
+  checksum INTEGER NOT NULL);
+CREATE TABLE log(
+  p INTEGER NOT NULL, idx INTEGER NOT NULL, term INTEGER NOT NULL, stamp INTEGER NOT NULL, kind INTEGER NOT NULL,
+  size INTEGER NOT NULL, blobs BLOB, checksum INTEGER NOT NULL, head BLOB NOT NULL,
+  PRIMARY KEY(p, idx)) WITHOUT ROWID;
+CREATE TABLE rows(
+  space INTEGER NOT NULL, key BLOB NOT NULL, sort BLOB NOT NULL, version INTEGER NOT NULL, payload INTEGER,
+  checksum INTEGER NOT NULL, value BLOB,
+  PRIMARY KEY(space, key, sort)) WITHOUT ROWID;
+CREATE TABLE payload(id INTEGER PRIMARY KEY, refs INTEGER NOT NULL, size INTEGER NOT NULL, checksum INTEGER NOT NULL);
+CREATE TABLE payload_data(id INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
+CREATE TABLE garbage(space INTEGER PRIMARY KEY);
+)sql",
+};
+
+std::string pragma(const char* name, std::int64_t value) {
+  return std::string("PRAGMA ") + name + " = " + std::to_string(value);
+}
+
+void configure(Connection& connection, std::int64_t cache_kib) {
+  connection.execute("PRAGMA mmap_size = 0");  // a bad sector must be an error, not a signal
+  connection.execute("PRAGMA temp_store = MEMORY");
+  connection.execute("PRAGMA trusted_schema = OFF");
+  connection.execute(pragma("cache_size", -cache_kib));
+  connection.execute(pragma("journal_size_limit", wal_kept_bytes));
+}
+
+[[noreturn]] void not_ours(const std::filesystem::path& file) {
+  throw StoreFailure(ErrorCode::corrupt, file.string() + " is not a RingFS database");
+}
+
+enum class FileKind { absent, sqlite };
+
+// The first bytes decide before SQLite touches the file.
+FileKind look_at(const std::filesystem::path& file) {
+  int descriptor = open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0 && errno == ENOENT) return FileKind::absent;
+  if (descriptor < 0) throw StoreFailure(ErrorCode::io_error, file.string() + ": " + std::strerror(errno));
+  constexpr std::string_view magic("SQLite format 3", 16);  // with its NUL
+  std::array<char, 16> head{};
+  ssize_t count = read(descriptor, head.data(), head.size());
+  int error = errno;
+  close(descriptor);
+  if (count < 0) throw StoreFailure(ErrorCode::io_error, file.string() + ": " + std::strerror(error));
+  if (count == 0) return FileKind::absent;  // its creation was cut off by a crash: nothing was there yet
+  if (std::string_view(head.data(), static_cast<std::size_t>(count)) != magic) not_ours(file);
+  return FileKind::sqlite;
+}
+
+void migrate(Connection& connection, const std::filesystem::path& file, bool created) {
+  Transaction transaction(connection, "BEGIN EXCLUSIVE");
+  std::int64_t application = connection.integer("PRAGMA application_id");
+  std::int64_t format = connection.integer("PRAGMA user_version");
+  bool blank = application == 0 && format == 0 && connection.integer("SELECT count(*) FROM sqlite_schema") == 0;
+  if (!(created && blank) && application != database_application_id) not_ours(file);
+  if (format > database_format) {
+    throw StoreFailure(ErrorCode::version_mismatch, file.string() + " is of format " + std::to_string(format) +
+                                                        ", this program knows up to " +
+                                                        std::to_string(database_format));
+  }
+  if (format < 0 || (format == 0 && !blank)) not_ours(file);
+  if (format < database_format) {
+    for (std::int64_t step = format; step < database_format; ++step) {
+      connection.execute(migration_steps[static_cast<std::size_t>(step)]);
+    }
+    connection.execute(pragma("application_id", database_application_id));
+    connection.execute(pragma("user_version", database_format));
+  }
+  transaction.commit();
+}
+
+}  // namespace
+
+std::unique_ptr<Connection> open_database(const std::filesystem::path& directory, unsigned page_bytes) {
+  std::filesystem::path file = directory / database_file_name;
+  bool created = look_at(file) == FileKind::absent;
+  if (created && std::filesystem::exists(file.string() + "-wal")) {
+    throw StoreFailure(ErrorCode::corrupt, file.string() + " is missing or empty, but its -wal file is there");
+  }
+  try {
+    auto connection = std::make_unique<Connection>(file, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+    configure(*connection, writer_cache_kib);
+    if (created) connection->execute(pragma("page_size", page_bytes));
+    connection->execute("PRAGMA synchronous = FULL");
+    // A new database gets its tables in a rollback journal, so that the file itself says from its first byte what it
+    // is.
+    migrate(*connection, file, created);
+    if (connection->text("PRAGMA journal_mode = WAL") != "wal") {
+      throw StoreFailure(ErrorCode::io_error, file.string() + ": the file system does not support SQLite's WAL");
+    }
+    connection->execute("PRAGMA wal_autocheckpoint = 0");
+    return connection;
+  } catch (const StoreFailure& failure) {
+    const Error& error = failure.error();
+    if (error.code == ErrorCode::corrupt && error.context.find(database_file_name) == std::string::npos) {
+      throw StoreFailure(ErrorCode::corrupt, file.string() + " is damaged: " + error.context);
+    }
+    throw;
+  }
+}
+
+std::unique_ptr<Connection> open_reader(const std::filesystem::path& directory, std::int64_t cache_kib) {
+  // Not SQLITE_OPEN_READONLY: such a connection could not recover the WAL's index. query_only refuses changes.
+  auto connection = std::make_unique<Connection>(directory / database_file_name, SQLITE_OPEN_READWRITE);
+  configure(*connection, cache_kib);
+  connection->execute("PRAGMA wal_autocheckpoint = 0");
+  connection->execute("PRAGMA query_only = 1");
+  return connection;
+}
+
+std::unique_ptr<Connection> open_checkpointer(const std::filesystem::path& directory) {
+  auto connection = std::make_unique<Connection>(directory / database_file_name, SQLITE_OPEN_READWRITE);
+  configure(*connection, checkpointer_cache_kib);
+  connection->execute("PRAGMA wal_autocheckpoint = 0");
+  connection->execute("PRAGMA synchronous = FULL");
+  return connection;
+}
+
+MetaTable::MetaTable(Connection& connection)
+    : get_(connection, "SELECT value, checksum FROM meta WHERE name = CAST(? AS TEXT)"),
+      set_(connection,
+           "INSERT INTO meta(name, value, checksum) VALUES(CAST(? AS TEXT), ?, ?) "
+           "ON CONFLICT(name) DO UPDATE SET value = excluded.value, checksum = excluded.checksum") {}
+
+std::optional<std::string> MetaTable::get(const std::string& name) {
+  Query query(get_, name);
+  if (!query.step()) return std::nullopt;
+  std::string value(query.bytes(0));
+  if (checksum(value, checksum(name)) != query.natural(1)) {
+    throw StoreFailure(ErrorCode::corrupt, "meta \"" + name + "\": checksum does not match");
+  }
+  return value;
+}
+
+void MetaTable::set(const std::string& name, std::string_view value) {
+  Query(set_, name, value, checksum(value, checksum(name))).finish();
+}
+
+std::string encode(const Incarnation& incarnation) {
+  Writer writer;
+  writer.u64(incarnation.counter);
+  writer.u64(incarnation.nonce);
+  return writer.take();
+}
+
+Incarnation decode_incarnation(std::string_view bytes) {
+  Reader reader(bytes);
+  Incarnation incarnation;
+  incarnation.counter = reader.u64();
+  incarnation.nonce = reader.u64();
+  if (!reader.done()) throw StoreFailure(ErrorCode::corrupt, "incarnation does not decode");
+  return incarnation;
+}
+
+}  // namespace ringfs

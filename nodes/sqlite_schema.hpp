@@ -1,0 +1,39 @@
+// The database file: creating it, telling whether it is ours, bringing an older format up to date
+// (docs/disk-format.md).
+//
+// Threads: none of its own. Errors: StoreFailure with corrupt, version_mismatch, io_error or no_space.
+#pragma once
+
+#include <memory>
+
+#include "dht/core/messages.hpp"
+#include "nodes/sqlite_handle.hpp"
+
+namespace ringfs {
+
+inline constexpr std::int32_t database_application_id = 0x52464E31;  // "RFN1"
+inline constexpr int database_format = 1;                            // user_version
+inline constexpr const char* database_file_name = "ringfs.db";
+
+// Opens the database for writing; creates it when there is none. Page cache: 16 MiB; synchronous = FULL.
+std::unique_ptr<Connection> open_database(const std::filesystem::path& directory, unsigned page_bytes);
+// Another connection to a database that open_database() opened.
+std::unique_ptr<Connection> open_reader(const std::filesystem::path& directory, std::int64_t cache_kib);
+std::unique_ptr<Connection> open_checkpointer(const std::filesystem::path& directory);
+
+// Named values of the table `meta`; each carries a checksum. Errors: corrupt.
+class MetaTable {
+ public:
+  explicit MetaTable(Connection& connection);
+  std::optional<std::string> get(const std::string& name);
+  void set(const std::string& name, std::string_view value);
+
+ private:
+  Statement get_;
+  Statement set_;
+};
+
+std::string encode(const Incarnation& incarnation);
+Incarnation decode_incarnation(std::string_view bytes);  // throws corrupt
+
+}  // namespace ringfs

@@ -1,0 +1,71 @@
+// The durable state of a node in one SQLite database: genesis, groups, logs, rows, payloads (docs/disk-format.md).
+//
+// Why one database: what one turn of the driver's loop wants durable, of however many groups, is one transaction and
+// one fsync. Writes run with synchronous=FULL; applies, when no write is waiting, with NORMAL: a crash may lose the
+// last of them, the log gives them again.
+//
+// Threads: open() and the destructor on any one thread; everything else from one thread (the driver's loop) or several.
+// `done` functions run on the store's threads and must not block, throw or call into the store's destructor. One writer
+// thread (store_writer.hpp), readers (store_readers.hpp), one for snapshots (store_snapshot.hpp), one for checkpoints.
+//
+// Errors: open: invalid_argument (the directory cannot be used), overloaded (another process uses it), corrupt (not a
+// database of RingFS, damaged), version_mismatch (format of a newer program), io_error, no_space.
+// write: no_space (nothing of it happened; writes given before its `done` fail with it as well), io_error, corrupt,
+// internal: after these three the store refuses all further work. apply: corrupt names the row or entry; no_space: may
+// be given again. read, load, snapshot_read: not_member, not_found (entry not in the log), corrupt, unavailable (a
+// snapshot to be started over), overloaded (too many snapshots), whatever execute_read says. Limits:
+// SqliteStoreOptions. Destruction finishes what was given, checkpoints and closes.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "dht/base/random.hpp"
+#include "dht/core/evaluate.hpp"
+#include "dht/net/storage.hpp"
+
+namespace ringfs {
+
+struct SqliteStoreOptions {
+  std::uint64_t reserve_bytes = 64 << 20;  // less disk than this left: status().no_space
+  unsigned reader_threads = 2;
+  std::size_t entry_cache_bytes = 64 << 20;  // appended entries kept until they are applied
+  std::size_t transaction_items = 512;       // writes and applies in one transaction
+  std::size_t transaction_bytes = 8 << 20;
+  std::size_t snapshot_chunk_bytes = 512 << 10;
+  std::size_t snapshot_sessions = 4;  // read transactions of snapshots open at once
+  Duration snapshot_idle = std::chrono::seconds(30);
+  unsigned page_bytes = 4096;  // of a database that is created
+  // Test-only switches (design 10).
+  EvaluateFaults faults;
+  bool synchronous_off = false;  // no fsync at all
+};
+
+class SqliteStore : public Storage {
+ public:
+  struct Opened {
+    std::unique_ptr<SqliteStore> store;
+    PersistedNode node;
+  };
+
+  // Creates the directory (mode 0700) and the database when there is none. Raises the incarnation, durably.
+  static Result<Opened> open(const std::filesystem::path& directory, Random& random, SqliteStoreOptions options = {});
+
+  ~SqliteStore() override;
+  SqliteStore(const SqliteStore&) = delete;
+  SqliteStore& operator=(const SqliteStore&) = delete;
+
+  void write(Write write, std::function<void(Status)> done) override;
+  void apply(Apply apply, std::function<void(Result<std::vector<AppliedBatch>>)> done) override;
+  void read(ReadEffect read, std::function<void(Result<ReadAnswer>)> done) override;
+  void load(LoadEntries load, std::function<void(Result<std::vector<Entry>>)> done) override;
+  void snapshot_read(SnapshotRead read, std::function<void(Result<SnapshotData>)> done) override;
+  StorageStatus status() override;
+
+ private:
+  class Implementation;
+  explicit SqliteStore(std::unique_ptr<Implementation> implementation);
+  std::unique_ptr<Implementation> implementation_;
+};
+
+}  // namespace ringfs

@@ -1,0 +1,323 @@
+#include "nodes/store_changes.hpp"
+
+#include "nodes/store_chunks.hpp"
+
+namespace ringfs {
+
+namespace {
+
+constexpr std::uint64_t initial_row_version = 1;  // index 1 is always a no-op: no batch ever writes this version
+constexpr std::size_t garbage_step_rows = 64;     // 4 MiB of blocks: some milliseconds between two transactions
+
+[[noreturn]] void broken(PartitionId partition, const std::string& what) {
+  throw StoreFailure(ErrorCode::internal, "partition " + std::to_string(index_of(partition)) + ": " + what);
+}
+
+}  // namespace
+
+void EntryCache::insert(PartitionId partition, StoredEntry entry) {
+  Key key{partition, entry.entry.index};
+  erase(partition, key.second, key.second);
+  bytes_ += entry.entry.bytes();
+  std::uint64_t number = ++inserted_;
+  entries_[key] = Cached{std::move(entry), number};
+  order_.emplace_back(key, number);
+  // Entries leave by being applied far more often than from here: then the order only keeps their names.
+  while (!order_.empty()) {
+    auto found = entries_.find(order_.front().first);
+    bool alive = found != entries_.end() && found->second.number == order_.front().second;
+    if (alive && bytes_ <= max_bytes_) break;
+    if (alive) {
+      bytes_ -= found->second.entry.entry.bytes();
+      entries_.erase(found);
+    }
+    order_.pop_front();
+  }
+  // One old entry that is never applied must not let the names behind it pile up.
+  if (order_.size() > 2 * entries_.size() + 64) {
+    std::erase_if(order_, [this](const auto& named) {
+      auto found = entries_.find(named.first);
+      return found == entries_.end() || found->second.number != named.second;
+    });
+  }
+}
+
+const StoredEntry* EntryCache::find(PartitionId partition, LogIndex index) const {
+  auto found = entries_.find({partition, index});
+  return found == entries_.end() ? nullptr : &found->second.entry;
+}
+
+void EntryCache::erase(PartitionId partition, LogIndex first, LogIndex last) {
+  auto from = entries_.lower_bound({partition, first});
+  while (from != entries_.end() && from->first.first == partition && from->first.second <= last) {
+    bytes_ -= from->second.entry.entry.bytes();
+    from = entries_.erase(from);
+  }
+}
+
+void EntryCache::clear() {
+  entries_.clear();
+  order_.clear();
+  bytes_ = 0;
+}
+
+StoreChanges::StoreChanges(Connection& connection, const Uuid& node, const SqliteStoreOptions& options)
+    : connection_(connection),
+      node_(node),
+      faults_(options.faults),
+      payloads_(connection),
+      rows_(connection, payloads_),
+      group_table_(connection),
+      log_(connection, payloads_),
+      meta_(connection),
+      set_peer_(connection,
+                "INSERT INTO peer(node, counter, nonce) VALUES(?, ?, ?) "
+                "ON CONFLICT(node) DO UPDATE SET counter = excluded.counter, nonce = excluded.nonce"),
+      add_garbage_(connection, "INSERT INTO garbage(space) VALUES(?)"),
+      next_garbage_(connection, "SELECT space FROM garbage LIMIT 1"),
+      remove_garbage_(connection, "DELETE FROM garbage WHERE space = ?"),
+      groups_(group_table_.load_all()),
+      garbage_(connection.integer("SELECT count(*) FROM garbage") > 0),
+      cache_(options.entry_cache_bytes) {}
+
+void StoreChanges::perform(const Write& write) {
+  perform_node(write.node);
+  for (const GroupWrite& group : write.groups) perform_group(group);
+}
+
+void StoreChanges::perform_node(const NodeWrite& write) {
+  if (write.genesis) {
+    std::string encoded = encode(*write.genesis);
+    std::optional<std::string> before = meta_.get("genesis");
+    if (before && *before != encoded) throw StoreFailure(ErrorCode::internal, "a second genesis");
+    if (!before) {
+      meta_.set("genesis", encoded);
+      create_groups(*write.genesis);
+    }
+  }
+  if (write.table) meta_.set("table", encode(*write.table));
+  for (const auto& [peer, incarnation] : write.peer_incarnations) {
+    Query(set_peer_, peer.raw(), incarnation.counter, incarnation.nonce).finish();
+  }
+}
+
+void StoreChanges::create_groups(const Genesis& genesis) {
+  for (const InitialGroup& initial : initial_groups(genesis, node_)) {
+    if (groups_.contains(initial.partition)) broken(initial.partition, "exists before genesis");
+    GroupState& group = group_of(initial.partition);
+    group.configuration = initial.configuration;
+    rows_.select(group.space);
+    rows_.set_blobs(nullptr, nullptr);
+    for (const InitialRow& row : initial.rows) rows_.put(row.row, SharedBytes(row.value), initial_row_version);
+  }
+}
+
+GroupState& StoreChanges::group_of(PartitionId partition) {
+  changed_.insert(partition);
+  auto found = groups_.find(partition);
+  if (found != groups_.end()) return found->second;
+  GroupState group;
+  group.partition = partition;
+  group.space = new_space();
+  return groups_[partition] = std::move(group);
+}
+
+SpaceId StoreChanges::new_space() {
+  SpaceId space = 1;
+  if (std::optional<std::string> next = meta_.get("next_space")) {
+    Reader reader(*next);
+    space = reader.i64();
+    if (!reader.done() || space < 1) throw StoreFailure(ErrorCode::corrupt, "meta \"next_space\" does not decode");
+  }
+  Writer writer;
+  writer.i64(space + 1);
+  meta_.set("next_space", writer.bytes());
+  return space;
+}
+
+void StoreChanges::discard(SpaceId space) {
+  Query(add_garbage_, space).finish();
+  garbage_ = true;
+}
+
+void StoreChanges::forget_staging(GroupState& group) {
+  if (!group.staging) return;
+  discard(group.staging->space);
+  group.staging.reset();
+}
+
+void StoreChanges::perform_group(const GroupWrite& write) {
+  GroupState& group = group_of(write.partition);
+  if (write.stage) stage(group, *write.stage);
+  if (write.install) install(group, *write.install);
+  if (write.hard_state) {
+    if (write.hard_state->term < group.hard_state.term) broken(group.partition, "the term goes back");
+    group.hard_state = *write.hard_state;
+  }
+  if (write.truncate_from) truncate(group, *write.truncate_from);
+  for (const Entry& entry : write.append) append(group, entry);
+  if (write.cut_through) cut(group, *write.cut_through);
+}
+
+void StoreChanges::stage(GroupState& group, const StageChunk& chunk) {
+  if (chunk.number == 0) {
+    forget_staging(group);
+    group.staging = Staging{new_space(), chunk.snapshot, 0, {}};
+  }
+  if (!group.staging || chunk.snapshot != group.staging->snapshot || chunk.number != group.staging->next) {
+    broken(group.partition, "chunk " + std::to_string(chunk.number) + " of a snapshot is out of order");
+  }
+  rows_.select(group.staging->space);
+  rows_.set_blobs(nullptr, nullptr);
+  Result<Stamp> stamp = read_chunk(chunk.rows, chunk.blobs,
+                                   [this](const RowAddress& row, std::uint64_t version, const SharedBytes& value) {
+                                     rows_.put(row, value, version);
+                                   });
+  if (!stamp) throw StoreFailure(stamp.error().code, stamp.error().context);
+  group.staging->stamp = *stamp;
+  ++group.staging->next;
+}
+
+void StoreChanges::install(GroupState& group, const InstallSnapshot& snapshot) {
+  if (!group.staging || group.staging->snapshot != snapshot.snapshot || group.staging->next == 0) {
+    broken(group.partition, "install of a snapshot that is not staged");
+  }
+  if (snapshot.last_index < group.applied) broken(group.partition, "install of a snapshot below the applied index");
+  log_.remove(group.partition, 0, INT64_MAX);
+  cache_.erase(group.partition, 0, INT64_MAX);
+  discard(group.space);
+  group.space = group.staging->space;
+  group.base_index = group.applied = group.last_index = snapshot.last_index;
+  group.base_term = group.applied_term = snapshot.last_term;
+  group.base_stamp = group.applied_stamp = group.staging->stamp;
+  group.configuration = snapshot.configuration;
+  group.configuration_index = snapshot.configuration_index;
+  group.replica_added = added_in(group.configuration, node_).value_or(group.replica_added);
+  group.staging.reset();
+}
+
+void StoreChanges::truncate(GroupState& group, LogIndex from) {
+  if (from <= group.applied) broken(group.partition, "truncation of applied entries");
+  if (from > group.last_index) return;
+  log_.remove(group.partition, from, group.last_index);
+  cache_.erase(group.partition, from, group.last_index);
+  group.last_index = from - 1;
+}
+
+void StoreChanges::append(GroupState& group, const Entry& entry) {
+  if (entry.index != group.last_index + 1) {
+    broken(group.partition,
+           "append of entry " + std::to_string(entry.index) + " after " + std::to_string(group.last_index));
+  }
+  std::vector<PayloadId> payloads = log_.append(group.partition, entry);
+  cache_.insert(group.partition, StoredEntry{entry, std::move(payloads)});
+  group.last_index = entry.index;
+}
+
+void StoreChanges::cut(GroupState& group, LogIndex through) {
+  if (through > group.applied) broken(group.partition, "cut above the applied index");
+  if (through <= group.base_index) return;
+  std::optional<LogTable::Info> last = log_.info(group.partition, through);
+  if (!last) {
+    throw StoreFailure(ErrorCode::corrupt, "partition " + std::to_string(index_of(group.partition)) + ", log entry " +
+                                               std::to_string(through) + ": missing");
+  }
+  log_.remove(group.partition, group.base_index + 1, through);
+  group.base_index = through;
+  group.base_term = last->info.term;
+  group.base_stamp = last->stamp;
+}
+
+std::vector<AppliedBatch> StoreChanges::perform(const Apply& apply) {
+  auto found = groups_.find(apply.partition);
+  if (found == groups_.end()) broken(apply.partition, "apply in a group that does not exist");
+  GroupState& group = found->second;
+  if (apply.through > group.last_index) {
+    broken(apply.partition, "apply of entry " + std::to_string(apply.through) + ", the log ends with " +
+                                std::to_string(group.last_index));
+  }
+  std::vector<AppliedBatch> results;
+  if (apply.through <= group.applied) return results;
+  changed_.insert(apply.partition);
+  rows_.select(group.space);
+  LogIndex first = group.applied + 1;
+  while (group.applied < apply.through) {
+    LogIndex next = group.applied + 1;
+    if (const StoredEntry* cached = cache_.find(apply.partition, next)) {
+      apply_entry(group, *cached, results);
+      continue;
+    }
+    LogIndex reached = group.applied;
+    log_.load(apply.partition, next, apply.through, [&](StoredEntry&& stored) {
+      if (stored.entry.index != group.applied + 1) return false;
+      apply_entry(group, stored, results);
+      return cache_.find(apply.partition, group.applied + 1) == nullptr;
+    });
+    if (group.applied == reached) {
+      throw StoreFailure(ErrorCode::corrupt, "partition " + std::to_string(index_of(apply.partition)) + ", log entry " +
+                                                 std::to_string(next) + ": missing");
+    }
+  }
+  cache_.erase(apply.partition, first, apply.through);
+  return results;
+}
+
+void StoreChanges::apply_entry(GroupState& group, const StoredEntry& stored, std::vector<AppliedBatch>& results) {
+  const Entry& entry = stored.entry;
+  if (entry.kind == EntryKind::batch) {
+    BatchResult result;
+    // The entry's checksum holds, so these are the bytes that every replica has: what does not decode is invalid for
+    // all.
+    if (Result<Batch> batch = decode_batch(entry.head, entry.blobs)) {
+      rows_.set_blobs(&entry.blobs, &stored.payloads);
+      result = evaluate(*batch, entry.stamp, entry.index, rows_, faults_);
+      rows_.set_blobs(nullptr, nullptr);
+    } else {
+      result.outcome = BatchResult::Outcome::invalid;
+      result.stamp = entry.stamp;
+    }
+    results.push_back({entry.index, std::move(result)});
+  } else if (entry.kind == EntryKind::configuration) {
+    Result<Configuration> configuration = decode_configuration(entry.head.view());
+    if (!configuration) {
+      throw StoreFailure(ErrorCode::corrupt, "partition " + std::to_string(index_of(group.partition)) + ", log entry " +
+                                                 std::to_string(entry.index) + ": " + configuration.error().context);
+    }
+    group.configuration = std::move(*configuration);
+    group.configuration_index = entry.index;
+    group.replica_added = added_in(group.configuration, node_).value_or(group.replica_added);
+  } else if (entry.kind != EntryKind::no_op) {
+    throw StoreFailure(ErrorCode::corrupt, "partition " + std::to_string(index_of(group.partition)) + ", log entry " +
+                                               std::to_string(entry.index) + ": unknown kind");
+  }
+  group.applied = entry.index;
+  group.applied_term = entry.term;
+  group.applied_stamp = entry.stamp;
+}
+
+void StoreChanges::save_groups() {
+  for (PartitionId partition : changed_) group_table_.save(groups_.at(partition));
+}
+
+bool StoreChanges::collect_garbage() {
+  SpaceId space = 0;
+  {
+    Query query(next_garbage_);
+    if (!query.step()) return garbage_ = false;
+    space = query.integer(0);
+  }
+  if (!rows_.erase_some(space, garbage_step_rows)) Query(remove_garbage_, space).finish();
+  return true;
+}
+
+void StoreChanges::committed() { changed_.clear(); }
+
+void StoreChanges::rolled_back() {
+  cache_.clear();
+  changed_.clear();
+  rows_.set_blobs(nullptr, nullptr);
+  groups_ = group_table_.load_all();
+  garbage_ = connection_.integer("SELECT count(*) FROM garbage") > 0;
+}
+
+}  // namespace ringfs

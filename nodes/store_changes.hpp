@@ -1,0 +1,91 @@
+// What writes and applies do to the tables, inside a transaction that the caller opens and ends.
+//
+// Why apart from store_writer.hpp: here is what happens, there is when and how durably. Threads: the writer thread.
+// Errors: StoreFailure: corrupt (the disk or a chunk), no_space, io_error, internal (a Write that breaks the contract
+// of dht/core/effects.hpp). After an exception the caller rolls back and calls rolled_back(). Limits: the entries
+// cached until they are applied: SqliteStoreOptions::entry_cache_bytes.
+#pragma once
+
+#include <deque>
+#include <set>
+
+#include "nodes/sqlite_schema.hpp"
+#include "nodes/sqlite_store.hpp"
+#include "nodes/store_groups.hpp"
+
+namespace ringfs {
+
+// Recently appended entries, so that an apply need not read them back. The oldest go first.
+class EntryCache {
+ public:
+  explicit EntryCache(std::size_t max_bytes) : max_bytes_(max_bytes) {}
+  void insert(PartitionId partition, StoredEntry entry);
+  const StoredEntry* find(PartitionId partition, LogIndex index) const;
+  void erase(PartitionId partition, LogIndex first, LogIndex last);
+  void clear();
+  std::size_t bytes() const { return bytes_; }
+
+ private:
+  struct Cached {
+    StoredEntry entry;
+    std::uint64_t number = 0;  // of its insertion: tells it from a former entry of this index
+  };
+  using Key = std::pair<PartitionId, LogIndex>;
+  std::size_t max_bytes_;
+  std::size_t bytes_ = 0;
+  std::uint64_t inserted_ = 0;
+  std::map<Key, Cached> entries_;
+  std::deque<std::pair<Key, std::uint64_t>> order_;  // may name entries that are gone
+};
+
+class StoreChanges {
+ public:
+  StoreChanges(Connection& connection, const Uuid& node, const SqliteStoreOptions& options);
+
+  // In a transaction:
+  void perform(const Write& write);
+  std::vector<AppliedBatch> perform(const Apply& apply);
+  void save_groups();      // what perform() changed; the last thing before COMMIT
+  bool collect_garbage();  // a bounded step; false: none left
+
+  // After it:
+  void committed();
+  void rolled_back();
+
+  bool garbage() const { return garbage_; }
+
+ private:
+  void perform_node(const NodeWrite& write);
+  void perform_group(const GroupWrite& write);
+  void create_groups(const Genesis& genesis);
+  void stage(GroupState& group, const StageChunk& chunk);
+  void install(GroupState& group, const InstallSnapshot& snapshot);
+  void truncate(GroupState& group, LogIndex from);
+  void append(GroupState& group, const Entry& entry);
+  void cut(GroupState& group, LogIndex through);
+  void apply_entry(GroupState& group, const StoredEntry& stored, std::vector<AppliedBatch>& results);
+  GroupState& group_of(PartitionId partition);  // created when there is none
+  SpaceId new_space();
+  void discard(SpaceId space);
+  void forget_staging(GroupState& group);
+
+  Connection& connection_;
+  Uuid node_;
+  EvaluateFaults faults_;
+  PayloadTable payloads_;
+  RowTable rows_;
+  GroupTable group_table_;
+  LogTable log_;
+  MetaTable meta_;
+  Statement set_peer_;
+  Statement add_garbage_;
+  Statement next_garbage_;
+  Statement remove_garbage_;
+
+  std::map<PartitionId, GroupState> groups_;
+  std::set<PartitionId> changed_;
+  bool garbage_ = false;
+  EntryCache cache_;  // follows the open transaction; emptied when that is rolled back
+};
+
+}  // namespace ringfs

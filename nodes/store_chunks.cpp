@@ -1,0 +1,69 @@
+#include "nodes/store_chunks.hpp"
+
+namespace ringfs {
+
+namespace {
+
+constexpr std::uint8_t chunk_format = 1;
+enum class Place : std::uint8_t { inline_value = 0, blob = 1 };
+
+}  // namespace
+
+ChunkWriter::ChunkWriter(Stamp stamp) {
+  writer_.u8(chunk_format);
+  writer_.i64(stamp.microseconds);
+}
+
+void ChunkWriter::add(const RowAddress& row, std::uint64_t version, const SharedBytes& value) {
+  ++count_;
+  writer_.string(row.key);
+  writer_.string(row.sort);
+  writer_.u64(version);
+  if (value.size() >= payload_threshold) {
+    writer_.u8(static_cast<std::uint8_t>(Place::blob));
+    blob_bytes_ += value.size();
+    blobs_.push_back(value);
+  } else {
+    writer_.u8(static_cast<std::uint8_t>(Place::inline_value));
+    writer_.string(value.view());
+  }
+}
+
+SharedBytes ChunkWriter::take_rows() { return SharedBytes(writer_.take()); }
+
+Result<Stamp> read_chunk(const SharedBytes& rows, const std::vector<SharedBytes>& blobs,
+                         const std::function<void(const RowAddress&, std::uint64_t, const SharedBytes&)>& row) {
+  struct Item {
+    RowAddress address;
+    std::uint64_t version = 0;
+    SharedBytes value;
+  };
+  Reader reader(rows.view());
+  std::uint8_t format = reader.u8();
+  if (reader.ok() && format != chunk_format) {
+    return fail(ErrorCode::corrupt, "snapshot chunk of format " + std::to_string(format));
+  }
+  Stamp stamp{reader.i64()};
+  std::vector<Item> items;
+  std::size_t blob = 0;
+  while (reader.ok() && !reader.rest().empty()) {
+    Item item;
+    item.address.key = reader.string();
+    item.address.sort = reader.string();
+    item.version = reader.u64();
+    auto place = static_cast<Place>(reader.u8());
+    if (place == Place::inline_value) {
+      item.value = SharedBytes(std::string(reader.string()));
+    } else if (place == Place::blob && blob < blobs.size()) {
+      item.value = blobs[blob++];
+    } else {
+      reader.fail();
+    }
+    items.push_back(std::move(item));
+  }
+  if (!reader.done() || blob != blobs.size()) return fail(ErrorCode::corrupt, "snapshot chunk does not decode");
+  for (const Item& item : items) row(item.address, item.version, item.value);
+  return stamp;
+}
+
+}  // namespace ringfs

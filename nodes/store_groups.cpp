@@ -1,0 +1,251 @@
+#include "nodes/store_groups.hpp"
+
+#include "dht/base/hash.hpp"
+
+namespace ringfs {
+
+namespace {
+
+std::string name_of(PartitionId partition) { return "partition " + std::to_string(index_of(partition)); }
+
+std::uint64_t checksum_of(const GroupState& group, const std::string& configuration) {
+  Writer writer;
+  writer.u32(index_of(group.partition));
+  writer.u64(group.hard_state.term);
+  write(writer, group.hard_state.vote);
+  writer.u64(group.replica_added);
+  writer.string(configuration);
+  writer.u64(group.configuration_index);
+  writer.u64(group.applied);
+  writer.u64(group.applied_term);
+  writer.i64(group.applied_stamp.microseconds);
+  writer.u64(group.base_index);
+  writer.u64(group.base_term);
+  writer.i64(group.base_stamp.microseconds);
+  writer.i64(group.space);
+  writer.boolean(group.staging.has_value());
+  if (group.staging) {
+    writer.i64(group.staging->space);
+    writer.u64(group.staging->snapshot);
+    writer.u32(group.staging->next);
+    writer.i64(group.staging->stamp.microseconds);
+  }
+  return checksum(writer.bytes());
+}
+
+std::uint64_t checksum_of(PartitionId partition, const Entry& entry, std::string_view blobs) {
+  Writer writer;
+  writer.u32(index_of(partition));
+  writer.u64(entry.index);
+  writer.u64(entry.term);
+  writer.i64(entry.stamp.microseconds);
+  writer.u8(static_cast<std::uint8_t>(entry.kind));
+  writer.string(blobs);
+  return checksum(entry.head.view(), checksum(writer.bytes()));
+}
+
+constexpr const char* group_columns =
+    "SELECT p, term, vote, replica_added, configuration, configuration_index, applied, applied_term, applied_stamp, "
+    "base_index, base_term, base_stamp, space, staging_space, staging_snapshot, staging_next, staging_stamp, checksum "
+    "FROM grp ";
+
+std::vector<PayloadId> decode_payloads(std::string_view bytes) {
+  Reader reader(bytes);
+  std::vector<PayloadId> payloads;
+  payloads.reserve(bytes.size() / 8);
+  while (!reader.rest().empty() && reader.ok()) payloads.push_back(reader.i64());
+  if (!reader.ok()) throw StoreFailure(ErrorCode::corrupt, "a log entry's list of payloads does not decode");
+  return payloads;
+}
+
+}  // namespace
+
+GroupTable::GroupTable(Connection& connection)
+    : save_(
+          connection,
+          "INSERT INTO grp(p, term, vote, replica_added, configuration, configuration_index, applied, applied_term, "
+          "applied_stamp, base_index, base_term, base_stamp, space, staging_space, staging_snapshot, staging_next, "
+          "staging_stamp, checksum) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+          "ON CONFLICT(p) DO UPDATE SET term = excluded.term, vote = excluded.vote, replica_added = "
+          "excluded.replica_added, "
+          "configuration = excluded.configuration, configuration_index = excluded.configuration_index, "
+          "applied = excluded.applied, applied_term = excluded.applied_term, applied_stamp = excluded.applied_stamp, "
+          "base_index = excluded.base_index, base_term = excluded.base_term, base_stamp = excluded.base_stamp, "
+          "space = excluded.space, staging_space = excluded.staging_space, staging_snapshot = "
+          "excluded.staging_snapshot, "
+          "staging_next = excluded.staging_next, staging_stamp = excluded.staging_stamp, checksum = excluded.checksum"),
+      load_all_(connection, std::string(group_columns) + "ORDER BY p"),
+      load_(connection, std::string(group_columns) + "WHERE p = ?"),
+      last_index_(connection, "SELECT max(idx) FROM log WHERE p = ?") {}
+
+void GroupTable::save(const GroupState& group) {
+  std::string configuration = encode(group.configuration);
+  std::uint64_t sum = checksum_of(group, configuration);
+  auto run = [&](const auto& space, const auto& snapshot, const auto& next, const auto& stamp) {
+    Query(save_, index_of(group.partition), group.hard_state.term, group.hard_state.vote.raw(), group.replica_added,
+          configuration, group.configuration_index, group.applied, group.applied_term, group.applied_stamp.microseconds,
+          group.base_index, group.base_term, group.base_stamp.microseconds, group.space, space, snapshot, next, stamp,
+          sum)
+        .finish();
+  };
+  if (group.staging) {
+    run(group.staging->space, group.staging->snapshot, group.staging->next, group.staging->stamp.microseconds);
+  } else {
+    run(nullptr, nullptr, nullptr, nullptr);
+  }
+}
+
+GroupState GroupTable::read(const Query& query) {
+  GroupState group;
+  group.partition = static_cast<PartitionId>(query.natural(0));
+  group.hard_state.term = query.natural(1);
+  Reader vote(query.bytes(2));
+  group.hard_state.vote = read_uuid(vote);
+  group.replica_added = query.natural(3);
+  std::string configuration(query.bytes(4));
+  Result<Configuration> decoded = decode_configuration(configuration);
+  if (!vote.done() || !decoded) throw StoreFailure(ErrorCode::corrupt, name_of(group.partition) + " does not decode");
+  group.configuration = std::move(*decoded);
+  group.configuration_index = query.natural(5);
+  group.applied = query.natural(6);
+  group.applied_term = query.natural(7);
+  group.applied_stamp = Stamp{query.integer(8)};
+  group.base_index = query.natural(9);
+  group.base_term = query.natural(10);
+  group.base_stamp = Stamp{query.integer(11)};
+  group.space = query.integer(12);
+  if (!query.null(13)) {
+    group.staging = Staging{query.integer(13), query.natural(14), static_cast<std::uint32_t>(query.natural(15)),
+                            Stamp{query.integer(16)}};
+  }
+  if (checksum_of(group, configuration) != query.natural(17)) {
+    throw StoreFailure(ErrorCode::corrupt, name_of(group.partition) + ": checksum does not match");
+  }
+  return group;
+}
+
+std::map<PartitionId, GroupState> GroupTable::load_all() {
+  std::map<PartitionId, GroupState> groups;
+  {
+    Query query(load_all_);
+    while (query.step()) {
+      GroupState group = read(query);
+      groups[group.partition] = std::move(group);
+    }
+  }
+  for (auto& [partition, group] : groups) {
+    Query query(last_index_, index_of(partition));
+    group.last_index = query.step() && !query.null(0) ? query.natural(0) : group.base_index;
+  }
+  return groups;
+}
+
+std::optional<GroupState> GroupTable::load(PartitionId partition) {
+  Query query(load_, index_of(partition));
+  if (!query.step()) return std::nullopt;
+  return read(query);
+}
+
+LogTable::LogTable(Connection& connection, PayloadTable& payloads)
+    : payloads_(payloads),
+      append_(
+          connection,
+          "INSERT INTO log(p, idx, term, stamp, kind, size, blobs, checksum, head) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)"),
+      blobs_(connection, "SELECT blobs FROM log WHERE p = ? AND idx BETWEEN ? AND ? AND blobs IS NOT NULL"),
+      remove_(connection, "DELETE FROM log WHERE p = ? AND idx BETWEEN ? AND ?"),
+      load_(connection,
+            "SELECT idx, term, stamp, kind, blobs, checksum, head FROM log WHERE p = ? AND idx BETWEEN ? AND ? ORDER "
+            "BY idx"),
+      infos_(connection,
+             "SELECT idx, term, stamp, kind, size FROM log WHERE p = ? AND idx BETWEEN ? AND ? ORDER BY idx") {}
+
+std::vector<PayloadId> LogTable::append(PartitionId partition, const Entry& entry) {
+  std::vector<PayloadId> payloads;
+  Writer writer;
+  for (const SharedBytes& blob : entry.blobs) {
+    payloads.push_back(payloads_.insert(blob.view()));
+    writer.i64(payloads.back());
+  }
+  std::uint64_t sum = checksum_of(partition, entry, writer.bytes());
+  auto run = [&](const auto& blobs) {
+    Query(append_, index_of(partition), entry.index, entry.term, entry.stamp.microseconds,
+          static_cast<std::uint8_t>(entry.kind), entry.bytes(), blobs, sum, entry.head.view())
+        .finish();
+  };
+  if (payloads.empty()) {
+    run(nullptr);
+  } else {
+    run(std::string_view(writer.bytes()));
+  }
+  return payloads;
+}
+
+void LogTable::remove(PartitionId partition, LogIndex first, LogIndex last) {
+  std::vector<PayloadId> payloads;
+  {
+    Query query(blobs_, index_of(partition), first, last);
+    while (query.step()) {
+      for (PayloadId payload : decode_payloads(query.bytes(0))) payloads.push_back(payload);
+    }
+  }
+  Query(remove_, index_of(partition), first, last).finish();
+  for (PayloadId payload : payloads) payloads_.release(payload);
+}
+
+void LogTable::load(PartitionId partition, LogIndex first, LogIndex last,
+                    const std::function<bool(StoredEntry&&)>& visit) {
+  Query query(load_, index_of(partition), first, last);
+  while (query.step()) {
+    StoredEntry stored;
+    Entry& entry = stored.entry;
+    entry.index = query.natural(0);
+    entry.term = query.natural(1);
+    entry.stamp = Stamp{query.integer(2)};
+    entry.kind = static_cast<EntryKind>(query.integer(3));
+    std::string blobs(query.bytes(4));
+    entry.head = SharedBytes(std::string(query.bytes(6)));
+    std::string name = name_of(partition) + ", log entry " + std::to_string(entry.index);
+    if (checksum_of(partition, entry, blobs) != query.natural(5)) {
+      throw StoreFailure(ErrorCode::corrupt, name + ": checksum does not match");
+    }
+    stored.payloads = decode_payloads(blobs);
+    try {
+      for (PayloadId payload : stored.payloads) entry.blobs.push_back(payloads_.read(payload));
+    } catch (const StoreFailure& failure) {
+      if (failure.error().code != ErrorCode::corrupt) throw;
+      throw StoreFailure(ErrorCode::corrupt, name + ": " + failure.error().context);
+    }
+    if (!visit(std::move(stored))) return;
+  }
+}
+
+std::vector<LogTable::Info> LogTable::infos(PartitionId partition) {
+  std::vector<Info> infos;
+  Query query(infos_, index_of(partition), 0, INT64_MAX);
+  while (query.step()) {
+    infos.push_back({{query.natural(0), query.natural(1), static_cast<std::uint32_t>(query.natural(4))},
+                     static_cast<EntryKind>(query.integer(3)),
+                     Stamp{query.integer(2)}});
+  }
+  return infos;
+}
+
+std::optional<LogTable::Info> LogTable::info(PartitionId partition, LogIndex index) {
+  Query query(infos_, index_of(partition), index, index);
+  if (!query.step()) return std::nullopt;
+  return Info{{query.natural(0), query.natural(1), static_cast<std::uint32_t>(query.natural(4))},
+              static_cast<EntryKind>(query.integer(3)),
+              Stamp{query.integer(2)}};
+}
+
+std::optional<LogIndex> added_in(const Configuration& configuration, const Uuid& node) {
+  std::optional<LogIndex> added;
+  for (const auto* replicas : {&configuration.voters, &configuration.old_voters, &configuration.learners}) {
+    for (const ReplicaId& replica : *replicas) {
+      if (replica.node == node && (!added || replica.added > *added)) added = replica.added;
+    }
+  }
+  return added;
+}
+
+}  // namespace ringfs

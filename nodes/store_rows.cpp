@@ -1,0 +1,381 @@
+#include "nodes/store_rows.hpp"
+
+#include "dht/base/hash.hpp"
+
+namespace ringfs {
+
+namespace {
+
+constexpr std::int64_t scan_page_rows = 64;
+
+// The smallest string above all that start with the prefix; nullopt: there is none.
+std::optional<std::string> end_of_prefix(std::string prefix) {
+  while (!prefix.empty() && prefix.back() == '\xff') prefix.pop_back();
+  if (prefix.empty()) return std::nullopt;
+  prefix.back() = static_cast<char>(static_cast<unsigned char>(prefix.back()) + 1);
+  return prefix;
+}
+
+std::string printable(std::string_view text) {
+  constexpr std::size_t most = 80;
+  std::string shown;
+  for (char letter : text.substr(0, most)) {
+    if (letter >= ' ' && letter < '\x7f' && letter != '\\') {
+      shown.push_back(letter);
+    } else {
+      shown += "\\x" + to_hex(std::string_view(&letter, 1));
+    }
+  }
+  return text.size() > most ? shown + "..." : shown;
+}
+
+[[noreturn]] void damaged_payload(PayloadId id, const char* what) {
+  throw StoreFailure(ErrorCode::corrupt, "payload " + std::to_string(id) + ": " + what);
+}
+
+}  // namespace
+
+PayloadTable::PayloadTable(Connection& connection)
+    : connection_(connection),
+      insert_(connection, "INSERT INTO payload(refs, size, checksum) VALUES(1, ?, ?)"),
+      insert_data_(connection, "INSERT INTO payload_data(id, bytes) VALUES(?, ?)"),
+      share_(connection, "UPDATE payload SET refs = refs + 1 WHERE id = ?"),
+      release_(connection, "UPDATE payload SET refs = refs - 1 WHERE id = ? RETURNING refs"),
+      remove_(connection, "DELETE FROM payload WHERE id = ?"),
+      remove_data_(connection, "DELETE FROM payload_data WHERE id = ?"),
+      read_(connection, "SELECT refs, size, checksum FROM payload WHERE id = ?"),
+      read_data_(connection, "SELECT bytes FROM payload_data WHERE id = ?"),
+      set_checksum_(connection, "UPDATE payload SET checksum = ? WHERE id = ?") {}
+
+PayloadId PayloadTable::insert(std::string_view bytes) {
+  Query(insert_, bytes.size(), checksum(bytes)).finish();
+  PayloadId id = sqlite3_last_insert_rowid(connection_.raw());
+  Query(insert_data_, id, bytes).finish();
+  return id;
+}
+
+void PayloadTable::share(PayloadId id) {
+  Query(share_, id).finish();
+  if (sqlite3_changes(connection_.raw()) != 1) damaged_payload(id, "missing");
+}
+
+void PayloadTable::release(PayloadId id) {
+  std::int64_t left = 0;
+  {
+    Query query(release_, id);
+    if (!query.step()) damaged_payload(id, "missing");
+    left = query.integer(0);
+    query.finish();
+  }
+  if (left > 0) return;
+  if (left < 0) damaged_payload(id, "released too often");
+  Query(remove_, id).finish();
+  Query(remove_data_, id).finish();
+}
+
+SharedBytes PayloadTable::read(PayloadId id) {
+  std::uint64_t size = 0;
+  std::uint64_t expected = 0;
+  {
+    Query query(read_, id);
+    if (!query.step()) damaged_payload(id, "missing");
+    size = query.natural(1);
+    expected = query.natural(2);
+  }
+  Query query(read_data_, id);
+  if (!query.step()) damaged_payload(id, "bytes missing");
+  std::string_view bytes = query.bytes(0);
+  if (bytes.size() != size || checksum(bytes) != expected) damaged_payload(id, "checksum does not match");
+  return SharedBytes(std::string(bytes));
+}
+
+PayloadId PayloadTable::overwrite(PayloadId id, std::size_t offset, std::string_view bytes) {
+  // Verified first: a new checksum over flipped bits would hide them.
+  std::string patched = read(id).str();
+  if (offset > patched.size() || bytes.size() > patched.size() - offset) {
+    throw StoreFailure(ErrorCode::internal, "overwrite beyond the end of payload " + std::to_string(id));
+  }
+  patched.replace(offset, bytes.size(), bytes);
+  std::int64_t references = 0;
+  {
+    Query query(read_, id);
+    if (query.step()) references = query.integer(0);
+  }
+  if (references != 1) {
+    PayloadId copy = insert(patched);
+    release(id);
+    return copy;
+  }
+  if (!bytes.empty()) overwrite_blob(connection_, "payload_data", "bytes", id, offset, bytes);
+  Query(set_checksum_, checksum(patched), id).finish();
+  return id;
+}
+
+std::uint64_t row_checksum(const RowAddress& row, std::uint64_t version, std::optional<PayloadId> payload,
+                           std::string_view value) {
+  Writer writer;
+  writer.reserve(row.key.size() + row.sort.size() + 25);
+  writer.string(row.key);
+  writer.string(row.sort);
+  writer.u64(version);
+  writer.boolean(payload.has_value());
+  writer.i64(payload.value_or(0));
+  return checksum(value, checksum(writer.bytes()));
+}
+
+std::string describe(SpaceId space, const RowAddress& row) {
+  return "row \"" + printable(row.key) + "\" / \"" + printable(row.sort) + "\" of space " + std::to_string(space);
+}
+
+namespace {
+
+void verify(SpaceId space, const RowAddress& row, std::uint64_t version, std::optional<PayloadId> payload,
+            std::string_view value, std::uint64_t expected) {
+  if (row_checksum(row, version, payload, value) == expected) return;
+  throw StoreFailure(ErrorCode::corrupt, describe(space, row) + ": checksum does not match");
+}
+
+SharedBytes read_payload(PayloadTable& payloads, PayloadId id, SpaceId space, const RowAddress& row) {
+  try {
+    return payloads.read(id);
+  } catch (const StoreFailure& failure) {
+    if (failure.error().code != ErrorCode::corrupt) throw;
+    throw StoreFailure(ErrorCode::corrupt, describe(space, row) + ": " + failure.error().context);
+  }
+}
+
+std::optional<PayloadId> payload_column(const Query& query, int column) {
+  if (query.null(column)) return std::nullopt;
+  return query.integer(column);
+}
+
+}  // namespace
+
+RowTable::RowTable(Connection& connection, PayloadTable& payloads)
+    : payloads_(payloads),
+      find_(connection, "SELECT version, payload, checksum, value FROM rows WHERE space = ? AND key = ? AND sort = ?"),
+      version_(connection, "SELECT version FROM rows WHERE space = ? AND key = ? AND sort = ?"),
+      payload_of_(connection, "SELECT payload FROM rows WHERE space = ? AND key = ? AND sort = ?"),
+      // ?4: 1 leaves the row that equals the lower bound itself out.
+      scan_(connection,
+            "SELECT sort, version, payload, checksum, value FROM rows WHERE space = ?1 AND key = ?2 AND sort >= ?3 "
+            "AND NOT (?4 AND sort = ?3) ORDER BY sort LIMIT ?5"),
+      scan_versions_(connection,
+                     "SELECT sort, version FROM rows WHERE space = ?1 AND key = ?2 AND sort >= ?3 "
+                     "AND NOT (?4 AND sort = ?3) ORDER BY sort LIMIT ?5"),
+      store_(connection,
+             "INSERT INTO rows(space, key, sort, version, payload, checksum, value) VALUES(?, ?, ?, ?, ?, ?, ?) "
+             "ON CONFLICT(space, key, sort) DO UPDATE SET version = excluded.version, payload = excluded.payload, "
+             "checksum = excluded.checksum, value = excluded.value"),
+      erase_(connection, "DELETE FROM rows WHERE space = ? AND key = ? AND sort = ?"),
+      payloads_from_(connection,
+                     "SELECT payload FROM rows WHERE space = ? AND key = ? AND sort >= ? AND payload IS NOT NULL"),
+      payloads_between_(connection,
+                        "SELECT payload FROM rows WHERE space = ? AND key = ? AND sort >= ? AND sort < ? "
+                        "AND payload IS NOT NULL"),
+      erase_from_(connection, "DELETE FROM rows WHERE space = ? AND key = ? AND sort >= ?"),
+      erase_between_(connection, "DELETE FROM rows WHERE space = ? AND key = ? AND sort >= ? AND sort < ?"),
+      some_(connection, "SELECT key, sort, payload FROM rows WHERE space = ? LIMIT ?") {}
+
+void RowTable::set_blobs(const std::vector<SharedBytes>* blobs, const std::vector<PayloadId>* payloads) {
+  blobs_ = blobs;
+  blob_payloads_ = payloads;
+}
+
+std::optional<RowTable::Found> RowTable::find(const RowAddress& row) {
+  Query query(find_, space_, row.key, row.sort);
+  if (!query.step()) return std::nullopt;
+  Found found;
+  found.version = query.natural(0);
+  found.payload = payload_column(query, 1);
+  std::string_view value = query.bytes(3);
+  verify(space_, row, found.version, found.payload, value, query.natural(2));
+  if (!found.payload) found.value = SharedBytes(std::string(value));
+  return found;
+}
+
+std::optional<Row> RowTable::get(const RowAddress& row) {
+  std::optional<Found> found = find(row);
+  if (!found) return std::nullopt;
+  if (found->payload) found->value = read_payload(payloads_, *found->payload, space_, row);
+  return Row{row.sort, found->version, std::move(found->value)};
+}
+
+std::optional<std::uint64_t> RowTable::version(const RowAddress& row) {
+  Query query(version_, space_, row.key, row.sort);
+  if (!query.step()) return std::nullopt;
+  return query.natural(0);
+}
+
+void RowTable::scan(const std::string& key, const std::string& prefix, const std::string& after, bool values,
+                    const std::function<bool(Row&&)>& visit) {
+  // In pages, so that visit may use this object, and with payloads read only when their row's turn comes.
+  struct Item {
+    std::string sort;
+    Found found;
+  };
+  bool skip_equal = !after.empty() && after >= prefix;
+  std::string from = skip_equal ? after : prefix;
+  bool more = true;
+  while (more) {
+    std::vector<Item> page;
+    {
+      Query query(values ? scan_ : scan_versions_, space_, key, from, skip_equal ? 1 : 0, scan_page_rows);
+      more = false;
+      while (query.step()) {
+        Item item;
+        item.sort = std::string(query.bytes(0));
+        if (!std::string_view(item.sort).starts_with(prefix)) break;
+        item.found.version = query.natural(1);
+        if (values) {
+          item.found.payload = payload_column(query, 2);
+          std::string_view value = query.bytes(4);
+          verify(space_, {key, item.sort}, item.found.version, item.found.payload, value, query.natural(3));
+          if (!item.found.payload) item.found.value = SharedBytes(std::string(value));
+        }
+        page.push_back(std::move(item));
+        more = page.size() == static_cast<std::size_t>(scan_page_rows);
+      }
+    }
+    if (!page.empty()) from = page.back().sort;
+    skip_equal = true;
+    for (Item& item : page) {
+      if (item.found.payload) item.found.value = read_payload(payloads_, *item.found.payload, space_, {key, item.sort});
+      if (!visit(Row{std::move(item.sort), item.found.version, std::move(item.found.value)})) return;
+    }
+  }
+}
+
+std::optional<PayloadId> RowTable::payload_of(const RowAddress& row) {
+  Query query(payload_of_, space_, row.key, row.sort);
+  if (!query.step()) return std::nullopt;
+  return payload_column(query, 0);
+}
+
+void RowTable::store(const RowAddress& row, std::uint64_t version, std::optional<PayloadId> payload,
+                     std::string_view value) {
+  std::uint64_t sum = row_checksum(row, version, payload, value);
+  if (payload) {
+    Query(store_, space_, row.key, row.sort, version, *payload, sum, nullptr).finish();
+  } else {
+    Query(store_, space_, row.key, row.sort, version, nullptr, sum, value).finish();
+  }
+}
+
+std::optional<PayloadId> RowTable::shared_blob(const SharedBytes& value) const {
+  if (!blobs_) return std::nullopt;
+  for (std::size_t i = 0; i < blobs_->size(); ++i) {
+    if ((*blobs_)[i].data() == value.data() && (*blobs_)[i].size() == value.size()) return (*blob_payloads_)[i];
+  }
+  return std::nullopt;
+}
+
+void RowTable::put(const RowAddress& row, const SharedBytes& value, std::uint64_t version) {
+  std::optional<PayloadId> former = payload_of(row);
+  if (value.size() < payload_threshold) {
+    store(row, version, std::nullopt, value.view());
+  } else {
+    std::optional<PayloadId> payload = shared_blob(value);
+    if (payload) {
+      payloads_.share(*payload);
+    } else {
+      payload = payloads_.insert(value.view());
+    }
+    store(row, version, payload, {});
+  }
+  if (former) payloads_.release(*former);
+}
+
+void RowTable::erase(const RowAddress& row) {
+  std::optional<PayloadId> former = payload_of(row);
+  Query(erase_, space_, row.key, row.sort).finish();
+  if (former) payloads_.release(*former);
+}
+
+void RowTable::erase_prefix(const std::string& key, const std::string& prefix) {
+  std::optional<std::string> end = end_of_prefix(prefix);
+  std::vector<PayloadId> former;
+  auto collect = [&](Query& query) {
+    while (query.step()) former.push_back(query.integer(0));
+  };
+  if (end) {
+    Query query(payloads_between_, space_, key, prefix, *end);
+    collect(query);
+    Query(erase_between_, space_, key, prefix, *end).finish();
+  } else {
+    Query query(payloads_from_, space_, key, prefix);
+    collect(query);
+    Query(erase_from_, space_, key, prefix).finish();
+  }
+  for (PayloadId payload : former) payloads_.release(payload);
+}
+
+void RowTable::overwrite(const RowAddress& row, std::uint32_t offset, std::string_view bytes, std::uint64_t version) {
+  std::optional<Found> found = find(row);
+  if (!found)
+    throw StoreFailure(ErrorCode::internal, describe(space_, row) + ": overwrite of a row that does not exist");
+  if (found->payload) {
+    PayloadId payload{};
+    try {
+      payload = payloads_.overwrite(*found->payload, offset, bytes);
+    } catch (const StoreFailure& failure) {
+      if (failure.error().code != ErrorCode::corrupt) throw;
+      throw StoreFailure(ErrorCode::corrupt, describe(space_, row) + ": " + failure.error().context);
+    }
+    store(row, version, payload, {});
+    return;
+  }
+  std::string value = found->value.str();
+  if (offset > value.size() || bytes.size() > value.size() - offset) {
+    throw StoreFailure(ErrorCode::internal, describe(space_, row) + ": overwrite beyond its end");
+  }
+  value.replace(offset, bytes.size(), bytes);
+  store(row, version, std::nullopt, value);
+}
+
+bool RowTable::erase_some(SpaceId space, std::size_t max_rows) {
+  struct Item {
+    RowAddress row;
+    std::optional<PayloadId> payload;
+  };
+  std::vector<Item> items;
+  {
+    Query query(some_, space, max_rows);
+    while (query.step()) {
+      items.push_back({{std::string(query.bytes(0)), std::string(query.bytes(1))}, payload_column(query, 2)});
+    }
+  }
+  for (const Item& item : items) {
+    Query(erase_, space, item.row.key, item.row.sort).finish();
+    if (item.payload) payloads_.release(*item.payload);
+  }
+  return items.size() == max_rows;
+}
+
+SpaceScan::SpaceScan(Connection& connection, PayloadTable& payloads, SpaceId space)
+    : payloads_(payloads),
+      space_(space),
+      statement_(connection,
+                 "SELECT r.key, r.sort, r.version, r.payload, r.checksum, r.value, p.size FROM rows r "
+                 "LEFT JOIN payload p ON p.id = r.payload WHERE r.space = ? ORDER BY r.key, r.sort"),
+      query_(statement_, space_) {}
+
+bool SpaceScan::next() { return query_.step(); }
+
+std::size_t SpaceScan::value_bytes() const {
+  return query_.null(3) ? query_.bytes(5).size() : static_cast<std::size_t>(query_.natural(6));
+}
+
+SpaceRow SpaceScan::row() {
+  SpaceRow row;
+  row.address = {std::string(query_.bytes(0)), std::string(query_.bytes(1))};
+  row.version = query_.natural(2);
+  row.payload = payload_column(query_, 3);
+  std::string_view value = query_.bytes(5);
+  verify(space_, row.address, row.version, row.payload, value, query_.natural(4));
+  row.value =
+      row.payload ? read_payload(payloads_, *row.payload, space_, row.address) : SharedBytes(std::string(value));
+  return row;
+}
+
+}  // namespace ringfs

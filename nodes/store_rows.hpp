@@ -1,0 +1,122 @@
+// Payloads and rows in SQLite: the RowReader and RowWriter that evaluate() and execute_read() run over.
+//
+// A value of at least payload_threshold bytes is a payload, written once: a log entry and then a row refer to the same
+// one by its id. A payload is immutable while more than one refers to it; overwrite() patches an unshared one in place
+// and copies a shared one once. It goes when nothing refers to it any more.
+//
+// Threads: as the connection's. Errors: StoreFailure; corrupt when a checksum does not match or a payload is missing,
+// naming the row. Limits: scan() holds scan_page_rows rows without their payloads at a time.
+#pragma once
+
+#include <vector>
+
+#include "dht/core/evaluate.hpp"
+#include "nodes/sqlite_handle.hpp"
+
+namespace ringfs {
+
+using PayloadId = std::int64_t;
+using SpaceId = std::int64_t;  // the rows of one epoch of one partition
+
+class PayloadTable {
+ public:
+  explicit PayloadTable(Connection& connection);
+  PayloadId insert(std::string_view bytes);  // one reference
+  void share(PayloadId id);                  // one reference more
+  void release(PayloadId id);                // one less; at none the payload goes
+  SharedBytes read(PayloadId id);
+  // The id of a payload with the bytes replaced; the caller's reference moves to it.
+  PayloadId overwrite(PayloadId id, std::size_t offset, std::string_view bytes);
+
+ private:
+  Connection& connection_;
+  Statement insert_;
+  Statement insert_data_;
+  Statement share_;
+  Statement release_;
+  Statement remove_;
+  Statement remove_data_;
+  Statement read_;
+  Statement read_data_;
+  Statement set_checksum_;
+};
+
+struct SpaceRow {
+  RowAddress address;
+  std::uint64_t version = 0;
+  std::optional<PayloadId> payload;
+  SharedBytes value;
+};
+
+class RowTable : public RowWriter {
+ public:
+  RowTable(Connection& connection, PayloadTable& payloads);
+
+  void select(SpaceId space) { space_ = space; }
+  // The blobs of the entry that is being applied, so that put() shares them instead of copying. Both must outlive the
+  // use.
+  void set_blobs(const std::vector<SharedBytes>* blobs, const std::vector<PayloadId>* payloads);
+
+  std::optional<Row> get(const RowAddress& row) override;
+  std::optional<std::uint64_t> version(const RowAddress& row) override;
+  void scan(const std::string& key, const std::string& prefix, const std::string& after, bool values,
+            const std::function<bool(Row&&)>& visit) override;
+  void put(const RowAddress& row, const SharedBytes& value, std::uint64_t version) override;
+  void erase(const RowAddress& row) override;
+  void erase_prefix(const std::string& key, const std::string& prefix) override;
+  void overwrite(const RowAddress& row, std::uint32_t offset, std::string_view bytes, std::uint64_t version) override;
+
+  // Deletes some rows of a space that nobody reads any more; false: none is left.
+  bool erase_some(SpaceId space, std::size_t max_rows);
+
+ private:
+  struct Found {
+    std::uint64_t version = 0;
+    std::optional<PayloadId> payload;
+    SharedBytes value;  // empty when it is a payload
+  };
+  std::optional<Found> find(const RowAddress& row);
+  std::optional<PayloadId> payload_of(const RowAddress& row);
+  void store(const RowAddress& row, std::uint64_t version, std::optional<PayloadId> payload, std::string_view value);
+  std::optional<PayloadId> shared_blob(const SharedBytes& value) const;
+
+  PayloadTable& payloads_;
+  SpaceId space_ = 0;
+  const std::vector<SharedBytes>* blobs_ = nullptr;
+  const std::vector<PayloadId>* blob_payloads_ = nullptr;
+  Statement find_;
+  Statement version_;
+  Statement payload_of_;
+  Statement scan_;
+  Statement scan_versions_;
+  Statement store_;
+  Statement erase_;
+  Statement payloads_from_;
+  Statement payloads_between_;
+  Statement erase_from_;
+  Statement erase_between_;
+  Statement some_;
+};
+
+// What rows.checksum holds (docs/disk-format.md).
+std::uint64_t row_checksum(const RowAddress& row, std::uint64_t version, std::optional<PayloadId> payload,
+                           std::string_view value);
+// For error messages: the row's names, printable.
+std::string describe(SpaceId space, const RowAddress& row);
+
+// All rows of a space in order, in the transaction that is open; a row stays current until next() is called.
+class SpaceScan {
+ public:
+  SpaceScan(Connection& connection, PayloadTable& payloads, SpaceId space);
+  bool next();                      // false: no more rows
+  std::size_t value_bytes() const;  // of the current row, known before its payload is read
+  SpaceRow row();                   // verified; payload: value is read
+
+ private:
+  PayloadTable& payloads_;
+  SpaceId space_;
+  Statement statement_;
+  Query query_;
+};
+
+}  // namespace ringfs

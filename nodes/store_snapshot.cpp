@@ -1,0 +1,167 @@
+#include "nodes/store_snapshot.hpp"
+
+#include <pthread.h>
+
+#include <algorithm>
+
+#include "nodes/sqlite_schema.hpp"
+#include "nodes/store_chunks.hpp"
+#include "nodes/store_groups.hpp"
+
+namespace ringfs {
+
+namespace {
+
+constexpr std::int64_t snapshot_cache_kib = 1 << 10;
+
+}  // namespace
+
+// One open read transaction and where it stands.
+class StoreSnapshots::Source {
+ public:
+  Source(const std::filesystem::path& directory, PartitionId partition)
+      : connection_(open_reader(directory, snapshot_cache_kib)),
+        transaction_(*connection_, "BEGIN"),
+        payloads_(*connection_) {
+    GroupTable groups(*connection_);
+    std::optional<GroupState> group = groups.load(partition);
+    if (!group) {
+      throw StoreFailure(ErrorCode::not_member, "no replica of partition " + std::to_string(index_of(partition)));
+    }
+    group_ = std::move(*group);
+    scan_.emplace(*connection_, payloads_, group_.space);
+    more_ = scan_->next();
+  }
+
+  SnapshotData chunk(std::size_t max_bytes) {
+    ChunkWriter writer(group_.applied_stamp);
+    while (more_) {
+      if (!writer.empty() && writer.bytes() + scan_->value_bytes() > max_bytes) break;
+      SpaceRow row = scan_->row();
+      writer.add(row.address, row.version, row.value);
+      more_ = scan_->next();
+    }
+    SnapshotData data;
+    data.last_index = group_.applied;
+    data.last_term = group_.applied_term;
+    data.configuration = group_.configuration;
+    data.configuration_index = group_.configuration_index;
+    data.rows = writer.take_rows();
+    data.blobs = writer.take_blobs();
+    data.last = !more_;
+    return data;
+  }
+
+ private:
+  std::unique_ptr<Connection> connection_;
+  Transaction transaction_;
+  PayloadTable payloads_;
+  GroupState group_;
+  std::optional<SpaceScan> scan_;
+  bool more_ = false;
+};
+
+StoreSnapshots::StoreSnapshots(std::filesystem::path directory, const SqliteStoreOptions& options, StoreHealth& health)
+    : directory_(std::move(directory)),
+      chunk_bytes_(options.snapshot_chunk_bytes),
+      max_sessions_(options.snapshot_sessions),
+      idle_(options.snapshot_idle),
+      health_(health),
+      thread_([this] { run(); }) {}
+
+StoreSnapshots::~StoreSnapshots() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_one();
+  thread_.join();
+}
+
+void StoreSnapshots::read(SnapshotRead read, Done done) {
+  {
+    std::lock_guard lock(mutex_);
+    queue_.push_back({read, std::move(done)});
+  }
+  wake_.notify_one();
+}
+
+void StoreSnapshots::run() {
+  pthread_setname_np(pthread_self(), "store-snapshot");
+  for (;;) {
+    std::optional<Item> item;
+    {
+      std::unique_lock lock(mutex_);
+      auto ready = [this] { return !queue_.empty() || stopping_; };
+      if (sessions_.empty()) {
+        wake_.wait(lock, ready);
+      } else {
+        SteadyTime oldest = sessions_.begin()->second.used;
+        for (const auto& [key, session] : sessions_) oldest = std::min(oldest, session.used);
+        wake_.wait_until(lock, oldest + idle_, ready);
+      }
+      if (!queue_.empty()) {
+        item = std::move(queue_.front());
+        queue_.pop_front();
+      } else if (stopping_) {
+        break;
+      }
+    }
+    close_idle(std::chrono::steady_clock::now());
+    if (!item) continue;
+    Result<SnapshotData> data = carry_out(item->effect);
+    if (item->effect.close) continue;  // no answer is wanted
+    item->done(std::move(data));
+  }
+  sessions_.clear();
+}
+
+void StoreSnapshots::close_idle(SteadyTime now) {
+  std::erase_if(sessions_, [&](const auto& entry) { return now - entry.second.used >= idle_; });
+}
+
+Result<StoreSnapshots::Session*> StoreSnapshots::session_of(const SessionKey& key, std::uint32_t number) {
+  auto found = sessions_.find(key);
+  if (found != sessions_.end() && (number == found->second.next || number + 1 == found->second.next))
+    return &found->second;
+  if (number != 0) {
+    return fail(ErrorCode::unavailable,
+                "chunk " + std::to_string(number) + " of a snapshot that is not open: start over");
+  }
+  if (found != sessions_.end()) sessions_.erase(found);
+  auto open = [](const auto& entry) { return entry.second.source != nullptr; };
+  if (std::count_if(sessions_.begin(), sessions_.end(), open) >= static_cast<std::ptrdiff_t>(max_sessions_)) {
+    return fail(ErrorCode::overloaded, std::to_string(max_sessions_) + " snapshots are being sent");
+  }
+  if (sessions_.size() >= 2 * max_sessions_) std::erase_if(sessions_, [&](const auto& entry) { return !open(entry); });
+  Session session;
+  session.source = std::make_unique<Source>(directory_, key.first);
+  return &(sessions_[key] = std::move(session));
+}
+
+Result<SnapshotData> StoreSnapshots::carry_out(const SnapshotRead& effect) {
+  SessionKey key{effect.partition, effect.snapshot};
+  if (effect.close) {
+    sessions_.erase(key);
+    return fail(ErrorCode::cancelled);
+  }
+  if (std::optional<Error> failure = health_.failure()) return tl::unexpected<Error>(*failure);
+  try {
+    Result<Session*> found = session_of(key, effect.number);
+    if (!found) return tl::unexpected<Error>(found.error());
+    Session& session = **found;
+    session.used = std::chrono::steady_clock::now();
+    if (effect.number < session.next) return session.last_given;
+    if (!session.source)
+      return fail(ErrorCode::unavailable, "the snapshot has no chunk " + std::to_string(effect.number));
+    session.last_given = session.source->chunk(chunk_bytes_);
+    ++session.next;
+    if (session.last_given.last) session.source.reset();
+    return session.last_given;
+  } catch (const StoreFailure& failure) {
+    sessions_.erase(key);
+    return tl::unexpected<Error>(failure.error());
+  }
+}
+
+}  // namespace ringfs

@@ -1,0 +1,65 @@
+// Snapshots going out: the rows of a partition, out of one read transaction, in chunks.
+//
+// A session is (partition, snapshot number); its chunk 0 opens a connection and a read transaction of its own. The last
+// chunk given may be asked for again. The transaction ends with the last chunk, the session when it is closed or not
+// asked for during snapshot_idle. While a transaction is open the WAL cannot start over and grows by what is written.
+//
+// Threads: read() from any; one thread of its own carries out and calls `done`. Errors: not_member, overloaded
+// (snapshot_sessions are open), unavailable (no such session, or a chunk out of order: start over), corrupt, io_error.
+// Limits: SqliteStoreOptions; a chunk holds snapshot_chunk_bytes, or one row that is larger.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <thread>
+
+#include "nodes/sqlite_store.hpp"
+#include "nodes/store_health.hpp"
+
+namespace ringfs {
+
+class StoreSnapshots {
+ public:
+  using Done = std::function<void(Result<SnapshotData>)>;
+
+  StoreSnapshots(std::filesystem::path directory, const SqliteStoreOptions& options, StoreHealth& health);
+  ~StoreSnapshots();
+  void read(SnapshotRead read, Done done);
+
+ private:
+  using SteadyTime = std::chrono::steady_clock::time_point;
+  class Source;
+  struct Session {
+    std::unique_ptr<Source> source;  // empty after the last chunk
+    std::uint32_t next = 0;
+    SnapshotData last_given;  // chunk next - 1
+    SteadyTime used;
+  };
+  using SessionKey = std::pair<PartitionId, std::uint64_t>;
+  struct Item {
+    SnapshotRead effect;
+    Done done;
+  };
+
+  void run();
+  Result<SnapshotData> carry_out(const SnapshotRead& effect);
+  Result<Session*> session_of(const SessionKey& key, std::uint32_t number);
+  void close_idle(SteadyTime now);
+
+  const std::filesystem::path directory_;
+  const std::size_t chunk_bytes_;
+  const std::size_t max_sessions_;
+  const Duration idle_;
+  StoreHealth& health_;
+  std::map<SessionKey, Session> sessions_;  // of the thread
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<Item> queue_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace ringfs

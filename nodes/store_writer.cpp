@@ -1,0 +1,290 @@
+#include "nodes/store_writer.hpp"
+
+#include <pthread.h>
+
+#include <algorithm>
+
+namespace ringfs {
+
+namespace {
+
+// In pages of the WAL. The checkpointer starts at the first; from the second on the writer moves what that left, and
+// from the third on it waits a moment for readers, so that the WAL can start over at all.
+constexpr int checkpoint_pages = 2048;
+constexpr int own_checkpoint_pages = 6144;
+constexpr int waiting_checkpoint_pages = 24576;
+constexpr int own_checkpoint_interval_pages = 1024;
+constexpr int waiting_checkpoint_interval_pages = 8192;
+constexpr int reader_wait_ms = 20;
+constexpr int busy_timeout_ms = 5000;
+constexpr unsigned transactions_between_garbage = 64;
+
+}  // namespace
+
+StoreWriter::StoreWriter(std::unique_ptr<Connection> connection, const Uuid& node, const SqliteStoreOptions& options,
+                         StoreHealth& health, Checkpointer& checkpointer)
+    : connection_(std::move(connection)),
+      max_items_(options.transaction_items),
+      max_bytes_(options.transaction_bytes),
+      synchronous_off_(options.synchronous_off),
+      health_(health),
+      checkpointer_(checkpointer),
+      changes_(*connection_, node, options),
+      page_bytes_(connection_->integer("PRAGMA page_size")) {
+  auto on_commit = [](void* self, sqlite3*, const char*, int pages) {
+    static_cast<StoreWriter*>(self)->wal_pages_ = pages;
+    return SQLITE_OK;
+  };
+  sqlite3_wal_hook(connection_->raw(), on_commit, this);
+  measure_reusable();
+  thread_ = std::thread([this] { run(); });
+}
+
+StoreWriter::~StoreWriter() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_one();
+  thread_.join();
+  sqlite3_wal_hook(connection_->raw(), nullptr, nullptr);
+}
+
+void StoreWriter::write(Write write, WriteDone done) { push(WriteItem{std::move(write), std::move(done)}); }
+
+void StoreWriter::apply(Apply apply, ApplyDone done) { push(ApplyItem{apply, std::move(done)}); }
+
+void StoreWriter::push(Item item) {
+  {
+    std::lock_guard lock(mutex_);
+    queue_.push_back(std::move(item));
+  }
+  wake_.notify_one();
+}
+
+std::size_t StoreWriter::weight(const Item& item) {
+  const auto* write = std::get_if<WriteItem>(&item);
+  if (!write) return 0;  // what an apply writes is bounded by the entries written before
+  std::size_t bytes = 0;
+  for (const GroupWrite& group : write->write.groups) {
+    for (const Entry& entry : group.append) bytes += entry.bytes();
+    if (!group.stage) continue;
+    bytes += group.stage->rows.size();
+    for (const SharedBytes& blob : group.stage->blobs) bytes += blob.size();
+  }
+  return bytes;
+}
+
+std::vector<StoreWriter::Item> StoreWriter::take(Sync& sync) {
+  std::vector<Item> items;
+  sync = !queue_.empty() && std::holds_alternative<WriteItem>(queue_.front()) ? Sync::full : Sync::normal;
+  std::size_t bytes = 0;
+  while (!queue_.empty() && items.size() < max_items_) {
+    if (sync == Sync::normal && std::holds_alternative<WriteItem>(queue_.front())) break;
+    bytes += weight(queue_.front());
+    if (bytes > max_bytes_ && !items.empty()) break;
+    items.push_back(std::move(queue_.front()));
+    queue_.pop_front();
+  }
+  return items;
+}
+
+void StoreWriter::run() {
+  pthread_setname_np(pthread_self(), "store-writer");
+  for (;;) {
+    std::vector<Item> items;
+    Sync sync = Sync::full;
+    bool idle = false;
+    {
+      std::unique_lock lock(mutex_);
+      bool garbage = changes_.garbage() && !garbage_paused_ && !health_.failure();
+      if (!garbage) wake_.wait(lock, [this] { return !queue_.empty() || stopping_; });
+      if (queue_.empty() && stopping_) return;
+      idle = queue_.empty();
+      items = take(sync);
+    }
+    if (!items.empty()) {
+      garbage_paused_ = false;
+      carry_out(std::move(items), sync);
+    }
+    if (idle || ++since_garbage_ >= transactions_between_garbage) {
+      since_garbage_ = 0;
+      collect_garbage();
+      measure_reusable();
+    }
+    look_after_wal();
+  }
+}
+
+void StoreWriter::set_sync(Sync sync) {
+  if (current_sync_ == sync) return;
+  const char* pragma = sync == Sync::full ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL";
+  connection_->execute(synchronous_off_ ? "PRAGMA synchronous = OFF" : pragma);
+  current_sync_ = sync;
+}
+
+void StoreWriter::answer(Item& item, Outcome outcome) {
+  if (auto* write = std::get_if<WriteItem>(&item)) {
+    write->done(std::get<Status>(std::move(outcome)));
+  } else {
+    std::get<ApplyItem>(item).done(std::get<Result<std::vector<AppliedBatch>>>(std::move(outcome)));
+  }
+}
+
+void StoreWriter::refuse(std::vector<Item>& items, const Error& error) {
+  for (Item& item : items) {
+    if (std::holds_alternative<WriteItem>(item)) {
+      answer(item, Status(tl::unexpected<Error>(error)));
+    } else {
+      answer(item, Result<std::vector<AppliedBatch>>(tl::unexpected<Error>(error)));
+    }
+  }
+}
+
+void StoreWriter::refuse_queued_writes(const Error& error) {
+  writes_lost_ = true;
+  std::vector<Item> refused;
+  {
+    std::lock_guard lock(mutex_);
+    std::deque<Item> kept;
+    for (Item& item : queue_) {
+      if (std::holds_alternative<WriteItem>(item)) {
+        refused.push_back(std::move(item));
+      } else {
+        kept.push_back(std::move(item));
+      }
+    }
+    queue_.swap(kept);
+  }
+  refuse(refused, error);
+}
+
+std::optional<Error> StoreWriter::attempt(std::vector<Item>& items, std::size_t first, std::size_t count, Sync sync,
+                                          std::vector<Outcome>& outcomes) {
+  try {
+    set_sync(sync);
+    Transaction transaction(*connection_);
+    for (std::size_t i = first; i < first + count; ++i) {
+      if (auto* write = std::get_if<WriteItem>(&items[i])) {
+        changes_.perform(write->write);
+        outcomes.emplace_back(Status());
+      } else {
+        outcomes.emplace_back(Result<std::vector<AppliedBatch>>(changes_.perform(std::get<ApplyItem>(items[i]).apply)));
+      }
+    }
+    changes_.save_groups();
+    transaction.commit();
+    changes_.committed();
+    return std::nullopt;
+  } catch (const StoreFailure& failure) {
+    outcomes.clear();
+    Error error = failure.error();
+    if (error.code == ErrorCode::internal && writes_lost_) {
+      error = {ErrorCode::no_space, "follows a write that found no space: " + error.context};
+    }
+    try {
+      connection_->rollback();
+      changes_.rolled_back();
+    } catch (const StoreFailure& worse) {
+      health_.fail(worse.error());
+    }
+    return error;
+  }
+}
+
+void StoreWriter::carry_out(std::vector<Item> items, Sync sync) {
+  if (std::optional<Error> failure = health_.failure()) {
+    refuse(items, *failure);
+    return;
+  }
+  std::vector<Outcome> outcomes;
+  std::optional<Error> error = attempt(items, 0, items.size(), sync, outcomes);
+  if (!error) {
+    for (std::size_t i = 0; i < items.size(); ++i) answer(items[i], std::move(outcomes[i]));
+  } else if (error->code == ErrorCode::no_space) {
+    bool lost = std::any_of(items.begin(), items.end(),
+                            [](const Item& item) { return std::holds_alternative<WriteItem>(item); });
+    refuse(items, *error);
+    if (lost) refuse_queued_writes(*error);
+  } else if (error->code == ErrorCode::io_error) {
+    health_.fail(*error);
+    refuse(items, *error);
+  } else {
+    one_by_one(items);
+  }
+}
+
+void StoreWriter::one_by_one(std::vector<Item>& items) {
+  std::optional<Error> space;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    bool is_write = std::holds_alternative<WriteItem>(items[i]);
+    std::vector<Outcome> outcomes;
+    std::optional<Error> error = health_.failure();
+    if (!error && is_write && space) error = space;
+    if (!error) {
+      error = attempt(items, i, 1, is_write ? Sync::full : Sync::normal, outcomes);
+      if (error && error->code == ErrorCode::no_space) {
+        if (is_write) space = error;
+      } else if (error && (is_write || error->code == ErrorCode::io_error)) {
+        health_.fail(*error);
+      }
+    }
+    if (!error) {
+      answer(items[i], std::move(outcomes[0]));
+    } else if (is_write) {
+      answer(items[i], Status(tl::unexpected<Error>(*error)));
+    } else {
+      answer(items[i], Result<std::vector<AppliedBatch>>(tl::unexpected<Error>(*error)));
+    }
+  }
+  if (space) refuse_queued_writes(*space);
+}
+
+void StoreWriter::collect_garbage() {
+  if (!changes_.garbage() || health_.failure()) return;
+  try {
+    set_sync(Sync::normal);
+    Transaction transaction(*connection_);
+    changes_.collect_garbage();
+    transaction.commit();
+  } catch (const StoreFailure& failure) {
+    // A full disk is tried again after the next transaction; damage in rows that nobody reads any more stops the store,
+    // too: to go on would leave them for ever.
+    try {
+      connection_->rollback();
+      changes_.rolled_back();
+    } catch (const StoreFailure& worse) {
+      health_.fail(worse.error());
+    }
+    garbage_paused_ = true;
+    if (failure.error().code != ErrorCode::no_space) health_.fail(failure.error());
+  }
+}
+
+void StoreWriter::measure_reusable() {
+  try {
+    auto pages = static_cast<std::uint64_t>(connection_->integer("PRAGMA freelist_count"));
+    reusable_bytes_.store(pages * static_cast<std::uint64_t>(page_bytes_), std::memory_order_relaxed);
+  } catch (const StoreFailure& failure) {
+    if (failure.error().code != ErrorCode::no_space) health_.fail(failure.error());
+  }
+}
+
+void StoreWriter::look_after_wal() {
+  if (health_.failure()) return;
+  if (wal_pages_ < checkpoint_requested_at_) checkpoint_requested_at_ = own_checkpoint_at_ = 0;  // it started over
+  if (wal_pages_ - checkpoint_requested_at_ >= checkpoint_pages) {
+    checkpoint_requested_at_ = wal_pages_;
+    checkpointer_.request();
+  }
+  bool wait = wal_pages_ >= waiting_checkpoint_pages;
+  int interval = wait ? waiting_checkpoint_interval_pages : own_checkpoint_interval_pages;
+  if (wal_pages_ < own_checkpoint_pages || wal_pages_ - own_checkpoint_at_ < interval) return;
+  own_checkpoint_at_ = wal_pages_;
+  sqlite3_busy_timeout(connection_->raw(), wait ? reader_wait_ms : busy_timeout_ms);
+  Result<bool> done = checkpoint(*connection_, wait ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE);
+  sqlite3_busy_timeout(connection_->raw(), busy_timeout_ms);
+  if (!done) health_.fail(done.error());
+}
+
+}  // namespace ringfs

@@ -1,0 +1,95 @@
+// The one thread that changes the database: takes writes and applies in order and makes transactions of them.
+//
+// Applies at the head of the queue are one transaction without a sync of its own; as soon as a write is at the head,
+// all that is queued, writes and applies, is one transaction with synchronous=FULL (group commit): the sync in progress
+// gathers the next one. Within a transaction the order is the queue's, so a crash loses a suffix and never the middle.
+// Garbage (rows of former epochs) goes in small steps when the queue is empty, and at least after every 64
+// transactions.
+//
+// A transaction in which an item fails is rolled back. no_space: all of it fails, and so do the writes queued behind:
+// they were given without knowing. Anything else: each item is carried out by itself, so that the error meets the one
+// that has it; a failed write, or a failed disk, ends all further work (StoreHealth).
+//
+// Threads: write(), apply() from any; `done` is called on the writer thread. Errors: as storage.hpp. Limits: items and
+// bytes of a transaction; the queue is bounded by the core. Destruction carries out what is queued.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <thread>
+#include <variant>
+
+#include "dht/net/storage.hpp"
+#include "nodes/store_changes.hpp"
+#include "nodes/store_checkpoint.hpp"
+
+namespace ringfs {
+
+class StoreWriter {
+ public:
+  using WriteDone = std::function<void(Status)>;
+  using ApplyDone = std::function<void(Result<std::vector<AppliedBatch>>)>;
+
+  StoreWriter(std::unique_ptr<Connection> connection, const Uuid& node, const SqliteStoreOptions& options,
+              StoreHealth& health, Checkpointer& checkpointer);
+  ~StoreWriter();
+
+  void write(Write write, WriteDone done);
+  void apply(Apply apply, ApplyDone done);
+  // Bytes of free pages inside the database file; a transaction old.
+  std::uint64_t reusable_bytes() const { return reusable_bytes_.load(std::memory_order_relaxed); }
+
+ private:
+  struct WriteItem {
+    Write write;
+    WriteDone done;
+  };
+  struct ApplyItem {
+    Apply apply;
+    ApplyDone done;
+  };
+  using Item = std::variant<WriteItem, ApplyItem>;
+  using Outcome = std::variant<Status, Result<std::vector<AppliedBatch>>>;
+  enum class Sync { full, normal };
+
+  void push(Item item);
+  void run();
+  std::vector<Item> take(Sync& sync);  // the next transaction's items; empty: nothing queued
+  void carry_out(std::vector<Item> items, Sync sync);
+  std::optional<Error> attempt(std::vector<Item>& items, std::size_t first, std::size_t count, Sync sync,
+                               std::vector<Outcome>& outcomes);
+  void one_by_one(std::vector<Item>& items);
+  void refuse(std::vector<Item>& items, const Error& error);
+  void refuse_queued_writes(const Error& error);
+  static void answer(Item& item, Outcome outcome);
+  static std::size_t weight(const Item& item);
+  void set_sync(Sync sync);
+  void collect_garbage();
+  void look_after_wal();
+  void measure_reusable();
+
+  const std::unique_ptr<Connection> connection_;
+  const std::size_t max_items_;
+  const std::size_t max_bytes_;
+  const bool synchronous_off_;
+  StoreHealth& health_;
+  Checkpointer& checkpointer_;
+  StoreChanges changes_;
+  std::optional<Sync> current_sync_;
+  unsigned since_garbage_ = 0;
+  bool garbage_paused_ = false;  // the disk was full: not before the next transaction
+  bool writes_lost_ = false;     // a write found no space: what builds on it cannot happen either
+  int wal_pages_ = 0;            // as of the last commit
+  int checkpoint_requested_at_ = 0;
+  int own_checkpoint_at_ = 0;
+  std::int64_t page_bytes_ = 0;
+  std::atomic<std::uint64_t> reusable_bytes_{0};
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<Item> queue_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace ringfs

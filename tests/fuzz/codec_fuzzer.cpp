@@ -1,0 +1,16 @@
+// libFuzzer target: a frame as it comes from a stranger, header and body. Build with clang and -DRINGFS_FUZZ=ON.
+#include <cstddef>
+#include <cstdint>
+
+#include "tests/fuzz/samples.hpp"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace ringfs;
+  std::string bytes(reinterpret_cast<const char*>(data), size);
+  if (!may_be_frame(bytes)) return 0;
+  Result<FrameHeader> header = decode_frame_header(bytes, max_frame_bytes);
+  if (!header || bytes.size() < frame_header_bytes + header->body_bytes()) return 0;
+  ReceivedFrame frame{.header = *header, .body = SharedBytes(bytes.substr(frame_header_bytes, header->body_bytes()))};
+  static_cast<void>(samples::decode_any(frame));
+  return 0;
+}

@@ -1,0 +1,92 @@
+// Decoders over seeded random mutations of valid frames: bits flipped, bytes cut, inserted and exchanged between
+// frames. Nothing may crash or read outside its input (run it under ASan), and whatever decodes must encode again.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <iostream>
+
+#include "tests/fuzz/samples.hpp"
+
+namespace ringfs {
+namespace {
+
+constexpr std::size_t mutations_a_frame = 400;
+
+void mutate(std::string& bytes, const std::string& other, Random& random) {
+  std::size_t changes = 1 + random.below(4);
+  for (std::size_t i = 0; i < changes; ++i) {
+    std::size_t size = bytes.size();
+    switch (random.below(6)) {
+      case 0:
+        if (size > 0) bytes[random.below(size)] ^= static_cast<char>(1 << random.below(8));
+        break;
+      case 1: bytes.resize(random.below(size + 1)); break;
+      case 2: bytes.insert(random.below(size + 1), samples::bytes(random, random.below(9))); break;
+      case 3:
+        if (size > 0) bytes.erase(random.below(size), random.below(9));
+        break;
+      case 4:
+        if (size > 0) bytes[random.below(std::min<std::size_t>(size, 64))] = static_cast<char>(random.next());
+        break;
+      default: bytes.replace(size / 2, size, other.substr(0, random.below(other.size() + 1))); break;
+    }
+  }
+}
+
+TEST(CodecMutations, AnyBytes_AreRefusedOrEncodeAgain) {
+  const char* given = std::getenv("RINGFS_SEED");
+  std::uint64_t seed = given != nullptr ? std::strtoull(given, nullptr, 10) : 20240611;
+  std::cout << "RINGFS_SEED=" << seed << "\n";
+  SeededRandom random(seed);
+  std::vector<ReceivedFrame> frames = samples::frames(random);
+  std::size_t refused = 0, decoded = 0;
+  for (const ReceivedFrame& frame : frames) {
+    for (std::size_t round = 0; round < mutations_a_frame; ++round) {
+      std::string message(frame.message());
+      std::string payload(frame.body.view().substr(frame.header.message_bytes));
+      std::string other(frames[random.below(frames.size())].message());
+      // Mostly the message: a changed payload is somebody else's bytes.
+      if (random.below(4) == 0) {
+        mutate(payload, other, random);
+      } else {
+        mutate(message, other, random);
+      }
+      ReceivedFrame mutated;
+      mutated.header = frame.header;
+      if (random.below(20) == 0) mutated.header.kind = FrameKind{static_cast<std::uint8_t>(1 + random.below(5))};
+      mutated.header.message_bytes = static_cast<std::uint32_t>(message.size());
+      mutated.header.payload_bytes = static_cast<std::uint32_t>(payload.size());
+      mutated.body = SharedBytes(message + payload);
+      Result<std::string> again = samples::decode_any(mutated);
+      if (!again) {
+        ++refused;
+      } else {
+        ++decoded;
+      }
+    }
+  }
+  EXPECT_GT(refused, frames.size() * mutations_a_frame / 10);
+  EXPECT_GT(decoded, 0U);
+}
+
+TEST(FrameMutations, AnyHeader_IsRefusedOrWithinLimits) {
+  SeededRandom random(7);
+  std::size_t accepted = 0;
+  for (int round = 0; round < 200'000; ++round) {
+    FrameHeader header{.kind = FrameKind{static_cast<std::uint8_t>(1 + random.below(5))},
+                       .message_bytes = static_cast<std::uint32_t>(random.below(5000)),
+                       .payload_bytes = static_cast<std::uint32_t>(random.below(5000)),
+                       .request = random.next()};
+    auto encoded = encode_frame_header(header);
+    std::string bytes(encoded.data(), encoded.size());
+    mutate(bytes, bytes, random);
+    Result<FrameHeader> decoded = decode_frame_header(bytes, max_greeting_bytes);
+    if (!decoded) continue;
+    ++accepted;
+    ASSERT_LE(decoded->body_bytes(), max_greeting_bytes);
+  }
+  EXPECT_GT(accepted, 0U);
+}
+
+}  // namespace
+}  // namespace ringfs

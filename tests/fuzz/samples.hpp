@@ -1,0 +1,263 @@
+// One valid frame of every message, with random contents: what the codec's round trips and mutations start from.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "dht/base/random.hpp"
+#include "dht/net/codec.hpp"
+
+namespace ringfs::samples {
+
+inline std::string bytes(Random& random, std::size_t size) {
+  std::string result(size, '\0');
+  for (char& byte : result) byte = static_cast<char>(random.next());
+  return result;
+}
+
+inline Position position(Random& random) {
+  Position value;
+  for (auto& byte : value.bytes) byte = static_cast<std::uint8_t>(random.next());
+  return value;
+}
+
+inline PartitionId partition(Random& random) { return PartitionId{static_cast<std::uint32_t>(random.below(256))}; }
+
+inline RaftHeader raft(Random& random) {
+  return {.partition = partition(random),
+          .term = 100 + random.below(1000),
+          .source_added = random.below(50),
+          .destination_added = random.below(50)};
+}
+
+inline Configuration configuration(Random& random) {
+  Configuration result;
+  for (int i = 0; i < 3; ++i) result.voters.push_back({random_uuid(random), random.below(9)});
+  if (random.below(2) == 0) result.old_voters.push_back({random_uuid(random), 3});
+  if (random.below(2) == 0) result.learners.push_back({random_uuid(random), 4});
+  return result;
+}
+
+inline EncodedBatch batch(Random& random) {
+  Batch value;
+  value.client = random_uuid(random);
+  value.sequence = 1 + random.below(100);
+  value.first_incomplete = 1;
+  value.expires = Stamp{static_cast<std::int64_t>(random.below(1'000'000'000))};
+  Condition condition;
+  condition.kind = Condition::Kind::absent;
+  condition.row = {"kv/a", "row"};
+  value.conditions.push_back(condition);
+  Mutation small;
+  small.kind = Mutation::Kind::put;
+  small.row = {"kv/a", "row"};
+  small.value = SharedBytes(bytes(random, random.below(200)));
+  value.mutations.push_back(small);
+  Mutation large = small;
+  large.row.sort = "large";
+  large.value = SharedBytes(bytes(random, payload_threshold + random.below(5000)));
+  value.mutations.push_back(large);
+  return encode(value);
+}
+
+inline Append append(Random& random) {
+  Append message;
+  message.raft = raft(random);
+  message.previous_index = random.below(1000);
+  message.previous_term = 7;
+  message.commit = random.below(1000);
+  LogIndex index = message.previous_index;
+  for (EntryKind kind : {EntryKind::no_op, EntryKind::configuration, EntryKind::batch, EntryKind::batch}) {
+    Entry entry;
+    entry.index = ++index;
+    entry.term = 50;
+    entry.stamp = Stamp{static_cast<std::int64_t>(random.below(1'000'000'000))};
+    entry.kind = kind;
+    if (kind == EntryKind::configuration) entry.head = SharedBytes(encode(configuration(random)));
+    if (kind == EntryKind::batch) {
+      EncodedBatch encoded = batch(random);
+      entry.head = encoded.head;
+      entry.blobs = encoded.blobs;
+    }
+    message.entries.push_back(entry);
+  }
+  return message;
+}
+
+inline SnapshotChunk snapshot(Random& random) {
+  SnapshotChunk message;
+  message.raft = raft(random);
+  message.snapshot = random.next();
+  message.last_index = random.below(1000);
+  message.last_term = random.below(100);
+  message.configuration = encode(configuration(random));
+  message.configuration_index = random.below(1000);
+  message.number = static_cast<std::uint32_t>(random.below(100));
+  message.rows = SharedBytes(bytes(random, random.below(3000)));
+  message.blobs = {SharedBytes(bytes(random, random.below(9000))), SharedBytes(bytes(random, 10))};
+  message.last = random.below(2) == 0;
+  return message;
+}
+
+inline MembersTable table(Random& random) {
+  MembersTable result;
+  result.version = 1 + random.below(100);
+  for (int i = 0; i < 3; ++i) {
+    Member member;
+    member.id = random_uuid(random);
+    member.address = "127.0.0.1:" + std::to_string(4000 + i);
+    member.rest_address = "127.0.0.1:" + std::to_string(8000 + i);
+    member.tokens = {anchor_of(PartitionId{static_cast<std::uint32_t>(i * 7)}, 8),
+                     anchor_of(PartitionId{static_cast<std::uint32_t>(100 + i)}, 8)};
+    result.members.push_back(member);
+  }
+  std::sort(result.members.begin(), result.members.end(), [](const Member& a, const Member& b) { return a.id < b.id; });
+  result.settings["replication"] = "3";
+  return result;
+}
+
+inline Genesis genesis(Random& random) {
+  Genesis result;
+  result.ring = random_uuid(random);
+  result.first_table = table(random);
+  result.first_table.version = 1;
+  return result;
+}
+
+inline std::vector<Message> messages(Random& random) {
+  ChordPeer peer{random_uuid(random), position(random)};
+  Heartbeat heartbeat{.round = random.next(), .digest = random.next(), .full = true, .groups = {}};
+  for (int i = 0; i < 5; ++i) heartbeat.groups.push_back({partition(random), random.below(99), random.below(99), 1, 2});
+  ChordNeighbours neighbours{.request = random.next(), .member = true, .predecessor = peer, .successors = {peer, peer}};
+  return {
+      RequestVote{raft(random), true, false, random.below(1000), random.below(100)},
+      VoteReply{raft(random), false, true},
+      append(random),
+      AppendReply{raft(random), true, random.below(99), random.below(99), random.below(99), random.below(99), false},
+      TimeoutNow{raft(random)},
+      snapshot(random),
+      SnapshotReply{raft(random), random.next(), 3, false, true},
+      heartbeat,
+      Heartbeat{.round = 2, .digest = 3, .full = false, .groups = {}},
+      HeartbeatReply{random.next(), false, {{partition(random), random.below(99)}}},
+      ChordNeighboursRequest{random.next(), position(random)},
+      neighbours,
+      ChordNeighbours{.request = 1, .member = false, .predecessor = std::nullopt, .successors = {}},
+      ChordNotify{position(random), peer},
+      ChordFind{random.next(), position(random)},
+      ChordFound{random.next(), true, false, peer, position(random)},
+      TableRequest{},
+      TableReply{encode(table(random))},
+  };
+}
+
+inline Envelope envelope(Random& random, Message message) {
+  return {.header = {.ring = random_uuid(random),
+                     .source = random_uuid(random),
+                     .incarnation = {random.below(99), random.next()},
+                     .destination = random_uuid(random),
+                     .table_version = random.below(1000)},
+          .message = std::move(message)};
+}
+
+inline std::vector<Operation> operations(Random& random) {
+  ReadRequest read;
+  read.gets.push_back({"kv/a", "row"});
+  read.scans.push_back({.key = "kv/b", .prefix = "p", .after = "pa", .max_rows = 10, .values = false});
+  return {ReadOperation{partition(random), read},
+          CommitOperation{partition(random), batch(random)},
+          FindOperation{position(random)},
+          TableOperation{},
+          StatusOperation{},
+          CreateOperation{genesis(random)}};
+}
+
+inline std::vector<OperationResult> results(Random& random) {
+  BatchResult applied;
+  applied.outcome = BatchResult::Outcome::applied;
+  applied.version = random.below(1000);
+  applied.stamp = Stamp{5};
+  NodeStatus status;
+  status.node = random_uuid(random);
+  status.incarnation = {3, random.next()};
+  status.ring = random_uuid(random);
+  for (std::uint32_t i = 0; i < 3; ++i) {
+    GroupStatus group;
+    group.partition = PartitionId{i};
+    group.role = Role::leader;
+    group.term = random.below(100);
+    if (i > 0) group.leader = random_uuid(random);
+    group.commit = random.below(1000);
+    group.lease = true;
+    group.behind = 1;
+    status.groups.push_back(group);
+  }
+  status.disk_free_bytes = random.next();
+  EncodedBatch rows{.head = SharedBytes(bytes(random, 300)), .blobs = {SharedBytes(bytes(random, 40'000))}};
+  return {OperationResult(rows),
+          OperationResult(applied),
+          OperationResult(FindReply{true, random_uuid(random), "127.0.0.1:4001", position(random), position(random)}),
+          OperationResult(TableAnswer{genesis(random), table(random)}),
+          OperationResult(TableAnswer{std::nullopt, MembersTable{}}),
+          OperationResult(status),
+          OperationResult(Empty{}),
+          tl::unexpected(OperationFailure{{ErrorCode::not_leader, "ask elsewhere"},
+                                          {random_uuid(random), {random_uuid(random), random_uuid(random)}}})};
+}
+
+inline Greeting greeting(Random& random, PeerRole role = PeerRole::node) {
+  return {.role = role,
+          .node = random_uuid(random),
+          .incarnation = {random.below(99), random.next()},
+          .ring = random_uuid(random),
+          .table_version = random.below(99),
+          .stamp = Stamp{static_cast<std::int64_t>(random.below(1'000'000'000))},
+          .expected = random_uuid(random),
+          .address = "127.0.0.1:4001"};
+}
+
+// As the receiving side has it.
+inline ReceivedFrame received(FrameKind kind, const WireMessage& message, std::uint64_t request = 0) {
+  std::string body = message.message;
+  for (const SharedBytes& piece : message.payload) body += piece.view();
+  FrameHeader header{.kind = kind,
+                     .message_bytes = static_cast<std::uint32_t>(message.message.size()),
+                     .payload_bytes = static_cast<std::uint32_t>(message.payload_bytes()),
+                     .request = request};
+  return {.header = header, .body = SharedBytes(std::move(body))};
+}
+
+inline std::string flat(const WireMessage& message) { return received(FrameKind::greeting, message).body.str(); }
+
+// A frame of every kind and message.
+inline std::vector<ReceivedFrame> frames(Random& random) {
+  std::vector<ReceivedFrame> all;
+  all.push_back(received(FrameKind::greeting, encode(greeting(random))));
+  all.push_back(received(FrameKind::error, encode(Error{ErrorCode::foreign_ring, "not yours"})));
+  for (Message& message : messages(random)) {
+    all.push_back(received(FrameKind::envelope, encode(envelope(random, std::move(message)))));
+  }
+  for (Operation& operation : operations(random)) all.push_back(received(FrameKind::request, encode(operation), 7));
+  for (OperationResult& result : results(random)) {
+    all.push_back(received(FrameKind::response, encode(Response{Stamp{9}, std::move(result)}), 7));
+  }
+  return all;
+}
+
+// Decodes as a receiver would, by the header's kind; the bytes of the value encoded again, or the error.
+inline Result<std::string> decode_any(const ReceivedFrame& frame) {
+  auto again = [](const auto& value) -> Result<std::string> {
+    if (!value) return tl::unexpected(value.error());
+    return flat(encode(*value));
+  };
+  switch (frame.header.kind) {
+    case FrameKind::greeting: return again(decode_greeting(frame));
+    case FrameKind::envelope: return again(decode_envelope(frame));
+    case FrameKind::request: return again(decode_operation(frame));
+    case FrameKind::response: return again(decode_response(frame));
+    case FrameKind::error: return again(decode_error(frame));
+  }
+  return fail(ErrorCode::corrupt, "unknown kind");
+}
+
+}  // namespace ringfs::samples

@@ -1,0 +1,66 @@
+// All node processes of one simulated ring, their network and what is watched about them.
+//
+// Threads: one, virtual.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "tests/sim/invariants.hpp"
+#include "tests/sim/sim_network.hpp"
+#include "tests/sim/sim_node.hpp"
+
+namespace ringfs::sim {
+
+struct ClusterOptions {
+  unsigned nodes = 3;  // all first nodes of the ring
+  unsigned partition_bits = 2;
+  unsigned replication = 3;
+  unsigned tokens = 1;
+  LogIndex log_keep_entries = 16;
+  NetworkQuality network;
+  DiskSpeed disk;
+  NodeOptions::Faults faults;
+  EvaluateFaults evaluate_faults;
+};
+
+class Cluster {
+ public:
+  Cluster(World& world, const ClusterOptions& options);
+  Cluster(const Cluster&) = delete;
+  Cluster& operator=(const Cluster&) = delete;
+
+  World& world() { return world_; }
+  SimNetwork& network() { return network_; }
+  Invariants& invariants() { return invariants_; }
+  const Genesis& genesis() const { return genesis_; }
+  const ClusterOptions& options() const { return options_; }
+
+  std::size_t size() const { return nodes_.size(); }
+  SimNode& node(std::size_t index) { return *nodes_[index]; }
+  SimNode* find(const Uuid& id);
+  SimNode* find_address(const std::string& address);
+  unsigned running() const;
+
+  // Gives every node the genesis record, again and again until each took it (creation is idempotent).
+  void create();
+  bool created() const;
+
+  void send(unsigned from, std::shared_ptr<const Envelope> envelope);
+  // A process died: its peers notice, mostly.
+  void connections_closed(unsigned index);
+  // A message of another ring, of a wrong destination or of an old incarnation: must be ignored.
+  void send_forged_message();
+
+ private:
+  void create_on(unsigned index);
+
+  World& world_;
+  const ClusterOptions options_;
+  SimNetwork network_;
+  Genesis genesis_;
+  Invariants invariants_;
+  std::vector<std::unique_ptr<SimNode>> nodes_;
+};
+
+}  // namespace ringfs::sim

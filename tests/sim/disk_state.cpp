@@ -1,0 +1,249 @@
+#include "tests/sim/disk_state.hpp"
+
+#include <algorithm>
+
+namespace ringfs::sim {
+
+namespace {
+
+constexpr std::uint64_t initial_row_version = 1;
+
+// Where the bytes of a row's value lie in a chunk.
+enum class ValuePlace : std::uint8_t { inline_value = 0, blob = 1 };
+
+bool read_chunk(const StageChunk& chunk, GroupState& group) {
+  Reader reader(chunk.rows.view());
+  group.base_stamp.microseconds = reader.i64();
+  std::size_t blob = 0;
+  std::size_t count = reader.count(17);
+  for (std::size_t i = 0; i < count; ++i) {
+    RowAddress row;
+    row.key = reader.string();
+    row.sort = reader.string();
+    std::uint64_t version = reader.u64();
+    if (reader.u8() == static_cast<std::uint8_t>(ValuePlace::blob)) {
+      if (blob >= chunk.blobs.size()) return false;
+      group.rows.put(row, chunk.blobs[blob++], version);
+    } else {
+      group.rows.put(row, SharedBytes(std::string(reader.string())), version);
+    }
+  }
+  return reader.done() && blob == chunk.blobs.size();
+}
+
+}  // namespace
+
+const Entry* GroupState::entry(LogIndex index) const {
+  if (index <= base_index || index > last_index()) return nullptr;
+  return &log[index - base_index - 1];
+}
+
+Term GroupState::term_at(LogIndex index) const {
+  if (index == base_index) return base_term;
+  const Entry* found = entry(index);
+  return found == nullptr ? 0 : found->term;
+}
+
+ReplicaId GroupState::replica_of(const Uuid& node) const {
+  auto named = [&](const Configuration& in) -> std::optional<ReplicaId> {
+    for (const auto* list : {&in.voters, &in.old_voters, &in.learners}) {
+      for (const ReplicaId& replica : *list) {
+        if (replica.node == node) return replica;
+      }
+    }
+    return std::nullopt;
+  };
+  for (auto entry = log.rbegin(); entry != log.rend() && entry->index > applied; ++entry) {
+    if (entry->kind != EntryKind::configuration) continue;
+    Result<Configuration> decoded = decode_configuration(entry->head.view());
+    if (!decoded) continue;
+    if (auto found = named(*decoded)) return *found;
+  }
+  return named(configuration).value_or(ReplicaId{node, 0});
+}
+
+std::string DiskState::perform(const Write& write, const Uuid& self, DiskWatcher* watcher) {
+  if (write.node.genesis) {
+    if (genesis && genesis->ring != write.node.genesis->ring) return "a second genesis";
+    if (!genesis) {
+      for (InitialGroup& initial : initial_groups(*write.node.genesis, self)) {
+        GroupState& group = groups[initial.partition];
+        group.configuration = initial.configuration;
+        for (const InitialRow& row : initial.rows) group.rows.put(row.row, SharedBytes(row.value), initial_row_version);
+      }
+    }
+    genesis = write.node.genesis;
+  }
+  if (write.node.table) table = write.node.table;
+  for (const auto& [peer, incarnation_seen] : write.node.peer_incarnations) peer_incarnations[peer] = incarnation_seen;
+  for (const GroupWrite& group : write.groups) {
+    if (std::string wrong = perform(group, watcher); !wrong.empty()) {
+      return "partition " + std::to_string(index_of(group.partition)) + ": " + wrong;
+    }
+  }
+  return {};
+}
+
+std::string DiskState::perform(const GroupWrite& write, DiskWatcher* watcher) {
+  GroupState& group = groups[write.partition];
+  if (write.stage) {
+    if (write.stage->number == 0) {
+      group.staged.clear();
+      group.staged_snapshot = write.stage->snapshot;
+    }
+    if (write.stage->snapshot != group.staged_snapshot || write.stage->number != group.staged.size()) {
+      return "staged chunk out of order";
+    }
+    group.staged.push_back(*write.stage);
+  }
+  if (write.install) {
+    if (std::string wrong = install(group, write, watcher); !wrong.empty()) return wrong;
+  }
+  if (write.hard_state) {
+    if (watcher != nullptr) watcher->on_hard_state(write.partition, group.hard_state, *write.hard_state);
+    group.hard_state = *write.hard_state;
+  }
+  if (write.truncate_from) {
+    if (*write.truncate_from <= group.applied) return "truncation of applied entries";
+    while (group.last_index() >= *write.truncate_from) group.log.pop_back();
+  }
+  for (const Entry& entry : write.append) {
+    if (entry.index != group.last_index() + 1) {
+      return "append of index " + std::to_string(entry.index) + " after " + std::to_string(group.last_index());
+    }
+    if (watcher != nullptr) watcher->on_append(write.partition, group.term_at(group.last_index()), entry);
+    group.log.push_back(entry);
+  }
+  if (write.cut_through) {
+    if (*write.cut_through > group.applied) return "cut above the applied index";
+    while (!group.log.empty() && group.base_index < *write.cut_through) {
+      group.base_index = group.log.front().index;
+      group.base_term = group.log.front().term;
+      group.base_stamp = group.log.front().stamp;
+      group.log.pop_front();
+    }
+  }
+  return {};
+}
+
+std::string DiskState::install(GroupState& group, const GroupWrite& write, DiskWatcher* watcher) {
+  const InstallSnapshot& snapshot = *write.install;
+  if (snapshot.snapshot != group.staged_snapshot || group.staged.empty()) return "install of a snapshot that is not staged";
+  if (snapshot.last_index < group.applied) return "install of a snapshot below the applied index";
+  group.rows.clear();
+  for (const StageChunk& chunk : group.staged) {
+    if (!read_chunk(chunk, group)) return "a staged chunk does not decode";
+  }
+  group.staged.clear();
+  group.staged_snapshot = 0;
+  group.log.clear();
+  group.base_index = group.applied = snapshot.last_index;
+  group.base_term = group.applied_term = snapshot.last_term;
+  group.configuration = snapshot.configuration;
+  group.configuration_index = snapshot.configuration_index;
+  if (watcher != nullptr) {
+    watcher->on_installed(write.partition, snapshot.last_index, snapshot.last_term, group.rows.hash());
+  }
+  return {};
+}
+
+std::string DiskState::perform(const Apply& apply, const EvaluateFaults& faults, DiskWatcher* watcher,
+                               std::vector<AppliedBatch>* results) {
+  auto found = groups.find(apply.partition);
+  if (found == groups.end()) return "apply in a group that does not exist";
+  GroupState& group = found->second;
+  if (apply.through > group.last_index()) return "apply of an entry that was never written";
+  while (group.applied < apply.through) {
+    const Entry* entry = group.entry(group.applied + 1);
+    if (entry == nullptr) return "apply of an entry that was cut";
+    AppliedEntry applied_entry{entry, nullptr, nullptr, 0};
+    BatchResult result;
+    std::optional<Batch> batch;
+    if (entry->kind == EntryKind::batch) {
+      if (Result<Batch> decoded = decode_batch(entry->head, entry->blobs)) {
+        batch = std::move(*decoded);
+        result = evaluate(*batch, entry->stamp, entry->index, group.rows, faults);
+        applied_entry.batch = &*batch;
+      } else {
+        result.outcome = BatchResult::Outcome::invalid;
+        result.stamp = entry->stamp;
+      }
+      applied_entry.result = &result;
+      if (results != nullptr) results->push_back({entry->index, result});
+    } else if (entry->kind == EntryKind::configuration) {
+      Result<Configuration> decoded = decode_configuration(entry->head.view());
+      if (!decoded) return "a configuration entry that does not decode";
+      group.configuration = std::move(*decoded);
+      group.configuration_index = entry->index;
+    }
+    group.applied = entry->index;
+    group.applied_term = entry->term;
+    applied_entry.state_hash = group.rows.hash();
+    if (watcher != nullptr) watcher->on_applied(apply.partition, applied_entry);
+  }
+  return {};
+}
+
+PersistedNode DiskState::persisted(const Uuid& self) const {
+  PersistedNode node;
+  node.id = self;
+  node.incarnation = incarnation;
+  node.genesis = genesis;
+  node.table = table;
+  node.peer_incarnations.assign(peer_incarnations.begin(), peer_incarnations.end());
+  for (const auto& [partition, group] : groups) {
+    PersistedGroup persisted;
+    persisted.partition = partition;
+    persisted.hard_state = group.hard_state;
+    persisted.replica = group.replica_of(self);
+    persisted.configuration = group.configuration;
+    persisted.configuration_index = group.configuration_index;
+    persisted.applied = group.applied;
+    persisted.base_index = group.base_index;
+    persisted.base_term = group.base_term;
+    for (const Entry& entry : group.log) {
+      persisted.log.push_back({entry.index, entry.term, static_cast<std::uint32_t>(entry.bytes())});
+      if (entry.kind == EntryKind::configuration && entry.index > group.applied) persisted.configuration_entries.push_back(entry);
+    }
+    persisted.last_stamp = group.log.empty() ? group.base_stamp : group.log.back().stamp;
+    node.groups.push_back(std::move(persisted));
+  }
+  return node;
+}
+
+std::vector<SnapshotData> snapshot_chunks(const GroupState& group, std::size_t rows_per_chunk) {
+  std::vector<SnapshotData> chunks;
+  const Entry* applied = group.entry(group.applied);
+  Stamp stamp = applied != nullptr ? applied->stamp : group.base_stamp;
+  auto position = group.rows.all().begin();
+  do {
+    SnapshotData data;
+    data.last_index = group.applied;
+    data.last_term = group.applied_term;
+    data.configuration = group.configuration;
+    data.configuration_index = group.configuration_index;
+    std::size_t left = static_cast<std::size_t>(std::distance(position, group.rows.all().end()));
+    std::size_t count = std::min(left, rows_per_chunk);
+    Writer writer;
+    writer.i64(stamp.microseconds);
+    writer.u32(static_cast<std::uint32_t>(count));
+    for (std::size_t i = 0; i < count; ++i, ++position) {
+      writer.string(position->first.key);
+      writer.string(position->first.sort);
+      writer.u64(position->second.version);
+      if (position->second.value.size() >= payload_threshold) {
+        writer.u8(static_cast<std::uint8_t>(ValuePlace::blob));
+        data.blobs.push_back(position->second.value);
+      } else {
+        writer.u8(static_cast<std::uint8_t>(ValuePlace::inline_value));
+        writer.string(position->second.value.view());
+      }
+    }
+    data.rows = SharedBytes(writer.take());
+    data.last = position == group.rows.all().end();
+    chunks.push_back(std::move(data));
+  } while (position != group.rows.all().end());
+  return chunks;
+}
+
+}  // namespace ringfs::sim

@@ -1,0 +1,80 @@
+// What one node's database holds, and how writes and applies change it. The simulated disk keeps two of them: what was
+// handed to the operating system, and what is durable.
+//
+// Threads: none of its own. A change that breaks the contract of dht/core/effects.hpp (a gap in the log, a cut above the applied
+// index, ...) is an error of the core: perform() says what is wrong instead of carrying on.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "dht/core/effects.hpp"
+#include "dht/core/evaluate.hpp"
+#include "dht/core/node.hpp"
+#include "tests/sim/sim_rows.hpp"
+
+namespace ringfs::sim {
+
+struct GroupState {
+  HardState hard_state;
+  Configuration configuration;  // the newest one applied or installed
+  LogIndex configuration_index = 0;
+  LogIndex applied = 0;
+  Term applied_term = 0;
+  LogIndex base_index = 0;
+  Term base_term = 0;
+  Stamp base_stamp;
+  std::deque<Entry> log;  // base_index + 1, ...
+  SimRows rows;
+  std::uint64_t staged_snapshot = 0;
+  std::vector<StageChunk> staged;
+
+  LogIndex last_index() const { return base_index + log.size(); }
+  const Entry* entry(LogIndex index) const;  // null: not in the log
+  // The term of an entry or of the base; 0 when it is not known here.
+  Term term_at(LogIndex index) const;
+  // What this node's replica was called, from the newest configuration that names the node.
+  ReplicaId replica_of(const Uuid& node) const;
+};
+
+// One entry that was applied, for the invariants.
+struct AppliedEntry {
+  const Entry* entry = nullptr;
+  const BatchResult* result = nullptr;  // null: not a batch
+  const Batch* batch = nullptr;         // null: not a batch, or does not decode
+  std::uint64_t state_hash = 0;         // of the group's rows after it
+};
+
+class DiskWatcher {
+ public:
+  virtual ~DiskWatcher() = default;
+  virtual void on_append(PartitionId partition, Term previous_term, const Entry& entry) = 0;
+  virtual void on_hard_state(PartitionId partition, const HardState& before, const HardState& after) = 0;
+  virtual void on_applied(PartitionId partition, const AppliedEntry& applied) = 0;
+  virtual void on_installed(PartitionId partition, LogIndex index, Term term, std::uint64_t state_hash) = 0;
+};
+
+struct DiskState {
+  Incarnation incarnation;
+  std::optional<Genesis> genesis;
+  std::optional<MembersTable> table;
+  std::map<Uuid, Incarnation> peer_incarnations;
+  std::map<PartitionId, GroupState> groups;
+
+  // Empty text: done. `watcher` may be null.
+  std::string perform(const Write& write, const Uuid& self, DiskWatcher* watcher);
+  std::string perform(const Apply& apply, const EvaluateFaults& faults, DiskWatcher* watcher, std::vector<AppliedBatch>* results);
+  PersistedNode persisted(const Uuid& self) const;
+
+ private:
+  std::string perform(const GroupWrite& write, DiskWatcher* watcher);
+  std::string install(GroupState& group, const GroupWrite& write, DiskWatcher* watcher);
+};
+
+// The rows of a snapshot in chunks, as they travel: opaque to the core.
+std::vector<SnapshotData> snapshot_chunks(const GroupState& group, std::size_t rows_per_chunk);
+
+}  // namespace ringfs::sim

@@ -1,0 +1,127 @@
+#include "tests/sim/history.hpp"
+
+#include <algorithm>
+#include <array>
+#include <unordered_set>
+
+#include "dht/base/error.hpp"
+#include "dht/base/hash.hpp"
+
+namespace ringfs::sim {
+
+namespace {
+
+using Set = std::array<std::uint64_t, max_history / 64>;
+
+bool has(const Set& set, std::size_t i) { return (set[i / 64] >> (i % 64) & 1) != 0; }
+void flip(Set& set, std::size_t i) { set[i / 64] ^= std::uint64_t{1} << (i % 64); }
+
+struct Place {
+  Set done{};
+  RegisterState state;
+  friend bool operator==(const Place&, const Place&) = default;
+};
+
+struct HashPlace {
+  std::size_t operator()(const Place& place) const {
+    std::uint64_t hash = checksum({reinterpret_cast<const char*>(place.done.data()), sizeof place.done});
+    return hash ^ (static_cast<std::uint64_t>(place.state.value) * 0x9E3779B97F4A7C15u) ^ (place.state.present ? 1u : 0u);
+  }
+};
+
+// The state after the operation; nothing: it cannot have happened here with the outcome that was heard.
+std::optional<RegisterState> next(const RegisterOperation& operation, const RegisterState& state) {
+  using Kind = RegisterOperation::Kind;
+  const bool heard = operation.returned != never;
+  switch (operation.kind) {
+    case Kind::read:
+      if (heard && operation.seen != state) return std::nullopt;
+      return state;
+    case Kind::write: return RegisterState{true, operation.argument};
+    case Kind::erase: return RegisterState{};
+    case Kind::add: return state.present ? RegisterState{true, state.value + operation.argument} : state;
+    case Kind::compare_and_set: {
+      bool matches = state == operation.expected;
+      if (heard && matches != operation.applied) return std::nullopt;
+      return matches ? RegisterState{true, operation.argument} : state;
+    }
+  }
+  return std::nullopt;
+}
+
+class Search {
+ public:
+  explicit Search(std::vector<RegisterOperation> history) : history_(std::move(history)) {
+    // A read that nobody heard constrains nothing.
+    std::erase_if(history_, [](const RegisterOperation& operation) {
+      return operation.returned == never && operation.kind == RegisterOperation::Kind::read;
+    });
+    std::sort(history_.begin(), history_.end(), [](const auto& left, const auto& right) { return left.called < right.called; });
+    heard_ = static_cast<std::size_t>(
+        std::count_if(history_.begin(), history_.end(), [](const auto& operation) { return operation.returned != never; }));
+  }
+
+  Verdict run() {
+    if (from({}, 0, 0)) return Verdict::linearizable;
+    return steps_ > max_search_steps ? Verdict::undecided : Verdict::not_linearizable;
+  }
+
+ private:
+  // `first`: everything before it is done. Depth is bounded by max_history.
+  bool from(Place place, std::size_t done, std::size_t first) {
+    if (done == heard_) return true;
+    if (++steps_ > max_search_steps || !seen_.insert(place).second) return false;
+    while (first < history_.size() && has(place.done, first)) ++first;
+    TimePoint earliest_return = never;
+    for (std::size_t i = first; i < history_.size() && history_[i].called <= earliest_return; ++i) {
+      if (!has(place.done, i)) earliest_return = std::min(earliest_return, history_[i].returned);
+    }
+    // Operations whose end was heard first: the others are only needed where something depends on them.
+    for (bool heard : {true, false}) {
+      for (std::size_t i = first; i < history_.size() && history_[i].called <= earliest_return; ++i) {
+        if (has(place.done, i) || (history_[i].returned != never) != heard) continue;
+        std::optional<RegisterState> state = next(history_[i], place.state);
+        if (!state || (!heard && *state == place.state)) continue;
+        Place after = place;
+        flip(after.done, i);
+        after.state = *state;
+        if (from(after, done + (heard ? 1 : 0), first)) return true;
+      }
+    }
+    return false;
+  }
+
+  std::vector<RegisterOperation> history_;
+  std::size_t heard_ = 0;
+  std::uint64_t steps_ = 0;
+  std::unordered_set<Place, HashPlace> seen_;
+};
+
+std::string to_text(const RegisterState& state) { return state.present ? std::to_string(state.value) : "absent"; }
+
+}  // namespace
+
+std::string to_text(const RegisterOperation& operation) {
+  using Kind = RegisterOperation::Kind;
+  auto seconds = [](TimePoint time) {
+    return time == never ? std::string("never") : std::to_string(static_cast<double>(time.time_since_epoch().count()) / 1e6 - 3600);
+  };
+  std::string text = seconds(operation.called) + " .. " + seconds(operation.returned) + "  ";
+  switch (operation.kind) {
+    case Kind::read: return text + "read -> " + to_text(operation.seen);
+    case Kind::write: return text + "write " + std::to_string(operation.argument);
+    case Kind::erase: return text + "erase";
+    case Kind::add: return text + "add " + std::to_string(operation.argument);
+    case Kind::compare_and_set:
+      return text + "compare-and-set " + to_text(operation.expected) + " to " + std::to_string(operation.argument) +
+             (operation.applied ? "" : " (refused)");
+  }
+  return text;
+}
+
+Verdict check(const std::vector<RegisterOperation>& history) {
+  RINGFS_CHECK(history.size() <= max_history);
+  return Search(history).run();
+}
+
+}  // namespace ringfs::sim

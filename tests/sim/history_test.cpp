@@ -1,0 +1,69 @@
+#include "tests/sim/history.hpp"
+
+#include <gtest/gtest.h>
+
+namespace ringfs::sim {
+namespace {
+
+using Kind = RegisterOperation::Kind;
+
+TimePoint at(int second) { return TimePoint(std::chrono::seconds(second)); }
+
+RegisterOperation read(int from, int to, RegisterState seen) { return {Kind::read, {}, 0, at(from), at(to), true, seen}; }
+RegisterOperation write(int from, int to, std::int64_t value) { return {Kind::write, {}, value, at(from), at(to), true, {}}; }
+RegisterOperation unheard(RegisterOperation operation) {
+  operation.returned = never;
+  return operation;
+}
+RegisterOperation swap(int from, int to, RegisterState expected, std::int64_t value, bool applied) {
+  return {Kind::compare_and_set, expected, value, at(from), at(to), applied, {}};
+}
+
+TEST(History, OneAfterTheOther_IsLinearizable) {
+  EXPECT_EQ(check({read(0, 1, {}), write(2, 3, 7), read(4, 5, {true, 7})}), Verdict::linearizable);
+}
+
+TEST(History, ReadOfAnOverwrittenValue_IsNot) {
+  EXPECT_EQ(check({write(0, 1, 7), write(2, 3, 8), read(4, 5, {true, 7})}), Verdict::not_linearizable);
+}
+
+TEST(History, ConcurrentWrite_MayBeSeenOrNot) {
+  EXPECT_EQ(check({write(0, 1, 7), write(2, 9, 8), read(3, 4, {true, 7}), read(5, 6, {true, 8})}), Verdict::linearizable);
+}
+
+TEST(History, ConcurrentWriteSeenAndUnseen_IsNot) {
+  EXPECT_EQ(check({write(0, 1, 7), write(2, 9, 8), read(3, 4, {true, 8}), read(5, 6, {true, 7})}), Verdict::not_linearizable);
+}
+
+TEST(History, UnheardWrite_MayHappenLateOrNever) {
+  EXPECT_EQ(check({write(0, 1, 7), unheard(write(2, 0, 8)), read(3, 4, {true, 7}), read(50, 51, {true, 8})}),
+            Verdict::linearizable);
+  EXPECT_EQ(check({write(0, 1, 7), unheard(write(2, 0, 8)), read(3, 4, {true, 7})}), Verdict::linearizable);
+}
+
+TEST(History, UnheardWriteBeforeItsCall_IsNot) {
+  EXPECT_EQ(check({read(0, 1, {true, 8}), unheard(write(2, 0, 8))}), Verdict::not_linearizable);
+}
+
+TEST(History, LostAcknowledgedWrite_IsNot) {
+  EXPECT_EQ(check({write(0, 1, 7), read(2, 3, {})}), Verdict::not_linearizable);
+}
+
+TEST(History, TwoWinnersOfOneCompareAndSet_AreNot) {
+  EXPECT_EQ(check({write(0, 1, 1), swap(2, 5, {true, 1}, 2, true), swap(2, 5, {true, 1}, 3, true)}), Verdict::not_linearizable);
+  EXPECT_EQ(check({write(0, 1, 1), swap(2, 5, {true, 1}, 2, true), swap(2, 5, {true, 1}, 3, false)}), Verdict::linearizable);
+}
+
+TEST(History, AdditionExecutedTwice_IsNot) {
+  RegisterOperation add{Kind::add, {}, 5, at(2), at(3), true, {}};
+  EXPECT_EQ(check({write(0, 1, 10), add, read(4, 5, {true, 20})}), Verdict::not_linearizable);
+  EXPECT_EQ(check({write(0, 1, 10), add, read(4, 5, {true, 15})}), Verdict::linearizable);
+}
+
+TEST(History, UnheardAdditionTwice_IsNot) {
+  RegisterOperation add{Kind::add, {}, 5, at(2), never, true, {}};
+  EXPECT_EQ(check({write(0, 1, 10), add, read(4, 5, {true, 20})}), Verdict::not_linearizable);
+}
+
+}  // namespace
+}  // namespace ringfs::sim

@@ -1,0 +1,261 @@
+#include "tests/sim/invariants.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include "dht/base/hash.hpp"
+
+namespace ringfs::sim {
+
+namespace {
+
+std::uint64_t body_of(const Entry& entry) {
+  std::uint64_t hash = checksum(entry.head.view(), static_cast<std::uint64_t>(entry.kind) + 1);
+  for (const SharedBytes& blob : entry.blobs) hash = checksum(blob.view(), hash);
+  hash = checksum(std::to_string(entry.stamp.microseconds), hash);
+  return hash | 1;
+}
+
+std::string at(LogIndex index, Term term) { return "index " + std::to_string(index) + " term " + std::to_string(term); }
+
+}  // namespace
+
+void Invariants::violate(const char* invariant, PartitionId partition, const std::string& detail) {
+  world_.violate(invariant, "partition " + std::to_string(index_of(partition)) + ": " + detail);
+}
+
+void Invariants::leader(PartitionId partition, Term term, const Uuid& node) {
+  std::map<Term, Uuid>& leaders = partitions_[partition].leaders;
+  auto [found, inserted] = leaders.try_emplace(term, node);
+  if (inserted && leaders.size() > 1) world_.count("elections");
+  if (!inserted && found->second != node) {
+    violate("one leader per term", partition,
+            "term " + std::to_string(term) + " is led by " + found->second.text() + " and " + node.text());
+  }
+}
+
+void Invariants::on_send(const Envelope& envelope, const DiskState& disk) {
+  const Uuid& source = envelope.header.source;
+  if (const auto* append = std::get_if<Append>(&envelope.message)) {
+    leader(append->raft.partition, append->raft.term, source);
+    committed_by_leader(append->raft.partition, append->commit, append->raft.term, disk);
+  } else if (const auto* heartbeat = std::get_if<Heartbeat>(&envelope.message)) {
+    for (const HeartbeatGroup& group : heartbeat->groups) {
+      leader(group.partition, group.term, source);
+      committed_by_leader(group.partition, group.commit, group.term, disk);
+    }
+  } else if (const auto* vote = std::get_if<VoteReply>(&envelope.message)) {
+    vote_sent(envelope, *vote, disk);
+  } else if (const auto* reply = std::get_if<AppendReply>(&envelope.message)) {
+    if (!reply->success) return;
+    auto group = disk.groups.find(reply->raft.partition);
+    LogIndex durable = group == disk.groups.end() ? 0 : group->second.last_index();
+    if (durable < reply->match) {
+      violate("acknowledged appends are durable", reply->raft.partition,
+              source.text() + " acknowledged " + std::to_string(reply->match) + " and has " + std::to_string(durable));
+    }
+  } else if (const auto* chunk = std::get_if<SnapshotChunk>(&envelope.message)) {
+    leader(chunk->raft.partition, chunk->raft.term, source);
+  } else if (const auto* handed_over = std::get_if<TimeoutNow>(&envelope.message)) {
+    leader(handed_over->raft.partition, handed_over->raft.term, source);
+  } else if (const auto* installed = std::get_if<SnapshotReply>(&envelope.message)) {
+    if (installed->raft.term >= foreign_term) violate("foreign rings", installed->raft.partition, "an answer to a forged message");
+  }
+}
+
+void Invariants::vote_sent(const Envelope& envelope, const VoteReply& reply, const DiskState& disk) {
+  PartitionId partition = reply.raft.partition;
+  if (reply.raft.term >= foreign_term) violate("foreign rings", partition, "an answer to a forged message");
+  if (reply.pre_vote || !reply.granted) return;
+  const Uuid& voter = envelope.header.source;
+  const Uuid& candidate = envelope.header.destination;
+  auto [vote, first] = votes_.try_emplace({voter, partition, reply.raft.term}, candidate);
+  if (!first && vote->second != candidate) {
+    violate("one vote per term", partition, voter.text() + " voted twice in term " + std::to_string(reply.raft.term));
+  }
+  auto group = disk.groups.find(partition);
+  HardState durable = group == disk.groups.end() ? HardState{} : group->second.hard_state;
+  bool kept = durable.term > reply.raft.term || (durable.term == reply.raft.term && durable.vote == candidate);
+  if (!kept) violate("a vote is durable before it leaves", partition, voter.text() + " in term " + std::to_string(reply.raft.term));
+}
+
+void Invariants::committed_by_leader(PartitionId partition, LogIndex index, Term term, const DiskState& disk) {
+  Partition& known = partitions_[partition];
+  if (index <= known.highest) return;
+  auto group = disk.groups.find(partition);
+  // The leader's own disk may lag behind what a majority of others holds; it knows the entries' terms all the same.
+  Term entry_term = group == disk.groups.end() ? 0 : group->second.term_at(index);
+  if (entry_term == 0) entry_term = term;
+  require_majority(partition, index, entry_term);
+  known.highest = index;
+  known.highest_term = std::max(known.highest_term, entry_term);
+}
+
+void Invariants::require_majority(PartitionId partition, LogIndex index, Term term) {
+  std::set<Uuid> holders;
+  durable_([&](const Uuid& node, const DiskState& disk) {
+    auto group = disk.groups.find(partition);
+    if (group == disk.groups.end()) return;
+    if (group->second.base_index >= index || group->second.term_at(index) == term) holders.insert(node);
+  });
+  Configuration configuration = configuration_at(partition, index);
+  for (const auto* half : {&configuration.voters, &configuration.old_voters}) {
+    if (half->empty()) continue;
+    auto holding = std::count_if(half->begin(), half->end(), [&](const ReplicaId& voter) { return holders.contains(voter.node); });
+    if (static_cast<std::size_t>(holding) * 2 <= half->size()) {
+      violate("committed means durable on a majority", partition,
+              at(index, term) + " is durable on " + std::to_string(holding) + " of " + std::to_string(half->size()));
+    }
+  }
+}
+
+Configuration Invariants::configuration_at(PartitionId partition, LogIndex index) const {
+  // The newest configuration entry at or below `index` that anybody holds; replicas agree about committed ones.
+  Configuration newest;
+  LogIndex newest_index = 0;
+  bool any = false;
+  durable_([&](const Uuid&, const DiskState& disk) {
+    auto found = disk.groups.find(partition);
+    if (found == disk.groups.end()) return;
+    const GroupState& group = found->second;
+    if (group.configuration_index <= index && (!any || group.configuration_index > newest_index) &&
+        !group.configuration.voters.empty()) {
+      any = true;
+      newest = group.configuration;
+      newest_index = group.configuration_index;
+    }
+    for (const Entry& entry : group.log) {
+      if (entry.kind != EntryKind::configuration || entry.index > index || entry.index <= newest_index) continue;
+      if (Result<Configuration> decoded = decode_configuration(entry.head.view())) {
+        any = true;
+        newest = std::move(*decoded);
+        newest_index = entry.index;
+      }
+    }
+  });
+  return newest;
+}
+
+void Invariants::on_append(PartitionId partition, Term previous_term, const Entry& entry) {
+  if (entry.term >= foreign_term) violate("foreign rings", partition, "a forged entry was logged");
+  if (entry.kind == EntryKind::configuration) {
+    if (Result<Configuration> decoded = decode_configuration(entry.head.view())) check_configuration(partition, *decoded);
+  }
+  Partition& known = partitions_[partition];
+  std::uint64_t body = body_of(entry);
+  auto [found, inserted] = known.entries.try_emplace({entry.index, entry.term}, previous_term, body);
+  if (!inserted && found->second != std::pair(previous_term, body)) {
+    violate("log matching", partition, at(entry.index, entry.term) + " exists with two contents or predecessors");
+  }
+}
+
+void Invariants::on_hard_state(const Uuid& node, PartitionId partition, const HardState& before, const HardState& after) {
+  if (after.term >= foreign_term) violate("foreign rings", partition, node.text() + " adopted a forged term");
+  if (after.term < before.term) violate("terms never go back", partition, node.text());
+  if (after.term == before.term && !before.vote.is_nil() && after.vote != before.vote) {
+    violate("one vote per term", partition, node.text() + " changed its vote in term " + std::to_string(after.term));
+  }
+}
+
+void Invariants::on_applied(const Uuid& node, PartitionId partition, const AppliedEntry& applied) {
+  const Entry& entry = *applied.entry;
+  Partition& known = partitions_[partition];
+  if (entry.index > known.highest) {
+    require_majority(partition, entry.index, entry.term);
+    known.highest = entry.index;
+  }
+  known.highest_term = std::max(known.highest_term, entry.term);
+  Known& committed_entry = known.committed[entry.index];
+  std::uint64_t body = body_of(entry);
+  std::uint64_t state = applied.state_hash | 1;
+  if (committed_entry.body == 0) {
+    committed_entry.term = entry.term;
+    committed_entry.body = body;
+  } else if (committed_entry.term != entry.term || committed_entry.body != body) {
+    violate("committed entries never change", partition, at(entry.index, entry.term) + " at " + node.text());
+  }
+  if (committed_entry.state == 0) {
+    committed_entry.state = state;
+  } else if (committed_entry.state != state) {
+    violate("equal applied index, equal state", partition, at(entry.index, entry.term) + " at " + node.text());
+  }
+  if (applied.batch == nullptr || applied.result == nullptr) return;
+  using Outcome = BatchResult::Outcome;
+  if (applied.result->outcome == Outcome::locked) world_.count("batch met a lock");
+  // A retry is answered from the record with the version of the entry that executed it.
+  if (applied.result->outcome != Outcome::applied || applied.result->version != entry.index) return;
+  auto [executed, first] = known.executed.try_emplace({applied.batch->client, applied.batch->sequence}, entry.index);
+  if (!first && executed->second != entry.index) {
+    violate("exactly once", partition,
+            "client " + applied.batch->client.text() + " sequence " + std::to_string(applied.batch->sequence) +
+                " was executed by entries " + std::to_string(executed->second) + " and " + std::to_string(entry.index));
+  }
+}
+
+void Invariants::on_installed(const Uuid& node, PartitionId partition, LogIndex index, Term term, std::uint64_t state_hash) {
+  Partition& known = partitions_[partition];
+  auto found = known.committed.find(index);
+  if (found == known.committed.end() || found->second.body == 0) {
+    if (index != 0) violate("snapshots hold committed entries only", partition, at(index, term) + " at " + node.text());
+    return;
+  }
+  if (found->second.term != term) violate("committed entries never change", partition, "snapshot " + at(index, term));
+  if (found->second.state != (state_hash | 1)) {
+    violate("equal applied index, equal state", partition, "snapshot " + at(index, term) + " at " + node.text());
+  }
+}
+
+void Invariants::on_commit_reply(PartitionId partition, const BatchResult& result) {
+  if (result.outcome != BatchResult::Outcome::applied) return;
+  Partition& known = partitions_[partition];
+  auto found = known.committed.find(result.version);
+  if (found == known.committed.end() || found->second.body == 0) {
+    violate("acknowledged commits are committed", partition, "index " + std::to_string(result.version));
+  }
+}
+
+void Invariants::on_read_reply(const Uuid& node, PartitionId partition, const ReadAnswer& answer, Term committed_term,
+                               const DiskState& disk) {
+  const Partition& known = partitions_[partition];
+  auto group = disk.groups.find(partition);
+  if (group == disk.groups.end()) return violate("reads come from replicas", partition, node.text());
+  if (committed_term > group->second.hard_state.term) {
+    violate("leases", partition,
+            node.text() + " served a read in term " + std::to_string(group->second.hard_state.term) + " after a commit in term " +
+                std::to_string(committed_term));
+  }
+  Result<ReadReply> reply = decode_read_reply(answer.head, answer.blobs);
+  if (!reply) return violate("read replies decode", partition, node.text());
+  auto visible = [&](const Row& row) {
+    if (row.version > std::max<LogIndex>(known.highest, 1)) {
+      violate("nothing uncommitted is visible", partition, "version " + std::to_string(row.version));
+    }
+  };
+  for (const ReadReply::Get& get : reply->gets) {
+    if (get.found) visible(get.row);
+  }
+  for (const ReadReply::ScanResult& scan : reply->scans) std::for_each(scan.rows.begin(), scan.rows.end(), visible);
+}
+
+void Invariants::check_configuration(PartitionId partition, const Configuration& configuration) {
+  for (const auto* half : {&configuration.voters, &configuration.old_voters}) {
+    std::set<Uuid> nodes;
+    for (const ReplicaId& replica : *half) {
+      if (!nodes.insert(replica.node).second) violate("distinct replicas", partition, replica.node.text() + " twice");
+    }
+  }
+  if (configuration.voters.empty()) violate("distinct replicas", partition, "a configuration without voters");
+}
+
+Term Invariants::highest_term(PartitionId partition) const {
+  auto found = partitions_.find(partition);
+  return found == partitions_.end() ? 0 : found->second.highest_term;
+}
+
+std::pair<Term, Uuid> Invariants::newest_leader(PartitionId partition) const {
+  auto found = partitions_.find(partition);
+  if (found == partitions_.end() || found->second.leaders.empty()) return {0, Uuid{}};
+  return *found->second.leaders.rbegin();
+}
+
+}  // namespace ringfs::sim

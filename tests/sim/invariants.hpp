@@ -1,0 +1,84 @@
+// What must hold at every moment, whatever fails: watched from outside, over all nodes at once (design 10).
+//
+//  one leader per (partition, term)             every Append and Heartbeat names its sender as the leader of its term
+//  log matching                                 (partition, index, term) names one entry with one predecessor
+//  committed entries never change               what was applied or announced as committed at an index stays
+//  committed means durable on a majority        at the moment it is first announced or applied
+//  equal applied index => equal state           hash of all rows
+//  votes and terms never go back                also across restarts; a vote leaves only when it is durable
+//  acknowledged appends are durable             an AppendReply never runs ahead of its sender's disk
+//  exactly once                                 a (client, sequence) is executed by one entry of one partition
+//  acknowledged commits are committed           a reply names a committed entry
+//  leases                                       no later-term commit at the moment of a read served under a lease, and none
+//                                               when a read arrived that was served without one
+//  distinct replicas                            of one configuration lie on distinct nodes
+//  foreign rings                                nothing that came from another ring has an effect
+//
+// Threads: one, virtual. Memory: one record per log entry of the run.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <tuple>
+
+#include "tests/sim/disk_state.hpp"
+#include "tests/sim/world.hpp"
+
+namespace ringfs::sim {
+
+// Terms and rounds that only forged messages carry.
+inline constexpr Term foreign_term = 1'000'000'000;
+
+class Invariants {
+ public:
+  using DurableStates = std::function<void(const std::function<void(const Uuid& node, const DiskState& durable)>&)>;
+  // `durable` visits the durable state of every node of the ring, running or not.
+  Invariants(World& world, DurableStates durable) : world_(world), durable_(std::move(durable)) {}
+
+  // A node hands a message to its network. `disk`: its durable state.
+  void on_send(const Envelope& envelope, const DiskState& disk);
+  // A node answers a client. `disk`: what it handed to its system.
+  void on_commit_reply(PartitionId partition, const BatchResult& result);
+  // `committed_term`: the highest that may have been committed when the rows were read.
+  void on_read_reply(const Uuid& node, PartitionId partition, const ReadAnswer& answer, Term committed_term, const DiskState& disk);
+
+  void on_append(PartitionId partition, Term previous_term, const Entry& entry);
+  void on_hard_state(const Uuid& node, PartitionId partition, const HardState& before, const HardState& after);
+  void on_applied(const Uuid& node, PartitionId partition, const AppliedEntry& applied);
+  void on_installed(const Uuid& node, PartitionId partition, LogIndex index, Term term, std::uint64_t state_hash);
+
+  // Of a committed entry.
+  Term highest_term(PartitionId partition) const;
+  // Who led the partition last, as far as messages told; term 0: nobody yet.
+  std::pair<Term, Uuid> newest_leader(PartitionId partition) const;
+
+ private:
+  struct Known {           // one index of a partition's committed log
+    Term term = 0;
+    std::uint64_t body = 0;   // 0: only announced so far
+    std::uint64_t state = 0;  // 0: nobody applied it yet
+  };
+  struct Partition {
+    std::map<Term, Uuid> leaders;
+    std::map<std::pair<LogIndex, Term>, std::pair<Term, std::uint64_t>> entries;  // -> previous term, body
+    std::map<LogIndex, Known> committed;
+    LogIndex highest = 0;       // committed
+    Term highest_term = 0;      // of a committed entry
+    std::map<std::pair<Uuid, std::uint64_t>, LogIndex> executed;
+  };
+
+  void leader(PartitionId partition, Term term, const Uuid& node);
+  void committed_by_leader(PartitionId partition, LogIndex index, Term term, const DiskState& disk);
+  void require_majority(PartitionId partition, LogIndex index, Term term);
+  void vote_sent(const Envelope& envelope, const VoteReply& reply, const DiskState& disk);
+  void check_configuration(PartitionId partition, const Configuration& configuration);
+  void violate(const char* invariant, PartitionId partition, const std::string& detail);
+  Configuration configuration_at(PartitionId partition, LogIndex index) const;
+
+  World& world_;
+  DurableStates durable_;
+  std::map<PartitionId, Partition> partitions_;
+  std::map<std::tuple<Uuid, PartitionId, Term>, Uuid> votes_;
+};
+
+}  // namespace ringfs::sim

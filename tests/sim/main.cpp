@@ -1,0 +1,116 @@
+// ringfs-sim: runs seeds of the simulator and says which ones found a violation.
+//
+// Exit code: 0 all seeds passed, 1 a violation (or none, where one was required), 2 usage. RINGFS_SEED in the environment runs that one seed.
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+
+#include "tests/sim/scenario.hpp"
+
+namespace {
+
+using namespace ringfs::sim;
+
+std::uint64_t seed_in_use = 0;
+bool violation_wanted = false;
+
+// A check of the core that failed: say which seed, then die as before.
+void report_abort(int signal) {
+  std::fprintf(stderr, "\nseed %llu: the program died of signal %d\n", static_cast<unsigned long long>(seed_in_use), signal);
+  if (const World* world = running_world()) std::fprintf(stderr, "%s", world->trace_tail(40).c_str());
+  // The core itself noticed that a guard was off.
+  if (violation_wanted && signal == SIGABRT) std::_Exit(0);
+  std::signal(signal, SIG_DFL);
+  std::raise(signal);
+}
+
+struct Totals {
+  std::uint64_t seeds = 0, counted = 0, failed = 0, events = 0;
+  std::map<std::string, std::uint64_t, std::less<>> coverage;
+  std::map<std::string, std::uint64_t> violations;
+};
+
+void print_failure(std::uint64_t seed, const SeedResult& result) {
+  std::printf("seed %llu FAILED: %s\n  %s\n  (%s)\n%s\n", static_cast<unsigned long long>(seed), result.violation->invariant.c_str(),
+              result.violation->detail.c_str(), result.parameters.c_str(), result.trace.c_str());
+  std::fflush(stdout);
+}
+
+void print_totals(const Totals& totals, double seconds) {
+  std::printf("%-44s %12s\n", "what", "times");
+  for (const auto& [what, number] : totals.coverage) {
+    std::printf("%-44s %12llu\n", what.c_str(), static_cast<unsigned long long>(number));
+  }
+  for (const auto& [what, number] : totals.violations) {
+    std::printf("VIOLATED %-35s %12llu seeds\n", what.c_str(), static_cast<unsigned long long>(number));
+  }
+  std::printf("%llu seeds, %llu of them counted, %llu failed; %llu events; %.1f s, %.1f seeds/s\n",
+              static_cast<unsigned long long>(totals.seeds), static_cast<unsigned long long>(totals.counted),
+              static_cast<unsigned long long>(totals.failed), static_cast<unsigned long long>(totals.events), seconds,
+              static_cast<double>(totals.seeds) / std::max(seconds, 1e-9));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("The deterministic simulator of a RingFS ring");
+  std::uint64_t seeds = 20, first = 1;
+  double budget_seconds = 0;
+  unsigned nodes = 0;
+  bool determinism = false, expect_violation = false;
+  ScenarioOptions options;
+  app.add_option("--seeds", seeds, "How many seeds to run");
+  app.add_option("--first", first, "The first seed");
+  app.add_option("--time-budget", budget_seconds, "Run seeds for that many seconds instead of a number of them");
+  app.add_option("--nodes", nodes, "Nodes of the ring, instead of drawing them")->check(CLI::Range(1u, 50u));
+  app.add_option("--fault", options.fault, "Switch a guard off")->check(CLI::IsMember(guard_names()));
+  app.add_flag("--expect-violation", expect_violation, "Succeed as soon as a seed fails");
+  app.add_flag("--determinism", determinism, "Run every seed twice and compare the traces");
+  app.add_flag("--verbose", options.verbose, "Print every trace line");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  if (nodes != 0) options.nodes = nodes;
+  if (const char* one = std::getenv("RINGFS_SEED")) {
+    first = std::strtoull(one, nullptr, 10);
+    seeds = 1;
+    budget_seconds = 0;
+  }
+  violation_wanted = expect_violation;
+  std::signal(SIGABRT, report_abort);
+  std::signal(SIGSEGV, report_abort);
+
+  auto start = std::chrono::steady_clock::now();
+  auto elapsed = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); };
+  Totals totals;
+  for (std::uint64_t seed = first; budget_seconds > 0 ? elapsed() < budget_seconds : seed < first + seeds; ++seed) {
+    seed_in_use = seed;
+    SeedResult result = run_seed(seed, options);
+    ++totals.seeds;
+    totals.counted += result.lacks.empty() ? 1 : 0;
+    if (!result.lacks.empty()) ++totals.coverage["seed does not count: lacks " + result.lacks];
+    totals.events += result.events;
+    for (const auto& [what, number] : result.coverage) totals.coverage[what] += number;
+    if (determinism && !result.violation) {
+      SeedResult again = run_seed(seed, options);
+      if (again.hash != result.hash) result.violation = Violation{"one seed, one trace", "two runs differ"};
+    }
+    if (result.violation) {
+      ++totals.failed;
+      ++totals.violations[result.violation->invariant];
+      if (expect_violation) {
+        std::printf("seed %llu noticed it: %s: %s\n", static_cast<unsigned long long>(seed), result.violation->invariant.c_str(),
+                    result.violation->detail.c_str());
+        return 0;
+      }
+      print_failure(seed, result);
+    }
+  }
+  print_totals(totals, elapsed());
+  if (expect_violation) return 1;
+  return totals.failed == 0 ? 0 : 1;
+}

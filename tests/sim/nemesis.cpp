@@ -1,0 +1,299 @@
+#include "tests/sim/nemesis.hpp"
+
+#include <algorithm>
+
+namespace ringfs::sim {
+
+namespace {
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// Two nodes may differ by twice as much; the lease's margin of a tenth just allows for it.
+constexpr std::int64_t most_drift = 49'000;  // parts per million
+constexpr unsigned steps_until_kill = 40;
+constexpr Duration shuffle_patience = seconds(4);
+constexpr Duration shuffle_look = milliseconds(1);
+}  // namespace
+
+Nemesis::Nemesis(Cluster& cluster, NemesisOptions options, unsigned endpoints, std::function<void()> kill_client)
+    : cluster_(cluster),
+      world_(cluster.world()),
+      options_(options),
+      endpoints_(endpoints),
+      kill_client_(std::move(kill_client)),
+      good_network_(cluster.network().quality()) {
+  unsigned nodes = static_cast<unsigned>(cluster.size());
+  std::vector<Fault> optional{
+      {"kill between effects", [this] { kill_between_effects(); }},
+      {"power loss of one", [this] { power(1); }},
+      {"power loss of a majority", [this, nodes] { power(nodes / 2 + 1); }},
+      {"power loss of all", [this, nodes] { power(nodes); }},
+      {"sync error", [this] { fail_sync(); }},
+      {"freeze", [this] { freeze(); }},
+      {"partition", [this] { partition(); }},
+      {"one-way partition", [this] { one_way(); }},
+      {"isolated leader", [this] { isolate_leader(); }},
+      {"leader shuffle", [this] { shuffle_leaders(); }},
+      {"restart under a lease", [this] { restart_under_a_lease(); }},
+      {"slow disk", [this] { slow_disk(); }},
+      {"disk full", [this] { disk_full(); }},
+      {"bad network", [this] { bad_network(); }},
+      {"wall clock jump", [this] { jump_wall_clock(); }},
+      {"drift", [this] { drift(); }},
+      {"client death", [this] { kill_client_(); }},
+      {"forged message", [this] { cluster_.send_forged_message(); }},
+  };
+  for (Fault& fault : optional) {
+    bool wanted = options_.only.empty() ? world_.chance(options_.share_of_faults)
+                                        : std::find(options_.only.begin(), options_.only.end(), fault.name) != options_.only.end();
+    if (wanted) faults_.push_back(std::move(fault));
+  }
+}
+
+void Nemesis::start() {
+  stopped_ = false;
+  next();
+}
+
+void Nemesis::next() {
+  Duration pause = world_.between(options_.pause_low, options_.pause_high);
+  if (world_.chance(options_.calm)) {
+    cluster_.network().heal();
+    pause += world_.between(options_.calm_low, options_.calm_high);
+  }
+  world_.after(pause, [this] {
+    if (stopped_) return;
+    world_.trace("nemesis");
+    if (faults_.empty() || struck_++ < 2 || world_.chance(options_.kills)) {
+      world_.count("nemesis: kill");
+      kill();
+    } else {
+      const Fault& fault = faults_[static_cast<std::size_t>(world_.between(0, faults_.size() - 1))];
+      world_.count("nemesis: " + fault.name);
+      fault.strike();
+    }
+    next();
+  });
+}
+
+void Nemesis::stop() {
+  stopped_ = true;
+  world_.trace("faults stop");
+  cluster_.network().heal();
+  cluster_.network().set_quality(good_network_);
+  for (unsigned i = 0; i < cluster_.size(); ++i) {
+    SimNode& node = cluster_.node(i);
+    node.set_disk_speed(cluster_.options().disk);
+    node.set_no_space(false);
+    node.spare();
+    if (world_.chance(0.5)) node.clock().set_wall_right();
+    bring_back(i, Duration(1), milliseconds(200));
+  }
+}
+
+SimNode& Nemesis::any_node() { return cluster_.node(static_cast<std::size_t>(world_.between(0, cluster_.size() - 1))); }
+
+SimNode* Nemesis::leader_of_something() {
+  std::vector<SimNode*> leaders;
+  for (unsigned i = 0; i < cluster_.size(); ++i) {
+    SimNode& node = cluster_.node(i);
+    if (!node.running()) continue;
+    NodeStatus status = node.status();
+    bool leads = std::any_of(status.groups.begin(), status.groups.end(),
+                             [](const GroupStatus& group) { return group.role == Role::leader; });
+    if (leads) leaders.push_back(&node);
+  }
+  if (leaders.empty()) return nullptr;
+  return leaders[static_cast<std::size_t>(world_.between(0, leaders.size() - 1))];
+}
+
+void Nemesis::bring_back(unsigned index, Duration low, Duration high) {
+  world_.after(world_.between(low, high), [this, index] {
+    if (!cluster_.node(index).running()) cluster_.node(index).start();
+  });
+}
+
+void Nemesis::kill() {
+  SimNode* node = world_.chance(0.7) ? leader_of_something() : &any_node();
+  if (node == nullptr || !node->running()) return;
+  node->kill();
+  bring_back(node->index(), milliseconds(10), seconds(4));
+}
+
+void Nemesis::kill_between_effects() {
+  SimNode& node = any_node();
+  if (!node.running()) return;
+  node.kill_after_steps(static_cast<unsigned>(world_.between(0, steps_until_kill)));
+  bring_back(node.index(), milliseconds(300), seconds(3));
+}
+
+void Nemesis::power(unsigned nodes) {
+  std::vector<unsigned> order(cluster_.size());
+  for (unsigned i = 0; i < order.size(); ++i) order[i] = i;
+  for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[static_cast<std::size_t>(world_.between(0, i - 1))]);
+  for (unsigned i = 0; i < nodes && i < order.size(); ++i) {
+    cluster_.node(order[i]).lose_power();
+    bring_back(order[i], milliseconds(100), seconds(3));
+  }
+}
+
+void Nemesis::fail_sync() {
+  SimNode& node = any_node();
+  node.fail_sync();
+  bring_back(node.index(), milliseconds(50), seconds(3));
+}
+
+void Nemesis::disturb_creation() {
+  for (int i = 0; i < 3; ++i) {
+    world_.after(world_.between(Duration(1), milliseconds(800)), [this] {
+      world_.count("nemesis: crash while the ring is created");
+      if (world_.chance(0.5)) kill();
+      else power(1);
+    });
+  }
+}
+
+void Nemesis::freeze() {
+  SimNode* node = world_.chance(0.6) ? leader_of_something() : &any_node();
+  if (node != nullptr) node->freeze(world_.between(milliseconds(50), seconds(5)));
+}
+
+void Nemesis::partition() {
+  std::vector<bool> side(endpoints_);
+  for (unsigned i = 0; i < endpoints_; ++i) side[i] = world_.chance(0.5);
+  for (unsigned a = 0; a < endpoints_; ++a) {
+    for (unsigned b = 0; b < endpoints_; ++b) {
+      if (side[a] != side[b]) cluster_.network().block(a, b);
+    }
+  }
+  world_.after(world_.between(milliseconds(100), seconds(5)), [this] { cluster_.network().heal(); });
+}
+
+void Nemesis::one_way() {
+  for (int i = 0; i < 3; ++i) {
+    unsigned from = static_cast<unsigned>(world_.between(0, endpoints_ - 1));
+    unsigned to = static_cast<unsigned>(world_.between(0, endpoints_ - 1));
+    if (from != to) cluster_.network().block(from, to);
+  }
+  world_.after(world_.between(milliseconds(100), seconds(4)), [this] { cluster_.network().heal(); });
+}
+
+// Clients still reach it: it must not serve reads when its lease has run out.
+void Nemesis::isolate_leader() {
+  SimNode* leader = leader_of_something();
+  if (leader == nullptr) return;
+  for (unsigned i = 0; i < cluster_.size(); ++i) {
+    if (i == leader->index()) continue;
+    cluster_.network().block(i, leader->index());
+    if (world_.chance(0.7)) cluster_.network().block(leader->index(), i);
+  }
+  world_.after(world_.between(milliseconds(300), seconds(5)), [this] { cluster_.network().heal(); });
+}
+
+// One leader of a partition after the other falls silent as soon as it leads, while it hears everything and clients reach it: logs
+// grow apart, as in figure 8 of the Raft paper.
+void Nemesis::shuffle_leaders() {
+  auto partition = static_cast<PartitionId>(world_.between(0, (1u << cluster_.options().partition_bits) - 1));
+  silence_leader(partition, 0, std::nullopt, static_cast<unsigned>(world_.between(2, 6)), world_.now() + shuffle_patience);
+}
+
+void Nemesis::silence_leader(PartitionId partition, Term last_term, std::optional<unsigned> silent, unsigned rounds,
+                             TimePoint give_up) {
+  auto [term, leader] = cluster_.invariants().newest_leader(partition);
+  if (stopped_ || rounds == 0 || world_.now() > give_up) {
+    if (silent) silence(*silent, false);
+    return;
+  }
+  if (term <= last_term) {
+    world_.after(shuffle_look, [=, this] { silence_leader(partition, last_term, silent, rounds, give_up); });
+    return;
+  }
+  unsigned next = cluster_.find(leader)->index();
+  // At once: nothing of its term arrives anywhere. A little later: its first entries do, the next ones do not.
+  Duration delay = world_.chance(0.5) ? Duration(1) : world_.between(Duration(1), milliseconds(12));
+  world_.after(delay, [=, this, new_term = term] {
+    if (stopped_) return;
+    if (silent) silence(*silent, false);
+    silence(next, true);
+    // What clients say to it now stays with it.
+    Duration pause = world_.between(Duration(1), milliseconds(300));
+    world_.after(pause, [=, this] { silence_leader(partition, new_term, next, rounds - 1, world_.now() + shuffle_patience); });
+  });
+}
+
+void Nemesis::silence(unsigned node, bool silent) {
+  for (unsigned i = 0; i < cluster_.size(); ++i) {
+    if (i == node) continue;
+    if (silent) cluster_.network().block(node, i);
+    else cluster_.network().unblock(node, i);
+  }
+}
+
+void Nemesis::cut(unsigned a, unsigned b) {
+  cluster_.network().block(a, b);
+  cluster_.network().block(b, a);
+}
+
+// Somebody who cannot hear the leader asks a follower for its vote just when that one has restarted and the leader cannot reach
+// it any more: what the follower promised the leader in its former life must still hold.
+void Nemesis::restart_under_a_lease() {
+  auto partition = static_cast<PartitionId>(world_.between(0, (1u << cluster_.options().partition_bits) - 1));
+  SimNode* leader = cluster_.find(cluster_.invariants().newest_leader(partition).second);
+  if (leader == nullptr || !leader->running()) return;
+  std::vector<unsigned> others;
+  for (unsigned i = 0; i < cluster_.size(); ++i) {
+    if (i != leader->index() && cluster_.node(i).running()) others.push_back(i);
+  }
+  if (others.size() < 2) return;
+  std::swap(others[0], others[static_cast<std::size_t>(world_.between(0, others.size() - 1))]);
+  unsigned restarted = others[0], from = leader->index();
+  for (std::size_t i = 1; i < others.size(); ++i) cut(from, others[i]);
+  world_.after(world_.between(milliseconds(500), milliseconds(1500)), [=, this] {
+    if (stopped_) return;
+    cut(from, restarted);
+    cluster_.node(restarted).kill();
+    bring_back(restarted, milliseconds(1), milliseconds(30));
+  });
+  world_.after(milliseconds(2500), [this] { cluster_.network().heal(); });
+}
+
+void Nemesis::slow_disk() {
+  SimNode& node = any_node();
+  DiskSpeed slow = cluster_.options().disk;
+  slow.stall_probability = 0.3;
+  node.set_disk_speed(slow);
+  world_.after(world_.between(milliseconds(200), seconds(4)), [this, &node] { node.set_disk_speed(cluster_.options().disk); });
+}
+
+void Nemesis::disk_full() {
+  SimNode& node = any_node();
+  node.set_no_space(true);
+  world_.after(world_.between(milliseconds(200), seconds(4)), [&node] { node.set_no_space(false); });
+}
+
+void Nemesis::bad_network() {
+  NetworkQuality bad = good_network_;
+  bad.drop = 0.01 * static_cast<double>(world_.between(0, 20));
+  bad.duplicate = 0.01 * static_cast<double>(world_.between(0, 20));
+  bad.late = 0.01 * static_cast<double>(world_.between(0, 20));
+  bad.high = world_.between(bad.low, milliseconds(60));
+  if (world_.chance(0.3)) {  // acknowledgements that come when the lease has run out
+    bad.late = 0.5;
+    bad.late_low = milliseconds(100);
+    bad.late_high = milliseconds(800);
+  }
+  cluster_.network().set_quality(bad);
+  world_.after(world_.between(milliseconds(300), seconds(6)), [this] { cluster_.network().set_quality(good_network_); });
+}
+
+void Nemesis::jump_wall_clock() {
+  Duration jump = world_.between(Duration(0), 2 * options_.wall_jump) - options_.wall_jump;
+  any_node().clock().jump_wall(jump);
+}
+
+void Nemesis::drift() {
+  std::int64_t drift = static_cast<std::int64_t>(world_.between(0, 2 * most_drift)) - most_drift;
+  any_node().clock().set_drift(world_.now(), drift);
+}
+
+}  // namespace ringfs::sim

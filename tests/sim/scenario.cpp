@@ -1,0 +1,447 @@
+#include "tests/sim/scenario.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <boost/asio/io_context.hpp>
+#include <memory>
+
+#include "dht/core/placement.hpp"
+#include "dht/net/lock_resolver.hpp"
+#include "tests/sim/nemesis.hpp"
+#include "tests/sim/sim_client.hpp"
+
+namespace ringfs::sim {
+
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// Bounds of the liveness phase, in virtual time. Generous multiples of what the protocol's own time-outs add up to.
+constexpr Duration creation_bound = seconds(30);
+constexpr Duration set_up_bound = seconds(60);
+constexpr Duration workers_bound = seconds(40);
+constexpr Duration reading_bound = seconds(120);
+constexpr Duration rest_bound = seconds(60);
+constexpr Duration lookup_bound = seconds(60);  // some rounds of merging split rings
+constexpr Duration safety_shortest = seconds(8);
+constexpr Duration safety_longest = seconds(150);
+constexpr unsigned lookups = 12;
+constexpr std::size_t trace_lines_reported = 60;
+
+// What a seed must have done to count (design 10).
+constexpr std::uint64_t least_acknowledged = 500;
+constexpr std::uint64_t least_elections = 3;
+constexpr std::uint64_t least_crashes = 2;
+constexpr const char* lacks_a_snapshot = "a snapshot";
+
+const World* world_in_use = nullptr;
+
+struct Draw {
+  ClusterOptions cluster;
+  WorkloadOptions workload;
+  NemesisOptions nemesis;
+  unsigned clients = 3;
+  unsigned workers = 2;  // a client
+};
+
+unsigned draw_nodes(World& world) {
+  std::uint64_t die = world.between(0, 99);
+  if (die < 3) return 1;
+  if (die < 7) return 2;
+  if (die < 50) return 3;
+  if (die < 97) return static_cast<unsigned>(world.between(4, 7));
+  if (die < 99) return static_cast<unsigned>(world.between(8, 16));
+  return static_cast<unsigned>(world.between(17, 50));
+}
+
+void switch_off(const std::string& guard, ClusterOptions& options) {
+  if (guard == "send_vote_before_write") options.faults.send_vote_before_write = true;
+  if (guard == "commit_earlier_terms") options.faults.commit_earlier_terms = true;
+  if (guard == "ignore_previous_term") options.faults.ignore_previous_term = true;
+  if (guard == "ignore_lease") options.faults.ignore_lease = true;
+  if (guard == "read_before_own_no_op") options.faults.read_before_own_no_op = true;
+  if (guard == "no_dedup") options.evaluate_faults.no_dedup = true;
+  if (guard == "no_expiry") options.evaluate_faults.no_expiry = true;
+}
+
+// Some seeds look for one thing only, because it needs several rare events close together.
+void draw_focus(World& world, Draw& drawn) {
+  std::uint64_t die = world.between(0, 99);
+  if (die < 12) {
+    // Logs that grow apart under changing leaders, with appends that need several messages.
+    drawn.nemesis.only = {"leader shuffle"};
+    drawn.nemesis.kills = 0.1;
+    drawn.workload.large_values = 0.5;
+    drawn.workload.large_value_bytes = max_value_bytes - 1000;
+    drawn.workload.registers = 4;
+  } else if (die < 18) {
+    drawn.nemesis.only = {"restart under a lease", "drift"};
+    drawn.nemesis.kills = 0.05;
+  } else if (die < 26) {
+    // Copies of batches that arrive when their results are forgotten.
+    drawn.nemesis.only = {"wall clock jump", "client death"};
+    drawn.nemesis.wall_jump = seconds(400);
+    drawn.cluster.network.duplicate = 0.2;
+    drawn.cluster.network.late = 0.1;
+    drawn.cluster.network.late_high = seconds(6);
+  }
+}
+
+Draw draw(World& world, const ScenarioOptions& options) {
+  Draw drawn;
+  ClusterOptions& cluster = drawn.cluster;
+  cluster.nodes = draw_nodes(world);
+  if (options.nodes) cluster.nodes = *options.nodes;
+  unsigned least_bits = static_cast<unsigned>(std::bit_width(cluster.nodes - 1));
+  cluster.partition_bits = std::max(least_bits, static_cast<unsigned>(world.between(2, 3)));
+  cluster.replication = cluster.nodes >= 5 && world.chance(0.3) ? 5 : 3;
+  unsigned most_tokens = std::max(1u, (1u << cluster.partition_bits) / cluster.nodes);
+  cluster.tokens = static_cast<unsigned>(world.between(1, std::min(8u, most_tokens)));
+  cluster.log_keep_entries = world.between(4, 32);
+  cluster.network.high = world.between(Duration(300), milliseconds(3));
+  cluster.disk.sync_high = world.between(milliseconds(1), milliseconds(10));
+  if (world.chance(0.4)) {
+    cluster.network.drop = 0.005;
+    cluster.network.duplicate = 0.01;
+    cluster.network.late = 0.005;
+  }
+  switch_off(options.fault, cluster);
+  drawn.clients = static_cast<unsigned>(world.between(2, 4));
+  drawn.workers = static_cast<unsigned>(world.between(1, 3));
+  drawn.workload.registers = static_cast<unsigned>(world.between(2, 5));
+  drawn.workload.accounts = static_cast<unsigned>(world.between(2, 4));
+  drawn.workload.transfers = 0.05 * static_cast<double>(world.between(2, 8));
+  drawn.nemesis.share_of_faults = 0.1 * static_cast<double>(world.between(2, 9));
+  drawn.nemesis.pause_high = world.between(milliseconds(500), seconds(4));
+  if (world.chance(0.3)) drawn.nemesis.wall_jump = seconds(200);  // beyond the life of batches and their results
+  draw_focus(world, drawn);
+  return drawn;
+}
+
+class Scenario {
+ public:
+  Scenario(World& world, const Draw& drawn)
+      : world_(world),
+        loop_(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE),
+        drawn_(drawn),
+        cluster_(world, drawn.cluster),
+        workload_(world, drawn.workload, drawn.cluster.partition_bits),
+        nemesis_(cluster_, drawn.nemesis, static_cast<unsigned>(cluster_.size()) + drawn.clients + 1,
+                 [this] { kill_some_client(); }) {
+    world.set_after_event([this] { poll(); });
+    for (unsigned i = 0; i <= drawn.clients; ++i) {
+      clients_.push_back(std::make_unique<SimClient>(cluster_, loop_, static_cast<unsigned>(cluster_.size()) + i));
+    }
+  }
+
+  ~Scenario() {
+    for (auto& client : clients_) client->die();
+    poll();
+  }
+
+  void run() {
+    create() && set_up() && work() && come_to_rest() && look_up();
+    if (!world_.violation()) workload_.check();
+  }
+
+  // What the seed still lacks to count; empty: nothing.
+  std::string lacks() const {
+    if (world_.counted("acknowledged operations") < least_acknowledged) return "acknowledged operations";
+    if (elections() < least_elections) return "elections";
+    if (world_.counted("fault: kill") + world_.counted("fault: power loss") < least_crashes) return "crashes";
+    if (world_.counted("batch met a lock") + world_.counted("transfers that lost to a rival") == 0) return "a contested transaction";
+    if (world_.counted("snapshot installed") == 0) return lacks_a_snapshot;
+    return {};
+  }
+
+ private:
+  // Beyond the first ones of each partition.
+  std::uint64_t elections() const {
+    std::uint64_t all = world_.counted("event: leader_elected");
+    return all > partitions() ? all - partitions() : 0;
+  }
+
+  void poll() {
+    loop_.restart();
+    while (loop_.poll() > 0) {
+    }
+  }
+
+  bool must(const char* what, Duration bound, const std::function<bool()>& done) {
+    if (world_.run(bound, done)) return true;
+    world_.violate("liveness", std::string(what) + " did not happen in time\n" + describe());
+    return false;
+  }
+
+  SimClient& careful_client() { return *clients_.back(); }  // never killed
+
+  bool create() {
+    for (unsigned i = 0; i < cluster_.size(); ++i) cluster_.node(i).start();
+    cluster_.create();
+    if (world_.chance(0.2)) nemesis_.disturb_creation();
+    return must("creation of the ring", creation_bound, [this] { return cluster_.created() && leaders_everywhere(); });
+  }
+
+  bool set_up() {
+    for (auto& client : clients_) client->start();
+    bool ended = false, right = false;
+    careful_client().spawn(set_up_accounts(&ended, &right));
+    return must("the first writes", set_up_bound, [&] { return ended && right; });
+  }
+
+  Task<void> set_up_accounts(bool* ended, bool* right) {
+    *right = co_await workload_.set_up(careful_client().store());
+    *ended = true;
+  }
+
+  bool work() {
+    for (std::size_t i = 0; i + 1 < clients_.size(); ++i) start_workers(*clients_[i]);
+    start_workers(careful_client());
+    careful_client().spawn(workload_.clean_up(careful_client().store()));
+    nemesis_.start();
+    TimePoint start = world_.now();
+    // Long enough for the seed to count; clusters that cannot (a single node never installs a snapshot) end at the limit of operations.
+    world_.run(safety_longest, [&] {
+      if (world_.now() - start < safety_shortest || workload_.acknowledged() < least_acknowledged) return false;
+      std::string missing = lacks();
+      // Of two replicas none can lag so far that the other one goes on without it.
+      return missing.empty() || (cluster_.size() < 3 && missing == lacks_a_snapshot) ||
+             workload_.acknowledged() > 6 * least_acknowledged;
+    });
+    nemesis_.stop();
+    workload_.stop();
+    if (world_.violation()) return false;
+    return must("the end of all operations", workers_bound, [this] {
+      return std::all_of(clients_.begin(), clients_.end(), [](const auto& client) { return client->tasks() == 0; });
+    });
+  }
+
+  void start_workers(SimClient& client) {
+    for (unsigned i = 0; i < drawn_.workers; ++i) client.spawn(workload_.work(client.store()));
+  }
+
+  void kill_some_client() {
+    SimClient& client = *clients_[static_cast<std::size_t>(world_.between(0, clients_.size() - 2))];
+    if (!client.running()) return;
+    client.transport().die_after_calls(static_cast<unsigned>(world_.between(0, 30)), [this, &client] {
+      world_.count("fault: client death");
+      client.die();
+      world_.after(world_.between(milliseconds(10), seconds(1)), [this, &client] {
+        client.start();
+        start_workers(client);
+      });
+    });
+  }
+
+  bool come_to_rest() {
+    if (!must("a leader with a lease everywhere", rest_bound, [this] { return leaders_everywhere(); })) return false;
+    if (!settle_locks()) return false;
+    bool ended = false, right = false;
+    careful_client().spawn(read_everything(&ended, &right));
+    if (!must("reading everything", reading_bound, [&] { return ended; })) return false;
+    if (!right) {
+      world_.violate("liveness", "not everything could be read after the faults stopped\n" + describe());
+      return false;
+    }
+    if (!must("equal replicas", rest_bound, [this] { return replicas_equal(); })) return false;
+    return !world_.violation();
+  }
+
+  // Transactions whose coordinator died are pending until they are old (by a clock that may have jumped); then whoever meets
+  // their locks ends them.
+  bool settle_locks() {
+    TimePoint end = world_.now() + max_transaction_age + drawn_.nemesis.wall_jump + seconds(10);
+    std::string lock;
+    while (world_.now() < end && !world_.violation()) {
+      bool ended = false;
+      careful_client().spawn(meet_locks(&ended));
+      if (!must("reading the accounts", reading_bound, [&] { return ended; })) return false;
+      world_.run(seconds(1));
+      lock = lock_left();
+      if (lock.empty()) return true;
+    }
+    world_.violate("no lock is left", lock);
+    return false;
+  }
+
+  Task<void> meet_locks(bool* ended) {
+    co_await workload_.meet_locks(careful_client().store());
+    *ended = true;
+  }
+
+  Task<void> read_everything(bool* ended, bool* right) {
+    *right = co_await workload_.read_everything(careful_client().store());
+    *ended = true;
+  }
+
+  unsigned partitions() const { return 1u << drawn_.cluster.partition_bits; }
+
+  bool leaders_everywhere() {
+    // Asked rarely: a status of every node costs more than an event.
+    if (world_.now() < next_look_) return false;
+    next_look_ = world_.now() + milliseconds(50);
+    std::map<PartitionId, unsigned> leases;
+    for (unsigned i = 0; i < cluster_.size(); ++i) {
+      if (!cluster_.node(i).running()) return false;
+      for (const GroupStatus& group : cluster_.node(i).status().groups) {
+        if (group.role == Role::leader && group.lease) ++leases[group.partition];
+      }
+    }
+    return leases.size() == partitions();
+  }
+
+  bool replicas_equal() {
+    if (world_.now() < next_look_) return false;
+    next_look_ = world_.now() + milliseconds(50);
+    std::map<PartitionId, std::pair<LogIndex, std::uint64_t>> states;
+    for (unsigned i = 0; i < cluster_.size(); ++i) {
+      for (const auto& [partition, group] : cluster_.node(i).live_disk().groups) {
+        auto [known, first] = states.try_emplace(partition, group.applied, group.rows.hash());
+        if (!first && known->second != std::pair(group.applied, group.rows.hash())) return false;
+        if (group.last_index() != group.applied) return false;
+      }
+    }
+    return states.size() == partitions();
+  }
+
+  std::string lock_left() {
+    for (unsigned i = 0; i < cluster_.size(); ++i) {
+      for (const auto& [partition, group] : cluster_.node(i).live_disk().groups) {
+        for (const auto& [row, stored] : group.rows.all()) {
+          if (row.key != lock_key && row.key != part_key) continue;
+          Reader reader(row.key == lock_key ? stored.value.view() : std::string_view(row.sort));
+          RecordRef record = read_record_ref(reader);
+          return "partition " + std::to_string(index_of(partition)) + " at node " + std::to_string(i) + ", laid by entry " +
+                 std::to_string(stored.version) + " of " + std::to_string(group.applied) + ", record in partition " +
+                 std::to_string(index_of(record.partition)) + ", started " + std::to_string(record.id.started);
+        }
+      }
+    }
+    return {};
+  }
+
+  // Lookups from anywhere find the owner in at most log2(tokens) + 2 hops.
+  bool look_up() {
+    Placement placement(cluster_.genesis().first_table, drawn_.cluster.partition_bits);
+    std::size_t tokens = 0;
+    for (const Member& member : cluster_.genesis().first_table.members) tokens += member.tokens.size();
+    most_hops_ = static_cast<unsigned>(std::bit_width(tokens)) + 2;
+    // Pointers are repaired by rounds of stabilization after the last fault: try again until the bound.
+    for (unsigned i = 0; i < lookups; ++i) {
+      auto partition = static_cast<PartitionId>(world_.between(0, partitions() - 1));
+      SimNode& asked = cluster_.node(static_cast<std::size_t>(world_.between(0, cluster_.size() - 1)));
+      Uuid owner = placement.preference_list(partition).front();
+      Position position = anchor_of(partition, drawn_.cluster.partition_bits);
+      TimePoint end = world_.now() + lookup_bound;
+      LookUp found;
+      do {
+        found = look_up_once(position, asked);
+        if (found.owner == owner && found.hops <= most_hops_) break;
+        world_.run(milliseconds(500));
+      } while (world_.now() < end && !world_.violation());
+      if (found.owner != owner) {
+        world_.violate("ideal ring", "a lookup ends at " + (found.owner ? found.owner->text() : std::string("nobody")) +
+                                         " instead of " + owner.text());
+        return false;
+      }
+      if (found.hops > most_hops_) {
+        world_.violate("ideal ring", std::to_string(found.hops) + " hops among " + std::to_string(tokens) + " tokens");
+        return false;
+      }
+    }
+    return !world_.violation();
+  }
+
+  struct LookUp {
+    std::optional<Uuid> owner;
+    unsigned hops = 0;
+  };
+
+  LookUp look_up_once(const Position& position, SimNode& first) {
+    LookUp found;
+    SimNode* node = &first;
+    while (node != nullptr && node->running() && ++found.hops <= most_hops_) {
+      struct Answered {
+        bool done = false;
+        std::optional<FindReply> reply;
+      };
+      auto answered = std::make_shared<Answered>();
+      node->submit(FindOperation{position}, [answered](const OperationResult& result, Stamp) {
+        answered->done = true;
+        if (!result) return;
+        if (const auto* reply = std::get_if<FindReply>(&*result)) answered->reply = *reply;
+      });
+      world_.run(seconds(1), [&] { return answered->done; });
+      if (!answered->reply) return found;
+      if (answered->reply->final) {
+        found.owner = answered->reply->node;
+        return found;
+      }
+      node = cluster_.find(answered->reply->node);
+    }
+    return found;
+  }
+
+  std::string describe() {
+    std::string text;
+    for (unsigned i = 0; i < cluster_.size(); ++i) {
+      SimNode& node = cluster_.node(i);
+      text += "  node " + std::to_string(i) + (node.running() ? "" : " is down") + (node.frozen() ? " is frozen" : "") + "\n";
+      if (!node.running()) continue;
+      for (const GroupStatus& group : node.status().groups) {
+        text += "    partition " + std::to_string(index_of(group.partition)) + " role " +
+                std::to_string(static_cast<int>(group.role)) + " term " + std::to_string(group.term) + " log " +
+                std::to_string(group.first_index) + ".." + std::to_string(group.last_index) + " commit " +
+                std::to_string(group.commit) + " applied " + std::to_string(group.applied) + (group.lease ? " lease" : "") +
+                (group.snapshotting ? " snapshotting" : "") + "\n";
+      }
+    }
+    return text;
+  }
+
+  World& world_;
+  boost::asio::io_context loop_;
+  const Draw drawn_;
+  Cluster cluster_;
+  Workload workload_;
+  std::vector<std::unique_ptr<SimClient>> clients_;
+  Nemesis nemesis_;
+  TimePoint next_look_{};
+  unsigned most_hops_ = 0;
+};
+
+}  // namespace
+
+const std::vector<std::string>& guard_names() {
+  static const std::vector<std::string> names{"send_vote_before_write", "commit_earlier_terms",  "ignore_previous_term", "ignore_lease",
+                                              "read_before_own_no_op",  "no_dedup", "no_expiry"};
+  return names;
+}
+
+const World* running_world() { return world_in_use; }
+
+SeedResult run_seed(std::uint64_t seed, const ScenarioOptions& options) {
+  World world(seed, options.verbose);
+  world_in_use = &world;
+  Draw drawn = draw(world, options);
+  SeedResult result;
+  result.nodes = drawn.cluster.nodes;
+  result.parameters = std::to_string(drawn.cluster.nodes) + " nodes, " + std::to_string(1u << drawn.cluster.partition_bits) +
+                      " partitions, replication " + std::to_string(drawn.cluster.replication) + ", " +
+                      std::to_string(drawn.clients + 1) + " clients of " + std::to_string(drawn.workers);
+  {
+    Scenario scenario(world, drawn);
+    scenario.run();
+    result.lacks = scenario.lacks();
+  }
+  result.violation = world.violation();
+  result.hash = world.trace_hash();
+  result.events = world.events();
+  result.coverage = world.coverage();
+  if (result.violation) result.trace = world.trace_tail(trace_lines_reported);
+  world_in_use = nullptr;
+  return result;
+}
+
+}  // namespace ringfs::sim

@@ -1,0 +1,41 @@
+// One seed from beginning to end: a ring is created, clients work while things go wrong, the faults stop, and everything must come
+// to rest: a leader with a lease in every partition, replicas with equal states, no lock left, right Chord pointers, histories that
+// some order explains. Threads: one, virtual. See tests/sim/world.hpp for what makes it repeatable.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tests/sim/world.hpp"
+
+namespace ringfs::sim {
+
+struct ScenarioOptions {
+  std::optional<unsigned> nodes;  // otherwise drawn: mostly 3 to 7
+  std::string fault;              // a guard to switch off (guard_names()); empty: none
+  bool verbose = false;
+};
+
+struct SeedResult {
+  std::optional<Violation> violation;
+  std::string lacks;  // what it would have had to do to count; empty: it counts
+  std::uint64_t hash = 0;
+  std::uint64_t events = 0;
+  unsigned nodes = 0;
+  std::string parameters;
+  std::string trace;  // the last lines, when there was a violation
+  std::map<std::string, std::uint64_t, std::less<>> coverage;
+};
+
+SeedResult run_seed(std::uint64_t seed, const ScenarioOptions& options);
+
+// The guards that can be switched off to see whether the simulator notices.
+const std::vector<std::string>& guard_names();
+
+// The world of the seed that runs, for a crash report; null between seeds.
+const World* running_world();
+
+}  // namespace ringfs::sim

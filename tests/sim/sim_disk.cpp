@@ -1,0 +1,186 @@
+#include "tests/sim/sim_disk.hpp"
+
+#include <algorithm>
+
+namespace ringfs::sim {
+
+namespace {
+constexpr unsigned jobs_per_sync = 16;              // group commit: more than that wait for the next sync
+constexpr Duration snapshot_life = std::chrono::seconds(30);
+constexpr std::size_t open_snapshots = 64;
+}  // namespace
+
+SimDisk::SimDisk(World& world, Uuid self, DiskSpeed speed, EvaluateFaults faults, DiskWatcher& watcher)
+    : world_(world), self_(self), speed_(speed), faults_(faults), watcher_(watcher) {}
+
+void SimDisk::report(const std::string& wrong) {
+  if (!wrong.empty()) world_.violate("storage contract", "node " + self_.text() + ": " + wrong);
+}
+
+void SimDisk::soon(Duration delay, std::function<void()> action) {
+  world_.after(delay, [this, run = run_, action = std::move(action)] {
+    if (run == run_) action();
+  });
+}
+
+void SimDisk::write(Write write, std::function<void()> done) {
+  queue_.push_back({std::move(write), std::move(done), nullptr});
+  if (!busy_) run_next();
+}
+
+void SimDisk::apply(Apply apply, std::function<void(std::vector<AppliedBatch>)> done) {
+  queue_.push_back({apply, nullptr, std::move(done)});
+  if (!busy_) run_next();
+}
+
+void SimDisk::run_next() {
+  if (queue_.empty() || since_sync_ >= jobs_per_sync) {
+    if (!waiting_for_sync_.empty()) {
+      sync();
+    } else {
+      since_sync_ = 0;
+      busy_ = !queue_.empty();
+      if (busy_) run_next();
+    }
+    return;
+  }
+  busy_ = true;
+  soon(world_.between(speed_.step_low, speed_.step_high), [this] {
+    Job job = std::move(queue_.front());
+    queue_.pop_front();
+    ++since_sync_;
+    if (const Write* write = std::get_if<Write>(&job.work)) {
+      report(live_.perform(*write, self_, &watcher_));
+      waiting_for_sync_.push_back(std::move(job.written));
+    } else {
+      std::vector<AppliedBatch> results;
+      report(live_.perform(std::get<Apply>(job.work), faults_, &watcher_, &results));
+      // Applying is reported without a sync.
+      soon(Duration(1), [done = std::move(job.applied), results = std::move(results)]() mutable { done(std::move(results)); });
+    }
+    unsynced_.push_back(std::move(job.work));
+    run_next();
+  });
+}
+
+void SimDisk::sync() {
+  busy_ = true;
+  syncing_ = unsynced_.size();
+  bool stall = world_.chance(speed_.stall_probability);
+  if (stall) world_.count("fault: sync stall");
+  soon(stall ? world_.between(speed_.stall_low, speed_.stall_high) : world_.between(speed_.sync_low, speed_.sync_high),
+       [this] { synced(); });
+}
+
+void SimDisk::perform_durable(const std::variant<Write, Apply>& work) {
+  if (const Write* write = std::get_if<Write>(&work)) {
+    report(durable_.perform(*write, self_, nullptr));
+  } else {
+    report(durable_.perform(std::get<Apply>(work), faults_, nullptr, nullptr));
+  }
+}
+
+void SimDisk::synced() {
+  for (; syncing_ > 0; --syncing_) {
+    perform_durable(unsynced_.front());
+    unsynced_.pop_front();
+  }
+  since_sync_ = 0;
+  std::vector<std::function<void()>> done = std::move(waiting_for_sync_);
+  waiting_for_sync_.clear();
+  std::uint64_t run = run_;
+  for (const auto& one : done) {
+    one();
+    if (run != run_) return;  // the process stopped in between
+  }
+  // A callback may have handed over more and started the next job already.
+  busy_ = false;
+  if (!queue_.empty()) run_next();
+}
+
+void SimDisk::read(ReadEffect read, std::function<void(Result<ReadAnswer>)> done) {
+  soon(world_.between(speed_.step_low, speed_.step_high), [this, read = std::move(read), done = std::move(done)] {
+    auto group = live_.groups.find(read.partition);
+    if (group == live_.groups.end()) return done(fail(ErrorCode::io_error, "no such group"));
+    Result<ReadReply> reply = execute_read(read.request, group->second.rows);
+    if (!reply) return done(tl::unexpected(reply.error()));
+    done(encode(*reply));
+  });
+}
+
+void SimDisk::load(LoadEntries load, std::function<void(Result<std::vector<Entry>>)> done) {
+  soon(world_.between(speed_.step_low, speed_.step_high), [this, load, done = std::move(done)] {
+    auto group = live_.groups.find(load.partition);
+    if (group == live_.groups.end()) return done(fail(ErrorCode::io_error, "no such group"));
+    std::vector<Entry> entries;
+    std::size_t bytes = 0;
+    for (LogIndex index = load.first; index <= load.last; ++index) {
+      const Entry* entry = group->second.entry(index);
+      if (entry == nullptr) break;
+      bytes += entry->bytes();
+      if (!entries.empty() && bytes > load.max_bytes) break;
+      entries.push_back(*entry);
+    }
+    if (entries.empty()) return done(fail(ErrorCode::not_found, "the entries are gone"));
+    done(std::move(entries));
+  });
+}
+
+void SimDisk::snapshot_read(SnapshotRead read, std::function<void(Result<SnapshotData>)> done) {
+  soon(world_.between(speed_.step_low, speed_.step_high), [this, read, done = std::move(done)] {
+    std::pair<PartitionId, std::uint64_t> name{read.partition, read.snapshot};
+    std::erase_if(snapshots_, [&](const auto& open) { return open.second.used + snapshot_life < world_.now(); });
+    if (read.close) {
+      snapshots_.erase(name);
+      return;
+    }
+    auto group = live_.groups.find(read.partition);
+    if (group == live_.groups.end()) return done(fail(ErrorCode::io_error, "no such group"));
+    if (read.number == 0 && !snapshots_.contains(name)) {
+      if (snapshots_.size() >= open_snapshots) return done(fail(ErrorCode::overloaded, "too many open snapshots"));
+      snapshots_[name].chunks = snapshot_chunks(group->second, world_.between(3, 60));
+      world_.count("snapshot opened");
+    }
+    auto open = snapshots_.find(name);
+    if (open == snapshots_.end() || read.number >= open->second.chunks.size()) {
+      return done(fail(ErrorCode::unavailable, "no such snapshot"));
+    }
+    open->second.used = world_.now();
+    SnapshotData data = open->second.chunks[read.number];
+    if (data.last) snapshots_.erase(open);
+    done(std::move(data));
+  });
+}
+
+void SimDisk::process_stopped() {
+  ++run_;
+  queue_.clear();
+  waiting_for_sync_.clear();
+  snapshots_.clear();
+  syncing_ = 0;
+  since_sync_ = 0;
+  busy_ = false;
+}
+
+void SimDisk::power_lost() {
+  process_stopped();
+  std::size_t kept = static_cast<std::size_t>(world_.between(0, unsynced_.size()));
+  if (kept < unsynced_.size()) world_.count("fault: unsynced writes lost", unsynced_.size() - kept);
+  for (std::size_t i = 0; i < kept; ++i) perform_durable(unsynced_[i]);
+  unsynced_.clear();
+  live_ = durable_;
+}
+
+PersistedNode SimDisk::start() {
+  // Opening the database syncs what the last process handed over.
+  while (!unsynced_.empty()) {
+    perform_durable(unsynced_.front());
+    unsynced_.pop_front();
+  }
+  live_.incarnation.counter += 1;
+  live_.incarnation.nonce = world_.random().next();
+  durable_.incarnation = live_.incarnation;
+  return live_.persisted(self_);
+}
+
+}  // namespace ringfs::sim

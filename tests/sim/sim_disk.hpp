@@ -1,0 +1,81 @@
+// One node's disk in virtual time, behind the same promises as the real store (dht/core/effects.hpp).
+//
+// Two states: what the process handed to the operating system (it survives kill -9), and what is durable. Writes and applies
+// are carried out one after the other; a sync makes everything before it durable and ends the writes that waited for it. A power loss
+// keeps a random prefix of what was handed over since the last sync. Threads: one, virtual.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+
+#include "tests/sim/disk_state.hpp"
+#include "tests/sim/world.hpp"
+
+namespace ringfs::sim {
+
+struct DiskSpeed {
+  Duration step_low{5}, step_high{60};       // to carry out one write, apply or read
+  Duration sync_low{100}, sync_high{3000};   // one fsync
+  double stall_probability = 0;              // of a sync that takes stall_low..stall_high instead
+  Duration stall_low{200000}, stall_high{2500000};
+};
+
+class SimDisk {
+ public:
+  SimDisk(World& world, Uuid self, DiskSpeed speed, EvaluateFaults faults, DiskWatcher& watcher);
+  SimDisk(const SimDisk&) = delete;
+  SimDisk& operator=(const SimDisk&) = delete;
+
+  // What the process asks. Nothing is answered any more after process_stopped() or power_lost().
+  void write(Write write, std::function<void()> done);
+  void apply(Apply apply, std::function<void(std::vector<AppliedBatch>)> done);
+  void read(ReadEffect read, std::function<void(Result<ReadAnswer>)> done);
+  void load(LoadEntries load, std::function<void(Result<std::vector<Entry>>)> done);
+  void snapshot_read(SnapshotRead read, std::function<void(Result<SnapshotData>)> done);
+
+  void process_stopped();  // kill -9: what was handed over stays
+  void power_lost();       // a random suffix of what is not durable goes
+  // A start of the process: raises the incarnation (durable at once) and returns everything.
+  PersistedNode start();
+
+  void set_speed(DiskSpeed speed) { speed_ = speed; }
+  const DiskState& live() const { return live_; }
+  const DiskState& durable() const { return durable_; }
+
+ private:
+  struct Job {
+    std::variant<Write, Apply> work;
+    std::function<void()> written;
+    std::function<void(std::vector<AppliedBatch>)> applied;
+  };
+  struct OpenSnapshot {
+    std::vector<SnapshotData> chunks;
+    TimePoint used;
+  };
+  void run_next();
+  void sync();
+  void synced();
+  void report(const std::string& wrong);
+  // Runs `action` after a moment unless the process stopped meanwhile.
+  void soon(Duration delay, std::function<void()> action);
+  void perform_durable(const std::variant<Write, Apply>& work);
+
+  World& world_;
+  const Uuid self_;
+  DiskSpeed speed_;
+  const EvaluateFaults faults_;
+  DiskWatcher& watcher_;
+  DiskState live_;
+  DiskState durable_;
+  std::deque<std::variant<Write, Apply>> unsynced_;  // carried out on live_, not yet on durable_
+  std::deque<Job> queue_;
+  std::vector<std::function<void()>> waiting_for_sync_;
+  std::size_t syncing_ = 0;  // how many of unsynced_ the sync in progress covers
+  bool busy_ = false;
+  unsigned since_sync_ = 0;
+  std::uint64_t run_ = 0;    // of the process; older callbacks are dropped
+  std::map<std::pair<PartitionId, std::uint64_t>, OpenSnapshot> snapshots_;
+};
+
+}  // namespace ringfs::sim

@@ -1,0 +1,44 @@
+#include "tests/sim/sim_network.hpp"
+
+namespace ringfs::sim {
+
+void SimNetwork::deliver(unsigned from, unsigned to, std::function<void()> arrive) {
+  Duration delay = world_.between(quality_.low, quality_.high);
+  if (world_.chance(quality_.late)) {
+    world_.count("fault: late message");
+    delay = world_.between(quality_.late_low, quality_.late_high);
+  }
+  world_.after(delay, [this, from, to, arrive = std::move(arrive)] {
+    // A partition that came up while the message was under way swallows it, too.
+    if (!blocked(from, to)) arrive();
+  });
+}
+
+void SimNetwork::carry(unsigned from, unsigned to, std::function<void()> arrive) {
+  if (from == to) {
+    world_.after(Duration(1), std::move(arrive));
+    return;
+  }
+  if (blocked(from, to)) {
+    world_.count("fault: message into a partition");
+    return;
+  }
+  if (world_.chance(quality_.drop)) {
+    world_.count("fault: dropped message");
+    return;
+  }
+  if (world_.chance(quality_.duplicate)) {
+    world_.count("fault: duplicated message");
+    deliver(from, to, arrive);
+  }
+  deliver(from, to, std::move(arrive));
+}
+
+void SimNetwork::carry_reliably(unsigned from, unsigned to, std::function<void()> arrive) {
+  if (blocked(from, to)) return;
+  world_.after(world_.between(quality_.low, quality_.high), [this, from, to, arrive = std::move(arrive)] {
+    if (!blocked(from, to)) arrive();
+  });
+}
+
+}  // namespace ringfs::sim

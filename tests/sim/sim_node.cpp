@@ -1,0 +1,386 @@
+#include "tests/sim/sim_node.hpp"
+
+#include <algorithm>
+
+#include "dht/base/hash.hpp"
+#include "tests/sim/cluster.hpp"
+
+namespace ringfs::sim {
+
+namespace {
+constexpr std::int64_t million = 1'000'000;
+constexpr Stamp epoch{1'700'000'000 * million};
+constexpr Duration timer_lateness = std::chrono::microseconds(500);
+
+// In the order of the variant Message.
+constexpr const char* send_names[] = {"send request-vote",    "send vote-reply",      "send append",
+                                      "send append-reply",    "send timeout-now",     "send snapshot-chunk",
+                                      "send snapshot-reply",  "send heartbeat",       "send heartbeat-reply",
+                                      "send chord-ask",       "send chord-neighbours", "send chord-notify",
+                                      "send chord-find",      "send chord-found",     "send table-request",
+                                      "send table-reply"};
+constexpr const char* receive_names[] = {"get request-vote",    "get vote-reply",      "get append",
+                                         "get append-reply",    "get timeout-now",     "get snapshot-chunk",
+                                         "get snapshot-reply",  "get heartbeat",       "get heartbeat-reply",
+                                         "get chord-ask",       "get chord-neighbours", "get chord-notify",
+                                         "get chord-find",      "get chord-found",     "get table-request",
+                                         "get table-reply"};
+static_assert(std::size(send_names) == std::variant_size_v<Message> && std::size(receive_names) == std::variant_size_v<Message>);
+
+struct Subject {  // of a message: what a trace line says about it
+  std::uint64_t partition = 0, term = 0, index = 0;
+};
+
+Subject subject_of(const Message& message) {
+  return std::visit(
+      [](const auto& one) -> Subject {
+        Subject subject;
+        if constexpr (requires { one.raft; }) subject = {index_of(one.raft.partition), one.raft.term, 0};
+        if constexpr (requires { one.previous_index; }) subject.index = one.previous_index + one.entries.size();
+        if constexpr (requires { one.match; }) subject.index = one.match;
+        if constexpr (requires { one.granted; }) subject.index = one.granted ? 1 : 0;
+        if constexpr (requires { one.round; }) subject.index = one.round;
+        return subject;
+      },
+      message);
+}
+}  // namespace
+
+TimePoint SimClock::local(TimePoint world_now) const {
+  Duration elapsed = world_now - world_base_;
+  return local_base_ + elapsed + Duration(elapsed.count() * drift_ / million);
+}
+
+TimePoint SimClock::world_time(TimePoint local_time) const {
+  Duration elapsed = local_time - local_base_;
+  return world_base_ + Duration(elapsed.count() * million / (million + drift_) + 1);
+}
+
+Stamp SimClock::wall(TimePoint world_now) const { return epoch + world_now.time_since_epoch() + wall_offset_; }
+
+void SimClock::set_drift(TimePoint world_now, std::int64_t parts_per_million) {
+  local_base_ = local(world_now);
+  world_base_ = world_now;
+  drift_ = parts_per_million;
+}
+
+void SimClock::reboot(TimePoint world_now, TimePoint local_now) {
+  local_base_ = local_now;
+  world_base_ = world_now;
+}
+
+SimNode::SimNode(Cluster& cluster, unsigned index, Uuid id, NodeOptions options, DiskSpeed speed, EvaluateFaults faults)
+    : cluster_(cluster),
+      index_(index),
+      id_(id),
+      options_(std::move(options)),
+      disk_(cluster.world(), id, speed, faults, *this) {}
+
+SimNode::~SimNode() = default;
+
+void SimNode::start() {
+  RINGFS_CHECK(!running());
+  World& world = cluster_.world();
+  ++run_;
+  PersistedNode persisted = disk_.start();
+  world.trace("start", index_, persisted.incarnation.counter, persisted.groups.size());
+  world.count("node start");
+  node_ = std::make_unique<Node>(options_, std::move(persisted), world.random(), clock_.read(world.now()));
+  if (no_space_) node_->set_no_space(true);
+  pump();
+}
+
+void SimNode::stop() {
+  node_.reset();
+  frozen_ = false;
+  ++freeze_;
+  while_frozen_.clear();
+  steps_left_.reset();
+  writes_taken_ = writes_durable_ = 0;
+  held_.clear();
+  tick_at_ = never;
+  ++tick_;
+}
+
+void SimNode::kill() {
+  if (!running()) return;
+  World& world = cluster_.world();
+  world.trace("kill", index_);
+  world.count("fault: kill");
+  disk_.process_stopped();
+  stop();
+  close_connections();
+}
+
+void SimNode::fail_sync() {
+  if (!running()) return;
+  cluster_.world().trace("sync fails", index_);
+  cluster_.world().count("fault: sync error");
+  disk_.power_lost();
+  stop();
+  close_connections();
+}
+
+void SimNode::close_connections() {
+  World& world = cluster_.world();
+  std::map<OperationId, Waiting> waiting = std::move(waiting_);
+  waiting_.clear();
+  for (auto& [id, operation] : waiting) {
+    if (operation.reply && world.chance(0.8)) {
+      operation.reply(tl::unexpected(OperationFailure{{ErrorCode::unreachable, "connection closed"}, {}}),
+                      clock_.wall(world.now()));
+    }
+  }
+  cluster_.connections_closed(index_);
+}
+
+void SimNode::lose_power() {
+  World& world = cluster_.world();
+  world.trace("power lost", index_, running() ? 1 : 0);
+  world.count("fault: power loss");
+  disk_.power_lost();
+  if (running()) stop();
+  waiting_.clear();
+  clock_.reboot(world.now(), TimePoint(world.between(std::chrono::seconds(2), std::chrono::seconds(200))));
+}
+
+void SimNode::freeze(Duration length) {
+  if (!running() || frozen_) return;
+  World& world = cluster_.world();
+  world.trace("freeze", index_, static_cast<std::uint64_t>(length.count()));
+  world.count("fault: freeze");
+  frozen_ = true;
+  world.after(length, [this, freeze = ++freeze_] {
+    if (freeze != freeze_) return;
+    frozen_ = false;
+    cluster_.world().trace("thaw", index_, while_frozen_.size());
+    std::vector<std::function<void(Node&, Clock)>> events = std::move(while_frozen_);
+    while_frozen_.clear();
+    std::uint64_t run = run_;
+    for (const auto& event : events) {
+      if (run != run_ || !running()) return;
+      happen(event);
+    }
+  });
+}
+
+void SimNode::set_no_space(bool no_space) {
+  no_space_ = no_space;
+  happen([no_space](Node& node, Clock) { node.set_no_space(no_space); });
+}
+
+void SimNode::happen(std::function<void(Node&, Clock)> event) {
+  if (!running()) return;
+  if (frozen_) {
+    while_frozen_.push_back(std::move(event));
+    return;
+  }
+  std::uint64_t run = run_;
+  event(*node_, clock_.read(cluster_.world().now()));
+  if (run == run_ && running()) pump();
+}
+
+void SimNode::receive(std::shared_ptr<const Envelope> envelope) {
+  happen([this, envelope](Node& node, Clock clock) {
+    Subject subject = subject_of(envelope->message);
+    cluster_.world().trace(receive_names[envelope->message.index()], index_, subject.partition, subject.term, subject.index);
+    node.receive(*envelope, clock);
+  });
+}
+
+void SimNode::peer_disconnected(const Uuid& peer) {
+  happen([peer](Node& node, Clock clock) { node.peer_disconnected(peer, clock); });
+}
+
+void SimNode::submit(Operation operation, ReplyFunction reply) {
+  if (!running()) return;
+  OperationId id = next_operation_++;
+  Waiting waiting{std::move(reply), std::nullopt, false, 0};
+  if (const auto* read = std::get_if<ReadOperation>(&operation)) {
+    waiting.partition = read->partition;
+    waiting.read = true;
+    waiting.committed_term = cluster_.invariants().highest_term(read->partition);
+  } else if (const auto* commit = std::get_if<CommitOperation>(&operation)) {
+    waiting.partition = commit->partition;
+  }
+  waiting_[id] = std::move(waiting);
+  happen([this, id, operation = std::move(operation)](Node& node, Clock clock) {
+    cluster_.world().trace("submit", index_, id, operation.index());
+    node.submit(id, operation, clock);
+  });
+}
+
+bool SimNode::step() {
+  if (!steps_left_) return true;
+  if (*steps_left_ > 0) {
+    --*steps_left_;
+    return true;
+  }
+  cluster_.world().count("fault: kill between effects");
+  kill();
+  return false;
+}
+
+void SimNode::pump() {
+  if (!step()) return;
+  carry_out(node_->take_effects());
+}
+
+void SimNode::carry_out(Effects effects) {
+  std::uint64_t run = run_;
+  for (Envelope& message : effects.messages) {
+    send(std::make_shared<const Envelope>(std::move(message)));
+    if (!step()) return;
+  }
+  if (!effects.write.empty()) write(std::move(effects.write));
+  if (!step()) return;
+  if (!effects.messages_after_write.empty()) {
+    std::vector<std::shared_ptr<const Envelope>> messages;
+    for (Envelope& message : effects.messages_after_write) messages.push_back(std::make_shared<const Envelope>(std::move(message)));
+    if (writes_durable_ == writes_taken_) {
+      for (const auto& message : messages) {
+        send(message);
+        if (!step()) return;
+      }
+    } else {
+      held_.push_back({writes_taken_, std::move(messages)});
+    }
+  }
+  start_storage_effects(effects);
+  for (const Reply& reply : effects.replies) {
+    if (!step()) return;
+    answer(reply);
+    if (run != run_ || !running()) return;
+  }
+  for (const Event& event : effects.events) {
+    cluster_.world().trace("event", index_, checksum(event.name), checksum(event.detail));
+    cluster_.world().count("event: " + event.name);
+  }
+  schedule_tick(effects.deadline);
+}
+
+void SimNode::write(Write write) {
+  if (write.id <= last_write_ && writes_taken_ > 0) {
+    cluster_.world().violate("effects contract", "write ids do not rise at " + id_.text());
+  }
+  last_write_ = write.id;
+  std::uint64_t number = ++writes_taken_;
+  cluster_.world().trace("write", index_, write.id, write.groups.size());
+  EffectId id = write.id;
+  disk_.write(std::move(write), [this, number, id] {
+    // Frozen: the write is durable, but the process hears of it later; so do the messages that wait for it.
+    happen([this, number, id](Node& node, Clock clock) {
+      writes_durable_ = number;
+      while (!held_.empty() && held_.front().write <= writes_durable_) {
+        std::vector<std::shared_ptr<const Envelope>> messages = std::move(held_.front().messages);
+        held_.pop_front();
+        for (const auto& message : messages) {
+          send(message);
+          if (!step()) return;
+        }
+      }
+      node.written(id, clock);
+    });
+  });
+}
+
+void SimNode::start_storage_effects(Effects& effects) {
+  for (const Apply& apply : effects.applies) {
+    disk_.apply(apply, [this, apply](std::vector<AppliedBatch> results) {
+      happen([apply, results = std::move(results)](Node& node, Clock clock) {
+        node.applied(apply.partition, apply.through, results, clock);
+      });
+    });
+  }
+  for (ReadEffect& read : effects.reads) {
+    disk_.read(std::move(read), [this, id = read.id](Result<ReadAnswer> answer) {
+      happen([id, answer = std::move(answer)](Node& node, Clock clock) { node.read_done(id, answer, clock); });
+    });
+  }
+  for (const LoadEntries& load : effects.loads) {
+    disk_.load(load, [this, id = load.id](Result<std::vector<Entry>> entries) {
+      happen([id, entries = std::move(entries)](Node& node, Clock clock) { node.loaded(id, entries, clock); });
+    });
+  }
+  for (const SnapshotRead& read : effects.snapshot_reads) {
+    disk_.snapshot_read(read, [this, id = read.id](Result<SnapshotData> data) {
+      happen([id, data = std::move(data)](Node& node, Clock clock) { node.snapshot_read(id, data, clock); });
+    });
+  }
+}
+
+void SimNode::send(std::shared_ptr<const Envelope> envelope) {
+  Subject subject = subject_of(envelope->message);
+  cluster_.world().trace(send_names[envelope->message.index()], index_, subject.partition, subject.term, subject.index);
+  cluster_.invariants().on_send(*envelope, disk_.durable());
+  cluster_.send(index_, std::move(envelope));
+}
+
+void SimNode::schedule_tick(TimePoint deadline) {
+  if (deadline == tick_at_) return;
+  tick_at_ = deadline;
+  std::uint64_t tick = ++tick_;
+  if (deadline == never) return;
+  World& world = cluster_.world();
+  TimePoint when = std::max(clock_.world_time(deadline), world.now()) + world.between(Duration(1), timer_lateness);
+  world.at(when, [this, tick] {
+    if (tick != tick_) return;
+    tick_at_ = never;
+    happen([](Node& node, Clock clock) { node.tick(clock); });
+  });
+}
+
+void SimNode::answer(const Reply& reply) {
+  auto found = waiting_.find(reply.operation);
+  if (found == waiting_.end()) return;
+  Waiting waiting = std::move(found->second);
+  waiting_.erase(found);
+  World& world = cluster_.world();
+  world.trace("answer", index_, reply.operation, reply.result ? 1 : 0);
+  if (reply.result && waiting.partition) {
+    if (waiting.read) {
+      if (const auto* read = std::get_if<ReadAnswer>(&*reply.result)) {
+        check_read(waiting, *read);
+      }
+    } else if (const auto* batch = std::get_if<BatchResult>(&*reply.result)) {
+      cluster_.invariants().on_commit_reply(*waiting.partition, *batch);
+    }
+  }
+  if (waiting.reply) waiting.reply(reply.result, clock_.wall(world.now()));
+}
+
+void SimNode::check_read(const Waiting& waiting, const ReadAnswer& answer) {
+  cluster_.world().count("reads served");
+  // Without a lease (ReadIndex) a quorum agreed some time after the read came; another leader may have followed since.
+  Term committed_term = waiting.committed_term;
+  for (const GroupStatus& group : status().groups) {
+    if (group.partition != *waiting.partition || !group.lease) continue;
+    committed_term = cluster_.invariants().highest_term(group.partition);
+    cluster_.world().count("reads served under a lease");
+  }
+  cluster_.invariants().on_read_reply(id_, *waiting.partition, answer, committed_term, disk_.live());
+}
+
+NodeStatus SimNode::status() const { return node_->status(clock_.read(cluster_.world().now())); }
+
+void SimNode::on_append(PartitionId partition, Term previous_term, const Entry& entry) {
+  cluster_.invariants().on_append(partition, previous_term, entry);
+}
+
+void SimNode::on_hard_state(PartitionId partition, const HardState& before, const HardState& after) {
+  cluster_.world().trace("hard state", index_, index_of(partition), after.term);
+  cluster_.invariants().on_hard_state(id_, partition, before, after);
+}
+
+void SimNode::on_applied(PartitionId partition, const AppliedEntry& applied) {
+  cluster_.world().trace("applied", index_, index_of(partition), applied.entry->index, applied.state_hash);
+  cluster_.invariants().on_applied(id_, partition, applied);
+}
+
+void SimNode::on_installed(PartitionId partition, LogIndex index, Term term, std::uint64_t state_hash) {
+  cluster_.world().trace("installed", index_, index_of(partition), index);
+  cluster_.world().count("snapshot installed");
+  cluster_.invariants().on_installed(id_, partition, index, term, state_hash);
+}
+
+}  // namespace ringfs::sim

@@ -1,0 +1,41 @@
+// The rows of one partition in memory, with a hash of all of them that is kept up to date by every change.
+//
+// The hash is a sum over rows, so equal contents give equal hashes whatever the order of changes was: replicas with the
+// same applied index are compared by it. Threads: none of its own. Copies are cheap (values are shared).
+#pragma once
+
+#include <map>
+
+#include "dht/core/evaluate.hpp"
+
+namespace ringfs::sim {
+
+class SimRows : public RowWriter {
+ public:
+  struct Stored {
+    std::uint64_t version = 0;
+    SharedBytes value;
+  };
+
+  std::optional<Row> get(const RowAddress& row) override;
+  std::optional<std::uint64_t> version(const RowAddress& row) override;
+  void scan(const std::string& key, const std::string& prefix, const std::string& after, bool values,
+            const std::function<bool(Row&&)>& visit) override;
+  void put(const RowAddress& row, const SharedBytes& value, std::uint64_t version) override;
+  void erase(const RowAddress& row) override;
+  void erase_prefix(const std::string& key, const std::string& prefix) override;
+  void overwrite(const RowAddress& row, std::uint32_t offset, std::string_view bytes, std::uint64_t version) override;
+
+  std::uint64_t hash() const { return hash_; }
+  const std::map<RowAddress, Stored>& all() const { return rows_; }
+  void clear();
+
+ private:
+  static std::uint64_t hash_of(const RowAddress& row, const Stored& stored);
+  void remove(std::map<RowAddress, Stored>::iterator position);
+
+  std::map<RowAddress, Stored> rows_;
+  std::uint64_t hash_ = 0;
+};
+
+}  // namespace ringfs::sim

@@ -1,0 +1,138 @@
+#include "tests/sim/sim_transport.hpp"
+
+#include <boost/asio/associated_cancellation_slot.hpp>
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+namespace ringfs::sim {
+
+namespace asio = boost::asio;
+
+namespace {
+
+OperationResult failed(ErrorCode code, std::string context) {
+  return tl::unexpected(OperationFailure{{code, std::move(context)}, {}});
+}
+
+}  // namespace
+
+SimTransport::SimTransport(Cluster& cluster, asio::io_context& loop, unsigned endpoint)
+    : cluster_(cluster), loop_(loop), endpoint_(endpoint) {}
+
+Task<OperationResult> SimTransport::wait(std::function<void(std::uint64_t)> start) {
+  auto initiate = [this, start = std::move(start)](auto handler) {
+    std::uint64_t number = next_++;
+    if (dropped_) return;  // the handler dies here, and its coroutine with it
+    auto slot = asio::get_associated_cancellation_slot(handler);
+    waiting_.emplace(number, Handler(std::move(handler)));
+    if (slot.is_connected()) {
+      slot.assign([this, number](asio::cancellation_type) { finish(number, failed(ErrorCode::cancelled, {})); });
+    }
+    start(number);
+  };
+  co_return co_await asio::async_initiate<const asio::use_awaitable_t<>, void(OperationResult)>(std::move(initiate),
+                                                                                               asio::use_awaitable);
+}
+
+void SimTransport::finish(std::uint64_t number, OperationResult result) {
+  auto found = waiting_.find(number);
+  if (found == waiting_.end()) return;
+  asio::post(loop_, [handler = std::move(found->second), result = std::move(result)]() mutable {
+    std::move(handler)(std::move(result));
+  });
+  waiting_.erase(found);
+}
+
+Task<void> SimTransport::sleep(Duration duration) {
+  std::function<void(std::uint64_t)> start = [this, duration](std::uint64_t number) {
+    cluster_.world().after(std::max(duration, Duration(1)), [self = weak_from_this(), number] {
+      if (auto transport = self.lock()) transport->finish(number, OperationResult(Empty{}));
+    });
+  };
+  OperationResult ignored = co_await wait(std::move(start));
+  static_cast<void>(ignored);
+}
+
+Task<OperationResult> SimTransport::call(std::string address, Uuid expected, Operation operation, TimePoint deadline) {
+  if (calls_left_) {
+    if (*calls_left_ == 0) {
+      calls_left_.reset();
+      // Not from inside the coroutine that dies.
+      cluster_.world().after(Duration(0), std::exchange(die_, nullptr));
+    } else {
+      --*calls_left_;
+    }
+  }
+  auto shared = std::make_shared<const Operation>(std::move(operation));
+  std::function<void(std::uint64_t)> start = [this, address, expected, shared, deadline](std::uint64_t number) {
+    start_call(number, address, expected, shared, deadline);
+  };
+  co_return co_await wait(std::move(start));
+}
+
+void SimTransport::start_call(std::uint64_t number, const std::string& address, const Uuid& expected,
+                              std::shared_ptr<const Operation> operation, TimePoint deadline) {
+  World& world = cluster_.world();
+  world.trace("call", endpoint_, number, operation->index());
+  auto later = [self = weak_from_this(), number](OperationResult result) {
+    return [self, number, result = std::move(result)]() mutable {
+      if (auto transport = self.lock()) transport->finish(number, std::move(result));
+    };
+  };
+  if (deadline != never) world.at(deadline, later(failed(ErrorCode::timeout, "no answer")));
+  SimNode* node = cluster_.find_address(address);
+  if (node == nullptr) {
+    world.after(Duration(300), later(failed(ErrorCode::unreachable, "no such host")));
+    return;
+  }
+  if (!expected.is_nil() && node->id() != expected) {
+    world.after(Duration(300), later(failed(ErrorCode::wrong_identity, "another node answers")));
+    return;
+  }
+  unsigned index = node->index();
+  cluster_.network().carry(endpoint_, index, [self = weak_from_this(), number, index, operation] {
+    if (auto transport = self.lock()) transport->ask(number, index, operation);
+  });
+}
+
+void SimTransport::ask(std::uint64_t number, unsigned index, const std::shared_ptr<const Operation>& operation) {
+  SimNode& node = cluster_.node(index);
+  SimNetwork& network = cluster_.network();
+  if (!node.running()) {
+    network.carry_reliably(index, endpoint_, [self = weak_from_this(), number] {
+      if (auto transport = self.lock()) transport->finish(number, failed(ErrorCode::unreachable, "connection refused"));
+    });
+    return;
+  }
+  node.submit(*operation, [self = weak_from_this(), &network, index, endpoint = endpoint_, number](OperationResult result, Stamp stamp) {
+    network.carry(index, endpoint, [self, number, result = std::move(result), stamp] {
+      auto transport = self.lock();
+      if (!transport) return;
+      transport->learn_time(stamp);
+      transport->finish(number, result);
+    });
+  });
+}
+
+void SimTransport::learn_time(Stamp stamp) {
+  heard_stamp_ = stamp;
+  heard_at_ = cluster_.world().now();
+}
+
+Stamp SimTransport::ring_time() { return heard_stamp_ + (cluster_.world().now() - heard_at_); }
+
+void SimTransport::die_after_calls(unsigned calls, std::function<void()> die) {
+  calls_left_ = calls;
+  die_ = std::move(die);
+}
+
+void SimTransport::drop_everything() {
+  dropped_ = true;
+  calls_left_.reset();
+  die_ = nullptr;
+  std::map<std::uint64_t, Handler> dying = std::move(waiting_);
+  waiting_.clear();
+}
+
+}  // namespace ringfs::sim

@@ -1,0 +1,58 @@
+// How a simulated client process reaches nodes: ClientTransport in virtual time.
+//
+// Calls and sleeps suspend a coroutine until an event of the world completes them; the world's owner polls the io_context after each event.
+// No real timer is ever used. drop_everything() is the client's death: coroutines that wait here are destroyed where they stand.
+// Threads: one, virtual.
+#pragma once
+
+#include <boost/asio/any_completion_handler.hpp>
+#include <boost/asio/io_context.hpp>
+#include <map>
+#include <memory>
+#include <optional>
+
+#include "dht/net/client_transport.hpp"
+#include "tests/sim/cluster.hpp"
+
+namespace ringfs::sim {
+
+class SimTransport : public ClientTransport, public std::enable_shared_from_this<SimTransport> {
+ public:
+  // `endpoint`: the client's number in the network.
+  SimTransport(Cluster& cluster, boost::asio::io_context& loop, unsigned endpoint);
+
+  Task<OperationResult> call(std::string address, Uuid expected, Operation operation, TimePoint deadline) override;
+  Task<void> sleep(Duration duration) override;
+  TimePoint now() override { return cluster_.world().now(); }
+  Stamp ring_time() override;
+  Random& random() override { return cluster_.world().random(); }
+
+  // Dies with the call after so many more; `die` is called then.
+  void die_after_calls(unsigned calls, std::function<void()> die);
+  void drop_everything();
+  bool dropped() const { return dropped_; }
+
+ private:
+  using Handler = boost::asio::any_completion_handler<void(OperationResult)>;
+
+  // Suspends until finish() is called for the number that `start` is given.
+  Task<OperationResult> wait(std::function<void(std::uint64_t)> start);
+  void finish(std::uint64_t number, OperationResult result);
+  void start_call(std::uint64_t number, const std::string& address, const Uuid& expected, std::shared_ptr<const Operation> operation,
+                  TimePoint deadline);
+  void ask(std::uint64_t number, unsigned node, const std::shared_ptr<const Operation>& operation);
+  void learn_time(Stamp stamp);
+
+  Cluster& cluster_;
+  boost::asio::io_context& loop_;
+  const unsigned endpoint_;
+  std::map<std::uint64_t, Handler> waiting_;
+  std::uint64_t next_ = 1;
+  bool dropped_ = false;
+  std::optional<unsigned> calls_left_;
+  std::function<void()> die_;
+  Stamp heard_stamp_;
+  TimePoint heard_at_{};
+};
+
+}  // namespace ringfs::sim

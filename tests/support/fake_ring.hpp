@@ -1,0 +1,79 @@
+// A ring of scripted nodes behind a ClientTransport: the groups' rows are real (MemoryRing), who leads, who answers and
+// what gets lost is the test's to say. Time is virtual. Threads: one loop.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "dht/core/placement.hpp"
+#include "dht/net/client_transport.hpp"
+#include "tests/support/memory_object_store.hpp"
+
+namespace ringfs {
+
+struct FakeNode {
+  enum class State { alive, dead, frozen, waiting } state = State::alive;  // waiting: belongs to no ring yet
+  Uuid id;
+  std::string address;
+  std::size_t calls = 0;
+  std::uint64_t table_version = 0;  // 0: the newest
+  bool no_space = false;
+  std::uint64_t disk_id = 0;
+};
+
+class FakeRing : public ClientTransport {
+ public:
+  FakeRing(VirtualTime& time, std::size_t nodes, unsigned partition_bits = 4);
+
+  Task<OperationResult> call(std::string address, Uuid expected, Operation operation, TimePoint deadline) override;
+  Task<void> sleep(Duration duration) override { return time_.sleep(duration); }
+  TimePoint now() override { return time_.clock().now; }
+  Stamp ring_time() override { return time_.clock().stamp; }
+  Random& random() override { return random_; }
+
+  FakeNode& node(std::size_t i) { return nodes_[i]; }
+  FakeNode& node(const Uuid& id);
+  std::size_t size() const { return nodes_.size(); }
+  MemoryRing& rows() { return *rows_; }
+  const Genesis& genesis() const { return genesis_; }
+  MembersTable table;  // what nodes answer
+
+  // Whom the partition's group consists of and who leads it; at first its placement and the first of it.
+  struct Group {
+    std::vector<Uuid> members;
+    std::optional<Uuid> leader;
+  };
+  std::map<PartitionId, Group> groups;
+  Group& group_of(const std::string& key) { return groups[partition_of(key_position(key), genesis_.partition_bits)]; }
+
+  // What happens to the next commits that reach a leader, in order.
+  enum class Fate {
+    answered,
+    reply_lost,
+    unreachable_after,
+    silent_after,
+    lost_before,
+    refused_no_space,
+    deposed_after
+  };
+  std::deque<Fate> commit_fates;
+  Duration clock_skew{0};      // of the leaders' stamps against the ring's time
+  std::size_t executions = 0;  // batches that went through evaluate()
+  std::function<void(FakeNode&, const Operation&)> before_call;
+
+ private:
+  OperationResult answer(FakeNode& node, const Operation& operation);
+  OperationResult find(const FakeNode& node, const Position& position) const;
+  NodeStatus status_of(const FakeNode& node) const;
+
+  VirtualTime& time_;
+  SeededRandom random_{7};
+  std::vector<FakeNode> nodes_;
+  Genesis genesis_;
+  std::shared_ptr<MemoryRing> rows_ = std::make_shared<MemoryRing>();
+};
+
+}  // namespace ringfs

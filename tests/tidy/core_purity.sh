@@ -1,0 +1,18 @@
+#!/bin/bash
+# dht/core is a pure state machine: no I/O, threads, clocks, random devices, logging or hash-ordered iteration (design 2).
+set -eu
+cd "$1"
+forbidden='#include <(boost/asio|thread|mutex|atomic|condition_variable|future|iostream|fstream|random|ctime|time\.h|unistd\.h|sys/|sqlite3|spdlog|unordered_map|unordered_set|filesystem)|std::(this_thread|chrono::(steady|system|high_resolution)_clock|cout|cerr|random_device|unordered_)|clock_gettime|gettimeofday|RAND_bytes|SystemRandom|co_await|getenv'
+bad=$(grep -rnE "$forbidden" dht/core --include='*.hpp' --include='*.cpp' || true)
+if [ -n "$bad" ]; then
+  echo "impure in dht/core:"
+  echo "$bad"
+  exit 1
+fi
+# The same through includes: what core pulls in from base must be free of Asio.
+for header in $(grep -rhoE '#include "dht/base/[a-z_]+\.hpp"' dht/core | sort -u | sed 's/.*"\(.*\)"/\1/'); do
+  if grep -qE '#include .*(task|object_store|ring_view)\.hpp|boost/asio' "$header"; then
+    echo "dht/core includes $header, which pulls in Asio"
+    exit 1
+  fi
+done

@@ -1,0 +1,283 @@
+// Elections, votes, leases on the voters' side, CheckQuorum and the transfer of leadership.
+#include <gtest/gtest.h>
+
+#include "tests/unit/core/raft_cluster.hpp"
+
+namespace ringfs::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+const std::string key = "a key";
+
+RaftHeader raft(PartitionId partition, Term term) { return {partition, term, 0, 0}; }
+
+TEST(GroupElection, FreshRing_PreferredPrimaryOfEveryPartitionLeads) {
+  Cluster cluster(3);
+  ASSERT_TRUE(cluster.run_until([&] {
+    for (std::uint32_t p = 0; p < 4; ++p) {
+      if (!cluster.ready(PartitionId{p})) return false;
+    }
+    return true;
+  }));
+  for (std::uint32_t p = 0; p < 4; ++p) {
+    EXPECT_EQ(cluster.leader(PartitionId{p}), cluster.preferred(PartitionId{p}));
+    EXPECT_EQ(cluster.group(*cluster.leader(PartitionId{p}), PartitionId{p}).term, 1U);
+  }
+  // Usable soon: that is the point of the preferred one going first.
+  EXPECT_LT(cluster.clock.now - TimePoint(100s), 1s);
+}
+
+TEST(GroupElection, SingleVoter_LeadsOnlyAfterItsVoteIsDurable) {
+  Cluster cluster(1);
+  PartitionId partition = cluster.partition_of_key(key);
+  cluster.run(100ms);
+  cluster.machines[0].hold_disk = true;
+  cluster.run(3s);
+  EXPECT_FALSE(cluster.leader(partition));
+  cluster.release_disk(0);
+  EXPECT_EQ(cluster.leader(partition), 0U);
+}
+
+TEST(GroupElection, Vote_LeavesOnlyWhenItIsDurable) {
+  Cluster cluster(3);
+  PartitionId partition = cluster.partition_of_key(key);
+  cluster.run(5s);  // no lease can be alive after this
+  cluster.heal();
+  unsigned leader = *cluster.leader(partition);
+  unsigned voter = (leader + 1) % 3;
+  unsigned candidate = (leader + 2) % 3;
+  cluster.deliver = [](const Envelope&) { return false; };
+  cluster.clock.now += 450ms;
+  GroupStatus before = cluster.group(voter, partition);
+  cluster.machines[voter].hold_disk = true;
+  cluster.network.clear();
+  cluster.inject(candidate, voter, RequestVote{raft(partition, before.term + 1), false, false, 1000, before.term});
+  EXPECT_TRUE(cluster.taken<VoteReply>(candidate).empty());
+  EXPECT_EQ(cluster.machines[voter].store.groups.at(partition).hard_state.term, before.term);
+  cluster.release_disk(voter);
+  std::vector<VoteReply> replies = cluster.taken<VoteReply>(candidate);
+  ASSERT_EQ(replies.size(), 1U);
+  EXPECT_TRUE(replies[0].granted);
+  EXPECT_EQ(cluster.machines[voter].store.groups.at(partition).hard_state.vote, node_id(candidate));
+}
+
+TEST(GroupElection, VoteFaultSwitchedOn_ReplyLeavesBeforeTheWrite) {
+  NodeOptions options;
+  options.faults.send_vote_before_write = true;
+  Cluster cluster(3, 2, true, options);
+  PartitionId partition = cluster.partition_of_key(key);
+  cluster.run(5s);
+  unsigned voter = (*cluster.leader(partition) + 1) % 3;
+  unsigned candidate = (*cluster.leader(partition) + 2) % 3;
+  cluster.clock.now += 450ms;
+  cluster.machines[voter].hold_disk = true;
+  cluster.network.clear();
+  Term term = cluster.group(voter, partition).term;
+  cluster.inject(candidate, voter, RequestVote{raft(partition, term + 1), false, false, 1000, term});
+  EXPECT_EQ(cluster.taken<VoteReply>(candidate).size(), 1U);
+}
+
+TEST(GroupElection, SecondCandidateOfATerm_GetsNoVoteEvenAfterARestart) {
+  Cluster cluster(3);
+  PartitionId partition = cluster.partition_of_key(key);
+  cluster.wait_ready(partition);
+  unsigned leader = *cluster.leader(partition);
+  unsigned voter = (leader + 1) % 3;
+  unsigned candidate = (leader + 2) % 3;
+  Term term = cluster.group(voter, partition).term;
+  cluster.deliver = [](const Envelope&) { return false; };
+  cluster.clock.now += 450ms;
+  cluster.network.clear();
+  cluster.inject(candidate, voter, RequestVote{raft(partition, term + 1), false, false, 1000, term});
+  ASSERT_TRUE(cluster.taken<VoteReply>(candidate).at(0).granted);
+  cluster.crash(voter);
+  cluster.start(voter);
+  cluster.clock.now += 450ms;
+  cluster.network.clear();
+  cluster.inject(leader, voter, RequestVote{raft(partition, term + 1), false, false, 1000, term});
+  EXPECT_FALSE(cluster.taken<VoteReply>(leader).at(0).granted);
+}
+
+TEST(GroupElection, StaleLog_GetsNoVote) {
+  Cluster cluster(3);
+  PartitionId partition = cluster.partition_of_key(key);
+  cluster.wait_ready(partition);
+  unsigned leader = *cluster.leader(partition);
+  unsigned voter = (leader + 1) % 3;
+  unsigned candidate = (leader + 2) % 3;
+  Term term = cluster.group(voter, partition).term;
+  cluster.clock.now += 450ms;
+  cluster.network.clear();
+  cluster.inject(candidate, voter, RequestVote{raft(partition, term + 5), false, false, 0, 0});
+  EXPECT_FALSE(cluster.taken<VoteReply>(candidate).at(0).granted);
+}
+
+TEST(GroupElection, VotesWithinTheLease_AreRefusedUnlessTheLeaderAsked) {
+  Cluster cluster(3);
+  PartitionId partition = cluster.partition_of_key(key);
+  cluster.wait_ready(partition);
+  unsigned leader = *cluster.leader(partition);
+  unsigned voter = (leader + 1) % 3;
+  unsigned candidate = (leader + 2) % 3;
+  cluster.run(1s);
+  Term term = cluster.group(voter, partition).term;
+  cluster.network.clear();
+  for (bool pre_vote : {true, false}) {
+    cluster.inject(candidate, voter, RequestVote{raft(partition, term + 1), pre_vote, false, 1000, term});
+    EXPECT_FALSE(cluster.taken<VoteReply>(candidate).at(0).granted);
+    EXPECT_EQ(cluster.group(voter, partition).term, term) << "a refused vote must not move the term";
+  }
+  cluster.inject(candidate, voter, RequestVote{raft(partition, term + 1), false, true, 1000, term});
+  EXPECT_TRUE(cluster.taken<VoteReply>(candidate).at(0).granted);
+}
+
+TEST(GroupElection, VotesAfterAProcessStart_AreRefusedForTheLease) {
+  Cluster cluster(3);
+  PartitionId partition = cluster.partition_of_key(key);
+  cluster.wait_ready(partition);
+  unsigned leader = *cluster.leader(partition);
+  unsigned voter = (leader + 1) % 3;
+  unsigned candidate = (leader + 2) % 3;
+  Term term = cluster.group(voter, partition).term;
+  cluster.crash(voter);
+  cluster.start(voter);
+  cluster.network.clear();
+  cluster.inject(candidate, voter, RequestVote{raft(partition, term + 1), false, false, 1000, term});
+  EXPECT_FALSE(cluster.taken<VoteReply>(candidate).at(0).granted);
+  cluster.clock.now += 401ms;
+  cluster.inject(candidate, voter, RequestVote{raft(partition, term + 1), false, false, 1000, term});
+  EXPECT_TRUE(cluster.taken<VoteReply>(candidate).at(0).granted);
+}
+
+TEST(GroupElection, NodeThatWasCutOff_DoesNotDisturbWhenItComesBack) {
+  Cluster cluster(3);
+  PartitionId partition = cluster.partition_of_key(key);
+  cluster.wait_ready(partition);
+  unsigned leader = *cluster.leader(partition);
+  Term term = cluster.group(leader, partition).term;
+  unsigned alone = (leader + 1) % 3;
+  cluster.isolate(alone);
+  cluster.run(5s);
+  EXPECT_GT(cluster.machines[alone].events["campaign"], 0U);
+  cluster.heal();
+  cluster.run(2s);
+  EXPECT_EQ(cluster.leader(partition), leader);
+  EXPECT_EQ(cluster.group(leader, partition).term, term);
+  EXPECT_EQ(cluster.group(alone, partition).leader, node_id(leader));
+}
+
+TEST(GroupElection, LeaderCutOff_StepsDownAndAnotherTakesOver) {
+  Cluster cluster(3);
+  PartitionId partition = cluster.partition_of_key(key);
+  cluster.wait_ready(partition);
+  unsigned old = *cluster.leader(partition);
+  cluster.isolate(old);
+  ASSERT_TRUE(cluster.run_until([&] { return cluster.leader(partition) != old && cluster.ready(partition); }, 5s));
+  EXPECT_TRUE(cluster.run_until([&] { return cluster.group(old, partition).role != Role::leader; }, 5s));
+  EXPECT_GT(cluster.machines[old].events["step_down"], 0U);
+}
+
+TEST(GroupElection, LeaderKilled_SuccessorDoesNotWaitForTheTimeOut) {
+  Cluster cluster(3);
+  PartitionId partition = cluster.partition_of_key(key);
+  cluster.wait_ready(partition);
+  unsigned old = *cluster.leader(partition);
+  cluster.crash(old);
+  for (unsigned i = 0; i < 3; ++i) {
+    if (i == old) continue;
+    cluster.node(i).peer_disconnected(node_id(old), cluster.clock);
+    cluster.pump(i);
+  }
+  TimePoint killed = cluster.clock.now;
+  ASSERT_TRUE(cluster.run_until([&] { return cluster.ready(partition); }));
+  EXPECT_GE(cluster.clock.now - killed, 300ms) << "the promise to the old leader was broken";
+  EXPECT_LT(cluster.clock.now - killed, 1s);
+}
+
+TEST(GroupElection, OneWayPartition_LeaderThatHearsNobodyStepsDown) {
+  Cluster cluster(3);
+  PartitionId partition = cluster.partition_of_key(key);
+  cluster.wait_ready(partition);
+  unsigned old = *cluster.leader(partition);
+  cluster.deliver = [old](const Envelope& envelope) { return number_of(envelope.header.destination) != old; };
+  EXPECT_TRUE(cluster.run_until([&] { return cluster.leader(partition) != old && cluster.ready(partition); }, 10s));
+}
+
+TEST(GroupElection, PreferredPrimaryComesBack_LeadershipDriftsToItAndNothingIsLost) {
+  Cluster cluster(3);
+  PartitionId partition = cluster.partition_of_key(key);
+  cluster.wait_ready(partition);
+  unsigned preferred = cluster.preferred(partition);
+  ASSERT_EQ(cluster.leader(partition), preferred);
+  cluster.crash(preferred);
+  cluster.wait_ready(partition);
+  unsigned other = *cluster.leader(partition);
+  OperationId put = cluster.submit(other, cluster.put(key, "while away"));
+  cluster.settle();
+  ASSERT_TRUE(succeeded(cluster.reply(other, put)));
+  cluster.start(preferred);
+  ASSERT_TRUE(cluster.run_until([&] { return cluster.leader(partition) == preferred && cluster.ready(partition); }));
+  EXPECT_GT(cluster.machines[other].events["transfer"], 0U);
+  OperationId get = cluster.submit(preferred, cluster.get(key));
+  cluster.settle();
+  EXPECT_EQ(value_of(cluster.reply(preferred, get)), "while away");
+}
+
+TEST(GroupElection, TransferThatFails_LeaderTakesANewTermAndALeaseAgain) {
+  Cluster cluster(3);
+  PartitionId partition = cluster.partition_of_key(key);
+  cluster.wait_ready(partition);
+  unsigned preferred = cluster.preferred(partition);
+  cluster.crash(preferred);
+  cluster.wait_ready(partition);
+  unsigned other = *cluster.leader(partition);
+  Term term = cluster.group(other, partition).term;
+  cluster.start(preferred);
+  bool lost = false;
+  cluster.deliver = [&](const Envelope& envelope) {
+    auto* transfer = std::get_if<TimeoutNow>(&envelope.message);
+    if (transfer == nullptr || transfer->raft.partition != partition) return true;
+    lost = true;
+    return false;
+  };
+  ASSERT_TRUE(cluster.run_until([&] { return lost; }));
+  EXPECT_FALSE(cluster.group(other, partition).lease) << "no lease in a term that was given away";
+  OperationId refused = cluster.submit(other, cluster.put(key, "x"));
+  EXPECT_EQ(error_of(cluster.reply(other, refused)), ErrorCode::unavailable);
+  ASSERT_TRUE(cluster.run_until([&] { return cluster.ready(partition); }));
+  EXPECT_EQ(cluster.leader(partition), other);
+  EXPECT_GT(cluster.group(other, partition).term, term);
+}
+
+TEST(GroupElection, MessagesOfAnotherReplicaIdentity_AreDropped) {
+  Cluster cluster(3);
+  PartitionId partition = cluster.partition_of_key(key);
+  cluster.wait_ready(partition);
+  unsigned leader = *cluster.leader(partition);
+  unsigned follower = (leader + 1) % 3;
+  GroupStatus before = cluster.group(follower, partition);
+  cluster.network.clear();
+  Append append;
+  append.raft = {partition, before.term + 7, 0, 5};  // to an incarnation of this replica that was added at 5
+  cluster.inject(leader, follower, append);
+  cluster.inject(leader, follower, RequestVote{{partition, before.term + 7, 0, 5}, false, true, 1000, 1000});
+  EXPECT_EQ(cluster.group(follower, partition).term, before.term);
+  EXPECT_TRUE(cluster.taken<AppendReply>(leader).empty());
+  EXPECT_TRUE(cluster.taken<VoteReply>(leader).empty());
+  // An acknowledgement of somebody's other life does not count either.
+  cluster.deliver = [](const Envelope&) { return false; };
+  OperationId put = cluster.submit(leader, cluster.put(key, "x"));
+  AppendReply reply;
+  reply.raft = {partition, before.term, 9, 0};
+  reply.success = true;
+  reply.match = before.last_index + 1;
+  cluster.inject(follower, leader, reply);
+  EXPECT_FALSE(cluster.reply(leader, put));
+  reply.raft.source_added = 0;
+  cluster.inject(follower, leader, reply);
+  EXPECT_TRUE(succeeded(cluster.reply(leader, put)));
+}
+
+}  // namespace
+}  // namespace ringfs::test

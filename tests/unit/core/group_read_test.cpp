@@ -1,0 +1,190 @@
+// Reads: the lease, the fall-back to a heartbeat round, and what a deposed leader answers.
+#include <gtest/gtest.h>
+
+#include "tests/unit/core/raft_cluster.hpp"
+
+namespace ringfs::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+const std::string key = "a key";
+
+bool is_heartbeat_traffic(const Envelope& envelope) {
+  return std::holds_alternative<Heartbeat>(envelope.message) || std::holds_alternative<HeartbeatReply>(envelope.message);
+}
+
+TEST(GroupRead, UnderTheLease_AnsweredWithoutAMessage) {
+  Cluster cluster(3);
+  PartitionId partition = cluster.partition_of_key(key);
+  cluster.wait_ready(partition);
+  unsigned leader = *cluster.leader(partition);
+  cluster.network.clear();
+  OperationId get = cluster.submit(leader, cluster.get(key));
+  EXPECT_EQ(value_of(cluster.reply(leader, get)), "<absent>");
+  EXPECT_TRUE(cluster.network.empty());
+}
+
+TEST(GroupRead, AtAFollower_ToldWhoLeads) {
+  Cluster cluster(3);
+  PartitionId partition = cluster.partition_of_key(key);
+  cluster.wait_ready(partition);
+  cluster.run(500ms);
+  unsigned leader = *cluster.leader(partition);
+  unsigned follower = (leader + 1) % 3;
+  OperationId get = cluster.submit(follower, cluster.get(key));
+  OperationId put = cluster.submit(follower, cluster.put(key, "x"));
+  for (OperationId id : {get, put}) {
+    ASSERT_EQ(error_of(cluster.reply(follower, id)), ErrorCode::not_leader);
+    OperationResult result = *cluster.reply(follower, id);
+    EXPECT_EQ(result.error().redirect.leader, node_id(leader));
+    EXPECT_EQ(result.error().redirect.members.size(), 3U);
+  }
+}
+
+TEST(GroupRead, LeaseEndedWhileTheRowsWereRead_WaitsForARoundThatLeftAfterwards) {
+  Cluster cluster(3);
+  PartitionId partition = cluster.partition_of_key(key);
+  cluster.wait_ready(partition);
+  unsigned leader = *cluster.leader(partition);
+  cluster.run(1s);
+  cluster.machines[leader].hold_reads = true;
+  OperationId get = cluster.submit(leader, cluster.get(key));
+  cluster.advance_to(cluster.clock.now + 500ms);  // the disk took long
+  EXPECT_FALSE(cluster.group(leader, partition).lease);
+  cluster.machines[leader].hold_reads = false;
+  cluster.pump(leader);
+  EXPECT_FALSE(cluster.reply(leader, get)) << "no lease: nobody may have asked the others yet";
+  EXPECT_GT(cluster.machines[leader].events["read_index_fallback"], 0U);
+  cluster.settle();
+  EXPECT_EQ(value_of(cluster.reply(leader, get)), "<absent>");
+}
+
+TEST(GroupRead, AcknowledgementOfAnOlderRound_DoesNotServeAHeldRead) {
+  Cluster cluster(3);
+  PartitionId partition = cluster.partition_of_key(key);
+  cluster.wait_ready(partition);
+  unsigned leader = *cluster.leader(partition);
+  cluster.run(1s);
+  // A round is under way when the rows have been read ...
+  cluster.record = true;
+  cluster.deliver = [](const Envelope& envelope) { return !std::holds_alternative<HeartbeatReply>(envelope.message); };
+  cluster.run(450ms);
+  std::vector<HeartbeatReply> late;
+  for (const Envelope& envelope : cluster.delivered) {
+    auto* heartbeat = std::get_if<Heartbeat>(&envelope.message);
+    if (heartbeat == nullptr || number_of(envelope.header.source) != leader) continue;
+    late.push_back({heartbeat->round, false, {}});
+  }
+  ASSERT_FALSE(late.empty());
+  OperationId get = cluster.submit(leader, cluster.get(key));
+  ASSERT_FALSE(cluster.reply(leader, get));
+  cluster.network.clear();
+  // ... and its answer comes late. It proves nothing about now; nor does it hold a lease any more.
+  std::vector<Envelope> recorded = cluster.delivered;
+  cluster.advance_to(cluster.clock.now + 400ms);
+  for (const Envelope& envelope : recorded) {
+    auto* heartbeat = std::get_if<Heartbeat>(&envelope.message);
+    if (heartbeat == nullptr || number_of(envelope.header.source) != leader) continue;
+    cluster.inject(number_of(envelope.header.destination), leader, HeartbeatReply{heartbeat->round, false, {}});
+  }
+  EXPECT_FALSE(cluster.reply(leader, get));
+}
+
+TEST(GroupRead, LeaderCutOff_AnswersNoReadAfterItsLeaseAndTellsSoInTheEnd) {
+  Cluster cluster(3);
+  PartitionId partition = cluster.partition_of_key(key);
+  cluster.wait_ready(partition);
+  unsigned old = *cluster.leader(partition);
+  cluster.isolate(old);
+  cluster.run(400ms);
+  OperationId get = cluster.submit(old, cluster.get(key));
+  EXPECT_FALSE(cluster.reply(old, get));
+  ASSERT_TRUE(cluster.run_until([&] { return cluster.reply(old, get).has_value(); }, 3s));
+  EXPECT_EQ(error_of(cluster.reply(old, get)), ErrorCode::not_leader);
+}
+
+TEST(GroupRead, LeaseAndOtherLeader_NeverAtTheSameTime) {
+  // The old leader's lease is over before anybody else can be elected, whatever the order of things.
+  Cluster cluster(3);
+  PartitionId partition = cluster.partition_of_key(key);
+  cluster.wait_ready(partition);
+  unsigned old = *cluster.leader(partition);
+  cluster.isolate(old);
+  for (unsigned i = 0; i < 3; ++i) {  // the survivors see the connection close at once
+    if (i == old) continue;
+    cluster.node(i).peer_disconnected(node_id(old), cluster.clock);
+    cluster.pump(i);
+  }
+  bool overlap = false;
+  ASSERT_TRUE(cluster.run_until([&] {
+    bool other = false;
+    for (unsigned i = 0; i < 3; ++i) other |= i != old && cluster.group(i, partition).role == Role::leader;
+    overlap |= other && cluster.group(old, partition).lease;
+    return other;
+  }));
+  EXPECT_FALSE(overlap);
+}
+
+TEST(GroupRead, BeforeTheOwnNoOpIsApplied_Waits) {
+  for (bool fault : {false, true}) {
+    NodeOptions options;
+    options.faults.read_before_own_no_op = fault;
+    Cluster cluster(3, 2, true, options);
+    PartitionId partition = cluster.partition_of_key(key);
+    // Leaders are elected and get a lease, but nothing can be committed.
+    cluster.deliver = [](const Envelope& envelope) { return !std::holds_alternative<AppendReply>(envelope.message); };
+    ASSERT_TRUE(cluster.run_until([&] { return cluster.leader(partition).has_value(); }));
+    unsigned leader = *cluster.leader(partition);
+    OperationId get = cluster.submit(leader, cluster.get(key));
+    cluster.settle();
+    EXPECT_EQ(cluster.reply(leader, get).has_value(), fault);
+    cluster.heal();
+    ASSERT_TRUE(cluster.run_until([&] { return cluster.ready(partition); }));
+    cluster.settle();
+    EXPECT_EQ(value_of(cluster.reply(leader, get)), "<absent>");
+  }
+}
+
+TEST(GroupRead, NoHeartbeatArrives_NoLease) {
+  Cluster cluster(3);
+  PartitionId partition = cluster.partition_of_key(key);
+  cluster.deliver = [](const Envelope& envelope) { return !is_heartbeat_traffic(envelope); };
+  ASSERT_TRUE(cluster.run_until([&] { return cluster.leader(partition).has_value(); }));
+  unsigned leader = *cluster.leader(partition);
+  EXPECT_FALSE(cluster.group(leader, partition).lease);
+  OperationId get = cluster.submit(leader, cluster.get(key));
+  cluster.settle();
+  EXPECT_FALSE(cluster.reply(leader, get));
+  for (PartitionId led : cluster.node(leader).led_partitions(cluster.clock)) EXPECT_NE(led, partition);
+}
+
+TEST(GroupRead, IgnoreLeaseFault_ServesWithoutOne) {
+  NodeOptions options;
+  options.faults.ignore_lease = true;
+  Cluster cluster(3, 2, true, options);
+  PartitionId partition = cluster.partition_of_key(key);
+  cluster.wait_ready(partition);
+  unsigned old = *cluster.leader(partition);
+  cluster.isolate(old);
+  cluster.run(450ms);
+  OperationId get = cluster.submit(old, cluster.get(key));
+  EXPECT_EQ(value_of(cluster.reply(old, get)), "<absent>");
+}
+
+TEST(GroupRead, StoreFails_ErrorReachesTheClient) {
+  Cluster cluster(3);
+  PartitionId partition = cluster.partition_of_key(key);
+  cluster.wait_ready(partition);
+  unsigned leader = *cluster.leader(partition);
+  cluster.machines[leader].hold_reads = true;
+  OperationId get = cluster.submit(leader, cluster.get(key));
+  ReadEffect read = cluster.machines[leader].held_reads.front();
+  cluster.machines[leader].held_reads.pop_front();
+  cluster.node(leader).read_done(read.id, fail(ErrorCode::corrupt, "checksum"), cluster.clock);
+  cluster.pump(leader);
+  EXPECT_EQ(error_of(cluster.reply(leader, get)), ErrorCode::corrupt);
+}
+
+}  // namespace
+}  // namespace ringfs::test

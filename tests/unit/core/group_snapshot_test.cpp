@@ -1,0 +1,226 @@
+// Cutting the log, and followers that need the rows instead.
+#include <gtest/gtest.h>
+
+#include "dht/core/group.hpp"
+#include "tests/unit/core/raft_cluster.hpp"
+
+namespace ringfs::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+const std::string key = "a key";
+
+// Enough entries that the leader cuts its log.
+void write_past_the_limit(Cluster& cluster, unsigned leader) {
+  std::string value(2000, 'x');
+  for (std::size_t i = 0; i < log_limit_entries + 600; ++i) {
+    OperationId put = cluster.submit(leader, cluster.put(key, value + std::to_string(i)));
+    cluster.settle();
+    ASSERT_TRUE(succeeded(cluster.reply(leader, put)));
+    cluster.machines[leader].replies.clear();
+    if (i % 100 == 0) cluster.run(10ms);
+  }
+}
+
+struct Lagging {
+  Cluster cluster{3};
+  PartitionId partition = cluster.partition_of_key(key);
+  unsigned leader = 0;
+  unsigned away = 0;
+
+  void prepare() {
+    cluster.wait_ready(partition);
+    leader = *cluster.leader(partition);
+    away = (leader + 1) % 3;
+    cluster.crash(away);
+    cluster.run(500ms);
+    leader = *cluster.leader(partition);
+    write_past_the_limit(cluster, leader);
+    for (int i = 0; i < 7; ++i) {  // several chunks
+      OperationId put = cluster.submit(leader, several(i));
+      cluster.settle();
+      ASSERT_TRUE(succeeded(cluster.reply(leader, put)));
+    }
+    ASSERT_GT(cluster.group(leader, partition).first_index, 2U);
+  }
+  CommitOperation several(int number) {
+    CommitOperation operation = cluster.put(key, "ignored");
+    Batch batch = *decode_batch(operation.batch.head, operation.batch.blobs);
+    batch.mutations[0].row.sort = "row" + std::to_string(number);
+    operation.batch = encode(batch);
+    return operation;
+  }
+  bool same_rows() {
+    return cluster.machines[away].store.groups.at(partition).rows == cluster.machines[leader].store.groups.at(partition).rows;
+  }
+};
+
+TEST(GroupSnapshot, LogBeyondItsLimit_IsCutOnLeaderAndFollowers) {
+  Cluster cluster(3);
+  PartitionId partition = cluster.partition_of_key(key);
+  cluster.wait_ready(partition);
+  unsigned leader = *cluster.leader(partition);
+  write_past_the_limit(cluster, leader);
+  cluster.run(1s);
+  for (unsigned i = 0; i < 3; ++i) {
+    GroupStatus status = cluster.group(i, partition);
+    EXPECT_LE(status.last_index - status.first_index, log_limit_entries + max_apply_entries);
+    EXPECT_GT(status.first_index, 1U);
+    EXPECT_LE(status.first_index, status.applied + 1);
+    EXPECT_EQ(cluster.machines[i].store.groups.at(partition).base_index + 1, status.first_index);
+    EXPECT_EQ(cluster.machines[i].events["snapshot_installed"], 0U) << "nobody lagged";
+  }
+}
+
+TEST(GroupSnapshot, FollowerBelowTheCut_GetsTheRowsAndThenTheLog) {
+  Lagging lagging;
+  lagging.prepare();
+  Cluster& cluster = lagging.cluster;
+  cluster.start(lagging.away);
+  ASSERT_TRUE(cluster.run_until([&] { return cluster.machines[lagging.away].events["snapshot_installed"] > 0; }));
+  OperationId put = cluster.submit(lagging.leader, cluster.put(key, "after"));
+  ASSERT_TRUE(cluster.run_until([&] { return succeeded(cluster.reply(lagging.leader, put)); }));
+  ASSERT_TRUE(cluster.run_until([&] { return lagging.same_rows(); }));
+  EXPECT_EQ(cluster.stored(lagging.away, key), "after");
+  EXPECT_GT(cluster.machines[lagging.leader].events["snapshot_sent"], 0U);
+  EXPECT_EQ(cluster.machines[lagging.leader].store.open_snapshots(), 0U);
+  cluster.run(1s);
+  EXPECT_EQ(cluster.group(lagging.leader, lagging.partition).behind, 0U);
+  // What it installed is what it starts from.
+  cluster.crash(lagging.away);
+  cluster.start(lagging.away);
+  cluster.run(2s);
+  EXPECT_TRUE(lagging.same_rows());
+  EXPECT_EQ(cluster.machines[lagging.away].events["snapshot_installed"], 1U);
+}
+
+TEST(GroupSnapshot, ChunksAndAnswersGetLost_ItStillArrives) {
+  Lagging lagging;
+  lagging.prepare();
+  Cluster& cluster = lagging.cluster;
+  unsigned count = 0;
+  cluster.deliver = [&](const Envelope& envelope) {
+    bool snapshot = std::holds_alternative<SnapshotChunk>(envelope.message) ||
+                    std::holds_alternative<SnapshotReply>(envelope.message);
+    return !snapshot || ++count % 3 != 0;
+  };
+  cluster.start(lagging.away);
+  EXPECT_TRUE(cluster.run_until([&] { return lagging.same_rows(); }));
+}
+
+TEST(GroupSnapshot, ReceiverRestartsInTheMiddle_ItStartsOver) {
+  Lagging lagging;
+  lagging.prepare();
+  Cluster& cluster = lagging.cluster;
+  bool middle = false;
+  cluster.deliver = [&](const Envelope& envelope) {
+    auto* chunk = std::get_if<SnapshotChunk>(&envelope.message);
+    if (chunk != nullptr && chunk->number == 2) middle = true;
+    return !middle;
+  };
+  cluster.start(lagging.away);
+  ASSERT_TRUE(cluster.run_until([&] { return middle; }));
+  cluster.crash(lagging.away);
+  cluster.heal();
+  cluster.start(lagging.away);
+  EXPECT_TRUE(cluster.run_until([&] { return lagging.same_rows(); }));
+}
+
+TEST(GroupSnapshot, ReceiverGoesAwayForGood_TheSnapshotIsClosed) {
+  Lagging lagging;
+  lagging.prepare();
+  Cluster& cluster = lagging.cluster;
+  bool middle = false;
+  cluster.deliver = [&](const Envelope& envelope) {
+    auto* chunk = std::get_if<SnapshotChunk>(&envelope.message);
+    if (chunk != nullptr && chunk->number == 1) middle = true;
+    return true;
+  };
+  cluster.start(lagging.away);
+  ASSERT_TRUE(cluster.run_until([&] { return middle; }));
+  cluster.crash(lagging.away);
+  cluster.run(15s);
+  EXPECT_EQ(cluster.machines[lagging.leader].store.open_snapshots(), 0U);
+}
+
+TEST(GroupSnapshot, OutstandingApply_EndsBeforeTheRowsAreReplaced) {
+  Cluster cluster(3);
+  PartitionId partition = cluster.partition_of_key(key);
+  cluster.wait_ready(partition);
+  unsigned leader = *cluster.leader(partition);
+  unsigned follower = (leader + 1) % 3;
+  cluster.run(1s);
+  OperationId put = cluster.submit(leader, cluster.put(key, "one"));
+  cluster.settle();
+  ASSERT_TRUE(succeeded(cluster.reply(leader, put)));
+  cluster.machines[follower].hold_disk = true;
+  cluster.run(150ms);  // the heartbeat brings the commit index: the apply is handed out and stalls
+  ASSERT_FALSE(cluster.machines[follower].disk.empty());
+  GroupStatus status = cluster.group(follower, partition);
+  ASSERT_LT(status.applied, status.commit);
+  SnapshotChunk chunk;
+  chunk.raft = {partition, status.term, 0, 0};
+  chunk.snapshot = 77;
+  chunk.last_index = status.last_index + 100;
+  chunk.last_term = status.term;
+  Configuration configuration;
+  for (unsigned i = 0; i < 3; ++i) configuration.voters.push_back({node_id(i), 0});
+  chunk.configuration = encode(configuration);
+  chunk.last = true;
+  cluster.inject(leader, follower, chunk);
+  for (const Machine::Task& task : cluster.machines[follower].disk) {
+    if (!task.write) continue;
+    for (const GroupWrite& write : task.write->groups) EXPECT_FALSE(write.install);
+  }
+  // Nor does an append slip in between.
+  Append append;
+  append.raft = chunk.raft;
+  append.previous_index = status.last_index;
+  append.previous_term = status.term;
+  append.entries = {{status.last_index + 1, status.term, Stamp{1}, EntryKind::no_op, {}, {}}};
+  cluster.inject(leader, follower, append);
+  EXPECT_EQ(cluster.group(follower, partition).last_index, status.last_index);
+  cluster.network.clear();
+  cluster.release_disk(follower);
+  EXPECT_EQ(cluster.machines[follower].store.groups.at(partition).applied, chunk.last_index);
+  std::vector<SnapshotReply> replies = cluster.taken<SnapshotReply>(leader);
+  ASSERT_EQ(replies.size(), 1U);
+  EXPECT_TRUE(replies[0].installed);
+  // The same again says nothing new: everything in it is committed here.
+  cluster.inject(leader, follower, chunk);
+  EXPECT_TRUE(cluster.taken<SnapshotReply>(leader).at(0).installed);
+  EXPECT_EQ(cluster.machines[follower].events["snapshot_installed"], 1U);
+}
+
+TEST(GroupSnapshot, ChunkOfAnUnknownSnapshotOrBrokenOne_StartsOverOrIsDropped) {
+  Cluster cluster(3);
+  PartitionId partition = cluster.partition_of_key(key);
+  cluster.wait_ready(partition);
+  unsigned leader = *cluster.leader(partition);
+  unsigned follower = (leader + 1) % 3;
+  cluster.run(1s);
+  GroupStatus status = cluster.group(follower, partition);
+  SnapshotChunk chunk;
+  chunk.raft = {partition, status.term, 0, 0};
+  chunk.snapshot = 5;
+  chunk.number = 3;
+  chunk.last_index = 1000;
+  chunk.last_term = status.term;
+  chunk.configuration = "not a configuration";
+  cluster.network.clear();
+  cluster.inject(leader, follower, chunk);
+  EXPECT_TRUE(cluster.taken<SnapshotReply>(leader).empty());
+  Configuration configuration;
+  configuration.voters = {{node_id(0), 0}};
+  chunk.configuration = encode(configuration);
+  cluster.inject(leader, follower, chunk);
+  EXPECT_EQ(cluster.taken<SnapshotReply>(leader).at(0).next, 0U);
+  chunk.raft.destination_added = 4;  // for another life of this replica
+  chunk.number = 0;
+  cluster.inject(leader, follower, chunk);
+  EXPECT_TRUE(cluster.taken<SnapshotReply>(leader).empty());
+}
+
+}  // namespace
+}  // namespace ringfs::test

@@ -1,0 +1,211 @@
+// Several mounts on one file: appends, conversions, truncations at once.
+#include "tests/unit/fs/world.hpp"
+
+namespace ringfs {
+namespace {
+
+class MountsTest : public World {
+ protected:
+  // Lets the held operations of these mounts go on in random order until `ended` reaches `count`.
+  void interleave(std::vector<Mount*> mounts, const int& ended, int count, std::uint64_t seed) {
+    SeededRandom random(seed);
+    for (int step = 0; ended < count && step < 100000; ++step) {
+      time.settle();
+      Mount& next = *mounts[random.below(mounts.size())];
+      if (next.store.held() > 0) {
+        next.store.release_one();
+      } else if (random.below(8) == 0) {
+        time.advance(std::chrono::milliseconds(1));
+      }
+    }
+    EXPECT_EQ(ended, count) << "seed " << seed;
+    for (Mount* mount : mounts) mount->store.release_all();
+    time.settle();
+  }
+};
+
+TEST_F(MountsTest, Append_ToASmallFile_IsOneCommit) {
+  Mount& a = mount();
+  InodeNumber file = a.put(root_inode, "log", "one\n");
+  Opened opened = a.must(a.volume->open({}, file, O_WRONLY | O_APPEND));
+  EXPECT_TRUE(opened.direct_io);
+  std::size_t before = a.store.operations();
+  a.write(opened.handle, 0, "two\n");
+  EXPECT_EQ(a.store.operations(), before + 1);
+  EXPECT_EQ(mount().get(root_inode, "log"), "one\ntwo\n");  // durable before close
+  a.close(opened.handle);
+}
+
+// Three mounts append records while the file grows from inline over several chunks. Every record is whole and there once.
+TEST_F(MountsTest, ConcurrentAppends_FromManyMounts_AreWholeAndAtTheEnd) {
+  for (std::uint64_t seed = 1; seed <= 8; ++seed) {
+    std::vector<Mount*> mounts{&mount(), &mount(), &mount()};
+    std::string name = "log" + std::to_string(seed);
+    InodeNumber file = mounts[0]->put(root_inode, name, "");
+    const std::size_t record = seed % 2 == 0 ? 700 : 150000;
+    constexpr int each = 20;
+    std::vector<Handle> handles;
+    for (Mount* mount : mounts) handles.push_back(mount->open(file, O_WRONLY | O_APPEND));
+    for (Mount* mount : mounts) mount->store.hold();
+    int ended = 0, failed = 0;
+    auto writer = [](Mount* mount, Handle handle, char letter, std::size_t size, int* bad) -> Task<void> {
+      for (int i = 0; i < each; ++i) {
+        SharedBytes bytes(std::string(size - 1, static_cast<char>(letter + i)) + "\n");
+        Result<std::size_t> written = co_await mount->volume->write(handle, 0, bytes);
+        *bad += written ? 0 : 1;
+      }
+    };
+    for (std::size_t i = 0; i < mounts.size(); ++i) {
+      char letter = static_cast<char>('!' + 20 * i);
+      boost::asio::co_spawn(loop, writer(mounts[i], handles[i], letter, record, &failed),
+                            [&](std::exception_ptr) { ++ended; });
+    }
+    interleave(mounts, ended, 3, seed);
+    EXPECT_EQ(failed, 0);
+    std::string bytes = mount().contents(file);
+    ASSERT_EQ(bytes.size(), 3 * each * record) << "seed " << seed;
+    std::map<char, int> seen;
+    for (std::size_t place = 0; place < bytes.size(); place += record) {
+      std::string expected = std::string(record - 1, bytes[place]) + "\n";
+      EXPECT_TRUE(bytes.compare(place, record, expected) == 0) << "seed " << seed << " at " << place;
+      ++seen[bytes[place]];
+    }
+    EXPECT_EQ(seen.size(), 3U * each);
+    check_invariants();
+    if (HasFailure()) return;
+  }
+}
+
+TEST_F(MountsTest, AppendLock_OfAMountThatDied_IsBroken) {
+  Mount& a = mount();
+  Mount& b = mount();
+  InodeNumber file = a.put(root_inode, "log", pattern(100000));
+  for (std::size_t operations = 1; operations < 6; ++operations) {
+    std::string before = b.contents(file);
+    FileSystemOptions options;
+    options.operation_timeout = std::chrono::seconds(2);
+    Mount& dying = mount(options);
+    Handle handle = dying.open(file, O_WRONLY | O_APPEND);
+    dying.store.fail_after(operations);
+    dying.run(dying.volume->write(handle, 0, SharedBytes(std::string(300, 'd'))));
+    Handle other = b.open(file, O_WRONLY | O_APPEND);
+    b.write(other, 0, "after\n");
+    b.close(other);
+    std::string now = a.contents(file);
+    bool without = now == before + "after\n";
+    bool with = now == before + std::string(300, 'd') + "after\n";
+    EXPECT_TRUE(without || with) << operations;
+    dying.store.revive();
+    time.run_until_idle();
+    EXPECT_EQ(a.contents(file), now) << "a late write came through";
+  }
+}
+
+// A small file grows beyond 16 KiB on two mounts at once, at different places: both parts and the old bytes survive.
+TEST_F(MountsTest, Conversion_OnTwoMountsAtOnce_LosesNothing) {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    Mount& a = mount();
+    Mount& b = mount();
+    std::string old = pattern(9000, seed);
+    InodeNumber file = a.put(root_inode, "f" + std::to_string(seed), old);
+    Handle one = a.open(file), two = b.open(file);
+    std::string first = pattern(50000, seed + 100), second = pattern(60000, seed + 200);
+    a.write(one, 20000, first);
+    b.write(two, 100000, second);
+    a.store.hold();
+    b.store.hold();
+    int ended = 0;
+    auto end = [&](std::exception_ptr, Status status) {
+      ++ended;
+      EXPECT_TRUE(status);
+    };
+    boost::asio::co_spawn(loop, a.volume->flush(one), end);
+    boost::asio::co_spawn(loop, b.volume->flush(two), end);
+    interleave({&a, &b}, ended, 2, seed);
+    std::string expected = old;
+    expected.resize(160000, '\0');
+    expected.replace(20000, first.size(), first).replace(100000, second.size(), second);
+    EXPECT_TRUE(mount().contents(file) == expected) << "seed " << seed;
+    a.close(one);
+    b.close(two);
+    time.advance(std::chrono::minutes(10));
+    clean(a);
+    EXPECT_TRUE(mount().contents(file) == expected) << "seed " << seed;
+    check_invariants();
+  }
+}
+
+// One mount writes and flushes while another truncates and writes: what was flushed after the truncation returned is there.
+TEST_F(MountsTest, WriteAndTruncate_OnTwoMounts_NeverLoseAFlushedWrite) {
+  for (std::uint64_t seed = 1; seed <= 30; ++seed) {
+    SeededRandom random(seed);
+    Mount& a = mount();
+    Mount& b = mount();
+    std::string name = "f" + std::to_string(seed);
+    InodeNumber file = a.put(root_inode, name, pattern(3 << 20, seed));
+    Handle writer = a.open(file);
+    std::string bytes = pattern(1 << 20, seed + 50);
+    // Full chunks travel in the background while the other one cuts below them.
+    a.store.hold();
+    b.store.hold();
+    int ended = 0;
+    SetAttributes smaller;
+    smaller.size = random.below(2) == 0 ? 0 : random.below(2 << 20);
+    auto write_and_flush = [](Mount* mount, Handle handle, std::string data) -> Task<void> {
+      SharedBytes shared(std::move(data));
+      Result<std::size_t> written = co_await mount->volume->write(handle, 4 << 20, shared);
+      EXPECT_TRUE(written);
+      Status flushed = co_await mount->volume->flush(handle);
+      EXPECT_TRUE(flushed);
+    };
+    boost::asio::co_spawn(loop, b.volume->set_attributes({}, file, smaller),
+                          [&](std::exception_ptr, Result<Attributes> set) {
+                            ++ended;
+                            EXPECT_TRUE(set);
+                          });
+    boost::asio::co_spawn(loop, write_and_flush(&a, writer, bytes), [&](std::exception_ptr) { ++ended; });
+    interleave({&a, &b}, ended, 2, seed);
+    std::string now = mount().contents(file);
+    // Either order of the two calls; in both the written megabyte is whole or gone with everything behind the new size.
+    if (now.size() > *smaller.size) {
+      ASSERT_EQ(now.size(), 5U << 20) << "seed " << seed;
+      EXPECT_TRUE(now.compare(4 << 20, 1 << 20, bytes) == 0) << "seed " << seed;
+      std::string hole = now.substr(*smaller.size, (4 << 20) - *smaller.size);
+      EXPECT_EQ(hole.find_first_not_of('\0'), std::string::npos) << "seed " << seed;
+    } else {
+      EXPECT_EQ(now.size(), *smaller.size) << "seed " << seed;
+    }
+    a.close(writer);
+    check_invariants();
+  }
+}
+
+TEST_F(MountsTest, OpenHandle_AfterAnotherMountAppended_ReadsOn) {
+  Mount& a = mount();
+  Mount& b = mount();
+  InodeNumber file = a.put(root_inode, "log", "one\n");
+  Handle tail = b.open(file, O_RDONLY);
+  EXPECT_EQ(b.read(tail), "one\n");
+  Handle handle = a.open(file, O_WRONLY | O_APPEND);
+  a.write(handle, 0, "two\n");
+  EXPECT_EQ(b.read(tail, 4), "two\n");
+  a.write(handle, 0, std::string(40000, 'x'));
+  EXPECT_EQ(b.read(tail, 8), std::string(40000, 'x'));
+}
+
+TEST_F(MountsTest, FileReplacedByRename_OpenedByItsOldInode_IsReadableOrStale) {
+  Mount& a = mount();
+  Mount& b = mount();
+  a.put(root_inode, "f", "old");
+  InodeNumber seen = b.find(root_inode, "f");
+  a.put(root_inode, "tmp", "new");
+  EXPECT_TRUE(a.rename(root_inode, "tmp", root_inode, "f"));
+  EXPECT_EQ(b.contents(seen), "old");
+  EXPECT_EQ(b.get(root_inode, "f"), "new");
+  time.advance(std::chrono::minutes(5));
+  clean(a);
+  EXPECT_EQ(b.error(b.volume->open({}, seen, O_RDONLY)), ErrorCode::stale_handle);
+}
+
+}  // namespace
+}  // namespace ringfs

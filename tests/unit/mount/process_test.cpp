@@ -1,0 +1,121 @@
+#include "mount/process.hpp"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <thread>
+
+#include <gtest/gtest.h>
+
+namespace ringfs {
+namespace {
+
+class ProcessTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/ringfs-process-XXXXXX";
+    ASSERT_NE(mkdtemp(name), nullptr);
+    directory_ = name;
+  }
+  void TearDown() override {
+    for (const ProcessMark& mark : marks_) {
+      send_signal(mark, SIGKILL);
+      stop_processes({mark}, std::chrono::seconds(5));
+    }
+    std::filesystem::remove_all(directory_);
+  }
+  ProcessMark start(std::vector<std::string> arguments) {
+    SpawnOptions options;
+    options.arguments = std::move(arguments);
+    options.log = directory_ / "log";
+    const auto pid = spawn_process(options);
+    EXPECT_TRUE(pid);
+    const auto mark = mark_of(*pid);
+    EXPECT_TRUE(mark);
+    marks_.push_back(*mark);
+    return *mark;
+  }
+  int wait_for(pid_t pid) {
+    for (int i = 0; i < 1000; ++i) {
+      if (const auto code = exit_code_of(pid)) return *code;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    return -1;
+  }
+  std::string log() { return tail_of(directory_ / "log"); }
+
+  std::filesystem::path directory_;
+  std::vector<ProcessMark> marks_;
+};
+
+TEST_F(ProcessTest, Child_ThatEnds_LeavesItsOutputAndItsCode) {
+  const ProcessMark mark = start({"sh", "-c", "echo out; echo err >&2; exit 7"});
+  EXPECT_EQ(wait_for(mark.pid), 7);
+  EXPECT_NE(log().find("out\n"), std::string::npos);
+  EXPECT_NE(log().find("err\n"), std::string::npos);
+  EXPECT_FALSE(is_running(mark));
+}
+
+TEST_F(ProcessTest, Program_ThatIsMissing_IsAnError) {
+  SpawnOptions options;
+  options.arguments = {"/no/such/program"};
+  const auto pid = spawn_process(options);
+  ASSERT_FALSE(pid);
+  EXPECT_EQ(pid.error().code, ErrorCode::io_error);
+  EXPECT_EQ(find_program("no-such-program-at-all").error().code, ErrorCode::not_found);
+  EXPECT_TRUE(find_program("sh"));
+}
+
+TEST_F(ProcessTest, PidFile_OfARunningProcess_NamesIt) {
+  const ProcessMark mark = start({"sleep", "60"});
+  ASSERT_TRUE(write_pid_file(directory_ / "pid", mark));
+  const auto running = running_from(directory_ / "pid");
+  ASSERT_TRUE(running);
+  EXPECT_EQ(running->pid, mark.pid);
+}
+
+// The same pid, but started at another time or in another boot: somebody else's.
+TEST_F(ProcessTest, PidFile_OfAnotherLifeOfThePid_NamesNobodyAndIsNotSignalled) {
+  ProcessMark mark = start({"sleep", "60"});
+  const ProcessMark real = mark;
+  mark.started += 1;
+  EXPECT_FALSE(is_running(mark));
+  EXPECT_FALSE(send_signal(mark, SIGKILL));
+  mark = real;
+  mark.boot = "another";
+  EXPECT_FALSE(send_signal(mark, SIGKILL));
+  EXPECT_TRUE(stop_processes({mark}, std::chrono::milliseconds(100)).empty());
+  EXPECT_TRUE(is_running(real));
+}
+
+TEST_F(ProcessTest, PidFile_Damaged_NamesNobody) {
+  EXPECT_FALSE(read_pid_file(directory_ / "absent"));
+  for (const char* text : {"", "abc", "12", "-1 3 x", "1 3 x", "0 3 x"}) {
+    std::ofstream(directory_ / "pid") << text;
+    EXPECT_FALSE(read_pid_file(directory_ / "pid")) << text;
+  }
+}
+
+TEST_F(ProcessTest, Stop_OfWhoIgnoresSigterm_KillsAndSaysSo) {
+  const ProcessMark polite = start({"sleep", "60"});
+  const ProcessMark stubborn = start({"sh", "-c", "trap '' TERM; echo set; while :; do sleep 1; done"});
+  while (log().find("set") == std::string::npos) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  const auto killed = stop_processes({polite, stubborn}, std::chrono::milliseconds(300));
+  EXPECT_EQ(killed, std::vector<pid_t>{stubborn.pid});
+  EXPECT_FALSE(is_running(polite));
+  EXPECT_FALSE(is_running(stubborn));
+}
+
+TEST_F(ProcessTest, Tail_OfALongLog_StartsAtALine) {
+  std::ofstream file(directory_ / "long");
+  for (int i = 0; i < 1000; ++i) file << "line " << i << "\n";
+  file.close();
+  const std::string tail = tail_of(directory_ / "long", 100);
+  EXPECT_TRUE(tail.starts_with("line "));
+  EXPECT_TRUE(tail.ends_with("line 999\n"));
+  EXPECT_LE(tail.size(), 100U);
+}
+
+}  // namespace
+}  // namespace ringfs

@@ -1,0 +1,288 @@
+#include "dht/net/driver.hpp"
+
+#include <gtest/gtest.h>
+
+#include <boost/asio/co_spawn.hpp>
+
+#include "dht/net/ring_creation.hpp"
+#include "dht/net/tcp_transport.hpp"
+#include "tests/unit/net/loopback.hpp"
+
+namespace ringfs {
+namespace {
+
+class DriverTest : public testing::Test {
+ protected:
+  std::optional<OperationResult> ask(TestNode& node, Operation operation) {
+    std::optional<OperationResult> result;
+    node.driver->submit(std::move(operation), [&](OperationResult answer) { result = std::move(answer); });
+    EXPECT_TRUE(run_until(loop, [&] { return result.has_value(); }));
+    return result;
+  }
+
+  Genesis genesis_of(std::vector<TestNode*> nodes) {
+    std::vector<FirstNode> first;
+    std::vector<Uuid> ids;
+    for (TestNode* node : nodes) {
+      first.push_back({node->address, ""});
+      ids.push_back(node->id);
+    }
+    CreationOptions options;
+    options.partition_bits = 3;
+    Result<Genesis> genesis = make_genesis(first, ids, options, random);
+    RINGFS_CHECK(genesis.has_value());
+    return *genesis;
+  }
+
+  static Batch put(const std::string& key, const std::string& value, const Uuid& client, std::uint64_t sequence) {
+    Batch batch;
+    batch.client = client;
+    batch.sequence = sequence;
+    batch.first_incomplete = sequence;
+    batch.expires = wall_time() + std::chrono::seconds(30);
+    Mutation mutation;
+    mutation.kind = Mutation::Kind::put;
+    mutation.row = {key, ""};
+    mutation.value = SharedBytes(value);
+    batch.mutations.push_back(mutation);
+    return batch;
+  }
+
+  boost::asio::io_context loop;
+  SeededRandom random{5};
+};
+
+TEST_F(DriverTest, Create_AnswersOnlyWhenTheWriteIsDurable) {
+  TestNode node(loop, 1);
+  node.storage.hold_writes = true;
+  std::optional<OperationResult> result;
+  node.driver->submit(CreateOperation{genesis_of({&node})},
+                      [&](OperationResult answer) { result = std::move(answer); });
+  ASSERT_TRUE(run_until(loop, [&] { return node.storage.held() > 0; }));
+  run_for(loop, std::chrono::milliseconds(100));
+  EXPECT_FALSE(result);
+  node.storage.release();
+  ASSERT_TRUE(run_until(loop, [&] { return result.has_value(); }));
+  EXPECT_TRUE(*result) << result->error().error.text();
+}
+
+TEST_F(DriverTest, CancelledOperation_HasNoAnswer) {
+  TestNode node(loop, 1);
+  node.storage.hold_writes = true;
+  bool answered = false;
+  OperationId id = node.driver->submit(CreateOperation{genesis_of({&node})}, [&](OperationResult) { answered = true; });
+  node.driver->cancel(id);
+  node.storage.release();
+  run_for(loop, std::chrono::milliseconds(100));
+  EXPECT_FALSE(answered);
+  EXPECT_EQ(node.driver->open_operations(), 0U);
+}
+
+TEST_F(DriverTest, WriteThatFails_IsFatalAndNothingIsAnswered) {
+  TestNode node(loop, 1);
+  node.storage.write_error = Error{ErrorCode::io_error, "the disk is gone"};
+  bool answered = false;
+  node.driver->submit(CreateOperation{genesis_of({&node})}, [&](OperationResult) { answered = true; });
+  ASSERT_TRUE(run_until(loop, [&] { return node.fatal.has_value(); }));
+  EXPECT_EQ(node.fatal->code, ErrorCode::io_error);
+  run_for(loop, std::chrono::milliseconds(50));
+  EXPECT_FALSE(answered);
+}
+
+TEST_F(DriverTest, SingleNodeRing_CommitsAndReads) {
+  TestNode node(loop, 1);
+  ASSERT_TRUE(*ask(node, CreateOperation{genesis_of({&node})}));
+  PartitionId partition = partition_of(key_position("kv/a"), 3);
+  Uuid client = random_uuid(random);
+  ASSERT_TRUE(run_until(loop, [&] {
+    auto result = ask(node, CommitOperation{partition, encode(put("kv/a", "hello", client, 1))});
+    return result && *result && std::get<BatchResult>(**result).outcome == BatchResult::Outcome::applied;
+  }));
+  ReadRequest request;
+  request.gets.push_back({"kv/a", ""});
+  auto answer = ask(node, ReadOperation{partition, request});
+  ASSERT_TRUE(answer && *answer);
+  const auto& encoded = std::get<ReadAnswer>(**answer);
+  Result<ReadReply> reply = decode_read_reply(encoded.head, encoded.blobs);
+  ASSERT_TRUE(reply);
+  ASSERT_TRUE(reply->gets.at(0).found);
+  EXPECT_EQ(reply->gets[0].row.value.view(), "hello");
+}
+
+TEST_F(DriverTest, OperationsOfOneTurn_AreOneWrite) {
+  TestNode node(loop, 1);
+  ASSERT_TRUE(*ask(node, CreateOperation{genesis_of({&node})}));
+  PartitionId partition = partition_of(key_position("kv/a"), 3);
+  ASSERT_TRUE(run_until(loop, [&] {
+    auto result = ask(node, CommitOperation{partition, encode(put("kv/a", "0", random_uuid(random), 1))});
+    return result && *result;
+  }));
+  run_for(loop, std::chrono::milliseconds(100));
+  node.storage.hold_writes = true;
+  int answers = 0;
+  for (int i = 0; i < 50; ++i) {
+    node.driver->submit(CommitOperation{partition, encode(put("kv/a", "x", random_uuid(random), 1))},
+                        [&](OperationResult result) { answers += result ? 1 : 0; });
+  }
+  ASSERT_TRUE(run_until(loop, [&] { return node.storage.held() > 0; }));
+  EXPECT_EQ(node.storage.held(), 1U);
+  node.storage.release();
+  EXPECT_TRUE(run_until(loop, [&] { return answers == 50; }));
+}
+
+TEST_F(DriverTest, FullDisk_RefusesNewEntriesUntilSpaceReturns) {
+  TestNode node(loop, 1);
+  ASSERT_TRUE(*ask(node, CreateOperation{genesis_of({&node})}));
+  PartitionId partition = partition_of(key_position("kv/a"), 3);
+  auto commit = [&] { return ask(node, CommitOperation{partition, encode(put("kv/a", "1", random_uuid(random), 1))}); };
+  ASSERT_TRUE(run_until(loop, [&] { return commit()->has_value(); }));
+  node.storage.disk.no_space = true;
+  ASSERT_TRUE(run_until(loop, [&] {
+    auto result = commit();
+    return !*result && result->error().error.code == ErrorCode::no_space;
+  }));
+  ReadRequest request;
+  request.gets.push_back({"kv/a", ""});
+  EXPECT_TRUE(*ask(node, ReadOperation{partition, request}));
+  node.storage.disk.no_space = false;
+  EXPECT_TRUE(run_until(loop, [&] { return commit()->has_value(); }));
+}
+
+// ---- Three nodes over real sockets -------------------------------------------------------------------
+
+class RingTest : public DriverTest {
+ protected:
+  void SetUp() override {
+    for (std::uint64_t seed = 1; seed <= 3; ++seed) nodes.push_back(std::make_unique<TestNode>(loop, seed));
+    Genesis genesis = genesis_of({nodes[0].get(), nodes[1].get(), nodes[2].get()});
+    for (auto& node : nodes) ASSERT_TRUE(*ask(*node, CreateOperation{genesis}));
+  }
+
+  void TearDown() override {
+    transport.stop();
+    run_for(loop, std::chrono::milliseconds(10));
+  }
+
+  // One operation over TCP.
+  OperationResult call(const std::string& address, Operation operation) {
+    std::optional<OperationResult> result;
+    auto work = transport.call(address, Uuid{}, std::move(operation), boot_time() + std::chrono::seconds(2));
+    boost::asio::co_spawn(loop, std::move(work), [&](std::exception_ptr error, OperationResult answer) {
+      RINGFS_CHECK(!error);
+      result = std::move(answer);
+    });
+    RINGFS_CHECK(run_until(loop, [&] { return result.has_value(); }));
+    return *result;
+  }
+
+  // Asks the living nodes one after another until one, the leader, takes it.
+  std::optional<Answer> ask_leader(const Operation& operation) {
+    std::optional<Answer> answer;
+    run_until(loop, [&] {
+      for (auto& node : nodes) {
+        if (!node->driver) continue;
+        OperationResult result = call(node->address, operation);
+        if (result) {
+          answer = *result;
+          return true;
+        }
+      }
+      run_for(loop, std::chrono::milliseconds(20));
+      return false;
+    });
+    return answer;
+  }
+
+  bool commit(const std::string& key, const std::string& value) {
+    PartitionId partition = partition_of(key_position(key), 3);
+    auto answer = ask_leader(CommitOperation{partition, encode(put(key, value, client, ++sequences[partition]))});
+    return answer && std::get<BatchResult>(*answer).outcome == BatchResult::Outcome::applied;
+  }
+
+  std::string read(const std::string& key) {
+    ReadRequest request;
+    request.gets.push_back({key, ""});
+    auto answer = ask_leader(ReadOperation{partition_of(key_position(key), 3), request});
+    if (!answer) return "no answer";
+    const auto& encoded = std::get<ReadAnswer>(*answer);
+    Result<ReadReply> reply = decode_read_reply(encoded.head, encoded.blobs);
+    return reply && reply->gets.at(0).found ? reply->gets[0].row.value.str() : "not found";
+  }
+
+  std::vector<std::unique_ptr<TestNode>> nodes;
+  TcpTransport transport{loop.get_executor(), random};
+  Uuid client = random_uuid(random);
+  std::map<PartitionId, std::uint64_t> sequences;
+};
+
+TEST_F(RingTest, CommittedValues_AreReadBack) {
+  std::string large(200'000, 'L');
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(commit("kv/" + std::to_string(i), "value" + std::to_string(i)));
+  ASSERT_TRUE(commit("kv/large", large));
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(read("kv/" + std::to_string(i)), "value" + std::to_string(i));
+  EXPECT_EQ(read("kv/large"), large);
+}
+
+TEST_F(RingTest, KilledNode_LosesNothingAndComesBack) {
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(commit("kv/" + std::to_string(i), "before"));
+  nodes[0]->kill();
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(read("kv/" + std::to_string(i)), "before");
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(commit("kv/" + std::to_string(i), "after"));
+  nodes[0]->start(nodes[0]->address);
+  nodes[1]->kill();  // a quorum needs the one that came back, and it has to catch up
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(read("kv/" + std::to_string(i)), "after");
+  EXPECT_TRUE(commit("kv/0", "at last"));
+  EXPECT_EQ(read("kv/0"), "at last");
+}
+
+TEST_F(RingTest, FollowersThatHaveNotSynced_DoNotCount) {
+  ASSERT_TRUE(commit("kv/a", "1"));
+  PartitionId partition = partition_of(key_position("kv/a"), 3);
+  TestNode* leader = nullptr;
+  std::vector<TestNode*> followers;
+  for (auto& node : nodes) {
+    auto led = node->driver->node().led_partitions(read_clock());
+    if (std::find(led.begin(), led.end(), partition) != led.end()) {
+      leader = node.get();
+    } else {
+      followers.push_back(node.get());
+    }
+  }
+  ASSERT_NE(leader, nullptr);
+  for (TestNode* follower : followers) follower->storage.hold_writes = true;
+  std::optional<OperationResult> result;
+  leader->driver->submit(CommitOperation{partition, encode(put("kv/a", "2", client, ++sequences[partition]))},
+                         [&](OperationResult answer) { result = std::move(answer); });
+  ASSERT_TRUE(run_until(loop, [&] { return followers[0]->storage.held() > 0 && followers[1]->storage.held() > 0; }));
+  run_for(loop, std::chrono::milliseconds(150));
+  EXPECT_FALSE(result);
+  followers[0]->storage.release();
+  ASSERT_TRUE(run_until(loop, [&] { return result.has_value(); }));
+  EXPECT_TRUE(*result);
+  followers[1]->storage.release();
+}
+
+TEST_F(RingTest, NodeAtANewAddress_IsFoundThroughItsGreeting) {
+  ASSERT_TRUE(commit("kv/a", "1"));
+  nodes[2]->kill();
+  nodes[2]->start();  // another port; the members table still has the old one
+  nodes[0]->kill();
+  ASSERT_TRUE(commit("kv/a", "2"));
+  EXPECT_EQ(read("kv/a"), "2");
+}
+
+TEST_F(RingTest, ClientWithARingOfItsOwn_IsRefusedAsForeign) {
+  TcpTransportOptions options;
+  options.ring = random_uuid(random);
+  TcpTransport foreign(loop.get_executor(), random, options);
+  std::optional<OperationResult> result;
+  auto work = foreign.call(nodes[0]->address, Uuid{}, StatusOperation{}, boot_time() + std::chrono::seconds(5));
+  boost::asio::co_spawn(loop, std::move(work),
+                        [&](std::exception_ptr, OperationResult answer) { result = std::move(answer); });
+  ASSERT_TRUE(run_until(loop, [&] { return result.has_value(); }));
+  ASSERT_FALSE(*result);
+  EXPECT_EQ(result->error().error.code, ErrorCode::foreign_ring);
+}
+
+}  // namespace
+}  // namespace ringfs

@@ -1,0 +1,158 @@
+// A Storage in memory for tests of the driver: carries everything out at once, and calls back when told to.
+// Threads: the loop's. No snapshots: rings of these tests never need one.
+#pragma once
+
+#include <deque>
+#include <map>
+
+#include "dht/core/evaluate.hpp"
+#include "dht/net/storage.hpp"
+#include "tests/support/memory_rows.hpp"
+
+namespace ringfs {
+
+class MemoryStorage : public Storage {
+ public:
+  explicit MemoryStorage(const Uuid& id) { node_.id = id; }
+
+  // While held, writes wait; release() finishes them in order.
+  bool hold_writes = false;
+  // The next write fails like this.
+  std::optional<Error> write_error;
+  StorageStatus disk{
+      .database_bytes = 1, .disk_total_bytes = 1000, .disk_free_bytes = 500, .disk_id = 7, .no_space = false};
+  std::size_t writes = 0;
+  std::size_t groups_written = 0;
+
+  void release() {
+    hold_writes = false;
+    for (auto& action : std::exchange(held_, {})) action();
+  }
+  std::size_t held() const { return held_.size(); }
+
+  // As after a restart: the incarnation raised.
+  PersistedNode persisted() {
+    ++node_.incarnation.counter;
+    node_.groups.clear();
+    for (auto& [partition, group] : groups_) {
+      PersistedGroup persisted = group.state;
+      for (const Entry& entry : group.log) {
+        persisted.log.push_back({entry.index, entry.term, static_cast<std::uint32_t>(entry.bytes())});
+        persisted.last_stamp = entry.stamp;
+        if (entry.kind == EntryKind::configuration && entry.index > persisted.applied) {
+          persisted.configuration_entries.push_back(entry);
+        }
+      }
+      node_.groups.push_back(std::move(persisted));
+    }
+    return node_;
+  }
+
+  void write(Write write, std::function<void(Status)> done) override {
+    auto action = [this, write = std::move(write), done = std::move(done)] {
+      if (write_error) return done(tl::unexpected(*write_error));
+      ++writes;
+      groups_written += write.groups.size();
+      persist(write);
+      done({});
+    };
+    if (hold_writes) {
+      held_.push_back(action);
+    } else {
+      action();
+    }
+  }
+
+  void apply(Apply apply, std::function<void(Result<std::vector<AppliedBatch>>)> done) override {
+    auto action = [this, apply, done = std::move(done)] { done(apply_now(apply)); };
+    if (held_.empty()) {
+      action();
+    } else {
+      held_.push_back(action);
+    }
+  }
+
+  void read(ReadEffect read, std::function<void(Result<ReadAnswer>)> done) override {
+    Result<ReadReply> reply = execute_read(read.request, groups_.at(read.partition).rows);
+    if (!reply) return done(tl::unexpected(reply.error()));
+    done(encode(*reply));
+  }
+
+  void load(LoadEntries load, std::function<void(Result<std::vector<Entry>>)> done) override {
+    std::vector<Entry> entries;
+    for (const Entry& entry : groups_.at(load.partition).log) {
+      if (entry.index >= load.first && entry.index <= load.last) entries.push_back(entry);
+    }
+    done(std::move(entries));
+  }
+
+  void snapshot_read(SnapshotRead read, std::function<void(Result<SnapshotData>)> done) override {
+    if (!read.close) done(fail(ErrorCode::unavailable, "no snapshots here"));
+  }
+
+  StorageStatus status() override { return disk; }
+
+ private:
+  struct Group {
+    PersistedGroup state;
+    std::deque<Entry> log;
+    MemoryRows rows;
+  };
+
+  void persist(const Write& write) {
+    if (write.node.genesis) {
+      node_.genesis = write.node.genesis;
+      for (const InitialGroup& initial : initial_groups(*write.node.genesis, node_.id)) {
+        Group& group = groups_[initial.partition];
+        group.state.partition = initial.partition;
+        group.state.replica = {node_.id, 0};
+        group.state.configuration = initial.configuration;
+        for (const InitialRow& row : initial.rows) group.rows.put(row.row, SharedBytes(row.value), 0);
+      }
+    }
+    if (write.node.table) node_.table = write.node.table;
+    for (const auto& peer : write.node.peer_incarnations) node_.peer_incarnations.push_back(peer);
+    for (const GroupWrite& change : write.groups) {
+      Group& group = groups_.at(change.partition);
+      if (change.hard_state) group.state.hard_state = *change.hard_state;
+      if (change.truncate_from) {
+        while (!group.log.empty() && group.log.back().index >= *change.truncate_from) group.log.pop_back();
+      }
+      for (const Entry& entry : change.append) {
+        RINGFS_CHECK(entry.index == (group.log.empty() ? group.state.base_index : group.log.back().index) + 1);
+        group.log.push_back(entry);
+      }
+      while (change.cut_through && !group.log.empty() && group.log.front().index <= *change.cut_through) {
+        group.state.base_index = group.log.front().index;
+        group.state.base_term = group.log.front().term;
+        group.log.pop_front();
+      }
+    }
+  }
+
+  Result<std::vector<AppliedBatch>> apply_now(const Apply& apply) {
+    Group& group = groups_.at(apply.partition);
+    std::vector<AppliedBatch> results;
+    for (const Entry& entry : group.log) {
+      if (entry.index <= group.state.applied || entry.index > apply.through) continue;
+      if (entry.kind == EntryKind::configuration) {
+        group.state.configuration = *decode_configuration(entry.head.view());
+        group.state.configuration_index = entry.index;
+      }
+      if (entry.kind != EntryKind::batch) continue;
+      Result<Batch> batch = decode_batch(entry.head, entry.blobs);
+      BatchResult result;
+      result.outcome = BatchResult::Outcome::invalid;
+      if (batch) result = evaluate(*batch, entry.stamp, entry.index, group.rows);
+      results.push_back({entry.index, result});
+    }
+    group.state.applied = apply.through;
+    return results;
+  }
+
+  PersistedNode node_;
+  std::map<PartitionId, Group> groups_;
+  std::vector<std::function<void()>> held_;
+};
+
+}  // namespace ringfs

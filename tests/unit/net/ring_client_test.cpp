@@ -1,0 +1,156 @@
+#include "dht/net/ring_client.hpp"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/fake_ring.hpp"
+
+namespace ringfs {
+namespace {
+
+class RingClientTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto start = [](ObjectClient& client, TimePoint until) -> Task<Status> { co_return co_await client.start(until); };
+    ASSERT_TRUE(time_.run(start(client_, in(10))));
+  }
+  TimePoint in(int seconds) const { return time_.clock().now + std::chrono::seconds(seconds); }
+  Result<RingStatus> status() {
+    auto ask = [](RingView& view, TimePoint until) -> Task<Result<RingStatus>> {
+      co_return co_await view.status(until);
+    };
+    return time_.run(ask(view_, in(10)));
+  }
+
+  boost::asio::io_context loop_;
+  VirtualTime time_{loop_};
+  FakeRing ring_{time_, 5};
+  ObjectClient client_{ring_, {"10.0.0.1:4000"}};
+  RingClient view_{ring_, client_};
+};
+
+TEST_F(RingClientTest, Status_AllWell_IsOk) {
+  Result<RingStatus> result = status();
+  ASSERT_TRUE(result);
+  EXPECT_EQ(result->health, Health::ok);
+  EXPECT_EQ(result->nodes, 5u);
+  EXPECT_EQ(result->answering, 5u);
+  EXPECT_EQ(result->partitions, 16u);
+  EXPECT_EQ(result->under_replicated, 0u);
+  EXPECT_EQ(result->leaderless, 0u);
+  EXPECT_FALSE(result->moving);
+  EXPECT_EQ(result->ring, ring_.genesis().ring);
+}
+
+TEST_F(RingClientTest, Status_ANodeIsFrozen_IsDegradedWithinASecond) {
+  FakeNode& frozen = ring_.node(std::size_t{2});
+  for (auto& [partition, group] : ring_.groups) {
+    if (group.leader == frozen.id) group.leader = group.members[1];
+  }
+  frozen.state = FakeNode::State::frozen;
+  const TimePoint before = time_.clock().now;
+  Result<RingStatus> result = status();
+  ASSERT_TRUE(result);
+  EXPECT_EQ(result->health, Health::degraded);
+  EXPECT_EQ(result->answering, 4u);
+  EXPECT_GT(result->under_replicated, 0u);
+  EXPECT_LE(time_.clock().now - before, std::chrono::seconds(2));
+  EXPECT_FALSE(result->remarks.empty());
+}
+
+TEST_F(RingClientTest, Status_APartitionWithoutLeader_IsReadonly) {
+  ring_.groups[PartitionId{3}].leader.reset();
+  Result<RingStatus> result = status();
+  ASSERT_TRUE(result);
+  EXPECT_EQ(result->health, Health::readonly);
+  EXPECT_EQ(result->leaderless, 1u);
+}
+
+TEST_F(RingClientTest, Status_NobodyAnswers_IsAnError) {
+  for (std::size_t i = 0; i < ring_.size(); ++i) ring_.node(i).state = FakeNode::State::dead;
+  Result<RingStatus> result = status();
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, ErrorCode::unreachable);
+}
+
+TEST_F(RingClientTest, Members_SharesAddUpAndTheDeadOneShows) {
+  ring_.node(std::size_t{4}).state = FakeNode::State::dead;
+  auto ask = [](RingView& view, TimePoint until) -> Task<Result<std::vector<MemberView>>> {
+    co_return co_await view.members(until);
+  };
+  Result<std::vector<MemberView>> members = time_.run(ask(view_, in(10)));
+  ASSERT_TRUE(members);
+  ASSERT_EQ(members->size(), 5u);
+  double share = 0;
+  for (const MemberView& member : *members) {
+    share += member.share;
+    EXPECT_EQ(member.answers, member.id != ring_.node(std::size_t{4}).id);
+    EXPECT_EQ(member.round_trip.has_value(), member.answers);
+    EXPECT_EQ(member.used_bytes, member.answers ? 1000u : 0u);
+  }
+  EXPECT_NEAR(share, 1.0, 1e-9);
+}
+
+TEST_F(RingClientTest, Partitions_EachOne_HasItsLeaderAndReplicas) {
+  auto ask = [](RingView& view, TimePoint until) -> Task<Result<std::vector<PartitionView>>> {
+    co_return co_await view.partitions(until);
+  };
+  Result<std::vector<PartitionView>> partitions = time_.run(ask(view_, in(10)));
+  ASSERT_TRUE(partitions);
+  ASSERT_EQ(partitions->size(), 16u);
+  for (const PartitionView& view : *partitions) {
+    EXPECT_EQ(view.leader, ring_.groups[view.partition].leader);
+    EXPECT_EQ(view.replicas, ring_.groups[view.partition].members);
+    EXPECT_EQ(view.answering_replicas, 3u);
+    EXPECT_EQ(view.term, 3u);
+  }
+}
+
+TEST_F(RingClientTest, Lookup_AnyKey_ShowsTheRouteThatEndsAtThePrimary) {
+  auto ask = [](RingView& view, std::string name, TimePoint until) -> Task<Result<RouteView>> {
+    co_return co_await view.lookup(std::move(name), until);
+  };
+  std::size_t longest = 0;
+  for (int i = 0; i < 40; ++i) {
+    Result<RouteView> route = time_.run(ask(view_, "key" + std::to_string(i), in(10)));
+    ASSERT_TRUE(route);
+    const FakeRing::Group& group = ring_.groups[route->partition];
+    EXPECT_EQ(route->primary, group.members.front());
+    EXPECT_EQ(route->leader, group.leader);
+    EXPECT_EQ(route->replicas, group.members);
+    ASSERT_FALSE(route->hops.empty());
+    longest = std::max(longest, route->hops.size());
+  }
+  EXPECT_GT(longest, 1u);
+  EXPECT_EQ(client_.counters().most_lookup_hops, longest);
+}
+
+TEST_F(RingClientTest, Space_NodesOnOneDisk_CountOnce) {
+  auto ask = [](RingView& view, TimePoint until) -> Task<Result<SpaceView>> { co_return co_await view.space(until); };
+  for (std::size_t i = 0; i < ring_.size(); ++i) {
+    // The same host for the first three.
+    if (i < 3) {
+      ring_.node(i).disk_id = 5;
+      for (Member& member : ring_.table.members) {
+        if (member.id == ring_.node(i).id) member.address = "10.0.0.1:" + std::to_string(4000 + i);
+      }
+      ring_.node(i).address = "10.0.0.1:" + std::to_string(4000 + i);
+    } else {
+      ring_.node(i).disk_id = 6;
+    }
+  }
+  ring_.table.version = 2;
+  Result<SpaceView> space = time_.run(ask(view_, in(10)));
+  ASSERT_TRUE(space);
+  EXPECT_EQ(space->total_bytes, 3u * 9000 / 3)
+      << "two hosts' nodes with disks of their own and one shared disk, three copies";
+  EXPECT_EQ(space->free_bytes, 3u * 6000 / 3);
+}
+
+TEST_F(RingClientTest, Metrics_EveryCounter_IsPrometheusText) {
+  const std::string text = view_.metrics_text();
+  EXPECT_NE(text.find("# TYPE ringfs_client_calls_total counter\n"), std::string::npos);
+  EXPECT_NE(text.find("\nringfs_client_table_refreshes_total 1\n"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace ringfs

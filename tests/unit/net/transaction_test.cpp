@@ -1,0 +1,337 @@
+#include "dht/net/transaction.hpp"
+
+#include <gtest/gtest.h>
+
+#include <boost/asio/detached.hpp>
+
+#include "dht/net/lock_resolver.hpp"
+#include "tests/support/memory_object_store.hpp"
+
+namespace ringfs {
+namespace {
+
+using Outcome = BatchResult::Outcome;
+constexpr Duration patience = std::chrono::seconds(30);
+
+class TransactionTest : public testing::Test {
+ protected:
+  TransactionTest() {
+    // Three objects in three partitions.
+    for (int i = 0; keys_.size() < 3; ++i) {
+      std::string key = "object" + std::to_string(i);
+      bool fresh = true;
+      for (const std::string& other : keys_)
+        fresh = fresh && store_.partition_of_key(key) != store_.partition_of_key(other);
+      if (fresh) keys_.push_back(key);
+    }
+  }
+
+  TimePoint deadline() const { return time_.clock().now + patience; }
+
+  static Mutation put(const std::string& key, const std::string& value) {
+    Mutation mutation;
+    mutation.kind = Mutation::Kind::put;
+    mutation.row = {key, "row"};
+    mutation.value = SharedBytes(value);
+    return mutation;
+  }
+  static Condition require(Condition::Kind kind, const std::string& key, const std::string& value = {}) {
+    Condition condition;
+    condition.kind = kind;
+    condition.row = {key, "row"};
+    condition.value = SharedBytes(value);
+    return condition;
+  }
+  static TransactionPart part(const std::string& key, const std::string& value) {
+    TransactionPart part;
+    part.mutations = {put(key, value)};
+    return part;
+  }
+
+  static Task<Result<CommitReply>> write(ObjectStore& store, std::string key, std::string value, TimePoint deadline) {
+    CommitRequest request;
+    request.mutations = {put(key, value)};
+    co_return co_await store.commit(std::move(request), deadline);
+  }
+  static Task<Result<std::string>> value(ObjectStore& store, std::string key, TimePoint deadline) {
+    ReadRequest request;
+    request.gets.push_back({key, "row"});
+    Result<ReadReply> reply = co_await store.read(std::move(request), deadline);
+    if (!reply) co_return tl::unexpected(reply.error());
+    if (reply->gets[0].lock) co_return fail(ErrorCode::internal, "a lock shows");
+    if (!reply->gets[0].found) co_return fail(ErrorCode::not_found);
+    co_return reply->gets[0].row.value.str();
+  }
+  // Puts `value` into all of keys: the first error, or success.
+  static Task<Status> move_all(ObjectStore& store, std::vector<std::string> keys, std::string value,
+                               TimePoint deadline) {
+    std::unique_ptr<Transaction> transaction = store.begin(deadline);
+    for (const std::string& key : keys) {
+      TransactionPart next = part(key, value);
+      Result<CommitReply> prepared = co_await transaction->prepare(std::move(next));
+      if (!prepared) {
+        const Error error = prepared.error();
+        co_await transaction->abort();
+        co_return tl::unexpected(error);
+      }
+    }
+    co_return co_await transaction->commit();
+  }
+
+  void set_all(const std::string& to) {
+    for (const std::string& key : keys_) ASSERT_TRUE(time_.run(write(store_, key, to, deadline())));
+  }
+  std::string get(ObjectStore& store, const std::string& key) {
+    Result<std::string> result = time_.run(value(store, key, deadline()));
+    return result ? *result : result.error().text();
+  }
+  PartitionId partition(int i) { return store_.partition_of_key(keys_[static_cast<std::size_t>(i)]); }
+
+  boost::asio::io_context loop_;
+  VirtualTime time_{loop_};
+  std::shared_ptr<MemoryRing> ring_ = std::make_shared<MemoryRing>();
+  MemoryObjectStore store_{time_, ring_, 1};
+  MemoryObjectStore other_{time_, ring_, 2};
+  std::vector<std::string> keys_;
+};
+
+TEST_F(TransactionTest, Commit_AcrossPartitions_ShowsAllAndLeavesNothing) {
+  set_all("old");
+  ASSERT_TRUE(time_.run(move_all(store_, keys_, "new", deadline())));
+  for (const std::string& key : keys_) EXPECT_EQ(get(other_, key), "new");
+  EXPECT_EQ(ring_->intents(), 0u);
+  EXPECT_EQ(ring_->records(), 0u);
+}
+
+TEST_F(TransactionTest, Commit_InOnePartition_TakesTwoRoundTrips) {
+  std::vector<std::string> one{keys_[0]};
+  ASSERT_TRUE(time_.run(move_all(store_, one, "new", deadline())));
+  EXPECT_EQ(store_.operations(), 2u);
+  EXPECT_EQ(get(other_, keys_[0]), "new");
+  EXPECT_EQ(ring_->intents() + ring_->records(), 0u);
+}
+
+Task<Result<CommitReply>> prepare(Transaction& transaction, TransactionPart part) {
+  co_return co_await transaction.prepare(std::move(part));
+}
+Task<Status> commit(Transaction& transaction) { co_return co_await transaction.commit(); }
+Task<void> abort(Transaction& transaction) { co_await transaction.abort(); }
+
+TEST_F(TransactionTest, Prepare_ConditionFails_SaysWhichAndAbortLeavesNothing) {
+  set_all("old");
+  std::unique_ptr<Transaction> transaction = store_.begin(deadline());
+  ASSERT_TRUE(time_.run(prepare(*transaction, part(keys_[0], "new"))));
+  TransactionPart second = part(keys_[1], "new");
+  second.conditions = {require(Condition::Kind::present, keys_[1]), require(Condition::Kind::absent, keys_[1])};
+  Result<CommitReply> reply = time_.run(prepare(*transaction, std::move(second)));
+  ASSERT_TRUE(reply);
+  EXPECT_FALSE(reply->applied);
+  EXPECT_EQ(reply->failed_condition, 1u);
+  time_.run(abort(*transaction));
+  EXPECT_EQ(get(other_, keys_[0]), "old");
+  EXPECT_EQ(ring_->intents() + ring_->records(), 0u);
+  EXPECT_EQ(time_.run(commit(*transaction)).error().code, ErrorCode::aborted);
+}
+
+TEST_F(TransactionTest, Prepare_RowsOfTwoPartitionsInOnePart_IsInvalid) {
+  TransactionPart both = part(keys_[0], "new");
+  both.mutations.push_back(put(keys_[1], "new"));
+  std::unique_ptr<Transaction> transaction = store_.begin(deadline());
+  EXPECT_EQ(time_.run(prepare(*transaction, std::move(both))).error().code, ErrorCode::invalid_argument);
+}
+
+TEST_F(TransactionTest, Read_WhilePending_ShowsOldRows_AndWritersWait) {
+  set_all("old");
+  std::unique_ptr<Transaction> transaction = store_.begin(deadline());
+  ASSERT_TRUE(time_.run(prepare(*transaction, part(keys_[0], "new"))));
+  EXPECT_EQ(get(other_, keys_[0]), "old");
+  Result<CommitReply> blocked = time_.run(write(other_, keys_[0], "mine", time_.clock().now + std::chrono::seconds(1)));
+  ASSERT_FALSE(blocked);
+  EXPECT_EQ(blocked.error().code, ErrorCode::timeout);
+  ASSERT_TRUE(time_.run(commit(*transaction)));
+  EXPECT_EQ(get(other_, keys_[0]), "new");
+  EXPECT_TRUE(time_.run(write(other_, keys_[0], "mine", deadline())));
+}
+
+// The coordinator dies after each of its operations in turn; later somebody reads and writes everything.
+TEST_F(TransactionTest, Coordinator_DiesAtAnyStep_AllOrNothing) {
+  bool committed_at_some_step = false;
+  bool aborted_at_some_step = false;
+  for (std::size_t steps = 0; steps <= 8; ++steps) {
+    for (bool at_once : {false, true}) {
+      SCOPED_TRACE(std::to_string(steps) + (at_once ? " at once" : " later"));
+      set_all("old");
+      MemoryObjectStore dying(time_, ring_, 100 + 2 * steps + (at_once ? 1 : 0));
+      dying.fail_after(steps);
+      Status end = time_.run(move_all(dying, keys_, "new", deadline()));
+      if (!at_once) time_.advance(max_transaction_age + std::chrono::seconds(1));
+      const std::string first = get(other_, keys_[2]);
+      EXPECT_TRUE(first == "old" || first == "new");
+      if (end) {
+        EXPECT_EQ(first, "new") << "what was acknowledged is there";
+      }
+      for (const std::string& key : keys_) EXPECT_EQ(get(other_, key), first);
+      (first == "new" ? committed_at_some_step : aborted_at_some_step) = true;
+      // Writers get through, at the latest when the coordinator is taken for dead.
+      for (const std::string& key : keys_) EXPECT_TRUE(time_.run(write(other_, key, "after", deadline())));
+      for (const std::string& key : keys_) EXPECT_EQ(get(other_, key), "after");
+      EXPECT_EQ(ring_->intents(), 0u);
+    }
+  }
+  EXPECT_TRUE(committed_at_some_step);
+  EXPECT_TRUE(aborted_at_some_step);
+}
+
+// The same, but each step's reply is lost although it happened.
+TEST_F(TransactionTest, Coordinator_LosesAReplyAtAnyStep_AllOrNothing) {
+  for (std::size_t step = 0; step < 8; ++step) {
+    SCOPED_TRACE(step);
+    set_all("old");
+    MemoryObjectStore unlucky(time_, ring_, 200 + step);
+    unlucky.succeed_commits(step);
+    unlucky.fail_commits(1, ErrorCode::timeout, true);
+    Status end = time_.run(move_all(unlucky, keys_, "new", deadline()));
+    const std::string first = get(other_, keys_[0]);
+    for (const std::string& key : keys_) EXPECT_EQ(get(other_, key), first);
+    if (end) {
+      EXPECT_EQ(first, "new");
+    } else if (end.error().code == ErrorCode::aborted) {
+      EXPECT_EQ(first, "old");
+    }
+    for (const std::string& key : keys_) EXPECT_TRUE(time_.run(write(other_, key, "after", deadline())));
+    for (const std::string& key : keys_) EXPECT_EQ(get(other_, key), "after");
+    EXPECT_EQ(ring_->intents(), 0u);
+  }
+}
+
+TEST_F(TransactionTest, Coordinator_WakesUpAfterItWasTakenForDead_CannotCommit) {
+  set_all("old");
+  std::unique_ptr<Transaction> sleeper = store_.begin(time_.clock().now + std::chrono::minutes(5));
+  ASSERT_TRUE(time_.run(prepare(*sleeper, part(keys_[0], "new"))));
+  ASSERT_TRUE(time_.run(prepare(*sleeper, part(keys_[1], "new"))));
+  time_.advance(max_transaction_age + std::chrono::seconds(1));
+  ASSERT_TRUE(time_.run(write(other_, keys_[1], "mine", deadline())));
+  EXPECT_EQ(time_.run(commit(*sleeper)).error().code, ErrorCode::aborted);
+  EXPECT_EQ(get(other_, keys_[0]), "old");
+  EXPECT_EQ(get(other_, keys_[1]), "mine");
+  EXPECT_EQ(ring_->intents(), 0u);
+}
+
+TEST_F(TransactionTest, Coordinator_AbortedBetweenPrepares_CannotGoOn) {
+  set_all("old");
+  std::unique_ptr<Transaction> sleeper = store_.begin(time_.clock().now + std::chrono::minutes(5));
+  ASSERT_TRUE(time_.run(prepare(*sleeper, part(keys_[0], "new"))));
+  time_.advance(max_transaction_age + std::chrono::seconds(1));
+  ASSERT_TRUE(time_.run(write(other_, keys_[0], "mine", deadline())));
+  ASSERT_TRUE(time_.run(prepare(*sleeper, part(keys_[1], "new"))));
+  EXPECT_EQ(time_.run(commit(*sleeper)).error().code, ErrorCode::aborted);
+  EXPECT_EQ(get(other_, keys_[1]), "old");
+}
+
+TEST_F(TransactionTest, Tombstone_FirstPrepareArrivesAfterwards_IsRefused) {
+  const RecordRef lock{partition(0), {static_cast<std::uint64_t>(time_.clock().stamp.microseconds), {}}};
+  // A lock in partition 1 whose record never came into being.
+  Mutation intents;
+  intents.kind = Mutation::Kind::prepare;
+  intents.record = lock;
+  intents.part = {put(keys_[1], "ghost")};
+  auto raw = [](MemoryObjectStore& store, PartitionId where, Mutation mutation,
+                TimePoint until) -> Task<Result<BatchResult>> {
+    std::vector<Mutation> mutations{std::move(mutation)};
+    co_return co_await store.commit_raw(where, {}, std::move(mutations), until);
+  };
+  ASSERT_TRUE(time_.run(raw(store_, partition(1), intents, deadline())));
+  EXPECT_EQ(get(other_, keys_[1]), "not_found");
+  EXPECT_EQ(ring_->intents(), 0u);
+  EXPECT_EQ(ring_->records(), 1u) << "a tombstone stands in its place";
+  TransactionCoordinator late(store_, lock.id, deadline());
+  EXPECT_EQ(time_.run(prepare(late, part(keys_[0], "late"))).error().code, ErrorCode::aborted);
+}
+
+TEST_F(TransactionTest, Rivals_OnTheSameRows_BothEndAndNoneIsMixed) {
+  for (std::uint64_t round = 0; round < 30; ++round) {
+    SCOPED_TRACE(round);
+    set_all("old");
+    MemoryObjectStore left(time_, ring_, 1000 + round);
+    MemoryObjectStore right(time_, ring_, 2000 + round);
+    left.set_latency(Duration(500 + 37 * static_cast<int>(round)));
+    right.set_latency(Duration(500 + 53 * static_cast<int>(29 - round)));
+    std::vector<std::string> backwards(keys_.rbegin(), keys_.rend());
+    std::optional<Status> left_end;
+    std::optional<Status> right_end;
+    auto until_it_works = [](ObjectStore& store, std::vector<std::string> keys, std::string value, TimePoint until,
+                             std::optional<Status>* end) -> Task<void> {
+      for (int attempt = 0; attempt < 100; ++attempt) {
+        Status status = co_await move_all(store, keys, value, until);
+        *end = status;
+        if (status || status.error().code != ErrorCode::aborted) co_return;
+        co_await store.sleep(Duration(static_cast<std::int64_t>(store.random().below(20'000))));
+      }
+    };
+    boost::asio::co_spawn(loop_, until_it_works(left, keys_, "left", deadline(), &left_end), boost::asio::detached);
+    boost::asio::co_spawn(loop_, until_it_works(right, backwards, "right", deadline(), &right_end),
+                          boost::asio::detached);
+    time_.run_until_idle();
+    ASSERT_TRUE(left_end && right_end);
+    EXPECT_TRUE(*left_end) << left_end->error().text();
+    EXPECT_TRUE(*right_end) << right_end->error().text();
+    const std::string first = get(other_, keys_[0]);
+    for (const std::string& key : keys_) EXPECT_EQ(get(other_, key), first);
+    EXPECT_EQ(ring_->intents(), 0u)
+        << "tombstones may stay: whoever met a lock just before it went asked for its record";
+  }
+}
+
+TEST_F(TransactionTest, YoungerMeetsOlder_GivesUpAtOnce) {
+  set_all("old");
+  std::unique_ptr<Transaction> older = store_.begin(deadline());
+  ASSERT_TRUE(time_.run(prepare(*older, part(keys_[0], "older"))));
+  time_.advance(Duration(10));
+  std::unique_ptr<Transaction> younger = other_.begin(deadline());
+  ASSERT_TRUE(time_.run(prepare(*younger, part(keys_[1], "younger"))));
+  EXPECT_EQ(time_.run(prepare(*younger, part(keys_[0], "younger"))).error().code, ErrorCode::aborted);
+  ASSERT_TRUE(time_.run(prepare(*older, part(keys_[1], "older")))) << "the younger let go of its rows";
+  ASSERT_TRUE(time_.run(commit(*older)));
+  EXPECT_EQ(get(other_, keys_[1]), "older");
+}
+
+TEST_F(TransactionTest, FinishRecord_CommittedWithoutResolve_IsResolvedBeforeTheRecordGoes) {
+  set_all("old");
+  MemoryObjectStore dying(time_, ring_, 77);
+  dying.fail_after(4);  // three prepares and the flip
+  ASSERT_TRUE(time_.run(move_all(dying, keys_, "new", deadline())));
+  ASSERT_EQ(ring_->records(), 1u);
+  ASSERT_GT(ring_->intents(), 0u);
+  auto finish = [&] {
+    for (auto& [id, place] : ring_->partitions) {
+      std::vector<Row> rows;
+      place.rows.scan(record_key, {}, {}, true, [&](Row&& row) {
+        rows.push_back(std::move(row));
+        return true;
+      });
+      for (const Row& row : rows) ASSERT_TRUE(time_.run(finish_record(other_, id, row, deadline())));
+    }
+  };
+  finish();
+  EXPECT_EQ(ring_->records(), 1u) << "too young to be touched";
+  time_.advance(record_life + std::chrono::seconds(1));
+  finish();
+  EXPECT_EQ(ring_->records() + ring_->intents(), 0u);
+  for (const std::string& key : keys_) EXPECT_EQ(get(other_, key), "new");
+}
+
+TEST_F(TransactionTest, Commit_RowsOfSeveralPartitionsOrReservedKeys_IsInvalid) {
+  auto send = [](ObjectStore& store, CommitRequest request, TimePoint until) -> Task<Result<CommitReply>> {
+    co_return co_await store.commit(std::move(request), until);
+  };
+  CommitRequest request;
+  EXPECT_EQ(time_.run(send(store_, request, deadline())).error().code, ErrorCode::invalid_argument);
+  request.mutations = {put(keys_[0], "x"), put(keys_[1], "x")};
+  EXPECT_EQ(time_.run(send(store_, request, deadline())).error().code, ErrorCode::invalid_argument);
+  request.mutations = {put(record_key, "x")};
+  EXPECT_EQ(time_.run(send(store_, request, deadline())).error().code, ErrorCode::invalid_argument);
+  EXPECT_EQ(store_.operations(), 0u);
+}
+
+}  // namespace
+}  // namespace ringfs

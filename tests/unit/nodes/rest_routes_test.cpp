@@ -1,0 +1,171 @@
+// The REST interface, request by request, over a ring in memory.
+#include "nodes/rest_routes.hpp"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/support/memory_object_store.hpp"
+
+namespace ringfs {
+namespace {
+
+namespace http = boost::beast::http;
+
+class FixedRing : public RingView {
+ public:
+  Task<Result<RingStatus>> status(TimePoint) override {
+    RingStatus status;
+    status.health = health;
+    status.nodes = 3;
+    status.remarks = {"one node may fail"};
+    co_return status;
+  }
+  Task<Result<std::vector<MemberView>>> members(TimePoint) override {
+    MemberView member;
+    member.address = "127.0.0.1:4000";
+    member.state = MemberState::up;
+    member.answers = true;
+    co_return std::vector<MemberView>{member};
+  }
+  Task<Result<std::vector<PartitionView>>> partitions(TimePoint) override { co_return std::vector<PartitionView>(4); }
+  Task<Result<RouteView>> lookup(std::string key, TimePoint) override {
+    if (unreachable) co_return fail(ErrorCode::unreachable, "nobody answers");
+    RouteView route;
+    route.key = key;
+    route.hops.resize(2);
+    co_return route;
+  }
+  Task<Result<SpaceView>> space(TimePoint) override { co_return SpaceView{}; }
+  std::string metrics_text() override { return {}; }
+
+  Health health = Health::ok;
+  bool unreachable = false;
+};
+
+class RestRoutes : public testing::Test {
+ protected:
+  RestResponse ask(http::verb method, std::string target, std::string body = {},
+                   std::vector<std::pair<http::field, std::string>> headers = {}) {
+    RestRequest request(method, target, 11);
+    for (const auto& [field, value] : headers) request.set(field, value);
+    request.body() = std::move(body);
+    request.prepare_payload();
+    return time.run(answer(context, std::move(request)));
+  }
+
+  static nlohmann::json json(const RestResponse& response) { return nlohmann::json::parse(response.body()); }
+
+  boost::asio::io_context loop;
+  VirtualTime time{loop};
+  std::shared_ptr<MemoryRing> memory = std::make_shared<MemoryRing>();
+  MemoryObjectStore store{time, memory};
+  FixedRing ring;
+  RestContext context{store, ring, [] { return std::string("ringfs_groups 1\n"); }, std::chrono::seconds(30)};
+};
+
+TEST_F(RestRoutes, Value_AnyBytes_ComeBackWithAnETag) {
+  std::string value;
+  for (int byte = 0; byte < 256; ++byte) value.push_back(static_cast<char>(byte));
+  RestResponse stored = ask(http::verb::put, "/v1/kv/a%2Fb%20%ff", value);
+  EXPECT_EQ(stored.result(), http::status::no_content);
+  RestResponse found = ask(http::verb::get, "/v1/kv/a%2Fb%20%ff");
+  EXPECT_EQ(found.result(), http::status::ok);
+  EXPECT_EQ(found.body(), value);
+  EXPECT_EQ(found[http::field::etag], stored[http::field::etag]);
+  EXPECT_FALSE(std::string(found[http::field::etag]).empty());
+}
+
+TEST_F(RestRoutes, Value_Absent_Is404WithAReason) {
+  RestResponse response = ask(http::verb::get, "/v1/kv/none");
+  EXPECT_EQ(response.result(), http::status::not_found);
+  EXPECT_EQ(json(response)["error"], "not_found");
+  EXPECT_FALSE(json(response)["reason"].get<std::string>().empty());
+  EXPECT_EQ(ask(http::verb::delete_, "/v1/kv/none").result(), http::status::not_found);
+}
+
+TEST_F(RestRoutes, Put_IfNoneMatchAny_OnlyTheFirstWins) {
+  EXPECT_EQ(ask(http::verb::put, "/v1/kv/k", "1", {{http::field::if_none_match, "*"}}).result(), http::status::no_content);
+  EXPECT_EQ(ask(http::verb::put, "/v1/kv/k", "2", {{http::field::if_none_match, "*"}}).result(),
+            http::status::precondition_failed);
+  EXPECT_EQ(ask(http::verb::get, "/v1/kv/k").body(), "1");
+}
+
+TEST_F(RestRoutes, Put_IfMatch_OnlyOnThatVersion) {
+  std::string first(ask(http::verb::put, "/v1/kv/k", "1")[http::field::etag]);
+  std::string second(ask(http::verb::put, "/v1/kv/k", "2")[http::field::etag]);
+  EXPECT_NE(first, second);
+  EXPECT_EQ(ask(http::verb::put, "/v1/kv/k", "3", {{http::field::if_match, first}}).result(),
+            http::status::precondition_failed);
+  EXPECT_EQ(ask(http::verb::put, "/v1/kv/k", "3", {{http::field::if_match, first + ", " + second}}).result(),
+            http::status::no_content);
+  EXPECT_EQ(ask(http::verb::get, "/v1/kv/k").body(), "3");
+  EXPECT_EQ(ask(http::verb::put, "/v1/kv/absent", "1", {{http::field::if_match, "*"}}).result(),
+            http::status::precondition_failed);
+}
+
+TEST_F(RestRoutes, Delete_IfMatch_OnlyOnThatVersion) {
+  std::string first(ask(http::verb::put, "/v1/kv/k", "1")[http::field::etag]);
+  ask(http::verb::put, "/v1/kv/k", "2");
+  EXPECT_EQ(ask(http::verb::delete_, "/v1/kv/k", {}, {{http::field::if_match, first}}).result(),
+            http::status::precondition_failed);
+  EXPECT_EQ(ask(http::verb::delete_, "/v1/kv/k").result(), http::status::no_content);
+  EXPECT_EQ(ask(http::verb::get, "/v1/kv/k").result(), http::status::not_found);
+}
+
+TEST_F(RestRoutes, Get_IfNoneMatchCurrent_IsNotModified) {
+  std::string tag(ask(http::verb::put, "/v1/kv/k", "1")[http::field::etag]);
+  EXPECT_EQ(ask(http::verb::get, "/v1/kv/k", {}, {{http::field::if_none_match, tag}}).result(), http::status::not_modified);
+  EXPECT_EQ(ask(http::verb::get, "/v1/kv/k", {}, {{http::field::if_none_match, "\"999999\""}}).result(), http::status::ok);
+  EXPECT_EQ(ask(http::verb::get, "/v1/kv/k", {}, {{http::field::if_none_match, "junk"}}).result(), http::status::bad_request);
+}
+
+TEST_F(RestRoutes, Target_Malformed_IsRefusedWithAReason) {
+  EXPECT_EQ(ask(http::verb::get, "/v1/kv/").result(), http::status::bad_request);
+  EXPECT_EQ(ask(http::verb::get, "/v1/kv/%zz").result(), http::status::bad_request);
+  EXPECT_EQ(ask(http::verb::get, "/v1/kv/%4").result(), http::status::bad_request);
+  EXPECT_EQ(ask(http::verb::get, "/v1/kv/" + std::string(2046, 'a')).result(), http::status::uri_too_long);
+  EXPECT_EQ(ask(http::verb::get, "/v1/kv/" + std::string(2045, 'a')).result(), http::status::not_found);
+  EXPECT_EQ(ask(http::verb::get, "/elsewhere").result(), http::status::not_found);
+  RestResponse response = ask(http::verb::post, "/v1/kv/k", "x");
+  EXPECT_EQ(response.result(), http::status::method_not_allowed);
+  EXPECT_EQ(response[http::field::allow], "GET, HEAD, PUT, DELETE");
+}
+
+TEST_F(RestRoutes, Ring_ThatFails_IsAnErrorWithItsName) {
+  store.fail_commits(1, ErrorCode::timeout);
+  EXPECT_EQ(ask(http::verb::put, "/v1/kv/k", "1").result(), http::status::gateway_timeout);
+  store.fail_commits(1, ErrorCode::no_space);
+  EXPECT_EQ(ask(http::verb::put, "/v1/kv/k", "1").result(), http::status::insufficient_storage);
+  store.fail_reads(1, ErrorCode::corrupt);
+  EXPECT_EQ(ask(http::verb::get, "/v1/kv/k").result(), http::status::internal_server_error);
+  ring.unreachable = true;
+  RestResponse response = ask(http::verb::get, "/v1/lookup/k");
+  EXPECT_EQ(response.result(), http::status::service_unavailable);
+  EXPECT_EQ(json(response)["reason"], "nobody answers");
+}
+
+TEST_F(RestRoutes, Views_OfTheRing_AreJson) {
+  EXPECT_EQ(json(ask(http::verb::get, "/v1/members"))["members"][0]["address"], "127.0.0.1:4000");
+  EXPECT_EQ(json(ask(http::verb::get, "/v1/ring"))["partitions"].size(), 4U);
+  EXPECT_EQ(json(ask(http::verb::get, "/v1/lookup/photo"))["hops"].size(), 2U);
+  EXPECT_EQ(json(ask(http::verb::get, "/v1/lookup/photo"))["object"], "kv/photo");
+  EXPECT_EQ(ask(http::verb::get, "/healthz").result(), http::status::ok);
+  ring.health = Health::readonly;
+  EXPECT_EQ(ask(http::verb::get, "/healthz").result(), http::status::service_unavailable);
+  EXPECT_EQ(ask(http::verb::get, "/metrics").body(), "ringfs_groups 1\n");
+}
+
+TEST_F(RestRoutes, Documents_NameEveryResource) {
+  nlohmann::json document = json(ask(http::verb::get, "/openapi.json"));
+  std::string page = ask(http::verb::get, "/docs").body();
+  EXPECT_EQ(document["openapi"], "3.0.3");
+  for (const char* path : {"/v1/kv/{key}", "/v1/lookup/{key}", "/v1/ring", "/v1/members", "/healthz", "/metrics"}) {
+    EXPECT_TRUE(document["paths"].contains(path)) << path;
+    EXPECT_NE(page.find(path), std::string::npos) << path;
+  }
+  EXPECT_EQ(ask(http::verb::get, "/").result(), http::status::found);
+}
+
+}  // namespace
+}  // namespace ringfs

@@ -1,0 +1,265 @@
+// The store when the process dies, the disk is full or the disk fails.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstring>
+#include <fstream>
+#include <mutex>
+#include <thread>
+
+#include "tests/unit/nodes/store_fixture.hpp"
+
+namespace ringfs {
+namespace {
+
+// A default VFS whose syncs fail on demand; everything else is the system's own.
+std::atomic<bool> syncs_fail{false};
+
+class FailingSyncs {
+ public:
+  static void install() {
+    static FailingSyncs shim;
+    (void)shim;
+  }
+
+ private:
+  FailingSyncs() {
+    original_ = sqlite3_vfs_find(nullptr);
+    shim_ = *original_;
+    shim_.zName = "failing-syncs";
+    shim_.xOpen = [](sqlite3_vfs*, const char* name, sqlite3_file* file, int flags, int* flags_out) {
+      int code = original_->xOpen(original_, name, file, flags, flags_out);
+      if (code != SQLITE_OK || !file->pMethods || (flags & SQLITE_OPEN_WAL) == 0) return code;
+      static std::once_flag once;  // every WAL has the same methods
+      std::call_once(once, [file] {
+        wal_original_ = file->pMethods;
+        wal_methods_ = *file->pMethods;
+        wal_methods_.xSync = [](sqlite3_file* synced, int sync_flags) {
+          return syncs_fail ? SQLITE_IOERR_FSYNC : wal_original_->xSync(synced, sync_flags);
+        };
+      });
+      file->pMethods = &wal_methods_;
+      return code;
+    };
+    sqlite3_vfs_register(&shim_, 1);
+  }
+  ~FailingSyncs() { sqlite3_vfs_unregister(&shim_); }
+
+  static inline sqlite3_vfs* original_ = nullptr;
+  static inline const sqlite3_io_methods* wal_original_ = nullptr;
+  static inline sqlite3_io_methods wal_methods_{};
+  sqlite3_vfs shim_{};
+};
+
+class StoreFailureTest : public StoreTest {
+ protected:
+  // What an interrupted run must have left: entries without a gap up to at least `acknowledged`, rows that fit the
+  // applied index.
+  void expect_prefix(LogIndex acknowledged) {
+    open();
+    ASSERT_EQ(node.groups.size(), 1u);
+    const PersistedGroup& group = node.groups[0];
+    LogIndex last = group.base_index + group.log.size();
+    EXPECT_GE(last, acknowledged);
+    EXPECT_GE(group.applied + 1, acknowledged);  // the apply before a durable write is durable
+    EXPECT_LE(group.applied, last);
+    if (group.applied > 0) {
+      EXPECT_EQ(value_of(*store, first_partition, "k", "counter"), std::to_string(group.applied));
+      EXPECT_EQ(value_of(*store, first_partition, "c", std::to_string(group.applied % 8)),
+                pattern(65536, static_cast<char>('a' + group.applied % 20)));
+    }
+    for (LogIndex next = group.base_index + 1; next <= last;) {
+      auto entries = wait_load(*store, first_partition, next, last, 4 << 20);
+      ASSERT_TRUE(entries) << entries.error().text();
+      next += entries->size();
+    }
+    ASSERT_TRUE(wait_apply(*store, first_partition, last));
+    EXPECT_EQ(value_of(*store, first_partition, "k", "counter"), std::to_string(last));
+    EXPECT_EQ(
+        number("SELECT count(*) FROM payload p LEFT JOIN payload_data d USING(id) WHERE d.id IS NULL OR refs < 1"), 0);
+  }
+  static Write numbered(LogIndex index) {
+    return append_write(first_partition,
+                        {batch_entry(index, {put("k", "counter", std::to_string(index)),
+                                             put("c", std::to_string(index % 8),
+                                                 pattern(65536, static_cast<char>('a' + index % 20)))})});
+  }
+};
+
+TEST_F(StoreFailureTest, Process_KilledWhileWriting_LosesNothingThatWasAcknowledged) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    close(ends[0]);
+    Result<SqliteStore::Opened> opened = SqliteStore::open(directory, random, options);
+    if (!opened) _exit(1);
+    for (LogIndex i = 1;; ++i) {
+      std::promise<void> written;
+      opened->store->write(numbered(i), [&](Status status) {
+        if (!status || ::write(ends[1], &i, sizeof i) != sizeof i) _exit(2);
+        written.set_value();
+      });
+      opened->store->apply({first_partition, i}, [](auto result) {
+        if (!result) _exit(3);
+      });
+      if (i % 50 == 0) {
+        opened->store->write(cut_write(first_partition, i - 20), [](Status status) {
+          if (!status) _exit(4);
+        });
+      }
+      written.get_future().get();
+    }
+  }
+  close(ends[1]);
+  LogIndex acknowledged = 0;
+  while (acknowledged < 300 && read(ends[0], &acknowledged, sizeof acknowledged) == sizeof acknowledged) {
+  }
+  kill(child, SIGKILL);
+  int status = 0;
+  waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFSIGNALED(status)) << WEXITSTATUS(status);
+  while (read(ends[0], &acknowledged, sizeof acknowledged) == sizeof acknowledged) {
+  }
+  close(ends[0]);
+  ASSERT_GE(acknowledged, 300u);
+  expect_prefix(acknowledged);
+}
+
+TEST_F(StoreFailureTest, Files_CopiedFromALiveStore_OpenWithAllThatWasAcknowledged) {
+  open();
+  std::atomic<LogIndex> acknowledged{0};
+  std::atomic<bool> stop{false};
+  std::thread writes([&] {
+    for (LogIndex i = 1; i <= 60 && !stop;
+         ++i) {  // less than what starts a checkpoint: the copy of two files is of one moment
+      if (!wait_write(*store, numbered(i))) break;
+      acknowledged = i;
+      if (!wait_apply(*store, first_partition, i)) break;
+    }
+  });
+  while (acknowledged < 20) std::this_thread::yield();
+  LogIndex before = acknowledged;
+  // By another process: closing a descriptor of the database in this one would drop SQLite's locks.
+  std::string copy = "mkdir '" + (scratch / "copy").string() + "' && cp '" + directory.string() + "'/ringfs.db '" +
+                     directory.string() + "'/ringfs.db-wal '" + (scratch / "copy").string() + "'";
+  EXPECT_EQ(std::system(copy.c_str()), 0);
+  stop = true;
+  writes.join();
+  store.reset();
+  directory = scratch / "copy";
+  expect_prefix(before);
+}
+
+TEST_F(StoreFailureTest, Sync_Fails_EndsAllFurtherWork) {
+  FailingSyncs::install();
+  open();
+  ASSERT_TRUE(wait_write(*store, numbered(1)));
+  ASSERT_TRUE(wait_apply(*store, first_partition, 1));
+  syncs_fail = true;
+  Status status = wait_write(*store, numbered(2));
+  syncs_fail = false;
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().code, ErrorCode::io_error);
+  status = wait_write(*store, numbered(2));
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().code, ErrorCode::io_error);
+  EXPECT_EQ(wait_apply(*store, first_partition, 2).error().code, ErrorCode::io_error);
+  EXPECT_EQ(wait_load(*store, first_partition, 1, 1).error().code, ErrorCode::io_error);
+  EXPECT_EQ(wait_snapshot(*store, first_partition, 1, 0).error().code, ErrorCode::io_error);
+  store.reset();
+  expect_prefix(1);
+}
+
+TEST_F(StoreFailureTest, Apply_AloneInItsTransaction_SyncsNothing) {
+  FailingSyncs::install();
+  open();
+  ASSERT_TRUE(wait_write(*store, numbered(1)));
+  syncs_fail = true;
+  auto applied = wait_apply(*store, first_partition, 1);
+  syncs_fail = false;
+  EXPECT_TRUE(applied) << applied.error().text();
+}
+
+TEST_F(StoreFailureTest, SynchronousOff_Switch_SyncsNothing) {
+  FailingSyncs::install();
+  options.synchronous_off = true;
+  open();
+  syncs_fail = true;
+  Status status = wait_write(*store, numbered(1));
+  syncs_fail = false;
+  EXPECT_TRUE(status);
+}
+
+class StoreOnTmpfs : public StoreFailureTest {
+ protected:
+  void SetUp() override {
+    std::filesystem::create_directories(directory);
+    ASSERT_EQ(mount("tmpfs", directory.c_str(), "tmpfs", 0, "size=32m"), 0) << std::strerror(errno) << " (needs root)";
+    mounted = true;
+  }
+  void TearDown() override {
+    store.reset();
+    if (mounted) {
+      EXPECT_EQ(umount2(directory.c_str(), MNT_DETACH), 0) << std::strerror(errno);
+    }
+  }
+  bool mounted = false;
+};
+
+TEST_F(StoreOnTmpfs, Disk_Full_WriteIsRefusedWholeAndGoesOnWhenSpaceReturns) {
+  options.reserve_bytes = 4 << 20;
+  open();
+  EXPECT_FALSE(store->status().no_space);
+  std::filesystem::path ballast = directory / "ballast";
+  std::ofstream(ballast) << std::string(12 << 20, 'x');
+  LogIndex last = 0;
+  Status status;
+  while (last < 1000) {
+    status = wait_write(
+        *store, append_write(first_partition,
+                             {batch_entry(last + 1, {put("c", std::to_string(last + 1), pattern(1 << 19, 'a'))})}));
+    if (!status) break;
+    ++last;
+  }
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().code, ErrorCode::no_space);
+  ASSERT_GT(last, 0u);
+  auto entries = wait_load(*store, first_partition, last, last + 1);
+  ASSERT_TRUE(entries) << entries.error().text();
+  EXPECT_EQ(entries->size(), 1u);
+  // What builds on the lost write is refused, and not as a failure of the store.
+  status = wait_write(*store, append_write(first_partition, {no_op(last + 2)}));
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().code, ErrorCode::no_space);
+  std::this_thread::sleep_for(std::chrono::milliseconds(1100));  // a status may be a second old
+  EXPECT_TRUE(store->status().no_space);
+
+  std::filesystem::remove(ballast);
+  status = wait_write(*store, append_write(first_partition, {batch_entry(last + 1, {put("c", "x", "back again")})}));
+  EXPECT_TRUE(status) << status.error().text();
+  auto applied = wait_apply(*store, first_partition, last + 1);
+  ASSERT_TRUE(applied) << applied.error().text();
+  EXPECT_EQ(applied->size(), last + 1);
+  EXPECT_EQ(value_of(*store, first_partition, "c", "x"), "back again");
+  reopen();
+  EXPECT_EQ(node.groups.at(0).applied, last + 1);
+}
+
+TEST_F(StoreOnTmpfs, Disk_FullBeforeTheDatabaseExists_IsNoSpace) {
+  std::ofstream ballast(directory / "ballast");
+  ballast << std::string(40 << 20, 'x');
+  ballast.close();
+  EXPECT_EQ(open_error().code, ErrorCode::no_space);
+  std::filesystem::remove(directory / "ballast");
+  open();
+  EXPECT_EQ(node.incarnation.counter, 1u);
+}
+
+}  // namespace
+}  // namespace ringfs

@@ -1,0 +1,189 @@
+// The store and its files: who may open them, what is foreign, what damage is noticed.
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "tests/unit/nodes/store_fixture.hpp"
+
+namespace ringfs {
+namespace {
+
+using testing::Test;
+
+class StoreFiles : public StoreTest {
+ protected:
+  std::filesystem::path file() const { return directory / "ringfs.db"; }
+  void write_file(const std::string& bytes) {
+    std::filesystem::create_directories(directory);
+    std::ofstream(file(), std::ios::binary) << bytes;
+  }
+  // Inverts the bytes of one BLOB: `where` picks the row.
+  void flip(const std::string& table, const std::string& column, const std::string& where) {
+    Connection connection(file(), SQLITE_OPEN_READWRITE);
+    std::string bytes = connection.text(("SELECT " + column + " FROM " + table + " WHERE " + where).c_str());
+    ASSERT_FALSE(bytes.empty());
+    bytes[bytes.size() / 2] = static_cast<char>(~bytes[bytes.size() / 2]);
+    connection.execute("UPDATE " + table + " SET " + column + " = x'" + to_hex(bytes) + "' WHERE " + where);
+  }
+  void fill() {
+    run(first_partition,
+        {batch_entry(1, {put("k", "inline", "a value"), put("k", "large", pattern(20000, 'a'))}), no_op(2)});
+  }
+  Error read_error(const std::string& sort) {
+    ReadRequest request;
+    request.gets.push_back({"k", sort});
+    Result<ReadReply> reply = wait_read(*store, first_partition, request);
+    EXPECT_FALSE(reply);
+    return reply ? Error{} : reply.error();
+  }
+};
+
+TEST_F(StoreFiles, Open_ForeignFile_SaysThatItIsNotOurs) {
+  write_file("a text that somebody keeps here, longer than the magic of SQLite");
+  EXPECT_EQ(open_error().code, ErrorCode::corrupt);
+  EXPECT_EQ(open_error().context, file().string() + " is not a RingFS database");
+  write_file("short");
+  EXPECT_EQ(open_error().context, file().string() + " is not a RingFS database");
+}
+
+TEST_F(StoreFiles, Open_DatabaseOfAnotherProgram_IsRefusedAndLeftAlone) {
+  std::filesystem::create_directories(directory);
+  {
+    Connection connection(file(), SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+    connection.execute("CREATE TABLE notes(text)");
+  }
+  EXPECT_EQ(open_error().context, file().string() + " is not a RingFS database");
+  EXPECT_EQ(number("SELECT count(*) FROM sqlite_schema"), 1);
+}
+
+TEST_F(StoreFiles, Open_NewerFormat_NamesBothFormats) {
+  open();
+  store.reset();
+  change("PRAGMA user_version = 7");
+  EXPECT_EQ(open_error().code, ErrorCode::version_mismatch);
+  EXPECT_EQ(open_error().context, file().string() + " is of format 7, this program knows up to 1");
+}
+
+TEST_F(StoreFiles, Open_DamagedHeader_IsCorrupt) {
+  open();
+  store.reset();
+  {
+    std::fstream stream(file(), std::ios::binary | std::ios::in | std::ios::out);
+    stream.seekp(16);
+    stream << std::string(80, '\x7f');
+  }
+  Error error = open_error();
+  EXPECT_EQ(error.code, ErrorCode::corrupt);
+  EXPECT_TRUE(error.context.starts_with(file().string() + " is damaged: ")) << error.context;
+}
+
+TEST_F(StoreFiles, Open_DatabaseMissingBesideItsWal_IsCorrupt) {
+  std::filesystem::create_directories(directory);
+  std::ofstream(file().string() + "-wal") << "frames";
+  EXPECT_EQ(open_error().code, ErrorCode::corrupt);
+}
+
+TEST_F(StoreFiles, Open_EmptyFileOfACreationCutShort_IsANewDatabase) {
+  write_file("");
+  open();
+  EXPECT_EQ(node.incarnation.counter, 1u);
+}
+
+TEST_F(StoreFiles, Open_PathThatIsAFile_IsInvalid) {
+  std::ofstream(directory) << "x";
+  EXPECT_EQ(open_error().code, ErrorCode::invalid_argument);
+}
+
+TEST_F(StoreFiles, Open_DirectoryInUse_NamesTheProcess) {
+  open();
+  Error error = open_error();
+  EXPECT_EQ(error.code, ErrorCode::overloaded);
+  EXPECT_NE(error.context.find("directory in use by process " + std::to_string(getpid())), std::string::npos)
+      << error.context;
+  store.reset();
+  open();
+}
+
+TEST_F(StoreFiles, Open_DamagedMetaOrGroup_IsCorrupt) {
+  open();
+  fill();
+  store.reset();
+  flip("grp", "vote", "p = 3");
+  Error error = open_error();
+  EXPECT_EQ(error.code, ErrorCode::corrupt);
+  EXPECT_NE(error.context.find("partition 3"), std::string::npos) << error.context;
+  flip("grp", "vote", "p = 3");
+  flip("meta", "value", "name = 'id'");
+  EXPECT_EQ(open_error().code, ErrorCode::corrupt);
+}
+
+TEST_F(StoreFiles, Open_GapInALog_IsCorrupt) {
+  open();
+  ASSERT_TRUE(wait_write(*store, append_write(first_partition, {no_op(1), no_op(2), no_op(3)})));
+  store.reset();
+  change("DELETE FROM log WHERE idx = 2");
+  Error error = open_error();
+  EXPECT_EQ(error.code, ErrorCode::corrupt);
+  EXPECT_NE(error.context.find("gap before entry 3"), std::string::npos) << error.context;
+}
+
+TEST_F(StoreFiles, Read_FlippedRow_IsCorruptAndNamesIt) {
+  open();
+  fill();
+  store.reset();
+  flip("rows", "value", "sort = x'" + to_hex("inline") + "'");
+  open();
+  Error error = read_error("inline");
+  EXPECT_EQ(error.code, ErrorCode::corrupt);
+  EXPECT_NE(error.context.find("\"k\" / \"inline\""), std::string::npos) << error.context;
+  EXPECT_TRUE(value_of(*store, first_partition, "k", "large"));  // others are served
+}
+
+TEST_F(StoreFiles, Read_FlippedPayload_IsCorruptAndNamesTheRow) {
+  open();
+  fill();
+  store.reset();
+  flip("payload_data", "bytes", "id = 1");
+  open();
+  Error error = read_error("large");
+  EXPECT_EQ(error.code, ErrorCode::corrupt);
+  EXPECT_NE(error.context.find("\"k\" / \"large\""), std::string::npos) << error.context;
+  EXPECT_EQ(wait_load(*store, first_partition, 1, 1).error().code, ErrorCode::corrupt);
+  Result<SnapshotData> data = wait_snapshot(*store, first_partition, 1, 0);
+  ASSERT_FALSE(data);
+  EXPECT_EQ(data.error().code, ErrorCode::corrupt);
+  // A patch must not hide it behind a new checksum.
+  ASSERT_TRUE(wait_write(
+      *store,
+      append_write(first_partition, {batch_entry(3, {mutation(Mutation::Kind::write_bytes, "k", "large", "x", 9)})})));
+  auto applied = wait_apply(*store, first_partition, 3);
+  ASSERT_FALSE(applied);
+  EXPECT_EQ(applied.error().code, ErrorCode::corrupt);
+  EXPECT_NE(applied.error().context.find("\"k\" / \"large\""), std::string::npos) << applied.error().context;
+}
+
+TEST_F(StoreFiles, Apply_FlippedEntry_IsCorruptAndOthersGoOn) {
+  open();
+  ASSERT_TRUE(wait_write(*store, append_write(first_partition, {batch_entry(1, {put("k", "a", "1")}),
+                                                                batch_entry(2, {put("k", "b", "2")})})));
+  ASSERT_TRUE(wait_write(*store, append_write(second_partition, {batch_entry(1, {put("k", "a", "1")})})));
+  store.reset();
+  flip("log", "head", "p = 3 AND idx = 2");
+  open();
+  std::promise<Result<std::vector<AppliedBatch>>> damaged;
+  std::promise<Result<std::vector<AppliedBatch>>> sound;
+  store->apply({first_partition, 2}, [&](auto result) { damaged.set_value(std::move(result)); });
+  store->apply({second_partition, 1}, [&](auto result) { sound.set_value(std::move(result)); });
+  auto result = damaged.get_future().get();
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, ErrorCode::corrupt);
+  EXPECT_NE(result.error().context.find("partition 3, log entry 2"), std::string::npos) << result.error().context;
+  ASSERT_TRUE(sound.get_future().get());
+  EXPECT_EQ(value_of(*store, first_partition, "k", "a"), std::nullopt);  // all of the apply or nothing
+  ASSERT_TRUE(wait_apply(*store, first_partition, 1));
+  EXPECT_EQ(value_of(*store, first_partition, "k", "a"), "1");
+}
+
+}  // namespace
+}  // namespace ringfs

@@ -1,0 +1,175 @@
+// What the tests of the store share: a scratch directory, a store that can be closed and opened again, calls that wait
+// for their answer, and batches. Threads: the test's; `done` functions fulfil promises.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <future>
+
+#include "nodes/sqlite_handle.hpp"
+#include "nodes/sqlite_store.hpp"
+
+namespace ringfs {
+
+inline constexpr PartitionId first_partition{3};
+inline constexpr PartitionId second_partition{7};
+inline constexpr Stamp test_stamp{1'700'000'000'000'000};
+
+inline Status wait_write(Storage& store, Write write) {
+  std::promise<Status> promise;
+  store.write(std::move(write), [&](Status status) { promise.set_value(std::move(status)); });
+  return promise.get_future().get();
+}
+
+inline Result<std::vector<AppliedBatch>> wait_apply(Storage& store, PartitionId partition, LogIndex through) {
+  std::promise<Result<std::vector<AppliedBatch>>> promise;
+  store.apply({partition, through}, [&](auto result) { promise.set_value(std::move(result)); });
+  return promise.get_future().get();
+}
+
+inline Result<ReadReply> wait_read(Storage& store, PartitionId partition, ReadRequest request) {
+  std::promise<Result<ReadAnswer>> promise;
+  store.read({1, partition, std::move(request)}, [&](auto answer) { promise.set_value(std::move(answer)); });
+  Result<ReadAnswer> answer = promise.get_future().get();
+  if (!answer) return tl::unexpected<Error>(answer.error());
+  return decode_read_reply(answer->head, answer->blobs);
+}
+
+inline Result<std::vector<Entry>> wait_load(Storage& store, PartitionId partition, LogIndex first, LogIndex last,
+                                            std::size_t max_bytes = 1 << 20) {
+  std::promise<Result<std::vector<Entry>>> promise;
+  store.load({1, partition, first, last, max_bytes}, [&](auto entries) { promise.set_value(std::move(entries)); });
+  return promise.get_future().get();
+}
+
+inline Result<SnapshotData> wait_snapshot(Storage& store, PartitionId partition, std::uint64_t snapshot,
+                                          std::uint32_t number) {
+  std::promise<Result<SnapshotData>> promise;
+  store.snapshot_read({1, partition, snapshot, number, false}, [&](auto data) { promise.set_value(std::move(data)); });
+  return promise.get_future().get();
+}
+
+// One row's value; nullopt: there is none.
+inline std::optional<std::string> value_of(Storage& store, PartitionId partition, const std::string& key,
+                                           const std::string& sort) {
+  ReadRequest request;
+  request.gets.push_back({key, sort});
+  Result<ReadReply> reply = wait_read(store, partition, std::move(request));
+  EXPECT_TRUE(reply) << (reply ? "" : reply.error().text());
+  if (!reply || !reply->gets.at(0).found) return std::nullopt;
+  return reply->gets[0].row.value.str();
+}
+
+inline Mutation mutation(Mutation::Kind kind, std::string key, std::string sort, std::string value = {},
+                         std::uint32_t offset = 0) {
+  Mutation made;
+  made.kind = kind;
+  made.row = {std::move(key), std::move(sort)};
+  made.value = SharedBytes(std::move(value));
+  made.offset = offset;
+  return made;
+}
+
+inline Mutation put(std::string key, std::string sort, std::string value) {
+  return mutation(Mutation::Kind::put, std::move(key), std::move(sort), std::move(value));
+}
+
+inline Entry batch_entry(LogIndex index, std::vector<Mutation> mutations, Term term = 1) {
+  Batch batch;
+  batch.client.bytes[0] = 1;
+  batch.sequence = index;
+  batch.expires = test_stamp + std::chrono::seconds(30);
+  batch.mutations = std::move(mutations);
+  EncodedBatch encoded = encode(batch);
+  return Entry{index,        term,         test_stamp + Duration(static_cast<std::int64_t>(index)), EntryKind::batch,
+               encoded.head, encoded.blobs};
+}
+
+inline Entry no_op(LogIndex index, Term term = 1) {
+  return Entry{index, term, test_stamp + Duration(static_cast<std::int64_t>(index)), EntryKind::no_op, {}, {}};
+}
+
+inline Write append_write(PartitionId partition, std::vector<Entry> entries) {
+  GroupWrite group;
+  group.partition = partition;
+  group.append = std::move(entries);
+  Write write;
+  write.id = 1;
+  write.groups.push_back(std::move(group));
+  return write;
+}
+
+inline Write cut_write(PartitionId partition, LogIndex through) {
+  GroupWrite group;
+  group.partition = partition;
+  group.cut_through = through;
+  Write write;
+  write.id = 1;
+  write.groups.push_back(std::move(group));
+  return write;
+}
+
+inline std::string pattern(std::size_t size, char first) {
+  std::string bytes(size, '\0');
+  for (std::size_t i = 0; i < size; ++i) bytes[i] = static_cast<char>(first + static_cast<char>(i % 61));
+  return bytes;
+}
+
+class StoreTest : public testing::Test {
+ protected:
+  StoreTest() {
+    std::string name = (std::filesystem::temp_directory_path() / "ringfs-store-XXXXXX").string();
+    if (!mkdtemp(name.data())) std::abort();
+    scratch = name;
+    directory = scratch / "data";
+  }
+  ~StoreTest() override {
+    store.reset();
+    std::error_code ignored;
+    std::filesystem::remove_all(scratch, ignored);
+  }
+
+  void open() {
+    Result<SqliteStore::Opened> opened = SqliteStore::open(directory, random, options);
+    ASSERT_TRUE(opened) << opened.error().text();
+    store = std::move(opened->store);
+    node = std::move(opened->node);
+  }
+  void reopen() {
+    store.reset();
+    open();
+  }
+  Error open_error() {
+    Result<SqliteStore::Opened> opened = SqliteStore::open(directory, random, options);
+    EXPECT_FALSE(opened);
+    return opened ? Error{} : opened.error();
+  }
+  // Appends the entries and applies up to the last one.
+  void run(PartitionId partition, std::vector<Entry> entries) {
+    LogIndex last = entries.back().index;
+    Status written = wait_write(*store, append_write(partition, std::move(entries)));
+    ASSERT_TRUE(written) << written.error().text();
+    auto applied = wait_apply(*store, partition, last);
+    ASSERT_TRUE(applied) << applied.error().text();
+    for (const AppliedBatch& batch : *applied) ASSERT_EQ(batch.result.outcome, BatchResult::Outcome::applied);
+  }
+  // A number out of the database, through a connection of its own.
+  std::int64_t number(const std::string& sql) {
+    Connection connection(directory / "ringfs.db", SQLITE_OPEN_READWRITE);
+    return connection.integer(sql.c_str());
+  }
+  void change(const std::string& sql) {
+    Connection connection(directory / "ringfs.db", SQLITE_OPEN_READWRITE);
+    connection.execute(sql);
+  }
+
+  std::filesystem::path scratch;
+  std::filesystem::path directory;
+  SeededRandom random{42};
+  SqliteStoreOptions options;
+  std::unique_ptr<SqliteStore> store;
+  PersistedNode node;
+};
+
+}  // namespace ringfs

@@ -1,0 +1,181 @@
+#include <thread>
+
+#include "tests/unit/nodes/store_fixture.hpp"
+
+namespace ringfs {
+namespace {
+
+class StoreSnapshot : public StoreTest {
+ protected:
+  void fill() {
+    Configuration configuration;
+    configuration.voters = {{node.id, 0}};
+    Entry first{1, 1, test_stamp + Duration(1), EntryKind::configuration, SharedBytes(encode(configuration)), {}};
+    std::vector<Mutation> mutations;
+    for (int i = 0; i < 500; ++i) mutations.push_back(put("k", "small " + std::to_string(i), pattern(200, 'a')));
+    run(first_partition, {first, batch_entry(2, mutations)});
+    for (LogIndex i = 3; i < 13; ++i) {
+      run(first_partition, {batch_entry(i, {put("c", std::to_string(i), pattern(65536, static_cast<char>('a' + i)))})});
+    }
+  }
+  // Sends chunk after chunk to the other store; gives the last one.
+  SnapshotData transfer(Storage& other, std::uint64_t snapshot) {
+    for (std::uint32_t number = 0;; ++number) {
+      Result<SnapshotData> data = wait_snapshot(*store, first_partition, snapshot, number);
+      EXPECT_TRUE(data) << (data ? "" : data.error().text());
+      if (!data) return {};
+      Write write;
+      write.id = number + 1;
+      write.groups.resize(1);
+      write.groups[0].partition = first_partition;
+      write.groups[0].stage = StageChunk{snapshot, number, data->rows, data->blobs};
+      EXPECT_TRUE(wait_write(other, write));
+      if (data->last) return *data;
+    }
+  }
+  static Write install_write(std::uint64_t snapshot, const SnapshotData& data) {
+    Write write;
+    write.id = 1000;
+    write.groups.resize(1);
+    write.groups[0].partition = first_partition;
+    write.groups[0].install =
+        InstallSnapshot{snapshot, data.last_index, data.last_term, data.configuration, data.configuration_index};
+    write.groups[0].hard_state = HardState{5, {}};
+    return write;
+  }
+  static std::vector<std::pair<std::string, std::string>> rows_of(Storage& storage, const std::string& key) {
+    std::vector<std::pair<std::string, std::string>> rows;
+    std::string after;
+    for (;;) {
+      ReadRequest request;
+      request.scans.push_back({key, "", after, 1000, true});
+      Result<ReadReply> reply = wait_read(storage, first_partition, request);
+      EXPECT_TRUE(reply) << (reply ? "" : reply.error().text());
+      if (!reply) return rows;
+      for (const Row& row : reply->scans[0].rows) {
+        rows.emplace_back(row.sort + "@" + std::to_string(row.version), row.value.str());
+        after = row.sort;
+      }
+      if (!reply->scans[0].more) return rows;
+    }
+  }
+};
+
+TEST_F(StoreSnapshot, Snapshot_StagedAndInstalledElsewhere_GivesTheSameRows) {
+  options.snapshot_chunk_bytes = 100 << 10;
+  open();
+  fill();
+  SqliteStoreOptions plain;
+  Result<SqliteStore::Opened> opened = SqliteStore::open(scratch / "other", random, plain);
+  ASSERT_TRUE(opened) << opened.error().text();
+  SqliteStore& other = *opened->store;
+  // It held other rows and a log before, and half of another snapshot.
+  ASSERT_TRUE(wait_write(
+      other, append_write(first_partition, {batch_entry(1, {put("k", "stale", pattern(20000, 'x'))}), no_op(2)})));
+  ASSERT_TRUE(wait_apply(other, first_partition, 1));
+  Result<SnapshotData> half = wait_snapshot(*store, first_partition, 8, 0);
+  ASSERT_TRUE(half);
+  EXPECT_FALSE(half->last);
+  Write staged;
+  staged.id = 1;
+  staged.groups.resize(1);
+  staged.groups[0].partition = first_partition;
+  staged.groups[0].stage = StageChunk{8, 0, half->rows, half->blobs};
+  ASSERT_TRUE(wait_write(other, staged));
+
+  SnapshotData last = transfer(other, 9);
+  EXPECT_EQ(last.last_index, 12u);
+  EXPECT_EQ(last.last_term, 1u);
+  EXPECT_EQ(last.configuration_index, 1u);
+  EXPECT_EQ(value_of(other, first_partition, "k", "stale"), pattern(20000, 'x'));  // until the flip
+  ASSERT_TRUE(wait_write(other, install_write(9, last)));
+  EXPECT_EQ(value_of(other, first_partition, "k", "stale"), std::nullopt);
+  EXPECT_EQ(rows_of(other, "k"), rows_of(*store, "k"));
+  EXPECT_EQ(rows_of(other, "c"), rows_of(*store, "c"));
+  EXPECT_EQ(rows_of(other, "k").size(), 500u);
+  // Goes on from there, also after a restart; and the results of earlier batches came along (dedup).
+  opened->store.reset();
+  Result<SqliteStore::Opened> again = SqliteStore::open(scratch / "other", random, plain);
+  ASSERT_TRUE(again) << again.error().text();
+  ASSERT_EQ(again->node.groups.size(), 1u);
+  const PersistedGroup& group = again->node.groups[0];
+  EXPECT_EQ(group.applied, 12u);
+  EXPECT_EQ(group.base_index, 12u);
+  EXPECT_TRUE(group.log.empty());
+  EXPECT_EQ(group.hard_state.term, 5u);
+  EXPECT_EQ(group.last_stamp, test_stamp + Duration(12));
+  Entry repeated = batch_entry(12, {put("c", "12", "again")});
+  repeated.index = 13;
+  ASSERT_TRUE(wait_write(*again->store, append_write(first_partition, {repeated})));
+  auto applied = wait_apply(*again->store, first_partition, 13);
+  ASSERT_TRUE(applied) << applied.error().text();
+  EXPECT_EQ((*applied)[0].result.version, 12u);
+  EXPECT_EQ(rows_of(*again->store, "c"), rows_of(*store, "c"));
+  again->store.reset();
+
+  // Nothing of the former rows, the cut log or the half snapshot is left once the garbage is collected.
+  again = SqliteStore::open(scratch / "other", random, plain);
+  ASSERT_TRUE(again);
+  directory = scratch / "other";
+  while (number("SELECT count(*) FROM garbage") > 0) std::this_thread::yield();
+  EXPECT_EQ(number("SELECT count(DISTINCT space) FROM rows"), 1);
+  EXPECT_EQ(number("SELECT count(*) FROM payload"), 10);
+}
+
+TEST_F(StoreSnapshot, Snapshot_WhileTheStoreGoesOn_IsOfOneMoment) {
+  options.snapshot_chunk_bytes = 64 << 10;
+  open();
+  fill();
+  Result<SnapshotData> first = wait_snapshot(*store, first_partition, 1, 0);
+  ASSERT_TRUE(first);
+  run(first_partition, {batch_entry(13, {mutation(Mutation::Kind::erase_prefix, "k", ""), put("c", "12", "changed")})});
+  std::size_t blobs = first->blobs.size();
+  SnapshotData data = *first;
+  for (std::uint32_t number = 1; !data.last; ++number) {
+    Result<SnapshotData> next = wait_snapshot(*store, first_partition, 1, number);
+    ASSERT_TRUE(next) << next.error().text();
+    Result<SnapshotData> repeated = wait_snapshot(*store, first_partition, 1, number);
+    ASSERT_TRUE(repeated) << repeated.error().text();
+    EXPECT_EQ(next->rows, repeated->rows);
+    EXPECT_EQ(next->last_index, 12u);
+    blobs += next->blobs.size();
+    data = *next;
+  }
+  EXPECT_EQ(blobs, 10u);
+}
+
+TEST_F(StoreSnapshot, SnapshotRead_OutOfOrderTooManyClosedOrIdle_IsRefused) {
+  options.snapshot_chunk_bytes = 1000;
+  options.snapshot_sessions = 2;
+  open();
+  EXPECT_EQ(wait_snapshot(*store, first_partition, 1, 0).error().code, ErrorCode::not_member);
+  fill();
+  EXPECT_EQ(wait_snapshot(*store, first_partition, 1, 1).error().code, ErrorCode::unavailable);
+  ASSERT_TRUE(wait_snapshot(*store, first_partition, 1, 0));
+  ASSERT_TRUE(wait_snapshot(*store, first_partition, 1, 1));
+  EXPECT_EQ(wait_snapshot(*store, first_partition, 1, 3).error().code, ErrorCode::unavailable);
+  ASSERT_TRUE(wait_snapshot(*store, first_partition, 2, 0));
+  EXPECT_EQ(wait_snapshot(*store, first_partition, 3, 0).error().code, ErrorCode::overloaded);
+  store->snapshot_read({1, first_partition, 2, 0, true}, [](auto) { FAIL() << "close has no answer"; });
+  ASSERT_TRUE(wait_snapshot(*store, first_partition, 3, 0));
+  options.snapshot_idle = std::chrono::milliseconds(1);
+  reopen();
+  ASSERT_TRUE(wait_snapshot(*store, first_partition, 1, 0));
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_EQ(wait_snapshot(*store, first_partition, 1, 1).error().code, ErrorCode::unavailable);
+}
+
+TEST_F(StoreSnapshot, Stage_DamagedChunk_IsCorruptAndStopsTheStore) {
+  open();
+  Write write;
+  write.id = 1;
+  write.groups.resize(1);
+  write.groups[0].partition = first_partition;
+  write.groups[0].stage = StageChunk{1, 0, SharedBytes("\x01garbage"), {}};
+  Status status = wait_write(*store, write);
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().code, ErrorCode::corrupt);
+}
+
+}  // namespace
+}  // namespace ringfs
