@@ -148,10 +148,10 @@ class FileSystem {
 // The errno for an error (never 0). The one table that does this.
 int to_errno(ErrorCode code);
 
-// One pass of the janitor over one partition: collects orphans, garbage and abandoned transactions whose time has come
-// (design 6, crash safety). Run by the primary of the partition in the node process. Bounded work a pass.
+// One pass of the janitor over one partition: collects orphans and garbage whose time has come (design 6, crash safety);
+// transactions that were left behind are finish_records' work (dht/net/lock_resolver.hpp). Run by the primary of the partition in the node process. Bounded work a pass.
 struct JanitorReport {
-  std::size_t orphans = 0, chunks = 0, records = 0;
+  std::size_t orphans = 0, chunks = 0;
   bool more = false;  // stopped at the bound; call again soon
 };
 Task<Result<JanitorReport>> janitor_pass(ObjectStore& store, PartitionId partition, TimePoint deadline);

@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include "dht/core/members_table.hpp"
+#include "dht/net/lock_resolver.hpp"
 #include "dht/net/system_clock.hpp"
 #include "fs/file_system.hpp"
 
@@ -58,12 +59,16 @@ Task<void> Chores::clean(PartitionId partition) {
       spdlog::warn("event=janitor_failed partition={} reason=\"{}\"", index_of(partition), report.error().text());
       co_return;
     }
-    if (report->orphans + report->chunks + report->records > 0) {
-      spdlog::info("event=janitor_collected partition={} orphans={} chunks={} records={}", index_of(partition),
-                   report->orphans, report->chunks, report->records);
+    if (report->orphans + report->chunks > 0) {
+      spdlog::info("event=janitor_collected partition={} orphans={} chunks={}", index_of(partition), report->orphans,
+                   report->chunks);
     }
-    if (!report->more) co_return;
+    if (!report->more) break;
     co_await client_.sleep(shortest_pause);
+  }
+  Result<std::size_t> records = co_await finish_records(client_, partition, boot_time() + pass_limit);
+  if (!records) {
+    spdlog::warn("event=janitor_failed partition={} reason=\"{}\"", index_of(partition), records.error().text());
   }
 }
 

@@ -13,7 +13,6 @@
 #include <list>
 #include <optional>
 
-#include "dht/net/dial.hpp"
 #include "dht/net/object_client.hpp"
 #include "dht/net/ring_client.hpp"
 #include "dht/net/server.hpp"
@@ -28,7 +27,6 @@
 namespace ringfs {
 
 namespace asio = boost::asio;
-using asio::ip::tcp;
 using Outcome = tl::expected<void, DaemonFailure>;
 
 namespace {
@@ -59,25 +57,6 @@ DaemonFailure cannot_open(const Error& error, const std::filesystem::path& data)
 DaemonFailure cannot_listen(const Error& error, const std::string& option) {
   return {ExitCode::address_unusable, error.context,
           "give another address with " + option + " (port 0 takes a free one)"};
-}
-
-// A numeric loopback address for the gateway, which has no TLS either.
-Result<tcp::endpoint> loopback_endpoint(asio::io_context& loop, const std::string& address) {
-  Result<HostPort> parts = split_address(address);
-  if (!parts) return tl::unexpected(parts.error());
-  boost::system::error_code error;
-  tcp::resolver resolver(loop);
-  auto results = resolver.resolve(parts->host, parts->port, tcp::resolver::passive, error);
-  if (error || results.empty()) {
-    return fail(ErrorCode::invalid_argument, "cannot resolve '" + parts->host + "': " + error.message());
-  }
-  tcp::endpoint endpoint = results.begin()->endpoint();
-  if (!endpoint.address().is_loopback()) {
-    return fail(
-        ErrorCode::invalid_argument,
-        "refusing to listen on " + address + ": without TLS only loopback addresses (127.0.0.1, [::1]) are allowed");
-  }
-  return endpoint;
 }
 
 }  // namespace
@@ -154,13 +133,12 @@ class Daemon::Implementation {
 
   Outcome start_gateway() {
     if (options_.rest.empty()) return {};
-    Result<tcp::endpoint> endpoint = loopback_endpoint(loop_, options_.rest);
-    if (!endpoint) return tl::unexpected(cannot_listen(endpoint.error(), "--rest"));
+    Result<Listener> listener = listen_on(loop_, options_.rest);
+    if (!listener) return tl::unexpected(cannot_listen(listener.error(), "--rest"));
+    rest_address_ = listener->address;
     gateway_ =
         std::make_unique<RestGateway>(loop_.get_executor(), *gated_store_, *gated_ring_, [this] { return metrics(); });
-    Result<unsigned short> port = gateway_->listen(endpoint->address().to_string(), endpoint->port());
-    if (!port) return tl::unexpected(cannot_listen(port.error(), "--rest"));
-    rest_address_ = join_address(tcp::endpoint(endpoint->address(), *port));
+    gateway_->start(std::move(*listener));
     return {};
   }
 

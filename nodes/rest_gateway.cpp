@@ -12,6 +12,7 @@
 #include <boost/beast/http/write.hpp>
 #include <list>
 
+#include "dht/net/listener.hpp"
 #include "nodes/rest_routes.hpp"
 
 namespace ringfs {
@@ -40,20 +41,9 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
     idle_.expires_at(std::chrono::steady_clock::time_point::max());
   }
 
-  Result<unsigned short> listen(const std::string& host, unsigned short port) {
-    boost::system::error_code error;
-    auto address = asio::ip::make_address(host, error);
-    if (error) return fail(ErrorCode::invalid_argument, "not a numeric address: " + host);
-    tcp::endpoint endpoint(address, port);
-    std::string where = host + ":" + std::to_string(port);
-    acceptor_.open(endpoint.protocol(), error);
-    if (!error) acceptor_.set_option(tcp::acceptor::reuse_address(true), error);
-    if (!error) acceptor_.bind(endpoint, error);
-    if (!error) acceptor_.listen(asio::socket_base::max_listen_connections, error);
-    if (error) return fail(ErrorCode::io_error, "cannot listen on " + where + " for REST: " + error.message());
-    unsigned short bound = acceptor_.local_endpoint(error).port();
+  void start(Listener listener) {
+    acceptor_ = std::move(listener.acceptor);
     spawn(accept_loop(shared_from_this()));
-    return bound;
   }
 
   Task<void> stop() {
@@ -178,8 +168,8 @@ RestGateway::RestGateway(asio::any_io_executor executor, ObjectStore& store, Rin
 
 RestGateway::~RestGateway() = default;
 
-Result<unsigned short> RestGateway::listen(const std::string& host, unsigned short port) {
-  return implementation_->listen(host, port);
+void RestGateway::start(Listener listener) {
+  implementation_->start(std::move(listener));
 }
 
 Task<void> RestGateway::stop() { return implementation_->stop(); }

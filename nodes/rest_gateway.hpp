@@ -24,6 +24,8 @@ struct RestOptions {
   Duration operation_timeout = std::chrono::seconds(30);  // of the ring's work for one request
 };
 
+struct Listener;  // dht/net/listener.hpp
+
 class RestGateway {
  public:
   // `metrics`: this node's own metrics as Prometheus text.
@@ -31,9 +33,7 @@ class RestGateway {
               std::function<std::string()> metrics, RestOptions options = {});
   ~RestGateway();  // after stop(), or when the loop no longer runs
 
-  // Listens at a numeric address; port 0 takes a free one. Gives the port. Errors: invalid_argument (not an address),
-  // io_error (in use, not permitted), both with the system's words.
-  Result<unsigned short> listen(const std::string& host, unsigned short port);
+  void start(Listener listener);  // begins to accept
   // Closes the listener and all connections, waits for their requests to end.
   Task<void> stop();
 

@@ -182,4 +182,17 @@ Task<Status> finish_record(PartitionedStore& store, PartitionId partition, Row r
   co_return Status();
 }
 
+Task<Result<std::size_t>> finish_records(PartitionedStore& store, PartitionId partition, TimePoint deadline) {
+  ReadRequest request;
+  request.scans.push_back({record_key, {}, {}, max_records_looked_at, true});
+  Result<ReadReply> reply = co_await store.read_raw(partition, std::move(request), deadline);
+  if (!reply) co_return tl::unexpected(reply.error());
+  std::vector<Row>& rows = reply->scans.at(0).rows;
+  for (Row& row : rows) {
+    Status finished = co_await finish_record(store, partition, std::move(row), deadline);
+    if (!finished) co_return tl::unexpected(finished.error());
+  }
+  co_return rows.size();
+}
+
 }  // namespace ringfs

@@ -17,39 +17,7 @@ namespace {
 // How long nothing is accepted after the process ran out of descriptors: trying at once would spin.
 constexpr auto accept_pause = std::chrono::milliseconds(100);
 
-tl::unexpected<Error> listen_error(const std::string& address, const boost::system::error_code& error) {
-  ErrorCode code = ErrorCode::io_error;
-  if (error == boost::asio::error::address_in_use) code = ErrorCode::exists;
-  if (error == boost::asio::error::access_denied) code = ErrorCode::access_denied;
-  return fail(code, "cannot listen on " + address + ": " + error.message());
-}
-
 }  // namespace
-
-Result<Listener> listen_on(boost::asio::io_context& loop, const std::string& address, bool encrypted) {
-  Result<HostPort> parts = split_address(address);
-  if (!parts) return tl::unexpected(parts.error());
-  boost::system::error_code error;
-  tcp::resolver resolver(loop);
-  auto results = resolver.resolve(parts->host, parts->port, tcp::resolver::passive, error);
-  if (error || results.empty()) {
-    return fail(ErrorCode::invalid_argument, "cannot resolve '" + parts->host + "': " + error.message());
-  }
-  tcp::endpoint endpoint = results.begin()->endpoint();
-  if (!encrypted && !endpoint.address().is_loopback()) {
-    return fail(
-        ErrorCode::invalid_argument,
-        "refusing to listen on " + address + ": without TLS only loopback addresses (127.0.0.1, [::1]) are allowed");
-  }
-  tcp::acceptor acceptor(loop);
-  acceptor.open(endpoint.protocol(), error);
-  if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
-  if (!error) acceptor.bind(endpoint, error);
-  if (!error) acceptor.listen(boost::asio::socket_base::max_listen_connections, error);
-  if (!error) endpoint = acceptor.local_endpoint(error);
-  if (error) return listen_error(address, error);
-  return Listener{.acceptor = std::move(acceptor), .address = join_address(endpoint)};
-}
 
 Server::Server(boost::asio::io_context& loop, Driver& driver, Listener listener, ServerOptions options)
     : driver_(driver),

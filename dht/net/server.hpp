@@ -13,6 +13,7 @@
 #include <unordered_map>
 
 #include "dht/net/driver.hpp"
+#include "dht/net/listener.hpp"
 #include "dht/net/log_limit.hpp"
 
 namespace ringfs {
@@ -31,15 +32,6 @@ struct ServerOptions {
   ServerLimits limits;
   StreamMaker make_stream = make_tcp_stream;  // TLS goes in here
 };
-
-// A bound socket: made before the Node, which has to know its address.
-struct Listener {
-  boost::asio::ip::tcp::acceptor acceptor;
-  std::string address;  // host:port with the port that was taken
-};
-// host:port with a numeric host or a name; port 0 takes a free port. Resolving a name blocks: before the loop runs.
-// `encrypted`: the streams are TLS; without it only loopback addresses are listened on.
-Result<Listener> listen_on(boost::asio::io_context& loop, const std::string& address, bool encrypted = false);
 
 class Server {
  public:

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Sends junk to a node's RPC and REST ports: junk.py RPC REST. Each connection must be answered or closed, none may hang."""
+import errno
 import os
 import random
 import socket
@@ -23,8 +24,10 @@ def send(where, data, finish=True):
                 connection.shutdown(socket.SHUT_WR)
             while connection.recv(65536):
                 pass
-        except (ConnectionResetError, BrokenPipeError):
-            pass  # closed on us: the right answer to junk
+        except OSError as error:
+            # Closed on us, at whichever step we hear of it: the right answer to junk.
+            if error.errno not in (errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN):
+                raise
 
 
 rpc, rest = address(sys.argv[1]), address(sys.argv[2])

@@ -3,7 +3,7 @@
 # Sets: scratch, state, mnt, ringfs, ringfs_node. A test is run as: test.sh BUILD_DIRECTORY
 set -eu -o pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-build=$1
+build=$(realpath "$1")
 ringfs=$build/bin/ringfs
 ringfs_node=$build/bin/ringfs-node
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/ringfs-test-XXXXXX")

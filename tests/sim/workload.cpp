@@ -13,7 +13,6 @@ constexpr std::int64_t first_balance = 1000;
 constexpr int transfer_attempts = 3;
 constexpr int final_attempts = 20;
 constexpr Duration clean_up_interval = std::chrono::seconds(3);
-constexpr std::uint32_t clean_up_records = 100;
 
 SharedBytes integer(std::int64_t value) {
   Writer writer;
@@ -138,14 +137,8 @@ Task<void> Workload::clean_up(PartitionedStore* store) {
   for (std::uint32_t next = 0; !stopped_; ++next) {
     co_await store->sleep(clean_up_interval);
     auto partition = static_cast<PartitionId>(next % (1u << partition_bits_));
-    ReadRequest request;
-    request.scans.push_back({record_key, {}, {}, clean_up_records, true});
-    Result<ReadReply> reply = co_await store->read_raw(partition, std::move(request), store->clock().now + options_.operation_timeout);
-    if (!reply) continue;
-    for (Row& row : reply->scans[0].rows) {
-      Status finished = co_await finish_record(*store, partition, std::move(row), store->clock().now + options_.operation_timeout);
-      if (finished) world_.count("transaction records looked after");
-    }
+    Result<std::size_t> finished = co_await finish_records(*store, partition, store->clock().now + options_.operation_timeout);
+    for (std::size_t record = 0; record < finished.value_or(0); ++record) world_.count("transaction records looked after");
   }
 }
 

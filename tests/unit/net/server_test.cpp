@@ -270,33 +270,5 @@ TEST_F(ServerTest, RequestNumberInUse_ClosesTheConnection) {
   EXPECT_TRUE(peer.wait_closed());
 }
 
-TEST(ListenOn, PortInUse_IsExists) {
-  boost::asio::io_context loop;
-  Result<Listener> first = listen_on(loop, "127.0.0.1:0");
-  ASSERT_TRUE(first);
-  Result<Listener> second = listen_on(loop, first->address);
-  ASSERT_FALSE(second);
-  EXPECT_EQ(second.error().code, ErrorCode::exists);
-}
-
-TEST(ListenOn, OffLoopbackWithoutTls_IsRefused) {
-  boost::asio::io_context loop;
-  for (const char* address : {"0.0.0.0:0", "[::]:0", "10.1.2.3:4001"}) {
-    Result<Listener> listener = listen_on(loop, address);
-    ASSERT_FALSE(listener) << address;
-    EXPECT_EQ(listener.error().code, ErrorCode::invalid_argument);
-    EXPECT_NE(listener.error().context.find("TLS"), std::string::npos);
-  }
-}
-
-TEST(ListenOn, MalformedAddress_IsInvalid) {
-  boost::asio::io_context loop;
-  for (const char* address : {"", "127.0.0.1", ":4001", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:70000", "::1:4001"}) {
-    Result<Listener> listener = listen_on(loop, address);
-    ASSERT_FALSE(listener) << address;
-    EXPECT_EQ(listener.error().code, ErrorCode::invalid_argument);
-  }
-}
-
 }  // namespace
 }  // namespace ringfs

@@ -303,14 +303,7 @@ TEST_F(TransactionTest, FinishRecord_CommittedWithoutResolve_IsResolvedBeforeThe
   ASSERT_EQ(ring_->records(), 1u);
   ASSERT_GT(ring_->intents(), 0u);
   auto finish = [&] {
-    for (auto& [id, place] : ring_->partitions) {
-      std::vector<Row> rows;
-      place.rows.scan(record_key, {}, {}, true, [&](Row&& row) {
-        rows.push_back(std::move(row));
-        return true;
-      });
-      for (const Row& row : rows) ASSERT_TRUE(time_.run(finish_record(other_, id, row, deadline())));
-    }
+    for (auto& [id, place] : ring_->partitions) ASSERT_TRUE(time_.run(finish_records(other_, id, deadline())));
   };
   finish();
   EXPECT_EQ(ring_->records(), 1u) << "too young to be touched";
