@@ -39,6 +39,7 @@ Nemesis::Nemesis(Cluster& cluster, NemesisOptions options, unsigned endpoints, s
       {"disk full", [this] { disk_full(); }},
       {"bad network", [this] { bad_network(); }},
       {"wall clock jump", [this] { jump_wall_clock(); }},
+      {"minutes pass", [this] { minutes_pass(); }},
       {"drift", [this] { drift(); }},
       {"client death", [this] { kill_client_(); }},
       {"forged message", [this] { cluster_.send_forged_message(); }},
@@ -289,6 +290,15 @@ void Nemesis::bad_network() {
 void Nemesis::jump_wall_clock() {
   Duration jump = world_.between(Duration(0), 2 * options_.wall_jump) - options_.wall_jump;
   any_node().clock().jump_wall(jump);
+}
+
+// Results of a client that is gone are forgotten, and copies of its batches are still under way.
+void Nemesis::minutes_pass() {
+  kill_client_();
+  world_.after(world_.between(milliseconds(10), seconds(2)), [this] {
+    Duration jump = dedup_life + world_.between(seconds(1), dedup_life);
+    for (unsigned i = 0; i < cluster_.size(); ++i) cluster_.node(i).clock().jump_wall(jump);
+  });
 }
 
 void Nemesis::drift() {

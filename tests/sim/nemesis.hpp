@@ -58,6 +58,7 @@ class Nemesis {
   void disk_full();
   void bad_network();
   void jump_wall_clock();
+  void minutes_pass();
   void drift();
 
   Cluster& cluster_;

@@ -80,10 +80,11 @@ void draw_focus(World& world, Draw& drawn) {
     drawn.nemesis.kills = 0.05;
   } else if (die < 26) {
     // Copies of batches that arrive when their results are forgotten.
-    drawn.nemesis.only = {"wall clock jump", "client death"};
+    drawn.nemesis.only = {"minutes pass", "wall clock jump"};
     drawn.nemesis.wall_jump = seconds(400);
     drawn.cluster.network.duplicate = 0.2;
-    drawn.cluster.network.late = 0.1;
+    drawn.cluster.network.late = 0.02;
+    drawn.cluster.network.late_copies = true;
     drawn.cluster.network.late_high = seconds(6);
   }
 }

@@ -2,9 +2,9 @@
 
 namespace ringfs::sim {
 
-void SimNetwork::deliver(unsigned from, unsigned to, std::function<void()> arrive) {
+void SimNetwork::deliver(unsigned from, unsigned to, bool late, std::function<void()> arrive) {
   Duration delay = world_.between(quality_.low, quality_.high);
-  if (world_.chance(quality_.late)) {
+  if (late || world_.chance(quality_.late)) {
     world_.count("fault: late message");
     delay = world_.between(quality_.late_low, quality_.late_high);
   }
@@ -29,9 +29,9 @@ void SimNetwork::carry(unsigned from, unsigned to, std::function<void()> arrive)
   }
   if (world_.chance(quality_.duplicate)) {
     world_.count("fault: duplicated message");
-    deliver(from, to, arrive);
+    deliver(from, to, quality_.late_copies, arrive);
   }
-  deliver(from, to, std::move(arrive));
+  deliver(from, to, false, std::move(arrive));
 }
 
 void SimNetwork::carry_reliably(unsigned from, unsigned to, std::function<void()> arrive) {

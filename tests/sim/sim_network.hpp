@@ -17,6 +17,7 @@ struct NetworkQuality {
   double drop = 0;
   double duplicate = 0;
   double late = 0;                   // share of messages that take late_low..late_high
+  bool late_copies = false;          // of a message that comes twice, one does
   Duration late_low{20000}, late_high{3000000};
 };
 
@@ -38,7 +39,7 @@ class SimNetwork {
   bool partitioned() const { return !blocked_.empty(); }
 
  private:
-  void deliver(unsigned from, unsigned to, std::function<void()> arrive);
+  void deliver(unsigned from, unsigned to, bool late, std::function<void()> arrive);
 
   World& world_;
   NetworkQuality quality_;

@@ -91,21 +91,24 @@ void SimTransport::start_call(std::uint64_t number, const std::string& address, 
     return;
   }
   unsigned index = node->index();
-  cluster_.network().carry(endpoint_, index, [self = weak_from_this(), number, index, operation] {
-    if (auto transport = self.lock()) transport->ask(number, index, operation);
-  });
+  // What is under way arrives, also when its client is dead by then.
+  auto arrive = [self = weak_from_this(), &cluster = cluster_, endpoint = endpoint_, number, index, operation] {
+    ask(self, cluster, endpoint, number, index, *operation);
+  };
+  cluster_.network().carry(endpoint_, index, std::move(arrive));
 }
 
-void SimTransport::ask(std::uint64_t number, unsigned index, const std::shared_ptr<const Operation>& operation) {
-  SimNode& node = cluster_.node(index);
-  SimNetwork& network = cluster_.network();
+void SimTransport::ask(const std::weak_ptr<SimTransport>& self, Cluster& cluster, unsigned endpoint, std::uint64_t number,
+                       unsigned index, const Operation& operation) {
+  SimNode& node = cluster.node(index);
+  SimNetwork& network = cluster.network();
   if (!node.running()) {
-    network.carry_reliably(index, endpoint_, [self = weak_from_this(), number] {
+    network.carry_reliably(index, endpoint, [self, number] {
       if (auto transport = self.lock()) transport->finish(number, failed(ErrorCode::unreachable, "connection refused"));
     });
     return;
   }
-  node.submit(*operation, [self = weak_from_this(), &network, index, endpoint = endpoint_, number](OperationResult result, Stamp stamp) {
+  node.submit(operation, [self, &network, index, endpoint, number](OperationResult result, Stamp stamp) {
     network.carry(index, endpoint, [self, number, result = std::move(result), stamp] {
       auto transport = self.lock();
       if (!transport) return;

@@ -40,7 +40,8 @@ class SimTransport : public ClientTransport, public std::enable_shared_from_this
   void finish(std::uint64_t number, OperationResult result);
   void start_call(std::uint64_t number, const std::string& address, const Uuid& expected, std::shared_ptr<const Operation> operation,
                   TimePoint deadline);
-  void ask(std::uint64_t number, unsigned node, const std::shared_ptr<const Operation>& operation);
+  static void ask(const std::weak_ptr<SimTransport>& self, Cluster& cluster, unsigned endpoint, std::uint64_t number,
+                  unsigned index, const Operation& operation);
   void learn_time(Stamp stamp);
 
   Cluster& cluster_;
