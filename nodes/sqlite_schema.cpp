@@ -30,7 +30,7 @@ CREATE TABLE grp(
   applied INTEGER NOT NULL, applied_term INTEGER NOT NULL, applied_stamp INTEGER NOT NULL,
   base_index INTEGER NOT NULL, base_term INTEGER NOT NULL, base_stamp INTEGER NOT NULL,
   space INTEGER NOT NULL,
-  staging_space INTEGER, staging_snapshot INTEGER, staging_next INTEGER, staging_stamp INTEGER,
+  staging_space INTEGER, staging_snapshot INTEGER, staging_next INTEGER,
   checksum INTEGER NOT NULL);
 CREATE TABLE log(
   p INTEGER NOT NULL, idx INTEGER NOT NULL, term INTEGER NOT NULL, stamp INTEGER NOT NULL, kind INTEGER NOT NULL,

@@ -162,19 +162,18 @@ void StoreChanges::perform_group(const GroupWrite& write) {
 void StoreChanges::stage(GroupState& group, const StageChunk& chunk) {
   if (chunk.number == 0) {
     forget_staging(group);
-    group.staging = Staging{new_space(), chunk.snapshot, 0, {}};
+    group.staging = Staging{new_space(), chunk.snapshot, 0};
   }
   if (!group.staging || chunk.snapshot != group.staging->snapshot || chunk.number != group.staging->next) {
     broken(group.partition, "chunk " + std::to_string(chunk.number) + " of a snapshot is out of order");
   }
   rows_.select(group.staging->space);
   rows_.set_blobs(nullptr, nullptr);
-  Result<Stamp> stamp = read_chunk(chunk.rows, chunk.blobs,
-                                   [this](const RowAddress& row, std::uint64_t version, const SharedBytes& value) {
-                                     rows_.put(row, value, version);
-                                   });
-  if (!stamp) throw StoreFailure(stamp.error().code, stamp.error().context);
-  group.staging->stamp = *stamp;
+  Status read = read_chunk(chunk.rows, chunk.blobs,
+                           [this](const RowAddress& row, std::uint64_t version, const SharedBytes& value) {
+                             rows_.put(row, value, version);
+                           });
+  if (!read) throw StoreFailure(read.error().code, read.error().context);
   ++group.staging->next;
 }
 
@@ -189,7 +188,7 @@ void StoreChanges::install(GroupState& group, const InstallSnapshot& snapshot) {
   group.space = group.staging->space;
   group.base_index = group.applied = group.last_index = snapshot.last_index;
   group.base_term = group.applied_term = snapshot.last_term;
-  group.base_stamp = group.applied_stamp = group.staging->stamp;
+  group.base_stamp = group.applied_stamp = snapshot.last_stamp;
   group.configuration = snapshot.configuration;
   group.configuration_index = snapshot.configuration_index;
   group.replica_added = added_in(group.configuration, node_).value_or(group.replica_added);

@@ -9,10 +9,7 @@ enum class Place : std::uint8_t { inline_value = 0, blob = 1 };
 
 }  // namespace
 
-ChunkWriter::ChunkWriter(Stamp stamp) {
-  writer_.u8(chunk_format);
-  writer_.i64(stamp.microseconds);
-}
+ChunkWriter::ChunkWriter() { writer_.u8(chunk_format); }
 
 void ChunkWriter::add(const RowAddress& row, std::uint64_t version, const SharedBytes& value) {
   ++count_;
@@ -31,8 +28,8 @@ void ChunkWriter::add(const RowAddress& row, std::uint64_t version, const Shared
 
 SharedBytes ChunkWriter::take_rows() { return SharedBytes(writer_.take()); }
 
-Result<Stamp> read_chunk(const SharedBytes& rows, const std::vector<SharedBytes>& blobs,
-                         const std::function<void(const RowAddress&, std::uint64_t, const SharedBytes&)>& row) {
+Status read_chunk(const SharedBytes& rows, const std::vector<SharedBytes>& blobs,
+                  const std::function<void(const RowAddress&, std::uint64_t, const SharedBytes&)>& row) {
   struct Item {
     RowAddress address;
     std::uint64_t version = 0;
@@ -43,7 +40,6 @@ Result<Stamp> read_chunk(const SharedBytes& rows, const std::vector<SharedBytes>
   if (reader.ok() && format != chunk_format) {
     return fail(ErrorCode::corrupt, "snapshot chunk of format " + std::to_string(format));
   }
-  Stamp stamp{reader.i64()};
   std::vector<Item> items;
   std::size_t blob = 0;
   while (reader.ok() && !reader.rest().empty()) {
@@ -63,7 +59,7 @@ Result<Stamp> read_chunk(const SharedBytes& rows, const std::vector<SharedBytes>
   }
   if (!reader.done() || blob != blobs.size()) return fail(ErrorCode::corrupt, "snapshot chunk does not decode");
   for (const Item& item : items) row(item.address, item.version, item.value);
-  return stamp;
+  return {};
 }
 
 }  // namespace ringfs

@@ -11,7 +11,7 @@ namespace ringfs {
 
 class ChunkWriter {
  public:
-  explicit ChunkWriter(Stamp stamp);  // of the entry that the snapshot ends with
+  ChunkWriter();
   void add(const RowAddress& row, std::uint64_t version, const SharedBytes& value);
   std::size_t bytes() const { return writer_.size() + blob_bytes_; }
   bool empty() const { return count_ == 0; }
@@ -25,8 +25,8 @@ class ChunkWriter {
   std::vector<SharedBytes> blobs_;
 };
 
-// Calls `row` for each row; gives the stamp. What a chunk says is checked before the first call.
-Result<Stamp> read_chunk(const SharedBytes& rows, const std::vector<SharedBytes>& blobs,
-                         const std::function<void(const RowAddress&, std::uint64_t, const SharedBytes&)>& row);
+// Calls `row` for each row. What a chunk says is checked before the first call.
+Status read_chunk(const SharedBytes& rows, const std::vector<SharedBytes>& blobs,
+                  const std::function<void(const RowAddress&, std::uint64_t, const SharedBytes&)>& row);
 
 }  // namespace ringfs

@@ -28,7 +28,6 @@ std::uint64_t checksum_of(const GroupState& group, const std::string& configurat
     writer.i64(group.staging->space);
     writer.u64(group.staging->snapshot);
     writer.u32(group.staging->next);
-    writer.i64(group.staging->stamp.microseconds);
   }
   return checksum(writer.bytes());
 }
@@ -46,7 +45,7 @@ std::uint64_t checksum_of(PartitionId partition, const Entry& entry, std::string
 
 constexpr const char* group_columns =
     "SELECT p, term, vote, replica_added, configuration, configuration_index, applied, applied_term, applied_stamp, "
-    "base_index, base_term, base_stamp, space, staging_space, staging_snapshot, staging_next, staging_stamp, checksum "
+    "base_index, base_term, base_stamp, space, staging_space, staging_snapshot, staging_next, checksum "
     "FROM grp ";
 
 std::vector<PayloadId> decode_payloads(std::string_view bytes) {
@@ -65,7 +64,7 @@ GroupTable::GroupTable(Connection& connection)
           connection,
           "INSERT INTO grp(p, term, vote, replica_added, configuration, configuration_index, applied, applied_term, "
           "applied_stamp, base_index, base_term, base_stamp, space, staging_space, staging_snapshot, staging_next, "
-          "staging_stamp, checksum) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+          "checksum) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
           "ON CONFLICT(p) DO UPDATE SET term = excluded.term, vote = excluded.vote, replica_added = "
           "excluded.replica_added, "
           "configuration = excluded.configuration, configuration_index = excluded.configuration_index, "
@@ -73,7 +72,7 @@ GroupTable::GroupTable(Connection& connection)
           "base_index = excluded.base_index, base_term = excluded.base_term, base_stamp = excluded.base_stamp, "
           "space = excluded.space, staging_space = excluded.staging_space, staging_snapshot = "
           "excluded.staging_snapshot, "
-          "staging_next = excluded.staging_next, staging_stamp = excluded.staging_stamp, checksum = excluded.checksum"),
+          "staging_next = excluded.staging_next, checksum = excluded.checksum"),
       load_all_(connection, std::string(group_columns) + "ORDER BY p"),
       load_(connection, std::string(group_columns) + "WHERE p = ?"),
       last_index_(connection, "SELECT max(idx) FROM log WHERE p = ?") {}
@@ -81,17 +80,16 @@ GroupTable::GroupTable(Connection& connection)
 void GroupTable::save(const GroupState& group) {
   std::string configuration = encode(group.configuration);
   std::uint64_t sum = checksum_of(group, configuration);
-  auto run = [&](const auto& space, const auto& snapshot, const auto& next, const auto& stamp) {
+  auto run = [&](const auto& space, const auto& snapshot, const auto& next) {
     Query(save_, index_of(group.partition), group.hard_state.term, group.hard_state.vote.raw(), group.replica_added,
           configuration, group.configuration_index, group.applied, group.applied_term, group.applied_stamp.microseconds,
-          group.base_index, group.base_term, group.base_stamp.microseconds, group.space, space, snapshot, next, stamp,
-          sum)
+          group.base_index, group.base_term, group.base_stamp.microseconds, group.space, space, snapshot, next, sum)
         .finish();
   };
   if (group.staging) {
-    run(group.staging->space, group.staging->snapshot, group.staging->next, group.staging->stamp.microseconds);
+    run(group.staging->space, group.staging->snapshot, group.staging->next);
   } else {
-    run(nullptr, nullptr, nullptr, nullptr);
+    run(nullptr, nullptr, nullptr);
   }
 }
 
@@ -115,10 +113,9 @@ GroupState GroupTable::read(const Query& query) {
   group.base_stamp = Stamp{query.integer(11)};
   group.space = query.integer(12);
   if (!query.null(13)) {
-    group.staging = Staging{query.integer(13), query.natural(14), static_cast<std::uint32_t>(query.natural(15)),
-                            Stamp{query.integer(16)}};
+    group.staging = Staging{query.integer(13), query.natural(14), static_cast<std::uint32_t>(query.natural(15))};
   }
-  if (checksum_of(group, configuration) != query.natural(17)) {
+  if (checksum_of(group, configuration) != query.natural(16)) {
     throw StoreFailure(ErrorCode::corrupt, name_of(group.partition) + ": checksum does not match");
   }
   return group;

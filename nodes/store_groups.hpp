@@ -16,7 +16,6 @@ struct Staging {
   SpaceId space = 0;
   std::uint64_t snapshot = 0;
   std::uint32_t next = 0;  // chunk wanted next
-  Stamp stamp;             // of the entry that the snapshot ends with
 };
 
 struct GroupState {

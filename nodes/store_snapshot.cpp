@@ -34,7 +34,7 @@ class StoreSnapshots::Source {
   }
 
   SnapshotData chunk(std::size_t max_bytes) {
-    ChunkWriter writer(group_.applied_stamp);
+    ChunkWriter writer;
     while (more_) {
       if (!writer.empty() && writer.bytes() + scan_->value_bytes() > max_bytes) break;
       SpaceRow row = scan_->row();
@@ -44,6 +44,7 @@ class StoreSnapshots::Source {
     SnapshotData data;
     data.last_index = group_.applied;
     data.last_term = group_.applied_term;
+    data.last_stamp = group_.applied_stamp;
     data.configuration = group_.configuration;
     data.configuration_index = group_.configuration_index;
     data.rows = writer.take_rows();

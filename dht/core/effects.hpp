@@ -44,6 +44,7 @@ struct InstallSnapshot {
   std::uint64_t snapshot = 0;
   LogIndex last_index = 0;
   Term last_term = 0;
+  Stamp last_stamp;
   Configuration configuration;
   LogIndex configuration_index = 0;
 };
@@ -111,6 +112,7 @@ struct SnapshotRead {
 struct SnapshotData {
   LogIndex last_index = 0;  // applied index of the snapshot's transaction
   Term last_term = 0;
+  Stamp last_stamp;
   Configuration configuration;
   LogIndex configuration_index = 0;
   SharedBytes rows;

@@ -50,6 +50,7 @@ void Group::snapshot_read(EffectId id, Result<SnapshotData> data) {
     chunk.snapshot = snapshot.number;
     chunk.last_index = data->last_index;
     chunk.last_term = data->last_term;
+    chunk.last_stamp = data->last_stamp;
     chunk.configuration = encode(data->configuration);
     chunk.configuration_index = data->configuration_index;
     chunk.number = snapshot.next_chunk;
@@ -156,8 +157,8 @@ void Group::receive(const Uuid& source, const SnapshotChunk& message) {
     ++incoming_->next_chunk;
     incoming_->raft = message.raft;
     if (message.last) {
-      incoming_->install = InstallSnapshot{message.snapshot, message.last_index, message.last_term, *configuration,
-                                           message.configuration_index};
+      incoming_->install = InstallSnapshot{message.snapshot,   message.last_index, message.last_term,
+                                           message.last_stamp, *configuration,     message.configuration_index};
       mark();
       return;
     }
@@ -180,6 +181,7 @@ void Group::maybe_install() {
     operations_.erase(operations_.begin());
   }
   log_.reset(install.last_index, install.last_term);
+  last_stamp_ = std::max(last_stamp_, install.last_stamp);
   commit_ = applied_ = applying_through_ = install.last_index;
   unapplied_bytes_ = 0;
   members_touches_.clear();

@@ -81,6 +81,7 @@ struct SnapshotChunk {
   std::uint64_t snapshot = 0;   // the sender's number for it; another number starts over
   LogIndex last_index = 0;      // of what the snapshot contains
   Term last_term = 0;
+  Stamp last_stamp;             // the log that follows goes on from it
   std::string configuration;    // encode(Configuration) at last_index
   LogIndex configuration_index = 0;
   std::uint32_t number = 0;     // of this chunk, from 0

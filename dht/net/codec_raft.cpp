@@ -142,6 +142,7 @@ void put(const SnapshotChunk& in, wire::Envelope& envelope, WireMessage& payload
   out->set_snapshot(in.snapshot);
   out->set_last_index(in.last_index);
   out->set_last_term(in.last_term);
+  out->set_last_stamp(in.last_stamp.microseconds);
   out->set_configuration(in.configuration);
   out->set_configuration_index(in.configuration_index);
   out->set_number(in.number);
@@ -157,6 +158,7 @@ SnapshotChunk get(const wire::SnapshotChunk& in, Check& check, Pieces& pieces) {
   message.snapshot = in.snapshot();
   message.last_index = in.last_index();
   message.last_term = in.last_term();
+  message.last_stamp = Stamp{in.last_stamp()};
   message.configuration = in.configuration();
   check.require(decode_configuration(message.configuration).has_value());
   message.configuration_index = in.configuration_index();

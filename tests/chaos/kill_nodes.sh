@@ -1,13 +1,24 @@
 #!/bin/bash
-# Ten nodes, a tree is copied in, nodes are killed with -9 while cp runs: the primary of the root directory's partition, then
+# Ten nodes, a tree of at least 5,000 files and 100 MB is copied in and compared. Then it is copied while nodes are killed with -9 while cp runs: the primary of the root directory's partition, then
 # that of the members table's, then one more, each restarted and caught up before the next. No error from cp, diff clean.
 # Then all processes are killed at once; after `ringfs up` everything is there.
 source "$(dirname "$0")/../posix/lib.sh"
-tree=${RINGFS_TREE:-/usr/share/perl}
+tree=${RINGFS_TREE:-}
+if [ -z "$tree" ]; then
+  # The headers that the build needs are there on every machine; the rest makes up the weight.
+  tree=$scratch/tree
+  mkdir "$tree"
+  cp -rL /usr/include/boost/{asio,beast,spirit,mpl,fusion,geometry} "$tree"
+  head -c 60M /dev/urandom >"$tree/large"
+fi
+files=$(find "$tree" -type f | wc -l)
+megabytes=$(du -sm "$tree" | cut -f1)
+say "$files files, $megabytes MB"
+[ "$files" -ge 5000 ] && [ "$megabytes" -ge 100 ] || die "the tree is too small"
 start_ring 10
 wait_healthy
-files=$(find "$tree" -type f | wc -l)
-say "$files files, $(du -sm "$tree" | cut -f1) MB of $tree"
+cp -r "$tree" "$mnt/copy-0"
+diff -r --no-dereference "$tree" "$mnt/copy-0" || die "the undisturbed copy differs"
 
 # Copies the tree again and again into numbered directories until told to stop, so that cp surely runs while nodes die.
 rm -f "$scratch/stop" "$scratch/cp.failed"
@@ -41,7 +52,7 @@ wait $copier
 [ ! -e "$scratch/cp.failed" ] || die "cp failed: $(cat "$scratch/cp.log")"
 rounds=$(cat "$scratch/rounds")
 say "$rounds copies, comparing"
-for round in $(seq "$rounds"); do
+for round in $(seq 0 "$rounds"); do
   diff -r --no-dereference "$tree" "$mnt/copy-$round" || die "copy $round differs"
 done
 
@@ -51,6 +62,6 @@ for number in $(seq 10); do pids="$pids $(node_pid "$number")"; done
 # shellcheck disable=SC2086 # a list of words
 kill -9 $pids
 restart_ring
-for round in $(seq "$rounds"); do
+for round in $(seq 0 "$rounds"); do
   diff -r --no-dereference "$tree" "$mnt/copy-$round" || die "copy $round differs after the restart"
 done

@@ -90,6 +90,7 @@ inline SnapshotChunk snapshot(Random& random) {
   message.snapshot = random.next();
   message.last_index = random.below(1000);
   message.last_term = random.below(100);
+  message.last_stamp = Stamp{static_cast<std::int64_t>(random.below(1'000'000))};
   message.configuration = encode(configuration(random));
   message.configuration_index = random.below(1000);
   message.number = static_cast<std::uint32_t>(random.below(100));

@@ -13,7 +13,6 @@ enum class ValuePlace : std::uint8_t { inline_value = 0, blob = 1 };
 
 bool read_chunk(const StageChunk& chunk, GroupState& group) {
   Reader reader(chunk.rows.view());
-  group.base_stamp.microseconds = reader.i64();
   std::size_t blob = 0;
   std::size_t count = reader.count(17);
   for (std::size_t i = 0; i < count; ++i) {
@@ -111,6 +110,8 @@ std::string DiskState::perform(const GroupWrite& write, DiskWatcher* watcher) {
     if (entry.index != group.last_index() + 1) {
       return "append of index " + std::to_string(entry.index) + " after " + std::to_string(group.last_index());
     }
+    Stamp before = group.log.empty() ? group.base_stamp : group.log.back().stamp;
+    if (entry.stamp < before) return "append of index " + std::to_string(entry.index) + " with a stamp that goes back";
     if (watcher != nullptr) watcher->on_append(write.partition, group.term_at(group.last_index()), entry);
     group.log.push_back(entry);
   }
@@ -139,6 +140,7 @@ std::string DiskState::install(GroupState& group, const GroupWrite& write, DiskW
   group.log.clear();
   group.base_index = group.applied = snapshot.last_index;
   group.base_term = group.applied_term = snapshot.last_term;
+  group.base_stamp = snapshot.last_stamp;
   group.configuration = snapshot.configuration;
   group.configuration_index = snapshot.configuration_index;
   if (watcher != nullptr) {
@@ -220,12 +222,12 @@ std::vector<SnapshotData> snapshot_chunks(const GroupState& group, std::size_t r
     SnapshotData data;
     data.last_index = group.applied;
     data.last_term = group.applied_term;
+    data.last_stamp = stamp;
     data.configuration = group.configuration;
     data.configuration_index = group.configuration_index;
     std::size_t left = static_cast<std::size_t>(std::distance(position, group.rows.all().end()));
     std::size_t count = std::min(left, rows_per_chunk);
     Writer writer;
-    writer.i64(stamp.microseconds);
     writer.u32(static_cast<std::uint32_t>(count));
     for (std::size_t i = 0; i < count; ++i, ++position) {
       writer.string(position->first.key);

@@ -39,7 +39,8 @@ class StoreSnapshot : public StoreTest {
     write.groups.resize(1);
     write.groups[0].partition = first_partition;
     write.groups[0].install =
-        InstallSnapshot{snapshot, data.last_index, data.last_term, data.configuration, data.configuration_index};
+        InstallSnapshot{snapshot,        data.last_index,    data.last_term,
+                        data.last_stamp, data.configuration, data.configuration_index};
     write.groups[0].hard_state = HardState{5, {}};
     return write;
   }
