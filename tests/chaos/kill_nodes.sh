@@ -1,7 +1,7 @@
 #!/bin/bash
-# Ten nodes, a tree of at least 5,000 files and 100 MB is copied in and compared. Then it is copied while nodes are killed with -9 while cp runs: the primary of the root directory's partition, then
-# that of the members table's, then one more, each restarted and caught up before the next. No error from cp, diff clean.
-# Then all processes are killed at once; after `ringfs up` everything is there.
+# Ten nodes. A tree of at least 5,000 files and 100 MB is copied in and compared. Then it is copied again while nodes are killed
+# with -9: the primary of the root directory's partition, that of the members table's, one more, each restarted and caught up
+# before the next. No error from cp, diff clean. Then all processes are killed at once; after `ringfs up` everything is there.
 source "$(dirname "$0")/../posix/lib.sh"
 tree=${RINGFS_TREE:-}
 if [ -z "$tree" ]; then

@@ -30,6 +30,7 @@ Nemesis::Nemesis(Cluster& cluster, NemesisOptions options, unsigned endpoints, s
       {"power loss of all", [this, nodes] { power(nodes); }},
       {"sync error", [this] { fail_sync(); }},
       {"freeze", [this] { freeze(); }},
+      {"freeze in a read", [this] { freeze_in_a_read(); }},
       {"partition", [this] { partition(); }},
       {"one-way partition", [this] { one_way(); }},
       {"isolated leader", [this] { isolate_leader(); }},
@@ -157,6 +158,11 @@ void Nemesis::disturb_creation() {
 void Nemesis::freeze() {
   SimNode* node = world_.chance(0.6) ? leader_of_something() : &any_node();
   if (node != nullptr) node->freeze(world_.between(milliseconds(50), seconds(5)));
+}
+
+void Nemesis::freeze_in_a_read() {
+  SimNode* node = leader_of_something();
+  if (node != nullptr) node->freeze_in_next_read(world_.between(seconds(1), seconds(4)));
 }
 
 void Nemesis::partition() {

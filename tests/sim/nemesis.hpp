@@ -48,6 +48,7 @@ class Nemesis {
   void freeze();
   void partition();
   void one_way();
+  void freeze_in_a_read();
   void isolate_leader();
   void shuffle_leaders();
   void silence_leader(PartitionId partition, Term last_term, std::optional<unsigned> silent, unsigned rounds, TimePoint give_up);

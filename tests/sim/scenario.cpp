@@ -76,7 +76,7 @@ void draw_focus(World& world, Draw& drawn) {
     drawn.workload.large_value_bytes = max_value_bytes - 1000;
     drawn.workload.registers = 4;
   } else if (die < 18) {
-    drawn.nemesis.only = {"restart under a lease", "drift"};
+    drawn.nemesis.only = {"restart under a lease", "freeze in a read", "drift"};
     drawn.nemesis.kills = 0.05;
   } else if (die < 26) {
     // Copies of batches that arrive when their results are forgotten.

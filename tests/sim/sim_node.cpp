@@ -307,6 +307,8 @@ void SimNode::start_storage_effects(Effects& effects) {
       happen([id, data = std::move(data)](Node& node, Clock clock) { node.snapshot_read(id, data, clock); });
     });
   }
+  // Stopped between reading the rows and looking at the lease.
+  if (freeze_in_read_ && !effects.reads.empty()) freeze(*std::exchange(freeze_in_read_, std::nullopt));
 }
 
 void SimNode::send(std::shared_ptr<const Envelope> envelope) {

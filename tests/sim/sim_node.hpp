@@ -58,8 +58,12 @@ class SimNode : private DiskWatcher {
   void fail_sync();
   // The process is killed when it has carried out that many more steps.
   void kill_after_steps(unsigned steps) { steps_left_ = steps; }
-  void spare() { steps_left_.reset(); }
+  void spare() {
+    steps_left_.reset();
+    freeze_in_read_.reset();
+  }
   void freeze(Duration length);
+  void freeze_in_next_read(Duration length) { freeze_in_read_ = length; }
   void set_no_space(bool no_space);
   void set_disk_speed(DiskSpeed speed) { disk_.set_speed(speed); }
   SimClock& clock() { return clock_; }
@@ -116,6 +120,7 @@ class SimNode : private DiskWatcher {
   bool frozen_ = false;
   std::uint64_t freeze_ = 0;
   std::vector<std::function<void(Node&, Clock)>> while_frozen_;
+  std::optional<Duration> freeze_in_read_;
   std::optional<unsigned> steps_left_;
   bool no_space_ = false;
 
