@@ -86,6 +86,10 @@ Status create(const StateDirectory& state, LocalRing& ring, std::chrono::steady_
 
 // Whatever ours is there already is left alone; what died is cleared away.
 Result<bool> mounted_already(const StateDirectory& state, const LocalRing& ring, const std::string& mount_point) {
+  if (const std::optional<ProcessMark> last = read_pid_file(state.mount_pid());
+      last && life_of(*last) == ProcessLife::ending && !wait_until_gone({*last}, stop_grace).empty()) {
+    return fail(ErrorCode::timeout, "the mount's process " + std::to_string(last->pid) + " was killed but has not ended");
+  }
   const std::optional<ProcessMark> process = running_from(state.mount_pid());
   if (!process) return false;
   if (is_mounted(ring.mount_point)) {

@@ -268,6 +268,16 @@ Result<std::vector<unsigned>> start_nodes(const StateDirectory& state, LocalRing
                                           std::chrono::steady_clock::time_point deadline) {
   const Result<std::string> program = find_program("ringfs-node");
   if (!program) return tl::unexpected<Error>(program.error());
+  // Who was killed a moment ago holds its ports and its directory until its last thread is back from the disk.
+  std::vector<ProcessMark> ending;
+  for (const LocalNode& node : ring.nodes) {
+    const std::optional<ProcessMark> mark = read_pid_file(state.node_pid(node.number));
+    if (mark && life_of(*mark) == ProcessLife::ending) ending.push_back(*mark);
+  }
+  for (const ProcessMark& mark : wait_until_gone(std::move(ending), stop_grace)) {
+    return fail(ErrorCode::timeout, "process " + std::to_string(mark.pid) +
+                                        " was killed but has not ended yet; look at its disk, and try again");
+  }
   std::vector<LocalNode*> wanted;
   for (LocalNode& node : ring.nodes) {
     const std::optional<ProcessMark> running = running_from(state.node_pid(node.number));

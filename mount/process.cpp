@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -37,8 +38,7 @@ struct ProcessStat {
 };
 
 // man 5 proc, /proc/PID/stat: the name is in parentheses and may hold anything; state is field 3, starttime field 22.
-std::optional<ProcessStat> stat_of(pid_t pid) {
-  const std::string text = read_file("/proc/" + std::to_string(pid) + "/stat");
+std::optional<ProcessStat> parse_stat(const std::string& text) {
   const std::size_t name_end = text.rfind(')');
   if (name_end == std::string::npos) return std::nullopt;
   std::istringstream fields(text.substr(name_end + 1));
@@ -48,6 +48,33 @@ std::optional<ProcessStat> stat_of(pid_t pid) {
   for (int field = 4; field < 22; ++field) fields >> skipped;
   if (!(fields >> result.started)) return std::nullopt;
   return result;
+}
+
+std::optional<ProcessStat> stat_of(pid_t pid) { return parse_stat(read_file("/proc/" + std::to_string(pid) + "/stat")); }
+
+bool has_ended(const ProcessStat& stat) { return stat.state == 'Z' || stat.state == 'X'; }
+
+bool other_threads_live(pid_t pid) {
+  std::error_code error;
+  for (std::filesystem::directory_iterator task("/proc/" + std::to_string(pid) + "/task", error), end;
+       !error && task != end; task.increment(error)) {
+    const std::string thread = task->path().filename().string();
+    if (thread == std::to_string(pid)) continue;
+    const std::optional<ProcessStat> stat = parse_stat(read_file(task->path() / "stat"));
+    if (stat && !has_ended(*stat)) return true;
+  }
+  return false;
+}
+
+// man 5 proc, /proc/PID/status: SigPnd and ShdPnd are hexadecimal masks of the signals that wait.
+bool was_killed(pid_t pid) {
+  std::istringstream lines(read_file("/proc/" + std::to_string(pid) + "/status"));
+  for (std::string line; std::getline(lines, line);) {
+    if (line.rfind("SigPnd:", 0) != 0 && line.rfind("ShdPnd:", 0) != 0) continue;
+    const std::uint64_t mask = std::strtoull(line.c_str() + 7, nullptr, 16);
+    if ((mask >> (SIGKILL - 1) & 1) != 0) return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -104,12 +131,28 @@ std::optional<ProcessMark> mark_of(pid_t pid) {
   return ProcessMark{pid, stat->started, boot_id()};
 }
 
-bool is_running(const ProcessMark& mark) {
+ProcessLife life_of(const ProcessMark& mark) {
   const std::optional<ProcessStat> stat = stat_of(mark.pid);
-  return stat && stat->started == mark.started && stat->state != 'Z' && stat->state != 'X' && mark.boot == boot_id();
+  if (!stat || stat->started != mark.started || mark.boot != boot_id()) return ProcessLife::gone;
+  if (has_ended(*stat)) return other_threads_live(mark.pid) ? ProcessLife::ending : ProcessLife::gone;
+  return was_killed(mark.pid) ? ProcessLife::ending : ProcessLife::running;
 }
 
-bool send_signal(const ProcessMark& mark, int number) { return is_running(mark) && kill(mark.pid, number) == 0; }
+bool is_running(const ProcessMark& mark) { return life_of(mark) == ProcessLife::running; }
+
+std::vector<ProcessMark> wait_until_gone(std::vector<ProcessMark> marks, std::chrono::milliseconds patience) {
+  const auto end = std::chrono::steady_clock::now() + patience;
+  for (;;) {
+    std::erase_if(marks, [](const ProcessMark& mark) {
+      exit_code_of(mark.pid);  // reaps it when it is our child
+      return life_of(mark) == ProcessLife::gone;
+    });
+    if (marks.empty() || std::chrono::steady_clock::now() >= end) return marks;
+    std::this_thread::sleep_for(look_interval);
+  }
+}
+
+bool send_signal(const ProcessMark& mark, int number) { return life_of(mark) != ProcessLife::gone && kill(mark.pid, number) == 0; }
 
 Status write_pid_file(const std::filesystem::path& path, const ProcessMark& mark) {
   std::ofstream file(path, std::ios::trunc);
@@ -132,24 +175,12 @@ std::optional<ProcessMark> running_from(const std::filesystem::path& pid_file) {
 }
 
 std::vector<pid_t> stop_processes(const std::vector<ProcessMark>& marks, std::chrono::milliseconds grace) {
-  const auto wait_until_gone = [&marks](std::chrono::milliseconds patience) {
-    const auto end = std::chrono::steady_clock::now() + patience;
-    for (;;) {
-      std::vector<ProcessMark> rest;
-      for (const ProcessMark& mark : marks) {
-        exit_code_of(mark.pid);  // reaps it when it is our child
-        if (is_running(mark)) rest.push_back(mark);
-      }
-      if (rest.empty() || std::chrono::steady_clock::now() >= end) return rest;
-      std::this_thread::sleep_for(look_interval);
-    }
-  };
   for (const ProcessMark& mark : marks) send_signal(mark, SIGTERM);
   std::vector<pid_t> killed;
-  for (const ProcessMark& mark : wait_until_gone(grace)) {
+  for (const ProcessMark& mark : wait_until_gone(marks, grace)) {
     if (send_signal(mark, SIGKILL)) killed.push_back(mark.pid);
   }
-  if (!killed.empty()) wait_until_gone(std::chrono::seconds(2));
+  if (!killed.empty()) wait_until_gone(marks, std::chrono::seconds(2));
   return killed;
 }
 

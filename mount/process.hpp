@@ -34,8 +34,15 @@ struct ProcessMark {
   std::string boot;
 };
 std::optional<ProcessMark> mark_of(pid_t pid);
-// Alive: exists, is the one that was marked, and is no zombie.
+enum class ProcessLife {
+  gone,     // or a zombie, or another process by now
+  ending,   // killed, or its main thread has ended: others still hold its sockets and locks, while the disk is slow
+  running,
+};
+ProcessLife life_of(const ProcessMark& mark);
 bool is_running(const ProcessMark& mark);
+// Waits for those that are ending or running; reaps our own children. Returns those that are still there.
+std::vector<ProcessMark> wait_until_gone(std::vector<ProcessMark> marks, std::chrono::milliseconds patience);
 bool send_signal(const ProcessMark& mark, int number);
 
 Status write_pid_file(const std::filesystem::path& path, const ProcessMark& mark);

@@ -1,5 +1,6 @@
 #include "mount/process.hpp"
 
+#include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -105,6 +106,23 @@ TEST_F(ProcessTest, Stop_OfWhoIgnoresSigterm_KillsAndSaysSo) {
   EXPECT_EQ(killed, std::vector<pid_t>{stubborn.pid});
   EXPECT_FALSE(is_running(polite));
   EXPECT_FALSE(is_running(stubborn));
+}
+
+TEST_F(ProcessTest, Life_OfWhoseMainThreadEndedFirst_IsEndingUntilAllThreadsAre) {
+  const pid_t child = fork();
+  if (child == 0) {
+    std::thread([] { pause(); }).detach();
+    pthread_exit(nullptr);
+  }
+  const auto mark = mark_of(child);
+  ASSERT_TRUE(mark);
+  marks_.push_back(*mark);
+  for (int i = 0; i < 1000 && is_running(*mark); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  EXPECT_EQ(life_of(*mark), ProcessLife::ending);
+  EXPECT_EQ(wait_until_gone({*mark}, std::chrono::milliseconds(50)).size(), 1U);
+  ASSERT_TRUE(send_signal(*mark, SIGKILL));
+  EXPECT_TRUE(wait_until_gone({*mark}, std::chrono::seconds(10)).empty());
+  EXPECT_EQ(life_of(*mark), ProcessLife::gone);
 }
 
 TEST_F(ProcessTest, Tail_OfALongLog_StartsAtALine) {
