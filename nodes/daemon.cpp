@@ -201,8 +201,12 @@ class Daemon::Implementation {
   }
 
   void storage_failed(Error error) {
-    failure_ = DaemonFailure{ExitCode::storage_failed, "the storage failed: " + error.text(),
-                             "look at the disk, then start again: the node goes on from what the disk says"};
+    if (error.code == ErrorCode::no_space) {  // faster than the reserve could stop it
+      failure_ = cannot_open(error, options_.data);
+    } else {
+      failure_ = DaemonFailure{ExitCode::storage_failed, "the storage failed: " + error.text(),
+                               "look at the disk, then start again: the node goes on from what the disk says"};
+    }
     // Nothing that this process still believes may be acted on (design 5.8).
     loop_.stop();
   }

@@ -123,6 +123,7 @@ StorageStatus SqliteStore::status() {
     implementation_->last_status = implementation_->measure();
     implementation_->status_measured = now;
   }
+  implementation_->last_status.failure = implementation_->health.failure();
   return implementation_->last_status;
 }
 

@@ -53,6 +53,7 @@ void Group::become_follower(Term term, std::optional<Uuid> leader) {
     term_ = term;
     vote_ = Uuid{};
     persist_hard_state();
+    if (incoming_ && !incoming_->install) incoming_.reset();  // its leader is the past
   }
   if (electing) reset_election_deadline();
   role_ = promotable() ? Role::follower : Role::learner;

@@ -156,7 +156,6 @@ void Group::receive(const Uuid& source, const AppendReply& message) {
     progress.next = progress.match + 1;
   } else if (progress.state == Progress::State::snapshot && progress.match >= log_.base_index()) {
     stop_snapshot(progress);
-    progress.probe();
   }
   maybe_commit();
   evict_bodies();
@@ -270,6 +269,7 @@ void Group::receive(const Uuid& source, const Append& message) {
   if (match) {
     reply.match = *match;
     advance_commit(std::min(message.commit, *match));
+    incoming_.reset();  // the log suffices
   }
   // Behind every write so far: what is acknowledged is durable.
   services_.out.send_after_write(source, std::move(reply));

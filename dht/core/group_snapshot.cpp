@@ -99,9 +99,8 @@ void Group::receive(const Uuid& source, const SnapshotReply& message) {
   if (message.installed) {
     LogIndex reached = snapshot.chunk->last_index;
     event("snapshot_sent", "to=" + source.text() + " index=" + std::to_string(reached));
-    stop_snapshot(progress);
     progress.match = std::max(progress.match, std::min(reached, log_.last_index()));
-    progress.probe();
+    stop_snapshot(progress);  // goes on from `match`
     maybe_commit();
   } else if (message.refused || message.next < snapshot.chunk->number || message.next > snapshot.chunk->number + 1) {
     // It lost what it had staged: the store reads forwards only, so another snapshot starts over.
@@ -133,7 +132,10 @@ void Group::receive(const Uuid& source, const SnapshotChunk& message) {
   if (!follow(source, message.raft)) return;
   if (incoming_ && incoming_->install) return;  // answered when it is installed
   reply.raft.term = term_;
-  if (message.last_index <= commit_) {  // everything in it is here already
+  if (log_.term(message.last_index) == message.last_term) advance_commit(message.last_index);
+  if (message.last_index <= commit_) {
+    // Everything in it is here already. The log stays as it is: what follows in it may be acknowledged (Raft paper,
+    // section 7, "retain log entries following it").
     incoming_.reset();
     reply.installed = true;
     services_.out.send_after_write(source, reply);

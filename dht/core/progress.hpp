@@ -60,10 +60,11 @@ struct Progress {
       inflight.pop_front();
     }
   }
-  // Start over from what is certain.
+  // Start over: from what is certain when appends were under way. A probe keeps its place: it has found out nothing yet,
+  // and `match` is 0 under a new leader.
   void probe() {
+    if (state != State::probe) next = match + 1;
     state = State::probe;
-    next = match + 1;
     paused = false;
     load = 0;
     inflight.clear();

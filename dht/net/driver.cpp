@@ -193,6 +193,7 @@ void Driver::timer_due() {
   if (stopped_) return;
   TimePoint now = boot_time();
   if (now >= next_poll_) poll_storage(now);
+  if (stopped_) return;
   timer_.wake_at(std::min(deadline_, next_poll_));
   if (now >= deadline_) schedule_turn();
 }
@@ -201,6 +202,10 @@ void Driver::poll_storage(TimePoint now) {
   next_poll_ = now + options_.status_interval;
   timer_.wake_at(next_poll_);
   StorageStatus status = storage_.status();
+  if (status.failure) {
+    fatal(*status.failure);
+    return;
+  }
   if (status.no_space == no_space_) return;
   no_space_ = status.no_space;
   if (no_space_) {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "dht/core/dedup.hpp"
+
 namespace ringfs {
 
 namespace {
@@ -179,7 +181,13 @@ Task<Result<BatchResult>> ObjectClient::commit_raw(PartitionId partition, std::v
 }
 
 Task<Status> ObjectClient::reserve_sequence(PartitionId partition, TimePoint deadline) {
-  while (sequences_[partition].outstanding->size() >= options_.max_in_flight) {
+  // The partition remembers the results above the oldest outstanding one: that one may not fall behind too far, either.
+  const auto full = [&, &sequences = sequences_[partition]] {
+    const std::set<std::uint64_t>& outstanding = *sequences.outstanding;
+    return outstanding.size() >= options_.max_in_flight ||
+           (!outstanding.empty() && sequences.last - *outstanding.begin() >= max_remembered / 2);
+  };
+  while (full()) {
     if (transport_.now() + full_partition_pause >= deadline) {
       ++counters_.timeouts;
       co_return fail(ErrorCode::timeout, "too many batches are under way in the partition");

@@ -19,6 +19,7 @@ struct StorageStatus {
   std::uint64_t disk_total_bytes = 0;
   std::uint64_t disk_free_bytes = 0;
   std::uint64_t disk_id = 0;
+  std::optional<Error> failure = std::nullopt;  // of work that nobody waits for (checkpoints, garbage): the driver ends the process
   bool no_space = false;  // below the reserve: new entries are refused until space returns
 };
 

@@ -130,6 +130,8 @@ std::string DiskState::perform(const GroupWrite& write, DiskWatcher* watcher) {
 std::string DiskState::install(GroupState& group, const GroupWrite& write, DiskWatcher* watcher) {
   const InstallSnapshot& snapshot = *write.install;
   if (snapshot.snapshot != group.staged_snapshot || group.staged.empty()) return "install of a snapshot that is not staged";
+  const Entry* same = group.entry(snapshot.last_index);
+  if (same != nullptr && same->term == snapshot.last_term) return "install of a snapshot over the log that it was taken from";
   if (snapshot.last_index < group.applied) return "install of a snapshot below the applied index";
   group.rows.clear();
   for (const StageChunk& chunk : group.staged) {

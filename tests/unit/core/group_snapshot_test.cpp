@@ -87,6 +87,7 @@ TEST(GroupSnapshot, FollowerBelowTheCut_GetsTheRowsAndThenTheLog) {
   EXPECT_EQ(cluster.machines[lagging.leader].store.open_snapshots(), 0U);
   cluster.run(1s);
   EXPECT_EQ(cluster.group(lagging.leader, lagging.partition).behind, 0U);
+  EXPECT_EQ(cluster.machines[lagging.leader].events["snapshot_started"], 1U);  // the log goes on from where it ended
   // What it installed is what it starts from.
   cluster.crash(lagging.away);
   cluster.start(lagging.away);
@@ -191,6 +192,40 @@ TEST(GroupSnapshot, OutstandingApply_EndsBeforeTheRowsAreReplaced) {
   cluster.inject(leader, follower, chunk);
   EXPECT_TRUE(cluster.taken<SnapshotReply>(leader).at(0).installed);
   EXPECT_EQ(cluster.machines[follower].events["snapshot_installed"], 1U);
+}
+
+TEST(GroupSnapshot, OfEntriesThatAreHere_KeepsTheLogAndWhatFollows) {
+  Cluster cluster(3);
+  PartitionId partition = cluster.partition_of_key(key);
+  cluster.wait_ready(partition);
+  unsigned leader = *cluster.leader(partition);
+  unsigned follower = (leader + 1) % 3;
+  cluster.run(1s);
+  const GroupStatus before = cluster.group(follower, partition);
+  Append append;
+  append.raft = {partition, before.term, 0, 0};
+  append.previous_index = before.last_index;
+  append.previous_term = before.term;
+  append.commit = before.commit;
+  for (LogIndex index = before.last_index + 1; index <= before.last_index + 2; ++index) {
+    append.entries.push_back({index, before.term, Stamp{1}, EntryKind::no_op, {}, {}});
+  }
+  cluster.inject(leader, follower, append);
+  SnapshotChunk chunk;
+  chunk.raft = append.raft;
+  chunk.snapshot = 9;
+  chunk.last_index = before.last_index + 1;
+  chunk.last_term = before.term;
+  Configuration configuration;
+  for (unsigned i = 0; i < 3; ++i) configuration.voters.push_back({node_id(i), 0});
+  chunk.configuration = encode(configuration);
+  chunk.last = true;
+  cluster.inject(leader, follower, chunk);
+  const GroupStatus after = cluster.group(follower, partition);
+  EXPECT_EQ(after.last_index, before.last_index + 2);  // the last one was acknowledged, too
+  EXPECT_EQ(after.commit, chunk.last_index);
+  EXPECT_EQ(cluster.machines[follower].events["snapshot_installed"], 0U);
+  EXPECT_TRUE(cluster.taken<SnapshotReply>(leader).at(0).installed);
 }
 
 TEST(GroupSnapshot, ChunkOfAnUnknownSnapshotOrBrokenOne_StartsOverOrIsDropped) {
