@@ -12,8 +12,6 @@ const std::string sweep_key("\0sweep", 6);  // one row, sort "": the client afte
 
 RowAddress row_of(const Uuid& client) { return {dedup_key, std::string(client.raw())}; }
 
-bool is_forgettable(Stamp then, Stamp now) { return now - then > dedup_life; }
-
 }  // namespace
 
 DedupRecord DedupRecord::load(RowReader& rows, const Uuid& client) {
@@ -21,7 +19,7 @@ DedupRecord DedupRecord::load(RowReader& rows, const Uuid& client) {
   std::optional<Row> row = rows.get(row_of(client));
   if (!row) return record;
   Reader reader(row->value.view());
-  record.last_.microseconds = reader.i64();
+  record.keep_until_.microseconds = reader.i64();
   record.first_incomplete_ = reader.u64();
   std::size_t count = reader.count(13);
   record.entries_.reserve(count);
@@ -36,6 +34,12 @@ DedupRecord DedupRecord::load(RowReader& rows, const Uuid& client) {
   return record;
 }
 
+// The end of what is remembered as expired is not known; the record's own end is no earlier.
+bool DedupRecord::is_forgettable(const Entry& entry, Stamp now) const {
+  if (entry.result.outcome == BatchResult::Outcome::expired) return now > keep_until_;
+  return now - entry.result.stamp > dedup_life;
+}
+
 std::optional<BatchResult> DedupRecord::find(std::uint64_t sequence) const {
   auto entry = std::lower_bound(entries_.begin(), entries_.end(), sequence,
                                 [](const Entry& left, std::uint64_t right) { return left.sequence < right; });
@@ -46,17 +50,17 @@ std::optional<BatchResult> DedupRecord::find(std::uint64_t sequence) const {
 bool DedupRecord::is_full(std::uint64_t first_incomplete, Stamp now) const {
   if (entries_.size() < max_remembered) return false;
   std::size_t kept = static_cast<std::size_t>(std::count_if(entries_.begin(), entries_.end(), [&](const Entry& entry) {
-    return entry.sequence >= first_incomplete && !is_forgettable(entry.result.stamp, now);
+    return entry.sequence >= first_incomplete && !is_forgettable(entry, now);
   }));
   return kept >= max_remembered;
 }
 
 void DedupRecord::remember(const Batch& batch, const BatchResult& result) {
   first_incomplete_ = std::max(first_incomplete_, batch.first_incomplete);
-  last_ = std::max(last_, result.stamp);
   std::erase_if(entries_, [&](const Entry& entry) {
-    return entry.sequence < first_incomplete_ || is_forgettable(entry.result.stamp, result.stamp);
+    return entry.sequence < first_incomplete_ || is_forgettable(entry, result.stamp);
   });
+  keep_until_ = std::max({keep_until_, result.stamp + dedup_life, batch.expires});
   auto place = std::lower_bound(entries_.begin(), entries_.end(), batch.sequence,
                                 [](const Entry& left, std::uint64_t right) { return left.sequence < right; });
   entries_.insert(place, Entry{batch.sequence, result});
@@ -64,7 +68,7 @@ void DedupRecord::remember(const Batch& batch, const BatchResult& result) {
 
 void DedupRecord::store(RowWriter& rows, const Uuid& client, std::uint64_t index) const {
   Writer writer;
-  writer.i64(last_.microseconds);
+  writer.i64(keep_until_.microseconds);
   writer.u64(first_incomplete_);
   writer.u32(static_cast<std::uint32_t>(entries_.size()));
   for (const Entry& entry : entries_) {
@@ -85,7 +89,7 @@ void sweep_dedup(RowWriter& rows, Stamp now, std::uint64_t index) {
   std::size_t seen = 0;
   rows.scan(dedup_key, {}, cursor, true, [&](Row&& row) {
     Reader reader(row.value.view());
-    if (is_forgettable(Stamp{reader.i64()}, now)) forgotten.push_back(row.sort);
+    if (now > Stamp{reader.i64()}) forgotten.push_back(row.sort);
     last = row.sort;
     return ++seen < sweep_rows;
   });

@@ -1,8 +1,10 @@
 // What a partition remembers of each client's batches, so that none is executed twice (design 5.3).
 //
-// One row per client under dedup_key: the highest first_incomplete, the stamp of its last batch and the results of the
+// One row per client under dedup_key: the highest first_incomplete, until when the row is needed and the results of the
 // sequences at or above first_incomplete. A result is forgotten when first_incomplete passes it or it is older than
 // dedup_life: by then the batch has expired (expires <= stamp + max_batch_life), so a copy of it can only be refused.
+// A batch that was refused because it expires too far ahead is remembered until it has expired: its client was told that it
+// was not executed, so a copy of it must not be when its time has come.
 // Limits: max_remembered results a client and partition. Threads: as evaluate().
 #pragma once
 
@@ -33,13 +35,15 @@ class DedupRecord {
     std::uint64_t sequence = 0;
     BatchResult result;
   };
+  bool is_forgettable(const Entry& entry, Stamp now) const;
+
   std::uint64_t first_incomplete_ = 0;
-  Stamp last_;
+  Stamp keep_until_;            // no batch that this record knows of can be executed later
   std::vector<Entry> entries_;  // ascending by sequence
 };
 
 // Every sweep_interval entries, looks at the next sweep_rows clients after a cursor kept in a row and forgets those
-// whose last batch is older than dedup_life. Each client's turn comes: the cursor wraps around.
+// that are not needed any more. Each client's turn comes: the cursor wraps around.
 inline constexpr std::uint64_t sweep_interval = 256;
 inline constexpr std::size_t sweep_rows = 64;
 void sweep_dedup(RowWriter& rows, Stamp now, std::uint64_t index);

@@ -80,11 +80,13 @@ BatchResult evaluate(const Batch& batch, Stamp stamp, std::uint64_t index, RowWr
     if (dedup.is_superseded(batch.sequence)) return refused;
   }
   refused.outcome = Outcome::expired;
-  // The second half keeps what was learnt of a sequence longer than a copy of its batch can be executed.
-  if (!faults.no_expiry && (stamp > batch.expires || batch.expires > stamp + max_batch_life)) return refused;
+  if (!faults.no_expiry && stamp > batch.expires) return refused;
+  // What is learnt of a sequence is kept longer than a copy of its batch can be executed: batches live for a limited time.
+  const bool too_far_ahead = !faults.no_expiry && batch.expires > stamp + max_batch_life;
+  BatchResult result = refused;
   refused.outcome = Outcome::invalid;
   if (dedup.is_full(batch.first_incomplete, stamp)) return refused;
-  BatchResult result = execute(batch, stamp, index, rows);
+  if (!too_far_ahead) result = execute(batch, stamp, index, rows);
   if (!faults.no_dedup) {
     dedup.remember(batch, result);
     dedup.store(rows, batch.client, index);
