@@ -18,6 +18,7 @@ constexpr std::int64_t checkpointer_cache_kib = 64;
 // A snapshot that lasts makes the WAL grow; what is above this goes when it starts over. Below, it keeps its length:
 // growing a file makes a commit dearer.
 constexpr std::int64_t wal_kept_bytes = 128 << 20;
+constexpr std::size_t renewal_step_bytes = 1 << 20;
 
 // Step i leads from format i to format i + 1.
 constexpr std::array<const char*, database_format> migration_steps = {
@@ -76,16 +77,18 @@ FileKind look_at(const std::filesystem::path& file) {
   close(descriptor);
   if (count < 0) throw StoreFailure(ErrorCode::io_error, file.string() + ": " + std::strerror(error));
   if (count == 0) return FileKind::absent;  // its creation was cut off by a crash: nothing was there yet
-  if (std::string_view(head.data(), static_cast<std::size_t>(count)) != magic) not_ours(file);
+  // A power failure in the midst of the creation leaves zeros, and a journal that takes them back.
+  bool zeros = head == std::array<char, 16>{} && std::filesystem::exists(file.string() + "-journal");
+  if (!zeros && std::string_view(head.data(), static_cast<std::size_t>(count)) != magic) not_ours(file);
   return FileKind::sqlite;
 }
 
-void migrate(Connection& connection, const std::filesystem::path& file, bool created) {
-  Transaction transaction(connection, "BEGIN EXCLUSIVE");
+void migrate(Connection& connection, const std::filesystem::path& file) {
+  Transaction transaction(connection, "BEGIN EXCLUSIVE");  // takes back what a crash left half done
   std::int64_t application = connection.integer("PRAGMA application_id");
   std::int64_t format = connection.integer("PRAGMA user_version");
   bool blank = application == 0 && format == 0 && connection.integer("SELECT count(*) FROM sqlite_schema") == 0;
-  if (!(created && blank) && application != database_application_id) not_ours(file);
+  if (!blank && application != database_application_id) not_ours(file);
   if (format > database_format) {
     throw StoreFailure(ErrorCode::version_mismatch, file.string() + " is of format " + std::to_string(format) +
                                                         ", this program knows up to " +
@@ -102,7 +105,41 @@ void migrate(Connection& connection, const std::filesystem::path& file, bool cre
   transaction.commit();
 }
 
+[[noreturn]] void file_failed(const std::filesystem::path& file, int error) {
+  throw StoreFailure(error == ENOSPC ? ErrorCode::no_space : ErrorCode::io_error,
+                     file.string() + ": " + std::strerror(error));
+}
+
+struct Descriptor {
+  explicit Descriptor(int number) : value(number) {}
+  ~Descriptor() {
+    if (value >= 0) close(value);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  const int value;
+};
+
 }  // namespace
+
+void renew_wal(const std::filesystem::path& wal) {
+  // SQLite takes no locks on this file: closing a descriptor of it drops none.
+  Descriptor file(open(wal.c_str(), O_RDWR | O_CLOEXEC));
+  if (file.value < 0 && errno == ENOENT) return;
+  if (file.value < 0) file_failed(wal, errno);
+  std::string bytes(renewal_step_bytes, '\0');
+  for (off_t offset = 0;;) {
+    ssize_t count = pread(file.value, bytes.data(), bytes.size(), offset);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) file_failed(wal, errno);
+    if (count == 0) break;
+    ssize_t written = pwrite(file.value, bytes.data(), static_cast<std::size_t>(count), offset);
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) file_failed(wal, errno);
+    offset += written;  // what is left of a short write is read again
+  }
+  if (fsync(file.value) != 0) file_failed(wal, errno);
+}
 
 std::unique_ptr<Connection> open_database(const std::filesystem::path& directory, unsigned page_bytes) {
   std::filesystem::path file = directory / database_file_name;
@@ -111,13 +148,14 @@ std::unique_ptr<Connection> open_database(const std::filesystem::path& directory
     throw StoreFailure(ErrorCode::corrupt, file.string() + " is missing or empty, but its -wal file is there");
   }
   try {
+    renew_wal(file.string() + "-wal");
     auto connection = std::make_unique<Connection>(file, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
     configure(*connection, writer_cache_kib);
-    if (created) connection->execute(pragma("page_size", page_bytes));
+    connection->execute(pragma("page_size", page_bytes));  // an existing database keeps its own
     connection->execute("PRAGMA synchronous = FULL");
     // A new database gets its tables in a rollback journal, so that the file itself says from its first byte what it
     // is.
-    migrate(*connection, file, created);
+    migrate(*connection, file);
     if (connection->text("PRAGMA journal_mode = WAL") != "wal") {
       throw StoreFailure(ErrorCode::io_error, file.string() + ": the file system does not support SQLite's WAL");
     }

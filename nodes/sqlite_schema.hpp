@@ -17,6 +17,12 @@ inline constexpr const char* database_file_name = "ringfs.db";
 
 // Opens the database for writing; creates it when there is none. Page cache: 16 MiB; synchronous = FULL.
 std::unique_ptr<Connection> open_database(const std::filesystem::path& directory, unsigned page_bytes);
+// Writes every byte of the WAL again, in place, and syncs it; nothing when there is none. Part of open_database().
+// Why: after a sync that failed, the kernel may count frames as written that it holds in memory alone. A process that
+// starts again would read and trust them, and no later sync would cover them; written again they are covered. Not by a
+// checkpoint instead: that moves pages into the database before the WAL is known to be durable, and after a power
+// failure in between the older frames that the disk has would lie over newer pages. And the WAL keeps its length.
+void renew_wal(const std::filesystem::path& wal);
 // Another connection to a database that open_database() opened.
 std::unique_ptr<Connection> open_reader(const std::filesystem::path& directory, std::int64_t cache_kib);
 std::unique_ptr<Connection> open_checkpointer(const std::filesystem::path& directory);

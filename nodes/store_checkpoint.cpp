@@ -6,11 +6,14 @@
 
 namespace ringfs {
 
-Result<bool> checkpoint(Connection& connection, int mode) {
+Result<bool> Checkpointer::checkpoint(Connection& connection, int mode) {
   int pages = 0;
   int moved = 0;
   int code = sqlite3_wal_checkpoint_v2(connection.raw(), "main", mode, &pages, &moved);
-  if (code == SQLITE_OK) return pages == moved;
+  if (code == SQLITE_OK) {
+    if (pages == moved) complete_.store(true);
+    return pages == moved;
+  }
   if ((code & 0xff) == SQLITE_BUSY || (code & 0xff) == SQLITE_LOCKED || code == SQLITE_FULL) return false;
   try {
     connection.raise(code, "checkpoint");
@@ -41,6 +44,16 @@ void Checkpointer::request() {
   wake_.notify_one();
 }
 
+Result<bool> Checkpointer::by_writer(Connection& connection, int mode) {
+  std::unique_lock gate(gate_, std::defer_lock);
+  if (mode != SQLITE_CHECKPOINT_PASSIVE) {
+    gate.lock();
+  } else if (!gate.try_lock()) {
+    return false;
+  }
+  return checkpoint(connection, mode);
+}
+
 void Checkpointer::run() {
   pthread_setname_np(pthread_self(), "store-checkpnt");
   for (;;) {
@@ -51,6 +64,8 @@ void Checkpointer::run() {
       requested_ = false;
     }
     if (health_.failure()) continue;
+    std::unique_lock gate(gate_, std::try_to_lock);
+    if (!gate || complete_.load()) continue;
     if (Result<bool> done = checkpoint(*connection_, SQLITE_CHECKPOINT_PASSIVE); !done) health_.fail(done.error());
   }
 }

@@ -32,7 +32,9 @@ StoreWriter::StoreWriter(std::unique_ptr<Connection> connection, const Uuid& nod
       changes_(*connection_, node, options),
       page_bytes_(connection_->integer("PRAGMA page_size")) {
   auto on_commit = [](void* self, sqlite3*, const char*, int pages) {
-    static_cast<StoreWriter*>(self)->wal_pages_ = pages;
+    auto* writer = static_cast<StoreWriter*>(self);
+    writer->wal_pages_ = pages;
+    writer->checkpointer_.committed();
     return SQLITE_OK;
   };
   sqlite3_wal_hook(connection_->raw(), on_commit, this);
@@ -282,7 +284,8 @@ void StoreWriter::look_after_wal() {
   if (wal_pages_ < own_checkpoint_pages || wal_pages_ - own_checkpoint_at_ < interval) return;
   own_checkpoint_at_ = wal_pages_;
   sqlite3_busy_timeout(connection_->raw(), wait ? reader_wait_ms : busy_timeout_ms);
-  Result<bool> done = checkpoint(*connection_, wait ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE);
+  Result<bool> done =
+      checkpointer_.by_writer(*connection_, wait ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE);
   sqlite3_busy_timeout(connection_->raw(), busy_timeout_ms);
   if (!done) health_.fail(done.error());
 }

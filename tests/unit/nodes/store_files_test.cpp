@@ -1,9 +1,13 @@
 // The store and its files: who may open them, what is foreign, what damage is noticed.
+#include <sys/inotify.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <fstream>
+#include <thread>
 
+#include "nodes/sqlite_schema.hpp"
+#include "nodes/store_checkpoint.hpp"
 #include "tests/unit/nodes/store_fixture.hpp"
 
 namespace ringfs {
@@ -88,6 +92,79 @@ TEST_F(StoreFiles, Open_EmptyFileOfACreationCutShort_IsANewDatabase) {
   write_file("");
   open();
   EXPECT_EQ(node.incarnation.counter, 1u);
+}
+
+TEST_F(StoreFiles, Open_CreationKilledInItsTransaction_IsANewDatabase) {
+  std::filesystem::create_directories(directory);
+  pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    Connection connection(file(), SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+    connection.execute("PRAGMA cache_size = 1");  // pages go to the file before the commit, and a hot journal stays
+    connection.execute("BEGIN EXCLUSIVE");
+    connection.execute("CREATE TABLE meta(name TEXT PRIMARY KEY, value BLOB)");
+    for (int i = 0; i < 100; ++i)
+      connection.execute("INSERT INTO meta VALUES(" + std::to_string(i) + ", zeroblob(4000))");
+    _exit(0);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  ASSERT_GT(std::filesystem::file_size(file()), 0u);
+  ASSERT_TRUE(std::filesystem::exists(file().string() + "-journal"));
+  open();
+  EXPECT_EQ(node.incarnation.counter, 1u);
+}
+
+TEST_F(StoreFiles, Open_WalOfAKilledProcess_IsWrittenAndSyncedAnewBeforeItIsRead) {
+  pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    open();
+    fill();
+    _exit(0);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  std::string wal = file().string() + "-wal";
+  ASSERT_GT(std::filesystem::file_size(wal), 0u);
+  // SQLite keeps the WAL open until the store goes: who closes it after writing is the renewal.
+  int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+  ASSERT_GE(inotify_add_watch(watch, wal.c_str(), IN_CLOSE_WRITE), 0);
+  open();
+  char events[1024];
+  EXPECT_GT(read(watch, events, sizeof events), 0);
+  close(watch);
+  EXPECT_EQ(value_of(*store, first_partition, "k", "inline"), "a value");
+}
+
+TEST_F(StoreFiles, RenewWal_LeavesEveryByteAsItIs) {
+  std::filesystem::path wal = scratch / "wal";
+  renew_wal(wal);
+  EXPECT_FALSE(std::filesystem::exists(wal));
+  std::string bytes = pattern((5 << 20) + 17, 'a');
+  std::ofstream(wal, std::ios::binary) << bytes;
+  renew_wal(wal);
+  std::ifstream stream(wal, std::ios::binary);
+  EXPECT_TRUE(std::string(std::istreambuf_iterator<char>(stream), {}) == bytes);
+}
+
+TEST_F(StoreFiles, Checkpointer_MovedEverything_RestsUntilTheNextCommit) {
+  std::filesystem::create_directories(directory);
+  std::unique_ptr<Connection> connection = open_database(directory, 4096);
+  StoreHealth health;
+  Checkpointer checkpointer(directory, health);
+  connection->execute("INSERT INTO garbage VALUES(1)");
+  checkpointer.committed();
+  Result<bool> done = checkpointer.by_writer(*connection, SQLITE_CHECKPOINT_PASSIVE);
+  ASSERT_TRUE(done && *done);
+  EXPECT_TRUE(checkpointer.complete());
+  connection->execute("INSERT INTO garbage VALUES(2)");
+  checkpointer.committed();
+  EXPECT_FALSE(checkpointer.complete());
+  checkpointer.request();
+  for (int i = 0; i < 1000 && !checkpointer.complete(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  EXPECT_TRUE(checkpointer.complete());
+  EXPECT_FALSE(health.failure());
 }
 
 TEST_F(StoreFiles, Open_PathThatIsAFile_IsInvalid) {
