@@ -31,22 +31,65 @@ rm -f "$scratch/stop" "$scratch/cp.failed"
   done
 ) &
 copier=$!
+extra_pids+=("$copier")
 
+copied() { find "$mnt" -path "$mnt/copy-[1-9]*" -type f | wc -l; }
+
+# Until cp runs and has at least half of a tree before it; then it certainly runs when the node dies.
+await_cp() {
+  local round
+  for _ in $(seq 600); do
+    [ ! -e "$scratch/cp.failed" ] || die "cp failed: $(cat "$scratch/cp.log")"
+    round=$(($(cat "$scratch/rounds" 2>/dev/null || echo 0) + 1))
+    if cp_pid=$(pgrep -P "$copier" -x cp) && [ -d "$mnt/copy-$round" ] &&
+      [ "$(find "$mnt/copy-$round" -type f | wc -l)" -lt $((files / 2)) ]; then
+      return
+    fi
+    sleep 0.5
+  done
+  die "cp is not seen to be running"
+}
+
+# kill_and_restart PARTITION WHAT: its leader dies while cp runs, another node leads, cp goes on, the node comes back. PARTITION
+# `other`: one whose leader has not died yet. Leadership drifts back to who came back, so it is looked at right before the kill.
+victims=()
 kill_and_restart() {
-  local number=$1 what=$2
-  kill -0 $copier || die "cp is not running: $(cat "$scratch/cp.log")"
-  say "kill -9 of node $number, $what"
-  kill -9 "$(node_pid "$number")"
-  sleep 3
+  local partition=$1 what=$2 victim id heir="" before now end
+  await_cp
+  if [ "$partition" = other ]; then
+    partition=$("$ringfs" ring --state "$state" --output json | jq -er --args \
+      '[.[] | select(.leader and ([.leader] | inside($ARGS.positional) | not)) | .partition][0]' "${victims[@]}")
+  fi
+  victim=$(leader_of "$partition")
+  id=$(id_of "$victim")
+  say "kill -9 of node $victim, $what (partition $partition)"
+  runs_program "$cp_pid" "$(realpath "$(command -v cp)")" || die "cp is not running: $(cat "$scratch/cp.log")"
+  kill -9 "$(node_pid "$victim")"
+  before=$(copied)
+  victims+=("$id")
+  for _ in $(seq 150); do
+    heir=$(leader_id "$partition") || true
+    [ -n "$heir" ] && [ "$heir" != "$id" ] && break
+    sleep 0.2
+  done
+  [ -n "$heir" ] && [ "$heir" != "$id" ] || die "partition $partition is led by '$heir' 30 s after its leader $id died"
+  heir=$(number_of "$heir")
+  now=$before
+  end=$((SECONDS + 30))
+  while [ "$now" -le "$before" ] && [ $SECONDS -lt $end ]; do
+    sleep 0.2
+    now=$(copied)
+  done
+  [ "$now" -gt "$before" ] || die "cp made no progress in 30 s without node $victim"
+  say "node $heir leads, $((now - before)) more files without node $victim"
   [ ! -e "$scratch/cp.failed" ] || die "cp failed: $(cat "$scratch/cp.log")"
-  kill -0 $copier || die "cp ended"
   restart_ring
   wait_healthy
 }
-sleep 1
-kill_and_restart "$(leader_of 0)" "primary of the root directory's partition"
-kill_and_restart "$(leader_of "$(partition_of_key ring/members)")" "primary of the members table's partition"
-kill_and_restart 7 "any"
+kill_and_restart 0 "primary of the root directory's partition"
+kill_and_restart "$(partition_of_key ring/members)" "primary of the members table's partition"
+kill_and_restart other "primary of another one"
+[ "${victims[2]}" != "${victims[0]}" ] && [ "${victims[2]}" != "${victims[1]}" ] || die "node ${victims[2]} died twice"
 touch "$scratch/stop"
 wait $copier
 [ ! -e "$scratch/cp.failed" ] || die "cp failed: $(cat "$scratch/cp.log")"

@@ -2,6 +2,13 @@
 # shellcheck shell=bash
 # Sets: scratch, state, mnt, ringfs, ringfs_node. A test is run as: test.sh BUILD_DIRECTORY
 set -eu -o pipefail
+# CTest ends a test that takes too long with SIGKILL, and then nobody takes the ring down. RINGFS_TEST_LIMIT (seconds, below CTest's
+# own limit) ends it by SIGTERM before that: the test runs again below timeout(1), which also ends what it waits for.
+if [ -n "${RINGFS_TEST_LIMIT:-}" ]; then
+  limit=$RINGFS_TEST_LIMIT
+  unset RINGFS_TEST_LIMIT
+  exec timeout -k 60 "$limit" "$0" "$@"
+fi
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 build=$(realpath "$1")
 ringfs=$build/bin/ringfs
@@ -16,6 +23,14 @@ extra_pids=()
 say() { echo "-- $*"; }
 die() { echo "FAILED: $*" >&2; exit 1; }
 
+# runs_program PID PROGRAM: a process that runs it, not a zombie, nor one that has its number by now.
+runs_program() {
+  local exe
+  exe=$(readlink "/proc/$1/exe") || return 1
+  [ "${exe% (deleted)}" = "$2" ]  # deleted: built anew meanwhile
+}
+is_ours() { runs_program "$1" "$ringfs" || runs_program "$1" "$ringfs_node"; }
+
 clean_up() {
   local status=$?
   trap - EXIT INT TERM
@@ -26,20 +41,22 @@ clean_up() {
     tail -n 12 "$state"/mount.log "$state"/nodes/*/node.log "$scratch"/*.log 2>/dev/null
   fi
   local mount pid
+  # With what they run at the moment: a shell's child outlives it otherwise.
+  # shellcheck disable=SC2046 # a list of words
+  for pid in "${extra_pids[@]}"; do kill -CONT "$pid" 2>/dev/null; kill -9 "$pid" $(pgrep -P "$pid") 2>/dev/null; done
+  # All of it together takes less than the minute that timeout(1) leaves.
   for mount in "${extra_mounts[@]}"; do
-    "$ringfs" umount "$mount" >/dev/null 2>&1 || fusermount3 -u -z "$mount" 2>/dev/null
+    timeout 10 "$ringfs" umount "$mount" >/dev/null 2>&1 || fusermount3 -u -z "$mount" 2>/dev/null
   done
-  for pid in "${extra_pids[@]}"; do kill -CONT "$pid" 2>/dev/null; kill -9 "$pid" 2>/dev/null; done
   if [ -d "$state/nodes" ]; then
-    for pid in $(cat "$state"/nodes/*/node.pid 2>/dev/null | awk '{print $1}'); do kill -CONT "$pid" 2>/dev/null; done
-    "$ringfs" down --state "$state" >/dev/null 2>&1
-    # Whatever did not end by itself: only what has our scratch directory on its command line.
-    for pid in $(pgrep -f -- "$scratch/" || true); do
-      [ "$pid" = $$ ] || kill -9 "$pid" 2>/dev/null
-    done
+    for pid in $(cat "$state"/nodes/*/node.pid 2>/dev/null | awk '{print $1}'); do is_ours "$pid" && kill -CONT "$pid"; done
+    timeout 30 "$ringfs" down --state "$state" >/dev/null 2>&1
   fi
-  mountpoint -q "$mnt" 2>/dev/null && fusermount3 -u -z "$mnt" 2>/dev/null
-  rm -rf "$scratch"
+  # Whatever did not end by itself: our programs with our scratch directory on their command lines.
+  for pid in $(pgrep -f -- "$scratch/"); do is_ours "$pid" && kill -9 "$pid"; done
+  # Not mountpoint(1): a mount whose process died does not answer it.
+  for mount in "$mnt" "${extra_mounts[@]}"; do grep -qF " $mount " /proc/self/mounts && fusermount3 -u -z "$mount"; done
+  rm -rf --one-file-system "$scratch"
   exit $status
 }
 trap clean_up EXIT
@@ -69,25 +86,29 @@ second_mount() {
   "$ringfs" mount "$(addresses)" "$1" || die "second mount"
 }
 
-# The number (1..N) of the node that leads partition $1.
-leader_of() {
-  local uuid address port number
-  for _ in $(seq 100); do
-    uuid=$("$ringfs" ring --state "$state" --output json | jq -r ".[$1].leader // empty") || true
-    [ -n "$uuid" ] && break
-    sleep 0.1
-  done
-  [ -n "$uuid" ] || die "partition $1 has no leader"
-  number_of "$uuid"
+# The id of the node that leads partition $1; empty while nobody does.
+leader_id() {
+  "$ringfs" ring --state "$state" --output json | jq -r --argjson p "$1" '.[] | select(.partition == $p) | .leader // empty'
 }
 
-# The number of the node with this uuid.
-number_of() {
-  local number
-  for number in $(ls "$state/nodes"); do
-    grep -q "$1" "$state/nodes/$number/node.log" && { echo "$number"; return; }
+# The number (1..N) of the node that leads partition $1.
+leader_of() {
+  local id=""
+  for _ in $(seq 100); do
+    id=$(leader_id "$1") || true
+    [ -n "$id" ] && break
+    sleep 0.1
   done
-  die "no node has uuid $1"
+  [ -n "$id" ] || die "partition $1 has no leader"
+  number_of "$id"
+}
+
+# The number of the node with this id, and the other way round.
+number_of() {
+  jq -er --arg id "$1" '.nodes[] | select(.id == $id) | .number' "$state/ring.json" || die "no node has the id $1"
+}
+id_of() {
+  jq -er --argjson number "$1" '.nodes[] | select(.number == $number) | .id' "$state/ring.json" || die "there is no node $1"
 }
 
 # The partition (of 256) of an object key: the first byte of its SHA-256.
