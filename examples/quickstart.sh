@@ -3,6 +3,7 @@
 # kills a node, shows that nothing is lost. Idempotent.
 #   examples/quickstart.sh [MOUNTPOINT]   leaves the ring mounted for you to play with (default ~/ringfs)
 #   examples/quickstart.sh --check        verifies each step in a scratch directory and takes everything down again
+# RINGFS_BUILD=DIRECTORY: uses that build; installs and builds nothing.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -10,7 +11,7 @@ check=no
 mountpoint=""
 case "${1:-}" in
   --check) check=yes ;;
-  --help | -h) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 0 ;;
+  --help | -h) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
   -*) echo "quickstart.sh: unknown option $1; see --help" >&2; exit 2 ;;
   *) mountpoint=${1:-} ;;
 esac
@@ -20,36 +21,73 @@ die() { echo "quickstart.sh: $*" >&2; exit 1; }
 # Prints a command and runs it.
 show() { printf '$ %s\n' "$*"; "$@"; }
 
-step "packages"
-examples/packages.sh build
+build=${RINGFS_BUILD:-}
+if [ -z "$build" ]; then
+  build=$PWD/build/release
+  step "packages"
+  examples/packages.sh build
 
-step "build (a few minutes the first time)"
-cmake --preset release >/dev/null
-cmake --build --preset release -j "$(nproc)" --target ringfs ringfs-node
-ringfs=$PWD/build/release/bin/ringfs
+  step "build (a few minutes the first time)"
+  cmake --preset release >/dev/null
+  cmake --build --preset release -j "$(nproc)" --target ringfs ringfs-node
+fi
+ringfs=$build/bin/ringfs
+[ -x "$ringfs" ] || die "no build in $build"
 
 if [ "$check" = yes ]; then
   scratch=$(mktemp -d)
   state=$scratch/state
   mountpoint=$scratch/mnt
   ports="--rpc-port 0 --rest-port 0"
+  # Whatever happened: nothing stays mounted, no process stays, and nothing is removed through a mount.
   clean_up() {
     status=$?
-    "$ringfs" down --state "$state" >/dev/null 2>&1 || true
+    trap - EXIT
+    trap '' INT TERM
+    set +e
     if [ $status -ne 0 ]; then
       echo "quickstart.sh: failed; the end of the logs:" >&2
-      tail -n 5 "$state"/mount.log "$state"/nodes/*/node.log >&2 || true
+      tail -n 5 "$state"/mount.log "$state"/nodes/*/node.log >&2
     fi
-    rm -rf "$scratch"
+    if [ -d "$state" ] && ! timeout 40 "$ringfs" down --state "$state" >/dev/null 2>&1; then
+      for file in "$state"/mount.pid "$state"/nodes/*/node.pid; do
+        # The number may belong to somebody else by now.
+        read -r pid _ <"$file" && runs_ours "$pid" && kill -9 "$pid"
+      done 2>/dev/null
+    fi
+    # Not mountpoint(1): a mount whose process died does not answer it.
+    grep -qF " $mountpoint " /proc/self/mounts && fusermount3 -u -z "$mountpoint"
+    if grep -qF " $mountpoint " /proc/self/mounts; then
+      echo "quickstart.sh: $mountpoint is still mounted; $scratch stays" >&2
+      exit 1
+    fi
+    rm -rf --one-file-system "$scratch"
     exit $status
   }
+  # A living process of this build; a zombie has no executable.
+  runs_ours() {
+    exe=$(readlink "/proc/$1/exe")
+    [ "${exe% (deleted)}" = "$(realpath "$build")/bin/ringfs" ] || [ "${exe% (deleted)}" = "$(realpath "$build")/bin/ringfs-node" ]
+  }
   trap clean_up EXIT
+  trap 'exit 130' INT TERM
 else
   state=${RINGFS_STATE:-${XDG_STATE_HOME:-$HOME/.local/state}/ringfs/default}
   mountpoint=${mountpoint:-$HOME/ringfs}
   ports=""
 fi
 mkdir -p "$mountpoint"
+
+# Until .ring/health is ok, at most a minute: a node that has just come has to catch up. `.ring/wait` waits for data that moves
+# between nodes, which is something else.
+wait_healthy() {
+  for _ in $(seq 300); do
+    health=$(cat "$mountpoint/.ring/health") || health=unknown
+    [ "$health" = ok ] && return
+    sleep 0.2
+  done
+  return 1
+}
 
 step "a ring of ten nodes, mounted at $mountpoint"
 # shellcheck disable=SC2086 # options
@@ -74,8 +112,15 @@ show diff -r --no-dereference "$tree" "$work/tree" || die "the copy differs"
 echo "$(find "$work/tree" -type f | wc -l) files, no difference"
 
 step "the ring's state"
+wait_healthy || die "the ring is $health a minute after it was made"
 show cat "$mountpoint/.ring/status"
-[ "$(cat "$mountpoint/.ring/health")" = ok ] || show cat "$mountpoint/.ring/wait"
+# What it must say of ten nodes that are well.
+if [ "$check" = yes ]; then
+  status_text=$(cat "$mountpoint/.ring/status")
+  for line in "state ok" "nodes 10" "up 10" "replication 3" "under-replicated 0" "leaderless 0" "moving no"; do
+    grep -qx "$line" <<<"$status_text" || die ".ring/status does not say '$line'"
+  done
+fi
 
 step "a node dies"
 read -r victim _ <"$state/nodes/3/node.pid"
@@ -91,7 +136,8 @@ step "and comes back"
 # shellcheck disable=SC2086 # options
 show "$ringfs" up --nodes 10 --state "$state" $ports "$mountpoint"
 show cat "$mountpoint/.ring/wait"
-[ "$(cat "$mountpoint/.ring/health")" = ok ] || die "the ring is not healthy again"
+wait_healthy || die "the ring is still $health a minute after the node came back"
+echo "health: $health"
 
 if [ "$check" = yes ]; then
   step "everything stops; the files stay"
@@ -99,8 +145,12 @@ if [ "$check" = yes ]; then
   mountpoint -q "$mountpoint" && die "still mounted"
   show "$ringfs" up --state "$state" "$mountpoint"
   diff -r --no-dereference "$tree" "$work/tree" || die "files are lost after a restart"
+  pids=$(cat "$state"/mount.pid "$state"/nodes/*/node.pid | cut -d' ' -f1)
+  [ "$(wc -w <<<"$pids")" = 11 ] || die "not eleven processes: $pids"
   show "$ringfs" down --state "$state"
-  pgrep -f "ringfs-node --data $state" >/dev/null && die "a node still runs"
+  for pid in $pids; do
+    runs_ours "$pid" && die "process $pid still runs"
+  done
   step "all steps verified"
 else
   cat <<END
