@@ -4,10 +4,13 @@ source "$(dirname "$0")/lib.sh"
 megabytes=${RINGFS_LARGE_MB:-1024}
 start_ring 3
 say "$megabytes MB"
+mkfifo "$scratch/to-sum"
+sha256sum <"$scratch/to-sum" >"$scratch/sum.in" &
+summer=$!
 head -c $((megabytes << 20)) /dev/zero | openssl enc -aes-128-ctr -K 00112233445566778899aabbccddeeff -iv 00000000000000000000000000000000 |
-  tee >(sha256sum >"$scratch/sum.in") >"$mnt/large"
+  tee "$scratch/to-sum" >"$mnt/large"
+wait "$summer"
 sync "$mnt/large"
-for _ in $(seq 50); do [ -s "$scratch/sum.in" ] && break; sleep 0.1; done
 [ "$(stat -c %s "$mnt/large")" = $((megabytes << 20)) ] || die "size $(stat -c %s "$mnt/large")"
 echo 3 >/proc/sys/vm/drop_caches
 say "read it back"

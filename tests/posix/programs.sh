@@ -23,7 +23,8 @@ tar -C "$mnt/unpacked" -df "$mnt/archive.tar"
 say "git"
 export GIT_AUTHOR_NAME=t GIT_AUTHOR_EMAIL=t@example.org GIT_COMMITTER_NAME=t GIT_COMMITTER_EMAIL=t@example.org
 git init -q "$mnt/repository"
-cp -r /usr/share/perl/*/unicore "$mnt/repository/" 2>/dev/null || cp -r /usr/share/perl/*/* "$mnt/repository/"
+cp -r "$(perl -MConfig -e 'print $Config{privlib}')/unicore" "$mnt/repository/"
+[ "$(find "$mnt/repository/unicore" -type f | wc -l)" -ge 100 ] || die "not worth a commit: $(ls -R "$mnt/repository/unicore")"
 git -C "$mnt/repository" add .
 git -C "$mnt/repository" commit -qm first
 echo change >>"$mnt/repository/file"

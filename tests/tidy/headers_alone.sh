@@ -1,10 +1,19 @@
 #!/bin/bash
 # Every header compiles alone. Arguments: the source tree, the compiler, a build tree (for generated headers).
+# Each by one run of the compiler: a precompiled header would supply what a header forgot. ccache, where there is one, remembers those
+# whose headers have not changed.
 set -eu
 cd "$1"
-compiler=${2:-g++}
-flags="-std=c++20 -I. -I${3:-build/release}/dht -fsyntax-only -x c++ -DRINGFS_VERSION=\"test\" $(pkg-config --cflags fuse3 sqlite3)"
-export compiler flags
-find dht fs nodes mount tests -name '*.hpp' | sort | xargs -P "$(nproc)" -I{} bash -c '
-  echo "#include \"{}\"" | $compiler $flags - 2>/tmp/headers_alone.$$ || { echo "does not compile alone: {}"; head -5 /tmp/headers_alone.$$; rm -f /tmp/headers_alone.$$; exit 255; }
-  rm -f /tmp/headers_alone.$$'
+build=$(realpath "${3:-build/release}")
+scratch=$build/headers_alone
+mkdir -p "$scratch"
+compiler="$(command -v ccache || true) ${2:-g++}"
+flags="-std=c++20 -I. -I$build/dht -fsyntax-only -DRINGFS_VERSION=\"test\" $(pkg-config --cflags fuse3 sqlite3)"
+export compiler flags scratch
+headers=$(find dht fs nodes mount tests -name '*.hpp' | sort)
+[ -n "$headers" ] || { echo "no headers in $1"; exit 1; }
+xargs -P "$(nproc)" -I{} bash -c '
+  file=$scratch/$(echo "{}" | tr / -).cpp
+  echo "#include \"{}\"" >"$file"
+  $compiler $flags "$file" 2>"$file.errors" || { echo "does not compile alone: {}"; head -5 "$file.errors"; exit 255; }
+  rm "$file" "$file.errors"' <<<"$headers"
