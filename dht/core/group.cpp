@@ -28,7 +28,7 @@ Group::Group(const PersistedGroup& persisted, bool created, bool holds_members_t
     configurations_.push_back({entry.index, *configuration});
   }
   for (LogIndex index = applied_ + 1; index <= log_.last_index(); ++index) {
-    unapplied_bytes_ += log_.entry_bytes(index);
+    add_unapplied(log_.entry_bytes(index));
     if (holds_members_table_) members_touches_.insert(index);  // their bodies are not at hand: assume the worst
   }
   members_touched_ = holds_members_table_;
@@ -72,7 +72,7 @@ bool Group::append_to_log(Entry entry, bool may_touch_members) {
     configuration = *decoded;
   }
   last_stamp_ = std::max(last_stamp_, entry.stamp);
-  unapplied_bytes_ += entry.bytes();
+  add_unapplied(entry.bytes());
   if (holds_members_table_ && may_touch_members) members_touches_.insert(entry.index);
   services_.out.group_write(partition_).append.push_back(entry);
   LogIndex index = entry.index;
@@ -85,6 +85,16 @@ bool Group::append_to_log(Entry entry, bool may_touch_members) {
   return true;
 }
 
+void Group::add_unapplied(std::size_t bytes) {
+  unapplied_bytes_ += bytes;
+  services_.unapplied_bytes += bytes;
+}
+
+void Group::drop_unapplied(std::size_t bytes) {
+  unapplied_bytes_ -= bytes;
+  services_.unapplied_bytes -= bytes;
+}
+
 void Group::truncate_log(LogIndex from) {
   RINGFS_CHECK(from > commit_);  // committed entries never change
   GroupWrite& write = services_.out.group_write(partition_);
@@ -93,7 +103,7 @@ void Group::truncate_log(LogIndex from) {
   if (!already_gone && log_.last_index() >= from) {
     write.truncate_from = write.truncate_from ? std::min(*write.truncate_from, from) : from;
   }
-  for (LogIndex index = from; index <= log_.last_index(); ++index) unapplied_bytes_ -= log_.entry_bytes(index);
+  for (LogIndex index = from; index <= log_.last_index(); ++index) drop_unapplied(log_.entry_bytes(index));
   log_.truncate_from(from);
   members_touches_.erase(members_touches_.lower_bound(from), members_touches_.end());
   stable_ = std::min(stable_, from - 1);
@@ -128,7 +138,9 @@ void Group::configuration_changed() {
     known = progress_.erase(known);
   }
   for (const ReplicaId& other : others) {
-    auto [progress, fresh] = progress_.try_emplace(other);
+    std::shared_ptr<std::size_t>& peer_bytes = services_.inflight_bytes[other.node];
+    if (!peer_bytes) peer_bytes = std::make_shared<std::size_t>(0);
+    auto [progress, fresh] = progress_.try_emplace(other, peer_bytes);
     if (fresh) progress->second.next = log_.last_index() + 1;
   }
   mark();
@@ -159,7 +171,7 @@ void Group::emit_apply() {
 
 void Group::applied(LogIndex through, const std::vector<AppliedBatch>& results) {
   RINGFS_CHECK(through == applying_through_ && through > applied_);
-  for (LogIndex index = applied_ + 1; index <= through; ++index) unapplied_bytes_ -= log_.entry_bytes(index);
+  for (LogIndex index = applied_ + 1; index <= through; ++index) drop_unapplied(log_.entry_bytes(index));
   applied_ = through;
   for (const AppliedBatch& batch : results) {
     auto pending = operations_.find(batch.index);

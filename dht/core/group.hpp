@@ -37,6 +37,8 @@ inline constexpr std::size_t log_limit_entries = 4096;          // beyond either
 inline constexpr std::size_t log_limit_bytes = 8 << 20;
 inline constexpr std::size_t log_tail_entries = 20000;          // ... but kept for a slow follower that answers, up to these
 inline constexpr std::size_t log_tail_bytes = 64 << 20;
+inline constexpr std::size_t max_node_pending_bytes = 256 << 20;  // of one node's groups: entries that are not applied; beyond it leaders refuse
+inline constexpr std::size_t max_running_reads = 16384;         // of one node: reads that the store has not answered, cancelled ones too
 inline constexpr unsigned max_snapshots_sending = 4;            // of one node at a time
 inline constexpr std::size_t max_held_read_bytes = 64 << 20;    // of one node: answers that wait for a heartbeat round
 inline constexpr std::size_t max_waiting_reads = 4096;          // of one group: reads that wait for its leader's no-op
@@ -62,6 +64,8 @@ struct GroupServices {
   std::set<Uuid> urgent_heartbeats;      // peers that should get a round at once
   std::set<PartitionId> dirty;           // groups that want flush()
   unsigned snapshots_sending = 0;
+  std::size_t unapplied_bytes = 0;       // of all groups
+  std::map<Uuid, std::shared_ptr<std::size_t>> inflight_bytes;  // appends to each peer that are not answered, of all groups
   std::size_t held_read_bytes = 0;
 };
 
@@ -147,6 +151,7 @@ class Group {
     std::uint64_t number = 0;
     std::uint32_t next_chunk = 0;
     RaftHeader raft;                 // of its last chunk
+    LogIndex last_index = 0;         // of what it contains
     std::optional<InstallSnapshot> install;  // all chunks are staged; waits for the outstanding apply
   };
 
@@ -158,6 +163,8 @@ class Group {
   RaftHeader header(const ReplicaId& to) const { return {partition_, term_, replica_.added, to.added}; }
   RaftHeader answer_header(const RaftHeader& asked) const { return {partition_, term_, replica_.added, asked.source_added}; }
   bool append_to_log(Entry entry, bool may_touch_members);
+  void add_unapplied(std::size_t bytes);
+  void drop_unapplied(std::size_t bytes);
   void truncate_log(LogIndex from);
   void note_write();
   void configuration_changed();

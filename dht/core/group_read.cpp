@@ -43,6 +43,10 @@ void Group::read(OperationId operation, ReadRequest request) {
     fail_operation(operation, ErrorCode::not_leader);
     return;
   }
+  if (services_.out.outstanding() >= max_running_reads) {
+    fail_operation(operation, ErrorCode::overloaded, "too many reads wait for the store");
+    return;
+  }
   if (may_read()) {
     running_reads_[services_.out.read(partition_, std::move(request))] = operation;
     return;

@@ -23,7 +23,8 @@ void Group::propose(OperationId operation, EncodedBatch batch, bool touches_memb
     fail_operation(operation, ErrorCode::unavailable, "leadership is being transferred");
   } else if (services_.no_space) {
     fail_operation(operation, ErrorCode::no_space, "the leader's disk is full");
-  } else if (unapplied_bytes_ + batch.size() > max_group_pending_bytes) {
+  } else if (unapplied_bytes_ + batch.size() > max_group_pending_bytes ||
+             services_.unapplied_bytes + batch.size() > max_node_pending_bytes) {
     fail_operation(operation, ErrorCode::overloaded, "too many bytes wait to be replicated");
   } else {
     append_local(EntryKind::batch, std::move(batch.head), std::move(batch.blobs), touches_members);
@@ -269,7 +270,7 @@ void Group::receive(const Uuid& source, const Append& message) {
   if (match) {
     reply.match = *match;
     advance_commit(std::min(message.commit, *match));
-    incoming_.reset();  // the log suffices
+    if (incoming_ && *match >= incoming_->last_index) incoming_.reset();  // the log suffices
   }
   // Behind every write so far: what is acknowledged is durable.
   services_.out.send_after_write(source, std::move(reply));

@@ -149,7 +149,7 @@ void Group::receive(const Uuid& source, const SnapshotChunk& message) {
   }
   bool known = incoming_ && incoming_->source == source && incoming_->number == message.snapshot;
   if (!known && message.number == 0) {
-    incoming_ = IncomingSnapshot{source, message.snapshot, 0, message.raft, std::nullopt};
+    incoming_ = IncomingSnapshot{source, message.snapshot, 0, message.raft, message.last_index, std::nullopt};
     known = true;
   }
   if (known && message.number == incoming_->next_chunk) {
@@ -185,7 +185,7 @@ void Group::maybe_install() {
   log_.reset(install.last_index, install.last_term);
   last_stamp_ = std::max(last_stamp_, install.last_stamp);
   commit_ = applied_ = applying_through_ = install.last_index;
-  unapplied_bytes_ = 0;
+  drop_unapplied(unapplied_bytes_);
   members_touches_.clear();
   pending_writes_.clear();
   stable_ = install.last_index;  // no later than whatever depends on it: writes keep their order

@@ -19,7 +19,9 @@
 
 namespace ringfs {
 
-inline constexpr std::size_t max_unanswered_rounds = 32;  // older ones can no longer hold up a lease
+// At the shortest distance between rounds that is well beyond the longest election time-out: older ones cannot hold up a
+// lease, a quorum or a waiting read.
+inline constexpr std::size_t max_unanswered_rounds = 256;
 
 class Heartbeats {
  public:

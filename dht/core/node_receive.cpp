@@ -26,6 +26,10 @@ bool Node::Implementation::admit(const Header& header) {
     refused_event("clone_refused", header.source);
     return false;
   }
+  if (table_.find(header.source) == nullptr) {
+    refused_event("stranger_refused", header.source);
+    return false;
+  }
   auto known = peers_.find(header.source);
   if (known == peers_.end()) {
     if (peers_.size() >= max_known_peers) return false;
@@ -135,7 +139,7 @@ void Node::Implementation::on(const Uuid& source, const TableReply& message) {
 }
 
 void Node::Implementation::peer_disconnected(const Uuid& peer) {
-  if (!genesis_) return;
+  if (!genesis_ || table_.find(peer) == nullptr) return;
   disconnected_.insert(peer);
   chord_->peer_failed(peer, now());
   for (auto& [partition, group] : groups_) {

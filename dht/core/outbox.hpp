@@ -41,6 +41,7 @@ class Outbox {
   void close_snapshot(PartitionId partition, std::uint64_t snapshot);
   // Whose read, load or snapshot read this was; each id can be claimed once.
   std::optional<PartitionId> claim(EffectId id);
+  std::size_t outstanding() const { return owners_.size(); }  // reads, loads and snapshot reads that are not claimed
   // The groups whose changes are in writes up to and including `write`; each is returned once per write.
   std::vector<std::pair<EffectId, PartitionId>> durable(EffectId write);
 

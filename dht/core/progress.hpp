@@ -6,6 +6,7 @@
 #pragma once
 
 #include <deque>
+#include <memory>
 #include <optional>
 
 #include "dht/base/time.hpp"
@@ -16,6 +17,10 @@ namespace ringfs {
 inline constexpr std::size_t max_append_bytes = 1 << 20;      // of one append message, or one entry if that is larger
 inline constexpr std::size_t max_inflight_messages = 64;      // appends to one follower that are not answered
 inline constexpr std::size_t max_inflight_bytes = 8 << 20;
+// To one peer, of all groups together: beyond this only groups that have nothing in flight there go on, and beyond the
+// second none, so that the peer's queue (dht/net/peer.hpp) has room for everybody's heartbeats and votes.
+inline constexpr std::size_t max_peer_inflight_bytes = 12 << 20;
+inline constexpr std::size_t hard_peer_inflight_bytes = 24 << 20;
 
 struct Progress {
   enum class State : std::uint8_t { probe, replicate, snapshot };
@@ -38,6 +43,7 @@ struct Progress {
   };
   std::deque<Inflight> inflight;
   std::size_t inflight_bytes = 0;
+  std::shared_ptr<std::size_t> peer_inflight_bytes;  // of all groups to that peer; shared by their Progresses
 
   struct Snapshot {
     std::uint64_t number = 0;
@@ -49,14 +55,24 @@ struct Progress {
   };
   std::optional<Snapshot> snapshot;
 
-  bool window_full() const { return inflight.size() >= max_inflight_messages || inflight_bytes >= max_inflight_bytes; }
+  explicit Progress(std::shared_ptr<std::size_t> peer_bytes) : peer_inflight_bytes(std::move(peer_bytes)) {}
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+  ~Progress() { *peer_inflight_bytes -= inflight_bytes; }
+
+  bool window_full() const {
+    if (inflight.size() >= max_inflight_messages || inflight_bytes >= max_inflight_bytes) return true;
+    return *peer_inflight_bytes >= (inflight.empty() ? hard_peer_inflight_bytes : max_peer_inflight_bytes);
+  }
   void add_inflight(LogIndex last, std::size_t bytes) {
     inflight.push_back({last, bytes});
     inflight_bytes += bytes;
+    *peer_inflight_bytes += bytes;
   }
   void free_inflight(LogIndex through) {
     while (!inflight.empty() && inflight.front().last <= through) {
       inflight_bytes -= inflight.front().bytes;
+      *peer_inflight_bytes -= inflight.front().bytes;
       inflight.pop_front();
     }
   }
@@ -68,6 +84,7 @@ struct Progress {
     paused = false;
     load = 0;
     inflight.clear();
+    *peer_inflight_bytes -= inflight_bytes;
     inflight_bytes = 0;
   }
 };

@@ -13,7 +13,9 @@ void put_incarnation(const Incarnation& incarnation, wire::Incarnation* out) {
   out->set_nonce(incarnation.nonce);
 }
 
-Incarnation get_incarnation(const wire::Incarnation& in) { return {.counter = in.counter(), .nonce = in.nonce()}; }
+Incarnation get_incarnation(const wire::Incarnation& in, Check& check) {
+  return {.counter = check.counter(in.counter()), .nonce = in.nonce()};
+}
 
 void put_failure(const Error& error, wire::Failure* out) {
   out->set_code(static_cast<std::uint32_t>(error.code));
@@ -91,7 +93,7 @@ Result<Greeting> decode_greeting(const ReceivedFrame& frame) {
   Greeting greeting;
   greeting.role = check.enumeration(in.role(), PeerRole::node);
   greeting.node = check.uuid(in.node());
-  greeting.incarnation = codec::get_incarnation(in.incarnation());
+  greeting.incarnation = codec::get_incarnation(in.incarnation(), check);
   greeting.ring = check.uuid(in.ring());
   greeting.table_version = in.table_version();
   greeting.stamp = Stamp{in.stamp()};
@@ -140,7 +142,7 @@ Result<Envelope> decode_envelope(const ReceivedFrame& frame) {
   Envelope envelope;
   envelope.header.ring = check.uuid(in.header().ring());
   envelope.header.source = check.uuid(in.header().source());
-  envelope.header.incarnation = codec::get_incarnation(in.header().incarnation());
+  envelope.header.incarnation = codec::get_incarnation(in.header().incarnation(), check);
   envelope.header.destination = check.uuid(in.header().destination());
   envelope.header.table_version = in.header().table_version();
   Result<Message> message = codec::get_message(in, check, pieces);

@@ -96,7 +96,7 @@ void put(const NodeStatus& in, wire::Response& response, WireMessage&) {
 NodeStatus get_status(const wire::NodeStatus& in, Check& check) {
   NodeStatus status;
   status.node = check.uuid(in.node());
-  status.incarnation = codec::get_incarnation(in.incarnation());
+  status.incarnation = codec::get_incarnation(in.incarnation(), check);
   status.ring = check.optional_uuid(in.ring());
   status.table_version = in.table_version();
   check.require(static_cast<std::uint32_t>(in.groups_size()) <= codec::max_partitions);

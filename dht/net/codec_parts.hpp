@@ -12,6 +12,8 @@
 namespace ringfs::codec {
 
 inline constexpr std::uint32_t max_partitions = 1 << 16;
+// Of terms and incarnations, which only ever grow by one: the next one must not wrap around because of what a peer says.
+inline constexpr std::uint64_t max_counter = std::uint64_t{1} << 62;
 
 // Hands out the pieces behind a message, in order.
 class Pieces {
@@ -87,6 +89,10 @@ struct Check {
     if (number >= max_partitions) ok = false;
     return PartitionId{number};
   }
+  std::uint64_t counter(std::uint64_t value) {
+    if (value >= max_counter) ok = false;
+    return value;
+  }
   template <class Enum>
   Enum enumeration(std::uint32_t number, Enum last) {  // 1 .. last
     if (number < 1 || number > static_cast<std::uint32_t>(last)) ok = false;
@@ -118,7 +124,7 @@ void put_pieces(const std::vector<SharedBytes>& pieces, Sizes* sizes, WireMessag
 }
 
 void put_incarnation(const Incarnation& incarnation, wire::Incarnation* out);
-Incarnation get_incarnation(const wire::Incarnation& in);
+Incarnation get_incarnation(const wire::Incarnation& in, Check& check);
 void put_failure(const Error& error, wire::Failure* out);
 Error get_failure(const wire::Failure& in, Check& check);
 

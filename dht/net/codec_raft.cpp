@@ -15,7 +15,7 @@ void put_raft(const RaftHeader& in, wire::Raft* out) {
 RaftHeader get_raft(const wire::Raft& in, Check& check) {
   RaftHeader raft;
   raft.partition = check.partition(in.partition());
-  raft.term = in.term();
+  raft.term = check.counter(in.term());
   raft.source_added = in.source_added();
   raft.destination_added = in.destination_added();
   return raft;
@@ -214,7 +214,7 @@ Heartbeat get(const wire::Heartbeat& in, Check& check, Pieces&) {
   for (const wire::HeartbeatGroup& item : in.groups()) {
     HeartbeatGroup group;
     group.partition = check.partition(item.partition());
-    group.term = item.term();
+    group.term = check.counter(item.term());
     group.commit = item.commit();
     group.source_added = item.source_added();
     group.destination_added = item.destination_added();
@@ -242,7 +242,7 @@ HeartbeatReply get(const wire::HeartbeatReply& in, Check& check, Pieces&) {
   for (const wire::HeartbeatRefusal& item : in.refused()) {
     HeartbeatReply::Refusal refusal;
     refusal.partition = check.partition(item.partition());
-    refusal.term = item.term();
+    refusal.term = check.counter(item.term());
     message.refused.push_back(refusal);
   }
   return message;

@@ -1,11 +1,16 @@
 #include "dht/net/lock_resolver.hpp"
 
+#include <algorithm>
+
+#include "dht/core/evaluate.hpp"
+
 namespace ringfs {
 
 namespace {
 
 // Each round either ends or lost a race against a flip of the same record, of which there are two at most.
 constexpr int max_rounds = 4;
+constexpr Duration one_record_patience = std::chrono::seconds(3);
 
 Task<Result<LockFate>> resolve_here(PartitionedStore& store, PartitionId where, RecordRef lock, bool commit,
                                     TimePoint deadline) {
@@ -166,14 +171,16 @@ Task<Status> finish_record(PartitionedStore& store, PartitionId partition, Row r
     Condition condition = record_is(reference, pending_record(*id));
     Result<bool> aborted = co_await abort_record(store, reference, std::move(condition), deadline);
     if (!aborted) co_return tl::unexpected(aborted.error());
-    co_return Status();  // its locks go when they are met; the tombstone waits for its time
+    co_return Status();  // its locks go when they are met or found; the tombstone waits for its time
   }
-  if (now - record->since <= record_life) co_return Status();
+  // Its coordinator has stopped tidying up by then; what a part adds to a row without a lock shows only when it is resolved.
+  if (now - record->since <= max_transaction_age) co_return Status();
   for (PartitionId participant : record->participants) {
     Result<LockFate> resolved =
         co_await resolve_here(store, participant, reference, record->state == RecordState::committed, deadline);
     if (!resolved) co_return tl::unexpected(resolved.error());
   }
+  if (now - record->since <= record_life) co_return Status();
   std::vector<Condition> conditions{record_is(reference, row.value)};
   std::vector<Mutation> mutations{erase_record(reference)};
   Result<BatchResult> erased =
@@ -185,14 +192,32 @@ Task<Status> finish_record(PartitionedStore& store, PartitionId partition, Row r
 Task<Result<std::size_t>> finish_records(PartitionedStore& store, PartitionId partition, TimePoint deadline) {
   ReadRequest request;
   request.scans.push_back({record_key, {}, {}, max_records_looked_at, true});
+  request.scans.push_back({part_key, {}, {}, max_records_looked_at, false});
   Result<ReadReply> reply = co_await store.read_raw(partition, std::move(request), deadline);
   if (!reply) co_return tl::unexpected(reply.error());
-  std::vector<Row>& rows = reply->scans.at(0).rows;
-  for (Row& row : rows) {
-    Status finished = co_await finish_record(store, partition, std::move(row), deadline);
-    if (!finished) co_return tl::unexpected(finished.error());
+  // One record whose participant does not answer holds up no other.
+  std::optional<Error> first_error;
+  const auto until = [&] { return std::min(deadline, store.clock().now + one_record_patience); };
+  std::vector<Row>& records = reply->scans.at(0).rows;
+  for (Row& row : records) {
+    Status finished = co_await finish_record(store, partition, std::move(row), until());
+    if (!finished && !first_error) first_error = finished.error();
   }
-  co_return rows.size();
+  // Parts of transactions whose coordinator died: nobody need ever meet their locks.
+  std::vector<Row>& parts = reply->scans.at(1).rows;
+  for (Row& row : parts) {
+    Reader reader(row.sort);
+    const RecordRef reference = read_record_ref(reader);
+    if (!reader.done()) {
+      if (!first_error) first_error = Error{ErrorCode::corrupt, "the name of a transaction's part"};
+      continue;
+    }
+    if (!is_too_old(reference.id, store.clock().stamp)) continue;
+    Result<LockFate> settled = co_await settle_lock(store, partition, reference, until());
+    if (!settled && !first_error) first_error = settled.error();
+  }
+  if (first_error) co_return tl::unexpected(*first_error);
+  co_return records.size() + parts.size();
 }
 
 }  // namespace ringfs

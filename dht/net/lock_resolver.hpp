@@ -56,8 +56,9 @@ Task<Result<LockFate>> settle_lock(PartitionedStore& store, PartitionId where, R
 // long; resolves the parts of a committed one; deletes what is older than record_life. Does nothing about younger ones.
 // Errors: those of commit_raw; the record then stays for the next round.
 Task<Status> finish_record(PartitionedStore& store, PartitionId partition, Row row, TimePoint deadline);
-// The same for up to max_records_looked_at records of a partition; those that stay do no harm. Returns how many there
-// were. The next call begins at the first again: a record goes when its time has come.
+// The same for up to max_records_looked_at records of a partition, and settles as many parts (of whichever record) that lie
+// in it for longer than a coordinator may live; those that stay do no harm. Returns how many there were. The next call
+// begins at the first again: a record goes when its time has come. Errors: the first; the others were looked at all the same.
 inline constexpr std::uint32_t max_records_looked_at = 256;
 Task<Result<std::size_t>> finish_records(PartitionedStore& store, PartitionId partition, TimePoint deadline);
 

@@ -22,6 +22,7 @@
 namespace ringfs {
 
 inline constexpr std::size_t max_peer_queue_bytes = 32 << 20;
+inline constexpr std::size_t small_envelope_bytes = 16 << 10;  // may exceed the queue's limit by an eighth of it
 inline constexpr std::size_t max_peers = 1000;  // as many as a ring has members
 
 struct PeerLimits {

@@ -128,6 +128,19 @@ TEST(NodeHeader, ForeignRingWrongDestinationOldAndClonedIncarnations_AreRefused)
   EXPECT_FALSE(offer([](Header&) {}));
 }
 
+TEST(NodeHeader, Stranger_IsRefusedAndNotRemembered) {
+  Cluster cluster(3);
+  PartitionId partition = cluster.partition_of_key(key);
+  cluster.wait_ready(partition);
+  Envelope stranger = cluster.envelope(0, 1, RequestVote{{partition, 100, 0, 0}, false, true, 1000, 100});
+  stranger.header.source = node_id(77);
+  cluster.node(1).receive(stranger, cluster.clock);
+  cluster.node(1).peer_disconnected(node_id(77), cluster.clock);
+  cluster.pump(1);
+  EXPECT_EQ(cluster.machines[1].events["stranger_refused"], 1U);
+  EXPECT_LT(cluster.group(1, partition).term, 100U);
+}
+
 TEST(NodeHeader, ClonedDatabase_TwoProcessesOfOneNodeAreNoticed) {
   Cluster cluster(3);
   PartitionId partition = cluster.partition_of_key(key);
@@ -344,6 +357,29 @@ TEST(NodeHeartbeats, IdleRing_SendsDigestsOneFramePerPairAndInterval) {
   }
   EXPECT_EQ(frames.size(), 6U);
   for (const auto& [pair, count] : frames) EXPECT_LE(count, 11U);
+}
+
+TEST(NodeHeartbeats, AnswerToAnEarlierLife_AcknowledgesNothing) {
+  Cluster cluster(3);
+  PartitionId partition = cluster.partition_of_key(key);
+  cluster.wait_ready(partition);
+  unsigned leader = *cluster.leader(partition);
+  std::set<std::uint64_t> rounds;
+  std::set<std::uint64_t> later;
+  std::set<std::uint64_t>* seen = &rounds;
+  cluster.deliver = [&](const Envelope& envelope) {
+    auto* heartbeat = std::get_if<Heartbeat>(&envelope.message);
+    if (heartbeat != nullptr && number_of(envelope.header.source) == leader) seen->insert(heartbeat->round);
+    return true;
+  };
+  cluster.run(3s);
+  cluster.crash(leader);
+  seen = &later;
+  cluster.start(leader);
+  cluster.run(10s);  // leadership drifts back
+  ASSERT_FALSE(rounds.empty());
+  ASSERT_FALSE(later.empty());
+  EXPECT_GT(*later.begin(), *rounds.rbegin()) << "a late answer would be taken for one to the new life's round";
 }
 
 TEST(NodeHeartbeats, ReceiverRestarted_GetsTheFullListAgain) {

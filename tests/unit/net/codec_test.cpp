@@ -104,6 +104,16 @@ TEST(Codec, PartitionOutOfRange_IsCorrupt) {
   EXPECT_EQ(code_of(envelope_frame(samples::envelope(random, message))), ErrorCode::corrupt);
 }
 
+TEST(Codec, TermOrIncarnationThatCouldWrapAround_IsCorrupt) {
+  SeededRandom random(9);
+  TimeoutNow message{samples::raft(random)};
+  message.raft.term = std::uint64_t{1} << 62;
+  EXPECT_EQ(code_of(envelope_frame(samples::envelope(random, message))), ErrorCode::corrupt);
+  Envelope envelope = samples::envelope(random, TimeoutNow{samples::raft(random)});
+  envelope.header.incarnation.counter = ~std::uint64_t{0};
+  EXPECT_EQ(code_of(envelope_frame(envelope)), ErrorCode::corrupt);
+}
+
 TEST(Codec, EntriesWithImpossibleTerms_AreCorrupt) {
   SeededRandom random(7);
   Append newer = samples::append(random);

@@ -307,10 +307,35 @@ TEST_F(TransactionTest, FinishRecord_CommittedWithoutResolve_IsResolvedBeforeThe
   };
   finish();
   EXPECT_EQ(ring_->records(), 1u) << "too young to be touched";
+  EXPECT_GT(ring_->intents(), 0u);
+  time_.advance(max_transaction_age + std::chrono::seconds(1));
+  finish();
+  EXPECT_EQ(ring_->records(), 1u) << "late copies of its batches must still find it";
+  EXPECT_EQ(ring_->intents(), 0u);
   time_.advance(record_life + std::chrono::seconds(1));
   finish();
   EXPECT_EQ(ring_->records() + ring_->intents(), 0u);
   for (const std::string& key : keys_) EXPECT_EQ(get(other_, key), "new");
+}
+
+TEST_F(TransactionTest, FinishRecords_PartsOfADeadCoordinator_GoWithoutBeingMet) {
+  set_all("old");
+  MemoryObjectStore dying(time_, ring_, 77);
+  dying.fail_after(3);  // three prepares
+  ASSERT_FALSE(time_.run(move_all(dying, keys_, "new", deadline())));
+  ASSERT_GT(ring_->intents(), 0u);
+  auto finish = [&] {
+    for (auto& [id, place] : ring_->partitions) ASSERT_TRUE(time_.run(finish_records(other_, id, deadline())));
+  };
+  finish();
+  EXPECT_GT(ring_->intents(), 0u) << "it may still be at work";
+  time_.advance(max_transaction_age + std::chrono::seconds(1));
+  finish();
+  EXPECT_EQ(ring_->intents(), 0u);
+  time_.advance(record_life + std::chrono::seconds(1));
+  finish();
+  EXPECT_EQ(ring_->records(), 0u);
+  for (const std::string& key : keys_) EXPECT_EQ(get(other_, key), "old");
 }
 
 TEST_F(TransactionTest, Commit_RowsOfSeveralPartitionsOrReservedKeys_IsInvalid) {
