@@ -6,10 +6,10 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/write.hpp>
+#include <array>
 #include <list>
 
 #include "dht/net/listener.hpp"
@@ -25,6 +25,48 @@ using asio::ip::tcp;
 namespace {
 
 constexpr std::uint32_t header_limit_bytes = 16 * 1024;
+// What is read and dropped after a refusal: a value that is somewhat too large, by a client that reads only afterwards.
+constexpr std::size_t drop_limit_bytes = 4 << 20;
+constexpr Duration drop_limit = std::chrono::seconds(1);
+constexpr auto limit_repeat = std::chrono::milliseconds(50);
+
+// Cancels what a socket waits for when the time is up, until it is destroyed. Over and over: an operation that is made of
+// several may be between two of them.
+class TimeLimit {
+ public:
+  TimeLimit(tcp::socket& socket, Duration limit) : state_(std::make_shared<State>(socket)) {
+    state_->timer.expires_after(limit);
+    wait(state_);
+  }
+  ~TimeLimit() {
+    state_->over = true;
+    state_->timer.cancel();
+  }
+  TimeLimit(const TimeLimit&) = delete;
+  TimeLimit& operator=(const TimeLimit&) = delete;
+  bool expired() const { return state_->expired; }
+
+ private:
+  struct State {
+    explicit State(tcp::socket& of) : socket(of), timer(of.get_executor()) {}
+    tcp::socket& socket;  // there until `over`
+    asio::steady_timer timer;
+    bool expired = false;
+    bool over = false;
+  };
+  // shared: the timer's last call may come after the limit is gone
+  static void wait(const std::shared_ptr<State>& state) {
+    state->timer.async_wait([state](const boost::system::error_code&) {
+      if (state->over) return;
+      state->expired = true;
+      boost::system::error_code ignored;  // a socket that is closed waits for nothing
+      state->socket.cancel(ignored);
+      state->timer.expires_after(limit_repeat);
+      wait(state);
+    });
+  }
+  std::shared_ptr<State> state_;
+};
 
 }  // namespace
 
@@ -50,7 +92,9 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
     stopping_ = true;
     boost::system::error_code ignored;  // closing what is closed already is fine
     acceptor_.close(ignored);
-    for (beast::tcp_stream* stream : streams_) stream->close();
+    for (Session* session : sessions_) {
+      if (!session->under_way) session->socket.cancel(ignored);
+    }
     while (running_ > 0) {
       boost::system::error_code woken;
       co_await idle_.async_wait(asio::redirect_error(asio::use_awaitable, woken));
@@ -59,6 +103,10 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
 
  private:
   using Self = std::shared_ptr<Implementation>;
+  struct Session {
+    tcp::socket socket;
+    bool under_way = false;  // a request is being read or answered
+  };
 
   void spawn(Task<void> task) {
     ++running_;
@@ -80,59 +128,109 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
         continue;
       }
       socket.set_option(tcp::no_delay(true), error);
-      self->spawn(session(self, std::move(socket)));
+      if (self->sessions_.size() < self->options_.max_connections) {
+        self->spawn(session(self, std::move(socket)));
+      } else if (self->turned_away_ < self->options_.max_turned_away) {
+        self->spawn(turn_away(self, std::move(socket)));
+      }  // else the socket closes itself
     }
   }
 
   static Task<void> session(Self self, tcp::socket socket) {
-    beast::tcp_stream stream(std::move(socket));
-    bool crowded = self->streams_.size() >= self->options_.max_connections;
-    auto place = self->streams_.insert(self->streams_.end(), &stream);
+    Session session{std::move(socket)};
+    auto place = self->sessions_.insert(self->sessions_.end(), &session);
     beast::flat_buffer buffer;
     bool keep = true;
-    while (keep && !self->stopping_) keep = co_await exchange(self, stream, buffer, crowded);
-    self->streams_.erase(place);
+    while (keep && !self->stopping_) keep = co_await exchange(self, session, buffer);
+    self->sessions_.erase(place);
     boost::system::error_code ignored;  // the peer may be gone
-    stream.socket().shutdown(tcp::socket::shutdown_send, ignored);
+    session.socket.shutdown(tcp::socket::shutdown_send, ignored);
+  }
+
+  static Task<void> turn_away(Self self, tcp::socket socket) {
+    ++self->turned_away_;
+    RestResponse response = error_response(11, http::status::service_unavailable, "overloaded", "too many connections");
+    response.keep_alive(false);
+    co_await send(socket, std::move(response), drop_limit);
+    co_await drop_rest(self, socket);
+    --self->turned_away_;
+  }
+
+  // False when it did not go out.
+  static Task<bool> send(tcp::socket& socket, RestResponse response, Duration limit) {
+    response.set(http::field::server, "ringfs/" RINGFS_VERSION);
+    boost::system::error_code error;
+    TimeLimit timer(socket, limit);
+    co_await http::async_write(socket, response, asio::redirect_error(asio::use_awaitable, error));
+    co_return !error;
+  }
+
+  // After a refusal, until the client has closed: it reads the answer first.
+  static Task<void> drop_rest(Self self, tcp::socket& socket) {
+    boost::system::error_code error;
+    socket.shutdown(tcp::socket::shutdown_send, error);
+    std::array<char, 16 << 10> bytes;
+    std::size_t dropped = 0;
+    TimeLimit timer(socket, drop_limit);
+    while (!error && !timer.expired() && !self->stopping_ && dropped < drop_limit_bytes) {
+      dropped += co_await socket.async_read_some(asio::buffer(bytes), asio::redirect_error(asio::use_awaitable, error));
+    }
+  }
+
+  // Waits for a request's first byte; false when none comes.
+  static Task<bool> request_begins(const Self& self, Session& session, const beast::flat_buffer& buffer) {
+    if (buffer.size() > 0) co_return true;  // sent without waiting for the last answer
+    boost::system::error_code error;
+    TimeLimit timer(session.socket, self->options_.idle_timeout);
+    co_await session.socket.async_wait(tcp::socket::wait_read, asio::redirect_error(asio::use_awaitable, error));
+    co_return !error && !timer.expired();
   }
 
   // One request and its response; false when the connection is to be closed.
-  static Task<bool> exchange(const Self& self, beast::tcp_stream& stream, beast::flat_buffer& buffer, bool crowded) {
-    boost::system::error_code error;
+  static Task<bool> exchange(const Self& self, Session& session, beast::flat_buffer& buffer) {
+    bool begins = co_await request_begins(self, session, buffer);
+    if (!begins) co_return false;
+    session.under_way = true;
     http::request_parser<http::string_body> parser;
     parser.header_limit(header_limit_bytes);
     parser.body_limit(max_value_bytes);
-    stream.expires_after(self->options_.idle_timeout);
-    co_await http::async_read_header(stream, buffer, parser, asio::redirect_error(asio::use_awaitable, error));
-    if (!error && parser.get()[http::field::expect] == "100-continue" && !crowded) {
+    std::optional<RestResponse> refusal = co_await receive(self, session.socket, buffer, parser);
+    if (refusal) {
+      bool sent = co_await send(session.socket, std::move(*refusal), self->options_.idle_timeout);
+      if (sent) co_await drop_rest(self, session.socket);
+      co_return false;
+    }
+    if (!parser.is_done()) co_return false;  // the client went away
+    bool keep = parser.get().keep_alive();
+    bool head = parser.get().method() == http::verb::head;
+    RestRequest request = parser.release();
+    RestResponse response = co_await answer(self->context_, std::move(request));
+    keep = keep && !self->stopping_;
+    response.keep_alive(keep);
+    if (head) response.body().clear();  // Content-Length stays: RFC 9110, 9.3.2
+    bool sent = co_await send(session.socket, std::move(response), self->options_.idle_timeout);
+    session.under_way = false;
+    co_return keep && sent;
+  }
+
+  // Reads a request; what to refuse it with, if so. Nothing and not done: the client went away without asking anything.
+  static Task<std::optional<RestResponse>> receive(const Self& self, tcp::socket& socket, beast::flat_buffer& buffer,
+                                                   http::request_parser<http::string_body>& parser) {
+    boost::system::error_code error;
+    TimeLimit timer(socket, self->options_.request_timeout);
+    co_await http::async_read_header(socket, buffer, parser, asio::redirect_error(asio::use_awaitable, error));
+    if (!error && parser.get()[http::field::expect] == "100-continue") {
       http::response<http::empty_body> go_on(http::status::continue_, parser.get().version());
-      co_await http::async_write(stream, go_on, asio::redirect_error(asio::use_awaitable, error));
+      co_await http::async_write(socket, go_on, asio::redirect_error(asio::use_awaitable, error));
     }
-    if (!error) co_await http::async_read(stream, buffer, parser, asio::redirect_error(asio::use_awaitable, error));
-    unsigned version = 11;
-    RestResponse response;
-    if (error) {
-      auto refusal = refusal_of(error);
-      if (!refusal) co_return false;
-      response = std::move(*refusal);
-    } else if (crowded) {
-      version = parser.get().version();
-      response = error_response(version, http::status::service_unavailable, "overloaded", "too many connections");
-      response.keep_alive(false);
-    } else {
-      bool keep_alive = parser.get().keep_alive();
-      bool head = parser.get().method() == http::verb::head;
-      RestRequest request = parser.release();
-      stream.expires_never();
-      response = co_await answer(self->context_, std::move(request));
-      response.keep_alive(keep_alive);
-      if (head) response.body().clear();  // Content-Length stays: RFC 9110, 9.3.2
+    if (!error) co_await http::async_read(socket, buffer, parser, asio::redirect_error(asio::use_awaitable, error));
+    if (!error) co_return std::nullopt;
+    if (timer.expired()) {
+      RestResponse late = error_response(11, http::status::request_timeout, "timeout", "the request did not arrive in time");
+      late.keep_alive(false);
+      co_return late;
     }
-    response.set(http::field::server, "ringfs/" RINGFS_VERSION);
-    stream.expires_after(self->options_.idle_timeout);
-    bool keep = response.keep_alive();
-    co_await http::async_write(stream, response, asio::redirect_error(asio::use_awaitable, error));
-    co_return keep && !error;
+    co_return refusal_of(error);
   }
 
   // What a client that sent something unreadable is told; nothing when it just went away.
@@ -143,8 +241,10 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
     } else if (error == http::error::header_limit) {
       response = error_response(11, http::status::request_header_fields_too_large, "too_large", "headers have at most 16 KiB");
     } else if (error.category() == http::make_error_code(http::error::bad_method).category() &&
-               error != http::error::end_of_stream && error != http::error::partial_message) {
-      response = error_response(11, http::status::bad_request, "invalid_argument", "not an HTTP request: " + error.message());
+               error != http::error::end_of_stream) {
+      bool cut = error == http::error::partial_message;
+      response = error_response(11, http::status::bad_request, "invalid_argument",
+                                cut ? "the request is cut short" : "not an HTTP request: " + error.message());
     } else {
       return std::nullopt;
     }
@@ -157,7 +257,8 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
   asio::steady_timer idle_;  // cancelled when the last session ends
   RestOptions options_;
   RestContext context_;
-  std::list<beast::tcp_stream*> streams_;
+  std::list<Session*> sessions_;
+  std::size_t turned_away_ = 0;  // connections that are being told
   std::size_t running_ = 0;
   bool stopping_ = false;
 };

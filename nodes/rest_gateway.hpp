@@ -4,8 +4,11 @@
 //   GET /v1/lookup/{key}, /v1/ring, /v1/members, /healthz, /metrics, /openapi.json, /docs
 //
 // Any node answers for any key: the gateway is a client of the ring like a mount is. Every error is JSON {"error", "reason"}.
-// Threads: everything on the given executor (one loop). Limits: max_connections, request_limit_seconds per request,
-// max_value_bytes per body, 16 KiB of headers; a request beyond them gets 503, 408, 413, 431.
+// Threads: everything on the given executor (one loop). Limits: max_connections (beyond them 503 without reading a byte,
+// and beyond max_turned_away of those nothing at all), max_value_bytes per body (413), 16 KiB of headers (431), and
+// request_timeout from a request's first byte to its last (408). A request that is cut short gets 400. After a refusal
+// what the client still sends is read and dropped for a moment: closing on it at once would be a TCP reset, which can
+// overtake the answer.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
@@ -20,7 +23,9 @@ namespace ringfs {
 
 struct RestOptions {
   std::size_t max_connections = 1024;
-  Duration idle_timeout = std::chrono::seconds(60);       // between requests of one connection, and for reading one
+  std::size_t max_turned_away = 64;
+  Duration idle_timeout = std::chrono::seconds(60);       // between requests of one connection, and for writing an answer
+  Duration request_timeout = std::chrono::seconds(60);    // for reading one request
   Duration operation_timeout = std::chrono::seconds(30);  // of the ring's work for one request
 };
 
@@ -34,7 +39,7 @@ class RestGateway {
   ~RestGateway();  // after stop(), or when the loop no longer runs
 
   void start(Listener listener);  // begins to accept
-  // Closes the listener and all connections, waits for their requests to end.
+  // Closes the listener and the connections on which no request is under way; waits for the others to be answered.
   Task<void> stop();
 
  private:

@@ -57,7 +57,11 @@ struct TagList {
   std::vector<std::uint64_t> versions;
 };
 
-Result<TagList> parse_tags(std::string_view text) {
+// Strong comparison is If-Match's, weak is If-None-Match's (RFC 9110, 8.8.3.2): our tags are strong, so a weak one never
+// matches strongly.
+enum class Comparison { strong, weak };
+
+Result<TagList> parse_tags(std::string_view text, Comparison comparison) {
   TagList tags;
   if (text == "*") {
     tags.any = true;
@@ -67,17 +71,33 @@ Result<TagList> parse_tags(std::string_view text) {
     std::size_t start = text.find_first_not_of(" \t,");
     if (start == std::string_view::npos) break;
     text.remove_prefix(start);
-    if (text.starts_with("W/")) text.remove_prefix(2);
+    bool weak = text.starts_with("W/");
+    if (weak) text.remove_prefix(2);
     std::size_t end = text.size() > 1 && text[0] == '"' ? text.find('"', 1) : std::string_view::npos;
     if (end == std::string_view::npos) return fail(ErrorCode::invalid_argument, "an entity tag is written in double quotes");
     std::string_view digits = text.substr(1, end - 1);
     std::uint64_t version = 0;
     auto [stop, error] = std::from_chars(digits.data(), digits.data() + digits.size(), version);
     // A well-formed tag that is none of ours matches nothing.
-    if (error == std::errc() && stop == digits.data() + digits.size() && version != 0) tags.versions.push_back(version);
+    bool ours = error == std::errc() && stop == digits.data() + digits.size() && version != 0;
+    if (ours && !(weak && comparison == Comparison::strong)) tags.versions.push_back(version);
     text.remove_prefix(end + 1);
   }
   return tags;
+}
+
+// All lines of one header are one list (RFC 9110, 5.3); nullopt: there is none.
+Result<std::optional<TagList>> tags_of(const RestRequest& request, http::field field, Comparison comparison) {
+  auto [first, last] = request.equal_range(field);
+  if (first == last) return std::optional<TagList>();
+  std::string joined;
+  for (auto line = first; line != last; ++line) {
+    if (!joined.empty()) joined += ", ";
+    joined += std::string(line->value());
+  }
+  Result<TagList> tags = parse_tags(joined, comparison);
+  if (!tags) return tl::unexpected(tags.error());
+  return std::optional<TagList>(std::move(*tags));
 }
 
 bool matches(const TagList& tags, std::uint64_t version) {
@@ -88,38 +108,32 @@ RowAddress value_row(const std::string& name) { return {std::string(kv_prefix) +
 
 TimePoint deadline_of(const RestContext& context) { return context.store.clock().now + context.operation_timeout; }
 
-Task<Result<ReadReply::Get>> read_value(RestContext& context, const std::string& name) {
+Task<Result<ReadReply::Get>> read_value(RestContext& context, const std::string& name, TimePoint deadline) {
   ReadRequest request;
   request.gets.push_back(value_row(name));
-  auto reply = co_await context.store.read(std::move(request), deadline_of(context));
+  auto reply = co_await context.store.read(std::move(request), deadline);
   if (!reply) co_return tl::unexpected(reply.error());
   if (reply->gets.size() != 1) co_return fail(ErrorCode::internal, "a read of one row gave another number");
   co_return std::move(reply->gets[0]);
 }
 
 Task<RestResponse> get_value(RestContext& context, RestRequest request, std::string name) {
-  auto found = co_await read_value(context, name);
+  auto found = co_await read_value(context, name, deadline_of(context));
   unsigned version = request.version();
   if (!found) co_return respond_error(version, found.error());
   if (!found->found) co_return error_response(version, http::status::not_found, "not_found", "no value under this key");
   std::string tag = entity_tag(found->row.version);
-  auto if_match = request.find(http::field::if_match);
-  if (if_match != request.end()) {
-    auto tags = parse_tags(if_match->value());
-    if (!tags) co_return respond_error(version, tags.error());
-    if (!matches(*tags, found->row.version)) {
-      co_return error_response(version, http::status::precondition_failed, "condition_failed", "the value has another ETag");
-    }
+  auto match = tags_of(request, http::field::if_match, Comparison::strong);
+  if (!match) co_return respond_error(version, match.error());
+  if (*match && !matches(**match, found->row.version)) {
+    co_return error_response(version, http::status::precondition_failed, "condition_failed", "the value has another ETag");
   }
-  auto if_none_match = request.find(http::field::if_none_match);
-  if (if_none_match != request.end()) {
-    auto tags = parse_tags(if_none_match->value());
-    if (!tags) co_return respond_error(version, tags.error());
-    if (matches(*tags, found->row.version)) {
-      RestResponse response(http::status::not_modified, version);
-      response.set(http::field::etag, tag);
-      co_return response;
-    }
+  auto none_match = tags_of(request, http::field::if_none_match, Comparison::weak);
+  if (!none_match) co_return respond_error(version, none_match.error());
+  if (*none_match && matches(**none_match, found->row.version)) {
+    RestResponse response(http::status::not_modified, version);
+    response.set(http::field::etag, tag);
+    co_return response;
   }
   RestResponse response = respond(version, http::status::ok, "application/octet-stream", found->row.value.str());
   response.set(http::field::etag, tag);
@@ -131,45 +145,36 @@ Task<RestResponse> get_value(RestContext& context, RestRequest request, std::str
 struct Precondition {
   std::vector<Condition> conditions;
   bool fails = false;
+  bool judged = false;  // by a version that was read: another one has to be judged anew
 };
 
-Task<Result<Precondition>> precondition_of(RestContext& context, const RestRequest& request, const std::string& name) {
+Task<Result<Precondition>> precondition_of(RestContext& context, const RestRequest& request, const std::string& name,
+                                           TimePoint deadline) {
   Precondition result;
-  auto if_match = request.find(http::field::if_match);
-  auto if_none_match = request.find(http::field::if_none_match);
-  bool has_match = if_match != request.end();
-  bool has_none_match = if_none_match != request.end();
-  if (!has_match && !has_none_match) co_return result;
-  TagList match;
-  TagList none_match;
-  if (has_match) {
-    auto tags = parse_tags(if_match->value());
-    if (!tags) co_return tl::unexpected(tags.error());
-    match = *tags;
-  }
-  if (has_none_match) {
-    auto tags = parse_tags(if_none_match->value());
-    if (!tags) co_return tl::unexpected(tags.error());
-    none_match = *tags;
-  }
+  auto match = tags_of(request, http::field::if_match, Comparison::strong);
+  if (!match) co_return tl::unexpected(match.error());
+  auto none_match = tags_of(request, http::field::if_none_match, Comparison::weak);
+  if (!none_match) co_return tl::unexpected(none_match.error());
+  if (!*match && !*none_match) co_return result;
   Condition condition;
   condition.row = value_row(name);
-  if (has_none_match && none_match.any && !has_match) {
+  if (*none_match && (*none_match)->any && !*match) {
     condition.kind = Condition::Kind::absent;
     result.conditions.push_back(condition);
     co_return result;
   }
-  if (has_match && match.any && !has_none_match) {
+  if (*match && (*match)->any && !*none_match) {
     condition.kind = Condition::Kind::present;
     result.conditions.push_back(condition);
     co_return result;
   }
-  auto found = co_await read_value(context, name);
+  auto found = co_await read_value(context, name, deadline);
   if (!found) co_return tl::unexpected(found.error());
   std::uint64_t version = found->found ? found->row.version : 0;
-  bool holds = (!has_match || (found->found && matches(match, version))) &&
-               (!has_none_match || !found->found || !matches(none_match, version));
+  bool holds = (!*match || (found->found && matches(**match, version))) &&
+               (!*none_match || !found->found || !matches(**none_match, version));
   result.fails = !holds;
+  result.judged = true;
   condition.kind = Condition::Kind::version_equals;
   condition.version = version;
   result.conditions.push_back(condition);
@@ -180,36 +185,41 @@ Task<Result<Precondition>> precondition_of(RestContext& context, const RestReque
 Task<RestResponse> change_value(RestContext& context, RestRequest request, std::string name) {
   unsigned version = request.version();
   bool erase = request.method() == http::verb::delete_;
-  auto precondition = co_await precondition_of(context, request, name);
-  if (!precondition) co_return respond_error(version, precondition.error());
+  const TimePoint deadline = deadline_of(context);
   RestResponse refused = error_response(version, http::status::precondition_failed, "condition_failed",
                                         "If-Match or If-None-Match does not hold for the current value");
-  if (precondition->fails) co_return refused;
-  CommitRequest commit;
-  commit.conditions = std::move(precondition->conditions);
-  std::size_t headers = commit.conditions.size();
   Mutation mutation;
   mutation.row = value_row(name);
-  if (erase) {
-    Condition present;
-    present.kind = Condition::Kind::present;
-    present.row = mutation.row;
-    commit.conditions.push_back(std::move(present));
-    mutation.kind = Mutation::Kind::erase;
-  } else {
-    mutation.kind = Mutation::Kind::put;
-    mutation.value = SharedBytes(std::move(request.body()));
+  mutation.kind = erase ? Mutation::Kind::erase : Mutation::Kind::put;
+  if (!erase) mutation.value = SharedBytes(std::move(request.body()));
+  // Each turn that is lost was another client's gain: somebody always gets on.
+  while (context.store.clock().now < deadline) {
+    auto precondition = co_await precondition_of(context, request, name, deadline);
+    if (!precondition) co_return respond_error(version, precondition.error());
+    if (precondition->fails) co_return refused;
+    CommitRequest commit;
+    commit.conditions = std::move(precondition->conditions);
+    std::size_t headers = commit.conditions.size();
+    if (erase) {
+      Condition present;
+      present.kind = Condition::Kind::present;
+      present.row = mutation.row;
+      commit.conditions.push_back(std::move(present));
+    }
+    commit.mutations.push_back(mutation);
+    auto reply = co_await context.store.commit(std::move(commit), deadline);
+    if (!reply) co_return respond_error(version, reply.error());
+    if (reply->applied) {
+      RestResponse response(http::status::no_content, version);
+      if (!erase) response.set(http::field::etag, entity_tag(reply->version));
+      co_return response;
+    }
+    if (reply->failed_condition >= headers) {
+      co_return error_response(version, http::status::not_found, "not_found", "no value under this key");
+    }
+    if (!precondition->judged) co_return refused;
   }
-  commit.mutations.push_back(std::move(mutation));
-  auto reply = co_await context.store.commit(std::move(commit), deadline_of(context));
-  if (!reply) co_return respond_error(version, reply.error());
-  if (!reply->applied) {
-    if (reply->failed_condition < headers) co_return refused;
-    co_return error_response(version, http::status::not_found, "not_found", "no value under this key");
-  }
-  RestResponse response(http::status::no_content, version);
-  if (!erase) response.set(http::field::etag, entity_tag(reply->version));
-  co_return response;
+  co_return respond_error(version, {ErrorCode::timeout, "the value changes all the time"});
 }
 
 json to_json(const MemberView& member) {

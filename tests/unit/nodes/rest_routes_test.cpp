@@ -43,12 +43,46 @@ class FixedRing : public RingView {
   bool unreachable = false;
 };
 
+// Before its next commit another client writes the value of "k".
+class RacingStore final : public ObjectStore {
+ public:
+  explicit RacingStore(ObjectStore& store) : store_(store) {}
+  void race() { racing_ = true; }
+
+  Task<Result<ReadReply>> read(ReadRequest request, TimePoint deadline) override {
+    return store_.read(std::move(request), deadline);
+  }
+  Task<Result<CommitReply>> commit(CommitRequest request, TimePoint deadline) override {
+    if (std::exchange(racing_, false)) {
+      Mutation put;
+      put.kind = Mutation::Kind::put;
+      put.row = {std::string(kv_prefix) + "k", "v"};
+      put.value = SharedBytes(std::string("another's"));
+      CommitRequest other;
+      other.mutations.push_back(put);
+      auto first = co_await store_.commit(std::move(other), deadline);
+      EXPECT_TRUE(first && first->applied);
+    }
+    auto reply = co_await store_.commit(std::move(request), deadline);
+    co_return reply;
+  }
+  std::unique_ptr<Transaction> begin(TimePoint deadline) override { return store_.begin(deadline); }
+  unsigned partition_bits() const override { return store_.partition_bits(); }
+  Clock clock() const override { return store_.clock(); }
+  Random& random() override { return store_.random(); }
+  Task<void> sleep(Duration duration) override { return store_.sleep(duration); }
+
+ private:
+  ObjectStore& store_;
+  bool racing_ = true;
+};
+
 class RestRoutes : public testing::Test {
  protected:
   RestResponse ask(http::verb method, std::string target, std::string body = {},
                    std::vector<std::pair<http::field, std::string>> headers = {}) {
     RestRequest request(method, target, 11);
-    for (const auto& [field, value] : headers) request.set(field, value);
+    for (const auto& [field, value] : headers) request.insert(field, value);
     request.body() = std::move(body);
     request.prepare_payload();
     return time.run(answer(context, std::move(request)));
@@ -118,6 +152,47 @@ TEST_F(RestRoutes, Get_IfNoneMatchCurrent_IsNotModified) {
   EXPECT_EQ(ask(http::verb::get, "/v1/kv/k", {}, {{http::field::if_none_match, tag}}).result(), http::status::not_modified);
   EXPECT_EQ(ask(http::verb::get, "/v1/kv/k", {}, {{http::field::if_none_match, "\"999999\""}}).result(), http::status::ok);
   EXPECT_EQ(ask(http::verb::get, "/v1/kv/k", {}, {{http::field::if_none_match, "junk"}}).result(), http::status::bad_request);
+}
+
+TEST_F(RestRoutes, IfMatch_WeakTag_NeverMatches) {
+  std::string tag(ask(http::verb::put, "/v1/kv/k", "1")[http::field::etag]);
+  EXPECT_EQ(ask(http::verb::put, "/v1/kv/k", "2", {{http::field::if_match, "W/" + tag}}).result(),
+            http::status::precondition_failed);
+  EXPECT_EQ(ask(http::verb::get, "/v1/kv/k", {}, {{http::field::if_match, "W/" + tag}}).result(),
+            http::status::precondition_failed);
+  EXPECT_EQ(ask(http::verb::get, "/v1/kv/k", {}, {{http::field::if_none_match, "W/" + tag}}).result(),
+            http::status::not_modified);
+}
+
+TEST_F(RestRoutes, Condition_OnSeveralLines_IsOneList) {
+  std::string tag(ask(http::verb::put, "/v1/kv/k", "1")[http::field::etag]);
+  EXPECT_EQ(ask(http::verb::put, "/v1/kv/k", "2", {{http::field::if_match, "\"999\""}, {http::field::if_match, tag}}).result(),
+            http::status::no_content);
+  EXPECT_EQ(ask(http::verb::put, "/v1/kv/k", "3", {{http::field::if_none_match, tag}, {http::field::if_none_match, "\"999\""}})
+                .result(),
+            http::status::no_content);
+  std::string now(ask(http::verb::get, "/v1/kv/k")[http::field::etag]);
+  EXPECT_EQ(ask(http::verb::get, "/v1/kv/k", {}, {{http::field::if_none_match, "\"999\""}, {http::field::if_none_match, now}})
+                .result(),
+            http::status::not_modified);
+}
+
+TEST_F(RestRoutes, Put_ThatLosesARaceItsConditionDoesNotMind_IsJudgedAnew) {
+  std::string first(ask(http::verb::put, "/v1/kv/k", "1")[http::field::etag]);
+  // Between the gateway's read and its commit another client writes.
+  RacingStore racing(store);
+  RestContext raced{racing, ring, [] { return std::string(); }, std::chrono::seconds(30)};
+  RestRequest request(http::verb::put, "/v1/kv/k", 11);
+  request.set(http::field::if_none_match, "\"999\"");
+  request.body() = "2";
+  EXPECT_EQ(time.run(answer(raced, request)).result(), http::status::no_content);
+  EXPECT_EQ(ask(http::verb::get, "/v1/kv/k").body(), "2");
+  // One that does mind is refused, by what it finds then.
+  racing.race();
+  request.erase(http::field::if_none_match);
+  request.set(http::field::if_match, std::string(ask(http::verb::get, "/v1/kv/k")[http::field::etag]));
+  EXPECT_EQ(time.run(answer(raced, request)).result(), http::status::precondition_failed);
+  EXPECT_EQ(ask(http::verb::get, "/v1/kv/k").body(), "another's");
 }
 
 TEST_F(RestRoutes, Target_Malformed_IsRefusedWithAReason) {
