@@ -22,6 +22,7 @@
 #include "nodes/gated_ring.hpp"
 #include "nodes/node_metrics.hpp"
 #include "nodes/rest_gateway.hpp"
+#include "nodes/sqlite_schema.hpp"
 #include "nodes/sqlite_store.hpp"
 
 namespace ringfs {
@@ -35,6 +36,10 @@ constexpr auto watch_interval = std::chrono::milliseconds(500);
 constexpr int unwind_turns = 100;  // each ends at least one await of every chore
 constexpr auto drain_poll = std::chrono::milliseconds(10);
 
+constexpr const char* damage_advice =
+    "if it is not a node's directory, give another --data; if it is damaged, look at the disk and keep the files: the "
+    "other nodes hold copies and go on, but an emptied directory would be a new node, which this ring does not know";
+
 DaemonFailure cannot_open(const Error& error, const std::filesystem::path& data) {
   switch (error.code) {
     case ErrorCode::overloaded:
@@ -45,9 +50,7 @@ DaemonFailure cannot_open(const Error& error, const std::filesystem::path& data)
     case ErrorCode::version_mismatch:
       return {ExitCode::database_newer, error.context, "start the newer ringfs-node that wrote it"};
     case ErrorCode::corrupt:
-      return {ExitCode::database_unusable, error.context,
-              "if it is not a node's directory, give another --data; if it is damaged, start with an empty one: the "
-              "ring has copies"};
+      return {ExitCode::database_unusable, error.context, damage_advice};
     case ErrorCode::invalid_argument:
       return {ExitCode::usage, error.context, "give a directory that may be written as --data"};
     default: return {ExitCode::storage_failed, error.text(), "look at the disk and its permissions"};
@@ -110,6 +113,7 @@ class Daemon::Implementation {
     DriverOptions driver_options;
     driver_options.node.address = address_;
     driver_options.node.rest_address = rest_address_;
+    driver_options.damaged = std::move(opened->damaged);
     driver_ = std::make_unique<Driver>(loop_, *store_, std::move(opened->node), random_, std::move(driver_options),
                                        [this](Error error) { storage_failed(std::move(error)); });
     server_ = std::make_unique<Server>(loop_, *driver_, std::move(*listener));
@@ -176,7 +180,7 @@ class Daemon::Implementation {
     ::close(options_.ready_descriptor);
   }
 
-  std::string metrics() { return node_metrics_text(driver_->status()); }
+  std::string metrics() { return node_metrics_text(driver_->status(), driver_->set_aside().size()); }
 
   // ---- While running ----
 
@@ -201,8 +205,11 @@ class Daemon::Implementation {
   }
 
   void storage_failed(Error error) {
-    if (error.code == ErrorCode::no_space) {  // faster than the reserve could stop it
-      failure_ = cannot_open(error, options_.data);
+    if (error.code == ErrorCode::corrupt) {
+      std::string file = (options_.data / database_file_name).string();
+      bool named = error.context.find(file) != std::string::npos;
+      failure_ = DaemonFailure{ExitCode::database_unusable,
+                               named ? error.context : file + " is damaged: " + error.context, damage_advice};
     } else {
       failure_ = DaemonFailure{ExitCode::storage_failed, "the storage failed: " + error.text(),
                                "look at the disk, then start again: the node goes on from what the disk says"};
@@ -216,9 +223,12 @@ class Daemon::Implementation {
   void begin_drain(const std::string& reason) {
     if (draining_) return;
     draining_ = true;
-    drain_end_ = boot_time() + options_.drain_limit;
+    TimePoint now = boot_time();
+    drain_end_ = now + options_.drain_limit;
+    gateway_end_ = now + options_.drain_limit / 2;
     spdlog::info("event=stopping reason=\"{}\" open_requests={}", reason, server_->open_requests());
-    server_->drain();
+    // The gateway first: its requests go through this node's own server, which therefore goes on for everybody until
+    // they are answered.
     if (gateway_) {
       gateway_stopped_ = false;
       asio::co_spawn(loop_, gateway_->stop(), [this](std::exception_ptr) { gateway_stopped_ = true; });
@@ -228,8 +238,11 @@ class Daemon::Implementation {
   }
 
   void poll_drain() {
-    bool quiet = server_->open_requests() == 0 && server_->flushed() && gateway_stopped_ && tasks_.empty();
-    if (quiet || boot_time() >= drain_end_) {
+    TimePoint now = boot_time();
+    bool serving = !gateway_stopped_ && now < gateway_end_;
+    if (!serving) server_->drain();
+    bool quiet = !serving && server_->open_requests() == 0 && server_->flushed() && gateway_stopped_ && tasks_.empty();
+    if (quiet || now >= drain_end_) {
       if (!quiet) spdlog::warn("event=drain_cut_short open_requests={}", server_->open_requests());
       server_->stop();
       transport_->stop();
@@ -266,6 +279,7 @@ class Daemon::Implementation {
   bool draining_ = false;
   bool gateway_stopped_ = true;
   TimePoint drain_end_ = never;
+  TimePoint gateway_end_ = never;
 };
 
 Daemon::Daemon(DaemonOptions options) : implementation_(std::make_unique<Implementation>(std::move(options))) {}

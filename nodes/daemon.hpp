@@ -23,8 +23,8 @@ enum class ExitCode : int {
   usage = 2,
   address_unusable = 3,  // in use, not permitted, not to be resolved
   directory_in_use = 4,
-  disk_full = 5,
-  database_unusable = 6,  // not ours, or damaged
+  disk_full = 5,          // at start: later the node waits for space
+  database_unusable = 6,  // not ours, or damaged, at start or while running
   database_newer = 7,
 };
 
@@ -39,7 +39,7 @@ struct DaemonOptions {
   std::string listen = "127.0.0.1:0";  // host:port of the RPC server; port 0: a free one
   std::string rest = "127.0.0.1:0";    // of the REST gateway; empty: none
   int ready_descriptor = -1;           // gets the ready line too, then is closed; -1: none
-  Duration drain_limit = std::chrono::seconds(5);
+  Duration drain_limit = std::chrono::seconds(2);  // half of it for REST requests: until then all are served
   Duration janitor_interval = std::chrono::seconds(10);  // one pass over each led partition
 };
 

@@ -14,7 +14,7 @@ void gauge(prometheus::Registry& registry, const char* name, const char* help, d
 
 }  // namespace
 
-std::string node_metrics_text(const NodeStatus& status) {
+std::string node_metrics_text(const NodeStatus& status, std::size_t set_aside) {
   std::size_t led = 0;
   std::size_t leased = 0;
   std::size_t leaderless = 0;
@@ -35,6 +35,7 @@ std::string node_metrics_text(const NodeStatus& status) {
   gauge(registry, "ringfs_groups_leased", "Led partitions with a valid read lease.", static_cast<double>(leased));
   gauge(registry, "ringfs_groups_leaderless", "Replicas that know no leader.", static_cast<double>(leaderless));
   gauge(registry, "ringfs_groups_behind", "Led partitions with a member that is behind or silent.", static_cast<double>(behind));
+  gauge(registry, "ringfs_groups_set_aside", "Replicas that are not served because their data here is damaged.", static_cast<double>(set_aside));
   gauge(registry, "ringfs_unapplied_entries", "Committed log entries that are not applied yet.", static_cast<double>(unapplied));
   gauge(registry, "ringfs_log_entries", "Log entries kept, all replicas together.", static_cast<double>(log_entries));
   gauge(registry, "ringfs_table_version", "Version of the members table held.", static_cast<double>(status.table_version));

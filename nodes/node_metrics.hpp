@@ -9,6 +9,7 @@
 
 namespace ringfs {
 
-std::string node_metrics_text(const NodeStatus& status);
+// set_aside: groups that this node does not serve because their data here is damaged.
+std::string node_metrics_text(const NodeStatus& status, std::size_t set_aside);
 
 }  // namespace ringfs

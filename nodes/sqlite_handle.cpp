@@ -125,11 +125,11 @@ void Query::bind_integer(int index, std::int64_t value) {
   }
 }
 
-Transaction::Transaction(Connection& connection, const char* begin) : connection_(connection) {
+SqlTransaction::SqlTransaction(Connection& connection, const char* begin) : connection_(connection) {
   connection_.execute(begin);
 }
 
-void Transaction::commit() { connection_.execute("COMMIT"); }
+void SqlTransaction::commit() { connection_.execute("COMMIT"); }
 
 void overwrite_blob(Connection& connection, const char* table, const char* column, std::int64_t row, std::size_t offset,
                     std::string_view bytes) {

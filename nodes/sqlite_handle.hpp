@@ -102,13 +102,13 @@ class Query {
   Statement& statement_;
 };
 
-// Rolled back unless committed.
-class Transaction {
+// Rolled back unless committed. (Not "Transaction": that is one of the ring.)
+class SqlTransaction {
  public:
-  explicit Transaction(Connection& connection, const char* begin = "BEGIN IMMEDIATE");
-  ~Transaction() { connection_.rollback(); }
-  Transaction(const Transaction&) = delete;
-  Transaction& operator=(const Transaction&) = delete;
+  explicit SqlTransaction(Connection& connection, const char* begin = "BEGIN IMMEDIATE");
+  ~SqlTransaction() { connection_.rollback(); }
+  SqlTransaction(const SqlTransaction&) = delete;
+  SqlTransaction& operator=(const SqlTransaction&) = delete;
   void commit();
 
  private:

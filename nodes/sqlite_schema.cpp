@@ -45,6 +45,8 @@ CREATE TABLE payload(id INTEGER PRIMARY KEY, refs INTEGER NOT NULL, size INTEGER
 CREATE TABLE payload_data(id INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
 CREATE TABLE garbage(space INTEGER PRIMARY KEY);
 )sql",
+    // NULL in a row that format 1 wrote.
+    "ALTER TABLE peer ADD COLUMN checksum INTEGER;",
 };
 
 std::string pragma(const char* name, std::int64_t value) {
@@ -84,7 +86,7 @@ FileKind look_at(const std::filesystem::path& file) {
 }
 
 void migrate(Connection& connection, const std::filesystem::path& file) {
-  Transaction transaction(connection, "BEGIN EXCLUSIVE");  // takes back what a crash left half done
+  SqlTransaction transaction(connection, "BEGIN EXCLUSIVE");  // takes back what a crash left half done
   std::int64_t application = connection.integer("PRAGMA application_id");
   std::int64_t format = connection.integer("PRAGMA user_version");
   bool blank = application == 0 && format == 0 && connection.integer("SELECT count(*) FROM sqlite_schema") == 0;
@@ -205,6 +207,10 @@ std::optional<std::string> MetaTable::get(const std::string& name) {
 
 void MetaTable::set(const std::string& name, std::string_view value) {
   Query(set_, name, value, checksum(value, checksum(name))).finish();
+}
+
+std::uint64_t peer_checksum(const Uuid& peer, const Incarnation& incarnation) {
+  return checksum(encode(incarnation), checksum(peer.raw()));
 }
 
 std::string encode(const Incarnation& incarnation) {

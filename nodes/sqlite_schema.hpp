@@ -12,7 +12,7 @@
 namespace ringfs {
 
 inline constexpr std::int32_t database_application_id = 0x52464E31;  // "RFN1"
-inline constexpr int database_format = 1;                            // user_version
+inline constexpr int database_format = 2;                            // user_version
 inline constexpr const char* database_file_name = "ringfs.db";
 
 // Opens the database for writing; creates it when there is none. Page cache: 16 MiB; synchronous = FULL.
@@ -38,6 +38,9 @@ class MetaTable {
   Statement get_;
   Statement set_;
 };
+
+// Of a row of the table `peer`.
+std::uint64_t peer_checksum(const Uuid& peer, const Incarnation& incarnation);
 
 std::string encode(const Incarnation& incarnation);
 Incarnation decode_incarnation(std::string_view bytes);  // throws corrupt

@@ -1,26 +1,24 @@
 #include "nodes/sqlite_store.hpp"
 
-#include <sys/stat.h>
-#include <sys/statvfs.h>
-
-#include <chrono>
-#include <mutex>
-
+#include "nodes/sqlite_schema.hpp"
+#include "nodes/store_chunks.hpp"
 #include "nodes/store_lock.hpp"
 #include "nodes/store_persisted.hpp"
 #include "nodes/store_readers.hpp"
 #include "nodes/store_snapshot.hpp"
+#include "nodes/store_space.hpp"
 #include "nodes/store_writer.hpp"
 
 namespace ringfs {
 
 namespace {
 
-constexpr auto status_life = std::chrono::seconds(1);
-
-std::uint64_t file_bytes(const std::filesystem::path& file) {
-  struct stat status {};
-  return stat(file.c_str(), &status) == 0 ? static_cast<std::uint64_t>(status.st_size) : 0;
+// Whatever is wrong with the database names the file.
+Error with_path(const Error& error, const std::filesystem::path& directory) {
+  std::string file = (directory / database_file_name).string();
+  if (error.context.find(file) != std::string::npos) return error;
+  std::string words = error.code == ErrorCode::corrupt ? " is damaged: " : ": ";
+  return {error.code, file + words + error.context};
 }
 
 }  // namespace
@@ -33,45 +31,22 @@ class SqliteStore::Implementation {
       : directory(std::move(path)),
         options(store_options),
         directory_lock(std::move(lock)),
+        space(directory, options.reserve_bytes),
         checkpointer(directory, health),
-        writer(std::move(connection), node, options, health, checkpointer),
+        writer(std::move(connection), node, options, health, checkpointer, space),
         snapshots(directory, options, health),
         readers(directory, options.reader_threads, health) {}
-
-  StorageStatus measure();
 
   const std::filesystem::path directory;
   const SqliteStoreOptions options;
   DirectoryLock directory_lock;
   StoreHealth health;
+  StoreSpace space;
   Checkpointer checkpointer;
   StoreWriter writer;
   StoreSnapshots snapshots;
   StoreReaders readers;
-
-  std::mutex status_mutex;
-  StorageStatus last_status;
-  std::optional<std::chrono::steady_clock::time_point> status_measured;
 };
-
-StorageStatus SqliteStore::Implementation::measure() {
-  StorageStatus status;
-  // stat() only: opening and closing the file here would drop SQLite's POSIX locks on it.
-  std::string file = (directory / database_file_name).string();
-  status.database_bytes = file_bytes(file) + file_bytes(file + "-wal");
-  struct statvfs disk {};
-  if (statvfs(directory.c_str(), &disk) != 0) return status;
-  std::uint64_t left = static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize;
-  // Free pages inside the database take new rows, but the WAL that brings them there needs some real space, too.
-  std::uint64_t reusable = writer.reusable_bytes();
-  status.disk_total_bytes = static_cast<std::uint64_t>(disk.f_blocks) * disk.f_frsize;
-  status.disk_free_bytes = left + reusable;
-  constexpr std::uint64_t wal_share = 4;
-  status.no_space = left + reusable < options.reserve_bytes || left < options.reserve_bytes / wal_share;
-  struct stat of_directory {};
-  if (stat(directory.c_str(), &of_directory) == 0) status.disk_id = static_cast<std::uint64_t>(of_directory.st_dev);
-  return status;
-}
 
 SqliteStore::SqliteStore(std::unique_ptr<Implementation> implementation) : implementation_(std::move(implementation)) {}
 
@@ -85,14 +60,14 @@ Result<SqliteStore::Opened> SqliteStore::open(const std::filesystem::path& direc
   try {
     std::unique_ptr<Connection> connection = open_database(directory, options.page_bytes);
     Opened opened;
-    opened.node = load_persisted(*connection, random);
+    opened.node = load_persisted(*connection, random, opened.damaged);
     if (Status synced = sync_directory(directory); !synced) return tl::unexpected<Error>(synced.error());
     auto implementation =
         std::make_unique<Implementation>(directory, std::move(*lock), std::move(connection), opened.node.id, options);
     opened.store = std::unique_ptr<SqliteStore>(new SqliteStore(std::move(implementation)));
     return opened;
   } catch (const StoreFailure& failure) {
-    return tl::unexpected<Error>(failure.error());
+    return tl::unexpected<Error>(with_path(failure.error(), directory));
   }
 }
 
@@ -116,15 +91,14 @@ void SqliteStore::snapshot_read(SnapshotRead read, std::function<void(Result<Sna
   implementation_->snapshots.read(read, std::move(done));
 }
 
+Status SqliteStore::check(const SharedBytes& rows, const std::vector<SharedBytes>& blobs) const {
+  return check_chunk(rows, blobs);
+}
+
 StorageStatus SqliteStore::status() {
-  std::lock_guard lock(implementation_->status_mutex);
-  auto now = std::chrono::steady_clock::now();
-  if (!implementation_->status_measured || now - *implementation_->status_measured >= status_life) {
-    implementation_->last_status = implementation_->measure();
-    implementation_->status_measured = now;
-  }
-  implementation_->last_status.failure = implementation_->health.failure();
-  return implementation_->last_status;
+  StorageStatus status = implementation_->space.status();
+  status.failure = implementation_->health.failure();
+  return status;
 }
 
 }  // namespace ringfs

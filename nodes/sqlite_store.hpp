@@ -10,14 +10,15 @@
 //
 // Errors: open: invalid_argument (the directory cannot be used), overloaded (another process uses it), corrupt (not a
 // database of RingFS, damaged), version_mismatch (format of a newer program), io_error, no_space.
-// write: no_space (nothing of it happened; writes given before its `done` fail with it as well), io_error, corrupt,
-// internal: after these three the store refuses all further work. apply: corrupt names the row or entry; no_space: may
-// be given again. read, load, snapshot_read: not_member, not_found (entry not in the log), corrupt, unavailable (a
+// write: io_error, corrupt, internal: after these the store refuses all further work. apply: corrupt names the row or
+// entry. A full disk is no error of either: they wait for space (storage.hpp). read, load, snapshot_read: not_member, not_found (entry not in the log), corrupt, unavailable (a
 // snapshot to be started over), overloaded (too many snapshots), whatever execute_read says. Limits:
-// SqliteStoreOptions. Destruction finishes what was given, checkpoints and closes.
+// SqliteStoreOptions. Destruction finishes what was given, checkpoints and closes; what finds no space then fails with
+// no_space.
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <memory>
 
 #include "dht/base/random.hpp"
@@ -45,7 +46,9 @@ class SqliteStore : public Storage {
  public:
   struct Opened {
     std::unique_ptr<SqliteStore> store;
-    PersistedNode node;
+    PersistedNode node;  // without the damaged groups
+    // Groups whose log is damaged. What they voted for and acknowledged is not known: nothing may be said in their name.
+    std::map<PartitionId, Error> damaged;
   };
 
   // Creates the directory (mode 0700) and the database when there is none. Raises the incarnation, durably.
@@ -60,6 +63,7 @@ class SqliteStore : public Storage {
   void read(ReadEffect read, std::function<void(Result<ReadAnswer>)> done) override;
   void load(LoadEntries load, std::function<void(Result<std::vector<Entry>>)> done) override;
   void snapshot_read(SnapshotRead read, std::function<void(Result<SnapshotData>)> done) override;
+  Status check(const SharedBytes& rows, const std::vector<SharedBytes>& blobs) const override;
   StorageStatus status() override;
 
  private:

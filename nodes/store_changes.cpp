@@ -71,8 +71,8 @@ StoreChanges::StoreChanges(Connection& connection, const Uuid& node, const Sqlit
       log_(connection, payloads_),
       meta_(connection),
       set_peer_(connection,
-                "INSERT INTO peer(node, counter, nonce) VALUES(?, ?, ?) "
-                "ON CONFLICT(node) DO UPDATE SET counter = excluded.counter, nonce = excluded.nonce"),
+                "INSERT INTO peer(node, counter, nonce, checksum) VALUES(?, ?, ?, ?) ON CONFLICT(node) DO UPDATE SET "
+                "counter = excluded.counter, nonce = excluded.nonce, checksum = excluded.checksum"),
       add_garbage_(connection, "INSERT INTO garbage(space) VALUES(?)"),
       next_garbage_(connection, "SELECT space FROM garbage LIMIT 1"),
       remove_garbage_(connection, "DELETE FROM garbage WHERE space = ?"),
@@ -97,7 +97,7 @@ void StoreChanges::perform_node(const NodeWrite& write) {
   }
   if (write.table) meta_.set("table", encode(*write.table));
   for (const auto& [peer, incarnation] : write.peer_incarnations) {
-    Query(set_peer_, peer.raw(), incarnation.counter, incarnation.nonce).finish();
+    Query(set_peer_, peer.raw(), incarnation.counter, incarnation.nonce, peer_checksum(peer, incarnation)).finish();
   }
 }
 

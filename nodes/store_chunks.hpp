@@ -25,6 +25,9 @@ class ChunkWriter {
   std::vector<SharedBytes> blobs_;
 };
 
+// Whether a chunk that came from a peer can be read. Errors: corrupt.
+Status check_chunk(const SharedBytes& rows, const std::vector<SharedBytes>& blobs);
+
 // Calls `row` for each row. What a chunk says is checked before the first call.
 Status read_chunk(const SharedBytes& rows, const std::vector<SharedBytes>& blobs,
                   const std::function<void(const RowAddress&, std::uint64_t, const SharedBytes&)>& row);

@@ -8,6 +8,10 @@ namespace {
 
 std::string name_of(PartitionId partition) { return "partition " + std::to_string(index_of(partition)); }
 
+std::string name_of(PartitionId partition, LogIndex index) {
+  return name_of(partition) + ", log entry " + std::to_string(index);
+}
+
 std::uint64_t checksum_of(const GroupState& group, const std::string& configuration) {
   Writer writer;
   writer.u32(index_of(group.partition));
@@ -151,10 +155,8 @@ LogTable::LogTable(Connection& connection, PayloadTable& payloads)
       blobs_(connection, "SELECT blobs FROM log WHERE p = ? AND idx BETWEEN ? AND ? AND blobs IS NOT NULL"),
       remove_(connection, "DELETE FROM log WHERE p = ? AND idx BETWEEN ? AND ?"),
       load_(connection,
-            "SELECT idx, term, stamp, kind, blobs, checksum, head FROM log WHERE p = ? AND idx BETWEEN ? AND ? ORDER "
-            "BY idx"),
-      infos_(connection,
-             "SELECT idx, term, stamp, kind, size FROM log WHERE p = ? AND idx BETWEEN ? AND ? ORDER BY idx") {}
+            "SELECT idx, term, stamp, kind, blobs, checksum, head, size FROM log WHERE p = ? AND idx BETWEEN ? AND ? "
+            "ORDER BY idx") {}
 
 std::vector<PayloadId> LogTable::append(PartitionId partition, const Entry& entry) {
   std::vector<PayloadId> payloads;
@@ -189,50 +191,62 @@ void LogTable::remove(PartitionId partition, LogIndex first, LogIndex last) {
   for (PayloadId payload : payloads) payloads_.release(payload);
 }
 
+StoredEntry LogTable::verified(PartitionId partition, const Query& query) {
+  StoredEntry stored;
+  Entry& entry = stored.entry;
+  entry.index = query.natural(0);
+  entry.term = query.natural(1);
+  entry.stamp = Stamp{query.integer(2)};
+  entry.kind = static_cast<EntryKind>(query.integer(3));
+  std::string blobs(query.bytes(4));
+  entry.head = SharedBytes(std::string(query.bytes(6)));
+  if (checksum_of(partition, entry, blobs) != query.natural(5)) {
+    throw StoreFailure(ErrorCode::corrupt, name_of(partition, entry.index) + ": checksum does not match");
+  }
+  stored.payloads = decode_payloads(blobs);
+  return stored;
+}
+
 void LogTable::load(PartitionId partition, LogIndex first, LogIndex last,
                     const std::function<bool(StoredEntry&&)>& visit) {
   Query query(load_, index_of(partition), first, last);
   while (query.step()) {
-    StoredEntry stored;
+    StoredEntry stored = verified(partition, query);
     Entry& entry = stored.entry;
-    entry.index = query.natural(0);
-    entry.term = query.natural(1);
-    entry.stamp = Stamp{query.integer(2)};
-    entry.kind = static_cast<EntryKind>(query.integer(3));
-    std::string blobs(query.bytes(4));
-    entry.head = SharedBytes(std::string(query.bytes(6)));
-    std::string name = name_of(partition) + ", log entry " + std::to_string(entry.index);
-    if (checksum_of(partition, entry, blobs) != query.natural(5)) {
-      throw StoreFailure(ErrorCode::corrupt, name + ": checksum does not match");
-    }
-    stored.payloads = decode_payloads(blobs);
     try {
       for (PayloadId payload : stored.payloads) entry.blobs.push_back(payloads_.read(payload));
     } catch (const StoreFailure& failure) {
       if (failure.error().code != ErrorCode::corrupt) throw;
-      throw StoreFailure(ErrorCode::corrupt, name + ": " + failure.error().context);
+      throw StoreFailure(ErrorCode::corrupt, name_of(partition, entry.index) + ": " + failure.error().context);
     }
     if (!visit(std::move(stored))) return;
   }
 }
 
+LogTable::Info LogTable::info_of(PartitionId partition, const Query& query) {
+  StoredEntry stored = verified(partition, query);
+  // The size is not part of the sum: it follows from what is.
+  std::uint64_t size = stored.entry.bytes();
+  for (PayloadId payload : stored.payloads) size += payloads_.size(payload);
+  if (size != query.natural(7)) {
+    throw StoreFailure(ErrorCode::corrupt, name_of(partition, stored.entry.index) + ": its size does not match");
+  }
+  return {{stored.entry.index, stored.entry.term, static_cast<std::uint32_t>(size)},
+          stored.entry.kind,
+          stored.entry.stamp};
+}
+
 std::vector<LogTable::Info> LogTable::infos(PartitionId partition) {
   std::vector<Info> infos;
-  Query query(infos_, index_of(partition), 0, INT64_MAX);
-  while (query.step()) {
-    infos.push_back({{query.natural(0), query.natural(1), static_cast<std::uint32_t>(query.natural(4))},
-                     static_cast<EntryKind>(query.integer(3)),
-                     Stamp{query.integer(2)}});
-  }
+  Query query(load_, index_of(partition), 0, INT64_MAX);
+  while (query.step()) infos.push_back(info_of(partition, query));
   return infos;
 }
 
 std::optional<LogTable::Info> LogTable::info(PartitionId partition, LogIndex index) {
-  Query query(infos_, index_of(partition), index, index);
+  Query query(load_, index_of(partition), index, index);
   if (!query.step()) return std::nullopt;
-  return Info{{query.natural(0), query.natural(1), static_cast<std::uint32_t>(query.natural(4))},
-              static_cast<EntryKind>(query.integer(3)),
-              Stamp{query.integer(2)}};
+  return info_of(partition, query);
 }
 
 std::optional<LogIndex> added_in(const Configuration& configuration, const Uuid& node) {

@@ -62,7 +62,7 @@ class LogTable {
   void remove(PartitionId partition, LogIndex first, LogIndex last);
   // Entries first..last in order, verified, until visit returns false.
   void load(PartitionId partition, LogIndex first, LogIndex last, const std::function<bool(StoredEntry&&)>& visit);
-  // What is needed of every entry when a node starts, without reading bodies.
+  // What is needed of every entry when a node starts: verified, without reading payloads.
   struct Info {
     EntryInfo info;
     EntryKind kind{};
@@ -72,12 +72,15 @@ class LogTable {
   std::optional<Info> info(PartitionId partition, LogIndex index);
 
  private:
+  // One row of load_; entry.blobs is empty, the payloads are named only. Errors: corrupt.
+  StoredEntry verified(PartitionId partition, const Query& query);
+  Info info_of(PartitionId partition, const Query& query);
+
   PayloadTable& payloads_;
   Statement append_;
   Statement blobs_;
   Statement remove_;
   Statement load_;
-  Statement infos_;
 };
 
 // The node's own replica in a configuration.

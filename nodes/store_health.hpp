@@ -17,11 +17,12 @@ class StoreHealth {
     if (!error_) error_ = std::move(error);
     failed_.store(true, std::memory_order_release);
   }
-  // The error that everything is refused with, when there is one.
+  // The error that everything is refused with, when there is one: corrupt or io_error.
   std::optional<Error> failure() const {
     if (!failed_.load(std::memory_order_acquire)) return std::nullopt;
     std::lock_guard lock(mutex_);
-    return Error{ErrorCode::io_error, "the store has failed: " + error_->text()};
+    ErrorCode code = error_->code == ErrorCode::corrupt ? ErrorCode::corrupt : ErrorCode::io_error;
+    return Error{code, "the store has failed: " + error_->text()};
   }
 
  private:

@@ -1,5 +1,7 @@
 #include "nodes/store_persisted.hpp"
 
+#include <spdlog/spdlog.h>
+
 #include "nodes/sqlite_schema.hpp"
 #include "nodes/store_groups.hpp"
 
@@ -28,13 +30,18 @@ Uuid identity(MetaTable& meta, Random& random) {
 
 std::vector<std::pair<Uuid, Incarnation>> peers(Connection& connection) {
   std::vector<std::pair<Uuid, Incarnation>> peers;
-  Statement statement(connection, "SELECT node, counter, nonce FROM peer ORDER BY node");
+  Statement statement(connection, "SELECT node, counter, nonce, checksum FROM peer ORDER BY node");
   Query query(statement);
   while (query.step()) {
     Reader reader(query.bytes(0));
     Uuid peer = read_uuid(reader);
-    if (!reader.done()) throw StoreFailure(ErrorCode::corrupt, "a peer's uuid does not decode");
-    peers.emplace_back(peer, Incarnation{query.natural(1), query.natural(2)});
+    Incarnation incarnation{query.natural(1), query.natural(2)};
+    // Better to learn it anew at the peer's next greeting than to refuse the peer for ever, or not to start.
+    if (!reader.done() || (!query.null(3) && peer_checksum(peer, incarnation) != query.natural(3))) {
+      spdlog::error("event=peer_row_damaged node={}", to_hex(query.bytes(0)));
+      continue;
+    }
+    peers.emplace_back(peer, incarnation);
   }
   return peers;
 }
@@ -79,9 +86,9 @@ PersistedGroup persisted_group(LogTable& log, const GroupState& group, const Uui
 
 }  // namespace
 
-PersistedNode load_persisted(Connection& connection, Random& random) {
+PersistedNode load_persisted(Connection& connection, Random& random, std::map<PartitionId, Error>& damaged) {
   PersistedNode node;
-  Transaction transaction(connection);
+  SqlTransaction transaction(connection);
   MetaTable meta(connection);
   node.id = identity(meta, random);
   if (std::optional<std::string> stored = meta.get("incarnation")) node.incarnation = decode_incarnation(*stored);
@@ -104,7 +111,12 @@ PersistedNode load_persisted(Connection& connection, Random& random) {
       group.staging.reset();
       groups.save(group);
     }
-    node.groups.push_back(persisted_group(log, group, node.id));
+    try {
+      node.groups.push_back(persisted_group(log, group, node.id));
+    } catch (const StoreFailure& failure) {
+      if (failure.error().code != ErrorCode::corrupt) throw;
+      damaged.emplace(partition, failure.error());
+    }
   }
   transaction.commit();
   return node;

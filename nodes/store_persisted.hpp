@@ -1,8 +1,10 @@
 // What a node finds when it starts: its identity, raised incarnation, and every group's durable state.
 //
-// Threads: none of its own; before the writer thread starts. Errors: StoreFailure: corrupt (also a gap in a log),
-// io_error.
+// Threads: none of its own; before the writer thread starts. Errors: StoreFailure: corrupt (what belongs to the whole
+// node, or a group's row), io_error. A log that is damaged or has a gap costs its own group only.
 #pragma once
+
+#include <map>
 
 #include "dht/base/random.hpp"
 #include "dht/core/node.hpp"
@@ -11,7 +13,7 @@
 namespace ringfs {
 
 // Draws an identity when there is none, raises the incarnation, drops snapshots that were staged half: one synced
-// transaction.
-PersistedNode load_persisted(Connection& connection, Random& random);
+// transaction. `damaged`: groups that are left out, and why.
+PersistedNode load_persisted(Connection& connection, Random& random, std::map<PartitionId, Error>& damaged);
 
 }  // namespace ringfs

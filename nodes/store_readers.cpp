@@ -69,7 +69,7 @@ void StoreReaders::carry_out(Tables& tables, Item& item) {
   auto guarded = [&](auto function, const auto& effect) -> decltype(function(tables, effect)) {
     if (std::optional<Error> failure = health_.failure()) return tl::unexpected<Error>(*failure);
     try {
-      Transaction transaction(tables.connection, "BEGIN");
+      SqlTransaction transaction(tables.connection, "BEGIN");
       return function(tables, effect);
     } catch (const StoreFailure& failure) {
       return tl::unexpected<Error>(failure.error());

@@ -73,6 +73,12 @@ void PayloadTable::release(PayloadId id) {
   Query(remove_data_, id).finish();
 }
 
+std::uint64_t PayloadTable::size(PayloadId id) {
+  Query query(read_, id);
+  if (!query.step()) damaged_payload(id, "missing");
+  return query.natural(1);
+}
+
 SharedBytes PayloadTable::read(PayloadId id) {
   std::uint64_t size = 0;
   std::uint64_t expected = 0;

@@ -25,6 +25,7 @@ class PayloadTable {
   void share(PayloadId id);                  // one reference more
   void release(PayloadId id);                // one less; at none the payload goes
   SharedBytes read(PayloadId id);
+  std::uint64_t size(PayloadId id);  // as noted, the bytes are not looked at
   // The id of a payload with the bytes replaced; the caller's reference moves to it.
   PayloadId overwrite(PayloadId id, std::size_t offset, std::string_view bytes);
 

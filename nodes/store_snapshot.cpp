@@ -55,7 +55,7 @@ class StoreSnapshots::Source {
 
  private:
   std::unique_ptr<Connection> connection_;
-  Transaction transaction_;
+  SqlTransaction transaction_;
   PayloadTable payloads_;
   GroupState group_;
   std::optional<SpaceScan> scan_;

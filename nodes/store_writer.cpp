@@ -2,7 +2,7 @@
 
 #include <pthread.h>
 
-#include <algorithm>
+#include <chrono>
 
 namespace ringfs {
 
@@ -18,17 +18,19 @@ constexpr int waiting_checkpoint_interval_pages = 8192;
 constexpr int reader_wait_ms = 20;
 constexpr int busy_timeout_ms = 5000;
 constexpr unsigned transactions_between_garbage = 64;
+constexpr auto space_retry = std::chrono::milliseconds(200);
 
 }  // namespace
 
 StoreWriter::StoreWriter(std::unique_ptr<Connection> connection, const Uuid& node, const SqliteStoreOptions& options,
-                         StoreHealth& health, Checkpointer& checkpointer)
+                         StoreHealth& health, Checkpointer& checkpointer, StoreSpace& space)
     : connection_(std::move(connection)),
       max_items_(options.transaction_items),
       max_bytes_(options.transaction_bytes),
       synchronous_off_(options.synchronous_off),
       health_(health),
       checkpointer_(checkpointer),
+      space_(space),
       changes_(*connection_, node, options),
       page_bytes_(connection_->integer("PRAGMA page_size")) {
   auto on_commit = [](void* self, sqlite3*, const char*, int pages) {
@@ -81,7 +83,8 @@ std::vector<StoreWriter::Item> StoreWriter::take(Sync& sync) {
   std::vector<Item> items;
   sync = !queue_.empty() && std::holds_alternative<WriteItem>(queue_.front()) ? Sync::full : Sync::normal;
   std::size_t bytes = 0;
-  while (!queue_.empty() && items.size() < max_items_) {
+  std::size_t most = waiting_for_space_ ? 1 : max_items_;  // a little may fit where all of it does not
+  while (!queue_.empty() && items.size() < most) {
     if (sync == Sync::normal && std::holds_alternative<WriteItem>(queue_.front())) break;
     bytes += weight(queue_.front());
     if (bytes > max_bytes_ && !items.empty()) break;
@@ -100,6 +103,7 @@ void StoreWriter::run() {
     {
       std::unique_lock lock(mutex_);
       bool garbage = changes_.garbage() && !garbage_paused_ && !health_.failure();
+      if (waiting_for_space_) wake_.wait_for(lock, space_retry, [this] { return stopping_; });
       if (!garbage) wake_.wait(lock, [this] { return !queue_.empty() || stopping_; });
       if (queue_.empty() && stopping_) return;
       idle = queue_.empty();
@@ -133,39 +137,19 @@ void StoreWriter::answer(Item& item, Outcome outcome) {
   }
 }
 
-void StoreWriter::refuse(std::vector<Item>& items, const Error& error) {
-  for (Item& item : items) {
-    if (std::holds_alternative<WriteItem>(item)) {
-      answer(item, Status(tl::unexpected<Error>(error)));
-    } else {
-      answer(item, Result<std::vector<AppliedBatch>>(tl::unexpected<Error>(error)));
-    }
+void StoreWriter::refuse(Item& item, const Error& error) {
+  if (std::holds_alternative<WriteItem>(item)) {
+    answer(item, Status(tl::unexpected<Error>(error)));
+  } else {
+    answer(item, Result<std::vector<AppliedBatch>>(tl::unexpected<Error>(error)));
   }
-}
-
-void StoreWriter::refuse_queued_writes(const Error& error) {
-  writes_lost_ = true;
-  std::vector<Item> refused;
-  {
-    std::lock_guard lock(mutex_);
-    std::deque<Item> kept;
-    for (Item& item : queue_) {
-      if (std::holds_alternative<WriteItem>(item)) {
-        refused.push_back(std::move(item));
-      } else {
-        kept.push_back(std::move(item));
-      }
-    }
-    queue_.swap(kept);
-  }
-  refuse(refused, error);
 }
 
 std::optional<Error> StoreWriter::attempt(std::vector<Item>& items, std::size_t first, std::size_t count, Sync sync,
                                           std::vector<Outcome>& outcomes) {
   try {
     set_sync(sync);
-    Transaction transaction(*connection_);
+    SqlTransaction transaction(*connection_);
     for (std::size_t i = first; i < first + count; ++i) {
       if (auto* write = std::get_if<WriteItem>(&items[i])) {
         changes_.perform(write->write);
@@ -181,9 +165,6 @@ std::optional<Error> StoreWriter::attempt(std::vector<Item>& items, std::size_t 
   } catch (const StoreFailure& failure) {
     outcomes.clear();
     Error error = failure.error();
-    if (error.code == ErrorCode::internal && writes_lost_) {
-      error = {ErrorCode::no_space, "follows a write that found no space: " + error.context};
-    }
     try {
       connection_->rollback();
       changes_.rolled_back();
@@ -195,58 +176,83 @@ std::optional<Error> StoreWriter::attempt(std::vector<Item>& items, std::size_t 
 }
 
 void StoreWriter::carry_out(std::vector<Item> items, Sync sync) {
-  if (std::optional<Error> failure = health_.failure()) {
-    refuse(items, *failure);
+  if (given_up_) {
+    for (Item& item : items) refuse(item, *given_up_);
     return;
   }
+  std::optional<Error> error = health_.failure();
   std::vector<Outcome> outcomes;
-  std::optional<Error> error = attempt(items, 0, items.size(), sync, outcomes);
+  if (!error) error = attempt(items, 0, items.size(), sync, outcomes);
   if (!error) {
+    std::size_t bytes = 0;
+    for (const Item& item : items) bytes += weight(item);
+    space_.written(bytes);
+    space_found();
     for (std::size_t i = 0; i < items.size(); ++i) answer(items[i], std::move(outcomes[i]));
-  } else if (error->code == ErrorCode::no_space) {
-    bool lost = std::any_of(items.begin(), items.end(),
-                            [](const Item& item) { return std::holds_alternative<WriteItem>(item); });
-    refuse(items, *error);
-    if (lost) refuse_queued_writes(*error);
-  } else if (error->code == ErrorCode::io_error) {
+  } else if (health_.failure() || error->code == ErrorCode::io_error) {
     health_.fail(*error);
-    refuse(items, *error);
+    for (Item& item : items) refuse(item, *error);
+  } else if (error->code == ErrorCode::no_space) {
+    wait_for_space(items, 0, *error);
   } else {
     one_by_one(items);
   }
 }
 
 void StoreWriter::one_by_one(std::vector<Item>& items) {
-  std::optional<Error> space;
   for (std::size_t i = 0; i < items.size(); ++i) {
     bool is_write = std::holds_alternative<WriteItem>(items[i]);
     std::vector<Outcome> outcomes;
     std::optional<Error> error = health_.failure();
-    if (!error && is_write && space) error = space;
     if (!error) {
       error = attempt(items, i, 1, is_write ? Sync::full : Sync::normal, outcomes);
       if (error && error->code == ErrorCode::no_space) {
-        if (is_write) space = error;
-      } else if (error && (is_write || error->code == ErrorCode::io_error)) {
-        health_.fail(*error);
+        wait_for_space(items, i, *error);
+        return;
       }
+      if (error && (is_write || error->code == ErrorCode::io_error)) health_.fail(*error);
     }
-    if (!error) {
-      answer(items[i], std::move(outcomes[0]));
-    } else if (is_write) {
-      answer(items[i], Status(tl::unexpected<Error>(*error)));
+    if (error) {
+      refuse(items[i], *error);
     } else {
-      answer(items[i], Result<std::vector<AppliedBatch>>(tl::unexpected<Error>(*error)));
+      answer(items[i], std::move(outcomes[0]));
     }
   }
-  if (space) refuse_queued_writes(*space);
+  space_found();
+}
+
+// The items from `first` on go back to where they came from.
+void StoreWriter::wait_for_space(std::vector<Item>& items, std::size_t first, const Error& error) {
+  bool stopping = false;
+  {
+    std::lock_guard lock(mutex_);
+    stopping = stopping_;
+    for (std::size_t i = items.size(); i-- > first && !stopping;) queue_.push_front(std::move(items[i]));
+  }
+  if (stopping) {  // nobody can wait for the space any more, and nothing may happen without what came before it
+    given_up_ = error;
+    for (std::size_t i = first; i < items.size(); ++i) refuse(items[i], error);
+    return;
+  }
+  waiting_for_space_ = true;
+  space_.set_waiting(true);
+  // A WAL that is moved completely starts over and needs no more space than it has.
+  if (checkpointer_.complete()) return;
+  Result<bool> done = checkpointer_.by_writer(*connection_, SQLITE_CHECKPOINT_PASSIVE);
+  if (!done) health_.fail(done.error());
+}
+
+void StoreWriter::space_found() {
+  if (!waiting_for_space_) return;
+  waiting_for_space_ = false;
+  space_.set_waiting(false);
 }
 
 void StoreWriter::collect_garbage() {
   if (!changes_.garbage() || health_.failure()) return;
   try {
     set_sync(Sync::normal);
-    Transaction transaction(*connection_);
+    SqlTransaction transaction(*connection_);
     changes_.collect_garbage();
     transaction.commit();
   } catch (const StoreFailure& failure) {
@@ -266,7 +272,7 @@ void StoreWriter::collect_garbage() {
 void StoreWriter::measure_reusable() {
   try {
     auto pages = static_cast<std::uint64_t>(connection_->integer("PRAGMA freelist_count"));
-    reusable_bytes_.store(pages * static_cast<std::uint64_t>(page_bytes_), std::memory_order_relaxed);
+    space_.set_reusable(pages * static_cast<std::uint64_t>(page_bytes_));
   } catch (const StoreFailure& failure) {
     if (failure.error().code != ErrorCode::no_space) health_.fail(failure.error());
   }

@@ -6,12 +6,14 @@
 // Garbage (rows of former epochs) goes in small steps when the queue is empty, and at least after every 64
 // transactions.
 //
-// A transaction in which an item fails is rolled back. no_space: all of it fails, and so do the writes queued behind:
-// they were given without knowing. Anything else: each item is carried out by itself, so that the error meets the one
-// that has it; a failed write, or a failed disk, ends all further work (StoreHealth).
+// A transaction in which an item fails is rolled back. no_space: it goes back to the head of the queue and is tried again
+// every space_retry, item by item, until it fits; StoreSpace says so meanwhile. Nothing is refused: what is queued behind
+// builds on it. Anything else: each item is carried out by itself, so that the error meets the one that has it; a failed
+// write, or a failed disk, ends all further work (StoreHealth).
 //
 // Threads: write(), apply() from any; `done` is called on the writer thread. Errors: as storage.hpp. Limits: items and
-// bytes of a transaction; the queue is bounded by the core. Destruction carries out what is queued.
+// bytes of a transaction; the queue is bounded by the core. Destruction carries out what is queued; what finds no space
+// then is answered no_space.
 #pragma once
 
 #include <condition_variable>
@@ -22,6 +24,7 @@
 #include "dht/net/storage.hpp"
 #include "nodes/store_changes.hpp"
 #include "nodes/store_checkpoint.hpp"
+#include "nodes/store_space.hpp"
 
 namespace ringfs {
 
@@ -31,13 +34,11 @@ class StoreWriter {
   using ApplyDone = std::function<void(Result<std::vector<AppliedBatch>>)>;
 
   StoreWriter(std::unique_ptr<Connection> connection, const Uuid& node, const SqliteStoreOptions& options,
-              StoreHealth& health, Checkpointer& checkpointer);
+              StoreHealth& health, Checkpointer& checkpointer, StoreSpace& space);
   ~StoreWriter();
 
   void write(Write write, WriteDone done);
   void apply(Apply apply, ApplyDone done);
-  // Bytes of free pages inside the database file; a transaction old.
-  std::uint64_t reusable_bytes() const { return reusable_bytes_.load(std::memory_order_relaxed); }
 
  private:
   struct WriteItem {
@@ -59,8 +60,9 @@ class StoreWriter {
   std::optional<Error> attempt(std::vector<Item>& items, std::size_t first, std::size_t count, Sync sync,
                                std::vector<Outcome>& outcomes);
   void one_by_one(std::vector<Item>& items);
-  void refuse(std::vector<Item>& items, const Error& error);
-  void refuse_queued_writes(const Error& error);
+  void wait_for_space(std::vector<Item>& items, std::size_t first, const Error& error);
+  void space_found();
+  static void refuse(Item& item, const Error& error);
   static void answer(Item& item, Outcome outcome);
   static std::size_t weight(const Item& item);
   void set_sync(Sync sync);
@@ -74,16 +76,17 @@ class StoreWriter {
   const bool synchronous_off_;
   StoreHealth& health_;
   Checkpointer& checkpointer_;
+  StoreSpace& space_;
   StoreChanges changes_;
   std::optional<Sync> current_sync_;
   unsigned since_garbage_ = 0;
   bool garbage_paused_ = false;  // the disk was full: not before the next transaction
-  bool writes_lost_ = false;     // a write found no space: what builds on it cannot happen either
+  bool waiting_for_space_ = false;  // the head of the queue found none
+  std::optional<Error> given_up_;   // there was no space, and the store is being closed
   int wal_pages_ = 0;            // as of the last commit
   int checkpoint_requested_at_ = 0;
   int own_checkpoint_at_ = 0;
   std::int64_t page_bytes_ = 0;
-  std::atomic<std::uint64_t> reusable_bytes_{0};
 
   std::mutex mutex_;
   std::condition_variable wake_;

@@ -51,6 +51,23 @@ struct Driver::Inbox {
   bool closed_on_loop = false;                  // the loop's
 };
 
+namespace {
+
+// The partition that a message is about, if it is about one.
+std::optional<PartitionId> partition_of(const Message& message) {
+  return std::visit(
+      [](const auto& one) -> std::optional<PartitionId> {
+        if constexpr (requires { one.raft.partition; }) {
+          return one.raft.partition;
+        } else {
+          return std::nullopt;
+        }
+      },
+      message);
+}
+
+}  // namespace
+
 Driver::Driver(boost::asio::io_context& loop, Storage& storage, PersistedNode persisted, Random& random,
                DriverOptions options, std::function<void(Error)> on_fatal)
     : loop_(loop),
@@ -68,6 +85,7 @@ Driver::~Driver() { stop(); }
 
 void Driver::start() {
   stopped_ = false;
+  for (const auto& [partition, why] : std::exchange(options_.damaged, {})) set_aside(partition, why);
   poll_storage(boot_time());
   schedule_turn();
 }
@@ -99,7 +117,18 @@ void Driver::cancel(OperationId id) {
 
 void Driver::receive(const Envelope& envelope) {
   if (stopped_) return;
-  node_.receive(envelope, read_clock());
+  if (const auto* chunk = std::get_if<SnapshotChunk>(&envelope.message)) {
+    // A write that fails ends this node: bytes of a peer are looked at before. The sender gives up and starts over.
+    if (Status sound = storage_.check(chunk->rows, chunk->blobs); !sound) {
+      spdlog::warn("event=snapshot_chunk_refused source={} partition={} reason=\"{}\"", envelope.header.source.text(),
+                   index_of(chunk->raft.partition), sound.error().text());
+      return;
+    }
+  }
+  Envelope copy;
+  const Envelope* rest = without_set_aside(envelope, copy);
+  if (rest == nullptr) return;
+  node_.receive(*rest, read_clock());
   schedule_turn();
 }
 
@@ -161,13 +190,7 @@ void Driver::carry_out(Effects effects) {
   if (effects.write.id != 0) write(std::move(effects.write));
   send_after_write(std::move(effects.messages_after_write));
   for (Apply& item : effects.applies) apply(std::move(item));
-  for (ReadEffect& read : effects.reads) {
-    EffectId id = read.id;
-    storage_.read(std::move(read), on_loop<Result<ReadAnswer>>([this, id](Result<ReadAnswer> answer) {
-                    node_.read_done(id, std::move(answer), read_clock());
-                    schedule_turn();
-                  }));
-  }
+  for (ReadEffect& item : effects.reads) read(std::move(item));
   for (LoadEntries& load : effects.loads) {
     EffectId id = load.id;
     storage_.load(std::move(load), on_loop<Result<std::vector<Entry>>>([this, id](Result<std::vector<Entry>> entries) {
@@ -201,6 +224,10 @@ void Driver::timer_due() {
 void Driver::poll_storage(TimePoint now) {
   next_poll_ = now + options_.status_interval;
   timer_.wake_at(next_poll_);
+  look_at_storage();
+}
+
+void Driver::look_at_storage() {
   StorageStatus status = storage_.status();
   if (status.failure) {
     fatal(*status.failure);
@@ -220,13 +247,16 @@ void Driver::poll_storage(TimePoint now) {
 // ---- Messages and the order of durability ----------------------------------------------------------
 
 void Driver::send(const std::vector<Envelope>& messages) {
-  for (const Envelope& envelope : messages) {
-    if (envelope.header.destination == node_.id()) {
-      boost::asio::post(loop_, [this, inbox = inbox_, envelope] {
-        if (!inbox->closed_on_loop) receive(envelope);
+  for (const Envelope& message : messages) {
+    Envelope copy;
+    const Envelope* envelope = without_set_aside(message, copy);
+    if (envelope == nullptr) continue;
+    if (envelope->header.destination == node_.id()) {
+      boost::asio::post(loop_, [this, inbox = inbox_, own = *envelope] {
+        if (!inbox->closed_on_loop) receive(own);
       });
     } else {
-      peers_.send(envelope);
+      peers_.send(*envelope);
     }
   }
 }
@@ -259,6 +289,8 @@ void Driver::write(Write write) {
                    }
                    RINGFS_CHECK(id > durable_write_);
                    durable_write_ = id;
+                   look_at_storage();  // at full speed the reserve lasts for less than the interval
+                   if (stopped_) return;
                    release_held();
                    node_.written(id, read_clock());
                    schedule_turn();
@@ -270,6 +302,10 @@ void Driver::apply(Apply apply) {
   LogIndex through = apply.through;
   storage_.apply(std::move(apply), on_loop<Result<std::vector<AppliedBatch>>>(
                                        [this, partition, through](Result<std::vector<AppliedBatch>> results) {
+                                         if (!results && results.error().code == ErrorCode::corrupt) {
+                                           set_aside(partition, results.error());
+                                           return;
+                                         }
                                          if (!results) {
                                            fatal(results.error());
                                            return;
@@ -277,6 +313,58 @@ void Driver::apply(Apply apply) {
                                          node_.applied(partition, through, std::move(*results), read_clock());
                                          schedule_turn();
                                        }));
+}
+
+void Driver::read(ReadEffect read) {
+  EffectId id = read.id;
+  PartitionId partition = read.partition;
+  storage_.read(std::move(read), on_loop<Result<ReadAnswer>>([this, id, partition](Result<ReadAnswer> answer) {
+                  if (!answer && answer.error().code == ErrorCode::corrupt) {
+                    spdlog::error("event=row_damaged partition={} reason=\"{}\"", index_of(partition),
+                                  answer.error().text());
+                    if (can_be_spared(partition)) {
+                      set_aside(partition, answer.error());
+                      answer = fail(ErrorCode::unavailable, "this replica is damaged, another one will serve");
+                    }
+                  }
+                  node_.read_done(id, std::move(answer), read_clock());
+                  schedule_turn();
+                }));
+}
+
+// ---- Groups that are set aside ---------------------------------------------------------------------
+
+void Driver::set_aside(PartitionId partition, const Error& why) {
+  if (!set_aside_.emplace(partition, why).second) return;
+  spdlog::error("event=partition_set_aside partition={} reason=\"{}\"", index_of(partition), why.text());
+}
+
+bool Driver::can_be_spared(PartitionId partition) {
+  constexpr std::size_t enough = 3;  // two are left, which are a majority
+  const MembersTable& table = node_.table();
+  if (table.replication() < enough || table.members.size() < enough) return false;
+  // Without others that keep up, the rows that are not damaged are better served by this replica than by none.
+  for (const GroupStatus& group : node_.status(read_clock()).groups) {
+    if (group.partition == partition) return group.role == Role::leader && group.behind == 0;
+  }
+  return false;
+}
+
+const Envelope* Driver::without_set_aside(const Envelope& envelope, Envelope& copy) const {
+  if (set_aside_.empty()) return &envelope;
+  std::optional<PartitionId> partition = partition_of(envelope.message);
+  if (partition && set_aside_.contains(*partition)) return nullptr;
+  if (!std::holds_alternative<HeartbeatReply>(envelope.message)) return &envelope;
+  // Sent or received: these groups acknowledge nobody and hear of no acknowledgement. Term 0: another replica.
+  copy = envelope;
+  auto& reply = std::get<HeartbeatReply>(copy.message);
+  for (const auto& [damaged, why] : set_aside_) {
+    std::erase_if(reply.refused, [&](const HeartbeatReply::Refusal& refusal) { return refusal.partition == damaged; });
+    reply.refused.push_back({damaged, 0});
+  }
+  std::sort(reply.refused.begin(), reply.refused.end(),
+            [](const auto& left, const auto& right) { return left.partition < right.partition; });
+  return &copy;
 }
 
 template <class Answer>

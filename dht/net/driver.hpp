@@ -4,14 +4,17 @@
 // All inputs of one turn of the loop are given to the node before its effects are taken once, so that what arrives
 // together is written together (group commit); the write in progress gathers the next batch.
 // Threads: one loop; the store's callbacks come from its threads and are handed over in batches, one wake-up for many.
-// Errors: a write or an apply that fails is final: on_fatal is called once and nothing is carried out any more
-// (design 5.8). Limits: the core's; connections to peers as in peer.hpp. The storage must outlive the driver or have
+// Errors: a write that fails, or an apply for another reason than damage, is final: on_fatal is called once and nothing
+// is carried out any more (design 5.8). A full disk is none of these (storage.hpp). Damage (corrupt) costs the group that
+// has it, not the node: the group is set aside. Nothing is said in its name and nothing reaches it, as if its node were
+// cut off, so that it soon leads no longer and the other replicas serve; all other groups go on. Limits: the core's; connections to peers as in peer.hpp. The storage must outlive the driver or have
 // called back everything; callbacks that come after the driver's end are dropped.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <unordered_map>
 
@@ -26,7 +29,8 @@ struct DriverOptions {
   NodeOptions node;
   PeerLimits peers;
   StreamMaker make_stream = make_tcp_stream;
-  Duration status_interval = std::chrono::seconds(1);  // how often the store is asked about its disk
+  Duration status_interval = std::chrono::seconds(1);  // how often the store is asked about its disk when idle
+  std::map<PartitionId, Error> damaged;                // groups that the store left out of `persisted`
 };
 
 class Driver : public Peers::Listener {
@@ -56,6 +60,7 @@ class Driver : public Peers::Listener {
   NodeStatus status();
   Flusher& flusher() { return flusher_; }
   const Peers::Counters& peer_counters() const { return peers_.counters(); }
+  const std::map<PartitionId, Error>& set_aside() const { return set_aside_; }
   Greeting own_greeting(const Uuid& expected) override;
 
   // Told of every event of the core, after it was logged.
@@ -79,6 +84,13 @@ class Driver : public Peers::Listener {
   void log(const Event& event);
   void timer_due();
   void poll_storage(TimePoint now);
+  void look_at_storage();
+  void read(ReadEffect read);
+  void set_aside(PartitionId partition, const Error& why);
+  // Whether another replica can serve instead: this one leads and all others keep up.
+  bool can_be_spared(PartitionId partition);
+  // The message without what belongs to groups that are set aside; null: nothing is left. `copy` keeps a changed one.
+  const Envelope* without_set_aside(const Envelope& envelope, Envelope& copy) const;
   void fill_in(NodeStatus& status);
   void fatal(Error error);
   // Wraps what to do with a store's answer, so that it runs on the loop.
@@ -108,6 +120,7 @@ class Driver : public Peers::Listener {
   OperationId next_operation_ = 1;
   TimePoint deadline_ = never;
   TimePoint next_poll_ = never;
+  std::map<PartitionId, Error> set_aside_;
   bool no_space_ = false;
   bool turn_scheduled_ = false;
   bool stopped_ = true;

@@ -16,6 +16,8 @@ constexpr std::size_t receive_buffer_bytes = 16 << 10;
 constexpr std::size_t small_piece_bytes = 2 << 10;  // below, a copy is cheaper than one more piece in the system call
 constexpr std::size_t small_segment_bytes = 64 << 10;
 constexpr std::size_t pieces_per_call = 64;
+// The first room for a frame's body; from there on it doubles. Most frames fit.
+constexpr std::size_t first_body_bytes = 128 << 10;
 // Bytes that one connection reads in one go, so that a fast sender does not starve the others.
 constexpr std::size_t read_turn_bytes = 4 << 20;
 
@@ -99,6 +101,7 @@ void FrameConnection::read() {
       wait_for_input();
       break;
     }
+    if (has_header_ && body_filled_ == body_.size()) grow_body();
     char* into = has_header_ ? body_.data() + body_filled_ : buffer_.data() + end_;
     std::size_t room = has_header_ ? body_.size() - body_filled_ : buffer_.size() - end_;
     IoResult result = stream_->read_some(into, room);
@@ -154,15 +157,20 @@ bool FrameConnection::take_header() {
   has_header_ = true;
   begin_ += frame_header_bytes;
   // The body's buffer becomes the payload's home, so it is of its own even when everything is here already.
-  body_.resize(header_.body_bytes());
+  body_filled_ = 0;
+  grow_body();
   body_filled_ = std::min(body_.size(), end_ - begin_);
   std::memcpy(body_.data(), buffer_.data() + begin_, body_filled_);
   begin_ += body_filled_;
   return true;
 }
 
+void FrameConnection::grow_body() {
+  body_.resize(std::min(header_.body_bytes(), body_filled_ + std::max(first_body_bytes, body_filled_)));
+}
+
 bool FrameConnection::take_body() {
-  if (body_filled_ < body_.size()) return false;
+  if (body_filled_ < header_.body_bytes()) return false;
   has_header_ = false;
   body_filled_ = 0;
   if (begin_ == end_) begin_ = end_ = 0;

@@ -4,7 +4,8 @@
 // Threads: one loop. Ownership: shared_ptr, because a wait for the socket may outlive whoever wanted the connection;
 // the owner is a plain pointer that detach() or close() forgets. Errors: the owner hears of the end once, with the
 // reason: unreachable (closed, reset), corrupt, too_large, version_mismatch. Limits: frames of max_greeting_bytes until
-// set_frame_limit(); the queue's bound is the owner's to keep (queued_bytes()).
+// set_frame_limit(); memory for a frame grows with what arrives of it, whatever its header claims; the queue's bound is the
+// owner's to keep (queued_bytes()).
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
@@ -71,6 +72,8 @@ class FrameConnection : public std::enable_shared_from_this<FrameConnection> {
 
   // When the frame that is being received started to arrive; never: between frames. For time limits on half a frame.
   TimePoint partial_since() const { return partial_since_; }
+  // Held for that frame.
+  std::size_t partial_bytes() const { return body_.capacity(); }
 
   bool closed() const { return closed_; }
   void close();              // without a word to the owner
@@ -84,6 +87,7 @@ class FrameConnection : public std::enable_shared_from_this<FrameConnection> {
   bool parse();  // false: no further frame to be had now
   bool take_header();
   bool take_body();
+  void grow_body();
   void deliver(std::string body);
   void wait_for_input();
   void flush();
@@ -105,7 +109,7 @@ class FrameConnection : public std::enable_shared_from_this<FrameConnection> {
   std::size_t end_ = 0;
   bool has_header_ = false;
   FrameHeader header_;
-  std::string body_;
+  std::string body_;  // as long as there is room for now, header_.body_bytes() in the end
   std::size_t body_filled_ = 0;
   TimePoint partial_since_ = never;
   bool waiting_for_input_ = false;

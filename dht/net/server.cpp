@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <boost/asio/steady_timer.hpp>
 
 #include "dht/net/dial.hpp"
@@ -110,7 +111,14 @@ void Server::drain() {
   boost::system::error_code ignored;  // closing has no failure that anybody could act on
   listener_.acceptor.close(ignored);
   accept_pause_.cancel();
-  for (auto& [key, session] : sessions_) session->drain();
+  std::vector<std::shared_ptr<Session>> sessions;  // some end in here
+  for (auto& [key, session] : sessions_) sessions.push_back(session);
+  for (auto& session : sessions) session->drain();
+}
+
+bool Server::room_for_client() const {
+  const ServerLimits& limits = options_.limits;
+  return clients_ < limits.connections - std::min(limits.reserved_for_nodes, limits.connections / 4);
 }
 
 std::size_t Server::open_requests() const {

@@ -20,6 +20,7 @@ namespace ringfs {
 
 struct ServerLimits {
   std::size_t connections = 4096;
+  std::size_t reserved_for_nodes = 256;    // of these, at most a quarter: clients that stay connected lock no node out
   std::size_t requests_in_flight = 1024;  // of one client connection: then it is not read any more
   std::size_t queue_bytes =
       32 << 20;  // of one client connection: then it is not read, large answers become `overloaded`
@@ -43,7 +44,8 @@ class Server {
   const std::string& address() const { return listener_.address; }
   void start();  // begins to accept
 
-  // No new connections and no new requests; answers to open requests still go out.
+  // No new connections and no new requests. Answers to open requests still go out; clients' connections close when
+  // there is nothing left for them: call it again until open_requests() is 0 and all is flushed().
   void drain();
   std::size_t open_requests() const;
   bool flushed() const;  // nothing queued on any client's connection
@@ -69,6 +71,7 @@ class Server {
   void node_greeted(Session& session);
   void node_gone(Session& session);
   void log_refused(const std::string& peer, const Error& why);
+  bool room_for_client() const;
 
   Driver& driver_;
   ServerOptions options_;
@@ -78,6 +81,7 @@ class Server {
   std::unordered_map<Session*, std::shared_ptr<Session>>
       sessions_;                              // shared: a session may end inside its own callback
   std::unordered_map<Uuid, Session*> nodes_;  // the newest connection of each peer
+  std::size_t clients_ = 0;                   // connections that greeted as clients
   LogLimit refused_log_;
   Counters counters_;
   bool draining_ = false;

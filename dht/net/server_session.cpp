@@ -69,7 +69,11 @@ void Server::Session::greeted(const ReceivedFrame& frame) {
   greeting_ = std::move(*greeting);
   connection_->set_frame_limit(max_frame_bytes);
   connection_->send(FrameKind::greeting, 0, encode(server_->driver_.own_greeting(greeting_.node)));
-  if (greeting_.role == PeerRole::node) server_->node_greeted(*this);
+  if (greeting_.role == PeerRole::node) {
+    server_->node_greeted(*this);
+  } else {
+    ++server_->clients_;
+  }
 }
 
 Status Server::Session::check(const Greeting& greeting) const {
@@ -84,6 +88,9 @@ Status Server::Session::check(const Greeting& greeting) const {
   const std::optional<Genesis>& genesis = driver.node().genesis();
   if (genesis && !greeting.ring.is_nil() && greeting.ring != genesis->ring) {
     return fail(ErrorCode::foreign_ring, "this node belongs to ring " + genesis->ring.text());
+  }
+  if (greeting.role == PeerRole::client && !server_->room_for_client()) {
+    return fail(ErrorCode::overloaded, "too many clients");
   }
   return {};
 }
@@ -163,7 +170,10 @@ void Server::Session::queue_drained(FrameConnection&) { throttle(); }
 
 void Server::Session::drain() {
   draining_ = true;
-  if (is_client()) connection_->pause_reading();
+  if (!is_client()) return;
+  connection_->pause_reading();
+  // What the client asks next it asks another node at once, instead of waiting for this one's end.
+  if (requests_.empty() && connection_->queued_bytes() == 0) end();
 }
 
 // ---- The end ---------------------------------------------------------------------------------------
@@ -194,6 +204,7 @@ void Server::Session::end() {
   Server* server = std::exchange(server_, nullptr);
   connection_->close();
   for (const auto& [number, operation] : std::exchange(requests_, {})) server->driver_.cancel(operation);
+  if (is_client()) --server->clients_;
   if (greeted_ && greeting_.role == PeerRole::node) server->node_gone(*this);
   server->forget(*this);
 }

@@ -3,8 +3,9 @@
 // Calls come from the driver's loop and return at once; each `done` is called once, from a thread of the store's own:
 // the driver posts it to its loop. Order: writes and applies are carried out in the order they were given; applies may be
 // committed without a sync, never later than the next write. Reads, loads and snapshots see every apply whose `done` was called.
-// Errors: no_space (the write did not happen, nothing is half done; the driver tells the node), io_error on a write: the
-// driver ends the process. Limits: the core bounds what is outstanding.
+// A full disk is no error of a write or an apply: both wait, in order, until there is space, and status() says no_space
+// from then on; reads go on. Errors: corrupt on an apply: the driver sets that group aside; anything else, and anything on
+// a write: the driver ends the process. Limits: the core bounds what is outstanding.
 #pragma once
 
 #include <functional>
@@ -20,7 +21,7 @@ struct StorageStatus {
   std::uint64_t disk_free_bytes = 0;
   std::uint64_t disk_id = 0;
   std::optional<Error> failure = std::nullopt;  // of work that nobody waits for (checkpoints, garbage): the driver ends the process
-  bool no_space = false;  // below the reserve: new entries are refused until space returns
+  bool no_space = false;  // below the reserve, or a write waits for space: new entries are refused until it returns
 };
 
 class Storage {
@@ -32,7 +33,9 @@ class Storage {
   virtual void read(ReadEffect read, std::function<void(Result<ReadAnswer>)> done) = 0;
   virtual void load(LoadEntries load, std::function<void(Result<std::vector<Entry>>)> done) = 0;
   virtual void snapshot_read(SnapshotRead read, std::function<void(Result<SnapshotData>)> done) = 0;
-  virtual StorageStatus status() = 0;  // cheap; may be a second old
+  // Whether write() could stage these rows of a snapshot, which came from a peer. Cheap: on the loop. Errors: corrupt.
+  virtual Status check(const SharedBytes& rows, const std::vector<SharedBytes>& blobs) const = 0;
+  virtual StorageStatus status() = 0;  // cheap and never blocks; sizes may be a second old
 };
 
 }  // namespace ringfs

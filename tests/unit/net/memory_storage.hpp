@@ -4,6 +4,7 @@
 
 #include <deque>
 #include <map>
+#include <set>
 
 #include "dht/core/evaluate.hpp"
 #include "dht/net/storage.hpp"
@@ -19,6 +20,9 @@ class MemoryStorage : public Storage {
   bool hold_writes = false;
   // The next write fails like this.
   std::optional<Error> write_error;
+  // Damage: applies and reads of these partitions fail.
+  std::set<PartitionId> damaged_applies;
+  std::set<PartitionId> damaged_reads;
   StorageStatus disk{
       .database_bytes = 1, .disk_total_bytes = 1000, .disk_free_bytes = 500, .disk_id = 7, .no_space = false};
   std::size_t writes = 0;
@@ -51,6 +55,10 @@ class MemoryStorage : public Storage {
   void write(Write write, std::function<void(Status)> done) override {
     auto action = [this, write = std::move(write), done = std::move(done)] {
       if (write_error) return done(tl::unexpected(*write_error));
+      for (const GroupWrite& group : write.groups) {
+        if (!group.stage) continue;
+        if (Status sound = check(group.stage->rows, group.stage->blobs); !sound) return done(sound);
+      }
       ++writes;
       groups_written += write.groups.size();
       persist(write);
@@ -73,6 +81,7 @@ class MemoryStorage : public Storage {
   }
 
   void read(ReadEffect read, std::function<void(Result<ReadAnswer>)> done) override {
+    if (damaged_reads.contains(read.partition)) return done(fail(ErrorCode::corrupt, "a damaged row"));
     Result<ReadReply> reply = execute_read(read.request, groups_.at(read.partition).rows);
     if (!reply) return done(tl::unexpected(reply.error()));
     done(encode(*reply));
@@ -88,6 +97,11 @@ class MemoryStorage : public Storage {
 
   void snapshot_read(SnapshotRead read, std::function<void(Result<SnapshotData>)> done) override {
     if (!read.close) done(fail(ErrorCode::unavailable, "no snapshots here"));
+  }
+
+  Status check(const SharedBytes& rows, const std::vector<SharedBytes>&) const override {
+    if (rows.view() == "bad") return fail(ErrorCode::corrupt, "a bad chunk");
+    return {};
   }
 
   StorageStatus status() override { return disk; }
@@ -131,6 +145,7 @@ class MemoryStorage : public Storage {
   }
 
   Result<std::vector<AppliedBatch>> apply_now(const Apply& apply) {
+    if (damaged_applies.contains(apply.partition)) return fail(ErrorCode::corrupt, "a damaged entry");
     Group& group = groups_.at(apply.partition);
     std::vector<AppliedBatch> results;
     for (const Entry& entry : group.log) {

@@ -226,6 +226,47 @@ TEST_F(ServerTest, TooManyConnections_AreRefusedUntilOneLeaves) {
   EXPECT_EQ(fourth.meet().node, small.id);
 }
 
+TEST_F(ServerTest, ManyClients_LeaveRoomForNodes) {
+  ServerLimits few = limits;
+  few.connections = 8;
+  few.reserved_for_nodes = 2;
+  TestNode small(loop, 2, few);
+  std::vector<std::unique_ptr<RawPeer>> clients;
+  for (int i = 0; i < 6; ++i) {
+    clients.push_back(std::make_unique<RawPeer>(loop, small.address));
+    clients.back()->meet();
+  }
+  RawPeer seventh(loop, small.address);
+  seventh.greet(RawPeer::client_greeting());
+  ASSERT_TRUE(seventh.wait_closed());
+  ASSERT_TRUE(seventh.told());
+  EXPECT_EQ(seventh.told()->code, ErrorCode::overloaded);
+  RawPeer other(loop, small.address);
+  EXPECT_EQ(other.meet(node_greeting()).node, small.id);
+  clients.pop_back();
+  ASSERT_TRUE(run_until(loop, [&] { return small.server->connections() == 6; }));
+  RawPeer eighth(loop, small.address);
+  EXPECT_EQ(eighth.meet().node, small.id);
+}
+
+TEST_F(ServerTest, Drain_ClosesIdleClientsAtOnceAndBusyOnesAfterTheirAnswer) {
+  node.storage.hold_writes = true;
+  RawPeer idle(loop, node.address), busy(loop, node.address);
+  idle.meet();
+  busy.meet();
+  busy.send(FrameKind::request, 1, encode(Operation(CreateOperation{samples::genesis(random)})));
+  ASSERT_TRUE(run_until(loop, [&] { return node.server->counters().requests == 1; }));
+  node.server->drain();
+  EXPECT_TRUE(idle.wait_closed());
+  node.storage.release();
+  ASSERT_TRUE(run_until(loop, [&] {
+    node.server->drain();
+    return busy.closed.has_value();
+  }));
+  EXPECT_EQ(busy.frames.size(), 1U);
+  EXPECT_EQ(node.server->connections(), 0U);
+}
+
 TEST_F(ServerTest, SlowReader_StopsBeingReadAndGetsEverythingLater) {
   ServerLimits narrow = limits;
   narrow.queue_bytes = 64 << 10;
