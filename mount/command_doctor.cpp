@@ -237,9 +237,13 @@ int examine(const RingOptions& options) {
   if (!addresses.empty() && check_nodes(doctor, addresses))
     check_partitions(doctor, addresses, options.timeout_seconds);
   for (const MountEntry& entry : read_mount_table()) {
-    struct stat ignored {};
-    if (entry.type == ringfs_mount_type && ::stat(entry.mount_point.c_str(), &ignored) != 0 && errno == ENOTCONN) {
+    if (entry.type != ringfs_mount_type) continue;
+    const MountAnswer answer = probe_mount(entry.mount_point);
+    if (answer == MountAnswer::dead)
       doctor.fail("dead mount", entry.mount_point + " has lost its process", "fusermount3 -u -z " + entry.mount_point);
+    if (answer == MountAnswer::silent) {
+      doctor.fail("silent mount", entry.mount_point + " does not answer (the ring is away, or its process is stopped)",
+                  "fusermount3 -u -z " + entry.mount_point);
     }
   }
   return doctor.print(options.json());

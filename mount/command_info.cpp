@@ -13,10 +13,13 @@
 #include "fs/file_system.hpp"
 #include "mount/command_line.hpp"
 #include "mount/mount_table.hpp"
+#include "mount/process.hpp"
 #include "mount/ring_session.hpp"
 
 namespace ringfs {
 namespace {
+
+using Json = nlohmann::ordered_json;
 
 struct InfoArguments {
   std::string path;
@@ -48,40 +51,61 @@ Task<Result<std::string>> describe(RingSession* session, InodeNumber inode, Time
   co_return text;
 }
 
-int info(const InfoArguments& arguments) {
+// What the mount says of the path. Everything here may block for as long as the mount does.
+Json look_at(const std::filesystem::path& path) {
   char resolved[PATH_MAX];
   struct stat attributes {};
+  Json found;
   // The link itself is what has an inode here, not what it points to.
+  bool good = ::lstat(path.c_str(), &attributes) == 0;
+  if (good) {
+    const bool is_link = S_ISLNK(attributes.st_mode);
+    good = ::realpath((is_link ? path.parent_path() : path).c_str(), resolved) != nullptr;
+  }
+  if (!good) {
+    found["errno"] = errno;
+    return found;
+  }
+  found["inode"] = std::uint64_t{attributes.st_ino};
+  if (const std::optional<MountEntry> mount = ringfs_mount_of(resolved)) {
+    found["mount_point"] = mount->mount_point;
+    found["addresses"] = addresses_of_mount(mount->mount_point);
+  }
+  return found;
+}
+
+int info(const InfoArguments& arguments) {
   const std::filesystem::path path = std::filesystem::absolute(arguments.path).lexically_normal();
-  if (::lstat(path.c_str(), &attributes) != 0) {
-    return report(Error{errno == ENOENT ? ErrorCode::not_found : ErrorCode::io_error,
-                        path.string() + ": " + std::strerror(errno)});
+  const std::function<std::string()> look = [&path] { return look_at(path).dump(-1, ' ', false, Json::error_handler_t::replace); };
+  const Result<std::string> seen = run_apart(look, std::chrono::seconds(arguments.timeout_seconds));
+  if (!seen) return report(Error{seen.error().code, path.string() + ": " + seen.error().context}, "ringfs doctor");
+  const Json found = Json::parse(*seen);
+  if (found.contains("errno")) {
+    const int number = found["errno"];
+    return report(Error{number == ENOENT ? ErrorCode::not_found : ErrorCode::io_error,
+                        path.string() + ": " + std::strerror(number)});
   }
-  const bool is_link = S_ISLNK(attributes.st_mode);
-  const std::string real_part = is_link ? path.parent_path().string() : path.string();
-  if (::realpath(real_part.c_str(), resolved) == nullptr) {
-    return report(Error{ErrorCode::io_error, path.string() + ": " + std::strerror(errno)});
-  }
-  const std::optional<MountEntry> mount = ringfs_mount_of(resolved);
-  if (!mount)
+  if (!found.contains("mount_point"))
     return report(Error{ErrorCode::not_found, path.string() + " does not lie on a RingFS mount"},
                   "findmnt -t fuse.ringfs");
-  if (ControlTree::owns(attributes.st_ino)) {
+  const InodeNumber inode = found["inode"];
+  if (ControlTree::owns(inode)) {
     return report(
         Error{ErrorCode::invalid_argument, path.string() + " is made by the mount, it does not live in the ring"});
   }
-  const std::vector<std::string> addresses = addresses_of_mount(mount->mount_point);
+  const std::string mount_point = found["mount_point"];
+  const std::vector<std::string> addresses = found["addresses"];
   if (addresses.empty()) {
-    return report(Error{ErrorCode::unreachable, "cannot read " + mount->mount_point + "/.ring/members"},
-                  "cat " + mount->mount_point + "/.ring/error_log");
+    return report(Error{ErrorCode::unreachable, "cannot read " + mount_point + "/.ring/members"},
+                  "cat " + mount_point + "/.ring/error_log");
   }
   RingSession session(addresses);
   const TimePoint deadline = session.in(std::chrono::seconds(arguments.timeout_seconds));
-  const Result<std::string> text = session.run(describe(&session, attributes.st_ino, deadline));
+  const Result<std::string> text = session.run(describe(&session, inode, deadline));
   session.finish();
   if (!text) return report(text.error(), "ringfs status --node " + addresses.front());
   // "name=value" a line.
-  nlohmann::ordered_json json;
+  Json json;
   std::vector<std::vector<std::string>> rows;
   std::istringstream lines(*text);
   for (std::string line; std::getline(lines, line);) {

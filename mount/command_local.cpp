@@ -97,7 +97,7 @@ Result<bool> mounted_already(const StateDirectory& state, const LocalRing& ring,
     return fail(ErrorCode::exists, "the ring in " + state.path().string() + " is mounted on " + ring.mount_point +
                                        "; unmount it first: " + down_command(state));
   }
-  stop_processes({*process}, stop_grace);  // it was unmounted and is about to end
+  stop_mount_process(*process);  // it was unmounted and is about to end
   return false;
 }
 
@@ -120,7 +120,6 @@ void print_ring(const StateDirectory& state, const LocalRing& ring, const std::v
 }
 
 int up(const UpArguments& arguments) {
-  const auto deadline = std::chrono::steady_clock::now() + up_patience;
   MountOptions mount_options;
   const Status good_options = apply_mount_options(arguments.options, mount_options);
   if (!good_options) {
@@ -149,6 +148,7 @@ int up(const UpArguments& arguments) {
     if (!status) return report(status.error());
   }
 
+  const auto deadline = std::chrono::steady_clock::now() + up_patience;
   // The ring's uuid is on disk before any node hears of it: a creation that was cut short is finished by the next `up`.
   if (!loaded) status = state.save(ring);
   if (!status) return report(status.error());
@@ -192,7 +192,14 @@ int down(const std::string& state_text) {
     }
   };
   // The mount first: it writes what is dirty to the nodes.
-  if (const std::optional<ProcessMark> mount = running_from(state.mount_pid())) stop({*mount}, "the mount");
+  if (const std::optional<ProcessMark> mount = running_from(state.mount_pid())) {
+    ++stopped;
+    if (stop_mount_process(*mount)) {
+      killed = true;
+      std::cerr << "ringfs: the mount process " << mount->pid << " did not end within " << mount_end_patience.count()
+                << " s and was killed; what it had not written is lost\n";
+    }
+  }
   if (ring && !ring->mount_point.empty() && is_mounted(ring->mount_point)) {
     // Only what is left of a dead process: a living mount on that path is somebody else's.
     const Status clear = check_mount_point(ring->mount_point);

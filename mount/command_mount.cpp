@@ -8,7 +8,6 @@
 namespace ringfs {
 namespace {
 
-constexpr auto drain_patience = std::chrono::seconds(35);  // a little more than the process gives itself
 constexpr auto look_interval = std::chrono::milliseconds(5);
 
 struct MountArguments {
@@ -62,7 +61,7 @@ int umount(const std::string& path) {
   if (!done) return report(done.error());
   // What programs had mapped into memory may have been written by the kernel only now: the process drains it, then
   // ends.
-  const auto end = std::chrono::steady_clock::now() + drain_patience;
+  const auto end = std::chrono::steady_clock::now() + mount_end_patience;
   while (process && is_running(*process) && std::chrono::steady_clock::now() < end)
     std::this_thread::sleep_for(look_interval);
   if (process && is_running(*process)) {

@@ -8,6 +8,10 @@
 
 namespace ringfs {
 
+// A change that the ring has not carried out a minute after it was sent is never carried out (max_batch_life): a longer
+// limit would only be waited for.
+inline constexpr int max_operation_timeout_seconds = 50;
+
 struct MountOptions {
   std::string mount_point;  // absolute
   bool allow_other = false;

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -36,6 +37,8 @@ constexpr auto drain_patience = std::chrono::seconds(30);  // for what is dirty 
 constexpr auto in_use_patience = std::chrono::seconds(5);  // for who still has files open when we are told to end
 constexpr auto unmount_patience = std::chrono::seconds(10);
 constexpr auto look_interval = std::chrono::milliseconds(10);
+constexpr auto probe_patience = std::chrono::seconds(2);
+constexpr auto quiet_patience = std::chrono::seconds(3);  // before it is said what is waited for
 
 // Tells whoever started us, and lets go of its stderr: a shell that reads it would wait for us for ever.
 void announce(int descriptor, bool let_go) {
@@ -130,13 +133,41 @@ std::string parent_of(const std::string& path) {
   return parent.empty() ? "/" : parent;
 }
 
-// What died under its mount leaves every access with ENOTCONN.
-bool is_dead_mount(const std::string& path) {
-  struct stat ignored {};
-  return ::stat(path.c_str(), &ignored) != 0 && errno == ENOTCONN;
+std::vector<std::string> words_of(const std::filesystem::path& file) {
+  std::ifstream stream(file, std::ios::binary);
+  std::vector<std::string> words;
+  for (std::string word; std::getline(stream, word, '\0');) words.push_back(word);
+  return words;
+}
+
+// Where the process was started: it serves in `/`, and what its command line calls the mount point may be relative.
+std::string first_directory_of(const std::filesystem::path& process) {
+  constexpr std::string_view name = "PWD=";
+  for (const std::string& word : words_of(process / "environ")) {
+    if (word.starts_with(name)) return word.substr(name.size());
+  }
+  return "/";
 }
 
 }  // namespace
+
+MountAnswer probe_mount(const std::string& path) {
+  const std::function<std::string()> look = [&path] {
+    struct stat ignored {};
+    return std::string(::stat(path.c_str(), &ignored) != 0 && errno == ENOTCONN ? "dead" : "answers");
+  };
+  const Result<std::string> answer = run_apart(look, probe_patience);
+  if (!answer) return MountAnswer::silent;
+  return *answer == "dead" ? MountAnswer::dead : MountAnswer::answers;
+}
+
+bool stop_mount_process(const ProcessMark& mark) {
+  send_signal(mark, SIGTERM);
+  if (wait_until_gone({mark}, quiet_patience).empty()) return false;
+  std::cerr << "ringfs: waiting for the mount process " << mark.pid << ", which writes to the ring what is dirty (at most "
+            << mount_end_patience.count() << " s)" << std::endl;
+  return !stop_processes({mark}, mount_end_patience - quiet_patience).empty();
+}
 
 int serve_mount(std::vector<std::string> addresses, MountOptions options, int ready_descriptor, bool let_go) {
   spdlog::set_default_logger(spdlog::stderr_logger_st("ringfs"));
@@ -226,8 +257,13 @@ bool is_mounted(const std::string& path) {
 
 Status check_mount_point(const std::string& path) {
   if (is_mounted(path)) {
-    if (!is_dead_mount(path))
+    const MountAnswer answer = probe_mount(path);
+    if (answer == MountAnswer::answers)
       return fail(ErrorCode::exists, "a RingFS is mounted on " + path + " already; unmount it: ringfs umount " + path);
+    if (answer == MountAnswer::silent) {
+      return fail(ErrorCode::exists, "a RingFS is mounted on " + path +
+                                         " and does not answer; is its process stopped? Detach it: fusermount3 -u -z " + path);
+    }
     const Status cleared = unmount_path(path, true);
     if (!cleared) return cleared;
   }
@@ -246,17 +282,19 @@ Status check_mount_point(const std::string& path) {
   return {};
 }
 
-// By its command line: "ringfs mount NODES PATH --foreground ...".
+// By its command line: "ringfs mount ... --foreground ...", one word of it being the mount point.
 std::optional<ProcessMark> mount_process_of(const std::string& path) {
   std::error_code error;
   for (const std::filesystem::directory_entry& entry : std::filesystem::directory_iterator("/proc", error)) {
     const std::string name = entry.path().filename().string();
     if (name.find_first_not_of("0123456789") != std::string::npos) continue;
-    std::ifstream file(entry.path() / "cmdline", std::ios::binary);
-    std::vector<std::string> words;
-    for (std::string word; words.size() < 5 && std::getline(file, word, '\0');) words.push_back(word);
-    if (words.size() < 5 || words[1] != "mount" || words[3] != path || words[4] != "--foreground") continue;
+    const std::vector<std::string> words = words_of(entry.path() / "cmdline");
+    if (words.size() < 5 || words[1] != "mount" || std::find(words.begin(), words.end(), "--foreground") == words.end()) continue;
     if (std::filesystem::path(words[0]).filename() != std::filesystem::path(own_program()).filename()) continue;
+    const std::filesystem::path from = first_directory_of(entry.path());
+    const bool serves = std::any_of(words.begin() + 2, words.end(),
+                                    [&](const std::string& word) { return absolute_mount_point(from / word) == path; });
+    if (!serves) continue;
     std::optional<ProcessMark> mark = mark_of(static_cast<pid_t>(std::stol(name)));
     if (mark && is_running(*mark)) return mark;
   }

@@ -1,6 +1,7 @@
 #include "mount/process.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -182,6 +183,56 @@ std::vector<pid_t> stop_processes(const std::vector<ProcessMark>& marks, std::ch
   }
   if (!killed.empty()) wait_until_gone(marks, std::chrono::seconds(2));
   return killed;
+}
+
+Result<std::string> run_apart(const std::function<std::string()>& work, std::chrono::milliseconds limit) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return fail(ErrorCode::io_error, std::string("cannot make a pipe: ") + std::strerror(errno));
+  const pid_t child = fork();
+  if (child < 0) {
+    const std::string cause = std::strerror(errno);
+    close(ends[0]);
+    close(ends[1]);
+    return fail(ErrorCode::io_error, "cannot make a process: " + cause);
+  }
+  if (child == 0) {
+    close(ends[0]);
+    const std::string text = work();
+    for (std::size_t done = 0; done < text.size();) {
+      const ssize_t count = ::write(ends[1], text.data() + done, text.size() - done);
+      if (count < 0) _exit(1);
+      done += static_cast<std::size_t>(count);
+    }
+    _exit(0);
+  }
+  close(ends[1]);
+  const auto end = std::chrono::steady_clock::now() + limit;
+  std::string text;
+  bool whole = false;
+  for (;;) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+    pollfd wait{ends[0], POLLIN, 0};
+    if (left.count() <= 0) break;
+    const int ready = poll(&wait, 1, static_cast<int>(left.count()));
+    if (ready < 0 && errno != EINTR) break;
+    if (ready <= 0) continue;
+    char buffer[4096];
+    const ssize_t count = ::read(ends[0], buffer, sizeof buffer);
+    whole = count == 0;
+    if (count <= 0) break;
+    text.append(buffer, static_cast<std::size_t>(count));
+  }
+  close(ends[0]);
+  if (!whole) {
+    kill(child, SIGKILL);
+    exit_code_of(child);  // it may hang inside the kernel: init reaps it
+    return fail(ErrorCode::timeout, "no answer within " + std::to_string(limit.count()) + " ms");
+  }
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) return fail(ErrorCode::io_error, "the process that looked has died");
+  return text;
 }
 
 std::string tail_of(const std::filesystem::path& file, std::size_t bytes) {

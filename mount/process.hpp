@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -52,6 +53,11 @@ std::optional<ProcessMark> running_from(const std::filesystem::path& pid_file);
 
 // SIGTERM to all; who still runs after `grace` gets SIGKILL. Returns the pids that were killed.
 std::vector<pid_t> stop_processes(const std::vector<ProcessMark>& marks, std::chrono::milliseconds grace);
+
+// What `work` returns, run in a child process: for calls on a mounted file system, which no signal ends while its process
+// does not answer. Call while no other thread of ours runs. Errors: timeout after `limit` (the child is left behind, killed),
+// io_error.
+Result<std::string> run_apart(const std::function<std::string()>& work, std::chrono::milliseconds limit);
 
 // The last lines of a log, at most `bytes` of it.
 std::string tail_of(const std::filesystem::path& file, std::size_t bytes = 2000);

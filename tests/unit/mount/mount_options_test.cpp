@@ -42,5 +42,13 @@ TEST(MountOptions, UnknownOrMalformed_IsRefusedByName) {
   EXPECT_NE(apply_mount_options("ro,fancy", options).error().context.find("'fancy'"), std::string::npos);
 }
 
+TEST(MountOptions, OperationTimeout_BeyondTheLifeOfAChange_IsRefused) {
+  MountOptions options;
+  EXPECT_TRUE(apply_mount_options("op_timeout=50", options));
+  const Status status = apply_mount_options("op_timeout=51", options);
+  ASSERT_FALSE(status);
+  EXPECT_NE(status.error().context.find("1 to 50"), std::string::npos) << status.error().context;
+}
+
 }  // namespace
 }  // namespace ringfs

@@ -135,5 +135,21 @@ TEST_F(ProcessTest, Tail_OfALongLog_StartsAtALine) {
   EXPECT_LE(tail.size(), 100U);
 }
 
+TEST_F(ProcessTest, RunApart_GivesTheTextOrSaysThatThereIsNone) {
+  const std::function<std::string()> large = [] { return std::string(1 << 20, 'x'); };
+  const Result<std::string> text = run_apart(large, std::chrono::seconds(20));
+  ASSERT_TRUE(text) << text.error().text();
+  EXPECT_EQ(*text, std::string(1 << 20, 'x'));
+  const std::function<std::string()> never = [] {
+    pause();
+    return std::string();
+  };
+  const Result<std::string> nothing = run_apart(never, std::chrono::milliseconds(50));
+  ASSERT_FALSE(nothing);
+  EXPECT_EQ(nothing.error().code, ErrorCode::timeout);
+  const std::function<std::string()> dies = []() -> std::string { _exit(3); };
+  EXPECT_FALSE(run_apart(dies, std::chrono::seconds(20)));
+}
+
 }  // namespace
 }  // namespace ringfs
