@@ -13,6 +13,14 @@ namespace {
 // Asio's timers count nanoseconds; anything longer than this is no limit in practice.
 constexpr Duration longest_wait = std::chrono::hours(24);
 
+using SteadyTime = std::chrono::steady_clock::time_point;
+
+SteadyTime end_after(Duration limit) { return std::chrono::steady_clock::now() + std::clamp(limit, Duration::zero(), longest_wait); }
+
+Duration until(SteadyTime end) {
+  return std::chrono::duration_cast<Duration>(end - std::chrono::steady_clock::now());
+}
+
 }  // namespace
 
 void Event::notify() {
@@ -57,8 +65,9 @@ void Lock::unlock() {
 }
 
 Task<Lock> Mutex::lock_on(std::shared_ptr<Lock::State> state, Duration limit) {
+  const SteadyTime end = end_after(limit);  // one for all turns: others may be faster each time
   while (state->locked) {
-    bool notified = co_await state->released.wait(limit);
+    bool notified = co_await state->released.wait(until(end));
     if (!notified && state->locked) co_return Lock();
   }
   state->locked = true;
@@ -81,8 +90,9 @@ Task<void> TaskGroup::wait_on(std::shared_ptr<State> state, std::size_t limit) {
 }
 
 Task<bool> TaskGroup::wait_within(std::shared_ptr<State> state, Duration limit) {
+  const SteadyTime end = end_after(limit);
   while (state->running > 0) {
-    bool notified = co_await state->ended.wait(limit);
+    bool notified = co_await state->ended.wait(until(end));
     if (!notified && state->running > 0) co_return false;
   }
   co_return true;

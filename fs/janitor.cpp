@@ -4,6 +4,7 @@
 // have named them has expired. Garbage: contents of collected or truncated files, chunk by chunk through the segment rows.
 // Every removal is conditional on the row that allowed it, so a hold, a confirmation or a rival janitor wins safely.
 // Abandoned transactions are not its business: whoever meets an intent resolves it (ObjectStore). Source: design 6.
+#include <algorithm>
 #include <boost/asio/this_coro.hpp>
 
 #include "fs/async.hpp"
@@ -23,30 +24,48 @@ constexpr Duration garbage_age = 3 * max_batch_life;
 constexpr std::uint32_t rows_per_pass = 256;
 constexpr std::size_t segments_per_pass = 8;
 constexpr std::size_t parallel_chunks = 8;
+constexpr Duration row_limit = std::chrono::seconds(5);
 
 class Pass {
  public:
   Pass(ObjectStore& store, PartitionId partition, TimePoint deadline)
       : store_(store), partition_(partition), deadline_(deadline), now_(store.clock().stamp.microseconds) {}
 
+  // A row that cannot be dealt with (damaged, or its chunks lie where nobody answers) does not keep the others; the first
+  // error is what the pass ends with.
   Task<Result<JanitorReport>> run() {
     Result<std::vector<Row>> orphans = co_await list("O/");
     if (!orphans) co_return tl::unexpected(orphans.error());
     for (const Row& stored : *orphans) {
+      begin_row();
       Status status = co_await orphan(stored);
-      if (!status) co_return tl::unexpected(status.error());
+      note(status);
     }
     Result<std::vector<Row>> garbage = co_await list("G/");
     if (!garbage) co_return tl::unexpected(garbage.error());
+    // From another one each time, so that those that fail do not use up every pass.
+    if (!garbage->empty()) {
+      std::rotate(garbage->begin(), garbage->begin() + static_cast<std::ptrdiff_t>(store_.random().below(garbage->size())),
+                  garbage->end());
+    }
     for (const Row& stored : *garbage) {
+      begin_row();
       Status status = co_await collect(stored);
-      if (!status) co_return tl::unexpected(status.error());
+      note(status);
       if (segments_ >= segments_per_pass) break;
     }
+    if (!first_error_) co_return tl::unexpected(first_error_.error());
     co_return report_;
   }
 
  private:
+  void note(const Status& status) {
+    if (!status && first_error_) first_error_ = status;
+  }
+
+  // Each row gets a part of the pass's time: one whose chunks lie where nobody answers must leave some for the rest.
+  void begin_row() { row_deadline_ = std::min(deadline_, store_.clock().now + row_limit); }
+
   // Rows of the anchor object, from where nothing was found to do to its end: young rows must not hide old ones.
   Task<Result<std::vector<Row>>> list(std::string prefix) {
     std::vector<Row> due;
@@ -64,8 +83,8 @@ class Pass {
       for (Row& row : page.rows) {
         after = row.sort;
         Result<bool> ripe = is_due(prefix, row);
-        if (!ripe) co_return tl::unexpected(ripe.error());
-        if (!*ripe) continue;
+        if (!ripe) note(tl::unexpected(ripe.error()));
+        if (!ripe || !*ripe) continue;
         if (due.size() == rows_per_pass) {
           report_.more = true;
           co_return due;
@@ -106,7 +125,7 @@ class Pass {
     if (remove) {
       ReadRequest request;
       request.gets.push_back(inode_row(inode));
-      Result<ReadReply> reply = co_await store_.read(std::move(request), deadline_);
+      Result<ReadReply> reply = co_await store_.read(std::move(request), row_deadline_);
       if (!reply) co_return tl::unexpected(reply.error());
       const ReadReply::Get& get = reply->gets.front();
       if (get.found) {
@@ -128,7 +147,7 @@ class Pass {
         }
       }
     }
-    Result<Outcome> outcome = co_await changes.apply(store_, deadline_);
+    Result<Outcome> outcome = co_await changes.apply(store_, row_deadline_);
     if (!outcome) co_return tl::unexpected(outcome.error());
     // Not applied: held, confirmed or collected meanwhile; the next pass sees.
     if (outcome->applied() && remove) ++report_.orphans;
@@ -138,7 +157,7 @@ class Pass {
   Task<Result<bool>> leads_here(OrphanRow row, InodeNumber inode) {
     ReadRequest request;
     request.gets.push_back(entry_row(row.parent, row.name));
-    Result<ReadReply> reply = co_await store_.read(std::move(request), deadline_);
+    Result<ReadReply> reply = co_await store_.read(std::move(request), row_deadline_);
     if (!reply) co_return tl::unexpected(reply.error());
     if (!reply->gets.front().found) co_return false;
     Result<EntryRow> entry = decode_entry(reply->gets.front().row.value.view());
@@ -157,16 +176,17 @@ class Pass {
     scan.prefix = prefix.sort;
     scan.max_rows = segments_per_pass;
     request.scans.push_back(std::move(scan));
-    Result<ReadReply> reply = co_await store_.read(std::move(request), deadline_);
+    Result<ReadReply> reply = co_await store_.read(std::move(request), row_deadline_);
     if (!reply) co_return tl::unexpected(reply.error());
     for (const Row& segment : reply->scans.front().rows) {
       if (segments_ >= segments_per_pass) {
         report_.more = true;
         co_return Status();
       }
+      // Counts when it fails, too: a pass that meets many of those must end.
+      ++segments_;
       Status status = co_await collect_segment(inode, content, segment);
       if (!status) co_return status;
-      ++segments_;
     }
     if (reply->scans.front().more) {
       report_.more = true;
@@ -177,7 +197,7 @@ class Pass {
     changes.require(Check::other, version_equals(address, stored.version));
     changes.require(Check::empty, empty_prefix(prefix));
     changes.change(erase(address));
-    Result<Outcome> outcome = co_await changes.apply(store_, deadline_);
+    Result<Outcome> outcome = co_await changes.apply(store_, row_deadline_);
     if (!outcome) co_return tl::unexpected(outcome.error());
     co_return Status();
   }
@@ -190,14 +210,14 @@ class Pass {
     TaskGroup group;
     for (std::uint64_t chunk : chunks) {
       co_await group.wait_below(parallel_chunks);
-      group.spawn(executor, erase_chunk(&store_, chunk_key(inode, content, chunk), status, deadline_));
+      group.spawn(executor, erase_chunk(&store_, chunk_key(inode, content, chunk), status, row_deadline_));
     }
     co_await group.join();
     if (!*status) co_return *status;
     report_.chunks += chunks.size();
     ChangeSet changes;
     changes.change(erase(segment_row(inode, content, segment)));
-    Result<Outcome> outcome = co_await changes.apply(store_, deadline_);
+    Result<Outcome> outcome = co_await changes.apply(store_, row_deadline_);
     if (!outcome) co_return tl::unexpected(outcome.error());
     co_return Status();
   }
@@ -212,8 +232,10 @@ class Pass {
   ObjectStore& store_;
   const PartitionId partition_;
   const TimePoint deadline_;
+  TimePoint row_deadline_{};
   const std::int64_t now_;
   std::size_t segments_ = 0;
+  Status first_error_;
   JanitorReport report_;
 };
 
