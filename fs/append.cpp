@@ -76,7 +76,7 @@ Task<Result<bool>> Volume::append_inline(OpenPointer open, SharedBytes bytes, Ti
   next.modified = now;
   next.changed = std::max(next.changed, now);
   // The inline bytes are read again when they are wanted: another mount may have overwritten some before the end.
-  adopt(*open, LoadedInode{next, outcome->version}, nullptr);
+  adopt(*open, LoadedInode{next, outcome->version}, nullptr, Origin::here);
   co_return true;
 }
 
@@ -169,7 +169,7 @@ Task<Result<bool>> Volume::append_under_lock(OpenPointer open, SharedBytes lock,
   next.change += 1;
   next.modified = now;
   next.changed = std::max(next.changed, now);
-  adopt(*open, LoadedInode{next, outcome->version}, nullptr);
+  adopt(*open, LoadedInode{next, outcome->version}, nullptr, Origin::here);
   co_return true;
 }
 

@@ -12,6 +12,7 @@ namespace ringfs {
 namespace {
 
 constexpr std::size_t parallel_cuts = 8;
+constexpr Duration drop_limit = std::chrono::seconds(5);
 constexpr std::size_t segments_per_batch = 1000;
 constexpr std::size_t max_accounted = 65536;
 constexpr std::uint64_t single_chunks = 4;
@@ -43,8 +44,24 @@ void Volume::forget_read_ahead(OpenInode& open) {
   open.read_ahead.clear();
 }
 
-void Volume::adopt(OpenInode& open, const LoadedInode& loaded, const ReadReply::Get* inline_row) {
+// Somebody who keeps the file open may have pages of it that no longer are its contents.
+void Volume::pages_are_stale(const OpenInode& open) const {
+  if (open.cached_handles > 0 && contents_changed_) contents_changed_(open.inode, nullptr);
+}
+
+Task<void> Volume::drop_pages(OpenPointer open, TimePoint deadline) {
+  if (open->cached_handles == 0 || !contents_changed_) co_return;
+  auto dropped = std::make_shared<Event>();
+  contents_changed_(open->inode, [dropped] { dropped->notify(); });
+  // The write has happened all the same: a kernel that is late is no error of it.
+  static_cast<void>(co_await dropped->wait(std::min(left(deadline), drop_limit)));
+}
+
+void Volume::adopt(OpenInode& open, const LoadedInode& loaded, const ReadReply::Get* inline_row, Origin origin) {
   if (open.known && loaded.version < open.version) return;
+  // A change of the size the kernel learns with the attributes, and drops its pages. Telling it would rather harm: attributes
+  // that are under way at that moment are thrown away, and a read ends at the old size.
+  const bool silent = open.version != 0 && open.row.change != loaded.row.change && open.row.size == loaded.row.size;
   const bool changed = !open.known || open.row.change != loaded.row.change || open.row.content != loaded.row.content ||
                        open.row.cut != loaded.row.cut;
   if (changed) {
@@ -58,6 +75,7 @@ void Volume::adopt(OpenInode& open, const LoadedInode& loaded, const ReadReply::
     open.inline_known = true;
     open.inline_bytes = inline_row->found ? inline_row->row.value : SharedBytes();
   }
+  if (silent && origin == Origin::elsewhere) pages_are_stale(open);
 }
 
 Task<Status> Volume::refresh(OpenPointer open, TimePoint deadline) {
@@ -119,7 +137,7 @@ Task<Result<bool>> Volume::convert(OpenPointer open, TimePoint deadline) {
   if (!flipped->applied()) co_return false;
   InodeRow now_chunked = *row;
   now_chunked.content = content;
-  adopt(*open, LoadedInode{now_chunked, flipped->version}, nullptr);
+  adopt(*open, LoadedInode{now_chunked, flipped->version}, nullptr, Origin::here);
   co_return true;
 }
 
@@ -246,7 +264,7 @@ Task<Status> Volume::finish_cut(OpenPointer open, TimePoint deadline) {
       if (outcome->applied()) {
         InodeRow whole = row;
         whole.cut += 1;
-        adopt(*open, LoadedInode{whole, outcome->version}, nullptr);
+        adopt(*open, LoadedInode{whole, outcome->version}, nullptr, Origin::here);
         co_return Status();
       }
     }

@@ -564,6 +564,11 @@ ControlTree::ControlTree(RingView& ring, ObjectStore& store, FileSystemOptions o
     : implementation_(std::make_unique<Implementation>(ring, store, options)) {}
 ControlTree::~ControlTree() = default;
 
+bool ControlTree::is_wait(InodeNumber inode) {
+  return owns(inode) && kind_of(inode) == Kind::fixed && number_of(inode) < fixed_entries.size() &&
+         fixed_entries[number_of(inode)].file == File::wait;
+}
+
 Task<Result<Attributes>> ControlTree::lookup(Caller, InodeNumber parent, std::string name) {
   co_return co_await implementation_->lookup(parent, std::move(name));
 }

@@ -16,6 +16,7 @@ class ControlTree {
  public:
   static constexpr InodeNumber root = InodeNumber{1} << 63;
   static constexpr bool owns(InodeNumber inode) { return (inode & root) != 0; }
+  static bool is_wait(InodeNumber inode);  // the file whose open may take for ever
 
   ControlTree(RingView& ring, ObjectStore& store, FileSystemOptions options);
   ~ControlTree();

@@ -12,11 +12,11 @@ int to_errno(ErrorCode code) {
     case ErrorCode::not_leader:
     case ErrorCode::not_member:
     case ErrorCode::unavailable:
-    case ErrorCode::overloaded:
     case ErrorCode::locked:
     case ErrorCode::aborted:
     case ErrorCode::expired:
     case ErrorCode::superseded: return ETIMEDOUT;
+    case ErrorCode::overloaded: return ENFILE;  // of the file system's own limits; the ring's are waited out
     case ErrorCode::no_space: return ENOSPC;
     case ErrorCode::corrupt: return EIO;
     case ErrorCode::too_large: return E2BIG;

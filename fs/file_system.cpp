@@ -57,6 +57,10 @@ FileSystem::~FileSystem() = default;
 Task<Status> FileSystem::start() { return implementation_->volume->start(); }
 Task<Status> FileSystem::stop(TimePoint deadline) { return implementation_->volume->stop(deadline); }
 
+void FileSystem::on_contents_changed(ContentsListener listener) {
+  implementation_->volume->on_contents_changed(std::move(listener));
+}
+
 Task<Result<Attributes>> FileSystem::lookup(Caller caller, InodeNumber parent, std::string name) {
   if (parent == root_inode && name == ring_name) return implementation_->control.get_attributes(caller, ControlTree::root);
   if (parent == ControlTree::root && name == "..") return implementation_->volume->get_attributes(root_inode);
@@ -174,10 +178,11 @@ Task<Result<ReadResult>> FileSystem::read(Handle handle, std::uint64_t offset, s
   co_return result;
 }
 
-Task<Result<std::size_t>> FileSystem::write(Handle handle, std::uint64_t offset, SharedBytes bytes) {
+Task<Result<std::size_t>> FileSystem::write(Handle handle, std::uint64_t offset, SharedBytes bytes,
+                                            std::optional<int> flags) {
   auto place = implementation_->control_files.find(handle);
   if (place == implementation_->control_files.end()) {
-    Result<std::size_t> result = co_await implementation_->volume->write(handle, offset, std::move(bytes));
+    Result<std::size_t> result = co_await implementation_->volume->write(handle, offset, std::move(bytes), flags);
     co_return result;
   }
   const std::shared_ptr<ControlFile> file = place->second;

@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -95,6 +96,8 @@ struct FileSystemOptions {
   uid_t owner = 0;  // of the mount: may use .ring beside root
 };
 
+using ContentsListener = std::function<void(InodeNumber inode, std::function<void()> done)>;
+
 class FileSystem {
  public:
   FileSystem(ObjectStore& store, RingView& ring, FileSystemOptions options);
@@ -104,6 +107,11 @@ class FileSystem {
   Task<Status> start();
   // Flushes everything dirty, closes. After it only destruction. Gives up at `deadline` with what failed.
   Task<Status> stop(TimePoint deadline);
+
+  // `listener` hears of inodes whose contents changed otherwise than the kernel can know, while a handle is open whose
+  // pages it keeps (not direct_io). It returns at once, and `done`, if there is one, is called on the loop when those pages
+  // are gone: a write through a handle with direct_io waits for it.
+  void on_contents_changed(ContentsListener listener);
 
   Task<Result<Attributes>> lookup(Caller caller, InodeNumber parent, std::string name);
   Task<Result<Attributes>> get_attributes(Caller caller, InodeNumber inode, std::optional<Handle> handle);
@@ -121,10 +129,14 @@ class FileSystem {
   Task<Status> rename(Caller caller, InodeNumber parent, std::string name, InodeNumber new_parent, std::string new_name,
                       unsigned flags);
 
+  // When the name exists by now: exists with O_EXCL; without, it is opened if it is a file of the caller that its mode lets
+  // open, else stale_handle: whether the caller may open it is the kernel's to say.
   Task<Result<Opened>> create(Caller caller, InodeNumber parent, std::string name, std::uint32_t mode, int flags);
   Task<Result<Opened>> open(Caller caller, InodeNumber inode, int flags);
   Task<Result<ReadResult>> read(Handle handle, std::uint64_t offset, std::size_t size);
-  Task<Result<std::size_t>> write(Handle handle, std::uint64_t offset, SharedBytes bytes);
+  // flags: O_APPEND, O_SYNC and O_DSYNC as they are now, fcntl may have changed them since the open; none: as opened.
+  Task<Result<std::size_t>> write(Handle handle, std::uint64_t offset, SharedBytes bytes,
+                                  std::optional<int> flags = std::nullopt);
   Task<Status> flush(Handle handle);
   Task<Status> fsync(Handle handle);
   Task<void> release(Handle handle);

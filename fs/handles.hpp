@@ -40,6 +40,7 @@ struct OpenInode {
 
   const InodeNumber inode;
   unsigned users = 0;
+  unsigned cached_handles = 0;  // through which the kernel keeps pages
 
   // As last seen in the ring, newest version.
   bool known = false;
@@ -78,6 +79,7 @@ struct OpenInode {
 struct OpenFile {
   std::shared_ptr<OpenInode> inode;
   int flags = 0;
+  bool cached = false;  // by the kernel
   uid_t uid = 0;
   std::uint64_t reported_error = 0;  // error_number up to which this handle told its user
   std::uint64_t next_offset = 0;     // where a sequential reader goes on

@@ -18,7 +18,9 @@ namespace {
 constexpr Duration hold_interval = std::chrono::seconds(20);
 constexpr Duration hold_life = std::chrono::seconds(90);
 constexpr std::size_t inodes_per_check = 500;
-constexpr std::size_t parallel_checks = 8;
+constexpr Duration check_limit = std::chrono::seconds(6);  // a partition without a majority costs its own round, no other
+constexpr std::size_t parallel_checks = 256;
+constexpr std::size_t parallel_flushes = 16;
 
 }  // namespace
 
@@ -58,21 +60,37 @@ Task<Status> Volume::stop(TimePoint deadline) {
   for (const auto& [inode, open] : open_) {
     if (!open->buffer.empty() || open->mutex.locked()) dirty.push_back(open);
   }
+  boost::asio::any_io_executor executor = co_await boost::asio::this_coro::executor;
+  TaskGroup flushes;
+  auto first_error = std::make_shared<Status>();
   for (const OpenPointer& open : dirty) {
-    Status status = co_await flush_inode(open, deadline);
-    if (!status && result) result = status;
+    co_await flushes.wait_below(parallel_flushes);
+    flushes.spawn(executor, flush_at_end(shared_from_this(), open, first_error, deadline));
   }
+  co_await flushes.join();
+  result = *first_error;
   bool ended = co_await tasks_.join_within(left(deadline));
   if (!ended && result) result = fail(ErrorCode::timeout, "background work goes on");
   co_return result;
+}
+
+Task<void> Volume::flush_at_end(std::shared_ptr<Volume> self, OpenPointer open, std::shared_ptr<Status> status,
+                                TimePoint deadline) {
+  Status flushed = co_await self->flush_inode(open, deadline);
+  if (!flushed && *status) *status = flushed;
+}
+
+Task<void> Volume::run_check(std::shared_ptr<Volume> self) {
+  // A failed round is made up for by the next: holds outlive three of them.
+  static_cast<void>(co_await self->check_open_inodes(self->deadline()));
 }
 
 Task<void> Volume::hold_loop(std::shared_ptr<Volume> self) {
   while (!self->stopping_) {
     co_await self->stopped_.wait(hold_interval);
     if (self->stopping_) co_return;
-    // A failed round is made up for by the next: holds outlive three of them.
-    static_cast<void>(co_await self->check_open_inodes(self->deadline()));
+    // Beside this loop: partitions that do not answer must not put off the next round for the others.
+    self->tasks_.spawn(self->executor_, run_check(self));
     std::vector<OpenPointer> dirty;
     for (const auto& [inode, open] : self->open_) {
       if (open->buffer.has_dirty()) dirty.push_back(open);
@@ -81,36 +99,52 @@ Task<void> Volume::hold_loop(std::shared_ptr<Volume> self) {
   }
 }
 
-Task<void> Volume::check_group(std::shared_ptr<Volume> self, std::vector<InodeNumber> inodes,
+Task<void> Volume::check_group(std::shared_ptr<Volume> self, PartitionId partition, std::vector<InodeNumber> inodes,
                                std::shared_ptr<Status> status, TimePoint deadline) {
-  const unsigned bits = self->store_.partition_bits();
+  // One round at a time asks a partition.
+  if (!self->checking_.insert(partition).second) co_return;
+  for (std::size_t i = 0; i < inodes.size() && !self->stopping_; i += inodes_per_check) {
+    auto begin = inodes.begin() + static_cast<std::ptrdiff_t>(i);
+    auto end = inodes.begin() + static_cast<std::ptrdiff_t>(std::min(inodes.size(), i + inodes_per_check));
+    std::vector<InodeNumber> some(begin, end);
+    Status checked = co_await self->check_some(std::move(some), std::min(deadline, self->store_.clock().now + check_limit));
+    if (checked) continue;
+    *status = checked;
+    break;
+  }
+  self->checking_.erase(partition);
+}
+
+// Of one partition.
+Task<Status> Volume::check_some(std::vector<InodeNumber> inodes, TimePoint deadline) {
+  const unsigned bits = store_.partition_bits();
   ReadRequest request;
   for (InodeNumber inode : inodes) {
     request.gets.push_back(inode_row(inode));
     request.gets.push_back(orphan_row(inode, bits));
   }
-  Result<ReadReply> reply = co_await self->store_.read(std::move(request), deadline);
-  if (!reply) {
-    *status = tl::unexpected(reply.error());
-    co_return;
-  }
-  const std::int64_t until = (self->store_.clock().stamp + hold_life).microseconds;
+  Result<ReadReply> reply = co_await store_.read(std::move(request), deadline);
+  if (!reply) co_return tl::unexpected(reply.error());
+  const std::int64_t until = (store_.clock().stamp + hold_life).microseconds;
+  Status result;
+  ChangeSet hold;
   for (std::size_t i = 0; i < inodes.size(); ++i) {
     const ReadReply::Get& inode = reply->gets[2 * i];
     const ReadReply::Get& orphan = reply->gets[2 * i + 1];
     if (inode.found) {
       Result<InodeRow> row = decode_inode(inode.row.value.view());
-      OpenPointer open = self->find_open(inodes[i]);
-      if (row && open) self->adopt(*open, LoadedInode{*row, inode.row.version}, nullptr);
-      if (!row) *status = tl::unexpected(row.error());
+      OpenPointer open = find_open(inodes[i]);
+      if (row && open) adopt(*open, LoadedInode{*row, inode.row.version}, nullptr);
+      if (!row) result = tl::unexpected(row.error());
     }
-    if (!orphan.found) continue;
-    ChangeSet hold;
-    hold.require(Check::inode, present(orphan_row(inodes[i], bits)));
-    hold.change(max_i64(orphan_row(inodes[i], bits), OrphanRow::hold_offset, until));
-    Result<Outcome> outcome = co_await hold.apply(self->store_, deadline);
-    if (!outcome) *status = tl::unexpected(outcome.error());
+    // All in one batch: this does nothing to a row that the janitor has removed since.
+    if (orphan.found) hold.change(max_i64(orphan_row(inodes[i], bits), OrphanRow::hold_offset, until));
   }
+  if (!hold.empty()) {
+    Result<Outcome> outcome = co_await hold.apply(store_, deadline);
+    if (!outcome) result = tl::unexpected(outcome.error());
+  }
+  co_return result;
 }
 
 Task<Status> Volume::check_open_inodes(TimePoint deadline) {
@@ -123,12 +157,8 @@ Task<Status> Volume::check_open_inodes(TimePoint deadline) {
   auto status = std::make_shared<Status>();
   TaskGroup checks;
   for (auto& [partition, group] : groups) {
-    for (std::size_t i = 0; i < group.size(); i += inodes_per_check) {
-      auto begin = group.begin() + static_cast<std::ptrdiff_t>(i);
-      auto end = group.begin() + static_cast<std::ptrdiff_t>(std::min(group.size(), i + inodes_per_check));
-      co_await checks.wait_below(parallel_checks);
-      checks.spawn(executor, check_group(shared_from_this(), std::vector<InodeNumber>(begin, end), status, deadline));
-    }
+    co_await checks.wait_below(parallel_checks);
+    checks.spawn(executor, check_group(shared_from_this(), partition, std::move(group), status, deadline));
   }
   co_await checks.join();
   co_return *status;

@@ -232,6 +232,15 @@ Task<Result<Attributes>> Volume::set_attributes(Caller caller, InodeNumber inode
     Result<Outcome> outcome = co_await set.apply(store_, until);
     if (outcome && outcome->applied()) {
       remember(inode, row);
+      // The next write decides by these whether its time counts.
+      if (OpenPointer open = find_open(inode); open && open->known) {
+        open->row.mode = row.mode;
+        open->row.uid = row.uid;
+        open->row.gid = row.gid;
+        open->row.accessed = row.accessed;
+        open->row.modified = row.modified;
+        open->row.changed = std::max(open->row.changed, row.changed);
+      }
       co_return overlay_attributes(inode, row);
     }
     if (!outcome && !Retry::worthwhile(outcome.error())) co_return tl::unexpected(outcome.error());

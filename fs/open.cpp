@@ -15,6 +15,14 @@ constexpr std::size_t max_files = 1 << 20;  // open at once
 
 bool writable(int flags) { return (flags & O_ACCMODE) != O_RDONLY; }
 
+// A plain file of the caller whose mode grants what is asked for: no kernel refuses that to its owner.
+bool is_own_file(const Caller& caller, const InodeRow& row, int flags) {
+  std::uint32_t wanted = 0;
+  if ((flags & O_ACCMODE) != O_WRONLY) wanted |= S_IRUSR;
+  if (writable(flags) || (flags & O_TRUNC) != 0) wanted |= S_IWUSR;
+  return row.is_regular() && row.uid == caller.uid && (row.mode & wanted) == wanted;
+}
+
 }  // namespace
 
 Result<std::shared_ptr<OpenFile>> Volume::file_of(Handle handle) const {
@@ -27,13 +35,15 @@ Opened Volume::add_handle(Caller caller, OpenPointer open, int flags) {
   auto file = std::make_shared<OpenFile>();
   file->inode = open;
   file->flags = flags;
+  file->cached = !((flags & O_APPEND) != 0 && writable(flags));
   file->uid = caller.uid;
   file->reported_error = open->error_number;
   ++open->users;
+  if (file->cached) ++open->cached_handles;
   Opened opened;
   opened.handle = next_handle();
   opened.attributes = overlay_attributes(open->inode, open->row);
-  opened.direct_io = (flags & O_APPEND) != 0 && writable(flags);
+  opened.direct_io = !file->cached;
   std::optional<std::int64_t> seen = kernel_cached_.get(open->inode);
   opened.keep_cache = !opened.direct_io && open->buffer.empty() && seen == open->row.change;
   kernel_cached_.put(open->inode, open->row.change);
@@ -44,7 +54,8 @@ Opened Volume::add_handle(Caller caller, OpenPointer open, int flags) {
 Task<Result<Opened>> Volume::open(Caller caller, InodeNumber inode, int flags) {
   const TimePoint until = deadline();
   if (files_.size() >= max_files) co_return fail(ErrorCode::overloaded, "open files");
-  if ((flags & O_TRUNC) != 0 && writable(flags)) {
+  // Also for O_RDONLY, as Linux does: the kernel asked for write permission.
+  if ((flags & O_TRUNC) != 0) {
     Status emptied = co_await set_size(inode, 0, until);
     if (!emptied) co_return tl::unexpected(emptied.error());
   }
@@ -75,19 +86,26 @@ Task<Result<Opened>> Volume::create(Caller caller, InodeNumber parent, std::stri
       co_return add_handle(caller, open, flags);
     }
     if (node.error().code != ErrorCode::exists || (flags & O_EXCL) != 0) co_return tl::unexpected(node.error());
-    // Somebody else made it: then this is an ordinary open.
+    // Another mount made it since the kernel looked, so nobody has checked its permissions. Told that the name is stale, the
+    // kernel looks once more and opens what it finds as any other file; but if the name comes and goes it gives up after
+    // that. So what needs no kernel to decide is opened here.
     Result<FoundEntry> entry = co_await find_entry(parent, name, until);
     if (!entry) co_return tl::unexpected(entry.error());
-    if (entry->found) {
+    Result<LoadedInode> there = fail(ErrorCode::stale_handle);
+    if (entry->found) there = co_await read_inode(entry->entry.inode, until);
+    if (there && !is_own_file(caller, there->row, flags)) co_return fail(ErrorCode::stale_handle, "exists by now");
+    if (there) {
       Result<Opened> opened = co_await this->open(caller, entry->entry.inode, flags);
       if (opened || opened.error().code != ErrorCode::stale_handle) co_return opened;
+    } else if (there.error().code != ErrorCode::stale_handle) {
+      co_return tl::unexpected(there.error());
     }
     bool again = co_await retry.again();
     if (!again) co_return fail(ErrorCode::timeout, "create");
   }
 }
 
-Task<Result<std::size_t>> Volume::write(Handle handle, std::uint64_t offset, SharedBytes bytes) {
+Task<Result<std::size_t>> Volume::write(Handle handle, std::uint64_t offset, SharedBytes bytes, std::optional<int> flags) {
   const TimePoint until = deadline();
   Result<std::shared_ptr<OpenFile>> found = file_of(handle);
   if (!found) co_return tl::unexpected(found.error());
@@ -99,8 +117,16 @@ Task<Result<std::size_t>> Volume::write(Handle handle, std::uint64_t offset, Sha
     file->reported_error = open->error_number;
     co_return tl::unexpected(*open->error);
   }
-  if ((file->flags & O_APPEND) != 0) {
+  const int how = flags.value_or(file->flags);
+  if ((how & O_APPEND) != 0) {
     Result<std::size_t> appended = co_await append(open, std::move(bytes), until);
+    if (file->cached) {
+      // Appending was switched on after the open: the kernel has put the bytes where it took the end to be, into pages that
+      // stay locked until this is answered.
+      pages_are_stale(*open);
+    } else {
+      co_await drop_pages(open, until);
+    }
     co_return appended;
   }
   if (offset > max_file_bytes || bytes.size() > max_file_bytes - offset) co_return fail(ErrorCode::file_too_large);
@@ -115,7 +141,8 @@ Task<Result<std::size_t>> Volume::write(Handle handle, std::uint64_t offset, Sha
   open->buffer.write(offset, std::move(bytes));
   account(before, open->buffer.cost());
   open->unpublished_modified = now_ns();
-  if ((file->flags & (O_SYNC | O_DSYNC)) != 0) {
+  if (!file->cached) co_await drop_pages(open, until);
+  if ((how & (O_SYNC | O_DSYNC)) != 0) {
     Status flushed = co_await flush_inode(open, until);
     if (!flushed) co_return tl::unexpected(flushed.error());
   } else if (open->buffer.has_full_chunk()) {
@@ -140,6 +167,7 @@ Task<void> Volume::release(Handle handle) {
   std::shared_ptr<OpenFile> file = std::move(place->second);
   files_.erase(place);
   OpenPointer open = file->inode;
+  if (file->cached) --open->cached_handles;
   // Normally flush() came before and nothing is left; pages of shared mappings come after it.
   if (!open->buffer.empty()) {
     Status status = co_await flush_inode(open, deadline());

@@ -179,8 +179,10 @@ Task<Result<ReadResult>> Volume::read(Handle handle, std::uint64_t offset, std::
   if (offset > max_file_bytes) co_return result;
   auto end_of_file = [&open] { return std::max(static_cast<std::uint64_t>(open->row.size), open->buffer.end()); };
   // Another mount may have appended since: the end is looked up before it is reported.
-  bool look = !open->known || (open->row.content == 0 && !open->inline_known) || offset >= end_of_file();
-  if (look) {
+  auto unknown = [&open] { return !open->known || (open->row.content == 0 && !open->inline_known); };
+  for (bool look = unknown() || offset >= end_of_file(); look; look = unknown()) {
+    if (store_.clock().now >= until) co_return fail(ErrorCode::timeout, "the file keeps changing");
+    // A commit of ours may overtake the answer: then the row stays the newer one, and its inline bytes are still missing.
     Status fresh = co_await refresh(open, until);
     if (!fresh) co_return tl::unexpected(fresh.error());
   }

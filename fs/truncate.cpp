@@ -20,7 +20,8 @@ Task<Result<bool>> Volume::set_size_once(OpenPointer open, std::uint64_t size, T
   if (row.content == 0) {
     if (size == 0) {
       changes.change(erase(inline_row(inode)));
-    } else if (size < old_size && size < inline_limit && open->inline_bytes.size() > size) {
+    } else if (size < old_size && size < inline_limit) {
+      // Whatever is known of the inline bytes: another mount may have put some there since.
       changes.change(truncate_row(inline_row(inode), size));
     }
   } else if (size == 0) {
@@ -42,7 +43,7 @@ Task<Result<bool>> Volume::set_size_once(OpenPointer open, std::uint64_t size, T
   next.change += 1;
   const bool was_inline = row.content == 0 && open->inline_known;
   const SharedBytes bytes = open->inline_bytes;
-  adopt(*open, LoadedInode{next, outcome->version}, nullptr);
+  adopt(*open, LoadedInode{next, outcome->version}, nullptr, Origin::here);
   if (open->version == outcome->version && next.content == 0 && (was_inline || size == 0)) {
     open->inline_known = true;
     open->inline_bytes = size < bytes.size() && was_inline ? SharedBytes(bytes, 0, size) : (size == 0 ? SharedBytes() : bytes);

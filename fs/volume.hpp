@@ -8,6 +8,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -26,6 +27,7 @@ class Volume : public std::enable_shared_from_this<Volume> {
   Task<Status> start();
   Task<Status> stop(TimePoint deadline);
   void abandon();  // no background work from now on
+  void on_contents_changed(ContentsListener listener) { contents_changed_ = std::move(listener); }
 
   Task<Result<Attributes>> lookup(InodeNumber parent, std::string name);
   Task<Result<Attributes>> get_attributes(InodeNumber inode);
@@ -44,7 +46,8 @@ class Volume : public std::enable_shared_from_this<Volume> {
   Task<Result<Opened>> create(Caller caller, InodeNumber parent, std::string name, std::uint32_t mode, int flags);
   Task<Result<Opened>> open(Caller caller, InodeNumber inode, int flags);
   Task<Result<ReadResult>> read(Handle handle, std::uint64_t offset, std::size_t size);
-  Task<Result<std::size_t>> write(Handle handle, std::uint64_t offset, SharedBytes bytes);
+  Task<Result<std::size_t>> write(Handle handle, std::uint64_t offset, SharedBytes bytes,
+                                  std::optional<int> flags = std::nullopt);
   Task<Status> flush(Handle handle);
   Task<void> release(Handle handle);
 
@@ -139,7 +142,10 @@ class Volume : public std::enable_shared_from_this<Volume> {
 
   // contents.cpp
   Task<Status> refresh(OpenPointer open, TimePoint deadline);
-  void adopt(OpenInode& open, const LoadedInode& loaded, const ReadReply::Get* inline_row);
+  enum class Origin { elsewhere, here };  // whose change it is
+  void adopt(OpenInode& open, const LoadedInode& loaded, const ReadReply::Get* inline_row, Origin origin = Origin::elsewhere);
+  void pages_are_stale(const OpenInode& open) const;
+  Task<void> drop_pages(OpenPointer open, TimePoint deadline);
   void forget_read_ahead(OpenInode& open);
   void forget_read_ahead(OpenInode& open, std::uint64_t chunk);
   Task<Result<bool>> convert(OpenPointer open, TimePoint deadline);  // false: overtaken, refresh and look again
@@ -204,8 +210,12 @@ class Volume : public std::enable_shared_from_this<Volume> {
                                TimePoint deadline);
   // holds.cpp
   static Task<void> hold_loop(std::shared_ptr<Volume> self);
-  static Task<void> check_group(std::shared_ptr<Volume> self, std::vector<InodeNumber> inodes, std::shared_ptr<Status> status,
-                                TimePoint deadline);
+  static Task<void> run_check(std::shared_ptr<Volume> self);
+  static Task<void> check_group(std::shared_ptr<Volume> self, PartitionId partition, std::vector<InodeNumber> inodes,
+                                std::shared_ptr<Status> status, TimePoint deadline);
+  Task<Status> check_some(std::vector<InodeNumber> inodes, TimePoint deadline);
+  static Task<void> flush_at_end(std::shared_ptr<Volume> self, OpenPointer open, std::shared_ptr<Status> status,
+                                 TimePoint deadline);
 
   ObjectStore& store_;
   const FileSystemOptions options_;
@@ -214,6 +224,8 @@ class Volume : public std::enable_shared_from_this<Volume> {
   TaskGroup tasks_;
   bool stopping_ = false;
   Event stopped_;
+  ContentsListener contents_changed_;
+  std::set<PartitionId> checking_;  // whose open inodes a round is looking at
 
   HintCache<Hint, InodeNumber> names_;           // (parent, name) -> inode
   HintCache<InodeNumber, InodeRow> directories_seen_;  // what creating a child depends on

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <limits>
 
 #include "fs/control_tree.hpp"
 #include "mount/fuse_session.hpp"
@@ -163,8 +164,13 @@ void get_attributes(fuse_req_t raw, fuse_ino_t inode, fuse_file_info* info) {
       InodeNumber{inode}, handle_of(info));
 }
 
+// Nanoseconds in 64 bits reach from 1677 to 2262; a time beyond becomes the nearest of those.
 TimeSpec from_timespec(const timespec& time) {
-  return TimeSpec{static_cast<std::int64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec};
+  constexpr std::int64_t second = 1'000'000'000;
+  constexpr std::int64_t last = std::numeric_limits<std::int64_t>::max() / second;
+  if (time.tv_sec >= last) return TimeSpec{last * second};
+  if (time.tv_sec < -last) return TimeSpec{-last * second};
+  return TimeSpec{static_cast<std::int64_t>(time.tv_sec) * second + time.tv_nsec};
 }
 
 SetAttributes changes_of(const struct stat& wanted, int which) {
@@ -231,9 +237,10 @@ void create(fuse_req_t raw, fuse_ino_t parent, const char* name, mode_t mode, fu
       InodeNumber{parent}, std::string(name), std::uint32_t{mode}, *info);
 }
 
-// Opening `wait` in .ring blocks for as long as it takes; an open that truncates is a mutation.
+// Opening `wait` in .ring blocks for as long as it takes; an open that truncates is a mutation, but not in .ring.
 Kind kind_of_open(InodeNumber inode, int flags) {
-  if (ControlTree::owns(inode)) return Kind::wait;
+  if (ControlTree::is_wait(inode)) return Kind::wait;
+  if (ControlTree::owns(inode)) return Kind::read;
   return (flags & O_TRUNC) != 0 ? Kind::mutation : Kind::read;
 }
 
@@ -275,16 +282,20 @@ void write(fuse_req_t raw, fuse_ino_t, const char* bytes, size_t size, off_t off
   }
   FuseSession& session = session_of(raw);
   SharedBytes payload = session.take_payload(bytes, size);
+  // Pages that were changed through a mapping lie where they lie, whatever the descriptor says.
+  const int flags = info->writepage ? 0 : info->flags;
   session.start(
       raw, Kind::mutation, size,
-      [](FileSystem* fs, RequestPointer request, Handle handle, std::uint64_t at, SharedBytes data) -> Task<void> {
-        const Result<std::size_t> written = co_await fs->write(handle, at, std::move(data));
+      [](FileSystem* fs, RequestPointer request, Handle handle, std::uint64_t at, SharedBytes data,
+         int now) -> Task<void> {
+        const std::optional<int> how = now;
+        const Result<std::size_t> written = co_await fs->write(handle, at, std::move(data), how);
         if (written)
           request->written(*written);
         else
           request->error(written.error());
       },
-      Handle{info->fh}, static_cast<std::uint64_t>(offset), std::move(payload));
+      Handle{info->fh}, static_cast<std::uint64_t>(offset), std::move(payload), int{flags});
 }
 
 void flush(fuse_req_t raw, fuse_ino_t, fuse_file_info* info) {

@@ -43,12 +43,14 @@ FuseSession::FuseSession(asio::io_context& loop, FileSystem& file_system, MountO
 }
 
 FuseSession::~FuseSession() {
+  file_system_.on_contents_changed(nullptr);
   disconnect();
   if (session_ != nullptr) fuse_session_destroy(session_);
 }
 
 // From here on whoever still has files open gets ENOTCONN instead of waiting for answers that nobody will give.
 void FuseSession::disconnect() {
+  pages_.stop();
   if (descriptor_.is_open()) descriptor_.release();  // libfuse owns and closes it
   if (!mounted_) return;
   mounted_ = false;
@@ -82,6 +84,12 @@ Status FuseSession::mount() {
   descriptor_.assign(fuse_session_fd(session_), error);
   if (!error) descriptor_.native_non_blocking(true, error);
   if (error) return fail(ErrorCode::io_error, "cannot watch /dev/fuse: " + error.message());
+  pages_.start(session_);
+  file_system_.on_contents_changed([this](InodeNumber inode, std::function<void()> done) {
+    std::function<void()> posted;
+    if (done) posted = [this, done = std::move(done)] { asio::post(loop_, done); };
+    pages_.invalidate(inode, std::move(posted));
+  });
   return {};
 }
 
@@ -98,8 +106,11 @@ void FuseSession::initialised(fuse_conn_info& connection) {
   want(FUSE_CAP_READDIRPLUS, true);
   want(FUSE_CAP_READDIRPLUS_AUTO, true);
   want(FUSE_CAP_ATOMIC_O_TRUNC, true);
-  want(FUSE_CAP_AUTO_INVAL_DATA, false);  // with it nearly every read asks for attributes first
-  want(FUSE_CAP_EXPLICIT_INVAL_DATA, true);
+  // With the first nearly every read asks for attributes before. With the second a size that another mount changed moves
+  // the end of the file and leaves its last page, zeros behind the old end; without both, the pages go when the size
+  // changes. What does not show in the size, pages_ tells.
+  want(FUSE_CAP_AUTO_INVAL_DATA, false);
+  want(FUSE_CAP_EXPLICIT_INVAL_DATA, false);
   want(FUSE_CAP_WRITEBACK_CACHE, false);
   // The kernel takes set-user-id bits off itself by a setattr; with this we would have to at every write.
   want(FUSE_CAP_HANDLE_KILLPRIV, false);
@@ -241,6 +252,12 @@ Task<void> FuseSession::unmount(std::chrono::seconds patience) {
   }
   if (!fuse_session_exited(session_)) {
     spdlog::warn("event=mount_cut path={} reason=\"still in use\"", path);
+    // It may wait in the kernel for what only answers let go; every request is answered by its deadline.
+    pages_.close();
+    while (!pages_.idle() && !fuse_session_exited(session_)) {
+      timer.expires_after(unmount_look);
+      co_await timer.async_wait(asio::use_awaitable);
+    }
     fuse_session_exit(session_);
     boost::system::error_code ignored;
     descriptor_.cancel(ignored);

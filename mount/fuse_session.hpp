@@ -18,6 +18,7 @@
 #include <unordered_set>
 
 #include "mount/mount_options.hpp"
+#include "mount/page_notifier.hpp"
 
 namespace ringfs {
 
@@ -69,6 +70,7 @@ class FuseSession {
   const MountOptions options_;
   fuse_session* session_ = nullptr;
   bool mounted_ = false;
+  PageNotifier pages_;
   boost::asio::posix::stream_descriptor descriptor_;
   std::string receive_buffer_;
   std::function<void()> on_ready_;

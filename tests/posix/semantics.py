@@ -10,6 +10,7 @@ import random
 import stat
 import sys
 import threading
+import time
 
 base = sys.argv[1]
 checks = []
@@ -323,6 +324,78 @@ def append(d):
 
 
 @check
+def readers_follow_appends(d):
+    write(d + "/f", b"first\n")
+    reader = os.open(d + "/f", os.O_RDONLY)
+    log = os.open(d + "/f", os.O_WRONLY | os.O_APPEND)
+    model = bytearray(b"first\n")
+    assert os.pread(reader, 4096, 0) == model
+    for step in range(100):
+        line = f"line {step}\n".encode() * (1 + step % 7)
+        os.write(log, line)
+        model += line
+        # Exactly to the end: the kernel has no reason to ask for the size.
+        assert os.pread(reader, len(model), 0) == model, step
+    os.close(log)
+    os.close(reader)
+
+
+@check
+def append_switched_by_fcntl(d):
+    import fcntl
+    write(d + "/f", b"0123456789")
+    descriptor = os.open(d + "/f", os.O_RDWR)
+    fcntl.fcntl(descriptor, fcntl.F_SETFL, os.O_APPEND)
+    os.write(descriptor, b"end")
+    assert read(d + "/f") == b"0123456789end"
+    fcntl.fcntl(descriptor, fcntl.F_SETFL, 0)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    os.write(descriptor, b"AB")
+    os.close(descriptor)
+    descriptor = os.open(d + "/f", os.O_WRONLY | os.O_APPEND)
+    fcntl.fcntl(descriptor, fcntl.F_SETFL, 0)
+    os.lseek(descriptor, 2, os.SEEK_SET)
+    os.write(descriptor, b"C")
+    os.close(descriptor)
+    assert read(d + "/f") == b"ABC3456789end"
+
+
+@check
+def locks_within_a_mount(d):
+    import fcntl
+    write(d + "/f", b"x")
+    one = os.open(d + "/f", os.O_RDWR)
+    two = os.open(d + "/f", os.O_RDWR)
+    fcntl.flock(one, fcntl.LOCK_EX)
+    expect_errno(errno.EWOULDBLOCK, fcntl.flock, two, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    fcntl.flock(one, fcntl.LOCK_UN)
+    fcntl.flock(two, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(two)
+    fcntl.lockf(one, fcntl.LOCK_EX)
+    child = os.fork()
+    if child == 0:
+        try:
+            fcntl.lockf(os.open(d + "/f", os.O_RDWR), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os._exit(1)
+        except OSError:
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    os.close(one)
+
+
+@check
+def future_time_through_a_descriptor(d):
+    descriptor = os.open(d + "/f", os.O_WRONLY | os.O_CREAT)
+    os.write(descriptor, b"x")
+    future = time.time_ns() + 3_600_000_000_000
+    os.utime(descriptor, ns=(future, future))
+    assert os.stat(d + "/f").st_mtime_ns == future
+    os.write(descriptor, b"y")
+    os.close(descriptor)
+    assert os.stat(d + "/f").st_mtime_ns < future
+
+
+@check
 def unlinked_but_open(d):
     data = os.urandom(2_500_000)
     write(d + "/f", data)
@@ -431,6 +504,8 @@ def open_truncates(d):
     os.write(descriptor, b"new")
     os.close(descriptor)
     assert read(d + "/f") == b"new"
+    os.close(os.open(d + "/f", os.O_RDONLY | os.O_TRUNC))
+    assert read(d + "/f") == b""
 
 
 failed = 0

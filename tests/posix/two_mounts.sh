@@ -1,5 +1,5 @@
 #!/bin/bash
-# Two mounts of one ring: close-to-open, replaced files, O_EXCL has one winner, appends stay whole.
+# Two mounts of one ring: close-to-open, kept-open readers, replaced files, races of creators, whole appends; a mount that stops.
 source "$(dirname "$0")/lib.sh"
 start_ring 3
 other=$scratch/other
@@ -29,6 +29,20 @@ say "O_EXCL: one winner each time"
 mkdir "$mnt/race"
 python3 "$here/exclusive_race.py" "$mnt/race" "$other/race" 1000
 
+say "O_CREAT: everybody gets the file, or is told that it is not theirs"
+mkdir "$mnt/create" "$scratch/third" "$scratch/fourth"
+chmod 711 "$scratch"
+for m in third fourth; do
+  extra_mounts+=("$scratch/$m")
+  "$ringfs" mount "$(addresses)" "$scratch/$m" -o allow_other
+done
+python3 "$here/create_race.py" "$scratch/third/create" "$scratch/fourth/create" 1000
+for m in third fourth; do "$ringfs" umount "$scratch/$m"; done
+
+say "readers that keep a file open while it grows"
+mkdir "$mnt/kept"
+python3 "$here/kept_open.py" "$mnt/kept" "$other/kept" 200
+
 say "appends from both mounts"
 : >"$mnt/log"
 for m in "$mnt" "$other"; do
@@ -37,3 +51,34 @@ done
 wait
 [ "$(wc -l <"$mnt/log")" = 200 ] || die "$(wc -l <"$mnt/log") lines"
 [ "$(sort -u "$other/log" | wc -l)" = 200 ] || die "torn lines"
+
+say "a mount as a person might start it: in the foreground, a relative path, options first"
+third=$scratch/third
+(cd "$scratch" && exec "$ringfs" mount --foreground -o allow_other "$(addresses)" third) >"$scratch/third.log" 2>&1 &
+third_pid=$!
+extra_pids+=("$third_pid")
+for _ in $(seq 100); do mountpoint -q "$third" && break; sleep 0.1; done
+mountpoint -q "$third" || die "not mounted"
+
+say "a mount that does not answer"
+kill -STOP "$third_pid"
+status=0
+timeout 60 "$ringfs" doctor --state "$state" >"$scratch/doctor.out" 2>&1 || status=$?
+[ $status -eq 1 ] || die "doctor: $status"
+grep -q "$third does not answer" "$scratch/doctor.out" || die "doctor: $(cat "$scratch/doctor.out")"
+status=0
+timeout 60 "$ringfs" info --timeout 2 "$third/log" >"$scratch/info.out" 2>&1 || status=$?
+[ $status -eq 4 ] || die "info: $status $(cat "$scratch/info.out")"
+status=0
+timeout 60 "$ringfs" mount "$(addresses)" "$third" >"$scratch/mount.out" 2>&1 || status=$?
+[ $status -eq 1 ] || die "mount over it: $status"
+grep -q "does not answer" "$scratch/mount.out" || die "mount over it: $(cat "$scratch/mount.out")"
+kill -CONT "$third_pid"
+
+say "umount waits for the process, however it was started"
+head -c 20000000 /dev/urandom >"$scratch/bytes"
+cp "$scratch/bytes" "$third/bytes"
+(cd "$third" && "$ringfs" umount "$third") >/dev/null 2>&1 && die "unmounted while in use"
+"$ringfs" umount "$third"
+[ ! -e "/proc/$third_pid/exe" ] || die "umount returned before process $third_pid ended"
+cmp "$scratch/bytes" "$mnt/bytes"

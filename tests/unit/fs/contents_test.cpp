@@ -363,5 +363,64 @@ TEST_F(ContentsTest, Stop_WithDirtyFiles_FlushesThem) {
   EXPECT_TRUE(mount().get(root_inode, "f") == pattern(100000));
 }
 
+TEST_F(ContentsTest, Write_AfterAppendWasSwitchedOnOrOff_GoesWhereTheDescriptorSaysNow) {
+  Mount& a = mount();
+  const InodeNumber file = a.put(root_inode, "f", "0123456789");
+  const Handle plain = a.open(file, O_WRONLY);
+  EXPECT_TRUE(a.run(a.volume->write(plain, 0, SharedBytes(std::string("end")), O_WRONLY | O_APPEND)));
+  EXPECT_EQ(a.contents(file), "0123456789end");
+  const Handle log = a.open(file, O_WRONLY | O_APPEND);
+  EXPECT_TRUE(a.run(a.volume->write(log, 0, SharedBytes(std::string("AB")), O_WRONLY)));
+  EXPECT_TRUE(a.run(a.volume->write(log, 0, SharedBytes(std::string("!")))));
+  a.close(log);
+  a.close(plain);
+  EXPECT_EQ(mount().contents(file), "AB23456789end!");
+}
+
+TEST_F(ContentsTest, OpenForReading_WithTruncation_EmptiesTheFile) {
+  Mount& a = mount();
+  const InodeNumber file = a.put(root_inode, "f", "contents");
+  const Handle handle = a.open(file, O_RDONLY | O_TRUNC);
+  EXPECT_EQ(a.read(handle), "");
+  a.close(handle);
+  EXPECT_EQ(mount().stat(file).size, 0U);
+}
+
+TEST_F(ContentsTest, TimeInTheFuture_SetThroughAnOpenFile_DoesNotHideALaterWrite) {
+  Mount& a = mount();
+  const InodeNumber file = a.put(root_inode, "f", "x");
+  const Handle handle = a.open(file);
+  a.write(handle, 0, "y");
+  SetAttributes future;
+  future.modified = TimeSpec{(time.clock().stamp.microseconds + 3'600'000'000) * 1000};
+  a.must(a.volume->set_attributes({}, file, future));
+  EXPECT_EQ(mount().stat(file).modified.nanoseconds, future.modified->nanoseconds);
+  a.write(handle, 0, "z");
+  a.close(handle);
+  EXPECT_LE(mount().stat(file).modified.nanoseconds, time.clock().stamp.microseconds * 1000);
+}
+
+TEST_F(ContentsTest, Janitor_WithADamagedRow_CollectsTheOthersAndReportsIt) {
+  Mount& a = mount();
+  const InodeNumber file = a.put(root_inode, "f", pattern(100000));
+  a.must(a.volume->unlink(root_inode, "f"));
+  ChangeSet damage;
+  const unsigned bits = ring->partition_bits;
+  for (std::uint64_t number : {std::uint64_t{2}, ~std::uint64_t{0} >> 1}) {  // rows before and behind the good one
+    const InodeNumber inode = (InodeNumber{placement_of(file)} << 36) | (number & 0xfffffffffULL);
+    ASSERT_EQ(partition_of_inode(inode, bits), partition_of_inode(file, bits));
+    damage.change(put(orphan_row(inode, bits), SharedBytes(std::string("damaged"))));
+    damage.change(put(garbage_row(inode, 1, bits), SharedBytes(std::string("damaged"))));
+  }
+  ASSERT_TRUE(a.run(damage.apply(a.store, time.clock().now + std::chrono::seconds(10))));
+  for (int round = 0; round < 3; ++round) {
+    time.advance(std::chrono::minutes(10));
+    EXPECT_EQ(a.error(janitor_pass(a.store, partition_of_inode(file, bits), time.clock().now + std::chrono::minutes(1))),
+              ErrorCode::corrupt);
+  }
+  EXPECT_EQ(a.error(a.volume->open({}, file, O_RDONLY)), ErrorCode::stale_handle);
+  EXPECT_EQ(chunk_rows(), 0U);
+}
+
 }  // namespace
 }  // namespace ringfs

@@ -207,5 +207,91 @@ TEST_F(MountsTest, FileReplacedByRename_OpenedByItsOldInode_IsReadableOrStale) {
   EXPECT_EQ(b.error(b.volume->open({}, seen, O_RDONLY)), ErrorCode::stale_handle);
 }
 
+// A small sparse file shrinks on one mount while the other fills its hole: what was cut off does not come back.
+TEST_F(MountsTest, ShrinkOfASmallFile_WhileAnotherMountWritesBehindTheNewEnd_CutsThoseBytesToo) {
+  Mount& a = mount();
+  Mount& b = mount();
+  const InodeNumber file = a.put(root_inode, "f", "");
+  ASSERT_TRUE(a.truncate(file, 10000));
+  const Handle handle = a.open(file);
+  b.store.hold();
+  SetAttributes smaller;
+  smaller.size = 100;
+  bool ended = false;
+  boost::asio::co_spawn(loop, b.volume->set_attributes({}, file, smaller),
+                        [&](std::exception_ptr, Result<Attributes> set) { ended = set.has_value(); });
+  time.settle();
+  b.store.release_one();  // it has read the file
+  time.settle();
+  ASSERT_EQ(b.store.held(), 1U);
+  a.write(handle, 5000, std::string(50, 'x'));
+  a.close(handle);
+  b.store.release_all();
+  for (int i = 0; i < 100 && !ended; ++i) {
+    time.settle();
+    b.store.release_all();
+    time.advance(std::chrono::milliseconds(10));
+  }
+  ASSERT_TRUE(ended);
+  ASSERT_TRUE(a.truncate(file, 10000));
+  EXPECT_EQ(mount().contents(file), std::string(10000, '\0'));
+}
+
+// The kernel that asked for the creation has not seen the permissions of what is there.
+TEST_F(MountsTest, Create_OfANameThatAnotherMountMade_OpensItOnlyForItsOwner) {
+  Mount& a = mount();
+  Mount& b = mount();
+  const Caller owner{7, 7, 0, 0}, stranger{8, 8, 0, 0};
+  const Opened made = a.must(a.volume->create(owner, root_inode, "f", 0400, O_RDWR | O_CREAT));
+  a.write(made.handle, 0, "private");
+  a.close(made.handle);
+  constexpr int read_or_make = O_RDONLY | O_CREAT, write_or_make = O_RDWR | O_CREAT;
+  EXPECT_EQ(b.error(b.volume->create(stranger, root_inode, "f", 0644, read_or_make)), ErrorCode::stale_handle);
+  EXPECT_EQ(b.error(b.volume->create(owner, root_inode, "f", 0644, write_or_make)), ErrorCode::stale_handle);
+  EXPECT_EQ(b.error(b.volume->create(owner, root_inode, "f", 0644, read_or_make | O_TRUNC)), ErrorCode::stale_handle);
+  EXPECT_EQ(b.error(b.volume->create(owner, root_inode, "f", 0644, write_or_make | O_EXCL)), ErrorCode::exists);
+  const Opened opened = b.must(b.volume->create(owner, root_inode, "f", 0644, read_or_make));
+  EXPECT_EQ(opened.attributes.inode, made.attributes.inode);
+  EXPECT_EQ(b.read(opened.handle), "private");
+  a.must(a.volume->make_symlink(owner, root_inode, "link", "f"));
+  EXPECT_EQ(b.error(b.volume->create(owner, root_inode, "link", 0644, read_or_make)), ErrorCode::stale_handle);
+}
+
+// What the kernel cannot know of its pages is told; what it sees by the size, or wrote itself, is not.
+TEST_F(MountsTest, ContentsChangedListener_HearsOfChangesThatKeepTheSizeWhilePagesAreKept) {
+  Mount& a = mount();
+  Mount& b = mount();
+  const InodeNumber file = a.put(root_inode, "f", "0123456789");
+  int told = 0;
+  b.volume->on_contents_changed([&](InodeNumber inode, std::function<void()> done) {
+    EXPECT_EQ(inode, file);
+    ++told;
+    if (done) boost::asio::post(loop, done);
+  });
+  const auto overwrite = [&] {
+    const Handle handle = a.open(file);
+    a.write(handle, 0, "ABC");
+    a.close(handle);
+    b.stat(file);
+  };
+  overwrite();
+  EXPECT_EQ(told, 0);  // nobody has it open
+  const Handle reader = b.open(file, O_RDONLY);
+  overwrite();
+  EXPECT_EQ(told, 1);
+  const Handle own = b.open(file);
+  b.write(own, 0, "xyz");
+  b.close(own);
+  b.stat(file);
+  EXPECT_EQ(told, 1);
+  const Handle log = b.open(file, O_WRONLY | O_APPEND);
+  b.write(log, 0, "more");
+  EXPECT_EQ(told, 2);  // past the kernel's pages
+  b.close(log);
+  b.close(reader);
+  overwrite();
+  EXPECT_EQ(told, 2);
+}
+
 }  // namespace
 }  // namespace ringfs

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 #include <cstring>
 #include <filesystem>
@@ -228,6 +229,75 @@ TEST_F(FuseSessionTest, Attributes_Set_AreThere) {
   EXPECT_EQ(attributes.st_mtim.tv_sec, 1'000'000'000);
   EXPECT_EQ(attributes.st_mtim.tv_nsec, 123'456'789);
   EXPECT_EQ(read_all(at("f")), "0123");
+}
+
+TEST_F(FuseSessionTest, Times_BeyondWhatNanosecondsReach_BecomeTheNearest) {
+  ASSERT_EQ(write_all(at("f"), "x"), 0);
+  const timespec times[2] = {{-100'000'000'000, 0}, {100'000'000'000, 0}};
+  EXPECT_EQ(code(::utimensat(AT_FDCWD, at("f").c_str(), times, 0)), 0);
+  struct stat attributes {};
+  ASSERT_EQ(::stat(at("f").c_str(), &attributes), 0);
+  EXPECT_EQ(attributes.st_atim.tv_sec, -9'223'372'036);
+  EXPECT_EQ(attributes.st_mtim.tv_sec, 9'223'372'036);
+}
+
+TEST_F(FuseSessionTest, AppendFlag_ChangedByFcntl_CountsFromThenOn) {
+  ASSERT_EQ(write_all(at("f"), "0123456789"), 0);
+  const int file = ::open(at("f").c_str(), O_RDWR);
+  ASSERT_EQ(::fcntl(file, F_SETFL, O_APPEND), 0);
+  EXPECT_EQ(::write(file, "end", 3), 3);
+  EXPECT_EQ(read_all(at("f")), "0123456789end");
+  ASSERT_EQ(::fcntl(file, F_SETFL, 0), 0);
+  EXPECT_EQ(::pwrite(file, "AB", 2, 0), 2);
+  ::close(file);
+  const int log = ::open(at("f").c_str(), O_WRONLY | O_APPEND);
+  ASSERT_EQ(::fcntl(log, F_SETFL, 0), 0);
+  EXPECT_EQ(::pwrite(log, "C", 1, 2), 1);
+  ::close(log);
+  EXPECT_EQ(read_all(at("f")), "ABC3456789end");
+}
+
+TEST_F(FuseSessionTest, OpenForReading_WithTruncation_EmptiesTheFile) {
+  ASSERT_EQ(write_all(at("f"), "contents"), 0);
+  const int file = ::open(at("f").c_str(), O_RDONLY | O_TRUNC);
+  ASSERT_GE(file, 0);
+  ::close(file);
+  EXPECT_EQ(read_all(at("f")), "");
+}
+
+// A reader whose kernel has the page: another mount overwrites it without changing the size, and a stat learns of it.
+TEST_F(FuseSessionTest, PagesOfAnOpenFile_OverwrittenElsewhere_AreDropped) {
+  ASSERT_EQ(write_all(at("f"), "0123456789"), 0);
+  const int file = ::open(at("f").c_str(), O_RDONLY);
+  char bytes[16] = {};
+  ASSERT_EQ(::pread(file, bytes, 10, 0), 10);
+  std::promise<bool> written;
+  boost::asio::post(loop_, [&] {
+    auto other = [](VirtualTime* time, MemoryRing* ring, std::promise<bool>* done) -> Task<void> {
+      MemoryObjectStore store(*time, std::shared_ptr<MemoryRing>(std::shared_ptr<void>(), ring), 5);
+      StillRing view;
+      FileSystem elsewhere(store, view, FileSystemOptions());
+      Result<Attributes> found = co_await elsewhere.lookup({}, root_inode, "f");
+      Result<Opened> opened = co_await elsewhere.open({}, found->inode, O_RDWR);
+      SharedBytes text(std::string("ABC"));
+      Result<std::size_t> count = co_await elsewhere.write(opened->handle, 0, text);
+      Status flushed = co_await elsewhere.flush(opened->handle);
+      co_await elsewhere.release(opened->handle);
+      done->set_value(count && flushed);
+    };
+    boost::asio::co_spawn(loop_, other(&time_, &store_.ring(), &written), boost::asio::detached);
+  });
+  ASSERT_TRUE(written.get_future().get());
+  std::string seen;
+  for (int i = 0; i < 500 && seen != "ABC3456789"; ++i) {
+    struct stat attributes {};
+    ASSERT_EQ(::stat(at("f").c_str(), &attributes), 0);
+    ASSERT_EQ(::pread(file, bytes, 10, 0), 10);
+    seen.assign(bytes, 10);
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_EQ(seen, "ABC3456789");
+  ::close(file);
 }
 
 TEST_F(FuseSessionTest, Directory_OfManyEntries_IsListedOnceEach) {

@@ -1,0 +1,147 @@
+// A ring that answers late, or not at all in places.
+#include <boost/asio/detached.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include "tests/unit/fs/world.hpp"
+
+namespace ringfs {
+namespace {
+
+// Answers of reads that arrive after later commits were answered; partitions that never answer.
+class SlowStore : public MemoryObjectStore {
+ public:
+  using MemoryObjectStore::MemoryObjectStore;
+
+  Task<Result<ReadReply>> read_raw(PartitionId partition, ReadRequest request, TimePoint deadline) override {
+    if (silent.contains(partition)) {
+      co_await sleep(deadline - clock().now);
+      co_return fail(ErrorCode::timeout, "silent");
+    }
+    const Duration late = std::exchange(next_answer_late_by, Duration(0));
+    Result<ReadReply> reply = co_await MemoryObjectStore::read_raw(partition, std::move(request), deadline);
+    if (late > Duration(0)) co_await sleep(late);
+    co_return reply;
+  }
+
+  Duration next_answer_late_by{0};
+  std::set<PartitionId> silent;
+};
+
+class SlowRingTest : public World {
+ protected:
+  SlowRingTest() : store_(time, ring, 77), volume_(std::make_shared<Volume>(store_, FileSystemOptions{})) {
+    EXPECT_TRUE(time.run(volume_->start()));
+  }
+  ~SlowRingTest() override {
+    volume_->abandon();
+    time.settle();
+  }
+
+  SlowStore store_;
+  std::shared_ptr<Volume> volume_;
+};
+
+TEST_F(SlowRingTest, Read_OvertakenByAnAppendOfThisMount_ShowsBytesAndNoZeros) {
+  Mount& a = mount();
+  const std::string before = pattern(100, 1), first = pattern(50, 2), second = pattern(60, 3);
+  const InodeNumber file = a.put(root_inode, "log", before);
+  const Handle reader = time.run(volume_->open({}, file, O_RDONLY))->handle;
+  const Handle writer = time.run(volume_->open({}, file, O_WRONLY | O_APPEND))->handle;
+  ASSERT_TRUE(time.run(volume_->write(writer, 0, SharedBytes(first))));
+  store_.next_answer_late_by = std::chrono::seconds(1);
+  std::optional<Result<ReadResult>> seen;
+  boost::asio::co_spawn(loop, volume_->read(reader, 0, 4096),
+                        [&](std::exception_ptr, Result<ReadResult> result) { seen = std::move(result); });
+  time.settle();
+  bool written = false;
+  boost::asio::co_spawn(loop, volume_->write(writer, 0, SharedBytes(second)),
+                        [&](std::exception_ptr, Result<std::size_t> result) { written = result.has_value(); });
+  time.settle();
+  ASSERT_TRUE(written);
+  ASSERT_FALSE(seen);
+  time.advance(std::chrono::seconds(2));
+  time.settle();
+  ASSERT_TRUE(seen && *seen);
+  std::string bytes;
+  for (const SharedBytes& piece : (*seen)->pieces) bytes += piece.view();
+  EXPECT_EQ(bytes, before + first + second);
+}
+
+// Files of many partitions are open and unlinked; most of them do not answer. Those that do are held in time.
+TEST_F(SlowRingTest, HoldsOfPartitionsThatAnswer_WhileManyDoNot_ArePut) {
+  Mount& a = mount();
+  std::map<PartitionId, InodeNumber> files;
+  for (int i = 0; files.size() < 24; ++i) {
+    const InodeNumber directory = a.mkdir(root_inode, "d" + std::to_string(i));
+    const PartitionId partition = partition_of_inode(directory, ring->partition_bits);
+    if (!files.contains(partition)) files[partition] = a.put(directory, "f", "x");
+  }
+  for (const auto& [partition, file] : files) ASSERT_TRUE(time.run(volume_->open({}, file, O_RDONLY)));
+  for (const auto& [partition, file] : files) {
+    const std::optional<InodeNumber> parent = [&]() -> std::optional<InodeNumber> {
+      for (const std::string& name : a.list(root_inode)) {
+        const InodeNumber directory = a.find(root_inode, name);
+        if (a.exists(directory, "f") && a.find(directory, "f") == file) return directory;
+      }
+      return std::nullopt;
+    }();
+    ASSERT_TRUE(parent);
+    a.must(a.volume->unlink(*parent, "f"));
+  }
+  const InodeNumber answering = files.rbegin()->second;
+  for (const auto& [partition, file] : files) {
+    if (file != answering) store_.silent.insert(partition);
+  }
+  time.advance(std::chrono::seconds(50));
+  Status checked = time.run(volume_->check_open_inodes(time.clock().now + std::chrono::seconds(30)));
+  EXPECT_FALSE(checked);
+  time.advance(std::chrono::seconds(15));
+  clean(a);
+  store_.silent.clear();
+  EXPECT_TRUE(a.run(a.volume->open({}, answering, O_RDONLY)));
+  EXPECT_EQ(a.error(a.volume->open({}, files.begin()->second, O_RDONLY)), ErrorCode::stale_handle);
+}
+
+TEST_F(SlowRingTest, Stop_WithManyDirtyFiles_FlushesThemSideBySide) {
+  for (int i = 0; i < 60; ++i) {
+    Result<Opened> opened = time.run(volume_->create({}, root_inode, "f" + std::to_string(i), 0644, O_RDWR));
+    ASSERT_TRUE(opened);
+    ASSERT_TRUE(time.run(volume_->write(opened->handle, 0, SharedBytes(std::string("dirty")))));
+  }
+  store_.set_latency(std::chrono::seconds(1));
+  Status stopped = time.run(volume_->stop(time.clock().now + std::chrono::seconds(20)));
+  EXPECT_TRUE(stopped) << stopped.error().text();
+  Mount& b = mount();
+  for (int i = 0; i < 60; ++i) EXPECT_EQ(b.get(root_inode, "f" + std::to_string(i)), "dirty");
+}
+
+// Others get the lock again and again; whoever waits for it gives up when its own limit has passed.
+TEST_F(SlowRingTest, Lock_ThatOthersKeepTaking_IsGivenUpAtTheLimit) {
+  Mutex mutex;
+  bool ended = false;
+  std::optional<bool> got;
+  auto hog = [](Mutex* lock, bool* done) -> Task<void> {
+    boost::asio::steady_timer timer(co_await boost::asio::this_coro::executor);
+    Lock mine = co_await lock->lock(std::chrono::seconds(1));
+    for (int i = 0; i < 30; ++i) {
+      timer.expires_after(std::chrono::milliseconds(20));
+      co_await timer.async_wait(boost::asio::use_awaitable);
+      mine.unlock();
+      mine = co_await lock->lock(std::chrono::seconds(1));
+    }
+    *done = true;
+  };
+  auto waiter = [](Mutex* lock, std::optional<bool>* result) -> Task<void> {
+    Lock mine = co_await lock->lock(std::chrono::milliseconds(100));
+    *result = static_cast<bool>(mine);
+  };
+  boost::asio::co_spawn(loop, hog(&mutex, &ended), boost::asio::detached);
+  boost::asio::co_spawn(loop, waiter(&mutex, &got), boost::asio::detached);
+  loop.restart();
+  while (!ended || !got) loop.run_one();
+  EXPECT_FALSE(*got);
+}
+
+}  // namespace
+}  // namespace ringfs
