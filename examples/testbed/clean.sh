@@ -1,6 +1,11 @@
 #!/bin/bash
 # Stops the testbed's nodes and removes its directory.
 source "$(dirname "$0")/common.sh"
+if [ ! -e "$testbed" ]; then
+  echo "clean: there is no $testbed"
+  exit 0
+fi
+[ -e "$marker" ] || die "$testbed is not the testbed's: it stays"
 for number in $(seq "$nodes"); do
   alive "$number" && kill "$(cat "$testbed/nodes/$number/pid")" 2>/dev/null || true
 done

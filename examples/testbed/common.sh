@@ -12,8 +12,22 @@ need() { command -v "$1" >/dev/null || die "needs $1: apt-get install $1"; }
 # The REST address of node $1 (1..nodes).
 rest_of() { sed -n 's/.* rest=\([^ ]*\).*/\1/p' "$testbed/nodes/$1/ready"; }
 rpc_of() { sed -n 's/.* rpc=\([^ ]*\).*/\1/p' "$testbed/nodes/$1/ready"; }
-# Killed processes may stay as zombies for a while: they have no executable any more.
-alive() { [ -f "$testbed/nodes/$1/pid" ] && readlink "/proc/$(cat "$testbed/nodes/$1/pid")/exe" >/dev/null; }
+# Whether node $1 runs: a killed process may stay as a zombie, which has no executable any more, or its number may be another
+# program's by now.
+alive() {
+  local exe
+  [ -f "$testbed/nodes/$1/pid" ] || return 1
+  exe=$(readlink "/proc/$(cat "$testbed/nodes/$1/pid")/exe") || return 1
+  exe=${exe% (deleted)}  # built anew meanwhile
+  [ "${exe##*/}" = ringfs-node ]
+}
+# A directory that the testbed made says so in a file: clean.sh removes no other.
+marker=$testbed/.ringfs-testbed
+make_testbed() {
+  [ -z "$(ls -A "$testbed" 2>/dev/null)" ] || [ -e "$marker" ] || die "$testbed is not empty and not the testbed's: set TESTBED to another directory"
+  mkdir -p "$testbed"
+  touch "$marker"
+}
 
 # A random living node's number, another than $1 if given.
 random_node() {

@@ -2,6 +2,7 @@
 # Starts the nodes on free ports and makes a ring of them.
 source "$(dirname "$0")/common.sh"
 [ -x "$build/bin/ringfs-node" ] || die "no build in $build: run examples/quickstart.sh first"
+make_testbed
 for number in $(seq "$nodes"); do
   home=$testbed/nodes/$number
   mkdir -p "$home"
