@@ -71,6 +71,9 @@ std::string openapi_document() {
   for (const Endpoint& endpoint : endpoints()) {
     json responses = json::object();
     for (const Outcome& outcome : endpoint.outcomes) responses[outcome.status] = {{"description", outcome.meaning}};
+    responses["400"] = {{"description", "not a request, or one that is cut short"}};
+    responses["408"] = {{"description", "the request did not arrive in time"}};
+    responses["431"] = {{"description", "headers larger than 16 KiB"}};
     responses["503"] = {{"description", "the ring cannot answer now: try again"}};
     responses["504"] = {{"description", "no answer in time; a change may or may not have happened"}};
     json operation = {{"summary", endpoint.summary}, {"description", endpoint.detail}, {"responses", responses}};

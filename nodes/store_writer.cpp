@@ -1,6 +1,7 @@
 #include "nodes/store_writer.hpp"
 
 #include <pthread.h>
+#include <spdlog/spdlog.h>
 
 #include <chrono>
 
@@ -102,7 +103,7 @@ void StoreWriter::run() {
     bool idle = false;
     {
       std::unique_lock lock(mutex_);
-      bool garbage = changes_.garbage() && !garbage_paused_ && !health_.failure();
+      bool garbage = changes_.garbage() && !garbage_paused_ && !garbage_damaged_ && !health_.failure();
       if (waiting_for_space_) wake_.wait_for(lock, space_retry, [this] { return stopping_; });
       if (!garbage) wake_.wait(lock, [this] { return !queue_.empty() || stopping_; });
       if (queue_.empty() && stopping_) return;
@@ -249,15 +250,15 @@ void StoreWriter::space_found() {
 }
 
 void StoreWriter::collect_garbage() {
-  if (!changes_.garbage() || health_.failure()) return;
+  if (!changes_.garbage() || garbage_damaged_ || health_.failure()) return;
   try {
     set_sync(Sync::normal);
     SqlTransaction transaction(*connection_);
     changes_.collect_garbage();
     transaction.commit();
   } catch (const StoreFailure& failure) {
-    // A full disk is tried again after the next transaction; damage in rows that nobody reads any more stops the store,
-    // too: to go on would leave them for ever.
+    // A full disk is tried again after the next transaction. Damage in rows that nobody reads any more costs their space
+    // and nothing else.
     try {
       connection_->rollback();
       changes_.rolled_back();
@@ -265,7 +266,12 @@ void StoreWriter::collect_garbage() {
       health_.fail(worse.error());
     }
     garbage_paused_ = true;
-    if (failure.error().code != ErrorCode::no_space) health_.fail(failure.error());
+    if (failure.error().code == ErrorCode::corrupt) {
+      garbage_damaged_ = true;
+      spdlog::error("event=garbage_damaged reason=\"{}\"", failure.error().text());
+    } else if (failure.error().code != ErrorCode::no_space) {
+      health_.fail(failure.error());
+    }
   }
 }
 

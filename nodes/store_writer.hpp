@@ -81,6 +81,7 @@ class StoreWriter {
   std::optional<Sync> current_sync_;
   unsigned since_garbage_ = 0;
   bool garbage_paused_ = false;  // the disk was full: not before the next transaction
+  bool garbage_damaged_ = false;    // it stays where it is
   bool waiting_for_space_ = false;  // the head of the queue found none
   std::optional<Error> given_up_;   // there was no space, and the store is being closed
   int wal_pages_ = 0;            // as of the last commit

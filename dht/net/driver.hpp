@@ -7,8 +7,9 @@
 // Errors: a write that fails, or an apply for another reason than damage, is final: on_fatal is called once and nothing
 // is carried out any more (design 5.8). A full disk is none of these (storage.hpp). Damage (corrupt) costs the group that
 // has it, not the node: the group is set aside. Nothing is said in its name and nothing reaches it, as if its node were
-// cut off, so that it soon leads no longer and the other replicas serve; all other groups go on. Limits: the core's; connections to peers as in peer.hpp. The storage must outlive the driver or have
-// called back everything; callbacks that come after the driver's end are dropped.
+// cut off, so that it soon leads no longer and the other replicas serve; all other groups go on. Limits: the core's;
+// connections to peers as in peer.hpp. The storage must outlive the driver or have called back everything; callbacks
+// that come after the driver's end are dropped.
 #pragma once
 
 #include <boost/asio/io_context.hpp>

@@ -267,6 +267,25 @@ TEST_F(StoreFiles, Open_FlippedSizeOfALogEntry_LeavesItsGroupOut) {
   expect_left_out("log entry 1: its size does not match");
 }
 
+TEST_F(StoreFiles, Garbage_ThatIsDamaged_StaysAndNothingElseSuffers) {
+  open();
+  fill();
+  fill_second();
+  store.reset();
+  change("UPDATE rows SET space = 999 WHERE payload IS NOT NULL");
+  change("DELETE FROM payload_data");
+  change("DELETE FROM payload");
+  change("DELETE FROM log WHERE p = 3");
+  change("INSERT INTO garbage VALUES(999)");
+  open();
+  for (LogIndex index = 2; index <= 200; ++index) {
+    run(second_partition, {batch_entry(index, {put("k", "inline", std::to_string(index))})});
+  }
+  EXPECT_FALSE(store->status().failure);
+  EXPECT_EQ(value_of(*store, second_partition, "k", "inline"), "200");
+  EXPECT_EQ(number("SELECT count(*) FROM garbage"), 1);
+}
+
 TEST_F(StoreFiles, Check_ChunkOfAPeer_IsLookedAtBeforeItIsWritten) {
   open();
   fill();
