@@ -82,3 +82,23 @@ cp "$scratch/bytes" "$third/bytes"
 "$ringfs" umount "$third"
 [ ! -e "/proc/$third_pid/exe" ] || die "umount returned before process $third_pid ended"
 cmp "$scratch/bytes" "$mnt/bytes"
+
+say "down waits for what is dirty while the nodes do not answer"
+python3 -c '
+import os, sys, time
+descriptor = os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY)
+os.write(descriptor, b"dirty bytes")
+print("written", flush=True)
+time.sleep(120)' "$mnt/dirty" >"$scratch/writer.out" &
+extra_pids+=($!)
+for _ in $(seq 100); do grep -q written "$scratch/writer.out" && break; sleep 0.1; done
+"$ringfs" umount "$other"
+nodes=$(for i in 1 2 3; do node_pid $i; done)
+kill -STOP $nodes
+(sleep 20; kill -CONT $nodes) &
+status=0
+"$ringfs" down --state "$state" >/dev/null 2>"$scratch/down.err" || status=$?
+[ $status -eq 0 ] || die "down: $status $(cat "$scratch/down.err")"
+grep -q "waiting for the mount process" "$scratch/down.err" || die "down did not say what it waited for"
+restart_ring
+[ "$(cat "$mnt/dirty")" = "dirty bytes" ] || die "lost: $(cat "$mnt/dirty")"
