@@ -68,6 +68,7 @@ std::string DiskState::perform(const Write& write, const Uuid& self, DiskWatcher
       for (InitialGroup& initial : initial_groups(*write.node.genesis, self)) {
         GroupState& group = groups[initial.partition];
         group.configuration = initial.configuration;
+        if (watcher != nullptr) watcher->on_configuration(initial.partition, group.configuration);
         for (const InitialRow& row : initial.rows) group.rows.put(row.row, SharedBytes(row.value), initial_row_version);
       }
     }
@@ -146,6 +147,7 @@ std::string DiskState::install(GroupState& group, const GroupWrite& write, DiskW
   group.configuration = snapshot.configuration;
   group.configuration_index = snapshot.configuration_index;
   if (watcher != nullptr) {
+    watcher->on_configuration(write.partition, group.configuration);
     watcher->on_installed(write.partition, snapshot.last_index, snapshot.last_term, group.rows.hash());
   }
   return {};

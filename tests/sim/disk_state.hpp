@@ -51,6 +51,8 @@ struct AppliedEntry {
 class DiskWatcher {
  public:
   virtual ~DiskWatcher() = default;
+  // Of the genesis record, or of a snapshot that was installed; those in the log come through on_append.
+  virtual void on_configuration(PartitionId partition, const Configuration& configuration) = 0;
   virtual void on_append(PartitionId partition, Term previous_term, const Entry& entry) = 0;
   virtual void on_hard_state(PartitionId partition, const HardState& before, const HardState& after) = 0;
   virtual void on_applied(PartitionId partition, const AppliedEntry& applied) = 0;

@@ -34,11 +34,86 @@ void Invariants::leader(PartitionId partition, Term term, const Uuid& node) {
   }
 }
 
+// The term that a message names as its sender's own. A pre-vote asks about a term that nobody has entered.
+// Heartbeats are answered before a new term is durable, on purpose: a refusal promises nothing (Node, on a Heartbeat).
+void Invariants::term_sent(const Envelope& envelope) {
+  auto say = [&](PartitionId partition, Term term) {
+    Term& said = partitions_[partition].said[envelope.header.source];
+    said = std::max(said, term);
+  };
+  if (const auto* heartbeat = std::get_if<Heartbeat>(&envelope.message)) {
+    for (const HeartbeatGroup& group : heartbeat->groups) say(group.partition, group.term);
+  }
+  std::visit(
+      [&](const auto& message) {
+        if constexpr (requires { message.pre_vote; }) {
+          if (message.pre_vote) return;
+        }
+        if constexpr (requires { message.raft; }) say(message.raft.partition, message.raft.term);
+      },
+      envelope.message);
+}
+
+void Invariants::on_start(const Uuid& node, const DiskState& durable) {
+  for (const auto& [partition, known] : partitions_) {
+    auto said = known.said.find(node);
+    if (said == known.said.end()) continue;
+    auto group = durable.groups.find(partition);
+    Term kept = group == durable.groups.end() ? 0 : group->second.hard_state.term;
+    if (kept < said->second) {
+      violate("terms that left are durable", partition,
+              node.text() + " said term " + std::to_string(said->second) + " and starts with " + std::to_string(kept));
+    }
+  }
+  auto spoke = incarnations_.find(node);
+  if (spoke != incarnations_.end() && durable.incarnation.counter <= spoke->second.counter) {
+    world_.violate("incarnations rise", node.text() + " was " + std::to_string(spoke->second.counter) + " and starts as " +
+                                            std::to_string(durable.incarnation.counter));
+  }
+}
+
+void Invariants::append_sent(const Append& append) {
+  std::map<LogIndex, Term>& sent = partitions_[append.raft.partition].sent[append.raft.term];
+  if (append.previous_index > 0) sent[append.previous_index] = append.previous_term;
+  for (const Entry& entry : append.entries) sent[entry.index] = entry.term;
+}
+
+void Invariants::acknowledged(const Uuid& source, const AppendReply& reply, const DiskState& disk) {
+  if (!reply.success) return;
+  auto group = disk.groups.find(reply.raft.partition);
+  LogIndex durable = group == disk.groups.end() ? 0 : group->second.last_index();
+  if (durable < reply.match) {
+    violate("acknowledged appends are durable", reply.raft.partition,
+            source.text() + " acknowledged " + std::to_string(reply.match) + " and has " + std::to_string(durable));
+    return;
+  }
+  // In a later term a later leader may have replaced what this reply, held back until now, is about; what a snapshot covers is
+  // compared when it is installed.
+  if (group == disk.groups.end() || group->second.hard_state.term != reply.raft.term) return;
+  if (group->second.base_index > reply.match || reply.match == 0) return;
+  const std::map<LogIndex, Term>& sent = partitions_[reply.raft.partition].sent[reply.raft.term];
+  auto leaders = sent.find(reply.match);
+  if (leaders == sent.end()) {
+    violate("acknowledged appends are durable", reply.raft.partition,
+            source.text() + " acknowledged " + std::to_string(reply.match) + ", which the leader never sent");
+    return;
+  }
+  world_.count("acknowledged terms compared");
+  Term here = group->second.term_at(reply.match);
+  if (here != leaders->second) {
+    violate("acknowledged appends are durable", reply.raft.partition,
+            source.text() + " acknowledged " + at(reply.match, leaders->second) + " and has term " + std::to_string(here));
+  }
+}
+
 void Invariants::on_send(const Envelope& envelope, const DiskState& disk) {
   const Uuid& source = envelope.header.source;
+  term_sent(envelope);
+  incarnations_[source] = envelope.header.incarnation;
   if (const auto* append = std::get_if<Append>(&envelope.message)) {
     leader(append->raft.partition, append->raft.term, source);
     committed_by_leader(append->raft.partition, append->commit, append->raft.term, disk);
+    append_sent(*append);
   } else if (const auto* heartbeat = std::get_if<Heartbeat>(&envelope.message)) {
     for (const HeartbeatGroup& group : heartbeat->groups) {
       leader(group.partition, group.term, source);
@@ -47,13 +122,7 @@ void Invariants::on_send(const Envelope& envelope, const DiskState& disk) {
   } else if (const auto* vote = std::get_if<VoteReply>(&envelope.message)) {
     vote_sent(envelope, *vote, disk);
   } else if (const auto* reply = std::get_if<AppendReply>(&envelope.message)) {
-    if (!reply->success) return;
-    auto group = disk.groups.find(reply->raft.partition);
-    LogIndex durable = group == disk.groups.end() ? 0 : group->second.last_index();
-    if (durable < reply->match) {
-      violate("acknowledged appends are durable", reply->raft.partition,
-              source.text() + " acknowledged " + std::to_string(reply->match) + " and has " + std::to_string(durable));
-    }
+    acknowledged(source, *reply, disk);
   } else if (const auto* chunk = std::get_if<SnapshotChunk>(&envelope.message)) {
     leader(chunk->raft.partition, chunk->raft.term, source);
   } else if (const auto* handed_over = std::get_if<TimeoutNow>(&envelope.message)) {
@@ -139,7 +208,7 @@ Configuration Invariants::configuration_at(PartitionId partition, LogIndex index
 void Invariants::on_append(PartitionId partition, Term previous_term, const Entry& entry) {
   if (entry.term >= foreign_term) violate("foreign rings", partition, "a forged entry was logged");
   if (entry.kind == EntryKind::configuration) {
-    if (Result<Configuration> decoded = decode_configuration(entry.head.view())) check_configuration(partition, *decoded);
+    if (Result<Configuration> decoded = decode_configuration(entry.head.view())) on_configuration(partition, *decoded);
   }
   Partition& known = partitions_[partition];
   std::uint64_t body = body_of(entry);
@@ -237,7 +306,7 @@ void Invariants::on_read_reply(const Uuid& node, PartitionId partition, const Re
   for (const ReadReply::ScanResult& scan : reply->scans) std::for_each(scan.rows.begin(), scan.rows.end(), visible);
 }
 
-void Invariants::check_configuration(PartitionId partition, const Configuration& configuration) {
+void Invariants::on_configuration(PartitionId partition, const Configuration& configuration) {
   for (const auto* half : {&configuration.voters, &configuration.old_voters}) {
     std::set<Uuid> nodes;
     for (const ReplicaId& replica : *half) {

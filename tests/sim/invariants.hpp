@@ -6,7 +6,9 @@
 //  committed means durable on a majority        at the moment it is first announced or applied
 //  equal applied index => equal state           hash of all rows
 //  votes and terms never go back                also across restarts; a vote leaves only when it is durable
-//  acknowledged appends are durable             an AppendReply never runs ahead of its sender's disk
+//  terms and incarnations that left are durable what a node said before a crash is not above what it starts with
+//  acknowledged appends are durable             an AppendReply never runs ahead of its sender's disk, and what lies there is
+//                                               what the leader sent
 //  exactly once                                 a (client, sequence) is executed by one entry of one partition
 //  acknowledged commits are committed           a reply names a committed entry
 //  leases                                       no later-term commit at the moment of a read served under a lease, and none
@@ -42,6 +44,9 @@ class Invariants {
   // `committed_term`: the highest that may have been committed when the rows were read.
   void on_read_reply(const Uuid& node, PartitionId partition, const ReadAnswer& answer, Term committed_term, const DiskState& disk);
 
+  // A process starts from this disk.
+  void on_start(const Uuid& node, const DiskState& durable);
+  void on_configuration(PartitionId partition, const Configuration& configuration);
   void on_append(PartitionId partition, Term previous_term, const Entry& entry);
   void on_hard_state(const Uuid& node, PartitionId partition, const HardState& before, const HardState& after);
   void on_applied(const Uuid& node, PartitionId partition, const AppliedEntry& applied);
@@ -65,13 +70,17 @@ class Invariants {
     LogIndex highest = 0;       // committed
     Term highest_term = 0;      // of a committed entry
     std::map<std::pair<Uuid, std::uint64_t>, LogIndex> executed;
+    std::map<Term, std::map<LogIndex, Term>> sent;  // by the leader of a term: the terms of the entries in its Appends
+    std::map<Uuid, Term> said;  // the highest term that a node named as its own
   };
 
   void leader(PartitionId partition, Term term, const Uuid& node);
   void committed_by_leader(PartitionId partition, LogIndex index, Term term, const DiskState& disk);
   void require_majority(PartitionId partition, LogIndex index, Term term);
+  void term_sent(const Envelope& envelope);
+  void append_sent(const Append& append);
+  void acknowledged(const Uuid& source, const AppendReply& reply, const DiskState& disk);
   void vote_sent(const Envelope& envelope, const VoteReply& reply, const DiskState& disk);
-  void check_configuration(PartitionId partition, const Configuration& configuration);
   void violate(const char* invariant, PartitionId partition, const std::string& detail);
   Configuration configuration_at(PartitionId partition, LogIndex index) const;
 
@@ -79,6 +88,7 @@ class Invariants {
   DurableStates durable_;
   std::map<PartitionId, Partition> partitions_;
   std::map<std::tuple<Uuid, PartitionId, Term>, Uuid> votes_;
+  std::map<Uuid, Incarnation> incarnations_;  // that a node named last
 };
 
 }  // namespace ringfs::sim

@@ -1,11 +1,15 @@
 // ringfs-sim: runs seeds of the simulator and says which ones found a violation.
 //
-// Exit code: 0 all seeds passed, 1 a violation (or none, where one was required), 2 usage. RINGFS_SEED in the environment runs that one seed.
+// Exit code: 0 all seeds passed, 1 a violation (or none, where one was required; or, with --count, too few seeds that count), 2 usage.
+// RINGFS_SEED in the environment runs that one seed.
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
+
+#include <unistd.h>
 
 #include "tests/sim/scenario.hpp"
 
@@ -13,17 +17,44 @@ namespace {
 
 using namespace ringfs::sim;
 
+// With --count: of the seeds that ran, this many of a hundred must do enough to count.
+constexpr std::uint64_t least_counted_percent = 80;
+
 std::uint64_t seed_in_use = 0;
 bool violation_wanted = false;
+
+// With a guard off a seed was noticed. That means something only if the same seed passes with the guard on: this process becomes that
+// run (by exec, because after a failed check nothing of it can be trusted), whose exit code is the answer.
+[[noreturn]] void run_with_the_guard_on(std::uint64_t seed, const std::optional<unsigned>& nodes) {
+  std::printf("seed %llu with the guard on:\n", static_cast<unsigned long long>(seed));
+  std::fflush(nullptr);
+  std::string first = std::to_string(seed), size = std::to_string(nodes.value_or(0));
+  unsetenv("RINGFS_SEED");
+  if (nodes) execl("/proc/self/exe", "ringfs-sim", "--seeds", "1", "--first", first.c_str(), "--nodes", size.c_str(), nullptr);
+  else execl("/proc/self/exe", "ringfs-sim", "--seeds", "1", "--first", first.c_str(), nullptr);
+  std::perror("ringfs-sim: exec");
+  std::_Exit(1);
+}
+
+std::optional<unsigned> nodes_in_use;
 
 // A check of the core that failed: say which seed, then die as before.
 void report_abort(int signal) {
   std::fprintf(stderr, "\nseed %llu: the program died of signal %d\n", static_cast<unsigned long long>(seed_in_use), signal);
   if (const World* world = running_world()) std::fprintf(stderr, "%s", world->trace_tail(40).c_str());
-  // The core itself noticed that a guard was off.
-  if (violation_wanted && signal == SIGABRT) std::_Exit(0);
+  if (violation_wanted && signal == SIGABRT) {
+    std::printf("seed %llu noticed it: a check of the core itself (see above)\n", static_cast<unsigned long long>(seed_in_use));
+    run_with_the_guard_on(seed_in_use, nodes_in_use);
+  }
   std::signal(signal, SIG_DFL);
   std::raise(signal);
+}
+
+// An exception that nobody caught aborts too, and is not a check that noticed something.
+[[noreturn]] void report_terminate() {
+  violation_wanted = false;
+  std::fprintf(stderr, "\nstd::terminate\n");
+  std::abort();
 }
 
 struct Totals {
@@ -56,17 +87,18 @@ void print_totals(const Totals& totals, double seconds) {
 
 int main(int argc, char** argv) {
   CLI::App app("The deterministic simulator of a RingFS ring");
-  std::uint64_t seeds = 20, first = 1;
+  std::uint64_t seeds = 20, first = 1, count = 0;
   double budget_seconds = 0;
   unsigned nodes = 0;
   bool determinism = false, expect_violation = false;
   ScenarioOptions options;
   app.add_option("--seeds", seeds, "How many seeds to run");
+  app.add_option("--count", count, "Run seeds until that many did enough to count (design 10), instead of a number of them");
   app.add_option("--first", first, "The first seed");
   app.add_option("--time-budget", budget_seconds, "Run seeds for that many seconds instead of a number of them");
   app.add_option("--nodes", nodes, "Nodes of the ring, instead of drawing them")->check(CLI::Range(1u, 50u));
   app.add_option("--fault", options.fault, "Switch a guard off")->check(CLI::IsMember(guard_names()));
-  app.add_flag("--expect-violation", expect_violation, "Succeed as soon as a seed fails");
+  app.add_flag("--expect-violation", expect_violation, "Succeed as soon as a seed fails that passes with the guard on");
   app.add_flag("--determinism", determinism, "Run every seed twice and compare the traces");
   app.add_flag("--verbose", options.verbose, "Print every trace line");
   try {
@@ -79,15 +111,23 @@ int main(int argc, char** argv) {
     first = std::strtoull(one, nullptr, 10);
     seeds = 1;
     budget_seconds = 0;
+    count = 0;
   }
+  nodes_in_use = options.nodes;
   violation_wanted = expect_violation;
+  std::set_terminate(report_terminate);
   std::signal(SIGABRT, report_abort);
   std::signal(SIGSEGV, report_abort);
 
   auto start = std::chrono::steady_clock::now();
   auto elapsed = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); };
   Totals totals;
-  for (std::uint64_t seed = first; budget_seconds > 0 ? elapsed() < budget_seconds : seed < first + seeds; ++seed) {
+  const std::uint64_t most_seeds = count > 0 ? count * 100 / least_counted_percent : seeds;
+  auto go_on = [&] {
+    if (budget_seconds > 0) return elapsed() < budget_seconds;
+    return totals.seeds < most_seeds && (count == 0 || totals.counted < count);
+  };
+  for (std::uint64_t seed = first; go_on(); ++seed) {
     seed_in_use = seed;
     SeedResult result = run_seed(seed, options);
     ++totals.seeds;
@@ -105,12 +145,17 @@ int main(int argc, char** argv) {
       if (expect_violation) {
         std::printf("seed %llu noticed it: %s: %s\n", static_cast<unsigned long long>(seed), result.violation->invariant.c_str(),
                     result.violation->detail.c_str());
-        return 0;
+        run_with_the_guard_on(seed, options.nodes);
       }
       print_failure(seed, result);
     }
   }
   print_totals(totals, elapsed());
   if (expect_violation) return 1;
+  if (totals.counted < count) {
+    std::printf("FAILED: %llu of %llu seeds counted, less than %llu in a hundred\n", static_cast<unsigned long long>(totals.counted),
+                static_cast<unsigned long long>(totals.seeds), static_cast<unsigned long long>(least_counted_percent));
+    return 1;
+  }
   return totals.failed == 0 ? 0 : 1;
 }

@@ -33,6 +33,7 @@ Nemesis::Nemesis(Cluster& cluster, NemesisOptions options, unsigned endpoints, s
       {"freeze in a read", [this] { freeze_in_a_read(); }},
       {"partition", [this] { partition(); }},
       {"one-way partition", [this] { one_way(); }},
+      {"partial partition", [this] { partial(); }},
       {"isolated leader", [this] { isolate_leader(); }},
       {"leader shuffle", [this] { shuffle_leaders(); }},
       {"restart under a lease", [this] { restart_under_a_lease(); }},
@@ -183,6 +184,17 @@ void Nemesis::one_way() {
     if (from != to) cluster_.network().block(from, to);
   }
   world_.after(world_.between(milliseconds(100), seconds(4)), [this] { cluster_.network().heal(); });
+}
+
+// Two nodes do not hear each other, and both reach everybody else.
+void Nemesis::partial() {
+  if (cluster_.size() < 3) return;
+  SimNode* one = world_.chance(0.7) ? leader_of_something() : &any_node();
+  SimNode& other = any_node();
+  if (one == nullptr || one == &other) return;
+  world_.count("fault: partial partition");
+  cut(one->index(), other.index());
+  world_.after(world_.between(milliseconds(300), seconds(8)), [this] { cluster_.network().heal(); });
 }
 
 // Clients still reach it: it must not serve reads when its lease has run out.

@@ -48,6 +48,7 @@ class Nemesis {
   void freeze();
   void partition();
   void one_way();
+  void partial();
   void freeze_in_a_read();
   void isolate_leader();
   void shuffle_leaders();

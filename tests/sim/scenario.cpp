@@ -322,12 +322,12 @@ class Scenario {
     return {};
   }
 
-  // Lookups from anywhere find the owner in at most log2(tokens) + 2 hops.
+  // Lookups from anywhere find the owner in at most log2(tokens) + 2 hops; hops are whole, so the logarithm is rounded down.
   bool look_up() {
     Placement placement(cluster_.genesis().first_table, drawn_.cluster.partition_bits);
     std::size_t tokens = 0;
     for (const Member& member : cluster_.genesis().first_table.members) tokens += member.tokens.size();
-    most_hops_ = static_cast<unsigned>(std::bit_width(tokens)) + 2;
+    most_hops_ = static_cast<unsigned>(std::bit_width(tokens)) - 1 + 2;
     // Pointers are repaired by rounds of stabilization after the last fault: try again until the bound.
     for (unsigned i = 0; i < lookups; ++i) {
       auto partition = static_cast<PartitionId>(world_.between(0, partitions() - 1));

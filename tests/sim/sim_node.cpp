@@ -83,6 +83,7 @@ void SimNode::start() {
   World& world = cluster_.world();
   ++run_;
   PersistedNode persisted = disk_.start();
+  cluster_.invariants().on_start(id_, disk_.durable());
   world.trace("start", index_, persisted.incarnation.counter, persisted.groups.size());
   world.count("node start");
   node_ = std::make_unique<Node>(options_, std::move(persisted), world.random(), clock_.read(world.now()));
@@ -137,7 +138,8 @@ void SimNode::close_connections() {
 void SimNode::lose_power() {
   World& world = cluster_.world();
   world.trace("power lost", index_, running() ? 1 : 0);
-  world.count("fault: power loss");
+  // A machine whose process is down already can only lose what was not synced: no crash.
+  world.count(running() ? "fault: power loss" : "fault: power loss while down");
   disk_.power_lost();
   if (running()) stop();
   waiting_.clear();
@@ -364,6 +366,10 @@ void SimNode::check_read(const Waiting& waiting, const ReadAnswer& answer) {
 }
 
 NodeStatus SimNode::status() const { return node_->status(clock_.read(cluster_.world().now())); }
+
+void SimNode::on_configuration(PartitionId partition, const Configuration& configuration) {
+  cluster_.invariants().on_configuration(partition, configuration);
+}
 
 void SimNode::on_append(PartitionId partition, Term previous_term, const Entry& entry) {
   cluster_.invariants().on_append(partition, previous_term, entry);

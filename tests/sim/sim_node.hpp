@@ -104,6 +104,7 @@ class SimNode : private DiskWatcher {
   void close_connections();
   void stop();
 
+  void on_configuration(PartitionId partition, const Configuration& configuration) override;
   void on_append(PartitionId partition, Term previous_term, const Entry& entry) override;
   void on_hard_state(PartitionId partition, const HardState& before, const HardState& after) override;
   void on_applied(PartitionId partition, const AppliedEntry& applied) override;

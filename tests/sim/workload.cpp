@@ -300,8 +300,14 @@ Task<void> Workload::try_transfer(ObjectStore* store, std::uint64_t id, std::siz
     part.mutations.push_back(add(account_keys_[number], "count", 1));
     Result<CommitReply> reply = co_await transaction->prepare(std::move(part));
     if (!reply || !reply->applied) {
-      if (!reply) world_.count("client error: " + std::string(to_string(reply.error().code)));
-      world_.count(reply ? "transfers with a stale balance" : "transfers that lost to a rival");
+      if (reply) {
+        world_.count("transfers with a stale balance");
+      } else {
+        failed(reply.error());
+        // Only these mean that another transaction was in the way; anything else is a node or network in trouble.
+        bool rival = reply.error().code == ErrorCode::aborted || reply.error().code == ErrorCode::locked;
+        world_.count(rival ? "transfers that lost to a rival" : "transfers that could not be prepared");
+      }
       *again = true;
       co_await transaction->abort();
       transfers_[id].end = Transfer::End::aborted;
@@ -423,7 +429,9 @@ void Workload::check() {
     for (const Register& object : generations) {
       world_.count("histories checked");
       Verdict verdict = sim::check({object.history.begin(), object.history.end()});
-      if (verdict == Verdict::undecided) world_.count("histories too hard to decide");
+      if (verdict == Verdict::undecided) {
+        world_.violate("histories are decided", object.key + ": too hard to decide\n" + describe(object.key));
+      }
       if (verdict == Verdict::not_linearizable) {
         world_.violate("linearizability", object.key + "\n" + describe(object.key));
       }
