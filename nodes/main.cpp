@@ -3,6 +3,7 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <CLI/CLI.hpp>
 #include <csignal>
@@ -24,6 +25,8 @@ constexpr char footer[] =
 void prepare_process() {
   // A peer that closes a connection is an error of that write, never the end of the process.
   std::signal(SIGPIPE, SIG_IGN);
+  // The database holds everybody's files, whatever their modes in the mount say.
+  umask(0077);
   rlimit files{};
   if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
     files.rlim_cur = files.rlim_max;
