@@ -11,20 +11,39 @@ expect() {
 }
 
 say "command lines"
-expect "required" "$ringfs" up
-expect "nodes" "$ringfs" up --nodes 0 "$mnt"
-expect "nodes" "$ringfs" up --nodes x "$mnt"
-expect "" "$ringfs" nonsense
-expect "no such\|not a directory\|does not exist" "$ringfs" up --state "$state" --rpc-port 0 --rest-port 0 "$scratch/missing"
-expect "refused\|reach\|answer" "$ringfs" mount 127.0.0.1:1 "$mnt"
-expect "address\|port" "$ringfs" mount 127.0.0.1:99999 "$mnt"
-expect "loopback\|TLS" "$ringfs_node" --data "$scratch/n" --listen 0.0.0.0:0 --rest 127.0.0.1:0
-expect "address\|port" "$ringfs_node" --data "$scratch/n" --listen nonsense --rest 127.0.0.1:0
+expect "MOUNTPOINT is required" "$ringfs" up
+expect "--nodes: Value 0 not in range 1 to" "$ringfs" up --nodes 0 "$mnt"
+expect "--nodes: Value x not in range 1 to" "$ringfs" up --nodes x "$mnt"
+expect "no command 'nonsense'" "$ringfs" nonsense
+expect "--rpc-port: Value 99999 not in range" "$ringfs" up --state "$state" --rpc-port 99999 --rest-port 0 "$mnt"
+expect "--rest-port: Value 99999 not in range" "$ringfs" up --state "$state" --rpc-port 0 --rest-port 99999 "$mnt"
+expect "$scratch/missing does not exist" "$ringfs" up --state "$state" --rpc-port 0 --rest-port 0 "$scratch/missing"
+[ ! -e "$state" ] || die "a refused 'up' left $state"
+expect "'127.0.0.1:99999' is not host:port" "$ringfs" mount 127.0.0.1:99999 "$mnt"
+expect "0.0.0.0:0: without TLS only loopback" "$ringfs_node" --data "$scratch/n" --listen 0.0.0.0:0 --rest 127.0.0.1:0
+expect "'nonsense' is not host:port" "$ringfs_node" --data "$scratch/n" --listen nonsense --rest 127.0.0.1:0
+expect "'127.0.0.1:99999' is not host:port" "$ringfs_node" --data "$scratch/n" --listen 127.0.0.1:0 --rest 127.0.0.1:99999
+
+say "rings that nobody can reach"
+dead=127.0.0.1:1
+expect "no node of the ring answers: unreachable: $dead: connection refused" "$ringfs" mount "$dead" "$mnt"
+for command in status members ring "lookup kv/x" "wait --timeout 5"; do
+  # shellcheck disable=SC2086 # a command and its argument
+  expect "no node of the ring answers: unreachable: $dead: connection refused" "$ringfs" $command --node "$dead"
+done
+expect "$dead: connection refused" "$ringfs" create "$dead"
+expect "there is no ring in $scratch/none" "$ringfs" status --state "$scratch/none"
 
 start_ring 3
 rpc=$("$ringfs" members --state "$state" --output json | jq -r '.[0].address')
 rest=$("$ringfs" members --state "$state" --output json | jq -r '.[0].rest')
 pids="$(node_pid 1) $(node_pid 2) $(node_pid 3) $(mount_pid)"
+
+say "the other port"
+mkdir "$scratch/wrong"
+expect "no node of the ring answers: .*$rest" "$ringfs" mount "$rest" "$scratch/wrong"
+expect "no node of the ring answers: .*$rest" "$ringfs" status --node "$rest" --timeout 10
+curl -s --max-time 20 -o "$scratch/body" "http://$rpc/v1/ring" && die "the RPC port speaks HTTP: $(cat "$scratch/body")"
 
 say "a port in use, a directory in use"
 expect "in use" "$ringfs_node" --data "$scratch/n1" --listen "$rpc" --rest 127.0.0.1:0
@@ -34,16 +53,104 @@ expect "in use" "$ringfs_node" --data "$state/nodes/1/data" --listen 127.0.0.1:0
 say "databases that are not ours, newer, damaged"
 mkdir -p "$scratch/foreign" "$scratch/newer" "$scratch/damaged"
 sqlite3 "$scratch/foreign/ringfs.db" "create table t(a)"
-expect "not a RingFS database" "$ringfs_node" --data "$scratch/foreign" --listen 127.0.0.1:0 --rest 127.0.0.1:0
-timeout -s TERM 3 "$ringfs_node" --data "$scratch/newer" --listen 127.0.0.1:0 --rest 127.0.0.1:0 >/dev/null 2>&1 || true
+expect "$scratch/foreign/ringfs.db is not a RingFS database" "$ringfs_node" --data "$scratch/foreign" --listen 127.0.0.1:0 --rest 127.0.0.1:0
+
+# start_node DIRECTORY: a lone node; returns when it is ready or has ended. Sets node.
+start_node() {
+  local data=$1
+  "$ringfs_node" --data "$data" --listen 127.0.0.1:0 --rest 127.0.0.1:0 >"$data.out" 2>&1 &
+  node=$!
+  extra_pids+=("$node")
+  for _ in $(seq 600); do
+    grep -q '^ready ' "$data.out" && return
+    runs_program "$node" "$ringfs_node" || return 0
+    sleep 0.1
+  done
+  die "neither ready nor ended after a minute: $(cat "$data.out")"
+}
+# stop_node DIRECTORY: it must end by itself, and well.
+stop_node() {
+  local status=0
+  kill -TERM "$node" 2>/dev/null || true
+  wait "$node" || status=$?
+  [ $status -eq 0 ] || die "the node of $1 ended with $status: $(cat "$1.out")"
+}
+
+start_node "$scratch/newer"
+stop_node "$scratch/newer"
+grep -q '^ready ' "$scratch/newer.out" || die "no ready line: $(cat "$scratch/newer.out")"
 sqlite3 "$scratch/newer/ringfs.db" "pragma user_version = 9999"
 expect "9999" "$ringfs_node" --data "$scratch/newer" --listen 127.0.0.1:0 --rest 127.0.0.1:0
 head -c 100000 /dev/urandom >"$scratch/damaged/ringfs.db"
-expect "not a RingFS database\|not a database\|damaged" "$ringfs_node" --data "$scratch/damaged" --listen 127.0.0.1:0 --rest 127.0.0.1:0
+expect "$scratch/damaged/ringfs.db is \(not a RingFS database\|damaged\)" "$ringfs_node" --data "$scratch/damaged" --listen 127.0.0.1:0 --rest 127.0.0.1:0
+
+say "real databases, damaged"
+# Of a ring of its own, with something in it.
+head -c 8M /dev/urandom >"$mnt/contents"
+for i in $(seq 100); do echo "$i" >"$mnt/small-$i"; done
+"$ringfs" down --state "$state" >/dev/null
+cp -r "$state/nodes/1/data" "$scratch/real"
+[ "$(stat -c %s "$scratch/real/ringfs.db")" -ge 1000000 ] || die "the database is only $(stat -c %s "$scratch/real/ringfs.db") bytes"
+
+# Ends with an error that names the file, or starts and stops well and says in the log what is wrong; never a signal.
+damaged() {
+  local data=$1 what=$2 status=0
+  start_node "$data"
+  if grep -q '^ready ' "$data.out"; then
+    stop_node "$data"
+    say "$what: started"
+    grep -qi "damaged\|corrupt\|checksum\|malformed" "$data.out" || die "$what: started without a word: $(cat "$data.out")"
+  else
+    wait "$node" || status=$?
+    [ $status -ne 0 ] && [ $status -lt 128 ] || die "$what: ended with $status: $(cat "$data.out")"
+    grep -q "$data/ringfs.db" "$data.out" || die "$what: the error does not name the file: $(cat "$data.out")"
+    say "$what: $(grep "$data/ringfs.db" "$data.out" | head -1)"
+  fi
+}
+cp -r "$scratch/real" "$scratch/cut"
+truncate -s "$(($(stat -c %s "$scratch/real/ringfs.db") / 2))" "$scratch/cut/ringfs.db"
+damaged "$scratch/cut" "cut in the middle"
+for seed in 1 2 3 4; do
+  cp -r "$scratch/real" "$scratch/flipped-$seed"
+  python3 - "$scratch/flipped-$seed/ringfs.db" "$seed" <<'END'
+import random, sys
+name, seed = sys.argv[1], int(sys.argv[2])
+generator = random.Random(seed)
+with open(name, "r+b") as file:
+    file.seek(0, 2)
+    pages = file.tell() // 4096
+    # The first page with its magic stays for odd seeds: SQLite then takes it for a database.
+    for page in generator.sample(range(seed % 2, pages), pages // 4):
+        place = page * 4096 + generator.randrange(4096)
+        file.seek(place)
+        byte = file.read(1)[0]
+        file.seek(place)
+        file.write(bytes([byte ^ (1 << generator.randrange(8))]))
+END
+  damaged "$scratch/flipped-$seed" "bytes flipped, $seed"
+done
+restart_ring
+wait_healthy
+pids="$(node_pid 1) $(node_pid 2) $(node_pid 3) $(mount_pid)"
+
+descriptors() { for pid in $pids; do ls /proc/"$pid"/fd | wc -l; done | awk '{ sum += $1 } END { print sum }'; }
+resident() { for pid in $pids; do awk '/^VmRSS:/ { print $2 }' "/proc/$pid/status"; done | tr '\n' ' '; }
 
 say "junk on the RPC and REST ports"
-before=$(for pid in $pids; do ls /proc/"$pid"/fd | wc -l; done | awk "{ sum += \$1 } END { print sum }")
-python3 "$here/junk.py" "$rpc" "$rest"
+# First what is kept for good: every node, as a client of the ring, connects to the other two when it first has something to ask
+# them (64 keys lie with all three), and allocates its buffers. From then on nothing may be left over.
+for gateway in $("$ringfs" members --state "$state" --output json | jq -r '.[].rest'); do
+  for i in $(seq 64); do
+    curl -sf --max-time 40 -X PUT -d x "http://$gateway/v1/kv/warm-$i" || die "$gateway does not store a key"
+  done
+done
+python3 "$here/junk.py" "$rpc" "$rest" 100
+before=$(descriptors)
+resident_before=$(resident)
+python3 "$here/junk.py" "$rpc" "$rest" 2000
+resident_after=$(resident)
+say "resident kB of nodes and mount: $resident_before before 2,000 junk connections, $resident_after after"
+paste <(tr ' ' '\n' <<<"$resident_before") <(tr ' ' '\n' <<<"$resident_after") | awk '$2 - $1 > 32768 { exit 1 }' || die "memory grew"
 
 say "REST errors"
 url=http://$rest/v1/kv
@@ -78,9 +185,14 @@ expect "no such" cat "$mnt/.ring/nonsense"
 expect "not permitted\|busy" rm -r "$mnt/.ring"
 
 say "nothing died, nothing leaked"
-for pid in $pids; do kill -0 "$pid" || die "process $pid died"; done
-sleep 1
-after=$(for pid in $pids; do ls /proc/"$pid"/fd | wc -l; done | awk "{ sum += \$1 } END { print sum }")
-[ "$after" -le $((before + 20)) ] || die "descriptors: $before before, $after after"
+for pid in $(node_pid 1) $(node_pid 2) $(node_pid 3); do runs_program "$pid" "$ringfs_node" || die "node process $pid died"; done
+runs_program "$(mount_pid)" "$ringfs" || die "the mount process died"
+[ "$pids" = "$(node_pid 1) $(node_pid 2) $(node_pid 3) $(mount_pid)" ] || die "other processes than before"
+for _ in $(seq 150); do
+  after=$(descriptors)
+  [ "$after" -le "$before" ] && break
+  sleep 0.2
+done
+[ "$after" -le "$before" ] || die "descriptors: $before before, $after after"
 echo fine >"$mnt/fine"
 [ "$(cat "$mnt/fine")" = fine ] || die "does not serve any more"

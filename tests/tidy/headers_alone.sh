@@ -10,10 +10,11 @@ mkdir -p "$scratch"
 compiler="$(command -v ccache || true) ${2:-g++}"
 flags="-std=c++20 -I. -I$build/dht -fsyntax-only -DRINGFS_VERSION=\"test\" $(pkg-config --cflags fuse3 sqlite3)"
 export compiler flags scratch
+export CCACHE_DEPEND=1  # by the list of headers that the compiler writes, without preprocessing each file beforehand
 headers=$(find dht fs nodes mount tests -name '*.hpp' | sort)
 [ -n "$headers" ] || { echo "no headers in $1"; exit 1; }
 xargs -P "$(nproc)" -I{} bash -c '
   file=$scratch/$(echo "{}" | tr / -).cpp
   echo "#include \"{}\"" >"$file"
-  $compiler $flags "$file" 2>"$file.errors" || { echo "does not compile alone: {}"; head -5 "$file.errors"; exit 255; }
-  rm "$file" "$file.errors"' <<<"$headers"
+  $compiler $flags -MD -MF "$file.d" "$file" 2>"$file.errors" || { echo "does not compile alone: {}"; head -5 "$file.errors"; exit 255; }
+  rm "$file" "$file.d" "$file.errors"' <<<"$headers"
