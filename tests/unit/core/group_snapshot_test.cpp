@@ -56,6 +56,20 @@ struct Lagging {
   }
 };
 
+// A snapshot without rows, first and last chunk in one, of a ring of three.
+SnapshotChunk only_chunk(PartitionId partition, Term term, LogIndex last_index) {
+  SnapshotChunk chunk;
+  chunk.raft = {partition, term, 0, 0};
+  chunk.snapshot = 77;
+  chunk.last_index = last_index;
+  chunk.last_term = term;
+  Configuration configuration;
+  for (unsigned i = 0; i < 3; ++i) configuration.voters.push_back({node_id(i), 0});
+  chunk.configuration = encode(configuration);
+  chunk.last = true;
+  return chunk;
+}
+
 TEST(GroupSnapshot, LogBeyondItsLimit_IsCutOnLeaderAndFollowers) {
   Cluster cluster(3);
   PartitionId partition = cluster.partition_of_key(key);
@@ -160,15 +174,7 @@ TEST(GroupSnapshot, OutstandingApply_EndsBeforeTheRowsAreReplaced) {
   ASSERT_FALSE(cluster.machines[follower].disk.empty());
   GroupStatus status = cluster.group(follower, partition);
   ASSERT_LT(status.applied, status.commit);
-  SnapshotChunk chunk;
-  chunk.raft = {partition, status.term, 0, 0};
-  chunk.snapshot = 77;
-  chunk.last_index = status.last_index + 100;
-  chunk.last_term = status.term;
-  Configuration configuration;
-  for (unsigned i = 0; i < 3; ++i) configuration.voters.push_back({node_id(i), 0});
-  chunk.configuration = encode(configuration);
-  chunk.last = true;
+  SnapshotChunk chunk = only_chunk(partition, status.term, status.last_index + 100);
   cluster.inject(leader, follower, chunk);
   for (const Machine::Task& task : cluster.machines[follower].disk) {
     if (!task.write) continue;
@@ -211,15 +217,7 @@ TEST(GroupSnapshot, OfEntriesThatAreHere_KeepsTheLogAndWhatFollows) {
     append.entries.push_back({index, before.term, Stamp{1}, EntryKind::no_op, {}, {}});
   }
   cluster.inject(leader, follower, append);
-  SnapshotChunk chunk;
-  chunk.raft = append.raft;
-  chunk.snapshot = 9;
-  chunk.last_index = before.last_index + 1;
-  chunk.last_term = before.term;
-  Configuration configuration;
-  for (unsigned i = 0; i < 3; ++i) configuration.voters.push_back({node_id(i), 0});
-  chunk.configuration = encode(configuration);
-  chunk.last = true;
+  SnapshotChunk chunk = only_chunk(partition, before.term, before.last_index + 1);
   cluster.inject(leader, follower, chunk);
   const GroupStatus after = cluster.group(follower, partition);
   EXPECT_EQ(after.last_index, before.last_index + 2);  // the last one was acknowledged, too
