@@ -22,6 +22,7 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include "dht/core/row_leases.hpp"
 #include "mount/fuse_session.hpp"
 #include "mount/mount_table.hpp"
 #include "mount/ring_session.hpp"
@@ -178,7 +179,7 @@ int serve_mount(std::vector<std::string> addresses, MountOptions options, int re
   // Buffers of 1 MiB come and go all the time: keep them in the heap instead of mapping fresh pages for each.
   mallopt(M_MMAP_THRESHOLD, 4 << 20);
   mallopt(M_TRIM_THRESHOLD, 8 << 20);
-  RingSession ring(std::move(addresses));
+  RingSession ring(std::move(addresses), max_row_lease);
   FileSystemOptions file_system_options;
   file_system_options.operation_timeout = std::chrono::seconds(options.operation_timeout_seconds);
   file_system_options.show_ring = options.show_ring;

@@ -8,8 +8,16 @@
 namespace ringfs {
 
 struct RingSession::Implementation {
-  explicit Implementation(std::vector<std::string> addresses)
-      : transport(loop.get_executor(), random), client(transport, std::move(addresses)), ring(transport, client) {}
+  Implementation(std::vector<std::string> addresses, Duration row_lease)
+      : transport(loop.get_executor(), random),
+        client(transport, std::move(addresses), options(row_lease)),
+        ring(transport, client) {}
+
+  static ObjectClientOptions options(Duration row_lease) {
+    ObjectClientOptions options;
+    options.row_lease = row_lease;
+    return options;
+  }
 
   boost::asio::io_context loop{1};
   SystemRandom random;
@@ -18,8 +26,8 @@ struct RingSession::Implementation {
   RingClient ring;
 };
 
-RingSession::RingSession(std::vector<std::string> addresses)
-    : implementation_(std::make_unique<Implementation>(std::move(addresses))) {}
+RingSession::RingSession(std::vector<std::string> addresses, Duration row_lease)
+    : implementation_(std::make_unique<Implementation>(std::move(addresses), row_lease)) {}
 RingSession::~RingSession() = default;
 
 Task<Status> RingSession::start(TimePoint deadline) {

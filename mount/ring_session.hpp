@@ -20,7 +20,8 @@ namespace ringfs {
 
 class RingSession {
  public:
-  explicit RingSession(std::vector<std::string> addresses);
+  // `row_lease`: how long what is read may be answered from memory, as far as leaders promise it (dht/net/leased_rows.hpp).
+  explicit RingSession(std::vector<std::string> addresses, Duration row_lease = Duration::zero());
   ~RingSession();
   RingSession(const RingSession&) = delete;
   RingSession& operator=(const RingSession&) = delete;

@@ -173,6 +173,7 @@ void Group::applied(LogIndex through, const std::vector<AppliedBatch>& results) 
   RINGFS_CHECK(through == applying_through_ && through > applied_);
   for (LogIndex index = applied_ + 1; index <= through; ++index) drop_unapplied(log_.entry_bytes(index));
   applied_ = through;
+  row_leases_.applied(through);
   for (const AppliedBatch& batch : results) {
     auto pending = operations_.find(batch.index);
     if (pending == operations_.end()) continue;

@@ -26,6 +26,7 @@
 #include "dht/core/placement.hpp"
 #include "dht/core/progress.hpp"
 #include "dht/core/quorum.hpp"
+#include "dht/core/row_leases.hpp"
 
 namespace ringfs {
 
@@ -42,6 +43,7 @@ inline constexpr std::size_t max_running_reads = 16384;         // of one node: 
 inline constexpr unsigned max_snapshots_sending = 4;            // of one node at a time
 inline constexpr std::size_t max_held_read_bytes = 64 << 20;    // of one node: answers that wait for a heartbeat round
 inline constexpr std::size_t max_waiting_reads = 4096;          // of one group: reads that wait for its leader's no-op
+inline constexpr std::size_t max_delayed_batches = 4096;        // of one group: they wait for the end of a row lease
 inline constexpr LogIndex transfer_slack_entries = 256;         // a preferred primary that lags less has caught up
 inline constexpr Duration transfer_patience = std::chrono::seconds(2);    // it must answer and keep up for so long
 inline constexpr Duration transfer_pause = std::chrono::seconds(10);      // after an attempt that failed
@@ -98,8 +100,8 @@ class Group {
   void peer_disconnected(const Uuid& peer);
   void peer_restarted(const Uuid& peer);
 
-  void propose(OperationId operation, EncodedBatch batch, bool touches_members);
-  void read(OperationId operation, ReadRequest request);
+  void propose(OperationId operation, EncodedBatch batch, RowChanges changes, bool touches_members);
+  void read(OperationId operation, ReadRequest request, const RowLease& lease);
 
   void written(EffectId write);
   void applied(LogIndex through, const std::vector<AppliedBatch>& results);
@@ -135,6 +137,16 @@ class Group {
   struct WaitingRead {
     OperationId operation = 0;
     ReadRequest request;
+  };
+  struct RunningRead {
+    OperationId operation = 0;
+    Duration lease{};  // promised when it began
+  };
+  struct DelayedBatch {
+    OperationId operation = 0;
+    EncodedBatch batch;
+    RowChanges changes;
+    bool touches_members = false;
   };
   struct HeldRead {
     OperationId operation = 0;
@@ -190,6 +202,10 @@ class Group {
   unsigned preference_rank() const;
 
   // group_replication.cpp
+  std::optional<Error> refusal(std::size_t bytes) const;
+  void append_batch(DelayedBatch batch);
+  void append_delayed();
+  void fail_delayed();
   void append_local(EntryKind kind, SharedBytes head, std::vector<SharedBytes> blobs, bool touches_members);
   void replicate(const ReplicaId& replica, Progress& progress);
   void send_append(const ReplicaId& replica, Progress& progress, std::vector<Entry> entries);
@@ -213,6 +229,8 @@ class Group {
   TimePoint quorum_acknowledged_at() const;
   std::uint64_t quorum_acknowledged_round() const;
   bool may_read() const;
+  TimePoint lease_end() const;
+  Duration promise(const std::vector<RowAddress>& rows, const RowLease& wanted);
   void start_waiting_reads();
   void release_held_reads();
   void fail_reads();
@@ -260,11 +278,17 @@ class Group {
   bool lease_seen_ = false;
   std::optional<Transfer> transfer_;
   std::optional<TimePoint> preferred_since_;  // caught up and answering
+  bool handing_over_ = false;                 // the transfer waits for the ends of row leases
   TimePoint next_transfer_ = TimePoint::min();
+
+  // Promises to readers, and batches that wait for their ends.
+  RowLeases row_leases_;
+  std::multimap<TimePoint, DelayedBatch> delayed_;
+  std::size_t delayed_bytes_ = 0;
 
   // Reads.
   std::deque<WaitingRead> waiting_reads_;
-  std::map<EffectId, OperationId> running_reads_;
+  std::map<EffectId, RunningRead> running_reads_;
   std::deque<HeldRead> held_reads_;
 
   std::optional<IncomingSnapshot> incoming_;

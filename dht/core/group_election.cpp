@@ -33,11 +33,16 @@ void Group::reset_election_deadline() {
 }
 
 TimePoint Group::deadline() const {
-  return role_ == Role::leader || !promotable() ? never : election_deadline_;
+  if (role_ == Role::leader) return delayed_.empty() ? never : delayed_.begin()->first;
+  return promotable() ? election_deadline_ : never;
 }
 
 void Group::tick() {
   if (now() < deadline()) return;
+  if (role_ == Role::leader) {
+    append_delayed();
+    return;
+  }
   if (incoming_ && incoming_->install) {  // about to be another log altogether
     reset_election_deadline();
     return;
@@ -81,6 +86,7 @@ void Group::stop_leading(std::optional<Uuid> next_leader) {
   progress_.clear();
   transfer_.reset();
   preferred_since_.reset();
+  handing_over_ = false;
   lease_seen_ = false;
   role_ = Role::follower;
   // What is committed will be applied here and answered then; of the rest nobody can know. The same sequence may be tried again.
@@ -89,7 +95,9 @@ void Group::stop_leading(std::optional<Uuid> next_leader) {
     fail_operation(last->second.operation, ErrorCode::not_leader, "leadership was lost");
     operations_.erase(last);
   }
+  fail_delayed();
   fail_reads();
+  row_leases_.clear();
   reset_election_deadline();
 }
 
@@ -256,6 +264,7 @@ void Group::drift_to_preferred() {
     bool sent = transfer_->sent;
     transfer_.reset();
     preferred_since_.reset();
+    handing_over_ = false;
     next_transfer_ = now() + transfer_pause;
     event("transfer_failed");
     // The lease of this term was given away: take a new term, for which nobody need wait.
@@ -270,11 +279,15 @@ void Group::drift_to_preferred() {
                     progress.match + transfer_slack_entries >= log_.last_index();
     if (!keeps_up) {
       preferred_since_.reset();
+      handing_over_ = false;
       return;
     }
     // The random part spreads the transfers of a node that came back.
     if (!preferred_since_) preferred_since_ = now() + Duration(services_.random.below(1000000));
     if (*preferred_since_ + transfer_patience > now()) return;
+    // No new promises, and those given must end before: the next leader would not know them.
+    handing_over_ = true;
+    if (row_leases_.last_until() > now()) return;
     transfer_ = Transfer{replica, now() + services_.timing.election_minimum, false};
     event("transfer", "to=" + replica.node.text());
     transfer_if_ready();
@@ -287,6 +300,7 @@ void Group::transfer_if_ready() {
   if (!transfer_ || transfer_->sent) return;
   auto target = progress_.find(transfer_->target);
   if (target == progress_.end() || target->second.match != log_.last_index()) return;
+  if (row_leases_.last_until() > now() || !delayed_.empty()) return;  // what was promised ends in this term
   transfer_->sent = true;
   lease_void_ = true;
   services_.out.send(target->first.node, TimeoutNow{header(target->first)});

@@ -25,12 +25,26 @@ std::uint64_t Group::quorum_acknowledged_round() const {
   return acknowledged_value<std::uint64_t>(0, UINT64_MAX, [](const Progress& progress) { return progress.acknowledged_round; });
 }
 
-bool Group::lease_holds() const {
-  if (services_.faults.ignore_lease) return role_ == Role::leader;
-  if (role_ != Role::leader || lease_void_) return false;
+TimePoint Group::lease_end() const {
+  if (role_ != Role::leader || lease_void_) return TimePoint::min();
   const Timing& timing = services_.timing;
   Duration usable(static_cast<std::int64_t>(static_cast<double>(timing.lease.count()) * (1.0 - timing.lease_margin)));
-  return quorum_acknowledged_at() + usable > now();
+  TimePoint acknowledged = quorum_acknowledged_at();
+  return acknowledged == TimePoint::min() ? acknowledged : acknowledged + usable;
+}
+
+bool Group::lease_holds() const {
+  if (services_.faults.ignore_lease) return role_ == Role::leader;
+  return lease_end() > now();
+}
+
+// The rows stay as they are for the time returned: nobody else can be leader before it ends, and the own batches wait for it.
+// Before a transfer all promises must have ended, for the next leader does not know them.
+Duration Group::promise(const std::vector<RowAddress>& rows, const RowLease& wanted) {
+  if (wanted.duration <= Duration::zero() || rows.empty() || transfer_ || handing_over_) return Duration::zero();
+  Duration duration = std::min(wanted.duration, max_row_lease);
+  if (lease_end() < now() + duration) return Duration::zero();
+  return row_leases_.grant(wanted.client, rows, now() + duration, now()) ? duration : Duration::zero();
 }
 
 // Everything that earlier leaders committed is known to be applied once the own no-op is.
@@ -38,7 +52,7 @@ bool Group::may_read() const {
   return role_ == Role::leader && (services_.faults.read_before_own_no_op || applied_ >= term_start_);
 }
 
-void Group::read(OperationId operation, ReadRequest request) {
+void Group::read(OperationId operation, ReadRequest request, const RowLease& lease) {
   if (role_ != Role::leader) {
     fail_operation(operation, ErrorCode::not_leader);
     return;
@@ -48,7 +62,9 @@ void Group::read(OperationId operation, ReadRequest request) {
     return;
   }
   if (may_read()) {
-    running_reads_[services_.out.read(partition_, std::move(request))] = operation;
+    // Promised before the rows are read: they are the same from now on.
+    Duration promised = promise(request.gets, lease);
+    running_reads_[services_.out.read(partition_, std::move(request))] = {operation, promised};
     return;
   }
   if (waiting_reads_.size() >= max_waiting_reads) {
@@ -63,14 +79,14 @@ void Group::start_waiting_reads() {
     WaitingRead read = std::move(waiting_reads_.front());
     waiting_reads_.pop_front();
     if (!services_.out.is_open(read.operation)) continue;
-    running_reads_[services_.out.read(partition_, std::move(read.request))] = read.operation;
+    running_reads_[services_.out.read(partition_, std::move(read.request))] = {read.operation, Duration::zero()};
   }
 }
 
 void Group::read_done(EffectId id, Result<ReadAnswer> answer) {
   auto running = running_reads_.find(id);
   if (running == running_reads_.end()) return;  // leadership was lost meanwhile; it was answered
-  OperationId operation = running->second;
+  const auto [operation, promised] = running->second;
   running_reads_.erase(running);
   if (!services_.out.is_open(operation)) return;
   if (!answer) {
@@ -78,6 +94,7 @@ void Group::read_done(EffectId id, Result<ReadAnswer> answer) {
     return;
   }
   if (lease_holds()) {
+    answer->lease = promised;
     services_.out.reply(operation, Answer(std::move(*answer)));
     return;
   }
@@ -107,7 +124,7 @@ void Group::release_held_reads() {
 
 void Group::fail_reads() {
   for (const WaitingRead& read : waiting_reads_) fail_operation(read.operation, ErrorCode::not_leader, "leadership was lost");
-  for (const auto& [id, operation] : running_reads_) fail_operation(operation, ErrorCode::not_leader, "leadership was lost");
+  for (const auto& [id, read] : running_reads_) fail_operation(read.operation, ErrorCode::not_leader, "leadership was lost");
   for (const HeldRead& read : held_reads_) {
     services_.held_read_bytes -= read.answer.size();
     fail_operation(read.operation, ErrorCode::not_leader, "leadership was lost");

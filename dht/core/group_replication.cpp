@@ -16,20 +16,59 @@ constexpr int retransmit_intervals = 5;  // without an answer to an append: what
 
 // ---- Leader ---------------------------------------------------------------------------------------
 
-void Group::propose(OperationId operation, EncodedBatch batch, bool touches_members) {
-  if (role_ != Role::leader) {
-    fail_operation(operation, ErrorCode::not_leader);
-  } else if (transfer_) {
-    fail_operation(operation, ErrorCode::unavailable, "leadership is being transferred");
-  } else if (services_.no_space) {
-    fail_operation(operation, ErrorCode::no_space, "the leader's disk is full");
-  } else if (unapplied_bytes_ + batch.size() > max_group_pending_bytes ||
-             services_.unapplied_bytes + batch.size() > max_node_pending_bytes) {
-    fail_operation(operation, ErrorCode::overloaded, "too many bytes wait to be replicated");
-  } else {
-    append_local(EntryKind::batch, std::move(batch.head), std::move(batch.blobs), touches_members);
-    operations_[log_.last_index()] = {operation, term_};
+std::optional<Error> Group::refusal(std::size_t bytes) const {
+  if (role_ != Role::leader) return Error{ErrorCode::not_leader, {}};
+  if (transfer_) return Error{ErrorCode::unavailable, "leadership is being transferred"};
+  if (services_.no_space) return Error{ErrorCode::no_space, "the leader's disk is full"};
+  bool full = unapplied_bytes_ + delayed_bytes_ + bytes > max_group_pending_bytes ||
+              services_.unapplied_bytes + bytes > max_node_pending_bytes || delayed_.size() >= max_delayed_batches;
+  if (full) return Error{ErrorCode::overloaded, "too many bytes wait to be replicated"};
+  return std::nullopt;
+}
+
+void Group::propose(OperationId operation, EncodedBatch batch, RowChanges changes, bool touches_members) {
+  if (std::optional<Error> error = refusal(batch.size())) {
+    fail_operation(operation, error->code, error->context);
+    return;
   }
+  TimePoint free = row_leases_.begin(changes, now());
+  DelayedBatch whole{operation, std::move(batch), std::move(changes), touches_members};
+  if (free <= now() || services_.faults.ignore_row_leases) {
+    append_batch(std::move(whole));
+    return;
+  }
+  delayed_bytes_ += whole.batch.size();
+  delayed_.emplace(free, std::move(whole));
+  event("batch_delayed");
+  mark();
+}
+
+void Group::append_batch(DelayedBatch batch) {
+  append_local(EntryKind::batch, std::move(batch.batch.head), std::move(batch.batch.blobs), batch.touches_members);
+  operations_[log_.last_index()] = {batch.operation, term_};
+  row_leases_.entered(log_.last_index(), std::move(batch.changes));
+}
+
+// Those that waited for the end of a promise.
+void Group::append_delayed() {
+  while (!delayed_.empty() && delayed_.begin()->first <= now()) {
+    DelayedBatch batch = std::move(delayed_.extract(delayed_.begin()).mapped());
+    delayed_bytes_ -= batch.batch.size();
+    if (std::optional<Error> error = refusal(batch.batch.size())) {
+      row_leases_.end(batch.changes);
+      fail_operation(batch.operation, error->code, error->context);
+    } else if (services_.out.is_open(batch.operation)) {
+      append_batch(std::move(batch));
+    } else {
+      row_leases_.end(batch.changes);  // its client went away before it could happen
+    }
+  }
+}
+
+// Certainly not executed: they never entered the log.
+void Group::fail_delayed() {
+  for (const auto& [free, batch] : std::exchange(delayed_, {})) fail_operation(batch.operation, ErrorCode::not_leader);
+  delayed_bytes_ = 0;
 }
 
 void Group::append_local(EntryKind kind, SharedBytes head, std::vector<SharedBytes> blobs, bool touches_members) {

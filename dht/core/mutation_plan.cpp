@@ -144,53 +144,59 @@ MutationPlan::Image& MutationPlan::image(const RowAddress& row) {
     bool gone = false;
     for (const RowAddress& prefix : erased_prefixes_) gone = gone || starts_with(row, prefix);
     if (!gone) {
-      if (std::optional<Row> stored = rows_.get(row)) place->second.value = std::move(stored->value);
+      if (std::optional<Row> stored = rows_.get(row)) {
+        place->second.value = std::move(stored->value);
+        place->second.stored = true;
+      }
     }
   }
   return place->second;
 }
 
+SharedBytes MutationPlan::patched(const Image& image) {
+  std::string bytes = image.value->str();
+  for (const auto& [offset, patch] : image.patches) bytes.replace(offset, patch.size(), patch.view());
+  return SharedBytes(std::move(bytes));
+}
+
 const std::optional<SharedBytes>& MutationPlan::current(const RowAddress& row) {
   Image& known = image(row);
   if (!known.patches.empty()) {
-    std::string bytes = known.value->str();
-    for (const auto& [offset, patch] : known.patches) bytes.replace(offset, patch.size(), patch.view());
-    known.value = SharedBytes(std::move(bytes));
+    known.value = patched(known);
     known.patches.clear();
+    known.stored = false;
   }
   return known.value;
 }
 
-void MutationPlan::put(const RowAddress& row, SharedBytes value) {
-  images_[row] = Image{value, {}};
-  steps_.push_back({Step::Kind::put, row, 0, std::move(value)});
-}
+void MutationPlan::put(const RowAddress& row, SharedBytes value) { images_[row] = Image{std::move(value), {}, true, false}; }
 
-void MutationPlan::erase(const RowAddress& row) {
-  images_[row] = Image{};
-  steps_.push_back({Step::Kind::erase, row, 0, {}});
-}
+void MutationPlan::erase(const RowAddress& row) { images_[row] = Image{std::nullopt, {}, true, false}; }
 
 void MutationPlan::erase_prefix(const RowAddress& row) {
   for (auto place = images_.lower_bound(row); place != images_.end() && starts_with(place->first, row); ++place) {
-    place->second = Image{};
+    place->second = Image{std::nullopt, {}, place->second.changed, false};
   }
   erased_prefixes_.push_back(row);
-  steps_.push_back({Step::Kind::erase_prefix, row, 0, {}});
 }
 
 void MutationPlan::overwrite(const RowAddress& row, std::uint32_t offset, SharedBytes bytes) {
-  image(row).patches.emplace_back(offset, bytes);
-  steps_.push_back({Step::Kind::overwrite, row, offset, std::move(bytes)});
+  Image& known = image(row);
+  known.patches.emplace_back(offset, std::move(bytes));
+  known.changed = true;
 }
 
 void MutationPlan::carry_out(RowWriter& rows, std::uint64_t index) const {
-  for (const Step& step : steps_) {
-    switch (step.kind) {
-      case Step::Kind::put: rows.put(step.row, step.bytes, index); break;
-      case Step::Kind::erase: rows.erase(step.row); break;
-      case Step::Kind::erase_prefix: rows.erase_prefix(step.row.key, step.row.sort); break;
-      case Step::Kind::overwrite: rows.overwrite(step.row, step.offset, step.bytes.view(), index); break;
+  for (const RowAddress& prefix : erased_prefixes_) rows.erase_prefix(prefix.key, prefix.sort);
+  for (const auto& [row, image] : images_) {
+    if (!image.changed) continue;
+    if (!image.value) {
+      rows.erase(row);
+    } else if (image.stored && image.value->size() >= payload_threshold) {
+      // A few bytes of a large row: in place.
+      for (const auto& [offset, bytes] : image.patches) rows.overwrite(row, offset, bytes.view(), index);
+    } else {
+      rows.put(row, image.patches.empty() ? *image.value : patched(image), index);
     }
   }
 }

@@ -21,6 +21,7 @@ class MutationPlan {
   explicit MutationPlan(RowReader& rows) : rows_(rows) {}
 
   Status add(const Mutation& mutation);
+  // Each row is written once, however many mutations name it.
   void carry_out(RowWriter& rows, std::uint64_t index) const;
 
  private:
@@ -28,18 +29,13 @@ class MutationPlan {
   // any more, so there it stops at the end of the range.
   enum class Overflow { refuse, saturate };
 
-  struct Step {
-    enum class Kind { put, erase, erase_prefix, overwrite } kind{};
-    RowAddress row;
-    std::uint32_t offset = 0;
-    SharedBytes bytes;
-  };
-
-  // A row as the steps so far leave it. Overwrites are kept beside the value until somebody asks for the bytes:
+  // A row as the mutations so far leave it. Overwrites are kept beside the value until somebody asks for the bytes:
   // patching a large row twice must not copy it twice.
   struct Image {
     std::optional<SharedBytes> value;
     std::vector<std::pair<std::uint32_t, SharedBytes>> patches;
+    bool changed = false;
+    bool stored = false;  // `value` is what the store holds
   };
 
   Status apply(const Mutation& mutation, Overflow overflow);
@@ -50,6 +46,7 @@ class MutationPlan {
   Status resolve(const Mutation& mutation);
 
   Image& image(const RowAddress& row);
+  static SharedBytes patched(const Image& image);
   const std::optional<SharedBytes>& current(const RowAddress& row);
   void put(const RowAddress& row, SharedBytes value);
   void erase(const RowAddress& row);
@@ -57,7 +54,6 @@ class MutationPlan {
   void overwrite(const RowAddress& row, std::uint32_t offset, SharedBytes bytes);
 
   RowReader& rows_;
-  std::vector<Step> steps_;
   std::map<RowAddress, Image> images_;
   std::vector<RowAddress> erased_prefixes_;
 };

@@ -63,6 +63,7 @@ struct NodeOptions {
     bool ignore_previous_term = false;
     bool ignore_lease = false;
     bool read_before_own_no_op = false;
+    bool ignore_row_leases = false;
   } faults;
   // Entries of a group that stay in the log behind the applied index, so that a follower that was away for a moment needs no
   // snapshot. 0: cut by size alone. The simulator makes it small, so that snapshots happen.

@@ -80,7 +80,7 @@ void Node::Implementation::start(OperationId id, ReadOperation operation) {
     fail(id, ErrorCode::invalid_argument, "a key of another partition");
     return;
   }
-  one->read(id, std::move(operation.request));
+  one->read(id, std::move(operation.request), operation.lease);
 }
 
 void Node::Implementation::start(OperationId id, CommitOperation operation) {
@@ -104,7 +104,7 @@ void Node::Implementation::start(OperationId id, CommitOperation operation) {
     fail(id, ErrorCode::invalid_argument, "a key of another partition");
     return;
   }
-  one->propose(id, std::move(operation.batch), touches_members_table(*batch));
+  one->propose(id, std::move(operation.batch), changed_rows(*batch), touches_members_table(*batch));
 }
 
 void Node::Implementation::start(OperationId id, const FindOperation& operation) {

@@ -14,9 +14,16 @@
 
 namespace ringfs {
 
+// A client that remembers what it reads asks for a promise that the rows stay as they are (row_leases.hpp).
+struct RowLease {
+  Uuid client;          // the one of its batches
+  Duration duration{};  // zero: none wanted
+};
+
 struct ReadOperation {
   PartitionId partition{};
   ReadRequest request;
+  RowLease lease = {};  // for the gets
 };
 
 struct CommitOperation {
@@ -81,7 +88,12 @@ struct NodeStatus {
 };
 
 struct Empty {};
-using ReadAnswer = EncodedBatch;  // encode(ReadReply)
+
+struct ReadAnswer : EncodedBatch {  // encode(ReadReply)
+  ReadAnswer() = default;
+  ReadAnswer(EncodedBatch reply) : EncodedBatch(std::move(reply)) {}
+  Duration lease{};  // of the gets, counted from when the client asked; zero: nothing is promised
+};
 using Answer = std::variant<ReadAnswer, BatchResult, FindReply, TableAnswer, NodeStatus, Empty>;
 
 // Beside not_leader and not_member: whom to ask instead.

@@ -17,6 +17,7 @@ void put_piece(SharedBytes piece, WireMessage& out) {
 void put(const ReadAnswer& in, wire::Response& response, WireMessage& out) {
   wire::ReadAnswer* read = response.mutable_read();
   read->set_head_size(size32(in.head.size()));
+  read->set_lease_us(size32(static_cast<std::size_t>(in.lease.count())));
   put_piece(in.head, out);
   codec::put_pieces(in.blobs, read->mutable_blob_sizes(), out);
 }
@@ -153,6 +154,7 @@ Result<OperationResult> get_result(const wire::Response& in, Check& check, Piece
       ReadAnswer read;
       read.head = pieces.take(in.read().head_size());
       read.blobs = pieces.take_all(in.read().blob_sizes());
+      read.lease = Duration(in.read().lease_us());
       return OperationResult(std::move(read));
     }
     case wire::Response::kBatch: {

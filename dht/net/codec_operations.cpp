@@ -19,6 +19,10 @@ void put(const ReadOperation& in, wire::Request& request, WireMessage& out) {
   wire::ReadOperation* read = request.mutable_read();
   read->set_partition(index_of(in.partition));
   read->set_request_size(size32(encoded.size()));
+  if (in.lease.duration > Duration::zero()) {
+    read->set_lease_client(raw(in.lease.client));
+    read->set_lease_us(size32(static_cast<std::size_t>(in.lease.duration.count())));
+  }
   put_piece(std::move(encoded), out);
 }
 
@@ -52,6 +56,8 @@ Result<Operation> get_operation(const wire::Request& in, Check& check, Pieces& p
       Result<ReadRequest> request = decode_read_request(pieces.take_view(in.read().request_size()));
       if (!request) return tl::unexpected(request.error());
       read.request = std::move(*request);
+      read.lease.duration = Duration(in.read().lease_us());
+      if (in.read().lease_us() != 0) read.lease.client = check.uuid(in.read().lease_client());
       return read;
     }
     case wire::Request::kCommit: {

@@ -17,6 +17,8 @@ constexpr std::size_t lookup_every_rounds =
     4;  // pauses are short while an election is on; pointers do not change so fast
 constexpr std::size_t refresh_nodes = 3;
 constexpr Duration refresh_interval = std::chrono::milliseconds(500);
+// Of a row lease: one part in so many is not used, for this machine's clock may run slower than the leader's.
+constexpr int lease_margin = 20;
 constexpr Duration full_partition_pause = std::chrono::milliseconds(1);
 
 // A batch's sequence is outstanding as long as this lives: in the frame of a coroutine, which may outlive the client
@@ -123,12 +125,20 @@ Task<Result<LookupRoute>> ObjectClient::lookup(Position position, TimePoint dead
 Task<Result<ReadReply>> ObjectClient::read_raw(PartitionId partition, ReadRequest request, TimePoint deadline) {
   ++counters_.reads;
   if (Status status = validate(request); !status) co_return tl::unexpected(status.error());
+  const TimePoint asked = transport_.now();
+  if (std::optional<ReadReply> known = leased_rows_->find(request, asked)) {
+    ++counters_.leased_reads;
+    co_return std::move(*known);
+  }
   const std::size_t gets = request.gets.size();
   const std::size_t scans = request.scans.size();
+  const bool leasing = options_.row_lease > Duration::zero() && gets > 0;
+  LeasedRows::Asking asking(leased_rows_);
+  const ReadRequest wanted = leasing ? request : ReadRequest{};
   Way way;
   way.partition = partition;
   way.deadline = deadline;
-  Operation operation{ReadOperation{partition, std::move(request)}};
+  Operation operation{ReadOperation{partition, std::move(request), RowLease{client_, options_.row_lease}}};
   Result<Answer> answer = co_await ask(way, std::move(operation));
   if (!answer) co_return tl::unexpected(answer.error());
   const ReadAnswer* rows = std::get_if<ReadAnswer>(&*answer);
@@ -136,6 +146,9 @@ Task<Result<ReadReply>> ObjectClient::read_raw(PartitionId partition, ReadReques
   Result<ReadReply> reply = decode_read_reply(rows->head, rows->blobs);
   if (reply && (reply->gets.size() != gets || reply->scans.size() != scans)) {
     co_return fail(ErrorCode::corrupt, "the reply answers another read");
+  }
+  if (reply && leasing && rows->lease > Duration::zero()) {
+    asking.remember(wanted, *reply, asked + rows->lease - rows->lease / lease_margin);
   }
   co_return reply;
 }
@@ -148,6 +161,7 @@ Task<Result<BatchResult>> ObjectClient::commit_raw(PartitionId partition, std::v
   batch.conditions = std::move(conditions);
   batch.mutations = std::move(mutations);
   Stamp base = transport_.ring_time();
+  LeasedRows::Changing changing(leased_rows_, changed_rows(batch), transport_.now() + max_batch_life + clock_slack);
   for (unsigned start = 0;; ++start) {
     Status reserved = co_await reserve_sequence(partition, deadline);
     if (!reserved) co_return tl::unexpected(reserved.error());
@@ -164,7 +178,9 @@ Task<Result<BatchResult>> ObjectClient::commit_raw(PartitionId partition, std::v
     // After its expiry no try can succeed any more, and a result may have been forgotten: the end is unknown.
     way.deadline = std::min(deadline, transport_.now() + life);
     Operation operation{CommitOperation{partition, encode(batch)}};
+    changing.sent();
     Result<Answer> answer = co_await ask(way, std::move(operation));
+    if (answer || !way.uncertain) changing.ended();
     if (!answer) co_return tl::unexpected(answer.error());
     const BatchResult* result = std::get_if<BatchResult>(&*answer);
     if (result == nullptr) co_return fail(ErrorCode::corrupt, "not the answer to a batch");

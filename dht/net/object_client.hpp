@@ -10,6 +10,8 @@
 // is answered from the partition's memory. A batch is said again under a new sequence only when its own result says
 // that it was not executed. Sequences below first_incomplete were answered or given up and are never asked again.
 //
+// Rows that a leader promised to leave alone for a moment are read from memory (leased_rows.hpp), when row_lease asks for that.
+//
 // Threads: one loop. Errors: timeout (a mutation may have happened or not), too_large, invalid_argument, no_space
 // (certainly not executed), corrupt. Limits: max_in_flight batches a partition (further ones wait), every try and the
 // whole have deadlines.
@@ -23,6 +25,7 @@
 
 #include "dht/net/chord_lookup.hpp"
 #include "dht/net/client_transport.hpp"
+#include "dht/net/leased_rows.hpp"
 #include "dht/net/partitioned_store.hpp"
 #include "dht/net/ring_directory.hpp"
 
@@ -35,11 +38,13 @@ struct ObjectClientOptions {
   Duration first_pause = std::chrono::milliseconds(10);  // between rounds, plus as much jitter
   Duration longest_pause = std::chrono::milliseconds(125);
   Duration avoid_time = std::chrono::seconds(3);
+  Duration row_lease{};             // asked for with every get; at most max_row_lease; zero: none
   std::size_t max_in_flight = 256;  // batches a partition; the partition remembers four times as many
 };
 
 struct ObjectClientCounters {
   std::uint64_t reads = 0;
+  std::uint64_t leased_reads = 0;  // of the reads, those answered from memory
   std::uint64_t commits = 0;
   std::uint64_t calls = 0;  // operations sent to nodes
   std::uint64_t redirects = 0;
@@ -113,6 +118,8 @@ class ObjectClient final : public PartitionedStore {
   RingDirectory directory_;
   std::map<PartitionId, Route> routes_;
   std::map<PartitionId, Sequences> sequences_;
+  // Shared: coroutines may outlive the client when the loop is torn down.
+  const std::shared_ptr<LeasedRows> leased_rows_ = std::make_shared<LeasedRows>();
   TimePoint next_refresh_{};
   ObjectClientCounters counters_;
 };

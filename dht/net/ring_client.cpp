@@ -252,6 +252,7 @@ std::string RingClient::metrics_text() {
   const ObjectClientCounters& counters = client_.counters();
   std::string text;
   counter(text, "reads_total", "Reads of one partition.", counters.reads);
+  counter(text, "leased_reads_total", "Of the reads, those answered from memory under a row lease.", counters.leased_reads);
   counter(text, "commits_total", "Batches for one partition.", counters.commits);
   counter(text, "calls_total", "Operations sent to nodes, retries included.", counters.calls);
   counter(text, "redirects_total", "Answers that named another leader.", counters.redirects);

@@ -61,6 +61,7 @@ void switch_off(const std::string& guard, ClusterOptions& options) {
   if (guard == "ignore_previous_term") options.faults.ignore_previous_term = true;
   if (guard == "ignore_lease") options.faults.ignore_lease = true;
   if (guard == "read_before_own_no_op") options.faults.read_before_own_no_op = true;
+  if (guard == "ignore_row_leases") options.faults.ignore_row_leases = true;
   if (guard == "no_dedup") options.evaluate_faults.no_dedup = true;
   if (guard == "no_expiry") options.evaluate_faults.no_expiry = true;
 }
@@ -416,7 +417,7 @@ class Scenario {
 
 const std::vector<std::string>& guard_names() {
   static const std::vector<std::string> names{"send_vote_before_write", "commit_earlier_terms",  "ignore_previous_term", "ignore_lease",
-                                              "read_before_own_no_op",  "no_dedup", "no_expiry"};
+                                              "read_before_own_no_op",  "no_dedup", "no_expiry", "ignore_row_leases"};
   return names;
 }
 

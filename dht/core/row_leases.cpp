@@ -1,0 +1,121 @@
+#include "dht/core/row_leases.hpp"
+
+#include <algorithm>
+
+#include "dht/base/hash.hpp"
+
+namespace ringfs {
+
+namespace {
+
+void add(const Mutation& mutation, RowChanges& changes) {
+  switch (mutation.kind) {
+    case Mutation::Kind::put:
+    case Mutation::Kind::erase:
+    case Mutation::Kind::add_i64:
+    case Mutation::Kind::max_i64:
+    case Mutation::Kind::write_bytes:
+    case Mutation::Kind::truncate: changes.rows.push_back(row_hash(mutation.row)); return;
+    case Mutation::Kind::erase_prefix: changes.everything = true; return;
+    case Mutation::Kind::prepare:
+      // From here on readers of these rows may be told of the transaction's end at any time.
+      for (const RowAddress& lock : mutation.locks) changes.rows.push_back(row_hash(lock));
+      for (const Mutation& part : mutation.part) add(part, changes);
+      return;
+    case Mutation::Kind::resolve: changes.everything = changes.everybody = true; return;
+  }
+  changes.everything = changes.everybody = true;  // an unknown kind: the evaluator refuses it
+}
+
+}  // namespace
+
+std::uint64_t row_hash(const RowAddress& row) { return checksum(row.sort, checksum(row.key)); }
+
+RowChanges changed_rows(const Batch& batch) {
+  RowChanges changes;
+  changes.client = batch.client;
+  for (const Mutation& mutation : batch.mutations) add(mutation, changes);
+  std::sort(changes.rows.begin(), changes.rows.end());
+  changes.rows.erase(std::unique(changes.rows.begin(), changes.rows.end()), changes.rows.end());
+  return changes;
+}
+
+bool RowLeases::contended(const Row& row, const Uuid& client, TimePoint now) const {
+  return row.written != TimePoint::min() && row.writer != client && row.written + row_contention_pause > now;
+}
+
+bool RowLeases::room(std::size_t rows, TimePoint now) {
+  if (rows_.size() + rows > sweep_at_ && now >= next_sweep_) {
+    next_sweep_ = now + max_row_lease;
+    std::erase_if(rows_, [&](const auto& item) {
+      const Row& row = item.second;
+      return row.under_way == 0 && !promised(row, now) && (row.written == TimePoint::min() || row.written + row_contention_pause <= now);
+    });
+    sweep_at_ = std::clamp<std::size_t>(2 * rows_.size(), 1024, max_leased_rows);
+  }
+  return rows_.size() + rows <= max_leased_rows;
+}
+
+bool RowLeases::grant(const Uuid& client, const std::vector<RowAddress>& rows, TimePoint until, TimePoint now) {
+  if (everything_under_way_ > 0 || !room(rows.size(), now)) return false;
+  std::vector<std::uint64_t> hashes;
+  hashes.reserve(rows.size());
+  for (const RowAddress& row : rows) {
+    const std::uint64_t hash = row_hash(row);
+    auto found = rows_.find(hash);
+    if (found != rows_.end() && (found->second.under_way > 0 || contended(found->second, client, now))) return false;
+    hashes.push_back(hash);
+  }
+  for (std::uint64_t hash : hashes) {
+    Row& row = rows_[hash];
+    row.holder = !promised(row, now) || row.holder == client ? client : Uuid{};
+    row.until = std::max(row.until, until);
+  }
+  TimePoint& last = clients_[client];
+  last = std::max(last, until);
+  last_until_ = std::max(last_until_, until);
+  return true;
+}
+
+TimePoint RowLeases::begin(const RowChanges& changes, TimePoint now) {
+  TimePoint free = now;
+  if (changes.everything) {
+    ++everything_under_way_;
+    std::erase_if(clients_, [now](const auto& item) { return item.second <= now; });
+    for (const auto& [client, until] : clients_) {
+      if (changes.everybody || client != changes.client) free = std::max(free, until);
+    }
+  }
+  room(changes.rows.size(), now);  // what is under way is counted in any case
+  for (std::uint64_t hash : changes.rows) {
+    Row& row = rows_[hash];
+    ++row.under_way;
+    if (promised(row, now) && (changes.everybody || row.holder != changes.client)) free = std::max(free, row.until);
+    row.writer = changes.client;
+    row.written = now;
+  }
+  return free;
+}
+
+void RowLeases::end(const RowChanges& changes) {
+  if (changes.everything) --everything_under_way_;
+  for (std::uint64_t hash : changes.rows) --rows_.at(hash).under_way;
+}
+
+void RowLeases::applied(LogIndex through) {
+  while (!in_log_.empty() && in_log_.front().first <= through) {
+    end(in_log_.front().second);
+    in_log_.pop_front();
+  }
+}
+
+void RowLeases::clear() {
+  rows_.clear();
+  clients_.clear();
+  in_log_.clear();
+  everything_under_way_ = 0;
+  sweep_at_ = 1024;
+  // last_until_ stays: what was promised is promised.
+}
+
+}  // namespace ringfs
