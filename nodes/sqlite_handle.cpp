@@ -1,5 +1,9 @@
 #include "nodes/sqlite_handle.hpp"
 
+#include <algorithm>
+
+#include "nodes/wal_vfs.hpp"
+
 namespace ringfs {
 
 namespace {
@@ -27,7 +31,7 @@ ErrorCode code_of(int code) {
 }  // namespace
 
 Connection::Connection(const std::filesystem::path& file, int flags) {
-  int code = sqlite3_open_v2(file.c_str(), &database_, flags | SQLITE_OPEN_NOMUTEX, nullptr);
+  int code = sqlite3_open_v2(file.c_str(), &database_, flags | SQLITE_OPEN_NOMUTEX, wal_vfs_name());
   if (code != SQLITE_OK) {
     std::string text = file.string() + ": " + (database_ ? sqlite3_errmsg(database_) : sqlite3_errstr(code));
     int extended = database_ ? sqlite3_extended_errcode(database_) : code;
@@ -38,7 +42,10 @@ Connection::Connection(const std::filesystem::path& file, int flags) {
   sqlite3_busy_timeout(database_, busy_timeout_ms);
 }
 
-Connection::~Connection() { sqlite3_close_v2(database_); }
+Connection::~Connection() {
+  for (const auto& [literal, statement] : prepared_) sqlite3_finalize(statement);
+  sqlite3_close_v2(database_);
+}
 
 void Connection::raise(int code, const std::string& doing) const {
   throw StoreFailure(code_of(code),
@@ -48,6 +55,27 @@ void Connection::raise(int code, const std::string& doing) const {
 void Connection::execute(const char* sql) {
   int code = sqlite3_exec(database_, sql, nullptr, nullptr, nullptr);
   if (code != SQLITE_OK) raise(code, sql);
+}
+
+void Connection::run(const char* literal) {
+  auto found = std::find_if(prepared_.begin(), prepared_.end(), [&](const auto& item) { return item.first == literal; });
+  if (found == prepared_.end()) {
+    sqlite3_stmt* statement = nullptr;
+    int code = sqlite3_prepare_v3(database_, literal, -1, SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
+    if (code != SQLITE_OK) raise(code, literal);
+    found = prepared_.insert(prepared_.end(), {literal, statement});
+  }
+  int code = sqlite3_step(found->second);
+  sqlite3_reset(found->second);
+  if (code != SQLITE_DONE) raise(code, literal);
+}
+
+// What synchronous = FULL does at the end of every commit, for those that are to wait for it.
+void Connection::sync_wal() {
+  sqlite3_file* wal = nullptr;
+  int code = sqlite3_file_control(database_, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal);
+  if (code == SQLITE_OK) code = wal == nullptr || wal->pMethods == nullptr ? SQLITE_IOERR : wal->pMethods->xSync(wal, SQLITE_SYNC_NORMAL);
+  if (code != SQLITE_OK) throw StoreFailure(ErrorCode::io_error, std::string("sync of the WAL: ") + sqlite3_errstr(code));
 }
 
 std::int64_t Connection::integer(const char* sql) {
@@ -126,10 +154,10 @@ void Query::bind_integer(int index, std::int64_t value) {
 }
 
 SqlTransaction::SqlTransaction(Connection& connection, const char* begin) : connection_(connection) {
-  connection_.execute(begin);
+  connection_.run(begin);
 }
 
-void SqlTransaction::commit() { connection_.execute("COMMIT"); }
+void SqlTransaction::commit() { connection_.run("COMMIT"); }
 
 void overwrite_blob(Connection& connection, const char* table, const char* column, std::int64_t row, std::size_t offset,
                     std::string_view bytes) {

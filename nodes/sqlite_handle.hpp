@@ -39,15 +39,18 @@ class Connection {
 
   sqlite3* raw() const { return database_; }
   void execute(const char* sql);
+  void run(const char* literal);  // prepared once, found again by its address
   void execute(const std::string& sql) { execute(sql.c_str()); }
   std::int64_t integer(const char* sql);  // the first column of the first row
   std::string text(const char* sql);
   bool in_transaction() const { return sqlite3_get_autocommit(database_) == 0; }
   void rollback() noexcept;  // nothing when no transaction is open
+  void sync_wal();         // everything committed so far is durable
   [[noreturn]] void raise(int code, const std::string& doing) const;
 
  private:
   sqlite3* database_ = nullptr;
+  std::vector<std::pair<const char*, sqlite3_stmt*>> prepared_;  // a handful
 };
 
 // Prepared when it is first used, kept until the connection goes.

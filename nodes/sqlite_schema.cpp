@@ -47,6 +47,18 @@ CREATE TABLE garbage(space INTEGER PRIMARY KEY);
 )sql",
     // NULL in a row that format 1 wrote.
     "ALTER TABLE peer ADD COLUMN checksum INTEGER;",
+    // Entries of all partitions in the order of their coming, found by an index. In the order of partitions nearly every append
+    // met a full page in the middle of the tree and moved entries between three of them.
+    R"sql(
+ALTER TABLE log RENAME TO log_of_format_2;
+CREATE TABLE log(
+  id INTEGER PRIMARY KEY, p INTEGER NOT NULL, idx INTEGER NOT NULL, term INTEGER NOT NULL, stamp INTEGER NOT NULL,
+  kind INTEGER NOT NULL, size INTEGER NOT NULL, blobs BLOB, checksum INTEGER NOT NULL, head BLOB NOT NULL);
+INSERT INTO log(p, idx, term, stamp, kind, size, blobs, checksum, head)
+  SELECT p, idx, term, stamp, kind, size, blobs, checksum, head FROM log_of_format_2;
+CREATE UNIQUE INDEX log_place ON log(p, idx);
+DROP TABLE log_of_format_2;
+)sql",
 };
 
 std::string pragma(const char* name, std::int64_t value) {

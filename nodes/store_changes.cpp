@@ -78,7 +78,9 @@ StoreChanges::StoreChanges(Connection& connection, const Uuid& node, const Sqlit
       remove_garbage_(connection, "DELETE FROM garbage WHERE space = ?"),
       groups_(group_table_.load_all()),
       garbage_(connection.integer("SELECT count(*) FROM garbage") > 0),
-      cache_(options.entry_cache_bytes) {}
+      cache_(options.entry_cache_bytes) {
+  rows_.remember_rows();
+}
 
 void StoreChanges::perform(const Write& write) {
   perform_node(write.node);
@@ -315,6 +317,7 @@ void StoreChanges::rolled_back() {
   cache_.clear();
   changed_.clear();
   rows_.set_blobs(nullptr, nullptr);
+  rows_.forget_rows();
   groups_ = group_table_.load_all();
   garbage_ = connection_.integer("SELECT count(*) FROM garbage") > 0;
 }

@@ -1,12 +1,14 @@
 #include "nodes/store_rows.hpp"
 
 #include "dht/base/hash.hpp"
+#include "dht/core/locks.hpp"
 
 namespace ringfs {
 
 namespace {
 
 constexpr std::int64_t scan_page_rows = 64;
+constexpr std::size_t max_remembered_bytes = 8 << 20;  // rows of the writer; then it begins anew
 
 // The smallest string above all that start with the prefix; nullopt: there is none.
 std::optional<std::string> end_of_prefix(std::string prefix) {
@@ -188,7 +190,36 @@ void RowTable::set_blobs(const std::vector<SharedBytes>* blobs, const std::vecto
   blob_payloads_ = payloads;
 }
 
+void RowTable::forget_rows() {
+  remembered_.clear();
+  remembered_bytes_ = 0;
+  without_locks_.clear();
+}
+
+void RowTable::remember(const RowAddress& row, std::optional<Found> found) {
+  if (!remembering_) return;
+  if (found && row.key == lock_key) without_locks_.erase(space_);
+  constexpr std::size_t overhead = 160;
+  const std::size_t bytes = row.key.size() + row.sort.size() + overhead + (found ? found->value.size() : 0);
+  if (remembered_bytes_ + bytes > max_remembered_bytes) {
+    remembered_.clear();
+    remembered_bytes_ = 0;
+  }
+  // Of a row that is replaced the bytes stay counted: everything goes a little earlier then.
+  remembered_bytes_ += bytes;
+  remembered_.insert_or_assign(Place{space_, row}, std::move(found));
+}
+
 std::optional<RowTable::Found> RowTable::find(const RowAddress& row) {
+  if (!remembering_) return find_stored(row);
+  auto known = remembered_.find(Place{space_, row});
+  if (known != remembered_.end()) return known->second;
+  std::optional<Found> found = find_stored(row);
+  remember(row, found);
+  return found;
+}
+
+std::optional<RowTable::Found> RowTable::find_stored(const RowAddress& row) {
   Query query(find_, space_, row.key, row.sort);
   if (!query.step()) return std::nullopt;
   Found found;
@@ -208,6 +239,10 @@ std::optional<Row> RowTable::get(const RowAddress& row) {
 }
 
 std::optional<std::uint64_t> RowTable::version(const RowAddress& row) {
+  if (remembering_) {
+    std::optional<Found> found = find(row);
+    return found ? std::optional(found->version) : std::nullopt;
+  }
   Query query(version_, space_, row.key, row.sort);
   if (!query.step()) return std::nullopt;
   return query.natural(0);
@@ -215,6 +250,9 @@ std::optional<std::uint64_t> RowTable::version(const RowAddress& row) {
 
 void RowTable::scan(const std::string& key, const std::string& prefix, const std::string& after, bool values,
                     const std::function<bool(Row&&)>& visit) {
+  const bool all_locks = remembering_ && key == lock_key && prefix.empty() && after.empty();
+  if (all_locks && without_locks_.contains(space_)) return;
+  bool any = false;
   // In pages, so that visit may use this object, and with payloads read only when their row's turn comes.
   struct Item {
     std::string sort;
@@ -239,6 +277,7 @@ void RowTable::scan(const std::string& key, const std::string& prefix, const std
           verify(space_, {key, item.sort}, item.found.version, item.found.payload, value, query.natural(3));
           if (!item.found.payload) item.found.value = SharedBytes(std::string(value));
         }
+        any = true;
         page.push_back(std::move(item));
         more = page.size() == static_cast<std::size_t>(scan_page_rows);
       }
@@ -250,22 +289,28 @@ void RowTable::scan(const std::string& key, const std::string& prefix, const std
       if (!visit(Row{std::move(item.sort), item.found.version, std::move(item.found.value)})) return;
     }
   }
+  if (all_locks && !any) without_locks_.insert(space_);
 }
 
 std::optional<PayloadId> RowTable::payload_of(const RowAddress& row) {
+  if (remembering_) {
+    auto known = remembered_.find(Place{space_, row});
+    if (known != remembered_.end()) return known->second ? known->second->payload : std::nullopt;
+  }
   Query query(payload_of_, space_, row.key, row.sort);
   if (!query.step()) return std::nullopt;
   return payload_column(query, 0);
 }
 
 void RowTable::store(const RowAddress& row, std::uint64_t version, std::optional<PayloadId> payload,
-                     std::string_view value) {
-  std::uint64_t sum = row_checksum(row, version, payload, value);
+                     const SharedBytes& value) {
+  std::uint64_t sum = row_checksum(row, version, payload, value.view());
   if (payload) {
     Query(store_, space_, row.key, row.sort, version, *payload, sum, nullptr).finish();
   } else {
-    Query(store_, space_, row.key, row.sort, version, nullptr, sum, value).finish();
+    Query(store_, space_, row.key, row.sort, version, nullptr, sum, value.view()).finish();
   }
+  remember(row, Found{version, payload, value});
 }
 
 std::optional<PayloadId> RowTable::shared_blob(const SharedBytes& value) const {
@@ -279,7 +324,7 @@ std::optional<PayloadId> RowTable::shared_blob(const SharedBytes& value) const {
 void RowTable::put(const RowAddress& row, const SharedBytes& value, std::uint64_t version) {
   std::optional<PayloadId> former = payload_of(row);
   if (value.size() < payload_threshold) {
-    store(row, version, std::nullopt, value.view());
+    store(row, version, std::nullopt, value);
   } else {
     std::optional<PayloadId> payload = shared_blob(value);
     if (payload) {
@@ -295,10 +340,18 @@ void RowTable::put(const RowAddress& row, const SharedBytes& value, std::uint64_
 void RowTable::erase(const RowAddress& row) {
   std::optional<PayloadId> former = payload_of(row);
   Query(erase_, space_, row.key, row.sort).finish();
+  remember(row, std::nullopt);
   if (former) payloads_.release(*former);
 }
 
 void RowTable::erase_prefix(const std::string& key, const std::string& prefix) {
+  if (remembering_) {
+    auto place = remembered_.lower_bound(Place{space_, {key, prefix}});
+    while (place != remembered_.end() && place->first.space == space_ && place->first.row.key == key &&
+           place->first.row.sort.starts_with(prefix)) {
+      place = remembered_.erase(place);
+    }
+  }
   std::optional<std::string> end = end_of_prefix(prefix);
   std::vector<PayloadId> former;
   auto collect = [&](Query& query) {
@@ -336,7 +389,7 @@ void RowTable::overwrite(const RowAddress& row, std::uint32_t offset, std::strin
     throw StoreFailure(ErrorCode::internal, describe(space_, row) + ": overwrite beyond its end");
   }
   value.replace(offset, bytes.size(), bytes);
-  store(row, version, std::nullopt, value);
+  store(row, version, std::nullopt, SharedBytes(std::move(value)));
 }
 
 bool RowTable::erase_some(SpaceId space, std::size_t max_rows) {

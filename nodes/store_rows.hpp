@@ -8,6 +8,8 @@
 // naming the row. Limits: scan() holds scan_page_rows rows without their payloads at a time.
 #pragma once
 
+#include <map>
+#include <set>
 #include <vector>
 
 #include "dht/core/evaluate.hpp"
@@ -67,6 +69,10 @@ class RowTable : public RowWriter {
   void erase_prefix(const std::string& key, const std::string& prefix) override;
   void overwrite(const RowAddress& row, std::uint32_t offset, std::string_view bytes, std::uint64_t version) override;
 
+  // For the one connection that writes: rows that it read or wrote lately are not read from the database again.
+  void remember_rows() { remembering_ = true; }
+  void forget_rows();  // after a rollback
+
   // Deletes some rows of a space that nobody reads any more; false: none is left.
   bool erase_some(SpaceId space, std::size_t max_rows);
 
@@ -76,13 +82,24 @@ class RowTable : public RowWriter {
     std::optional<PayloadId> payload;
     SharedBytes value;  // empty when it is a payload
   };
+  struct Place {
+    SpaceId space = 0;
+    RowAddress row;
+    friend auto operator<=>(const Place&, const Place&) = default;
+  };
   std::optional<Found> find(const RowAddress& row);
+  std::optional<Found> find_stored(const RowAddress& row);
   std::optional<PayloadId> payload_of(const RowAddress& row);
-  void store(const RowAddress& row, std::uint64_t version, std::optional<PayloadId> payload, std::string_view value);
+  void store(const RowAddress& row, std::uint64_t version, std::optional<PayloadId> payload, const SharedBytes& value);
+  void remember(const RowAddress& row, std::optional<Found> found);
   std::optional<PayloadId> shared_blob(const SharedBytes& value) const;
 
   PayloadTable& payloads_;
   SpaceId space_ = 0;
+  bool remembering_ = false;
+  std::map<Place, std::optional<Found>> remembered_;  // no value: there is no such row
+  std::size_t remembered_bytes_ = 0;
+  std::set<SpaceId> without_locks_;  // spaces where no row of lock_key is
   const std::vector<SharedBytes>* blobs_ = nullptr;
   const std::vector<PayloadId>* blob_payloads_ = nullptr;
   Statement find_;

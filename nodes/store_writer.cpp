@@ -41,6 +41,8 @@ StoreWriter::StoreWriter(std::unique_ptr<Connection> connection, const Uuid& nod
     return SQLITE_OK;
   };
   sqlite3_wal_hook(connection_->raw(), on_commit, this);
+  // A commit waits for no sync of its own: those that must do so are synced by hand, so that the switch costs nothing.
+  connection_->execute(synchronous_off_ ? "PRAGMA synchronous = OFF" : "PRAGMA synchronous = NORMAL");
   measure_reusable();
   thread_ = std::thread([this] { run(); });
 }
@@ -123,13 +125,6 @@ void StoreWriter::run() {
   }
 }
 
-void StoreWriter::set_sync(Sync sync) {
-  if (current_sync_ == sync) return;
-  const char* pragma = sync == Sync::full ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL";
-  connection_->execute(synchronous_off_ ? "PRAGMA synchronous = OFF" : pragma);
-  current_sync_ = sync;
-}
-
 void StoreWriter::answer(Item& item, Outcome outcome) {
   if (auto* write = std::get_if<WriteItem>(&item)) {
     write->done(std::get<Status>(std::move(outcome)));
@@ -146,10 +141,19 @@ void StoreWriter::refuse(Item& item, const Error& error) {
   }
 }
 
+// A sync that fails is never tried again (design 5.8): what is on the disk is not known any more.
+void StoreWriter::sync_commits() {
+  try {
+    connection_->sync_wal();
+  } catch (const StoreFailure& failure) {
+    health_.fail(failure.error());
+    throw;
+  }
+}
+
 std::optional<Error> StoreWriter::attempt(std::vector<Item>& items, std::size_t first, std::size_t count, Sync sync,
                                           std::vector<Outcome>& outcomes) {
   try {
-    set_sync(sync);
     SqlTransaction transaction(*connection_);
     for (std::size_t i = first; i < first + count; ++i) {
       if (auto* write = std::get_if<WriteItem>(&items[i])) {
@@ -162,6 +166,7 @@ std::optional<Error> StoreWriter::attempt(std::vector<Item>& items, std::size_t 
     changes_.save_groups();
     transaction.commit();
     changes_.committed();
+    if (sync == Sync::full && !synchronous_off_) sync_commits();
     return std::nullopt;
   } catch (const StoreFailure& failure) {
     outcomes.clear();
@@ -252,7 +257,6 @@ void StoreWriter::space_found() {
 void StoreWriter::collect_garbage() {
   if (!changes_.garbage() || garbage_damaged_ || health_.failure()) return;
   try {
-    set_sync(Sync::normal);
     SqlTransaction transaction(*connection_);
     changes_.collect_garbage();
     transaction.commit();

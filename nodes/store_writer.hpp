@@ -59,13 +59,13 @@ class StoreWriter {
   void carry_out(std::vector<Item> items, Sync sync);
   std::optional<Error> attempt(std::vector<Item>& items, std::size_t first, std::size_t count, Sync sync,
                                std::vector<Outcome>& outcomes);
+  void sync_commits();
   void one_by_one(std::vector<Item>& items);
   void wait_for_space(std::vector<Item>& items, std::size_t first, const Error& error);
   void space_found();
   static void refuse(Item& item, const Error& error);
   static void answer(Item& item, Outcome outcome);
   static std::size_t weight(const Item& item);
-  void set_sync(Sync sync);
   void collect_garbage();
   void look_after_wal();
   void measure_reusable();
@@ -78,7 +78,6 @@ class StoreWriter {
   Checkpointer& checkpointer_;
   StoreSpace& space_;
   StoreChanges changes_;
-  std::optional<Sync> current_sync_;
   unsigned since_garbage_ = 0;
   bool garbage_paused_ = false;  // the disk was full: not before the next transaction
   bool garbage_damaged_ = false;    // it stays where it is

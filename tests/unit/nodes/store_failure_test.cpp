@@ -16,7 +16,7 @@
 namespace ringfs {
 namespace {
 
-// A default VFS whose syncs fail on demand; everything else is the system's own.
+// Stands in for the file layer below the store's own; syncs fail on demand.
 std::atomic<bool> syncs_fail{false};
 
 class FailingSyncs {
@@ -28,9 +28,9 @@ class FailingSyncs {
 
  private:
   FailingSyncs() {
-    original_ = sqlite3_vfs_find(nullptr);
+    original_ = sqlite3_vfs_find("unix-excl");
     shim_ = *original_;
-    shim_.zName = "failing-syncs";
+    shim_.zName = "unix-excl";  // found first
     shim_.xOpen = [](sqlite3_vfs*, const char* name, sqlite3_file* file, int flags, int* flags_out) {
       int code = original_->xOpen(original_, name, file, flags, flags_out);
       if (code != SQLITE_OK || !file->pMethods || (flags & SQLITE_OPEN_WAL) == 0) return code;
