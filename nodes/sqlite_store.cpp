@@ -33,15 +33,16 @@ class SqliteStore::Implementation {
         directory_lock(std::move(lock)),
         space(directory, options.reserve_bytes),
         checkpointer(directory, health),
-        writer(std::move(connection), node, options, health, checkpointer, space),
+        writer(std::move(connection), node, options, health, checkpointer, space, hot_rows),
         snapshots(directory, options, health),
-        readers(directory, options.reader_threads, health) {}
+        readers(directory, options.reader_threads, health, hot_rows) {}
 
   const std::filesystem::path directory;
   const SqliteStoreOptions options;
   DirectoryLock directory_lock;
   StoreHealth health;
   StoreSpace space;
+  HotRows hot_rows;
   Checkpointer checkpointer;
   StoreWriter writer;
   StoreSnapshots snapshots;
@@ -81,6 +82,10 @@ void SqliteStore::apply(Apply apply, std::function<void(Result<std::vector<Appli
 
 void SqliteStore::read(ReadEffect read, std::function<void(Result<ReadAnswer>)> done) {
   implementation_->readers.read(std::move(read), std::move(done));
+}
+
+std::optional<ReadAnswer> SqliteStore::read_now(const ReadEffect& read) {
+  return implementation_->hot_rows.answer(read.partition, read.request);
 }
 
 void SqliteStore::load(LoadEntries load, std::function<void(Result<std::vector<Entry>>)> done) {

@@ -61,6 +61,7 @@ class SqliteStore : public Storage {
   void write(Write write, std::function<void(Status)> done) override;
   void apply(Apply apply, std::function<void(Result<std::vector<AppliedBatch>>)> done) override;
   void read(ReadEffect read, std::function<void(Result<ReadAnswer>)> done) override;
+  std::optional<ReadAnswer> read_now(const ReadEffect& read) override;
   void load(LoadEntries load, std::function<void(Result<std::vector<Entry>>)> done) override;
   void snapshot_read(SnapshotRead read, std::function<void(Result<SnapshotData>)> done) override;
   Status check(const SharedBytes& rows, const std::vector<SharedBytes>& blobs) const override;

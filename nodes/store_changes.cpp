@@ -195,6 +195,10 @@ void StoreChanges::install(GroupState& group, const InstallSnapshot& snapshot) {
   group.configuration_index = snapshot.configuration_index;
   group.replica_added = added_in(group.configuration, node_).value_or(group.replica_added);
   group.staging.reset();
+  HotChanges& noted = row_changes_[group.partition];
+  noted.applied = group.applied;
+  noted.all = true;
+  noted.rows.clear();
 }
 
 void StoreChanges::truncate(GroupState& group, LogIndex from) {
@@ -240,7 +244,9 @@ std::vector<AppliedBatch> StoreChanges::perform(const Apply& apply) {
   std::vector<AppliedBatch> results;
   if (apply.through <= group.applied) return results;
   changed_.insert(apply.partition);
+  HotChanges& noted = row_changes_[apply.partition];
   rows_.select(group.space);
+  rows_.note_changes(&noted.rows);
   LogIndex first = group.applied + 1;
   while (group.applied < apply.through) {
     LogIndex next = group.applied + 1;
@@ -259,6 +265,8 @@ std::vector<AppliedBatch> StoreChanges::perform(const Apply& apply) {
                                                  std::to_string(next) + ": missing");
     }
   }
+  rows_.note_changes(nullptr);
+  noted.applied = group.applied;
   cache_.erase(apply.partition, first, apply.through);
   return results;
 }
@@ -316,6 +324,8 @@ void StoreChanges::committed() { changed_.clear(); }
 void StoreChanges::rolled_back() {
   cache_.clear();
   changed_.clear();
+  row_changes_.clear();
+  rows_.note_changes(nullptr);
   rows_.set_blobs(nullptr, nullptr);
   rows_.forget_rows();
   groups_ = group_table_.load_all();

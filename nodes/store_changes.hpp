@@ -45,6 +45,8 @@ class StoreChanges {
   // In a transaction:
   void perform(const Write& write);
   std::vector<AppliedBatch> perform(const Apply& apply);
+  // Of the partitions' rows, for HotRows; what was not asked for is forgotten with the next transaction.
+  std::map<PartitionId, HotChanges> take_row_changes() { return std::exchange(row_changes_, {}); }
   void save_groups();      // what perform() changed; the last thing before COMMIT
   bool collect_garbage();  // a bounded step; false: none left
 
@@ -84,6 +86,7 @@ class StoreChanges {
 
   std::map<PartitionId, GroupState> groups_;
   std::set<PartitionId> changed_;
+  std::map<PartitionId, HotChanges> row_changes_;
   bool garbage_ = false;
   EntryCache cache_;  // follows the open transaction; emptied when that is rolled back
 };

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include "dht/core/locks.hpp"
 #include "nodes/sqlite_schema.hpp"
 
 namespace ringfs {
@@ -22,8 +23,9 @@ struct StoreReaders::Tables {
   LogTable log;
 };
 
-StoreReaders::StoreReaders(const std::filesystem::path& directory, unsigned threads, StoreHealth& health)
-    : health_(health) {
+StoreReaders::StoreReaders(const std::filesystem::path& directory, unsigned threads, StoreHealth& health,
+                           HotRows& hot_rows)
+    : health_(health), hot_rows_(hot_rows) {
   for (unsigned i = 0; i < threads; ++i) connections_.push_back(open_reader(directory, reader_cache_kib));
   for (unsigned i = 0; i < threads; ++i) threads_.emplace_back([this, i] { run(i, *connections_[i]); });
 }
@@ -76,7 +78,7 @@ void StoreReaders::carry_out(Tables& tables, Item& item) {
     }
   };
   if (auto* read = std::get_if<Read>(&item)) {
-    read->done(guarded(read_rows, read->effect));
+    read->done(guarded([this](Tables& all, const ReadEffect& effect) { return read_rows(all, effect); }, read->effect));
   } else {
     Load& load = std::get<Load>(item);
     load.done(guarded(load_entries, load.effect));
@@ -90,6 +92,10 @@ Result<ReadAnswer> StoreReaders::read_rows(Tables& tables, const ReadEffect& eff
   tables.rows.select(group->space);
   Result<ReadReply> reply = execute_read(effect.request, tables.rows);
   if (!reply) return tl::unexpected<Error>(reply.error());
+  if (effect.request.scans.empty()) {
+    const bool lock_free = !Locks(tables.rows).any();
+    hot_rows_.add(effect.partition, group->applied, effect.request.gets, *reply, lock_free);
+  }
   return encode(*reply);
 }
 

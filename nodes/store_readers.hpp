@@ -22,7 +22,7 @@ class StoreReaders {
   using ReadDone = std::function<void(Result<ReadAnswer>)>;
   using LoadDone = std::function<void(Result<std::vector<Entry>>)>;
 
-  StoreReaders(const std::filesystem::path& directory, unsigned threads, StoreHealth& health);
+  StoreReaders(const std::filesystem::path& directory, unsigned threads, StoreHealth& health, HotRows& hot_rows);
   ~StoreReaders();
 
   void read(ReadEffect read, ReadDone done);
@@ -43,10 +43,11 @@ class StoreReaders {
   void push(Item item);
   void run(unsigned number, Connection& connection);
   void carry_out(Tables& tables, Item& item);
-  static Result<ReadAnswer> read_rows(Tables& tables, const ReadEffect& effect);
+  Result<ReadAnswer> read_rows(Tables& tables, const ReadEffect& effect);
   static Result<std::vector<Entry>> load_entries(Tables& tables, const LoadEntries& effect);
 
   StoreHealth& health_;
+  HotRows& hot_rows_;
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<Item> queue_;

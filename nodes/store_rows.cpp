@@ -310,6 +310,8 @@ void RowTable::store(const RowAddress& row, std::uint64_t version, std::optional
   } else {
     Query(store_, space_, row.key, row.sort, version, nullptr, sum, value.view()).finish();
   }
+  if (changes_ && payload) changes_->push_back({row, false, true, std::nullopt});
+  if (changes_ && !payload) changes_->push_back({row, false, false, Row{row.sort, version, value}});
   remember(row, Found{version, payload, value});
 }
 
@@ -340,11 +342,13 @@ void RowTable::put(const RowAddress& row, const SharedBytes& value, std::uint64_
 void RowTable::erase(const RowAddress& row) {
   std::optional<PayloadId> former = payload_of(row);
   Query(erase_, space_, row.key, row.sort).finish();
+  if (changes_) changes_->push_back({row, false, false, std::nullopt});
   remember(row, std::nullopt);
   if (former) payloads_.release(*former);
 }
 
 void RowTable::erase_prefix(const std::string& key, const std::string& prefix) {
+  if (changes_) changes_->push_back({{key, prefix}, true, false, std::nullopt});
   if (remembering_) {
     auto place = remembered_.lower_bound(Place{space_, {key, prefix}});
     while (place != remembered_.end() && place->first.space == space_ && place->first.row.key == key &&

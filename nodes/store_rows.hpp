@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "dht/core/evaluate.hpp"
+#include "nodes/hot_rows.hpp"
 #include "nodes/sqlite_handle.hpp"
 
 namespace ringfs {
@@ -72,6 +73,8 @@ class RowTable : public RowWriter {
   // For the one connection that writes: rows that it read or wrote lately are not read from the database again.
   void remember_rows() { remembering_ = true; }
   void forget_rows();  // after a rollback
+  // Where puts and erasures are noted from now on; null: nowhere.
+  void note_changes(std::vector<HotChange>* changes) { changes_ = changes; }
 
   // Deletes some rows of a space that nobody reads any more; false: none is left.
   bool erase_some(SpaceId space, std::size_t max_rows);
@@ -100,6 +103,7 @@ class RowTable : public RowWriter {
   std::map<Place, std::optional<Found>> remembered_;  // no value: there is no such row
   std::size_t remembered_bytes_ = 0;
   std::set<SpaceId> without_locks_;  // spaces where no row of lock_key is
+  std::vector<HotChange>* changes_ = nullptr;
   const std::vector<SharedBytes>* blobs_ = nullptr;
   const std::vector<PayloadId>* blob_payloads_ = nullptr;
   Statement find_;

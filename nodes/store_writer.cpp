@@ -24,7 +24,7 @@ constexpr auto space_retry = std::chrono::milliseconds(200);
 }  // namespace
 
 StoreWriter::StoreWriter(std::unique_ptr<Connection> connection, const Uuid& node, const SqliteStoreOptions& options,
-                         StoreHealth& health, Checkpointer& checkpointer, StoreSpace& space)
+                         StoreHealth& health, Checkpointer& checkpointer, StoreSpace& space, HotRows& hot_rows)
     : connection_(std::move(connection)),
       max_items_(options.transaction_items),
       max_bytes_(options.transaction_bytes),
@@ -32,6 +32,7 @@ StoreWriter::StoreWriter(std::unique_ptr<Connection> connection, const Uuid& nod
       health_(health),
       checkpointer_(checkpointer),
       space_(space),
+      hot_rows_(hot_rows),
       changes_(*connection_, node, options),
       page_bytes_(connection_->integer("PRAGMA page_size")) {
   auto on_commit = [](void* self, sqlite3*, const char*, int pages) {
@@ -164,13 +165,17 @@ std::optional<Error> StoreWriter::attempt(std::vector<Item>& items, std::size_t 
       }
     }
     changes_.save_groups();
+    std::map<PartitionId, HotChanges> rows = changes_.take_row_changes();
+    hot_rows_.announce(rows);
     transaction.commit();
+    hot_rows_.publish(std::move(rows));
     changes_.committed();
     if (sync == Sync::full && !synchronous_off_) sync_commits();
     return std::nullopt;
   } catch (const StoreFailure& failure) {
     outcomes.clear();
     Error error = failure.error();
+    hot_rows_.clear();
     try {
       connection_->rollback();
       changes_.rolled_back();

@@ -34,7 +34,7 @@ class StoreWriter {
   using ApplyDone = std::function<void(Result<std::vector<AppliedBatch>>)>;
 
   StoreWriter(std::unique_ptr<Connection> connection, const Uuid& node, const SqliteStoreOptions& options,
-              StoreHealth& health, Checkpointer& checkpointer, StoreSpace& space);
+              StoreHealth& health, Checkpointer& checkpointer, StoreSpace& space, HotRows& hot_rows);
   ~StoreWriter();
 
   void write(Write write, WriteDone done);
@@ -77,6 +77,7 @@ class StoreWriter {
   StoreHealth& health_;
   Checkpointer& checkpointer_;
   StoreSpace& space_;
+  HotRows& hot_rows_;
   StoreChanges changes_;
   unsigned since_garbage_ = 0;
   bool garbage_paused_ = false;  // the disk was full: not before the next transaction

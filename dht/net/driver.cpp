@@ -318,6 +318,11 @@ void Driver::apply(Apply apply) {
 void Driver::read(ReadEffect read) {
   EffectId id = read.id;
   PartitionId partition = read.partition;
+  if (std::optional<ReadAnswer> answer = storage_.read_now(read)) {
+    node_.read_done(id, std::move(*answer), read_clock());
+    schedule_turn();
+    return;
+  }
   storage_.read(std::move(read), on_loop<Result<ReadAnswer>>([this, id, partition](Result<ReadAnswer> answer) {
                   if (!answer && answer.error().code == ErrorCode::corrupt) {
                     spdlog::error("event=row_damaged partition={} reason=\"{}\"", index_of(partition),

@@ -31,6 +31,8 @@ class Storage {
   virtual void write(Write write, std::function<void(Status)> done) = 0;
   virtual void apply(Apply apply, std::function<void(Result<std::vector<AppliedBatch>>)> done) = 0;
   virtual void read(ReadEffect read, std::function<void(Result<ReadAnswer>)> done) = 0;
+  // At once, on the loop, if the store has all of it at hand; otherwise none, and read() has to be asked.
+  virtual std::optional<ReadAnswer> read_now(const ReadEffect&) { return std::nullopt; }
   virtual void load(LoadEntries load, std::function<void(Result<std::vector<Entry>>)> done) = 0;
   virtual void snapshot_read(SnapshotRead read, std::function<void(Result<SnapshotData>)> done) = 0;
   // Whether write() could stage these rows of a snapshot, which came from a peer. Cheap: on the loop. Errors: corrupt.
