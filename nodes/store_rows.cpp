@@ -207,12 +207,17 @@ void RowTable::remember(const RowAddress& row, std::optional<Found> found) {
   }
   // Of a row that is replaced the bytes stay counted: everything goes a little earlier then.
   remembered_bytes_ += bytes;
-  remembered_.insert_or_assign(Place{space_, row}, std::move(found));
+  auto place = remembered_.find(PlaceView(space_, row.key, row.sort));
+  if (place != remembered_.end()) {
+    place->second = std::move(found);
+  } else {
+    remembered_.emplace(Place{space_, row}, std::move(found));
+  }
 }
 
 std::optional<RowTable::Found> RowTable::find(const RowAddress& row) {
   if (!remembering_) return find_stored(row);
-  auto known = remembered_.find(Place{space_, row});
+  auto known = remembered_.find(PlaceView(space_, row.key, row.sort));
   if (known != remembered_.end()) return known->second;
   std::optional<Found> found = find_stored(row);
   remember(row, found);
@@ -294,7 +299,7 @@ void RowTable::scan(const std::string& key, const std::string& prefix, const std
 
 std::optional<PayloadId> RowTable::payload_of(const RowAddress& row) {
   if (remembering_) {
-    auto known = remembered_.find(Place{space_, row});
+    auto known = remembered_.find(PlaceView(space_, row.key, row.sort));
     if (known != remembered_.end()) return known->second ? known->second->payload : std::nullopt;
   }
   Query query(payload_of_, space_, row.key, row.sort);
@@ -350,7 +355,7 @@ void RowTable::erase(const RowAddress& row) {
 void RowTable::erase_prefix(const std::string& key, const std::string& prefix) {
   if (changes_) changes_->push_back({{key, prefix}, true, false, std::nullopt});
   if (remembering_) {
-    auto place = remembered_.lower_bound(Place{space_, {key, prefix}});
+    auto place = remembered_.lower_bound(PlaceView(space_, key, prefix));
     while (place != remembered_.end() && place->first.space == space_ && place->first.row.key == key &&
            place->first.row.sort.starts_with(prefix)) {
       place = remembered_.erase(place);

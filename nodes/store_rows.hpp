@@ -10,6 +10,8 @@
 
 #include <map>
 #include <set>
+#include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "dht/core/evaluate.hpp"
@@ -88,7 +90,17 @@ class RowTable : public RowWriter {
   struct Place {
     SpaceId space = 0;
     RowAddress row;
-    friend auto operator<=>(const Place&, const Place&) = default;
+  };
+  using PlaceView = std::tuple<SpaceId, std::string_view, std::string_view>;
+  // Found without copies of the keys.
+  struct PlaceOrder {
+    using is_transparent = void;
+    static PlaceView view(const Place& place) { return {place.space, place.row.key, place.row.sort}; }
+    static const PlaceView& view(const PlaceView& place) { return place; }
+    template <class Left, class Right>
+    bool operator()(const Left& left, const Right& right) const {
+      return view(left) < view(right);
+    }
   };
   std::optional<Found> find(const RowAddress& row);
   std::optional<Found> find_stored(const RowAddress& row);
@@ -100,7 +112,7 @@ class RowTable : public RowWriter {
   PayloadTable& payloads_;
   SpaceId space_ = 0;
   bool remembering_ = false;
-  std::map<Place, std::optional<Found>> remembered_;  // no value: there is no such row
+  std::map<Place, std::optional<Found>, PlaceOrder> remembered_;  // no value: there is no such row
   std::size_t remembered_bytes_ = 0;
   std::set<SpaceId> without_locks_;  // spaces where no row of lock_key is
   std::vector<HotChange>* changes_ = nullptr;

@@ -1,6 +1,7 @@
 // Reads: the lease, the fall-back to a heartbeat round, and what a deposed leader answers.
 #include <gtest/gtest.h>
 
+#include "dht/core/row_leases.hpp"
 #include "tests/unit/core/raft_cluster.hpp"
 
 namespace ringfs::test {
@@ -184,6 +185,48 @@ TEST(GroupRead, StoreFails_ErrorReachesTheClient) {
   cluster.node(leader).read_done(read.id, fail(ErrorCode::corrupt, "checksum"), cluster.clock);
   cluster.pump(leader);
   EXPECT_EQ(error_of(cluster.reply(leader, get)), ErrorCode::corrupt);
+}
+
+// The lease that a read got; zero: none.
+Duration lease_of(const std::optional<OperationResult>& result) {
+  const ReadAnswer* answer = result && *result ? std::get_if<ReadAnswer>(&**result) : nullptr;
+  return answer == nullptr ? Duration::zero() : answer->lease;
+}
+
+Operation leased_get(Cluster& cluster, std::uint8_t client) {
+  Operation operation = cluster.get(key);
+  Uuid id;
+  id.bytes[0] = client;
+  std::get<ReadOperation>(operation).lease = RowLease{id, max_row_lease};
+  return operation;
+}
+
+TEST(GroupRead, RowUnderALease_ChangeWaitsForItsEndAndIsNotLost) {
+  Cluster cluster(3);
+  PartitionId partition = cluster.partition_of_key(key);
+  cluster.wait_ready(partition);
+  unsigned leader = *cluster.leader(partition);
+  OperationId get = cluster.submit(leader, leased_get(cluster, 77));
+  EXPECT_EQ(lease_of(cluster.reply(leader, get)), max_row_lease);
+  OperationId put = cluster.submit(leader, cluster.put(key, "x"));
+  cluster.run(max_row_lease / 2);
+  EXPECT_FALSE(cluster.reply(leader, put)) << "somebody may still answer the old row";
+  OperationId again = cluster.submit(leader, leased_get(cluster, 78));
+  EXPECT_EQ(value_of(cluster.reply(leader, again)), "<absent>");
+  EXPECT_EQ(lease_of(cluster.reply(leader, again)), Duration::zero()) << "a change waits";
+  cluster.run(max_row_lease);
+  EXPECT_TRUE(succeeded(cluster.reply(leader, put)));
+}
+
+TEST(GroupRead, LeaderThatIsAlone_PromisesNothingBeyondItsOwnLease) {
+  Cluster cluster(3);
+  PartitionId partition = cluster.partition_of_key(key);
+  cluster.wait_ready(partition);
+  unsigned leader = *cluster.leader(partition);
+  cluster.deliver = [&](const Envelope& envelope) { return !is_heartbeat_traffic(envelope); };
+  cluster.run(Timing().lease - max_row_lease);
+  OperationId get = cluster.submit(leader, leased_get(cluster, 77));
+  EXPECT_EQ(lease_of(cluster.reply(leader, get)), Duration::zero());
 }
 
 }  // namespace

@@ -1,0 +1,128 @@
+// Promises to readers: who waits for whom, and for how long.
+#include "dht/core/row_leases.hpp"
+
+#include <gtest/gtest.h>
+
+namespace ringfs {
+namespace {
+
+using namespace std::chrono_literals;
+
+const TimePoint start{std::chrono::hours(1)};
+const RowAddress row{"object", "row"}, other_row{"object", "other"};
+
+Uuid client(std::uint8_t number) {
+  Uuid id;
+  id.bytes[0] = number;
+  return id;
+}
+
+RowChanges change(std::uint8_t number, const RowAddress& address, Mutation::Kind kind = Mutation::Kind::put) {
+  Batch batch;
+  batch.client = client(number);
+  Mutation mutation;
+  mutation.kind = kind;
+  mutation.row = address;
+  batch.mutations.push_back(mutation);
+  return changed_rows(batch);
+}
+
+TEST(RowLeases, ChangeByAnotherClient_WaitsForTheEndOfThePromise) {
+  RowLeases leases;
+  ASSERT_TRUE(leases.grant(client(1), {row}, start + 100ms, start));
+  EXPECT_EQ(leases.begin(change(2, row), start + 10ms), start + 100ms);
+  EXPECT_EQ(leases.begin(change(2, other_row), start + 10ms), start + 10ms) << "another row";
+  EXPECT_EQ(leases.last_until(), start + 100ms);
+}
+
+TEST(RowLeases, ChangeByTheHolder_DoesNotWait) {
+  RowLeases leases;
+  ASSERT_TRUE(leases.grant(client(1), {row}, start + 100ms, start));
+  EXPECT_EQ(leases.begin(change(1, row), start + 10ms), start + 10ms);
+}
+
+TEST(RowLeases, SeveralHolders_EachWaitsForTheOthers) {
+  RowLeases leases;
+  ASSERT_TRUE(leases.grant(client(1), {row}, start + 50ms, start));
+  ASSERT_TRUE(leases.grant(client(2), {row}, start + 90ms, start));
+  EXPECT_EQ(leases.begin(change(1, row), start + 10ms), start + 90ms);
+}
+
+TEST(RowLeases, ChangeUnderWay_NoPromiseUntilItIsApplied) {
+  RowLeases leases;
+  RowChanges changes = change(1, row);
+  leases.begin(changes, start);
+  leases.entered(7, changes);
+  EXPECT_FALSE(leases.grant(client(1), {row}, start + 100ms, start));
+  EXPECT_FALSE(leases.grant(client(1), {other_row, row}, start + 100ms, start)) << "all or nothing";
+  leases.applied(6);
+  EXPECT_FALSE(leases.grant(client(1), {row}, start + 100ms, start));
+  leases.applied(7);
+  EXPECT_TRUE(leases.grant(client(1), {row}, start + 100ms, start));
+}
+
+TEST(RowLeases, ChangeThatNeverEntered_IsForgotten) {
+  RowLeases leases;
+  RowChanges changes = change(1, row);
+  leases.begin(changes, start);
+  leases.end(changes);
+  EXPECT_TRUE(leases.grant(client(1), {row}, start + 100ms, start));
+}
+
+TEST(RowLeases, RowThatAnotherClientChangedLately_IsNotPromised) {
+  RowLeases leases;
+  RowChanges changes = change(1, row);
+  leases.begin(changes, start);
+  leases.entered(7, changes);
+  leases.applied(7);
+  EXPECT_FALSE(leases.grant(client(2), {row}, start + 100ms, start + 10ms));
+  EXPECT_TRUE(leases.grant(client(2), {row}, start + row_contention_pause + 100ms, start + row_contention_pause));
+}
+
+TEST(RowLeases, ErasedPrefix_WaitsForEveryPromiseOfOthers) {
+  RowLeases leases;
+  ASSERT_TRUE(leases.grant(client(1), {row}, start + 60ms, start));
+  ASSERT_TRUE(leases.grant(client(2), {other_row}, start + 80ms, start));
+  RowChanges changes = change(1, {"object", ""}, Mutation::Kind::erase_prefix);
+  EXPECT_EQ(leases.begin(changes, start), start + 80ms);
+  EXPECT_FALSE(leases.grant(client(3), {{"elsewhere", ""}}, start + 100ms, start));
+  leases.end(changes);
+  EXPECT_TRUE(leases.grant(client(3), {{"elsewhere", ""}}, start + 100ms, start));
+}
+
+TEST(RowLeases, ResolvedTransaction_WaitsForItsOwnClientToo) {
+  RowLeases leases;
+  ASSERT_TRUE(leases.grant(client(1), {row}, start + 60ms, start));
+  EXPECT_EQ(leases.begin(change(1, {}, Mutation::Kind::resolve), start), start + 60ms);
+}
+
+TEST(RowLeases, PreparedPart_CountsWithItsLocks) {
+  Batch batch;
+  batch.client = client(2);
+  Mutation prepare;
+  prepare.kind = Mutation::Kind::prepare;
+  prepare.locks = {row};
+  Mutation part;
+  part.kind = Mutation::Kind::add_i64;
+  part.row = other_row;
+  prepare.part = {part};
+  batch.mutations = {prepare};
+  RowLeases leases;
+  ASSERT_TRUE(leases.grant(client(1), {row}, start + 40ms, start));
+  ASSERT_TRUE(leases.grant(client(1), {other_row}, start + 70ms, start));
+  EXPECT_EQ(leases.begin(changed_rows(batch), start), start + 70ms);
+}
+
+TEST(RowLeases, TooManyRows_NoPromiseUntilOldOnesHaveEnded) {
+  RowLeases leases;
+  auto numbered = [](std::size_t i) { return RowAddress{"object", std::to_string(i)}; };
+  std::size_t granted = 0;
+  while (granted <= max_leased_rows && leases.grant(client(1), {numbered(granted)}, start + 100ms, start)) ++granted;
+  EXPECT_LE(granted, max_leased_rows);
+  EXPECT_GE(granted, max_leased_rows / 2);
+  const TimePoint later = start + 1s;
+  EXPECT_TRUE(leases.grant(client(1), {row}, later + 100ms, later));
+}
+
+}  // namespace
+}  // namespace ringfs

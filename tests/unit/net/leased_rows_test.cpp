@@ -1,0 +1,123 @@
+// What a client may answer from its memory, and when it must not.
+#include "dht/net/leased_rows.hpp"
+
+#include <gtest/gtest.h>
+
+namespace ringfs {
+namespace {
+
+using namespace std::chrono_literals;
+
+const TimePoint start{std::chrono::hours(1)};
+const RowAddress row{"object", "row"}, other_row{"object", "other"};
+
+class LeasedRowsTest : public testing::Test {
+ protected:
+  static ReadRequest request(std::vector<RowAddress> gets) {
+    ReadRequest request;
+    request.gets = std::move(gets);
+    return request;
+  }
+  static ReadReply reply(const std::string& value, bool locked = false) {
+    ReadReply reply;
+    ReadReply::Get get;
+    get.found = true;
+    get.row.value = SharedBytes(value);
+    if (locked) get.lock = RecordRef{};
+    reply.gets = {get};
+    return reply;
+  }
+  RowChanges change(const RowAddress& address, Mutation::Kind kind = Mutation::Kind::put) const {
+    Batch batch;
+    Mutation mutation;
+    mutation.kind = kind;
+    mutation.row = address;
+    batch.mutations = {mutation};
+    return changed_rows(batch);
+  }
+  void learn(const std::string& value) {
+    LeasedRows::Asking asking(rows_);
+    asking.remember(request({row}), reply(value), start + 100ms);
+  }
+  std::string known(TimePoint now = start) {
+    std::optional<ReadReply> found = rows_->find(request({row}), now);
+    return found ? found->gets[0].row.value.str() : "<nothing>";
+  }
+
+  std::shared_ptr<LeasedRows> rows_ = std::make_shared<LeasedRows>();
+};
+
+TEST_F(LeasedRowsTest, Row_UnderALease_IsKnownUntilItEnds) {
+  learn("a");
+  EXPECT_EQ(known(start + 99ms), "a");
+  EXPECT_EQ(known(start + 100ms), "<nothing>");
+}
+
+TEST_F(LeasedRowsTest, Request_ForMoreThanIsKnown_IsNotAnswered) {
+  learn("a");
+  EXPECT_FALSE(rows_->find(request({row, other_row}), start));
+  ReadRequest scanning = request({row});
+  scanning.scans.emplace_back();
+  EXPECT_FALSE(rows_->find(scanning, start));
+}
+
+TEST_F(LeasedRowsTest, LockedRow_IsNotRemembered) {
+  LeasedRows::Asking asking(rows_);
+  asking.remember(request({row}), reply("a", true), start + 100ms);
+  EXPECT_EQ(known(), "<nothing>");
+}
+
+TEST_F(LeasedRowsTest, OwnChange_ForgetsTheRowAndKeepsItOutWhileUnderWay) {
+  learn("a");
+  LeasedRows::Changing changing(rows_, change(row), start + 60s);
+  EXPECT_EQ(known(), "<nothing>");
+  learn("b");
+  EXPECT_EQ(known(), "<nothing>");
+}
+
+TEST_F(LeasedRowsTest, ReadAskedBeforeTheOwnChangeEnded_IsNotRemembered) {
+  LeasedRows::Asking early(rows_);
+  {
+    LeasedRows::Changing changing(rows_, change(row), start + 60s);
+    changing.sent();
+    changing.ended();
+  }
+  early.remember(request({row}), reply("old"), start + 100ms);
+  EXPECT_EQ(known(), "<nothing>");
+  learn("new");
+  EXPECT_EQ(known(), "new");
+}
+
+TEST_F(LeasedRowsTest, OwnChangeWithoutAnAnswer_KeepsTheRowOutWhileItMayHappen) {
+  {
+    LeasedRows::Changing changing(rows_, change(row), start + 60s);
+    changing.sent();
+  }
+  learn("a");
+  EXPECT_EQ(known(), "<nothing>");
+  EXPECT_EQ(known(start + 60s), "<nothing>");
+  LeasedRows::Asking asking(rows_);
+  asking.remember(request({row}), reply("b"), start + 61s);
+  EXPECT_EQ(known(start + 60s), "b");
+}
+
+TEST_F(LeasedRowsTest, OwnPrefixErased_ForgetsEverything) {
+  learn("a");
+  LeasedRows::Changing changing(rows_, change({"object", ""}, Mutation::Kind::erase_prefix), start + 60s);
+  EXPECT_EQ(known(), "<nothing>");
+}
+
+TEST_F(LeasedRowsTest, TooManyBytes_AreNotKept) {
+  const std::string large(1 << 20, 'x');
+  for (unsigned i = 0; i < 40; ++i) {
+    LeasedRows::Asking asking(rows_);
+    asking.remember(request({{"object", std::to_string(i)}}), reply(large), start + 100ms);
+    rows_->find(request({row}), start);
+  }
+  std::size_t kept = 0;
+  for (unsigned i = 0; i < 40; ++i) kept += rows_->find(request({{"object", std::to_string(i)}}), start) ? 1 : 0;
+  EXPECT_LE(kept, max_leased_row_bytes / large.size() + 1);
+}
+
+}  // namespace
+}  // namespace ringfs
