@@ -36,6 +36,7 @@ struct ObjectClientOptions {
   Duration longest_pause = std::chrono::milliseconds(125);
   Duration avoid_time = std::chrono::seconds(3);
   std::size_t max_in_flight = 256;  // batches a partition; the partition remembers four times as many
+  TransactionFaults faults;
 };
 
 struct ObjectClientCounters {
