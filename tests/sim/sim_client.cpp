@@ -31,7 +31,9 @@ void SimClient::start() {
   transport_ = std::make_shared<SimTransport>(cluster_, loop_, endpoint_);
   std::vector<std::string> addresses;
   for (unsigned i = 0; i < cluster_.size(); ++i) addresses.push_back(cluster_.node(i).address());
-  store_ = std::make_unique<ObjectClient>(*transport_, std::move(addresses));
+  ObjectClientOptions options;
+  options.faults = cluster_.options().transaction_faults;
+  store_ = std::make_unique<ObjectClient>(*transport_, std::move(addresses), options);
 }
 
 void SimClient::die() {
