@@ -62,6 +62,7 @@ struct GroupServices {
   Clock clock{};                         // of the call that is being carried out
   bool no_space = false;
   LogIndex log_keep_entries = 0;         // NodeOptions; 0: cut by size
+  std::size_t append_bytes = max_append_bytes;
   std::uint64_t last_round = 0;          // newest heartbeat round that left to anybody
   std::set<Uuid> urgent_heartbeats;      // peers that should get a round at once
   std::set<PartitionId> dirty;           // groups that want flush()

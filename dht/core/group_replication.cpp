@@ -101,12 +101,12 @@ void Group::replicate(const ReplicaId& replica, Progress& progress) {
     std::size_t bytes = 0;
     for (LogIndex index = progress.next; index <= log_.last_index(); ++index) {
       const Entry* entry = log_.body(index);
-      if (entry == nullptr || (!entries.empty() && bytes + entry->bytes() > max_append_bytes)) break;
+      if (entry == nullptr || (!entries.empty() && bytes + entry->bytes() > services_.append_bytes)) break;
       bytes += entry->bytes();
       entries.push_back(*entry);
     }
     if (entries.empty() && !nothing_new) {
-      progress.load = services_.out.load(partition_, progress.next, log_.last_index(), max_append_bytes);
+      progress.load = services_.out.load(partition_, progress.next, log_.last_index(), services_.append_bytes);
       return;
     }
     send_append(replica, progress, std::move(entries));

@@ -19,6 +19,7 @@ Node::Implementation::Implementation(NodeOptions options, PersistedNode persiste
   services_.clock = clock;
   services_.faults = options_.faults;
   services_.log_keep_entries = options_.log_keep_entries;
+  if (options_.append_bytes != 0) services_.append_bytes = options_.append_bytes;
   // Rounds of an earlier life have other numbers: an answer to one of them acknowledges nothing of this life.
   services_.last_round = incarnation_.counter << 32;
   for (const auto& [peer, incarnation] : persisted.peer_incarnations) peers_[peer] = incarnation;

@@ -152,6 +152,7 @@ Task<Result<LockFate>> settle_lock(PartitionedStore& store, PartitionId where, R
       if (!is_too_old(lock.id, store.clock().stamp)) co_return LockFate::pending;
       as_seen = record_is(lock, pending_record(lock.id));
     }
+    if (store.faults().drop_without_tombstone) co_return co_await resolve_here(store, where, lock, false, deadline);
     Result<bool> aborted = co_await abort_record(store, lock, std::move(as_seen), deadline);
     if (!aborted) co_return tl::unexpected(aborted.error());
     if (*aborted) co_return co_await resolve_here(store, where, lock, false, deadline);

@@ -6,7 +6,9 @@
 //         +------ tombstone ------> aborted --old enough, by the janitor--> (deleted)
 //
 // Nobody acts on absence: whoever meets a lock whose record is missing puts an aborted tombstone in its place first, so
-// that a first prepare that is still under way cannot create the record afterwards.
+// that a first prepare that is still under way cannot create the record afterwards. Nor on age: a record that is pending
+// for too long becomes such a tombstone before any of its locks is dropped, so that a coordinator that wakes up late cannot
+// commit what has lost a part.
 //
 // Why every interleaving is right. (1) The fate is decided by one row in one partition and changes only by conditional
 // batches: absent -> pending, pending -> committed, pending -> aborted, absent -> aborted. So committed and aborted

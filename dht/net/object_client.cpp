@@ -43,7 +43,8 @@ class OutstandingSequence {
 }  // namespace
 
 ObjectClient::ObjectClient(ClientTransport& transport, std::vector<std::string> bootstrap, ObjectClientOptions options)
-    : transport_(transport),
+    : PartitionedStore(options.faults),
+      transport_(transport),
       options_(options),
       client_(options.client.is_nil() ? random_uuid(transport.random()) : options.client),
       directory_(std::move(bootstrap)) {}

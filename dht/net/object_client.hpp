@@ -40,6 +40,7 @@ struct ObjectClientOptions {
   Duration avoid_time = std::chrono::seconds(3);
   Duration row_lease{};             // asked for with every get; at most max_row_lease; zero: none
   std::size_t max_in_flight = 256;  // batches a partition; the partition remembers four times as many
+  TransactionFaults faults;
 };
 
 struct ObjectClientCounters {

@@ -15,8 +15,15 @@
 
 namespace ringfs {
 
+// Test-only switch that takes a guard away, so that the simulator can show that it would notice (design 10).
+struct TransactionFaults {
+  bool drop_without_tombstone = false;  // of a record that is missing, or whose coordinator is taken for dead
+};
+
 class PartitionedStore : public ObjectStore {
  public:
+  explicit PartitionedStore(TransactionFaults faults = {}) : faults_(faults) {}
+
   Task<Result<ReadReply>> read(ReadRequest request, TimePoint deadline) final;
   Task<Result<CommitReply>> commit(CommitRequest request, TimePoint deadline) final;
   std::unique_ptr<Transaction> begin(TimePoint deadline) final;
@@ -28,6 +35,10 @@ class PartitionedStore : public ObjectStore {
                                                std::vector<Mutation> mutations, TimePoint deadline) = 0;
 
   PartitionId partition_of_key(const std::string& key) const;
+  const TransactionFaults& faults() const { return faults_; }
+
+ private:
+  const TransactionFaults faults_;
 };
 
 // The one partition of all rows; invalid_argument when there is none or more than one.

@@ -32,6 +32,7 @@ Cluster::Cluster(World& world, const ClusterOptions& options)
     node_options.rest_address = "n" + std::to_string(i) + ":2";
     node_options.faults = options.faults;
     node_options.log_keep_entries = options.log_keep_entries;
+    node_options.append_bytes = options.append_bytes;
     Member member;
     member.id = ids[i];
     member.address = address;
@@ -39,7 +40,7 @@ Cluster::Cluster(World& world, const ClusterOptions& options)
     member.state = MemberState::up;
     member.tokens = tokens[ids[i]];
     genesis_.first_table.members.push_back(std::move(member));
-    nodes_.push_back(std::make_unique<SimNode>(*this, i, ids[i], std::move(node_options), options.disk, options.evaluate_faults));
+    nodes_.push_back(std::make_unique<SimNode>(*this, i, ids[i], std::move(node_options), options.disk, options.disk_faults));
   }
   std::sort(genesis_.first_table.members.begin(), genesis_.first_table.members.end(),
             [](const Member& left, const Member& right) { return left.id < right.id; });

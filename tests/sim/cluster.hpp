@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "dht/net/partitioned_store.hpp"
 #include "tests/sim/invariants.hpp"
 #include "tests/sim/sim_network.hpp"
 #include "tests/sim/sim_node.hpp"
@@ -18,10 +19,12 @@ struct ClusterOptions {
   unsigned replication = 3;
   unsigned tokens = 1;
   LogIndex log_keep_entries = 16;
+  std::size_t append_bytes = 0;  // NodeOptions
   NetworkQuality network;
   DiskSpeed disk;
   NodeOptions::Faults faults;
-  EvaluateFaults evaluate_faults;
+  DiskFaults disk_faults;
+  TransactionFaults transaction_faults;
 };
 
 class Cluster {

@@ -30,6 +30,19 @@ bool read_chunk(const StageChunk& chunk, GroupState& group) {
   return reader.done() && blob == chunk.blobs.size();
 }
 
+// A row that is overwritten in part gets a payload of its own when a log entry shares the present one; without that guard the entry
+// changes with it. True: one was shared.
+bool settle_patches(GroupState& group, const DiskFaults& faults) {
+  bool shared = false;
+  for (const SimRows::Patch& patch : group.rows.take_patches()) {
+    for (SharedBytes* entry_blob : group.entries_sharing(patch.before)) {
+      if (faults.patch_shared_payloads) *entry_blob = patch.after;
+      shared = true;
+    }
+  }
+  return shared;
+}
+
 }  // namespace
 
 const Entry* GroupState::entry(LogIndex index) const {
@@ -59,6 +72,16 @@ ReplicaId GroupState::replica_of(const Uuid& node) const {
     if (auto found = named(*decoded)) return *found;
   }
   return named(configuration).value_or(ReplicaId{node, 0});
+}
+
+std::vector<SharedBytes*> GroupState::entries_sharing(const SharedBytes& value) {
+  std::vector<SharedBytes*> sharing;
+  for (Entry& entry : log) {
+    for (SharedBytes& blob : entry.blobs) {
+      if (blob.data() == value.data()) sharing.push_back(&blob);
+    }
+  }
+  return sharing;
 }
 
 std::string DiskState::perform(const Write& write, const Uuid& self, DiskWatcher* watcher) {
@@ -153,7 +176,7 @@ std::string DiskState::install(GroupState& group, const GroupWrite& write, DiskW
   return {};
 }
 
-std::string DiskState::perform(const Apply& apply, const EvaluateFaults& faults, DiskWatcher* watcher,
+std::string DiskState::perform(const Apply& apply, const DiskFaults& faults, DiskWatcher* watcher,
                                std::vector<AppliedBatch>* results) {
   auto found = groups.find(apply.partition);
   if (found == groups.end()) return "apply in a group that does not exist";
@@ -162,14 +185,16 @@ std::string DiskState::perform(const Apply& apply, const EvaluateFaults& faults,
   while (group.applied < apply.through) {
     const Entry* entry = group.entry(group.applied + 1);
     if (entry == nullptr) return "apply of an entry that was cut";
-    AppliedEntry applied_entry{entry, nullptr, nullptr, 0};
+    AppliedEntry applied_entry;
+    applied_entry.entry = entry;
     BatchResult result;
     std::optional<Batch> batch;
     if (entry->kind == EntryKind::batch) {
       if (Result<Batch> decoded = decode_batch(entry->head, entry->blobs)) {
         batch = std::move(*decoded);
-        result = evaluate(*batch, entry->stamp, entry->index, group.rows, faults);
+        result = evaluate(*batch, entry->stamp, entry->index, group.rows, faults.evaluate);
         applied_entry.batch = &*batch;
+        applied_entry.patched_shared = settle_patches(group, faults);
       } else {
         result.outcome = BatchResult::Outcome::invalid;
         result.stamp = entry->stamp;

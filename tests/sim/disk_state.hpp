@@ -18,6 +18,12 @@
 
 namespace ringfs::sim {
 
+// Test-only switches (design 10, mutation testing).
+struct DiskFaults {
+  EvaluateFaults evaluate;
+  bool patch_shared_payloads = false;  // a small write into a row changes the payload that a log entry shares, instead of a copy
+};
+
 struct GroupState {
   HardState hard_state;
   Configuration configuration;  // the newest one applied or installed
@@ -38,6 +44,8 @@ struct GroupState {
   Term term_at(LogIndex index) const;
   // What this node's replica was called, from the newest configuration that names the node.
   ReplicaId replica_of(const Uuid& node) const;
+  // Blobs of the log that are one payload with a row's value (design 5, storage).
+  std::vector<SharedBytes*> entries_sharing(const SharedBytes& value);
 };
 
 // One entry that was applied, for the invariants.
@@ -46,6 +54,7 @@ struct AppliedEntry {
   const BatchResult* result = nullptr;  // null: not a batch
   const Batch* batch = nullptr;         // null: not a batch, or does not decode
   std::uint64_t state_hash = 0;         // of the group's rows after it
+  bool patched_shared = false;          // it wrote into a payload that a log entry shares
 };
 
 class DiskWatcher {
@@ -68,7 +77,7 @@ struct DiskState {
 
   // Empty text: done. `watcher` may be null.
   std::string perform(const Write& write, const Uuid& self, DiskWatcher* watcher);
-  std::string perform(const Apply& apply, const EvaluateFaults& faults, DiskWatcher* watcher, std::vector<AppliedBatch>* results);
+  std::string perform(const Apply& apply, const DiskFaults& faults, DiskWatcher* watcher, std::vector<AppliedBatch>* results);
   PersistedNode persisted(const Uuid& self) const;
 
  private:

@@ -49,6 +49,50 @@ std::optional<RegisterState> next(const RegisterOperation& operation, const Regi
   return std::nullopt;
 }
 
+// Which operations nobody heard of can be left out without changing the verdict: of two dozen of them the search would try each
+// selection. Such a write, compare-and-set or erase matters only to somebody who sees its value, possibly with additions, or who saw that
+// a value was not there (a compare-and-set that was refused). With no such operation whatever comes between it and the next write is
+// content with the state before it, too.
+class Needs {
+ public:
+  explicit Needs(const std::vector<RegisterOperation>& history) {
+    for (const RegisterOperation& operation : history) {
+      if (operation.kind != RegisterOperation::Kind::add) continue;
+      (operation.argument < 0 ? least_added_ : most_added_) += operation.argument;
+    }
+  }
+
+  bool needed(const RegisterOperation& operation, const std::vector<RegisterOperation>& history) const {
+    using Kind = RegisterOperation::Kind;
+    if (operation.returned != never || operation.kind == Kind::add) return true;
+    const RegisterState made = operation.kind == Kind::erase ? RegisterState{} : RegisterState{true, operation.argument};
+    return std::any_of(history.begin(), history.end(), [&](const RegisterOperation& other) {
+      if (&other == &operation || other.returned < operation.called) return false;
+      if (other.kind == Kind::read) return may_become(made, other.seen);
+      if (other.kind != Kind::compare_and_set) return false;
+      return (other.returned != never && !other.applied) || may_become(made, other.expected);
+    });
+  }
+
+ private:
+  bool may_become(const RegisterState& made, const RegisterState& seen) const {
+    if (!made.present || !seen.present) return made.present == seen.present;
+    return seen.value >= made.value + least_added_ && seen.value <= made.value + most_added_;
+  }
+
+  std::int64_t least_added_ = 0, most_added_ = 0;
+};
+
+void drop_what_nobody_needs(std::vector<RegisterOperation>& history) {
+  const Needs needs(history);
+  bool dropped = true;
+  while (dropped) {  // one that is gone needs nothing any more
+    auto idle = std::find_if(history.begin(), history.end(), [&](const auto& operation) { return !needs.needed(operation, history); });
+    dropped = idle != history.end();
+    if (dropped) history.erase(idle);
+  }
+}
+
 class Search {
  public:
   explicit Search(std::vector<RegisterOperation> history) : history_(std::move(history)) {
@@ -56,6 +100,7 @@ class Search {
     std::erase_if(history_, [](const RegisterOperation& operation) {
       return operation.returned == never && operation.kind == RegisterOperation::Kind::read;
     });
+    drop_what_nobody_needs(history_);
     std::sort(history_.begin(), history_.end(), [](const auto& left, const auto& right) { return left.called < right.called; });
     heard_ = static_cast<std::size_t>(
         std::count_if(history_.begin(), history_.end(), [](const auto& operation) { return operation.returned != never; }));

@@ -65,5 +65,31 @@ TEST(History, UnheardAdditionTwice_IsNot) {
   EXPECT_EQ(check({write(0, 1, 10), add, read(4, 5, {true, 20})}), Verdict::not_linearizable);
 }
 
+TEST(History, ManyUnheardWritesThatNobodySaw_AreDecided) {
+  // Simulator seed 1991: two dozen operations without an answer, and then rivals whose right order is not the first one tried.
+  std::vector<RegisterOperation> history{write(0, 1, 7000)};
+  for (int i = 0; i < 24; ++i) history.push_back(unheard(write(2, 0, 8000 + 1000 * i)));
+  history.push_back(unheard({Kind::erase, {}, 0, at(2), at(0), true, {}}));
+  history.push_back(write(10, 20, 101000));
+  history.push_back(write(11, 21, 102000));
+  history.push_back(write(12, 22, 103000));
+  history.push_back(read(23, 24, {true, 101000}));
+  EXPECT_EQ(check(history), Verdict::linearizable);
+  history.back().seen.value = 7000;
+  EXPECT_EQ(check(history), Verdict::not_linearizable);
+}
+
+TEST(History, UnheardWriteThatExplainsARefusal_IsNotForgotten) {
+  EXPECT_EQ(check({write(0, 1, 7), unheard(write(2, 0, 8)), swap(3, 4, {true, 7}, 9, false)}), Verdict::linearizable);
+  EXPECT_EQ(check({write(0, 1, 7), swap(3, 4, {true, 7}, 9, false)}), Verdict::not_linearizable);
+}
+
+TEST(History, UnheardWriteSeenThroughAdditionsOrAnotherUnheardOne_IsNotForgotten) {
+  const RegisterOperation add{Kind::add, {}, 2, at(3), at(4), true, {}};
+  EXPECT_EQ(check({write(0, 1, 7), unheard(write(2, 0, 80)), add, read(5, 6, {true, 82})}), Verdict::linearizable);
+  EXPECT_EQ(check({write(0, 1, 7), unheard(write(2, 0, 80)), unheard(swap(2, 0, {true, 80}, 90, true)), read(5, 6, {true, 90})}),
+            Verdict::linearizable);
+}
+
 }  // namespace
 }  // namespace ringfs::sim

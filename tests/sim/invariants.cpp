@@ -119,6 +119,8 @@ void Invariants::on_send(const Envelope& envelope, const DiskState& disk) {
       leader(group.partition, group.term, source);
       committed_by_leader(group.partition, group.commit, group.term, disk);
     }
+  } else if (const auto* request = std::get_if<RequestVote>(&envelope.message)) {
+    world_.count(request->pre_vote ? "raft: pre-vote asked" : "raft: vote asked");
   } else if (const auto* vote = std::get_if<VoteReply>(&envelope.message)) {
     vote_sent(envelope, *vote, disk);
   } else if (const auto* reply = std::get_if<AppendReply>(&envelope.message)) {
@@ -126,6 +128,7 @@ void Invariants::on_send(const Envelope& envelope, const DiskState& disk) {
   } else if (const auto* chunk = std::get_if<SnapshotChunk>(&envelope.message)) {
     leader(chunk->raft.partition, chunk->raft.term, source);
   } else if (const auto* handed_over = std::get_if<TimeoutNow>(&envelope.message)) {
+    world_.count("raft: leadership handed over");
     leader(handed_over->raft.partition, handed_over->raft.term, source);
   } else if (const auto* installed = std::get_if<SnapshotReply>(&envelope.message)) {
     if (installed->raft.term >= foreign_term) violate("foreign rings", installed->raft.partition, "an answer to a forged message");
@@ -135,6 +138,7 @@ void Invariants::on_send(const Envelope& envelope, const DiskState& disk) {
 void Invariants::vote_sent(const Envelope& envelope, const VoteReply& reply, const DiskState& disk) {
   PartitionId partition = reply.raft.partition;
   if (reply.raft.term >= foreign_term) violate("foreign rings", partition, "an answer to a forged message");
+  if (!reply.granted) world_.count(reply.pre_vote ? "raft: pre-vote refused" : "raft: vote refused");
   if (reply.pre_vote || !reply.granted) return;
   const Uuid& voter = envelope.header.source;
   const Uuid& candidate = envelope.header.destination;
@@ -245,12 +249,12 @@ void Invariants::on_applied(const Uuid& node, PartitionId partition, const Appli
   }
   if (committed_entry.state == 0) {
     committed_entry.state = state;
+    count_transitions(applied);
   } else if (committed_entry.state != state) {
     violate("equal applied index, equal state", partition, at(entry.index, entry.term) + " at " + node.text());
   }
   if (applied.batch == nullptr || applied.result == nullptr) return;
   using Outcome = BatchResult::Outcome;
-  if (applied.result->outcome == Outcome::locked) world_.count("batch met a lock");
   // A retry is answered from the record with the version of the entry that executed it.
   if (applied.result->outcome != Outcome::applied || applied.result->version != entry.index) return;
   auto [executed, first] = known.executed.try_emplace({applied.batch->client, applied.batch->sequence}, entry.index);
@@ -259,6 +263,35 @@ void Invariants::on_applied(const Uuid& node, PartitionId partition, const Appli
             "client " + applied.batch->client.text() + " sequence " + std::to_string(applied.batch->sequence) +
                 " was executed by entries " + std::to_string(executed->second) + " and " + std::to_string(entry.index));
   }
+}
+
+// Of an entry that is applied for the first time anywhere.
+void Invariants::count_transitions(const AppliedEntry& applied) {
+  if (applied.patched_shared) world_.count("batch: wrote into a payload that the log shares");
+  if (applied.batch == nullptr || applied.result == nullptr) return;
+  const Batch& batch = *applied.batch;
+  switch (applied.result->outcome) {
+    case BatchResult::Outcome::applied: break;
+    case BatchResult::Outcome::condition_failed: world_.count("batch: condition failed"); return;
+    case BatchResult::Outcome::locked: world_.count("batch: met a lock"); return;
+    case BatchResult::Outcome::expired: world_.count("batch: expired"); return;
+    case BatchResult::Outcome::superseded: world_.count("batch: superseded"); return;
+    case BatchResult::Outcome::invalid: return;
+  }
+  if (applied.result->version != applied.entry->index) {
+    world_.count("batch: answered from the record (dedup)");
+    return;
+  }
+  std::optional<TransactionBatch> part = transaction_batch(batch);
+  if (!part) return;
+  world_.count(name_of(part->step));
+  if (part->step == TransactionStep::first_prepare) coordinators_.emplace(part->id, batch.client);
+  auto coordinator = coordinators_.find(part->id);
+  if (coordinator == coordinators_.end() || coordinator->second == batch.client) return;
+  if (part->step == TransactionStep::abort) world_.count("transaction: lock broken, coordinator taken for dead");
+  if (part->step == TransactionStep::tombstone) world_.count("transaction: tombstone over nothing by another");
+  if (part->step == TransactionStep::resolve_committed) world_.count("transaction: part resolved by another");
+  if (part->step == TransactionStep::resolve_aborted) world_.count("transaction: part dropped by another");
 }
 
 void Invariants::on_installed(const Uuid& node, PartitionId partition, LogIndex index, Term term, std::uint64_t state_hash) {
@@ -319,6 +352,11 @@ void Invariants::on_configuration(PartitionId partition, const Configuration& co
 Term Invariants::highest_term(PartitionId partition) const {
   auto found = partitions_.find(partition);
   return found == partitions_.end() ? 0 : found->second.highest_term;
+}
+
+LogIndex Invariants::highest_committed(PartitionId partition) const {
+  auto found = partitions_.find(partition);
+  return found == partitions_.end() ? 0 : found->second.highest;
 }
 
 std::pair<Term, Uuid> Invariants::newest_leader(PartitionId partition) const {

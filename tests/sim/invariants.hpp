@@ -24,6 +24,7 @@
 #include <tuple>
 
 #include "tests/sim/disk_state.hpp"
+#include "tests/sim/transaction_steps.hpp"
 #include "tests/sim/world.hpp"
 
 namespace ringfs::sim {
@@ -54,6 +55,7 @@ class Invariants {
 
   // Of a committed entry.
   Term highest_term(PartitionId partition) const;
+  LogIndex highest_committed(PartitionId partition) const;
   // Who led the partition last, as far as messages told; term 0: nobody yet.
   std::pair<Term, Uuid> newest_leader(PartitionId partition) const;
 
@@ -81,6 +83,7 @@ class Invariants {
   void append_sent(const Append& append);
   void acknowledged(const Uuid& source, const AppendReply& reply, const DiskState& disk);
   void vote_sent(const Envelope& envelope, const VoteReply& reply, const DiskState& disk);
+  void count_transitions(const AppliedEntry& applied);
   void violate(const char* invariant, PartitionId partition, const std::string& detail);
   Configuration configuration_at(PartitionId partition, LogIndex index) const;
 
@@ -88,6 +91,7 @@ class Invariants {
   DurableStates durable_;
   std::map<PartitionId, Partition> partitions_;
   std::map<std::tuple<Uuid, PartitionId, Term>, Uuid> votes_;
+  std::map<TransactionId, Uuid> coordinators_;
   std::map<Uuid, Incarnation> incarnations_;  // that a node named last
 };
 

@@ -11,8 +11,14 @@ using std::chrono::seconds;
 // Two nodes may differ by twice as much; the lease's margin of a tenth just allows for it.
 constexpr std::int64_t most_drift = 49'000;  // parts per million
 constexpr unsigned steps_until_kill = 40;
-constexpr Duration shuffle_patience = seconds(4);
-constexpr Duration shuffle_look = milliseconds(1);
+
+// An order whose time comes later, or that may come to nothing.
+std::function<bool()> counted_where_it_happens(std::function<void()> order) {
+  return [order = std::move(order)] {
+    order();
+    return false;
+  };
+}
 }  // namespace
 
 Nemesis::Nemesis(Cluster& cluster, NemesisOptions options, unsigned endpoints, std::function<void()> kill_client)
@@ -21,30 +27,32 @@ Nemesis::Nemesis(Cluster& cluster, NemesisOptions options, unsigned endpoints, s
       options_(options),
       endpoints_(endpoints),
       kill_client_(std::move(kill_client)),
-      good_network_(cluster.network().quality()) {
+      good_network_(cluster.network().quality()),
+      shuffle_(cluster) {
   unsigned nodes = static_cast<unsigned>(cluster.size());
   std::vector<Fault> optional{
-      {"kill between effects", [this] { kill_between_effects(); }},
-      {"power loss of one", [this] { power(1); }},
-      {"power loss of a majority", [this, nodes] { power(nodes / 2 + 1); }},
-      {"power loss of all", [this, nodes] { power(nodes); }},
-      {"sync error", [this] { fail_sync(); }},
-      {"freeze", [this] { freeze(); }},
-      {"freeze in a read", [this] { freeze_in_a_read(); }},
-      {"partition", [this] { partition(); }},
-      {"one-way partition", [this] { one_way(); }},
-      {"partial partition", [this] { partial(); }},
-      {"isolated leader", [this] { isolate_leader(); }},
-      {"leader shuffle", [this] { shuffle_leaders(); }},
-      {"restart under a lease", [this] { restart_under_a_lease(); }},
-      {"slow disk", [this] { slow_disk(); }},
-      {"disk full", [this] { disk_full(); }},
-      {"bad network", [this] { bad_network(); }},
-      {"wall clock jump", [this] { jump_wall_clock(); }},
-      {"minutes pass", [this] { minutes_pass(); }},
-      {"drift", [this] { drift(); }},
-      {"client death", [this] { kill_client_(); }},
-      {"forged message", [this] { cluster_.send_forged_message(); }},
+      {"kill between effects", counted_where_it_happens([this] { kill_between_effects(); })},
+      {"power loss of one", [this] { return power(1); }},
+      {"power loss of a majority", [this, nodes] { return power(nodes / 2 + 1); }},
+      {"power loss of all", [this, nodes] { return power(nodes); }},
+      {"sync error", [this] { return fail_sync(); }},
+      {"freeze", [this] { return freeze(); }},
+      {"freeze in a read", counted_where_it_happens([this] { freeze_in_a_read(); })},
+      {"partition", [this] { return partition(); }},
+      {"one-way partition", [this] { return one_way(); }},
+      {"partial partition", [this] { return partial(); }},
+      {"isolated leader", [this] { return isolate_leader(); }},
+      {"leader shuffle", [this] { return shuffle_.start(); }},
+      {"restart under a lease", [this] { return restart_under_a_lease(); }},
+      {"slow disk", [this] { return slow_disk(); }},
+      {"unreadable disk", counted_where_it_happens([this] { any_node().set_disk_unreadable(true); })},
+      {"disk full", [this] { return disk_full(); }},
+      {"bad network", [this] { return bad_network(); }},
+      {"wall clock jump", [this] { return jump_wall_clock(); }},
+      {"minutes pass", [this] { return minutes_pass(); }},
+      {"clock drift", [this] { return drift(); }},
+      {"client death", counted_where_it_happens(kill_client_)},
+      {"forged message", counted_where_it_happens([this] { cluster_.send_forged_message(); })},
   };
   for (Fault& fault : optional) {
     bool wanted = options_.only.empty() ? world_.chance(options_.share_of_faults)
@@ -68,12 +76,10 @@ void Nemesis::next() {
     if (stopped_) return;
     world_.trace("nemesis");
     if (faults_.empty() || struck_++ < 2 || world_.chance(options_.kills)) {
-      world_.count("nemesis: kill");
       kill();
     } else {
       const Fault& fault = faults_[static_cast<std::size_t>(world_.between(0, faults_.size() - 1))];
-      world_.count("nemesis: " + fault.name);
-      fault.strike();
+      if (fault.strike()) world_.count("fault: " + fault.name);
     }
     next();
   });
@@ -81,12 +87,14 @@ void Nemesis::next() {
 
 void Nemesis::stop() {
   stopped_ = true;
+  shuffle_.stop();
   world_.trace("faults stop");
   cluster_.network().heal();
   cluster_.network().set_quality(good_network_);
   for (unsigned i = 0; i < cluster_.size(); ++i) {
     SimNode& node = cluster_.node(i);
     node.set_disk_speed(cluster_.options().disk);
+    node.set_disk_unreadable(false);
     node.set_no_space(false);
     node.spare();
     if (world_.chance(0.5)) node.clock().set_wall_right();
@@ -116,11 +124,12 @@ void Nemesis::bring_back(unsigned index, Duration low, Duration high) {
   });
 }
 
-void Nemesis::kill() {
+bool Nemesis::kill() {
   SimNode* node = world_.chance(0.7) ? leader_of_something() : &any_node();
-  if (node == nullptr || !node->running()) return;
+  if (node == nullptr || !node->running()) return false;
   node->kill();
   bring_back(node->index(), milliseconds(10), seconds(4));
+  return true;
 }
 
 void Nemesis::kill_between_effects() {
@@ -130,35 +139,39 @@ void Nemesis::kill_between_effects() {
   bring_back(node.index(), milliseconds(300), seconds(3));
 }
 
-void Nemesis::power(unsigned nodes) {
+bool Nemesis::power(unsigned nodes) {
   std::vector<unsigned> order(cluster_.size());
   for (unsigned i = 0; i < order.size(); ++i) order[i] = i;
   for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[static_cast<std::size_t>(world_.between(0, i - 1))]);
+  bool any_ran = false;
   for (unsigned i = 0; i < nodes && i < order.size(); ++i) {
+    any_ran = any_ran || cluster_.node(order[i]).running();
     cluster_.node(order[i]).lose_power();
     bring_back(order[i], milliseconds(100), seconds(3));
   }
+  return any_ran;
 }
 
-void Nemesis::fail_sync() {
+bool Nemesis::fail_sync() {
   SimNode& node = any_node();
+  if (!node.running()) return false;
   node.fail_sync();
   bring_back(node.index(), milliseconds(50), seconds(3));
+  return true;
 }
 
 void Nemesis::disturb_creation() {
   for (int i = 0; i < 3; ++i) {
     world_.after(world_.between(Duration(1), milliseconds(800)), [this] {
-      world_.count("nemesis: crash while the ring is created");
-      if (world_.chance(0.5)) kill();
-      else power(1);
+      const bool crashed = world_.chance(0.5) ? kill() : power(1);
+      if (crashed) world_.count("fault: crash while the ring is created");
     });
   }
 }
 
-void Nemesis::freeze() {
+bool Nemesis::freeze() {
   SimNode* node = world_.chance(0.6) ? leader_of_something() : &any_node();
-  if (node != nullptr) node->freeze(world_.between(milliseconds(50), seconds(5)));
+  return node != nullptr && node->freeze(world_.between(milliseconds(50), seconds(5)));
 }
 
 void Nemesis::freeze_in_a_read() {
@@ -166,7 +179,7 @@ void Nemesis::freeze_in_a_read() {
   if (node != nullptr) node->freeze_in_next_read(world_.between(seconds(1), seconds(4)));
 }
 
-void Nemesis::partition() {
+bool Nemesis::partition() {
   std::vector<bool> side(endpoints_);
   for (unsigned i = 0; i < endpoints_; ++i) side[i] = world_.chance(0.5);
   for (unsigned a = 0; a < endpoints_; ++a) {
@@ -175,77 +188,48 @@ void Nemesis::partition() {
     }
   }
   world_.after(world_.between(milliseconds(100), seconds(5)), [this] { cluster_.network().heal(); });
+  return std::count(side.begin(), side.end(), true) % endpoints_ != 0;
 }
 
-void Nemesis::one_way() {
+bool Nemesis::one_way() {
+  bool any = false;
   for (int i = 0; i < 3; ++i) {
     unsigned from = static_cast<unsigned>(world_.between(0, endpoints_ - 1));
     unsigned to = static_cast<unsigned>(world_.between(0, endpoints_ - 1));
-    if (from != to) cluster_.network().block(from, to);
+    if (from == to) continue;
+    cluster_.network().block(from, to);
+    any = any || !cluster_.network().blocked(to, from);
   }
   world_.after(world_.between(milliseconds(100), seconds(4)), [this] { cluster_.network().heal(); });
+  return any;
 }
 
 // Two nodes do not hear each other, and both reach everybody else.
-void Nemesis::partial() {
-  if (cluster_.size() < 3) return;
+bool Nemesis::partial() {
+  if (cluster_.size() < 3) return false;
   SimNode* one = world_.chance(0.7) ? leader_of_something() : &any_node();
   SimNode& other = any_node();
-  if (one == nullptr || one == &other) return;
-  world_.count("fault: partial partition");
+  if (one == nullptr || one == &other) return false;
   cut(one->index(), other.index());
   world_.after(world_.between(milliseconds(300), seconds(8)), [this] { cluster_.network().heal(); });
+  return true;
 }
 
 // Clients still reach it: it must not serve reads when its lease has run out.
-void Nemesis::isolate_leader() {
+bool Nemesis::isolate_leader() {
   SimNode* leader = leader_of_something();
-  if (leader == nullptr) return;
+  if (leader == nullptr || cluster_.size() < 2) return false;
+  const NodeStatus status = leader->status();
+  if (std::any_of(status.groups.begin(), status.groups.end(), [](const GroupStatus& group) { return group.lease; })) {
+    world_.count("fault: leader isolated under a lease");
+  }
   for (unsigned i = 0; i < cluster_.size(); ++i) {
     if (i == leader->index()) continue;
     cluster_.network().block(i, leader->index());
     if (world_.chance(0.7)) cluster_.network().block(leader->index(), i);
   }
   world_.after(world_.between(milliseconds(300), seconds(5)), [this] { cluster_.network().heal(); });
-}
-
-// One leader of a partition after the other falls silent as soon as it leads, while it hears everything and clients reach it: logs
-// grow apart, as in figure 8 of the Raft paper.
-void Nemesis::shuffle_leaders() {
-  auto partition = static_cast<PartitionId>(world_.between(0, (1u << cluster_.options().partition_bits) - 1));
-  silence_leader(partition, 0, std::nullopt, static_cast<unsigned>(world_.between(2, 6)), world_.now() + shuffle_patience);
-}
-
-void Nemesis::silence_leader(PartitionId partition, Term last_term, std::optional<unsigned> silent, unsigned rounds,
-                             TimePoint give_up) {
-  auto [term, leader] = cluster_.invariants().newest_leader(partition);
-  if (stopped_ || rounds == 0 || world_.now() > give_up) {
-    if (silent) silence(*silent, false);
-    return;
-  }
-  if (term <= last_term) {
-    world_.after(shuffle_look, [=, this] { silence_leader(partition, last_term, silent, rounds, give_up); });
-    return;
-  }
-  unsigned next = cluster_.find(leader)->index();
-  // At once: nothing of its term arrives anywhere. A little later: its first entries do, the next ones do not.
-  Duration delay = world_.chance(0.5) ? Duration(1) : world_.between(Duration(1), milliseconds(12));
-  world_.after(delay, [=, this, new_term = term] {
-    if (stopped_) return;
-    if (silent) silence(*silent, false);
-    silence(next, true);
-    // What clients say to it now stays with it.
-    Duration pause = world_.between(Duration(1), milliseconds(300));
-    world_.after(pause, [=, this] { silence_leader(partition, new_term, next, rounds - 1, world_.now() + shuffle_patience); });
-  });
-}
-
-void Nemesis::silence(unsigned node, bool silent) {
-  for (unsigned i = 0; i < cluster_.size(); ++i) {
-    if (i == node) continue;
-    if (silent) cluster_.network().block(node, i);
-    else cluster_.network().unblock(node, i);
-  }
+  return true;
 }
 
 void Nemesis::cut(unsigned a, unsigned b) {
@@ -255,15 +239,15 @@ void Nemesis::cut(unsigned a, unsigned b) {
 
 // Somebody who cannot hear the leader asks a follower for its vote just when that one has restarted and the leader cannot reach
 // it any more: what the follower promised the leader in its former life must still hold.
-void Nemesis::restart_under_a_lease() {
+bool Nemesis::restart_under_a_lease() {
   auto partition = static_cast<PartitionId>(world_.between(0, (1u << cluster_.options().partition_bits) - 1));
   SimNode* leader = cluster_.find(cluster_.invariants().newest_leader(partition).second);
-  if (leader == nullptr || !leader->running()) return;
+  if (leader == nullptr || !leader->running()) return false;
   std::vector<unsigned> others;
   for (unsigned i = 0; i < cluster_.size(); ++i) {
     if (i != leader->index() && cluster_.node(i).running()) others.push_back(i);
   }
-  if (others.size() < 2) return;
+  if (others.size() < 2) return false;
   std::swap(others[0], others[static_cast<std::size_t>(world_.between(0, others.size() - 1))]);
   unsigned restarted = others[0], from = leader->index();
   for (std::size_t i = 1; i < others.size(); ++i) cut(from, others[i]);
@@ -274,23 +258,26 @@ void Nemesis::restart_under_a_lease() {
     bring_back(restarted, milliseconds(1), milliseconds(30));
   });
   world_.after(milliseconds(2500), [this] { cluster_.network().heal(); });
+  return true;
 }
 
-void Nemesis::slow_disk() {
+bool Nemesis::slow_disk() {
   SimNode& node = any_node();
   DiskSpeed slow = cluster_.options().disk;
   slow.stall_probability = 0.3;
   node.set_disk_speed(slow);
   world_.after(world_.between(milliseconds(200), seconds(4)), [this, &node] { node.set_disk_speed(cluster_.options().disk); });
+  return true;
 }
 
-void Nemesis::disk_full() {
+bool Nemesis::disk_full() {
   SimNode& node = any_node();
   node.set_no_space(true);
   world_.after(world_.between(milliseconds(200), seconds(4)), [&node] { node.set_no_space(false); });
+  return true;
 }
 
-void Nemesis::bad_network() {
+bool Nemesis::bad_network() {
   NetworkQuality bad = good_network_;
   bad.drop = 0.01 * static_cast<double>(world_.between(0, 20));
   bad.duplicate = 0.01 * static_cast<double>(world_.between(0, 20));
@@ -303,25 +290,29 @@ void Nemesis::bad_network() {
   }
   cluster_.network().set_quality(bad);
   world_.after(world_.between(milliseconds(300), seconds(6)), [this] { cluster_.network().set_quality(good_network_); });
+  return true;
 }
 
-void Nemesis::jump_wall_clock() {
+bool Nemesis::jump_wall_clock() {
   Duration jump = world_.between(Duration(0), 2 * options_.wall_jump) - options_.wall_jump;
   any_node().clock().jump_wall(jump);
+  return true;
 }
 
 // Results of a client that is gone are forgotten, and copies of its batches are still under way.
-void Nemesis::minutes_pass() {
+bool Nemesis::minutes_pass() {
   kill_client_();
   world_.after(world_.between(milliseconds(10), seconds(2)), [this] {
     Duration jump = dedup_life + world_.between(seconds(1), dedup_life);
     for (unsigned i = 0; i < cluster_.size(); ++i) cluster_.node(i).clock().jump_wall(jump);
   });
+  return true;
 }
 
-void Nemesis::drift() {
+bool Nemesis::drift() {
   std::int64_t drift = static_cast<std::int64_t>(world_.between(0, 2 * most_drift)) - most_drift;
   any_node().clock().set_drift(world_.now(), drift);
+  return true;
 }
 
 }  // namespace ringfs::sim

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tests/sim/cluster.hpp"
+#include "tests/sim/leader_shuffle.hpp"
 
 namespace ringfs::sim {
 
@@ -35,33 +36,30 @@ class Nemesis {
  private:
   struct Fault {
     std::string name;
-    std::function<void()> strike;
+    std::function<bool()> strike;  // true: it happened; false: it could not, or is counted where it happens
   };
   void next();
   SimNode& any_node();
   SimNode* leader_of_something();
   void bring_back(unsigned index, Duration low, Duration high);
-  void kill();
+  bool kill();
   void kill_between_effects();
-  void power(unsigned nodes);
-  void fail_sync();
-  void freeze();
-  void partition();
-  void one_way();
-  void partial();
+  bool power(unsigned nodes);
+  bool fail_sync();
+  bool freeze();
+  bool partition();
+  bool one_way();
+  bool partial();
   void freeze_in_a_read();
-  void isolate_leader();
-  void shuffle_leaders();
-  void silence_leader(PartitionId partition, Term last_term, std::optional<unsigned> silent, unsigned rounds, TimePoint give_up);
-  void silence(unsigned node, bool silent);
-  void restart_under_a_lease();
+  bool isolate_leader();
+  bool restart_under_a_lease();
   void cut(unsigned a, unsigned b);
-  void slow_disk();
-  void disk_full();
-  void bad_network();
-  void jump_wall_clock();
-  void minutes_pass();
-  void drift();
+  bool slow_disk();
+  bool disk_full();
+  bool bad_network();
+  bool jump_wall_clock();
+  bool minutes_pass();
+  bool drift();
 
   Cluster& cluster_;
   World& world_;
@@ -70,6 +68,7 @@ class Nemesis {
   std::function<void()> kill_client_;
   std::vector<Fault> faults_;  // without plain kills
   NetworkQuality good_network_;
+  LeaderShuffle shuffle_;
   bool stopped_ = true;
   std::uint64_t struck_ = 0;
 };

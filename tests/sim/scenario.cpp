@@ -33,7 +33,10 @@ constexpr std::size_t trace_lines_reported = 60;
 constexpr std::uint64_t least_acknowledged = 500;
 constexpr std::uint64_t least_elections = 3;
 constexpr std::uint64_t least_crashes = 2;
-constexpr const char* lacks_a_snapshot = "a snapshot";
+// Of two replicas none can lag so far that the other one goes on without it, so nobody ever needs a snapshot: what it has of the log must
+// carry it through more restarts instead.
+constexpr std::size_t least_nodes_for_a_snapshot = 3;
+constexpr std::uint64_t least_crashes_of_a_small_ring = 2 * least_crashes;
 
 const World* world_in_use = nullptr;
 
@@ -62,22 +65,24 @@ void switch_off(const std::string& guard, ClusterOptions& options) {
   if (guard == "ignore_lease") options.faults.ignore_lease = true;
   if (guard == "read_before_own_no_op") options.faults.read_before_own_no_op = true;
   if (guard == "ignore_row_leases") options.faults.ignore_row_leases = true;
-  if (guard == "no_dedup") options.evaluate_faults.no_dedup = true;
-  if (guard == "no_expiry") options.evaluate_faults.no_expiry = true;
+  if (guard == "no_dedup") options.disk_faults.evaluate.no_dedup = true;
+  if (guard == "no_expiry") options.disk_faults.evaluate.no_expiry = true;
+  if (guard == "patch_shared_payloads") options.disk_faults.patch_shared_payloads = true;
+  if (guard == "drop_without_tombstone") options.transaction_faults.drop_without_tombstone = true;
 }
 
 // Some seeds look for one thing only, because it needs several rare events close together.
 void draw_focus(World& world, Draw& drawn) {
   std::uint64_t die = world.between(0, 99);
   if (die < 12) {
-    // Logs that grow apart under changing leaders, with appends that need several messages.
+    // Logs that grow apart under changing leaders, whose followers may have any beginning of what they have.
     drawn.nemesis.only = {"leader shuffle"};
     drawn.nemesis.kills = 0.1;
-    drawn.workload.large_values = 0.5;
-    drawn.workload.large_value_bytes = max_value_bytes - 1000;
+    drawn.nemesis.calm = 0.05;
+    drawn.cluster.append_bytes = 1;
     drawn.workload.registers = 4;
   } else if (die < 18) {
-    drawn.nemesis.only = {"restart under a lease", "freeze in a read", "drift"};
+    drawn.nemesis.only = {"restart under a lease", "freeze in a read", "clock drift"};
     drawn.nemesis.kills = 0.05;
   } else if (die < 26) {
     // Copies of batches that arrive when their results are forgotten.
@@ -87,6 +92,13 @@ void draw_focus(World& world, Draw& drawn) {
     drawn.cluster.network.late = 0.02;
     drawn.cluster.network.late_copies = true;
     drawn.cluster.network.late_high = seconds(6);
+  } else if (die < 34) {
+    // Coordinators that die at each of their steps, and others who take them for dead.
+    drawn.nemesis.only = {"client death", "wall clock jump"};
+    drawn.nemesis.pause_high = seconds(1);
+    drawn.workload.transfers = 0.6;
+    drawn.workload.accounts = 4;
+    drawn.workload.three_parties = 0.6;
   }
 }
 
@@ -101,6 +113,7 @@ Draw draw(World& world, const ScenarioOptions& options) {
   unsigned most_tokens = std::max(1u, (1u << cluster.partition_bits) / cluster.nodes);
   cluster.tokens = static_cast<unsigned>(world.between(1, std::min(8u, most_tokens)));
   cluster.log_keep_entries = world.between(4, 32);
+  if (world.chance(0.2)) cluster.append_bytes = static_cast<std::size_t>(world.between(1, 2000));
   cluster.network.high = world.between(Duration(300), milliseconds(3));
   cluster.disk.sync_high = world.between(milliseconds(1), milliseconds(10));
   if (world.chance(0.4)) {
@@ -113,11 +126,13 @@ Draw draw(World& world, const ScenarioOptions& options) {
   drawn.workers = static_cast<unsigned>(world.between(1, 3));
   drawn.workload.registers = static_cast<unsigned>(world.between(2, 5));
   drawn.workload.accounts = static_cast<unsigned>(world.between(2, 4));
+  if (world.chance(0.25)) drawn.workload.large_values = 0.3;
   drawn.workload.transfers = 0.05 * static_cast<double>(world.between(2, 8));
   drawn.nemesis.share_of_faults = 0.1 * static_cast<double>(world.between(2, 9));
   drawn.nemesis.pause_high = world.between(milliseconds(500), seconds(4));
   if (world.chance(0.3)) drawn.nemesis.wall_jump = seconds(200);  // beyond the life of batches and their results
   draw_focus(world, drawn);
+  if (cluster.nodes < least_nodes_for_a_snapshot) drawn.nemesis.kills = 0.5;
   return drawn;
 }
 
@@ -151,9 +166,14 @@ class Scenario {
   std::string lacks() const {
     if (world_.counted("acknowledged operations") < least_acknowledged) return "acknowledged operations";
     if (elections() < least_elections) return "elections";
-    if (world_.counted("fault: kill") + world_.counted("fault: power loss") < least_crashes) return "crashes";
-    if (world_.counted("batch met a lock") + world_.counted("transfers that lost to a rival") == 0) return "a contested transaction";
-    if (world_.counted("snapshot installed") == 0) return lacks_a_snapshot;
+    const std::uint64_t crashes = world_.counted("fault: kill") + world_.counted("fault: power loss");
+    if (crashes < least_crashes) return "crashes";
+    if (world_.counted("batch: met a lock") + world_.counted("transfers that lost to a rival") == 0) return "a contested transaction";
+    if (cluster_.size() >= least_nodes_for_a_snapshot) {
+      if (world_.counted("raft: snapshot installed") == 0) return "a snapshot";
+    } else if (crashes < least_crashes_of_a_small_ring) {
+      return "crashes";
+    }
     return {};
   }
 
@@ -203,13 +223,10 @@ class Scenario {
     careful_client().spawn(workload_.clean_up(careful_client().store()));
     nemesis_.start();
     TimePoint start = world_.now();
-    // Long enough for the seed to count; clusters that cannot (a single node never installs a snapshot) end at the limit of operations.
+    // Long enough for the seed to count.
     world_.run(safety_longest, [&] {
       if (world_.now() - start < safety_shortest || workload_.acknowledged() < least_acknowledged) return false;
-      std::string missing = lacks();
-      // Of two replicas none can lag so far that the other one goes on without it.
-      return missing.empty() || (cluster_.size() < 3 && missing == lacks_a_snapshot) ||
-             workload_.acknowledged() > 6 * least_acknowledged;
+      return lacks().empty() || workload_.acknowledged() > 6 * least_acknowledged;
     });
     nemesis_.stop();
     workload_.stop();
@@ -226,14 +243,20 @@ class Scenario {
   void kill_some_client() {
     SimClient& client = *clients_[static_cast<std::size_t>(world_.between(0, clients_.size() - 2))];
     if (!client.running()) return;
-    client.transport().die_after_calls(static_cast<unsigned>(world_.between(0, 30)), [this, &client] {
+    auto die = [this, &client] {
       world_.count("fault: client death");
       client.die();
       world_.after(world_.between(milliseconds(10), seconds(1)), [this, &client] {
         client.start();
         start_workers(client);
       });
-    });
+    };
+    if (world_.chance(0.2)) {
+      client.transport().die_after_calls(static_cast<unsigned>(world_.between(0, 30)), die);
+    } else {
+      TransactionStep step = coordinator_steps[world_.between(0, std::size(coordinator_steps) - 1)];
+      client.transport().die_at({step, world_.chance(0.5)}, die);
+    }
   }
 
   bool come_to_rest() {
@@ -416,8 +439,10 @@ class Scenario {
 }  // namespace
 
 const std::vector<std::string>& guard_names() {
-  static const std::vector<std::string> names{"send_vote_before_write", "commit_earlier_terms",  "ignore_previous_term", "ignore_lease",
-                                              "read_before_own_no_op",  "no_dedup", "no_expiry", "ignore_row_leases"};
+  static const std::vector<std::string> names{
+      "send_vote_before_write", "commit_earlier_terms", "ignore_previous_term",   "ignore_lease",         "read_before_own_no_op",
+      "no_dedup",               "no_expiry",            "drop_without_tombstone", "patch_shared_payloads",
+      "ignore_row_leases"};
   return names;
 }
 

@@ -4,11 +4,11 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "tests/sim/coverage.hpp"
 #include "tests/sim/world.hpp"
 
 namespace ringfs::sim {
@@ -27,7 +27,7 @@ struct SeedResult {
   unsigned nodes = 0;
   std::string parameters;
   std::string trace;  // the last lines, when there was a violation
-  std::map<std::string, std::uint64_t, std::less<>> coverage;
+  Coverage coverage;
 };
 
 SeedResult run_seed(std::uint64_t seed, const ScenarioOptions& options);

@@ -34,6 +34,7 @@ void SimClient::start() {
   ObjectClientOptions options;
   // Every other client answers from memory what leaders promise; the rest sees whether anybody read too old a row.
   if (endpoint_ % 2 == 0) options.row_lease = max_row_lease;
+  options.faults = cluster_.options().transaction_faults;
   store_ = std::make_unique<ObjectClient>(*transport_, std::move(addresses), options);
 }
 

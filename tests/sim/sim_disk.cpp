@@ -1,6 +1,7 @@
 #include "tests/sim/sim_disk.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace ringfs::sim {
 
@@ -10,7 +11,7 @@ constexpr Duration snapshot_life = std::chrono::seconds(30);
 constexpr std::size_t open_snapshots = 64;
 }  // namespace
 
-SimDisk::SimDisk(World& world, Uuid self, DiskSpeed speed, EvaluateFaults faults, DiskWatcher& watcher)
+SimDisk::SimDisk(World& world, Uuid self, DiskSpeed speed, DiskFaults faults, DiskWatcher& watcher)
     : world_(world), self_(self), speed_(speed), faults_(faults), watcher_(watcher) {}
 
 void SimDisk::report(const std::string& wrong) {
@@ -112,6 +113,10 @@ void SimDisk::load(LoadEntries load, std::function<void(Result<std::vector<Entry
   soon(world_.between(speed_.step_low, speed_.step_high), [this, load, done = std::move(done)] {
     auto group = live_.groups.find(load.partition);
     if (group == live_.groups.end()) return done(fail(ErrorCode::io_error, "no such group"));
+    if (std::exchange(unreadable_, false)) {
+      world_.count("fault: entries cannot be read");
+      return done(fail(ErrorCode::corrupt, "an entry is damaged"));
+    }
     std::vector<Entry> entries;
     std::size_t bytes = 0;
     for (LogIndex index = load.first; index <= load.last; ++index) {
@@ -139,11 +144,15 @@ void SimDisk::snapshot_read(SnapshotRead read, std::function<void(Result<Snapsho
     if (read.number == 0 && !snapshots_.contains(name)) {
       if (snapshots_.size() >= open_snapshots) return done(fail(ErrorCode::overloaded, "too many open snapshots"));
       snapshots_[name].chunks = snapshot_chunks(group->second, world_.between(3, 60));
-      world_.count("snapshot opened");
     }
     auto open = snapshots_.find(name);
     if (open == snapshots_.end() || read.number >= open->second.chunks.size()) {
       return done(fail(ErrorCode::unavailable, "no such snapshot"));
+    }
+    if (std::exchange(unreadable_, false)) {
+      world_.count("fault: snapshot cannot be read");
+      snapshots_.erase(open);
+      return done(fail(ErrorCode::corrupt, "a row is damaged"));
     }
     open->second.used = world_.now();
     SnapshotData data = open->second.chunks[read.number];

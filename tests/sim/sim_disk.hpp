@@ -23,7 +23,7 @@ struct DiskSpeed {
 
 class SimDisk {
  public:
-  SimDisk(World& world, Uuid self, DiskSpeed speed, EvaluateFaults faults, DiskWatcher& watcher);
+  SimDisk(World& world, Uuid self, DiskSpeed speed, DiskFaults faults, DiskWatcher& watcher);
   SimDisk(const SimDisk&) = delete;
   SimDisk& operator=(const SimDisk&) = delete;
 
@@ -40,6 +40,8 @@ class SimDisk {
   PersistedNode start();
 
   void set_speed(DiskSpeed speed) { speed_ = speed; }
+  // The next entries or rows that a follower is to get from here cannot be read (a bad checksum, say).
+  void set_unreadable(bool unreadable) { unreadable_ = unreadable; }
   const DiskState& live() const { return live_; }
   const DiskState& durable() const { return durable_; }
 
@@ -64,7 +66,7 @@ class SimDisk {
   World& world_;
   const Uuid self_;
   DiskSpeed speed_;
-  const EvaluateFaults faults_;
+  const DiskFaults faults_;
   DiskWatcher& watcher_;
   DiskState live_;
   DiskState durable_;
@@ -73,6 +75,7 @@ class SimDisk {
   std::vector<std::function<void()>> waiting_for_sync_;
   std::size_t syncing_ = 0;  // how many of unsynced_ the sync in progress covers
   bool busy_ = false;
+  bool unreadable_ = false;
   unsigned since_sync_ = 0;
   std::uint64_t run_ = 0;    // of the process; older callbacks are dropped
   std::map<std::pair<PartitionId, std::uint64_t>, OpenSnapshot> snapshots_;

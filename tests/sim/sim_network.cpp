@@ -1,5 +1,7 @@
 #include "tests/sim/sim_network.hpp"
 
+#include <algorithm>
+
 namespace ringfs::sim {
 
 void SimNetwork::deliver(unsigned from, unsigned to, bool late, std::function<void()> arrive) {
@@ -8,9 +10,13 @@ void SimNetwork::deliver(unsigned from, unsigned to, bool late, std::function<vo
     world_.count("fault: late message");
     delay = world_.between(quality_.late_low, quality_.late_high);
   }
-  world_.after(delay, [this, from, to, arrive = std::move(arrive)] {
+  Link& link = links_[{from, to}];
+  world_.after(delay, [this, from, to, &link, number = ++link.sent, arrive = std::move(arrive)] {
     // A partition that came up while the message was under way swallows it, too.
-    if (!blocked(from, to)) arrive();
+    if (blocked(from, to)) return;
+    if (number < link.newest_arrived) world_.count("fault: reordered message");
+    link.newest_arrived = std::max(link.newest_arrived, number);
+    arrive();
   });
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -39,9 +40,13 @@ class SimNetwork {
   bool partitioned() const { return !blocked_.empty(); }
 
  private:
+  struct Link {  // one direction
+    std::uint64_t sent = 0, newest_arrived = 0;
+  };
   void deliver(unsigned from, unsigned to, bool late, std::function<void()> arrive);
 
   World& world_;
+  std::map<std::pair<unsigned, unsigned>, Link> links_;
   NetworkQuality quality_;
   std::set<std::pair<unsigned, unsigned>> blocked_;
 };

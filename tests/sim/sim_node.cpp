@@ -69,7 +69,7 @@ void SimClock::reboot(TimePoint world_now, TimePoint local_now) {
   world_base_ = world_now;
 }
 
-SimNode::SimNode(Cluster& cluster, unsigned index, Uuid id, NodeOptions options, DiskSpeed speed, EvaluateFaults faults)
+SimNode::SimNode(Cluster& cluster, unsigned index, Uuid id, NodeOptions options, DiskSpeed speed, DiskFaults faults)
     : cluster_(cluster),
       index_(index),
       id_(id),
@@ -116,7 +116,6 @@ void SimNode::kill() {
 void SimNode::fail_sync() {
   if (!running()) return;
   cluster_.world().trace("sync fails", index_);
-  cluster_.world().count("fault: sync error");
   disk_.power_lost();
   stop();
   close_connections();
@@ -146,11 +145,10 @@ void SimNode::lose_power() {
   clock_.reboot(world.now(), TimePoint(world.between(std::chrono::seconds(2), std::chrono::seconds(200))));
 }
 
-void SimNode::freeze(Duration length) {
-  if (!running() || frozen_) return;
+bool SimNode::freeze(Duration length) {
+  if (!running() || frozen_) return false;
   World& world = cluster_.world();
   world.trace("freeze", index_, static_cast<std::uint64_t>(length.count()));
-  world.count("fault: freeze");
   frozen_ = true;
   world.after(length, [this, freeze = ++freeze_] {
     if (freeze != freeze_) return;
@@ -164,6 +162,7 @@ void SimNode::freeze(Duration length) {
       happen(event);
     }
   });
+  return true;
 }
 
 void SimNode::set_no_space(bool no_space) {
@@ -300,6 +299,7 @@ void SimNode::start_storage_effects(Effects& effects) {
     });
   }
   for (const LoadEntries& load : effects.loads) {
+    cluster_.world().count("raft: entries read back from disk");
     disk_.load(load, [this, id = load.id](Result<std::vector<Entry>> entries) {
       happen([id, entries = std::move(entries)](Node& node, Clock clock) { node.loaded(id, entries, clock); });
     });
@@ -310,7 +310,9 @@ void SimNode::start_storage_effects(Effects& effects) {
     });
   }
   // Stopped between reading the rows and looking at the lease.
-  if (freeze_in_read_ && !effects.reads.empty()) freeze(*std::exchange(freeze_in_read_, std::nullopt));
+  if (freeze_in_read_ && !effects.reads.empty() && freeze(*std::exchange(freeze_in_read_, std::nullopt))) {
+    cluster_.world().count("fault: freeze in a read");
+  }
 }
 
 void SimNode::send(std::shared_ptr<const Envelope> envelope) {
@@ -354,14 +356,15 @@ void SimNode::answer(const Reply& reply) {
 }
 
 void SimNode::check_read(const Waiting& waiting, const ReadAnswer& answer) {
-  cluster_.world().count("reads served");
   // Without a lease (ReadIndex) a quorum agreed some time after the read came; another leader may have followed since.
   Term committed_term = waiting.committed_term;
+  bool under_lease = false;
   for (const GroupStatus& group : status().groups) {
     if (group.partition != *waiting.partition || !group.lease) continue;
     committed_term = cluster_.invariants().highest_term(group.partition);
-    cluster_.world().count("reads served under a lease");
+    under_lease = true;
   }
+  cluster_.world().count(under_lease ? "raft: read under a lease" : "raft: read by ReadIndex");
   cluster_.invariants().on_read_reply(id_, *waiting.partition, answer, committed_term, disk_.live());
 }
 
@@ -387,7 +390,7 @@ void SimNode::on_applied(PartitionId partition, const AppliedEntry& applied) {
 
 void SimNode::on_installed(PartitionId partition, LogIndex index, Term term, std::uint64_t state_hash) {
   cluster_.world().trace("installed", index_, index_of(partition), index);
-  cluster_.world().count("snapshot installed");
+  cluster_.world().count("raft: snapshot installed");
   cluster_.invariants().on_installed(id_, partition, index, term, state_hash);
 }
 

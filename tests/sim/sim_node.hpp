@@ -42,7 +42,7 @@ class SimNode : private DiskWatcher {
  public:
   using ReplyFunction = std::function<void(OperationResult, Stamp)>;
 
-  SimNode(Cluster& cluster, unsigned index, Uuid id, NodeOptions options, DiskSpeed speed, EvaluateFaults faults);
+  SimNode(Cluster& cluster, unsigned index, Uuid id, NodeOptions options, DiskSpeed speed, DiskFaults faults);
   ~SimNode() override;
 
   unsigned index() const { return index_; }
@@ -62,10 +62,11 @@ class SimNode : private DiskWatcher {
     steps_left_.reset();
     freeze_in_read_.reset();
   }
-  void freeze(Duration length);
+  bool freeze(Duration length);  // false: it is down, or frozen already
   void freeze_in_next_read(Duration length) { freeze_in_read_ = length; }
   void set_no_space(bool no_space);
   void set_disk_speed(DiskSpeed speed) { disk_.set_speed(speed); }
+  void set_disk_unreadable(bool unreadable) { disk_.set_unreadable(unreadable); }
   SimClock& clock() { return clock_; }
 
   void receive(std::shared_ptr<const Envelope> envelope);

@@ -60,9 +60,12 @@ void SimRows::erase_prefix(const std::string& key, const std::string& prefix) {
 void SimRows::overwrite(const RowAddress& row, std::uint32_t offset, std::string_view bytes, std::uint64_t version) {
   auto found = rows_.find(row);
   RINGFS_CHECK(found != rows_.end() && offset + bytes.size() <= found->second.value.size());
-  std::string value = found->second.value.str();
-  value.replace(offset, bytes.size(), bytes);
-  put(row, SharedBytes(std::move(value)), version);
+  const SharedBytes before = found->second.value;
+  std::string patched = before.str();
+  patched.replace(offset, bytes.size(), bytes);
+  const SharedBytes after(std::move(patched));
+  if (before.size() >= payload_threshold) patches_.push_back({before, after});
+  put(row, after, version);
 }
 
 void SimRows::clear() {

@@ -5,6 +5,8 @@
 #pragma once
 
 #include <map>
+#include <utility>
+#include <vector>
 
 #include "dht/core/evaluate.hpp"
 
@@ -30,11 +32,19 @@ class SimRows : public RowWriter {
   const std::map<RowAddress, Stored>& all() const { return rows_; }
   void clear();
 
+  // Large values that were overwritten in part since the last call: before and after. Whether a log entry that shares the payload
+  // changes with it is the disk's business.
+  struct Patch {
+    SharedBytes before, after;
+  };
+  std::vector<Patch> take_patches() { return std::exchange(patches_, {}); }
+
  private:
   static std::uint64_t hash_of(const RowAddress& row, const Stored& stored);
   void remove(std::map<RowAddress, Stored>::iterator position);
 
   std::map<RowAddress, Stored> rows_;
+  std::vector<Patch> patches_;
   std::uint64_t hash_ = 0;
 };
 

@@ -55,18 +55,10 @@ Task<void> SimTransport::sleep(Duration duration) {
 }
 
 Task<OperationResult> SimTransport::call(std::string address, Uuid expected, Operation operation, TimePoint deadline) {
-  if (calls_left_) {
-    if (*calls_left_ == 0) {
-      calls_left_.reset();
-      // Not from inside the coroutine that dies.
-      cluster_.world().after(Duration(0), std::exchange(die_, nullptr));
-    } else {
-      --*calls_left_;
-    }
-  }
+  const bool unsaid = dies_before(operation);
   auto shared = std::make_shared<const Operation>(std::move(operation));
-  std::function<void(std::uint64_t)> start = [this, address, expected, shared, deadline](std::uint64_t number) {
-    start_call(number, address, expected, shared, deadline);
+  std::function<void(std::uint64_t)> start = [this, address, expected, shared, deadline, unsaid](std::uint64_t number) {
+    if (!unsaid) start_call(number, address, expected, shared, deadline);
   };
   co_return co_await wait(std::move(start));
 }
@@ -127,12 +119,53 @@ Stamp SimTransport::ring_time() { return heard_stamp_ + (cluster_.world().now() 
 
 void SimTransport::die_after_calls(unsigned calls, std::function<void()> die) {
   calls_left_ = calls;
+  last_moment_.reset();
   die_ = std::move(die);
+}
+
+void SimTransport::die_at(TransactionMoment moment, std::function<void()> die) {
+  last_moment_ = moment;
+  calls_left_.reset();
+  die_ = std::move(die);
+}
+
+std::optional<TransactionBatch> SimTransport::own_step(const Operation& operation) {
+  const auto* commit = std::get_if<CommitOperation>(&operation);
+  if (commit == nullptr) return std::nullopt;
+  Result<Batch> batch = decode_batch(commit->batch.head, commit->batch.blobs);
+  std::optional<TransactionBatch> said = batch ? transaction_batch(*batch) : std::nullopt;
+  if (!said) return std::nullopt;
+  if (said->step == TransactionStep::first_prepare) begun_.insert(said->id);
+  if (!begun_.contains(said->id)) return std::nullopt;
+  if (said->step == TransactionStep::resolve_committed) {
+    const bool next = resolved_last_ && resolved_last_->first == said->id && resolved_last_->second != commit->partition;
+    if (next) said->step = TransactionStep::resolve_next;
+    else resolved_last_ = {said->id, commit->partition};
+  }
+  return said;
+}
+
+bool SimTransport::dies_before(const Operation& operation) {
+  std::optional<TransactionBatch> said = own_step(operation);
+  if (calls_left_ && (*calls_left_)-- == 0) fall_dead();
+  if (!last_moment_ || !said || said->step != last_moment_->step) return false;
+  const TransactionMoment moment = *last_moment_;
+  cluster_.world().count(death_at(moment));
+  fall_dead();
+  return !moment.said;
+}
+
+void SimTransport::fall_dead() {
+  calls_left_.reset();
+  last_moment_.reset();
+  // Not from inside the coroutine that dies.
+  cluster_.world().after(Duration(0), std::exchange(die_, nullptr));
 }
 
 void SimTransport::drop_everything() {
   dropped_ = true;
   calls_left_.reset();
+  last_moment_.reset();
   die_ = nullptr;
   std::map<std::uint64_t, Handler> dying = std::move(waiting_);
   waiting_.clear();

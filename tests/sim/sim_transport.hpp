@@ -10,9 +10,12 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
+#include <utility>
 
 #include "dht/net/client_transport.hpp"
 #include "tests/sim/cluster.hpp"
+#include "tests/sim/transaction_steps.hpp"
 
 namespace ringfs::sim {
 
@@ -27,8 +30,10 @@ class SimTransport : public ClientTransport, public std::enable_shared_from_this
   Stamp ring_time() override;
   Random& random() override { return cluster_.world().random(); }
 
-  // Dies with the call after so many more; `die` is called then.
+  // Dies with the call after so many more; `die` is called then. The last order counts.
   void die_after_calls(unsigned calls, std::function<void()> die);
+  // Dies when one of its own transactions comes to that moment.
+  void die_at(TransactionMoment moment, std::function<void()> die);
   void drop_everything();
   bool dropped() const { return dropped_; }
 
@@ -43,6 +48,11 @@ class SimTransport : public ClientTransport, public std::enable_shared_from_this
   static void ask(const std::weak_ptr<SimTransport>& self, Cluster& cluster, unsigned endpoint, std::uint64_t number,
                   unsigned index, const Operation& operation);
   void learn_time(Stamp stamp);
+  // What it does for a transaction that this client coordinates.
+  std::optional<TransactionBatch> own_step(const Operation& operation);
+  // True: the client dies before it can say this.
+  bool dies_before(const Operation& operation);
+  void fall_dead();
 
   Cluster& cluster_;
   boost::asio::io_context& loop_;
@@ -51,6 +61,9 @@ class SimTransport : public ClientTransport, public std::enable_shared_from_this
   std::uint64_t next_ = 1;
   bool dropped_ = false;
   std::optional<unsigned> calls_left_;
+  std::optional<TransactionMoment> last_moment_;
+  std::set<TransactionId> begun_;  // transactions that this client coordinates
+  std::optional<std::pair<TransactionId, PartitionId>> resolved_last_;
   std::function<void()> die_;
   Stamp heard_stamp_;
   TimePoint heard_at_{};

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "dht/net/lock_resolver.hpp"
+#include "tests/sim/requests.hpp"
 
 namespace ringfs::sim {
 
@@ -10,41 +11,8 @@ namespace {
 
 constexpr std::size_t operations_per_register = 70;  // then the next generation begins; leaves room for those under way
 constexpr std::int64_t first_balance = 1000;
-constexpr int transfer_attempts = 3;
 constexpr int final_attempts = 20;
 constexpr Duration clean_up_interval = std::chrono::seconds(3);
-
-SharedBytes integer(std::int64_t value) {
-  Writer writer;
-  writer.i64(value);
-  return SharedBytes(writer.take());
-}
-
-std::int64_t integer_of(const SharedBytes& bytes) { return Reader(bytes.view()).i64(); }
-
-Mutation put(std::string key, std::string sort, SharedBytes value) {
-  Mutation mutation;
-  mutation.kind = Mutation::Kind::put;
-  mutation.row = {std::move(key), std::move(sort)};
-  mutation.value = std::move(value);
-  return mutation;
-}
-
-Mutation add(std::string key, std::string sort, std::int64_t number) {
-  Mutation mutation;
-  mutation.kind = Mutation::Kind::add_i64;
-  mutation.row = {std::move(key), std::move(sort)};
-  mutation.number = number;
-  return mutation;
-}
-
-Condition version_is(std::string key, std::string sort, std::uint64_t version) {
-  Condition condition;
-  condition.kind = Condition::Kind::version_equals;
-  condition.row = {std::move(key), std::move(sort)};
-  condition.version = version;
-  return condition;
-}
 
 // Names until one lies in the wanted partition, so that accounts lie in different ones.
 std::string key_in(const std::string& name, PartitionId partition, unsigned partition_bits) {
@@ -64,14 +32,6 @@ Workload::Workload(World& world, WorkloadOptions options, unsigned partition_bit
     auto partition = static_cast<PartitionId>((first + i) % partitions);
     account_keys_.push_back(key_in("account" + std::to_string(i), partition, partition_bits));
   }
-}
-
-SharedBytes Workload::encode_account(const Account& account) {
-  Writer writer;
-  writer.i64(account.balance);
-  writer.u32(static_cast<std::uint32_t>(account.transfers.size()));
-  for (std::uint64_t id : account.transfers) writer.u64(id);
-  return SharedBytes(writer.take());
 }
 
 void Workload::failed(const Error& error) {
@@ -138,7 +98,7 @@ Task<void> Workload::clean_up(PartitionedStore* store) {
     co_await store->sleep(clean_up_interval);
     auto partition = static_cast<PartitionId>(next % (1u << partition_bits_));
     Result<std::size_t> finished = co_await finish_records(*store, partition, store->clock().now + options_.operation_timeout);
-    for (std::size_t record = 0; record < finished.value_or(0); ++record) world_.count("transaction records looked after");
+    for (std::size_t record = 0; record < finished.value_or(0); ++record) world_.count("transaction: record or part looked after");
   }
 }
 
@@ -210,6 +170,14 @@ CommitRequest Workload::request_for(const Register& object, const RegisterOperat
     }
     case Kind::add:
       for (const char* row : {"v", "copy"}) request.mutations.push_back(add(object.key, row, operation.argument));
+      if (world_.chance(options_.patches)) {
+        Mutation patch;
+        patch.kind = Mutation::Kind::write_bytes;
+        patch.row = {object.key, "large"};
+        patch.offset = static_cast<std::uint32_t>(world_.between(0, payload_threshold / 2));
+        patch.value = integer(operation.argument);
+        request.mutations.push_back(std::move(patch));
+      }
       break;
   }
   return request;
@@ -246,134 +214,6 @@ Task<void> Workload::change_register(ObjectStore* store, Register* object) {
     world_.violate("operations that are right are not refused", "a batch without conditions was not applied");
   }
   acknowledged_one();
-}
-
-Task<Result<Workload::Account>> Workload::read_account(ObjectStore* store, std::size_t number) {
-  ReadRequest request;
-  request.gets.push_back({account_keys_[number], "balance"});
-  Result<ReadReply> reply = co_await store->read(std::move(request), store->clock().now + options_.operation_timeout);
-  if (!reply) {
-    failed(reply.error());
-    co_return tl::unexpected(reply.error());
-  }
-  Account account;
-  if (!reply->gets[0].found) {
-    world_.violate("acknowledged writes survive", account_keys_[number] + " is gone");
-    co_return account;
-  }
-  Reader reader(reply->gets[0].row.value.view());
-  account.balance = reader.i64();
-  std::size_t count = reader.count(8);
-  for (std::size_t i = 0; i < count; ++i) account.transfers.insert(reader.u64());
-  account.version = reply->gets[0].row.version;
-  if (!reader.done()) world_.violate("values come back as they were written", account_keys_[number]);
-  acknowledged_one();
-  co_return account;
-}
-
-Task<void> Workload::transfer(ObjectStore* store) {
-  std::size_t from = static_cast<std::size_t>(world_.between(0, options_.accounts - 1));
-  std::size_t to = (from + static_cast<std::size_t>(world_.between(1, options_.accounts - 1))) % options_.accounts;
-  for (int attempt = 0; attempt < transfer_attempts && !stopped_; ++attempt) {
-    bool again = false;
-    co_await try_transfer(store, next_transfer_++, from, to, &again);
-    if (!again) co_return;
-  }
-}
-
-Task<void> Workload::try_transfer(ObjectStore* store, std::uint64_t id, std::size_t from, std::size_t to, bool* again) {
-  transfers_[id] = {from, to, Transfer::End::unknown, never};
-  std::int64_t amount = static_cast<std::int64_t>(world_.between(1, 50));
-  std::unique_ptr<Transaction> transaction = store->begin(store->clock().now + options_.transfer_timeout);
-  for (std::size_t number : {from, to}) {
-    Result<Account> account = co_await read_account(store, number);
-    if (!account) {
-      co_await transaction->abort();
-      co_return;
-    }
-    std::uint64_t version = account->version;
-    account->balance += number == from ? -amount : amount;
-    account->transfers.insert(id);
-    TransactionPart part;
-    part.conditions.push_back(version_is(account_keys_[number], "balance", version));
-    part.mutations.push_back(put(account_keys_[number], "balance", encode_account(*account)));
-    part.mutations.push_back(add(account_keys_[number], "count", 1));
-    Result<CommitReply> reply = co_await transaction->prepare(std::move(part));
-    if (!reply || !reply->applied) {
-      if (reply) {
-        world_.count("transfers with a stale balance");
-      } else {
-        failed(reply.error());
-        // Only these mean that another transaction was in the way; anything else is a node or network in trouble.
-        bool rival = reply.error().code == ErrorCode::aborted || reply.error().code == ErrorCode::locked;
-        world_.count(rival ? "transfers that lost to a rival" : "transfers that could not be prepared");
-      }
-      *again = true;
-      co_await transaction->abort();
-      transfers_[id].end = Transfer::End::aborted;
-      co_return;
-    }
-    acknowledged_one();
-  }
-  if (world_.chance(options_.abandoned)) {
-    world_.count("fault: transaction left lying");
-    transfers_[id].end = Transfer::End::aborted;
-    co_return;
-  }
-  Status committed = co_await transaction->commit();
-  if (committed) {
-    transfers_[id].end = Transfer::End::committed;
-    transfers_[id].ended = world_.now();
-    world_.count("transfers committed");
-    acknowledged_one();
-  } else if (committed.error().code == ErrorCode::aborted) {
-    transfers_[id].end = Transfer::End::aborted;
-    world_.count("transfers aborted");
-  } else {
-    failed(committed.error());
-  }
-}
-
-Task<void> Workload::read_accounts(ObjectStore* store) {
-  std::size_t first_number = static_cast<std::size_t>(world_.between(0, options_.accounts - 1));
-  std::size_t second_number = (first_number + 1) % options_.accounts;
-  TimePoint first_called = world_.now();
-  Result<Account> first = co_await read_account(store, first_number);
-  if (!first) co_return;
-  check_known_ends(*first, first_number, first_called);
-  TimePoint second_called = world_.now();
-  Result<Account> second = co_await read_account(store, second_number);
-  if (!second) co_return;
-  check_known_ends(*second, second_number, second_called);
-  // What was seen in the first account before the second one was asked must be seen there, too.
-  for (std::uint64_t id : first->transfers) {
-    const Transfer& made = transfers_.at(id);
-    bool touches = made.from == second_number || made.to == second_number;
-    if (touches && !second->transfers.contains(id)) {
-      world_.violate("transactions are all or nothing", "half of transfer " + std::to_string(id) + " was visible");
-    }
-  }
-}
-
-void Workload::check_known_ends(const Account& account, std::size_t number, TimePoint called) {
-  for (const auto& [id, made] : transfers_) {
-    bool touches = made.from == number || made.to == number;
-    bool there = account.transfers.contains(id);
-    if (there && !touches) world_.violate("transactions are all or nothing", "a transfer in a foreign account");
-    if (there && made.end == Transfer::End::aborted) {
-      world_.violate("transactions are all or nothing", "aborted transfer " + std::to_string(id) + " is visible");
-    }
-    if (touches && !there && made.end == Transfer::End::committed && made.ended < called) {
-      world_.violate("transactions are all or nothing", "committed transfer " + std::to_string(id) + " is not visible");
-    }
-  }
-}
-
-Task<void> Workload::meet_locks(ObjectStore* store) {
-  for (std::size_t i = 0; i < account_keys_.size(); ++i) {
-    Result<Account> account = co_await read_account(store, i);
-    static_cast<void>(account);
-  }
 }
 
 Task<bool> Workload::read_everything(ObjectStore* store) {
@@ -421,8 +261,10 @@ void Workload::check() {
     world_.violate("transactions are all or nothing", "the accounts add up to " + std::to_string(sum));
   }
   for (const auto& [id, made] : transfers_) {
-    if (final_accounts_[made.from].transfers.contains(id) != final_accounts_[made.to].transfers.contains(id)) {
-      world_.violate("transactions are all or nothing", "half of transfer " + std::to_string(id) + " happened");
+    auto contains = [&, number = id](std::size_t account) { return final_accounts_[account].transfers.contains(number); };
+    auto in = std::count_if(made.accounts.begin(), made.accounts.end(), contains);
+    if (in != 0 && static_cast<std::size_t>(in) != made.accounts.size()) {
+      world_.violate("transactions are all or nothing", "a part of transfer " + std::to_string(id) + " happened");
     }
   }
   for (const std::deque<Register>& generations : registers_) {

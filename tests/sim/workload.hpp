@@ -5,6 +5,8 @@
 // transfer is in both accounts or in neither, and nobody sees one half. Threads: one, virtual.
 #pragma once
 
+#include <algorithm>
+#include <compare>
 #include <deque>
 #include <map>
 #include <memory>
@@ -27,9 +29,11 @@ struct WorkloadOptions {
   Duration transfer_timeout = std::chrono::seconds(8);
   double transfers = 0.2;       // share of transfers among all operations
   double account_reads = 0.1;
+  double three_parties = 0.4;   // share of transfers that touch three accounts, if there are as many
   double abandoned = 0.05;      // share of transfers that are left lying without commit
   double large_values = 0.03;   // share of writes that carry one
   std::size_t large_value_bytes = payload_threshold + 4096;
+  double patches = 0.3;         // share of additions that write a few bytes into the large value, too
 };
 
 class Workload {
@@ -68,9 +72,16 @@ class Workload {
     std::uint64_t version = 0;
   };
   struct Transfer {
-    std::size_t from = 0, to = 0;
+    std::vector<std::size_t> accounts;  // from the first one to the others, in the order of their prepares
     enum class End { unknown, committed, aborted } end = End::unknown;
     TimePoint ended = never;
+    bool touches(std::size_t account) const { return std::find(accounts.begin(), accounts.end(), account) != accounts.end(); }
+  };
+  // A transfer that holds its first `held` accounts and wants the next one.
+  struct Halfway {
+    std::uint64_t id = 0;
+    std::size_t held = 0;
+    friend auto operator<=>(const Halfway&, const Halfway&) = default;
   };
 
   Register& current(std::size_t number);
@@ -79,9 +90,12 @@ class Workload {
   Task<void> change_register(ObjectStore* store, Register* object);
   CommitRequest request_for(const Register& object, const RegisterOperation& operation);
   Task<void> transfer(ObjectStore* store);
-  Task<void> try_transfer(ObjectStore* store, std::uint64_t id, std::size_t from, std::size_t to, bool* again);
+  Task<void> try_transfer(ObjectStore* store, std::uint64_t id, bool* again);
+  // False: it ended without this part; `again`: another try may succeed.
+  Task<bool> prepare_part(ObjectStore* store, Transaction* transaction, Halfway place, std::int64_t amount, bool* again);
   Task<void> read_accounts(ObjectStore* store);
   Task<Result<Account>> read_account(ObjectStore* store, std::size_t number);
+  void count_crossing(const Halfway& own);
   void check_known_ends(const Account& account, std::size_t number, TimePoint called);
   void failed(const Error& error);
   void acknowledged_one();
@@ -97,6 +111,7 @@ class Workload {
   std::vector<std::deque<Register>> registers_;  // generations of each; the last one is in use
   std::vector<std::string> account_keys_;
   std::map<std::uint64_t, Transfer> transfers_;
+  std::set<Halfway> halfway_;
   std::vector<Account> final_accounts_;
   std::vector<std::int64_t> final_counts_;
 };

@@ -8,7 +8,6 @@
 #include <array>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -16,6 +15,7 @@
 
 #include "dht/base/random.hpp"
 #include "dht/base/time.hpp"
+#include "tests/sim/coverage.hpp"
 
 namespace ringfs::sim {
 
@@ -63,7 +63,7 @@ class World {
   void count(const char* what, std::uint64_t number = 1) { coverage_[what] += number; }
   void count(const std::string& what, std::uint64_t number = 1) { coverage_[what] += number; }
   std::uint64_t counted(const std::string& what) const;
-  const std::map<std::string, std::uint64_t, std::less<>>& coverage() const { return coverage_; }
+  const Coverage& coverage() const { return coverage_; }
   std::uint64_t events() const { return executed_; }
 
   void violate(std::string invariant, std::string detail);
@@ -94,7 +94,7 @@ class World {
   std::vector<Line> lines_;       // the last trace_lines_kept, a ring
   std::uint64_t line_count_ = 0;
   std::uint64_t hash_ = 0;
-  std::map<std::string, std::uint64_t, std::less<>> coverage_;
+  Coverage coverage_;
   std::optional<Violation> violation_;
 };
 

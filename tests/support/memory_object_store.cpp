@@ -30,8 +30,9 @@ std::size_t MemoryRing::records() const {
   return count;
 }
 
-MemoryObjectStore::MemoryObjectStore(VirtualTime& time, std::shared_ptr<MemoryRing> ring, std::uint64_t seed)
-    : time_(time), ring_(std::move(ring)), random_(seed), client_(random_uuid(random_)) {}
+MemoryObjectStore::MemoryObjectStore(VirtualTime& time, std::shared_ptr<MemoryRing> ring, std::uint64_t seed,
+                                     TransactionFaults faults)
+    : PartitionedStore(faults), time_(time), ring_(std::move(ring)), random_(seed), client_(random_uuid(random_)) {}
 
 // Every operation goes over the loop once, as a real one would.
 Task<Status> MemoryObjectStore::arrive() {

@@ -33,7 +33,7 @@ struct MemoryRing {
 
 class MemoryObjectStore : public PartitionedStore {
  public:
-  MemoryObjectStore(VirtualTime& time, std::shared_ptr<MemoryRing> ring, std::uint64_t seed = 1);
+  MemoryObjectStore(VirtualTime& time, std::shared_ptr<MemoryRing> ring, std::uint64_t seed = 1, TransactionFaults faults = {});
 
   Task<Result<ReadReply>> read_raw(PartitionId partition, ReadRequest request, TimePoint deadline) override;
   Task<Result<BatchResult>> commit_raw(PartitionId partition, std::vector<Condition> conditions,

@@ -114,6 +114,22 @@ TEST(GroupReplication, AppendMessages_AreBounded) {
   }
 }
 
+TEST(GroupReplication, AppendBytesOfOne_AnEntryAMessage) {
+  NodeOptions options;
+  options.append_bytes = 1;
+  Cluster cluster(3, 2, true, options);
+  PartitionId partition = cluster.partition_of_key(key);
+  cluster.wait_ready(partition);
+  unsigned leader = *cluster.leader(partition);
+  cluster.run(1s);
+  for (OperationId id = 1000; id < 1010; ++id) cluster.node(leader).submit(id, cluster.put(key, "x"), cluster.clock);
+  cluster.network.clear();
+  cluster.pump(leader);
+  std::vector<Append> appends = cluster.taken<Append>((leader + 1) % 3);
+  ASSERT_EQ(appends.size(), 10U);
+  for (const Append& append : appends) EXPECT_EQ(append.entries.size(), 1U);
+}
+
 TEST(GroupReplication, LostAppends_AreSentAgain) {
   Cluster cluster(3);
   PartitionId partition = cluster.partition_of_key(key);

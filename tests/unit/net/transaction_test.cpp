@@ -217,6 +217,19 @@ TEST_F(TransactionTest, Coordinator_WakesUpAfterItWasTakenForDead_CannotCommit) 
   EXPECT_EQ(ring_->intents(), 0u);
 }
 
+TEST_F(TransactionTest, Faults_LockDroppedWithoutATombstone_HalfIsCommitted) {
+  set_all("old");
+  MemoryObjectStore careless(time_, ring_, 3, TransactionFaults{.drop_without_tombstone = true});
+  std::unique_ptr<Transaction> sleeper = store_.begin(time_.clock().now + std::chrono::minutes(5));
+  ASSERT_TRUE(time_.run(prepare(*sleeper, part(keys_[0], "new"))));
+  ASSERT_TRUE(time_.run(prepare(*sleeper, part(keys_[1], "new"))));
+  time_.advance(max_transaction_age + std::chrono::seconds(1));
+  ASSERT_TRUE(time_.run(write(careless, keys_[1], "mine", deadline())));
+  EXPECT_TRUE(time_.run(commit(*sleeper)));
+  EXPECT_EQ(get(other_, keys_[0]), "new");
+  EXPECT_EQ(get(other_, keys_[1]), "mine");
+}
+
 TEST_F(TransactionTest, Coordinator_AbortedBetweenPrepares_CannotGoOn) {
   set_all("old");
   std::unique_ptr<Transaction> sleeper = store_.begin(time_.clock().now + std::chrono::minutes(5));
