@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writers and readers on a mount, for tests that disturb the ring below it.
 
-  load.py run DIR RECORDS LOGS     until LOGS/stop exists: three writers and two readers, a process each
+  load.py run DIR RECORDS LOGS     until LOGS/stop exists: three writers and two readers, a process each, and one beside them
   load.py verify DIR RECORDS       everything that was acknowledged is in DIR; nothing is there that was not written
   load.py report LOGS              what every operation took while something was broken, from LOGS/* and LOGS/rounds
 
@@ -445,13 +445,32 @@ class FileReader(Worker):
             os.close(descriptor)
 
 
+class Machine(Worker):
+    """What the same machine does to a process that has nothing to do with the ring: sleeps, and syncs beside the nodes' data."""
+
+    def __init__(self, name, tree, logs, seed):
+        super().__init__(name, tree, logs, seed)
+        self.descriptor = os.open(os.path.join(logs, "synced"), os.O_WRONLY | os.O_CREAT, 0o600)
+
+    def step(self):
+        self.timed("machine_sleep", lambda: time.sleep(PAUSE))
+        self.timed("machine_fsync", self.sync)
+
+    def sync(self):
+        os.pwrite(self.descriptor, b"x" * 4096, 0)
+        os.fsync(self.descriptor)
+
+
+KINDS = (SlotWriter, BlockWriter, LogWriter, SlotReader, FileReader)
+
+
 def run(directory, records_path, logs):
     tree = Tree(directory, Records(records_path))
     tree.make()
     seed = int(time.time())
     print("seed %d" % seed, flush=True)
     children = []
-    for kind in (SlotWriter, BlockWriter, LogWriter, SlotReader, FileReader):
+    for kind in (*KINDS, Machine):
         child = os.fork()
         if child == 0:
             ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: not without the parent
@@ -522,9 +541,9 @@ class Operation:
         self.process = process
 
 
-def load_operations(logs):
+def load_operations(logs, kinds):
     operations = []
-    for kind in (SlotWriter, BlockWriter, LogWriter, SlotReader, FileReader):
+    for kind in kinds:
         with open(os.path.join(logs, kind.__name__)) as file:
             operations += [Operation(line, kind.__name__) for line in file if line.endswith("\n")]
     return operations
@@ -546,11 +565,13 @@ def histogram(title, values):
 
 def report(logs):
     """LOGS/rounds: number, kind, whose primary, partition, node, and when it was struck, back, and well again."""
-    operations = load_operations(logs)
+    operations = load_operations(logs, KINDS)
+    machine = load_operations(logs, (Machine,))
     longest = {}
     everything = {}
-    print("%5s %-7s %-6s %9s %4s %9s %9s %11s  %s" %
-          ("round", "kind", "whose", "partition", "node", "struck s", "back s", "operations", "the longest"))
+    print("The longest operation, in seconds: while the node was gone, after it came back; of a process beside the ring.")
+    print("%5s %-7s %-6s %9s %4s %9s %9s %9s %11s  %s" %
+          ("round", "kind", "whose", "partition", "node", "gone", "back", "beside", "operations", "the longest"))
     with open(os.path.join(logs, "rounds")) as rounds:
         for line in rounds:
             number, kind, whose, partition, node, struck, back, well = line.split()
@@ -561,9 +582,14 @@ def report(logs):
             worst = max(within, key=lambda one: one.seconds)
             longest.setdefault(kind, []).append(worst.seconds)
             everything.setdefault(kind, []).extend(one.seconds for one in within)
-            print("%5s %-7s %-6s %9s %4s %9.3f %9.3f %11d  %s at %+.3f s" %
+            if not any(one.begin >= struck and one.end < back and not one.why for one in within):
+                print("round %s: nothing was done while the node was gone" % number)
+                return 1
+            beside = max((one for one in machine if one.end >= struck and one.begin < well), key=lambda one: one.seconds)
+            print("%5s %-7s %-6s %9s %4s %9.3f %9.3f %9.3f %11d  %s at %+.3f s%s" %
                   (number, kind, whose, partition, node, max(one.seconds for one in down),
-                   max((one.seconds for one in after), default=0), len(within), worst.name, worst.begin - struck))
+                   max((one.seconds for one in after), default=0), beside.seconds, len(within), worst.name,
+                   worst.begin - struck, "; %s at %+.3f s" % (beside.name, beside.begin - struck) if beside.seconds > 0.5 else ""))
     for kind, values in longest.items():
         histogram("%s: the longest operation of each of %d rounds; the longest of all %.3f s" % (kind, len(values), max(values)), values)
         histogram("%s: all %d operations between the blow and the recovery" % (kind, len(everything[kind])), everything[kind])
