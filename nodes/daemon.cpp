@@ -102,7 +102,9 @@ class Daemon::Implementation {
     signals_.add(SIGINT);
     Result<Listener> listener = listen_on(loop_, options_.listen);
     if (!listener) return tl::unexpected(cannot_listen(listener.error(), "--listen"));
-    Result<SqliteStore::Opened> opened = SqliteStore::open(options_.data, random_);
+    SqliteStoreOptions store_options;
+    store_options.synchronous_off = options_.synchronous_off;
+    Result<SqliteStore::Opened> opened = SqliteStore::open(options_.data, random_, std::move(store_options));
     if (!opened) return tl::unexpected(cannot_open(opened.error(), options_.data));
     store_ = std::move(opened->store);
     id_ = opened->node.id;

@@ -41,6 +41,7 @@ struct DaemonOptions {
   int ready_descriptor = -1;           // gets the ready line too, then is closed; -1: none
   Duration drain_limit = std::chrono::seconds(2);  // half of it for REST requests: until then all are served
   Duration janitor_interval = std::chrono::seconds(10);  // one pass over each led partition
+  bool synchronous_off = false;                          // tests only: power failures lose what was acknowledged
 };
 
 class Daemon {

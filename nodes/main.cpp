@@ -7,7 +7,9 @@
 
 #include <CLI/CLI.hpp>
 #include <csignal>
+#include <cstdlib>
 #include <iostream>
+#include <string_view>
 
 #include "nodes/daemon.hpp"
 
@@ -21,6 +23,14 @@ constexpr char footer[] =
     "4 directory in use by another process, 5 disk full at start, 6 not a RingFS database or damaged, 7 database of a "
     "newer\n"
     "version.";
+
+// For tests/chaos/power.sh, which must notice when nothing is synced. Not an option: nobody needs it.
+bool synchronous_off() {
+  const char* value = std::getenv("RINGFS_TEST_SYNCHRONOUS");
+  if (value == nullptr || std::string_view(value) != "off") return false;
+  spdlog::warn("event=synchronous_off reason=\"RINGFS_TEST_SYNCHRONOUS: a power failure loses acknowledged data\"");
+  return true;
+}
 
 void prepare_process() {
   // A peer that closes a connection is an error of that write, never the end of the process.
@@ -70,6 +80,7 @@ int main(int count, char** arguments) {
   spdlog::set_level(spdlog::level::from_str(level));
   spdlog::flush_on(spdlog::level::warn);
   prepare_process();
+  options.synchronous_off = synchronous_off();
 
   try {
     ringfs::Daemon daemon(std::move(options));

@@ -193,11 +193,11 @@ std::unique_ptr<Connection> open_reader(const std::filesystem::path& directory, 
   return connection;
 }
 
-std::unique_ptr<Connection> open_checkpointer(const std::filesystem::path& directory) {
+std::unique_ptr<Connection> open_checkpointer(const std::filesystem::path& directory, bool synchronous_off) {
   auto connection = std::make_unique<Connection>(directory / database_file_name, SQLITE_OPEN_READWRITE);
   configure(*connection, checkpointer_cache_kib);
   connection->execute("PRAGMA wal_autocheckpoint = 0");
-  connection->execute("PRAGMA synchronous = FULL");
+  connection->execute(synchronous_off ? "PRAGMA synchronous = OFF" : "PRAGMA synchronous = FULL");
   return connection;
 }
 

@@ -25,7 +25,7 @@ std::unique_ptr<Connection> open_database(const std::filesystem::path& directory
 void renew_wal(const std::filesystem::path& wal);
 // Another connection to a database that open_database() opened.
 std::unique_ptr<Connection> open_reader(const std::filesystem::path& directory, std::int64_t cache_kib);
-std::unique_ptr<Connection> open_checkpointer(const std::filesystem::path& directory);
+std::unique_ptr<Connection> open_checkpointer(const std::filesystem::path& directory, bool synchronous_off);
 
 // Named values of the table `meta`; each carries a checksum. Errors: corrupt.
 class MetaTable {

@@ -32,7 +32,7 @@ class SqliteStore::Implementation {
         options(store_options),
         directory_lock(std::move(lock)),
         space(directory, options.reserve_bytes),
-        checkpointer(directory, health),
+        checkpointer(directory, health, options.synchronous_off),
         writer(std::move(connection), node, options, health, checkpointer, space, hot_rows),
         snapshots(directory, options, health),
         readers(directory, options.reader_threads, health, hot_rows) {}

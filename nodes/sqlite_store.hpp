@@ -39,7 +39,7 @@ struct SqliteStoreOptions {
   unsigned page_bytes = 4096;  // of a database that is created
   // Test-only switches (design 10).
   EvaluateFaults faults;
-  bool synchronous_off = false;  // no fsync at all
+  bool synchronous_off = false;  // no fsync of what is written and moved
 };
 
 class SqliteStore : public Storage {

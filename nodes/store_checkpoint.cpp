@@ -22,8 +22,8 @@ Result<bool> Checkpointer::checkpoint(Connection& connection, int mode) {
   }
 }
 
-Checkpointer::Checkpointer(const std::filesystem::path& directory, StoreHealth& health)
-    : health_(health), connection_(open_checkpointer(directory)), thread_([this] { run(); }) {}
+Checkpointer::Checkpointer(const std::filesystem::path& directory, StoreHealth& health, bool synchronous_off)
+    : health_(health), connection_(open_checkpointer(directory, synchronous_off)), thread_([this] { run(); }) {}
 
 Checkpointer::~Checkpointer() {
   {

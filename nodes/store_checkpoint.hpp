@@ -30,7 +30,7 @@ namespace ringfs {
 
 class Checkpointer {
  public:
-  Checkpointer(const std::filesystem::path& directory, StoreHealth& health);
+  Checkpointer(const std::filesystem::path& directory, StoreHealth& health, bool synchronous_off = false);
   ~Checkpointer();
   void request();
 

@@ -190,6 +190,7 @@ class Group {
   bool must_refuse_votes() const;
   void persist_hard_state();
   void reset_election_deadline();
+  void set_retry_deadline();
   void become_follower(Term term, std::optional<Uuid> leader);
   bool follow(const Uuid& source, const RaftHeader& header);
   void become_leader();
@@ -268,7 +269,7 @@ class Group {
   TimePoint election_deadline_{};
   std::map<ReplicaId, bool> votes_;
   EffectId own_vote_write_ = 0;  // the own vote counts when this is durable
-  unsigned failed_pre_votes_ = 0;
+  unsigned failed_campaigns_ = 0;  // since a leader was heard
 
   // Leader.
   std::map<ReplicaId, Progress> progress_;

@@ -32,6 +32,15 @@ void Group::reset_election_deadline() {
   election_deadline_ = now() + timing.election_minimum + Duration(services_.random.below(spread));
 }
 
+// When a campaign that decided nothing is tried again: sooner than a follower's time-out, for nobody leads meanwhile, but ever
+// slower, so that slow disks and networks get their time.
+void Group::set_retry_deadline() {
+  Duration wait = services_.timing.election_minimum / 4;
+  for (unsigned i = 0; i < std::min(failed_campaigns_, 3U); ++i) wait = wait * 2;
+  wait = std::min(wait, services_.timing.election_minimum);
+  election_deadline_ = now() + wait + Duration(services_.random.below(static_cast<std::uint64_t>(wait.count()) + 1));
+}
+
 TimePoint Group::deadline() const {
   if (role_ == Role::leader) return delayed_.empty() ? never : delayed_.begin()->first;
   return promotable() ? election_deadline_ : never;
@@ -74,7 +83,7 @@ bool Group::follow(const Uuid& source, const RaftHeader& header) {
     become_follower(header.term, source);
   }
   last_heard_ = now();
-  failed_pre_votes_ = 0;
+  failed_campaigns_ = 0;
   reset_election_deadline();
   return true;
 }
@@ -107,12 +116,8 @@ void Group::pre_campaign() {
   leader_.reset();
   votes_.clear();
   votes_[replica_] = true;
-  // Asking again disturbs nobody, so it comes sooner than a real election's time-out, but ever slower.
-  Duration wait = services_.timing.election_minimum / 4;
-  for (unsigned i = 0; i < std::min(failed_pre_votes_, 3U); ++i) wait = wait * 2;
-  ++failed_pre_votes_;
-  wait = std::min(wait, services_.timing.election_minimum);
-  election_deadline_ = now() + wait + Duration(services_.random.below(static_cast<std::uint64_t>(wait.count()) + 1));
+  set_retry_deadline();
+  ++failed_campaigns_;
   event("campaign", "pre_vote=1");
   if (vote_outcome(configuration(), votes_) == VoteOutcome::won) {
     campaign(false);
@@ -136,7 +141,9 @@ void Group::campaign(bool transfer) {
   votes_.clear();
   persist_hard_state();
   own_vote_write_ = services_.out.write_id();
-  reset_election_deadline();
+  // Two candidates that voted for themselves wait for each other in vain: of three voters the third one is gone.
+  if (transfer) reset_election_deadline();
+  else set_retry_deadline();
   event("campaign", transfer ? "pre_vote=0 transfer=1" : "pre_vote=0");
   for (const ReplicaId& voter : all_voters(configuration())) {
     if (voter == replica_) continue;
@@ -205,12 +212,9 @@ void Group::tally() {
       else become_leader();
       return;
     case VoteOutcome::lost:
-      if (role_ == Role::pre_candidate) {  // ask again at the deadline that is set
-        role_ = Role::follower;
-        votes_.clear();
-      } else {
-        become_follower(term_, std::nullopt);
-      }
+      // Asks again at the deadline that is set.
+      role_ = Role::follower;
+      votes_.clear();
       return;
   }
 }
@@ -220,7 +224,7 @@ void Group::become_leader() {
   leader_ = services_.self;
   votes_.clear();
   progress_.clear();
-  failed_pre_votes_ = 0;
+  failed_campaigns_ = 0;
   led_since_ = now();
   lease_void_ = false;
   lease_seen_ = false;

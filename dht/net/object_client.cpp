@@ -234,7 +234,9 @@ Task<Result<Answer>> ObjectClient::ask(Way& way, Operation operation) {
     OperationResult result = co_await transport_.call(node->address, node->node, operation, until);
     if (result) {
       directory_.answered(node->node);
-      routes_[way.partition].leader = node->node;
+      Route& route = routes_[way.partition];
+      route.leader = node->node;
+      route.named_at = transport_.now();
       co_return std::move(*result);
     }
     way.last = result.error().error;
@@ -292,6 +294,7 @@ void ObjectClient::follow_redirect(Way& way, const Uuid& node, const Redirect& r
   if (redirect.leader && *redirect.leader != node) {
     ++counters_.redirects;
     route.leader = redirect.leader;
+    route.named_at = transport_.now();
   } else if (route.leader == node) {
     route.leader.reset();
   }
@@ -306,9 +309,10 @@ std::optional<NodeAddress> ObjectClient::known_node(const Way& way) {
   if (route != routes_.end()) {
     const std::optional<Uuid>& leader = route->second.leader;
     if (leader && !way.tried.contains(*leader)) {
-      // A follower names a frozen leader until its own patience ends. One that is still named after a second lives.
+      // A follower names a frozen leader until its own patience ends. One that is still named after a second lives; what
+      // this client remembers from before says nothing.
       const std::optional<TimePoint> since = directory_.avoided_since(*leader);
-      const bool named_again = since && now - *since > options_.try_time;
+      const bool named_again = since && route->second.named_at - *since > options_.try_time;
       const std::optional<std::string> address = directory_.address_of(*leader);
       if (address && (named_again || !directory_.is_avoided(*leader, now))) return NodeAddress{*leader, *address};
     }

@@ -84,6 +84,7 @@ class ObjectClient final : public PartitionedStore {
  private:
   struct Route {
     std::optional<Uuid> leader;
+    TimePoint named_at{};  // when it answered as such, or a node said so
     std::vector<Uuid> members;
   };
   struct Sequences {

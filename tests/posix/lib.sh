@@ -19,6 +19,7 @@ mnt=$scratch/mnt
 mkdir "$mnt"
 extra_mounts=()
 extra_pids=()
+disk_mounts=()  # file systems in files: unmounted when no process uses them any more
 
 say() { echo "-- $*"; }
 die() { echo "FAILED: $*" >&2; exit 1; }
@@ -56,6 +57,14 @@ clean_up() {
   for pid in $(pgrep -f -- "$scratch/"); do is_ours "$pid" && kill -9 "$pid"; done
   # Not mountpoint(1): a mount whose process died does not answer it.
   for mount in "$mnt" "${extra_mounts[@]}"; do grep -qF " $mount " /proc/self/mounts && fusermount3 -u -z "$mount"; done
+  for mount in "${disk_mounts[@]}"; do
+    # A process that was killed a moment ago may still hold it.
+    for _ in $(seq 50); do
+      grep -qF " $mount " /proc/self/mounts || break
+      umount "$mount" 2>/dev/null || sleep 0.1
+    done
+    grep -qF " $mount " /proc/self/mounts && umount -l "$mount"
+  done
   rm -rf --one-file-system "$scratch"
   exit $status
 }

@@ -82,6 +82,8 @@ std::vector<CoverageSection> make_promises() {
         {"event: load_failed", a_peer},
         {"event: snapshot_failed", a_majority},
         {"raft: read under a lease"},
+        {"event: batch_delayed"},
+        {"reads under a row lease"},
         {"raft: read by ReadIndex", a_peer},
         {"event: foreign_ring_refused", a_peer},
         {"event: wrong_identity_refused", a_peer},

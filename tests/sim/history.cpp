@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <array>
-#include <unordered_set>
+#include <unordered_map>
 
 #include "dht/base/error.hpp"
 #include "dht/base/hash.hpp"
@@ -15,6 +15,12 @@ using Set = std::array<std::uint64_t, max_history / 64>;
 
 bool has(const Set& set, std::size_t i) { return (set[i / 64] >> (i % 64) & 1) != 0; }
 void flip(Set& set, std::size_t i) { set[i / 64] ^= std::uint64_t{1} << (i % 64); }
+bool contains(const Set& set, const Set& part) {
+  for (std::size_t i = 0; i < set.size(); ++i) {
+    if ((part[i] & ~set[i]) != 0) return false;
+  }
+  return true;
+}
 
 struct Place {
   Set done{};
@@ -102,8 +108,11 @@ class Search {
     });
     drop_what_nobody_needs(history_);
     std::sort(history_.begin(), history_.end(), [](const auto& left, const auto& right) { return left.called < right.called; });
-    heard_ = static_cast<std::size_t>(
-        std::count_if(history_.begin(), history_.end(), [](const auto& operation) { return operation.returned != never; }));
+    for (std::size_t i = 0; i < history_.size(); ++i) {
+      if (history_[i].returned == never) continue;
+      flip(is_heard_, i);
+      ++heard_;
+    }
   }
 
   Verdict run() {
@@ -115,7 +124,7 @@ class Search {
   // `first`: everything before it is done. Depth is bounded by max_history.
   bool from(Place place, std::size_t done, std::size_t first) {
     if (done == heard_) return true;
-    if (++steps_ > max_search_steps || !seen_.insert(place).second) return false;
+    if (++steps_ > max_search_steps || seen(place)) return false;
     while (first < history_.size() && has(place.done, first)) ++first;
     TimePoint earliest_return = never;
     for (std::size_t i = first; i < history_.size() && history_[i].called <= earliest_return; ++i) {
@@ -136,10 +145,27 @@ class Search {
     return false;
   }
 
+  // Been here before, or here with more left over: of the operations that nobody heard any may stay undone, so whoever gets
+  // here with more of them done cannot do better.
+  bool seen(const Place& place) {
+    Place heard = place;
+    Set unheard = place.done;
+    for (std::size_t i = 0; i < is_heard_.size(); ++i) {
+      heard.done[i] &= is_heard_[i];
+      unheard[i] &= ~is_heard_[i];
+    }
+    std::vector<Set>& before = seen_[heard];
+    if (std::any_of(before.begin(), before.end(), [&](const Set& used) { return contains(unheard, used); })) return true;
+    std::erase_if(before, [&](const Set& used) { return contains(used, unheard); });
+    before.push_back(unheard);
+    return false;
+  }
+
   std::vector<RegisterOperation> history_;
+  Set is_heard_{};
   std::size_t heard_ = 0;
   std::uint64_t steps_ = 0;
-  std::unordered_set<Place, HashPlace> seen_;
+  std::unordered_map<Place, std::vector<Set>, HashPlace> seen_;
 };
 
 std::string to_text(const RegisterState& state) { return state.present ? std::to_string(state.value) : "absent"; }

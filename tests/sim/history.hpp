@@ -2,7 +2,7 @@
 //
 // An object is a 64-bit register that may be absent. The checker is Wing and Gong's search ("Testing and verifying concurrent
 // objects", 1993) with Lowe's memo of (set of operations done, state). An operation whose end nobody heard may have happened at any
-// time after its call, or never. Limits: max_history operations an object; the search gives up after max_search_steps.
+// time after its call, or never; the memo knows that fewer of these done is never worse. Limits: max_history operations an object; the search gives up after max_search_steps.
 #pragma once
 
 #include <cstdint>

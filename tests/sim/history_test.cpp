@@ -91,5 +91,25 @@ TEST(History, UnheardWriteSeenThroughAdditionsOrAnotherUnheardOne_IsNotForgotten
             Verdict::linearizable);
 }
 
+// A ring of two nodes, of which one was away for a minute: whatever a client asked may have happened.
+TEST(History, ManyUnheardOperations_AreDecided) {
+  RegisterState absent;
+  auto add = [](int from, int to, std::int64_t number) {
+    return RegisterOperation{Kind::add, {}, number, at(from), at(to), true, {}};
+  };
+  std::vector<RegisterOperation> history = {
+      unheard(write(65744, 0, 141000)), unheard(swap(65817, 0, absent, 142000, true)), unheard(write(66144, 0, 143000)),
+      unheard(swap(75494, 0, absent, 152000, true)), unheard(write(77271, 0, 154000)), unheard(write(86880, 0, 162000)),
+      unheard(swap(92074, 0, absent, 169000, true)), unheard(add(97401, 0, 9)), unheard(write(102141, 0, 176000)),
+      unheard(add(105794, 0, 8)), unheard(write(122361, 0, 191000)), unheard(write(126003, 0, 193000)),
+      add(127364, 132127, 7), read(127383, 132107, {true, 162000}), read(127603, 132169, {true, 162007}),
+      swap(130992, 133188, absent, 195000, true), write(131040, 132672, 196000),
+      {Kind::erase, {}, 0, at(131971), at(133033), true, {}}, swap(132076, 132559, absent, 200000, false),
+      read(132142, 132144, {true, 162007}), read(134272, 134274, {true, 195000})};
+  EXPECT_EQ(check(history), Verdict::linearizable);
+  history.push_back(read(134280, 134290, {true, 196000}));
+  EXPECT_EQ(check(history), Verdict::not_linearizable);
+}
+
 }  // namespace
 }  // namespace ringfs::sim

@@ -195,6 +195,26 @@ TEST(GroupElection, LeaderKilled_SuccessorDoesNotWaitForTheTimeOut) {
   EXPECT_LT(cluster.clock.now - killed, 1s);
 }
 
+TEST(GroupElection, LeaderFrozenAndVotesSplit_NextTryComesSoonerThanATimeOut) {
+  Cluster cluster(3);
+  PartitionId partition = cluster.partition_of_key(key);
+  cluster.wait_ready(partition);
+  unsigned frozen = *cluster.leader(partition);
+  Term term = cluster.group(frozen, partition).term;
+  cluster.machines[frozen].frozen = true;
+  std::optional<TimePoint> split;
+  cluster.deliver = [&](const Envelope& envelope) {
+    if (number_of(envelope.header.source) == frozen || number_of(envelope.header.destination) == frozen) return false;
+    const auto* vote = std::get_if<RequestVote>(&envelope.message);
+    if (vote == nullptr || vote->raft.partition != partition || vote->pre_vote || vote->raft.term > term + 1) return true;
+    if (!split) split = cluster.clock.now;
+    return false;  // as if the other one had voted for itself at the same moment
+  };
+  ASSERT_TRUE(cluster.run_until([&] { return cluster.leader(partition) != frozen; }));
+  ASSERT_TRUE(split);
+  EXPECT_LT(cluster.clock.now - *split, cluster.genesis.timing.election_minimum);
+}
+
 TEST(GroupElection, OneWayPartition_LeaderThatHearsNobodyStepsDown) {
   Cluster cluster(3);
   PartitionId partition = cluster.partition_of_key(key);

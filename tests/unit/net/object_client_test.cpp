@@ -53,6 +53,12 @@ class ObjectClientTest : public testing::Test {
     request.mutations = {mutation(Mutation::Kind::add_i64, 1)};
     return commit(std::move(request), seconds);
   }
+  Result<CommitReply> put(const std::string& name) {
+    CommitRequest request;
+    request.mutations = {mutation(Mutation::Kind::put)};
+    request.mutations[0].row.key = name;
+    return commit(std::move(request));
+  }
   std::int64_t number() {
     ReadRequest request;
     request.gets = {{key, "n"}};
@@ -155,6 +161,31 @@ TEST_F(ObjectClientTest, LeaderFrozen_StillNamedByItsFollowers_IsNotAskedOverAnd
   ASSERT_TRUE(increment());
   EXPECT_EQ(frozen.calls, calls + 1);
   EXPECT_LT(time_.clock().now - before, std::chrono::milliseconds(1900));
+}
+
+TEST_F(ObjectClientTest, LeaderOfSeveralPartitionsFrozen_OnlyTheFirstOneWaits) {
+  const Uuid frozen = *group().leader;
+  std::map<const FakeRing::Group*, std::string> keys;  // one of each partition that it leads, too
+  for (int i = 0; i < 200; ++i) {
+    const std::string name = "object " + std::to_string(i);
+    FakeRing::Group& other = ring_.group_of(name);
+    const bool member = std::find(other.members.begin(), other.members.end(), frozen) != other.members.end();
+    if (&other == &group() || !member || keys.contains(&other)) continue;
+    other.leader = frozen;
+    ASSERT_TRUE(put(name)) << "the client knows who leads there";
+    keys[&other] = name;
+  }
+  ASSERT_GE(keys.size(), 3u);
+  FakeNode& node = ring_.node(frozen);
+  node.state = FakeNode::State::frozen;
+  for (auto& [partition, one] : ring_.groups) {
+    if (one.leader == frozen) one.leader = one.members[one.members[0] == frozen ? 1 : 0];
+  }
+  const std::size_t calls = node.calls;
+  ASSERT_TRUE(increment());
+  time_.advance(std::chrono::milliseconds(1500));  // longer than its followers go on naming it
+  for (const auto& [one, name] : keys) ASSERT_TRUE(put(name));
+  EXPECT_EQ(node.calls, calls + 1);
 }
 
 TEST_F(ObjectClientTest, GroupMoved_OldMembersAreNotMembers_IsFoundByTheNewTable) {

@@ -1,0 +1,104 @@
+#!/bin/bash
+# How long writers and readers stand still when a node dies or freezes, whichever node it is.
+#   stalls.sh BUILD [ROUNDS [NODES]]      20 rounds of 5 nodes
+# While load.py writes and reads, each round strikes the node that leads the root directory's partition, the members table's or
+# that of the file being written, in turn: kill -9 and a restart, or -STOP and -CONT. It prints the longest operation of each round
+# and histograms. It fails when an operation failed, a byte was wrong, or a round did not do what it is for; never for a time.
+# RINGFS_NICE=-10: ring and load run before what else the machine does, for figures on a busy one.
+source "$(dirname "$0")/../posix/lib.sh"
+rounds=${2:-20}
+nodes=${3:-5}
+down_seconds=6    # struck; all that depends on the node must have gone on long before
+settle_seconds=4  # well again; leadership moves back to the node meanwhile
+load=$here/../chaos/load.py
+logs=$scratch/logs
+mkdir "$logs"
+[ -z "${RINGFS_NICE:-}" ] || renice -n "$RINGFS_NICE" $$ >/dev/null
+
+# The machine, without which the figures say little: 300 writes of 4 KiB, each with its fsync, and what runs besides.
+probe() {
+  python3 - "$scratch/probe" <<'PYTHON'
+import os, sys, time
+file = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT, 0o600)
+times = []
+for index in range(300):
+    begin = time.monotonic()
+    os.pwrite(file, b"x" * 4096, index % 16 * 4096)
+    os.fsync(file)
+    times.append(time.monotonic() - begin)
+times.sort()
+print("-- fsync: median %.0f us, 99 in 100 below %.0f us; %d processors; load average %s" %
+      (times[150] * 1e6, times[297] * 1e6, os.cpu_count(), open("/proc/loadavg").read().split()[0]))
+PYTHON
+}
+
+now() { date +%s.%N; }
+
+# The partition where the inode of the file being written lives: the placement bits of its number (docs/file-system-format.md).
+file_partition() { echo $(($(stat -c %i "$mnt/load/large") >> 55)); }
+
+partition_whose() {
+  case "$1" in
+    root) echo 0 ;;
+    table) partition_of_key ring/members ;;
+    file) file_partition ;;
+  esac
+}
+
+# another_leads PARTITION ID: not the node that was struck, within the time that it is down.
+another_leads() {
+  local id=""
+  while [ "$(date +%s)" -lt "$end" ]; do
+    id=$(leader_id "$1") || true
+    [ -n "$id" ] && [ "$id" != "$2" ] && return
+    sleep 0.2
+  done
+  die "partition $1 is led by '$id' $down_seconds s after its leader $2 was struck"
+}
+
+round() {
+  local number=$1 kind=$2 whose=$3 partition victim id pid struck end back
+  partition=$(partition_whose "$whose")
+  victim=$(leader_of "$partition")
+  id=$(id_of "$victim")
+  pid=$(node_pid "$victim")
+  say "round $number: $kind node $victim, which leads partition $partition ($whose)"
+  end=$(($(date +%s) + down_seconds))
+  struck=$(now)
+  if [ "$kind" = killed ]; then kill -9 "$pid"; else kill -STOP "$pid"; fi
+  another_leads "$partition" "$id"
+  while [ "$(date +%s)" -lt "$end" ]; do sleep 0.1; done
+  back=$(now)
+  if [ "$kind" = killed ]; then restart_ring; else kill -CONT "$pid"; fi
+  wait_healthy
+  sleep "$settle_seconds"
+  echo "$number $kind $whose $partition $victim $struck $back $(now)" >>"$logs/rounds"
+  kill -0 "$loader" || die "the load ended"
+}
+
+probe
+start_ring "$nodes"
+wait_healthy
+mkdir "$mnt/load"
+python3 "$load" run "$mnt/load" "$scratch/records" "$logs" >"$scratch/load.log" 2>&1 &
+loader=$!
+extra_pids+=("$loader")
+for _ in $(seq 100); do
+  [ -s "$logs/FileReader" ] && break
+  sleep 0.1
+done
+sleep 2
+kinds=(killed frozen)
+whose=(root table file)
+for number in $(seq "$rounds"); do
+  round "$number" "${kinds[number % 2]}" "${whose[(number - 1) / 2 % 3]}"
+done
+probe
+touch "$logs/stop"
+failed=""
+wait "$loader" || failed=yes
+cat "$scratch/load.log"
+python3 "$load" report "$logs" || failed=yes
+[ "$(wc -l <"$logs/rounds")" -eq "$rounds" ] || die "not $rounds rounds"
+python3 "$load" verify "$mnt/load" "$scratch/records" || failed=yes
+[ -z "$failed" ] || die "an operation failed, or bytes were wrong"
