@@ -64,7 +64,7 @@ class File {
     if (::write(descriptor_, data, size) != static_cast<ssize_t>(size)) fail("append " + path_);
   }
   void sync() {
-    if (::fsync(descriptor_) != 0) fail("fsync " + path_);
+    if (::fdatasync(descriptor_) != 0) fail("fdatasync " + path_);
   }
   void expect_random() { static_cast<void>(::posix_fadvise(descriptor_, 0, 0, POSIX_FADV_RANDOM)); }
   void close() {
@@ -123,6 +123,7 @@ class Bench {
   const std::vector<Measured>& results() const { return results_; }
 
   void run() {
+    overwrite_fsync();
     for (unsigned threads : plan_.threads) small_files(threads);
     listing();
     copied_tree();
@@ -181,6 +182,24 @@ class Bench {
       results_.push_back(std::move(measured));
     }
     return least;
+  }
+
+  // What the disk or the ring takes to make 4 KiB durable that overwrite others: the probe beside everything else.
+  void overwrite_fsync() {
+    if (!wanted("overwrite_fsync")) return;
+    const std::string piece(small_bytes, 'p');
+    for (unsigned threads : {1U, 3U}) {
+      std::vector<std::unique_ptr<File>> files;
+      for (unsigned thread = 0; thread < threads; ++thread) {
+        files.push_back(std::make_unique<File>(root_ + "/probe-" + std::to_string(thread), O_CREAT | O_WRONLY));
+        for (std::size_t i = 0; i < 256; ++i) files.back()->write_at(piece.data(), piece.size(), i * small_bytes);
+        files.back()->sync();
+      }
+      measure("overwrite_fsync", threads, 500, [&](unsigned thread, std::size_t number) {
+        files[thread]->write_at(piece.data(), piece.size(), number % 256 * small_bytes);
+        files[thread]->sync();
+      });
+    }
   }
 
   // Every thread has its own directory.
@@ -367,7 +386,7 @@ int main(int argc, char** argv) {
   app.add_option("--large", plan.large_megabytes, "Size of the large file in MiB");
   app.add_option("--seconds", plan.seconds, "Longest time of a case");
   app.add_option("--threads", plan.threads, "Thread counts for the small files");
-  app.add_option("--only", plan.only, "Only the group with this case (create, list_1000, copy_205_files, write_fsync, random_read)");
+  app.add_option("--only", plan.only, "Only the group with this case (overwrite_fsync, create, list_1000, copy_205_files, write_fsync, random_read)");
   app.add_flag("--json", json, "Print the figures as JSON");
   CLI11_PARSE(app, argc, argv);
   try {
