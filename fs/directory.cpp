@@ -14,6 +14,7 @@ namespace {
 constexpr std::uint32_t page_entries = 1000;
 // The inodes of a directory's files lie beside it: a small directory comes with all of them in the same read.
 constexpr std::uint32_t page_inodes = page_entries + 100;
+constexpr std::size_t most_listed_names = 10'000;  // remembered of one directory
 constexpr std::size_t max_directories = 65536;  // open at once
 
 }  // namespace
@@ -32,6 +33,17 @@ Task<Result<Handle>> Volume::open_directory(InodeNumber inode) {
 }
 
 void Volume::release_directory(Handle handle) { directories_.erase(handle); }
+
+// A page that goes on where the last one ended joins it.
+void Volume::remember_listed(InodeNumber directory, std::shared_ptr<ListedNames> page) {
+  std::optional<std::shared_ptr<ListedNames>> before = listed_.get(directory);
+  const bool goes_on = before && !page->names.empty() && !(*before)->names.empty() && (*before)->names.back().first < page->names.front().first;
+  if (!goes_on || (*before)->names.size() + page->names.size() > most_listed_names) {
+    listed_.put(directory, std::move(page));
+    return;
+  }
+  std::move(page->names.begin(), page->names.end(), std::back_inserter((*before)->names));
+}
 
 Task<Status> Volume::load_page(std::shared_ptr<OpenDirectory> directory, std::uint64_t cookie, bool with_attributes,
                                TimePoint deadline) {
@@ -86,13 +98,16 @@ Task<Status> Volume::load_page(std::shared_ptr<OpenDirectory> directory, std::ui
     add("..", directory->parent, S_IFDIR);
     if (directory->inode == root_inode && options_.show_ring) add(".ring", ControlTree::root, S_IFDIR);
   }
+  auto listed = std::make_shared<ListedNames>();
   for (const Row& stored : reply->scans.front().rows) {
     Result<EntryRow> entry = decode_entry(stored.value.view());
     if (!entry) co_return tl::unexpected(entry.error());
     std::string name(entry_name(stored.sort));
     names_.put({directory->inode, name}, entry->inode);
+    listed->names.emplace_back(name, entry->inode);
     add(std::move(name), entry->inode, entry->type);
   }
+  remember_listed(directory->inode, std::move(listed));
   directory->at_end = !reply->scans.front().more;
   // A page that shrank since its cookies were given out: whoever stood behind its end goes on with the next page.
   const std::uint64_t next = std::max(cookie, first + directory->window.size());

@@ -86,6 +86,13 @@ struct OpenFile {
   unsigned sequential_reads = 0;
 };
 
+// The names of a directory as they were listed last, for whoever looks them up one after the other. Only a guess.
+struct ListedNames {
+  std::vector<std::pair<std::string, InodeNumber>> names;  // ascending
+  std::size_t next = 0;   // the place of the name that is expected now
+  std::size_t ahead = 8;  // how many are read with it: doubles from time to time
+};
+
 struct OpenDirectory {
   InodeNumber inode = 0;
   InodeNumber parent = 0;

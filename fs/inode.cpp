@@ -8,6 +8,7 @@ namespace ringfs {
 
 namespace {
 
+constexpr std::size_t listing_hints = 64;  // directories, of one page each
 constexpr std::size_t name_hints = 16384;
 constexpr std::size_t directory_hints = 4096;
 constexpr std::size_t kernel_hints = 16384;
@@ -28,6 +29,7 @@ Volume::Volume(ObjectStore& store, FileSystemOptions options)
     : store_(store),
       options_(options),
       instance_(random_uuid(store.random())),
+      listed_(listing_hints),
       names_(name_hints),
       directories_seen_(directory_hints),
       kernel_cached_(kernel_hints) {}

@@ -1,8 +1,39 @@
 // Lookup: the entry in the parent's placement and, when a hint says which inode it will be, that inode's row in the same
 // snapshot. A wrong hint costs a second round trip, never a wrong answer.
+#include <algorithm>
+
 #include "fs/volume.hpp"
 
 namespace ringfs {
+
+namespace {
+
+constexpr std::size_t most_names_ahead = 128;  // two rows of a hundred bytes each
+
+}  // namespace
+
+// Programs that list a directory look its names up one after the other (ls -l, cp -r, git status). Where what is read stays in
+// memory for a moment, the next ones come with the first.
+void Volume::read_names_ahead(ReadRequest& request, InodeNumber parent, const std::string& name) {
+  std::optional<std::shared_ptr<ListedNames>> known = listed_.get(parent);
+  if (!known) return;
+  ListedNames& listed = **known;
+  auto place = std::lower_bound(listed.names.begin(), listed.names.end(), name,
+                                [](const auto& entry, const std::string& wanted) { return entry.first < wanted; });
+  if (place == listed.names.end() || place->first != name) return;
+  const auto number = static_cast<std::size_t>(place - listed.names.begin());
+  const bool in_order = number == listed.next;
+  listed.next = number + 1;
+  const std::optional<bool> at_hand = store_.at_hand(request);
+  if (!in_order || !at_hand || *at_hand) return;
+  const std::size_t end = std::min(listed.names.size(), listed.next + listed.ahead);
+  listed.ahead = std::min(2 * listed.ahead, most_names_ahead);
+  for (std::size_t i = listed.next; i < end; ++i) {
+    const auto& [next, inode] = listed.names[i];
+    request.gets.push_back(entry_row(parent, next));
+    if (same_partition(parent, inode)) request.gets.push_back(inode_row(inode));
+  }
+}
 
 Task<Result<std::vector<Volume::FoundEntry>>> Volume::find_entries(std::vector<Hint> names, TimePoint deadline) {
   ReadRequest request;
@@ -14,6 +45,7 @@ Task<Result<std::vector<Volume::FoundEntry>>> Volume::find_entries(std::vector<H
     guesses.emplace_back(here ? *hint : 0, request.gets.size());
     if (here) request.gets.push_back(inode_row(*hint));
   }
+  if (names.size() == 1) read_names_ahead(request, names[0].first, names[0].second);
   Result<ReadReply> reply = co_await store_.read(std::move(request), deadline);
   if (!reply) co_return tl::unexpected(reply.error());
   std::vector<FoundEntry> results(names.size());

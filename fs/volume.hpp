@@ -114,6 +114,8 @@ class Volume : public std::enable_shared_from_this<Volume> {
   // lookup.cpp
   // Names in directories of one partition, one snapshot.
   Task<Result<std::vector<FoundEntry>>> find_entries(std::vector<Hint> names, TimePoint deadline);
+  void remember_listed(InodeNumber directory, std::shared_ptr<ListedNames> page);
+  void read_names_ahead(ReadRequest& request, InodeNumber parent, const std::string& name);
   Task<Result<FoundEntry>> find_entry(InodeNumber parent, std::string name, TimePoint deadline);
   Task<Result<LoadedInode>> entry_inode(FoundEntry entry, TimePoint deadline);
   // create.cpp
@@ -227,6 +229,7 @@ class Volume : public std::enable_shared_from_this<Volume> {
   ContentsListener contents_changed_;
   std::set<PartitionId> checking_;  // whose open inodes a round is looking at
 
+  HintCache<InodeNumber, std::shared_ptr<ListedNames>> listed_;
   HintCache<Hint, InodeNumber> names_;           // (parent, name) -> inode
   HintCache<InodeNumber, InodeRow> directories_seen_;  // what creating a child depends on
   HintCache<InodeNumber, std::int64_t> kernel_cached_;  // change counter whose contents the kernel may hold

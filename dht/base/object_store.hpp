@@ -7,6 +7,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -56,6 +57,8 @@ class ObjectStore {
 
   // All gets and scans in one partition, one consistent snapshot.
   virtual Task<Result<ReadReply>> read(ReadRequest request, TimePoint deadline) = 0;
+  // Whether a read would be answered from memory now, without asking a node; none: this store never does that.
+  virtual std::optional<bool> at_hand(const ReadRequest&) const { return std::nullopt; }
   // All conditions and mutations in one partition; executed exactly once.
   virtual Task<Result<CommitReply>> commit(CommitRequest request, TimePoint deadline) = 0;
   virtual std::unique_ptr<Transaction> begin(TimePoint deadline) = 0;

@@ -54,6 +54,11 @@ unsigned ObjectClient::partition_bits() const {
   return directory_.genesis().partition_bits;
 }
 
+std::optional<bool> ObjectClient::at_hand(const ReadRequest& request) const {
+  if (options_.row_lease <= Duration::zero()) return std::nullopt;
+  return leased_rows_->find(request, transport_.now()).has_value();
+}
+
 Task<Status> ObjectClient::start(TimePoint deadline) {
   Backoff backoff(transport_.random(), options_.first_pause, options_.longest_pause);
   while (true) {

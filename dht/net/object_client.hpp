@@ -68,6 +68,7 @@ class ObjectClient final : public PartitionedStore {
   Task<Result<ReadReply>> read_raw(PartitionId partition, ReadRequest request, TimePoint deadline) override;
   Task<Result<BatchResult>> commit_raw(PartitionId partition, std::vector<Condition> conditions,
                                        std::vector<Mutation> mutations, TimePoint deadline) override;
+  std::optional<bool> at_hand(const ReadRequest& request) const override;
   unsigned partition_bits() const override;
   Clock clock() const override { return {transport_.now(), transport_.ring_time()}; }
   Random& random() override { return transport_.random(); }

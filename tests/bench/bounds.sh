@@ -37,6 +37,7 @@ churn=$here/../bench/churn.py
 settle_seconds=30  # after the start, before it is called idle
 idle_seconds=120
 sample_seconds=20
+removed_seconds=60
 [ "$(stat -f -c %T "$scratch")" != tmpfs ] || die "$TMPDIR is no disk"
 [ "$minutes" -ge 3 ] || sample_seconds=3
 
@@ -76,6 +77,9 @@ run_churn() {
   [ -z "${RINGFS_SAMPLES:-}" ] || cp "$scratch/samples" "$RINGFS_SAMPLES"
   [ $status -eq 0 ] || die "an operation failed, or bytes were wrong"
   machine
+  sleep "$removed_seconds"
+  say "$removed_seconds s after everything was removed"
+  python3 "$churn" now "$state"
   python3 "$churn" report "$scratch/samples" || die "no plateau"
 }
 

@@ -6,6 +6,7 @@
   churn.py report SAMPLES                      a table over time; exit code 1: something still grows
   churn.py flat DIR STATE --files N            creates files in one directory, lists and removes them
   churn.py idle STATE --seconds S              what the processes use meanwhile
+  churn.py now STATE                           a line for each process of the ring
 
 STATE is the directory that `ringfs up --state` made; COUNTER a file outside the mount that holds the number of operations. The load
 keeps what every file must contain in its own memory. An operation that fails, or bytes that differ, end it with exit code 1. The load
@@ -33,10 +34,10 @@ SMALL_SYMLINKS = 60        # a worker
 SMALL_LIMIT = 96 << 10     # appended to beyond that, a file is cut
 OPEN_UNLINKED = 6          # a worker: files without a name, kept open for a while
 NAME_POOL = 2000           # half of all names come back again and again, the others are new
-LARGE_FILES = 4
+LARGE_FILES = 4            # each grows to its limit, loses up to half, grows again
 LARGE_LIMIT = 32 * MIB
-LARGE_STEP = 512 << 10     # at most, an operation
-SMALL_PAUSE = 0.03         # seconds after each operation of a worker, on average
+LARGE_STEP = MIB            # at most, an operation
+SMALL_PAUSE = 0.025        # seconds after each operation of a worker, on average
 LARGE_PAUSE = 0.25
 
 
@@ -502,7 +503,7 @@ class LargeWorker(Worker):
         super().__init__(load, root, seed)
         self.pause = LARGE_PAUSE
         self.contents = [bytearray() for _ in range(LARGE_FILES)]
-        self.random_bytes = self.random.randbytes(4 * LARGE_STEP)
+        self.source = self.random.randbytes(4 * LARGE_STEP)
 
     def path(self, index):
         return os.path.join(self.root, "large-%d" % index)
@@ -513,21 +514,21 @@ class LargeWorker(Worker):
 
     def choose(self):
         actions = (self.append_large, self.overwrite_large, self.read_large, self.truncate_large, self.renew_large)
-        return self.random.choices(actions, (40, 25, 30, 4, 1))[0]
+        return self.random.choices(actions, (40, 25, 34, 0.5, 0.5))[0]
 
     def pick(self):
         index = self.random.randrange(LARGE_FILES)
         return self.contents[index], self.path(index)
 
     def part(self):
-        size = int(2 ** self.random.uniform(10, 19))
-        begin = self.random.randrange(len(self.random_bytes) - size)
-        return self.random_bytes[begin:begin + size]
+        size = int(2 ** self.random.uniform(10, 20))
+        begin = self.random.randrange(len(self.source) - size)
+        return self.source[begin:begin + size]
 
     def append_large(self):
         data, path = self.pick()
         if len(data) + LARGE_STEP > LARGE_LIMIT:
-            return False
+            return self.cut_large(data, path)
         part = self.part()
         opened(path, os.O_WRONLY | os.O_APPEND, lambda fd: write_all(fd, part))
         data.extend(part)
@@ -551,8 +552,10 @@ class LargeWorker(Worker):
         return True
 
     def truncate_large(self):
-        data, path = self.pick()
-        size = self.random.randrange(len(data) // 2, min(LARGE_LIMIT, len(data) + MIB) + 1)
+        return self.cut_large(*self.pick())
+
+    def cut_large(self, data, path):
+        size = self.random.randrange(len(data) // 2, min(LARGE_LIMIT, len(data) + LARGE_STEP) + 1)
         os.truncate(path, size)
         cut(data, size)
         return True
@@ -592,12 +595,13 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def processes(state):
-    """name: (pid, data directory or None)."""
+    """name: (pid, its log, data directory or None)."""
     found = {}
     for path in glob.glob(os.path.join(state, "nodes/*/node.pid")):
         directory = os.path.dirname(path)
-        found["node-%02d" % int(os.path.basename(directory))] = (first_number(path), os.path.join(directory, "data"))
-    found["mount"] = (first_number(os.path.join(state, "mount.pid")), None)
+        found["node-%02d" % int(os.path.basename(directory))] = (
+            first_number(path), os.path.join(directory, "node.log"), os.path.join(directory, "data"))
+    found["mount"] = (first_number(os.path.join(state, "mount.pid")), os.path.join(state, "mount.log"), None)
     return dict(sorted(found.items()))
 
 
@@ -638,12 +642,12 @@ def used_in(database):
     return (pages - free) * 4096
 
 
-def look(pid, data):
+def look(pid, log, data):
     status = fields("/proc/%d/status" % pid)
     seen = {
         "rss": int(status["VmRSS"]) * 1024, "anonymous": int(status["RssAnon"]) * 1024, "threads": int(status["Threads"]),
         "pss": int(fields("/proc/%d/smaps_rollup" % pid)["Pss"]) * 1024, "descriptors": len(os.listdir("/proc/%d/fd" % pid)),
-        "processor": processor_seconds(pid)}
+        "processor": processor_seconds(pid), "log": size_of(log)}
     if data is not None:
         database = os.path.join(data, "ringfs.db")
         seen.update({"database": size_of(database), "in use": used_in(database), "wal": size_of(database + "-wal")})
@@ -671,10 +675,12 @@ def sample(arguments):
 
 # ---- What the samples say --------------------------------------------------------------------------
 
-# quantity: unit, its divisor, and what may be added between the second and the last third besides a tenth of it
+# quantity: unit, its divisor, and what may be added between the second and the last third besides a tenth of it. A database keeps the
+# size that it once needed; its WAL, too (up to 128 MiB).
 QUANTITIES = {
     "rss": ("MiB", MIB, 2 * MIB), "anonymous": ("MiB", MIB, 2 * MIB), "pss": ("MiB", MIB, 2 * MIB), "descriptors": ("", 1, 4),
-    "threads": ("", 1, 1), "database": ("MiB", MIB, 8 * MIB), "in use": ("MiB", MIB, 8 * MIB), "wal": ("MiB", MIB, 8 * MIB)}
+    "threads": ("", 1, 1), "database": ("MiB", MIB, 8 * MIB), "in use": ("MiB", MIB, 8 * MIB), "wal": ("MiB", MIB, 16 * MIB),
+    "log": ("MiB", MIB, None)}  # grows, as logs do: only shown
 GROWTH_ALLOWED = 0.10
 
 
@@ -704,8 +710,8 @@ def report(arguments):
         (end - begin) / 60, last, last / (end - begin), paused(samples),
         sum(processor_share(samples, name) for name in nodes), processor_share(samples, "mount")))
     print("\nMedians of each tenth. MiB; of nodes: one after the other.\n")
-    columns = [("rss", nodes), ("anonymous", nodes), ("database", nodes), ("in use", nodes), ("wal", nodes), ("descriptors", nodes),
-               ("threads", nodes), ("rss", ["mount"]), ("anonymous", ["mount"]), ("descriptors", ["mount"]), ("threads", ["mount"])]
+    columns = [("rss", nodes), ("anonymous", nodes), ("database", nodes), ("in use", nodes), ("wal", nodes), ("log", nodes),
+               ("descriptors", nodes), ("threads", nodes), ("rss", ["mount"]), ("anonymous", ["mount"]), ("descriptors", ["mount"]), ("threads", ["mount"])]
     table = [["minute", "operations"] + [("mount " if those == ["mount"] else "") + quantity for quantity, those in columns]]
     for part in range(10):
         those_samples = within(part, 10)
@@ -727,7 +733,7 @@ def report(arguments):
                 continue
             first, second, third = (medians(within(part, 3), name, quantity) for part in range(3))
             most = max(one["seen"][name][quantity] for one in samples)
-            grows = third > second * (1 + GROWTH_ALLOWED) + slack
+            grows = slack is not None and third > second * (1 + GROWTH_ALLOWED) + slack
             if grows:
                 growing.append("%s of %s" % (quantity, name))
             table.append([name, quantity + (", " + unit if unit else "")] + ["%.1f" % (value / divisor) for value in (first, second, third, most)] +
@@ -773,7 +779,7 @@ def flat(arguments):
     watched = processes(arguments.state)
     marks = [mark for mark in MARKS if mark < arguments.files] + [arguments.files]
     os.mkdir(arguments.directory)
-    print("open(O_CREAT | O_EXCL) and close, microseconds a file between this line and the one above; MiB and descriptors then")
+    print("open(O_CREAT | O_EXCL) and close, microseconds a file between the line above and this one; MiB of memory then")
     print("%9s %9s %9s %9s  %-26s %9s" % ("files", "mean", "median", "99 of 100", "rss of nodes", "of mount"))
     times = []
     for number in range(1, arguments.files + 1):
@@ -781,11 +787,10 @@ def flat(arguments):
         os.close(os.open("%s/file-%07d" % (arguments.directory, number), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
         times.append((time.monotonic() - begin) * 1e6)
         if number == marks[0]:
-            seen = [look(*process)["rss"] / MIB for process in watched.values()]  # the mount is the first
-            names = list(watched)
-            mount = seen.pop(names.index("mount"))
+            seen = {name: look(*process)["rss"] / MIB for name, process in watched.items()}
+            mount = seen.pop("mount")
             print("%9d %9.0f %9.0f %9.0f  %-26s %9.1f" % (number, statistics.mean(times), statistics.median(times),
-                  sorted(times)[len(times) * 99 // 100], " ".join("%.1f" % one for one in seen), mount), flush=True)
+                  sorted(times)[len(times) * 99 // 100], " ".join("%.1f" % one for one in seen.values()), mount), flush=True)
             times = []
             marks.pop(0)
     begin = time.monotonic()
@@ -800,11 +805,20 @@ def flat(arguments):
     os.rmdir(arguments.directory)
     seconds = time.monotonic() - begin
     print("removed: %.1f s, %.0f us a file" % (seconds, seconds / len(names) * 1e6))
+    print_now(watched)
+    return 0
+
+
+def print_now(watched):
     for name, process in watched.items():
         seen = look(*process)
-        print("afterwards: %s: rss %.1f MiB, %.1f of them anonymous, %d descriptors, %d threads%s" % (
-            name, seen["rss"] / MIB, seen["anonymous"] / MIB, seen["descriptors"], seen["threads"],
+        print("%s: rss %.1f MiB, %.1f of them anonymous, %d descriptors, %d threads, log %.1f MiB%s" % (
+            name, seen["rss"] / MIB, seen["anonymous"] / MIB, seen["descriptors"], seen["threads"], seen["log"] / MIB,
             "" if "database" not in seen else "; database %.1f MiB, %.1f in use" % (seen["database"] / MIB, seen["in use"] / MIB)))
+
+
+def now(arguments):
+    print_now(processes(arguments.state))
     return 0
 
 
@@ -813,11 +827,11 @@ def flat(arguments):
 
 def idle(arguments):
     watched = processes(arguments.state)
-    before = {name: processor_seconds(pid) for name, (pid, _) in watched.items()}
+    before = {name: processor_seconds(pid) for name, (pid, _, _) in watched.items()}
     begin = time.monotonic()
     time.sleep(arguments.seconds)
     seconds = time.monotonic() - begin
-    share = {name: 100 * (processor_seconds(pid) - before[name]) / seconds for name, (pid, _) in watched.items()}
+    share = {name: 100 * (processor_seconds(pid) - before[name]) / seconds for name, (pid, _, _) in watched.items()}
     table = [["process", "% of a core", "rss, MiB", "anonymous", "pss", "descriptors", "threads"]]
     largest = 0
     for name, process in watched.items():
@@ -849,6 +863,7 @@ def main():
     command(sample, "samples", "state", "counter", "pid").add_argument("--every", type=float, default=20)
     command(report, "samples")
     command(flat, "directory", "state").add_argument("--files", type=int, default=200_000)
+    command(now, "state")
     command(idle, "state").add_argument("--seconds", type=float, default=120)
     arguments = parser.parse_args()
     return arguments.action(arguments)
