@@ -37,8 +37,8 @@ NAME_POOL = 2000           # half of all names come back again and again, the ot
 LARGE_FILES = 4            # each grows to its limit, loses up to half, grows again
 LARGE_LIMIT = 32 * MIB
 LARGE_STEP = MIB            # at most, an operation
-SMALL_PAUSE = 0.025        # seconds after each operation of a worker, on average
-LARGE_PAUSE = 0.25
+SMALL_PAUSE = 0.022        # seconds after each operation of a worker, on average
+LARGE_PAUSE = 0.1
 
 
 class Wrong(Exception):
