@@ -121,6 +121,8 @@ struct BatchResult {
   RecordRef lock;
   std::uint64_t version = 0;  // of every row that this batch wrote: the index of its log entry
   Stamp stamp;                // of its log entry
+  // Only in an answer, not in the encoding: the rows stay as this batch left them for so long from when the client asked.
+  Duration lease{};
 };
 
 struct Row {

@@ -173,14 +173,23 @@ void Group::applied(LogIndex through, const std::vector<AppliedBatch>& results) 
   RINGFS_CHECK(through == applying_through_ && through > applied_);
   for (LogIndex index = applied_ + 1; index <= through; ++index) drop_unapplied(log_.entry_bytes(index));
   applied_ = through;
-  row_leases_.applied(through);
   for (const AppliedBatch& batch : results) {
+    // Those behind it are still under way when its rows are promised.
+    std::optional<RowChanges> changed = row_leases_.applied(batch.index);
     auto pending = operations_.find(batch.index);
     if (pending == operations_.end()) continue;
-    if (log_.term(batch.index) == pending->second.term) services_.out.reply(pending->second.operation, Answer(batch.result));
-    else fail_operation(pending->second.operation, ErrorCode::not_leader, "another leader's entry took its place");
+    if (log_.term(batch.index) == pending->second.term) {
+      BatchResult result = batch.result;
+      // Only if it happened just now: a result from the record says nothing of what happened since.
+      const bool fresh = result.outcome == BatchResult::Outcome::applied && result.version == batch.index;
+      if (fresh && changed) result.lease = promise(*changed);
+      services_.out.reply(pending->second.operation, Answer(std::move(result)));
+    } else {
+      fail_operation(pending->second.operation, ErrorCode::not_leader, "another leader's entry took its place");
+    }
     operations_.erase(pending);
   }
+  row_leases_.applied(through);
   while (!operations_.empty() && operations_.begin()->first <= through) {
     fail_operation(operations_.begin()->second.operation, ErrorCode::internal, "the store gave no result");
     operations_.erase(operations_.begin());

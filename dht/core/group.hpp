@@ -233,6 +233,8 @@ class Group {
   bool may_read() const;
   TimePoint lease_end() const;
   Duration promise(const std::vector<RowAddress>& rows, const RowLease& wanted);
+  Duration promise(const RowChanges& changed);
+  Duration promisable(Duration wanted) const;
   void start_waiting_reads();
   void release_held_reads();
   void fail_reads();

@@ -40,11 +40,23 @@ bool Group::lease_holds() const {
 
 // The rows stay as they are for the time returned: nobody else can be leader before it ends, and the own batches wait for it.
 // Before a transfer all promises must have ended, for the next leader does not know them.
+Duration Group::promisable(Duration wanted) const {
+  if (wanted <= Duration::zero() || transfer_ || handing_over_) return Duration::zero();
+  Duration duration = std::min(wanted, max_row_lease);
+  return lease_end() < now() + duration ? Duration::zero() : duration;
+}
+
 Duration Group::promise(const std::vector<RowAddress>& rows, const RowLease& wanted) {
-  if (wanted.duration <= Duration::zero() || rows.empty() || transfer_ || handing_over_) return Duration::zero();
-  Duration duration = std::min(wanted.duration, max_row_lease);
-  if (lease_end() < now() + duration) return Duration::zero();
+  Duration duration = rows.empty() ? Duration::zero() : promisable(wanted.duration);
+  if (duration == Duration::zero()) return duration;
   return row_leases_.grant(wanted.client, rows, now() + duration, now()) ? duration : Duration::zero();
+}
+
+// For rows as a batch that was just applied left them.
+Duration Group::promise(const RowChanges& changed) {
+  Duration duration = changed.everything ? Duration::zero() : promisable(changed.lease);
+  if (duration == Duration::zero() || !may_read()) return Duration::zero();
+  return row_leases_.grant(changed.client, changed.rows, now() + duration, now()) ? duration : Duration::zero();
 }
 
 // Everything that earlier leaders committed is known to be applied once the own no-op is.

@@ -104,7 +104,9 @@ void Node::Implementation::start(OperationId id, CommitOperation operation) {
     fail(id, ErrorCode::invalid_argument, "a key of another partition");
     return;
   }
-  one->propose(id, std::move(operation.batch), changed_rows(*batch), touches_members_table(*batch));
+  RowChanges changes = changed_rows(*batch);
+  changes.lease = operation.lease;
+  one->propose(id, std::move(operation.batch), std::move(changes), touches_members_table(*batch));
 }
 
 void Node::Implementation::start(OperationId id, const FindOperation& operation) {

@@ -29,6 +29,7 @@ struct ReadOperation {
 struct CommitOperation {
   PartitionId partition{};
   EncodedBatch batch;
+  Duration lease{};  // a promise for the rows that it changes is wanted; zero: none
 };
 
 struct FindOperation {  // one step of an iterative Chord lookup

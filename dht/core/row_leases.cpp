@@ -41,7 +41,8 @@ RowChanges changed_rows(const Batch& batch) {
 }
 
 bool RowLeases::contended(const Row& row, const Uuid& client, TimePoint now) const {
-  return row.written != TimePoint::min() && row.writer != client && row.written + row_contention_pause > now;
+  auto lately = [now](TimePoint when) { return when != TimePoint::min() && when + row_contention_pause > now; };
+  return lately(row.contended) || (row.writer != client && lately(row.written));
 }
 
 bool RowLeases::room(std::size_t rows, TimePoint now) {
@@ -57,14 +58,17 @@ bool RowLeases::room(std::size_t rows, TimePoint now) {
 }
 
 bool RowLeases::grant(const Uuid& client, const std::vector<RowAddress>& rows, TimePoint until, TimePoint now) {
-  if (everything_under_way_ > 0 || !room(rows.size(), now)) return false;
   std::vector<std::uint64_t> hashes;
   hashes.reserve(rows.size());
-  for (const RowAddress& row : rows) {
-    const std::uint64_t hash = row_hash(row);
+  for (const RowAddress& row : rows) hashes.push_back(row_hash(row));
+  return grant(client, hashes, until, now);
+}
+
+bool RowLeases::grant(const Uuid& client, const std::vector<std::uint64_t>& hashes, TimePoint until, TimePoint now) {
+  if (everything_under_way_ > 0 || !room(hashes.size(), now)) return false;
+  for (std::uint64_t hash : hashes) {
     auto found = rows_.find(hash);
     if (found != rows_.end() && (found->second.under_way > 0 || contended(found->second, client, now))) return false;
-    hashes.push_back(hash);
   }
   for (std::uint64_t hash : hashes) {
     Row& row = rows_[hash];
@@ -91,6 +95,8 @@ TimePoint RowLeases::begin(const RowChanges& changes, TimePoint now) {
     Row& row = rows_[hash];
     ++row.under_way;
     if (promised(row, now) && (changes.everybody || row.holder != changes.client)) free = std::max(free, row.until);
+    const bool another = row.written != TimePoint::min() && row.writer != changes.client && row.written + row_contention_pause > now;
+    if (another) row.contended = now;
     row.writer = changes.client;
     row.written = now;
   }
@@ -102,11 +108,14 @@ void RowLeases::end(const RowChanges& changes) {
   for (std::uint64_t hash : changes.rows) --rows_.at(hash).under_way;
 }
 
-void RowLeases::applied(LogIndex through) {
+std::optional<RowChanges> RowLeases::applied(LogIndex through) {
+  std::optional<RowChanges> last;
   while (!in_log_.empty() && in_log_.front().first <= through) {
     end(in_log_.front().second);
+    if (in_log_.front().first == through) last = std::move(in_log_.front().second);
     in_log_.pop_front();
   }
+  return last;
 }
 
 void RowLeases::clear() {

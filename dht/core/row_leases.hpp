@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
@@ -31,6 +32,7 @@ struct RowChanges {
   std::vector<std::uint64_t> rows;
   bool everything = false;  // a prefix, or the part of a transaction that was kept earlier: any row
   bool everybody = false;   // the client's own promises count, too: it does not know when this happens
+  Duration lease{};         // that the client wants for them when it has happened
 };
 RowChanges changed_rows(const Batch& batch);
 std::uint64_t row_hash(const RowAddress& row);
@@ -39,12 +41,14 @@ class RowLeases {
  public:
   // Promises that none of the rows changes before `until`. False: it cannot, and nothing happened.
   bool grant(const Uuid& client, const std::vector<RowAddress>& rows, TimePoint until, TimePoint now);
+  bool grant(const Uuid& client, const std::vector<std::uint64_t>& rows, TimePoint until, TimePoint now);
 
   // A batch arrived: from now on until its end no promise for its rows is given. Returns when it may enter the log.
   TimePoint begin(const RowChanges& changes, TimePoint now);
   // It is the log's entry `index` now: it ends when that is applied.
   void entered(LogIndex index, RowChanges changes) { in_log_.emplace_back(index, std::move(changes)); }
-  void applied(LogIndex through);
+  // Everything up to this entry ends; returns what the entry itself changed, if it is one of those that entered.
+  std::optional<RowChanges> applied(LogIndex through);
   // It will never enter the log.
   void end(const RowChanges& changes);
 
@@ -58,6 +62,7 @@ class RowLeases {
     std::uint32_t under_way = 0;
     Uuid writer;              // of the last change
     TimePoint written = TimePoint::min();
+    TimePoint contended = TimePoint::min();  // another client than the last one changed it
   };
 
   bool promised(const Row& row, TimePoint now) const { return row.until > now; }

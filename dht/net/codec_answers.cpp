@@ -25,6 +25,7 @@ void put(const ReadAnswer& in, wire::Response& response, WireMessage& out) {
 void put(const BatchResult& in, wire::Response& response, WireMessage& out) {
   std::string encoded = encode(in);
   response.mutable_batch()->set_result_size(size32(encoded.size()));
+  response.mutable_batch()->set_lease_us(size32(static_cast<std::size_t>(in.lease.count())));
   put_piece(std::move(encoded), out);
 }
 
@@ -160,6 +161,7 @@ Result<OperationResult> get_result(const wire::Response& in, Check& check, Piece
     case wire::Response::kBatch: {
       Result<BatchResult> result = decode_batch_result(pieces.take_view(in.batch().result_size()));
       if (!result) return tl::unexpected(result.error());
+      result->lease = Duration(in.batch().lease_us());
       return OperationResult(*result);
     }
     case wire::Response::kFind: {

@@ -30,6 +30,7 @@ void put(const CommitOperation& in, wire::Request& request, WireMessage& out) {
   wire::CommitOperation* commit = request.mutable_commit();
   commit->set_partition(index_of(in.partition));
   commit->set_head_size(size32(in.batch.head.size()));
+  commit->set_lease_us(size32(static_cast<std::size_t>(in.lease.count())));
   put_piece(in.batch.head, out);
   codec::put_pieces(in.batch.blobs, commit->mutable_blob_sizes(), out);
 }
@@ -63,6 +64,7 @@ Result<Operation> get_operation(const wire::Request& in, Check& check, Pieces& p
     case wire::Request::kCommit: {
       CommitOperation commit;
       commit.partition = check.partition(in.commit().partition());
+      commit.lease = Duration(in.commit().lease_us());
       commit.batch.head = pieces.take(in.commit().head_size());
       commit.batch.blobs = pieces.take_all(in.commit().blob_sizes());
       return commit;

@@ -1,12 +1,69 @@
 #include "dht/net/leased_rows.hpp"
 
 #include <algorithm>
+#include <map>
+
+#include "dht/core/evaluate.hpp"
+#include "dht/core/mutation_plan.hpp"
 
 namespace ringfs {
 
 namespace {
 
 constexpr std::size_t max_own_rows = 8192;  // remembered changes; beyond it those that no read can miss go
+
+// What was known of a batch's rows before it, as the evaluator sees rows. Notes which ones it asked for in vain.
+class KnownRows final : public RowReader {
+ public:
+  template <class Leased>
+  explicit KnownRows(const std::unordered_map<std::uint64_t, Leased>& rows) {
+    for (const auto& [hash, leased] : rows) rows_.emplace(leased.address, leased.get);
+  }
+  std::optional<Row> get(const RowAddress& row) override {
+    auto found = rows_.find(row);
+    if (found == rows_.end()) {
+      unknown_.insert(row);
+      return std::nullopt;
+    }
+    return found->second.found ? std::optional(found->second.row) : std::nullopt;
+  }
+  std::optional<std::uint64_t> version(const RowAddress& row) override {
+    std::optional<Row> known = get(row);
+    return known ? std::optional(known->version) : std::nullopt;
+  }
+  void scan(const std::string&, const std::string&, const std::string&, bool, const std::function<bool(Row&&)>&) override {}
+  bool guessed(const RowAddress& row) const { return unknown_.contains(row); }
+
+ private:
+  std::map<RowAddress, ReadReply::Get> rows_;
+  std::set<RowAddress> unknown_;
+};
+
+// Takes down how a batch left the rows that it did not have to guess.
+class AfterRows final : public RowWriter {
+ public:
+  AfterRows(const KnownRows& known, std::uint64_t version) : known_(known), version_(version) {}
+  std::optional<Row> get(const RowAddress&) override { return std::nullopt; }
+  std::optional<std::uint64_t> version(const RowAddress&) override { return std::nullopt; }
+  void scan(const std::string&, const std::string&, const std::string&, bool, const std::function<bool(Row&&)>&) override {}
+  void put(const RowAddress& row, const SharedBytes& value, std::uint64_t) override {
+    if (known_.guessed(row)) return;
+    ReadReply::Get& get = rows[row];
+    get.found = true;
+    get.row = Row{row.sort, version_, value};
+  }
+  void erase(const RowAddress& row) override {
+    if (!known_.guessed(row)) rows[row] = ReadReply::Get{};
+  }
+  void erase_prefix(const std::string&, const std::string&) override {}
+  void overwrite(const RowAddress&, std::uint32_t, std::string_view, std::uint64_t) override {}  // a large row: not kept
+
+  std::map<RowAddress, ReadReply::Get> rows;
+
+ private:
+  const KnownRows& known_;
+  const std::uint64_t version_;
+};
 
 bool same(const RowAddress& left, const RowAddress& right) { return left.key == right.key && left.sort == right.sort; }
 
@@ -74,9 +131,36 @@ void LeasedRows::Asking::remember(const ReadRequest& request, const ReadReply& r
 
 // ---- The client's own batches ----------------------------------------------------------------------
 
-LeasedRows::Changing::Changing(std::shared_ptr<LeasedRows> rows, RowChanges changes, TimePoint may_happen_until)
-    : rows_(std::move(rows)), changes_(std::move(changes)), may_happen_until_(may_happen_until) {
+LeasedRows::Changing::Changing(std::shared_ptr<LeasedRows> rows, const Batch& batch, TimePoint may_happen_until)
+    : rows_(std::move(rows)), changes_(changed_rows(batch)), may_happen_until_(may_happen_until), ticket_(++rows_->last_ticket_) {
+  for (std::uint64_t hash : changes_.rows) {
+    auto known = rows_->rows_.find(hash);
+    if (known != rows_->rows_.end()) before_.insert(*known);
+  }
   rows_->begin(changes_);
+}
+
+void LeasedRows::Changing::remember(const Batch& batch, std::uint64_t version, TimePoint until, TimePoint now) {
+  if (changes_.everything || rows_->everything_.under_way > 0 || rows_->everything_.ended > ticket_) return;
+  // Until now no other client can have changed a row whose former promise has not ended.
+  std::erase_if(before_, [now](const auto& item) { return item.second.until <= now; });
+  KnownRows known(before_);
+  MutationPlan plan(known);
+  for (const Mutation& mutation : batch.mutations) {
+    if (mutation.kind == Mutation::Kind::prepare || !plan.add(mutation)) return;
+  }
+  AfterRows after(known, version);
+  plan.carry_out(after, version);
+  for (auto& [address, get] : after.rows) {
+    const std::uint64_t hash = row_hash(address);
+    const auto own = rows_->own_.find(hash);
+    const bool alone = own != rows_->own_.end() && own->second.under_way == 1 && own->second.ended <= ticket_;
+    if (!alone) continue;  // another batch of this client changes it, too
+    rows_->forget(hash);
+    Leased leased{address, std::move(get), until};
+    rows_->bytes_ += leased.bytes();
+    rows_->rows_.emplace(hash, std::move(leased));
+  }
 }
 
 LeasedRows::Changing::~Changing() {

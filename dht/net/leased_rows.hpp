@@ -19,7 +19,14 @@ namespace ringfs {
 
 inline constexpr std::size_t max_leased_row_bytes = 16 << 20;
 
-class LeasedRows : public std::enable_shared_from_this<LeasedRows> {
+class LeasedRows {
+  struct Leased {
+    RowAddress address;
+    ReadReply::Get get;
+    TimePoint until;
+    std::size_t bytes() const { return address.key.size() + address.sort.size() + get.row.value.size() + 128; }
+  };
+
  public:
   // Every get under a promise that holds now, no scans; otherwise none. Call it before every read.
   std::optional<ReadReply> find(const ReadRequest& request, TimePoint now);
@@ -41,27 +48,26 @@ class LeasedRows : public std::enable_shared_from_this<LeasedRows> {
   // From before a batch is sent until its end is known; or, if it never is, for as long as the batch may live.
   class Changing {
    public:
-    Changing(std::shared_ptr<LeasedRows> rows, RowChanges changes, TimePoint may_happen_until);
+    Changing(std::shared_ptr<LeasedRows> rows, const Batch& batch, TimePoint may_happen_until);
     Changing(const Changing&) = delete;
     Changing& operator=(const Changing&) = delete;
     ~Changing();
     void sent() { ended_ = false; }
     void ended() { ended_ = true; }
+    // The batch was applied just now, and its rows stay until `until`: what they are follows from what they were, if that is still
+    // certain at `now`.
+    void remember(const Batch& batch, std::uint64_t version, TimePoint until, TimePoint now);
 
    private:
     const std::shared_ptr<LeasedRows> rows_;
     RowChanges changes_;
     const TimePoint may_happen_until_;
+    const std::uint64_t ticket_;
+    std::unordered_map<std::uint64_t, Leased> before_;  // what was known of them
     bool ended_ = true;  // nothing was sent yet
   };
 
  private:
-  struct Leased {
-    RowAddress address;
-    ReadReply::Get get;
-    TimePoint until;
-    std::size_t bytes() const { return address.key.size() + address.sort.size() + get.row.value.size() + 128; }
-  };
   struct Own {
     std::uint32_t under_way = 0;
     std::uint64_t ended = 0;  // the ticket of that moment

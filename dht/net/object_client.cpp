@@ -167,7 +167,8 @@ Task<Result<BatchResult>> ObjectClient::commit_raw(PartitionId partition, std::v
   batch.conditions = std::move(conditions);
   batch.mutations = std::move(mutations);
   Stamp base = transport_.ring_time();
-  LeasedRows::Changing changing(leased_rows_, changed_rows(batch), transport_.now() + max_batch_life + clock_slack);
+  const TimePoint asked = transport_.now();
+  LeasedRows::Changing changing(leased_rows_, batch, asked + max_batch_life + clock_slack);
   for (unsigned start = 0;; ++start) {
     Status reserved = co_await reserve_sequence(partition, deadline);
     if (!reserved) co_return tl::unexpected(reserved.error());
@@ -183,13 +184,17 @@ Task<Result<BatchResult>> ObjectClient::commit_raw(PartitionId partition, std::v
     way.partition = partition;
     // After its expiry no try can succeed any more, and a result may have been forgotten: the end is unknown.
     way.deadline = std::min(deadline, transport_.now() + life);
-    Operation operation{CommitOperation{partition, encode(batch)}};
+    Operation operation{CommitOperation{partition, encode(batch), options_.row_lease}};
     changing.sent();
     Result<Answer> answer = co_await ask(way, std::move(operation));
     if (answer || !way.uncertain) changing.ended();
     if (!answer) co_return tl::unexpected(answer.error());
     const BatchResult* result = std::get_if<BatchResult>(&*answer);
     if (result == nullptr) co_return fail(ErrorCode::corrupt, "not the answer to a batch");
+    const bool promised = options_.row_lease > Duration::zero() && result->lease > Duration::zero() && start == 0 && way.calls == 1;
+    if (promised && result->outcome == BatchResult::Outcome::applied) {
+      changing.remember(batch, result->version, asked + result->lease - result->lease / lease_margin, transport_.now());
+    }
     const bool refused = result->outcome == BatchResult::Outcome::expired;
     if (!refused && result->outcome != BatchResult::Outcome::superseded) co_return *result;
     // Refused by the clock at its only try: the clocks differ, and it certainly was not executed. Go by the log's
@@ -234,6 +239,7 @@ Task<Result<Answer>> ObjectClient::ask(Way& way, Operation operation) {
       continue;
     }
     way.tried.insert(node->node);
+    ++way.calls;
     ++counters_.calls;
     const TimePoint until = std::min(transport_.now() + way.try_time, way.deadline);
     OperationResult result = co_await transport_.call(node->address, node->node, operation, until);

@@ -99,6 +99,7 @@ class ObjectClient final : public PartitionedStore {
     std::set<Uuid> tried;    // in this round
     bool looked_up = false;  // in this round
     std::size_t rounds = 0;
+    std::size_t calls = 0;
     Duration try_time{};
     unsigned corrupt_answers = 0;
     bool uncertain = false;  // some try may have been executed although no answer came

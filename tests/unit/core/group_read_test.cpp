@@ -229,5 +229,32 @@ TEST(GroupRead, LeaderThatIsAlone_PromisesNothingBeyondItsOwnLease) {
   EXPECT_EQ(lease_of(cluster.reply(leader, get)), Duration::zero());
 }
 
+// Two changes of one row are applied together: the first one's client must not be promised what the second one changed.
+TEST(GroupRead, ChangeFollowedByAnotherOne_IsNotPromised) {
+  Cluster cluster(3);
+  PartitionId partition = cluster.partition_of_key(key);
+  cluster.wait_ready(partition);
+  unsigned leader = *cluster.leader(partition);
+  auto leased = [&](const std::string& value) {
+    Operation operation = cluster.put(key, value);
+    std::get<CommitOperation>(operation).lease = max_row_lease;
+    return operation;
+  };
+  auto lease = [&](OperationId id) { return std::get<BatchResult>(**cluster.reply(leader, id)).lease; };
+  OperationId alone = cluster.submit(leader, leased("x"));
+  cluster.settle();
+  ASSERT_TRUE(succeeded(cluster.reply(leader, alone)));
+  EXPECT_EQ(lease(alone), max_row_lease);
+  cluster.machines[leader].hold_disk = true;
+  OperationId first = cluster.submit(leader, leased("y"));
+  OperationId second = cluster.submit(leader, leased("z"));
+  cluster.machines[leader].hold_disk = false;
+  cluster.run(std::chrono::milliseconds(1));
+  cluster.settle();
+  ASSERT_TRUE(succeeded(cluster.reply(leader, first)) && succeeded(cluster.reply(leader, second)));
+  EXPECT_EQ(lease(first), Duration::zero());
+  EXPECT_EQ(lease(second), max_row_lease);
+}
+
 }  // namespace
 }  // namespace ringfs::test

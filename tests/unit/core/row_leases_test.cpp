@@ -124,5 +124,17 @@ TEST(RowLeases, TooManyRows_NoPromiseUntilOldOnesHaveEnded) {
   EXPECT_TRUE(leases.grant(client(1), {row}, later + 100ms, later));
 }
 
+TEST(RowLeases, RowThatTwoClientsChange_IsPromisedToNeither) {
+  RowLeases leases;
+  for (std::uint8_t number : {std::uint8_t{1}, std::uint8_t{2}}) {
+    RowChanges changes = change(number, row);
+    leases.begin(changes, start);
+    leases.end(changes);
+  }
+  EXPECT_FALSE(leases.grant(client(2), {row}, start + 100ms, start)) << "the other one would wait at its every change";
+  const TimePoint later = start + row_contention_pause;
+  EXPECT_TRUE(leases.grant(client(2), {row}, later + 100ms, later));
+}
+
 }  // namespace
 }  // namespace ringfs

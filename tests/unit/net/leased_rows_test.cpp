@@ -27,13 +27,13 @@ class LeasedRowsTest : public testing::Test {
     reply.gets = {get};
     return reply;
   }
-  RowChanges change(const RowAddress& address, Mutation::Kind kind = Mutation::Kind::put) const {
+  Batch change(const RowAddress& address, Mutation::Kind kind = Mutation::Kind::put) const {
     Batch batch;
     Mutation mutation;
     mutation.kind = kind;
     mutation.row = address;
     batch.mutations = {mutation};
-    return changed_rows(batch);
+    return batch;
   }
   void learn(const std::string& value) {
     LeasedRows::Asking asking(rows_);
@@ -117,6 +117,45 @@ TEST_F(LeasedRowsTest, TooManyBytes_AreNotKept) {
   std::size_t kept = 0;
   for (unsigned i = 0; i < 40; ++i) kept += rows_->find(request({{"object", std::to_string(i)}}), start) ? 1 : 0;
   EXPECT_LE(kept, max_leased_row_bytes / large.size() + 1);
+}
+
+TEST_F(LeasedRowsTest, OwnChangeOfAKnownRow_IsKnownAfterwards) {
+  learn(std::string(8, '\0'));
+  Batch batch = change(row, Mutation::Kind::add_i64);
+  batch.mutations[0].number = 5;
+  batch.mutations.push_back(change(other_row).mutations[0]);
+  batch.mutations[1].value = SharedBytes("other");
+  {
+    LeasedRows::Changing changing(rows_, batch, start + 60s);
+    changing.sent();
+    changing.ended();
+    changing.remember(batch, 9, start + 200ms, start + 10ms);
+  }
+  Writer five;
+  five.i64(5);
+  EXPECT_EQ(known(start + 150ms), five.take());
+  std::optional<ReadReply> other = rows_->find(request({other_row}), start);
+  ASSERT_TRUE(other);
+  EXPECT_EQ(other->gets[0].row.value.view(), "other");
+  EXPECT_EQ(other->gets[0].row.version, 9u);
+}
+
+TEST_F(LeasedRowsTest, OwnChangeAfterTheFormerLeaseEnded_ReliesOnNothingFormer) {
+  learn(std::string(8, '\0'));
+  Batch batch = change(row, Mutation::Kind::add_i64);
+  LeasedRows::Changing changing(rows_, batch, start + 60s);
+  changing.sent();
+  changing.ended();
+  changing.remember(batch, 9, start + 300ms, start + 100ms);  // somebody else may have been there
+  EXPECT_EQ(known(start + 100ms), "<nothing>");
+}
+
+TEST_F(LeasedRowsTest, OwnChangesAtTheSameTime_AreNotGuessed) {
+  Batch batch = change(row);
+  batch.mutations[0].value = SharedBytes("mine");
+  LeasedRows::Changing first(rows_, batch, start + 60s), second(rows_, batch, start + 60s);
+  first.remember(batch, 9, start + 100ms, start);
+  EXPECT_EQ(known(), "<nothing>");
 }
 
 }  // namespace
