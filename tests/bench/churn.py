@@ -18,6 +18,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import statistics
 import struct
 import sys
@@ -752,8 +753,12 @@ def processor_share(samples, name):
 
 
 def paused(samples):
+    """By a state that was seen, or, if the sampler was stopped as well, by samples that are missing."""
     spans = []
-    for one in samples:
+    usual = statistics.median(later["seconds"] - one["seconds"] for one, later in zip(samples, samples[1:]))
+    for one, before in zip(samples, [samples[0], *samples]):
+        if one["seconds"] - before["seconds"] > 2 * usual:
+            spans.append([before["seconds"], one["seconds"]])
         if not one["stopped"]:
             spans.append(None)
         elif spans and spans[-1] is not None:
@@ -778,6 +783,8 @@ MARKS = (1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000,
 def flat(arguments):
     watched = processes(arguments.state)
     marks = [mark for mark in MARKS if mark < arguments.files] + [arguments.files]
+    continued = []  # a time in which this process was stopped says nothing
+    signal.signal(signal.SIGCONT, lambda *_: continued.append(time.monotonic()))
     os.mkdir(arguments.directory)
     print("open(O_CREAT | O_EXCL) and close, microseconds a file between the line above and this one; MiB of memory then")
     print("%9s %9s %9s %9s  %-26s %9s" % ("files", "mean", "median", "99 of 100", "rss of nodes", "of mount"))
@@ -785,7 +792,9 @@ def flat(arguments):
     for number in range(1, arguments.files + 1):
         begin = time.monotonic()
         os.close(os.open("%s/file-%07d" % (arguments.directory, number), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
-        times.append((time.monotonic() - begin) * 1e6)
+        end = time.monotonic()
+        if not (continued and continued[-1] >= begin):
+            times.append((end - begin) * 1e6)
         if number == marks[0]:
             seen = {name: look(*process)["rss"] / MIB for name, process in watched.items()}
             mount = seen.pop("mount")
@@ -799,12 +808,19 @@ def flat(arguments):
     if len(names) != arguments.files or len(set(names)) != len(names):
         print("FAILED: %d names" % len(names))
         return 1
-    begin = time.monotonic()
+    begin = last = time.monotonic()
+    stopped = 0.0
     for name in names:
         os.unlink(os.path.join(arguments.directory, name))
+        end = time.monotonic()
+        if continued and continued[-1] >= last:
+            stopped += end - last
+        last = end
     os.rmdir(arguments.directory)
-    seconds = time.monotonic() - begin
+    seconds = time.monotonic() - begin - stopped
     print("removed: %.1f s, %.0f us a file" % (seconds, seconds / len(names) * 1e6))
+    if continued:
+        print("stopped and continued %d times; that time is left out" % len(continued))
     print_now(watched)
     return 0
 
