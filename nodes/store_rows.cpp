@@ -315,9 +315,12 @@ void RowTable::store(const RowAddress& row, std::uint64_t version, std::optional
   } else {
     Query(store_, space_, row.key, row.sort, version, nullptr, sum, value.view()).finish();
   }
+  if (!remembering_) return;
+  // A copy: the value may be a part of a frame that would stay alive with it.
+  const SharedBytes kept = payload ? SharedBytes() : SharedBytes(value.str());
   if (changes_ && payload) changes_->push_back({row, false, true, std::nullopt});
-  if (changes_ && !payload) changes_->push_back({row, false, false, Row{row.sort, version, value}});
-  remember(row, Found{version, payload, value});
+  if (changes_ && !payload) changes_->push_back({row, false, false, Row{row.sort, version, kept}});
+  remember(row, Found{version, payload, kept});
 }
 
 std::optional<PayloadId> RowTable::shared_blob(const SharedBytes& value) const {

@@ -10,7 +10,8 @@ namespace ringfs {
 
 namespace {
 
-constexpr std::size_t max_own_rows = 8192;  // remembered changes; beyond it those that no read can miss go
+constexpr std::size_t max_own_rows = 8192;       // remembered changes
+constexpr std::size_t small_value_bytes = 4096;  // copied: the answer's frame need not stay alive with it
 
 // What was known of a batch's rows before it, as the evaluator sees rows. Notes which ones it asked for in vain.
 class KnownRows final : public RowReader {
@@ -109,11 +110,7 @@ bool LeasedRows::changed_since(std::uint64_t hash, std::uint64_t ticket) const {
 
 // ---- Reads -----------------------------------------------------------------------------------------
 
-LeasedRows::Asking::Asking(std::shared_ptr<LeasedRows> rows) : rows_(std::move(rows)), ticket_(++rows_->last_ticket_) {
-  rows_->asking_.insert(ticket_);
-}
-
-LeasedRows::Asking::~Asking() { rows_->asking_.erase(rows_->asking_.find(ticket_)); }
+LeasedRows::Asking::Asking(std::shared_ptr<LeasedRows> rows) : rows_(std::move(rows)), ticket_(++rows_->last_ticket_) {}
 
 void LeasedRows::Asking::remember(const ReadRequest& request, const ReadReply& reply, TimePoint until) {
   LeasedRows& rows = *rows_;
@@ -124,6 +121,8 @@ void LeasedRows::Asking::remember(const ReadRequest& request, const ReadReply& r
     if (reply.gets[i].lock || rows.changed_since(hash, ticket_)) continue;
     rows.forget(hash);
     Leased leased{request.gets[i], reply.gets[i], until};
+    SharedBytes& value = leased.get.row.value;
+    if (value.size() <= small_value_bytes) value = SharedBytes(value.str());
     rows.bytes_ += leased.bytes();
     rows.rows_.emplace(hash, std::move(leased));
   }
@@ -192,8 +191,9 @@ void LeasedRows::end(const RowChanges& changes) {
   if (changes.everything) ended(everything_);
   for (std::uint64_t hash : changes.rows) ended(own_.at(hash));
   if (own_.size() <= max_own_rows) return;
-  const std::uint64_t oldest = asking_.empty() ? now : *asking_.begin();
-  std::erase_if(own_, [&](const auto& item) { return item.second.under_way == 0 && item.second.ended <= oldest; });
+  // Reads that were asked before now remember nothing: then nobody needs to know what had changed.
+  everything_.ended = now;
+  std::erase_if(own_, [](const auto& item) { return item.second.under_way == 0; });
 }
 
 void LeasedRows::end_the_old(TimePoint now) {

@@ -9,7 +9,6 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <set>
 #include <unordered_map>
 #include <vector>
 
@@ -31,13 +30,12 @@ class LeasedRows {
   // Every get under a promise that holds now, no scans; otherwise none. Call it before every read.
   std::optional<ReadReply> find(const ReadRequest& request, TimePoint now);
 
-  // From before a read is sent until its answer was remembered.
+  // From before a read is sent until its answer is remembered.
   class Asking {
    public:
     explicit Asking(std::shared_ptr<LeasedRows> rows);
     Asking(const Asking&) = delete;
     Asking& operator=(const Asking&) = delete;
-    ~Asking();
     void remember(const ReadRequest& request, const ReadReply& reply, TimePoint until);
 
    private:
@@ -83,7 +81,6 @@ class LeasedRows {
   std::unordered_map<std::uint64_t, Leased> rows_;
   std::size_t bytes_ = 0;
   std::uint64_t last_ticket_ = 0;
-  std::multiset<std::uint64_t> asking_;
   std::unordered_map<std::uint64_t, Own> own_;
   Own everything_;
   std::vector<std::pair<TimePoint, RowChanges>> unknown_;  // batches whose ends were never heard of

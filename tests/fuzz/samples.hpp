@@ -165,8 +165,9 @@ inline std::vector<Operation> operations(Random& random) {
   ReadRequest read;
   read.gets.push_back({"kv/a", "row"});
   read.scans.push_back({.key = "kv/b", .prefix = "p", .after = "pa", .max_rows = 10, .values = false});
-  return {ReadOperation{partition(random), read},
-          CommitOperation{partition(random), batch(random)},
+  const Duration lease(1 + random.below(100'000));
+  return {ReadOperation{partition(random), read, RowLease{random_uuid(random), lease}},
+          CommitOperation{partition(random), batch(random), lease},
           FindOperation{position(random)},
           TableOperation{},
           StatusOperation{},
@@ -178,6 +179,7 @@ inline std::vector<OperationResult> results(Random& random) {
   applied.outcome = BatchResult::Outcome::applied;
   applied.version = random.below(1000);
   applied.stamp = Stamp{5};
+  applied.lease = Duration(70);
   NodeStatus status;
   status.node = random_uuid(random);
   status.incarnation = {3, random.next()};
@@ -195,7 +197,9 @@ inline std::vector<OperationResult> results(Random& random) {
   }
   status.disk_free_bytes = random.next();
   EncodedBatch rows{.head = SharedBytes(bytes(random, 300)), .blobs = {SharedBytes(bytes(random, 40'000))}};
-  return {OperationResult(rows),
+  ReadAnswer leased(rows);
+  leased.lease = Duration(80);
+  return {OperationResult(leased),
           OperationResult(applied),
           OperationResult(FindReply{true, random_uuid(random), "127.0.0.1:4001", position(random), position(random)}),
           OperationResult(TableAnswer{genesis(random), table(random)}),

@@ -158,5 +158,18 @@ TEST_F(LeasedRowsTest, OwnChangesAtTheSameTime_AreNotGuessed) {
   EXPECT_EQ(known(), "<nothing>");
 }
 
+TEST_F(LeasedRowsTest, ManyOwnChanges_ReadsAskedBeforeRememberNothing) {
+  LeasedRows::Asking early(rows_);
+  for (unsigned i = 0; i < 10'000; ++i) {
+    LeasedRows::Changing changing(rows_, change({"object", std::to_string(i)}), start + 60s);
+    changing.sent();
+    changing.ended();
+  }
+  early.remember(request({{"object", "3"}}), reply("old"), start + 100ms);
+  EXPECT_FALSE(rows_->find(request({{"object", "3"}}), start));
+  learn("a");
+  EXPECT_EQ(known(), "a");
+}
+
 }  // namespace
 }  // namespace ringfs
