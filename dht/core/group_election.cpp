@@ -268,13 +268,13 @@ void Group::drift_to_preferred() {
     bool sent = transfer_->sent;
     transfer_.reset();
     preferred_since_.reset();
-    handing_over_ = false;
     next_transfer_ = now() + transfer_pause;
     event("transfer_failed");
     // The lease of this term was given away: take a new term, for which nobody need wait.
     if (sent) campaign(true);
     return;
   }
+  handing_over_ = false;  // until it turns out below that it is time
   const std::vector<Uuid>& list = services_.placement.preference_list(partition_);
   if (list.empty() || list.front() == services_.self || now() < next_transfer_) return;
   for (const auto& [replica, progress] : progress_) {
@@ -283,7 +283,6 @@ void Group::drift_to_preferred() {
                     progress.match + transfer_slack_entries >= log_.last_index();
     if (!keeps_up) {
       preferred_since_.reset();
-      handing_over_ = false;
       return;
     }
     // The random part spreads the transfers of a node that came back.
