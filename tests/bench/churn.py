@@ -683,6 +683,7 @@ QUANTITIES = {
     "threads": ("", 1, 1), "database": ("MiB", MIB, 8 * MIB), "in use": ("MiB", MIB, 8 * MIB), "wal": ("MiB", MIB, 16 * MIB),
     "log": ("MiB", MIB, None)}  # grows, as logs do: only shown
 GROWTH_ALLOWED = 0.10
+SHORT_NAMES = {"anonymous": "anon", "descriptors": "fds", "log": "log file"}
 
 
 def medians(samples, name, quantity):
@@ -710,18 +711,19 @@ def report(arguments):
     print("%.1f minutes, %d operations, %.0f a second; %s; of one core: nodes %.1f %%, mount %.1f %%" % (
         (end - begin) / 60, last, last / (end - begin), paused(samples),
         sum(processor_share(samples, name) for name in nodes), processor_share(samples, "mount")))
-    print("\nMedians of each tenth. MiB; of nodes: one after the other.\n")
-    columns = [("rss", nodes), ("anonymous", nodes), ("database", nodes), ("in use", nodes), ("wal", nodes), ("log", nodes),
-               ("descriptors", nodes), ("threads", nodes), ("rss", ["mount"]), ("anonymous", ["mount"]), ("descriptors", ["mount"]), ("threads", ["mount"])]
-    table = [["minute", "operations"] + [("mount " if those == ["mount"] else "") + quantity for quantity, those in columns]]
+    print("\nMedians of each tenth, in MiB; of the nodes the largest one's.\n")
+    shown = [(quantity, nodes) for quantity in ("rss", "anonymous", "descriptors", "threads", "database", "wal", "log")]
+    shown += [(quantity, ["mount"]) for quantity in ("rss", "anonymous", "descriptors", "threads")]
+    table = [["", ""] + ["mount" if those == ["mount"] else "node" for _, those in shown],
+             ["minute", "operations"] + [SHORT_NAMES.get(quantity, quantity) for quantity, _ in shown]]
     for part in range(10):
         those_samples = within(part, 10)
         if not those_samples:
             continue
         row = ["%.1f" % (those_samples[-1]["seconds"] / 60), str(those_samples[-1]["operations"])]
-        for quantity, those in columns:
-            values = [medians(those_samples, name, quantity) / QUANTITIES[quantity][1] for name in those]
-            row.append(" ".join("%.0f" % value if quantity in ("descriptors", "threads") else "%.1f" % value for value in values))
+        for quantity, those in shown:
+            value = max(medians(those_samples, name, quantity) for name in those) / QUANTITIES[quantity][1]
+            row.append(("%.0f" if quantity in ("descriptors", "threads") else "%.1f") % value)
         table.append(row)
     print_table(table)
 
@@ -737,7 +739,7 @@ def report(arguments):
             grows = slack is not None and third > second * (1 + GROWTH_ALLOWED) + slack
             if grows:
                 growing.append("%s of %s" % (quantity, name))
-            table.append([name, quantity + (", " + unit if unit else "")] + ["%.1f" % (value / divisor) for value in (first, second, third, most)] +
+            table.append([name, ("log file" if quantity == "log" else quantity) + (", " + unit if unit else "")] + ["%.1f" % (value / divisor) for value in (first, second, third, most)] +
                          ["%+.1f %%%s" % (100 * (third - second) / second if second else 0, " GROWS" if grows else "")])
     print_table(table)
     if growing:
