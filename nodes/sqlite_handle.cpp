@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "nodes/wal_vfs.hpp"
+#include "nodes/sqlite_wal_vfs.hpp"
 
 namespace ringfs {
 

@@ -13,7 +13,6 @@
 #include <deque>
 #include <map>
 #include <optional>
-#include <unordered_map>
 #include <vector>
 
 #include "dht/base/rows.hpp"
@@ -69,7 +68,7 @@ class RowLeases {
   bool contended(const Row& row, const Uuid& client, TimePoint now) const;
   bool room(std::size_t rows, TimePoint now);
 
-  std::unordered_map<std::uint64_t, Row> rows_;
+  std::map<std::uint64_t, Row> rows_;
   std::map<Uuid, TimePoint> clients_;  // the last promise to each
   std::deque<std::pair<LogIndex, RowChanges>> in_log_;
   std::size_t everything_under_way_ = 0;

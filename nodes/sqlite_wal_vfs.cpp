@@ -1,4 +1,4 @@
-#include "nodes/wal_vfs.hpp"
+#include "nodes/sqlite_wal_vfs.hpp"
 
 #include <sqlite3.h>
 
