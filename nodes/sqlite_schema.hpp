@@ -15,7 +15,8 @@ inline constexpr std::int32_t database_application_id = 0x52464E31;  // "RFN1"
 inline constexpr int database_format = 3;                            // user_version
 inline constexpr const char* database_file_name = "ringfs.db";
 
-// Opens the database for writing; creates it when there is none. Page cache: 16 MiB; synchronous = FULL.
+// Opens the database for writing; creates it when there is none. Page cache: 16 MiB; synchronous = FULL until the
+// writer takes over, which syncs by hand.
 std::unique_ptr<Connection> open_database(const std::filesystem::path& directory, unsigned page_bytes);
 // Writes every byte of the WAL again, in place, and syncs it; nothing when there is none. Part of open_database().
 // Why: after a sync that failed, the kernel may count frames as written that it holds in memory alone. A process that

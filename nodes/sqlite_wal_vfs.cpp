@@ -73,7 +73,9 @@ int write(sqlite3_file* file, const void* from, int size, sqlite3_int64 offset) 
     return below(file)->pMethods->xWrite(below(file), from, size, offset);
   }
   const bool follows = collected->offset + static_cast<sqlite3_int64>(collected->bytes.size()) == offset;
-  if (!follows || collected->bytes.size() >= max_collected_bytes) {
+  // Only between frames: a page must not be parted from its header, which says whether the transaction ends with it.
+  const bool full = size == frame_header_bytes && collected->bytes.size() >= max_collected_bytes;
+  if (!follows || full) {
     if (int code = write_collected(file); code != SQLITE_OK) return code;
   }
   try {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "dht/core/evaluate.hpp"
 #include "dht/core/mutation_plan.hpp"
@@ -66,8 +67,6 @@ class AfterRows final : public RowWriter {
   const std::uint64_t version_;
 };
 
-bool same(const RowAddress& left, const RowAddress& right) { return left.key == right.key && left.sort == right.sort; }
-
 }  // namespace
 
 std::optional<ReadReply> LeasedRows::find(const ReadRequest& request, TimePoint now) {
@@ -78,7 +77,7 @@ std::optional<ReadReply> LeasedRows::find(const ReadRequest& request, TimePoint 
   reply.gets.reserve(request.gets.size());
   for (const RowAddress& row : request.gets) {
     auto found = rows_.find(row_hash(row));
-    if (found == rows_.end() || found->second.until <= now || !same(found->second.address, row)) return std::nullopt;
+    if (found == rows_.end() || found->second.until <= now || found->second.address != row) return std::nullopt;
     reply.gets.push_back(found->second.get);
   }
   return reply;
