@@ -35,13 +35,22 @@ void reply_entry(Request& request, const Result<Attributes>& found) {
 }
 
 void lookup(fuse_req_t raw, fuse_ino_t parent, const char* name) {
-  session_of(raw).start(
+  FuseSession& session = session_of(raw);
+  const LookupOf asked{fuse_req_ctx(raw)->pid, InodeNumber{parent}, name};
+  if (session.lookup_timeouts().take(asked, std::chrono::steady_clock::now())) {
+    fuse_reply_err(raw, ETIMEDOUT);
+    return;
+  }
+  session.start(
       raw, Kind::read, 0,
-      [](FileSystem* fs, RequestPointer request, InodeNumber directory, std::string entry) -> Task<void> {
-        const Result<Attributes> found = co_await fs->lookup(request->caller(), directory, std::move(entry));
+      [](FileSystem* fs, RequestPointer request, LookupTimeouts* timeouts, LookupOf wanted) -> Task<void> {
+        const Result<Attributes> found = co_await fs->lookup(request->caller(), wanted.directory, wanted.name);
+        if (!found && found.error().code == ErrorCode::timeout) {
+          timeouts->add(std::move(wanted), std::chrono::steady_clock::now());
+        }
         reply_entry(*request, found);
       },
-      InodeNumber{parent}, std::string(name));
+      &session.lookup_timeouts(), asked);
 }
 
 // There is no state per lookup: the node id is the inode number.

@@ -17,6 +17,7 @@
 #include <string>
 #include <unordered_set>
 
+#include "mount/lookup_timeouts.hpp"
 #include "mount/mount_options.hpp"
 #include "mount/page_notifier.hpp"
 
@@ -44,6 +45,7 @@ class FuseSession {
 
   // For the operations.
   FileSystem& file_system() { return file_system_; }
+  LookupTimeouts& lookup_timeouts() { return lookup_timeouts_; }
   void initialised(fuse_conn_info& connection);
   // Bytes of the request being processed; large ones take the receive buffer with them instead of being copied.
   SharedBytes take_payload(const char* bytes, std::size_t size);
@@ -71,6 +73,7 @@ class FuseSession {
   fuse_session* session_ = nullptr;
   bool mounted_ = false;
   PageNotifier pages_;
+  LookupTimeouts lookup_timeouts_;
   boost::asio::posix::stream_descriptor descriptor_;
   std::string receive_buffer_;
   std::function<void()> on_ready_;
