@@ -320,10 +320,10 @@ std::optional<NodeAddress> ObjectClient::known_node(const Way& way) {
   if (route != routes_.end()) {
     const std::optional<Uuid>& leader = route->second.leader;
     if (leader && !way.tried.contains(*leader)) {
-      // A follower names a frozen leader until its own patience ends. One that is still named after a second lives; what
-      // this client remembers from before says nothing.
-      const std::optional<TimePoint> since = directory_.avoided_since(*leader);
-      const bool named_again = since && route->second.named_at - *since > options_.try_time;
+      // A follower names a frozen leader until its own patience ends. One that is still named a second after the last
+      // call that it did not answer lives; what this client remembers from before says nothing.
+      const std::optional<TimePoint> unanswered = directory_.last_unanswered(*leader);
+      const bool named_again = unanswered && route->second.named_at - *unanswered > options_.try_time;
       const std::optional<std::string> address = directory_.address_of(*leader);
       if (address && (named_again || !directory_.is_avoided(*leader, now))) return NodeAddress{*leader, *address};
     }

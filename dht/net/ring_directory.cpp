@@ -61,10 +61,7 @@ void RingDirectory::learn_address(const Uuid& node, const std::string& address) 
 void RingDirectory::avoid(const Uuid& node, TimePoint now, Duration how_long, Why why) {
   if (node.is_nil()) return;
   if (avoided_.size() >= 2 * max_members) avoided_.clear();  // uuids from hints; far more than any ring has
-  Avoided& entry = avoided_.try_emplace(node, Avoided{now, now, why}).first->second;
-  if (entry.until <= now) entry.since = now;
-  entry.until = now + how_long;
-  entry.why = why;
+  avoided_[node] = Avoided{now, now + how_long, why};
 }
 
 bool RingDirectory::is_avoided(const Uuid& node, TimePoint now) const {
@@ -82,10 +79,10 @@ std::optional<TimePoint> RingDirectory::avoided_until(const Uuid& node) const {
   return entry->second.until;
 }
 
-std::optional<TimePoint> RingDirectory::avoided_since(const Uuid& node) const {
+std::optional<TimePoint> RingDirectory::last_unanswered(const Uuid& node) const {
   auto entry = avoided_.find(node);
   if (entry == avoided_.end()) return std::nullopt;
-  return entry->second.since;
+  return entry->second.at;
 }
 
 }  // namespace ringfs

@@ -47,12 +47,12 @@ class RingDirectory {
   void answered(const Uuid& node) { avoided_.erase(node); }
   bool is_avoided(const Uuid& node, TimePoint now) const;
   bool is_silent(const Uuid& node, TimePoint now) const;
-  std::optional<TimePoint> avoided_since(const Uuid& node) const;
+  std::optional<TimePoint> last_unanswered(const Uuid& node) const;
   std::optional<TimePoint> avoided_until(const Uuid& node) const;
 
  private:
   struct Avoided {
-    TimePoint since;
+    TimePoint at;  // when the last call to it ended
     TimePoint until;
     Why why{};
   };

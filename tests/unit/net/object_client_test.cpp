@@ -163,6 +163,27 @@ TEST_F(ObjectClientTest, LeaderFrozen_StillNamedByItsFollowers_IsNotAskedOverAnd
   EXPECT_LT(time_.clock().now - before, std::chrono::milliseconds(1900));
 }
 
+// What was not answered last counts, not the first silence of many.
+TEST_F(ObjectClientTest, LeaderFrozenForLong_IsNotAskedTwiceInARow) {
+  const Uuid frozen = *group().leader;
+  FakeNode& node = ring_.node(frozen);
+  node.state = FakeNode::State::frozen;
+  auto elect_after = [](FakeRing& ring, FakeRing::Group& group, int milliseconds) -> Task<void> {
+    co_await ring.sleep(std::chrono::milliseconds(milliseconds));
+    group.leader = group.members[1];
+  };
+  elect(1);
+  ASSERT_TRUE(increment());
+  group().leader = frozen;
+  time_.advance(std::chrono::milliseconds(1500));  // named by its followers for longer than a try takes
+  const std::size_t calls = node.calls;
+  boost::asio::co_spawn(loop_, elect_after(ring_, group(), 1300), boost::asio::detached);
+  const TimePoint before = time_.clock().now;
+  ASSERT_TRUE(increment());
+  EXPECT_LE(node.calls, calls + 1);
+  EXPECT_LT(time_.clock().now - before, std::chrono::milliseconds(1700));
+}
+
 TEST_F(ObjectClientTest, LeaderOfSeveralPartitionsFrozen_OnlyTheFirstOneWaits) {
   const Uuid frozen = *group().leader;
   std::map<const FakeRing::Group*, std::string> keys;  // one of each partition that it leads, too
