@@ -51,7 +51,7 @@ std::optional<ReadAnswer> HotRows::answer(PartitionId partition, const ReadReque
   }
   Result<ReadReply> reply = execute_read(request, view);
   if (!reply || !view.complete()) return std::nullopt;
-  return ReadAnswer(encode(*reply));
+  return ReadAnswer(*reply);
 }
 
 void HotRows::put(Partition& partition, const RowAddress& address, std::optional<Row> row) {

@@ -96,7 +96,7 @@ Result<ReadAnswer> StoreReaders::read_rows(Tables& tables, const ReadEffect& eff
     const bool lock_free = !Locks(tables.rows).any();
     hot_rows_.add(effect.partition, group->applied, effect.request.gets, *reply, lock_free);
   }
-  return encode(*reply);
+  return ReadAnswer(*reply);
 }
 
 Result<std::vector<Entry>> StoreReaders::load_entries(Tables& tables, const LoadEntries& effect) {

@@ -141,7 +141,8 @@ class Group {
   };
   struct RunningRead {
     OperationId operation = 0;
-    Duration lease{};  // promised when it began
+    Duration lease{};                 // promised when it began
+    std::vector<std::uint64_t> rows;  // for these
   };
   struct DelayedBatch {
     OperationId operation = 0;
@@ -232,7 +233,7 @@ class Group {
   std::uint64_t quorum_acknowledged_round() const;
   bool may_read() const;
   TimePoint lease_end() const;
-  Duration promise(const std::vector<RowAddress>& rows, const RowLease& wanted);
+  RunningRead promise(OperationId operation, const std::vector<RowAddress>& rows, const RowLease& wanted);
   Duration promise(const RowChanges& changed);
   Duration promisable(Duration wanted) const;
   void start_waiting_reads();

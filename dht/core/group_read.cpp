@@ -46,17 +46,22 @@ Duration Group::promisable(Duration wanted) const {
   return lease_end() < now() + duration ? Duration::zero() : duration;
 }
 
-Duration Group::promise(const std::vector<RowAddress>& rows, const RowLease& wanted) {
-  Duration duration = rows.empty() ? Duration::zero() : promisable(wanted.duration);
-  if (duration == Duration::zero()) return duration;
-  return row_leases_.grant(wanted.client, rows, now() + duration, now()) ? duration : Duration::zero();
+Group::RunningRead Group::promise(OperationId operation, const std::vector<RowAddress>& rows, const RowLease& wanted) {
+  RunningRead read{operation, rows.empty() ? Duration::zero() : promisable(wanted.duration), {}};
+  if (read.lease == Duration::zero()) return read;
+  read.rows.reserve(rows.size());
+  for (const RowAddress& row : rows) read.rows.push_back(row_hash(row));
+  if (!row_leases_.grant(wanted.client, read.rows, now() + read.lease, now())) read.lease = Duration::zero();
+  return read;
 }
 
 // For rows as a batch that was just applied left them.
 Duration Group::promise(const RowChanges& changed) {
   Duration duration = changed.everything ? Duration::zero() : promisable(changed.lease);
   if (duration == Duration::zero() || !may_read()) return Duration::zero();
-  return row_leases_.grant(changed.client, changed.rows, now() + duration, now()) ? duration : Duration::zero();
+  if (!row_leases_.grant(changed.client, changed.rows, now() + duration, now())) return Duration::zero();
+  for (std::uint64_t row : changed.erased) row_leases_.found_absent(row, now());
+  return duration;
 }
 
 // Everything that earlier leaders committed is known to be applied once the own no-op is.
@@ -75,8 +80,8 @@ void Group::read(OperationId operation, ReadRequest request, const RowLease& lea
   }
   if (may_read()) {
     // Promised before the rows are read: they are the same from now on.
-    Duration promised = promise(request.gets, lease);
-    running_reads_[services_.out.read(partition_, std::move(request))] = {operation, promised};
+    RunningRead running = promise(operation, request.gets, lease);
+    running_reads_[services_.out.read(partition_, std::move(request))] = std::move(running);
     return;
   }
   if (waiting_reads_.size() >= max_waiting_reads) {
@@ -91,15 +96,18 @@ void Group::start_waiting_reads() {
     WaitingRead read = std::move(waiting_reads_.front());
     waiting_reads_.pop_front();
     if (!services_.out.is_open(read.operation)) continue;
-    running_reads_[services_.out.read(partition_, std::move(read.request))] = {read.operation, Duration::zero()};
+    running_reads_[services_.out.read(partition_, std::move(read.request))] = {read.operation, Duration::zero(), {}};
   }
 }
 
 void Group::read_done(EffectId id, Result<ReadAnswer> answer) {
   auto running = running_reads_.find(id);
   if (running == running_reads_.end()) return;  // leadership was lost meanwhile; it was answered
-  const auto [operation, promised] = running->second;
+  const auto [operation, promised, rows] = std::move(running->second);
   running_reads_.erase(running);
+  if (answer && promised > Duration::zero()) {
+    for (std::size_t absent : answer->absent) row_leases_.found_absent(rows.at(absent), now());
+  }
   if (!services_.out.is_open(operation)) return;
   if (!answer) {
     fail_operation(operation, answer.error().code, answer.error().context);

@@ -92,8 +92,14 @@ struct Empty {};
 
 struct ReadAnswer : EncodedBatch {  // encode(ReadReply)
   ReadAnswer() = default;
-  ReadAnswer(EncodedBatch reply) : EncodedBatch(std::move(reply)) {}
-  Duration lease{};  // of the gets, counted from when the client asked; zero: nothing is promised
+  explicit ReadAnswer(const ReadReply& reply) : EncodedBatch(encode(reply)) {
+    for (std::size_t i = 0; i < reply.gets.size(); ++i) {
+      if (!reply.gets[i].found) absent.push_back(i);
+    }
+  }
+  explicit ReadAnswer(EncodedBatch reply) : EncodedBatch(std::move(reply)) {}
+  Duration lease{};  // of the gets, counted from when the client asked; zero: nothing is promised. Absent ones: absent_row_lease at most
+  std::vector<std::size_t> absent;  // gets that found nothing; known to the node, not sent
 };
 using Answer = std::variant<ReadAnswer, BatchResult, FindReply, TableAnswer, NodeStatus, Empty>;
 

@@ -1,6 +1,7 @@
 #include "dht/core/row_leases.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include "dht/base/hash.hpp"
 
@@ -8,19 +9,19 @@ namespace ringfs {
 
 namespace {
 
-void add(const Mutation& mutation, RowChanges& changes) {
+void add(const Mutation& mutation, RowChanges& changes, std::set<std::uint64_t>& erased) {
   switch (mutation.kind) {
+    case Mutation::Kind::erase: erased.insert(changes.rows.emplace_back(row_hash(mutation.row))); return;
     case Mutation::Kind::put:
-    case Mutation::Kind::erase:
     case Mutation::Kind::add_i64:
     case Mutation::Kind::max_i64:
     case Mutation::Kind::write_bytes:
-    case Mutation::Kind::truncate: changes.rows.push_back(row_hash(mutation.row)); return;
+    case Mutation::Kind::truncate: erased.erase(changes.rows.emplace_back(row_hash(mutation.row))); return;
     case Mutation::Kind::erase_prefix: changes.everything = true; return;
     case Mutation::Kind::prepare:
       // From here on readers of these rows may be told of the transaction's end at any time.
       for (const RowAddress& lock : mutation.locks) changes.rows.push_back(row_hash(lock));
-      for (const Mutation& part : mutation.part) add(part, changes);
+      for (const Mutation& part : mutation.part) add(part, changes, erased);
       return;
     case Mutation::Kind::resolve: changes.everything = changes.everybody = true; return;
   }
@@ -34,7 +35,9 @@ std::uint64_t row_hash(const RowAddress& row) { return checksum(row.sort, checks
 RowChanges changed_rows(const Batch& batch) {
   RowChanges changes;
   changes.client = batch.client;
-  for (const Mutation& mutation : batch.mutations) add(mutation, changes);
+  std::set<std::uint64_t> erased;  // by its last mutation
+  for (const Mutation& mutation : batch.mutations) add(mutation, changes, erased);
+  changes.erased.assign(erased.begin(), erased.end());
   std::sort(changes.rows.begin(), changes.rows.end());
   changes.rows.erase(std::unique(changes.rows.begin(), changes.rows.end()), changes.rows.end());
   return changes;
@@ -57,13 +60,6 @@ bool RowLeases::room(std::size_t rows, TimePoint now) {
   return rows_.size() + rows <= max_leased_rows;
 }
 
-bool RowLeases::grant(const Uuid& client, const std::vector<RowAddress>& rows, TimePoint until, TimePoint now) {
-  std::vector<std::uint64_t> hashes;
-  hashes.reserve(rows.size());
-  for (const RowAddress& row : rows) hashes.push_back(row_hash(row));
-  return grant(client, hashes, until, now);
-}
-
 bool RowLeases::grant(const Uuid& client, const std::vector<std::uint64_t>& hashes, TimePoint until, TimePoint now) {
   if (everything_under_way_ > 0 || !room(hashes.size(), now)) return false;
   for (std::uint64_t hash : hashes) {
@@ -79,6 +75,11 @@ bool RowLeases::grant(const Uuid& client, const std::vector<std::uint64_t>& hash
   last = std::max(last, until);
   last_until_ = std::max(last_until_, until);
   return true;
+}
+
+void RowLeases::found_absent(std::uint64_t hash, TimePoint now) {
+  auto row = rows_.find(hash);
+  if (row != rows_.end()) row->second.until = std::min(row->second.until, now + absent_row_lease);
 }
 
 TimePoint RowLeases::begin(const RowChanges& changes, TimePoint now) {

@@ -5,6 +5,8 @@
 // changes a promised row enters the log when the promise has ended; from its arrival on no new promise is given for its rows, so that
 // it waits at most max_row_lease once. A client's own batches do not wait for its own promises: it knows what it changes. A row
 // that another client changed a moment ago is not promised at all, so that mounts that share a directory do not wait for each other.
+// That a row is absent is promised for absent_row_lease only: just long enough for the change that follows the look, so that mounts
+// which race for a name do not wait for each other.
 // Threads: none. Limits: max_leased_rows; beyond it no promise is given. Rows are told apart by a 64-bit hash: two rows that
 // share one wait for each other needlessly.
 #pragma once
@@ -22,13 +24,15 @@
 namespace ringfs {
 
 inline constexpr Duration max_row_lease = std::chrono::milliseconds(100);
+inline constexpr Duration absent_row_lease = std::chrono::milliseconds(10);
 inline constexpr Duration row_contention_pause = std::chrono::seconds(2);  // after another client's change: no promise
 inline constexpr std::size_t max_leased_rows = 16384;                      // of one group
 
 // The rows that a batch changes, or may change.
 struct RowChanges {
   Uuid client;
-  std::vector<std::uint64_t> rows;
+  std::vector<std::uint64_t> rows;    // ascending
+  std::vector<std::uint64_t> erased;  // those of them that are absent afterwards
   bool everything = false;  // a prefix, or the part of a transaction that was kept earlier: any row
   bool everybody = false;   // the client's own promises count, too: it does not know when this happens
   Duration lease{};         // that the client wants for them when it has happened
@@ -39,8 +43,9 @@ std::uint64_t row_hash(const RowAddress& row);
 class RowLeases {
  public:
   // Promises that none of the rows changes before `until`. False: it cannot, and nothing happened.
-  bool grant(const Uuid& client, const std::vector<RowAddress>& rows, TimePoint until, TimePoint now);
   bool grant(const Uuid& client, const std::vector<std::uint64_t>& rows, TimePoint until, TimePoint now);
+  // The row was absent when it was read, so nobody was promised more: those who asked before were told the same.
+  void found_absent(std::uint64_t row, TimePoint now);
 
   // A batch arrived: from now on until its end no promise for its rows is given. Returns when it may enter the log.
   TimePoint begin(const RowChanges& changes, TimePoint now);

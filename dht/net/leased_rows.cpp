@@ -111,7 +111,7 @@ bool LeasedRows::changed_since(std::uint64_t hash, std::uint64_t ticket) const {
 
 LeasedRows::Asking::Asking(std::shared_ptr<LeasedRows> rows) : rows_(std::move(rows)), ticket_(++rows_->last_ticket_) {}
 
-void LeasedRows::Asking::remember(const ReadRequest& request, const ReadReply& reply, TimePoint until) {
+void LeasedRows::Asking::remember(const ReadRequest& request, const ReadReply& reply, const RowPromise& promise) {
   LeasedRows& rows = *rows_;
   if (rows.everything_.under_way > 0 || rows.everything_.ended > ticket_) return;
   for (std::size_t i = 0; i < request.gets.size() && i < reply.gets.size(); ++i) {
@@ -119,7 +119,7 @@ void LeasedRows::Asking::remember(const ReadRequest& request, const ReadReply& r
     const std::uint64_t hash = row_hash(request.gets[i]);
     if (reply.gets[i].lock || rows.changed_since(hash, ticket_)) continue;
     rows.forget(hash);
-    Leased leased{request.gets[i], reply.gets[i], until};
+    Leased leased{request.gets[i], reply.gets[i], promise.until(reply.gets[i].found)};
     SharedBytes& value = leased.get.row.value;
     if (value.size() <= small_value_bytes) value = SharedBytes(value.str());
     rows.bytes_ += leased.bytes();
@@ -138,7 +138,7 @@ LeasedRows::Changing::Changing(std::shared_ptr<LeasedRows> rows, const Batch& ba
   rows_->begin(changes_);
 }
 
-void LeasedRows::Changing::remember(const Batch& batch, std::uint64_t version, TimePoint until, TimePoint now) {
+void LeasedRows::Changing::remember(const Batch& batch, std::uint64_t version, const RowPromise& promise, TimePoint now) {
   if (changes_.everything || rows_->everything_.under_way > 0 || rows_->everything_.ended > ticket_) return;
   // Until now no other client can have changed a row whose former promise has not ended.
   std::erase_if(before_, [now](const auto& item) { return item.second.until <= now; });
@@ -155,6 +155,7 @@ void LeasedRows::Changing::remember(const Batch& batch, std::uint64_t version, T
     const bool alone = own != rows_->own_.end() && own->second.under_way == 1 && own->second.ended <= ticket_;
     if (!alone) continue;  // another batch of this client changes it, too
     rows_->forget(hash);
+    const TimePoint until = promise.until(get.found);
     Leased leased{address, std::move(get), until};
     rows_->bytes_ += leased.bytes();
     rows_->rows_.emplace(hash, std::move(leased));

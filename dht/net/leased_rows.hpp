@@ -6,6 +6,7 @@
 // Threads: one loop. Limits: max_leased_row_bytes, beyond which what has ended goes, then everything.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -17,6 +18,18 @@
 namespace ringfs {
 
 inline constexpr std::size_t max_leased_row_bytes = 16 << 20;
+
+// Of one answer.
+struct RowPromise {
+  static constexpr int margin = 20;  // one part in so many is not used: this machine's clock may run slower than the leader's
+
+  TimePoint asked;
+  Duration lease{};
+  TimePoint until(bool present) const {
+    const Duration promised = present ? lease : std::min(lease, absent_row_lease);
+    return asked + promised - promised / margin;
+  }
+};
 
 class LeasedRows {
   struct Leased {
@@ -36,7 +49,7 @@ class LeasedRows {
     explicit Asking(std::shared_ptr<LeasedRows> rows);
     Asking(const Asking&) = delete;
     Asking& operator=(const Asking&) = delete;
-    void remember(const ReadRequest& request, const ReadReply& reply, TimePoint until);
+    void remember(const ReadRequest& request, const ReadReply& reply, const RowPromise& promise);
 
    private:
     const std::shared_ptr<LeasedRows> rows_;
@@ -52,9 +65,9 @@ class LeasedRows {
     ~Changing();
     void sent() { ended_ = false; }
     void ended() { ended_ = true; }
-    // The batch was applied just now, and its rows stay until `until`: what they are follows from what they were, if that is still
+    // The batch was applied just now, and its rows stay as promised: what they are follows from what they were, if that is still
     // certain at `now`.
-    void remember(const Batch& batch, std::uint64_t version, TimePoint until, TimePoint now);
+    void remember(const Batch& batch, std::uint64_t version, const RowPromise& promise, TimePoint now);
 
    private:
     const std::shared_ptr<LeasedRows> rows_;

@@ -17,8 +17,6 @@ constexpr std::size_t lookup_every_rounds =
     4;  // pauses are short while an election is on; pointers do not change so fast
 constexpr std::size_t refresh_nodes = 3;
 constexpr Duration refresh_interval = std::chrono::milliseconds(500);
-// Of a row lease: one part in so many is not used, for this machine's clock may run slower than the leader's.
-constexpr int lease_margin = 20;
 constexpr Duration full_partition_pause = std::chrono::milliseconds(1);
 
 // A batch's sequence is outstanding as long as this lives: in the frame of a coroutine, which may outlive the client
@@ -154,7 +152,7 @@ Task<Result<ReadReply>> ObjectClient::read_raw(PartitionId partition, ReadReques
     co_return fail(ErrorCode::corrupt, "the reply answers another read");
   }
   if (reply && leasing && rows->lease > Duration::zero()) {
-    asking.remember(wanted, *reply, asked + rows->lease - rows->lease / lease_margin);
+    asking.remember(wanted, *reply, {asked, rows->lease});
   }
   co_return reply;
 }
@@ -193,7 +191,7 @@ Task<Result<BatchResult>> ObjectClient::commit_raw(PartitionId partition, std::v
     if (result == nullptr) co_return fail(ErrorCode::corrupt, "not the answer to a batch");
     const bool promised = options_.row_lease > Duration::zero() && result->lease > Duration::zero() && start == 0 && way.calls == 1;
     if (promised && result->outcome == BatchResult::Outcome::applied) {
-      changing.remember(batch, result->version, asked + result->lease - result->lease / lease_margin, transport_.now());
+      changing.remember(batch, result->version, {asked, result->lease}, transport_.now());
     }
     const bool refused = result->outcome == BatchResult::Outcome::expired;
     if (!refused && result->outcome != BatchResult::Outcome::superseded) co_return *result;

@@ -105,7 +105,7 @@ void SimDisk::read(ReadEffect read, std::function<void(Result<ReadAnswer>)> done
     if (group == live_.groups.end()) return done(fail(ErrorCode::io_error, "no such group"));
     Result<ReadReply> reply = execute_read(read.request, group->second.rows);
     if (!reply) return done(tl::unexpected(reply.error()));
-    done(encode(*reply));
+    done(ReadAnswer(*reply));
   });
 }
 

@@ -103,7 +103,7 @@ OperationResult FakeRing::answer(FakeNode& node, const Operation& operation) {
   if (read != nullptr) {
     Result<ReadReply> reply = execute_read(read->request, rows_->partitions[partition].rows);
     if (!reply) return failure(reply.error().code, reply.error().context);
-    return Answer(encode(*reply));
+    return Answer(ReadAnswer(*reply));
   }
   Result<Batch> batch = decode_batch(commit->batch.head, commit->batch.blobs);
   if (!batch) return failure(batch.error().code);

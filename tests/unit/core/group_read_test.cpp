@@ -206,15 +206,32 @@ TEST(GroupRead, RowUnderALease_ChangeWaitsForItsEndAndIsNotLost) {
   PartitionId partition = cluster.partition_of_key(key);
   cluster.wait_ready(partition);
   unsigned leader = *cluster.leader(partition);
+  OperationId first = cluster.submit(leader, cluster.put(key, "w"));
+  cluster.run(row_contention_pause);  // else it is not promised to another client
+  ASSERT_TRUE(succeeded(cluster.reply(leader, first)));
   OperationId get = cluster.submit(leader, leased_get(cluster, 77));
   EXPECT_EQ(lease_of(cluster.reply(leader, get)), max_row_lease);
   OperationId put = cluster.submit(leader, cluster.put(key, "x"));
   cluster.run(max_row_lease / 2);
   EXPECT_FALSE(cluster.reply(leader, put)) << "somebody may still answer the old row";
   OperationId again = cluster.submit(leader, leased_get(cluster, 78));
-  EXPECT_EQ(value_of(cluster.reply(leader, again)), "<absent>");
+  EXPECT_EQ(value_of(cluster.reply(leader, again)), "w");
   EXPECT_EQ(lease_of(cluster.reply(leader, again)), Duration::zero()) << "a change waits";
   cluster.run(max_row_lease);
+  EXPECT_TRUE(succeeded(cluster.reply(leader, put)));
+}
+
+TEST(GroupRead, AbsentRowUnderALease_ChangeWaitsForAMoment) {
+  Cluster cluster(3);
+  PartitionId partition = cluster.partition_of_key(key);
+  cluster.wait_ready(partition);
+  unsigned leader = *cluster.leader(partition);
+  OperationId get = cluster.submit(leader, leased_get(cluster, 77));
+  EXPECT_EQ(value_of(cluster.reply(leader, get)), "<absent>");
+  OperationId put = cluster.submit(leader, cluster.put(key, "x"));
+  cluster.run(absent_row_lease / 2);
+  EXPECT_FALSE(cluster.reply(leader, put));
+  cluster.run(absent_row_lease);
   EXPECT_TRUE(succeeded(cluster.reply(leader, put)));
 }
 

@@ -107,7 +107,7 @@ class MemoryStore {
   Result<ReadAnswer> read(const ReadEffect& read) {
     Result<ReadReply> reply = execute_read(read.request, groups.at(read.partition).rows);
     if (!reply) return tl::unexpected(reply.error());
-    return encode(*reply);
+    return ReadAnswer(*reply);
   }
 
   Result<std::vector<Entry>> load(const LoadEntries& load) {

@@ -9,6 +9,10 @@ namespace {
 using namespace std::chrono_literals;
 
 const TimePoint start{std::chrono::hours(1)};
+// A promise that is used until `start + duration`.
+RowPromise promise(Duration duration) {
+  return {start, duration * RowPromise::margin / (RowPromise::margin - 1)};
+}
 const RowAddress row{"object", "row"}, other_row{"object", "other"};
 
 class LeasedRowsTest : public testing::Test {
@@ -37,7 +41,7 @@ class LeasedRowsTest : public testing::Test {
   }
   void learn(const std::string& value) {
     LeasedRows::Asking asking(rows_);
-    asking.remember(request({row}), reply(value), start + 100ms);
+    asking.remember(request({row}), reply(value), promise(100ms));
   }
   std::string known(TimePoint now = start) {
     std::optional<ReadReply> found = rows_->find(request({row}), now);
@@ -53,6 +57,30 @@ TEST_F(LeasedRowsTest, Row_UnderALease_IsKnownUntilItEnds) {
   EXPECT_EQ(known(start + 100ms), "<nothing>");
 }
 
+TEST_F(LeasedRowsTest, AbsentRow_IsKnownForAMoment) {
+  LeasedRows::Asking asking(rows_);
+  ReadReply nothing;
+  nothing.gets.resize(1);
+  asking.remember(request({row}), nothing, promise(100ms));
+  EXPECT_TRUE(rows_->find(request({row}), start + absent_row_lease / 2));
+  EXPECT_FALSE(rows_->find(request({row}), start + absent_row_lease));
+}
+
+TEST_F(LeasedRowsTest, RowThatItErased_IsKnownToBeAbsentForAMoment) {
+  learn("a");
+  Batch batch = change(row, Mutation::Kind::erase);
+  {
+    LeasedRows::Changing changing(rows_, batch, start + 60s);
+    changing.sent();
+    changing.ended();
+    changing.remember(batch, 9, promise(100ms), start);
+  }
+  std::optional<ReadReply> known = rows_->find(request({row}), start + absent_row_lease / 2);
+  ASSERT_TRUE(known);
+  EXPECT_FALSE(known->gets[0].found);
+  EXPECT_FALSE(rows_->find(request({row}), start + absent_row_lease));
+}
+
 TEST_F(LeasedRowsTest, Request_ForMoreThanIsKnown_IsNotAnswered) {
   learn("a");
   EXPECT_FALSE(rows_->find(request({row, other_row}), start));
@@ -63,7 +91,7 @@ TEST_F(LeasedRowsTest, Request_ForMoreThanIsKnown_IsNotAnswered) {
 
 TEST_F(LeasedRowsTest, LockedRow_IsNotRemembered) {
   LeasedRows::Asking asking(rows_);
-  asking.remember(request({row}), reply("a", true), start + 100ms);
+  asking.remember(request({row}), reply("a", true), promise(100ms));
   EXPECT_EQ(known(), "<nothing>");
 }
 
@@ -82,7 +110,7 @@ TEST_F(LeasedRowsTest, ReadAskedBeforeTheOwnChangeEnded_IsNotRemembered) {
     changing.sent();
     changing.ended();
   }
-  early.remember(request({row}), reply("old"), start + 100ms);
+  early.remember(request({row}), reply("old"), promise(100ms));
   EXPECT_EQ(known(), "<nothing>");
   learn("new");
   EXPECT_EQ(known(), "new");
@@ -97,7 +125,7 @@ TEST_F(LeasedRowsTest, OwnChangeWithoutAnAnswer_KeepsTheRowOutWhileItMayHappen) 
   EXPECT_EQ(known(), "<nothing>");
   EXPECT_EQ(known(start + 60s), "<nothing>");
   LeasedRows::Asking asking(rows_);
-  asking.remember(request({row}), reply("b"), start + 61s);
+  asking.remember(request({row}), reply("b"), promise(61s));
   EXPECT_EQ(known(start + 60s), "b");
 }
 
@@ -111,7 +139,7 @@ TEST_F(LeasedRowsTest, TooManyBytes_AreNotKept) {
   const std::string large(1 << 20, 'x');
   for (unsigned i = 0; i < 40; ++i) {
     LeasedRows::Asking asking(rows_);
-    asking.remember(request({{"object", std::to_string(i)}}), reply(large), start + 100ms);
+    asking.remember(request({{"object", std::to_string(i)}}), reply(large), promise(100ms));
     rows_->find(request({row}), start);
   }
   std::size_t kept = 0;
@@ -129,7 +157,7 @@ TEST_F(LeasedRowsTest, OwnChangeOfAKnownRow_IsKnownAfterwards) {
     LeasedRows::Changing changing(rows_, batch, start + 60s);
     changing.sent();
     changing.ended();
-    changing.remember(batch, 9, start + 200ms, start + 10ms);
+    changing.remember(batch, 9, promise(200ms), start + 10ms);
   }
   Writer five;
   five.i64(5);
@@ -146,7 +174,7 @@ TEST_F(LeasedRowsTest, OwnChangeAfterTheFormerLeaseEnded_ReliesOnNothingFormer) 
   LeasedRows::Changing changing(rows_, batch, start + 60s);
   changing.sent();
   changing.ended();
-  changing.remember(batch, 9, start + 300ms, start + 100ms);  // somebody else may have been there
+  changing.remember(batch, 9, promise(300ms), start + 100ms);  // somebody else may have been there
   EXPECT_EQ(known(start + 100ms), "<nothing>");
 }
 
@@ -154,7 +182,7 @@ TEST_F(LeasedRowsTest, OwnChangesAtTheSameTime_AreNotGuessed) {
   Batch batch = change(row);
   batch.mutations[0].value = SharedBytes("mine");
   LeasedRows::Changing first(rows_, batch, start + 60s), second(rows_, batch, start + 60s);
-  first.remember(batch, 9, start + 100ms, start);
+  first.remember(batch, 9, promise(100ms), start);
   EXPECT_EQ(known(), "<nothing>");
 }
 
@@ -165,7 +193,7 @@ TEST_F(LeasedRowsTest, ManyOwnChanges_ReadsAskedBeforeRememberNothing) {
     changing.sent();
     changing.ended();
   }
-  early.remember(request({{"object", "3"}}), reply("old"), start + 100ms);
+  early.remember(request({{"object", "3"}}), reply("old"), promise(100ms));
   EXPECT_FALSE(rows_->find(request({{"object", "3"}}), start));
   learn("a");
   EXPECT_EQ(known(), "a");

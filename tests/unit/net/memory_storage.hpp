@@ -84,7 +84,7 @@ class MemoryStorage : public Storage {
     if (damaged_reads.contains(read.partition)) return done(fail(ErrorCode::corrupt, "a damaged row"));
     Result<ReadReply> reply = execute_read(read.request, groups_.at(read.partition).rows);
     if (!reply) return done(tl::unexpected(reply.error()));
-    done(encode(*reply));
+    done(ReadAnswer(*reply));
   }
 
   void load(LoadEntries load, std::function<void(Result<std::vector<Entry>>)> done) override {
