@@ -12,7 +12,7 @@ namespace ringfs {
 
 namespace {
 
-constexpr std::size_t parallel_chunks = 8;
+constexpr std::size_t parallel_chunks = 16;
 constexpr std::size_t publish_window_chunks = 16;
 constexpr std::size_t items_per_batch = 1000;  // keys and overheads stay within max_batch_bytes beside 1 MiB of data
 constexpr std::int64_t future_tolerance_ns = 1'000'000'000;
