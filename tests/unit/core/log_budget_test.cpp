@@ -176,6 +176,17 @@ TEST_F(LogBudgetOfANode, FollowerThatRestarts_GoesOnByTheLog) {
   for (unsigned i = 0; i < 3; ++i) EXPECT_LE(log_bytes(i), budget);
 }
 
+TEST_F(LogBudgetOfANode, LeaderThatStepsDown_KeepsNothingForItsFollowers) {
+  crash_a_follower();
+  write(busy(), 150);
+  unsigned old = *cluster.leader(busy());
+  EXPECT_GT(log_bytes(old), budget);
+  cluster.isolate(old);
+  cluster.run(2s);
+  EXPECT_NE(cluster.group(old, busy()).role, Role::leader);
+  EXPECT_LE(log_bytes(old), budget);
+}
+
 TEST_F(LogBudgetOfANode, FollowerThatIsAwayForLong_GetsASnapshot) {
   crash_a_follower();
   cluster.run(30s);
