@@ -8,6 +8,14 @@ fill() {
   yes "event=padding" | head -c $((limit - $(stat -c %s "$1") - 10)) >>"$1" || true
   [ "$(stat -c %s "$1")" = $((limit - 10)) ] || die "$1 has $(stat -c %s "$1") bytes"
 }
+# wait_for TEXT FILE: a line may come a moment after what it is about.
+wait_for() {
+  for _ in $(seq 100); do
+    grep -qs -- "$1" "$2" && return  # while it rotates there is no such file
+    sleep 0.1
+  done
+  die "no '$1' in $2"
+}
 
 start_ring 3
 log=$state/nodes/1/node.log
@@ -17,21 +25,18 @@ say "full logs do not keep a ring from starting, and are put aside"
 fill "$log"
 fill "$state/mount.log"
 restart_ring
+wait_for "^ready node=" "$log"
+wait_for event=mounted "$state/mount.log"
 for full in "$log" "$state/mount.log"; do
   [ "$(stat -c %s "$full.1")" -ge $((limit - 10)) ] || die "$full.1 is not what was there"
   [ "$(stat -c %s "$full")" -lt 100000 ] || die "$full is still long"
 done
-grep -q "^ready node=" "$log" || die "the ready line is not in the new log"
-grep -q event=mounted "$state/mount.log" || die "the mount does not log into the new file"
 
 say "a node that is running, too; its standard error goes along"
 fill "$log"
 kill -9 "$(node_pid 2)"
-for _ in $(seq 100); do
-  [ "$(stat -c %s "$log")" -lt $((limit - 10)) ] && break
-  sleep 0.1
-done
-grep -q event=peer_lost "$log" || die "no line about the lost peer in $log"
+wait_for "event=peer_lost peer=$(id_of 2)" "$log"
+[ "$(stat -c %s "$log")" -lt 100000 ] || die "$log is still long"
 [ "$(readlink "/proc/$(node_pid 1)/fd/2")" = "$log" ] || die "standard error is $(readlink "/proc/$(node_pid 1)/fd/2")"
 [ "$(find "$state" -name '*.log*' | wc -l)" = 6 ] || die "files: $(find "$state" -name '*.log*')"
 
@@ -39,6 +44,6 @@ say "a mount of one's own"
 extra_mounts+=("$scratch/own")
 mkdir "$scratch/own"
 "$ringfs" mount "$(addresses)" "$scratch/own" --log-file "$scratch/own.log" || die "mount with a log"
-grep -q event=mounted "$scratch/own.log" || die "nothing in $scratch/own.log"
+wait_for event=mounted "$scratch/own.log"
 expect_failure "$ringfs_node" --data "$scratch/n" --log-file "$scratch/missing/log" >/dev/null
 grep -q "cannot open the log $scratch/missing/log" "$scratch/expected.out" || die "no word about the log"
