@@ -14,7 +14,7 @@ struct MountArguments {
   std::string nodes, mount_point;
   std::vector<std::string> options;
   bool foreground = false;
-  bool keep_stderr = false;
+  std::string log_file;
   int ready_descriptor = -1;
 };
 
@@ -38,14 +38,14 @@ int mount(const MountArguments& arguments) {
   const Status good = check_mount_point(options.mount_point);
   if (!good) return report(good.error());
   if (arguments.foreground) {
-    const bool let_go = arguments.ready_descriptor >= 0 && !arguments.keep_stderr;
-    return serve_mount(addresses, options, arguments.ready_descriptor, let_go);
+    return serve_mount(addresses, options, arguments.log_file, arguments.ready_descriptor);
   }
 
   MountStart start;
   start.addresses = addresses;
   start.mount_point = options.mount_point;
   start.options = option_text;
+  if (!arguments.log_file.empty()) start.log = std::filesystem::absolute(arguments.log_file);
   const Result<ProcessMark> process = start_mount_process(start);
   if (!process) return report(process.error(), "ringfs doctor --node " + addresses.front());
   std::cout << "mounted on " << options.mount_point << " by process " << process->pid << "\n"
@@ -84,8 +84,8 @@ void add_mount_commands(CLI::App& app, Commands& commands) {
                    "Mount options: allow_other, ro, show_ring, cached=SECONDS, op_timeout=SECONDS")
       ->expected(1);
   command->add_flag("--foreground", arguments->foreground, "Stay in the foreground, log to stderr");
+  command->add_option("--log-file", arguments->log_file, "Log to this file; at 16 MiB it becomes FILE.1, and that one goes");
   command->add_option("--ready-fd", arguments->ready_descriptor)->group("");  // how the first process hears
-  command->add_flag("--keep-stderr", arguments->keep_stderr)->group("");
   command->callback([arguments, &commands] { commands.action = [arguments] { return mount(*arguments); }; });
 
   CLI::App* unmount = app.add_subcommand("umount", "Unmount; everything written is in the ring when it returns");

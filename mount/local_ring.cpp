@@ -51,8 +51,10 @@ bool port_in_use(const std::string& address) {
   return used;
 }
 
-// The first ready line in what was appended to the log since `offset`.
+// The first ready line in what was appended to the log since `offset`, or in the next file if that one was full.
 std::optional<ReadyLine> ready_line_in(const fs::path& log, std::uintmax_t offset) {
+  std::error_code error;
+  if (const std::uintmax_t size = fs::file_size(log, error); error || size < offset) offset = 0;
   std::ifstream file(log, std::ios::binary);
   file.seekg(static_cast<std::streamoff>(offset));
   for (std::string line; std::getline(file, line);) {
@@ -84,9 +86,9 @@ Result<Starting> start_node(const StateDirectory& state, LocalNode& node, const 
   const std::uintmax_t size = fs::file_size(state.node_log(node.number), error);
   starting.log_offset = error ? 0 : size;
   SpawnOptions options;
-  options.arguments = {program,  "--data", state.node_data(node.number).string(), "--listen", node.rpc,
-                       "--rest", node.rest};
   options.log = state.node_log(node.number);
+  options.arguments = {program,  "--data",  state.node_data(node.number).string(), "--listen",         node.rpc,
+                       "--rest", node.rest, "--log-file",                          options.log.string()};
   options.new_session = true;
   const Result<pid_t> pid = spawn_process(options);
   if (!pid) return tl::unexpected<Error>(pid.error());

@@ -23,6 +23,7 @@
 #include <spdlog/spdlog.h>
 
 #include "dht/core/row_leases.hpp"
+#include "dht/net/rotating_log.hpp"
 #include "mount/fuse_session.hpp"
 #include "mount/mount_table.hpp"
 #include "mount/ring_session.hpp"
@@ -170,8 +171,12 @@ bool stop_mount_process(const ProcessMark& mark) {
   return !stop_processes({mark}, mount_end_patience - quiet_patience).empty();
 }
 
-int serve_mount(std::vector<std::string> addresses, MountOptions options, int ready_descriptor, bool let_go) {
+int serve_mount(std::vector<std::string> addresses, MountOptions options, const std::string& log_file, int ready_descriptor) {
   spdlog::set_default_logger(spdlog::stderr_logger_st("ringfs"));
+  if (!log_file.empty()) {
+    const Status opened = log_to_file("ringfs", log_file);
+    if (!opened) return fail_mount(opened.error());
+  }
   spdlog::flush_on(spdlog::level::info);
   if (ready_descriptor >= 0) fcntl(ready_descriptor, F_SETFD, FD_CLOEXEC);
   if (::chdir("/") != 0) return fail_mount(Error{ErrorCode::io_error, "cannot change to /"});
@@ -187,7 +192,7 @@ int serve_mount(std::vector<std::string> addresses, MountOptions options, int re
   FileSystem file_system(ring.store(), ring.view(), file_system_options);
   FuseSession session(ring.loop(), file_system, options);
   asio::signal_set signals(ring.loop(), SIGTERM, SIGINT, SIGHUP);
-  MountRun run{ring, file_system, session, signals, options, ready_descriptor, let_go};
+  MountRun run{ring, file_system, session, signals, options, ready_descriptor, ready_descriptor >= 0 && log_file.empty()};
   const int code = ring.run(serve(&run));
   ring.finish();
   return code;
@@ -201,7 +206,7 @@ Result<ProcessMark> start_mount_process(const MountStart& start) {
   SpawnOptions options;
   options.arguments = {own_program(), "mount", addresses, start.mount_point, "--foreground", "--ready-fd", "3"};
   if (!start.options.empty()) options.arguments.insert(options.arguments.end(), {"-o", start.options});
-  if (!start.log.empty()) options.arguments.emplace_back("--keep-stderr");
+  if (!start.log.empty()) options.arguments.insert(options.arguments.end(), {"--log-file", start.log.string()});
   options.log = start.log;
   options.new_session = true;
   options.inherited = ends[1];

@@ -22,9 +22,9 @@ inline constexpr auto mount_patience = std::chrono::seconds(30);
 // answers what is under way (twice the longest operation timeout) and writes what is dirty (30 s).
 inline constexpr auto mount_end_patience = std::chrono::seconds(10 + 5 + 2 * max_operation_timeout_seconds + 30);
 
-// Serves until unmounted. Writes "ready\n" to `ready_descriptor` (unless < 0) when the mount is usable and, if
-// `let_go`, points stdout and stderr to /dev/null. Returns the process's exit code.
-int serve_mount(std::vector<std::string> addresses, MountOptions options, int ready_descriptor, bool let_go);
+// Serves until unmounted. Writes "ready\n" to `ready_descriptor` (unless < 0) when the mount is usable and then, unless
+// it logs to `log_file`, points stdout and stderr to /dev/null. Returns the process's exit code.
+int serve_mount(std::vector<std::string> addresses, MountOptions options, const std::string& log_file, int ready_descriptor);
 
 struct MountStart {
   std::vector<std::string> addresses;

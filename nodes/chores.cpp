@@ -60,8 +60,8 @@ Task<void> Chores::clean(PartitionId partition) {
       co_return;
     }
     if (report->orphans + report->chunks > 0) {
-      spdlog::info("event=janitor_collected partition={} orphans={} chunks={}", index_of(partition), report->orphans,
-                   report->chunks);
+      spdlog::debug("event=janitor_collected partition={} orphans={} chunks={}", index_of(partition), report->orphans,
+                    report->chunks);
     }
     if (!report->more) break;
     co_await client_.sleep(shortest_pause);

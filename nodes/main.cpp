@@ -11,6 +11,7 @@
 #include <iostream>
 #include <string_view>
 
+#include "dht/net/rotating_log.hpp"
 #include "nodes/daemon.hpp"
 
 namespace {
@@ -18,7 +19,8 @@ namespace {
 constexpr char footer[] =
     "On standard output: one line `ready node=<uuid> rpc=<host:port> rest=<host:port>` when it listens. Logs go to "
     "standard\n"
-    "error. SIGTERM and SIGINT end it in an orderly way; kill -9 loses nothing that was acknowledged.\n"
+    "error, or to the file of --log-file. SIGTERM and SIGINT end it in an orderly way; kill -9 loses nothing that was\n"
+    "acknowledged.\n"
     "Exit codes: 0 stopped or removed from the ring, 1 storage failed, 2 usage, 3 address in use or not allowed,\n"
     "4 directory in use by another process, 5 disk full at start, 6 not a RingFS database or damaged, 7 database of a "
     "newer\n"
@@ -55,6 +57,7 @@ int main(int count, char** arguments) {
   ringfs::DaemonOptions options;
   std::string data;
   std::string level = "info";
+  std::string log_file;
   app.add_option("--data", data, "The node's directory; made when it is missing")->required();
   app.add_option("--listen", options.listen, "host:port for nodes and clients; port 0 takes a free one")
       ->capture_default_str();
@@ -65,6 +68,7 @@ int main(int count, char** arguments) {
   app.add_option("--log-level", level, "debug, info, warn, error or off")
       ->capture_default_str()
       ->check(CLI::IsMember({"debug", "info", "warn", "error", "off"}));
+  app.add_option("--log-file", log_file, "Log to this file instead; at 16 MiB it becomes FILE.1, and that one goes");
   app.set_version_flag("--version", std::string("ringfs-node ") + RINGFS_VERSION);
   app.footer(footer);
   try {
@@ -76,6 +80,12 @@ int main(int count, char** arguments) {
   options.data = data;
 
   spdlog::set_default_logger(spdlog::stderr_logger_mt("ringfs-node"));
+  if (!log_file.empty()) {
+    if (ringfs::Status opened = ringfs::log_to_file("ringfs-node", log_file); !opened) {
+      std::cerr << "ringfs-node: " << opened.error().context << "\n";
+      return static_cast<int>(ringfs::ExitCode::usage);
+    }
+  }
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e%z level=%l %v");
   spdlog::set_level(spdlog::level::from_str(level));
   spdlog::flush_on(spdlog::level::warn);

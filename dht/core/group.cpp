@@ -31,6 +31,7 @@ Group::Group(const PersistedGroup& persisted, bool created, bool holds_members_t
     add_unapplied(log_.entry_bytes(index));
     if (holds_members_table_) members_touches_.insert(index);  // their bodies are not at hand: assume the worst
   }
+  note_log_size();
   members_touched_ = holds_members_table_;
   if (!created) refuse_votes_until_ = now() + services_.timing.lease;
   role_ = promotable() ? Role::follower : Role::learner;

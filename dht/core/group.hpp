@@ -5,7 +5,8 @@
 //   group.cpp              state, configurations, applying
 //   group_election.cpp     terms, votes, time-outs, transfer of leadership
 //   group_replication.cpp  proposals, appends, commit, heartbeats
-//   group_snapshot.cpp     snapshots to and from others, cutting the log
+//   group_snapshot.cpp     snapshots to and from others
+//   group_cut.cpp          cutting the log
 //   group_read.cpp         reads and the lease
 //
 // Inputs change the state and put votes, replies and writes into the Outbox; flush(), once a turn, sends the appends and hands
@@ -21,6 +22,7 @@
 #include <vector>
 
 #include "dht/core/log.hpp"
+#include "dht/core/log_budget.hpp"
 #include "dht/core/node.hpp"
 #include "dht/core/outbox.hpp"
 #include "dht/core/placement.hpp"
@@ -38,6 +40,8 @@ inline constexpr std::size_t log_limit_entries = 4096;          // beyond either
 inline constexpr std::size_t log_limit_bytes = 8 << 20;
 inline constexpr std::size_t log_tail_entries = 20000;          // ... but kept for a slow follower that answers, up to these
 inline constexpr std::size_t log_tail_bytes = 64 << 20;
+inline constexpr std::size_t max_turn_cut_bytes = 16 << 20;     // for the node's budget, one turn: a transaction that nobody notices
+inline constexpr Duration log_patience = std::chrono::seconds(30);        // the budget spares what somebody needs who answered so lately: a restart
 inline constexpr std::size_t max_node_pending_bytes = 256 << 20;  // of one node's groups: entries that are not applied; beyond it leaders refuse
 inline constexpr std::size_t max_running_reads = 16384;         // of one node: reads that the store has not answered, cancelled ones too
 inline constexpr unsigned max_snapshots_sending = 4;            // of one node at a time
@@ -62,6 +66,7 @@ struct GroupServices {
   Clock clock{};                         // of the call that is being carried out
   bool no_space = false;
   LogIndex log_keep_entries = 0;         // NodeOptions; 0: cut by size
+  LogBudget log_budget;
   std::size_t append_bytes = max_append_bytes;
   std::uint64_t last_round = 0;          // newest heartbeat round that left to anybody
   std::set<Uuid> urgent_heartbeats;      // peers that should get a round at once
@@ -76,6 +81,9 @@ class Group {
  public:
   // `created`: genesis made it just now, so no earlier life can have granted a lease.
   Group(const PersistedGroup& persisted, bool created, bool holds_members_table, GroupServices& services);
+  Group(const Group&) = delete;
+  Group& operator=(const Group&) = delete;
+  ~Group() { services_.log_budget.remove(partition_); }
 
   void receive(const Uuid& source, const RequestVote& message);
   void receive(const Uuid& source, const VoteReply& message);
@@ -111,6 +119,7 @@ class Group {
   void snapshot_read(EffectId id, Result<SnapshotData> data);
 
   void flush();
+  void cut_for_budget(const LogBudget::Cut& wanted);
 
   PartitionId partition() const { return partition_; }
   bool leading() const { return role_ == Role::leader; }
@@ -213,6 +222,7 @@ class Group {
   void replicate(const ReplicaId& replica, Progress& progress);
   void send_append(const ReplicaId& replica, Progress& progress, std::vector<Entry> entries);
   void maybe_commit();
+  Duration answer_patience() const;
   bool answering(const Progress& progress) const;
   void tick_progress(Progress& progress);
   void evict_bodies();
@@ -224,6 +234,18 @@ class Group {
   void send_chunk(const ReplicaId& replica, Progress& progress);
   void tick_snapshot(const ReplicaId& replica, Progress& progress);
   void maybe_install();
+
+  // group_cut.cpp
+  struct LogSize {
+    std::size_t entries = 0;
+    std::size_t bytes = 0;
+    bool exceeds(const LogSize& limit) const { return entries > limit.entries || bytes > limit.bytes; }
+  };
+  LogSize applied_log() const { return {applied_ - log_.base_index(), log_.bytes() - unapplied_bytes_}; }
+  void note_log_size() { services_.log_budget.set(partition_, applied_log().bytes); }
+  LogIndex needed_from(Duration patience) const;
+  LogIndex cut_point(const LogSize& keep, LogIndex needed, const LogSize& tail, LogSize& left) const;
+  void cut_log(LogIndex through);
   void maybe_cut();
 
   // group_read.cpp

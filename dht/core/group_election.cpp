@@ -93,6 +93,7 @@ void Group::stop_leading(std::optional<Uuid> next_leader) {
   leader_ = next_leader;
   for (auto& [replica, progress] : progress_) stop_snapshot(progress);
   progress_.clear();
+  note_log_size();  // no follower here needs any of it
   transfer_.reset();
   preferred_since_.reset();
   handing_over_ = false;

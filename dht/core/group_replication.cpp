@@ -83,8 +83,10 @@ void Group::append_local(EntryKind kind, SharedBytes head, std::vector<SharedByt
   mark();
 }
 
+Duration Group::answer_patience() const { return answer_intervals * services_.timing.heartbeat; }
+
 bool Group::answering(const Progress& progress) const {
-  return progress.acknowledged_sent_at + answer_intervals * services_.timing.heartbeat > now();
+  return progress.acknowledged_sent_at + answer_patience() > now();
 }
 
 // Sends what the window and the state of the follower allow.

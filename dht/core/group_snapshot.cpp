@@ -1,4 +1,4 @@
-// Snapshots of the partition's rows for followers whose entries were cut, and cutting the log (design 5.6).
+// Snapshots of the partition's rows for followers whose entries were cut (design 5.6).
 #include <algorithm>
 
 #include "dht/core/group.hpp"
@@ -186,6 +186,7 @@ void Group::maybe_install() {
   last_stamp_ = std::max(last_stamp_, install.last_stamp);
   commit_ = applied_ = applying_through_ = install.last_index;
   drop_unapplied(unapplied_bytes_);
+  note_log_size();
   members_touches_.clear();
   pending_writes_.clear();
   stable_ = install.last_index;  // no later than whatever depends on it: writes keep their order
@@ -200,41 +201,6 @@ void Group::maybe_install() {
   reply.next = incoming.next_chunk;
   reply.installed = true;
   services_.out.send_after_write(incoming.source, reply);
-}
-
-// ---- Both -----------------------------------------------------------------------------------------
-
-// Cuts to half the limit when the applied part of the log exceeds it. A leader keeps what slow followers that answer still
-// need, up to the limits of the tail.
-void Group::maybe_cut() {
-  auto exceeds = [&](std::size_t entries, std::size_t bytes, std::size_t most_entries, std::size_t most_bytes) {
-    return entries > most_entries || bytes > most_bytes;
-  };
-  std::size_t entries = applied_ - log_.base_index();
-  std::size_t bytes = log_.bytes() - unapplied_bytes_;
-  std::size_t limit_entries = log_limit_entries;
-  std::size_t tail_entries = log_tail_entries;
-  if (services_.log_keep_entries != 0) limit_entries = tail_entries = 2 * services_.log_keep_entries;
-  if (!exceeds(entries, bytes, limit_entries, log_limit_bytes)) return;
-  LogIndex needed = applied_;  // entries up to here are needed by nobody who answers
-  for (const auto& [replica, progress] : progress_) {
-    if (progress.snapshot && progress.snapshot->last_index != 0) needed = std::min(needed, progress.snapshot->last_index);
-    else if (answering(progress)) needed = std::min(needed, progress.match);
-  }
-  LogIndex cut = log_.base_index();
-  while (cut < applied_) {
-    bool wanted = exceeds(entries, bytes, limit_entries / 2, log_limit_bytes / 2);
-    bool held = cut + 1 > needed && !exceeds(entries, bytes, tail_entries, log_tail_bytes);
-    if (!wanted || held) break;
-    ++cut;
-    --entries;
-    bytes -= log_.entry_bytes(cut);
-  }
-  if (cut == log_.base_index()) return;
-  log_.cut_through(cut);
-  GroupWrite& write = services_.out.group_write(partition_);
-  write.cut_through = cut;
-  event("log_cut", "through=" + std::to_string(cut));
 }
 
 }  // namespace ringfs

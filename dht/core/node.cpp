@@ -19,6 +19,7 @@ Node::Implementation::Implementation(NodeOptions options, PersistedNode persiste
   services_.clock = clock;
   services_.faults = options_.faults;
   services_.log_keep_entries = options_.log_keep_entries;
+  if (options_.log_budget_bytes != 0) services_.log_budget = LogBudget(options_.log_budget_bytes);
   if (options_.append_bytes != 0) services_.append_bytes = options_.append_bytes;
   // Rounds of an earlier life have other numbers: an answer to one of them acknowledges nothing of this life.
   services_.last_round = incarnation_.counter << 32;
@@ -54,6 +55,7 @@ void Node::Implementation::tick() {
   if (now() >= table_read_at_) refresh_table();
   if (now() >= heartbeat_at_) {
     heartbeat_at_ = never;
+    services_.log_budget.retry();
     for (auto& [partition, group] : groups_) {
       if (!group->leading()) continue;
       group->interval();
@@ -96,6 +98,15 @@ TimePoint Node::Implementation::next_deadline() const {
   return TimePoint(ticks * timer_granularity);
 }
 
+// The rest of a large surplus, as after a start with another budget, waits for the turns that follow.
+void Node::Implementation::keep_log_budget() {
+  const std::size_t before = services_.log_budget.bytes();
+  while (std::optional<LogBudget::Cut> cut = services_.log_budget.next()) {
+    group(cut->partition)->cut_for_budget(*cut);
+    if (before - services_.log_budget.bytes() >= max_turn_cut_bytes) return;
+  }
+}
+
 Effects Node::Implementation::take_effects() {
   std::set<PartitionId> dirty = std::exchange(services_.dirty, {});
   for (PartitionId partition : dirty) {
@@ -108,6 +119,7 @@ Effects Node::Implementation::take_effects() {
     std::set<Uuid> urgent = std::exchange(services_.urgent_heartbeats, {});
     send_heartbeats(&urgent);
   }
+  keep_log_budget();
   if (chord_) {
     for (auto& [peer, message] : chord_->take_messages()) {
       Message wrapped = std::visit([](auto& one) { return Message(std::move(one)); }, message);

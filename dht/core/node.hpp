@@ -68,6 +68,8 @@ struct NodeOptions {
   // Entries of a group that stay in the log behind the applied index, so that a follower that was away for a moment needs no
   // snapshot. 0: cut by size alone. The simulator makes it small, so that snapshots happen.
   LogIndex log_keep_entries = 0;
+  // Of all groups' logs behind what they applied (log_budget.hpp). 0: max_node_log_bytes. The simulator makes it small, too.
+  std::size_t log_budget_bytes = 0;
   // Of one append message, or one entry if that is larger. 0: max_append_bytes (progress.hpp). The simulator makes it small, so that
   // followers hold every beginning of what a leader has.
   std::size_t append_bytes = 0;

@@ -67,6 +67,7 @@ class Node::Implementation {
   void watch(const Group& group);
   TimePoint next_deadline() const;
   void send_heartbeats(const std::set<Uuid>* only);
+  void keep_log_budget();
 
   // node_receive.cpp
   bool admit(const Header& header);

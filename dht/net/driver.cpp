@@ -409,8 +409,9 @@ void Driver::fill_in(NodeStatus& status) {
 }
 
 void Driver::log(const Event& event) {
-  // What happens to each of hundreds of groups whenever one node comes or goes.
-  static constexpr std::array<std::string_view, 4> routine = {"campaign", "leader_elected", "step_down", "transfer"};
+  // What happens to each of hundreds of groups whenever one node comes or goes, and to busy ones all the time.
+  static constexpr std::array<std::string_view, 7> routine = {"campaign",      "leader_elected", "step_down",         "transfer",
+                                                              "batch_delayed", "log_cut",        "log_cut_for_budget"};
   bool is_routine = std::find(routine.begin(), routine.end(), event.name) != routine.end();
   spdlog::log(is_routine ? spdlog::level::debug : spdlog::level::info, "event={} {}", event.name, event.detail);
   if (on_event) on_event(event);

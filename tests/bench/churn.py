@@ -185,6 +185,9 @@ class SmallWorker(Worker):
         pass
 
     def choose(self):
+        # What follows may take for granted that there is a file.
+        if not self.files:
+            return self.create
         # Towards the size that the working set is to have.
         if len(self.files) < SMALL_FILES * 0.9 and self.random.random() < 0.5:
             return self.create
@@ -248,23 +251,17 @@ class SmallWorker(Worker):
         return True
 
     def unlink(self):
-        if not self.files:
-            return False
         directory, name, _, path = self.file()
         os.unlink(path)
         self.leave(directory, name)
         return True
 
     def read(self):
-        if not self.files:
-            return False
         _, _, file, path = self.file()
         self.expect(path, opened(path, os.O_RDONLY, read_all), file.data)
         return True
 
     def overwrite(self):
-        if not self.files:
-            return False
         _, _, file, path = self.file()
         data = self.bytes()
         opened(path, os.O_WRONLY | os.O_TRUNC, lambda fd: write_all(fd, data))
@@ -272,8 +269,6 @@ class SmallWorker(Worker):
         return True
 
     def patch(self):
-        if not self.files:
-            return False
         _, _, file, path = self.file()
         offset = self.random.randrange(len(file.data) + 1)
         data = self.random.randbytes(self.random.randrange(1, 5000))
@@ -288,8 +283,6 @@ class SmallWorker(Worker):
         return self.shorten(path, file)
 
     def append(self, flags=0):
-        if not self.files:
-            return False
         _, _, file, path = self.file()
         data = self.random.randbytes(self.random.randrange(1, 3000))
         opened(path, os.O_WRONLY | os.O_APPEND | flags, lambda fd: write_all(fd, data))
@@ -306,8 +299,6 @@ class SmallWorker(Worker):
         return True
 
     def truncate(self):
-        if not self.files:
-            return False
         _, _, file, path = self.file()
         size = self.random.randrange(2 * len(file.data) + 100) if len(file.data) < SMALL_LIMIT // 3 else self.random.randrange(len(file.data))
         os.truncate(path, size)
@@ -317,14 +308,10 @@ class SmallWorker(Worker):
         return True
 
     def rename_here(self):
-        if not self.files:
-            return False
         directory, name, _, path = self.file()
         return self.rename_to(directory, name, path, directory)
 
     def rename_across(self):
-        if not self.files:
-            return False
         directory, name, _, path = self.file()
         return self.rename_to(directory, name, path, self.directory())
 
@@ -336,8 +323,6 @@ class SmallWorker(Worker):
 
     def replace(self):
         """A new file takes the place of an old one, as editors do."""
-        if not self.files:
-            return False
         directory, name, _, path = self.file()
         data, file = self.bytes(), File()
 
@@ -353,8 +338,6 @@ class SmallWorker(Worker):
         return True
 
     def link(self):
-        if not self.files:
-            return False
         _, _, file, path = self.file()
         other = self.directory()
         name = self.new_name(other)
@@ -390,8 +373,6 @@ class SmallWorker(Worker):
         return True
 
     def unlink_open(self):
-        if not self.files:
-            return False
         directory, name, file, path = self.file()
         descriptor = os.open(path, os.O_RDWR)
         os.unlink(path)
@@ -456,16 +437,14 @@ class SmallWorker(Worker):
         other.entries[name] = moved
         return True
 
-    def list(self):
-        directory = self.directory()
+    def list(self, directory=None):
+        directory = directory or self.directory()
         names = os.listdir(directory.path())
         if sorted(names) != sorted(directory.entries):
             raise Wrong("%s: %d names, not %d" % (directory.path(), len(names), len(directory.entries)))
         return True
 
     def attributes(self):
-        if not self.files:
-            return False
         _, _, file, path = self.file()
         mode, when = self.random.randrange(0o600, 0o700), self.random.randrange(1 << 30)
         os.chmod(path, mode)
@@ -486,8 +465,7 @@ class SmallWorker(Worker):
 
     def verify(self):
         for directory in self.directories:
-            if sorted(os.listdir(directory.path())) != sorted(directory.entries):
-                raise Wrong("%s: other names" % directory.path())
+            self.list(directory)
         for directory, name in self.files:
             path = os.path.join(directory.path(), name)
             self.expect(path, opened(path, os.O_RDONLY, read_all), directory.entries[name].data)

@@ -32,6 +32,7 @@ Cluster::Cluster(World& world, const ClusterOptions& options)
     node_options.rest_address = "n" + std::to_string(i) + ":2";
     node_options.faults = options.faults;
     node_options.log_keep_entries = options.log_keep_entries;
+    node_options.log_budget_bytes = options.log_budget_bytes;
     node_options.append_bytes = options.append_bytes;
     Member member;
     member.id = ids[i];

@@ -19,7 +19,8 @@ struct ClusterOptions {
   unsigned replication = 3;
   unsigned tokens = 1;
   LogIndex log_keep_entries = 16;
-  std::size_t append_bytes = 0;  // NodeOptions
+  std::size_t log_budget_bytes = 0;  // NodeOptions
+  std::size_t append_bytes = 0;
   NetworkQuality network;
   DiskSpeed disk;
   NodeOptions::Faults faults;

@@ -68,6 +68,8 @@ std::vector<CoverageSection> make_promises() {
         {"event: transfer_failed", a_peer},
         {"event: log_truncated", a_majority},
         {"event: log_cut"},
+        {"event: log_cut_for_budget"},
+        {"event: log_tail_cut", a_majority},
         {"event: snapshot_started", a_majority},
         {"event: snapshot_sent", a_majority},
         {"raft: snapshot installed", a_majority},

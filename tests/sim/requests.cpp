@@ -12,14 +12,6 @@ SharedBytes integer(std::int64_t value) {
 
 std::int64_t integer_of(const SharedBytes& bytes) { return Reader(bytes.view()).i64(); }
 
-Mutation put(std::string key, std::string sort, SharedBytes value) {
-  Mutation mutation;
-  mutation.kind = Mutation::Kind::put;
-  mutation.row = {std::move(key), std::move(sort)};
-  mutation.value = std::move(value);
-  return mutation;
-}
-
 Mutation add(std::string key, std::string sort, std::int64_t number) {
   Mutation mutation;
   mutation.kind = Mutation::Kind::add_i64;

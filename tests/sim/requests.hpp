@@ -3,14 +3,13 @@
 
 #include <string>
 
-#include "dht/base/rows.hpp"
+#include "tests/support/mutations.hpp"
 
 namespace ringfs::sim {
 
 SharedBytes integer(std::int64_t value);
 std::int64_t integer_of(const SharedBytes& bytes);
 
-Mutation put(std::string key, std::string sort, SharedBytes value);
 Mutation add(std::string key, std::string sort, std::int64_t number);
 Condition version_is(std::string key, std::string sort, std::uint64_t version);
 

@@ -113,6 +113,7 @@ Draw draw(World& world, const ScenarioOptions& options) {
   unsigned most_tokens = std::max(1u, (1u << cluster.partition_bits) / cluster.nodes);
   cluster.tokens = static_cast<unsigned>(world.between(1, std::min(8u, most_tokens)));
   cluster.log_keep_entries = world.between(4, 32);
+  if (world.chance(0.3)) cluster.log_budget_bytes = static_cast<std::size_t>(world.between(1000, 30000));
   if (world.chance(0.2)) cluster.append_bytes = static_cast<std::size_t>(world.between(1, 2000));
   cluster.network.high = world.between(Duration(300), milliseconds(3));
   cluster.disk.sync_high = world.between(milliseconds(1), milliseconds(10));

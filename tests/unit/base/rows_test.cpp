@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/mutations.hpp"
+
 namespace ringfs {
 namespace {
 
@@ -97,14 +99,6 @@ Batch simple_batch() {
   Batch batch;
   batch.sequence = 1;
   return batch;
-}
-
-Mutation put(std::string key, std::string sort, SharedBytes value) {
-  Mutation mutation;
-  mutation.kind = Mutation::Kind::put;
-  mutation.row = {std::move(key), std::move(sort)};
-  mutation.value = std::move(value);
-  return mutation;
 }
 
 // Encodings are canonical: equal bytes, equal batches.

@@ -10,6 +10,11 @@ using namespace std::chrono_literals;
 
 const std::string key = "a key";
 
+class ReadyGroupElection : public ReadyGroup {
+ protected:
+  ReadyGroupElection() : ReadyGroup(key) {}
+};
+
 RaftHeader raft(PartitionId partition, Term term) { return {partition, term, 0, 0}; }
 
 TEST(GroupElection, FreshRing_PreferredPrimaryOfEveryPartitionLeads) {
@@ -78,11 +83,7 @@ TEST(GroupElection, VoteFaultSwitchedOn_ReplyLeavesBeforeTheWrite) {
   EXPECT_EQ(cluster.taken<VoteReply>(candidate).size(), 1U);
 }
 
-TEST(GroupElection, SecondCandidateOfATerm_GetsNoVoteEvenAfterARestart) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned leader = *cluster.leader(partition);
+TEST_F(ReadyGroupElection, SecondCandidateOfATerm_GetsNoVoteEvenAfterARestart) {
   unsigned voter = (leader + 1) % 3;
   unsigned candidate = (leader + 2) % 3;
   Term term = cluster.group(voter, partition).term;
@@ -99,11 +100,7 @@ TEST(GroupElection, SecondCandidateOfATerm_GetsNoVoteEvenAfterARestart) {
   EXPECT_FALSE(cluster.taken<VoteReply>(leader).at(0).granted);
 }
 
-TEST(GroupElection, StaleLog_GetsNoVote) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned leader = *cluster.leader(partition);
+TEST_F(ReadyGroupElection, StaleLog_GetsNoVote) {
   unsigned voter = (leader + 1) % 3;
   unsigned candidate = (leader + 2) % 3;
   Term term = cluster.group(voter, partition).term;
@@ -113,11 +110,7 @@ TEST(GroupElection, StaleLog_GetsNoVote) {
   EXPECT_FALSE(cluster.taken<VoteReply>(candidate).at(0).granted);
 }
 
-TEST(GroupElection, VotesWithinTheLease_AreRefusedUnlessTheLeaderAsked) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned leader = *cluster.leader(partition);
+TEST_F(ReadyGroupElection, VotesWithinTheLease_AreRefusedUnlessTheLeaderAsked) {
   unsigned voter = (leader + 1) % 3;
   unsigned candidate = (leader + 2) % 3;
   cluster.run(1s);
@@ -132,11 +125,7 @@ TEST(GroupElection, VotesWithinTheLease_AreRefusedUnlessTheLeaderAsked) {
   EXPECT_TRUE(cluster.taken<VoteReply>(candidate).at(0).granted);
 }
 
-TEST(GroupElection, VotesAfterAProcessStart_AreRefusedForTheLease) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned leader = *cluster.leader(partition);
+TEST_F(ReadyGroupElection, VotesAfterAProcessStart_AreRefusedForTheLease) {
   unsigned voter = (leader + 1) % 3;
   unsigned candidate = (leader + 2) % 3;
   Term term = cluster.group(voter, partition).term;
@@ -150,11 +139,7 @@ TEST(GroupElection, VotesAfterAProcessStart_AreRefusedForTheLease) {
   EXPECT_TRUE(cluster.taken<VoteReply>(candidate).at(0).granted);
 }
 
-TEST(GroupElection, NodeThatWasCutOff_DoesNotDisturbWhenItComesBack) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned leader = *cluster.leader(partition);
+TEST_F(ReadyGroupElection, NodeThatWasCutOff_DoesNotDisturbWhenItComesBack) {
   Term term = cluster.group(leader, partition).term;
   unsigned alone = (leader + 1) % 3;
   cluster.isolate(alone);
@@ -167,22 +152,16 @@ TEST(GroupElection, NodeThatWasCutOff_DoesNotDisturbWhenItComesBack) {
   EXPECT_EQ(cluster.group(alone, partition).leader, node_id(leader));
 }
 
-TEST(GroupElection, LeaderCutOff_StepsDownAndAnotherTakesOver) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned old = *cluster.leader(partition);
+TEST_F(ReadyGroupElection, LeaderCutOff_StepsDownAndAnotherTakesOver) {
+  unsigned old = leader;
   cluster.isolate(old);
   ASSERT_TRUE(cluster.run_until([&] { return cluster.leader(partition) != old && cluster.ready(partition); }, 5s));
   EXPECT_TRUE(cluster.run_until([&] { return cluster.group(old, partition).role != Role::leader; }, 5s));
   EXPECT_GT(cluster.machines[old].events["step_down"], 0U);
 }
 
-TEST(GroupElection, LeaderKilled_SuccessorDoesNotWaitForTheTimeOut) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned old = *cluster.leader(partition);
+TEST_F(ReadyGroupElection, LeaderKilled_SuccessorDoesNotWaitForTheTimeOut) {
+  unsigned old = leader;
   cluster.crash(old);
   for (unsigned i = 0; i < 3; ++i) {
     if (i == old) continue;
@@ -195,11 +174,8 @@ TEST(GroupElection, LeaderKilled_SuccessorDoesNotWaitForTheTimeOut) {
   EXPECT_LT(cluster.clock.now - killed, 1s);
 }
 
-TEST(GroupElection, LeaderFrozenAndVotesSplit_NextTryComesSoonerThanATimeOut) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned frozen = *cluster.leader(partition);
+TEST_F(ReadyGroupElection, LeaderFrozenAndVotesSplit_NextTryComesSoonerThanATimeOut) {
+  unsigned frozen = leader;
   Term term = cluster.group(frozen, partition).term;
   cluster.machines[frozen].frozen = true;
   std::optional<TimePoint> split;
@@ -215,19 +191,13 @@ TEST(GroupElection, LeaderFrozenAndVotesSplit_NextTryComesSoonerThanATimeOut) {
   EXPECT_LT(cluster.clock.now - *split, cluster.genesis.timing.election_minimum);
 }
 
-TEST(GroupElection, OneWayPartition_LeaderThatHearsNobodyStepsDown) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned old = *cluster.leader(partition);
+TEST_F(ReadyGroupElection, OneWayPartition_LeaderThatHearsNobodyStepsDown) {
+  unsigned old = leader;
   cluster.deliver = [old](const Envelope& envelope) { return number_of(envelope.header.destination) != old; };
   EXPECT_TRUE(cluster.run_until([&] { return cluster.leader(partition) != old && cluster.ready(partition); }, 10s));
 }
 
-TEST(GroupElection, PreferredPrimaryComesBack_LeadershipDriftsToItAndNothingIsLost) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
+TEST_F(ReadyGroupElection, PreferredPrimaryComesBack_LeadershipDriftsToItAndNothingIsLost) {
   unsigned preferred = cluster.preferred(partition);
   ASSERT_EQ(cluster.leader(partition), preferred);
   cluster.crash(preferred);
@@ -244,10 +214,7 @@ TEST(GroupElection, PreferredPrimaryComesBack_LeadershipDriftsToItAndNothingIsLo
   EXPECT_EQ(value_of(cluster.reply(preferred, get)), "while away");
 }
 
-TEST(GroupElection, TransferThatFails_LeaderTakesANewTermAndALeaseAgain) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
+TEST_F(ReadyGroupElection, TransferThatFails_LeaderTakesANewTermAndALeaseAgain) {
   unsigned preferred = cluster.preferred(partition);
   cluster.crash(preferred);
   cluster.wait_ready(partition);
@@ -270,11 +237,7 @@ TEST(GroupElection, TransferThatFails_LeaderTakesANewTermAndALeaseAgain) {
   EXPECT_GT(cluster.group(other, partition).term, term);
 }
 
-TEST(GroupElection, MessagesOfAnotherReplicaIdentity_AreDropped) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned leader = *cluster.leader(partition);
+TEST_F(ReadyGroupElection, MessagesOfAnotherReplicaIdentity_AreDropped) {
   unsigned follower = (leader + 1) % 3;
   GroupStatus before = cluster.group(follower, partition);
   cluster.network.clear();

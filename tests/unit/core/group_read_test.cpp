@@ -11,27 +11,25 @@ using namespace std::chrono_literals;
 
 const std::string key = "a key";
 
+class ReadyGroupRead : public ReadyGroup {
+ protected:
+  ReadyGroupRead() : ReadyGroup(key) {}
+};
+
 bool is_heartbeat_traffic(const Envelope& envelope) {
   return std::holds_alternative<Heartbeat>(envelope.message) || std::holds_alternative<HeartbeatReply>(envelope.message);
 }
 
-TEST(GroupRead, UnderTheLease_AnsweredWithoutAMessage) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned leader = *cluster.leader(partition);
+TEST_F(ReadyGroupRead, UnderTheLease_AnsweredWithoutAMessage) {
   cluster.network.clear();
   OperationId get = cluster.submit(leader, cluster.get(key));
   EXPECT_EQ(value_of(cluster.reply(leader, get)), "<absent>");
   EXPECT_TRUE(cluster.network.empty());
 }
 
-TEST(GroupRead, AtAFollower_ToldWhoLeads) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
+TEST_F(ReadyGroupRead, AtAFollower_ToldWhoLeads) {
   cluster.run(500ms);
-  unsigned leader = *cluster.leader(partition);
+  leader = *cluster.leader(partition);
   unsigned follower = (leader + 1) % 3;
   OperationId get = cluster.submit(follower, cluster.get(key));
   OperationId put = cluster.submit(follower, cluster.put(key, "x"));
@@ -43,11 +41,7 @@ TEST(GroupRead, AtAFollower_ToldWhoLeads) {
   }
 }
 
-TEST(GroupRead, LeaseEndedWhileTheRowsWereRead_WaitsForARoundThatLeftAfterwards) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned leader = *cluster.leader(partition);
+TEST_F(ReadyGroupRead, LeaseEndedWhileTheRowsWereRead_WaitsForARoundThatLeftAfterwards) {
   cluster.run(1s);
   cluster.machines[leader].hold_reads = true;
   OperationId get = cluster.submit(leader, cluster.get(key));
@@ -61,11 +55,7 @@ TEST(GroupRead, LeaseEndedWhileTheRowsWereRead_WaitsForARoundThatLeftAfterwards)
   EXPECT_EQ(value_of(cluster.reply(leader, get)), "<absent>");
 }
 
-TEST(GroupRead, AcknowledgementOfAnOlderRound_DoesNotServeAHeldRead) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned leader = *cluster.leader(partition);
+TEST_F(ReadyGroupRead, AcknowledgementOfAnOlderRound_DoesNotServeAHeldRead) {
   cluster.run(1s);
   // A round is under way when the rows have been read ...
   cluster.record = true;
@@ -92,11 +82,8 @@ TEST(GroupRead, AcknowledgementOfAnOlderRound_DoesNotServeAHeldRead) {
   EXPECT_FALSE(cluster.reply(leader, get));
 }
 
-TEST(GroupRead, LeaderCutOff_AnswersNoReadAfterItsLeaseAndTellsSoInTheEnd) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned old = *cluster.leader(partition);
+TEST_F(ReadyGroupRead, LeaderCutOff_AnswersNoReadAfterItsLeaseAndTellsSoInTheEnd) {
+  unsigned old = leader;
   cluster.isolate(old);
   cluster.run(400ms);
   OperationId get = cluster.submit(old, cluster.get(key));
@@ -173,11 +160,7 @@ TEST(GroupRead, IgnoreLeaseFault_ServesWithoutOne) {
   EXPECT_EQ(value_of(cluster.reply(old, get)), "<absent>");
 }
 
-TEST(GroupRead, StoreFails_ErrorReachesTheClient) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned leader = *cluster.leader(partition);
+TEST_F(ReadyGroupRead, StoreFails_ErrorReachesTheClient) {
   cluster.machines[leader].hold_reads = true;
   OperationId get = cluster.submit(leader, cluster.get(key));
   ReadEffect read = cluster.machines[leader].held_reads.front();
@@ -201,11 +184,7 @@ Operation leased_get(Cluster& cluster, std::uint8_t client) {
   return operation;
 }
 
-TEST(GroupRead, RowUnderALease_ChangeWaitsForItsEndAndIsNotLost) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned leader = *cluster.leader(partition);
+TEST_F(ReadyGroupRead, RowUnderALease_ChangeWaitsForItsEndAndIsNotLost) {
   OperationId first = cluster.submit(leader, cluster.put(key, "w"));
   cluster.run(row_contention_pause);  // else it is not promised to another client
   ASSERT_TRUE(succeeded(cluster.reply(leader, first)));
@@ -221,11 +200,7 @@ TEST(GroupRead, RowUnderALease_ChangeWaitsForItsEndAndIsNotLost) {
   EXPECT_TRUE(succeeded(cluster.reply(leader, put)));
 }
 
-TEST(GroupRead, AbsentRowUnderALease_ChangeWaitsForAMoment) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned leader = *cluster.leader(partition);
+TEST_F(ReadyGroupRead, AbsentRowUnderALease_ChangeWaitsForAMoment) {
   OperationId get = cluster.submit(leader, leased_get(cluster, 77));
   EXPECT_EQ(value_of(cluster.reply(leader, get)), "<absent>");
   OperationId put = cluster.submit(leader, cluster.put(key, "x"));
@@ -235,11 +210,7 @@ TEST(GroupRead, AbsentRowUnderALease_ChangeWaitsForAMoment) {
   EXPECT_TRUE(succeeded(cluster.reply(leader, put)));
 }
 
-TEST(GroupRead, LeaderThatIsAlone_PromisesNothingBeyondItsOwnLease) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned leader = *cluster.leader(partition);
+TEST_F(ReadyGroupRead, LeaderThatIsAlone_PromisesNothingBeyondItsOwnLease) {
   cluster.deliver = [&](const Envelope& envelope) { return !is_heartbeat_traffic(envelope); };
   cluster.run(Timing().lease - max_row_lease);
   OperationId get = cluster.submit(leader, leased_get(cluster, 77));
@@ -247,11 +218,7 @@ TEST(GroupRead, LeaderThatIsAlone_PromisesNothingBeyondItsOwnLease) {
 }
 
 // Two changes of one row are applied together: the first one's client must not be promised what the second one changed.
-TEST(GroupRead, ChangeFollowedByAnotherOne_IsNotPromised) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned leader = *cluster.leader(partition);
+TEST_F(ReadyGroupRead, ChangeFollowedByAnotherOne_IsNotPromised) {
   auto leased = [&](const std::string& value) {
     Operation operation = cluster.put(key, value);
     std::get<CommitOperation>(operation).lease = max_row_lease;

@@ -13,15 +13,16 @@ using namespace std::chrono_literals;
 
 const std::string key = "a key";
 
+class ReadyGroupReplication : public ReadyGroup {
+ protected:
+  ReadyGroupReplication() : ReadyGroup(key) {}
+};
+
 Entry entry(LogIndex index, Term term, EntryKind kind = EntryKind::no_op, SharedBytes head = {}) {
   return {index, term, Stamp{1}, kind, std::move(head), {}};
 }
 
-TEST(GroupReplication, Commit_AnsweredWhenAMajorityHasItAndReadableThen) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned leader = *cluster.leader(partition);
+TEST_F(ReadyGroupReplication, Commit_AnsweredWhenAMajorityHasItAndReadableThen) {
   unsigned first = (leader + 1) % 3;
   unsigned second = (leader + 2) % 3;
   cluster.machines[first].hold_disk = true;
@@ -39,11 +40,7 @@ TEST(GroupReplication, Commit_AnsweredWhenAMajorityHasItAndReadableThen) {
   EXPECT_EQ(value_of(cluster.reply(leader, get)), "one");
 }
 
-TEST(GroupReplication, LeadersOwnDiskIsSlow_MajorityOfFollowersCommits) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned leader = *cluster.leader(partition);
+TEST_F(ReadyGroupReplication, LeadersOwnDiskIsSlow_MajorityOfFollowersCommits) {
   cluster.machines[leader].hold_disk = true;
   LogIndex before = cluster.group(leader, partition).commit;
   OperationId put = cluster.submit(leader, cluster.put(key, "one"));
@@ -54,11 +51,7 @@ TEST(GroupReplication, LeadersOwnDiskIsSlow_MajorityOfFollowersCommits) {
   EXPECT_TRUE(succeeded(cluster.reply(leader, put)));
 }
 
-TEST(GroupReplication, TwoOfThreeDisksStall_NothingCommits) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned leader = *cluster.leader(partition);
+TEST_F(ReadyGroupReplication, TwoOfThreeDisksStall_NothingCommits) {
   cluster.machines[leader].hold_disk = true;
   cluster.machines[(leader + 1) % 3].hold_disk = true;
   LogIndex before = cluster.group(leader, partition).commit;
@@ -67,11 +60,7 @@ TEST(GroupReplication, TwoOfThreeDisksStall_NothingCommits) {
   EXPECT_EQ(cluster.group(leader, partition).commit, before);
 }
 
-TEST(GroupReplication, ManyProposalsOfOneTurn_ShareAMessage) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned leader = *cluster.leader(partition);
+TEST_F(ReadyGroupReplication, ManyProposalsOfOneTurn_ShareAMessage) {
   for (OperationId id = 1000; id < 1010; ++id) cluster.node(leader).submit(id, cluster.put(key, "x"), cluster.clock);
   cluster.network.clear();
   cluster.pump(leader);
@@ -80,11 +69,7 @@ TEST(GroupReplication, ManyProposalsOfOneTurn_ShareAMessage) {
   EXPECT_EQ(appends[0].entries.size(), 10U);
 }
 
-TEST(GroupReplication, Appends_ArePipelinedUpToTheWindow) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned leader = *cluster.leader(partition);
+TEST_F(ReadyGroupReplication, Appends_ArePipelinedUpToTheWindow) {
   unsigned follower = (leader + 1) % 3;
   cluster.run(1s);
   cluster.network.clear();
@@ -92,11 +77,7 @@ TEST(GroupReplication, Appends_ArePipelinedUpToTheWindow) {
   EXPECT_EQ(cluster.taken<Append>(follower).size(), max_inflight_messages);
 }
 
-TEST(GroupReplication, AppendMessages_AreBounded) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned leader = *cluster.leader(partition);
+TEST_F(ReadyGroupReplication, AppendMessages_AreBounded) {
   unsigned follower = (leader + 1) % 3;
   cluster.run(1s);
   std::string half_a_mebibyte(512 << 10, 'x');
@@ -130,11 +111,7 @@ TEST(GroupReplication, AppendBytesOfOne_AnEntryAMessage) {
   for (const Append& append : appends) EXPECT_EQ(append.entries.size(), 1U);
 }
 
-TEST(GroupReplication, LostAppends_AreSentAgain) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned leader = *cluster.leader(partition);
+TEST_F(ReadyGroupReplication, LostAppends_AreSentAgain) {
   cluster.deliver = [](const Envelope& envelope) { return !std::holds_alternative<Append>(envelope.message); };
   OperationId put = cluster.submit(leader, cluster.put(key, "one"));
   cluster.run(300ms);
@@ -145,11 +122,7 @@ TEST(GroupReplication, LostAppends_AreSentAgain) {
   for (unsigned i = 0; i < 3; ++i) EXPECT_EQ(cluster.stored(i, key), "one");
 }
 
-TEST(GroupReplication, LostReplies_AreMadeUpFor) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned leader = *cluster.leader(partition);
+TEST_F(ReadyGroupReplication, LostReplies_AreMadeUpFor) {
   cluster.deliver = [](const Envelope& envelope) { return !std::holds_alternative<AppendReply>(envelope.message); };
   OperationId put = cluster.submit(leader, cluster.put(key, "one"));
   cluster.run(300ms);
@@ -196,11 +169,8 @@ TEST(GroupReplication, EntriesOfEarlierTerms_AreNotCommittedByCountingAlone) {
   }
 }
 
-TEST(GroupReplication, ConflictingTail_IsReplacedAndItsWriterToldToLookElsewhere) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned old = *cluster.leader(partition);
+TEST_F(ReadyGroupReplication, ConflictingTail_IsReplacedAndItsWriterToldToLookElsewhere) {
+  unsigned old = leader;
   cluster.isolate(old);
   std::vector<OperationId> lost;
   for (int i = 0; i < 5; ++i) lost.push_back(cluster.submit(old, cluster.put(key, "lost" + std::to_string(i))));
@@ -221,11 +191,8 @@ TEST(GroupReplication, ConflictingTail_IsReplacedAndItsWriterToldToLookElsewhere
   }
 }
 
-TEST(GroupReplication, LeadershipLost_CommittedOperationStillGetsItsResult) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned old = *cluster.leader(partition);
+TEST_F(ReadyGroupReplication, LeadershipLost_CommittedOperationStillGetsItsResult) {
+  unsigned old = leader;
   cluster.machines[old].hold_disk = true;
   OperationId put = cluster.submit(old, cluster.put(key, "one"));
   cluster.settle();  // committed by the two followers, not applied on the leader
@@ -241,11 +208,7 @@ TEST(GroupReplication, LeadershipLost_CommittedOperationStillGetsItsResult) {
   EXPECT_TRUE(succeeded(cluster.reply(old, put)));
 }
 
-TEST(GroupReplication, Follower_RejectsWhatDoesNotFitAndHintsWhereItAgrees) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned leader = *cluster.leader(partition);
+TEST_F(ReadyGroupReplication, Follower_RejectsWhatDoesNotFitAndHintsWhereItAgrees) {
   unsigned follower = (leader + 1) % 3;
   cluster.run(500ms);
   GroupStatus status = cluster.group(follower, partition);
@@ -264,11 +227,7 @@ TEST(GroupReplication, Follower_RejectsWhatDoesNotFitAndHintsWhereItAgrees) {
   EXPECT_EQ(cluster.group(follower, partition).last_index, status.last_index);
 }
 
-TEST(GroupReplication, MalformedAppends_ChangeNothing) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned leader = *cluster.leader(partition);
+TEST_F(ReadyGroupReplication, MalformedAppends_ChangeNothing) {
   unsigned follower = (leader + 1) % 3;
   cluster.run(500ms);
   GroupStatus status = cluster.group(follower, partition);
@@ -295,11 +254,7 @@ TEST(GroupReplication, MalformedAppends_ChangeNothing) {
   EXPECT_EQ(cluster.machines[follower].events["malformed_append"], bad.size());
 }
 
-TEST(GroupReplication, ConfigurationEntry_CountsOnAppendAndIsRolledBackOnTruncation) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned leader = *cluster.leader(partition);
+TEST_F(ReadyGroupReplication, ConfigurationEntry_CountsOnAppendAndIsRolledBackOnTruncation) {
   unsigned follower = (leader + 1) % 3;
   cluster.run(500ms);
   GroupStatus status = cluster.group(follower, partition);
@@ -323,11 +278,7 @@ TEST(GroupReplication, ConfigurationEntry_CountsOnAppendAndIsRolledBackOnTruncat
   EXPECT_EQ(cluster.group(follower, partition).role, Role::follower);
 }
 
-TEST(GroupReplication, EveryNodeLosesPower_AcknowledgedWritesComeBack) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned leader = *cluster.leader(partition);
+TEST_F(ReadyGroupReplication, EveryNodeLosesPower_AcknowledgedWritesComeBack) {
   for (int i = 0; i < 20; ++i) {
     OperationId put = cluster.submit(leader, cluster.put(key, std::to_string(i)));
     cluster.settle();
@@ -343,11 +294,7 @@ TEST(GroupReplication, EveryNodeLosesPower_AcknowledgedWritesComeBack) {
   EXPECT_EQ(value_of(cluster.reply(leader, get)), "19");
 }
 
-TEST(GroupReplication, BodiesNotInMemory_AreLoadedFromTheDisk) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned leader = *cluster.leader(partition);
+TEST_F(ReadyGroupReplication, BodiesNotInMemory_AreLoadedFromTheDisk) {
   unsigned away = (leader + 1) % 3;
   cluster.crash(away);
   std::string large(300 << 10, 'x');
@@ -360,11 +307,7 @@ TEST(GroupReplication, BodiesNotInMemory_AreLoadedFromTheDisk) {
   EXPECT_EQ(cluster.machines[away].events["snapshot_installed"], 0U);
 }
 
-TEST(GroupReplication, FullDisk_RefusesBatchesButStillReadsAndElects) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned leader = *cluster.leader(partition);
+TEST_F(ReadyGroupReplication, FullDisk_RefusesBatchesButStillReadsAndElects) {
   for (unsigned i = 0; i < 3; ++i) cluster.node(i).set_no_space(true);
   OperationId put = cluster.submit(leader, cluster.put(key, "x"));
   EXPECT_EQ(error_of(cluster.reply(leader, put)), ErrorCode::no_space);
@@ -380,11 +323,7 @@ TEST(GroupReplication, FullDisk_RefusesBatchesButStillReadsAndElects) {
   EXPECT_TRUE(cluster.run_until([&] { return succeeded(cluster.reply(leader, put)); }));
 }
 
-TEST(GroupReplication, FollowersDiskIsFull_ItGetsTheEntriesWhenSpaceReturns) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned leader = *cluster.leader(partition);
+TEST_F(ReadyGroupReplication, FollowersDiskIsFull_ItGetsTheEntriesWhenSpaceReturns) {
   unsigned full = (leader + 1) % 3;
   cluster.node(full).set_no_space(true);
   OperationId put = cluster.submit(leader, cluster.put(key, "x"));
@@ -397,11 +336,7 @@ TEST(GroupReplication, FollowersDiskIsFull_ItGetsTheEntriesWhenSpaceReturns) {
   EXPECT_TRUE(cluster.run_until([&] { return cluster.stored(full, key) == "x"; }, 5s));
 }
 
-TEST(GroupReplication, TooManyBytesInFlight_Overloaded) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned leader = *cluster.leader(partition);
+TEST_F(ReadyGroupReplication, TooManyBytesInFlight_Overloaded) {
   cluster.isolate(leader);
   SharedBytes large(std::string(1 << 20, 'x'));
   std::optional<ErrorCode> error;

@@ -11,6 +11,11 @@ using namespace std::chrono_literals;
 
 const std::string key = "a key";
 
+class ReadyGroupSnapshot : public ReadyGroup {
+ protected:
+  ReadyGroupSnapshot() : ReadyGroup(key) {}
+};
+
 // Enough entries that the leader cuts its log.
 void write_past_the_limit(Cluster& cluster, unsigned leader) {
   std::string value(2000, 'x');
@@ -70,11 +75,7 @@ SnapshotChunk only_chunk(PartitionId partition, Term term, LogIndex last_index) 
   return chunk;
 }
 
-TEST(GroupSnapshot, LogBeyondItsLimit_IsCutOnLeaderAndFollowers) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned leader = *cluster.leader(partition);
+TEST_F(ReadyGroupSnapshot, LogBeyondItsLimit_IsCutOnLeaderAndFollowers) {
   write_past_the_limit(cluster, leader);
   cluster.run(1s);
   for (unsigned i = 0; i < 3; ++i) {
@@ -159,11 +160,7 @@ TEST(GroupSnapshot, ReceiverGoesAwayForGood_TheSnapshotIsClosed) {
   EXPECT_EQ(cluster.machines[lagging.leader].store.open_snapshots(), 0U);
 }
 
-TEST(GroupSnapshot, OutstandingApply_EndsBeforeTheRowsAreReplaced) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned leader = *cluster.leader(partition);
+TEST_F(ReadyGroupSnapshot, OutstandingApply_EndsBeforeTheRowsAreReplaced) {
   unsigned follower = (leader + 1) % 3;
   cluster.run(1s);
   OperationId put = cluster.submit(leader, cluster.put(key, "one"));
@@ -200,11 +197,7 @@ TEST(GroupSnapshot, OutstandingApply_EndsBeforeTheRowsAreReplaced) {
   EXPECT_EQ(cluster.machines[follower].events["snapshot_installed"], 1U);
 }
 
-TEST(GroupSnapshot, OfEntriesThatAreHere_KeepsTheLogAndWhatFollows) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned leader = *cluster.leader(partition);
+TEST_F(ReadyGroupSnapshot, OfEntriesThatAreHere_KeepsTheLogAndWhatFollows) {
   unsigned follower = (leader + 1) % 3;
   cluster.run(1s);
   const GroupStatus before = cluster.group(follower, partition);
@@ -226,11 +219,7 @@ TEST(GroupSnapshot, OfEntriesThatAreHere_KeepsTheLogAndWhatFollows) {
   EXPECT_TRUE(cluster.taken<SnapshotReply>(leader).at(0).installed);
 }
 
-TEST(GroupSnapshot, ChunkOfAnUnknownSnapshotOrBrokenOne_StartsOverOrIsDropped) {
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned leader = *cluster.leader(partition);
+TEST_F(ReadyGroupSnapshot, ChunkOfAnUnknownSnapshotOrBrokenOne_StartsOverOrIsDropped) {
   unsigned follower = (leader + 1) % 3;
   cluster.run(1s);
   GroupStatus status = cluster.group(follower, partition);

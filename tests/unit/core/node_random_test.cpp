@@ -53,7 +53,8 @@ class RandomRun {
   // Every other seed cuts its logs so short that followers need snapshots.
   static NodeOptions options_of(std::uint64_t seed) {
     NodeOptions options;
-    options.log_keep_entries = seed % 2 == 0 ? 4 : 0;
+    options.log_keep_entries = seed % 4 == 0 ? 4 : 0;
+    options.log_budget_bytes = seed % 4 == 2 ? 1500 : 0;
     return options;
   }
 

@@ -4,6 +4,8 @@
 // writes and applies queue up, with the messages that must wait for them.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <deque>
 #include <functional>
 #include <map>
@@ -317,6 +319,19 @@ class Cluster {
 
   OperationId last_operation_ = 0;
   std::uint64_t last_sequence_ = 0;
+};
+
+// Three nodes, and a leader with a lease of the partition of `key`: where most tests of a group begin.
+class ReadyGroup : public ::testing::Test {
+ protected:
+  explicit ReadyGroup(const std::string& key) : partition(cluster.partition_of_key(key)) {
+    cluster.wait_ready(partition);
+    leader = cluster.leader(partition).value_or(0);
+  }
+
+  Cluster cluster{3};
+  const PartitionId partition;
+  unsigned leader = 0;
 };
 
 inline bool succeeded(const std::optional<OperationResult>& result) { return result && result->has_value(); }
