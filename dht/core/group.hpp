@@ -269,6 +269,7 @@ class Group {
   TimePoint last_heard_ = TimePoint::min();     // from a leader of the term of that moment
   TimePoint refuse_votes_until_ = TimePoint::min();  // an earlier life of this process may have granted a lease
   TimePoint election_deadline_{};
+  Duration election_timeout_{};  // drawn with the last reset
   std::map<ReplicaId, bool> votes_;
   EffectId own_vote_write_ = 0;  // the own vote counts when this is durable
   unsigned failed_campaigns_ = 0;  // since a leader was heard
