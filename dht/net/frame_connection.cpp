@@ -93,11 +93,12 @@ void FrameConnection::read() {
   std::shared_ptr<FrameConnection> self = shared_from_this();
   reading_ = true;
   std::size_t total = 0;
+  bool drained = false;
   while (!closed_) {
     while (!paused_ && !closed_ && parse()) {
     }
     if (paused_ || closed_) break;
-    if (total >= read_turn_bytes) {
+    if (drained || total >= read_turn_bytes) {
       wait_for_input();
       break;
     }
@@ -120,6 +121,7 @@ void FrameConnection::read() {
     }
     if (!mid_frame()) partial_since_ = boot_time();
     total += result.bytes;
+    drained = result.drained;
     (has_header_ ? body_filled_ : end_) += result.bytes;
   }
   reading_ = false;

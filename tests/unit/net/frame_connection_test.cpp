@@ -13,11 +13,12 @@ class ScriptedStream : public Stream {
  public:
   explicit ScriptedStream(ScriptedStream*& self) { self = this; }
   IoResult read_some(char* into, std::size_t size) override {
+    ++reads;
     if (input.empty()) return {.state = IoResult::State::would_block};
     std::size_t count = std::min(size, input.size());
     std::memcpy(into, input.data(), count);
     input.erase(0, count);
-    return {.state = IoResult::State::done, .bytes = count};
+    return {.state = IoResult::State::done, .bytes = count, .drained = tells_drained && count < size};
   }
   IoResult write_some(std::span<const iovec> pieces) override {
     std::size_t bytes = 0;
@@ -35,6 +36,8 @@ class ScriptedStream : public Stream {
 
   std::string input;
   Ready readable;
+  bool tells_drained = false;
+  int reads = 0;
 };
 
 class FrameConnectionTest : public testing::Test, public FrameConnection::Owner {
@@ -70,6 +73,19 @@ TEST_F(FrameConnectionTest, HeaderThatClaimsMuch_CostsOnlyWhatArrives) {
   EXPECT_LE(connection->partial_bytes(), 1U << 20);
   EXPECT_TRUE(frames.empty());
   EXPECT_FALSE(closed);
+}
+
+TEST_F(FrameConnectionTest, StreamThatSaysItIsDrained_IsNotReadAgainBeforeItIsReadable) {
+  stream->arrive(header(100) + std::string(100, 'x'));
+  EXPECT_EQ(stream->reads, 2);  // it may hold something back
+  stream->tells_drained = true;
+  stream->arrive(header(100) + std::string(100, 'x'));
+  EXPECT_EQ(stream->reads, 3);
+  stream->arrive(header(100) + std::string(40, 'x'));
+  EXPECT_EQ(stream->reads, 4);
+  stream->arrive(std::string(60, 'x'));
+  EXPECT_EQ(stream->reads, 6);  // all the room was filled: there may be more
+  EXPECT_EQ(frames.size(), 3U);
 }
 
 TEST_F(FrameConnectionTest, BodyOfAnySizeInAnyPieces_ArrivesWhole) {
