@@ -119,6 +119,7 @@ class Group {
   bool lease_holds() const;
   Redirect redirect() const;
   GroupStatus status() const;
+  LogIndex applied_index() const { return applied_; }
   // True once after the rows of the members table may have changed here.
   bool take_members_touched() { return std::exchange(members_touched_, false); }
 

@@ -232,4 +232,6 @@ std::vector<PartitionId> Node::led_partitions(Clock clock) const {
   return implementation_->led_partitions();
 }
 
+LogIndex Node::applied_index(PartitionId partition) const { return implementation_->applied_index(partition); }
+
 }  // namespace ringfs

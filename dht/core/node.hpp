@@ -104,6 +104,8 @@ class Node {
   NodeStatus status(Clock clock) const;
   // Partitions that this node leads with a lease, for the janitor.
   std::vector<PartitionId> led_partitions(Clock clock) const;
+  // Up to where this node's replica has applied its log: while this stays, no row of the partition changes. 0: no replica here.
+  LogIndex applied_index(PartitionId partition) const;
 
  private:
   class Implementation;

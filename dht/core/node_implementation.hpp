@@ -44,6 +44,7 @@ class Node::Implementation {
 
   NodeStatus status() const;
   std::vector<PartitionId> led_partitions() const;
+  LogIndex applied_index(PartitionId partition) const;
 
   void set_clock(Clock clock);
 
