@@ -61,6 +61,7 @@ struct GroupServices {
   Placement placement;
   Clock clock{};                         // of the call that is being carried out
   bool no_space = false;
+  TimePoint active_at = TimePoint::min();  // a group that this node leads had something to replicate
   LogIndex log_keep_entries = 0;         // NodeOptions; 0: cut by size
   std::size_t append_bytes = max_append_bytes;
   std::uint64_t last_round = 0;          // newest heartbeat round that left to anybody

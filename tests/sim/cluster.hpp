@@ -20,6 +20,7 @@ struct ClusterOptions {
   unsigned tokens = 1;
   LogIndex log_keep_entries = 16;
   std::size_t append_bytes = 0;  // NodeOptions
+  Duration quiet_after = std::chrono::seconds(5);
   NetworkQuality network;
   DiskSpeed disk;
   NodeOptions::Faults faults;
