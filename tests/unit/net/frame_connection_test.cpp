@@ -21,6 +21,7 @@ class ScriptedStream : public Stream {
     return {.state = IoResult::State::done, .bytes = count, .drained = tells_drained && count < size};
   }
   IoResult write_some(std::span<const iovec> pieces) override {
+    ++writes;
     std::size_t bytes = 0;
     for (const iovec& piece : pieces) bytes += piece.iov_len;
     return {.state = IoResult::State::done, .bytes = bytes};
@@ -38,6 +39,7 @@ class ScriptedStream : public Stream {
   Ready readable;
   bool tells_drained = false;
   int reads = 0;
+  int writes = 0;
 };
 
 class FrameConnectionTest : public testing::Test, public FrameConnection::Owner {
@@ -86,6 +88,30 @@ TEST_F(FrameConnectionTest, StreamThatSaysItIsDrained_IsNotReadAgainBeforeItIsRe
   stream->arrive(std::string(60, 'x'));
   EXPECT_EQ(stream->reads, 6);  // all the room was filled: there may be more
   EXPECT_EQ(frames.size(), 3U);
+}
+
+TEST_F(FrameConnectionTest, FramesOfOneTurn_LeaveTogether) {
+  auto send = [&] { connection->send(FrameKind::envelope, 0, {}); };
+  send();
+  send();
+  EXPECT_EQ(stream->writes, 0);
+  loop.poll();
+  EXPECT_EQ(stream->writes, 1);
+}
+
+TEST_F(FrameConnectionTest, FramesUnderAHold_LeaveAtItsEndWithoutAnotherTurn) {
+  {
+    Flusher::Hold hold(flusher);
+    connection->send(FrameKind::envelope, 0, {});
+    connection->send(FrameKind::envelope, 0, {});
+    EXPECT_EQ(stream->writes, 0);
+  }
+  EXPECT_EQ(stream->writes, 1);
+  EXPECT_EQ(loop.poll(), 0U);
+  connection->send(FrameKind::envelope, 0, {});
+  loop.restart();
+  EXPECT_EQ(loop.poll(), 1U);
+  EXPECT_EQ(stream->writes, 2);
 }
 
 TEST_F(FrameConnectionTest, BodyOfAnySizeInAnyPieces_ArrivesWhole) {
