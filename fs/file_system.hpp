@@ -164,6 +164,7 @@ int to_errno(ErrorCode code);
 // transactions that were left behind are finish_records' work (dht/net/lock_resolver.hpp). Run by the primary of the partition in the node process. Bounded work a pass.
 struct JanitorReport {
   std::size_t orphans = 0, chunks = 0;
+  std::size_t rows = 0;  // of orphans and garbage that were seen, also those that are too young
   bool more = false;  // stopped at the bound; call again soon
 };
 Task<Result<JanitorReport>> janitor_pass(ObjectStore& store, PartitionId partition, TimePoint deadline);

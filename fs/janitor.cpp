@@ -80,6 +80,7 @@ class Pass {
       Result<ReadReply> reply = co_await store_.read(std::move(request), deadline_);
       if (!reply) co_return tl::unexpected(reply.error());
       ReadReply::ScanResult& page = reply->scans.front();
+      report_.rows += page.rows.size();
       for (Row& row : page.rows) {
         after = row.sort;
         Result<bool> ripe = is_due(prefix, row);

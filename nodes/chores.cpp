@@ -40,10 +40,10 @@ Task<void> Chores::janitor() {
       co_await client_.sleep(affiliation_poll);
       continue;
     }
-    std::vector<PartitionId> led = driver_.node().led_partitions(read_clock());
+    std::vector<PartitionId> partitions = partitions_to_clean();
     // Spread over the interval, so that it never shows.
-    Duration pause = std::max(shortest_pause, janitor_interval_ / static_cast<std::int64_t>(led.size() + 1));
-    for (PartitionId partition : led) {
+    Duration pause = std::max(shortest_pause, janitor_interval_ / static_cast<std::int64_t>(partitions.size() + 1));
+    for (PartitionId partition : partitions) {
       co_await client_.sleep(pause);
       co_await clean(partition);
     }
@@ -51,18 +51,34 @@ Task<void> Chores::janitor() {
   }
 }
 
+std::vector<PartitionId> Chores::partitions_to_clean() const {
+  std::vector<PartitionId> partitions = driver_.node().led_partitions(read_clock());
+  std::erase_if(partitions, [this](PartitionId partition) {
+    return empty_.still_empty(partition, driver_.node().applied_index(partition));
+  });
+  return partitions;
+}
+
 Task<void> Chores::clean(PartitionId partition) {
+  const LogIndex applied = driver_.node().applied_index(partition);
+  const bool empty = co_await pass(partition);
+  empty_.note(partition, applied, empty);
+}
+
+Task<bool> Chores::pass(PartitionId partition) {
+  bool empty = false;
   for (int repeat = 0; repeat < janitor_repeats; ++repeat) {
     TimePoint deadline = boot_time() + pass_limit;
     Result<JanitorReport> report = co_await janitor_pass(client_, partition, deadline);
     if (!report) {
       spdlog::warn("event=janitor_failed partition={} reason=\"{}\"", index_of(partition), report.error().text());
-      co_return;
+      co_return false;
     }
     if (report->orphans + report->chunks > 0) {
       spdlog::debug("event=janitor_collected partition={} orphans={} chunks={}", index_of(partition), report->orphans,
                     report->chunks);
     }
+    empty = report->rows == 0;
     if (!report->more) break;
     co_await client_.sleep(shortest_pause);
   }
@@ -70,6 +86,7 @@ Task<void> Chores::clean(PartitionId partition) {
   if (!records) {
     spdlog::warn("event=janitor_failed partition={} reason=\"{}\"", index_of(partition), records.error().text());
   }
+  co_return empty && records && *records == 0;
 }
 
 // ---- The announcement ------------------------------------------------------------------------------

@@ -5,9 +5,11 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "dht/net/driver.hpp"
 #include "dht/net/object_client.hpp"
+#include "nodes/empty_partitions.hpp"
 
 namespace ringfs {
 
@@ -34,7 +36,11 @@ class Chores {
   // Whether the members table has this node, under another address.
   bool address_is_stale() const;
   Task<Status> commit_address();
+  // Those that this node leads and that may hold something for the janitor.
+  std::vector<PartitionId> partitions_to_clean() const;
   Task<void> clean(PartitionId partition);
+  // False: something is or may be left.
+  Task<bool> pass(PartitionId partition);
 
   Driver& driver_;
   ObjectClient& client_;
@@ -42,6 +48,7 @@ class Chores {
   const std::string rest_address_;
   const Duration janitor_interval_;
   bool client_started_ = false;
+  EmptyPartitions empty_;
 };
 
 }  // namespace ringfs

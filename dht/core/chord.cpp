@@ -224,8 +224,9 @@ TimePoint Chord::Implementation::deadline() const {
     return next;
   }
   if (!tokens_.empty()) next = next_merge_;
+  auto pointers = pointers_.begin();  // of the same tokens
   for (const auto& [token, state] : tokens_) {
-    if (pointers_.at(token).member) {
+    if ((pointers++)->second.member) {
       next = std::min(next, state.next_stabilize);
     } else {
       next = std::min(next, state.join_until);

@@ -66,6 +66,9 @@ class Chord::Implementation {
     std::optional<Lookup> merging;
     unsigned finger = 0;            // the one that `fixing` is for, or the next one
     bool fingers_complete = false;  // once around since the start: from now on one lookup an interval
+    bool round_changed = false;     // something did since the last time around
+    bool fingers_settled = false;   // nothing did: fewer lookups
+    unsigned pauses = 0;            // stabilizations without a lookup, since then
     TimePoint join_until{};         // not in the ring by then: pointers from the table
     TimePoint next_join{};
   };

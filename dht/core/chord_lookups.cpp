@@ -57,6 +57,7 @@ void Chord::Implementation::finger_found(const Position& token, Token& state, co
             (peer.token != start && in_half_open_arc(start, plus_power_of_two(token, state.finger), peer.token))));
   if (state.finger >= fingers_per_token) {
     state.fingers_complete = true;
+    state.fingers_settled = !std::exchange(state.round_changed, false);
   } else if (!state.fingers_complete) {
     fix_next_finger(token, state);
   }

@@ -7,7 +7,8 @@ namespace ringfs {
 
 namespace {
 
-constexpr int longest_interval = 4;  // times the basic one, when nothing has changed for a while
+constexpr int longest_interval = 4;   // times the basic one, when nothing has changed for a while
+constexpr unsigned finger_pause = 4;  // intervals for one lookup then: a wrong finger costs a hop
 
 }  // namespace
 
@@ -19,9 +20,14 @@ void Chord::Implementation::ask(std::optional<Ask>& slot, Ask::Why why, const Ch
 void Chord::Implementation::stabilize(const Position& token, Token& state) {
   state.interval = state.changed ? options_.timing.stabilize
                                  : std::min(2 * state.interval, longest_interval * options_.timing.stabilize);
+  if (state.changed) {
+    state.fingers_settled = false;
+    state.round_changed = true;
+  }
   state.changed = false;
   state.next_stabilize = now_ + jittered(state.interval);
-  if (!state.fixing) fix_next_finger(token, state);
+  state.pauses = state.fingers_settled ? (state.pauses + 1) % finger_pause : 0;
+  if (!state.fixing && state.pauses == 0) fix_next_finger(token, state);
   if (state.stabilizing) return;
   Pointers& pointers = pointers_.at(token);
   // All other nodes in the list are dead: start over from the table, be it that nobody is left.

@@ -65,6 +65,7 @@ struct GroupServices {
   Placement placement;
   Clock clock{};                         // of the call that is being carried out
   bool no_space = false;
+  TimePoint active_at = TimePoint::min();  // a group that this node leads had something to replicate
   LogIndex log_keep_entries = 0;         // NodeOptions; 0: cut by size
   LogBudget log_budget;
   std::size_t append_bytes = max_append_bytes;
@@ -128,6 +129,7 @@ class Group {
   bool lease_holds() const;
   Redirect redirect() const;
   GroupStatus status() const;
+  LogIndex applied_index() const { return applied_; }
   // True once after the rows of the members table may have changed here.
   bool take_members_touched() { return std::exchange(members_touched_, false); }
 
@@ -292,6 +294,7 @@ class Group {
   TimePoint last_heard_ = TimePoint::min();     // from a leader of the term of that moment
   TimePoint refuse_votes_until_ = TimePoint::min();  // an earlier life of this process may have granted a lease
   TimePoint election_deadline_{};
+  Duration election_timeout_{};  // drawn with the last reset
   std::map<ReplicaId, bool> votes_;
   EffectId own_vote_write_ = 0;  // the own vote counts when this is durable
   unsigned failed_campaigns_ = 0;  // since a leader was heard

@@ -29,7 +29,8 @@ void Group::persist_hard_state() {
 void Group::reset_election_deadline() {
   const Timing& timing = services_.timing;
   auto spread = static_cast<std::uint64_t>(std::max<std::int64_t>((timing.election_maximum - timing.election_minimum).count(), 1));
-  election_deadline_ = now() + timing.election_minimum + Duration(services_.random.below(spread));
+  election_timeout_ = timing.election_minimum + Duration(services_.random.below(spread));
+  election_deadline_ = now() + election_timeout_;
 }
 
 // When a campaign that decided nothing is tried again: sooner than a follower's time-out, for nobody leads meanwhile, but ever
@@ -79,12 +80,15 @@ void Group::become_follower(Term term, std::optional<Uuid> leader) {
 bool Group::follow(const Uuid& source, const RaftHeader& header) {
   if (header.term < term_) return false;
   if (header.term == term_ && role_ == Role::leader) return false;
-  if (header.term > term_ || leader_ != source || role_ == Role::candidate || role_ == Role::pre_candidate) {
-    become_follower(header.term, source);
-  }
   last_heard_ = now();
   failed_campaigns_ = 0;
-  reset_election_deadline();
+  // Drawn once for each leader that is followed: a heartbeat is too frequent for another random number.
+  if (header.term > term_ || leader_ != source || role_ == Role::candidate || role_ == Role::pre_candidate) {
+    become_follower(header.term, source);
+    reset_election_deadline();
+  } else {
+    election_deadline_ = now() + election_timeout_;
+  }
   return true;
 }
 

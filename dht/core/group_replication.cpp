@@ -80,6 +80,7 @@ void Group::append_local(EntryKind kind, SharedBytes head, std::vector<SharedByt
   entry.head = std::move(head);
   entry.blobs = std::move(blobs);
   RINGFS_CHECK(append_to_log(std::move(entry), touches_members));
+  services_.active_at = now();
   mark();
 }
 
@@ -231,10 +232,13 @@ void Group::interval() {
   if (role_ != Role::leader) return;
   check_quorum();
   if (role_ != Role::leader) return;
+  bool active = applied_ < log_.last_index() || transfer_;
   for (auto& [replica, progress] : progress_) {
+    active = active || progress.snapshot;
     if (progress.snapshot) tick_snapshot(replica, progress);
     else tick_progress(progress);
   }
+  if (active) services_.active_at = now();
   if (!services_.faults.ignore_lease) {
     bool holds = lease_holds();
     if (lease_seen_ && !holds) event("lease_expired");
@@ -257,7 +261,9 @@ void Group::tick_progress(Progress& progress) {
     return;
   }
   if (silent) progress.probe();
-  if (progress.match < log_.last_index() || progress.state == Progress::State::probe) mark();
+  if (progress.match == log_.last_index() && progress.state != Progress::State::probe) return;
+  services_.active_at = now();
+  mark();
 }
 
 void Group::peer_restarted(const Uuid& peer) {

@@ -38,9 +38,15 @@ Heartbeat Heartbeats::make(const Uuid& peer, Groups groups, std::uint64_t round,
   heartbeat.digest = state.last_digest;
   heartbeat.full = !state.acknowledged || state.acknowledged_digest != state.last_digest;
   if (heartbeat.full) heartbeat.groups = *state.last_sent;
+  state.sent_at = now;
   state.rounds.push_back({round, now, state.last_digest, state.last_sent});
   if (state.rounds.size() > max_unanswered_rounds) state.rounds.pop_front();
   return heartbeat;
+}
+
+bool Heartbeats::due(const Uuid& peer, Duration interval, TimePoint now) const {
+  auto known = peers_.find(peer);
+  return known == peers_.end() || known->second.sent_at == TimePoint::min() || known->second.sent_at + interval / 2 <= now;
 }
 
 std::optional<Heartbeats::Acknowledged> Heartbeats::acknowledge(const Uuid& peer, const HeartbeatReply& reply,

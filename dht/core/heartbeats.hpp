@@ -4,6 +4,9 @@
 // sender knows when that round left and which list it carried, so that an acknowledgement counts for exactly the terms
 // and replicas that were in it. The group decides what an acknowledgement means (lease, quorum); this is bookkeeping.
 //
+// Of two nodes that lead groups of each other, the one whose interval ends first begins; the other one's round leaves with its
+// answer, and so do the next ones. due() says when: half an interval after the last round, so that no more than one and a half pass.
+//
 // Threads: none. Errors: an unknown round or digest is reported, never guessed. Limits: max_unanswered_rounds per peer, one
 // list per peer and direction.
 #pragma once
@@ -35,6 +38,9 @@ class Heartbeats {
     TimePoint sent_at{};
     std::shared_ptr<const Groups> groups;  // shared: consecutive rounds carry the same list
   };
+  // Whether the last round to the peer left at least half an interval ago, or none did.
+  bool due(const Uuid& peer, Duration interval, TimePoint now) const;
+
   // What a reply acknowledges (minus its refusals). No value: nothing; `resend` then says whether to send a full list now.
   std::optional<Acknowledged> acknowledge(const Uuid& peer, const HeartbeatReply& reply, bool& resend);
 
@@ -53,6 +59,7 @@ class Heartbeats {
   };
   struct Peer {
     std::deque<Round> rounds;              // sent, not answered
+    TimePoint sent_at = TimePoint::min();  // the newest one
     std::uint64_t acknowledged_digest = 0;
     bool acknowledged = false;             // acknowledged_digest is known there
     std::shared_ptr<const Groups> last_sent;

@@ -45,7 +45,7 @@ Group* Node::Implementation::group(PartitionId partition) {
 // Call after anything that may have moved the group's deadline forward or made it leader.
 void Node::Implementation::watch(const Group& group) {
   groups_at_ = std::min(groups_at_, group.deadline());
-  if (group.leading() && heartbeat_at_ == never) heartbeat_at_ = now() + genesis_->timing.heartbeat;
+  if (group.leading() && heartbeat_at_ == never) heartbeat_at_ = now() + heartbeat_interval();
 }
 
 // ---- Time -----------------------------------------------------------------------------------------
@@ -61,7 +61,7 @@ void Node::Implementation::tick() {
       group->interval();
       watch(*group);
     }
-    if (heartbeat_at_ != never) send_heartbeats(nullptr);
+    if (heartbeat_at_ != never) send_due_heartbeats();
   }
   if (now() < groups_at_) return;
   groups_at_ = never;
@@ -71,9 +71,16 @@ void Node::Implementation::tick() {
   }
 }
 
-// One frame for each peer that shares a group which this node leads; `only`: out of turn.
-void Node::Implementation::send_heartbeats(const std::set<Uuid>* only) {
-  std::map<Uuid, Heartbeats::Groups> lists;
+// Half as often while there is nothing to replicate, as far as leases outlast it: rounds are at most one and a half intervals apart.
+Duration Node::Implementation::heartbeat_interval() const {
+  const Timing& timing = genesis_->timing;
+  bool quiet = services_.active_at == TimePoint::min() || services_.active_at + options_.quiet_after <= now();
+  return quiet ? std::max(timing.heartbeat, std::min(2 * timing.heartbeat, timing.lease / 2)) : timing.heartbeat;
+}
+
+// What to say to each peer that shares a group which this node leads; `only`: to these.
+Node::Implementation::HeartbeatLists Node::Implementation::heartbeat_lists(const std::set<Uuid>* only) const {
+  HeartbeatLists lists;
   for (const auto& [partition, group] : groups_) {
     if (!group->leading()) continue;
     for (const auto& [replica, progress] : group->progress()) {
@@ -82,9 +89,22 @@ void Node::Implementation::send_heartbeats(const std::set<Uuid>* only) {
       if (tuple) lists[replica.node].push_back(*tuple);
     }
   }
-  for (auto& [peer, list] : lists) {
-    out_.send(peer, heartbeats_.make(peer, std::move(list), ++services_.last_round, now()));
+  return lists;
+}
+
+void Node::Implementation::send_heartbeat(const Uuid& peer, Heartbeats::Groups list) {
+  out_.send(peer, heartbeats_.make(peer, std::move(list), ++services_.last_round, now()));
+}
+
+// Those whose last round left with an answer a moment ago get their next one with an answer, too.
+void Node::Implementation::send_due_heartbeats() {
+  for (auto& [peer, list] : heartbeat_lists(nullptr)) {
+    if (heartbeats_.due(peer, heartbeat_interval(), now())) send_heartbeat(peer, std::move(list));
   }
+}
+
+void Node::Implementation::send_heartbeats(const std::set<Uuid>& peers) {
+  for (auto& [peer, list] : heartbeat_lists(&peers)) send_heartbeat(peer, std::move(list));
 }
 
 TimePoint Node::Implementation::next_deadline() const {
@@ -117,8 +137,9 @@ Effects Node::Implementation::take_effects() {
   if (!services_.urgent_heartbeats.empty() && (urgent_sent_at_ == TimePoint::min() || urgent_sent_at_ + urgent_gap <= now())) {
     urgent_sent_at_ = now();
     std::set<Uuid> urgent = std::exchange(services_.urgent_heartbeats, {});
-    send_heartbeats(&urgent);
+    send_heartbeats(urgent);
   }
+  if (!answered_.empty()) send_heartbeats(std::exchange(answered_, {}));
   keep_log_budget();
   if (chord_) {
     for (auto& [peer, message] : chord_->take_messages()) {
@@ -126,6 +147,8 @@ Effects Node::Implementation::take_effects() {
       out_.send(peer, std::move(wrapped));
     }
   }
+  // Not at the end of a quiet interval: followers wait for the commit index.
+  if (heartbeat_at_ != never && services_.active_at == now()) heartbeat_at_ = std::min(heartbeat_at_, now() + genesis_->timing.heartbeat);
   Effects effects = out_.take();
   effects.deadline = next_deadline();
   return effects;
@@ -243,5 +266,7 @@ std::vector<PartitionId> Node::led_partitions(Clock clock) const {
   implementation_->set_clock(clock);
   return implementation_->led_partitions();
 }
+
+LogIndex Node::applied_index(PartitionId partition) const { return implementation_->applied_index(partition); }
 
 }  // namespace ringfs

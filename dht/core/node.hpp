@@ -73,6 +73,8 @@ struct NodeOptions {
   // Of one append message, or one entry if that is larger. 0: max_append_bytes (progress.hpp). The simulator makes it small, so that
   // followers hold every beginning of what a leader has.
   std::size_t append_bytes = 0;
+  // With nothing to replicate for so long, a leader beats half as often. The simulator makes it small, so that both happen.
+  Duration quiet_after = std::chrono::seconds(5);
 };
 
 class Node {
@@ -106,6 +108,8 @@ class Node {
   NodeStatus status(Clock clock) const;
   // Partitions that this node leads with a lease, for the janitor.
   std::vector<PartitionId> led_partitions(Clock clock) const;
+  // Up to where this node's replica has applied its log: while this stays, no row of the partition changes. 0: no replica here.
+  LogIndex applied_index(PartitionId partition) const;
 
  private:
   class Implementation;

@@ -44,6 +44,7 @@ class Node::Implementation {
 
   NodeStatus status() const;
   std::vector<PartitionId> led_partitions() const;
+  LogIndex applied_index(PartitionId partition) const;
 
   void set_clock(Clock clock);
 
@@ -66,8 +67,13 @@ class Node::Implementation {
   // node.cpp
   void watch(const Group& group);
   TimePoint next_deadline() const;
-  void send_heartbeats(const std::set<Uuid>* only);
   void keep_log_budget();
+  Duration heartbeat_interval() const;
+  void send_due_heartbeats();
+  void send_heartbeats(const std::set<Uuid>& peers);
+  using HeartbeatLists = std::map<Uuid, Heartbeats::Groups>;
+  HeartbeatLists heartbeat_lists(const std::set<Uuid>* only) const;
+  void send_heartbeat(const Uuid& peer, Heartbeats::Groups list);
 
   // node_receive.cpp
   bool admit(const Header& header);
@@ -106,6 +112,7 @@ class Node::Implementation {
   std::map<PartitionId, std::unique_ptr<Group>> groups_;
   std::unique_ptr<Chord> chord_;
   Heartbeats heartbeats_;
+  std::set<Uuid> answered_;  // in this turn: a round that is due leaves with the answer
   std::map<Uuid, Incarnation> peers_;
   std::set<Uuid> disconnected_;  // since they were heard last
 

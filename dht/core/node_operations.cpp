@@ -186,4 +186,9 @@ std::vector<PartitionId> Node::Implementation::led_partitions() const {
   return led;
 }
 
+LogIndex Node::Implementation::applied_index(PartitionId partition) const {
+  auto found = groups_.find(partition);
+  return found == groups_.end() ? 0 : found->second->applied_index();
+}
+
 }  // namespace ringfs

@@ -81,6 +81,7 @@ void Node::Implementation::on_chord(const Uuid& source, const ToChord& message) 
 }
 
 void Node::Implementation::on(const Uuid& source, const Heartbeat& message) {
+  if (heartbeat_at_ != never && heartbeats_.due(source, heartbeat_interval(), now())) answered_.insert(source);
   HeartbeatReply reply;
   reply.round = message.round;
   std::shared_ptr<const Heartbeats::Groups> list = heartbeats_.groups_of(source, message);

@@ -182,6 +182,7 @@ void Driver::turn() {
 }
 
 void Driver::carry_out(Effects effects) {
+  Flusher::Hold hold(flusher_);
   deadline_ = effects.deadline;
   timer_.wake_at(std::min(deadline_, next_poll_));
   send(effects.messages);
@@ -209,7 +210,6 @@ void Driver::carry_out(Effects effects) {
   }
   for (const Event& event : effects.events) log(event);
   for (Reply& item : effects.replies) reply(std::move(item));
-  flusher_.flush();
 }
 
 void Driver::timer_due() {

@@ -29,6 +29,7 @@ struct Flusher::State {
   std::vector<std::shared_ptr<FrameConnection>> dirty;
   bool posted = false;
   bool flushing = false;
+  unsigned holds = 0;
 
   void flush() {
     // Flushing may close connections, whose owners may send on others or flush: those join the list being worked on.
@@ -50,7 +51,7 @@ Flusher::~Flusher() { state_->dirty.clear(); }
 
 void Flusher::add(std::shared_ptr<FrameConnection> connection) {
   state_->dirty.push_back(std::move(connection));
-  if (state_->posted) return;
+  if (state_->posted || state_->holds > 0) return;
   state_->posted = true;
   boost::asio::post(executor_, [state = state_] {
     state->posted = false;
@@ -59,6 +60,13 @@ void Flusher::add(std::shared_ptr<FrameConnection> connection) {
 }
 
 void Flusher::flush() { state_->flush(); }
+
+Flusher::Hold::Hold(Flusher& flusher) : state_(flusher.state_) { ++state_->holds; }
+
+Flusher::Hold::~Hold() {
+  --state_->holds;
+  state_->flush();
+}
 
 // ---- Receiving -------------------------------------------------------------------------------------
 
@@ -93,11 +101,12 @@ void FrameConnection::read() {
   std::shared_ptr<FrameConnection> self = shared_from_this();
   reading_ = true;
   std::size_t total = 0;
+  bool drained = false;
   while (!closed_) {
     while (!paused_ && !closed_ && parse()) {
     }
     if (paused_ || closed_) break;
-    if (total >= read_turn_bytes) {
+    if (drained || total >= read_turn_bytes) {
       wait_for_input();
       break;
     }
@@ -120,6 +129,7 @@ void FrameConnection::read() {
     }
     if (!mid_frame()) partial_since_ = boot_time();
     total += result.bytes;
+    drained = result.drained;
     (has_header_ ? body_filled_ : end_) += result.bytes;
   }
   reading_ = false;

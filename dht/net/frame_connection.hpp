@@ -25,6 +25,8 @@ class FrameConnection;
 // Remembers which connections have something to send and flushes them together: at the end of the loop's turn, or when
 // somebody says so earlier. Lives as long as its loop's users.
 class Flusher {
+  struct State;
+
  public:
   explicit Flusher(boost::asio::any_io_executor executor);
   ~Flusher();
@@ -34,9 +36,20 @@ class Flusher {
   void add(std::shared_ptr<FrameConnection> connection);
   void flush();
 
+  // While one lives nothing is posted to the loop: its end flushes.
+  class Hold {
+   public:
+    explicit Hold(Flusher& flusher);
+    ~Hold();
+    Hold(const Hold&) = delete;
+    Hold& operator=(const Hold&) = delete;
+
+   private:
+    std::shared_ptr<State> state_;
+  };
+
  private:
-  struct State;
-  std::shared_ptr<State> state_;  // shared with the posted flush, which may come after this is gone
+  std::shared_ptr<State> state_;  // shared with the posted flush and with holds, which may come to an end after this
   boost::asio::any_io_executor executor_;
 };
 

@@ -37,7 +37,10 @@ class TcpStream : public Stream {
     if (!socket_.is_open()) return {IoResult::State::closed};
     for (;;) {
       ssize_t count = ::recv(socket_.native_handle(), into, size, MSG_DONTWAIT);
-      if (count > 0) return {IoResult::State::done, static_cast<std::size_t>(count)};
+      if (count > 0) {
+        const auto bytes = static_cast<std::size_t>(count);
+        return {.state = IoResult::State::done, .bytes = bytes, .drained = bytes < size};
+      }
       if (count == 0) return {IoResult::State::closed};
       if (errno != EINTR) return failure(errno);
     }

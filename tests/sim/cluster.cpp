@@ -34,6 +34,7 @@ Cluster::Cluster(World& world, const ClusterOptions& options)
     node_options.log_keep_entries = options.log_keep_entries;
     node_options.log_budget_bytes = options.log_budget_bytes;
     node_options.append_bytes = options.append_bytes;
+    node_options.quiet_after = options.quiet_after;
     Member member;
     member.id = ids[i];
     member.address = address;

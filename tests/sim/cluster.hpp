@@ -21,6 +21,7 @@ struct ClusterOptions {
   LogIndex log_keep_entries = 16;
   std::size_t log_budget_bytes = 0;  // NodeOptions
   std::size_t append_bytes = 0;
+  Duration quiet_after = std::chrono::seconds(5);
   NetworkQuality network;
   DiskSpeed disk;
   NodeOptions::Faults faults;

@@ -115,6 +115,7 @@ Draw draw(World& world, const ScenarioOptions& options) {
   cluster.log_keep_entries = world.between(4, 32);
   if (world.chance(0.3)) cluster.log_budget_bytes = static_cast<std::size_t>(world.between(1000, 30000));
   if (world.chance(0.2)) cluster.append_bytes = static_cast<std::size_t>(world.between(1, 2000));
+  if (world.chance(0.5)) cluster.quiet_after = world.between(Duration(0), milliseconds(300));
   cluster.network.high = world.between(Duration(300), milliseconds(3));
   cluster.disk.sync_high = world.between(milliseconds(1), milliseconds(10));
   if (world.chance(0.4)) {

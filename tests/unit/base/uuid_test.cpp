@@ -22,6 +22,20 @@ TEST(Uuid, Text_RoundTrip_IsEqual) {
   }
 }
 
+TEST(Uuid, Order_IsThatOfTheBytes) {
+  SeededRandom random(2);
+  for (int i = 0; i < 1000; ++i) {
+    Uuid left = random_uuid(random);
+    Uuid right = left;
+    EXPECT_EQ(left, right);
+    EXPECT_FALSE(left < right);
+    right.bytes[random.below(16)] = static_cast<std::uint8_t>(random.next());
+    right.bytes[random.below(16)] = static_cast<std::uint8_t>(random.next());
+    EXPECT_EQ(left < right, left.bytes < right.bytes);
+    EXPECT_EQ(left == right, left.bytes == right.bytes);
+  }
+}
+
 TEST(Uuid, Parse_UpperCase_IsTheSame) {
   EXPECT_EQ(parse_uuid("0123ABCD-0000-4000-8000-00000000FFFF")->text(), "0123abcd-0000-4000-8000-00000000ffff");
 }

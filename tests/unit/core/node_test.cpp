@@ -341,6 +341,74 @@ TEST(NodeTable, OlderOrBrokenTable_IsNotAdopted) {
 
 // ---- Heartbeats -------------------------------------------------------------------------------------
 
+// What a node sends in one turn leaves in one piece: messages of a pair of nodes that follow each other count once.
+unsigned pieces(const std::vector<Envelope>& delivered, const Uuid& from, const Uuid& to) {
+  unsigned count = 0;
+  const Envelope* before = nullptr;
+  for (const Envelope& envelope : delivered) {
+    if (envelope.header.source != from || envelope.header.destination != to) {
+      if (envelope.header.source == to && envelope.header.destination == from) before = nullptr;
+      continue;
+    }
+    if (before == nullptr) ++count;
+    before = &envelope;
+  }
+  return count;
+}
+
+// Two nodes that lead groups of each other, nothing else: a heartbeat, the answer with the other's heartbeat, the answer.
+TEST(NodeHeartbeats, TwoLeadersOfEachOther_SendThreePiecesAnInterval) {
+  Cluster cluster(2, 4);
+  cluster.deliver = [](const Envelope& envelope) {
+    return !std::holds_alternative<ChordNeighboursRequest>(envelope.message) && !std::holds_alternative<ChordFind>(envelope.message);
+  };
+  cluster.run(20s);
+  for (unsigned i = 0; i < 2; ++i) ASSERT_FALSE(cluster.node(i).led_partitions(cluster.clock).empty());
+  cluster.record = true;
+  cluster.run(2s);
+  unsigned heartbeats = 0;
+  unsigned replies = 0;
+  for (const Envelope& envelope : cluster.delivered) {
+    heartbeats += std::holds_alternative<Heartbeat>(envelope.message);
+    replies += std::holds_alternative<HeartbeatReply>(envelope.message);
+  }
+  EXPECT_GE(heartbeats, 18U);
+  EXPECT_LE(heartbeats, 22U);
+  EXPECT_EQ(heartbeats, replies);
+  EXPECT_LE(pieces(cluster.delivered, node_id(0), node_id(1)) + pieces(cluster.delivered, node_id(1), node_id(0)),
+            heartbeats * 3 / 2 + 2);
+}
+
+TEST(NodeHeartbeats, QuietLeader_BeatsHalfAsOftenAndKeepsItsLeaseUntilItHasSomethingToSay) {
+  Cluster cluster(3, 4);
+  const PartitionId partition = cluster.partition_of_key(key);
+  cluster.wait_ready(partition);
+  const unsigned leader = *cluster.leader(partition);
+  auto rounds_in = [&](Duration duration) {
+    cluster.delivered.clear();
+    cluster.record = true;
+    cluster.run(duration);
+    std::map<Uuid, unsigned> rounds;
+    for (const Envelope& envelope : cluster.delivered) {
+      if (envelope.header.source != node_id(leader)) continue;
+      rounds[envelope.header.destination] += std::holds_alternative<Heartbeat>(envelope.message);
+    }
+    unsigned most = 0;
+    for (const auto& [peer, count] : rounds) most = std::max(most, count);
+    return most;
+  };
+  cluster.run(10s);
+  EXPECT_LE(rounds_in(2s), 11U);
+  cluster.machines[leader].events.clear();
+  for (int i = 0; i < 300; ++i) {
+    cluster.run(10ms);
+    EXPECT_TRUE(cluster.group(leader, partition).lease);
+  }
+  EXPECT_EQ(cluster.machines[leader].events["lease_expired"], 0U);
+  cluster.submit(leader, cluster.put(key, "value"));
+  EXPECT_GE(rounds_in(2s), 17U);
+}
+
 TEST(NodeHeartbeats, IdleRing_SendsDigestsOneFramePerPairAndInterval) {
   Cluster cluster(3, 4);
   cluster.run(5s);
@@ -357,6 +425,7 @@ TEST(NodeHeartbeats, IdleRing_SendsDigestsOneFramePerPairAndInterval) {
   }
   EXPECT_EQ(frames.size(), 6U);
   for (const auto& [pair, count] : frames) EXPECT_LE(count, 11U);
+  EXPECT_GE(frames.begin()->second, 4U);
 }
 
 TEST(NodeHeartbeats, AnswerToAnEarlierLife_AcknowledgesNothing) {

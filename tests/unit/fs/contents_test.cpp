@@ -307,6 +307,21 @@ TEST_F(ContentsTest, UnlinkedButOpen_FileHeldByAMount_StaysUntilClosed) {
   check_invariants();
 }
 
+TEST_F(ContentsTest, JanitorPass_TellsOfRowsThatAreTooYoungForIt) {
+  Mount& a = mount();
+  a.put(root_inode, "f", pattern(2 << 20));
+  EXPECT_EQ(clean(a).rows, 0U);
+  a.must(a.volume->unlink(root_inode, "f"));
+  JanitorReport young = clean(a);
+  EXPECT_EQ(young.rows, 1U);  // so nobody takes the partition for empty
+  EXPECT_EQ(young.orphans, 0U);
+  for (int i = 0; i < 3; ++i) {  // the orphan, then its contents
+    time.advance(std::chrono::minutes(10));
+    clean(a);
+  }
+  EXPECT_EQ(clean(a).rows, 0U);
+}
+
 TEST_F(ContentsTest, ReplacedContents_AreCollectedAndTheFileIsUntouched) {
   Mount& a = mount();
   std::string bytes = pattern(3 << 20, 2);

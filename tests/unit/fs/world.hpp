@@ -163,6 +163,7 @@ class World : public testing::Test {
             by.must(janitor_pass(by.store, PartitionId{i}, time.clock().now + std::chrono::minutes(1)));
         sum.orphans += report.orphans;
         sum.chunks += report.chunks;
+        sum.rows += report.rows;
         more = report.more;
       }
     }

@@ -13,13 +13,15 @@ class ScriptedStream : public Stream {
  public:
   explicit ScriptedStream(ScriptedStream*& self) { self = this; }
   IoResult read_some(char* into, std::size_t size) override {
+    ++reads;
     if (input.empty()) return {.state = IoResult::State::would_block};
     std::size_t count = std::min(size, input.size());
     std::memcpy(into, input.data(), count);
     input.erase(0, count);
-    return {.state = IoResult::State::done, .bytes = count};
+    return {.state = IoResult::State::done, .bytes = count, .drained = tells_drained && count < size};
   }
   IoResult write_some(std::span<const iovec> pieces) override {
+    ++writes;
     std::size_t bytes = 0;
     for (const iovec& piece : pieces) bytes += piece.iov_len;
     return {.state = IoResult::State::done, .bytes = bytes};
@@ -35,6 +37,9 @@ class ScriptedStream : public Stream {
 
   std::string input;
   Ready readable;
+  bool tells_drained = false;
+  int reads = 0;
+  int writes = 0;
 };
 
 class FrameConnectionTest : public testing::Test, public FrameConnection::Owner {
@@ -70,6 +75,43 @@ TEST_F(FrameConnectionTest, HeaderThatClaimsMuch_CostsOnlyWhatArrives) {
   EXPECT_LE(connection->partial_bytes(), 1U << 20);
   EXPECT_TRUE(frames.empty());
   EXPECT_FALSE(closed);
+}
+
+TEST_F(FrameConnectionTest, StreamThatSaysItIsDrained_IsNotReadAgainBeforeItIsReadable) {
+  stream->arrive(header(100) + std::string(100, 'x'));
+  EXPECT_EQ(stream->reads, 2);  // it may hold something back
+  stream->tells_drained = true;
+  stream->arrive(header(100) + std::string(100, 'x'));
+  EXPECT_EQ(stream->reads, 3);
+  stream->arrive(header(100) + std::string(40, 'x'));
+  EXPECT_EQ(stream->reads, 4);
+  stream->arrive(std::string(60, 'x'));
+  EXPECT_EQ(stream->reads, 6);  // all the room was filled: there may be more
+  EXPECT_EQ(frames.size(), 3U);
+}
+
+TEST_F(FrameConnectionTest, FramesOfOneTurn_LeaveTogether) {
+  auto send = [&] { connection->send(FrameKind::envelope, 0, {}); };
+  send();
+  send();
+  EXPECT_EQ(stream->writes, 0);
+  loop.poll();
+  EXPECT_EQ(stream->writes, 1);
+}
+
+TEST_F(FrameConnectionTest, FramesUnderAHold_LeaveAtItsEndWithoutAnotherTurn) {
+  {
+    Flusher::Hold hold(flusher);
+    connection->send(FrameKind::envelope, 0, {});
+    connection->send(FrameKind::envelope, 0, {});
+    EXPECT_EQ(stream->writes, 0);
+  }
+  EXPECT_EQ(stream->writes, 1);
+  EXPECT_EQ(loop.poll(), 0U);
+  connection->send(FrameKind::envelope, 0, {});
+  loop.restart();
+  EXPECT_EQ(loop.poll(), 1U);
+  EXPECT_EQ(stream->writes, 2);
 }
 
 TEST_F(FrameConnectionTest, BodyOfAnySizeInAnyPieces_ArrivesWhole) {
