@@ -72,6 +72,7 @@ struct GroupServices {
   std::uint64_t last_round = 0;          // newest heartbeat round that left to anybody
   std::set<Uuid> urgent_heartbeats;      // peers that should get a round at once
   std::set<PartitionId> dirty;           // groups that want flush()
+  std::uint64_t heartbeat_changes = 0;   // grows whenever heartbeat_for() of some group may say something else
   unsigned snapshots_sending = 0;
   std::size_t unapplied_bytes = 0;       // of all groups
   std::map<Uuid, std::shared_ptr<std::size_t>> inflight_bytes;  // appends to each peer that are not answered, of all groups
@@ -182,7 +183,10 @@ class Group {
 
   // group.cpp
   TimePoint now() const { return services_.clock.now; }
-  void mark() { services_.dirty.insert(partition_); }
+  void mark() {
+    services_.dirty.insert(partition_);
+    ++services_.heartbeat_changes;
+  }
   void event(const char* name, const std::string& detail = {}) const;
   bool accept(const Uuid& source, const RaftHeader& header) const;
   RaftHeader header(const ReplicaId& to) const { return {partition_, term_, replica_.added, to.added}; }

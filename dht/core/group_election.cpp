@@ -94,6 +94,7 @@ bool Group::follow(const Uuid& source, const RaftHeader& header) {
 
 void Group::stop_leading(std::optional<Uuid> next_leader) {
   event("step_down");
+  ++services_.heartbeat_changes;
   leader_ = next_leader;
   for (auto& [replica, progress] : progress_) stop_snapshot(progress);
   progress_.clear();

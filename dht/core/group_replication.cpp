@@ -191,6 +191,7 @@ void Group::receive(const Uuid& source, const AppendReply& message) {
   }
   if (message.match > log_.last_index()) return;  // makes no sense
   progress.match = std::max(progress.match, message.match);
+  ++services_.heartbeat_changes;
   progress.next = std::max(progress.next, progress.match + 1);
   progress.free_inflight(progress.match);
   if (progress.state == Progress::State::probe) {

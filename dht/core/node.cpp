@@ -56,8 +56,8 @@ void Node::Implementation::tick() {
   if (now() >= heartbeat_at_) {
     heartbeat_at_ = never;
     services_.log_budget.retry();
+    groups_at_ = never;  // most deadlines have moved on since: no wake-up for each that has not come
     for (auto& [partition, group] : groups_) {
-      if (!group->leading()) continue;
       group->interval();
       watch(*group);
     }
@@ -71,40 +71,47 @@ void Node::Implementation::tick() {
   }
 }
 
-// Half as often while there is nothing to replicate, as far as leases outlast it: rounds are at most one and a half intervals apart.
+// Less often while there is nothing to replicate, but so that a lease is renewed while it still allows a promise to readers, and
+// that whoever answers counts as answering. Rounds are at most one and a half intervals apart.
 Duration Node::Implementation::heartbeat_interval() const {
   const Timing& timing = genesis_->timing;
   bool quiet = services_.active_at == TimePoint::min() || services_.active_at + options_.quiet_after <= now();
-  return quiet ? std::max(timing.heartbeat, std::min(2 * timing.heartbeat, timing.lease / 2)) : timing.heartbeat;
+  if (!quiet) return timing.heartbeat;
+  auto usable = static_cast<std::int64_t>(static_cast<double>(timing.lease.count()) * (1.0 - timing.lease_margin));
+  Duration renewed_in_time = Duration(usable) - max_row_lease - timing.heartbeat / 5;
+  return std::max(timing.heartbeat, std::min(timing.heartbeat * 5 / 2, renewed_in_time));
 }
 
-// What to say to each peer that shares a group which this node leads; `only`: to these.
-Node::Implementation::HeartbeatLists Node::Implementation::heartbeat_lists(const std::set<Uuid>* only) const {
-  HeartbeatLists lists;
+// What to say to each peer that shares a group which this node leads. Where nothing happens nothing is gathered anew.
+const Node::Implementation::HeartbeatLists& Node::Implementation::heartbeat_lists() {
+  if (heartbeat_lists_of_ == services_.heartbeat_changes) return heartbeat_lists_;
+  heartbeat_lists_of_ = services_.heartbeat_changes;
+  heartbeat_lists_.clear();
   for (const auto& [partition, group] : groups_) {
     if (!group->leading()) continue;
     for (const auto& [replica, progress] : group->progress()) {
-      if (only != nullptr && !only->contains(replica.node)) continue;
       std::optional<HeartbeatGroup> tuple = group->heartbeat_for(replica);
-      if (tuple) lists[replica.node].push_back(*tuple);
+      if (tuple) heartbeat_lists_[replica.node].push_back(*tuple);
     }
   }
-  return lists;
+  return heartbeat_lists_;
 }
 
-void Node::Implementation::send_heartbeat(const Uuid& peer, Heartbeats::Groups list) {
-  out_.send(peer, heartbeats_.make(peer, std::move(list), ++services_.last_round, now()));
+void Node::Implementation::send_heartbeat(const Uuid& peer, const Heartbeats::Groups& list) {
+  out_.send(peer, heartbeats_.make(peer, list, ++services_.last_round, now()));
 }
 
 // Those whose last round left with an answer a moment ago get their next one with an answer, too.
 void Node::Implementation::send_due_heartbeats() {
-  for (auto& [peer, list] : heartbeat_lists(nullptr)) {
-    if (heartbeats_.due(peer, heartbeat_interval(), now())) send_heartbeat(peer, std::move(list));
+  for (const auto& [peer, list] : heartbeat_lists()) {
+    if (heartbeats_.due(peer, heartbeat_interval(), now())) send_heartbeat(peer, list);
   }
 }
 
 void Node::Implementation::send_heartbeats(const std::set<Uuid>& peers) {
-  for (auto& [peer, list] : heartbeat_lists(&peers)) send_heartbeat(peer, std::move(list));
+  for (const auto& [peer, list] : heartbeat_lists()) {
+    if (peers.contains(peer)) send_heartbeat(peer, list);
+  }
 }
 
 TimePoint Node::Implementation::next_deadline() const {

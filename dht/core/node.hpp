@@ -73,7 +73,7 @@ struct NodeOptions {
   // Of one append message, or one entry if that is larger. 0: max_append_bytes (progress.hpp). The simulator makes it small, so that
   // followers hold every beginning of what a leader has.
   std::size_t append_bytes = 0;
-  // With nothing to replicate for so long, a leader beats half as often. The simulator makes it small, so that both happen.
+  // With nothing to replicate for so long, a leader beats less often. The simulator makes it small, so that both happen.
   Duration quiet_after = std::chrono::seconds(5);
 };
 

@@ -72,8 +72,8 @@ class Node::Implementation {
   void send_due_heartbeats();
   void send_heartbeats(const std::set<Uuid>& peers);
   using HeartbeatLists = std::map<Uuid, Heartbeats::Groups>;
-  HeartbeatLists heartbeat_lists(const std::set<Uuid>* only) const;
-  void send_heartbeat(const Uuid& peer, Heartbeats::Groups list);
+  const HeartbeatLists& heartbeat_lists();
+  void send_heartbeat(const Uuid& peer, const Heartbeats::Groups& list);
 
   // node_receive.cpp
   bool admit(const Header& header);
@@ -112,6 +112,8 @@ class Node::Implementation {
   std::map<PartitionId, std::unique_ptr<Group>> groups_;
   std::unique_ptr<Chord> chord_;
   Heartbeats heartbeats_;
+  HeartbeatLists heartbeat_lists_;
+  std::uint64_t heartbeat_lists_of_ = UINT64_MAX;  // services_.heartbeat_changes when they were made
   std::set<Uuid> answered_;  // in this turn: a round that is due leaves with the answer
   std::map<Uuid, Incarnation> peers_;
   std::set<Uuid> disconnected_;  // since they were heard last

@@ -372,14 +372,14 @@ TEST(NodeHeartbeats, TwoLeadersOfEachOther_SendThreePiecesAnInterval) {
     heartbeats += std::holds_alternative<Heartbeat>(envelope.message);
     replies += std::holds_alternative<HeartbeatReply>(envelope.message);
   }
-  EXPECT_GE(heartbeats, 18U);
-  EXPECT_LE(heartbeats, 22U);
+  EXPECT_GE(heartbeats, 14U);
+  EXPECT_LE(heartbeats, 18U);
   EXPECT_EQ(heartbeats, replies);
   EXPECT_LE(pieces(cluster.delivered, node_id(0), node_id(1)) + pieces(cluster.delivered, node_id(1), node_id(0)),
             heartbeats * 3 / 2 + 2);
 }
 
-TEST(NodeHeartbeats, QuietLeader_BeatsHalfAsOftenAndKeepsItsLeaseUntilItHasSomethingToSay) {
+TEST(NodeHeartbeats, QuietLeader_BeatsLessOftenAndKeepsItsLeaseUntilItHasSomethingToSay) {
   Cluster cluster(3, 4);
   const PartitionId partition = cluster.partition_of_key(key);
   cluster.wait_ready(partition);
@@ -398,7 +398,7 @@ TEST(NodeHeartbeats, QuietLeader_BeatsHalfAsOftenAndKeepsItsLeaseUntilItHasSomet
     return most;
   };
   cluster.run(10s);
-  EXPECT_LE(rounds_in(2s), 11U);
+  EXPECT_LE(rounds_in(2s), 9U);
   cluster.machines[leader].events.clear();
   for (int i = 0; i < 300; ++i) {
     cluster.run(10ms);
