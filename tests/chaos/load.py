@@ -572,24 +572,27 @@ def report(logs):
     print("The longest operation, in seconds: while the node was gone, after it came back; of a process beside the ring.")
     print("%5s %-7s %-6s %9s %4s %9s %9s %9s %11s  %s" %
           ("round", "kind", "whose", "partition", "node", "gone", "back", "beside", "operations", "the longest"))
-    with open(os.path.join(logs, "rounds")) as rounds:
-        for line in rounds:
-            number, kind, whose, partition, node, struck, back, well = line.split()
-            struck, back, well = float(struck), float(back), float(well)
-            within = [one for one in operations if one.end >= struck and one.begin < well]
-            down = [one for one in within if one.begin < back]
-            after = [one for one in within if one.begin >= back]
-            worst = max(within, key=lambda one: one.seconds)
-            longest.setdefault(kind, []).append(worst.seconds)
-            everything.setdefault(kind, []).extend(one.seconds for one in within)
-            if not any(one.begin >= struck and one.end < back and not one.why for one in within):
-                print("round %s: nothing was done while the node was gone" % number)
-                return 1
-            beside = max((one for one in machine if one.end >= struck and one.begin < well), key=lambda one: one.seconds)
-            print("%5s %-7s %-6s %9s %4s %9.3f %9.3f %9.3f %11d  %s at %+.3f s%s" %
-                  (number, kind, whose, partition, node, max(one.seconds for one in down),
-                   max((one.seconds for one in after), default=0), beside.seconds, len(within), worst.name,
-                   worst.begin - struck, "; %s at %+.3f s" % (beside.name, beside.begin - struck) if beside.seconds > 0.5 else ""))
+    with open(os.path.join(logs, "rounds")) as file:
+        rounds = [line.split() for line in file]
+    blows = [float(one[5]) for one in rounds] + [float("inf")]
+    for index, line in enumerate(rounds):
+        number, kind, whose, partition, node = line[:5]
+        struck, back, well = map(float, line[5:])
+        # What is under way at the next blow is of the next round.
+        within = [one for one in operations if one.end >= struck and one.begin < well and one.end < blows[index + 1]]
+        down = [one for one in within if one.begin < back]
+        after = [one for one in within if one.begin >= back]
+        worst = max(within, key=lambda one: one.seconds)
+        longest.setdefault(kind, []).append(worst.seconds)
+        everything.setdefault(kind, []).extend(one.seconds for one in within)
+        if not any(one.begin >= struck and one.end < back and not one.why for one in within):
+            print("round %s: nothing was done while the node was gone" % number)
+            return 1
+        beside = max((one for one in machine if one.end >= struck and one.begin < well), key=lambda one: one.seconds)
+        print("%5s %-7s %-6s %9s %4s %9.3f %9.3f %9.3f %11d  %s at %+.3f s%s" %
+              (number, kind, whose, partition, node, max(one.seconds for one in down),
+               max((one.seconds for one in after), default=0), beside.seconds, len(within), worst.name,
+               worst.begin - struck, "; %s at %+.3f s" % (beside.name, beside.begin - struck) if beside.seconds > 0.5 else ""))
     for kind, values in longest.items():
         histogram("%s: the longest operation of each of %d rounds; the longest of all %.3f s" % (kind, len(values), max(values)), values)
         histogram("%s: all %d operations between the blow and the recovery" % (kind, len(everything[kind])), everything[kind])
