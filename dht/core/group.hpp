@@ -7,6 +7,8 @@
 //   group_replication.cpp  proposals, appends, commit, heartbeats
 //   group_snapshot.cpp     snapshots to and from others, cutting the log
 //   group_read.cpp         reads and the lease
+//   group_membership.cpp   a leader moves its group to the nodes that the placement wants
+//   group_replica.cpp      how a replica comes into being, and how it learns that it is none any more
 //
 // Inputs change the state and put votes, replies and writes into the Outbox; flush(), once a turn, sends the appends and hands
 // out the applies, so that many proposals of one turn share a message. Threads: none. Errors: messages that do not make sense are
@@ -48,6 +50,10 @@ inline constexpr LogIndex transfer_slack_entries = 256;         // a preferred p
 inline constexpr Duration transfer_patience = std::chrono::seconds(2);    // it must answer and keep up for so long
 inline constexpr Duration transfer_pause = std::chrono::seconds(10);      // after an attempt that failed
 inline constexpr Duration snapshot_patience = std::chrono::seconds(10);   // without an answer: give the snapshot up
+inline constexpr std::size_t max_groups_moving = 8;             // led by one node, with a learner that is being filled
+inline constexpr Duration learner_patience = std::chrono::seconds(5);         // without an answer: others need not wait for it
+inline constexpr Duration hand_over_patience = std::chrono::seconds(3);       // of a leader that is removed, to find an heir
+inline constexpr Duration replica_query_patience = std::chrono::seconds(3);   // without a leader: ask whether it still is a member
 
 // What the groups of a node share. Outlives them.
 struct GroupServices {
@@ -67,6 +73,8 @@ struct GroupServices {
   std::set<Uuid> urgent_heartbeats;      // peers that should get a round at once
   std::set<PartitionId> dirty;           // groups that want flush()
   unsigned snapshots_sending = 0;
+  std::set<PartitionId> moving;          // groups led here whose learners are being filled
+  bool moves_paused = false;             // no learner is added
   std::size_t unapplied_bytes = 0;       // of all groups
   std::map<Uuid, std::shared_ptr<std::size_t>> inflight_bytes;  // appends to each peer that are not answered, of all groups
   std::size_t held_read_bytes = 0;
@@ -84,6 +92,8 @@ class Group {
   void receive(const Uuid& source, const TimeoutNow& message);
   void receive(const Uuid& source, const SnapshotChunk& message);
   void receive(const Uuid& source, const SnapshotReply& message);
+  void receive(const Uuid& source, const ReplicaQuery& message);
+  void receive(const Uuid& source, const ReplicaRemoved& message);
 
   // Heartbeats (heartbeats.hpp): as a leader what to say to a peer, as a follower whether to acknowledge.
   std::optional<HeartbeatGroup> heartbeat_for(const ReplicaId& peer) const;
@@ -117,6 +127,9 @@ class Group {
   const std::map<ReplicaId, Progress>& progress() const { return progress_; }  // as a leader
   const Configuration& configuration() const { return configurations_.back().configuration; }
   bool lease_holds() const;
+  bool holds_data() const { return holds_data_; }  // false: it waits for its first snapshot, or is what a removed replica leaves
+  bool removed() const;
+  bool settled() const;  // as a leader: its members are those that the placement wants
   Redirect redirect() const;
   GroupStatus status() const;
   // True once after the rows of the members table may have changed here.
@@ -173,6 +186,7 @@ class Group {
   void mark() { services_.dirty.insert(partition_); }
   void event(const char* name, const std::string& detail = {}) const;
   bool accept(const Uuid& source, const RaftHeader& header) const;
+  std::map<ReplicaId, Progress>::iterator progress_of(const ReplicaId& replica);
   RaftHeader header(const ReplicaId& to) const { return {partition_, term_, replica_.added, to.added}; }
   RaftHeader answer_header(const RaftHeader& asked) const { return {partition_, term_, replica_.added, asked.source_added}; }
   bool append_to_log(Entry entry, bool may_touch_members);
@@ -201,7 +215,8 @@ class Group {
   void check_quorum();
   void drift_to_preferred();
   void transfer_if_ready();
-  unsigned preference_rank() const;
+  std::optional<ReplicaId> patient_preferred();
+  unsigned preference_rank(const Uuid& node) const;
 
   // group_replication.cpp
   std::optional<Error> refusal(std::size_t bytes) const;
@@ -211,9 +226,10 @@ class Group {
   void append_local(EntryKind kind, SharedBytes head, std::vector<SharedBytes> blobs, bool touches_members);
   void replicate(const ReplicaId& replica, Progress& progress);
   void send_append(const ReplicaId& replica, Progress& progress, std::vector<Entry> entries);
+  LogIndex quorum_match() const;
   void maybe_commit();
   bool answering(const Progress& progress) const;
-  void tick_progress(Progress& progress);
+  void tick_progress(const ReplicaId& replica, Progress& progress);
   void evict_bodies();
   std::optional<LogIndex> place_entries(const Append& message, AppendReply& reply);
 
@@ -239,13 +255,38 @@ class Group {
   void release_held_reads();
   void fail_reads();
 
+  // group_membership.cpp
+  void move_members();
+  void append_configuration(const Configuration& next);
+  std::optional<Configuration> with_learners(const std::vector<Uuid>& wanted);
+  std::optional<Configuration> with_voters(const std::vector<Uuid>& wanted) const;
+  std::vector<ReplicaId> target_voters(const std::vector<Uuid>& wanted) const;
+  bool caught_up(const ReplicaId& replica, const Progress& progress) const;
+  bool answers(const ReplicaId& replica) const;
+  bool quorum_answers(const std::vector<ReplicaId>& voters) const;
+  void leave_joint();
+  bool leaving() const;
+  std::optional<ReplicaId> heir_of_leaving() const;
+  void note_moving();
+
+  // group_replica.cpp
+  bool excludes(const ConfigurationAt& committed) const;
+  bool take_identity(const RaftHeader& header);
+  void reset_replica(LogIndex added, ConfigurationAt where_to_ask);
+  void maybe_retire();
+  Duration query_patience() const;
+  void ask_membership();
+  ReplicaRemoved removed_message(const ReplicaId& replica, const ConfigurationAt& committed) const;
+  void tell_removed(const Configuration& before, const ConfigurationAt& committed);
+
   // Constant after construction.
   const PartitionId partition_;
-  const ReplicaId replica_;  // this one
   const bool holds_members_table_;
   GroupServices& services_;
 
   // Durable, or on its way to disk in order.
+  ReplicaId replica_;  // this one
+  bool holds_data_ = true;
   Term term_ = 0;
   Uuid vote_;
   Log log_;
@@ -296,6 +337,11 @@ class Group {
   std::deque<HeldRead> held_reads_;
 
   std::optional<IncomingSnapshot> incoming_;
+
+  // Membership.
+  std::optional<TimePoint> joint_since_;     // as a leader: the joint configuration is committed
+  std::optional<ConfigurationAt> retire_;    // committed, and excludes this replica; waits for the outstanding apply
+  TimePoint query_at_ = never;
 };
 
 }  // namespace ringfs

@@ -88,7 +88,7 @@ void Group::receive(const Uuid& source, const SnapshotReply& message) {
     become_follower(message.raft.term, std::nullopt);
     return;
   }
-  auto known = progress_.find({source, message.raft.source_added});
+  auto known = progress_of({source, message.raft.source_added});
   if (role_ != Role::leader || message.raft.term != term_ || known == progress_.end()) return;
   Progress& progress = known->second;
   if (!progress.snapshot || progress.snapshot->number != message.snapshot || !progress.snapshot->chunk) return;
@@ -100,6 +100,7 @@ void Group::receive(const Uuid& source, const SnapshotReply& message) {
     LogIndex reached = snapshot.chunk->last_index;
     event("snapshot_sent", "to=" + source.text() + " index=" + std::to_string(reached));
     progress.match = std::max(progress.match, std::min(reached, log_.last_index()));
+    progress.absent = false;
     stop_snapshot(progress);  // goes on from `match`
     maybe_commit();
   } else if (message.refused || message.next < snapshot.chunk->number || message.next > snapshot.chunk->number + 1) {
@@ -116,7 +117,7 @@ void Group::receive(const Uuid& source, const SnapshotReply& message) {
 // ---- Follower -------------------------------------------------------------------------------------
 
 void Group::receive(const Uuid& source, const SnapshotChunk& message) {
-  if (!accept(source, message.raft)) return;
+  if (!accept(source, message.raft) && !take_identity(message.raft)) return;
   SnapshotReply reply;
   reply.raft = answer_header(message.raft);
   reply.snapshot = message.snapshot;
@@ -132,8 +133,8 @@ void Group::receive(const Uuid& source, const SnapshotChunk& message) {
   if (!follow(source, message.raft)) return;
   if (incoming_ && incoming_->install) return;  // answered when it is installed
   reply.raft.term = term_;
-  if (log_.term(message.last_index) == message.last_term) advance_commit(message.last_index);
-  if (message.last_index <= commit_) {
+  if (holds_data_ && log_.term(message.last_index) == message.last_term) advance_commit(message.last_index);
+  if (holds_data_ && message.last_index <= commit_) {
     // Everything in it is here already. The log stays as it is: what follows in it may be acknowledged (Raft paper,
     // section 7, "retain log entries following it").
     incoming_.reset();
@@ -175,13 +176,14 @@ void Group::maybe_install() {
   IncomingSnapshot incoming = std::move(*incoming_);
   incoming_.reset();
   const InstallSnapshot& install = *incoming.install;
-  RINGFS_CHECK(install.last_index > commit_ && role_ != Role::leader);
+  RINGFS_CHECK((install.last_index > commit_ || !holds_data_) && role_ != Role::leader);
   services_.out.separate_group_write(partition_).install = install;
   services_.out.end_group_write(partition_);
   while (!operations_.empty() && operations_.begin()->first <= install.last_index) {
     fail_operation(operations_.begin()->second.operation, ErrorCode::unavailable, "its outcome came in a snapshot");
     operations_.erase(operations_.begin());
   }
+  holds_data_ = true;
   log_.reset(install.last_index, install.last_term);
   last_stamp_ = std::max(last_stamp_, install.last_stamp);
   commit_ = applied_ = applying_through_ = install.last_index;
@@ -219,7 +221,7 @@ void Group::maybe_cut() {
   LogIndex needed = applied_;  // entries up to here are needed by nobody who answers
   for (const auto& [replica, progress] : progress_) {
     if (progress.snapshot && progress.snapshot->last_index != 0) needed = std::min(needed, progress.snapshot->last_index);
-    else if (answering(progress)) needed = std::min(needed, progress.match);
+    else if (answering(progress) && !progress.absent) needed = std::min(needed, progress.match);
   }
   LogIndex cut = log_.base_index();
   while (cut < applied_) {

@@ -151,19 +151,22 @@ Result<MembersTable> decode_members_table(std::string_view bytes) {
   return table;
 }
 
+InitialRow member_row(const Member& member) {
+  return {RowAddress{std::string(members_key), std::string(member_prefix).append(member.id.raw())}, encode(member)};
+}
+
+InitialRow setting_row(const std::string& name, const std::string& value) {
+  return {RowAddress{std::string(members_key), std::string(setting_prefix).append(name)}, value};
+}
+
 std::vector<InitialRow> rows_of(const MembersTable& table) {
   std::vector<InitialRow> rows;
   rows.reserve(table.members.size() + table.settings.size() + 1);
-  auto add = [&rows](std::string sort, std::string value) {
-    rows.push_back({RowAddress{std::string(members_key), std::move(sort)}, std::move(value)});
-  };
-  for (const Member& member : table.members) {
-    add(std::string(member_prefix).append(member.id.raw()), encode(member));
-  }
-  for (const auto& [name, value] : table.settings) add(std::string(setting_prefix).append(name), value);
+  for (const Member& member : table.members) rows.push_back(member_row(member));
+  for (const auto& [name, value] : table.settings) rows.push_back(setting_row(name, value));
   Writer version;
   version.u64(table.version);
-  add(std::string(version_sort), version.take());
+  rows.push_back({RowAddress{std::string(members_key), std::string(version_sort)}, version.take()});
   return rows;
 }
 

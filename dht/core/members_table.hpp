@@ -51,6 +51,8 @@ struct InitialRow {
   RowAddress row;
   std::string value;
 };
+InitialRow member_row(const Member& member);
+InitialRow setting_row(const std::string& name, const std::string& value);
 std::vector<InitialRow> rows_of(const MembersTable& table);
 Result<MembersTable> table_from_rows(const std::vector<Row>& rows);  // all rows of the object, ascending
 

@@ -70,6 +70,7 @@ struct AppendReply {
   LogIndex hint_index = 0; // failure: the leader may try from here (etcd's fast back-up)
   Term hint_term = 0;
   bool no_space = false;   // failure because the follower's disk is full
+  bool absent = false;     // failure because there are no rows to build on: only a snapshot helps
 };
 
 struct TimeoutNow {
@@ -96,6 +97,18 @@ struct SnapshotReply {
   std::uint32_t next = 0;   // chunk wanted next
   bool installed = false;
   bool refused = false;     // start over later
+};
+
+// A replica that has not heard of a leader for long asks the others whether it still is one.
+struct ReplicaQuery {
+  RaftHeader raft;
+};
+
+// A committed configuration, at or above the entry that added the receiver, that does not name it: it never counts again.
+struct ReplicaRemoved {
+  RaftHeader raft;
+  std::string configuration;  // encode(Configuration)
+  LogIndex configuration_index = 0;
 };
 
 // ---- Heartbeats, one frame per node pair and interval (design 5.7) ---------------------------------
@@ -172,7 +185,7 @@ struct TableReply {
 
 using Message = std::variant<RequestVote, VoteReply, Append, AppendReply, TimeoutNow, SnapshotChunk, SnapshotReply, Heartbeat,
                              HeartbeatReply, ChordNeighboursRequest, ChordNeighbours, ChordNotify, ChordFind, ChordFound,
-                             TableRequest, TableReply>;
+                             TableRequest, TableReply, ReplicaQuery, ReplicaRemoved>;
 
 struct Envelope {
   Header header;

@@ -25,6 +25,7 @@ struct PersistedGroup {
   PartitionId partition{};
   HardState hard_state;
   ReplicaId replica;                // this node's own identity in the group
+  bool holds_data = true;           // false since a ReplicaReset, until a snapshot is installed: no rows, no log
   Configuration configuration;      // the newest one applied or installed
   LogIndex configuration_index = 0;
   LogIndex applied = 0;
@@ -64,6 +65,12 @@ struct NodeOptions {
     bool ignore_lease = false;
     bool read_before_own_no_op = false;
     bool ignore_row_leases = false;
+    bool count_learners = false;           // as if they voted
+    bool overlapping_changes = false;      // of the members of one group
+    bool skip_joint = false;               // from the old voters to the new ones in one step
+    bool ignore_replica_identity = false;  // a node's former lives count
+    bool place_voters = false;             // a node makes itself a voter where the placement wants it
+    bool drop_early = false;               // a replica's data goes before the configuration without it is committed
   } faults;
   // Entries of a group that stay in the log behind the applied index, so that a follower that was away for a moment needs no
   // snapshot. 0: cut by size alone. The simulator makes it small, so that snapshots happen.

@@ -70,6 +70,7 @@ class Node::Implementation {
 
   // node_receive.cpp
   bool admit(const Header& header);
+  Group* new_replica(const RaftHeader& header);
   void on(const Uuid& source, const Heartbeat& message);
   void on(const Uuid& source, const HeartbeatReply& message);
   void on(const Uuid& source, const TableRequest& message);
@@ -87,12 +88,15 @@ class Node::Implementation {
   void start(OperationId id, const TableOperation& operation);
   void start(OperationId id, const StatusOperation& operation);
   void start(OperationId id, CreateOperation operation);
+  void start(OperationId id, JoinOperation operation);
+  void take_genesis(OperationId id, Genesis genesis, MembersTable table);
   Group* group_for(OperationId id, PartitionId partition);
   bool belongs(const std::string& key, PartitionId partition) const;
   bool belongs(const Batch& batch, PartitionId partition) const;
 
   // node_table.cpp
   void start_ring();
+  void place_voters();
   void start_groups(const std::vector<PersistedGroup>& groups, bool created);
   void genesis_durable();
   void set_table(MembersTable table);
@@ -111,6 +115,7 @@ class Node::Implementation {
   // Creation.
   struct Creation {
     Genesis genesis;
+    MembersTable table;
     EffectId write = 0;
     std::vector<OperationId> operations;
   };

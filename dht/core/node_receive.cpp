@@ -70,9 +70,23 @@ void Node::Implementation::receive(const Envelope& envelope) {
 template <class ToGroup>
 void Node::Implementation::on_group(const Uuid& source, const ToGroup& message) {
   Group* one = group(message.raft.partition);
+  constexpr bool from_leader = std::is_same_v<ToGroup, Append> || std::is_same_v<ToGroup, SnapshotChunk>;
+  if (from_leader && one == nullptr) one = new_replica(message.raft);
   if (one == nullptr) return;
   one->receive(source, message);
   watch(*one);
+}
+
+// A leader made this node a learner of a group of which it never had a replica. Voters come into being only from genesis, whose replicas
+// were added at index 0: a node that does not have its own lost its disk, and is nobody.
+Group* Node::Implementation::new_replica(const RaftHeader& header) {
+  if (header.destination_added == 0 || index_of(header.partition) >= services_.placement.partitions()) return nullptr;
+  PersistedGroup nothing;
+  nothing.partition = header.partition;
+  nothing.replica = {self_, 0};
+  nothing.holds_data = false;
+  start_groups({nothing}, false);
+  return group(header.partition);
 }
 
 template <class ToChord>

@@ -52,7 +52,7 @@ void Node::Implementation::genesis_durable() {
   Creation creation = std::move(*creation_);
   creation_.reset();
   genesis_ = std::move(creation.genesis);
-  table_ = genesis_->first_table;
+  table_ = std::move(creation.table);
   start_ring();
   std::vector<PersistedGroup> groups;
   for (InitialGroup& initial : initial_groups(*genesis_, self_)) {
@@ -72,6 +72,22 @@ void Node::Implementation::set_table(MembersTable table) {
   out_.set_table_version(table_.version);
   services_.placement = Placement(table_, genesis_->partition_bits);
   chord_->set_table(table_, now());
+  if (options_.faults.place_voters) place_voters();
+}
+
+// What never happens (NodeOptions::Faults): a replica that does not come from genesis or from a leader's snapshot.
+void Node::Implementation::place_voters() {
+  for (std::uint32_t index = 0; index < services_.placement.partitions(); ++index) {
+    PartitionId partition{index};
+    const std::vector<Uuid>& placed = services_.placement.preference_list(partition);
+    if (group(partition) != nullptr || std::find(placed.begin(), placed.end(), self_) == placed.end()) continue;
+    PersistedGroup voter;
+    voter.partition = partition;
+    voter.replica = {self_, 0};
+    for (const Uuid& node : placed) voter.configuration.voters.push_back({node, 0});
+    out_.group_write(partition).reset = ReplicaReset{0, voter.configuration, 0};
+    start_groups({voter}, false);
+  }
 }
 
 void Node::Implementation::adopt(MembersTable table, const char* from) {
@@ -93,6 +109,11 @@ void Node::Implementation::refresh_table() {
   table_read_at_ = never;
   if (table_read_ != 0) {
     table_read_again_ = true;
+    return;
+  }
+  Group* holder = group(table_partition_);
+  if (holder == nullptr || !holder->holds_data()) {  // it was removed meanwhile
+    table_rows_.clear();
     return;
   }
   ReadRequest request;

@@ -44,7 +44,14 @@ struct CreateOperation {    // make this waiting node a first node of a ring
   Genesis genesis;
 };
 
-using Operation = std::variant<ReadOperation, CommitOperation, FindOperation, TableOperation, StatusOperation, CreateOperation>;
+// Make this waiting node a member of a ring that exists. Its row, `joining`, is committed and in the table before.
+struct JoinOperation {
+  Genesis genesis;
+  MembersTable table;
+};
+
+using Operation = std::variant<ReadOperation, CommitOperation, FindOperation, TableOperation, StatusOperation, CreateOperation,
+                               JoinOperation>;
 
 struct FindReply {
   bool final = false;     // node holds the successor token of the position; otherwise ask it next
@@ -73,6 +80,8 @@ struct GroupStatus {
   bool lease = false;        // leader: may serve reads now
   unsigned behind = 0;       // leader: members that are not caught up or do not answer
   bool snapshotting = false;
+  bool settled = false;      // leader: its members are those that the placement wants
+  unsigned learners = 0;     // of the newest configuration
 };
 
 struct NodeStatus {

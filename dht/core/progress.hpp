@@ -28,6 +28,8 @@ struct Progress {
   LogIndex match = 0;  // everything up to here agrees and is durable there
   LogIndex next = 1;   // to send
   bool paused = false;  // probe: wait for an answer
+  bool absent = false;  // it has no rows yet: only a snapshot helps
+  TimePoint since{};    // this leader knows of it
   TimePoint sent_at = TimePoint::min();     // the last append or chunk
   TimePoint replied_at = TimePoint::min();  // the last answer to one
   TimePoint not_before = TimePoint::min();  // a full disk there, or no slot for a snapshot here: try again then

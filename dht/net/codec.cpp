@@ -54,6 +54,8 @@ Result<Message> get_message(const wire::Envelope& in, Check& check, Pieces& piec
     case wire::Envelope::kFound: return get(in.found(), check, pieces);
     case wire::Envelope::kTableRequest: return get(in.table_request(), check, pieces);
     case wire::Envelope::kTableReply: return get(in.table_reply(), check, pieces);
+    case wire::Envelope::kReplicaQuery: return get(in.replica_query(), check, pieces);
+    case wire::Envelope::kReplicaRemoved: return get(in.replica_removed(), check, pieces);
     case wire::Envelope::MESSAGE_NOT_SET: break;
   }
   return fail(ErrorCode::corrupt, "envelope without a known message");

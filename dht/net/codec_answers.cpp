@@ -63,6 +63,8 @@ void put_group(const GroupStatus& in, wire::GroupStatus* out) {
   out->set_lease(in.lease);
   out->set_behind(in.behind);
   out->set_snapshotting(in.snapshotting);
+  out->set_settled(in.settled);
+  out->set_learners(in.learners);
 }
 
 GroupStatus get_group(const wire::GroupStatus& in, Check& check) {
@@ -78,6 +80,8 @@ GroupStatus get_group(const wire::GroupStatus& in, Check& check) {
   group.lease = in.lease();
   group.behind = in.behind();
   group.snapshotting = in.snapshotting();
+  group.settled = in.settled();
+  group.learners = in.learners();
   return group;
 }
 

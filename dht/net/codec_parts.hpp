@@ -145,6 +145,8 @@ void put(const SnapshotChunk& in, wire::Envelope& envelope, WireMessage& out);
 void put(const SnapshotReply& in, wire::Envelope& envelope, WireMessage& out);
 void put(const Heartbeat& in, wire::Envelope& envelope, WireMessage& out);
 void put(const HeartbeatReply& in, wire::Envelope& envelope, WireMessage& out);
+void put(const ReplicaQuery& in, wire::Envelope& envelope, WireMessage& out);
+void put(const ReplicaRemoved& in, wire::Envelope& envelope, WireMessage& out);
 RequestVote get(const wire::RequestVote& in, Check& check, Pieces& pieces);
 VoteReply get(const wire::VoteReply& in, Check& check, Pieces& pieces);
 Append get(const wire::Append& in, Check& check, Pieces& pieces);
@@ -154,6 +156,8 @@ SnapshotChunk get(const wire::SnapshotChunk& in, Check& check, Pieces& pieces);
 SnapshotReply get(const wire::SnapshotReply& in, Check& check, Pieces& pieces);
 Heartbeat get(const wire::Heartbeat& in, Check& check, Pieces& pieces);
 HeartbeatReply get(const wire::HeartbeatReply& in, Check& check, Pieces& pieces);
+ReplicaQuery get(const wire::ReplicaQuery& in, Check& check, Pieces& pieces);
+ReplicaRemoved get(const wire::ReplicaRemoved& in, Check& check, Pieces& pieces);
 
 // codec_chord.cpp: Chord and the members table.
 void put(const ChordNeighboursRequest& in, wire::Envelope& envelope, WireMessage& out);

@@ -48,11 +48,12 @@ class SharedPayloads : public testing::Test {
   char stored() { return group().rows.get(row)->value.view().front(); }
 
   struct Watcher : DiskWatcher {
-    void on_configuration(PartitionId, const Configuration&) override {}
+    void on_configuration(PartitionId, LogIndex, const Configuration&) override {}
+    void on_reset(PartitionId, std::optional<LogIndex>, const ReplicaReset&) override {}
     void on_append(PartitionId, Term, const Entry&) override {}
     void on_hard_state(PartitionId, const HardState&, const HardState&) override {}
     void on_applied(PartitionId, const AppliedEntry& applied) override { last = applied; }
-    void on_installed(PartitionId, LogIndex, Term, std::uint64_t) override {}
+    void on_installed(PartitionId, LogIndex, LogIndex, Term, std::uint64_t) override {}
     AppliedEntry last;
   };
 

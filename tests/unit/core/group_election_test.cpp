@@ -279,7 +279,7 @@ TEST(GroupElection, MessagesOfAnotherReplicaIdentity_AreDropped) {
   GroupStatus before = cluster.group(follower, partition);
   cluster.network.clear();
   Append append;
-  append.raft = {partition, before.term + 7, 0, 5};  // to an incarnation of this replica that was added at 5
+  append.raft = {partition, before.term - 1, 0, 5};  // to a life of this replica that a deposed leader added at 5
   cluster.inject(leader, follower, append);
   cluster.inject(leader, follower, RequestVote{{partition, before.term + 7, 0, 5}, false, true, 1000, 1000});
   EXPECT_EQ(cluster.group(follower, partition).term, before.term);
