@@ -5,7 +5,12 @@
 
 namespace ringfs {
 
-bool Group::promotable() const { return holds_data_ && is_voter(configuration(), replica_); }
+// A voter of the newest configuration, or of one before it that the newest may still give way to: a leader that removes itself may be the
+// only one whose log holds the last configuration, and then nobody else can be elected (dissertation, figure 4.6).
+bool Group::promotable() const {
+  return holds_data_ && std::any_of(configurations_.begin(), configurations_.end(),
+                                    [this](const ConfigurationAt& one) { return is_voter(one.configuration, replica_); });
+}
 
 unsigned Group::preference_rank(const Uuid& node) const {
   const std::vector<Uuid>& list = services_.placement.preference_list(partition_);

@@ -175,7 +175,7 @@ void Group::receive(const Uuid& source, const AppendReply& message) {
     return;
   }
   if (message.absent) {
-    if (is_voter(configuration(), known->first)) return;  // makes no sense: it could not have become one
+    if (progress.match > 0 || is_voter(configuration(), known->first)) return;  // late, or makes no sense
     if (!progress.absent) services_.urgent_heartbeats.insert(source);
     progress.absent = true;
     if (!progress.snapshot) progress.probe();
@@ -262,7 +262,7 @@ void Group::interval() {
     lease_seen_ = holds;
   }
   drift_to_preferred();
-  move_members();
+  if (role_ == Role::leader) move_members();
 }
 
 // Retransmission: what is not answered in time by somebody who answers heartbeats is sent again, from what is certain.

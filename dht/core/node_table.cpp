@@ -63,6 +63,7 @@ void Node::Implementation::genesis_durable() {
     groups.push_back(std::move(group));
   }
   start_groups(groups, true);
+  if (options_.faults.place_voters) place_voters();
   out_.event("ring_created", "ring=" + genesis_->ring.text() + " groups=" + std::to_string(groups.size()));
   for (OperationId operation : creation.operations) out_.reply(operation, Answer(Empty{}));
 }
@@ -72,7 +73,6 @@ void Node::Implementation::set_table(MembersTable table) {
   out_.set_table_version(table_.version);
   services_.placement = Placement(table_, genesis_->partition_bits);
   chord_->set_table(table_, now());
-  if (options_.faults.place_voters) place_voters();
 }
 
 // What never happens (NodeOptions::Faults): a replica that does not come from genesis or from a leader's snapshot.
@@ -95,6 +95,7 @@ void Node::Implementation::adopt(MembersTable table, const char* from) {
   out_.event("table_adopted", "version=" + std::to_string(table.version) + " from=" + from);
   set_table(std::move(table));
   out_.node_write().table = table_;
+  if (options_.faults.place_voters) place_voters();
 }
 
 // One request at a time; whoever is ahead says so again with its next message.

@@ -56,6 +56,14 @@ Term GroupState::term_at(LogIndex index) const {
   return found == nullptr ? 0 : found->term;
 }
 
+Configuration GroupState::newest_configuration() const {
+  for (auto entry = log.rbegin(); entry != log.rend(); ++entry) {
+    if (entry->kind != EntryKind::configuration) continue;
+    if (Result<Configuration> decoded = decode_configuration(entry->head.view())) return *decoded;
+  }
+  return configuration;
+}
+
 std::vector<SharedBytes*> GroupState::entries_sharing(const SharedBytes& value) {
   std::vector<SharedBytes*> sharing;
   for (Entry& entry : log) {

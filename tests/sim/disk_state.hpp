@@ -44,6 +44,8 @@ struct GroupState {
   const Entry* entry(LogIndex index) const;  // null: not in the log
   // The term of an entry or of the base; 0 when it is not known here.
   Term term_at(LogIndex index) const;
+  // Of the log's last configuration entry, or the one applied.
+  Configuration newest_configuration() const;
   // Blobs of the log that are one payload with a row's value (design 5, storage).
   std::vector<SharedBytes*> entries_sharing(const SharedBytes& value);
 };

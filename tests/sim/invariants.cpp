@@ -137,6 +137,7 @@ void Invariants::on_send(const Envelope& envelope, const DiskState& disk) {
     acknowledged(source, *reply, disk);
   } else if (const auto* chunk = std::get_if<SnapshotChunk>(&envelope.message)) {
     leader(chunk->raft.partition, chunk->raft.term, source);
+    partitions_[chunk->raft.partition].sent[chunk->raft.term][chunk->last_index] = chunk->last_term;
   } else if (const auto* handed_over = std::get_if<TimeoutNow>(&envelope.message)) {
     world_.count("raft: leadership handed over");
     leader(handed_over->raft.partition, handed_over->raft.term, source);
@@ -212,10 +213,9 @@ std::vector<Configuration> Invariants::configurations_from(PartitionId partition
   return found;
 }
 
-void Invariants::on_reset(const Uuid& node, PartitionId partition, std::optional<LogIndex> had_data, const ReplicaReset& reset) {
-  Partition& known = partitions_[partition];
-  if (reset.added > 0) known.filled.erase({node, reset.added});
+void Invariants::on_reset(const Uuid& node, PartitionId partition, std::optional<LogIndex> had_data) {
   if (!had_data) return;
+  const Partition& known = partitions_[partition];
   world_.count("raft: a replica's data dropped");
   if (known.configurations.empty() || !names(known.configurations.rbegin()->second, {node, *had_data})) return;
   violate("data goes after the commit", partition, node.text() + " drops replica " + std::to_string(*had_data));

@@ -55,7 +55,7 @@ class Invariants {
   void on_start(const Uuid& node, const DiskState& durable);
   // Of genesis (index 0), or of a snapshot that was installed.
   void on_committed_configuration(const Uuid& node, PartitionId partition, LogIndex index, const Configuration& configuration);
-  void on_reset(const Uuid& node, PartitionId partition, std::optional<LogIndex> had_data, const ReplicaReset& reset);
+  void on_reset(const Uuid& node, PartitionId partition, std::optional<LogIndex> had_data);
   void on_append(PartitionId partition, Term previous_term, const Entry& entry);
   void on_hard_state(const Uuid& node, PartitionId partition, const HardState& before, const HardState& after);
   void on_applied(const Uuid& node, PartitionId partition, const AppliedEntry& applied);

@@ -51,6 +51,9 @@ Nemesis::Nemesis(Cluster& cluster, NemesisOptions options, unsigned endpoints, s
       {"wall clock jump", [this] { return jump_wall_clock(); }},
       {"minutes pass", [this] { return minutes_pass(); }},
       {"clock drift", [this] { return drift(); }},
+      {"learner killed in a snapshot", [this] { return kill_in_a_snapshot(false); }},
+      {"leader killed in a snapshot", [this] { return kill_in_a_snapshot(true); }},
+      {"kill in a joint configuration", [this] { return kill_in_a_joint_configuration(); }},
       {"client death", counted_where_it_happens(kill_client_)},
       {"forged message", counted_where_it_happens([this] { cluster_.send_forged_message(); })},
   };
@@ -76,10 +79,14 @@ void Nemesis::next() {
     if (stopped_) return;
     world_.trace("nemesis");
     if (faults_.empty() || struck_++ < 2 || world_.chance(options_.kills)) {
-      kill();
+      if (kill() && members_move()) world_.count("members move: fault: kill");
     } else {
       const Fault& fault = faults_[static_cast<std::size_t>(world_.between(0, faults_.size() - 1))];
-      if (fault.strike()) world_.count("fault: " + fault.name);
+      const bool moving = members_move();
+      if (fault.strike()) {
+        world_.count("fault: " + fault.name);
+        if (moving) world_.count("members move: fault: " + fault.name);
+      }
     }
     next();
   });
@@ -235,6 +242,51 @@ bool Nemesis::isolate_leader() {
 void Nemesis::cut(unsigned a, unsigned b) {
   cluster_.network().block(a, b);
   cluster_.network().block(b, a);
+}
+
+// A learner that has some chunks, or the leader that sends them.
+bool Nemesis::kill_in_a_snapshot(bool leader) {
+  for (unsigned i = 0; i < cluster_.size(); ++i) {
+    SimNode& node = cluster_.node(i);
+    if (!node.running()) continue;
+    const NodeStatus status = node.status();
+    const bool found = std::any_of(status.groups.begin(), status.groups.end(), [&](const GroupStatus& group) {
+      return group.snapshotting && (group.role == Role::leader) == leader && (leader || group.role == Role::learner);
+    });
+    if (!found) continue;
+    node.kill();
+    bring_back(node.index(), milliseconds(10), seconds(3));
+    return true;
+  }
+  return false;
+}
+
+// Anybody whose log ends in two halves.
+bool Nemesis::kill_in_a_joint_configuration() {
+  for (unsigned i = 0; i < cluster_.size(); ++i) {
+    SimNode& node = cluster_.node(i);
+    const auto& groups = node.live_disk().groups;
+    const bool found = node.running() && std::any_of(groups.begin(), groups.end(), [](const auto& group) {
+      return !group.second.newest_configuration().old_voters.empty();
+    });
+    if (!found) continue;
+    node.kill();
+    bring_back(node.index(), milliseconds(10), seconds(3));
+    return true;
+  }
+  return false;
+}
+
+bool Nemesis::members_move() {
+  for (unsigned i = 0; i < cluster_.size(); ++i) {
+    SimNode& node = cluster_.node(i);
+    if (!node.running()) continue;
+    const NodeStatus status = node.status();
+    const bool moving = std::any_of(status.groups.begin(), status.groups.end(),
+                                    [](const GroupStatus& group) { return group.role == Role::leader && !group.settled; });
+    if (moving) return true;
+  }
+  return false;
 }
 
 // Somebody who cannot hear the leader asks a follower for its vote just when that one has restarted and the leader cannot reach

@@ -54,6 +54,9 @@ class Nemesis {
   bool isolate_leader();
   bool restart_under_a_lease();
   void cut(unsigned a, unsigned b);
+  bool kill_in_a_snapshot(bool leader);
+  bool kill_in_a_joint_configuration();
+  bool members_move();
   bool slow_disk();
   bool disk_full();
   bool bad_network();

@@ -376,7 +376,7 @@ void SimNode::on_configuration(PartitionId partition, LogIndex index, const Conf
 
 void SimNode::on_reset(PartitionId partition, std::optional<LogIndex> had_data, const ReplicaReset& reset) {
   cluster_.world().trace("replica reset", index_, index_of(partition), reset.added, had_data ? 1 : 0);
-  cluster_.invariants().on_reset(id_, partition, had_data, reset);
+  cluster_.invariants().on_reset(id_, partition, had_data);
 }
 
 void SimNode::on_append(PartitionId partition, Term previous_term, const Entry& entry) {
