@@ -25,6 +25,7 @@
 namespace ringfs {
 
 using OperationId = std::uint64_t;
+inline constexpr OperationId no_operation = 0;  // the core's own batches: nobody waits for the answer
 using EffectId = std::uint64_t;
 
 struct HardState {

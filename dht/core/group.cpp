@@ -34,7 +34,7 @@ Group::Group(const PersistedGroup& persisted, bool created, bool holds_members_t
     if (holds_members_table_) members_touches_.insert(index);  // their bodies are not at hand: assume the worst
   }
   members_touched_ = holds_members_table_ && holds_data_;
-  query_at_ = now() + query_patience();
+  query_at_ = now() + replica_query_patience;
   if (!created) refuse_votes_until_ = now() + services_.timing.lease;
   role_ = promotable() ? Role::follower : Role::learner;
   // The preferred primary comes first, so that a fresh ring is usable at once and leaders are where lookups end.

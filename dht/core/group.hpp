@@ -29,6 +29,7 @@
 #include "dht/core/progress.hpp"
 #include "dht/core/quorum.hpp"
 #include "dht/core/row_leases.hpp"
+#include "dht/core/snapshot_pace.hpp"
 
 namespace ringfs {
 
@@ -43,6 +44,7 @@ inline constexpr std::size_t log_tail_bytes = 64 << 20;
 inline constexpr std::size_t max_node_pending_bytes = 256 << 20;  // of one node's groups: entries that are not applied; beyond it leaders refuse
 inline constexpr std::size_t max_running_reads = 16384;         // of one node: reads that the store has not answered, cancelled ones too
 inline constexpr unsigned max_snapshots_sending = 4;            // of one node at a time
+inline constexpr std::size_t max_snapshots_receiving = 16;      // likewise: each has a chunk under way
 inline constexpr std::size_t max_held_read_bytes = 64 << 20;    // of one node: answers that wait for a heartbeat round
 inline constexpr std::size_t max_waiting_reads = 4096;          // of one group: reads that wait for its leader's no-op
 inline constexpr std::size_t max_delayed_batches = 4096;        // of one group: they wait for the end of a row lease
@@ -75,6 +77,8 @@ struct GroupServices {
   unsigned snapshots_sending = 0;
   std::set<PartitionId> moving;          // groups led here whose learners are being filled
   bool moves_paused = false;             // no learner is added
+  SnapshotPace pace;
+  std::set<PartitionId> receiving;       // groups that take in a snapshot
   std::size_t unapplied_bytes = 0;       // of all groups
   std::map<Uuid, std::shared_ptr<std::size_t>> inflight_bytes;  // appends to each peer that are not answered, of all groups
   std::size_t held_read_bytes = 0;
@@ -129,6 +133,8 @@ class Group {
   bool lease_holds() const;
   bool holds_data() const { return holds_data_; }  // false: it waits for its first snapshot, or is what a removed replica leaves
   bool removed() const;
+  bool owes(const Uuid& node) const;        // as a leader: the placement wants it, and it does not vote in a configuration of its own yet
+  bool names_node(const Uuid& node) const;  // in any configuration that may count
   bool settled() const;  // as a leader: its members are those that the placement wants
   Redirect redirect() const;
   GroupStatus status() const;
@@ -238,6 +244,8 @@ class Group {
   void stop_snapshot(Progress& progress);
   void send_chunk(const ReplicaId& replica, Progress& progress);
   void tick_snapshot(const ReplicaId& replica, Progress& progress);
+  void drop_incoming();
+  void read_next_chunk(const ReplicaId& replica, Progress& progress);
   void maybe_install();
   void maybe_cut();
 

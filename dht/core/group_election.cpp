@@ -75,7 +75,7 @@ void Group::become_follower(Term term, std::optional<Uuid> leader) {
     term_ = term;
     vote_ = Uuid{};
     persist_hard_state();
-    if (incoming_ && !incoming_->install) incoming_.reset();  // its leader is the past
+    if (incoming_ && !incoming_->install) drop_incoming();  // its leader is the past
   }
   if (electing) reset_election_deadline();
   role_ = promotable() ? Role::follower : Role::learner;
@@ -108,7 +108,7 @@ void Group::stop_leading(std::optional<Uuid> next_leader) {
   lease_seen_ = false;
   joint_since_.reset();
   services_.moving.erase(partition_);
-  query_at_ = now() + query_patience();
+  query_at_ = now() + replica_query_patience;
   role_ = Role::follower;
   // What is committed will be applied here and answered then; of the rest nobody can know. The same sequence may be tried again.
   while (!operations_.empty() && operations_.rbegin()->first > commit_) {
@@ -243,7 +243,7 @@ void Group::become_leader() {
   lease_seen_ = false;
   transfer_.reset();
   preferred_since_.reset();
-  incoming_.reset();  // chunks of a past leader
+  drop_incoming();  // chunks of a past leader
   configuration_changed();
   term_start_ = log_.last_index() + 1;
   event("leader_elected", "index=" + std::to_string(term_start_));

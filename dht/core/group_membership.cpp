@@ -162,6 +162,20 @@ void Group::note_moving() {
   else services_.moving.erase(partition_);
 }
 
+bool Group::owes(const Uuid& node) const {
+  const std::vector<Uuid>& wanted = services_.placement.preference_list(partition_);
+  if (std::find(wanted.begin(), wanted.end(), node) == wanted.end()) return false;
+  const bool rests = configurations_.size() == 1 && configuration().old_voters.empty();
+  return !rests || !has_node(configuration().voters, node);
+}
+
+bool Group::names_node(const Uuid& node) const {
+  return std::any_of(configurations_.begin(), configurations_.end(), [&](const ConfigurationAt& one) {
+    const Configuration& known = one.configuration;
+    return has_node(known.voters, node) || has_node(known.old_voters, node) || has_node(known.learners, node);
+  });
+}
+
 bool Group::settled() const {
   if (role_ != Role::leader || configurations_.size() > 1) return false;
   const Configuration& current = configuration();

@@ -54,7 +54,7 @@ void Group::reset_replica(LogIndex added, ConfigurationAt where_to_ask) {
   members_touches_.clear();
   members_touched_ = false;
   members_install_ = 0;
-  incoming_.reset();
+  drop_incoming();
   retire_.reset();
   configurations_.clear();
   configurations_.push_back(std::move(where_to_ask));
@@ -81,6 +81,7 @@ Duration Group::query_patience() const {
 // Nobody leads this replica: either there is no leader, or it is not a member any more and nobody tells it.
 void Group::ask_membership() {
   query_at_ = now() + query_patience();
+  services_.receiving.erase(partition_);  // whoever sent a snapshot is silent; others may
   std::set<Uuid> others;
   const Configuration& known = configuration();
   for (const auto* list : {&known.voters, &known.old_voters, &known.learners}) {

@@ -342,7 +342,7 @@ void Group::receive(const Uuid& source, const Append& message) {
   if (match) {
     reply.match = *match;
     advance_commit(std::min(message.commit, *match));
-    if (incoming_ && *match >= incoming_->last_index) incoming_.reset();  // the log suffices
+    if (incoming_ && *match >= incoming_->last_index) drop_incoming();  // the log suffices
   }
   // Behind every write so far: what is acknowledged is durable.
   services_.out.send_after_write(source, std::move(reply));

@@ -68,6 +68,9 @@ void Group::send_chunk(const ReplicaId& replica, Progress& progress) {
   SnapshotChunk chunk = *progress.snapshot->chunk;
   chunk.raft = header(replica);
   progress.sent_at = now();
+  std::size_t bytes = chunk.rows.size();
+  for (const SharedBytes& blob : chunk.blobs) bytes += blob.size();
+  services_.pace.sent(bytes);
   services_.out.send(replica.node, std::move(chunk));
 }
 
@@ -77,6 +80,10 @@ void Group::tick_snapshot(const ReplicaId& replica, Progress& progress) {
     event("snapshot_abandoned", "to=" + replica.node.text());
     stop_snapshot(progress);
     return;
+  }
+  if (snapshot.waiting) {
+    snapshot.heard_at = now();
+    read_next_chunk(replica, progress);
   }
   bool silent = progress.sent_at + 3 * services_.timing.heartbeat <= now();
   if (snapshot.chunk && silent && answering(progress)) send_chunk(replica, progress);
@@ -110,8 +117,14 @@ void Group::receive(const Uuid& source, const SnapshotReply& message) {
   } else if (message.next == snapshot.chunk->number + 1 && !snapshot.chunk->last) {
     snapshot.next_chunk = message.next;
     snapshot.chunk.reset();
-    snapshot.read = services_.out.snapshot_read(partition_, snapshot.number, message.next);
+    read_next_chunk(known->first, progress);
   }
+}
+
+void Group::read_next_chunk(const ReplicaId& replica, Progress& progress) {
+  Progress::Snapshot& snapshot = *progress.snapshot;
+  snapshot.waiting = !is_voter(configuration(), replica) && !services_.pace.may_send(now());
+  if (!snapshot.waiting) snapshot.read = services_.out.snapshot_read(partition_, snapshot.number, snapshot.next_chunk);
 }
 
 // ---- Follower -------------------------------------------------------------------------------------
@@ -137,17 +150,19 @@ void Group::receive(const Uuid& source, const SnapshotChunk& message) {
   if (holds_data_ && message.last_index <= commit_) {
     // Everything in it is here already. The log stays as it is: what follows in it may be acknowledged (Raft paper,
     // section 7, "retain log entries following it").
-    incoming_.reset();
+    drop_incoming();
     reply.installed = true;
     services_.out.send_after_write(source, reply);
     return;
   }
-  if (services_.no_space) {
-    incoming_.reset();
+  const bool room = services_.receiving.contains(partition_) || services_.receiving.size() < max_snapshots_receiving;
+  if (services_.no_space || !room) {
+    drop_incoming();
     reply.refused = true;
     services_.out.send_after_write(source, reply);
     return;
   }
+  services_.receiving.insert(partition_);
   bool known = incoming_ && incoming_->source == source && incoming_->number == message.snapshot;
   if (!known && message.number == 0) {
     incoming_ = IncomingSnapshot{source, message.snapshot, 0, message.raft, message.last_index, std::nullopt};
@@ -170,11 +185,16 @@ void Group::receive(const Uuid& source, const SnapshotChunk& message) {
   services_.out.send_after_write(source, reply);
 }
 
+void Group::drop_incoming() {
+  incoming_.reset();
+  services_.receiving.erase(partition_);
+}
+
 // The rows are replaced when no apply is outstanding, so that nothing of the old log lands on the new rows.
 void Group::maybe_install() {
   if (!incoming_ || !incoming_->install || applying_through_ > applied_) return;
   IncomingSnapshot incoming = std::move(*incoming_);
-  incoming_.reset();
+  drop_incoming();
   const InstallSnapshot& install = *incoming.install;
   RINGFS_CHECK((install.last_index > commit_ || !holds_data_) && role_ != Role::leader);
   services_.out.separate_group_write(partition_).install = install;

@@ -18,6 +18,9 @@ constexpr std::size_t smallest_member_bytes = 1 + 16 + 4 + 4 + 1 + 4 + 4;
 constexpr std::size_t smallest_setting_bytes = 4 + 4;
 constexpr unsigned default_replication = 3;
 constexpr unsigned max_replication = 7;
+constexpr std::uint64_t default_replace_after_seconds = 300;
+constexpr std::uint64_t most_replace_after_seconds = 7 * 86400;
+constexpr std::uint64_t most_rebalance_rate = std::uint64_t{1} << 40;
 
 constexpr std::string_view member_prefix = "m/";
 constexpr std::string_view setting_prefix = "s/";
@@ -79,17 +82,28 @@ const Member* MembersTable::find(const Uuid& id) const {
   return found != members.end() && found->id == id ? &*found : nullptr;
 }
 
-unsigned MembersTable::replication() const {
-  auto setting = settings.find("replication");
-  if (setting == settings.end()) return default_replication;
+// Whoever commits settings checks them. A row that is wrong all the same must mean the same to every node, and must not keep any of them
+// from reading the table: it counts as absent.
+std::optional<std::uint64_t> MembersTable::number(const char* name, std::uint64_t least, std::uint64_t most) const {
+  auto setting = settings.find(name);
+  if (setting == settings.end()) return std::nullopt;
   const std::string& text = setting->second;
-  unsigned value = 0;
+  std::uint64_t value = 0;
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   bool whole = error == std::errc{} && end == text.data() + text.size();
-  // Whoever commits settings checks them. A row that is wrong all the same must mean the same to every node, and
-  // must not keep any of them from reading the table.
-  return whole && value >= 1 && value <= max_replication ? value : default_replication;
+  if (!whole || value < least || value > most) return std::nullopt;
+  return value;
 }
+
+unsigned MembersTable::replication() const {
+  return static_cast<unsigned>(number("replication", 1, max_replication).value_or(default_replication));
+}
+
+Duration MembersTable::replace_after() const {
+  return std::chrono::seconds(number("replace_after", 1, most_replace_after_seconds).value_or(default_replace_after_seconds));
+}
+
+std::optional<std::uint64_t> MembersTable::rebalance_rate() const { return number("rebalance_rate", 0, most_rebalance_rate); }
 
 std::string encode(const Member& member) {
   Writer writer;

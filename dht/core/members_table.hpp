@@ -6,6 +6,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "dht/base/position.hpp"
 #include "dht/base/member_state.hpp"
 #include "dht/base/rows.hpp"
+#include "dht/base/time.hpp"
 #include "dht/base/uuid.hpp"
 
 namespace ringfs {
@@ -38,7 +40,14 @@ struct MembersTable {
 
   const Member* find(const Uuid& id) const;
   unsigned replication() const;  // setting "replication", 3 when absent
+  // Setting "replace_after", seconds: a node that does not answer for so long is dead. 300 when absent.
+  Duration replace_after() const;
+  // Setting "rebalance_rate", bytes a second that a node sends to new replicas; 0: no moves. None when absent: as fast as it goes.
+  std::optional<std::uint64_t> rebalance_rate() const;
   friend bool operator==(const MembersTable&, const MembersTable&) = default;
+
+ private:
+  std::optional<std::uint64_t> number(const char* name, std::uint64_t least, std::uint64_t most) const;
 };
 
 std::string encode(const MembersTable& table);

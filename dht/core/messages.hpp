@@ -183,9 +183,21 @@ struct TableReply {
   std::string table;  // encode(MembersTable)
 };
 
+// Who has not been heard for a while is asked.
+struct Ping {
+  bool answer = false;
+};
+
+// What a node tells the replicas of the table's partition, once an interval (members_keeper.hpp). Made under the table version of the header.
+struct NodeReport {
+  std::vector<PartitionId> led;  // while somebody joins or leaves
+  std::vector<Uuid> unsettled;   // members that one of these groups still has to get (joining) or to lose (leaving)
+  std::vector<Uuid> silent;      // members that it has not heard for replace_after
+};
+
 using Message = std::variant<RequestVote, VoteReply, Append, AppendReply, TimeoutNow, SnapshotChunk, SnapshotReply, Heartbeat,
                              HeartbeatReply, ChordNeighboursRequest, ChordNeighbours, ChordNotify, ChordFind, ChordFound,
-                             TableRequest, TableReply, ReplicaQuery, ReplicaRemoved>;
+                             TableRequest, TableReply, ReplicaQuery, ReplicaRemoved, Ping, NodeReport>;
 
 struct Envelope {
   Header header;

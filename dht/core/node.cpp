@@ -22,6 +22,7 @@ Node::Implementation::Implementation(NodeOptions options, PersistedNode persiste
   if (options_.append_bytes != 0) services_.append_bytes = options_.append_bytes;
   // Rounds of an earlier life have other numbers: an answer to one of them acknowledges nothing of this life.
   services_.last_round = incarnation_.counter << 32;
+  last_table_change_ = incarnation_.counter << 32;
   for (const auto& [peer, incarnation] : persisted.peer_incarnations) peers_[peer] = incarnation;
   if (!persisted.genesis) return;
   genesis_ = std::move(persisted.genesis);
@@ -52,6 +53,7 @@ void Node::Implementation::watch(const Group& group) {
 void Node::Implementation::tick() {
   if (chord_ && now() >= chord_->deadline()) chord_->tick(now());
   if (now() >= table_read_at_) refresh_table();
+  if (now() >= report_at_) tend_members();
   if (now() >= heartbeat_at_) {
     heartbeat_at_ = never;
     for (auto& [partition, group] : groups_) {
@@ -86,7 +88,7 @@ void Node::Implementation::send_heartbeats(const std::set<Uuid>* only) {
 }
 
 TimePoint Node::Implementation::next_deadline() const {
-  TimePoint deadline = std::min({heartbeat_at_, groups_at_, table_read_at_});
+  TimePoint deadline = std::min({heartbeat_at_, groups_at_, table_read_at_, report_at_});
   if (chord_) deadline = std::min(deadline, chord_->deadline());
   if (!services_.urgent_heartbeats.empty()) deadline = std::min(deadline, urgent_sent_at_ + urgent_gap);
   if (!services_.dirty.empty()) return now();

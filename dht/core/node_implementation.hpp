@@ -3,6 +3,7 @@
 //   node_receive.cpp     who may speak; messages to groups, chord, heartbeats
 //   node_operations.cpp  what clients ask
 //   node_table.cpp       genesis and the members table
+//   node_members.cpp     who answers, and how members change their state
 #pragma once
 
 #include <map>
@@ -14,6 +15,7 @@
 #include "dht/core/chord.hpp"
 #include "dht/core/group.hpp"
 #include "dht/core/heartbeats.hpp"
+#include "dht/core/members_keeper.hpp"
 #include "dht/core/node.hpp"
 #include "dht/core/outbox.hpp"
 
@@ -75,6 +77,7 @@ class Node::Implementation {
   void on(const Uuid& source, const HeartbeatReply& message);
   void on(const Uuid& source, const TableRequest& message);
   void on(const Uuid& source, const TableReply& message);
+  void on(const Uuid& source, const Ping& message);
   template <class ToChord>
   void on_chord(const Uuid& source, const ToChord& message);
   template <class ToGroup>
@@ -105,6 +108,12 @@ class Node::Implementation {
   void refresh_table();
   void table_read(Result<ReadAnswer> answer);
 
+  // node_members.cpp
+  void tend_members();
+  TimePoint heard(const Uuid& node) const;
+  NodeReport make_report() const;
+  void keep_table(Group& home);
+
   Random& random_;
   std::map<PartitionId, std::unique_ptr<Group>> groups_;
   std::unique_ptr<Chord> chord_;
@@ -121,7 +130,15 @@ class Node::Implementation {
   };
   std::optional<Creation> creation_;
 
+  // Members.
+  std::map<Uuid, TimePoint> heard_;  // of members of the table
+  TimePoint started_at_{};
+  MembersKeeper keeper_;
+  std::uint64_t last_table_change_ = 0;  // sequence of the own batches
+  TimePoint next_table_change_ = TimePoint::min();
+
   // Timers.
+  TimePoint report_at_ = never;
   TimePoint heartbeat_at_ = never;
   TimePoint groups_at_ = never;
   TimePoint urgent_sent_at_ = TimePoint::min();

@@ -56,11 +56,13 @@ bool Node::Implementation::admit(const Header& header) {
 void Node::Implementation::receive(const Envelope& envelope) {
   if (!admit(envelope.header)) return;
   const Uuid& source = envelope.header.source;
+  heard_[source] = now();
   if (disconnected_.erase(source) > 0) chord_->peer_heard(source);
   if (envelope.header.table_version > table_.version) fetch_table(source);
   std::visit(
       [&](const auto& message) {
         if constexpr (requires { message.raft; }) on_group(source, message);
+        else if constexpr (requires { message.unsettled; }) keeper_.report(source, envelope.header.table_version, message, now());
         else if constexpr (requires { ChordMessage(message); }) on_chord(source, message);
         else on(source, message);
       },

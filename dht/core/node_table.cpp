@@ -34,6 +34,8 @@ void Node::Implementation::start_ring() {
   options.replication = table_.replication();
   options.timing = genesis_->timing;
   chord_ = std::make_unique<Chord>(std::move(options), random_, now());
+  started_at_ = now();
+  report_at_ = now() + report_interval;
   set_table(table_);
 }
 
@@ -72,6 +74,10 @@ void Node::Implementation::set_table(MembersTable table) {
   table_ = std::move(table);
   out_.set_table_version(table_.version);
   services_.placement = Placement(table_, genesis_->partition_bits);
+  std::optional<std::uint64_t> rate = table_.rebalance_rate();
+  services_.moves_paused = rate == 0U;
+  services_.pace.set_rate(rate);
+  std::erase_if(heard_, [this](const auto& entry) { return table_.find(entry.first) == nullptr; });
   chord_->set_table(table_, now());
 }
 
@@ -95,6 +101,8 @@ void Node::Implementation::adopt(MembersTable table, const char* from) {
   out_.event("table_adopted", "version=" + std::to_string(table.version) + " from=" + from);
   set_table(std::move(table));
   out_.node_write().table = table_;
+  const Member* own = table_.find(self_);
+  if (own != nullptr && own->state == MemberState::removed) out_.event("removed_from_ring", "version=" + std::to_string(table_.version));
   if (options_.faults.place_voters) place_voters();
 }
 

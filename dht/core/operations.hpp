@@ -89,7 +89,8 @@ struct NodeStatus {
   Incarnation incarnation;
   std::optional<Uuid> ring;
   std::uint64_t table_version = 0;
-  std::vector<GroupStatus> groups;
+  std::vector<GroupStatus> groups;   // those of removed replicas are not among them
+  std::uint64_t snapshot_bytes_sent = 0;  // of this process, to new and to lagging replicas
   std::uint64_t database_bytes = 0;  // filled in by the driver
   std::uint64_t disk_total_bytes = 0;
   std::uint64_t disk_free_bytes = 0;

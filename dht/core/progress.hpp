@@ -54,6 +54,7 @@ struct Progress {
     std::uint32_t next_chunk = 0;        // of the outstanding read
     LogIndex last_index = 0;             // of what it contains, known from the first chunk on
     TimePoint heard_at{};
+    bool waiting = false;                // for the pace
   };
   std::optional<Snapshot> snapshot;
 

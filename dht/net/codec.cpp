@@ -56,6 +56,8 @@ Result<Message> get_message(const wire::Envelope& in, Check& check, Pieces& piec
     case wire::Envelope::kTableReply: return get(in.table_reply(), check, pieces);
     case wire::Envelope::kReplicaQuery: return get(in.replica_query(), check, pieces);
     case wire::Envelope::kReplicaRemoved: return get(in.replica_removed(), check, pieces);
+    case wire::Envelope::kPing: return get(in.ping(), check, pieces);
+    case wire::Envelope::kNodeReport: return get(in.node_report(), check, pieces);
     case wire::Envelope::MESSAGE_NOT_SET: break;
   }
   return fail(ErrorCode::corrupt, "envelope without a known message");

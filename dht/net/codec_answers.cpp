@@ -97,6 +97,7 @@ void put(const NodeStatus& in, wire::Response& response, WireMessage&) {
   status->set_disk_free_bytes(in.disk_free_bytes);
   status->set_disk_id(in.disk_id);
   status->set_no_space(in.no_space);
+  status->set_snapshot_bytes_sent(in.snapshot_bytes_sent);
 }
 
 NodeStatus get_status(const wire::NodeStatus& in, Check& check) {
@@ -113,6 +114,7 @@ NodeStatus get_status(const wire::NodeStatus& in, Check& check) {
   status.disk_free_bytes = in.disk_free_bytes();
   status.disk_id = in.disk_id();
   status.no_space = in.no_space();
+  status.snapshot_bytes_sent = in.snapshot_bytes_sent();
   return status;
 }
 

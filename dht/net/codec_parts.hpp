@@ -167,6 +167,8 @@ void put(const ChordFind& in, wire::Envelope& envelope, WireMessage& out);
 void put(const ChordFound& in, wire::Envelope& envelope, WireMessage& out);
 void put(const TableRequest& in, wire::Envelope& envelope, WireMessage& out);
 void put(const TableReply& in, wire::Envelope& envelope, WireMessage& out);
+void put(const Ping& in, wire::Envelope& envelope, WireMessage& out);
+void put(const NodeReport& in, wire::Envelope& envelope, WireMessage& out);
 ChordNeighboursRequest get(const wire::ChordNeighboursRequest& in, Check& check, Pieces& pieces);
 ChordNeighbours get(const wire::ChordNeighbours& in, Check& check, Pieces& pieces);
 ChordNotify get(const wire::ChordNotify& in, Check& check, Pieces& pieces);
@@ -174,5 +176,7 @@ ChordFind get(const wire::ChordFind& in, Check& check, Pieces& pieces);
 ChordFound get(const wire::ChordFound& in, Check& check, Pieces& pieces);
 TableRequest get(const wire::TableRequest& in, Check& check, Pieces& pieces);
 TableReply get(const wire::TableReply& in, Check& check, Pieces& pieces);
+Ping get(const wire::Ping& in, Check& check, Pieces& pieces);
+NodeReport get(const wire::NodeReport& in, Check& check, Pieces& pieces);
 
 }  // namespace ringfs::codec

@@ -141,6 +141,8 @@ inline std::vector<Message> messages(Random& random) {
       heartbeat,
       Heartbeat{.round = 2, .digest = 3, .full = false, .groups = {}},
       HeartbeatReply{random.next(), false, {{partition(random), random.below(99)}}},
+      Ping{true},
+      NodeReport{{partition(random), partition(random)}, {random_uuid(random)}, {random_uuid(random), random_uuid(random)}},
       ReplicaQuery{raft(random)},
       ReplicaRemoved{raft(random), encode(configuration(random)), random.below(99)},
       ChordNeighboursRequest{random.next(), position(random)},

@@ -137,6 +137,8 @@ Task<void> MembersOperator::come_back(ObjectStore* store, MembersTable table) {
   std::vector<Member> members = members_of(table, false);
   if (members.empty()) co_return;
   Member member = members[static_cast<std::size_t>(world_.between(0, members.size() - 1))];
+  // The tokens of a removed node may be somebody else's by now.
+  if (member.state == MemberState::removed) member = joining(table, *cluster_.find(member.id));
   member.state = MemberState::joining;
   const bool done = co_await commit(store, change_member(table, member));
   if (!done) co_return;

@@ -19,6 +19,18 @@ std::function<bool()> counted_where_it_happens(std::function<void()> order) {
     return false;
   };
 }
+// As the one who sends it, or as a learner that has some chunks.
+bool in_a_snapshot(SimNode& node, Role role) {
+  const NodeStatus status = node.status();
+  return std::any_of(status.groups.begin(), status.groups.end(),
+                     [&](const GroupStatus& group) { return group.snapshotting && group.role == role; });
+}
+
+// The log ends in two halves.
+bool in_a_joint_configuration(SimNode& node) {
+  const auto& groups = node.live_disk().groups;
+  return std::any_of(groups.begin(), groups.end(), [](const auto& group) { return !group.second.newest_configuration().old_voters.empty(); });
+}
 }  // namespace
 
 Nemesis::Nemesis(Cluster& cluster, NemesisOptions options, unsigned endpoints, std::function<void()> kill_client)
@@ -51,9 +63,15 @@ Nemesis::Nemesis(Cluster& cluster, NemesisOptions options, unsigned endpoints, s
       {"wall clock jump", [this] { return jump_wall_clock(); }},
       {"minutes pass", [this] { return minutes_pass(); }},
       {"clock drift", [this] { return drift(); }},
-      {"learner killed in a snapshot", [this] { return kill_in_a_snapshot(false); }},
-      {"leader killed in a snapshot", [this] { return kill_in_a_snapshot(true); }},
-      {"kill in a joint configuration", [this] { return kill_in_a_joint_configuration(); }},
+      {"learner killed in a snapshot", counted_where_it_happens([this] {
+         kill_when("fault: learner killed in a snapshot", [](SimNode& node) { return in_a_snapshot(node, Role::learner); });
+       })},
+      {"leader killed in a snapshot", counted_where_it_happens([this] {
+         kill_when("fault: leader killed in a snapshot", [](SimNode& node) { return in_a_snapshot(node, Role::leader); });
+       })},
+      {"kill in a joint configuration", counted_where_it_happens([this] {
+         kill_when("fault: kill in a joint configuration", in_a_joint_configuration);
+       })},
       {"client death", counted_where_it_happens(kill_client_)},
       {"forged message", counted_where_it_happens([this] { cluster_.send_forged_message(); })},
   };
@@ -244,37 +262,19 @@ void Nemesis::cut(unsigned a, unsigned b) {
   cluster_.network().block(b, a);
 }
 
-// A learner that has some chunks, or the leader that sends them.
-bool Nemesis::kill_in_a_snapshot(bool leader) {
+void Nemesis::kill_when(const char* name, std::function<bool(SimNode&)> found, unsigned looks) {
   for (unsigned i = 0; i < cluster_.size(); ++i) {
     SimNode& node = cluster_.node(i);
-    if (!node.running()) continue;
-    const NodeStatus status = node.status();
-    const bool found = std::any_of(status.groups.begin(), status.groups.end(), [&](const GroupStatus& group) {
-      return group.snapshotting && (group.role == Role::leader) == leader && (leader || group.role == Role::learner);
-    });
-    if (!found) continue;
+    if (!node.running() || !found(node)) continue;
+    world_.count(name);
     node.kill();
     bring_back(node.index(), milliseconds(10), seconds(3));
-    return true;
+    return;
   }
-  return false;
-}
-
-// Anybody whose log ends in two halves.
-bool Nemesis::kill_in_a_joint_configuration() {
-  for (unsigned i = 0; i < cluster_.size(); ++i) {
-    SimNode& node = cluster_.node(i);
-    const auto& groups = node.live_disk().groups;
-    const bool found = node.running() && std::any_of(groups.begin(), groups.end(), [](const auto& group) {
-      return !group.second.newest_configuration().old_voters.empty();
-    });
-    if (!found) continue;
-    node.kill();
-    bring_back(node.index(), milliseconds(10), seconds(3));
-    return true;
-  }
-  return false;
+  if (looks == 0) return;
+  world_.after(milliseconds(5), [this, name, found = std::move(found), looks] {
+    if (!stopped_) kill_when(name, found, looks - 1);
+  });
 }
 
 bool Nemesis::members_move() {

@@ -54,8 +54,8 @@ class Nemesis {
   bool isolate_leader();
   bool restart_under_a_lease();
   void cut(unsigned a, unsigned b);
-  bool kill_in_a_snapshot(bool leader);
-  bool kill_in_a_joint_configuration();
+  // Kills the first node that `found` says yes to, and counts it as `name`; gives up after a while.
+  void kill_when(const char* name, std::function<bool(SimNode&)> found, unsigned looks = 300);
   bool members_move();
   bool slow_disk();
   bool disk_full();

@@ -18,13 +18,15 @@ constexpr const char* send_names[] = {"send request-vote",    "send vote-reply",
                                       "send snapshot-reply",  "send heartbeat",       "send heartbeat-reply",
                                       "send chord-ask",       "send chord-neighbours", "send chord-notify",
                                       "send chord-find",      "send chord-found",     "send table-request",
-                                      "send table-reply",     "send replica-query",   "send replica-removed"};
+                                      "send table-reply",     "send replica-query",   "send replica-removed",
+                                      "send ping",            "send node-report"};
 constexpr const char* receive_names[] = {"get request-vote",    "get vote-reply",      "get append",
                                          "get append-reply",    "get timeout-now",     "get snapshot-chunk",
                                          "get snapshot-reply",  "get heartbeat",       "get heartbeat-reply",
                                          "get chord-ask",       "get chord-neighbours", "get chord-notify",
                                          "get chord-find",      "get chord-found",     "get table-request",
-                                         "get table-reply",     "get replica-query",   "get replica-removed"};
+                                         "get table-reply",     "get replica-query",   "get replica-removed",
+                                         "get ping",            "get node-report"};
 static_assert(std::size(send_names) == std::variant_size_v<Message> && std::size(receive_names) == std::variant_size_v<Message>);
 
 struct Subject {  // of a message: what a trace line says about it
