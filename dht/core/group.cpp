@@ -212,8 +212,8 @@ void Group::applied(LogIndex through, const std::vector<AppliedBatch>& results) 
     if (role_ == Role::leader) tell_removed(configurations_[0].configuration, configurations_[1]);
     configurations_.erase(configurations_.begin());
     event("configuration_committed", "index=" + std::to_string(configurations_.front().index));
-    if (excludes(configurations_.front())) retire_ = configurations_.front();
   }
+  if (excludes(committed_configuration())) retire_ = committed_configuration();
   auto touched = members_touches_.upper_bound(applied_);
   if (touched != members_touches_.begin()) {
     members_touches_.erase(members_touches_.begin(), touched);

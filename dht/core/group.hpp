@@ -278,7 +278,9 @@ class Group {
   void note_moving();
 
   // group_replica.cpp
+  ConfigurationAt committed_configuration() const;
   bool excludes(const ConfigurationAt& committed) const;
+  bool accept_from_leader(const Uuid& source, const RaftHeader& header);
   bool take_identity(const RaftHeader& header);
   void reset_replica(LogIndex added, ConfigurationAt where_to_ask);
   void maybe_retire();

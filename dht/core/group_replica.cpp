@@ -9,7 +9,13 @@
 
 namespace ringfs {
 
-// The configuration, committed, says that this replica never counts again. One below the entry that added it says nothing.
+// What is known to be committed here: the configuration in force, and through which index it is. (A stub keeps both.)
+Group::ConfigurationAt Group::committed_configuration() const {
+  const ConfigurationAt& newest = configurations_.front();
+  return {std::max(newest.index, applied_), newest.configuration};
+}
+
+// The configuration, in force at a committed index, says that this replica never counts again. Below the entry that added it it says nothing.
 bool Group::excludes(const ConfigurationAt& committed) const {
   return !committed.configuration.voters.empty() && committed.index >= replica_.added &&
          !names(committed.configuration, replica_);
@@ -18,18 +24,34 @@ bool Group::excludes(const ConfigurationAt& committed) const {
 // What a removed replica leaves: term, vote, identity, and where to ask.
 bool Group::removed() const { return !holds_data_ && excludes(configurations_.front()); }
 
+// A leader's message is for this replica as it is, or as it becomes by that. What a removed one gets is late: it must not rise again.
+bool Group::accept_from_leader(const Uuid& source, const RaftHeader& header) {
+  if (accept(source, header) && !removed()) return true;
+  if (take_identity(header)) return true;
+  if (header.destination_added <= replica_.added || header.term >= term_) return false;
+  // A later life, perhaps, but of a leader whose term is over here: as for any follower, it must get a higher one.
+  AppendReply reply;
+  reply.raft = {partition_, term_, header.destination_added, header.source_added};
+  services_.out.send_after_write(source, reply);
+  return false;
+}
+
 // A leader addresses another life of this replica than the present one. True: it is that one from now on, without data. A higher index
 // is a later life. A lower one under a higher term means that the entry which added the present life was never committed, so
 // it never was a voter. Everything else is a late message.
 bool Group::take_identity(const RaftHeader& header) {
   const LogIndex added = header.destination_added;
   if (services_.faults.ignore_replica_identity && holds_data_) return false;
+  const ConfigurationAt committed = committed_configuration();
+  if (committed.index >= added && !committed.configuration.voters.empty() && !names(committed.configuration, {services_.self, added})) {
+    return false;  // that life is over, too
+  }
   bool later = added > replica_.added && header.term >= term_;
   bool instead = added < replica_.added && header.term > term_;
   if (added == 0 || (!later && !instead)) return false;
   if (applying_through_ > applied_) return false;  // the leader says so again
   event("replica_added", "added=" + std::to_string(added));
-  reset_replica(added, configurations_.front());
+  reset_replica(added, committed);
   query_at_ = now() + query_patience();
   return true;
 }
@@ -94,7 +116,7 @@ void Group::ask_membership() {
 }
 
 void Group::receive(const Uuid& source, const ReplicaQuery& message) {
-  const ConfigurationAt& committed = configurations_.front();
+  const ConfigurationAt committed = committed_configuration();
   if (committed.configuration.voters.empty() || committed.index < message.raft.source_added) return;
   if (names(committed.configuration, {source, message.raft.source_added})) return;
   services_.out.send(source, removed_message({source, message.raft.source_added}, committed));

@@ -275,9 +275,10 @@ void Group::tick_progress(const ReplicaId& replica, Progress& progress) {
     if (silent && progress.state == Progress::State::replicate) {
       progress.probe();
       progress.paused = true;
-    } else if (silent && progress.match == 0 && !is_voter(configuration(), replica)) {
+    } else if (progress.match == 0 && !is_voter(configuration(), replica) &&
+               active + retransmit_intervals * services_.timing.heartbeat <= now()) {
       progress.probe();
-      progress.next = log_.last_index() + 1;
+      progress.next = log_.last_index() + 1;  // a small one, whatever was cut meanwhile
       mark();
     }
     return;
@@ -318,7 +319,7 @@ bool well_formed(const Append& message) {
 }  // namespace
 
 void Group::receive(const Uuid& source, const Append& message) {
-  if (!accept(source, message.raft) && !take_identity(message.raft)) return;
+  if (!accept_from_leader(source, message.raft)) return;
   AppendReply reply;
   reply.raft = answer_header(message.raft);
   reply.rejected = message.previous_index;

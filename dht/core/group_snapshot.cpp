@@ -130,7 +130,7 @@ void Group::read_next_chunk(const ReplicaId& replica, Progress& progress) {
 // ---- Follower -------------------------------------------------------------------------------------
 
 void Group::receive(const Uuid& source, const SnapshotChunk& message) {
-  if (!accept(source, message.raft) && !take_identity(message.raft)) return;
+  if (!accept_from_leader(source, message.raft)) return;
   SnapshotReply reply;
   reply.raft = answer_header(message.raft);
   reply.snapshot = message.snapshot;

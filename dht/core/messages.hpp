@@ -104,11 +104,11 @@ struct ReplicaQuery {
   RaftHeader raft;
 };
 
-// A committed configuration, at or above the entry that added the receiver, that does not name it: it never counts again.
+// The configuration in force at a committed index, at or above the entry that added the receiver, does not name it: it never counts again.
 struct ReplicaRemoved {
   RaftHeader raft;
   std::string configuration;  // encode(Configuration)
-  LogIndex configuration_index = 0;
+  LogIndex configuration_index = 0;  // through which it is known to be in force
 };
 
 // ---- Heartbeats, one frame per node pair and interval (design 5.7) ---------------------------------

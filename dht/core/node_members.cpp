@@ -67,7 +67,7 @@ void Node::Implementation::keep_table(Group& home) {
   if (changes.empty()) return;
   next_table_change_ = now() + table_change_patience;
   for (const Member& member : changes) {
-    out_.event("member_state", "node=" + member.id.text() + " state=" + std::string(to_string(member.state)));
+    out_.event("member_" + std::string(to_string(member.state)), "node=" + member.id.text());
   }
   MembersChange change = change_members(table_, changes);
   Batch batch;

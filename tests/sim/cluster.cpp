@@ -25,6 +25,9 @@ Cluster::Cluster(World& world, const ClusterOptions& options)
   genesis_.partition_bits = options.partition_bits;
   genesis_.first_table.version = 1;
   genesis_.first_table.settings["replication"] = std::to_string(options.replication);
+  if (options.replace_after_seconds > 0) {
+    genesis_.first_table.settings["replace_after"] = std::to_string(options.replace_after_seconds);
+  }
   for (unsigned i = 0; i < options.nodes; ++i) {
     add_node(i, ids[i]);
     Member member;

@@ -19,6 +19,7 @@ struct ClusterOptions {
   unsigned partition_bits = 2;
   unsigned replication = 3;
   unsigned tokens = 1;
+  unsigned replace_after_seconds = 0;  // ring-wide setting; 0: its default
   LogIndex log_keep_entries = 16;
   std::size_t append_bytes = 0;  // NodeOptions
   NetworkQuality network;

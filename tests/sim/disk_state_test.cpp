@@ -35,6 +35,7 @@ class SharedPayloads : public testing::Test {
     entry.kind = EntryKind::batch;
     entry.head = encoded.head;
     entry.blobs = encoded.blobs;
+    disk_.groups.try_emplace(partition);
     Write write;
     write.groups.emplace_back();
     write.groups.back().partition = partition;

@@ -61,7 +61,9 @@ Task<Result<MembersTable>> MembersOperator::read_table(ObjectStore* store) {
 }
 
 Task<bool> MembersOperator::commit(ObjectStore* store, MembersChange change) {
-  CommitRequest request{std::move(change.conditions), std::move(change.mutations)};
+  CommitRequest request;
+  request.conditions = std::move(change.conditions);
+  request.mutations = std::move(change.mutations);
   Result<CommitReply> reply = co_await store->commit(std::move(request), store->clock().now + options_.operation_timeout);
   co_return reply && reply->applied;
 }
@@ -88,7 +90,8 @@ Task<void> MembersOperator::join(ObjectStore* store, MembersTable table) {
     std::sort(after.members.begin(), after.members.end(), [](const Member& a, const Member& b) { return a.id < b.id; });
   }
   if (members.empty()) co_return;
-  const bool done = co_await commit(store, change_members(table, members));
+  MembersChange wanted = change_members(table, members);
+  const bool done = co_await commit(store, std::move(wanted));
   for (const Member& member : members) affiliate(cluster_.find(member.id)->index());  // it may have happened all the same
   if (!done) co_return;
   world_.count(members.size() == 2 ? "members: two join at once" : "members: one joins");
@@ -120,9 +123,12 @@ Task<void> MembersOperator::leave(ObjectStore* store, MembersTable table) {
   });
   if (!tokens_left) co_return;
   const bool home_leader = member.id == leader;
-  member.state = world_.chance(0.3) ? MemberState::dead : MemberState::leaving;
-  const char* what = member.state == MemberState::dead ? "members: one is called dead" : "members: one leaves";
-  const bool done = co_await commit(store, change_member(table, member));
+  const bool dead = world_.chance(0.3);
+  if (dead) member.state = MemberState::dead;
+  const char* what = dead ? "members: one is called dead" : "members: one leaves";
+  std::vector<Member> changed = leave_members(table, member.id, cluster_.options().partition_bits);
+  MembersChange wanted = dead ? change_member(table, member) : change_members(table, changed);
+  const bool done = co_await commit(store, std::move(wanted));
   if (!done) co_return;
   world_.count(what);
   if (home_leader) world_.count("members: the leader of the table's partition leaves");
@@ -130,17 +136,20 @@ Task<void> MembersOperator::leave(ObjectStore* store, MembersTable table) {
   if (!world_.chance(options_.back_again)) co_return;
   co_await store->sleep(world_.between(milliseconds(50), milliseconds(1500)));
   Result<MembersTable> now = co_await read_table(store);
-  if (now) co_await come_back(store, std::move(*now));
+  if (!now) co_return;
+  MembersTable newest = std::move(*now);
+  co_await come_back(store, std::move(newest));
 }
 
 Task<void> MembersOperator::come_back(ObjectStore* store, MembersTable table) {
   std::vector<Member> members = members_of(table, false);
   if (members.empty()) co_return;
   Member member = members[static_cast<std::size_t>(world_.between(0, members.size() - 1))];
-  // The tokens of a removed node may be somebody else's by now.
-  if (member.state == MemberState::removed) member = joining(table, *cluster_.find(member.id));
+  // Its tokens are somebody else's by now, unless it was called dead.
+  if (member.state == MemberState::removed || member.tokens.empty()) member = joining(table, *cluster_.find(member.id));
   member.state = MemberState::joining;
-  const bool done = co_await commit(store, change_member(table, member));
+  MembersChange wanted = change_member(table, member);
+  const bool done = co_await commit(store, std::move(wanted));
   if (!done) co_return;
   world_.count("members: one comes back");
   world_.trace("come back", table.version);
@@ -148,7 +157,8 @@ Task<void> MembersOperator::come_back(ObjectStore* store, MembersTable table) {
 
 Task<void> MembersOperator::replicate(ObjectStore* store, MembersTable table) {
   const unsigned replication = static_cast<unsigned>(world_.between(1, 2)) * 2 - 1 + (world_.chance(0.2) ? 2 : 0);
-  const bool done = co_await commit(store, change_setting(table, "replication", std::to_string(replication)));
+  MembersChange wanted = change_setting(table, "replication", std::to_string(replication));
+  const bool done = co_await commit(store, std::move(wanted));
   if (done) world_.count("members: another replication");
 }
 

@@ -122,6 +122,8 @@ void draw_members(World& world, Draw& drawn) {
   unsigned nodes = drawn.cluster.nodes + drawn.cluster.spares;
   drawn.cluster.partition_bits = std::max(drawn.cluster.partition_bits, static_cast<unsigned>(std::bit_width(2 * nodes - 1)));
   drawn.members.pause_high = world.between(milliseconds(500), seconds(5));
+  // So short that a crash or a partition is taken for a death.
+  if (world.chance(0.4)) drawn.cluster.replace_after_seconds = static_cast<unsigned>(world.between(2, 6));
   if (!world.chance(0.3)) return;
   // A node is taken away and added again while messages of its former life are under way.
   drawn.members.back_again = 0.8;
@@ -429,11 +431,15 @@ class Scenario {
       return member.state == MemberState::up || member.state == MemberState::joining;
     });
     if (!all_in) return true;
+    std::vector<SimNode*> askable;  // who has no token routes for nobody
+    for (const Member& member : table.members) {
+      if (!member.tokens.empty()) askable.push_back(cluster_.find(member.id));
+    }
     most_hops_ = static_cast<unsigned>(std::bit_width(tokens)) - 1 + 2;
     // Pointers are repaired by rounds of stabilization after the last fault: try again until the bound.
     for (unsigned i = 0; i < lookups; ++i) {
       auto partition = static_cast<PartitionId>(world_.between(0, partitions() - 1));
-      SimNode& asked = *cluster_.find(table.members[static_cast<std::size_t>(world_.between(0, table.members.size() - 1))].id);
+      SimNode& asked = *askable[static_cast<std::size_t>(world_.between(0, askable.size() - 1))];
       Uuid owner = placement.preference_list(partition).front();
       Position position = anchor_of(partition, drawn_.cluster.partition_bits);
       TimePoint end = world_.now() + lookup_bound;

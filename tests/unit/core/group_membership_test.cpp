@@ -230,6 +230,56 @@ TEST_F(GroupMembership, LateMessagesOfAFormerLife_AreDropped) {
   EXPECT_FALSE(cluster().reply(leader, put).has_value());
 }
 
+// Found by the simulator: a stub that took late chunks of its former life in held data again, voted, and committed entries were lost.
+TEST_F(GroupMembership, RemovedReplica_DoesNotRiseFromLateMessages) {
+  make(4);
+  write("x");
+  unsigned leader = *cluster().leader(partition);
+  unsigned removed = 0;
+  Configuration before = cluster().configuration(partition);
+  while (removed == leader || !has_node(before.voters, node_id(removed))) ++removed;
+  cluster().set_state(removed, MemberState::leaving);
+  settle();
+  ASSERT_TRUE(cluster().run_until([&] { return !cluster().holds(removed, partition); }, 10s));
+  const StoredGroup& stub = cluster().machines[removed].store.groups.at(partition);
+  SnapshotChunk chunk;
+  chunk.raft = {partition, stub.hard_state.term + 1, 0, stub.replica.added};
+  chunk.snapshot = 9;
+  chunk.last_index = 7;
+  chunk.last_term = 1;
+  chunk.configuration = encode(before);
+  chunk.last = true;
+  cluster().network.clear();
+  cluster().inject(leader, removed, chunk);
+  Append append;
+  append.raft = chunk.raft;
+  cluster().inject(leader, removed, append);
+  EXPECT_FALSE(cluster().holds(removed, partition));
+  EXPECT_TRUE(cluster().taken<SnapshotReply>(leader).empty());
+  EXPECT_TRUE(cluster().taken<AppendReply>(leader).empty());
+}
+
+// Found by the simulator: a learner in whose log the entry that added it was never committed heard of no configuration above that index.
+TEST_F(GroupMembership, LearnerWhoseEntryWasNeverCommitted_LearnsThatItIsNone) {
+  make(3);
+  write("x");
+  unsigned added = cluster().add_machine();
+  cluster().commit_members([&](const MembersTable& table) {
+    Member member;
+    member.id = node_id(added);
+    member.address = "node3:1";
+    return change_members(table, {member});
+  });
+  cluster().submit(added, JoinOperation{cluster().genesis, cluster().table()});
+  unsigned leader = *cluster().leader(partition);
+  Append append;
+  append.raft = {partition, 1, 0, 3};
+  cluster().inject((leader + 1) % 3, added, append);
+  ASSERT_TRUE(cluster().machines[added].store.groups.contains(partition));
+  for (int i = 0; i < 5; ++i) write("more");
+  ASSERT_TRUE(cluster().run_until([&] { return cluster().node(added).status(cluster().clock).groups.empty(); }, 20s));
+}
+
 TEST_F(GroupMembership, LearnerThatIsNotWantedAnyMore_IsTakenOutAndForgetsItsRows) {
   make(3);
   write("x");
