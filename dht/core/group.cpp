@@ -56,8 +56,8 @@ void Group::event(const char* name, const std::string& detail) const {
 // The message is for this very replica, and its source is not an earlier life of a replica that we know (design 5.5).
 // A source that we do not know may be a member of a configuration that has not arrived here yet.
 bool Group::accept(const Uuid& source, const RaftHeader& header) const {
-  if (services_.faults.ignore_replica_identity && holds_data_) return true;
   if (header.destination_added != replica_.added) return false;
+  if (services_.faults.ignore_replica_identity) return true;
   const Configuration& known = configuration();
   for (const auto* half : {&known.voters, &known.old_voters, &known.learners}) {
     for (const ReplicaId& replica : *half) {

@@ -41,7 +41,6 @@ bool Group::accept_from_leader(const Uuid& source, const RaftHeader& header) {
 // it never was a voter. Everything else is a late message.
 bool Group::take_identity(const RaftHeader& header) {
   const LogIndex added = header.destination_added;
-  if (services_.faults.ignore_replica_identity && holds_data_) return false;
   const ConfigurationAt committed = committed_configuration();
   if (committed.index >= added && !committed.configuration.voters.empty() && !names(committed.configuration, {services_.self, added})) {
     return false;  // that life is over, too

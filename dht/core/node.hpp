@@ -68,7 +68,7 @@ struct NodeOptions {
     bool count_learners = false;           // as if they voted
     bool overlapping_changes = false;      // of the members of one group
     bool skip_joint = false;               // from the old voters to the new ones in one step
-    bool ignore_replica_identity = false;  // a node's former lives count
+    bool ignore_replica_identity = false;  // what a node's former lives acknowledged counts
     bool place_voters = false;             // a node makes itself a voter where the placement wants it
     bool drop_early = false;               // a replica's data goes before the configuration without it is committed
   } faults;
