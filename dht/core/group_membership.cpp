@@ -36,6 +36,7 @@ void Group::move_members() {
     return;
   }
   joint_since_.reset();
+  if (settled()) return;
   const std::vector<Uuid>& wanted = services_.placement.preference_list(partition_);
   if (wanted.empty()) return;
   std::optional<Configuration> next = with_learners(wanted);
