@@ -56,7 +56,7 @@ void Group::event(const char* name, const std::string& detail) const {
 // The message is for this very replica, and its source is not an earlier life of a replica that we know (design 5.5).
 // A source that we do not know may be a member of a configuration that has not arrived here yet.
 bool Group::accept(const Uuid& source, const RaftHeader& header) const {
-  if (header.destination_added != replica_.added) return false;
+  if (header.destination_added != replica_.added || out_of_service_) return false;
   if (services_.faults.ignore_replica_identity) return true;
   const Configuration& known = configuration();
   for (const auto* half : {&known.voters, &known.old_voters, &known.learners}) {
@@ -170,7 +170,7 @@ void Group::advance_commit(LogIndex index) {
 // One Apply is outstanding at a time, and none beside a snapshot that is about to replace everything.
 void Group::emit_apply() {
   if (applying_through_ > applied_ || commit_ <= applied_) return;
-  if (incoming_ && incoming_->install) return;
+  if (out_of_service_ || (incoming_ && incoming_->install)) return;
   LogIndex through = applied_;
   std::size_t bytes = 0;
   while (through < commit_ && through - applied_ < max_apply_entries) {
@@ -184,6 +184,10 @@ void Group::emit_apply() {
 }
 
 void Group::applied(LogIndex through, const std::vector<AppliedBatch>& results) {
+  if (ignored_apply_ == through) {  // indices of a later life are higher
+    ignored_apply_.reset();
+    return;
+  }
   RINGFS_CHECK(through == applying_through_ && through > applied_);
   for (LogIndex index = applied_ + 1; index <= through; ++index) drop_unapplied(log_.entry_bytes(index));
   applied_ = through;
@@ -274,6 +278,7 @@ GroupStatus Group::status() const {
   status.applied = applied_;
   status.lease = lease_holds() && may_read();
   status.snapshotting = incoming_.has_value();
+  status.damaged = out_of_service_;
   status.settled = settled();
   status.learners = static_cast<unsigned>(configuration().learners.size());
   if (role_ != Role::leader) return status;

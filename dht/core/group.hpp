@@ -104,10 +104,11 @@ class Group {
   struct HeartbeatAnswer {
     bool acknowledged = false;
     Term term = 0;  // when not: this replica's, 0 when it is another replica
+    bool damaged = false;
   };
   HeartbeatAnswer heartbeat(const Uuid& source, const HeartbeatGroup& heartbeat);
   void heartbeat_acknowledged(const Uuid& source, const HeartbeatGroup& sent, std::uint64_t round, TimePoint sent_at);
-  void heartbeat_refused(const Uuid& source, const HeartbeatGroup& sent, Term term);
+  void heartbeat_refused(const Uuid& source, const HeartbeatGroup& sent, const HeartbeatReply::Refusal& refusal);
 
   void tick();                  // election time-outs
   TimePoint deadline() const;   // of tick()
@@ -131,7 +132,9 @@ class Group {
   const std::map<ReplicaId, Progress>& progress() const { return progress_; }  // as a leader
   const Configuration& configuration() const { return configurations_.back().configuration; }
   bool lease_holds() const;
-  bool holds_data() const { return holds_data_; }  // false: it waits for its first snapshot, or is what a removed replica leaves
+  // False: it waits for its first snapshot, is what a removed replica leaves, or is out of service.
+  bool serves() const { return holds_data_ && !out_of_service_; }
+  void take_out_of_service();
   bool removed() const;
   bool owes(const Uuid& node) const;        // as a leader: the placement wants it, and it does not vote in a configuration of its own yet
   bool names_node(const Uuid& node) const;  // in any configuration that may count
@@ -276,6 +279,7 @@ class Group {
   bool leaving() const;
   std::optional<ReplicaId> heir_of_leaving() const;
   void note_moving();
+  bool damaged(const ReplicaId& replica) const;
 
   // group_replica.cpp
   ConfigurationAt committed_configuration() const;
@@ -283,6 +287,7 @@ class Group {
   bool accept_from_leader(const Uuid& source, const RaftHeader& header);
   bool take_identity(const RaftHeader& header);
   void reset_replica(LogIndex added, ConfigurationAt where_to_ask);
+  void leave_to_others();
   void maybe_retire();
   Duration query_patience() const;
   void ask_membership();
@@ -352,6 +357,8 @@ class Group {
   std::optional<TimePoint> joint_since_;     // as a leader: the joint configuration is committed
   std::optional<ConfigurationAt> retire_;    // committed, and excludes this replica; waits for the outstanding apply
   TimePoint query_at_ = never;
+  bool out_of_service_ = false;
+  std::optional<LogIndex> ignored_apply_;    // was under way when it was taken out of service
 };
 
 }  // namespace ringfs

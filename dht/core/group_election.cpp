@@ -8,7 +8,7 @@ namespace ringfs {
 // A voter of the newest configuration, or of one before it that the newest may still give way to: a leader that removes itself may be the
 // only one whose log holds the last configuration, and then nobody else can be elected (dissertation, figure 4.6).
 bool Group::promotable() const {
-  return holds_data_ && std::any_of(configurations_.begin(), configurations_.end(),
+  return serves() && std::any_of(configurations_.begin(), configurations_.end(),
                                     [this](const ConfigurationAt& one) { return is_voter(one.configuration, replica_); });
 }
 

@@ -36,7 +36,8 @@ void Group::move_members() {
     return;
   }
   joint_since_.reset();
-  if (settled()) return;
+  const bool whole = std::none_of(progress_.begin(), progress_.end(), [](const auto& one) { return one.second.damaged; });
+  if (settled() && whole) return;
   const std::vector<Uuid>& wanted = services_.placement.preference_list(partition_);
   if (wanted.empty()) return;
   std::optional<Configuration> next = with_learners(wanted);
@@ -55,7 +56,7 @@ void Group::append_configuration(const Configuration& next) {
 std::optional<Configuration> Group::with_learners(const std::vector<Uuid>& wanted) {
   Configuration next = configuration();
   std::erase_if(next.learners, [&](const ReplicaId& learner) {
-    return std::find(wanted.begin(), wanted.end(), learner.node) == wanted.end() || has_node(next.voters, learner.node);
+    return damaged(learner) || std::find(wanted.begin(), wanted.end(), learner.node) == wanted.end() || has_node(next.voters, learner.node);
   });
   const bool room = services_.moving.contains(partition_) || services_.moving.size() < max_groups_moving;
   for (const Uuid& node : wanted) {
@@ -89,7 +90,8 @@ std::vector<ReplicaId> Group::target_voters(const std::vector<Uuid>& wanted) con
   bool stalled = false;
   for (const Uuid& node : wanted) {
     if (const ReplicaId* voter = of_node(current.voters, node)) {
-      target.push_back(*voter);
+      if (damaged(*voter)) stalled = true;  // it goes, and comes again as a learner
+      else target.push_back(*voter);
       continue;
     }
     const ReplicaId* learner = of_node(current.learners, node);
@@ -102,11 +104,16 @@ std::vector<ReplicaId> Group::target_voters(const std::vector<Uuid>& wanted) con
   if (!stalled && std::all_of(current.voters.begin(), current.voters.end(), [&](const ReplicaId& one) { return answers(one); })) return {};
   for (bool live : {true, false}) {
     for (const ReplicaId& voter : current.voters) {
-      const bool kept = target.size() >= wanted.size() || has_node(target, voter.node) || answers(voter) != live;
+      const bool kept = target.size() >= wanted.size() || has_node(target, voter.node) || damaged(voter) || answers(voter) != live;
       if (!kept) target.push_back(voter);
     }
   }
   return target;
+}
+
+bool Group::damaged(const ReplicaId& replica) const {
+  auto progress = progress_.find(replica);
+  return progress != progress_.end() && progress->second.damaged;
 }
 
 bool Group::caught_up(const ReplicaId& replica, const Progress& progress) const {

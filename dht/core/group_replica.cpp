@@ -58,11 +58,8 @@ bool Group::take_identity(const RaftHeader& header) {
 // All data goes; term and vote stay.
 void Group::reset_replica(LogIndex added, ConfigurationAt where_to_ask) {
   RINGFS_CHECK(applying_through_ == applied_);
-  if (role_ == Role::leader) stop_leading(std::nullopt);
-  for (const auto& [index, pending] : operations_) {
-    fail_operation(pending.operation, ErrorCode::unavailable, "this replica was removed, the others know the outcome");
-  }
-  operations_.clear();
+  leave_to_others();
+  out_of_service_ = false;
   services_.out.separate_group_write(partition_).reset = ReplicaReset{added, where_to_ask.configuration, where_to_ask.index};
   services_.out.end_group_write(partition_);
   replica_.added = added;
@@ -75,13 +72,30 @@ void Group::reset_replica(LogIndex added, ConfigurationAt where_to_ask) {
   members_touches_.clear();
   members_touched_ = false;
   members_install_ = 0;
-  drop_incoming();
   retire_.reset();
   configurations_.clear();
   configurations_.push_back(std::move(where_to_ask));
+}
+
+// Leads, votes and answers no more; the others do.
+void Group::leave_to_others() {
+  if (role_ == Role::leader) stop_leading(std::nullopt);
+  for (const auto& [index, pending] : operations_) {
+    fail_operation(pending.operation, ErrorCode::unavailable, "this replica is gone, the others know the outcome");
+  }
+  operations_.clear();
+  drop_incoming();
   role_ = Role::learner;
   leader_.reset();
   votes_.clear();
+}
+
+void Group::take_out_of_service() {
+  if (!serves()) return;
+  event("out_of_service", "added=" + std::to_string(replica_.added));
+  leave_to_others();
+  out_of_service_ = true;
+  if (applying_through_ > applied_) ignored_apply_ = std::exchange(applying_through_, applied_);
 }
 
 // Carries out what applied() or ReplicaRemoved found, when nothing of the old data is under way any more.

@@ -394,10 +394,12 @@ std::optional<HeartbeatGroup> Group::heartbeat_for(const ReplicaId& peer) const 
 
 Group::HeartbeatAnswer Group::heartbeat(const Uuid& source, const HeartbeatGroup& heartbeat) {
   RaftHeader header{partition_, heartbeat.term, heartbeat.source_added, heartbeat.destination_added};
-  if (!accept(source, header) || removed()) return {false, 0};
-  if (!follow(source, header)) return {false, term_};
+  if (!accept(source, header) || removed()) {
+    return {false, 0, out_of_service_ && heartbeat.destination_added == replica_.added};
+  }
+  if (!follow(source, header)) return {false, term_, false};
   if (!(incoming_ && incoming_->install) && holds_data_) advance_commit(heartbeat.commit);
-  return {true, term_};
+  return {true, term_, false};
 }
 
 void Group::heartbeat_acknowledged(const Uuid& source, const HeartbeatGroup& sent, std::uint64_t round, TimePoint sent_at) {
@@ -409,10 +411,11 @@ void Group::heartbeat_acknowledged(const Uuid& source, const HeartbeatGroup& sen
   release_held_reads();
 }
 
-void Group::heartbeat_refused(const Uuid& source, const HeartbeatGroup& sent, Term term) {
+void Group::heartbeat_refused(const Uuid& source, const HeartbeatGroup& sent, const HeartbeatReply::Refusal& refusal) {
   auto progress = progress_.find({source, sent.destination_added});
-  if (role_ != Role::leader || sent.term != term_ || progress == progress_.end() || term <= term_) return;
-  become_follower(term, std::nullopt);
+  if (role_ != Role::leader || sent.term != term_ || progress == progress_.end()) return;
+  progress->second.damaged = progress->second.damaged || refusal.damaged;
+  if (refusal.term > term_) become_follower(refusal.term, std::nullopt);
 }
 
 }  // namespace ringfs

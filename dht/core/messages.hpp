@@ -134,6 +134,7 @@ struct HeartbeatReply {
   struct Refusal {
     PartitionId partition{};
     Term term = 0;               // the receiver's term for this group
+    bool damaged = false;        // this very replica is out of service: it must be replaced
   };
   std::vector<Refusal> refused;  // groups that do not acknowledge this leader; all others of the list do
 };

@@ -141,6 +141,10 @@ void Node::Implementation::applied(PartitionId partition, LogIndex through, cons
   if (one->take_members_touched()) refresh_table();
 }
 
+void Node::Implementation::take_out_of_service(PartitionId partition) {
+  if (Group* one = group(partition)) one->take_out_of_service();
+}
+
 void Node::Implementation::read_done(EffectId id, Result<ReadAnswer> answer) {
   std::optional<PartitionId> partition = out_.claim(id);
   RINGFS_CHECK(partition.has_value());
@@ -214,6 +218,11 @@ void Node::loaded(EffectId id, Result<std::vector<Entry>> entries, Clock clock) 
 void Node::snapshot_read(EffectId id, Result<SnapshotData> data, Clock clock) {
   implementation_->set_clock(clock);
   implementation_->snapshot_read(id, std::move(data));
+}
+
+void Node::take_out_of_service(PartitionId partition, Clock clock) {
+  implementation_->set_clock(clock);
+  implementation_->take_out_of_service(partition);
 }
 
 void Node::set_no_space(bool no_space) { implementation_->services_.no_space = no_space; }

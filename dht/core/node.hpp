@@ -100,6 +100,10 @@ class Node {
   void read_done(EffectId id, Result<ReadAnswer> answer, Clock clock);
   void loaded(EffectId id, Result<std::vector<Entry>> entries, Clock clock);
   void snapshot_read(EffectId id, Result<SnapshotData> data, Clock clock);
+  // What this replica of the partition holds cannot be trusted any more: it steps down, votes for nobody, acknowledges nothing and sends its
+  // clients elsewhere, until the leader has taken it out of the group and added this node again under another identity, with fresh
+  // data. An apply that is under way may still be answered or not. Kept in memory only: whoever finds the damage again says so again.
+  void take_out_of_service(PartitionId partition, Clock clock);
   // The disk is (nearly) full: refuse new entries with no_space, go on reading and voting.
   void set_no_space(bool no_space);
 

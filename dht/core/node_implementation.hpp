@@ -42,6 +42,7 @@ class Node::Implementation {
   void read_done(EffectId id, Result<ReadAnswer> answer);
   void loaded(EffectId id, Result<std::vector<Entry>> entries);
   void snapshot_read(EffectId id, Result<SnapshotData> data);
+  void take_out_of_service(PartitionId partition);
   Effects take_effects();
 
   NodeStatus status() const;

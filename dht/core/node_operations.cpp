@@ -30,7 +30,7 @@ Group* Node::Implementation::group_for(OperationId id, PartitionId partition) {
     return nullptr;
   }
   Group* one = group(partition);
-  if (one != nullptr && one->holds_data()) return one;
+  if (one != nullptr && one->serves()) return one;
   Redirect redirect = one != nullptr ? one->redirect() : Redirect{};
   if (redirect.members.empty()) redirect.members = services_.placement.preference_list(partition);
   fail(id, ErrorCode::not_member, "no replica here", std::move(redirect));

@@ -112,7 +112,7 @@ void Node::Implementation::on(const Uuid& source, const Heartbeat& message) {
       answer = one->heartbeat(source, tuple);
       watch(*one);
     }
-    if (!answer.acknowledged) reply.refused.push_back({tuple.partition, answer.term});
+    if (!answer.acknowledged) reply.refused.push_back({tuple.partition, answer.term, answer.damaged});
   }
   // At once, even if a new term is not durable yet: what is promised here (no vote for L) is kept by a restarted
   // process as well, and says nothing about the log.
@@ -125,8 +125,8 @@ void Node::Implementation::on(const Uuid& source, const HeartbeatReply& message)
   if (resend) services_.urgent_heartbeats.insert(source);
   if (!acknowledged) return;
   // Both lists ascend by partition; a reply of another shape acknowledges less, never more.
-  std::map<PartitionId, Term> refused;
-  for (const HeartbeatReply::Refusal& refusal : message.refused) refused[refusal.partition] = refusal.term;
+  std::map<PartitionId, HeartbeatReply::Refusal> refused;
+  for (const HeartbeatReply::Refusal& refusal : message.refused) refused[refusal.partition] = refusal;
   for (const HeartbeatGroup& tuple : *acknowledged->groups) {
     Group* one = group(tuple.partition);
     if (one == nullptr) continue;

@@ -82,6 +82,7 @@ struct GroupStatus {
   bool snapshotting = false;
   bool settled = false;      // leader: its members are those that the placement wants
   unsigned learners = 0;     // of the newest configuration
+  bool damaged = false;      // out of service here, until a leader has replaced it (Node::take_out_of_service)
 };
 
 struct NodeStatus {

@@ -65,6 +65,7 @@ void put_group(const GroupStatus& in, wire::GroupStatus* out) {
   out->set_snapshotting(in.snapshotting);
   out->set_settled(in.settled);
   out->set_learners(in.learners);
+  out->set_damaged(in.damaged);
 }
 
 GroupStatus get_group(const wire::GroupStatus& in, Check& check) {
@@ -82,6 +83,7 @@ GroupStatus get_group(const wire::GroupStatus& in, Check& check) {
   group.snapshotting = in.snapshotting();
   group.settled = in.settled();
   group.learners = in.learners();
+  group.damaged = in.damaged();
   return group;
 }
 

@@ -255,6 +255,7 @@ void put(const HeartbeatReply& in, wire::Envelope& envelope, WireMessage&) {
     wire::HeartbeatRefusal* item = out->add_refused();
     item->set_partition(index_of(refusal.partition));
     item->set_term(refusal.term);
+    item->set_damaged(refusal.damaged);
   }
 }
 
@@ -267,6 +268,7 @@ HeartbeatReply get(const wire::HeartbeatReply& in, Check& check, Pieces&) {
     HeartbeatReply::Refusal refusal;
     refusal.partition = check.partition(item.partition());
     refusal.term = check.counter(item.term());
+    refusal.damaged = item.damaged();
     message.refused.push_back(refusal);
   }
   return message;

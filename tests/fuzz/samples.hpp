@@ -140,7 +140,7 @@ inline std::vector<Message> messages(Random& random) {
       SnapshotReply{raft(random), random.next(), 3, false, true},
       heartbeat,
       Heartbeat{.round = 2, .digest = 3, .full = false, .groups = {}},
-      HeartbeatReply{random.next(), false, {{partition(random), random.below(99)}}},
+      HeartbeatReply{random.next(), false, {{partition(random), random.below(99), true}}},
       Ping{true},
       NodeReport{{partition(random), partition(random)}, {random_uuid(random)}, {random_uuid(random), random_uuid(random)}},
       ReplicaQuery{raft(random)},

@@ -280,6 +280,30 @@ TEST_F(GroupMembership, LearnerWhoseEntryWasNeverCommitted_LearnsThatItIsNone) {
   ASSERT_TRUE(cluster().run_until([&] { return cluster().node(added).status(cluster().clock).groups.empty(); }, 20s));
 }
 
+TEST_F(GroupMembership, ReplicaOutOfService_IsReplacedByAnotherOneOfItsNode) {
+  for (bool leads : {false, true}) {
+    make(3);
+    write("x");
+    unsigned leader = *cluster().leader(partition);
+    unsigned damaged = leads ? leader : (leader + 1) % 3;
+    cluster().take_out_of_service(damaged, partition);
+    EXPECT_TRUE(cluster().group(damaged, partition).damaged);
+    EXPECT_NE(cluster().group(damaged, partition).role, Role::leader);
+    OperationId get = cluster().submit(damaged, cluster().get(key));
+    EXPECT_EQ(error_of(cluster().reply(damaged, get)), ErrorCode::not_member);
+    // It votes for nobody.
+    cluster().network.clear();
+    cluster().inject((damaged + 1) % 3, damaged, RequestVote{{partition, 90, 0, 0}, false, true, 1000, 89});
+    EXPECT_TRUE(cluster().taken<VoteReply>((damaged + 1) % 3).empty());
+    write("y");
+    ASSERT_TRUE(cluster().run_until([&] { return !cluster().group(damaged, partition).damaged && cluster().settled(true); }, 60s));
+    cluster().run(1s);
+    EXPECT_GT(cluster().machines[damaged].store.groups.at(partition).replica.added, 0U);
+    EXPECT_EQ(cluster().stored(damaged, key), "y");
+    expect_data_where_the_members_are();
+  }
+}
+
 TEST_F(GroupMembership, LearnerThatIsNotWantedAnyMore_IsTakenOutAndForgetsItsRows) {
   make(3);
   write("x");

@@ -104,6 +104,10 @@ class Cluster {
     start(i);
     return i;
   }
+  void take_out_of_service(unsigned i, PartitionId partition) {
+    node(i).take_out_of_service(partition, clock);
+    pump(i);
+  }
   // What is not on the disk is gone.
   void crash(unsigned i) {
     Machine& machine = machines[i];
