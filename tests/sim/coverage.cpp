@@ -51,6 +51,7 @@ std::vector<CoverageSection> make_promises() {
         {"fault: sync error"},
         {"fault: slow disk"},
         {"fault: disk full"},
+        {"fault: damaged replica", a_majority},
         {"fault: entries cannot be read", a_peer},
         {"fault: snapshot cannot be read", a_majority},
         {"fault: freeze"},

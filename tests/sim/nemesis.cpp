@@ -72,6 +72,7 @@ Nemesis::Nemesis(Cluster& cluster, NemesisOptions options, unsigned endpoints, s
       {"kill in a joint configuration", counted_where_it_happens([this] {
          kill_when("fault: kill in a joint configuration", in_a_joint_configuration);
        })},
+      {"damaged replica", [this] { return damage_a_replica(); }},
       {"client death", counted_where_it_happens(kill_client_)},
       {"forged message", counted_where_it_happens([this] { cluster_.send_forged_message(); })},
   };
@@ -275,6 +276,23 @@ void Nemesis::kill_when(const char* name, std::function<bool(SimNode&)> found, u
   world_.after(milliseconds(5), [this, name, found = std::move(found), looks] {
     if (!stopped_) kill_when(name, found, looks - 1);
   });
+}
+
+// One that can be spared: all of its group are well, and a majority is left.
+bool Nemesis::damage_a_replica() {
+  SimNode* leader = leader_of_something();
+  if (leader == nullptr) return false;
+  const NodeStatus status = leader->status();
+  for (const GroupStatus& group : status.groups) {
+    const bool well = group.role == Role::leader && group.lease && group.settled && group.behind == 0;
+    const std::vector<ReplicaId> voters = leader->live_disk().groups.at(group.partition).configuration.voters;
+    if (!well || voters.size() < 3) continue;
+    const Uuid& damaged = voters[static_cast<std::size_t>(world_.between(0, voters.size() - 1))].node;
+    world_.trace("damaged replica", index_of(group.partition));
+    cluster_.find(damaged)->take_out_of_service(group.partition);
+    return true;
+  }
+  return false;
 }
 
 bool Nemesis::members_move() {

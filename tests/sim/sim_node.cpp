@@ -172,6 +172,10 @@ void SimNode::set_no_space(bool no_space) {
   happen([no_space](Node& node, Clock) { node.set_no_space(no_space); });
 }
 
+void SimNode::take_out_of_service(PartitionId partition) {
+  happen([partition](Node& node, Clock clock) { node.take_out_of_service(partition, clock); });
+}
+
 void SimNode::happen(std::function<void(Node&, Clock)> event) {
   if (!running()) return;
   if (frozen_) {

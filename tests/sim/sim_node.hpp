@@ -65,6 +65,7 @@ class SimNode : private DiskWatcher {
   bool freeze(Duration length);  // false: it is down, or frozen already
   void freeze_in_next_read(Duration length) { freeze_in_read_ = length; }
   void set_no_space(bool no_space);
+  void take_out_of_service(PartitionId partition);
   void set_disk_speed(DiskSpeed speed) { disk_.set_speed(speed); }
   void set_disk_unreadable(bool unreadable) { disk_.set_unreadable(unreadable); }
   SimClock& clock() { return clock_; }
