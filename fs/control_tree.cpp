@@ -28,6 +28,9 @@
 #include <unordered_map>
 
 #include "dht/base/hash.hpp"
+#include "dht/base/settings.hpp"
+#include "fs/control_commands.hpp"
+#include "fs/rebalance_pace.hpp"
 
 namespace ringfs {
 namespace {
@@ -41,7 +44,7 @@ constexpr std::size_t max_command_bytes = 4096;     // of one line: beyond it E2
 constexpr std::size_t max_waiters = 64;             // opens of `wait` at a time; each holds a request of the mount
 constexpr Duration wait_poll = std::chrono::milliseconds(200);
 
-enum class Kind : std::uint8_t { fixed = 0, node_directory = 1, node_file = 2, lookup_name = 3 };
+enum class Kind : std::uint8_t { fixed = 0, node_directory = 1, node_file = 2, lookup_name = 3, setting = 4 };
 constexpr unsigned kind_shift = 56;
 constexpr InodeNumber number_mask = (InodeNumber{1} << kind_shift) - 1;
 constexpr unsigned node_file_bits = 8;  // low bits of a node's number: which of its files
@@ -60,6 +63,10 @@ enum class File : std::uint8_t {
   metrics,
   error_log,
   wait,
+  add,
+  remove,
+  config,
+  rebalance,
 };
 
 struct FixedEntry {
@@ -83,6 +90,10 @@ constexpr auto fixed_entries = std::to_array<FixedEntry>({
     {"metrics", File::metrics, S_IFREG | 0444},
     {"error_log", File::error_log, S_IFREG | 0644},
     {"wait", File::wait, S_IFREG | 0444},
+    {"add", File::add, S_IFREG | 0200},
+    {"remove", File::remove, S_IFREG | 0200},
+    {"config", File::config, S_IFDIR | 0555},
+    {"rebalance", File::rebalance, S_IFREG | 0644},
 });
 
 std::string used_bytes(const MemberView& member) { return member.answers ? std::to_string(member.used_bytes) : "-"; }
@@ -218,6 +229,18 @@ std::string stats_text(std::string_view metrics) {
   return text;
 }
 
+std::string rebalance_text(const RebalanceView& view, std::uint64_t bytes_a_second, const std::optional<Duration>& left) {
+  const char* state = view.unsettled == 0 ? "idle" : view.paused ? "paused" : "moving";
+  std::string text = std::string("state ") + state + "\n";
+  text += "settled " + std::to_string(view.partitions - view.unsettled) + "/" + std::to_string(view.partitions) + "\n";
+  text += "learners " + std::to_string(view.learners) + "\n";
+  text += "sent-bytes " + std::to_string(view.sent_bytes) + "\n";
+  text += "bytes-per-second " + std::to_string(bytes_a_second) + "\n";
+  text += "eta-seconds " + (left ? std::to_string(std::chrono::duration_cast<std::chrono::seconds>(*left).count()) : std::string("-")) + "\n";
+  text += "limit " + (view.rate_limit == unlimited_rebalance_rate ? std::string("none") : std::to_string(view.rate_limit)) + "\n";
+  return text;
+}
+
 std::string line(std::string_view value) { return std::string(value) + "\n"; }
 
 // RFC 3339 in UTC, seconds.
@@ -234,8 +257,8 @@ std::string time_text(Stamp stamp) {
 
 class ControlTree::Implementation {
  public:
-  Implementation(RingView& ring, ObjectStore& store, FileSystemOptions options)
-      : ring_(ring), store_(store), options_(options), born_(store.clock().stamp) {}
+  Implementation(RingView& ring, RingAdmin& admin, ObjectStore& store, FileSystemOptions options)
+      : ring_(ring), admin_(admin), store_(store), options_(options), born_(store.clock().stamp) {}
 
   Task<Result<Attributes>> lookup(InodeNumber parent, std::string name) {
     if (name.size() > max_name_bytes) co_return fail(ErrorCode::name_too_long);
@@ -266,6 +289,11 @@ class ControlTree::Implementation {
         if (!member) co_return tl::unexpected<Error>(member.error());
         co_return attributes_of(remember_node(*id));
       }
+      case File::config: {
+        const std::optional<std::size_t> setting = setting_number(name);
+        if (!setting) co_return fail(ErrorCode::not_found, "no such setting");
+        co_return attributes_of(make_inode(Kind::setting, *setting));
+      }
       default: co_return fail(ErrorCode::not_directory);
     }
   }
@@ -292,6 +320,10 @@ class ControlTree::Implementation {
         }
         attributes.mode = S_IFREG | 0444;
         break;
+      case Kind::setting:
+        if (number_of(inode) >= setting_rules().size()) return fail(ErrorCode::stale_handle);
+        attributes.mode = S_IFREG | 0644;
+        break;
       case Kind::lookup_name:
         if (!remembered_names_.contains(number_of(inode))) return fail(ErrorCode::stale_handle);
         attributes.mode = S_IFREG | 0444;
@@ -308,6 +340,9 @@ class ControlTree::Implementation {
     if (!attributes) co_return tl::unexpected<Error>(attributes.error());
     if (S_ISDIR(attributes->mode)) co_return fail(ErrorCode::is_directory);
     const int access = flags & O_ACCMODE;
+    if (access != O_WRONLY && (attributes->mode & 0444) == 0) {
+      co_return refuse(name_of(inode), ErrorCode::access_denied, "this file can only be written");
+    }
     if (access != O_RDONLY) {
       if ((attributes->mode & 0200) == 0) {
         co_return refuse(name_of(inode), ErrorCode::access_denied, "this file can only be read");
@@ -323,25 +358,28 @@ class ControlTree::Implementation {
     co_return text;
   }
 
-  Result<std::size_t> write(Caller caller, InodeNumber inode, const std::string& bytes) {
+  // When lines before a refused one were accepted, their bytes are what was written: whoever writes the rest is told then.
+  Task<Result<std::size_t>> write(Caller caller, InodeNumber inode, std::string bytes) {
     Result<Attributes> attributes = attributes_of(inode);
-    if (!attributes) return tl::unexpected<Error>(attributes.error());
+    if (!attributes) co_return tl::unexpected<Error>(attributes.error());
     if ((attributes->mode & 0200) == 0)
-      return refuse(name_of(inode), ErrorCode::access_denied, "this file can only be read");
+      co_return refuse(name_of(inode), ErrorCode::access_denied, "this file can only be read");
     if (!may_command(caller)) {
-      return refuse(name_of(inode), ErrorCode::not_permitted, "only root and the owner of the mount may write here");
+      co_return refuse(name_of(inode), ErrorCode::not_permitted, "only root and the owner of the mount may write here");
     }
-    const FixedEntry* entry = fixed(inode);
-    if (entry == nullptr) return fail(ErrorCode::access_denied);
-    for (std::string_view rest = bytes; !rest.empty();) {
-      const std::size_t end = std::min(rest.find('\n'), rest.size());
-      if (end > max_command_bytes)
-        return refuse(std::string(entry->name), ErrorCode::too_large, "a line has at most 4096 bytes");
-      rest.remove_prefix(std::min(end + 1, rest.size()));
+    std::size_t accepted = 0;
+    while (accepted < bytes.size()) {
+      const std::size_t end = std::min(bytes.find('\n', accepted), bytes.size());
+      Status done = fail(ErrorCode::too_large, "a line has at most 4096 bytes");
+      if (end - accepted <= max_command_bytes) done = co_await command(inode, bytes.substr(accepted, end - accepted));
+      if (!done) {
+        if (accepted > 0) break;
+        record(name_of(inode), done.error());
+        co_return tl::unexpected<Error>(done.error());
+      }
+      accepted = std::min(end + 1, bytes.size());
     }
-    RINGFS_CHECK(entry->file == File::error_log);  // the only row of the table with mode 0200
-    error_log_.clear();
-    return bytes.size();
+    co_return accepted;
   }
 
   Task<Result<std::vector<DirectoryEntry>>> list(InodeNumber directory) {
@@ -367,6 +405,11 @@ class ControlTree::Implementation {
         for (const MemberView& member : *members) add_entry(entries, member.id.text(), remember_node(member.id));
         co_return entries;
       }
+      case File::config:
+        for (std::size_t i = 0; i < setting_rules().size(); ++i) {
+          add_entry(entries, setting_rules()[i].name, make_inode(Kind::setting, i));
+        }
+        co_return entries;
       case File::lookup: co_return entries;  // every name is there; none is listed
       default: co_return fail(ErrorCode::not_directory);
     }
@@ -428,6 +471,7 @@ class ControlTree::Implementation {
   std::string name_of(InodeNumber inode) const {
     if (const FixedEntry* entry = fixed(inode)) return std::string(entry->name);
     if (kind_of(inode) == Kind::lookup_name) return "lookup";
+    if (kind_of(inode) == Kind::setting) return "config/" + std::string(setting_rules()[number_of(inode)].name);
     return "node";
   }
 
@@ -440,7 +484,49 @@ class ControlTree::Implementation {
     co_return fail(ErrorCode::not_found, "no such member");
   }
 
+  static std::optional<std::size_t> setting_number(std::string_view name) {
+    const auto rules = setting_rules();
+    const auto found = std::find_if(rules.begin(), rules.end(), [&](const SettingRule& rule) { return rule.name == name; });
+    if (found == rules.end()) return std::nullopt;
+    return static_cast<std::size_t>(found - rules.begin());
+  }
+
+  Task<Status> command(InodeNumber inode, std::string line) {
+    if (kind_of(inode) == Kind::setting) {
+      co_return co_await setting_command(admin_, std::string(setting_rules()[number_of(inode)].name), std::move(line), deadline());
+    }
+    const FixedEntry* entry = fixed(inode);
+    RINGFS_CHECK(entry != nullptr);
+    switch (entry->file) {
+      case File::add: co_return co_await add_command(admin_, std::move(line), deadline());
+      case File::remove: co_return co_await remove_command(admin_, std::move(line), deadline());
+      case File::rebalance: co_return co_await rebalance_command(admin_, std::move(line), deadline());
+      default: break;
+    }
+    RINGFS_CHECK(entry->file == File::error_log);  // the only other row of the table with mode 0200
+    error_log_.clear();
+    co_return Status();
+  }
+
+  Task<Result<std::string>> read_rebalance() {
+    const Result<RebalanceView> view = co_await ring_.rebalance(deadline());
+    if (!view) co_return tl::unexpected<Error>(view.error());
+    const Clock now = store_.clock();
+    co_return rebalance_text(*view, pace_.rate(view->sent_bytes, view->unsettled, now.now), pace_.remaining());
+  }
+
+  Task<Result<std::string>> read_setting(std::string name) {
+    const Result<std::map<std::string, std::string>> settings = co_await admin_.settings(deadline());
+    if (!settings) co_return tl::unexpected<Error>(settings.error());
+    const auto value = settings->find(name);
+    if (value == settings->end()) co_return fail(ErrorCode::not_found, "no such setting");
+    co_return line(value->second);
+  }
+
   Task<Result<std::string>> read(InodeNumber inode) {
+    if (kind_of(inode) == Kind::setting) {
+      co_return co_await read_setting(std::string(setting_rules()[number_of(inode)].name));
+    }
     if (kind_of(inode) == Kind::node_file) {
       const Uuid id = remembered_nodes_.at(node_number(inode));
       const Result<MemberView> member = co_await find_member(id);
@@ -462,6 +548,7 @@ class ControlTree::Implementation {
       case File::metrics: co_return ring_.metrics_text();
       case File::error_log: co_return error_log_text();
       case File::wait: co_return co_await wait();
+      case File::rebalance: co_return co_await read_rebalance();
       case File::members: {
         const Result<std::vector<MemberView>> members = co_await ring_.members(deadline());
         if (!members) co_return tl::unexpected<Error>(members.error());
@@ -481,8 +568,11 @@ class ControlTree::Implementation {
         if (entry->file == File::health) co_return line(to_string(status->health));
         co_return status_text(*status);
       }
+      case File::add:
+      case File::remove: co_return fail(ErrorCode::access_denied, "this file can only be written");
       case File::root:
       case File::node:
+      case File::config:
       case File::lookup: break;
     }
     co_return fail(ErrorCode::is_directory);
@@ -549,6 +639,7 @@ class ControlTree::Implementation {
   }
 
   RingView& ring_;
+  RingAdmin& admin_;
   ObjectStore& store_;
   const FileSystemOptions options_;
   const Stamp born_;
@@ -558,10 +649,11 @@ class ControlTree::Implementation {
   std::deque<std::uint64_t> name_order_;
   std::deque<std::string> error_log_;
   std::size_t waiters_ = 0;
+  RebalancePace pace_;
 };
 
-ControlTree::ControlTree(RingView& ring, ObjectStore& store, FileSystemOptions options)
-    : implementation_(std::make_unique<Implementation>(ring, store, options)) {}
+ControlTree::ControlTree(RingView& ring, RingAdmin& admin, ObjectStore& store, FileSystemOptions options)
+    : implementation_(std::make_unique<Implementation>(ring, admin, store, options)) {}
 ControlTree::~ControlTree() = default;
 
 bool ControlTree::is_wait(InodeNumber inode) {
@@ -582,7 +674,7 @@ Task<Result<std::string>> ControlTree::open(Caller caller, InodeNumber inode, in
 }
 
 Task<Result<std::size_t>> ControlTree::write(Caller caller, InodeNumber inode, std::string bytes) {
-  co_return implementation_->write(caller, inode, bytes);
+  co_return co_await implementation_->write(caller, inode, std::move(bytes));
 }
 
 Task<Result<std::vector<DirectoryEntry>>> ControlTree::list(Caller, InodeNumber directory) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "dht/base/ring_admin.hpp"
 #include "dht/base/ring_view.hpp"
 #include "fs/file_system.hpp"
 
@@ -18,7 +19,7 @@ class ControlTree {
   static constexpr bool owns(InodeNumber inode) { return (inode & root) != 0; }
   static bool is_wait(InodeNumber inode);  // the file whose open may take for ever
 
-  ControlTree(RingView& ring, ObjectStore& store, FileSystemOptions options);
+  ControlTree(RingView& ring, RingAdmin& admin, ObjectStore& store, FileSystemOptions options);
   ~ControlTree();
 
   Task<Result<Attributes>> lookup(Caller caller, InodeNumber parent, std::string name);

@@ -47,6 +47,9 @@ int to_errno(ErrorCode code) {
     case ErrorCode::out_of_range: return ERANGE;
     case ErrorCode::no_data: return ENODATA;
     case ErrorCode::read_only: return EROFS;
+    case ErrorCode::connection_refused: return ECONNREFUSED;
+    case ErrorCode::busy: return EBUSY;
+    case ErrorCode::too_few_nodes: return EAGAIN;
   }
   return EIO;
 }

@@ -28,10 +28,10 @@ struct ControlDirectory {
 
 class FileSystem::Implementation {
  public:
-  Implementation(ObjectStore& object_store, RingView& ring_view, FileSystemOptions options)
+  Implementation(ObjectStore& object_store, RingView& ring_view, RingAdmin& admin, FileSystemOptions options)
       : store(object_store),
         ring(ring_view),
-        control(ring_view, object_store, options),
+        control(ring_view, admin, object_store, options),
         volume(std::make_shared<Volume>(object_store, options)),
         status(ring_view) {}
   ~Implementation() { volume->abandon(); }
@@ -50,8 +50,8 @@ class FileSystem::Implementation {
   std::map<Handle, std::shared_ptr<ControlDirectory>> control_directories;
 };
 
-FileSystem::FileSystem(ObjectStore& store, RingView& ring, FileSystemOptions options)
-    : implementation_(std::make_unique<Implementation>(store, ring, options)) {}
+FileSystem::FileSystem(ObjectStore& store, RingView& ring, RingAdmin& admin, FileSystemOptions options)
+    : implementation_(std::make_unique<Implementation>(store, ring, admin, options)) {}
 FileSystem::~FileSystem() = default;
 
 Task<Status> FileSystem::start() { return implementation_->volume->start(); }

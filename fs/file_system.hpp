@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "dht/base/object_store.hpp"
+#include "dht/base/ring_admin.hpp"
 #include "dht/base/ring_view.hpp"
 
 namespace ringfs {
@@ -100,7 +101,7 @@ using ContentsListener = std::function<void(InodeNumber inode, std::function<voi
 
 class FileSystem {
  public:
-  FileSystem(ObjectStore& store, RingView& ring, FileSystemOptions options);
+  FileSystem(ObjectStore& store, RingView& ring, RingAdmin& admin, FileSystemOptions options);
   ~FileSystem();
 
   // Makes the root directory if this ring has none. Call first; again is harmless.

@@ -44,7 +44,7 @@ Task<Result<std::string>> describe(RingSession* session, InodeNumber inode, Time
   if (!started) co_return tl::unexpected<Error>(started.error());
   FileSystemOptions options;
   options.operation_timeout = deadline - session->transport().now();
-  FileSystem file_system(session->store(), session->view(), options);
+  FileSystem file_system(session->store(), session->view(), session->admin(), options);
   Result<std::string> text = co_await file_system.describe(inode);
   const Status stopped = co_await file_system.stop(deadline);
   if (text && !stopped) co_return tl::unexpected<Error>(stopped.error());

@@ -25,6 +25,16 @@ void RingOptions::add_to(CLI::App& command) {
   command.add_option("--timeout", timeout_seconds, "Seconds after which to give up")->check(CLI::Range(1, 86400));
 }
 
+int report_asking(const RingOptions& options, const Error& error) {
+  std::string next = "ringfs doctor";
+  if (!options.nodes.empty())
+    next += " --node " + options.nodes;
+  else if (!options.state.empty())
+    next += " --state " + options.state;
+  if (error.code == ErrorCode::not_found) next = "ringfs up MOUNTPOINT";
+  return report(error, next);
+}
+
 std::vector<std::string> split_list(const std::string& text) {
   std::vector<std::string> parts;
   std::istringstream words(text);

@@ -24,6 +24,7 @@ void add_local_commands(CLI::App& app, Commands& commands);  // up, down
 void add_mount_commands(CLI::App& app, Commands& commands);  // mount, umount
 void add_create_command(CLI::App& app, Commands& commands);  // create
 void add_ring_commands(CLI::App& app, Commands& commands);   // status, members, ring, lookup, wait
+void add_member_commands(CLI::App& app, Commands& commands);  // add, remove
 void add_info_command(CLI::App& app, Commands& commands);    // info
 void add_doctor_command(CLI::App& app, Commands& commands);  // doctor
 
@@ -42,6 +43,8 @@ struct RingOptions {
 };
 // The addresses to start from: of --node, or of the ring in the state directory. Errors: not_found, corrupt.
 Result<std::vector<std::string>> ring_addresses(const RingOptions& options);
+// The next command to try when the ring did not answer.
+int report_asking(const RingOptions& options, const Error& error);
 std::vector<std::string> split_list(const std::string& text);
 
 // Rows of cells, the first row a header; columns as wide as they need to be.

@@ -45,16 +45,6 @@ Task<Result<RouteView>> ask_route(RingView* view, std::string key, TimePoint dea
   co_return co_await view->lookup(std::move(key), deadline);
 }
 
-int fail_asking(const RingOptions& options, const Error& error) {
-  std::string next = "ringfs doctor";
-  if (!options.nodes.empty())
-    next += " --node " + options.nodes;
-  else if (!options.state.empty())
-    next += " --state " + options.state;
-  if (error.code == ErrorCode::not_found) next = "ringfs up MOUNTPOINT";
-  return report(error, next);
-}
-
 std::string id_or_dash(const std::optional<Uuid>& id) { return id ? id->text() : "-"; }
 Json id_or_null(const std::optional<Uuid>& id) { return id ? Json(id->text()) : Json(); }
 std::string microseconds(const std::optional<Duration>& duration) {
@@ -68,7 +58,7 @@ std::string percent(double share) {
 
 int status(const RingOptions& options) {
   const Result<RingStatus> answer = ask_ring<RingStatus>(options, ask_status);
-  if (!answer) return fail_asking(options, answer.error());
+  if (!answer) return report_asking(options, answer.error());
   if (options.json()) {
     Json json;
     json["ring"] = answer->ring.text();
@@ -98,7 +88,7 @@ int status(const RingOptions& options) {
 
 int members(const RingOptions& options) {
   const Result<std::vector<MemberView>> answer = ask_ring<std::vector<MemberView>>(options, ask_members);
-  if (!answer) return fail_asking(options, answer.error());
+  if (!answer) return report_asking(options, answer.error());
   if (options.json()) {
     Json json = Json::array();
     for (const MemberView& member : *answer) {
@@ -130,7 +120,7 @@ int members(const RingOptions& options) {
 
 int ring(const RingOptions& options) {
   const Result<std::vector<PartitionView>> answer = ask_ring<std::vector<PartitionView>>(options, ask_partitions);
-  if (!answer) return fail_asking(options, answer.error());
+  if (!answer) return report_asking(options, answer.error());
   Json json = Json::array();
   std::vector<std::vector<std::string>> rows = {{"partition", "position", "leader", "term", "replicas", "answering"}};
   for (const PartitionView& partition : *answer) {
@@ -161,7 +151,7 @@ int ring(const RingOptions& options) {
 
 int lookup(const RingOptions& options, const std::string& key) {
   const Result<RouteView> answer = ask_ring<RouteView>(options, ask_route, key);
-  if (!answer) return fail_asking(options, answer.error());
+  if (!answer) return report_asking(options, answer.error());
   if (options.json()) {
     Json json;
     json["key"] = answer->key;
@@ -215,12 +205,12 @@ Task<Result<RingStatus>> wait_until_quiet(RingSession* session, TimePoint deadli
 
 int wait(const RingOptions& options) {
   const Result<std::vector<std::string>> addresses = ring_addresses(options);
-  if (!addresses) return fail_asking(options, addresses.error());
+  if (!addresses) return report_asking(options, addresses.error());
   RingSession session(*addresses);
   const TimePoint deadline = session.in(std::chrono::seconds(options.timeout_seconds));
   const Result<RingStatus> answer = session.run(wait_until_quiet(&session, deadline));
   session.finish();
-  if (!answer) return fail_asking(options, answer.error());
+  if (!answer) return report_asking(options, answer.error());
   if (options.json())
     print_json(Json{{"state", to_string(answer->health)}, {"moving", false}});
   else

@@ -30,6 +30,8 @@ std::string cause() { return std::strerror(errno); }
 
 std::string port_of(const std::string& address) { return address.substr(address.rfind(':') + 1); }
 
+}  // namespace
+
 // Only 127.0.0.1 is asked: that is where a local ring listens. A race with somebody else's start shows up in the node's
 // log.
 bool port_in_use(const std::string& address) {
@@ -50,6 +52,8 @@ bool port_in_use(const std::string& address) {
   close(descriptor);
   return used;
 }
+
+namespace {
 
 // The first ready line in what was appended to the log since `offset`, or in the next file if that one was full.
 std::optional<ReadyLine> ready_line_in(const fs::path& log, std::uintmax_t offset) {
@@ -100,8 +104,8 @@ Result<Starting> start_node(const StateDirectory& state, LocalNode& node, const 
   return starting;
 }
 
-// Nothing yet, or how it went.
-std::optional<Status> look_at(const StateDirectory& state, const Starting& starting) {
+// Nothing yet, or how it went: whether it is a node of the ring still.
+std::optional<Result<bool>> look_at(const StateDirectory& state, const Starting& starting) {
   LocalNode& node = *starting.node;
   const fs::path log = state.node_log(node.number);
   const std::string name = "node " + std::to_string(node.number);
@@ -114,9 +118,10 @@ std::optional<Status> look_at(const StateDirectory& state, const Starting& start
     node.id = ready->id;
     node.rpc = ready->rpc;
     node.rest = ready->rest;
-    return Status{};
+    return true;
   }
   if (const std::optional<int> code = exit_code_of(starting.pid)) {
+    if (*code == 0) return false;  // it was removed from the ring (ringfs-node --help)
     return fail(ErrorCode::io_error, with_log(name + " ended with code " + std::to_string(*code), log));
   }
   return std::nullopt;
@@ -173,7 +178,8 @@ Result<LocalRing> decode_local_ring(const std::string& text) {
         if (!node_id) return fail(ErrorCode::corrupt, "the 'id' of a node is no uuid");
         node.id = *node_id;
       }
-      if (node.number != ring.nodes.size() + 1) return fail(ErrorCode::corrupt, "the nodes are not numbered 1, 2, ...");
+      if (node.number <= (ring.nodes.empty() ? 0 : ring.nodes.back().number))
+        return fail(ErrorCode::corrupt, "the numbers of the nodes do not ascend");
       if (node.rpc.find(':') == std::string::npos || node.rest.find(':') == std::string::npos) {
         return fail(ErrorCode::corrupt, "an address of a node is not host:port");
       }
@@ -305,11 +311,13 @@ Result<std::vector<unsigned>> start_nodes(const StateDirectory& state, LocalRing
     started.push_back(node->number);
     starting.push_back(*one);
   }
+  std::set<unsigned> removed;
   while (!starting.empty()) {
     for (auto one = starting.begin(); one != starting.end();) {
-      const std::optional<Status> result = look_at(state, *one);
-      if (result && !*result) return tl::unexpected<Error>(result->error());
-      one = result ? starting.erase(one) : one + 1;
+      const std::optional<Result<bool>> member = look_at(state, *one);
+      if (member && !*member) return tl::unexpected<Error>(member->error());
+      if (member && !**member) removed.insert(one->node->number);
+      one = member ? starting.erase(one) : one + 1;
     }
     if (starting.empty()) break;
     if (std::chrono::steady_clock::now() >= deadline) {
@@ -319,7 +327,22 @@ Result<std::vector<unsigned>> start_nodes(const StateDirectory& state, LocalRing
     }
     std::this_thread::sleep_for(look_interval);
   }
+  std::erase_if(started, [&](unsigned number) { return removed.contains(number); });
+  std::erase_if(ring.nodes, [&](const LocalNode& node) { return removed.contains(node.number); });
+  if (ring.nodes.empty()) return fail(ErrorCode::not_found, "every node in " + state.path().string() + " was removed from its ring");
   return started;
+}
+
+unsigned next_number(const StateDirectory& state, const LocalRing& ring) {
+  unsigned last = ring.nodes.empty() ? 0 : ring.nodes.back().number;
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(state.path() / "nodes", error)) {
+    unsigned number = 0;
+    const std::string name = entry.path().filename().string();
+    const auto [end, bad] = std::from_chars(name.data(), name.data() + name.size(), number);
+    if (bad == std::errc() && end == name.data() + name.size()) last = std::max(last, number);
+  }
+  return last + 1;
 }
 
 }  // namespace ringfs

@@ -2,7 +2,7 @@
 //
 //   ring.json              what the ring is (below); written atomically
 //   lock                   held while up or down works
-//   nodes/<i>/data/        of node i = 1..N; node.pid and node.log beside it
+//   nodes/<i>/data/        of node i = 1, 2, ... (of removed nodes, too); node.pid and node.log beside it
 //   mount.pid mount.log    of the mount process
 //
 // Threads: one (blocking; start-up code of the command line). Every wait is bounded.
@@ -83,8 +83,13 @@ class StateDirectory {
   int lock_ = -1;
 };
 
-// Starts the nodes that do not run, all at once, and fills in their ids and addresses. Returns the numbers of those
-// started.
+bool port_in_use(const std::string& address);
+
+// Of a node that is to be added: those of removed nodes, whose directories may still be there, do not come back.
+unsigned next_number(const StateDirectory& state, const LocalRing& ring);
+
+// Starts the nodes that do not run, all at once, and fills in their ids and addresses; those that were removed from the ring leave
+// `ring`. Returns the numbers of those started.
 Result<std::vector<unsigned>> start_nodes(const StateDirectory& state, LocalRing& ring,
                                           std::chrono::steady_clock::time_point deadline);
 

@@ -15,6 +15,7 @@ int main(int argc, char** argv) {
   ringfs::add_mount_commands(app, commands);
   ringfs::add_create_command(app, commands);
   ringfs::add_ring_commands(app, commands);
+  ringfs::add_member_commands(app, commands);
   ringfs::add_info_command(app, commands);
   ringfs::add_doctor_command(app, commands);
   const auto is_first_word = [&](const CLI::App* command) { return argc > 1 && command->get_name() == argv[1]; };

@@ -102,7 +102,7 @@ Task<int> serve(MountRun* run) {
     status = co_await run->file_system.start();
     const bool again =
         !status && (status.error().code == ErrorCode::timeout || status.error().code == ErrorCode::unavailable ||
-                    status.error().code == ErrorCode::unreachable);
+                    not_reached(status.error().code));
     if (!again || run->ring.in(std::chrono::milliseconds(0)) >= deadline) break;
     co_await run->ring.store().sleep(std::chrono::milliseconds(20));
   }
@@ -189,7 +189,7 @@ int serve_mount(std::vector<std::string> addresses, MountOptions options, const 
   file_system_options.operation_timeout = std::chrono::seconds(options.operation_timeout_seconds);
   file_system_options.show_ring = options.show_ring;
   file_system_options.owner = ::getuid();
-  FileSystem file_system(ring.store(), ring.view(), file_system_options);
+  FileSystem file_system(ring.store(), ring.view(), ring.admin(), file_system_options);
   FuseSession session(ring.loop(), file_system, options);
   asio::signal_set signals(ring.loop(), SIGTERM, SIGINT, SIGHUP);
   MountRun run{ring, file_system, session, signals, options, ready_descriptor, ready_descriptor >= 0 && log_file.empty()};

@@ -2,6 +2,7 @@
 
 #include "dht/base/random.hpp"
 #include "dht/net/object_client.hpp"
+#include "dht/net/ring_admin_client.hpp"
 #include "dht/net/ring_client.hpp"
 #include "dht/net/tcp_transport.hpp"
 
@@ -11,7 +12,8 @@ struct RingSession::Implementation {
   Implementation(std::vector<std::string> addresses, Duration row_lease)
       : transport(loop.get_executor(), random),
         client(transport, std::move(addresses), options(row_lease)),
-        ring(transport, client) {}
+        ring(transport, client),
+        admin(transport, client, ring) {}
 
   static ObjectClientOptions options(Duration row_lease) {
     ObjectClientOptions options;
@@ -24,6 +26,7 @@ struct RingSession::Implementation {
   TcpTransport transport;
   ObjectClient client;
   RingClient ring;
+  RingAdminClient admin;
 };
 
 RingSession::RingSession(std::vector<std::string> addresses, Duration row_lease)
@@ -49,5 +52,6 @@ boost::asio::io_context& RingSession::loop() { return implementation_->loop; }
 ClientTransport& RingSession::transport() { return implementation_->transport; }
 ObjectStore& RingSession::store() { return implementation_->client; }
 RingView& RingSession::view() { return implementation_->ring; }
+RingAdmin& RingSession::admin() { return implementation_->admin; }
 
 }  // namespace ringfs

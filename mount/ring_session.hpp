@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "dht/base/object_store.hpp"
+#include "dht/base/ring_admin.hpp"
 #include "dht/base/ring_view.hpp"
 #include "dht/net/client_transport.hpp"
 
@@ -37,6 +38,7 @@ class RingSession {
   ClientTransport& transport();
   ObjectStore& store();
   RingView& view();
+  RingAdmin& admin();
   TimePoint in(std::chrono::milliseconds duration) { return transport().now() + duration; }
 
   // Runs the loop until this one coroutine has ended.

@@ -2,8 +2,13 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+
 #include "dht/core/members_table.hpp"
 #include "dht/net/lock_resolver.hpp"
+#include "dht/net/members_edit.hpp"
+#include "dht/net/ring_admin_client.hpp"
+#include "dht/net/ring_client.hpp"
 #include "dht/net/system_clock.hpp"
 #include "fs/file_system.hpp"
 
@@ -17,6 +22,8 @@ constexpr Duration pass_limit = std::chrono::seconds(30);
 constexpr Duration announce_limit = std::chrono::seconds(10);
 constexpr Duration announce_poll = std::chrono::seconds(1);
 constexpr Duration announce_retry = std::chrono::seconds(3);  // plus as much jitter
+constexpr Duration join_limit = std::chrono::seconds(10);
+constexpr Duration join_retry = std::chrono::seconds(3);
 constexpr Duration shortest_pause = std::chrono::milliseconds(5);
 
 }  // namespace
@@ -106,7 +113,7 @@ Task<void> Chores::announce() {
       spdlog::info("event=address_announced rpc={} rest={}", address_, rest_address_);
     } else {
       // Nodes that start together get into each other's way: the next try settles it.
-      bool raced = announced.error().code == ErrorCode::aborted;
+      bool raced = announced.error().code == ErrorCode::busy;
       spdlog::log(raced ? spdlog::level::debug : spdlog::level::warn, "event=address_not_announced reason=\"{}\"",
                   announced.error().text());
     }
@@ -117,48 +124,38 @@ Task<void> Chores::announce() {
 }
 
 Task<Status> Chores::commit_address() {
-  TimePoint deadline = boot_time() + announce_limit;
-  const RowAddress member_row{std::string(members_key), "m/" + std::string(driver_.node().id().raw())};
-  const RowAddress version_row{std::string(members_key), "v"};
-  ReadRequest request;
-  request.gets = {member_row, version_row};
-  Result<ReadReply> reply = co_await client_.read(std::move(request), deadline);
-  if (!reply) co_return tl::unexpected(reply.error());
-  const ReadReply::Get& row = reply->gets.at(0);
-  const ReadReply::Get& version = reply->gets.at(1);
-  if (!row.found || !version.found) co_return fail(ErrorCode::not_found, "the members table has no row of this node");
-  Result<Member> member = decode_member(row.row.value.view());
-  Reader reader(version.row.value.view());
-  std::uint64_t number = reader.u64();
-  if (!member || !reader.done()) co_return fail(ErrorCode::corrupt, "the members table does not decode");
-  if (member->address == address_ && member->rest_address == rest_address_) co_return Status{};
-  member->address = address_;
-  member->rest_address = rest_address_;
-
-  CommitRequest commit;
-  // By value: rows of genesis have no version of their own.
-  for (const ReadReply::Get* seen : {&row, &version}) {
-    Condition unchanged;
-    unchanged.kind = Condition::Kind::value_equals;
-    unchanged.row = seen == &row ? member_row : version_row;
-    unchanged.value = seen->row.value;
-    commit.conditions.push_back(unchanged);
-  }
-  Mutation put_member;
-  put_member.kind = Mutation::Kind::put;
-  put_member.row = member_row;
-  put_member.value = SharedBytes(encode(*member));
-  Writer next;
-  next.u64(number + 1);
-  Mutation put_version;
-  put_version.kind = Mutation::Kind::put;
-  put_version.row = version_row;
-  put_version.value = SharedBytes(next.take());
-  commit.mutations = {put_member, put_version};
-  Result<CommitReply> committed = co_await client_.commit(std::move(commit), deadline);
-  if (!committed) co_return tl::unexpected(committed.error());
-  if (!committed->applied) co_return fail(ErrorCode::aborted, "the members table changed in between");
+  auto change = [this](MembersTable& table) -> Status {
+    const auto self = std::find_if(table.members.begin(), table.members.end(),
+                                   [this](const Member& member) { return member.id == driver_.node().id(); });
+    if (self == table.members.end()) return fail(ErrorCode::not_found, "the members table has no row of this node");
+    if (self->state == MemberState::removed) return {};
+    self->address = address_;
+    self->rest_address = rest_address_;
+    return {};
+  };
+  Result<MembersTable> table = co_await edit_members_table(client_, change, boot_time() + announce_limit);
+  if (!table) co_return tl::unexpected<Error>(table.error());
   co_return Status{};
+}
+
+// ---- Joining ---------------------------------------------------------------------------------------
+
+Task<void> Chores::join(ClientTransport& transport, std::vector<std::string> nodes) {
+  while (!driver_.node().genesis()) {
+    ObjectClient client(transport, nodes);
+    RingClient view(transport, client);
+    RingAdminClient admin(transport, client, view);
+    const TimePoint deadline = boot_time() + join_limit;
+    Status started = co_await client.start(deadline);
+    Result<Uuid> added = fail(started ? ErrorCode::internal : started.error().code, started ? "" : started.error().context);
+    if (started) added = co_await admin.add(address_, deadline);
+    if (added) {
+      spdlog::info("event=joined ring={}", client.directory().genesis().ring.text());
+      co_return;
+    }
+    spdlog::warn("event=not_joined reason=\"{}\"", added.error().text());
+    co_await client.sleep(join_retry);
+  }
 }
 
 }  // namespace ringfs

@@ -29,6 +29,8 @@ class Chores {
   // These two end only when they are cancelled.
   Task<void> janitor();
   Task<void> announce();
+  // Adds this node to the ring of one of these nodes, unless it belongs to one; ends when it does.
+  Task<void> join(ClientTransport& transport, std::vector<std::string> nodes);
 
   bool client_started() const { return client_started_; }
 

@@ -14,6 +14,7 @@
 #include <optional>
 
 #include "dht/net/object_client.hpp"
+#include "dht/net/ring_admin_client.hpp"
 #include "dht/net/ring_client.hpp"
 #include "dht/net/server.hpp"
 #include "dht/net/system_clock.hpp"
@@ -86,6 +87,13 @@ class Daemon::Implementation {
   Outcome run() {
     Outcome started = start();
     if (!started) return started;
+    if (removed()) {
+      // Its data directory is of no use any more: whoever wants this machine back starts with an empty one.
+      const std::string ring = driver_->node().genesis()->ring.text();
+      std::cerr << "ringfs-node: node " << id_.text() << " was removed from its ring " << ring
+                << "; to be added again it needs another --data directory\n";
+      return {};
+    }
     announce_ready();
     loop_.run();
     if (failure_) return tl::unexpected(*failure_);
@@ -135,6 +143,8 @@ class Daemon::Implementation {
     ring_ = std::make_unique<RingClient>(*transport_, *client_);
     gated_store_ = std::make_unique<GatedStore>(*client_);
     gated_ring_ = std::make_unique<GatedRing>(*ring_);
+    admin_ = std::make_unique<RingAdminClient>(*transport_, *client_, *ring_);
+    gated_admin_ = std::make_unique<GatedAdmin>(*admin_);
   }
 
   Outcome start_gateway() {
@@ -143,7 +153,7 @@ class Daemon::Implementation {
     if (!listener) return tl::unexpected(cannot_listen(listener.error(), "--rest"));
     rest_address_ = listener->address;
     gateway_ =
-        std::make_unique<RestGateway>(loop_.get_executor(), *gated_store_, *gated_ring_, [this] { return metrics(); });
+        std::make_unique<RestGateway>(loop_.get_executor(), *gated_store_, *gated_ring_, *gated_admin_, [this] { return metrics(); });
     gateway_->start(std::move(*listener));
     return {};
   }
@@ -153,6 +163,7 @@ class Daemon::Implementation {
     spawn(chores_->start_client());
     spawn(chores_->janitor());
     spawn(chores_->announce());
+    if (!options_.join.empty()) spawn(chores_->join(*transport_, options_.join));
   }
 
   // Every coroutine can be cancelled, and the loop knows when all have ended.
@@ -182,6 +193,11 @@ class Daemon::Implementation {
     ::close(options_.ready_descriptor);
   }
 
+  bool removed() const {
+    const Member* self = driver_->node().table().find(id_);
+    return self != nullptr && self->state == MemberState::removed;
+  }
+
   std::string metrics() { return node_metrics_text(driver_->status(), driver_->set_aside().size()); }
 
   // ---- While running ----
@@ -193,11 +209,11 @@ class Daemon::Implementation {
       if (chores_->client_started()) {
         gated_store_->open();
         gated_ring_->open();
+        gated_admin_->open();
       }
       const std::optional<Genesis>& genesis = driver_->node().genesis();
       if (genesis) transport_->set_ring(genesis->ring);
-      const Member* self = driver_->node().table().find(id_);
-      if (self != nullptr && self->state == MemberState::removed) {
+      if (removed()) {
         spdlog::info("event=removed node={} ring={}", id_.text(), genesis ? genesis->ring.text() : "");
         begin_drain("this node was removed from its ring");
         return;
@@ -267,6 +283,8 @@ class Daemon::Implementation {
   std::unique_ptr<RingClient> ring_;
   std::unique_ptr<GatedStore> gated_store_;
   std::unique_ptr<GatedRing> gated_ring_;
+  std::unique_ptr<RingAdminClient> admin_;
+  std::unique_ptr<GatedAdmin> gated_admin_;
   std::unique_ptr<Chores> chores_;
   asio::io_context loop_{1};
   asio::signal_set signals_;

@@ -57,9 +57,39 @@ Task<Result<RouteView>> GatedRing::lookup(std::string key, TimePoint deadline) {
   co_return answer;
 }
 
+Task<Result<RebalanceView>> GatedRing::rebalance(TimePoint deadline) {
+  if (!open_) co_return waiting();
+  Result<RebalanceView> answer = co_await ring_.rebalance(deadline);
+  co_return answer;
+}
+
 Task<Result<SpaceView>> GatedRing::space(TimePoint deadline) {
   if (!open_) co_return waiting();
   Result<SpaceView> answer = co_await ring_.space(deadline);
+  co_return answer;
+}
+
+Task<Result<Uuid>> GatedAdmin::add(std::string address, TimePoint deadline) {
+  if (!open_) co_return waiting();
+  Result<Uuid> answer = co_await admin_.add(std::move(address), deadline);
+  co_return answer;
+}
+
+Task<Result<Uuid>> GatedAdmin::remove(std::string member, bool force, TimePoint deadline) {
+  if (!open_) co_return waiting();
+  Result<Uuid> answer = co_await admin_.remove(std::move(member), force, deadline);
+  co_return answer;
+}
+
+Task<Result<std::map<std::string, std::string>>> GatedAdmin::settings(TimePoint deadline) {
+  if (!open_) co_return waiting();
+  Result<std::map<std::string, std::string>> answer = co_await admin_.settings(deadline);
+  co_return answer;
+}
+
+Task<Status> GatedAdmin::set(std::string name, std::string value, TimePoint deadline) {
+  if (!open_) co_return waiting();
+  Status answer = co_await admin_.set(std::move(name), std::move(value), deadline);
   co_return answer;
 }
 

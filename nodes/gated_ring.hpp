@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "dht/base/object_store.hpp"
+#include "dht/base/ring_admin.hpp"
 #include "dht/base/ring_view.hpp"
 
 namespace ringfs {
@@ -39,11 +40,27 @@ class GatedRing final : public RingView {
   Task<Result<std::vector<MemberView>>> members(TimePoint deadline) override;
   Task<Result<std::vector<PartitionView>>> partitions(TimePoint deadline) override;
   Task<Result<RouteView>> lookup(std::string key, TimePoint deadline) override;
+  Task<Result<RebalanceView>> rebalance(TimePoint deadline) override;
   Task<Result<SpaceView>> space(TimePoint deadline) override;
   std::string metrics_text() override { return ring_.metrics_text(); }
 
  private:
   RingView& ring_;
+  bool open_ = false;
+};
+
+class GatedAdmin final : public RingAdmin {
+ public:
+  explicit GatedAdmin(RingAdmin& admin) : admin_(admin) {}
+  void open() { open_ = true; }
+
+  Task<Result<Uuid>> add(std::string address, TimePoint deadline) override;
+  Task<Result<Uuid>> remove(std::string member, bool force, TimePoint deadline) override;
+  Task<Result<std::map<std::string, std::string>>> settings(TimePoint deadline) override;
+  Task<Status> set(std::string name, std::string value, TimePoint deadline) override;
+
+ private:
+  RingAdmin& admin_;
   bool open_ = false;
 };
 

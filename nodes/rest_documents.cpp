@@ -52,6 +52,21 @@ const std::vector<Endpoint>& endpoints() {
        {{"200", "the route"}}},
       {"get", "/v1/ring", "The ring", "Health and one entry per partition: anchor, leader, term, replicas.", "{base}/v1/ring", {{"200", "the ring"}}},
       {"get", "/v1/members", "The members", "Every node: address, state, share, disk use, round trip.", "{base}/v1/members", {{"200", "the members"}}},
+      {"post",
+       "/v1/members",
+       "Add a node",
+       "The body is {\"address\": \"host:port\"} of a node that waits. The answer comes when it is a member; data moves to it afterwards.",
+       "-d '{\"address\": \"127.0.0.1:4010\"}' {base}/v1/members",
+       {{"201", "a member, joining"},
+        {"409", "it is a member, belongs to another ring, speaks another version, or is being removed"},
+        {"502", "nobody answers at that address"}}},
+      {"delete",
+       "/v1/members/{member}",
+       "Remove a node",
+       "By its id or host:port. Its data moves to the others, then its process ends. With ?force=true although fewer nodes remain than there "
+       "are copies.",
+       "-X DELETE {base}/v1/members/127.0.0.1:4003",
+       {{"202", "leaving"}, {"404", "no such member"}, {"409", "it is being removed already, or too few nodes would remain"}, {"507", "the others are full"}}},
       {"get",
        "/healthz",
        "Health",
@@ -80,6 +95,15 @@ std::string openapi_document() {
     if (std::string_view(endpoint.path).find("{key}") != std::string_view::npos) {
       operation["parameters"] = json::array(
           {{{"name", "key"}, {"in", "path"}, {"required", true}, {"schema", {{"type", "string"}}}}});
+    }
+    if (std::string_view(endpoint.path).find("{member}") != std::string_view::npos) {
+      operation["parameters"] = json::array(
+          {{{"name", "member"}, {"in", "path"}, {"required", true}, {"schema", {{"type", "string"}}}},
+           {{"name", "force"}, {"in", "query"}, {"required", false}, {"schema", {{"type", "boolean"}}}}});
+    }
+    if (std::string_view(endpoint.method) == "post") {
+      const json address = {{"type", "object"}, {"required", {"address"}}, {"properties", {{"address", {{"type", "string"}}}}}};
+      operation["requestBody"] = {{"content", {{"application/json", {{"schema", address}}}}}};
     }
     if (std::string_view(endpoint.method) == "put") {
       operation["requestBody"] = {

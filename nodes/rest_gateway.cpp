@@ -73,13 +73,13 @@ class TimeLimit {
 // Shared by the sessions: one that still runs when the gateway goes keeps what it uses.
 class RestGateway::Implementation : public std::enable_shared_from_this<RestGateway::Implementation> {
  public:
-  Implementation(asio::any_io_executor executor, ObjectStore& store, RingView& ring, std::function<std::string()> metrics,
+  Implementation(asio::any_io_executor executor, ObjectStore& store, RingView& ring, RingAdmin& admin, std::function<std::string()> metrics,
                  RestOptions options)
       : executor_(executor),
         acceptor_(executor),
         idle_(executor),
         options_(options),
-        context_{store, ring, std::move(metrics), options.operation_timeout} {
+        context_{store, ring, admin, std::move(metrics), options.operation_timeout} {
     idle_.expires_at(std::chrono::steady_clock::time_point::max());
   }
 
@@ -264,8 +264,8 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
 };
 
 RestGateway::RestGateway(asio::any_io_executor executor, ObjectStore& store, RingView& ring,
-                         std::function<std::string()> metrics, RestOptions options)
-    : implementation_(std::make_shared<Implementation>(executor, store, ring, std::move(metrics), options)) {}
+                         RingAdmin& admin, std::function<std::string()> metrics, RestOptions options)
+    : implementation_(std::make_shared<Implementation>(executor, store, ring, admin, std::move(metrics), options)) {}
 
 RestGateway::~RestGateway() = default;
 

@@ -17,6 +17,7 @@
 #include <string>
 
 #include "dht/base/object_store.hpp"
+#include "dht/base/ring_admin.hpp"
 #include "dht/base/ring_view.hpp"
 
 namespace ringfs {
@@ -34,7 +35,7 @@ struct Listener;  // dht/net/listener.hpp
 class RestGateway {
  public:
   // `metrics`: this node's own metrics as Prometheus text.
-  RestGateway(boost::asio::any_io_executor executor, ObjectStore& store, RingView& ring,
+  RestGateway(boost::asio::any_io_executor executor, ObjectStore& store, RingView& ring, RingAdmin& admin,
               std::function<std::string()> metrics, RestOptions options = {});
   ~RestGateway();  // after stop(), or when the loop no longer runs
 

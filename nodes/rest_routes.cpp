@@ -35,6 +35,13 @@ http::status status_of(ErrorCode code) {
   switch (code) {
     case ErrorCode::invalid_argument: return http::status::bad_request;
     case ErrorCode::not_found: return http::status::not_found;
+    case ErrorCode::out_of_range: return http::status::bad_request;
+    case ErrorCode::already_member:
+    case ErrorCode::busy:
+    case ErrorCode::too_few_nodes:
+    case ErrorCode::foreign_ring:
+    case ErrorCode::wrong_identity:
+    case ErrorCode::version_mismatch: return http::status::conflict;
     case ErrorCode::too_large: return http::status::payload_too_large;
     case ErrorCode::timeout: return http::status::gateway_timeout;
     case ErrorCode::no_space: return http::status::insufficient_storage;
@@ -246,6 +253,33 @@ Task<RestResponse> get_members(RestContext& context, unsigned version) {
   co_return respond_json(version, body);
 }
 
+// {"address": "host:port"}. What a client gets wrong is 400, what the node says 409; one that does not answer is 502.
+Task<RestResponse> add_member(RestContext& context, unsigned version, std::string body) {
+  const json request = json::parse(body, nullptr, false);
+  const bool good = request.is_object() && request.size() == 1 && request.contains("address") && request["address"].is_string();
+  if (!good) {
+    co_return error_response(version, http::status::bad_request, "invalid_argument", "the body is {\"address\": \"host:port\"}");
+  }
+  const std::string address = request["address"].get<std::string>();
+  auto node = co_await context.admin.add(address, deadline_of(context));
+  if (!node && not_reached(node.error().code)) {
+    co_return error_response(version, http::status::bad_gateway, to_string(node.error().code), node.error().context);
+  }
+  if (!node) co_return respond_error(version, node.error());
+  RestResponse response = respond_json(version, json{{"id", node->text()}, {"address", address}, {"state", "joining"}});
+  response.result(http::status::created);
+  response.set(http::field::location, "/v1/members/" + node->text());
+  co_return response;
+}
+
+Task<RestResponse> remove_member(RestContext& context, unsigned version, std::string member, bool force) {
+  auto node = co_await context.admin.remove(std::move(member), force, deadline_of(context));
+  if (!node) co_return respond_error(version, node.error());
+  RestResponse response = respond_json(version, json{{"id", node->text()}, {"state", "leaving"}});
+  response.result(http::status::accepted);
+  co_return response;
+}
+
 Task<RestResponse> get_ring(RestContext& context, unsigned version) {
   auto status = co_await context.ring.status(deadline_of(context));
   if (!status) co_return respond_error(version, status.error());
@@ -371,12 +405,27 @@ Task<RestResponse> answer(RestContext& context, RestRequest request) {
     co_return method_not_allowed(version, "GET, HEAD, PUT, DELETE");
   }
 
+  constexpr std::string_view member_path = "/v1/members/";
+  if (path == "/v1/members" && request.method() == http::verb::post) {
+    co_return co_await add_member(context, version, std::move(request.body()));
+  }
+  if (path.starts_with(member_path)) {
+    if (request.method() != http::verb::delete_) co_return method_not_allowed(version, "DELETE");
+    auto member = percent_decode(std::string_view(path).substr(member_path.size()));
+    if (!member) co_return respond_error(version, member.error());
+    const std::string query = target.size() > path.size() ? target.substr(path.size() + 1) : std::string();
+    if (!query.empty() && query != "force=true" && query != "force=false") {
+      co_return error_response(version, http::status::bad_request, "invalid_argument", "the only parameter is force=true");
+    }
+    co_return co_await remove_member(context, version, std::move(*member), query == "force=true");
+  }
+
   bool known = path == "/" || path == "/docs" || path == "/openapi.json" || path == "/metrics" || path == "/healthz" ||
                path == "/v1/ring" || path == "/v1/members";
   if (!known) {
     co_return error_response(version, http::status::not_found, "not_found", "no such resource; see /docs");
   }
-  if (!reading) co_return method_not_allowed(version, "GET");
+  if (!reading) co_return method_not_allowed(version, path == "/v1/members" ? "GET, POST" : "GET");
   if (path == "/v1/ring") co_return co_await get_ring(context, version);
   if (path == "/v1/members") co_return co_await get_members(context, version);
   if (path == "/healthz") co_return co_await get_health(context, version);

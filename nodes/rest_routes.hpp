@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "dht/base/object_store.hpp"
+#include "dht/base/ring_admin.hpp"
 #include "dht/base/ring_view.hpp"
 
 namespace ringfs {
@@ -20,6 +21,7 @@ using RestResponse = boost::beast::http::response<boost::beast::http::string_bod
 struct RestContext {
   ObjectStore& store;
   RingView& ring;
+  RingAdmin& admin;
   std::function<std::string()> metrics;
   Duration operation_timeout;
 };

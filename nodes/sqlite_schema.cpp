@@ -59,6 +59,8 @@ INSERT INTO log(p, idx, term, stamp, kind, size, blobs, checksum, head)
 CREATE UNIQUE INDEX log_place ON log(p, idx);
 DROP TABLE log_of_format_2;
 )sql",
+    // Every replica of format 3 came from genesis and has its rows.
+    "ALTER TABLE grp ADD COLUMN holds_data INTEGER NOT NULL DEFAULT 1;",
 };
 
 std::string pragma(const char* name, std::int64_t value) {

@@ -150,6 +150,7 @@ void StoreChanges::forget_staging(GroupState& group) {
 
 void StoreChanges::perform_group(const GroupWrite& write) {
   GroupState& group = group_of(write.partition);
+  if (write.reset) reset(group, *write.reset);
   if (write.stage) stage(group, *write.stage);
   if (write.install) install(group, *write.install);
   if (write.hard_state) {
@@ -159,6 +160,29 @@ void StoreChanges::perform_group(const GroupWrite& write) {
   if (write.truncate_from) truncate(group, *write.truncate_from);
   for (const Entry& entry : write.append) append(group, entry);
   if (write.cut_through) cut(group, *write.cut_through);
+}
+
+void StoreChanges::reset(GroupState& group, const ReplicaReset& reset) {
+  log_.remove(group.partition, 0, INT64_MAX);
+  cache_.erase(group.partition, 0, INT64_MAX);
+  forget_staging(group);
+  discard(group.space);
+  group.space = new_space();
+  group.replica_added = reset.added;
+  group.configuration = reset.configuration;
+  group.configuration_index = reset.configuration_index;
+  group.base_index = group.applied = group.last_index = 0;
+  group.base_term = group.applied_term = 0;
+  group.base_stamp = group.applied_stamp = Stamp{};
+  group.holds_data = false;
+  forget_hot_rows(group);
+}
+
+void StoreChanges::forget_hot_rows(const GroupState& group) {
+  HotChanges& noted = row_changes_[group.partition];
+  noted.applied = group.applied;
+  noted.all = true;
+  noted.rows.clear();
 }
 
 void StoreChanges::stage(GroupState& group, const StageChunk& chunk) {
@@ -193,12 +217,9 @@ void StoreChanges::install(GroupState& group, const InstallSnapshot& snapshot) {
   group.base_stamp = group.applied_stamp = snapshot.last_stamp;
   group.configuration = snapshot.configuration;
   group.configuration_index = snapshot.configuration_index;
-  group.replica_added = added_in(group.configuration, node_).value_or(group.replica_added);
   group.staging.reset();
-  HotChanges& noted = row_changes_[group.partition];
-  noted.applied = group.applied;
-  noted.all = true;
-  noted.rows.clear();
+  group.holds_data = true;
+  forget_hot_rows(group);
 }
 
 void StoreChanges::truncate(GroupState& group, LogIndex from) {
@@ -294,7 +315,6 @@ void StoreChanges::apply_entry(GroupState& group, const StoredEntry& stored, std
     }
     group.configuration = std::move(*configuration);
     group.configuration_index = entry.index;
-    group.replica_added = added_in(group.configuration, node_).value_or(group.replica_added);
   } else if (entry.kind != EntryKind::no_op) {
     throw StoreFailure(ErrorCode::corrupt, "partition " + std::to_string(index_of(group.partition)) + ", log entry " +
                                                std::to_string(entry.index) + ": unknown kind");

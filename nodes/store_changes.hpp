@@ -60,6 +60,8 @@ class StoreChanges {
   void perform_node(const NodeWrite& write);
   void perform_group(const GroupWrite& write);
   void create_groups(const Genesis& genesis);
+  void reset(GroupState& group, const ReplicaReset& reset);
+  void forget_hot_rows(const GroupState& group);
   void stage(GroupState& group, const StageChunk& chunk);
   void install(GroupState& group, const InstallSnapshot& snapshot);
   void truncate(GroupState& group, LogIndex from);

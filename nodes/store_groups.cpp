@@ -33,6 +33,7 @@ std::uint64_t checksum_of(const GroupState& group, const std::string& configurat
     writer.u64(group.staging->snapshot);
     writer.u32(group.staging->next);
   }
+  if (!group.holds_data) writer.boolean(false);  // absent otherwise: rows of format 3 keep their sums
   return checksum(writer.bytes());
 }
 
@@ -49,7 +50,7 @@ std::uint64_t checksum_of(PartitionId partition, const Entry& entry, std::string
 
 constexpr const char* group_columns =
     "SELECT p, term, vote, replica_added, configuration, configuration_index, applied, applied_term, applied_stamp, "
-    "base_index, base_term, base_stamp, space, staging_space, staging_snapshot, staging_next, checksum "
+    "base_index, base_term, base_stamp, space, staging_space, staging_snapshot, staging_next, checksum, holds_data "
     "FROM grp ";
 
 std::vector<PayloadId> decode_payloads(std::string_view bytes) {
@@ -68,7 +69,7 @@ GroupTable::GroupTable(Connection& connection)
           connection,
           "INSERT INTO grp(p, term, vote, replica_added, configuration, configuration_index, applied, applied_term, "
           "applied_stamp, base_index, base_term, base_stamp, space, staging_space, staging_snapshot, staging_next, "
-          "checksum) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+          "checksum, holds_data) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
           "ON CONFLICT(p) DO UPDATE SET term = excluded.term, vote = excluded.vote, replica_added = "
           "excluded.replica_added, "
           "configuration = excluded.configuration, configuration_index = excluded.configuration_index, "
@@ -76,7 +77,7 @@ GroupTable::GroupTable(Connection& connection)
           "base_index = excluded.base_index, base_term = excluded.base_term, base_stamp = excluded.base_stamp, "
           "space = excluded.space, staging_space = excluded.staging_space, staging_snapshot = "
           "excluded.staging_snapshot, "
-          "staging_next = excluded.staging_next, checksum = excluded.checksum"),
+          "staging_next = excluded.staging_next, checksum = excluded.checksum, holds_data = excluded.holds_data"),
       load_all_(connection, std::string(group_columns) + "ORDER BY p"),
       load_(connection, std::string(group_columns) + "WHERE p = ?"),
       last_index_(connection, "SELECT max(idx) FROM log WHERE p = ?") {}
@@ -87,7 +88,7 @@ void GroupTable::save(const GroupState& group) {
   auto run = [&](const auto& space, const auto& snapshot, const auto& next) {
     Query(save_, index_of(group.partition), group.hard_state.term, group.hard_state.vote.raw(), group.replica_added,
           configuration, group.configuration_index, group.applied, group.applied_term, group.applied_stamp.microseconds,
-          group.base_index, group.base_term, group.base_stamp.microseconds, group.space, space, snapshot, next, sum)
+          group.base_index, group.base_term, group.base_stamp.microseconds, group.space, space, snapshot, next, sum, group.holds_data ? 1 : 0)
         .finish();
   };
   if (group.staging) {
@@ -119,6 +120,7 @@ GroupState GroupTable::read(const Query& query) {
   if (!query.null(13)) {
     group.staging = Staging{query.integer(13), query.natural(14), static_cast<std::uint32_t>(query.natural(15))};
   }
+  group.holds_data = query.integer(17) != 0;
   if (checksum_of(group, configuration) != query.natural(16)) {
     throw StoreFailure(ErrorCode::corrupt, name_of(group.partition) + ": checksum does not match");
   }
@@ -247,16 +249,6 @@ std::optional<LogTable::Info> LogTable::info(PartitionId partition, LogIndex ind
   Query query(load_, index_of(partition), index, index);
   if (!query.step()) return std::nullopt;
   return info_of(partition, query);
-}
-
-std::optional<LogIndex> added_in(const Configuration& configuration, const Uuid& node) {
-  std::optional<LogIndex> added;
-  for (const auto* replicas : {&configuration.voters, &configuration.old_voters, &configuration.learners}) {
-    for (const ReplicaId& replica : *replicas) {
-      if (replica.node == node && (!added || replica.added > *added)) added = replica.added;
-    }
-  }
-  return added;
 }
 
 }  // namespace ringfs

@@ -21,7 +21,8 @@ struct Staging {
 struct GroupState {
   PartitionId partition{};
   HardState hard_state;
-  LogIndex replica_added = 0;  // of this node, from the newest committed configuration that named it
+  LogIndex replica_added = 0;  // ReplicaId::added of this node's replica
+  bool holds_data = true;      // PersistedGroup
   Configuration configuration;
   LogIndex configuration_index = 0;
   LogIndex applied = 0;
@@ -82,8 +83,5 @@ class LogTable {
   Statement remove_;
   Statement load_;
 };
-
-// The node's own replica in a configuration.
-std::optional<LogIndex> added_in(const Configuration& configuration, const Uuid& node);
 
 }  // namespace ringfs

@@ -51,6 +51,7 @@ PersistedGroup persisted_group(LogTable& log, const GroupState& group, const Uui
   persisted.partition = group.partition;
   persisted.hard_state = group.hard_state;
   persisted.replica = {node, group.replica_added};
+  persisted.holds_data = group.holds_data;
   persisted.configuration = group.configuration;
   persisted.configuration_index = group.configuration_index;
   persisted.applied = group.applied;
@@ -77,9 +78,8 @@ PersistedGroup persisted_group(LogTable& log, const GroupState& group, const Uui
       persisted.configuration_entries.push_back(std::move(stored.entry));
       return true;
     });
-    Configuration configuration =
-        require(decode_configuration(persisted.configuration_entries.back().head.view()), name.c_str());
-    persisted.replica.added = added_in(configuration, node).value_or(persisted.replica.added);
+    Result<Configuration> decoded = decode_configuration(persisted.configuration_entries.back().head.view());
+    if (!decoded) throw StoreFailure(ErrorCode::corrupt, name + ": " + decoded.error().text());
   }
   return persisted;
 }

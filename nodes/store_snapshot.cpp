@@ -25,7 +25,7 @@ class StoreSnapshots::Source {
         payloads_(*connection_) {
     GroupTable groups(*connection_);
     std::optional<GroupState> group = groups.load(partition);
-    if (!group) {
+    if (!group || !group->holds_data) {
       throw StoreFailure(ErrorCode::not_member, "no replica of partition " + std::to_string(index_of(partition)));
     }
     group_ = std::move(*group);

@@ -44,6 +44,9 @@ std::string_view to_string(ErrorCode code) {
     case ErrorCode::out_of_range: return "out_of_range";
     case ErrorCode::no_data: return "no_data";
     case ErrorCode::read_only: return "read_only";
+    case ErrorCode::connection_refused: return "connection_refused";
+    case ErrorCode::busy: return "busy";
+    case ErrorCode::too_few_nodes: return "too_few_nodes";
   }
   return "unknown";
 }

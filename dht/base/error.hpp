@@ -57,7 +57,14 @@ enum class ErrorCode : std::uint8_t {
   out_of_range,
   no_data,
   read_only,
+  // Changes of the ring's members and settings.
+  connection_refused,  // the host answers, but nobody listens there: as unreachable
+  busy,                // another change of the same member is running
+  too_few_nodes,       // the nodes that would remain are not enough for the copies
 };
+
+// There was no connection: certainly nothing happened there.
+inline bool not_reached(ErrorCode code) { return code == ErrorCode::unreachable || code == ErrorCode::connection_refused; }
 
 // The enum's spelling: "not_found".
 std::string_view to_string(ErrorCode code);

@@ -26,6 +26,9 @@ struct MemberView {
   double share = 0;              // of all partitions, as preferred primary; 0..1
   std::uint64_t used_bytes = 0;  // of its database; 0 when it does not answer
   bool answers = false;
+  std::uint64_t disk_free_bytes = 0;  // of the file system that its data lies on ...
+  std::uint64_t disk_id = 0;          // ... which nodes of one host may share
+  bool no_space = false;              // it refuses writes
   std::optional<Duration> round_trip;
 };
 
@@ -68,8 +71,17 @@ struct RingStatus {
   unsigned under_replicated = 0;  // partitions with a replica that is missing or behind
   unsigned leaderless = 0;
   std::uint64_t table_version = 0;
+  unsigned unsettled = 0;  // partitions whose members are not yet those that the members table wants
   bool moving = false;  // data is being moved or a replica is catching up
   std::vector<std::string> remarks;  // what the ring can survive, what is wrong; sentences for a person
+};
+
+struct RebalanceView {
+  bool paused = false;
+  std::uint64_t rate_limit = 0;          // bytes a second of each node (dht/base/settings.hpp)
+  unsigned partitions = 0, unsettled = 0;  // unsettled: the members are not yet those that the members table wants
+  unsigned learners = 0;                 // replicas that are being filled
+  std::uint64_t sent_bytes = 0;          // to new and lagging replicas, by the nodes' present processes
 };
 
 struct SpaceView {  // statfs
@@ -84,6 +96,7 @@ class RingView {
   virtual Task<Result<std::vector<MemberView>>> members(TimePoint deadline) = 0;
   virtual Task<Result<std::vector<PartitionView>>> partitions(TimePoint deadline) = 0;
   virtual Task<Result<RouteView>> lookup(std::string key, TimePoint deadline) = 0;
+  virtual Task<Result<RebalanceView>> rebalance(TimePoint deadline) = 0;
   virtual Task<Result<SpaceView>> space(TimePoint deadline) = 0;
   // Prometheus text and name=value counters of this process.
   virtual std::string metrics_text() = 0;

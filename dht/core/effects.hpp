@@ -25,6 +25,7 @@
 namespace ringfs {
 
 using OperationId = std::uint64_t;
+inline constexpr OperationId no_operation = 0;  // the core's own batches: nobody waits for the answer
 using EffectId = std::uint64_t;
 
 struct HardState {
@@ -49,9 +50,18 @@ struct InstallSnapshot {
   LogIndex configuration_index = 0;
 };
 
-// Changes to one group's durable state. Within one GroupWrite, in this order: install, hard state, truncate, append, cut.
+// This node's replica loses all data and is called `added` from now on: rows, log and staged chunks go, term and vote stay. Makes the
+// group when there is none. What it then is: a learner that waits for its first snapshot, or what a removed replica leaves (design 5.5).
+struct ReplicaReset {
+  LogIndex added = 0;           // ReplicaId::added
+  Configuration configuration;  // where to ask; may be empty
+  LogIndex configuration_index = 0;
+};
+
+// Changes to one group's durable state. Within one GroupWrite, in this order: reset, stage, install, hard state, truncate, append, cut.
 struct GroupWrite {
   PartitionId partition{};
+  std::optional<ReplicaReset> reset;
   std::optional<StageChunk> stage;
   std::optional<InstallSnapshot> install;  // log becomes empty with base (last_index, last_term); applied = last_index
   std::optional<HardState> hard_state;

@@ -1,5 +1,6 @@
 #include "dht/core/group.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "dht/core/members_table.hpp"
@@ -8,9 +9,10 @@ namespace ringfs {
 
 Group::Group(const PersistedGroup& persisted, bool created, bool holds_members_table, GroupServices& services)
     : partition_(persisted.partition),
-      replica_(persisted.replica),
       holds_members_table_(holds_members_table),
       services_(services),
+      replica_(persisted.replica),
+      holds_data_(persisted.holds_data),
       term_(persisted.hard_state.term),
       vote_(persisted.hard_state.vote),
       log_(persisted.base_index, persisted.base_term, persisted.log),
@@ -32,12 +34,13 @@ Group::Group(const PersistedGroup& persisted, bool created, bool holds_members_t
     if (holds_members_table_) members_touches_.insert(index);  // their bodies are not at hand: assume the worst
   }
   note_log_size();
-  members_touched_ = holds_members_table_;
+  members_touched_ = holds_members_table_ && holds_data_;
+  query_at_ = now() + replica_query_patience;
   if (!created) refuse_votes_until_ = now() + services_.timing.lease;
   role_ = promotable() ? Role::follower : Role::learner;
   // The preferred primary comes first, so that a fresh ring is usable at once and leaders are where lookups end.
   reset_election_deadline();
-  if (preference_rank() == 0) {
+  if (preference_rank(services_.self) == 0) {
     election_deadline_ = now() + services_.timing.lease + services_.timing.heartbeat / 5 +
                          Duration(services_.random.below(40000));
   } else {
@@ -54,7 +57,8 @@ void Group::event(const char* name, const std::string& detail) const {
 // The message is for this very replica, and its source is not an earlier life of a replica that we know (design 5.5).
 // A source that we do not know may be a member of a configuration that has not arrived here yet.
 bool Group::accept(const Uuid& source, const RaftHeader& header) const {
-  if (header.destination_added != replica_.added) return false;
+  if (header.destination_added != replica_.added || out_of_service_) return false;
+  if (services_.faults.ignore_replica_identity) return true;
   const Configuration& known = configuration();
   for (const auto* half : {&known.voters, &known.old_voters, &known.learners}) {
     for (const ReplicaId& replica : *half) {
@@ -62,6 +66,11 @@ bool Group::accept(const Uuid& source, const RaftHeader& header) const {
     }
   }
   return true;
+}
+
+std::map<ReplicaId, Progress>::iterator Group::progress_of(const ReplicaId& replica) {
+  if (!services_.faults.ignore_replica_identity) return progress_.find(replica);
+  return std::find_if(progress_.begin(), progress_.end(), [&](const auto& known) { return known.first.node == replica.node; });
 }
 
 // False: the entry is a configuration that does not decode; nothing happened.
@@ -81,6 +90,9 @@ bool Group::append_to_log(Entry entry, bool may_touch_members) {
   note_write();
   if (configuration) {
     configurations_.push_back({index, std::move(*configuration)});
+    const std::vector<ReplicaId>& voters = configurations_.back().configuration.voters;
+    const bool goes = role_ != Role::leader && std::find(voters.begin(), voters.end(), replica_) == voters.end();
+    if (services_.faults.drop_early && goes && promotable()) retire_ = configurations_.back();
     configuration_changed();
   }
   return true;
@@ -142,7 +154,9 @@ void Group::configuration_changed() {
     std::shared_ptr<std::size_t>& peer_bytes = services_.inflight_bytes[other.node];
     if (!peer_bytes) peer_bytes = std::make_shared<std::size_t>(0);
     auto [progress, fresh] = progress_.try_emplace(other, peer_bytes);
-    if (fresh) progress->second.next = log_.last_index() + 1;
+    if (!fresh) continue;
+    progress->second.next = log_.last_index() + 1;
+    progress->second.since = now();
   }
   mark();
 }
@@ -157,7 +171,7 @@ void Group::advance_commit(LogIndex index) {
 // One Apply is outstanding at a time, and none beside a snapshot that is about to replace everything.
 void Group::emit_apply() {
   if (applying_through_ > applied_ || commit_ <= applied_) return;
-  if (incoming_ && incoming_->install) return;
+  if (out_of_service_ || (incoming_ && incoming_->install)) return;
   LogIndex through = applied_;
   std::size_t bytes = 0;
   while (through < commit_ && through - applied_ < max_apply_entries) {
@@ -171,6 +185,10 @@ void Group::emit_apply() {
 }
 
 void Group::applied(LogIndex through, const std::vector<AppliedBatch>& results) {
+  if (ignored_apply_ == through) {  // indices of a later life are higher
+    ignored_apply_.reset();
+    return;
+  }
   RINGFS_CHECK(through == applying_through_ && through > applied_);
   for (LogIndex index = applied_ + 1; index <= through; ++index) drop_unapplied(log_.entry_bytes(index));
   applied_ = through;
@@ -196,9 +214,11 @@ void Group::applied(LogIndex through, const std::vector<AppliedBatch>& results) 
     operations_.erase(operations_.begin());
   }
   while (configurations_.size() > 1 && configurations_[1].index <= applied_) {
+    if (role_ == Role::leader) tell_removed(configurations_[0].configuration, configurations_[1]);
     configurations_.erase(configurations_.begin());
     event("configuration_committed", "index=" + std::to_string(configurations_.front().index));
   }
+  if (excludes(committed_configuration())) retire_ = committed_configuration();
   auto touched = members_touches_.upper_bound(applied_);
   if (touched != members_touches_.begin()) {
     members_touches_.erase(members_touches_.begin(), touched);
@@ -227,6 +247,7 @@ void Group::written(EffectId write) {
 }
 
 void Group::flush() {
+  maybe_retire();
   maybe_install();
   if (role_ == Role::leader) {
     for (auto& [replica, progress] : progress_) replicate(replica, progress);
@@ -258,6 +279,9 @@ GroupStatus Group::status() const {
   status.applied = applied_;
   status.lease = lease_holds() && may_read();
   status.snapshotting = incoming_.has_value();
+  status.damaged = out_of_service_;
+  status.settled = settled();
+  status.learners = static_cast<unsigned>(configuration().learners.size());
   if (role_ != Role::leader) return status;
   for (const auto& [replica, progress] : progress_) {
     if (progress.snapshot) status.snapshotting = true;

@@ -8,6 +8,8 @@
 //   group_snapshot.cpp     snapshots to and from others
 //   group_cut.cpp          cutting the log
 //   group_read.cpp         reads and the lease
+//   group_membership.cpp   a leader moves its group to the nodes that the placement wants
+//   group_replica.cpp      how a replica comes into being, and how it learns that it is none any more
 //
 // Inputs change the state and put votes, replies and writes into the Outbox; flush(), once a turn, sends the appends and hands
 // out the applies, so that many proposals of one turn share a message. Threads: none. Errors: messages that do not make sense are
@@ -29,6 +31,7 @@
 #include "dht/core/progress.hpp"
 #include "dht/core/quorum.hpp"
 #include "dht/core/row_leases.hpp"
+#include "dht/core/snapshot_pace.hpp"
 
 namespace ringfs {
 
@@ -45,6 +48,7 @@ inline constexpr Duration log_patience = std::chrono::seconds(30);        // the
 inline constexpr std::size_t max_node_pending_bytes = 256 << 20;  // of one node's groups: entries that are not applied; beyond it leaders refuse
 inline constexpr std::size_t max_running_reads = 16384;         // of one node: reads that the store has not answered, cancelled ones too
 inline constexpr unsigned max_snapshots_sending = 4;            // of one node at a time
+inline constexpr std::size_t max_snapshots_receiving = 16;      // likewise: each has a chunk under way
 inline constexpr std::size_t max_held_read_bytes = 64 << 20;    // of one node: answers that wait for a heartbeat round
 inline constexpr std::size_t max_waiting_reads = 4096;          // of one group: reads that wait for its leader's no-op
 inline constexpr std::size_t max_delayed_batches = 4096;        // of one group: they wait for the end of a row lease
@@ -52,6 +56,10 @@ inline constexpr LogIndex transfer_slack_entries = 256;         // a preferred p
 inline constexpr Duration transfer_patience = std::chrono::seconds(2);    // it must answer and keep up for so long
 inline constexpr Duration transfer_pause = std::chrono::seconds(10);      // after an attempt that failed
 inline constexpr Duration snapshot_patience = std::chrono::seconds(10);   // without an answer: give the snapshot up
+inline constexpr std::size_t max_groups_moving = 8;             // led by one node, with a learner that is being filled
+inline constexpr Duration learner_patience = std::chrono::seconds(5);         // without an answer: others need not wait for it
+inline constexpr Duration hand_over_patience = std::chrono::seconds(3);       // of a leader that is removed, to find an heir
+inline constexpr Duration replica_query_patience = std::chrono::seconds(3);   // without a leader: ask whether it still is a member
 
 // What the groups of a node share. Outlives them.
 struct GroupServices {
@@ -74,6 +82,10 @@ struct GroupServices {
   std::set<PartitionId> dirty;           // groups that want flush()
   std::uint64_t heartbeat_changes = 0;   // grows whenever heartbeat_for() of some group may say something else
   unsigned snapshots_sending = 0;
+  std::set<PartitionId> moving;          // groups led here whose learners are being filled
+  bool moves_paused = false;             // no learner is added
+  SnapshotPace pace;
+  std::set<PartitionId> receiving;       // groups that take in a snapshot
   std::size_t unapplied_bytes = 0;       // of all groups
   std::map<Uuid, std::shared_ptr<std::size_t>> inflight_bytes;  // appends to each peer that are not answered, of all groups
   std::size_t held_read_bytes = 0;
@@ -94,16 +106,19 @@ class Group {
   void receive(const Uuid& source, const TimeoutNow& message);
   void receive(const Uuid& source, const SnapshotChunk& message);
   void receive(const Uuid& source, const SnapshotReply& message);
+  void receive(const Uuid& source, const ReplicaQuery& message);
+  void receive(const Uuid& source, const ReplicaRemoved& message);
 
   // Heartbeats (heartbeats.hpp): as a leader what to say to a peer, as a follower whether to acknowledge.
   std::optional<HeartbeatGroup> heartbeat_for(const ReplicaId& peer) const;
   struct HeartbeatAnswer {
     bool acknowledged = false;
     Term term = 0;  // when not: this replica's, 0 when it is another replica
+    bool damaged = false;
   };
   HeartbeatAnswer heartbeat(const Uuid& source, const HeartbeatGroup& heartbeat);
   void heartbeat_acknowledged(const Uuid& source, const HeartbeatGroup& sent, std::uint64_t round, TimePoint sent_at);
-  void heartbeat_refused(const Uuid& source, const HeartbeatGroup& sent, Term term);
+  void heartbeat_refused(const Uuid& source, const HeartbeatGroup& sent, const HeartbeatReply::Refusal& refusal);
 
   void tick();                  // election time-outs
   TimePoint deadline() const;   // of tick()
@@ -128,6 +143,13 @@ class Group {
   const std::map<ReplicaId, Progress>& progress() const { return progress_; }  // as a leader
   const Configuration& configuration() const { return configurations_.back().configuration; }
   bool lease_holds() const;
+  // False: it waits for its first snapshot, is what a removed replica leaves, or is out of service.
+  bool serves() const { return holds_data_ && !out_of_service_; }
+  void take_out_of_service();
+  bool removed() const;
+  bool owes(const Uuid& node) const;        // as a leader: the placement wants it, and it does not vote in a configuration of its own yet
+  bool names_node(const Uuid& node) const;  // in any configuration that may count
+  bool settled() const;  // as a leader: its members are those that the placement wants
   Redirect redirect() const;
   GroupStatus status() const;
   LogIndex applied_index() const { return applied_; }
@@ -189,6 +211,7 @@ class Group {
   }
   void event(const char* name, const std::string& detail = {}) const;
   bool accept(const Uuid& source, const RaftHeader& header) const;
+  std::map<ReplicaId, Progress>::iterator progress_of(const ReplicaId& replica);
   RaftHeader header(const ReplicaId& to) const { return {partition_, term_, replica_.added, to.added}; }
   RaftHeader answer_header(const RaftHeader& asked) const { return {partition_, term_, replica_.added, asked.source_added}; }
   bool append_to_log(Entry entry, bool may_touch_members);
@@ -217,7 +240,8 @@ class Group {
   void check_quorum();
   void drift_to_preferred();
   void transfer_if_ready();
-  unsigned preference_rank() const;
+  std::optional<ReplicaId> patient_preferred();
+  unsigned preference_rank(const Uuid& node) const;
 
   // group_replication.cpp
   std::optional<Error> refusal(std::size_t bytes) const;
@@ -227,10 +251,11 @@ class Group {
   void append_local(EntryKind kind, SharedBytes head, std::vector<SharedBytes> blobs, bool touches_members);
   void replicate(const ReplicaId& replica, Progress& progress);
   void send_append(const ReplicaId& replica, Progress& progress, std::vector<Entry> entries);
+  LogIndex quorum_match() const;
   void maybe_commit();
   Duration answer_patience() const;
   bool answering(const Progress& progress) const;
-  void tick_progress(Progress& progress);
+  void tick_progress(const ReplicaId& replica, Progress& progress);
   void evict_bodies();
   std::optional<LogIndex> place_entries(const Append& message, AppendReply& reply);
 
@@ -239,6 +264,8 @@ class Group {
   void stop_snapshot(Progress& progress);
   void send_chunk(const ReplicaId& replica, Progress& progress);
   void tick_snapshot(const ReplicaId& replica, Progress& progress);
+  void drop_incoming();
+  void read_next_chunk(const ReplicaId& replica, Progress& progress);
   void maybe_install();
 
   // group_cut.cpp
@@ -268,13 +295,42 @@ class Group {
   void release_held_reads();
   void fail_reads();
 
+  // group_membership.cpp
+  void move_members();
+  void append_configuration(const Configuration& next);
+  std::optional<Configuration> with_learners(const std::vector<Uuid>& wanted);
+  std::optional<Configuration> with_voters(const std::vector<Uuid>& wanted) const;
+  std::vector<ReplicaId> target_voters(const std::vector<Uuid>& wanted) const;
+  bool caught_up(const ReplicaId& replica, const Progress& progress) const;
+  bool answers(const ReplicaId& replica) const;
+  bool quorum_answers(const std::vector<ReplicaId>& voters) const;
+  void leave_joint();
+  bool leaving() const;
+  std::optional<ReplicaId> heir_of_leaving() const;
+  void note_moving();
+  bool damaged(const ReplicaId& replica) const;
+
+  // group_replica.cpp
+  ConfigurationAt committed_configuration() const;
+  bool excludes(const ConfigurationAt& committed) const;
+  bool accept_from_leader(const Uuid& source, const RaftHeader& header);
+  bool take_identity(const RaftHeader& header);
+  void reset_replica(LogIndex added, ConfigurationAt where_to_ask);
+  void leave_to_others();
+  void maybe_retire();
+  Duration query_patience() const;
+  void ask_membership();
+  ReplicaRemoved removed_message(const ReplicaId& replica, const ConfigurationAt& committed) const;
+  void tell_removed(const Configuration& before, const ConfigurationAt& committed);
+
   // Constant after construction.
   const PartitionId partition_;
-  const ReplicaId replica_;  // this one
   const bool holds_members_table_;
   GroupServices& services_;
 
   // Durable, or on its way to disk in order.
+  ReplicaId replica_;  // this one
+  bool holds_data_ = true;
   Term term_ = 0;
   Uuid vote_;
   Log log_;
@@ -326,6 +382,13 @@ class Group {
   std::deque<HeldRead> held_reads_;
 
   std::optional<IncomingSnapshot> incoming_;
+
+  // Membership.
+  std::optional<TimePoint> joint_since_;     // as a leader: the joint configuration is committed
+  std::optional<ConfigurationAt> retire_;    // committed, and excludes this replica; waits for the outstanding apply
+  TimePoint query_at_ = never;
+  bool out_of_service_ = false;
+  std::optional<LogIndex> ignored_apply_;    // was under way when it was taken out of service
 };
 
 }  // namespace ringfs

@@ -10,7 +10,7 @@ LogIndex Group::needed_from(Duration patience) const {
   LogIndex needed = applied_;
   for (const auto& [replica, progress] : progress_) {
     if (progress.snapshot && progress.snapshot->last_index != 0) needed = std::min(needed, progress.snapshot->last_index);
-    else if (progress.acknowledged_sent_at + patience > now()) needed = std::min(needed, progress.match);
+    else if (!progress.absent && progress.acknowledged_sent_at + patience > now()) needed = std::min(needed, progress.match);
   }
   return needed;
 }

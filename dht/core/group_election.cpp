@@ -5,11 +5,16 @@
 
 namespace ringfs {
 
-bool Group::promotable() const { return is_voter(configuration(), replica_); }
+// A voter of the newest configuration, or of one before it that the newest may still give way to: a leader that removes itself may be the
+// only one whose log holds the last configuration, and then nobody else can be elected (dissertation, figure 4.6).
+bool Group::promotable() const {
+  return serves() && std::any_of(configurations_.begin(), configurations_.end(),
+                                    [this](const ConfigurationAt& one) { return is_voter(one.configuration, replica_); });
+}
 
-unsigned Group::preference_rank() const {
+unsigned Group::preference_rank(const Uuid& node) const {
   const std::vector<Uuid>& list = services_.placement.preference_list(partition_);
-  return static_cast<unsigned>(std::find(list.begin(), list.end(), services_.self) - list.begin());
+  return static_cast<unsigned>(std::find(list.begin(), list.end(), node) - list.begin());
 }
 
 // Whoever acknowledged a leader promised it L without another one; this process's last life may have done so just before
@@ -44,7 +49,8 @@ void Group::set_retry_deadline() {
 
 TimePoint Group::deadline() const {
   if (role_ == Role::leader) return delayed_.empty() ? never : delayed_.begin()->first;
-  return promotable() ? election_deadline_ : never;
+  TimePoint query = removed() ? never : query_at_;
+  return promotable() ? std::min(election_deadline_, query) : query;
 }
 
 void Group::tick() {
@@ -53,6 +59,8 @@ void Group::tick() {
     append_delayed();
     return;
   }
+  if (now() >= query_at_ && !removed()) ask_membership();
+  if (now() < election_deadline_ || !promotable()) return;
   if (incoming_ && incoming_->install) {  // about to be another log altogether
     reset_election_deadline();
     return;
@@ -68,7 +76,7 @@ void Group::become_follower(Term term, std::optional<Uuid> leader) {
     term_ = term;
     vote_ = Uuid{};
     persist_hard_state();
-    if (incoming_ && !incoming_->install) incoming_.reset();  // its leader is the past
+    if (incoming_ && !incoming_->install) drop_incoming();  // its leader is the past
   }
   if (electing) reset_election_deadline();
   role_ = promotable() ? Role::follower : Role::learner;
@@ -81,6 +89,7 @@ bool Group::follow(const Uuid& source, const RaftHeader& header) {
   if (header.term < term_) return false;
   if (header.term == term_ && role_ == Role::leader) return false;
   last_heard_ = now();
+  query_at_ = last_heard_ + replica_query_patience;
   failed_campaigns_ = 0;
   // Drawn once for each leader that is followed: a heartbeat is too frequent for another random number.
   if (header.term > term_ || leader_ != source || role_ == Role::candidate || role_ == Role::pre_candidate) {
@@ -103,6 +112,9 @@ void Group::stop_leading(std::optional<Uuid> next_leader) {
   preferred_since_.reset();
   handing_over_ = false;
   lease_seen_ = false;
+  joint_since_.reset();
+  services_.moving.erase(partition_);
+  query_at_ = now() + replica_query_patience;
   role_ = Role::follower;
   // What is committed will be applied here and answered then; of the rest nobody can know. The same sequence may be tried again.
   while (!operations_.empty() && operations_.rbegin()->first > commit_) {
@@ -161,6 +173,7 @@ void Group::campaign(bool transfer) {
 
 void Group::receive(const Uuid& source, const RequestVote& message) {
   if (!accept(source, message.raft)) return;
+  if (!holds_data_) return;  // its log is gone: it must not say that another one is up to date
   bool up_to_date = message.last_term > log_.last_term() ||
                     (message.last_term == log_.last_term() && message.last_index >= log_.last_index());
   bool refuse = must_refuse_votes() && !(message.transfer && !message.pre_vote);
@@ -236,7 +249,7 @@ void Group::become_leader() {
   lease_seen_ = false;
   transfer_.reset();
   preferred_since_.reset();
-  incoming_.reset();  // chunks of a past leader
+  drop_incoming();  // chunks of a past leader
   configuration_changed();
   term_start_ = log_.last_index() + 1;
   event("leader_elected", "index=" + std::to_string(term_start_));
@@ -261,13 +274,14 @@ void Group::peer_disconnected(const Uuid& peer) {
   if (leader_ != peer || role_ != Role::follower || !promotable()) return;
   // As soon as the promise to the leader ends, in the order of preference so that votes are not split.
   const Timing& timing = services_.timing;
-  Duration jitter = timing.heartbeat / 5 + preference_rank() * (timing.heartbeat / 2) +
+  Duration jitter = timing.heartbeat / 5 + preference_rank(services_.self) * (timing.heartbeat / 2) +
                     Duration(services_.random.below(static_cast<std::uint64_t>(timing.heartbeat.count() / 2) + 1));
   TimePoint earliest = std::max(now(), std::max(last_heard_ + timing.lease, refuse_votes_until_)) + jitter;
   election_deadline_ = std::min(election_deadline_, earliest);
 }
 
-// Leadership drifts to the first of the preference list, where Chord lookups end, once that node has kept up for a while.
+// Leadership drifts to the first of the preference list, where Chord lookups end, once that node has kept up for a while; from a leader
+// that is being removed to anybody who can take it.
 void Group::drift_to_preferred() {
   if (transfer_) {
     if (now() < transfer_->deadline) return;
@@ -281,28 +295,30 @@ void Group::drift_to_preferred() {
     return;
   }
   handing_over_ = false;  // until it turns out below that it is time
-  const std::vector<Uuid>& list = services_.placement.preference_list(partition_);
-  if (list.empty() || list.front() == services_.self || now() < next_transfer_) return;
-  for (const auto& [replica, progress] : progress_) {
-    if (replica.node != list.front() || !is_voter(configuration(), replica)) continue;
-    bool keeps_up = progress.state == Progress::State::replicate && answering(progress) &&
-                    progress.match + transfer_slack_entries >= log_.last_index();
-    if (!keeps_up) {
-      preferred_since_.reset();
-      return;
-    }
-    // The random part spreads the transfers of a node that came back.
-    if (!preferred_since_) preferred_since_ = now() + Duration(services_.random.below(1000000));
-    if (*preferred_since_ + transfer_patience > now()) return;
-    // No new promises, and those given must end before: the next leader would not know them.
-    handing_over_ = true;
-    if (row_leases_.last_until() > now()) return;
-    transfer_ = Transfer{replica, now() + services_.timing.election_minimum, false};
-    event("transfer", "to=" + replica.node.text());
-    transfer_if_ready();
-    return;
+  if (now() < next_transfer_) return;
+  std::optional<ReplicaId> heir = joint_since_ && leaving() ? heir_of_leaving() : patient_preferred();
+  if (!heir) return;
+  // No new promises, and those given must end before: the next leader would not know them.
+  handing_over_ = true;
+  if (row_leases_.last_until() > now()) return;
+  transfer_ = Transfer{*heir, now() + services_.timing.election_minimum, false};
+  event("transfer", "to=" + heir->node.text());
+  transfer_if_ready();
+}
+
+// The preferred primary, if it is another one and has kept up for long enough.
+std::optional<ReplicaId> Group::patient_preferred() {
+  const std::vector<ReplicaId>& voters = configuration().voters;
+  auto preferred = std::find_if(voters.begin(), voters.end(), [&](const ReplicaId& one) { return preference_rank(one.node) == 0; });
+  auto progress = preferred == voters.end() ? progress_.end() : progress_.find(*preferred);
+  if (progress == progress_.end() || !caught_up(*preferred, progress->second)) {
+    preferred_since_.reset();
+    return std::nullopt;
   }
-  preferred_since_.reset();
+  // The random part spreads the transfers of a node that came back.
+  if (!preferred_since_) preferred_since_ = now() + Duration(services_.random.below(1000000));
+  if (*preferred_since_ + transfer_patience > now()) return std::nullopt;
+  return *preferred;
 }
 
 void Group::transfer_if_ready() {

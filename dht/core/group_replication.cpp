@@ -94,6 +94,10 @@ bool Group::answering(const Progress& progress) const {
 void Group::replicate(const ReplicaId& replica, Progress& progress) {
   while (progress.state != Progress::State::snapshot && !progress.paused && progress.load == 0 &&
          progress.not_before <= now() && !progress.window_full()) {
+    if (progress.absent) {
+      start_snapshot(replica, progress);
+      return;
+    }
     bool nothing_new = progress.next > log_.last_index();
     if (nothing_new && progress.state == Progress::State::replicate) return;
     if (progress.next <= log_.base_index()) {
@@ -162,7 +166,7 @@ void Group::receive(const Uuid& source, const AppendReply& message) {
     become_follower(message.raft.term, std::nullopt);
     return;
   }
-  auto known = progress_.find({source, message.raft.source_added});
+  auto known = progress_of({source, message.raft.source_added});
   if (role_ != Role::leader || message.raft.term != term_ || known == progress_.end()) return;
   Progress& progress = known->second;
   progress.replied_at = now();
@@ -171,6 +175,13 @@ void Group::receive(const Uuid& source, const AppendReply& message) {
     if (progress.snapshot) return;
     progress.probe();
     progress.not_before = now() + 10 * services_.timing.heartbeat;
+    return;
+  }
+  if (message.absent) {
+    if (progress.match > 0 || is_voter(configuration(), known->first)) return;  // late, or makes no sense
+    if (!progress.absent) services_.urgent_heartbeats.insert(source);
+    progress.absent = true;
+    if (!progress.snapshot) progress.probe();
     return;
   }
   if (!message.success) {
@@ -205,13 +216,25 @@ void Group::receive(const Uuid& source, const AppendReply& message) {
   evict_bodies();
 }
 
-// Entries of earlier terms are committed by one of the own term only (Raft paper, figure 8).
-void Group::maybe_commit() {
-  LogIndex reached = quorum_value<LogIndex>(configuration(), 0, [&](const ReplicaId& voter) {
+// What a quorum has; learners never count.
+LogIndex Group::quorum_match() const {
+  auto match_of = [&](const ReplicaId& voter) {
     if (voter == replica_) return stable_;
     auto progress = progress_.find(voter);
     return progress == progress_.end() ? LogIndex{0} : progress->second.match;
-  });
+  };
+  if (!services_.faults.count_learners) return quorum_value<LogIndex>(configuration(), 0, match_of);
+  std::vector<LogIndex> matches;
+  for (const ReplicaId& voter : all_voters(configuration())) matches.push_back(match_of(voter));
+  std::size_t needed = matches.size() / 2 + 1;
+  for (const ReplicaId& learner : configuration().learners) matches.push_back(match_of(learner));
+  std::sort(matches.rbegin(), matches.rend());
+  return matches[needed - 1];
+}
+
+// Entries of earlier terms are committed by one of the own term only (Raft paper, figure 8).
+void Group::maybe_commit() {
+  LogIndex reached = quorum_match();
   if (reached <= commit_) return;
   if (log_.term(reached) != term_ && !services_.faults.commit_earlier_terms) return;
   advance_commit(reached);
@@ -237,7 +260,7 @@ void Group::interval() {
   for (auto& [replica, progress] : progress_) {
     active = active || progress.snapshot;
     if (progress.snapshot) tick_snapshot(replica, progress);
-    else tick_progress(progress);
+    else tick_progress(replica, progress);
   }
   if (active) services_.active_at = now();
   if (!services_.faults.ignore_lease) {
@@ -246,11 +269,12 @@ void Group::interval() {
     lease_seen_ = holds;
   }
   drift_to_preferred();
+  if (role_ == Role::leader) move_members();
 }
 
 // Retransmission: what is not answered in time by somebody who answers heartbeats is sent again, from what is certain.
-// Whoever does not answer heartbeats gets nothing until he does.
-void Group::tick_progress(Progress& progress) {
+// Whoever does not answer heartbeats gets nothing until he does, but for a new learner: it answers none before an append has made it.
+void Group::tick_progress(const ReplicaId& replica, Progress& progress) {
   bool waiting = progress.paused || !progress.inflight.empty();
   TimePoint active = std::max(progress.sent_at, progress.replied_at);
   bool silent = waiting && active + retransmit_intervals * services_.timing.heartbeat <= now();
@@ -258,6 +282,11 @@ void Group::tick_progress(Progress& progress) {
     if (silent && progress.state == Progress::State::replicate) {
       progress.probe();
       progress.paused = true;
+    } else if (progress.match == 0 && !is_voter(configuration(), replica) &&
+               active + retransmit_intervals * services_.timing.heartbeat <= now()) {
+      progress.probe();
+      progress.next = log_.last_index() + 1;  // a small one, whatever was cut meanwhile
+      mark();
     }
     return;
   }
@@ -299,7 +328,7 @@ bool well_formed(const Append& message) {
 }  // namespace
 
 void Group::receive(const Uuid& source, const Append& message) {
-  if (!accept(source, message.raft)) return;
+  if (!accept_from_leader(source, message.raft)) return;
   AppendReply reply;
   reply.raft = answer_header(message.raft);
   reply.rejected = message.previous_index;
@@ -314,11 +343,16 @@ void Group::receive(const Uuid& source, const Append& message) {
   if (!follow(source, message.raft)) return;
   if (incoming_ && incoming_->install) return;  // the log is about to be replaced; the leader sends again
   reply.raft.term = term_;
+  if (!holds_data_) {
+    reply.absent = true;
+    services_.out.send_after_write(source, std::move(reply));
+    return;
+  }
   std::optional<LogIndex> match = place_entries(message, reply);
   if (match) {
     reply.match = *match;
     advance_commit(std::min(message.commit, *match));
-    if (incoming_ && *match >= incoming_->last_index) incoming_.reset();  // the log suffices
+    if (incoming_ && *match >= incoming_->last_index) drop_incoming();  // the log suffices
   }
   // Behind every write so far: what is acknowledged is durable.
   services_.out.send_after_write(source, std::move(reply));
@@ -369,10 +403,12 @@ std::optional<HeartbeatGroup> Group::heartbeat_for(const ReplicaId& peer) const 
 
 Group::HeartbeatAnswer Group::heartbeat(const Uuid& source, const HeartbeatGroup& heartbeat) {
   RaftHeader header{partition_, heartbeat.term, heartbeat.source_added, heartbeat.destination_added};
-  if (!accept(source, header)) return {false, 0};
-  if (!follow(source, header)) return {false, term_};
-  if (!(incoming_ && incoming_->install)) advance_commit(heartbeat.commit);
-  return {true, term_};
+  if (!accept(source, header) || removed()) {
+    return {false, 0, out_of_service_ && heartbeat.destination_added == replica_.added};
+  }
+  if (!follow(source, header)) return {false, term_, false};
+  if (!(incoming_ && incoming_->install) && holds_data_) advance_commit(heartbeat.commit);
+  return {true, term_, false};
 }
 
 void Group::heartbeat_acknowledged(const Uuid& source, const HeartbeatGroup& sent, std::uint64_t round, TimePoint sent_at) {
@@ -384,10 +420,11 @@ void Group::heartbeat_acknowledged(const Uuid& source, const HeartbeatGroup& sen
   release_held_reads();
 }
 
-void Group::heartbeat_refused(const Uuid& source, const HeartbeatGroup& sent, Term term) {
+void Group::heartbeat_refused(const Uuid& source, const HeartbeatGroup& sent, const HeartbeatReply::Refusal& refusal) {
   auto progress = progress_.find({source, sent.destination_added});
-  if (role_ != Role::leader || sent.term != term_ || progress == progress_.end() || term <= term_) return;
-  become_follower(term, std::nullopt);
+  if (role_ != Role::leader || sent.term != term_ || progress == progress_.end()) return;
+  progress->second.damaged = progress->second.damaged || refusal.damaged;
+  if (refusal.term > term_) become_follower(refusal.term, std::nullopt);
 }
 
 }  // namespace ringfs

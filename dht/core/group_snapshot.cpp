@@ -68,6 +68,9 @@ void Group::send_chunk(const ReplicaId& replica, Progress& progress) {
   SnapshotChunk chunk = *progress.snapshot->chunk;
   chunk.raft = header(replica);
   progress.sent_at = now();
+  std::size_t bytes = chunk.rows.size();
+  for (const SharedBytes& blob : chunk.blobs) bytes += blob.size();
+  services_.pace.sent(bytes);
   services_.out.send(replica.node, std::move(chunk));
 }
 
@@ -77,6 +80,10 @@ void Group::tick_snapshot(const ReplicaId& replica, Progress& progress) {
     event("snapshot_abandoned", "to=" + replica.node.text());
     stop_snapshot(progress);
     return;
+  }
+  if (snapshot.waiting) {
+    snapshot.heard_at = now();
+    read_next_chunk(replica, progress);
   }
   bool silent = progress.sent_at + 3 * services_.timing.heartbeat <= now();
   if (snapshot.chunk && silent && answering(progress)) send_chunk(replica, progress);
@@ -88,7 +95,7 @@ void Group::receive(const Uuid& source, const SnapshotReply& message) {
     become_follower(message.raft.term, std::nullopt);
     return;
   }
-  auto known = progress_.find({source, message.raft.source_added});
+  auto known = progress_of({source, message.raft.source_added});
   if (role_ != Role::leader || message.raft.term != term_ || known == progress_.end()) return;
   Progress& progress = known->second;
   if (!progress.snapshot || progress.snapshot->number != message.snapshot || !progress.snapshot->chunk) return;
@@ -100,6 +107,7 @@ void Group::receive(const Uuid& source, const SnapshotReply& message) {
     LogIndex reached = snapshot.chunk->last_index;
     event("snapshot_sent", "to=" + source.text() + " index=" + std::to_string(reached));
     progress.match = std::max(progress.match, std::min(reached, log_.last_index()));
+    progress.absent = false;
     stop_snapshot(progress);  // goes on from `match`
     maybe_commit();
   } else if (message.refused || message.next < snapshot.chunk->number || message.next > snapshot.chunk->number + 1) {
@@ -109,14 +117,20 @@ void Group::receive(const Uuid& source, const SnapshotReply& message) {
   } else if (message.next == snapshot.chunk->number + 1 && !snapshot.chunk->last) {
     snapshot.next_chunk = message.next;
     snapshot.chunk.reset();
-    snapshot.read = services_.out.snapshot_read(partition_, snapshot.number, message.next);
+    read_next_chunk(known->first, progress);
   }
+}
+
+void Group::read_next_chunk(const ReplicaId& replica, Progress& progress) {
+  Progress::Snapshot& snapshot = *progress.snapshot;
+  snapshot.waiting = !is_voter(configuration(), replica) && !services_.pace.may_send(now());
+  if (!snapshot.waiting) snapshot.read = services_.out.snapshot_read(partition_, snapshot.number, snapshot.next_chunk);
 }
 
 // ---- Follower -------------------------------------------------------------------------------------
 
 void Group::receive(const Uuid& source, const SnapshotChunk& message) {
-  if (!accept(source, message.raft)) return;
+  if (!accept_from_leader(source, message.raft)) return;
   SnapshotReply reply;
   reply.raft = answer_header(message.raft);
   reply.snapshot = message.snapshot;
@@ -132,21 +146,23 @@ void Group::receive(const Uuid& source, const SnapshotChunk& message) {
   if (!follow(source, message.raft)) return;
   if (incoming_ && incoming_->install) return;  // answered when it is installed
   reply.raft.term = term_;
-  if (log_.term(message.last_index) == message.last_term) advance_commit(message.last_index);
-  if (message.last_index <= commit_) {
+  if (holds_data_ && log_.term(message.last_index) == message.last_term) advance_commit(message.last_index);
+  if (holds_data_ && message.last_index <= commit_) {
     // Everything in it is here already. The log stays as it is: what follows in it may be acknowledged (Raft paper,
     // section 7, "retain log entries following it").
-    incoming_.reset();
+    drop_incoming();
     reply.installed = true;
     services_.out.send_after_write(source, reply);
     return;
   }
-  if (services_.no_space) {
-    incoming_.reset();
+  const bool room = services_.receiving.contains(partition_) || services_.receiving.size() < max_snapshots_receiving;
+  if (services_.no_space || !room) {
+    drop_incoming();
     reply.refused = true;
     services_.out.send_after_write(source, reply);
     return;
   }
+  services_.receiving.insert(partition_);
   bool known = incoming_ && incoming_->source == source && incoming_->number == message.snapshot;
   if (!known && message.number == 0) {
     incoming_ = IncomingSnapshot{source, message.snapshot, 0, message.raft, message.last_index, std::nullopt};
@@ -169,19 +185,25 @@ void Group::receive(const Uuid& source, const SnapshotChunk& message) {
   services_.out.send_after_write(source, reply);
 }
 
+void Group::drop_incoming() {
+  incoming_.reset();
+  services_.receiving.erase(partition_);
+}
+
 // The rows are replaced when no apply is outstanding, so that nothing of the old log lands on the new rows.
 void Group::maybe_install() {
   if (!incoming_ || !incoming_->install || applying_through_ > applied_) return;
   IncomingSnapshot incoming = std::move(*incoming_);
-  incoming_.reset();
+  drop_incoming();
   const InstallSnapshot& install = *incoming.install;
-  RINGFS_CHECK(install.last_index > commit_ && role_ != Role::leader);
+  RINGFS_CHECK((install.last_index > commit_ || !holds_data_) && role_ != Role::leader);
   services_.out.separate_group_write(partition_).install = install;
   services_.out.end_group_write(partition_);
   while (!operations_.empty() && operations_.begin()->first <= install.last_index) {
     fail_operation(operations_.begin()->second.operation, ErrorCode::unavailable, "its outcome came in a snapshot");
     operations_.erase(operations_.begin());
   }
+  holds_data_ = true;
   log_.reset(install.last_index, install.last_term);
   last_stamp_ = std::max(last_stamp_, install.last_stamp);
   commit_ = applied_ = applying_through_ = install.last_index;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "dht/base/settings.hpp"
+
 namespace ringfs {
 
 namespace {
@@ -16,8 +18,6 @@ constexpr std::size_t max_setting_value_bytes = 1024;
 constexpr std::size_t token_bytes = 20;
 constexpr std::size_t smallest_member_bytes = 1 + 16 + 4 + 4 + 1 + 4 + 4;
 constexpr std::size_t smallest_setting_bytes = 4 + 4;
-constexpr unsigned default_replication = 3;
-constexpr unsigned max_replication = 7;
 
 constexpr std::string_view member_prefix = "m/";
 constexpr std::string_view setting_prefix = "s/";
@@ -79,16 +79,19 @@ const Member* MembersTable::find(const Uuid& id) const {
   return found != members.end() && found->id == id ? &*found : nullptr;
 }
 
+// Whoever commits settings checks them. A row that is wrong all the same must mean the same to every node, and must not keep any of them
+// from reading the table: it counts as absent.
 unsigned MembersTable::replication() const {
-  auto setting = settings.find("replication");
-  if (setting == settings.end()) return default_replication;
-  const std::string& text = setting->second;
-  unsigned value = 0;
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  bool whole = error == std::errc{} && end == text.data() + text.size();
-  // Whoever commits settings checks them. A row that is wrong all the same must mean the same to every node, and
-  // must not keep any of them from reading the table.
-  return whole && value >= 1 && value <= max_replication ? value : default_replication;
+  return static_cast<unsigned>(setting_value(settings, replication_setting));
+}
+
+Duration MembersTable::replace_after() const {
+  return std::chrono::seconds(setting_value(settings, replace_after_setting));
+}
+
+std::optional<std::uint64_t> MembersTable::rebalance_rate() const {
+  const std::uint64_t rate = setting_value(settings, rebalance_rate_setting);
+  return rate == unlimited_rebalance_rate ? std::nullopt : std::optional(rate);
 }
 
 std::string encode(const Member& member) {
@@ -151,19 +154,22 @@ Result<MembersTable> decode_members_table(std::string_view bytes) {
   return table;
 }
 
+InitialRow member_row(const Member& member) {
+  return {RowAddress{std::string(members_key), std::string(member_prefix).append(member.id.raw())}, encode(member)};
+}
+
+InitialRow setting_row(const std::string& name, const std::string& value) {
+  return {RowAddress{std::string(members_key), std::string(setting_prefix).append(name)}, value};
+}
+
 std::vector<InitialRow> rows_of(const MembersTable& table) {
   std::vector<InitialRow> rows;
   rows.reserve(table.members.size() + table.settings.size() + 1);
-  auto add = [&rows](std::string sort, std::string value) {
-    rows.push_back({RowAddress{std::string(members_key), std::move(sort)}, std::move(value)});
-  };
-  for (const Member& member : table.members) {
-    add(std::string(member_prefix).append(member.id.raw()), encode(member));
-  }
-  for (const auto& [name, value] : table.settings) add(std::string(setting_prefix).append(name), value);
+  for (const Member& member : table.members) rows.push_back(member_row(member));
+  for (const auto& [name, value] : table.settings) rows.push_back(setting_row(name, value));
   Writer version;
   version.u64(table.version);
-  add(std::string(version_sort), version.take());
+  rows.push_back({RowAddress{std::string(members_key), std::string(version_sort)}, version.take()});
   return rows;
 }
 

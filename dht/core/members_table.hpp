@@ -6,6 +6,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "dht/base/position.hpp"
 #include "dht/base/member_state.hpp"
 #include "dht/base/rows.hpp"
+#include "dht/base/time.hpp"
 #include "dht/base/uuid.hpp"
 
 namespace ringfs {
@@ -37,7 +39,10 @@ struct MembersTable {
   std::map<std::string, std::string> settings;  // "replication" and the other ring-wide settings
 
   const Member* find(const Uuid& id) const;
-  unsigned replication() const;  // setting "replication", 3 when absent
+  // The settings (dht/base/settings.hpp).
+  unsigned replication() const;
+  Duration replace_after() const;  // a node that does not answer for so long is dead
+  std::optional<std::uint64_t> rebalance_rate() const;  // bytes a second that a node sends to new replicas; none: as fast as it goes
   friend bool operator==(const MembersTable&, const MembersTable&) = default;
 };
 
@@ -51,6 +56,8 @@ struct InitialRow {
   RowAddress row;
   std::string value;
 };
+InitialRow member_row(const Member& member);
+InitialRow setting_row(const std::string& name, const std::string& value);
 std::vector<InitialRow> rows_of(const MembersTable& table);
 Result<MembersTable> table_from_rows(const std::vector<Row>& rows);  // all rows of the object, ascending
 

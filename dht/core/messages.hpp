@@ -70,6 +70,7 @@ struct AppendReply {
   LogIndex hint_index = 0; // failure: the leader may try from here (etcd's fast back-up)
   Term hint_term = 0;
   bool no_space = false;   // failure because the follower's disk is full
+  bool absent = false;     // failure because there are no rows to build on: only a snapshot helps
 };
 
 struct TimeoutNow {
@@ -98,6 +99,18 @@ struct SnapshotReply {
   bool refused = false;     // start over later
 };
 
+// A replica that has not heard of a leader for long asks the others whether it still is one.
+struct ReplicaQuery {
+  RaftHeader raft;
+};
+
+// The configuration in force at a committed index, at or above the entry that added the receiver, does not name it: it never counts again.
+struct ReplicaRemoved {
+  RaftHeader raft;
+  std::string configuration;  // encode(Configuration)
+  LogIndex configuration_index = 0;  // through which it is known to be in force
+};
+
 // ---- Heartbeats, one frame per node pair and interval (design 5.7) ---------------------------------
 
 struct HeartbeatGroup {
@@ -121,6 +134,7 @@ struct HeartbeatReply {
   struct Refusal {
     PartitionId partition{};
     Term term = 0;               // the receiver's term for this group
+    bool damaged = false;        // this very replica is out of service: it must be replaced
   };
   std::vector<Refusal> refused;  // groups that do not acknowledge this leader; all others of the list do
 };
@@ -170,9 +184,21 @@ struct TableReply {
   std::string table;  // encode(MembersTable)
 };
 
+// Who has not been heard for a while is asked.
+struct Ping {
+  bool answer = false;
+};
+
+// What a node tells the replicas of the table's partition, once an interval (members_keeper.hpp). Made under the table version of the header.
+struct NodeReport {
+  std::vector<PartitionId> led;  // while somebody joins or leaves
+  std::vector<Uuid> unsettled;   // members that one of these groups still has to get (joining) or to lose (leaving)
+  std::vector<Uuid> silent;      // members that it has not heard for replace_after
+};
+
 using Message = std::variant<RequestVote, VoteReply, Append, AppendReply, TimeoutNow, SnapshotChunk, SnapshotReply, Heartbeat,
                              HeartbeatReply, ChordNeighboursRequest, ChordNeighbours, ChordNotify, ChordFind, ChordFound,
-                             TableRequest, TableReply>;
+                             TableRequest, TableReply, ReplicaQuery, ReplicaRemoved, Ping, NodeReport>;
 
 struct Envelope {
   Header header;

@@ -23,6 +23,7 @@ Node::Implementation::Implementation(NodeOptions options, PersistedNode persiste
   if (options_.append_bytes != 0) services_.append_bytes = options_.append_bytes;
   // Rounds of an earlier life have other numbers: an answer to one of them acknowledges nothing of this life.
   services_.last_round = incarnation_.counter << 32;
+  last_table_change_ = incarnation_.counter << 32;
   for (const auto& [peer, incarnation] : persisted.peer_incarnations) peers_[peer] = incarnation;
   if (!persisted.genesis) return;
   genesis_ = std::move(persisted.genesis);
@@ -53,6 +54,7 @@ void Node::Implementation::watch(const Group& group) {
 void Node::Implementation::tick() {
   if (chord_ && now() >= chord_->deadline()) chord_->tick(now());
   if (now() >= table_read_at_) refresh_table();
+  if (now() >= report_at_) tend_members();
   if (now() >= heartbeat_at_) {
     heartbeat_at_ = never;
     services_.log_budget.retry();
@@ -115,7 +117,7 @@ void Node::Implementation::send_heartbeats(const std::set<Uuid>& peers) {
 }
 
 TimePoint Node::Implementation::next_deadline() const {
-  TimePoint deadline = std::min({heartbeat_at_, groups_at_, table_read_at_});
+  TimePoint deadline = std::min({heartbeat_at_, groups_at_, table_read_at_, report_at_});
   if (chord_) deadline = std::min(deadline, chord_->deadline());
   if (!services_.urgent_heartbeats.empty()) deadline = std::min(deadline, urgent_sent_at_ + urgent_gap);
   if (!services_.dirty.empty()) return now();
@@ -179,6 +181,10 @@ void Node::Implementation::applied(PartitionId partition, LogIndex through, cons
   RINGFS_CHECK(one != nullptr);
   one->applied(through, results);
   if (one->take_members_touched()) refresh_table();
+}
+
+void Node::Implementation::take_out_of_service(PartitionId partition) {
+  if (Group* one = group(partition)) one->take_out_of_service();
 }
 
 void Node::Implementation::read_done(EffectId id, Result<ReadAnswer> answer) {
@@ -254,6 +260,11 @@ void Node::loaded(EffectId id, Result<std::vector<Entry>> entries, Clock clock) 
 void Node::snapshot_read(EffectId id, Result<SnapshotData> data, Clock clock) {
   implementation_->set_clock(clock);
   implementation_->snapshot_read(id, std::move(data));
+}
+
+void Node::take_out_of_service(PartitionId partition, Clock clock) {
+  implementation_->set_clock(clock);
+  implementation_->take_out_of_service(partition);
 }
 
 void Node::set_no_space(bool no_space) { implementation_->services_.no_space = no_space; }

@@ -25,6 +25,7 @@ struct PersistedGroup {
   PartitionId partition{};
   HardState hard_state;
   ReplicaId replica;                // this node's own identity in the group
+  bool holds_data = true;           // false since a ReplicaReset, until a snapshot is installed: no rows, no log
   Configuration configuration;      // the newest one applied or installed
   LogIndex configuration_index = 0;
   LogIndex applied = 0;
@@ -64,6 +65,12 @@ struct NodeOptions {
     bool ignore_lease = false;
     bool read_before_own_no_op = false;
     bool ignore_row_leases = false;
+    bool count_learners = false;           // as if they voted
+    bool overlapping_changes = false;      // of the members of one group
+    bool skip_joint = false;               // from the old voters to the new ones in one step
+    bool ignore_replica_identity = false;  // what a node's former lives acknowledged counts
+    bool place_voters = false;             // a node makes itself a voter where the placement wants it
+    bool drop_early = false;               // a replica's data goes before the configuration without it is committed
   } faults;
   // Entries of a group that stay in the log behind the applied index, so that a follower that was away for a moment needs no
   // snapshot. 0: cut by size alone. The simulator makes it small, so that snapshots happen.
@@ -97,6 +104,10 @@ class Node {
   void read_done(EffectId id, Result<ReadAnswer> answer, Clock clock);
   void loaded(EffectId id, Result<std::vector<Entry>> entries, Clock clock);
   void snapshot_read(EffectId id, Result<SnapshotData> data, Clock clock);
+  // What this replica of the partition holds cannot be trusted any more: it steps down, votes for nobody, acknowledges nothing and sends its
+  // clients elsewhere, until the leader has taken it out of the group and added this node again under another identity, with fresh
+  // data. An apply that is under way may still be answered or not. Kept in memory only: whoever finds the damage again says so again.
+  void take_out_of_service(PartitionId partition, Clock clock);
   // The disk is (nearly) full: refuse new entries with no_space, go on reading and voting.
   void set_no_space(bool no_space);
 

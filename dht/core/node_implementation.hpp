@@ -3,6 +3,7 @@
 //   node_receive.cpp     who may speak; messages to groups, chord, heartbeats
 //   node_operations.cpp  what clients ask
 //   node_table.cpp       genesis and the members table
+//   node_members.cpp     who answers, and how members change their state
 #pragma once
 
 #include <map>
@@ -14,6 +15,7 @@
 #include "dht/core/chord.hpp"
 #include "dht/core/group.hpp"
 #include "dht/core/heartbeats.hpp"
+#include "dht/core/members_keeper.hpp"
 #include "dht/core/node.hpp"
 #include "dht/core/outbox.hpp"
 
@@ -40,6 +42,7 @@ class Node::Implementation {
   void read_done(EffectId id, Result<ReadAnswer> answer);
   void loaded(EffectId id, Result<std::vector<Entry>> entries);
   void snapshot_read(EffectId id, Result<SnapshotData> data);
+  void take_out_of_service(PartitionId partition);
   Effects take_effects();
 
   NodeStatus status() const;
@@ -77,10 +80,12 @@ class Node::Implementation {
 
   // node_receive.cpp
   bool admit(const Header& header);
+  Group* new_replica(const RaftHeader& header);
   void on(const Uuid& source, const Heartbeat& message);
   void on(const Uuid& source, const HeartbeatReply& message);
   void on(const Uuid& source, const TableRequest& message);
   void on(const Uuid& source, const TableReply& message);
+  void on(const Uuid& source, const Ping& message);
   template <class ToChord>
   void on_chord(const Uuid& source, const ToChord& message);
   template <class ToGroup>
@@ -94,12 +99,15 @@ class Node::Implementation {
   void start(OperationId id, const TableOperation& operation);
   void start(OperationId id, const StatusOperation& operation);
   void start(OperationId id, CreateOperation operation);
+  void start(OperationId id, JoinOperation operation);
+  void take_genesis(OperationId id, Genesis genesis, MembersTable table);
   Group* group_for(OperationId id, PartitionId partition);
   bool belongs(const std::string& key, PartitionId partition) const;
   bool belongs(const Batch& batch, PartitionId partition) const;
 
   // node_table.cpp
   void start_ring();
+  void place_voters();
   void start_groups(const std::vector<PersistedGroup>& groups, bool created);
   void genesis_durable();
   void set_table(MembersTable table);
@@ -107,6 +115,12 @@ class Node::Implementation {
   void fetch_table(const Uuid& source);
   void refresh_table();
   void table_read(Result<ReadAnswer> answer);
+
+  // node_members.cpp
+  void tend_members();
+  TimePoint heard(const Uuid& node) const;
+  NodeReport make_report() const;
+  void keep_table(Group& home);
 
   Random& random_;
   std::map<PartitionId, std::unique_ptr<Group>> groups_;
@@ -121,12 +135,21 @@ class Node::Implementation {
   // Creation.
   struct Creation {
     Genesis genesis;
+    MembersTable table;
     EffectId write = 0;
     std::vector<OperationId> operations;
   };
   std::optional<Creation> creation_;
 
+  // Members.
+  std::map<Uuid, TimePoint> heard_;  // of members of the table
+  TimePoint started_at_{};
+  MembersKeeper keeper_;
+  std::uint64_t last_table_change_ = 0;  // sequence of the own batches
+  TimePoint next_table_change_ = TimePoint::min();
+
   // Timers.
+  TimePoint report_at_ = never;
   TimePoint heartbeat_at_ = never;
   TimePoint groups_at_ = never;
   TimePoint urgent_sent_at_ = TimePoint::min();

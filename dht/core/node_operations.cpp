@@ -30,10 +30,11 @@ Group* Node::Implementation::group_for(OperationId id, PartitionId partition) {
     return nullptr;
   }
   Group* one = group(partition);
-  if (one == nullptr) {
-    fail(id, ErrorCode::not_member, "no replica here", {std::nullopt, services_.placement.preference_list(partition)});
-  }
-  return one;
+  if (one != nullptr && one->serves()) return one;
+  Redirect redirect = one != nullptr ? one->redirect() : Redirect{};
+  if (redirect.members.empty()) redirect.members = services_.placement.preference_list(partition);
+  fail(id, ErrorCode::not_member, "no replica here", std::move(redirect));
+  return nullptr;
 }
 
 // Keys that start with NUL are the evaluator's own; they live in whichever partition they are used in.
@@ -136,16 +137,27 @@ void Node::Implementation::start(OperationId id, const TableOperation&) {
 void Node::Implementation::start(OperationId id, const StatusOperation&) { out_.reply(id, Answer(status())); }
 
 void Node::Implementation::start(OperationId id, CreateOperation operation) {
-  Status valid = validate(operation.genesis);
+  MembersTable table = operation.genesis.first_table;
+  take_genesis(id, std::move(operation.genesis), std::move(table));
+}
+
+void Node::Implementation::start(OperationId id, JoinOperation operation) {
+  const bool known = genesis_ && genesis_->ring == operation.genesis.ring;
+  if (known) adopt(operation.table, "join");
+  take_genesis(id, std::move(operation.genesis), std::move(operation.table));
+}
+
+void Node::Implementation::take_genesis(OperationId id, Genesis genesis, MembersTable table) {
+  Status valid = validate(genesis);
   if (!valid) {
     fail(id, valid.error().code, valid.error().context);
     return;
   }
   const Genesis* own = genesis_ ? &*genesis_ : creation_ ? &creation_->genesis : nullptr;
   if (own != nullptr) {
-    if (own->ring != operation.genesis.ring) {
+    if (own->ring != genesis.ring) {
       fail(id, ErrorCode::already_member, "of ring " + own->ring.text());
-    } else if (encode(*own) != encode(operation.genesis)) {
+    } else if (encode(*own) != encode(genesis)) {
       fail(id, ErrorCode::foreign_ring, "the ring has this id but another genesis record");
     } else if (genesis_) {
       out_.reply(id, Answer(Empty{}));
@@ -156,14 +168,15 @@ void Node::Implementation::start(OperationId id, CreateOperation operation) {
     }
     return;
   }
-  if (operation.genesis.first_table.find(self_) == nullptr) {
-    fail(id, ErrorCode::wrong_identity, "the first members do not include node " + self_.text());
+  const Member* member = table.find(self_);
+  if (member == nullptr || member->state == MemberState::removed) {
+    fail(id, ErrorCode::wrong_identity, "the members do not include node " + self_.text());
     return;
   }
   NodeWrite& write = out_.node_write();
-  write.genesis = operation.genesis;
-  write.table = operation.genesis.first_table;
-  creation_ = Creation{std::move(operation.genesis), out_.write_id(), {id}};
+  write.genesis = genesis;
+  write.table = table;
+  creation_ = Creation{std::move(genesis), std::move(table), out_.write_id(), {id}};
 }
 
 NodeStatus Node::Implementation::status() const {
@@ -173,8 +186,11 @@ NodeStatus Node::Implementation::status() const {
   if (genesis_) status.ring = genesis_->ring;
   status.table_version = table_.version;
   status.no_space = services_.no_space;
+  status.snapshot_bytes_sent = services_.pace.total();
   status.groups.reserve(groups_.size());
-  for (const auto& [partition, group] : groups_) status.groups.push_back(group->status());
+  for (const auto& [partition, group] : groups_) {
+    if (!group->removed()) status.groups.push_back(group->status());
+  }
   return status;
 }
 

@@ -56,11 +56,13 @@ bool Node::Implementation::admit(const Header& header) {
 void Node::Implementation::receive(const Envelope& envelope) {
   if (!admit(envelope.header)) return;
   const Uuid& source = envelope.header.source;
+  heard_[source] = now();
   if (disconnected_.erase(source) > 0) chord_->peer_heard(source);
   if (envelope.header.table_version > table_.version) fetch_table(source);
   std::visit(
       [&](const auto& message) {
         if constexpr (requires { message.raft; }) on_group(source, message);
+        else if constexpr (requires { message.unsettled; }) keeper_.report(source, envelope.header.table_version, message, now());
         else if constexpr (requires { ChordMessage(message); }) on_chord(source, message);
         else on(source, message);
       },
@@ -70,9 +72,23 @@ void Node::Implementation::receive(const Envelope& envelope) {
 template <class ToGroup>
 void Node::Implementation::on_group(const Uuid& source, const ToGroup& message) {
   Group* one = group(message.raft.partition);
+  constexpr bool from_leader = std::is_same_v<ToGroup, Append> || std::is_same_v<ToGroup, SnapshotChunk>;
+  if (from_leader && one == nullptr) one = new_replica(message.raft);
   if (one == nullptr) return;
   one->receive(source, message);
   watch(*one);
+}
+
+// A leader made this node a learner of a group of which it never had a replica. Voters come into being only from genesis, whose replicas
+// were added at index 0: a node that does not have its own lost its disk, and is nobody.
+Group* Node::Implementation::new_replica(const RaftHeader& header) {
+  if (header.destination_added == 0 || index_of(header.partition) >= services_.placement.partitions()) return nullptr;
+  PersistedGroup nothing;
+  nothing.partition = header.partition;
+  nothing.replica = {self_, 0};
+  nothing.holds_data = false;
+  start_groups({nothing}, false);
+  return group(header.partition);
 }
 
 template <class ToChord>
@@ -97,7 +113,7 @@ void Node::Implementation::on(const Uuid& source, const Heartbeat& message) {
       answer = one->heartbeat(source, tuple);
       watch(*one);
     }
-    if (!answer.acknowledged) reply.refused.push_back({tuple.partition, answer.term});
+    if (!answer.acknowledged) reply.refused.push_back({tuple.partition, answer.term, answer.damaged});
   }
   // At once, even if a new term is not durable yet: what is promised here (no vote for L) is kept by a restarted
   // process as well, and says nothing about the log.
@@ -110,8 +126,8 @@ void Node::Implementation::on(const Uuid& source, const HeartbeatReply& message)
   if (resend) services_.urgent_heartbeats.insert(source);
   if (!acknowledged) return;
   // Both lists ascend by partition; a reply of another shape acknowledges less, never more.
-  std::map<PartitionId, Term> refused;
-  for (const HeartbeatReply::Refusal& refusal : message.refused) refused[refusal.partition] = refusal.term;
+  std::map<PartitionId, HeartbeatReply::Refusal> refused;
+  for (const HeartbeatReply::Refusal& refusal : message.refused) refused[refusal.partition] = refusal;
   for (const HeartbeatGroup& tuple : *acknowledged->groups) {
     Group* one = group(tuple.partition);
     if (one == nullptr) continue;

@@ -34,6 +34,8 @@ void Node::Implementation::start_ring() {
   options.replication = table_.replication();
   options.timing = genesis_->timing;
   chord_ = std::make_unique<Chord>(std::move(options), random_, now());
+  started_at_ = now();
+  report_at_ = now() + report_interval;
   set_table(table_);
 }
 
@@ -52,7 +54,7 @@ void Node::Implementation::genesis_durable() {
   Creation creation = std::move(*creation_);
   creation_.reset();
   genesis_ = std::move(creation.genesis);
-  table_ = genesis_->first_table;
+  table_ = std::move(creation.table);
   start_ring();
   std::vector<PersistedGroup> groups;
   for (InitialGroup& initial : initial_groups(*genesis_, self_)) {
@@ -63,6 +65,7 @@ void Node::Implementation::genesis_durable() {
     groups.push_back(std::move(group));
   }
   start_groups(groups, true);
+  if (options_.faults.place_voters) place_voters();
   out_.event("ring_created", "ring=" + genesis_->ring.text() + " groups=" + std::to_string(groups.size()));
   for (OperationId operation : creation.operations) out_.reply(operation, Answer(Empty{}));
 }
@@ -71,7 +74,26 @@ void Node::Implementation::set_table(MembersTable table) {
   table_ = std::move(table);
   out_.set_table_version(table_.version);
   services_.placement = Placement(table_, genesis_->partition_bits);
+  std::optional<std::uint64_t> rate = table_.rebalance_rate();
+  services_.moves_paused = rate == 0U;
+  services_.pace.set_rate(rate);
+  std::erase_if(heard_, [this](const auto& entry) { return table_.find(entry.first) == nullptr; });
   chord_->set_table(table_, now());
+}
+
+// What never happens (NodeOptions::Faults): a replica that does not come from genesis or from a leader's snapshot.
+void Node::Implementation::place_voters() {
+  for (std::uint32_t index = 0; index < services_.placement.partitions(); ++index) {
+    PartitionId partition{index};
+    const std::vector<Uuid>& placed = services_.placement.preference_list(partition);
+    if (group(partition) != nullptr || std::find(placed.begin(), placed.end(), self_) == placed.end()) continue;
+    PersistedGroup voter;
+    voter.partition = partition;
+    voter.replica = {self_, 0};
+    for (const Uuid& node : placed) voter.configuration.voters.push_back({node, 0});
+    out_.group_write(partition).reset = ReplicaReset{0, voter.configuration, 0};
+    start_groups({voter}, false);
+  }
 }
 
 void Node::Implementation::adopt(MembersTable table, const char* from) {
@@ -79,6 +101,9 @@ void Node::Implementation::adopt(MembersTable table, const char* from) {
   out_.event("table_adopted", "version=" + std::to_string(table.version) + " from=" + from);
   set_table(std::move(table));
   out_.node_write().table = table_;
+  const Member* own = table_.find(self_);
+  if (own != nullptr && own->state == MemberState::removed) out_.event("removed_from_ring", "version=" + std::to_string(table_.version));
+  if (options_.faults.place_voters) place_voters();
 }
 
 // One request at a time; whoever is ahead says so again with its next message.
@@ -93,6 +118,11 @@ void Node::Implementation::refresh_table() {
   table_read_at_ = never;
   if (table_read_ != 0) {
     table_read_again_ = true;
+    return;
+  }
+  Group* holder = group(table_partition_);
+  if (holder == nullptr || !holder->serves()) {  // it was removed meanwhile
+    table_rows_.clear();
     return;
   }
   ReadRequest request;

@@ -44,7 +44,14 @@ struct CreateOperation {    // make this waiting node a first node of a ring
   Genesis genesis;
 };
 
-using Operation = std::variant<ReadOperation, CommitOperation, FindOperation, TableOperation, StatusOperation, CreateOperation>;
+// Make this waiting node a member of a ring that exists. Its row, `joining`, is committed and in the table before.
+struct JoinOperation {
+  Genesis genesis;
+  MembersTable table;
+};
+
+using Operation = std::variant<ReadOperation, CommitOperation, FindOperation, TableOperation, StatusOperation, CreateOperation,
+                               JoinOperation>;
 
 struct FindReply {
   bool final = false;     // node holds the successor token of the position; otherwise ask it next
@@ -73,6 +80,9 @@ struct GroupStatus {
   bool lease = false;        // leader: may serve reads now
   unsigned behind = 0;       // leader: members that are not caught up or do not answer
   bool snapshotting = false;
+  bool settled = false;      // leader: its members are those that the placement wants
+  unsigned learners = 0;     // of the newest configuration
+  bool damaged = false;      // out of service here, until a leader has replaced it (Node::take_out_of_service)
 };
 
 struct NodeStatus {
@@ -80,7 +90,8 @@ struct NodeStatus {
   Incarnation incarnation;
   std::optional<Uuid> ring;
   std::uint64_t table_version = 0;
-  std::vector<GroupStatus> groups;
+  std::vector<GroupStatus> groups;   // those of removed replicas are not among them
+  std::uint64_t snapshot_bytes_sent = 0;  // of this process, to new and to lagging replicas
   std::uint64_t database_bytes = 0;  // filled in by the driver
   std::uint64_t disk_total_bytes = 0;
   std::uint64_t disk_free_bytes = 0;

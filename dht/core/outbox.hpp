@@ -48,7 +48,7 @@ class Outbox {
   // An operation may be answered from open() until its reply or cancel(). False: too many are open.
   bool open(OperationId operation);
   void cancel(OperationId operation) { open_.erase(operation); }
-  bool is_open(OperationId operation) const { return open_.contains(operation); }
+  bool is_open(OperationId operation) const { return operation == no_operation || open_.contains(operation); }
   void reply(OperationId operation, OperationResult result);
   void refuse(OperationId operation, Error error);  // one that open() did not take
 

@@ -28,6 +28,9 @@ struct Progress {
   LogIndex match = 0;  // everything up to here agrees and is durable there
   LogIndex next = 1;   // to send
   bool paused = false;  // probe: wait for an answer
+  bool absent = false;  // it has no rows yet: only a snapshot helps
+  bool damaged = false; // out of service there
+  TimePoint since{};    // this leader knows of it
   TimePoint sent_at = TimePoint::min();     // the last append or chunk
   TimePoint replied_at = TimePoint::min();  // the last answer to one
   TimePoint not_before = TimePoint::min();  // a full disk there, or no slot for a snapshot here: try again then
@@ -52,6 +55,7 @@ struct Progress {
     std::uint32_t next_chunk = 0;        // of the outstanding read
     LogIndex last_index = 0;             // of what it contains, known from the first chunk on
     TimePoint heard_at{};
+    bool waiting = false;                // for the pace
   };
   std::optional<Snapshot> snapshot;
 

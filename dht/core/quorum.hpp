@@ -61,6 +61,18 @@ inline std::vector<ReplicaId> all_voters(const Configuration& configuration) {
   return voters;
 }
 
+inline bool has_node(const std::vector<ReplicaId>& replicas, const Uuid& node) {
+  return std::any_of(replicas.begin(), replicas.end(), [&](const ReplicaId& replica) { return replica.node == node; });
+}
+
+// As a voter of either half or as a learner.
+inline bool names(const Configuration& configuration, const ReplicaId& replica) {
+  for (const auto* list : {&configuration.voters, &configuration.old_voters, &configuration.learners}) {
+    if (std::find(list->begin(), list->end(), replica) != list->end()) return true;
+  }
+  return false;
+}
+
 inline bool is_voter(const Configuration& configuration, const ReplicaId& replica) {
   auto has = [&](const std::vector<ReplicaId>& half) {
     return std::find(half.begin(), half.end(), replica) != half.end();

@@ -14,6 +14,7 @@
 #include "dht/base/error.hpp"
 #include "dht/base/random.hpp"
 #include "dht/core/placement.hpp"
+#include "dht/core/token_circle.hpp"
 
 namespace ringfs {
 
@@ -21,13 +22,9 @@ namespace {
 
 constexpr std::size_t most_trials = 64;           // of a first allocation; more gain nothing measurable
 constexpr std::size_t trial_budget = 40'000'000;  // steps of all trials together: well below a second
-constexpr std::size_t most_replication = 7;
 constexpr unsigned refinements = 4;            // rounds of moving a joining node's tokens one by one
 constexpr std::size_t reserve_for_later = 4;   // a joining node takes at most this fraction of the free anchors
 constexpr std::size_t most_candidates = 4096;  // anchors tried for one token; a stride passes over the others
-// What evenness of the arcs and of inheritance weigh beside the loads: enough to choose among equals.
-constexpr double arcs_weight = 0.02;
-constexpr double heirs_weight = 0.02;
 
 // ---- Creation -------------------------------------------------------------------------------------
 
@@ -185,148 +182,8 @@ std::map<Uuid, std::vector<Position>> allocate_first_tokens(const std::vector<Uu
 
 namespace {
 
-// The tokens of all nodes that hold data, and what each node's share of the partitions is. Adding a token changes
-// only the lists of the few arcs whose first r nodes reach past it, so a candidate is judged in about r * r steps.
-class Circle {
- public:
-  struct Token {
-    std::size_t anchor;
-    std::size_t node;
-  };
-
-  Circle(std::vector<Token> tokens, std::size_t nodes, std::size_t partitions, std::size_t replication)
-      : tokens_(std::move(tokens)), partitions_(partitions), replication_(replication), loads_(nodes), delta_(nodes) {
-    std::sort(tokens_.begin(), tokens_.end(), [](const Token& a, const Token& b) { return a.anchor < b.anchor; });
-    mean_primaries_ = static_cast<double>(partitions) / static_cast<double>(nodes);
-    mean_replicas_ = mean_primaries_ * static_cast<double>(replication);
-    mean_arc_ = static_cast<double>(partitions) / static_cast<double>(tokens_.size() + 1);
-    View view{tokens_, tokens_.size(), {}};
-    for (std::size_t i = 0; i < tokens_.size(); ++i)
-      add(view, i, static_cast<std::ptrdiff_t>(arc(view, i)), loads_, heirs_);
-  }
-
-  // How much the cost grows (or, below zero, falls) with this token.
-  double cost_with(const Token& token) {
-    View before{tokens_, tokens_.size(), {}};
-    std::size_t at = place_of(token.anchor);
-    View after{tokens_, at, token};
-    touched_.clear();
-    heir_delta_.clear();
-    std::size_t size = tokens_.size();
-    auto cut = static_cast<std::ptrdiff_t>(arc(after, at));  // the new token takes this much from the one behind it
-    change(before, at % size, -cut);
-    change(after, at, cut);
-    std::vector<std::size_t>& seen = seen_;
-    seen.clear();
-    for (std::size_t step = 1; step < size; ++step) {
-      std::size_t i = (at + size - step) % size;
-      if (std::find(seen.begin(), seen.end(), tokens_[i].node) == seen.end()) seen.push_back(tokens_[i].node);
-      if (seen.size() >= replication_) break;  // this list, and all further back, end before the new token
-      auto length = static_cast<std::ptrdiff_t>(arc(before, i));
-      change(before, i, -length);
-      change(after, i < at ? i : i + 1, length);
-    }
-    double cost = 0;
-    for (std::size_t node : touched_) {
-      Load& delta = delta_[node];
-      Load sum{loads_[node].primaries + delta.primaries, loads_[node].replicas + delta.replicas};
-      cost += cost_of(sum) - cost_of(loads_[node]);
-      delta = {};
-    }
-    for (const auto& [pair, delta] : heir_delta_) {
-      auto found = heirs_.find(pair);
-      std::ptrdiff_t load = found == heirs_.end() ? 0 : found->second;
-      cost += heirs_weight *
-              (square(static_cast<double>(load + delta) / mean_arc_) - square(static_cast<double>(load) / mean_arc_));
-    }
-    auto old_arc = static_cast<double>(arc(before, at % size));
-    auto new_arc = static_cast<double>(cut);
-    return cost + arcs_weight * (square(new_arc / mean_arc_) + square((old_arc - new_arc) / mean_arc_) -
-                                 square(old_arc / mean_arc_));
-  }
-
- private:
-  struct Load {
-    std::ptrdiff_t primaries = 0;
-    std::ptrdiff_t replicas = 0;
-  };
-
-  // tokens_ as if `extra` stood at index `at`; at == tokens.size() without a node in it means: no extra.
-  struct View {
-    const std::vector<Token>& tokens;
-    std::size_t at;
-    std::optional<Token> extra;
-    std::size_t size() const { return tokens.size() + (extra ? 1 : 0); }
-    const Token& operator[](std::size_t i) const {
-      if (!extra || i < at) return tokens[i];
-      return i == at ? *extra : tokens[i - 1];
-    }
-  };
-
-  std::size_t place_of(std::size_t anchor) const {
-    auto place = std::lower_bound(tokens_.begin(), tokens_.end(), anchor,
-                                  [](const Token& token, std::size_t wanted) { return token.anchor < wanted; });
-    return static_cast<std::size_t>(place - tokens_.begin());
-  }
-
-  std::size_t arc(const View& view, std::size_t i) const {
-    std::size_t previous = view[(i + view.size() - 1) % view.size()].anchor;
-    std::size_t distance = (view[i].anchor + partitions_ - previous) % partitions_;
-    return distance == 0 ? partitions_ : distance;  // a single token has the whole circle
-  }
-
-  template <class Loads, class Heirs>
-  void add(const View& view, std::size_t i, std::ptrdiff_t partitions, Loads& loads, Heirs& heirs) {
-    std::array<std::size_t, most_replication> list{};
-    std::size_t found = 0;
-    for (std::size_t step = 0; step < view.size() && found < replication_; ++step) {
-      std::size_t node = view[(i + step) % view.size()].node;
-      auto end = list.begin() + static_cast<std::ptrdiff_t>(found);
-      if (std::find(list.begin(), end, node) != end) continue;
-      if (found == 0) loads[node].primaries += partitions;
-      loads[node].replicas += partitions;
-      if (found == 1) heirs[{list[0], node}] += partitions;
-      list[found++] = node;
-    }
-  }
-
-  void change(const View& view, std::size_t i, std::ptrdiff_t partitions) {
-    struct Deltas {
-      Circle& circle;
-      Load& operator[](std::size_t node) {
-        auto& touched = circle.touched_;
-        if (std::find(touched.begin(), touched.end(), node) == touched.end()) touched.push_back(node);
-        return circle.delta_[node];
-      }
-    } deltas{*this};
-    add(view, i, partitions, deltas, heir_delta_);
-  }
-
-  // A high power of load / mean: nearly the maximum, but it also tells two layouts with one maximum apart.
-  double cost_of(const Load& load) const {
-    auto power = [](double ratio) { return square(square(square(ratio))); };
-    return power(static_cast<double>(load.primaries) / mean_primaries_) +
-           power(static_cast<double>(load.replicas) / mean_replicas_);
-  }
-
-  static double square(double value) { return value * value; }
-
-  std::vector<Token> tokens_;
-  std::size_t partitions_;
-  std::size_t replication_;
-  double mean_primaries_ = 1;
-  double mean_replicas_ = 1;
-  double mean_arc_ = 1;
-  std::vector<Load> loads_;
-  std::map<std::pair<std::size_t, std::size_t>, std::ptrdiff_t> heirs_;  // (primary, next node) -> partitions
-  std::vector<Load> delta_;                                              // all zero between two candidates
-  std::map<std::pair<std::size_t, std::size_t>, std::ptrdiff_t> heir_delta_;
-  std::vector<std::size_t> touched_;
-  std::vector<std::size_t> seen_;
-};
-
 struct Standing {
-  std::vector<Circle::Token> tokens;  // of the nodes that hold data
+  std::vector<TokenCircle::Token> tokens;  // of the nodes that hold data
   std::set<std::size_t> taken;        // anchors of every member that is not removed: a dead one may come back
   std::size_t nodes = 0;
 };
@@ -370,9 +227,9 @@ class Joining {
  private:
   // The cheapest free anchor; `current` keeps its place unless another is really cheaper.
   std::size_t best_anchor(const std::set<std::size_t>& chosen, std::optional<std::size_t> current = {}) const {
-    std::vector<Circle::Token> tokens = standing_.tokens;
+    std::vector<TokenCircle::Token> tokens = standing_.tokens;
     for (std::size_t anchor : chosen) tokens.push_back({anchor, standing_.nodes});
-    Circle circle(std::move(tokens), standing_.nodes + 1, partitions_, replication_);
+    TokenCircle circle(std::move(tokens), standing_.nodes + 1, partitions_, replication_);
     std::size_t best = current.value_or(partitions_);
     double best_cost = current ? circle.cost_with({*current, standing_.nodes}) - 1e-9 : 0;
     std::size_t stride = std::max<std::size_t>(partitions_ / most_candidates, 1);
@@ -428,6 +285,84 @@ std::vector<Position> allocate_tokens(const MembersTable& table, const Uuid& joi
   std::vector<Position> result;
   for (std::size_t anchor : anchors) result.push_back(anchor_position(anchor, partition_bits));
   return result;
+}
+
+// ---- Leaving --------------------------------------------------------------------------------------
+
+namespace {
+
+// Gives the tokens of a node that leaves to the others, each to whom it makes the loads most even.
+class Leaving {
+ public:
+  Leaving(Standing standing, std::size_t partitions, std::size_t replication)
+      : standing_(std::move(standing)), partitions_(partitions), replication_(std::min(replication, standing_.nodes)) {}
+
+  // The new owner of each anchor, as an index of the nodes that hold data.
+  std::map<std::size_t, std::size_t> give(const std::vector<std::size_t>& anchors) {
+    std::map<std::size_t, std::size_t> given;
+    for (unsigned round = 0; round <= refinements; ++round) {
+      bool moved = false;
+      for (std::size_t anchor : anchors) {
+        auto before = given.extract(anchor);
+        std::size_t owner = best_owner(given, anchor);
+        moved = moved || before.empty() || before.mapped() != owner;
+        given[anchor] = owner;
+      }
+      if (!moved) break;
+    }
+    return given;
+  }
+
+ private:
+  std::size_t best_owner(const std::map<std::size_t, std::size_t>& given, std::size_t anchor) const {
+    std::vector<TokenCircle::Token> tokens = standing_.tokens;
+    for (const auto& [other, owner] : given) tokens.push_back({other, owner});
+    TokenCircle circle(std::move(tokens), standing_.nodes, partitions_, replication_);
+    std::size_t best = 0;
+    double best_cost = std::numeric_limits<double>::max();
+    for (std::size_t node = 0; node < standing_.nodes; ++node) {
+      double cost = circle.cost_with({anchor, node});
+      if (cost >= best_cost) continue;
+      best = node;
+      best_cost = cost;
+    }
+    return best;
+  }
+
+  Standing standing_;
+  std::size_t partitions_;
+  std::size_t replication_;
+};
+
+}  // namespace
+
+std::vector<Member> leave_members(const MembersTable& table, const Uuid& leaving, unsigned partition_bits) {
+  const Member* member = table.find(leaving);
+  if (member == nullptr) return {};
+  std::vector<Member> changed;
+  Member gone = *member;
+  gone.state = MemberState::leaving;
+  Standing standing = standing_of(table, leaving, partition_bits);
+  std::vector<Member> heirs;  // in the order of the standing
+  for (const Member& other : table.members) {
+    const bool holds_data = other.state == MemberState::up || other.state == MemberState::joining;
+    if (other.id != leaving && holds_data && !other.tokens.empty()) heirs.push_back(other);
+  }
+  std::vector<std::size_t> anchors;
+  for (const Position& token : gone.tokens) anchors.push_back(index_of(partition_of(token, partition_bits)));
+  if (!heirs.empty()) {
+    gone.tokens.clear();
+    for (const auto& [anchor, owner] : Leaving(std::move(standing), std::size_t{1} << partition_bits, table.replication()).give(anchors)) {
+      std::vector<Position>& tokens = heirs[owner].tokens;
+      Position token = anchor_position(anchor, partition_bits);
+      if (tokens.size() < max_tokens_per_member) tokens.insert(std::lower_bound(tokens.begin(), tokens.end(), token), token);
+    }
+  }
+  for (Member& heir : heirs) {
+    if (heir != *table.find(heir.id)) changed.push_back(std::move(heir));
+  }
+  changed.push_back(std::move(gone));
+  return changed;
 }
 
 }  // namespace ringfs

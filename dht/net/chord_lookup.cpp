@@ -20,7 +20,7 @@ Task<Result<LookupRoute>> walk(ClientTransport& transport, RingDirectory& direct
         co_await transport.call(next.address, next.node, std::move(find), std::min(asked + hop_time, deadline));
     if (!result) {
       const ErrorCode code = result.error().error.code;
-      if (code == ErrorCode::unreachable || code == ErrorCode::timeout) {
+      if (not_reached(code) || code == ErrorCode::timeout) {
         directory.avoid(next.node, transport.now(), avoid_time,
                         code == ErrorCode::timeout ? RingDirectory::Why::silent : RingDirectory::Why::refused);
       }

@@ -24,7 +24,7 @@ void put_failure(const Error& error, wire::Failure* out) {
 
 Error get_failure(const wire::Failure& in, Check& check) {
   Error error;
-  error.code = check.enumeration(in.code(), ErrorCode::read_only);
+  error.code = check.enumeration(in.code(), ErrorCode::too_few_nodes);
   error.context = check.text(in.context(), max_error_context_bytes);
   // Contexts end in logs and terminals: no control characters from a peer.
   std::replace_if(
@@ -54,6 +54,10 @@ Result<Message> get_message(const wire::Envelope& in, Check& check, Pieces& piec
     case wire::Envelope::kFound: return get(in.found(), check, pieces);
     case wire::Envelope::kTableRequest: return get(in.table_request(), check, pieces);
     case wire::Envelope::kTableReply: return get(in.table_reply(), check, pieces);
+    case wire::Envelope::kReplicaQuery: return get(in.replica_query(), check, pieces);
+    case wire::Envelope::kReplicaRemoved: return get(in.replica_removed(), check, pieces);
+    case wire::Envelope::kPing: return get(in.ping(), check, pieces);
+    case wire::Envelope::kNodeReport: return get(in.node_report(), check, pieces);
     case wire::Envelope::MESSAGE_NOT_SET: break;
   }
   return fail(ErrorCode::corrupt, "envelope without a known message");

@@ -63,6 +63,9 @@ void put_group(const GroupStatus& in, wire::GroupStatus* out) {
   out->set_lease(in.lease);
   out->set_behind(in.behind);
   out->set_snapshotting(in.snapshotting);
+  out->set_settled(in.settled);
+  out->set_learners(in.learners);
+  out->set_damaged(in.damaged);
 }
 
 GroupStatus get_group(const wire::GroupStatus& in, Check& check) {
@@ -78,6 +81,9 @@ GroupStatus get_group(const wire::GroupStatus& in, Check& check) {
   group.lease = in.lease();
   group.behind = in.behind();
   group.snapshotting = in.snapshotting();
+  group.settled = in.settled();
+  group.learners = in.learners();
+  group.damaged = in.damaged();
   return group;
 }
 
@@ -93,6 +99,7 @@ void put(const NodeStatus& in, wire::Response& response, WireMessage&) {
   status->set_disk_free_bytes(in.disk_free_bytes);
   status->set_disk_id(in.disk_id);
   status->set_no_space(in.no_space);
+  status->set_snapshot_bytes_sent(in.snapshot_bytes_sent);
 }
 
 NodeStatus get_status(const wire::NodeStatus& in, Check& check) {
@@ -109,6 +116,7 @@ NodeStatus get_status(const wire::NodeStatus& in, Check& check) {
   status.disk_free_bytes = in.disk_free_bytes();
   status.disk_id = in.disk_id();
   status.no_space = in.no_space();
+  status.snapshot_bytes_sent = in.snapshot_bytes_sent();
   return status;
 }
 

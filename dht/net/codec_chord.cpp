@@ -115,4 +115,27 @@ TableReply get(const wire::TableReply& in, Check& check, Pieces& pieces) {
   return message;
 }
 
+void put(const Ping& in, wire::Envelope& envelope, WireMessage&) { envelope.mutable_ping()->set_answer(in.answer); }
+
+Ping get(const wire::Ping& in, Check&, Pieces&) { return Ping{in.answer()}; }
+
+void put(const NodeReport& in, wire::Envelope& envelope, WireMessage&) {
+  wire::NodeReport* out = envelope.mutable_node_report();
+  for (PartitionId partition : in.led) out->add_led(index_of(partition));
+  for (const Uuid& member : in.unsettled) out->add_unsettled(raw(member));
+  for (const Uuid& member : in.silent) out->add_silent(raw(member));
+}
+
+NodeReport get(const wire::NodeReport& in, Check& check, Pieces&) {
+  NodeReport message;
+  check.require(static_cast<std::uint32_t>(in.led_size()) <= max_partitions);
+  check.require(static_cast<std::size_t>(in.unsettled_size()) <= max_members);
+  check.require(static_cast<std::size_t>(in.silent_size()) <= max_members);
+  if (!check.ok) return message;
+  for (std::uint32_t partition : in.led()) message.led.push_back(check.partition(partition));
+  for (const std::string& member : in.unsettled()) message.unsettled.push_back(check.uuid(member));
+  for (const std::string& member : in.silent()) message.silent.push_back(check.uuid(member));
+  return message;
+}
+
 }  // namespace ringfs::codec

@@ -49,6 +49,15 @@ void put(const CreateOperation& in, wire::Request& request, WireMessage& out) {
   put_piece(std::move(encoded), out);
 }
 
+void put(const JoinOperation& in, wire::Request& request, WireMessage& out) {
+  std::string genesis = encode(in.genesis);
+  std::string table = encode(in.table);
+  request.mutable_join()->set_genesis_size(size32(genesis.size()));
+  request.mutable_join()->set_table_size(size32(table.size()));
+  put_piece(std::move(genesis), out);
+  put_piece(std::move(table), out);
+}
+
 Result<Operation> get_operation(const wire::Request& in, Check& check, Pieces& pieces) {
   switch (in.operation_case()) {
     case wire::Request::kRead: {
@@ -76,6 +85,13 @@ Result<Operation> get_operation(const wire::Request& in, Check& check, Pieces& p
       Result<Genesis> genesis = decode_genesis(pieces.take_view(in.create().genesis_size()));
       if (!genesis) return tl::unexpected(genesis.error());
       return CreateOperation{std::move(*genesis)};
+    }
+    case wire::Request::kJoin: {
+      Result<Genesis> genesis = decode_genesis(pieces.take_view(in.join().genesis_size()));
+      if (!genesis) return tl::unexpected(genesis.error());
+      Result<MembersTable> table = decode_members_table(pieces.take_view(in.join().table_size()));
+      if (!table) return tl::unexpected(table.error());
+      return JoinOperation{std::move(*genesis), std::move(*table)};
     }
     case wire::Request::OPERATION_NOT_SET: break;
   }

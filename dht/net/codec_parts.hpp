@@ -145,6 +145,8 @@ void put(const SnapshotChunk& in, wire::Envelope& envelope, WireMessage& out);
 void put(const SnapshotReply& in, wire::Envelope& envelope, WireMessage& out);
 void put(const Heartbeat& in, wire::Envelope& envelope, WireMessage& out);
 void put(const HeartbeatReply& in, wire::Envelope& envelope, WireMessage& out);
+void put(const ReplicaQuery& in, wire::Envelope& envelope, WireMessage& out);
+void put(const ReplicaRemoved& in, wire::Envelope& envelope, WireMessage& out);
 RequestVote get(const wire::RequestVote& in, Check& check, Pieces& pieces);
 VoteReply get(const wire::VoteReply& in, Check& check, Pieces& pieces);
 Append get(const wire::Append& in, Check& check, Pieces& pieces);
@@ -154,6 +156,8 @@ SnapshotChunk get(const wire::SnapshotChunk& in, Check& check, Pieces& pieces);
 SnapshotReply get(const wire::SnapshotReply& in, Check& check, Pieces& pieces);
 Heartbeat get(const wire::Heartbeat& in, Check& check, Pieces& pieces);
 HeartbeatReply get(const wire::HeartbeatReply& in, Check& check, Pieces& pieces);
+ReplicaQuery get(const wire::ReplicaQuery& in, Check& check, Pieces& pieces);
+ReplicaRemoved get(const wire::ReplicaRemoved& in, Check& check, Pieces& pieces);
 
 // codec_chord.cpp: Chord and the members table.
 void put(const ChordNeighboursRequest& in, wire::Envelope& envelope, WireMessage& out);
@@ -163,6 +167,8 @@ void put(const ChordFind& in, wire::Envelope& envelope, WireMessage& out);
 void put(const ChordFound& in, wire::Envelope& envelope, WireMessage& out);
 void put(const TableRequest& in, wire::Envelope& envelope, WireMessage& out);
 void put(const TableReply& in, wire::Envelope& envelope, WireMessage& out);
+void put(const Ping& in, wire::Envelope& envelope, WireMessage& out);
+void put(const NodeReport& in, wire::Envelope& envelope, WireMessage& out);
 ChordNeighboursRequest get(const wire::ChordNeighboursRequest& in, Check& check, Pieces& pieces);
 ChordNeighbours get(const wire::ChordNeighbours& in, Check& check, Pieces& pieces);
 ChordNotify get(const wire::ChordNotify& in, Check& check, Pieces& pieces);
@@ -170,5 +176,7 @@ ChordFind get(const wire::ChordFind& in, Check& check, Pieces& pieces);
 ChordFound get(const wire::ChordFound& in, Check& check, Pieces& pieces);
 TableRequest get(const wire::TableRequest& in, Check& check, Pieces& pieces);
 TableReply get(const wire::TableReply& in, Check& check, Pieces& pieces);
+Ping get(const wire::Ping& in, Check& check, Pieces& pieces);
+NodeReport get(const wire::NodeReport& in, Check& check, Pieces& pieces);
 
 }  // namespace ringfs::codec

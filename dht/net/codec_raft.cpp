@@ -116,6 +116,7 @@ void put(const AppendReply& in, wire::Envelope& envelope, WireMessage&) {
   out->set_hint_index(in.hint_index);
   out->set_hint_term(in.hint_term);
   out->set_no_space(in.no_space);
+  out->set_absent(in.absent);
 }
 
 AppendReply get(const wire::AppendReply& in, Check& check, Pieces&) {
@@ -127,6 +128,29 @@ AppendReply get(const wire::AppendReply& in, Check& check, Pieces&) {
   message.hint_index = in.hint_index();
   message.hint_term = in.hint_term();
   message.no_space = in.no_space();
+  message.absent = in.absent();
+  return message;
+}
+
+void put(const ReplicaQuery& in, wire::Envelope& envelope, WireMessage&) {
+  put_raft(in.raft, envelope.mutable_replica_query()->mutable_raft());
+}
+
+ReplicaQuery get(const wire::ReplicaQuery& in, Check& check, Pieces&) { return ReplicaQuery{get_raft(in.raft(), check)}; }
+
+void put(const ReplicaRemoved& in, wire::Envelope& envelope, WireMessage&) {
+  wire::ReplicaRemoved* out = envelope.mutable_replica_removed();
+  put_raft(in.raft, out->mutable_raft());
+  out->set_configuration(in.configuration);
+  out->set_configuration_index(in.configuration_index);
+}
+
+ReplicaRemoved get(const wire::ReplicaRemoved& in, Check& check, Pieces&) {
+  ReplicaRemoved message;
+  message.raft = get_raft(in.raft(), check);
+  message.configuration = in.configuration();
+  check.require(decode_configuration(message.configuration).has_value());
+  message.configuration_index = in.configuration_index();
   return message;
 }
 
@@ -231,6 +255,7 @@ void put(const HeartbeatReply& in, wire::Envelope& envelope, WireMessage&) {
     wire::HeartbeatRefusal* item = out->add_refused();
     item->set_partition(index_of(refusal.partition));
     item->set_term(refusal.term);
+    item->set_damaged(refusal.damaged);
   }
 }
 
@@ -243,6 +268,7 @@ HeartbeatReply get(const wire::HeartbeatReply& in, Check& check, Pieces&) {
     HeartbeatReply::Refusal refusal;
     refusal.partition = check.partition(item.partition());
     refusal.term = check.counter(item.term());
+    refusal.damaged = item.damaged();
     message.refused.push_back(refusal);
   }
   return message;

@@ -83,7 +83,8 @@ class Attempt : public Dial, public std::enable_shared_from_this<Attempt> {
   void connected(boost::system::error_code error) {
     if (!done_) return;
     if (error) {
-      finish(fail(ErrorCode::unreachable, error.message()));
+      const bool refused = error == boost::asio::error::connection_refused;
+      finish(fail(refused ? ErrorCode::connection_refused : ErrorCode::unreachable, error.message()));
     } else {
       finish(std::move(socket_));
     }

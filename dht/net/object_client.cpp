@@ -85,7 +85,7 @@ Task<Status> ObjectClient::refresh_table(TimePoint deadline) {
                                                       std::min(now + options_.try_time, deadline));
     if (!result) {
       last = result.error().error;
-      if (last.code == ErrorCode::unreachable || last.code == ErrorCode::timeout) {
+      if (not_reached(last.code) || last.code == ErrorCode::timeout) {
         directory_.avoid(node.node, transport_.now(), options_.avoid_time,
                          last.code == ErrorCode::timeout ? RingDirectory::Why::silent : RingDirectory::Why::refused);
       }
@@ -287,7 +287,8 @@ ObjectClient::Next ObjectClient::learn_from(Way& way, const Uuid& node, const Op
       ++counters_.unanswered;
       way.try_time = std::min(2 * way.try_time, options_.longest_try_time);
       break;
-    case ErrorCode::unreachable: ++counters_.unanswered; break;
+    case ErrorCode::unreachable:
+    case ErrorCode::connection_refused: ++counters_.unanswered; break;
     default: break;  // wrong_identity and the like: the address is stale or the node is not well
   }
   directory_.avoid(node, transport_.now(), options_.avoid_time,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "dht/base/settings.hpp"
 #include "dht/net/run_all.hpp"
 
 namespace ringfs {
@@ -128,7 +129,10 @@ Task<Result<RingStatus>> RingClient::status(TimePoint deadline) {
   status.replication = table.replication();
   status.table_version = table.version;
   bool no_space = false;
+  std::size_t silent = 0, dead = 0;
   for (const Answering& node : surveyed->nodes) {
+    if (node.member.state == MemberState::dead) ++dead;
+    else if (!node.status) ++silent;
     if (node.member.state == MemberState::joining || node.member.state == MemberState::leaving) status.moving = true;
     if (!node.status) continue;
     no_space = no_space || node.status->no_space;
@@ -136,6 +140,8 @@ Task<Result<RingStatus>> RingClient::status(TimePoint deadline) {
       if (group.snapshotting || group.role == Role::learner) status.moving = true;
     }
   }
+  status.unsettled = rebalance_view(*surveyed, client_.directory().placement().partitions(), table).unsettled;
+  if (status.unsettled > 0) status.moving = true;
   std::size_t holders = 0;
   for (const Answering& node : surveyed->nodes) holders += holds_data(node.member.state) ? 1 : 0;
   unsigned fewest = status.replication;
@@ -149,11 +155,13 @@ Task<Result<RingStatus>> RingClient::status(TimePoint deadline) {
     status.health = Health::readonly;
     status.remarks.push_back(count_of(status.leaderless, "partition has", "partitions have") +
                              " no leader: what lies there can be neither read nor written until one is elected.");
-  } else if (status.under_replicated > 0 || status.answering < status.nodes || no_space) {
+  } else if (status.under_replicated > 0 || silent > 0 || no_space) {
     status.health = Health::degraded;
   }
-  if (status.answering < status.nodes) {
-    status.remarks.push_back(count_of(status.nodes - status.answering, "node does", "nodes do") + " not answer.");
+  if (silent > 0) status.remarks.push_back(count_of(silent, "node does", "nodes do") + " not answer.");
+  if (dead > 0) {
+    status.remarks.push_back(count_of(dead, "node is taken", "nodes are taken") +
+                             " for dead: the others hold its data. It joins again by itself when it returns.");
   }
   if (holders < status.replication) {
     status.remarks.push_back("There are fewer nodes than the replication of " + std::to_string(status.replication) +
@@ -170,6 +178,32 @@ Task<Result<RingStatus>> RingClient::status(TimePoint deadline) {
                                  : "The ring survives the failure of " + count_of(spare, "more node.", "more nodes."));
   }
   co_return status;
+}
+
+// A partition without a leader is not settled: nobody can say that it is.
+RebalanceView RingClient::rebalance_view(const Survey& survey, std::size_t partitions, const MembersTable& table) {
+  RebalanceView view;
+  view.partitions = static_cast<unsigned>(partitions);
+  view.rate_limit = setting_value(table.settings, rebalance_rate_setting);
+  view.paused = view.rate_limit == 0;
+  std::set<PartitionId> settled;
+  for (const Answering& node : survey.nodes) {
+    if (!node.status) continue;
+    view.sent_bytes += node.status->snapshot_bytes_sent;
+    for (const GroupStatus& group : node.status->groups) {
+      if (group.role != Role::leader) continue;
+      view.learners += group.learners;
+      if (group.settled) settled.insert(group.partition);
+    }
+  }
+  view.unsettled = view.partitions - std::min(view.partitions, static_cast<unsigned>(settled.size()));
+  return view;
+}
+
+Task<Result<RebalanceView>> RingClient::rebalance(TimePoint deadline) {
+  Result<Survey> surveyed = co_await survey(deadline);
+  if (!surveyed) co_return tl::unexpected(surveyed.error());
+  co_return rebalance_view(*surveyed, client_.directory().placement().partitions(), client_.directory().table());
 }
 
 Task<Result<std::vector<MemberView>>> RingClient::members(TimePoint deadline) {
@@ -194,6 +228,9 @@ Task<Result<std::vector<MemberView>>> RingClient::members(TimePoint deadline) {
     view.answers = node.status.has_value();
     if (node.status) {
       view.used_bytes = node.status->database_bytes;
+      view.disk_free_bytes = node.status->disk_free_bytes;
+      view.disk_id = node.status->disk_id;
+      view.no_space = node.status->no_space;
       view.round_trip = node.round_trip;
     }
     views.push_back(std::move(view));

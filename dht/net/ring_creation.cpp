@@ -23,7 +23,7 @@ Task<Result<Answer>> ask(ClientTransport* transport, std::string address, Uuid e
     OperationResult result = co_await transport->call(address, expected, operation, deadline);
     if (result) co_return std::move(*result);
     const Error error = result.error().error;
-    const bool again = error.code == ErrorCode::unreachable || error.code == ErrorCode::unavailable;
+    const bool again = not_reached(error.code) || error.code == ErrorCode::unavailable;
     if (!again || transport->now() + retry_pause >= deadline) co_return fail_at(address, error);
     co_await transport->sleep(retry_pause);
   }

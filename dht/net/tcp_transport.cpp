@@ -188,8 +188,8 @@ class TcpTransport::Channel final : public FrameConnection::Owner,
     waiting_bytes_ = 0;
     bool named = why.code == ErrorCode::wrong_identity || why.code == ErrorCode::foreign_ring ||
                  why.code == ErrorCode::version_mismatch;
-    ErrorCode code = named ? why.code : ErrorCode::unreachable;
-    std::string context = address_ + ": " + (named || why.code == ErrorCode::unreachable ? why.context : why.text());
+    ErrorCode code = named || not_reached(why.code) ? why.code : ErrorCode::unreachable;
+    std::string context = address_ + ": " + (named || not_reached(why.code) ? why.context : why.text());
     // A caller that is told may call again at once: that call is not among these.
     for (std::uint64_t id : std::exchange(outstanding_, {})) {
       if (transport_ != nullptr) transport_->finish(id, failure(code, context));

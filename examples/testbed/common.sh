@@ -5,6 +5,9 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 build=${RINGFS_BUILD:-$root/build/release}
 testbed=${TESTBED:-${TMPDIR:-/tmp}/testbed}
 nodes=10
+# With those that were added since.
+added=$(find "$testbed/nodes" -mindepth 1 -maxdepth 1 -type d 2>/dev/null | wc -l)
+[ "$added" -le "$nodes" ] || nodes=$added
 
 die() { echo "testbed: $*" >&2; exit 1; }
 need() { command -v "$1" >/dev/null || die "needs $1: apt-get install $1"; }
@@ -27,6 +30,21 @@ make_testbed() {
   [ -z "$(ls -A "$testbed" 2>/dev/null)" ] || [ -e "$marker" ] || die "$testbed is not empty and not the testbed's: set TESTBED to another directory"
   mkdir -p "$testbed"
   touch "$marker"
+}
+
+# launch NUMBER: starts its process on free ports; returns when it listens.
+launch() {
+  local home=$testbed/nodes/$1
+  mkdir -p "$home"
+  rm -f "$home/ready"
+  "$build/bin/ringfs-node" --data "$home/data" --listen 127.0.0.1:0 --rest 127.0.0.1:0 >"$home/ready" 2>"$home/log" </dev/null &
+  echo $! >"$home/pid"
+  for _ in $(seq 100); do
+    grep -q '^ready ' "$home/ready" 2>/dev/null && return
+    alive "$1" || break
+    sleep 0.1
+  done
+  die "node $1 did not start: $(tail -n 3 "$home/log")"
 }
 
 # A random living node's number, another than $1 if given.

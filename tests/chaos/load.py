@@ -3,6 +3,7 @@
 
   load.py run DIR RECORDS LOGS     until LOGS/stop exists: three writers and two readers, a process each, and one beside them
   load.py verify DIR RECORDS       everything that was acknowledged is in DIR; nothing is there that was not written
+  load.py longest LOGS             what each kind of operation took at most, and what failed
   load.py report LOGS              what every operation took while something was broken, from LOGS/* and LOGS/rounds
 
 RECORDS is a file outside the mount. For every object it holds two generations: the last one that a writer began, and the last
@@ -603,8 +604,23 @@ def report(logs):
     return 1 if failed else 0
 
 
+def print_longest(logs):
+    """Of each kind of operation, and what failed."""
+    operations = load_operations(logs, KINDS)
+    machine = load_operations(logs, (Machine,))
+    for name in sorted(set(one.name for one in operations)):
+        of_name = [one for one in operations if one.name == name]
+        print("%-12s %7d operations, the longest %.3f s" % (name, len(of_name), max(one.seconds for one in of_name)))
+    print("beside       %7d operations, the longest %.3f s" % (len(machine), max(one.seconds for one in machine)))
+    failed = [one for one in operations if one.why]
+    print("%d operations in all, %d failed" % (len(operations), len(failed)))
+    for one in failed[:20]:
+        print("FAILED: %s %.6f %s %s" % (one.process, one.begin, one.name, one.why))
+    return 1 if failed else 0
+
+
 def main():
-    commands = {"run": (run, 3), "verify": (verify, 2), "report": (report, 1)}
+    commands = {"run": (run, 3), "verify": (verify, 2), "report": (report, 1), "longest": (print_longest, 1)}
     command, count = commands.get(sys.argv[1] if len(sys.argv) > 1 else "", (None, 0))
     if command is None or len(sys.argv) != count + 2:
         print(__doc__, file=sys.stderr)

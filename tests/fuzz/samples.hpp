@@ -140,7 +140,11 @@ inline std::vector<Message> messages(Random& random) {
       SnapshotReply{raft(random), random.next(), 3, false, true},
       heartbeat,
       Heartbeat{.round = 2, .digest = 3, .full = false, .groups = {}},
-      HeartbeatReply{random.next(), false, {{partition(random), random.below(99)}}},
+      HeartbeatReply{random.next(), false, {{partition(random), random.below(99), true}}},
+      Ping{true},
+      NodeReport{{partition(random), partition(random)}, {random_uuid(random)}, {random_uuid(random), random_uuid(random)}},
+      ReplicaQuery{raft(random)},
+      ReplicaRemoved{raft(random), encode(configuration(random)), random.below(99)},
       ChordNeighboursRequest{random.next(), position(random)},
       neighbours,
       ChordNeighbours{.request = 1, .member = false, .predecessor = std::nullopt, .successors = {}},
@@ -171,7 +175,8 @@ inline std::vector<Operation> operations(Random& random) {
           FindOperation{position(random)},
           TableOperation{},
           StatusOperation{},
-          CreateOperation{genesis(random)}};
+          CreateOperation{genesis(random)},
+          JoinOperation{genesis(random), genesis(random).first_table}};
 }
 
 inline std::vector<OperationResult> results(Random& random) {

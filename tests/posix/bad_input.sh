@@ -26,10 +26,10 @@ expect "'127.0.0.1:99999' is not host:port" "$ringfs_node" --data "$scratch/n" -
 
 say "rings that nobody can reach"
 dead=127.0.0.1:1
-expect "no node of the ring answers: unreachable: $dead: connection refused" "$ringfs" mount "$dead" "$mnt"
+expect "no node of the ring answers: connection_refused: $dead: connection refused" "$ringfs" mount "$dead" "$mnt"
 for command in status members ring "lookup kv/x" "wait --timeout 5"; do
   # shellcheck disable=SC2086 # a command and its argument
-  expect "no node of the ring answers: unreachable: $dead: connection refused" "$ringfs" $command --node "$dead"
+  expect "no node of the ring answers: connection_refused: $dead: connection refused" "$ringfs" $command --node "$dead"
 done
 expect "$dead: connection refused" "$ringfs" create "$dead"
 expect "there is no ring in $scratch/none" "$ringfs" status --state "$scratch/none"

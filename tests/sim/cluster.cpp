@@ -25,27 +25,42 @@ Cluster::Cluster(World& world, const ClusterOptions& options)
   genesis_.partition_bits = options.partition_bits;
   genesis_.first_table.version = 1;
   genesis_.first_table.settings["replication"] = std::to_string(options.replication);
+  if (options.replace_after_seconds > 0) {
+    genesis_.first_table.settings["replace_after"] = std::to_string(options.replace_after_seconds);
+  }
   for (unsigned i = 0; i < options.nodes; ++i) {
-    std::string address = "n" + std::to_string(i) + ":1";
-    NodeOptions node_options;
-    node_options.address = address;
-    node_options.rest_address = "n" + std::to_string(i) + ":2";
-    node_options.faults = options.faults;
-    node_options.log_keep_entries = options.log_keep_entries;
-    node_options.log_budget_bytes = options.log_budget_bytes;
-    node_options.append_bytes = options.append_bytes;
-    node_options.quiet_after = options.quiet_after;
+    add_node(i, ids[i]);
     Member member;
     member.id = ids[i];
-    member.address = address;
-    member.rest_address = node_options.rest_address;
+    member.address = nodes_[i]->address();
     member.state = MemberState::up;
     member.tokens = tokens[ids[i]];
     genesis_.first_table.members.push_back(std::move(member));
-    nodes_.push_back(std::make_unique<SimNode>(*this, i, ids[i], std::move(node_options), options.disk, options.disk_faults));
   }
+  for (unsigned i = 0; i < options.spares; ++i) add_node(options.nodes + i, random_uuid(world.random()));
   std::sort(genesis_.first_table.members.begin(), genesis_.first_table.members.end(),
             [](const Member& left, const Member& right) { return left.id < right.id; });
+}
+
+void Cluster::add_node(unsigned index, Uuid id) {
+  NodeOptions options;
+  options.address = "n" + std::to_string(index) + ":1";
+  options.rest_address = "n" + std::to_string(index) + ":2";
+  options.faults = options_.faults;
+  options.log_keep_entries = options_.log_keep_entries;
+  options.log_budget_bytes = options_.log_budget_bytes;
+  options.quiet_after = options_.quiet_after;
+  options.append_bytes = options_.append_bytes;
+  nodes_.push_back(std::make_unique<SimNode>(*this, index, id, std::move(options), options_.disk, options_.disk_faults));
+}
+
+const MembersTable& Cluster::table() const {
+  const MembersTable* newest = &genesis_.first_table;
+  for (const auto& node : nodes_) {
+    const std::optional<MembersTable>& table = node->durable_disk().table;
+    if (table && table->version > newest->version) newest = &*table;
+  }
+  return *newest;
 }
 
 SimNode* Cluster::find(const Uuid& id) {
@@ -69,7 +84,7 @@ unsigned Cluster::running() const {
 }
 
 void Cluster::create() {
-  for (unsigned i = 0; i < nodes_.size(); ++i) create_on(i);
+  for (unsigned i = 0; i < options_.nodes; ++i) create_on(i);
 }
 
 void Cluster::create_on(unsigned index) {
@@ -80,7 +95,7 @@ void Cluster::create_on(unsigned index) {
 }
 
 bool Cluster::created() const {
-  return std::all_of(nodes_.begin(), nodes_.end(), [](const auto& node) { return node->durable_disk().genesis.has_value(); });
+  return std::all_of(nodes_.begin(), nodes_.begin() + options_.nodes, [](const auto& node) { return node->durable_disk().genesis.has_value(); });
 }
 
 void Cluster::send(unsigned from, std::shared_ptr<const Envelope> envelope) {

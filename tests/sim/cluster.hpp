@@ -14,10 +14,12 @@
 namespace ringfs::sim {
 
 struct ClusterOptions {
-  unsigned nodes = 3;  // all first nodes of the ring
+  unsigned nodes = 3;   // first nodes of the ring
+  unsigned spares = 0;  // processes that wait to be added
   unsigned partition_bits = 2;
   unsigned replication = 3;
   unsigned tokens = 1;
+  unsigned replace_after_seconds = 0;  // ring-wide setting; 0: its default
   LogIndex log_keep_entries = 16;
   std::size_t log_budget_bytes = 0;  // NodeOptions
   std::size_t append_bytes = 0;
@@ -41,13 +43,15 @@ class Cluster {
   const Genesis& genesis() const { return genesis_; }
   const ClusterOptions& options() const { return options_; }
 
-  std::size_t size() const { return nodes_.size(); }
+  std::size_t size() const { return nodes_.size(); }  // with those that wait, or are not members any more
+  // The newest members table on a disk.
+  const MembersTable& table() const;
   SimNode& node(std::size_t index) { return *nodes_[index]; }
   SimNode* find(const Uuid& id);
   SimNode* find_address(const std::string& address);
   unsigned running() const;
 
-  // Gives every node the genesis record, again and again until each took it (creation is idempotent).
+  // Gives every first node the genesis record, again and again until each took it (creation is idempotent).
   void create();
   bool created() const;
 
@@ -58,6 +62,7 @@ class Cluster {
   void send_forged_message();
 
  private:
+  void add_node(unsigned index, Uuid id);
   void create_on(unsigned index);
 
   World& world_;

@@ -11,6 +11,8 @@ namespace {
 
 // With two nodes there is somebody to talk to; only of three can one be in the minority.
 constexpr unsigned a_peer = 2, a_majority = 3;
+// A node is called dead only if another one can take its place.
+constexpr unsigned a_substitute = 4;
 
 std::vector<CoverageRow> coordinator_deaths() {
   std::vector<CoverageRow> rows;
@@ -49,6 +51,7 @@ std::vector<CoverageSection> make_promises() {
         {"fault: sync error"},
         {"fault: slow disk"},
         {"fault: disk full"},
+        {"fault: damaged replica", a_majority},
         {"fault: entries cannot be read", a_peer},
         {"fault: snapshot cannot be read", a_majority},
         {"fault: freeze"},
@@ -91,6 +94,31 @@ std::vector<CoverageSection> make_promises() {
         {"event: wrong_identity_refused", a_peer},
         {"event: old_incarnation_refused", a_peer},
         {"event: clone_refused", a_peer}}},
+      {"members change",
+       {{"members: one joins"},
+        {"members: two join at once"},
+        {"members: one leaves"},
+        {"members: the leader of the table's partition leaves"},
+        {"members: one is called dead"},
+        {"members: one comes back"},
+        {"members: another replication"},
+        {"event: member_up"},
+        {"event: member_removed"},
+        {"event: member_dead", a_substitute},
+        {"event: member_joining"},
+        {"event: removed_from_ring"},
+        {"event: replica_added"},
+        {"event: replica_removed"},
+        {"raft: configuration proposed"},
+        {"raft: joint configuration committed"},
+        {"raft: a replica's data dropped"},
+        {"fault: learner killed in a snapshot"},
+        {"fault: leader killed in a snapshot"},
+        {"fault: kill in a joint configuration"},
+        {"members move: fault: kill"},
+        {"members move: fault: power loss of a majority"},
+        {"members move: fault: isolated leader"},
+        {"members move: fault: partition"}}},
       {"transitions of batches and transactions",
        {{"batch: answered from the record (dedup)"},
         {"batch: superseded"},

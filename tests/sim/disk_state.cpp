@@ -56,22 +56,12 @@ Term GroupState::term_at(LogIndex index) const {
   return found == nullptr ? 0 : found->term;
 }
 
-ReplicaId GroupState::replica_of(const Uuid& node) const {
-  auto named = [&](const Configuration& in) -> std::optional<ReplicaId> {
-    for (const auto* list : {&in.voters, &in.old_voters, &in.learners}) {
-      for (const ReplicaId& replica : *list) {
-        if (replica.node == node) return replica;
-      }
-    }
-    return std::nullopt;
-  };
-  for (auto entry = log.rbegin(); entry != log.rend() && entry->index > applied; ++entry) {
+Configuration GroupState::newest_configuration() const {
+  for (auto entry = log.rbegin(); entry != log.rend(); ++entry) {
     if (entry->kind != EntryKind::configuration) continue;
-    Result<Configuration> decoded = decode_configuration(entry->head.view());
-    if (!decoded) continue;
-    if (auto found = named(*decoded)) return *found;
+    if (Result<Configuration> decoded = decode_configuration(entry->head.view())) return *decoded;
   }
-  return named(configuration).value_or(ReplicaId{node, 0});
+  return configuration;
 }
 
 std::vector<SharedBytes*> GroupState::entries_sharing(const SharedBytes& value) {
@@ -91,7 +81,7 @@ std::string DiskState::perform(const Write& write, const Uuid& self, DiskWatcher
       for (InitialGroup& initial : initial_groups(*write.node.genesis, self)) {
         GroupState& group = groups[initial.partition];
         group.configuration = initial.configuration;
-        if (watcher != nullptr) watcher->on_configuration(initial.partition, group.configuration);
+        if (watcher != nullptr) watcher->on_configuration(initial.partition, 0, group.configuration);
         for (const InitialRow& row : initial.rows) group.rows.put(row.row, SharedBytes(row.value), initial_row_version);
       }
     }
@@ -108,7 +98,13 @@ std::string DiskState::perform(const Write& write, const Uuid& self, DiskWatcher
 }
 
 std::string DiskState::perform(const GroupWrite& write, DiskWatcher* watcher) {
-  GroupState& group = groups[write.partition];
+  if (write.reset) reset(write.partition, *write.reset, watcher);
+  auto known = groups.find(write.partition);
+  if (known == groups.end()) return "a write to a replica that does not exist";
+  GroupState& group = known->second;
+  if (!group.holds_data && !write.install && (!write.append.empty() || write.truncate_from || write.cut_through)) {
+    return "a log without the rows that it builds on";
+  }
   if (write.stage) {
     if (write.stage->number == 0) {
       group.staged.clear();
@@ -151,6 +147,21 @@ std::string DiskState::perform(const GroupWrite& write, DiskWatcher* watcher) {
   return {};
 }
 
+void DiskState::reset(PartitionId partition, const ReplicaReset& reset, DiskWatcher* watcher) {
+  auto [known, fresh] = groups.try_emplace(partition);
+  GroupState& group = known->second;
+  if (watcher != nullptr) {
+    watcher->on_reset(partition, fresh || !group.holds_data ? std::nullopt : std::optional(group.replica_added), reset);
+  }
+  GroupState empty;
+  empty.hard_state = group.hard_state;
+  empty.replica_added = reset.added;
+  empty.holds_data = false;
+  empty.configuration = reset.configuration;
+  empty.configuration_index = reset.configuration_index;
+  group = std::move(empty);
+}
+
 std::string DiskState::install(GroupState& group, const GroupWrite& write, DiskWatcher* watcher) {
   const InstallSnapshot& snapshot = *write.install;
   if (snapshot.snapshot != group.staged_snapshot || group.staged.empty()) return "install of a snapshot that is not staged";
@@ -167,11 +178,12 @@ std::string DiskState::install(GroupState& group, const GroupWrite& write, DiskW
   group.base_index = group.applied = snapshot.last_index;
   group.base_term = group.applied_term = snapshot.last_term;
   group.base_stamp = snapshot.last_stamp;
+  group.holds_data = true;
   group.configuration = snapshot.configuration;
   group.configuration_index = snapshot.configuration_index;
   if (watcher != nullptr) {
-    watcher->on_configuration(write.partition, group.configuration);
-    watcher->on_installed(write.partition, snapshot.last_index, snapshot.last_term, group.rows.hash());
+    watcher->on_configuration(write.partition, group.configuration_index, group.configuration);
+    watcher->on_installed(write.partition, group.replica_added, snapshot.last_index, snapshot.last_term, group.rows.hash());
   }
   return {};
 }
@@ -179,7 +191,7 @@ std::string DiskState::install(GroupState& group, const GroupWrite& write, DiskW
 std::string DiskState::perform(const Apply& apply, const DiskFaults& faults, DiskWatcher* watcher,
                                std::vector<AppliedBatch>* results) {
   auto found = groups.find(apply.partition);
-  if (found == groups.end()) return "apply in a group that does not exist";
+  if (found == groups.end() || !found->second.holds_data) return "apply in a replica without data";
   GroupState& group = found->second;
   if (apply.through > group.last_index()) return "apply of an entry that was never written";
   while (group.applied < apply.through) {
@@ -226,7 +238,8 @@ PersistedNode DiskState::persisted(const Uuid& self) const {
     PersistedGroup persisted;
     persisted.partition = partition;
     persisted.hard_state = group.hard_state;
-    persisted.replica = group.replica_of(self);
+    persisted.replica = {self, group.replica_added};
+    persisted.holds_data = group.holds_data;
     persisted.configuration = group.configuration;
     persisted.configuration_index = group.configuration_index;
     persisted.applied = group.applied;

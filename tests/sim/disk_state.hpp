@@ -26,6 +26,8 @@ struct DiskFaults {
 
 struct GroupState {
   HardState hard_state;
+  LogIndex replica_added = 0;
+  bool holds_data = true;       // PersistedGroup
   Configuration configuration;  // the newest one applied or installed
   LogIndex configuration_index = 0;
   LogIndex applied = 0;
@@ -42,8 +44,8 @@ struct GroupState {
   const Entry* entry(LogIndex index) const;  // null: not in the log
   // The term of an entry or of the base; 0 when it is not known here.
   Term term_at(LogIndex index) const;
-  // What this node's replica was called, from the newest configuration that names the node.
-  ReplicaId replica_of(const Uuid& node) const;
+  // Of the log's last configuration entry, or the one applied.
+  Configuration newest_configuration() const;
   // Blobs of the log that are one payload with a row's value (design 5, storage).
   std::vector<SharedBytes*> entries_sharing(const SharedBytes& value);
 };
@@ -61,11 +63,13 @@ class DiskWatcher {
  public:
   virtual ~DiskWatcher() = default;
   // Of the genesis record, or of a snapshot that was installed; those in the log come through on_append.
-  virtual void on_configuration(PartitionId partition, const Configuration& configuration) = 0;
+  virtual void on_configuration(PartitionId partition, LogIndex index, const Configuration& configuration) = 0;
+  // `had_data`: what the replica was called whose data goes; none: there was none.
+  virtual void on_reset(PartitionId partition, std::optional<LogIndex> had_data, const ReplicaReset& reset) = 0;
   virtual void on_append(PartitionId partition, Term previous_term, const Entry& entry) = 0;
   virtual void on_hard_state(PartitionId partition, const HardState& before, const HardState& after) = 0;
   virtual void on_applied(PartitionId partition, const AppliedEntry& applied) = 0;
-  virtual void on_installed(PartitionId partition, LogIndex index, Term term, std::uint64_t state_hash) = 0;
+  virtual void on_installed(PartitionId partition, LogIndex added, LogIndex index, Term term, std::uint64_t state_hash) = 0;
 };
 
 struct DiskState {
@@ -82,6 +86,7 @@ struct DiskState {
 
  private:
   std::string perform(const GroupWrite& write, DiskWatcher* watcher);
+  void reset(PartitionId partition, const ReplicaReset& reset, DiskWatcher* watcher);
   std::string install(GroupState& group, const GroupWrite& write, DiskWatcher* watcher);
 };
 

@@ -35,6 +35,7 @@ class SharedPayloads : public testing::Test {
     entry.kind = EntryKind::batch;
     entry.head = encoded.head;
     entry.blobs = encoded.blobs;
+    disk_.groups.try_emplace(partition);
     Write write;
     write.groups.emplace_back();
     write.groups.back().partition = partition;
@@ -48,11 +49,12 @@ class SharedPayloads : public testing::Test {
   char stored() { return group().rows.get(row)->value.view().front(); }
 
   struct Watcher : DiskWatcher {
-    void on_configuration(PartitionId, const Configuration&) override {}
+    void on_configuration(PartitionId, LogIndex, const Configuration&) override {}
+    void on_reset(PartitionId, std::optional<LogIndex>, const ReplicaReset&) override {}
     void on_append(PartitionId, Term, const Entry&) override {}
     void on_hard_state(PartitionId, const HardState&, const HardState&) override {}
     void on_applied(PartitionId, const AppliedEntry& applied) override { last = applied; }
-    void on_installed(PartitionId, LogIndex, Term, std::uint64_t) override {}
+    void on_installed(PartitionId, LogIndex, LogIndex, Term, std::uint64_t) override {}
     AppliedEntry last;
   };
 

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "dht/base/hash.hpp"
+#include "dht/core/quorum.hpp"
 
 namespace ringfs::sim {
 
@@ -75,12 +76,21 @@ void Invariants::on_start(const Uuid& node, const DiskState& durable) {
 void Invariants::append_sent(const Append& append) {
   std::map<LogIndex, Term>& sent = partitions_[append.raft.partition].sent[append.raft.term];
   if (append.previous_index > 0) sent[append.previous_index] = append.previous_term;
-  for (const Entry& entry : append.entries) sent[entry.index] = entry.term;
+  for (const Entry& entry : append.entries) {
+    sent[entry.index] = entry.term;
+    if (entry.kind != EntryKind::configuration || entry.term != append.raft.term) continue;
+    if (Result<Configuration> decoded = decode_configuration(entry.head.view())) {
+      configuration_proposed(append.raft.partition, entry.index, entry.term, *decoded);
+    }
+  }
 }
 
 void Invariants::acknowledged(const Uuid& source, const AppendReply& reply, const DiskState& disk) {
   if (!reply.success) return;
+  check_filled(reply.raft.partition, {source, reply.raft.source_added}, "acknowledged an append");
   auto group = disk.groups.find(reply.raft.partition);
+  // Held back until what it is about was dropped: a committed configuration excludes its replica by then.
+  if (group != disk.groups.end() && (group->second.replica_added != reply.raft.source_added || !group->second.holds_data)) return;
   LogIndex durable = group == disk.groups.end() ? 0 : group->second.last_index();
   if (durable < reply.match) {
     violate("acknowledged appends are durable", reply.raft.partition,
@@ -93,13 +103,17 @@ void Invariants::acknowledged(const Uuid& source, const AppendReply& reply, cons
   if (group->second.base_index > reply.match || reply.match == 0) return;
   const std::map<LogIndex, Term>& sent = partitions_[reply.raft.partition].sent[reply.raft.term];
   auto leaders = sent.find(reply.match);
+  Term here = group->second.term_at(reply.match);
   if (leaders == sent.end()) {
+    // What its sender knows to be committed agrees, whatever this leader has sent of it.
+    const std::map<LogIndex, Known>& committed = partitions_[reply.raft.partition].committed;
+    auto known = committed.find(reply.match);
+    if (known != committed.end() && known->second.term == here) return;
     violate("acknowledged appends are durable", reply.raft.partition,
             source.text() + " acknowledged " + std::to_string(reply.match) + ", which the leader never sent");
     return;
   }
   world_.count("acknowledged terms compared");
-  Term here = group->second.term_at(reply.match);
   if (here != leaders->second) {
     violate("acknowledged appends are durable", reply.raft.partition,
             source.text() + " acknowledged " + at(reply.match, leaders->second) + " and has term " + std::to_string(here));
@@ -112,8 +126,8 @@ void Invariants::on_send(const Envelope& envelope, const DiskState& disk) {
   incarnations_[source] = envelope.header.incarnation;
   if (const auto* append = std::get_if<Append>(&envelope.message)) {
     leader(append->raft.partition, append->raft.term, source);
+    append_sent(*append);  // first: the leader goes by the newest configuration that it has, which may be in this very message
     committed_by_leader(append->raft.partition, append->commit, append->raft.term, disk);
-    append_sent(*append);
   } else if (const auto* heartbeat = std::get_if<Heartbeat>(&envelope.message)) {
     for (const HeartbeatGroup& group : heartbeat->groups) {
       leader(group.partition, group.term, source);
@@ -127,6 +141,7 @@ void Invariants::on_send(const Envelope& envelope, const DiskState& disk) {
     acknowledged(source, *reply, disk);
   } else if (const auto* chunk = std::get_if<SnapshotChunk>(&envelope.message)) {
     leader(chunk->raft.partition, chunk->raft.term, source);
+    partitions_[chunk->raft.partition].sent[chunk->raft.term][chunk->last_index] = chunk->last_term;
   } else if (const auto* handed_over = std::get_if<TimeoutNow>(&envelope.message)) {
     world_.count("raft: leadership handed over");
     leader(handed_over->raft.partition, handed_over->raft.term, source);
@@ -140,6 +155,7 @@ void Invariants::vote_sent(const Envelope& envelope, const VoteReply& reply, con
   if (reply.raft.term >= foreign_term) violate("foreign rings", partition, "an answer to a forged message");
   if (!reply.granted) world_.count(reply.pre_vote ? "raft: pre-vote refused" : "raft: vote refused");
   if (reply.pre_vote || !reply.granted) return;
+  check_filled(partition, {envelope.header.source, reply.raft.source_added}, "voted");
   const Uuid& voter = envelope.header.source;
   const Uuid& candidate = envelope.header.destination;
   auto [vote, first] = votes_.try_emplace({voter, partition, reply.raft.term}, candidate);
@@ -164,55 +180,57 @@ void Invariants::committed_by_leader(PartitionId partition, LogIndex index, Term
   known.highest_term = std::max(known.highest_term, entry_term);
 }
 
+// By the configuration in force at the entry, or by a later one: a leader goes by the newest one in its log.
 void Invariants::require_majority(PartitionId partition, LogIndex index, Term term) {
-  std::set<Uuid> holders;
+  std::set<ReplicaId> holders;
   durable_([&](const Uuid& node, const DiskState& disk) {
     auto group = disk.groups.find(partition);
-    if (group == disk.groups.end()) return;
-    if (group->second.base_index >= index || group->second.term_at(index) == term) holders.insert(node);
-  });
-  Configuration configuration = configuration_at(partition, index);
-  for (const auto* half : {&configuration.voters, &configuration.old_voters}) {
-    if (half->empty()) continue;
-    auto holding = std::count_if(half->begin(), half->end(), [&](const ReplicaId& voter) { return holders.contains(voter.node); });
-    if (static_cast<std::size_t>(holding) * 2 <= half->size()) {
-      violate("committed means durable on a majority", partition,
-              at(index, term) + " is durable on " + std::to_string(holding) + " of " + std::to_string(half->size()));
+    if (group == disk.groups.end() || !group->second.holds_data) return;
+    if (group->second.base_index >= index || group->second.term_at(index) == term) {
+      holders.insert({node, group->second.replica_added});
     }
-  }
+  });
+  auto majority = [&](const std::vector<ReplicaId>& half) {
+    auto holding = std::count_if(half.begin(), half.end(), [&](const ReplicaId& voter) { return holders.contains(voter); });
+    return half.empty() || static_cast<std::size_t>(holding) * 2 > half.size();
+  };
+  const std::vector<Configuration> candidates = configurations_from(partition, index);
+  bool durable = std::any_of(candidates.begin(), candidates.end(), [&](const Configuration& one) {
+    return majority(one.voters) && majority(one.old_voters);
+  });
+  if (durable) return;
+  violate("committed means durable on a majority", partition,
+          at(index, term) + " is durable on " + std::to_string(holders.size()) + " replicas");
 }
 
-Configuration Invariants::configuration_at(PartitionId partition, LogIndex index) const {
-  // The newest configuration entry at or below `index` that anybody holds; replicas agree about committed ones.
-  Configuration newest;
-  LogIndex newest_index = 0;
-  bool any = false;
-  durable_([&](const Uuid&, const DiskState& disk) {
-    auto found = disk.groups.find(partition);
-    if (found == disk.groups.end()) return;
-    const GroupState& group = found->second;
-    if (group.configuration_index <= index && (!any || group.configuration_index > newest_index) &&
-        !group.configuration.voters.empty()) {
-      any = true;
-      newest = group.configuration;
-      newest_index = group.configuration_index;
-    }
-    for (const Entry& entry : group.log) {
-      if (entry.kind != EntryKind::configuration || entry.index > index || entry.index <= newest_index) continue;
-      if (Result<Configuration> decoded = decode_configuration(entry.head.view())) {
-        any = true;
-        newest = std::move(*decoded);
-        newest_index = entry.index;
-      }
-    }
-  });
-  return newest;
+// The newest committed one at or below `index`, the committed ones above it, and those above all of these that somebody proposed.
+std::vector<Configuration> Invariants::configurations_from(PartitionId partition, LogIndex index) const {
+  const Partition& known = partitions_.at(partition);
+  std::vector<Configuration> found;
+  auto first = known.configurations.upper_bound(index);
+  if (first != known.configurations.begin()) --first;
+  for (auto one = first; one != known.configurations.end(); ++one) found.push_back(one->second);
+  LogIndex newest = known.configurations.empty() ? 0 : known.configurations.rbegin()->first;
+  for (const auto& [place, configuration] : known.proposed) {
+    if (place.first > newest) found.push_back(configuration);
+  }
+  return found;
+}
+
+void Invariants::on_reset(const Uuid& node, PartitionId partition, std::optional<LogIndex> had_data) {
+  if (!had_data) return;
+  const Partition& known = partitions_[partition];
+  world_.count("raft: a replica's data dropped");
+  if (known.configurations.empty() || !names(known.configurations.rbegin()->second, {node, *had_data})) return;
+  violate("data goes after the commit", partition, node.text() + " drops replica " + std::to_string(*had_data));
 }
 
 void Invariants::on_append(PartitionId partition, Term previous_term, const Entry& entry) {
   if (entry.term >= foreign_term) violate("foreign rings", partition, "a forged entry was logged");
   if (entry.kind == EntryKind::configuration) {
-    if (Result<Configuration> decoded = decode_configuration(entry.head.view())) on_configuration(partition, *decoded);
+    if (Result<Configuration> decoded = decode_configuration(entry.head.view())) {
+      configuration_proposed(partition, entry.index, entry.term, *decoded);
+    }
   }
   Partition& known = partitions_[partition];
   std::uint64_t body = body_of(entry);
@@ -238,6 +256,11 @@ void Invariants::on_applied(const Uuid& node, PartitionId partition, const Appli
     known.highest = entry.index;
   }
   known.highest_term = std::max(known.highest_term, entry.term);
+  if (entry.kind == EntryKind::configuration) {
+    if (Result<Configuration> decoded = decode_configuration(entry.head.view())) {
+      configuration_committed(partition, entry.index, *decoded);
+    }
+  }
   Known& committed_entry = known.committed[entry.index];
   std::uint64_t body = body_of(entry);
   std::uint64_t state = applied.state_hash | 1;
@@ -294,16 +317,17 @@ void Invariants::count_transitions(const AppliedEntry& applied) {
   if (part->step == TransactionStep::resolve_aborted) world_.count("transaction: part dropped by another");
 }
 
-void Invariants::on_installed(const Uuid& node, PartitionId partition, LogIndex index, Term term, std::uint64_t state_hash) {
+void Invariants::on_installed(const ReplicaId& replica, PartitionId partition, LogIndex index, Term term, std::uint64_t state_hash) {
   Partition& known = partitions_[partition];
+  known.filled.insert(replica);
   auto found = known.committed.find(index);
   if (found == known.committed.end() || found->second.body == 0) {
-    if (index != 0) violate("snapshots hold committed entries only", partition, at(index, term) + " at " + node.text());
+    if (index != 0) violate("snapshots hold committed entries only", partition, at(index, term) + " at " + replica.node.text());
     return;
   }
   if (found->second.term != term) violate("committed entries never change", partition, "snapshot " + at(index, term));
   if (found->second.state != (state_hash | 1)) {
-    violate("equal applied index, equal state", partition, "snapshot " + at(index, term) + " at " + node.text());
+    violate("equal applied index, equal state", partition, "snapshot " + at(index, term) + " at " + replica.node.text());
   }
 }
 
@@ -339,14 +363,62 @@ void Invariants::on_read_reply(const Uuid& node, PartitionId partition, const Re
   for (const ReadReply::ScanResult& scan : reply->scans) std::for_each(scan.rows.begin(), scan.rows.end(), visible);
 }
 
-void Invariants::on_configuration(PartitionId partition, const Configuration& configuration) {
+void Invariants::check_distinct(PartitionId partition, const Configuration& configuration) {
   for (const auto* half : {&configuration.voters, &configuration.old_voters}) {
     std::set<Uuid> nodes;
     for (const ReplicaId& replica : *half) {
       if (!nodes.insert(replica.node).second) violate("distinct replicas", partition, replica.node.text() + " twice");
     }
+    for (const ReplicaId& learner : configuration.learners) {
+      if (half == &configuration.voters && !nodes.insert(learner.node).second) {
+        violate("distinct replicas", partition, learner.node.text() + " twice");
+      }
+    }
   }
   if (configuration.voters.empty()) violate("distinct replicas", partition, "a configuration without voters");
+}
+
+void Invariants::on_committed_configuration(const Uuid& node, PartitionId partition, LogIndex index,
+                                            const Configuration& configuration) {
+  configuration_committed(partition, index, configuration);
+  if (index == 0) partitions_[partition].filled.insert({node, 0});
+}
+
+void Invariants::configuration_proposed(PartitionId partition, LogIndex index, Term term, const Configuration& configuration) {
+  check_distinct(partition, configuration);
+  Partition& known = partitions_[partition];
+  if (!known.proposed.try_emplace({index, term}, configuration).second) return;
+  world_.count("raft: configuration proposed");
+  if (known.highest_term < term) violate("no two disjoint quorums", partition, at(index, term) + " before a commit in this term");
+  for (const auto& [place, other] : known.proposed) {
+    if (place.second == term && place.first < index && place.first > known.highest) {
+      violate("no two disjoint quorums", partition, at(index, term) + " while " + at(place.first, term) + " is in flight");
+    }
+  }
+}
+
+void Invariants::configuration_committed(PartitionId partition, LogIndex index, const Configuration& configuration) {
+  std::map<LogIndex, Configuration>& committed = partitions_[partition].configurations;
+  auto [place, first] = committed.try_emplace(index, configuration);
+  if (!first) {
+    if (place->second != configuration) violate("committed entries never change", partition, "configuration " + std::to_string(index));
+    return;
+  }
+  check_distinct(partition, configuration);
+  if (place == committed.begin()) return;
+  const Configuration& before = std::prev(place)->second;
+  std::set<ReplicaId> old(before.voters.begin(), before.voters.end());
+  const std::vector<ReplicaId>& source = configuration.old_voters.empty() ? configuration.voters : configuration.old_voters;
+  if (std::set<ReplicaId>(source.begin(), source.end()) != old) {
+    violate("no two disjoint quorums", partition, "configuration " + std::to_string(index) + " does not follow from the one before");
+  }
+  if (!configuration.old_voters.empty()) world_.count("raft: joint configuration committed");
+}
+
+void Invariants::check_filled(PartitionId partition, const ReplicaId& replica, const char* what) {
+  if (partitions_[partition].filled.contains(replica)) return;
+  violate("voters hold what they count for", partition,
+          replica.node.text() + " as replica " + std::to_string(replica.added) + " " + what);
 }
 
 Term Invariants::highest_term(PartitionId partition) const {

@@ -14,6 +14,11 @@
 //  leases                                       no later-term commit at the moment of a read served under a lease, and none
 //                                               when a read arrived that was served without one
 //  distinct replicas                            of one configuration lie on distinct nodes
+//  no two disjoint quorums                      committed configurations follow each other by learners or through a joint one, one at a
+//                                               time, and only after a commit in the leader's own term
+//  voters hold what they count for              a vote or an acknowledgement comes from a replica that got its rows from genesis or
+//                                               from a snapshot
+//  data goes after the commit                   of a configuration that excludes the replica
 //  foreign rings                                nothing that came from another ring has an effect
 //
 // Threads: one, virtual. Memory: one record per log entry of the run.
@@ -21,6 +26,7 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <tuple>
 
 #include "tests/sim/disk_state.hpp"
@@ -47,11 +53,13 @@ class Invariants {
 
   // A process starts from this disk.
   void on_start(const Uuid& node, const DiskState& durable);
-  void on_configuration(PartitionId partition, const Configuration& configuration);
+  // Of genesis (index 0), or of a snapshot that was installed.
+  void on_committed_configuration(const Uuid& node, PartitionId partition, LogIndex index, const Configuration& configuration);
+  void on_reset(const Uuid& node, PartitionId partition, std::optional<LogIndex> had_data);
   void on_append(PartitionId partition, Term previous_term, const Entry& entry);
   void on_hard_state(const Uuid& node, PartitionId partition, const HardState& before, const HardState& after);
   void on_applied(const Uuid& node, PartitionId partition, const AppliedEntry& applied);
-  void on_installed(const Uuid& node, PartitionId partition, LogIndex index, Term term, std::uint64_t state_hash);
+  void on_installed(const ReplicaId& replica, PartitionId partition, LogIndex index, Term term, std::uint64_t state_hash);
 
   // Of a committed entry.
   Term highest_term(PartitionId partition) const;
@@ -73,6 +81,9 @@ class Invariants {
     Term highest_term = 0;      // of a committed entry
     std::map<std::pair<Uuid, std::uint64_t>, LogIndex> executed;
     std::map<Term, std::map<LogIndex, Term>> sent;  // by the leader of a term: the terms of the entries in its Appends
+    std::map<LogIndex, Configuration> configurations;  // committed
+    std::map<std::pair<LogIndex, Term>, Configuration> proposed;
+    std::set<ReplicaId> filled;  // got their rows from genesis or a snapshot
     std::map<Uuid, Term> said;  // the highest term that a node named as its own
   };
 
@@ -85,7 +96,11 @@ class Invariants {
   void vote_sent(const Envelope& envelope, const VoteReply& reply, const DiskState& disk);
   void count_transitions(const AppliedEntry& applied);
   void violate(const char* invariant, PartitionId partition, const std::string& detail);
-  Configuration configuration_at(PartitionId partition, LogIndex index) const;
+  void configuration_proposed(PartitionId partition, LogIndex index, Term term, const Configuration& configuration);
+  void configuration_committed(PartitionId partition, LogIndex index, const Configuration& configuration);
+  void check_distinct(PartitionId partition, const Configuration& configuration);
+  void check_filled(PartitionId partition, const ReplicaId& replica, const char* what);
+  std::vector<Configuration> configurations_from(PartitionId partition, LogIndex index) const;
 
   World& world_;
   DurableStates durable_;

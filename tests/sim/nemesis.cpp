@@ -19,6 +19,18 @@ std::function<bool()> counted_where_it_happens(std::function<void()> order) {
     return false;
   };
 }
+// As the one who sends it, or as a learner that has some chunks.
+bool in_a_snapshot(SimNode& node, Role role) {
+  const NodeStatus status = node.status();
+  return std::any_of(status.groups.begin(), status.groups.end(),
+                     [&](const GroupStatus& group) { return group.snapshotting && group.role == role; });
+}
+
+// The log ends in two halves.
+bool in_a_joint_configuration(SimNode& node) {
+  const auto& groups = node.live_disk().groups;
+  return std::any_of(groups.begin(), groups.end(), [](const auto& group) { return !group.second.newest_configuration().old_voters.empty(); });
+}
 }  // namespace
 
 Nemesis::Nemesis(Cluster& cluster, NemesisOptions options, unsigned endpoints, std::function<void()> kill_client)
@@ -51,6 +63,16 @@ Nemesis::Nemesis(Cluster& cluster, NemesisOptions options, unsigned endpoints, s
       {"wall clock jump", [this] { return jump_wall_clock(); }},
       {"minutes pass", [this] { return minutes_pass(); }},
       {"clock drift", [this] { return drift(); }},
+      {"learner killed in a snapshot", counted_where_it_happens([this] {
+         kill_when("fault: learner killed in a snapshot", [](SimNode& node) { return in_a_snapshot(node, Role::learner); });
+       })},
+      {"leader killed in a snapshot", counted_where_it_happens([this] {
+         kill_when("fault: leader killed in a snapshot", [](SimNode& node) { return in_a_snapshot(node, Role::leader); });
+       })},
+      {"kill in a joint configuration", counted_where_it_happens([this] {
+         kill_when("fault: kill in a joint configuration", in_a_joint_configuration);
+       })},
+      {"damaged replica", [this] { return damage_a_replica(); }},
       {"client death", counted_where_it_happens(kill_client_)},
       {"forged message", counted_where_it_happens([this] { cluster_.send_forged_message(); })},
   };
@@ -76,10 +98,14 @@ void Nemesis::next() {
     if (stopped_) return;
     world_.trace("nemesis");
     if (faults_.empty() || struck_++ < 2 || world_.chance(options_.kills)) {
-      kill();
+      if (kill() && members_move()) world_.count("members move: fault: kill");
     } else {
       const Fault& fault = faults_[static_cast<std::size_t>(world_.between(0, faults_.size() - 1))];
-      if (fault.strike()) world_.count("fault: " + fault.name);
+      const bool moving = members_move();
+      if (fault.strike()) {
+        world_.count("fault: " + fault.name);
+        if (moving) world_.count("members move: fault: " + fault.name);
+      }
     }
     next();
   });
@@ -235,6 +261,52 @@ bool Nemesis::isolate_leader() {
 void Nemesis::cut(unsigned a, unsigned b) {
   cluster_.network().block(a, b);
   cluster_.network().block(b, a);
+}
+
+void Nemesis::kill_when(const char* name, std::function<bool(SimNode&)> found, unsigned looks) {
+  for (unsigned i = 0; i < cluster_.size(); ++i) {
+    SimNode& node = cluster_.node(i);
+    if (!node.running() || !found(node)) continue;
+    world_.count(name);
+    node.kill();
+    bring_back(node.index(), milliseconds(10), seconds(3));
+    return;
+  }
+  if (looks == 0) return;
+  world_.after(milliseconds(5), [this, name, found = std::move(found), looks] {
+    if (!stopped_) kill_when(name, found, looks - 1);
+  });
+}
+
+// One that can be spared: all of its group are well, and a majority is left.
+bool Nemesis::damage_a_replica() {
+  SimNode* leader = leader_of_something();
+  if (leader == nullptr) return false;
+  const NodeStatus status = leader->status();
+  for (const GroupStatus& group : status.groups) {
+    const bool well = group.role == Role::leader && group.lease && group.settled && group.behind == 0;
+    auto stored = leader->live_disk().groups.find(group.partition);
+    if (!well || stored == leader->live_disk().groups.end()) continue;
+    const std::vector<ReplicaId>& voters = stored->second.configuration.voters;
+    if (voters.size() < 3) continue;
+    const Uuid& damaged = voters[static_cast<std::size_t>(world_.between(0, voters.size() - 1))].node;
+    world_.trace("damaged replica", index_of(group.partition));
+    cluster_.find(damaged)->take_out_of_service(group.partition);
+    return true;
+  }
+  return false;
+}
+
+bool Nemesis::members_move() {
+  for (unsigned i = 0; i < cluster_.size(); ++i) {
+    SimNode& node = cluster_.node(i);
+    if (!node.running()) continue;
+    const NodeStatus status = node.status();
+    const bool moving = std::any_of(status.groups.begin(), status.groups.end(),
+                                    [](const GroupStatus& group) { return group.role == Role::leader && !group.settled; });
+    if (moving) return true;
+  }
+  return false;
 }
 
 // Somebody who cannot hear the leader asks a follower for its vote just when that one has restarted and the leader cannot reach

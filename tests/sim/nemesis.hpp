@@ -54,6 +54,10 @@ class Nemesis {
   bool isolate_leader();
   bool restart_under_a_lease();
   void cut(unsigned a, unsigned b);
+  // Kills the first node that `found` says yes to, and counts it as `name`; gives up after a while.
+  void kill_when(const char* name, std::function<bool(SimNode&)> found, unsigned looks = 300);
+  bool members_move();
+  bool damage_a_replica();
   bool slow_disk();
   bool disk_full();
   bool bad_network();

@@ -4,9 +4,11 @@
 #include <bit>
 #include <boost/asio/io_context.hpp>
 #include <memory>
+#include <set>
 
 #include "dht/core/placement.hpp"
 #include "dht/net/lock_resolver.hpp"
+#include "tests/sim/members_operator.hpp"
 #include "tests/sim/nemesis.hpp"
 #include "tests/sim/sim_client.hpp"
 
@@ -23,11 +25,14 @@ constexpr Duration set_up_bound = seconds(60);
 constexpr Duration workers_bound = seconds(40);
 constexpr Duration reading_bound = seconds(120);
 constexpr Duration rest_bound = seconds(60);
+constexpr Duration moving_bound = seconds(180);
 constexpr Duration lookup_bound = seconds(60);  // some rounds of merging split rings
 constexpr Duration safety_shortest = seconds(8);
 constexpr Duration safety_longest = seconds(150);
 constexpr unsigned lookups = 12;
 constexpr std::size_t trace_lines_reported = 60;
+constexpr double share_of_moving_rings = 0.35;
+constexpr unsigned most_nodes_that_move = 10;  // at the beginning; with more a seed takes its time
 
 // What a seed must have done to count (design 10).
 constexpr std::uint64_t least_acknowledged = 500;
@@ -44,6 +49,7 @@ struct Draw {
   ClusterOptions cluster;
   WorkloadOptions workload;
   NemesisOptions nemesis;
+  MembersOptions members;
   unsigned clients = 3;
   unsigned workers = 2;  // a client
 };
@@ -65,6 +71,12 @@ void switch_off(const std::string& guard, ClusterOptions& options) {
   if (guard == "ignore_lease") options.faults.ignore_lease = true;
   if (guard == "read_before_own_no_op") options.faults.read_before_own_no_op = true;
   if (guard == "ignore_row_leases") options.faults.ignore_row_leases = true;
+  if (guard == "count_learners") options.faults.count_learners = true;
+  if (guard == "overlapping_changes") options.faults.overlapping_changes = true;
+  if (guard == "skip_joint") options.faults.skip_joint = true;
+  if (guard == "ignore_replica_identity") options.faults.ignore_replica_identity = true;
+  if (guard == "place_voters") options.faults.place_voters = true;
+  if (guard == "drop_early") options.faults.drop_early = true;
   if (guard == "no_dedup") options.disk_faults.evaluate.no_dedup = true;
   if (guard == "no_expiry") options.disk_faults.evaluate.no_expiry = true;
   if (guard == "patch_shared_payloads") options.disk_faults.patch_shared_payloads = true;
@@ -102,6 +114,25 @@ void draw_focus(World& world, Draw& drawn) {
   }
 }
 
+// Nodes that join and leave while clients work: in every third seed.
+void draw_members(World& world, Draw& drawn) {
+  if (drawn.cluster.nodes > most_nodes_that_move || !world.chance(share_of_moving_rings)) return;
+  drawn.members.active = true;
+  drawn.cluster.spares = static_cast<unsigned>(world.between(1, 3));
+  unsigned nodes = drawn.cluster.nodes + drawn.cluster.spares;
+  drawn.cluster.partition_bits = std::max(drawn.cluster.partition_bits, static_cast<unsigned>(std::bit_width(2 * nodes - 1)));
+  drawn.members.pause_high = world.between(milliseconds(500), seconds(5));
+  // So short that a crash or a partition is taken for a death.
+  if (world.chance(0.4)) drawn.cluster.replace_after_seconds = static_cast<unsigned>(world.between(2, 6));
+  if (!world.chance(0.3)) return;
+  // A node is taken away and added again while messages of its former life are under way.
+  drawn.members.back_again = 0.8;
+  drawn.members.pause_high = seconds(1);
+  drawn.cluster.network.late = 0.1;
+  drawn.cluster.network.late_low = milliseconds(200);
+  drawn.cluster.network.late_high = seconds(6);
+}
+
 Draw draw(World& world, const ScenarioOptions& options) {
   Draw drawn;
   ClusterOptions& cluster = drawn.cluster;
@@ -135,6 +166,7 @@ Draw draw(World& world, const ScenarioOptions& options) {
   if (world.chance(0.3)) drawn.nemesis.wall_jump = seconds(200);  // beyond the life of batches and their results
   draw_focus(world, drawn);
   if (cluster.nodes < least_nodes_for_a_snapshot) drawn.nemesis.kills = 0.5;
+  draw_members(world, drawn);
   return drawn;
 }
 
@@ -146,6 +178,7 @@ class Scenario {
         drawn_(drawn),
         cluster_(world, drawn.cluster),
         workload_(world, drawn.workload, drawn.cluster.partition_bits),
+        members_(cluster_, drawn.members),
         nemesis_(cluster_, drawn.nemesis, static_cast<unsigned>(cluster_.size()) + drawn.clients + 1,
                  [this] { kill_some_client(); }) {
     world.set_after_event([this] { poll(); });
@@ -223,6 +256,7 @@ class Scenario {
     for (std::size_t i = 0; i + 1 < clients_.size(); ++i) start_workers(*clients_[i]);
     start_workers(careful_client());
     careful_client().spawn(workload_.clean_up(careful_client().store()));
+    if (drawn_.members.active) careful_client().spawn(members_.work(careful_client().store()));
     nemesis_.start();
     TimePoint start = world_.now();
     // Long enough for the seed to count.
@@ -232,6 +266,7 @@ class Scenario {
     });
     nemesis_.stop();
     workload_.stop();
+    members_.stop();
     if (world_.violation()) return false;
     return must("the end of all operations", workers_bound, [this] {
       return std::all_of(clients_.begin(), clients_.end(), [](const auto& client) { return client->tasks() == 0; });
@@ -263,6 +298,7 @@ class Scenario {
 
   bool come_to_rest() {
     if (!must("a leader with a lease everywhere", rest_bound, [this] { return leaders_everywhere(); })) return false;
+    if (drawn_.members.active && !must("the moves that the placement wants", moving_bound, [this] { return moved(); })) return false;
     if (!settle_locks()) return false;
     bool ended = false, right = false;
     careful_client().spawn(read_everything(&ended, &right));
@@ -272,6 +308,7 @@ class Scenario {
       return false;
     }
     if (!must("equal replicas", rest_bound, [this] { return replicas_equal(); })) return false;
+    if (drawn_.members.active && !must("the data where the members are", rest_bound, [this] { return data_in_place(); })) return false;
     return !world_.violation();
   }
 
@@ -318,12 +355,49 @@ class Scenario {
     return leases.size() == partitions();
   }
 
+  // Every group has the members that the newest table wants, and its preferred primary leads it.
+  bool moved() {
+    if (world_.now() < next_look_) return false;
+    next_look_ = world_.now() + milliseconds(50);
+    Placement placement(cluster_.table(), drawn_.cluster.partition_bits);
+    unsigned in_place = 0;
+    for (unsigned i = 0; i < cluster_.size(); ++i) {
+      SimNode& node = cluster_.node(i);
+      if (!node.running()) return false;
+      const NodeStatus status = node.status();
+      for (const GroupStatus& group : status.groups) {
+        const bool leads = group.role == Role::leader && group.lease && status.table_version == cluster_.table().version;
+        if (leads && group.settled && placement.preference_list(group.partition).front() == node.id()) ++in_place;
+      }
+    }
+    return in_place == partitions();
+  }
+
+  // Rows lie on the members of their group and nowhere else.
+  bool data_in_place() {
+    if (world_.now() < next_look_) return false;
+    next_look_ = world_.now() + milliseconds(50);
+    Placement placement(cluster_.table(), drawn_.cluster.partition_bits);
+    for (std::uint32_t index = 0; index < partitions(); ++index) {
+      std::set<Uuid> holders;
+      for (unsigned i = 0; i < cluster_.size(); ++i) {
+        const auto& groups = cluster_.node(i).live_disk().groups;
+        auto group = groups.find(PartitionId{index});
+        if (group != groups.end() && group->second.holds_data) holders.insert(cluster_.node(i).id());
+      }
+      const std::vector<Uuid>& wanted = placement.preference_list(PartitionId{index});
+      if (holders != std::set<Uuid>(wanted.begin(), wanted.end())) return false;
+    }
+    return true;
+  }
+
   bool replicas_equal() {
     if (world_.now() < next_look_) return false;
     next_look_ = world_.now() + milliseconds(50);
     std::map<PartitionId, std::pair<LogIndex, std::uint64_t>> states;
     for (unsigned i = 0; i < cluster_.size(); ++i) {
       for (const auto& [partition, group] : cluster_.node(i).live_disk().groups) {
+        if (!group.holds_data) continue;
         auto [known, first] = states.try_emplace(partition, group.applied, group.rows.hash());
         if (!first && known->second != std::pair(group.applied, group.rows.hash())) return false;
         if (group.last_index() != group.applied) return false;
@@ -350,14 +424,24 @@ class Scenario {
 
   // Lookups from anywhere find the owner in at most log2(tokens) + 2 hops; hops are whole, so the logarithm is rounded down.
   bool look_up() {
-    Placement placement(cluster_.genesis().first_table, drawn_.cluster.partition_bits);
+    const MembersTable& table = cluster_.table();
+    Placement placement(table, drawn_.cluster.partition_bits);
     std::size_t tokens = 0;
-    for (const Member& member : cluster_.genesis().first_table.members) tokens += member.tokens.size();
+    for (const Member& member : table.members) tokens += member.tokens.size();
+    // A node that leaves stays in Chord's ring until it is gone, and one that is called dead by mistake answers.
+    const bool all_in = std::all_of(table.members.begin(), table.members.end(), [](const Member& member) {
+      return member.state == MemberState::up || member.state == MemberState::joining;
+    });
+    if (!all_in) return true;
+    std::vector<SimNode*> askable;  // who has no token routes for nobody
+    for (const Member& member : table.members) {
+      if (!member.tokens.empty()) askable.push_back(cluster_.find(member.id));
+    }
     most_hops_ = static_cast<unsigned>(std::bit_width(tokens)) - 1 + 2;
     // Pointers are repaired by rounds of stabilization after the last fault: try again until the bound.
     for (unsigned i = 0; i < lookups; ++i) {
       auto partition = static_cast<PartitionId>(world_.between(0, partitions() - 1));
-      SimNode& asked = cluster_.node(static_cast<std::size_t>(world_.between(0, cluster_.size() - 1)));
+      SimNode& asked = *askable[static_cast<std::size_t>(world_.between(0, askable.size() - 1))];
       Uuid owner = placement.preference_list(partition).front();
       Position position = anchor_of(partition, drawn_.cluster.partition_bits);
       TimePoint end = world_.now() + lookup_bound;
@@ -411,17 +495,25 @@ class Scenario {
   }
 
   std::string describe() {
-    std::string text;
+    std::string text = "  table " + std::to_string(cluster_.table().version) + ", primaries:";
+    Placement placement(cluster_.table(), drawn_.cluster.partition_bits);
+    for (std::uint32_t index = 0; index < partitions(); ++index) {
+      const std::vector<Uuid>& list = placement.preference_list(PartitionId{index});
+      text += " " + (list.empty() ? std::string("-") : std::to_string(cluster_.find(list.front())->index()));
+    }
+    text += "\n";
     for (unsigned i = 0; i < cluster_.size(); ++i) {
       SimNode& node = cluster_.node(i);
       text += "  node " + std::to_string(i) + (node.running() ? "" : " is down") + (node.frozen() ? " is frozen" : "") + "\n";
       if (!node.running()) continue;
+      if (!node.durable_disk().genesis) text += "    waits for a ring\n";
       for (const GroupStatus& group : node.status().groups) {
         text += "    partition " + std::to_string(index_of(group.partition)) + " role " +
                 std::to_string(static_cast<int>(group.role)) + " term " + std::to_string(group.term) + " log " +
                 std::to_string(group.first_index) + ".." + std::to_string(group.last_index) + " commit " +
                 std::to_string(group.commit) + " applied " + std::to_string(group.applied) + (group.lease ? " lease" : "") +
-                (group.snapshotting ? " snapshotting" : "") + "\n";
+                (group.snapshotting ? " snapshotting" : "") + (group.settled ? " settled" : "") +
+                (group.learners > 0 ? " learners " + std::to_string(group.learners) : "") + "\n";
       }
     }
     return text;
@@ -432,6 +524,7 @@ class Scenario {
   const Draw drawn_;
   Cluster cluster_;
   Workload workload_;
+  MembersOperator members_;
   std::vector<std::unique_ptr<SimClient>> clients_;
   Nemesis nemesis_;
   TimePoint next_look_{};
@@ -444,7 +537,8 @@ const std::vector<std::string>& guard_names() {
   static const std::vector<std::string> names{
       "send_vote_before_write", "commit_earlier_terms", "ignore_previous_term",   "ignore_lease",         "read_before_own_no_op",
       "no_dedup",               "no_expiry",            "drop_without_tombstone", "patch_shared_payloads",
-      "ignore_row_leases"};
+      "ignore_row_leases",      "count_learners",       "overlapping_changes",    "skip_joint",           "ignore_replica_identity",
+      "place_voters",           "drop_early"};
   return names;
 }
 
@@ -458,7 +552,8 @@ SeedResult run_seed(std::uint64_t seed, const ScenarioOptions& options) {
   result.nodes = drawn.cluster.nodes;
   result.parameters = std::to_string(drawn.cluster.nodes) + " nodes, " + std::to_string(1u << drawn.cluster.partition_bits) +
                       " partitions, replication " + std::to_string(drawn.cluster.replication) + ", " +
-                      std::to_string(drawn.clients + 1) + " clients of " + std::to_string(drawn.workers);
+                      std::to_string(drawn.clients + 1) + " clients of " + std::to_string(drawn.workers) +
+                      (drawn.members.active ? ", members change, " + std::to_string(drawn.cluster.spares) + " wait" : "");
   {
     Scenario scenario(world, drawn);
     scenario.run();

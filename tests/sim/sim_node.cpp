@@ -18,13 +18,15 @@ constexpr const char* send_names[] = {"send request-vote",    "send vote-reply",
                                       "send snapshot-reply",  "send heartbeat",       "send heartbeat-reply",
                                       "send chord-ask",       "send chord-neighbours", "send chord-notify",
                                       "send chord-find",      "send chord-found",     "send table-request",
-                                      "send table-reply"};
+                                      "send table-reply",     "send replica-query",   "send replica-removed",
+                                      "send ping",            "send node-report"};
 constexpr const char* receive_names[] = {"get request-vote",    "get vote-reply",      "get append",
                                          "get append-reply",    "get timeout-now",     "get snapshot-chunk",
                                          "get snapshot-reply",  "get heartbeat",       "get heartbeat-reply",
                                          "get chord-ask",       "get chord-neighbours", "get chord-notify",
                                          "get chord-find",      "get chord-found",     "get table-request",
-                                         "get table-reply"};
+                                         "get table-reply",     "get replica-query",   "get replica-removed",
+                                         "get ping",            "get node-report"};
 static_assert(std::size(send_names) == std::variant_size_v<Message> && std::size(receive_names) == std::variant_size_v<Message>);
 
 struct Subject {  // of a message: what a trace line says about it
@@ -168,6 +170,10 @@ bool SimNode::freeze(Duration length) {
 void SimNode::set_no_space(bool no_space) {
   no_space_ = no_space;
   happen([no_space](Node& node, Clock) { node.set_no_space(no_space); });
+}
+
+void SimNode::take_out_of_service(PartitionId partition) {
+  happen([partition](Node& node, Clock clock) { node.take_out_of_service(partition, clock); });
 }
 
 void SimNode::happen(std::function<void(Node&, Clock)> event) {
@@ -370,8 +376,13 @@ void SimNode::check_read(const Waiting& waiting, const ReadAnswer& answer) {
 
 NodeStatus SimNode::status() const { return node_->status(clock_.read(cluster_.world().now())); }
 
-void SimNode::on_configuration(PartitionId partition, const Configuration& configuration) {
-  cluster_.invariants().on_configuration(partition, configuration);
+void SimNode::on_configuration(PartitionId partition, LogIndex index, const Configuration& configuration) {
+  cluster_.invariants().on_committed_configuration(id_, partition, index, configuration);
+}
+
+void SimNode::on_reset(PartitionId partition, std::optional<LogIndex> had_data, const ReplicaReset& reset) {
+  cluster_.world().trace("replica reset", index_, index_of(partition), reset.added, had_data ? 1 : 0);
+  cluster_.invariants().on_reset(id_, partition, had_data);
 }
 
 void SimNode::on_append(PartitionId partition, Term previous_term, const Entry& entry) {
@@ -388,10 +399,10 @@ void SimNode::on_applied(PartitionId partition, const AppliedEntry& applied) {
   cluster_.invariants().on_applied(id_, partition, applied);
 }
 
-void SimNode::on_installed(PartitionId partition, LogIndex index, Term term, std::uint64_t state_hash) {
+void SimNode::on_installed(PartitionId partition, LogIndex added, LogIndex index, Term term, std::uint64_t state_hash) {
   cluster_.world().trace("installed", index_, index_of(partition), index);
   cluster_.world().count("raft: snapshot installed");
-  cluster_.invariants().on_installed(id_, partition, index, term, state_hash);
+  cluster_.invariants().on_installed({id_, added}, partition, index, term, state_hash);
 }
 
 }  // namespace ringfs::sim

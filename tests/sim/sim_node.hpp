@@ -65,6 +65,7 @@ class SimNode : private DiskWatcher {
   bool freeze(Duration length);  // false: it is down, or frozen already
   void freeze_in_next_read(Duration length) { freeze_in_read_ = length; }
   void set_no_space(bool no_space);
+  void take_out_of_service(PartitionId partition);
   void set_disk_speed(DiskSpeed speed) { disk_.set_speed(speed); }
   void set_disk_unreadable(bool unreadable) { disk_.set_unreadable(unreadable); }
   SimClock& clock() { return clock_; }
@@ -105,11 +106,12 @@ class SimNode : private DiskWatcher {
   void close_connections();
   void stop();
 
-  void on_configuration(PartitionId partition, const Configuration& configuration) override;
+  void on_configuration(PartitionId partition, LogIndex index, const Configuration& configuration) override;
+  void on_reset(PartitionId partition, std::optional<LogIndex> had_data, const ReplicaReset& reset) override;
   void on_append(PartitionId partition, Term previous_term, const Entry& entry) override;
   void on_hard_state(PartitionId partition, const HardState& before, const HardState& after) override;
   void on_applied(PartitionId partition, const AppliedEntry& applied) override;
-  void on_installed(PartitionId partition, LogIndex index, Term term, std::uint64_t state_hash) override;
+  void on_installed(PartitionId partition, LogIndex added, LogIndex index, Term term, std::uint64_t state_hash) override;
 
   Cluster& cluster_;
   const unsigned index_;

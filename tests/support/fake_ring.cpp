@@ -44,6 +44,14 @@ FakeRing::FakeRing(VirtualTime& time, std::size_t nodes, unsigned partition_bits
   }
 }
 
+FakeNode& FakeRing::add_waiting(const std::string& address) {
+  FakeNode node;
+  node.state = FakeNode::State::waiting;
+  node.id = random_uuid(random_);
+  node.address = address;
+  return nodes_.emplace_back(node);
+}
+
 FakeNode& FakeRing::node(const Uuid& id) {
   return *std::find_if(nodes_.begin(), nodes_.end(), [&](const FakeNode& node) { return node.id == id; });
 }
@@ -62,6 +70,7 @@ Task<OperationResult> FakeRing::call(std::string address, Uuid expected, Operati
     co_return failure(ErrorCode::timeout, address);
   }
   if (!expected.is_nil() && expected != node.id) co_return failure(ErrorCode::wrong_identity, address);
+  if (node.refuses) co_return failure(*node.refuses, address);
   const CommitOperation* commit = std::get_if<CommitOperation>(&operation);
   Fate fate = Fate::answered;
   if (commit != nullptr && groups[commit->partition].leader == node.id && !commit_fates.empty()) {
@@ -88,8 +97,13 @@ OperationResult FakeRing::answer(FakeNode& node, const Operation& operation) {
     if (node.table_version != 0) copy = genesis_.first_table;
     return Answer(TableAnswer{genesis_, copy});
   }
-  if (waiting) return failure(ErrorCode::not_member, "waits");
   if (std::holds_alternative<StatusOperation>(operation)) return Answer(status_of(node));
+  if (std::holds_alternative<JoinOperation>(operation)) {
+    ++node.joins;
+    node.state = FakeNode::State::alive;
+    return Answer(Empty{});
+  }
+  if (waiting) return failure(ErrorCode::not_member, "waits");
   if (const FindOperation* lookup = std::get_if<FindOperation>(&operation)) return find(node, lookup->position);
   const ReadOperation* read = std::get_if<ReadOperation>(&operation);
   const CommitOperation* commit = std::get_if<CommitOperation>(&operation);
@@ -139,11 +153,12 @@ OperationResult FakeRing::find(const FakeNode& node, const Position& position) c
 NodeStatus FakeRing::status_of(const FakeNode& node) const {
   NodeStatus status;
   status.node = node.id;
-  status.ring = genesis_.ring;
+  if (node.state != FakeNode::State::waiting) status.ring = genesis_.ring;
+  if (node.foreign_ring) status.ring = node.foreign_ring;
   status.table_version = table.version;
-  status.database_bytes = 1000;
+  status.database_bytes = node.used_bytes;
   status.disk_total_bytes = 9000;
-  status.disk_free_bytes = 6000;
+  status.disk_free_bytes = node.free_bytes;
   status.disk_id = node.disk_id;
   status.no_space = node.no_space;
   for (const auto& [partition, group] : groups) {
@@ -153,6 +168,7 @@ NodeStatus FakeRing::status_of(const FakeNode& node) const {
     one.role = group.leader == node.id ? Role::leader : Role::follower;
     one.term = 3;
     one.leader = group.leader;
+    one.settled = group.leader == node.id;
     status.groups.push_back(one);
   }
   return status;

@@ -22,6 +22,10 @@ struct FakeNode {
   std::uint64_t table_version = 0;  // 0: the newest
   bool no_space = false;
   std::uint64_t disk_id = 0;
+  std::uint64_t used_bytes = 1000, free_bytes = 6000;
+  std::optional<Uuid> foreign_ring;  // that it belongs to
+  std::optional<ErrorCode> refuses;  // everything
+  std::size_t joins = 0;             // calls that told it of its ring
 };
 
 class FakeRing : public ClientTransport {
@@ -37,6 +41,7 @@ class FakeRing : public ClientTransport {
   FakeNode& node(std::size_t i) { return nodes_[i]; }
   FakeNode& node(const Uuid& id);
   std::size_t size() const { return nodes_.size(); }
+  FakeNode& add_waiting(const std::string& address);
   MemoryRing& rows() { return *rows_; }
   const Genesis& genesis() const { return genesis_; }
   MembersTable table;  // what nodes answer
@@ -71,7 +76,7 @@ class FakeRing : public ClientTransport {
 
   VirtualTime& time_;
   SeededRandom random_{7};
-  std::vector<FakeNode> nodes_;
+  std::deque<FakeNode> nodes_;
   Genesis genesis_;
   std::shared_ptr<MemoryRing> rows_ = std::make_shared<MemoryRing>();
 };

@@ -242,11 +242,15 @@ TEST_F(ReadyGroupElection, MessagesOfAnotherReplicaIdentity_AreDropped) {
   GroupStatus before = cluster.group(follower, partition);
   cluster.network.clear();
   Append append;
-  append.raft = {partition, before.term + 7, 0, 5};  // to an incarnation of this replica that was added at 5
+  append.raft = {partition, before.term - 1, 0, 5};  // to a life of this replica that a deposed leader added at 5
   cluster.inject(leader, follower, append);
   cluster.inject(leader, follower, RequestVote{{partition, before.term + 7, 0, 5}, false, true, 1000, 1000});
   EXPECT_EQ(cluster.group(follower, partition).term, before.term);
-  EXPECT_TRUE(cluster.taken<AppendReply>(leader).empty());
+  std::vector<AppendReply> told = cluster.taken<AppendReply>(leader);  // nothing but that the term is over
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_FALSE(told[0].success);
+  EXPECT_EQ(told[0].raft.term, before.term);
+  EXPECT_EQ(told[0].raft.source_added, 5U);
   EXPECT_TRUE(cluster.taken<VoteReply>(leader).empty());
   // An acknowledgement of somebody's other life does not count either.
   cluster.deliver = [](const Envelope&) { return false; };

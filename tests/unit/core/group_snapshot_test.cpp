@@ -238,7 +238,9 @@ TEST_F(ReadyGroupSnapshot, ChunkOfAnUnknownSnapshotOrBrokenOne_StartsOverOrIsDro
   chunk.configuration = encode(configuration);
   cluster.inject(leader, follower, chunk);
   EXPECT_EQ(cluster.taken<SnapshotReply>(leader).at(0).next, 0U);
-  chunk.raft.destination_added = 4;  // for another life of this replica
+  chunk.raft.destination_added = 4;  // for a life of this replica that a deposed leader added
+  chunk.raft.term = status.term - 1;
+  chunk.last_term = chunk.raft.term;
   chunk.number = 0;
   cluster.inject(leader, follower, chunk);
   EXPECT_TRUE(cluster.taken<SnapshotReply>(leader).empty());

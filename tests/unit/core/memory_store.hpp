@@ -17,6 +17,7 @@ namespace ringfs::test {
 struct StoredGroup {
   HardState hard_state;
   ReplicaId replica;
+  bool holds_data = true;
   Configuration configuration;
   LogIndex configuration_index = 0;
   LogIndex applied = 0;
@@ -55,6 +56,7 @@ class MemoryStore {
       group.partition = partition;
       group.hard_state = stored.hard_state;
       group.replica = stored.replica;
+      group.holds_data = stored.holds_data;
       group.configuration = stored.configuration;
       group.configuration_index = stored.configuration_index;
       group.applied = stored.applied;
@@ -161,6 +163,7 @@ class MemoryStore {
 
  private:
   void write_group(const GroupWrite& one) {
+    if (one.reset) reset(groups[one.partition], *one.reset);
     StoredGroup& group = groups.at(one.partition);
     if (one.stage) {
       if (one.stage->number == 0) group.staged.clear();
@@ -189,6 +192,16 @@ class MemoryStore {
     }
   }
 
+  void reset(StoredGroup& group, const ReplicaReset& reset) {
+    StoredGroup fresh;
+    fresh.hard_state = group.hard_state;
+    fresh.replica = {id, reset.added};
+    fresh.holds_data = false;
+    fresh.configuration = reset.configuration;
+    fresh.configuration_index = reset.configuration_index;
+    group = std::move(fresh);
+  }
+
   static void install(StoredGroup& group, const InstallSnapshot& install) {
     ASSERT_EQ(group.staging, install.snapshot);
     group.rows = MemoryRows();
@@ -204,6 +217,7 @@ class MemoryStore {
     }
     group.staged.clear();
     group.log.clear();
+    group.holds_data = true;
     group.base_index = group.applied = install.last_index;
     group.base_term = install.last_term;
     group.configuration = install.configuration;

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "dht/core/members_change.hpp"
 #include "dht/core/placement.hpp"
 #include "tests/unit/core/memory_store.hpp"
 
@@ -93,6 +94,20 @@ class Cluster {
   void start(unsigned i) {
     Machine& machine = machines[i];
     machine.node = std::make_unique<Node>(machine.options, machine.store.start(1000 + i), *machine.random, clock);
+    pump(i);
+  }
+  // A process that waits for a ring.
+  unsigned add_machine() {
+    auto i = static_cast<unsigned>(machines.size());
+    machines.emplace_back();
+    machines[i].store.id = node_id(i);
+    machines[i].random = std::make_unique<SeededRandom>(i + 1);
+    machines[i].options = machines[0].options;
+    start(i);
+    return i;
+  }
+  void take_out_of_service(unsigned i, PartitionId partition) {
+    node(i).take_out_of_service(partition, clock);
     pump(i);
   }
   // What is not on the disk is gone.
@@ -242,6 +257,76 @@ class Cluster {
     mutation.value = value;
     batch.mutations.push_back(mutation);
     return {partition_of_key(key), encode(batch)};
+  }
+  PartitionId table_partition() const { return partition_of_key(std::string(members_key)); }
+  // The newest table that a running node knows.
+  const MembersTable& table() {
+    const MembersTable* newest = &genesis.first_table;
+    for (Machine& machine : machines) {
+      if (machine.node && machine.node->table().version > newest->version) newest = &machine.node->table();
+    }
+    return *newest;
+  }
+  // Commits a change of the members table, trying again as a client would.
+  void commit_members(const std::function<MembersChange(const MembersTable&)>& change) {
+    for (int attempt = 0; attempt < 40; ++attempt) {
+      ASSERT_TRUE(run_until([&] { return ready(table_partition()); })) << "nobody leads the table's partition";
+      unsigned at = *leader(table_partition());
+      MembersChange wanted = change(node(at).table());
+      Batch batch;
+      batch.client.bytes[0] = 8;
+      batch.sequence = batch.first_incomplete = ++last_sequence_;
+      batch.expires = clock.stamp + std::chrono::seconds(30);
+      batch.conditions = std::move(wanted.conditions);
+      batch.mutations = std::move(wanted.mutations);
+      OperationId id = submit(at, CommitOperation{table_partition(), encode(batch)});
+      run_until([&] { return reply(at, id).has_value(); }, std::chrono::seconds(3));
+      std::optional<OperationResult> answer = reply(at, id);
+      if (answer && *answer && std::get<BatchResult>(**answer).outcome == BatchResult::Outcome::applied) return;
+      run(std::chrono::milliseconds(200));
+    }
+    FAIL() << "the members table could not be changed";
+  }
+  void set_state(unsigned i, MemberState state) {
+    commit_members([&](const MembersTable& table) {
+      Member member = *table.find(node_id(i));
+      member.state = state;
+      return change_members(table, {member});
+    });
+  }
+  // What `add` does: the row, then the node itself.
+  void join(unsigned i, unsigned tokens = 1) {
+    commit_members([&](const MembersTable& table) {
+      Member member;
+      member.id = node_id(i);
+      member.address = "node" + std::to_string(i) + ":1";
+      member.state = MemberState::joining;
+      member.tokens = allocate_tokens(table, member.id, genesis.partition_bits, tokens);
+      return change_members(table, {member});
+    });
+    run_until([&] { return table().find(node_id(i)) != nullptr; });
+    submit(i, JoinOperation{genesis, table()});
+  }
+  // The leader's view; empty: nobody leads.
+  Configuration configuration(PartitionId partition) {
+    std::optional<unsigned> led = leader(partition);
+    return led ? machines[*led].store.groups.at(partition).configuration : Configuration{};
+  }
+  // Every group is led under a lease, by the preferred primary if `preferred`, and has the members that the placement wants.
+  bool settled(bool at_primary = false) {
+    Placement placement(table(), genesis.partition_bits);
+    for (std::uint32_t index = 0; index < placement.partitions(); ++index) {
+      PartitionId partition{index};
+      std::optional<unsigned> led = leader(partition);
+      if (!led || !ready(partition) || node(*led).table().version != table().version) return false;
+      if (!group(*led, partition).settled) return false;
+      if (at_primary && node_id(*led) != placement.preference_list(partition).front()) return false;
+    }
+    return true;
+  }
+  bool holds(unsigned i, PartitionId partition) const {
+    auto found = machines[i].store.groups.find(partition);
+    return found != machines[i].store.groups.end() && found->second.holds_data;
   }
   ReadOperation get(const std::string& key) const {
     ReadOperation operation;

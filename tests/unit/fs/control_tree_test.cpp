@@ -7,6 +7,7 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 
+#include "tests/support/fake_admin.hpp"
 #include "tests/support/memory_object_store.hpp"
 
 namespace ringfs {
@@ -73,6 +74,7 @@ class FakeRing : public RingView {
     route.hops = {hop};
     co_return route;
   }
+  Task<Result<RebalanceView>> rebalance(TimePoint) override { co_return RebalanceView{}; }
   Task<Result<SpaceView>> space(TimePoint) override { co_return SpaceView{}; }
   std::string metrics_text() override { return "# HELP a x\nring_calls{to=\"a b\"} 3\nplain 4\n"; }
 
@@ -116,7 +118,8 @@ class ControlTreeTest : public testing::Test {
   VirtualTime time_{loop_};
   MemoryObjectStore store_{time_, std::make_shared<MemoryRing>()};
   FakeRing ring_;
-  ControlTree tree_{ring_, store_, options()};
+  FakeAdmin admin_;
+  ControlTree tree_{ring_, admin_, store_, options()};
 };
 
 TEST_F(ControlTreeTest, Root_Listed_NamesEveryFileOnceWithItsInode) {
@@ -132,7 +135,7 @@ TEST_F(ControlTreeTest, Root_Listed_NamesEveryFileOnceWithItsInode) {
     cookie = entry.cookie;
   }
   EXPECT_EQ(names, (std::vector<std::string>{"version", "id", "health", "status", "members", "ring", "node", "lookup",
-                                             "stats", "metrics", "error_log", "wait"}));
+                                             "stats", "metrics", "error_log", "wait", "add", "remove", "config", "rebalance"}));
 }
 
 TEST_F(ControlTreeTest, Values_Read_AreOneLine) {
@@ -329,6 +332,68 @@ TEST_F(ControlTreeTest, Wait_Interrupted_EndsWithInterruptedAndLeavesNoRecord) {
   EXPECT_EQ(result.error().code, ErrorCode::interrupted);
   ring_.moving_for = 0;
   EXPECT_EQ(text("error_log"), "");
+}
+
+// ---- Commands ----
+
+TEST_F(ControlTreeTest, Add_Written_AsksForThatMember) {
+  EXPECT_EQ(write(inode("add"), "127.0.0.1:4010\n", owner), 15U);
+  EXPECT_EQ(write(inode("add"), "  127.0.0.1:4011  ", 0), 18U) << "without a newline, blanks around it";
+  EXPECT_EQ(admin_.calls, (std::vector<std::string>{"add 127.0.0.1:4010", "add 127.0.0.1:4011"}));
+}
+
+TEST_F(ControlTreeTest, Remove_Written_TakesForce) {
+  EXPECT_EQ(write(inode("remove"), "127.0.0.1:4003\n127.0.0.1:4004 force\n", owner), 36U);
+  EXPECT_EQ(admin_.calls, (std::vector<std::string>{"remove 127.0.0.1:4003", "remove 127.0.0.1:4004 force"}));
+}
+
+TEST_F(ControlTreeTest, Commands_Malformed_AreInvalidAndSaySo) {
+  for (const auto& [file, line] : {std::pair{"add", "a b\n"}, {"add", "\n"}, {"remove", "a b\n"}, {"remove", "a force b\n"}}) {
+    const Result<std::size_t> written = write(inode(file), line, owner);
+    ASSERT_FALSE(written) << file << " " << line;
+    EXPECT_EQ(written.error().code, ErrorCode::invalid_argument);
+  }
+  EXPECT_TRUE(admin_.calls.empty());
+  EXPECT_NE(text("error_log").find("remove EINVAL"), std::string::npos);
+}
+
+TEST_F(ControlTreeTest, LineRefused_AfterOthers_TheNextWriteIsTold) {
+  admin_.refused["add 127.0.0.1:2"] = Error{ErrorCode::already_member, "127.0.0.1:2 is a member"};
+  const std::string lines = "127.0.0.1:1\n127.0.0.1:2\n127.0.0.1:3\n";
+  ASSERT_EQ(write(inode("add"), lines, owner), 12U);
+  const Result<std::size_t> rest = write(inode("add"), lines.substr(12), owner);
+  ASSERT_FALSE(rest);
+  EXPECT_EQ(rest.error().code, ErrorCode::already_member);
+  EXPECT_EQ(admin_.calls, std::vector<std::string>{"add 127.0.0.1:1"});
+  EXPECT_NE(text("error_log").find("add EEXIST already_member: 127.0.0.1:2 is a member"), std::string::npos);
+}
+
+TEST_F(ControlTreeTest, LineTooLong_IsTooLarge) {
+  const Result<std::size_t> written = write(inode("add"), std::string(4097, 'x') + "\n", owner);
+  ASSERT_FALSE(written);
+  EXPECT_EQ(written.error().code, ErrorCode::too_large);
+}
+
+TEST_F(ControlTreeTest, Commands_ByStrangers_AreNotPermitted) {
+  for (const char* file : {"add", "remove"}) {
+    EXPECT_EQ(write(inode(file), "127.0.0.1:1\n", stranger).error().code, ErrorCode::not_permitted);
+    EXPECT_EQ(open(inode(file), O_RDONLY, owner).error().code, ErrorCode::access_denied);
+  }
+  EXPECT_TRUE(admin_.calls.empty());
+}
+
+TEST_F(ControlTreeTest, Config_ListsSettings_WhatReadingGivesWritingAccepts) {
+  const InodeNumber config = inode("config");
+  const auto entries = time_.run(tree_.list(Caller{}, config));
+  ASSERT_TRUE(entries);
+  std::vector<std::string> names;
+  for (const DirectoryEntry& entry : *entries) names.push_back(entry.name);
+  EXPECT_EQ(names, (std::vector<std::string>{"replication", "replace_after", "rebalance_rate"}));
+  EXPECT_EQ(text("replace_after", config), "300\n");
+  EXPECT_EQ(write(inode("replace_after", config), "20\n", owner), 3U);
+  EXPECT_EQ(text("replace_after", config), "20\n");
+  EXPECT_EQ(write(inode("replace_after", config), text("replace_after", config), owner), 3U);
+  EXPECT_EQ(find(config, "nothing").error().code, ErrorCode::not_found);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include "fs/file_system.hpp"
 
 #include "fs/control_tree.hpp"
+#include "tests/support/fake_admin.hpp"
 #include "tests/unit/fs/world.hpp"
 
 namespace ringfs {
@@ -9,7 +10,7 @@ namespace {
 
 class FileSystemTest : public World {
  protected:
-  FileSystemTest() : store_(time, ring, 99), fs_(store_, view_, options()) {
+  FileSystemTest() : store_(time, ring, 99), fs_(store_, view_, admin_, options()) {
     EXPECT_TRUE(time.run(fs_.start()));
   }
   ~FileSystemTest() override { EXPECT_TRUE(time.run(fs_.stop(time.clock().now + std::chrono::seconds(10)))); }
@@ -27,6 +28,7 @@ class FileSystemTest : public World {
 
   MemoryObjectStore store_;
   SilentRing view_;
+  FakeAdmin admin_;
   FileSystem fs_;
 };
 
@@ -48,7 +50,7 @@ TEST_F(FileSystemTest, RingDirectory_InTheRoot_IsFoundButNotListed) {
 TEST_F(FileSystemTest, RingDirectory_WithShowRing_IsListedFirst) {
   FileSystemOptions shown;
   shown.show_ring = true;
-  FileSystem other(store_, view_, shown);
+  FileSystem other(store_, view_, admin_, shown);
   ASSERT_TRUE(time.run(other.start()));
   Handle root = *time.run(other.open_directory({}, root_inode));
   Result<std::vector<DirectoryEntry>> entries = time.run(other.read_directory(root, 0, 100, true));

@@ -22,6 +22,7 @@
 
 #include "mount/mount_table.hpp"
 #include "mount/process.hpp"
+#include "tests/support/fake_admin.hpp"
 #include "tests/support/memory_object_store.hpp"
 
 namespace ringfs {
@@ -38,6 +39,7 @@ class StillRing : public RingView {
   Task<Result<std::vector<MemberView>>> members(TimePoint) override { co_return std::vector<MemberView>(); }
   Task<Result<std::vector<PartitionView>>> partitions(TimePoint) override { co_return std::vector<PartitionView>(); }
   Task<Result<RouteView>> lookup(std::string, TimePoint) override { co_return fail(ErrorCode::timeout); }
+  Task<Result<RebalanceView>> rebalance(TimePoint) override { co_return RebalanceView{}; }
   Task<Result<SpaceView>> space(TimePoint) override {
     co_return SpaceView{std::uint64_t{1} << 30, std::uint64_t{1} << 29};
   }
@@ -69,7 +71,7 @@ class FuseSessionTest : public testing::Test {
     options.mount_point = path_;
     FileSystemOptions file_system_options;
     file_system_options.owner = getuid();
-    file_system_.emplace(store_, ring_, file_system_options);
+    file_system_.emplace(store_, ring_, admin_, file_system_options);
     session_.emplace(loop_, *file_system_, options);
     ASSERT_TRUE(run(file_system_->start()));
     const int device = ::open("/dev/fuse", O_RDWR | O_CLOEXEC);
@@ -148,6 +150,7 @@ class FuseSessionTest : public testing::Test {
   VirtualTime time_{loop_};
   LiveStore store_{time_, std::make_shared<MemoryRing>()};
   StillRing ring_;
+  FakeAdmin admin_;
   std::optional<FileSystem> file_system_;
   std::optional<FuseSession> session_;
   std::thread thread_;
@@ -276,7 +279,8 @@ TEST_F(FuseSessionTest, PagesOfAnOpenFile_OverwrittenElsewhere_AreDropped) {
     auto other = [](VirtualTime* time, MemoryRing* ring, std::promise<bool>* done) -> Task<void> {
       MemoryObjectStore store(*time, std::shared_ptr<MemoryRing>(std::shared_ptr<void>(), ring), 5);
       StillRing view;
-      FileSystem elsewhere(store, view, FileSystemOptions());
+      FakeAdmin admin;
+      FileSystem elsewhere(store, view, admin, FileSystemOptions());
       Result<Attributes> found = co_await elsewhere.lookup({}, root_inode, "f");
       Result<Opened> opened = co_await elsewhere.open({}, found->inode, O_RDWR);
       SharedBytes text(std::string("ABC"));
@@ -429,7 +433,8 @@ TEST(FuseSession, MountPoint_ThatDoesNotExist_IsAnError) {
   VirtualTime time(loop);
   MemoryObjectStore store(time, std::make_shared<MemoryRing>());
   StillRing ring;
-  FileSystem file_system(store, ring, FileSystemOptions());
+  FakeAdmin admin;
+  FileSystem file_system(store, ring, admin, FileSystemOptions());
   MountOptions options;
   options.mount_point = "/no/such/directory";
   FuseSession session(loop, file_system, options);

@@ -82,12 +82,12 @@ TEST_F(TcpTransportTest, Calls_ShareOneConnection) {
   EXPECT_EQ(node.server->counters().accepted, 1U);
 }
 
-TEST_F(TcpTransportTest, NobodyListens_IsUnreachable) {
+TEST_F(TcpTransportTest, NobodyListens_IsRefused) {
   std::string address;
   { address = listen_on(loop, "127.0.0.1:0")->address; }
   auto pending = call(address);
   ASSERT_TRUE(wait(pending));
-  EXPECT_EQ(pending->code(), ErrorCode::unreachable);
+  EXPECT_EQ(pending->code(), ErrorCode::connection_refused);
 }
 
 TEST_F(TcpTransportTest, NotAnAddress_IsUnreachable) {

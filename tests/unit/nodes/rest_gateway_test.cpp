@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "dht/net/listener.hpp"
+#include "tests/support/fake_admin.hpp"
 #include "tests/support/memory_object_store.hpp"
 
 namespace ringfs {
@@ -23,6 +24,7 @@ class NoRing : public RingView {
   Task<Result<std::vector<MemberView>>> members(TimePoint) override { co_return std::vector<MemberView>{}; }
   Task<Result<std::vector<PartitionView>>> partitions(TimePoint) override { co_return std::vector<PartitionView>{}; }
   Task<Result<RouteView>> lookup(std::string, TimePoint) override { co_return RouteView{}; }
+  Task<Result<RebalanceView>> rebalance(TimePoint) override { co_return RebalanceView{}; }
   Task<Result<SpaceView>> space(TimePoint) override { co_return SpaceView{}; }
   std::string metrics_text() override { return {}; }
 };
@@ -34,7 +36,7 @@ class RestGatewayTest : public testing::Test {
     Result<Listener> listener = listen_on(loop, "127.0.0.1:0");
     ASSERT_TRUE(listener);
     port = listener->acceptor.local_endpoint().port();
-    gateway = std::make_unique<RestGateway>(loop.get_executor(), store, ring, [] { return std::string("metrics\n"); }, options);
+    gateway = std::make_unique<RestGateway>(loop.get_executor(), store, ring, admin, [] { return std::string("metrics\n"); }, options);
     gateway->start(std::move(*listener));
     thread = std::thread([this] {
       auto work = boost::asio::make_work_guard(loop);
@@ -91,6 +93,7 @@ class RestGatewayTest : public testing::Test {
   VirtualTime time{loop};
   MemoryObjectStore store{time, std::make_shared<MemoryRing>()};
   NoRing ring;
+  FakeAdmin admin;
   std::unique_ptr<RestGateway> gateway;
   std::uint16_t port = 0;
   std::thread thread;

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "tests/support/fake_admin.hpp"
 #include "tests/support/memory_object_store.hpp"
 
 namespace ringfs {
@@ -36,6 +37,7 @@ class FixedRing : public RingView {
     route.hops.resize(2);
     co_return route;
   }
+  Task<Result<RebalanceView>> rebalance(TimePoint) override { co_return RebalanceView{}; }
   Task<Result<SpaceView>> space(TimePoint) override { co_return SpaceView{}; }
   std::string metrics_text() override { return {}; }
 
@@ -95,7 +97,8 @@ class RestRoutes : public testing::Test {
   std::shared_ptr<MemoryRing> memory = std::make_shared<MemoryRing>();
   MemoryObjectStore store{time, memory};
   FixedRing ring;
-  RestContext context{store, ring, [] { return std::string("ringfs_groups 1\n"); }, std::chrono::seconds(30)};
+  FakeAdmin admin;
+  RestContext context{store, ring, admin, [] { return std::string("ringfs_groups 1\n"); }, std::chrono::seconds(30)};
 };
 
 TEST_F(RestRoutes, Value_AnyBytes_ComeBackWithAnETag) {
@@ -181,7 +184,7 @@ TEST_F(RestRoutes, Put_ThatLosesARaceItsConditionDoesNotMind_IsJudgedAnew) {
   std::string first(ask(http::verb::put, "/v1/kv/k", "1")[http::field::etag]);
   // Between the gateway's read and its commit another client writes.
   RacingStore racing(store);
-  RestContext raced{racing, ring, [] { return std::string(); }, std::chrono::seconds(30)};
+  RestContext raced{racing, ring, admin, [] { return std::string(); }, std::chrono::seconds(30)};
   RestRequest request(http::verb::put, "/v1/kv/k", 11);
   request.set(http::field::if_none_match, "\"999\"");
   request.body() = "2";
@@ -240,6 +243,51 @@ TEST_F(RestRoutes, Documents_NameEveryResource) {
     EXPECT_NE(page.find(path), std::string::npos) << path;
   }
   EXPECT_EQ(ask(http::verb::get, "/").result(), http::status::found);
+}
+
+// ---- Members ----
+
+TEST_F(RestRoutes, Members_Post_AddsANode) {
+  RestResponse added = ask(http::verb::post, "/v1/members", R"({"address": "127.0.0.1:4010"})");
+  EXPECT_EQ(added.result(), http::status::created);
+  EXPECT_EQ(json(added)["state"], "joining");
+  EXPECT_EQ(admin.calls, std::vector<std::string>{"add 127.0.0.1:4010"});
+}
+
+TEST_F(RestRoutes, Members_PostOfAnythingElse_IsBad) {
+  for (const char* body : {"", "{", "[]", "{}", R"({"address": 5})", R"({"address": "a:1", "more": 1})"}) {
+    EXPECT_EQ(ask(http::verb::post, "/v1/members", body).result(), http::status::bad_request) << body;
+  }
+  EXPECT_TRUE(admin.calls.empty());
+}
+
+TEST_F(RestRoutes, Members_RefusedChanges_SayWhy) {
+  const std::pair<ErrorCode, http::status> refusals[] = {
+      {ErrorCode::already_member, http::status::conflict},   {ErrorCode::foreign_ring, http::status::conflict},
+      {ErrorCode::version_mismatch, http::status::conflict}, {ErrorCode::busy, http::status::conflict},
+      {ErrorCode::connection_refused, http::status::bad_gateway}, {ErrorCode::unreachable, http::status::bad_gateway},
+      {ErrorCode::timeout, http::status::gateway_timeout},   {ErrorCode::invalid_argument, http::status::bad_request}};
+  for (const auto& [code, status] : refusals) {
+    admin.refused["add a:1"] = Error{code, "because"};
+    RestResponse refused = ask(http::verb::post, "/v1/members", R"({"address": "a:1"})");
+    EXPECT_EQ(refused.result(), status) << to_string(code);
+    EXPECT_EQ(json(refused)["error"], to_string(code));
+    EXPECT_EQ(json(refused)["reason"], "because");
+  }
+}
+
+TEST_F(RestRoutes, Members_Delete_RemovesOne) {
+  RestResponse removed = ask(http::verb::delete_, "/v1/members/127.0.0.1:4003");
+  EXPECT_EQ(removed.result(), http::status::accepted);
+  EXPECT_EQ(json(removed)["state"], "leaving");
+  EXPECT_EQ(ask(http::verb::delete_, "/v1/members/127.0.0.1%3A4003?force=true").result(), http::status::accepted);
+  EXPECT_EQ(admin.calls, (std::vector<std::string>{"remove 127.0.0.1:4003", "remove 127.0.0.1:4003 force"}));
+  EXPECT_EQ(ask(http::verb::delete_, "/v1/members/x?force=maybe").result(), http::status::bad_request);
+  EXPECT_EQ(ask(http::verb::get, "/v1/members/x").result(), http::status::method_not_allowed);
+  admin.refused["remove y"] = Error{ErrorCode::too_few_nodes, "2 would remain"};
+  EXPECT_EQ(ask(http::verb::delete_, "/v1/members/y").result(), http::status::conflict);
+  admin.refused["remove z"] = Error{ErrorCode::not_found, "no such member"};
+  EXPECT_EQ(ask(http::verb::delete_, "/v1/members/z").result(), http::status::not_found);
 }
 
 }  // namespace

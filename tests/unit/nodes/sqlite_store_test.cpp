@@ -101,7 +101,7 @@ TEST_F(StoreTest, Groups_ClosedAndOpenedAgain_AreAsWritten) {
   EXPECT_EQ(group.partition, first_partition);
   EXPECT_EQ(group.hard_state.term, 2u);
   EXPECT_EQ(group.hard_state.vote, node.id);
-  EXPECT_EQ(group.replica, (ReplicaId{node.id, 4}));
+  EXPECT_EQ(group.replica, (ReplicaId{node.id, 0}));
   EXPECT_EQ(group.configuration, configuration);
   EXPECT_EQ(group.configuration_index, 4u);
   EXPECT_EQ(group.applied, 4u);

@@ -81,7 +81,7 @@ TEST_F(StoreFiles, Open_NewerFormat_NamesBothFormats) {
   store.reset();
   change("PRAGMA user_version = 7");
   EXPECT_EQ(open_error().code, ErrorCode::version_mismatch);
-  EXPECT_EQ(open_error().context, file().string() + " is of format 7, this program knows up to 3");
+  EXPECT_EQ(open_error().context, file().string() + " is of format 7, this program knows up to 4");
 }
 
 TEST_F(StoreFiles, Open_OlderFormat_IsBroughtUpToDateWithWhatItHolds) {
@@ -100,18 +100,20 @@ TEST_F(StoreFiles, Open_OlderFormat_IsBroughtUpToDateWithWhatItHolds) {
       "PRIMARY KEY(p, idx)) WITHOUT ROWID");
   change("INSERT INTO log SELECT p, idx, term, stamp, kind, size, blobs, checksum, head FROM newer");
   change("DROP TABLE newer");
+  change("ALTER TABLE grp DROP COLUMN holds_data");
   change("PRAGMA user_version = 1");
   open();
   ASSERT_EQ(node.peer_incarnations.size(), 1u);
   EXPECT_EQ(node.peer_incarnations[0].second, (Incarnation{4, 5}));
   ASSERT_EQ(node.groups.size(), 1u);
   EXPECT_EQ(node.groups[0].log.size(), 1u);
+  EXPECT_TRUE(node.groups[0].holds_data);
   ASSERT_TRUE(wait_apply(*store, first_partition, 1));
   EXPECT_EQ(value_of(*store, first_partition, "k", "a"), "value");
   write.id = 3;
   ASSERT_TRUE(wait_write(*store, write));
   store.reset();
-  EXPECT_EQ(number("PRAGMA user_version"), 3);
+  EXPECT_EQ(number("PRAGMA user_version"), 4);
   EXPECT_EQ(number("SELECT count(*) FROM peer WHERE checksum IS NOT NULL"), 1);
 }
 

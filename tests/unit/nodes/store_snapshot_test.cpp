@@ -44,6 +44,14 @@ class StoreSnapshot : public StoreTest {
     write.groups[0].hard_state = HardState{5, {}};
     return write;
   }
+  static Write install_hard_state(HardState hard_state) {
+    Write write;
+    write.id = 1999;
+    write.groups.resize(1);
+    write.groups[0].partition = first_partition;
+    write.groups[0].hard_state = hard_state;
+    return write;
+  }
   static std::vector<std::pair<std::string, std::string>> rows_of(Storage& storage, const std::string& key) {
     std::vector<std::pair<std::string, std::string>> rows;
     std::string after;
@@ -176,6 +184,57 @@ TEST_F(StoreSnapshot, Stage_DamagedChunk_IsCorruptAndStopsTheStore) {
   Status status = wait_write(*store, write);
   ASSERT_FALSE(status);
   EXPECT_EQ(status.error().code, ErrorCode::corrupt);
+}
+
+TEST_F(StoreSnapshot, ReplicaReset_DropsRowsAndLogAndKeepsTermVoteAndWhereToAsk) {
+  open();
+  fill();
+  ASSERT_TRUE(wait_write(*store, install_hard_state(HardState{7, node.id})));
+  Write write;
+  write.id = 2000;
+  write.groups.resize(1);
+  write.groups[0].partition = first_partition;
+  Configuration others;
+  others.voters = {{random_uuid(random), 9}};
+  write.groups[0].reset = ReplicaReset{20, others, 31};
+  ASSERT_TRUE(wait_write(*store, write));
+  EXPECT_FALSE(value_of(*store, first_partition, "k", "small 1"));
+  EXPECT_EQ(wait_snapshot(*store, first_partition, 5, 0).error().code, ErrorCode::not_member);
+  reopen();
+  ASSERT_EQ(node.groups.size(), 1u);
+  const PersistedGroup& group = node.groups[0];
+  EXPECT_FALSE(group.holds_data);
+  EXPECT_EQ(group.replica, (ReplicaId{node.id, 20}));
+  EXPECT_EQ(group.hard_state.term, 7u);
+  EXPECT_EQ(group.hard_state.vote, node.id);
+  EXPECT_EQ(group.configuration, others);
+  EXPECT_EQ(group.configuration_index, 31u);
+  EXPECT_EQ(group.applied, 0u);
+  EXPECT_TRUE(group.log.empty());
+}
+
+TEST_F(StoreSnapshot, LearnerWithoutAnything_IsFilledByASnapshot) {
+  open();
+  fill();
+  SqliteStoreOptions plain;
+  Result<SqliteStore::Opened> opened = SqliteStore::open(scratch / "other", random, plain);
+  ASSERT_TRUE(opened);
+  Write write;
+  write.id = 1;
+  write.groups.resize(1);
+  write.groups[0].partition = first_partition;
+  write.groups[0].reset = ReplicaReset{15, {}, 0};
+  write.groups[0].hard_state = HardState{5, {}};
+  ASSERT_TRUE(wait_write(*opened->store, write));
+  SnapshotData data = transfer(*opened->store, 8);
+  ASSERT_TRUE(wait_write(*opened->store, install_write(8, data)));
+  EXPECT_EQ(rows_of(*opened->store, "k"), rows_of(*store, "k"));
+  opened->store.reset();
+  Result<SqliteStore::Opened> again = SqliteStore::open(scratch / "other", random, plain);
+  ASSERT_TRUE(again);
+  ASSERT_EQ(again->node.groups.size(), 1u);
+  EXPECT_TRUE(again->node.groups[0].holds_data);
+  EXPECT_EQ(again->node.groups[0].replica.added, 15u) << "the snapshot's configuration does not name it yet";
 }
 
 }  // namespace

@@ -1,0 +1,115 @@
+#!/bin/bash
+# Nodes join, leave and die while files are in use: no operation fails, every byte is right, and in the end each partition lies on
+# exactly three nodes and nowhere else (shown by the nodes' databases).
+#   membership.sh BUILD
+# load.py writes and reads with checksums, cp copies a tree, git works. Meanwhile: three nodes are added, two removed, one is killed and
+# comes back, one is killed and replaced, and comes back later. Prints how long the longest operations took.
+source "$(dirname "$0")/../posix/lib.sh"
+load=$here/../chaos/load.py
+logs=$scratch/logs
+mkdir "$logs"
+
+add_local() { "$ringfs" add --local --state "$state" >"$scratch/add.log" 2>&1 || { cat "$scratch/add.log"; die "ringfs add"; }; }
+
+# settled SECONDS: until no data is moving.
+settled() { [ "$(timeout "$1" cat "$mnt/.ring/wait")" = ok ] || { cat "$mnt/.ring/status"; die "still moving"; }; }
+
+state_of() { awk -v id="$1" '$1 == id {print $3}' "$mnt/.ring/members"; }
+
+# has_state ID STATE SECONDS; a removed node is in no list any more: "".
+has_state() {
+  for _ in $(seq $((5 * $3))); do
+    [ "$(state_of "$1")" = "$2" ] && return
+    sleep 0.2
+  done
+  cat "$mnt/.ring/members"
+  die "node $1 is '$(state_of "$1")' instead of '$2' after $3 s"
+}
+
+# ended PID SECONDS: the process goes by itself.
+ended() {
+  for _ in $(seq $((5 * $2))); do
+    runs_program "$1" "$ringfs_node" || return 0
+    sleep 0.2
+  done
+  die "the node's process $1 still runs"
+}
+
+# 5,000 files of every size, in their directories.
+mkdir "$scratch/tree"
+(cd /usr/include && find . -type f | sort | sed -n 1,5000p | xargs cp --parents -t "$scratch/tree")
+start_ring 3
+wait_healthy
+echo 3 >"$mnt/.ring/config/replace_after"
+mkdir "$mnt/load"
+python3 "$load" run "$mnt/load" "$scratch/records" "$logs" >"$scratch/load.log" 2>&1 &
+loader=$!
+extra_pids+=("$loader")
+(
+  cp -r "$scratch/tree" "$mnt/tree" && diff -r "$scratch/tree" "$mnt/tree" &&
+    git init -q "$mnt/git" && cd "$mnt/git" && git config user.email a@b && git config user.name a &&
+    for turn in $(seq 30); do
+      cp -r "/usr/include/linux/netfilter" "turn$turn" && git add -A && git commit -qm "turn $turn" || exit 1
+    done && git fsck --strict
+) >"$scratch/programs.log" 2>&1 &
+programs=$!
+extra_pids+=("$programs")
+for _ in $(seq 100); do
+  [ -s "$logs/FileReader" ] && break
+  sleep 0.1
+done
+
+say "three nodes are added at once"
+for _ in 1 2 3; do add_local; done
+settled 300
+[ "$(awk '$3 == "up"' "$mnt/.ring/members" | wc -l)" -eq 6 ] || die "not six nodes up: $(cat "$mnt/.ring/members")"
+
+say "two are removed, one of them the leader of the members table's partition"
+first=$(leader_of "$(partition_of_key ring/members)")
+second=4
+[ "$first" = 4 ] && second=5
+for number in "$first" "$second"; do
+  id=$(id_of "$number")
+  pid=$(node_pid "$number")
+  echo "$id" >"$mnt/.ring/remove" || die "remove: $(cat "$mnt/.ring/error_log")"
+  has_state "$id" "" 300
+  ended "$pid" 20
+  say "node $number is gone"
+done
+settled 300
+
+say "one is killed and comes back"
+number=$(leader_of 0)
+kill -9 "$(node_pid "$number")"
+sleep 1
+restart_ring
+settled 300
+wait_healthy
+
+say "another one is killed, taken for dead and replaced"
+number=$(leader_of 0)
+id=$(id_of "$number")
+kill -9 "$(node_pid "$number")"
+has_state "$id" dead 60
+settled 300
+wait_healthy
+
+say "and comes back"
+restart_ring
+has_state "$id" up 120
+settled 300
+wait_healthy
+
+touch "$logs/stop"
+failed=""
+wait "$loader" || failed=yes
+wait "$programs" || { cat "$scratch/programs.log"; failed=yes; }
+cat "$scratch/load.log"
+python3 "$load" longest "$logs" || failed=yes
+python3 "$load" verify "$mnt/load" "$scratch/records" || failed=yes
+diff -r "$scratch/tree" "$mnt/tree" || failed=yes
+[ -z "$failed" ] || die "an operation failed, or bytes were wrong"
+
+say "where everything lies"
+"$ringfs" down --state "$state" >/dev/null
+python3 "$here/../chaos/placement.py" 3 "$state"/nodes/*/data/ringfs.db || die "replicas are not where they belong"

@@ -1,0 +1,49 @@
+// Somebody who adds nodes to the ring and takes them away while everything goes wrong: commits rows of the members table as `add` and
+// `remove` do, through a simulated client.
+//
+// Threads: one, virtual.
+#pragma once
+
+#include <vector>
+
+#include "dht/core/members_change.hpp"
+#include "tests/sim/cluster.hpp"
+
+namespace ringfs::sim {
+
+struct MembersOptions {
+  bool active = false;
+  Duration pause_low = std::chrono::milliseconds(300), pause_high = std::chrono::seconds(4);
+  double back_again = 0.25;  // share of leaves that are taken back at once, while late messages are under way
+  Duration operation_timeout = std::chrono::seconds(5);
+};
+
+class MembersOperator {
+ public:
+  MembersOperator(Cluster& cluster, MembersOptions options) : cluster_(cluster), world_(cluster.world()), options_(options) {}
+  MembersOperator(const MembersOperator&) = delete;
+  MembersOperator& operator=(const MembersOperator&) = delete;
+
+  // Changes until stop(). Ends or is destroyed at any suspension.
+  Task<void> work(ObjectStore* store);
+  void stop() { stopped_ = true; }
+
+ private:
+  Task<void> change(ObjectStore* store);
+  Task<Result<MembersTable>> read_table(ObjectStore* store);
+  Task<bool> commit(ObjectStore* store, MembersChange change);
+  Task<void> join(ObjectStore* store, MembersTable table);
+  Task<void> leave(ObjectStore* store, MembersTable table);
+  Task<void> come_back(ObjectStore* store, MembersTable table);
+  Task<void> replicate(ObjectStore* store, MembersTable table);
+  Member joining(const MembersTable& table, const SimNode& node) const;
+  // Gives the node the ring's genesis and table, again and again until it took them.
+  void affiliate(unsigned index);
+
+  Cluster& cluster_;
+  World& world_;
+  const MembersOptions options_;
+  bool stopped_ = false;
+};
+
+}  // namespace ringfs::sim
