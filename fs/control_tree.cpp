@@ -485,10 +485,9 @@ class ControlTree::Implementation {
   }
 
   static std::optional<std::size_t> setting_number(std::string_view name) {
-    const auto rules = setting_rules();
-    const auto found = std::find_if(rules.begin(), rules.end(), [&](const SettingRule& rule) { return rule.name == name; });
-    if (found == rules.end()) return std::nullopt;
-    return static_cast<std::size_t>(found - rules.begin());
+    const SettingRule* rule = find_setting(name);
+    if (rule == nullptr) return std::nullopt;
+    return static_cast<std::size_t>(rule - setting_rules().data());
   }
 
   Task<Status> command(InodeNumber inode, std::string line) {

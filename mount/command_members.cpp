@@ -12,8 +12,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
-constexpr Duration look_interval = std::chrono::milliseconds(200);
-constexpr Duration question_time = std::chrono::seconds(5);
 constexpr auto start_patience = std::chrono::seconds(30);
 constexpr int default_wait_seconds = 3600;
 constexpr std::size_t bar_width = 30;
@@ -46,19 +44,6 @@ class ProgressBar {
   bool shown_ = false;
 };
 
-// Until the members table's wishes are fulfilled. A ring that does not answer for a while is asked again.
-Task<Status> wait_until_settled(RingSession* session, TimePoint deadline) {
-  ProgressBar bar;
-  for (;;) {
-    const TimePoint now = session->in(std::chrono::milliseconds(0));
-    Result<RingStatus> status = co_await session->view().status(std::min(deadline, now + question_time));
-    if (status) bar.show(status->unsettled, status->partitions);
-    if (status && !status->moving) co_return Status();
-    if (now + look_interval >= deadline) co_return fail(ErrorCode::timeout, "data is still moving; `ringfs wait` waits for it");
-    co_await session->store().sleep(look_interval);
-  }
-}
-
 Task<Result<Uuid>> change(RingSession* session, const MemberArguments* arguments, bool add) {
   const TimePoint deadline = session->in(std::chrono::seconds(arguments->ring.timeout_seconds));
   const Status started = co_await session->start(deadline);
@@ -69,8 +54,11 @@ Task<Result<Uuid>> change(RingSession* session, const MemberArguments* arguments
   else
     node = co_await session->admin().remove(arguments->member, arguments->force, deadline);
   if (!node || !arguments->wait) co_return node;
-  const Status settled = co_await wait_until_settled(session, session->in(std::chrono::seconds(arguments->wait_seconds)));
-  if (!settled) co_return tl::unexpected<Error>(settled.error());
+  ProgressBar bar;
+  std::function<void(const RingStatus&)> look = [&bar](const RingStatus& status) { bar.show(status.unsettled, status.partitions); };
+  const TimePoint end = session->in(std::chrono::seconds(arguments->wait_seconds));
+  const Result<RingStatus> still = co_await wait_until_still(session, end, std::move(look));
+  if (!still) co_return fail(still.error().code, still.error().context + "; `ringfs wait` waits for it");
   co_return node;
 }
 

@@ -8,8 +8,6 @@ namespace ringfs {
 namespace {
 
 using Json = nlohmann::ordered_json;
-constexpr Duration wait_poll = std::chrono::milliseconds(200);
-constexpr Duration wait_question = std::chrono::seconds(5);
 
 // Starts the session, then asks one question.
 template <class T>
@@ -187,20 +185,11 @@ int lookup(const RingOptions& options, const std::string& key) {
   return exit_ok;
 }
 
-// Until no data is moving. A ring that does not answer for a while is asked again: it is what one may be waiting for.
-Task<Result<RingStatus>> wait_until_quiet(RingSession* session, TimePoint deadline) {
+Task<Result<RingStatus>> start_and_wait(RingSession* session, TimePoint deadline) {
   const Status started = co_await session->start(deadline);
   if (!started) co_return tl::unexpected<Error>(started.error());
-  for (;;) {
-    const TimePoint question_deadline = std::min(deadline, session->in(std::chrono::milliseconds(0)) + wait_question);
-    Result<RingStatus> status = co_await session->view().status(question_deadline);
-    if (status && !status->moving) co_return status;
-    if (session->in(std::chrono::milliseconds(0)) + wait_poll >= deadline) {
-      if (!status) co_return status;
-      co_return fail(ErrorCode::timeout, "data is still moving");
-    }
-    co_await session->store().sleep(wait_poll);
-  }
+  std::function<void(const RingStatus&)> nobody = [](const RingStatus&) {};
+  co_return co_await wait_until_still(session, deadline, std::move(nobody));
 }
 
 int wait(const RingOptions& options) {
@@ -208,7 +197,7 @@ int wait(const RingOptions& options) {
   if (!addresses) return report_asking(options, addresses.error());
   RingSession session(*addresses);
   const TimePoint deadline = session.in(std::chrono::seconds(options.timeout_seconds));
-  const Result<RingStatus> answer = session.run(wait_until_quiet(&session, deadline));
+  const Result<RingStatus> answer = session.run(start_and_wait(&session, deadline));
   session.finish();
   if (!answer) return report_asking(options, answer.error());
   if (options.json())

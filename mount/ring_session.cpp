@@ -8,6 +8,13 @@
 
 namespace ringfs {
 
+namespace {
+
+constexpr Duration wait_poll = std::chrono::milliseconds(200);
+constexpr Duration wait_question = std::chrono::seconds(5);
+
+}  // namespace
+
 struct RingSession::Implementation {
   Implementation(std::vector<std::string> addresses, Duration row_lease)
       : transport(loop.get_executor(), random),
@@ -53,5 +60,19 @@ ClientTransport& RingSession::transport() { return implementation_->transport; }
 ObjectStore& RingSession::store() { return implementation_->client; }
 RingView& RingSession::view() { return implementation_->ring; }
 RingAdmin& RingSession::admin() { return implementation_->admin; }
+
+Task<Result<RingStatus>> wait_until_still(RingSession* session, TimePoint deadline, std::function<void(const RingStatus&)> look) {
+  for (;;) {
+    const TimePoint question_deadline = std::min(deadline, session->in(std::chrono::milliseconds(0)) + wait_question);
+    Result<RingStatus> status = co_await session->view().status(question_deadline);
+    if (status) look(*status);
+    if (status && !status->moving) co_return status;
+    if (session->in(std::chrono::milliseconds(0)) + wait_poll >= deadline) {
+      if (!status) co_return status;
+      co_return fail(ErrorCode::timeout, "data is still moving");
+    }
+    co_await session->store().sleep(wait_poll);
+  }
+}
 
 }  // namespace ringfs

@@ -7,6 +7,7 @@
 #include <boost/asio/io_context.hpp>
 #include <chrono>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -64,5 +65,9 @@ class RingSession {
   struct Implementation;
   std::unique_ptr<Implementation> implementation_;
 };
+
+// Until no data is moving; `look` gets what is seen meanwhile. A ring that does not answer for a while is asked again: it is what one
+// may be waiting for. Errors: timeout.
+Task<Result<RingStatus>> wait_until_still(RingSession* session, TimePoint deadline, std::function<void(const RingStatus&)> look);
 
 }  // namespace ringfs

@@ -63,8 +63,8 @@ int main(int count, char** arguments) {
       ->capture_default_str();
   app.add_option("--rest", options.rest, "host:port of the REST gateway; port 0 takes a free one")
       ->capture_default_str();
-  std::string join;
-  app.add_option("--join", join, "host:port[,host:port] of nodes of a ring that this node adds itself to");
+  app.add_option("--join", options.join, "host:port[,host:port] of nodes of a ring that this node adds itself to")
+      ->delimiter(',');
   app.add_option("--ready-fd", options.ready_descriptor, "Also write the ready line to this descriptor, then close it")
       ->check(CLI::Range(3, 1 << 20));
   app.add_option("--log-level", level, "debug, info, warn, error or off")
@@ -80,11 +80,6 @@ int main(int count, char** arguments) {
     return code == 0 ? 0 : static_cast<int>(ringfs::ExitCode::usage);
   }
   options.data = data;
-  for (std::size_t at = 0; at < join.size();) {
-    const std::size_t end = std::min(join.find(',', at), join.size());
-    if (end > at) options.join.push_back(join.substr(at, end - at));
-    at = end + 1;
-  }
 
   spdlog::set_default_logger(spdlog::stderr_logger_mt("ringfs-node"));
   if (!log_file.empty()) {

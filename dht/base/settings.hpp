@@ -16,7 +16,6 @@ namespace ringfs {
 struct SettingRule {
   std::string_view name;
   std::uint64_t lowest = 0, highest = 0, initial = 0;
-  std::string_view meaning;  // with its unit
 };
 
 inline constexpr std::string_view replication_setting = "replication";

@@ -1,5 +1,7 @@
 #include "dht/core/members_change.hpp"
 
+#include <map>
+
 namespace ringfs {
 
 namespace {
@@ -31,7 +33,29 @@ MembersChange raised_version(const MembersTable& before) {
   return change;
 }
 
+std::map<RowAddress, std::string> row_map(MembersTable table) {
+  table.version = 0;
+  std::map<RowAddress, std::string> rows;
+  for (InitialRow& row : rows_of(table)) rows.emplace(std::move(row.row), std::move(row.value));
+  return rows;
+}
+
 }  // namespace
+
+MembersChange change_table(const MembersTable& before, const MembersTable& after) {
+  const std::map<RowAddress, std::string> old_rows = row_map(before), new_rows = row_map(after);
+  MembersChange change = raised_version(before);
+  for (const auto& [row, value] : new_rows) {
+    const auto known = old_rows.find(row);
+    if (known == old_rows.end() || known->second != value) change.mutations.push_back(put({row, value}));
+  }
+  for (const auto& [row, value] : old_rows) {
+    if (new_rows.contains(row)) continue;
+    change.mutations.push_back(put({row, {}}));
+    change.mutations.back().kind = Mutation::Kind::erase;
+  }
+  return change;
+}
 
 MembersChange change_members(const MembersTable& before, const std::vector<Member>& members) {
   MembersChange change = raised_version(before);

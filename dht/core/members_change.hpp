@@ -19,6 +19,8 @@ struct MembersChange {
 
 // Puts these members' rows, new ones or in place of those with the same uuid, and raises the table's version.
 MembersChange change_members(const MembersTable& before, const std::vector<Member>& members);
+// Whatever differs between them, the version excepted.
+MembersChange change_table(const MembersTable& before, const MembersTable& after);
 // Sets a ring-wide setting; an empty value takes it away.
 MembersChange change_setting(const MembersTable& before, const std::string& name, const std::string& value);
 

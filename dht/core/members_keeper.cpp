@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
-namespace ringfs {
+#include "dht/core/placed_members.hpp"
 
-bool is_placed(const Member& member) { return member.state == MemberState::up || member.state == MemberState::joining; }
+namespace ringfs {
 
 void MembersKeeper::report(const Uuid& node, std::uint64_t table_version, const NodeReport& report, TimePoint now) {
   if (reports_.size() >= max_members && !reports_.contains(node)) return;

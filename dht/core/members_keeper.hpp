@@ -46,7 +46,4 @@ class MembersKeeper {
   std::map<Uuid, Report> reports_;
 };
 
-// Members that hold data or should: to whom the placement gives partitions.
-bool is_placed(const Member& member);
-
 }  // namespace ringfs

@@ -3,6 +3,7 @@
 
 #include "dht/core/members_change.hpp"
 #include "dht/core/node_implementation.hpp"
+#include "dht/core/placed_members.hpp"
 
 namespace ringfs {
 

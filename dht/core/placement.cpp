@@ -3,13 +3,11 @@
 #include <algorithm>
 #include <utility>
 
+#include "dht/core/placed_members.hpp"
+
 namespace ringfs {
 
 namespace {
-
-bool holds_data(const Member& member) {
-  return member.state == MemberState::up || member.state == MemberState::joining;
-}
 
 struct Token {
   Position position;
@@ -20,7 +18,7 @@ struct Token {
 std::vector<Token> sorted_tokens(const MembersTable& table) {
   std::vector<Token> tokens;
   for (const Member& member : table.members) {
-    if (!holds_data(member)) continue;
+    if (!is_placed(member)) continue;
     for (const Position& token : member.tokens) tokens.push_back({token, member.id});
   }
   std::sort(tokens.begin(), tokens.end());  // equal positions, should they ever be committed: the lower uuid first

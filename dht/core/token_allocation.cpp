@@ -15,6 +15,7 @@
 #include "dht/base/random.hpp"
 #include "dht/core/placement.hpp"
 #include "dht/core/token_circle.hpp"
+#include "dht/core/placed_members.hpp"
 
 namespace ringfs {
 
@@ -192,13 +193,13 @@ Standing standing_of(const MembersTable& table, const Uuid& joining, unsigned pa
   Standing standing;
   for (const Member& member : table.members) {
     if (member.id == joining || member.state == MemberState::removed) continue;
-    bool holds_data = member.state == MemberState::up || member.state == MemberState::joining;
+    const bool placed = is_placed(member);
     for (const Position& token : member.tokens) {
       std::size_t anchor = index_of(partition_of(token, partition_bits));
       bool is_new = standing.taken.insert(anchor).second;
-      if (holds_data && is_new) standing.tokens.push_back({anchor, standing.nodes});
+      if (placed && is_new) standing.tokens.push_back({anchor, standing.nodes});
     }
-    if (holds_data && !member.tokens.empty()) ++standing.nodes;
+    if (placed && !member.tokens.empty()) ++standing.nodes;
   }
   return standing;
 }
@@ -345,8 +346,7 @@ std::vector<Member> leave_members(const MembersTable& table, const Uuid& leaving
   Standing standing = standing_of(table, leaving, partition_bits);
   std::vector<Member> heirs;  // in the order of the standing
   for (const Member& other : table.members) {
-    const bool holds_data = other.state == MemberState::up || other.state == MemberState::joining;
-    if (other.id != leaving && holds_data && !other.tokens.empty()) heirs.push_back(other);
+    if (other.id != leaving && is_placed(other) && !other.tokens.empty()) heirs.push_back(other);
   }
   std::vector<std::size_t> anchors;
   for (const Position& token : gone.tokens) anchors.push_back(index_of(partition_of(token, partition_bits)));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "dht/core/members_change.hpp"
 #include "dht/net/partitioned_store.hpp"
 
 namespace ringfs {
@@ -11,44 +12,6 @@ namespace {
 constexpr unsigned max_edits = 16;  // lost to others one after the other
 constexpr Duration first_pause = std::chrono::milliseconds(5);
 constexpr Duration longest_pause = std::chrono::milliseconds(200);
-
-std::map<RowAddress, std::string> row_map(const MembersTable& table) {
-  std::map<RowAddress, std::string> rows;
-  for (InitialRow& row : rows_of(table)) rows.emplace(std::move(row.row), std::move(row.value));
-  return rows;
-}
-
-Mutation put_row(const RowAddress& row, const std::string& value) {
-  Mutation mutation;
-  mutation.kind = Mutation::Kind::put;
-  mutation.row = row;
-  mutation.value = SharedBytes(value);
-  return mutation;
-}
-
-// The rows that differ. On condition of the version alone: every change of the table raises it.
-CommitRequest difference(const MembersTable& before, const MembersTable& after) {
-  const std::map<RowAddress, std::string> old_rows = row_map(before), new_rows = row_map(after);
-  const RowAddress version{std::string(members_key), "v"};
-  CommitRequest commit;
-  Condition unchanged;
-  unchanged.kind = Condition::Kind::value_equals;
-  unchanged.row = version;
-  unchanged.value = SharedBytes(old_rows.at(version));
-  commit.conditions.push_back(std::move(unchanged));
-  for (const auto& [row, value] : new_rows) {
-    const auto known = old_rows.find(row);
-    if (known == old_rows.end() || known->second != value) commit.mutations.push_back(put_row(row, value));
-  }
-  for (const auto& [row, value] : old_rows) {
-    if (new_rows.contains(row)) continue;
-    Mutation gone;
-    gone.kind = Mutation::Kind::erase;
-    gone.row = row;
-    commit.mutations.push_back(std::move(gone));
-  }
-  return commit;
-}
 
 }  // namespace
 
@@ -80,7 +43,9 @@ Task<Result<MembersTable>> edit_members_table(ObjectStore& store, std::function<
     std::sort(after.members.begin(), after.members.end(), [](const Member& left, const Member& right) { return left.id < right.id; });
     if (after == *before) co_return after;
     after.version = before->version + 1;
-    Result<CommitReply> committed = co_await store.commit(difference(*before, after), deadline);
+    MembersChange rows = change_table(*before, after);
+    CommitRequest commit{std::move(rows.conditions), std::move(rows.mutations)};
+    Result<CommitReply> committed = co_await store.commit(std::move(commit), deadline);
     if (!committed) co_return tl::unexpected(committed.error());
     if (committed->applied) co_return after;
     co_await store.sleep(backoff.next());

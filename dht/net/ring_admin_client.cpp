@@ -4,6 +4,7 @@
 #include <set>
 
 #include "dht/base/settings.hpp"
+#include "dht/core/placed_members.hpp"
 #include "dht/core/placement.hpp"
 #include "dht/net/dial.hpp"
 #include "dht/net/members_edit.hpp"
@@ -14,8 +15,6 @@ namespace {
 
 constexpr Duration answer_time = std::chrono::seconds(4);  // of a node that is to be added
 constexpr Duration tell_pause = std::chrono::milliseconds(100);
-
-bool holds_data(const Member& member) { return member.state == MemberState::joining || member.state == MemberState::up; }
 
 Member* find_member(MembersTable& table, const Uuid& id) {
   const auto found = std::find_if(table.members.begin(), table.members.end(), [&](const Member& one) { return one.id == id; });
@@ -62,8 +61,8 @@ Status put_leaving(MembersTable& table, const std::string& name, bool force, uns
   node = member->id;
   if (member->state == MemberState::leaving) return fail(ErrorCode::busy, name + " is being removed already");
   const auto others = static_cast<std::size_t>(std::count_if(
-      table.members.begin(), table.members.end(), [&](const Member& one) { return one.id != member->id && holds_data(one); }));
-  const std::size_t now = others + (holds_data(*member) ? 1 : 0);
+      table.members.begin(), table.members.end(), [&](const Member& one) { return one.id != member->id && is_placed(one); }));
+  const std::size_t now = others + (is_placed(*member) ? 1 : 0);
   const std::size_t needed = std::min<std::size_t>(table.replication(), now);
   if (others == 0) return fail(ErrorCode::too_few_nodes, name + " is the last node: it holds the only copy of everything");
   if (others < needed && !force) {

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "dht/base/settings.hpp"
+#include "dht/core/placed_members.hpp"
 #include "dht/net/run_all.hpp"
 
 namespace ringfs {
@@ -20,8 +21,6 @@ const GroupStatus* find_group(const NodeStatus& status, PartitionId partition) {
   }
   return nullptr;
 }
-
-bool holds_data(MemberState state) { return state == MemberState::up || state == MemberState::joining; }
 
 std::string count_of(std::size_t count, const std::string& one, const std::string& many) {
   return std::to_string(count) + " " + (count == 1 ? one : many);
@@ -143,7 +142,7 @@ Task<Result<RingStatus>> RingClient::status(TimePoint deadline) {
   status.unsettled = rebalance_view(*surveyed, client_.directory().placement().partitions(), table).unsettled;
   if (status.unsettled > 0) status.moving = true;
   std::size_t holders = 0;
-  for (const Answering& node : surveyed->nodes) holders += holds_data(node.member.state) ? 1 : 0;
+  for (const Answering& node : surveyed->nodes) holders += is_placed(node.member) ? 1 : 0;
   unsigned fewest = status.replication;
   for (const PartitionView& view : partition_views(*surveyed)) {
     ++status.partitions;
@@ -269,7 +268,7 @@ Task<Result<SpaceView>> RingClient::space(TimePoint deadline) {
   std::set<std::pair<std::string, std::uint64_t>> seen;
   std::size_t holders = 0;
   for (const Answering& node : surveyed->nodes) {
-    if (!holds_data(node.member.state)) continue;
+    if (!is_placed(node.member)) continue;
     ++holders;
     if (!node.status) continue;
     // A disk's number means something on its host only; nodes on several hosts have other addresses.

@@ -11,9 +11,6 @@ mkdir "$logs"
 
 add_local() { "$ringfs" add --local --state "$state" >"$scratch/add.log" 2>&1 || { cat "$scratch/add.log"; die "ringfs add"; }; }
 
-# settled SECONDS: until no data is moving.
-settled() { [ "$(timeout "$1" cat "$mnt/.ring/wait")" = ok ] || { cat "$mnt/.ring/status"; die "still moving"; }; }
-
 state_of() { awk -v id="$1" '$1 == id {print $3}' "$mnt/.ring/members"; }
 
 # has_state ID STATE SECONDS; a removed node is in no list any more: "".
@@ -41,10 +38,7 @@ mkdir "$scratch/tree"
 start_ring 3
 wait_healthy
 echo 3 >"$mnt/.ring/config/replace_after"
-mkdir "$mnt/load"
-python3 "$load" run "$mnt/load" "$scratch/records" "$logs" >"$scratch/load.log" 2>&1 &
-loader=$!
-extra_pids+=("$loader")
+start_load
 (
   cp -r "$scratch/tree" "$mnt/tree" && diff -r "$scratch/tree" "$mnt/tree" &&
     git init -q "$mnt/git" && cd "$mnt/git" && git config user.email a@b && git config user.name a &&
@@ -54,10 +48,6 @@ extra_pids+=("$loader")
 ) >"$scratch/programs.log" 2>&1 &
 programs=$!
 extra_pids+=("$programs")
-for _ in $(seq 100); do
-  [ -s "$logs/FileReader" ] && break
-  sleep 0.1
-done
 
 say "three nodes are added at once"
 for _ in 1 2 3; do add_local; done

@@ -79,14 +79,7 @@ round() {
 probe
 start_ring "$nodes"
 wait_healthy
-mkdir "$mnt/load"
-python3 "$load" run "$mnt/load" "$scratch/records" "$logs" >"$scratch/load.log" 2>&1 &
-loader=$!
-extra_pids+=("$loader")
-for _ in $(seq 100); do
-  [ -s "$logs/FileReader" ] && break
-  sleep 0.1
-done
+start_load
 sleep 2
 kinds=(killed frozen)
 whose=(root table file)

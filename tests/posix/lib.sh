@@ -137,6 +137,22 @@ wait_healthy() {
   die "health is '$state_now' after a minute"
 }
 
+# settled SECONDS: until no data is moving.
+settled() { [ "$(timeout "$1" cat "$mnt/.ring/wait")" = ok ] || { cat "$mnt/.ring/status"; die "still moving"; }; }
+
+# start_load: tests/chaos/load.py on $mnt/load with its records and logs in $scratch and $logs; returns when it works. Sets loader.
+start_load() {
+  mkdir "$mnt/load"
+  python3 "$load" run "$mnt/load" "$scratch/records" "$logs" >"$scratch/load.log" 2>&1 &
+  loader=$!
+  extra_pids+=("$loader")
+  for _ in $(seq 100); do
+    [ -s "$logs/FileReader" ] && return
+    sleep 0.1
+  done
+  die "the load does not begin: $(cat "$scratch/load.log")"
+}
+
 # expect_failure COMMAND...: it must fail, and not by a signal. Prints its output.
 expect_failure() {
   local status=0

@@ -39,8 +39,6 @@ accepted() {
   die "'$2' into $1 is refused: $(tail -n 1 "$mnt/.ring/error_log")"
 }
 
-settled() { [ "$(timeout 300 cat "$mnt/.ring/wait")" = ok ] || { cat "$mnt/.ring/status"; die "still moving"; }; }
-
 say "three nodes on a small disk"
 mkdir -p "$scratch/small" "$state/nodes"
 mount -t tmpfs -o size=300m tmpfs "$scratch/small"
@@ -111,7 +109,7 @@ for _ in $(seq 100); do
 done
 grep -q " $address up " "$mnt/.ring/members" || { cat "$mnt/.ring/members"; die "$address did not join"; }
 joiner=$address
-settled
+settled 300
 
 say "the others are full"
 free=$(df --output=avail -B1 "$scratch/small" | tail -n 1)
@@ -131,7 +129,7 @@ refused "Device or resource busy" EBUSY remove "$joiner"
 refused "Device or resource busy" EBUSY add "$joiner"
 grep -q "^state paused" "$mnt/.ring/rebalance" || { cat "$mnt/.ring/rebalance"; die "not paused"; }
 echo resume >"$mnt/.ring/rebalance"
-settled
+settled 300
 for _ in $(seq 100); do
   grep -q " $joiner " "$mnt/.ring/members" || break
   sleep 0.2
