@@ -285,8 +285,10 @@ bool Nemesis::damage_a_replica() {
   const NodeStatus status = leader->status();
   for (const GroupStatus& group : status.groups) {
     const bool well = group.role == Role::leader && group.lease && group.settled && group.behind == 0;
-    const std::vector<ReplicaId> voters = leader->live_disk().groups.at(group.partition).configuration.voters;
-    if (!well || voters.size() < 3) continue;
+    auto stored = leader->live_disk().groups.find(group.partition);
+    if (!well || stored == leader->live_disk().groups.end()) continue;
+    const std::vector<ReplicaId>& voters = stored->second.configuration.voters;
+    if (voters.size() < 3) continue;
     const Uuid& damaged = voters[static_cast<std::size_t>(world_.between(0, voters.size() - 1))].node;
     world_.trace("damaged replica", index_of(group.partition));
     cluster_.find(damaged)->take_out_of_service(group.partition);
