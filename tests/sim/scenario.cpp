@@ -8,8 +8,7 @@
 
 #include "dht/core/placement.hpp"
 #include "dht/net/lock_resolver.hpp"
-#include "tests/sim/members_operator.hpp"
-#include "tests/sim/nemesis.hpp"
+#include "tests/sim/draw.hpp"
 #include "tests/sim/sim_client.hpp"
 
 namespace ringfs::sim {
@@ -31,144 +30,14 @@ constexpr Duration safety_shortest = seconds(8);
 constexpr Duration safety_longest = seconds(150);
 constexpr unsigned lookups = 12;
 constexpr std::size_t trace_lines_reported = 60;
-constexpr double share_of_moving_rings = 0.35;
-constexpr unsigned most_nodes_that_move = 10;  // at the beginning; with more a seed takes its time
 
 // What a seed must have done to count (design 10).
 constexpr std::uint64_t least_acknowledged = 500;
 constexpr std::uint64_t least_elections = 3;
 constexpr std::uint64_t least_crashes = 2;
-// Of two replicas none can lag so far that the other one goes on without it, so nobody ever needs a snapshot: what it has of the log must
-// carry it through more restarts instead.
-constexpr std::size_t least_nodes_for_a_snapshot = 3;
 constexpr std::uint64_t least_crashes_of_a_small_ring = 2 * least_crashes;
 
 const World* world_in_use = nullptr;
-
-struct Draw {
-  ClusterOptions cluster;
-  WorkloadOptions workload;
-  NemesisOptions nemesis;
-  MembersOptions members;
-  unsigned clients = 3;
-  unsigned workers = 2;  // a client
-};
-
-unsigned draw_nodes(World& world) {
-  std::uint64_t die = world.between(0, 99);
-  if (die < 3) return 1;
-  if (die < 7) return 2;
-  if (die < 50) return 3;
-  if (die < 97) return static_cast<unsigned>(world.between(4, 7));
-  if (die < 99) return static_cast<unsigned>(world.between(8, 16));
-  return static_cast<unsigned>(world.between(17, 50));
-}
-
-void switch_off(const std::string& guard, ClusterOptions& options) {
-  if (guard == "send_vote_before_write") options.faults.send_vote_before_write = true;
-  if (guard == "commit_earlier_terms") options.faults.commit_earlier_terms = true;
-  if (guard == "ignore_previous_term") options.faults.ignore_previous_term = true;
-  if (guard == "ignore_lease") options.faults.ignore_lease = true;
-  if (guard == "read_before_own_no_op") options.faults.read_before_own_no_op = true;
-  if (guard == "ignore_row_leases") options.faults.ignore_row_leases = true;
-  if (guard == "count_learners") options.faults.count_learners = true;
-  if (guard == "overlapping_changes") options.faults.overlapping_changes = true;
-  if (guard == "skip_joint") options.faults.skip_joint = true;
-  if (guard == "ignore_replica_identity") options.faults.ignore_replica_identity = true;
-  if (guard == "place_voters") options.faults.place_voters = true;
-  if (guard == "drop_early") options.faults.drop_early = true;
-  if (guard == "no_dedup") options.disk_faults.evaluate.no_dedup = true;
-  if (guard == "no_expiry") options.disk_faults.evaluate.no_expiry = true;
-  if (guard == "patch_shared_payloads") options.disk_faults.patch_shared_payloads = true;
-  if (guard == "drop_without_tombstone") options.transaction_faults.drop_without_tombstone = true;
-}
-
-// Some seeds look for one thing only, because it needs several rare events close together.
-void draw_focus(World& world, Draw& drawn) {
-  std::uint64_t die = world.between(0, 99);
-  if (die < 12) {
-    // Logs that grow apart under changing leaders, whose followers may have any beginning of what they have.
-    drawn.nemesis.only = {"leader shuffle"};
-    drawn.nemesis.kills = 0.1;
-    drawn.nemesis.calm = 0.05;
-    drawn.cluster.append_bytes = 1;
-    drawn.workload.registers = 4;
-  } else if (die < 18) {
-    drawn.nemesis.only = {"restart under a lease", "freeze in a read", "clock drift"};
-    drawn.nemesis.kills = 0.05;
-  } else if (die < 26) {
-    // Copies of batches that arrive when their results are forgotten.
-    drawn.nemesis.only = {"minutes pass", "wall clock jump"};
-    drawn.nemesis.wall_jump = seconds(400);
-    drawn.cluster.network.duplicate = 0.2;
-    drawn.cluster.network.late = 0.02;
-    drawn.cluster.network.late_copies = true;
-    drawn.cluster.network.late_high = seconds(6);
-  } else if (die < 34) {
-    // Coordinators that die at each of their steps, and others who take them for dead.
-    drawn.nemesis.only = {"client death", "wall clock jump"};
-    drawn.nemesis.pause_high = seconds(1);
-    drawn.workload.transfers = 0.6;
-    drawn.workload.accounts = 4;
-    drawn.workload.three_parties = 0.6;
-  }
-}
-
-// Nodes that join and leave while clients work: in every third seed.
-void draw_members(World& world, Draw& drawn) {
-  if (drawn.cluster.nodes > most_nodes_that_move || !world.chance(share_of_moving_rings)) return;
-  drawn.members.active = true;
-  drawn.cluster.spares = static_cast<unsigned>(world.between(1, 3));
-  unsigned nodes = drawn.cluster.nodes + drawn.cluster.spares;
-  drawn.cluster.partition_bits = std::max(drawn.cluster.partition_bits, static_cast<unsigned>(std::bit_width(2 * nodes - 1)));
-  drawn.members.pause_high = world.between(milliseconds(500), seconds(5));
-  // So short that a crash or a partition is taken for a death.
-  if (world.chance(0.4)) drawn.cluster.replace_after_seconds = static_cast<unsigned>(world.between(2, 6));
-  if (!world.chance(0.3)) return;
-  // A node is taken away and added again while messages of its former life are under way.
-  drawn.members.back_again = 0.8;
-  drawn.members.pause_high = seconds(1);
-  drawn.cluster.network.late = 0.1;
-  drawn.cluster.network.late_low = milliseconds(200);
-  drawn.cluster.network.late_high = seconds(6);
-}
-
-Draw draw(World& world, const ScenarioOptions& options) {
-  Draw drawn;
-  ClusterOptions& cluster = drawn.cluster;
-  cluster.nodes = draw_nodes(world);
-  if (options.nodes) cluster.nodes = *options.nodes;
-  unsigned least_bits = static_cast<unsigned>(std::bit_width(cluster.nodes - 1));
-  cluster.partition_bits = std::max(least_bits, static_cast<unsigned>(world.between(2, 3)));
-  cluster.replication = cluster.nodes >= 5 && world.chance(0.3) ? 5 : 3;
-  unsigned most_tokens = std::max(1u, (1u << cluster.partition_bits) / cluster.nodes);
-  cluster.tokens = static_cast<unsigned>(world.between(1, std::min(8u, most_tokens)));
-  cluster.log_keep_entries = world.between(4, 32);
-  if (world.chance(0.3)) cluster.log_budget_bytes = static_cast<std::size_t>(world.between(1000, 30000));
-  if (world.chance(0.2)) cluster.append_bytes = static_cast<std::size_t>(world.between(1, 2000));
-  if (world.chance(0.5)) cluster.quiet_after = world.between(Duration(0), milliseconds(300));
-  cluster.network.high = world.between(Duration(300), milliseconds(3));
-  cluster.disk.sync_high = world.between(milliseconds(1), milliseconds(10));
-  if (world.chance(0.4)) {
-    cluster.network.drop = 0.005;
-    cluster.network.duplicate = 0.01;
-    cluster.network.late = 0.005;
-  }
-  switch_off(options.fault, cluster);
-  drawn.clients = static_cast<unsigned>(world.between(2, 4));
-  drawn.workers = static_cast<unsigned>(world.between(1, 3));
-  drawn.workload.registers = static_cast<unsigned>(world.between(2, 5));
-  drawn.workload.accounts = static_cast<unsigned>(world.between(2, 4));
-  if (world.chance(0.25)) drawn.workload.large_values = 0.3;
-  drawn.workload.transfers = 0.05 * static_cast<double>(world.between(2, 8));
-  drawn.nemesis.share_of_faults = 0.1 * static_cast<double>(world.between(2, 9));
-  drawn.nemesis.pause_high = world.between(milliseconds(500), seconds(4));
-  if (world.chance(0.3)) drawn.nemesis.wall_jump = seconds(200);  // beyond the life of batches and their results
-  draw_focus(world, drawn);
-  if (cluster.nodes < least_nodes_for_a_snapshot) drawn.nemesis.kills = 0.5;
-  draw_members(world, drawn);
-  return drawn;
-}
 
 class Scenario {
  public:
@@ -532,15 +401,6 @@ class Scenario {
 };
 
 }  // namespace
-
-const std::vector<std::string>& guard_names() {
-  static const std::vector<std::string> names{
-      "send_vote_before_write", "commit_earlier_terms", "ignore_previous_term",   "ignore_lease",         "read_before_own_no_op",
-      "no_dedup",               "no_expiry",            "drop_without_tombstone", "patch_shared_payloads",
-      "ignore_row_leases",      "count_learners",       "overlapping_changes",    "skip_joint",           "ignore_replica_identity",
-      "place_voters",           "drop_early"};
-  return names;
-}
 
 const World* running_world() { return world_in_use; }
 

@@ -4,6 +4,8 @@
 
 #include <boost/asio/co_spawn.hpp>
 
+#include "dht/core/members_change.hpp"
+#include "dht/core/placement.hpp"
 #include "dht/net/ring_creation.hpp"
 #include "dht/net/tcp_transport.hpp"
 #include "tests/unit/net/loopback.hpp"
@@ -316,6 +318,50 @@ TEST_F(RingTest, LeaderThatReadsADamagedRow_LeavesItToTheOthers) {
   EXPECT_EQ(read("kv/a"), "1");
   EXPECT_TRUE(leader->driver->set_aside().contains(partition));
   EXPECT_FALSE(leader->fatal);
+}
+
+TEST_F(RingTest, WaitingNode_JoinsOverTheNetworkAndANodeLeaves) {
+  ASSERT_TRUE(commit("kv/a", "1"));
+  nodes.push_back(std::make_unique<TestNode>(loop, 4));
+  TestNode& added = *nodes.back();
+  const auto change = [&](const std::function<std::vector<Member>(const MembersTable&)>& wanted) {
+    return run_until(loop, [&] {
+      PartitionId partition = partition_of(key_position(members_key), 3);
+      TestNode* leader = leader_of(partition);
+      run_for(loop, std::chrono::milliseconds(50));
+      if (leader == nullptr) return false;
+      MembersChange rows = change_members(leader->driver->node().table(), wanted(leader->driver->node().table()));
+      Batch batch = put("", "", client, ++sequences[partition]);
+      batch.conditions = std::move(rows.conditions);
+      batch.mutations = std::move(rows.mutations);
+      auto answer = ask_leader(CommitOperation{partition, encode(batch)});
+      return answer && std::get<BatchResult>(*answer).outcome == BatchResult::Outcome::applied;
+    });
+  };
+  ASSERT_TRUE(change([&](const MembersTable& table) {
+    Member member;
+    member.id = added.id;
+    member.address = added.address;
+    member.state = MemberState::joining;
+    member.tokens = allocate_tokens(table, added.id, 3);
+    return std::vector<Member>{member};
+  }));
+  const auto state = [&](const Uuid& id) {
+    const Member* member = nodes[0]->driver->node().table().find(id);
+    return member == nullptr ? MemberState::removed : member->state;
+  };
+  ASSERT_TRUE(run_until(loop, [&] { return state(added.id) == MemberState::joining; }));
+  const Node& known = nodes[0]->driver->node();
+  ASSERT_TRUE(call(added.address, JoinOperation{*known.genesis(), known.table()}));
+  ASSERT_TRUE(run_until(loop, [&] { return state(added.id) == MemberState::up; }));
+  EXPECT_EQ(read("kv/a"), "1");
+  Uuid leaving = nodes[1]->id;
+  ASSERT_TRUE(change([&](const MembersTable& table) { return leave_members(table, leaving, 3); }));
+  ASSERT_TRUE(run_until(loop, [&] { return state(leaving) == MemberState::removed; }));
+  nodes[1]->kill();
+  EXPECT_EQ(read("kv/a"), "1");
+  EXPECT_TRUE(commit("kv/a", "2"));
+  for (auto& node : nodes) EXPECT_FALSE(node->fatal);
 }
 
 TEST_F(RingTest, SnapshotChunkThatDoesNotDecode_NeverReachesTheStore) {

@@ -1,0 +1,28 @@
+// What a seed draws before it begins: the ring, what clients do, what goes wrong, and who joins and leaves.
+//
+// Threads: none.
+#pragma once
+
+#include "tests/sim/members_operator.hpp"
+#include "tests/sim/nemesis.hpp"
+#include "tests/sim/scenario.hpp"
+#include "tests/sim/workload.hpp"
+
+namespace ringfs::sim {
+
+// Of two replicas none can lag so far that the other one goes on without it, so nobody ever needs a snapshot: what it has of the log must
+// carry it through more restarts instead.
+inline constexpr std::size_t least_nodes_for_a_snapshot = 3;
+
+struct Draw {
+  ClusterOptions cluster;
+  WorkloadOptions workload;
+  NemesisOptions nemesis;
+  MembersOptions members;
+  unsigned clients = 3;
+  unsigned workers = 2;  // a client
+};
+
+Draw draw(World& world, const ScenarioOptions& options);
+
+}  // namespace ringfs::sim

@@ -1,0 +1,211 @@
+// Nodes that join and leave with real databases and sockets: rows, payloads and logs arrive, and what was removed is gone from the disk.
+#include <boost/asio/io_context.hpp>
+
+#include "dht/core/members_change.hpp"
+#include "dht/core/placement.hpp"
+#include "dht/net/driver.hpp"
+#include "dht/net/ring_creation.hpp"
+#include "dht/net/server.hpp"
+#include "dht/net/system_clock.hpp"
+#include "tests/unit/nodes/store_fixture.hpp"
+
+namespace ringfs {
+namespace {
+
+constexpr unsigned bits = 3;
+constexpr Duration limit = std::chrono::seconds(60);  // it only bounds a test that fails
+
+class RingMoves : public testing::Test {
+ protected:
+  struct Process {
+    std::filesystem::path directory;
+    SeededRandom random{1};
+    std::unique_ptr<SqliteStore> store;
+    std::unique_ptr<Driver> driver;
+    std::unique_ptr<Server> server;
+    Uuid id;
+    std::string address;
+    std::optional<Error> fatal;
+  };
+
+  RingMoves() {
+    std::string name = (std::filesystem::temp_directory_path() / "ringfs-moves-XXXXXX").string();
+    if (!mkdtemp(name.data())) std::abort();
+    scratch_ = name;
+  }
+  ~RingMoves() override {
+    for (auto& process : processes) stop(*process);
+    std::error_code ignored;
+    std::filesystem::remove_all(scratch_, ignored);
+  }
+
+  Process& start(std::uint64_t number) {
+    processes.push_back(std::make_unique<Process>());
+    Process& process = *processes.back();
+    process.directory = scratch_ / std::to_string(number);
+    process.random = SeededRandom(number);
+    run(process, "127.0.0.1:0");
+    return process;
+  }
+  void run(Process& process, const std::string& at) {
+    SqliteStoreOptions options;
+    options.reserve_bytes = 0;
+    options.snapshot_chunk_bytes = 64 << 10;
+    options.synchronous_off = true;
+    Result<SqliteStore::Opened> opened = SqliteStore::open(process.directory, process.random, options);
+    ASSERT_TRUE(opened) << opened.error().text();
+    process.store = std::move(opened->store);
+    process.id = opened->node.id;
+    Result<Listener> listener = listen_on(loop, at);
+    ASSERT_TRUE(listener);
+    process.address = listener->address;
+    DriverOptions driver;
+    driver.node.address = process.address;
+    driver.node.log_keep_entries = 16;
+    process.driver = std::make_unique<Driver>(loop, *process.store, std::move(opened->node), process.random, driver,
+                                              [&process](Error error) { process.fatal = std::move(error); });
+    process.server = std::make_unique<Server>(loop, *process.driver, std::move(*listener), ServerOptions{});
+    process.driver->start();
+    process.server->start();
+  }
+  void stop(Process& process) {
+    process.server.reset();
+    process.driver.reset();
+    process.store.reset();
+  }
+
+  bool run_until(const std::function<bool()>& done) {
+    TimePoint end = boot_time() + limit;
+    while (!done()) {
+      if (boot_time() >= end) return false;
+      loop.restart();
+      loop.run_one_for(std::chrono::milliseconds(20));
+    }
+    return true;
+  }
+  OperationResult ask(Process& process, Operation operation) {
+    std::optional<OperationResult> result;
+    process.driver->submit(std::move(operation), [&](OperationResult answer) { result = std::move(answer); });
+    if (!run_until([&] { return result.has_value(); })) return tl::unexpected(OperationFailure{{ErrorCode::timeout, {}}, {}});
+    return *result;
+  }
+  // Whoever leads.
+  std::optional<Answer> ask_leader(PartitionId partition, const Operation& operation) {
+    std::optional<Answer> answer;
+    run_until([&] {
+      for (auto& process : processes) {
+        if (!process->driver) continue;
+        auto led = process->driver->node().led_partitions(read_clock());
+        if (std::find(led.begin(), led.end(), partition) == led.end()) continue;
+        if (OperationResult result = ask(*process, operation)) {
+          answer = std::move(*result);
+          return true;
+        }
+      }
+      return false;
+    });
+    return answer;
+  }
+  bool commit(PartitionId partition, std::vector<Condition> conditions, std::vector<Mutation> mutations) {
+    Batch batch;
+    batch.client.bytes[0] = 9;
+    batch.sequence = batch.first_incomplete = ++sequence;
+    batch.expires = wall_time() + std::chrono::seconds(30);
+    batch.conditions = std::move(conditions);
+    batch.mutations = std::move(mutations);
+    auto answer = ask_leader(partition, CommitOperation{partition, encode(batch)});
+    return answer && std::get<BatchResult>(*answer).outcome == BatchResult::Outcome::applied;
+  }
+  bool write(const std::string& key, std::string value) {
+    return commit(partition_of(key_position(key), bits), {}, {put(key, "v", std::move(value))});
+  }
+  std::string read(const std::string& key) {
+    ReadRequest request;
+    request.gets.push_back({key, "v"});
+    PartitionId partition = partition_of(key_position(key), bits);
+    auto answer = ask_leader(partition, ReadOperation{partition, request, {}});
+    if (!answer) return "no answer";
+    const auto& encoded = std::get<ReadAnswer>(*answer);
+    Result<ReadReply> reply = decode_read_reply(encoded.head, encoded.blobs);
+    return reply && reply->gets.at(0).found ? reply->gets[0].row.value.str() : "not found";
+  }
+  const MembersTable& table() {
+    const MembersTable* newest = nullptr;
+    for (auto& process : processes) {
+      if (!process->driver) continue;
+      const MembersTable& one = process->driver->node().table();
+      if (newest == nullptr || one.version > newest->version) newest = &one;
+    }
+    return *newest;
+  }
+  bool change(const std::function<std::vector<Member>(const MembersTable&)>& wanted) {
+    return run_until([&] {
+      MembersChange rows = change_members(table(), wanted(table()));
+      return commit(partition_of(key_position(members_key), bits), rows.conditions, rows.mutations);
+    });
+  }
+  bool reaches(const Uuid& id, MemberState state) {
+    return run_until([&] {
+      const Member* member = table().find(id);
+      return member != nullptr && member->state == state;
+    });
+  }
+
+  boost::asio::io_context loop;
+  std::vector<std::unique_ptr<Process>> processes;
+  std::uint64_t sequence = 0;
+  std::filesystem::path scratch_;
+};
+
+TEST_F(RingMoves, NodeJoinsAndAnotherLeaves_EverythingIsThereAndTheLeaverIsEmpty) {
+  std::vector<FirstNode> first;
+  std::vector<Uuid> ids;
+  for (std::uint64_t number : {1U, 2U, 3U}) {
+    Process& process = start(number);
+    first.push_back({process.address, ""});
+    ids.push_back(process.id);
+  }
+  CreationOptions creation;
+  creation.partition_bits = bits;
+  SeededRandom random(7);
+  Result<Genesis> genesis = make_genesis(first, ids, creation, random);
+  ASSERT_TRUE(genesis);
+  for (auto& process : processes) ASSERT_TRUE(ask(*process, CreateOperation{*genesis}));
+  for (int i = 0; i < 60; ++i) ASSERT_TRUE(write("small " + std::to_string(i), std::to_string(i)));
+  for (int i = 0; i < 12; ++i) ASSERT_TRUE(write("large " + std::to_string(i), pattern(65536, static_cast<char>('a' + i))));
+
+  Process& added = start(4);
+  ASSERT_TRUE(change([&](const MembersTable& before) {
+    Member member;
+    member.id = added.id;
+    member.address = added.address;
+    member.state = MemberState::joining;
+    member.tokens = allocate_tokens(before, added.id, bits);
+    return std::vector<Member>{member};
+  }));
+  ASSERT_TRUE(run_until([&] { return table().find(added.id) != nullptr; }));
+  ASSERT_TRUE(ask(added, JoinOperation{*genesis, table()}));
+  ASSERT_TRUE(reaches(added.id, MemberState::up));
+
+  Process& leaver = *processes[0];
+  ASSERT_TRUE(change([&](const MembersTable& before) { return leave_members(before, leaver.id, bits); }));
+  ASSERT_TRUE(reaches(leaver.id, MemberState::removed));
+  ASSERT_TRUE(run_until([&] { return leaver.driver->status().groups.empty(); }));
+  stop(leaver);
+
+  // The one that was added starts from its disk like any other, and it counts.
+  stop(added);
+  run(added, added.address);
+  for (int i = 0; i < 60; ++i) EXPECT_EQ(read("small " + std::to_string(i)), std::to_string(i));
+  for (int i = 0; i < 12; ++i) EXPECT_EQ(read("large " + std::to_string(i)), pattern(65536, static_cast<char>('a' + i)));
+  EXPECT_TRUE(write("small 0", "again"));
+  for (auto& process : processes) EXPECT_FALSE(process->fatal) << process->fatal->text();
+
+  Result<SqliteStore::Opened> disk = SqliteStore::open(leaver.directory, random, SqliteStoreOptions{});
+  ASSERT_TRUE(disk);
+  ASSERT_FALSE(disk->node.groups.empty());
+  for (const PersistedGroup& group : disk->node.groups) EXPECT_FALSE(group.holds_data);
+}
+
+}  // namespace
+}  // namespace ringfs
