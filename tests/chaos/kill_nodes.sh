@@ -51,17 +51,20 @@ await_cp() {
 }
 
 # kill_and_restart PARTITION WHAT: its leader dies while cp runs, another node leads, cp goes on, the node comes back. PARTITION
-# `other`: one whose leader has not died yet. Leadership drifts back to who came back, so it is looked at right before the kill.
+# `other`: one whose leader has not died yet. Leadership drifts back to who came back, so one is taken that its preferred primary leads.
 victims=()
 kill_and_restart() {
   local partition=$1 what=$2 victim id heir="" before now end
   await_cp
   if [ "$partition" = other ]; then
-    partition=$("$ringfs" ring --state "$state" --output json | jq -er --args \
-      '[.[] | select(.leader and ([.leader] | inside($ARGS.positional) | not)) | .partition][0]' "${victims[@]}")
+    read -r partition id < <("$ringfs" ring --state "$state" --output json | jq -er --args \
+      'first(.[] | select(.leader and .leader == .replicas[0] and ([.leader] | inside($ARGS.positional) | not))
+             | "\(.partition) \(.leader)")' "${victims[@]}") || die "no partition is led by a preferred primary that has not died"
+    victim=$(number_of "$id")
+  else
+    victim=$(leader_of "$partition")
+    id=$(id_of "$victim")
   fi
-  victim=$(leader_of "$partition")
-  id=$(id_of "$victim")
   say "kill -9 of node $victim, $what (partition $partition)"
   runs_program "$cp_pid" "$(realpath "$(command -v cp)")" || die "cp is not running: $(cat "$scratch/cp.log")"
   kill -9 "$(node_pid "$victim")"
