@@ -284,7 +284,11 @@ void Group::peer_disconnected(const Uuid& peer) {
 // that is being removed to anybody who can take it.
 void Group::drift_to_preferred() {
   if (transfer_) {
-    if (now() < transfer_->deadline) return;
+    if (now() < transfer_->deadline) {
+      // Again, for the first one may have been lost; whoever has followed it ignores what is of an earlier term.
+      if (transfer_->sent) services_.out.send(transfer_->target.node, TimeoutNow{header(transfer_->target)});
+      return;
+    }
     bool sent = transfer_->sent;
     transfer_.reset();
     preferred_since_.reset();
