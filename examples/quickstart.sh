@@ -82,7 +82,7 @@ mkdir -p "$mountpoint"
 # between nodes, which is something else.
 wait_healthy() {
   for _ in $(seq 300); do
-    health=$(cat "$mountpoint/.ring/health") || health=unknown
+    health=$(head -n 1 "$mountpoint/.ring/health") || health=unknown
     [ "$health" = ok ] && return
     sleep 0.2
   done

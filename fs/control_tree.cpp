@@ -12,11 +12,6 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/asio/bind_cancellation_slot.hpp>
-#include <boost/asio/cancellation_state.hpp>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/this_coro.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
@@ -31,18 +26,15 @@
 #include "dht/base/settings.hpp"
 #include "fs/control_commands.hpp"
 #include "fs/rebalance_pace.hpp"
+#include "fs/ring_watch.hpp"
 
 namespace ringfs {
 namespace {
-
-namespace asio = boost::asio;
 
 constexpr std::size_t max_remembered_names = 4096;  // each came from a lookup; far more than anybody has open
 constexpr std::size_t max_error_log_records = 32;   // design 8
 constexpr std::size_t max_error_text_bytes = 512;   // of one record
 constexpr std::size_t max_command_bytes = 4096;     // of one line: beyond it E2BIG
-constexpr std::size_t max_waiters = 64;             // opens of `wait` at a time; each holds a request of the mount
-constexpr Duration wait_poll = std::chrono::milliseconds(200);
 
 enum class Kind : std::uint8_t { fixed = 0, node_directory = 1, node_file = 2, lookup_name = 3, setting = 4 };
 constexpr unsigned kind_shift = 56;
@@ -67,6 +59,7 @@ enum class File : std::uint8_t {
   remove,
   config,
   rebalance,
+  events,
 };
 
 struct FixedEntry {
@@ -94,6 +87,7 @@ constexpr auto fixed_entries = std::to_array<FixedEntry>({
     {"remove", File::remove, S_IFREG | 0200},
     {"config", File::config, S_IFDIR | 0555},
     {"rebalance", File::rebalance, S_IFREG | 0644},
+    {"events", File::events, S_IFREG | 0444},
 });
 
 std::string used_bytes(const MemberView& member) { return member.answers ? std::to_string(member.used_bytes) : "-"; }
@@ -173,6 +167,14 @@ std::string status_text(const RingStatus& status) {
   line("table-version", std::to_string(status.table_version));
   line("moving", status.moving ? "yes" : "no");
   for (const std::string& remark : status.remarks) line("remark", remark);
+  return text;
+}
+
+// The word; what is amiss follows in sentences.
+std::string health_text(const RingStatus& status) {
+  std::string text = std::string(to_string(status.health)) + "\n";
+  if (status.health == Health::ok) return text;
+  for (const std::string& remark : status.remarks) text += remark + "\n";
   return text;
 }
 
@@ -258,7 +260,12 @@ std::string time_text(Stamp stamp) {
 class ControlTree::Implementation {
  public:
   Implementation(RingView& ring, RingAdmin& admin, ObjectStore& store, FileSystemOptions options)
-      : ring_(ring), admin_(admin), store_(store), options_(options), born_(store.clock().stamp) {}
+      : ring_(ring), admin_(admin), store_(store), options_(options), born_(store.clock().stamp), watch_(ring, store, options.operation_timeout) {}
+
+  void set_operation_timeout(Duration timeout) {
+    options_.operation_timeout = timeout;
+    watch_.set_operation_timeout(timeout);
+  }
 
   Task<Result<Attributes>> lookup(InodeNumber parent, std::string name) {
     if (name.size() > max_name_bytes) co_return fail(ErrorCode::name_too_long);
@@ -355,6 +362,12 @@ class ControlTree::Implementation {
     if (access == O_WRONLY) co_return std::string();
     Result<std::string> text = co_await read(inode);
     if (!text && text.error().code != ErrorCode::interrupted) record(name_of(inode), text.error());
+    co_return text;
+  }
+
+  Task<Result<std::string>> read_events(std::shared_ptr<EventStream> stream, std::uint64_t offset, std::size_t size) {
+    Result<std::string> text = co_await watch_.read(std::move(stream), offset, size);
+    if (!text && text.error().code != ErrorCode::interrupted) record("events", text.error());
     co_return text;
   }
 
@@ -546,7 +559,12 @@ class ControlTree::Implementation {
       case File::stats: co_return stats_text(ring_.metrics_text());
       case File::metrics: co_return ring_.metrics_text();
       case File::error_log: co_return error_log_text();
-      case File::wait: co_return co_await wait();
+      case File::wait: {
+        const Status still = co_await watch_.until_still();
+        if (!still) co_return tl::unexpected<Error>(still.error());
+        co_return line("ok");
+      }
+      case File::events: co_return std::string();  // read_events()
       case File::rebalance: co_return co_await read_rebalance();
       case File::members: {
         const Result<std::vector<MemberView>> members = co_await ring_.members(deadline());
@@ -564,7 +582,7 @@ class ControlTree::Implementation {
         const Result<RingStatus> status = co_await ring_.status(deadline());
         if (!status) co_return tl::unexpected<Error>(status.error());
         if (entry->file == File::id) co_return line(status->ring.text());
-        if (entry->file == File::health) co_return line(to_string(status->health));
+        if (entry->file == File::health) co_return health_text(*status);
         co_return status_text(*status);
       }
       case File::add:
@@ -575,44 +593,6 @@ class ControlTree::Implementation {
       case File::lookup: break;
     }
     co_return fail(ErrorCode::is_directory);
-  }
-
-  static Task<Result<RingStatus>> ask_status(RingView* ring, TimePoint deadline) {
-    co_return co_await ring->status(deadline);
-  }
-  static Task<void> ask_sleep(ObjectStore* store, Duration duration) { co_await store->sleep(duration); }
-
-  // Until no data is moving. The mount cancels the request's coroutine when a signal arrives; the questions to the ring
-  // run shielded from that (their bookkeeping is not made for it), so the wait ends at the next look, which is soon. A
-  // ring that cannot be asked for a whole operation_timeout is an error: no data is moving there for us to wait for.
-  Task<Result<std::string>> wait() {
-    if (waiters_ >= max_waiters) co_return fail(ErrorCode::overloaded, "too many waiters");
-    struct Count {
-      std::size_t& waiters;
-      explicit Count(std::size_t& count) : waiters(count) { ++waiters; }
-      ~Count() { --waiters; }
-    } count(waiters_);
-    // Only `total` ends it (the default lets only `terminal` through), so no other coroutine is hit by what is meant
-    // for this one.
-    co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
-    co_await asio::this_coro::throw_if_cancelled(false);
-    const auto executor = co_await asio::this_coro::executor;
-    for (;;) {
-      Result<RingStatus> status =
-          co_await asio::co_spawn(executor, ask_status(&ring_, deadline()),
-                                  asio::bind_cancellation_slot(asio::cancellation_slot(), asio::use_awaitable));
-      if (!status) co_return tl::unexpected<Error>(status.error());
-      if (!status->moving) co_return line("ok");
-      if (co_await cancelled()) co_return fail(ErrorCode::interrupted);
-      co_await asio::co_spawn(executor, ask_sleep(&store_, wait_poll),
-                              asio::bind_cancellation_slot(asio::cancellation_slot(), asio::use_awaitable));
-      if (co_await cancelled()) co_return fail(ErrorCode::interrupted);
-    }
-  }
-
-  static Task<bool> cancelled() {
-    const asio::cancellation_state state = co_await asio::this_coro::cancellation_state;
-    co_return state.cancelled() != asio::cancellation_type::none;
   }
 
   tl::unexpected<Error> refuse(const std::string& file, ErrorCode code, std::string reason) {
@@ -640,14 +620,14 @@ class ControlTree::Implementation {
   RingView& ring_;
   RingAdmin& admin_;
   ObjectStore& store_;
-  const FileSystemOptions options_;
+  FileSystemOptions options_;
   const Stamp born_;
   std::unordered_map<std::uint64_t, Uuid> remembered_nodes_;
   std::deque<std::uint64_t> node_order_;
   std::unordered_map<std::uint64_t, std::string> remembered_names_;
   std::deque<std::uint64_t> name_order_;
   std::deque<std::string> error_log_;
-  std::size_t waiters_ = 0;
+  RingWatch watch_;
   RebalancePace pace_;
 };
 
@@ -655,10 +635,19 @@ ControlTree::ControlTree(RingView& ring, RingAdmin& admin, ObjectStore& store, F
     : implementation_(std::make_unique<Implementation>(ring, admin, store, options)) {}
 ControlTree::~ControlTree() = default;
 
-bool ControlTree::is_wait(InodeNumber inode) {
-  return owns(inode) && kind_of(inode) == Kind::fixed && number_of(inode) < fixed_entries.size() &&
-         fixed_entries[number_of(inode)].file == File::wait;
+namespace {
+
+bool is_file(InodeNumber inode, File file) {
+  return ControlTree::owns(inode) && kind_of(inode) == Kind::fixed && number_of(inode) < fixed_entries.size() &&
+         fixed_entries[number_of(inode)].file == file;
 }
+
+}  // namespace
+
+bool ControlTree::is_wait(InodeNumber inode) { return is_file(inode, File::wait); }
+bool ControlTree::is_stream(InodeNumber inode) { return is_file(inode, File::events); }
+
+void ControlTree::set_operation_timeout(Duration timeout) { implementation_->set_operation_timeout(timeout); }
 
 Task<Result<Attributes>> ControlTree::lookup(Caller, InodeNumber parent, std::string name) {
   co_return co_await implementation_->lookup(parent, std::move(name));
@@ -670,6 +659,10 @@ Task<Result<Attributes>> ControlTree::get_attributes(Caller, InodeNumber inode) 
 
 Task<Result<std::string>> ControlTree::open(Caller caller, InodeNumber inode, int flags) {
   co_return co_await implementation_->open(caller, inode, flags);
+}
+
+Task<Result<std::string>> ControlTree::read(std::shared_ptr<EventStream> stream, std::uint64_t offset, std::size_t size) {
+  co_return co_await implementation_->read_events(std::move(stream), offset, size);
 }
 
 Task<Result<std::size_t>> ControlTree::write(Caller caller, InodeNumber inode, std::string bytes) {

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "fs/control_tree.hpp"
+#include "fs/ring_watch.hpp"
 #include "fs/status.hpp"
 #include "fs/volume.hpp"
 
@@ -18,6 +19,7 @@ struct ControlFile {
   Caller caller;  // who opened it
   InodeNumber inode = 0;
   std::string contents;
+  std::shared_ptr<EventStream> stream;  // instead of the contents
 };
 
 struct ControlDirectory {
@@ -56,6 +58,11 @@ FileSystem::~FileSystem() = default;
 
 Task<Status> FileSystem::start() { return implementation_->volume->start(); }
 Task<Status> FileSystem::stop(TimePoint deadline) { return implementation_->volume->stop(deadline); }
+
+void FileSystem::set_operation_timeout(Duration timeout) {
+  implementation_->volume->set_operation_timeout(timeout);
+  implementation_->control.set_operation_timeout(timeout);
+}
 
 void FileSystem::on_contents_changed(ContentsListener listener) {
   implementation_->volume->on_contents_changed(std::move(listener));
@@ -158,6 +165,10 @@ Task<Result<Opened>> FileSystem::open(Caller caller, InodeNumber inode, int flag
   file->caller = caller;
   file->inode = inode;
   file->contents = std::move(*contents);
+  if (ControlTree::is_stream(inode)) {
+    file->stream = std::make_shared<EventStream>();
+    file->stream->follows = (flags & O_NONBLOCK) == 0;
+  }
   Opened opened;
   opened.attributes = *attributes;
   opened.handle = implementation_->volume->next_handle();
@@ -173,6 +184,12 @@ Task<Result<ReadResult>> FileSystem::read(Handle handle, std::uint64_t offset, s
     co_return result;
   }
   ReadResult result;
+  if (place->second->stream != nullptr) {
+    Result<std::string> text = co_await implementation_->control.read(place->second->stream, offset, size);
+    if (!text) co_return tl::unexpected(text.error());
+    if (!text->empty()) result.pieces.push_back(SharedBytes(std::move(*text)));
+    co_return result;
+  }
   const std::string& contents = place->second->contents;
   if (offset < contents.size()) result.pieces.push_back(SharedBytes(contents.substr(offset, size)));
   co_return result;

@@ -109,6 +109,8 @@ class FileSystem {
   // Flushes everything dirty, closes. After it only destruction. Gives up at `deadline` with what failed.
   Task<Status> stop(TimePoint deadline);
 
+  void set_operation_timeout(Duration timeout);  // of operations that begin from now on
+
   // `listener` hears of inodes whose contents changed otherwise than the kernel can know, while a handle is open whose
   // pages it keeps (not direct_io). It returns at once, and `done`, if there is one, is called on the loop when those pages
   // are gone: a write through a handle with direct_io waits for it.

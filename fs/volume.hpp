@@ -64,6 +64,7 @@ class Volume : public std::enable_shared_from_this<Volume> {
 
   Task<Result<LoadedInode>> read_inode(InodeNumber inode, TimePoint deadline);
   TimePoint deadline() const { return store_.clock().now + options_.operation_timeout; }
+  void set_operation_timeout(Duration timeout) { options_.operation_timeout = timeout; }
 
  private:
   using OpenPointer = std::shared_ptr<OpenInode>;
@@ -220,7 +221,7 @@ class Volume : public std::enable_shared_from_this<Volume> {
                                  TimePoint deadline);
 
   ObjectStore& store_;
-  const FileSystemOptions options_;
+  FileSystemOptions options_;
   const Uuid instance_;
   boost::asio::any_io_executor executor_;
   TaskGroup tasks_;

@@ -267,13 +267,13 @@ void open(fuse_req_t raw, fuse_ino_t inode, fuse_file_info* info) {
       InodeNumber{inode}, *info);
 }
 
-void read(fuse_req_t raw, fuse_ino_t, size_t size, off_t offset, fuse_file_info* info) {
+void read(fuse_req_t raw, fuse_ino_t inode, size_t size, off_t offset, fuse_file_info* info) {
   if (offset < 0) {
     fuse_reply_err(raw, EINVAL);
     return;
   }
   session_of(raw).start(
-      raw, Kind::read, 0,
+      raw, ControlTree::is_stream(inode) ? Kind::wait : Kind::read, 0,
       [](FileSystem* fs, RequestPointer request, Handle handle, std::uint64_t from, std::size_t bytes) -> Task<void> {
         const Result<ReadResult> result = co_await fs->read(handle, from, bytes);
         if (result)

@@ -47,9 +47,9 @@ Status apply_mount_options(const std::string& text, MountOptions& options) {
                     "-o cached=SECONDS takes a number from 0 to 3600, not '" + value + "'");
       }
     } else if (name == "op_timeout") {
-      if (!parse_number(value, 1, max_operation_timeout_seconds, options.operation_timeout_seconds)) {
+      if (!parse_number(value, 1u, max_op_timeout_seconds, options.operation_timeout_seconds.emplace())) {
         return fail(ErrorCode::invalid_argument, "-o op_timeout=SECONDS takes a number from 1 to " +
-                                                     std::to_string(max_operation_timeout_seconds) + ", not '" + value + "'");
+                                                     std::to_string(max_op_timeout_seconds) + ", not '" + value + "'");
       }
     } else {
       return fail(ErrorCode::invalid_argument,

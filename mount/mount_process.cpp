@@ -37,6 +37,8 @@ constexpr auto reach_patience = std::chrono::seconds(10);  // until some node an
 constexpr auto start_patience = std::chrono::seconds(25);  // until the root directory is there; below mount_patience
 constexpr auto drain_patience = std::chrono::seconds(30);  // for what is dirty at the end
 constexpr auto in_use_patience = std::chrono::seconds(5);  // for who still has files open when we are told to end
+constexpr auto settings_interval = std::chrono::seconds(10);
+constexpr auto settings_patience = std::chrono::seconds(5);
 constexpr auto unmount_patience = std::chrono::seconds(10);
 constexpr auto look_interval = std::chrono::milliseconds(10);
 constexpr auto probe_patience = std::chrono::seconds(2);
@@ -69,6 +71,7 @@ struct MountRun {
   bool let_go;
   bool mounted = false;
   bool unmounting = false;
+  bool over = false;
 };
 
 Task<void> unmount_on_signal(MountRun* run) {
@@ -83,6 +86,20 @@ Task<void> unmount_on_signal(MountRun* run) {
   spdlog::info("event=unmounting signal={}", number);
   co_await run->session.unmount(in_use_patience);
   run->unmounting = false;
+}
+
+// The ring's op_timeout: at first before anybody works here, then whenever somebody has changed it. A ring that does not answer leaves
+// it as it is.
+Task<void> adopt_settings(RingSession* ring, FileSystem* file_system) {
+  const Result<std::map<std::string, std::string>> settings = co_await ring->admin().settings(ring->in(settings_patience));
+  if (settings) file_system->set_operation_timeout(std::chrono::seconds(setting_value(*settings, op_timeout_setting)));
+}
+
+Task<void> follow_settings(MountRun* run) {
+  while (!run->over) {
+    co_await run->ring.store().sleep(settings_interval);
+    if (!run->over) co_await adopt_settings(&run->ring, &run->file_system);
+  }
 }
 
 int fail_mount(const Error& error) {
@@ -109,6 +126,12 @@ Task<int> serve(MountRun* run) {
   if (!status)
     co_return fail_mount(
         Error{status.error().code, "the ring does not give its root directory: " + status.error().text()});
+  if (!run->options.operation_timeout_seconds) {
+    co_await adopt_settings(&run->ring, &run->file_system);
+    asio::co_spawn(run->ring.loop(), follow_settings(run), [](const std::exception_ptr& thrown) {
+      if (thrown) spdlog::error("event=settings_unknown");
+    });
+  }
   status = run->session.mount();
   if (!status) co_return fail_mount(status.error());
   run->mounted = true;
@@ -120,6 +143,7 @@ Task<int> serve(MountRun* run) {
   };
   co_await run->session.serve(std::move(ready));
   run->signals.cancel();
+  run->over = true;
   while (run->unmounting) co_await run->ring.store().sleep(look_interval);
   status = co_await run->file_system.stop(run->ring.in(drain_patience));
   if (!status) {
@@ -186,7 +210,7 @@ int serve_mount(std::vector<std::string> addresses, MountOptions options, const 
   mallopt(M_TRIM_THRESHOLD, 8 << 20);
   RingSession ring(std::move(addresses), max_row_lease);
   FileSystemOptions file_system_options;
-  file_system_options.operation_timeout = std::chrono::seconds(options.operation_timeout_seconds);
+  if (options.operation_timeout_seconds) file_system_options.operation_timeout = std::chrono::seconds(*options.operation_timeout_seconds);
   file_system_options.show_ring = options.show_ring;
   file_system_options.owner = ::getuid();
   FileSystem file_system(ring.store(), ring.view(), ring.admin(), file_system_options);

@@ -20,7 +20,7 @@ namespace ringfs {
 inline constexpr auto mount_patience = std::chrono::seconds(30);
 // Within this a mount process that was told to end has ended: it unmounts (10 s), lets who has files open finish (5 s),
 // answers what is under way (twice the longest operation timeout) and writes what is dirty (30 s).
-inline constexpr auto mount_end_patience = std::chrono::seconds(10 + 5 + 2 * max_operation_timeout_seconds + 30);
+inline constexpr auto mount_end_patience = std::chrono::seconds(10 + 5 + 2 * max_op_timeout_seconds + 30);
 
 // Serves until unmounted. Writes "ready\n" to `ready_descriptor` (unless < 0) when the mount is usable and then, unless
 // it logs to `log_file`, points stdout and stderr to /dev/null. Returns the process's exit code.

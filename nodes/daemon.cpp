@@ -152,8 +152,12 @@ class Daemon::Implementation {
     Result<Listener> listener = listen_on(loop_, options_.rest);
     if (!listener) return tl::unexpected(cannot_listen(listener.error(), "--rest"));
     rest_address_ = listener->address;
-    gateway_ =
-        std::make_unique<RestGateway>(loop_.get_executor(), *gated_store_, *gated_ring_, *gated_admin_, [this] { return metrics(); });
+    RestOptions options;
+    options.operation_timeout = [this] {
+      return std::chrono::seconds(setting_value(driver_->node().table().settings, op_timeout_setting));
+    };
+    gateway_ = std::make_unique<RestGateway>(loop_.get_executor(), *gated_store_, *gated_ring_, *gated_admin_, [this] { return metrics(); },
+                                             std::move(options));
     gateway_->start(std::move(*listener));
     return {};
   }

@@ -63,6 +63,12 @@ Task<Result<RebalanceView>> GatedRing::rebalance(TimePoint deadline) {
   co_return answer;
 }
 
+Task<Result<std::vector<EventView>>> GatedRing::events(EventCursor after, TimePoint deadline) {
+  if (!open_) co_return waiting();
+  Result<std::vector<EventView>> answer = co_await ring_.events(std::move(after), deadline);
+  co_return answer;
+}
+
 Task<Result<SpaceView>> GatedRing::space(TimePoint deadline) {
   if (!open_) co_return waiting();
   Result<SpaceView> answer = co_await ring_.space(deadline);

@@ -41,6 +41,7 @@ class GatedRing final : public RingView {
   Task<Result<std::vector<PartitionView>>> partitions(TimePoint deadline) override;
   Task<Result<RouteView>> lookup(std::string key, TimePoint deadline) override;
   Task<Result<RebalanceView>> rebalance(TimePoint deadline) override;
+  Task<Result<std::vector<EventView>>> events(EventCursor after, TimePoint deadline) override;
   Task<Result<SpaceView>> space(TimePoint deadline) override;
   std::string metrics_text() override { return ring_.metrics_text(); }
 

@@ -1,5 +1,6 @@
 #include "nodes/node_metrics.hpp"
 
+#include <prometheus/counter.h>
 #include <prometheus/gauge.h>
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
@@ -19,11 +20,15 @@ std::string node_metrics_text(const NodeStatus& status, std::size_t set_aside) {
   std::size_t leased = 0;
   std::size_t leaderless = 0;
   std::size_t behind = 0;
+  std::size_t unsettled = 0, learners = 0, filling = 0;
   std::uint64_t unapplied = 0;
   std::uint64_t log_entries = 0;
   for (const GroupStatus& group : status.groups) {
     if (group.role == Role::leader) ++led;
     if (group.role == Role::leader && group.behind > 0) ++behind;
+    if (group.role == Role::leader && !group.settled) ++unsettled;
+    if (group.role == Role::leader) learners += group.learners;
+    if (group.snapshotting) ++filling;
     if (group.lease) ++leased;
     if (!group.leader) ++leaderless;
     unapplied += group.commit - std::min(group.commit, group.applied);
@@ -36,6 +41,16 @@ std::string node_metrics_text(const NodeStatus& status, std::size_t set_aside) {
   gauge(registry, "ringfs_groups_leaderless", "Replicas that know no leader.", static_cast<double>(leaderless));
   gauge(registry, "ringfs_groups_behind", "Led partitions with a member that is behind or silent.", static_cast<double>(behind));
   gauge(registry, "ringfs_groups_set_aside", "Replicas that are not served because their data here is damaged.", static_cast<double>(set_aside));
+  gauge(registry, "ringfs_groups_unsettled", "Led partitions whose members are not yet those that the members table wants.",
+        static_cast<double>(unsettled));
+  gauge(registry, "ringfs_learners", "New replicas of led partitions that are being filled.", static_cast<double>(learners));
+  gauge(registry, "ringfs_groups_filling", "Replicas here that take in a snapshot.", static_cast<double>(filling));
+  prometheus::BuildCounter()
+      .Name("ringfs_snapshot_sent_bytes_total")
+      .Help("Sent by this process to new and to lagging replicas.")
+      .Register(registry)
+      .Add({})
+      .Increment(static_cast<double>(status.snapshot_bytes_sent));
   gauge(registry, "ringfs_unapplied_entries", "Committed log entries that are not applied yet.", static_cast<double>(unapplied));
   gauge(registry, "ringfs_log_entries", "Log entries kept, all replicas together.", static_cast<double>(log_entries));
   gauge(registry, "ringfs_table_version", "Version of the members table held.", static_cast<double>(status.table_version));

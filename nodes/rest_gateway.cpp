@@ -78,8 +78,8 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
       : executor_(executor),
         acceptor_(executor),
         idle_(executor),
-        options_(options),
-        context_{store, ring, admin, std::move(metrics), options.operation_timeout} {
+        options_(std::move(options)),
+        context_{store, ring, admin, std::move(metrics), options_.operation_timeout} {
     idle_.expires_at(std::chrono::steady_clock::time_point::max());
   }
 
@@ -265,7 +265,7 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
 
 RestGateway::RestGateway(asio::any_io_executor executor, ObjectStore& store, RingView& ring,
                          RingAdmin& admin, std::function<std::string()> metrics, RestOptions options)
-    : implementation_(std::make_shared<Implementation>(executor, store, ring, admin, std::move(metrics), options)) {}
+    : implementation_(std::make_shared<Implementation>(executor, store, ring, admin, std::move(metrics), std::move(options))) {}
 
 RestGateway::~RestGateway() = default;
 

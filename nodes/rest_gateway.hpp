@@ -19,6 +19,7 @@
 #include "dht/base/object_store.hpp"
 #include "dht/base/ring_admin.hpp"
 #include "dht/base/ring_view.hpp"
+#include "dht/base/settings.hpp"
 
 namespace ringfs {
 
@@ -27,7 +28,8 @@ struct RestOptions {
   std::size_t max_turned_away = 64;
   Duration idle_timeout = std::chrono::seconds(60);       // between requests of one connection, and for writing an answer
   Duration request_timeout = std::chrono::seconds(60);    // for reading one request
-  Duration operation_timeout = std::chrono::seconds(30);  // of the ring's work for one request
+  // Of the ring's work for one request that begins now.
+  std::function<Duration()> operation_timeout = [] { return std::chrono::seconds(default_op_timeout_seconds); };
 };
 
 struct Listener;  // dht/net/listener.hpp

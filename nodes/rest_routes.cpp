@@ -113,7 +113,7 @@ bool matches(const TagList& tags, std::uint64_t version) {
 
 RowAddress value_row(const std::string& name) { return {std::string(kv_prefix) + name, value_sort}; }
 
-TimePoint deadline_of(const RestContext& context) { return context.store.clock().now + context.operation_timeout; }
+TimePoint deadline_of(const RestContext& context) { return context.store.clock().now + context.operation_timeout(); }
 
 Task<Result<ReadReply::Get>> read_value(RestContext& context, const std::string& name, TimePoint deadline) {
   ReadRequest request;

@@ -23,7 +23,7 @@ struct RestContext {
   RingView& ring;
   RingAdmin& admin;
   std::function<std::string()> metrics;
-  Duration operation_timeout;
+  std::function<Duration()> operation_timeout;
 };
 
 // The context outlives the coroutine.

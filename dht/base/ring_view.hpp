@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -89,6 +90,15 @@ struct SpaceView {  // statfs
   std::uint64_t free_bytes = 0;
 };
 
+struct EventView {
+  Uuid node;                   // whose event it is
+  std::uint64_t sequence = 0;  // growing on each node
+  Stamp time;                  // by that node's clock
+  std::string name;            // docs/membership.md and docs/resilience.md name the ones that matter
+  std::string detail;          // key=value pairs
+};
+using EventCursor = std::map<Uuid, std::uint64_t>;  // per node: the last sequence number that is known
+
 class RingView {
  public:
   virtual ~RingView() = default;
@@ -97,6 +107,9 @@ class RingView {
   virtual Task<Result<std::vector<PartitionView>>> partitions(TimePoint deadline) = 0;
   virtual Task<Result<RouteView>> lookup(std::string key, TimePoint deadline) = 0;
   virtual Task<Result<RebalanceView>> rebalance(TimePoint deadline) = 0;
+  // Memberships, elections and repairs that are newer than `after`, as far as the nodes remember them (a node its last 1,024 of
+  // partitions and 1,024 of the ring, since it started), by time. A node that does not answer has none.
+  virtual Task<Result<std::vector<EventView>>> events(EventCursor after, TimePoint deadline) = 0;
   virtual Task<Result<SpaceView>> space(TimePoint deadline) = 0;
   // Prometheus text and name=value counters of this process.
   virtual std::string metrics_text() = 0;

@@ -20,6 +20,11 @@ struct SettingRule {
 
 inline constexpr std::string_view replication_setting = "replication";
 inline constexpr std::string_view replace_after_setting = "replace_after";
+inline constexpr std::string_view op_timeout_setting = "op_timeout";
+// A change that the ring has not carried out a minute after it was sent is never carried out (max_batch_life): a longer limit for an
+// operation would only be waited for.
+inline constexpr unsigned max_op_timeout_seconds = 50;
+inline constexpr unsigned default_op_timeout_seconds = 30;
 inline constexpr std::string_view rebalance_rate_setting = "rebalance_rate";
 inline constexpr std::uint64_t unlimited_rebalance_rate = std::uint64_t{1} << 40;
 

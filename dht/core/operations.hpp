@@ -38,7 +38,9 @@ struct FindOperation {  // one step of an iterative Chord lookup
 
 struct TableOperation {};   // the node's newest copy and its genesis
 
-struct StatusOperation {};
+struct StatusOperation {
+  std::optional<std::uint64_t> events_after;  // the node's events that are newer than this one too (NodeEvent::sequence)
+};
 
 struct CreateOperation {    // make this waiting node a first node of a ring
   Genesis genesis;
@@ -85,6 +87,14 @@ struct GroupStatus {
   bool damaged = false;      // out of service here, until a leader has replaced it (Node::take_out_of_service)
 };
 
+// What happened on a node, in the words of its log (effects.hpp, Event).
+struct NodeEvent {
+  std::uint64_t sequence = 0;  // growing for as long as the node exists, with gaps
+  Stamp time;                  // by the node's clock
+  std::string name;
+  std::string detail;
+};
+
 struct NodeStatus {
   Uuid node;
   Incarnation incarnation;
@@ -97,6 +107,7 @@ struct NodeStatus {
   std::uint64_t disk_free_bytes = 0;
   std::uint64_t disk_id = 0;         // nodes on one file system share it
   bool no_space = false;
+  std::vector<NodeEvent> events;     // ascending; filled in by the driver when they were asked for
 };
 
 struct Empty {};

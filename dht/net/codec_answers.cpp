@@ -1,5 +1,6 @@
 // What nodes answer, on the wire.
 #include "dht/net/codec_parts.hpp"
+#include "dht/net/event_journal.hpp"
 
 namespace ringfs {
 
@@ -100,6 +101,13 @@ void put(const NodeStatus& in, wire::Response& response, WireMessage&) {
   status->set_disk_id(in.disk_id);
   status->set_no_space(in.no_space);
   status->set_snapshot_bytes_sent(in.snapshot_bytes_sent);
+  for (const NodeEvent& event : in.events) {
+    wire::NodeEvent* out = status->add_events();
+    out->set_sequence(event.sequence);
+    out->set_stamp(event.time.microseconds);
+    out->set_name(event.name);
+    out->set_detail(event.detail);
+  }
 }
 
 NodeStatus get_status(const wire::NodeStatus& in, Check& check) {
@@ -117,6 +125,11 @@ NodeStatus get_status(const wire::NodeStatus& in, Check& check) {
   status.disk_id = in.disk_id();
   status.no_space = in.no_space();
   status.snapshot_bytes_sent = in.snapshot_bytes_sent();
+  check.require(static_cast<std::size_t>(in.events_size()) <= 2 * max_events);
+  status.events.reserve(static_cast<std::size_t>(in.events_size()));
+  for (const wire::NodeEvent& event : in.events()) {
+    status.events.push_back({event.sequence(), Stamp{event.stamp()}, event.name(), event.detail()});
+  }
   return status;
 }
 

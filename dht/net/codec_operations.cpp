@@ -41,7 +41,10 @@ void put(const FindOperation& in, wire::Request& request, WireMessage&) {
 
 void put(const TableOperation&, wire::Request& request, WireMessage&) { request.mutable_table(); }
 
-void put(const StatusOperation&, wire::Request& request, WireMessage&) { request.mutable_status(); }
+void put(const StatusOperation& in, wire::Request& request, WireMessage&) {
+  wire::StatusOperation* status = request.mutable_status();
+  if (in.events_after) status->set_events_after(*in.events_after);
+}
 
 void put(const CreateOperation& in, wire::Request& request, WireMessage& out) {
   std::string encoded = encode(in.genesis);
@@ -80,7 +83,11 @@ Result<Operation> get_operation(const wire::Request& in, Check& check, Pieces& p
     }
     case wire::Request::kFind: return FindOperation{check.position(in.find().position())};
     case wire::Request::kTable: return TableOperation{};
-    case wire::Request::kStatus: return StatusOperation{};
+    case wire::Request::kStatus: {
+      StatusOperation status;
+      if (in.status().has_events_after()) status.events_after = in.status().events_after();
+      return status;
+    }
     case wire::Request::kCreate: {
       Result<Genesis> genesis = decode_genesis(pieces.take_view(in.create().genesis_size()));
       if (!genesis) return tl::unexpected(genesis.error());

@@ -75,6 +75,7 @@ Driver::Driver(boost::asio::io_context& loop, Storage& storage, PersistedNode pe
       options_(std::move(options)),
       on_fatal_(std::move(on_fatal)),
       incarnation_(persisted.incarnation),
+      journal_(incarnation_.counter),
       node_(options_.node, std::move(persisted), random, read_clock()),
       flusher_(loop.get_executor()),
       peers_(loop.get_executor(), *this, flusher_, random, options_.peers, options_.make_stream),
@@ -85,6 +86,7 @@ Driver::~Driver() { stop(); }
 
 void Driver::start() {
   stopped_ = false;
+  log({"started", fmt::format("incarnation={} address={}", incarnation_.counter, options_.node.address)});
   for (const auto& [partition, why] : std::exchange(options_.damaged, {})) set_aside(partition, why);
   poll_storage(boot_time());
   schedule_turn();
@@ -103,6 +105,13 @@ void Driver::stop() {
 OperationId Driver::submit(Operation operation, ReplyHandler handler) {
   OperationId id = next_operation_++;
   if (stopped_) return id;
+  if (const auto* asked = std::get_if<StatusOperation>(&operation); asked != nullptr && asked->events_after) {
+    handler = [this, after = *asked->events_after, handler = std::move(handler)](OperationResult result) {
+      auto* status = result ? std::get_if<NodeStatus>(&*result) : nullptr;
+      if (status != nullptr) status->events = journal_.after(after);
+      handler(std::move(result));
+    };
+  }
   handlers_.emplace(id, std::move(handler));
   node_.submit(id, std::move(operation), read_clock());
   schedule_turn();
@@ -236,9 +245,9 @@ void Driver::look_at_storage() {
   if (status.no_space == no_space_) return;
   no_space_ = status.no_space;
   if (no_space_) {
-    spdlog::error("event=disk_full free_bytes={} database_bytes={}", status.disk_free_bytes, status.database_bytes);
+    trouble("disk_full", fmt::format("free_bytes={} database_bytes={}", status.disk_free_bytes, status.database_bytes));
   } else {
-    spdlog::info("event=disk_has_space free_bytes={}", status.disk_free_bytes);
+    log({"disk_has_space", fmt::format("free_bytes={}", status.disk_free_bytes)});
   }
   node_.set_no_space(no_space_);
   schedule_turn();
@@ -325,8 +334,7 @@ void Driver::read(ReadEffect read) {
   }
   storage_.read(std::move(read), on_loop<Result<ReadAnswer>>([this, id, partition](Result<ReadAnswer> answer) {
                   if (!answer && answer.error().code == ErrorCode::corrupt) {
-                    spdlog::error("event=row_damaged partition={} reason=\"{}\"", index_of(partition),
-                                  answer.error().text());
+                    trouble("row_damaged", fmt::format("partition={} reason=\"{}\"", index_of(partition), answer.error().text()));
                     if (can_be_spared(partition)) {
                       set_aside(partition, answer.error());
                       answer = fail(ErrorCode::unavailable, "this replica is damaged, another one will serve");
@@ -341,7 +349,7 @@ void Driver::read(ReadEffect read) {
 
 void Driver::set_aside(PartitionId partition, const Error& why) {
   if (!set_aside_.emplace(partition, why).second) return;
-  spdlog::error("event=partition_set_aside partition={} reason=\"{}\"", index_of(partition), why.text());
+  trouble("partition_set_aside", fmt::format("partition={} reason=\"{}\"", index_of(partition), why.text()));
 }
 
 bool Driver::can_be_spared(PartitionId partition) {
@@ -414,7 +422,16 @@ void Driver::log(const Event& event) {
                                                               "batch_delayed", "log_cut",        "log_cut_for_budget"};
   bool is_routine = std::find(routine.begin(), routine.end(), event.name) != routine.end();
   spdlog::log(is_routine ? spdlog::level::debug : spdlog::level::info, "event={} {}", event.name, event.detail);
-  if (on_event) on_event(event);
+  // Not what busy groups do all the time: it would push out what somebody wants to see.
+  static constexpr std::array<std::string_view, 4> ordinary = {"campaign", "batch_delayed", "log_cut", "log_cut_for_budget"};
+  if (std::find(ordinary.begin(), ordinary.end(), event.name) != ordinary.end()) return;
+  const bool of_partition = event.detail.starts_with("partition=");
+  journal_.add(of_partition ? EventJournal::About::partition : EventJournal::About::ring, event.name, event.detail, wall_time());
+}
+
+void Driver::trouble(std::string name, std::string detail) {
+  spdlog::error("event={} {}", name, detail);
+  journal_.add(EventJournal::About::ring, std::move(name), std::move(detail), wall_time());
 }
 
 void Driver::fatal(Error error) {

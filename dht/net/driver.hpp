@@ -20,6 +20,7 @@
 #include <unordered_map>
 
 #include "dht/core/node.hpp"
+#include "dht/net/event_journal.hpp"
 #include "dht/net/peer.hpp"
 #include "dht/net/storage.hpp"
 #include "dht/net/wake_timer.hpp"
@@ -64,9 +65,6 @@ class Driver : public Peers::Listener {
   const std::map<PartitionId, Error>& set_aside() const { return set_aside_; }
   Greeting own_greeting(const Uuid& expected) override;
 
-  // Told of every event of the core, after it was logged.
-  std::function<void(const Event&)> on_event;
-
  private:
   struct Inbox;
 
@@ -83,6 +81,8 @@ class Driver : public Peers::Listener {
   void apply(Apply apply);
   void reply(Reply reply);
   void log(const Event& event);
+  // Something about this node's disk or data that whoever watches the ring wants to know.
+  void trouble(std::string name, std::string detail);
   void timer_due();
   void poll_storage(TimePoint now);
   void look_at_storage();
@@ -103,6 +103,7 @@ class Driver : public Peers::Listener {
   DriverOptions options_;
   std::function<void(Error)> on_fatal_;
   Incarnation incarnation_;
+  EventJournal journal_;
   Node node_;
   Flusher flusher_;
   Peers peers_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <tuple>
 
 #include "dht/base/settings.hpp"
 #include "dht/core/placed_members.hpp"
@@ -45,9 +46,9 @@ std::size_t RingClient::Survey::answering() const {
       std::count_if(nodes.begin(), nodes.end(), [](const Answering& node) { return node.status.has_value(); }));
 }
 
-Task<void> RingClient::ask_status(ClientTransport& transport, Answering* node, TimePoint deadline) {
+Task<void> RingClient::ask_status(ClientTransport& transport, Answering* node, StatusOperation question, TimePoint deadline) {
   const TimePoint asked = transport.now();
-  Operation operation{StatusOperation{}};
+  Operation operation{question};
   OperationResult result =
       co_await transport.call(node->member.address, node->member.id, std::move(operation), deadline);
   node->round_trip = transport.now() - asked;
@@ -55,7 +56,7 @@ Task<void> RingClient::ask_status(ClientTransport& transport, Answering* node, T
   if (NodeStatus* status = std::get_if<NodeStatus>(&*result)) node->status = std::move(*status);
 }
 
-Task<Result<RingClient::Survey>> RingClient::survey(TimePoint deadline) {
+Task<Result<RingClient::Survey>> RingClient::survey(TimePoint deadline, const EventCursor* events_after) {
   Status refreshed = co_await client_.refresh_table(std::min(deadline, transport_.now() + 2 * node_time));
   if (!refreshed) co_return tl::unexpected(refreshed.error());
   Survey survey;
@@ -68,7 +69,14 @@ Task<Result<RingClient::Survey>> RingClient::survey(TimePoint deadline) {
   }
   std::vector<Task<void>> tasks;
   const TimePoint until = std::min(deadline, transport_.now() + node_time);
-  for (Answering& node : survey.nodes) tasks.push_back(ask_status(transport_, &node, until));
+  for (Answering& node : survey.nodes) {
+    StatusOperation question;
+    if (events_after != nullptr) {
+      auto seen = events_after->find(node.member.id);
+      question.events_after = seen == events_after->end() ? 0 : seen->second;
+    }
+    tasks.push_back(ask_status(transport_, &node, question, until));
+  }
   co_await run_all(std::move(tasks));
   if (survey.answering() == 0) co_return fail(ErrorCode::timeout, "no node answers");
   co_return survey;
@@ -162,6 +170,11 @@ Task<Result<RingStatus>> RingClient::status(TimePoint deadline) {
     status.remarks.push_back(count_of(dead, "node is taken", "nodes are taken") +
                              " for dead: the others hold its data. It joins again by itself when it returns.");
   }
+  if (holders == 1) {
+    status.remarks.push_back("There is one copy of everything: what that node loses is lost, and while it is down nothing can be read.");
+  } else if (holders == 2) {
+    status.remarks.push_back("There are two nodes: while one of them is down nothing can be read or written, but nothing is lost.");
+  }
   if (holders < status.replication) {
     status.remarks.push_back("There are fewer nodes than the replication of " + std::to_string(status.replication) +
                              " asks for: add " + count_of(status.replication - holders, "node.", "nodes."));
@@ -203,6 +216,22 @@ Task<Result<RebalanceView>> RingClient::rebalance(TimePoint deadline) {
   Result<Survey> surveyed = co_await survey(deadline);
   if (!surveyed) co_return tl::unexpected(surveyed.error());
   co_return rebalance_view(*surveyed, client_.directory().placement().partitions(), client_.directory().table());
+}
+
+Task<Result<std::vector<EventView>>> RingClient::events(EventCursor after, TimePoint deadline) {
+  Result<Survey> surveyed = co_await survey(deadline, &after);
+  if (!surveyed) co_return tl::unexpected(surveyed.error());
+  std::vector<EventView> views;
+  for (Answering& node : surveyed->nodes) {
+    if (!node.status) continue;
+    for (NodeEvent& event : node.status->events) {
+      views.push_back({node.member.id, event.sequence, event.time, std::move(event.name), std::move(event.detail)});
+    }
+  }
+  std::sort(views.begin(), views.end(), [](const EventView& left, const EventView& right) {
+    return std::tie(left.time, left.node, left.sequence) < std::tie(right.time, right.node, right.sequence);
+  });
+  co_return views;
 }
 
 Task<Result<std::vector<MemberView>>> RingClient::members(TimePoint deadline) {

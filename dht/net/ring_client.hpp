@@ -24,6 +24,7 @@ class RingClient final : public RingView {
   Task<Result<std::vector<PartitionView>>> partitions(TimePoint deadline) override;
   Task<Result<RouteView>> lookup(std::string key, TimePoint deadline) override;
   Task<Result<RebalanceView>> rebalance(TimePoint deadline) override;
+  Task<Result<std::vector<EventView>>> events(EventCursor after, TimePoint deadline) override;
   Task<Result<SpaceView>> space(TimePoint deadline) override;
   std::string metrics_text() override;
 
@@ -40,8 +41,8 @@ class RingClient final : public RingView {
   };
 
   // A newer table first, then everybody's status.
-  Task<Result<Survey>> survey(TimePoint deadline);
-  static Task<void> ask_status(ClientTransport& transport, Answering* node, TimePoint deadline);
+  Task<Result<Survey>> survey(TimePoint deadline, const EventCursor* events_after = nullptr);
+  static Task<void> ask_status(ClientTransport& transport, Answering* node, StatusOperation question, TimePoint deadline);
   std::vector<PartitionView> partition_views(const Survey& survey) const;
   static RebalanceView rebalance_view(const Survey& survey, std::size_t partitions, const MembersTable& table);
   // Voters and learners that keep up, as the leader counts them, and those that follow it.

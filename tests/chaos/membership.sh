@@ -49,6 +49,11 @@ start_load
 programs=$!
 extra_pids+=("$programs")
 
+# What a person who watches sees.
+cat "$mnt/.ring/events" >"$scratch/events" &
+watcher=$!
+extra_pids+=("$watcher")
+
 say "three nodes are added at once"
 for _ in 1 2 3; do add_local; done
 settled 300
@@ -89,6 +94,13 @@ restart_ring
 has_state "$id" up 120
 settled 300
 wait_healthy
+
+kill "$watcher"
+wait "$watcher" || true
+for event in started member_up member_removed member_dead member_joining leader_elected replica_added configuration_committed snapshot_installed; do
+  grep -q "Z [0-9a-f-]\{36\} $event " "$scratch/events" || { cut -d" " -f3 "$scratch/events" | sort | uniq -c; die "no event $event"; }
+done
+say "$(wc -l <"$scratch/events") events"
 
 touch "$logs/stop"
 failed=""

@@ -24,6 +24,19 @@ done
 [ "$(cat "$mnt/file")" = before ] || die "no recovery"
 echo after >"$mnt/file2"
 
+say "the ring's own limit, of which a mount knows from its start"
+[ "$(cat "$mnt/.ring/config/op_timeout")" = 30 ] || die "not 30 at first"
+echo 2 >"$mnt/.ring/config/op_timeout"
+"$ringfs" down --state "$state" >/dev/null
+restart_ring
+for number in 1 2 3; do kill -STOP "$(node_pid "$number")"; done
+status=0
+output=$(timeout 20 cat "$mnt/file" 2>&1) || status=$?
+for number in 1 2 3; do kill -CONT "$(node_pid "$number")"; done
+[ $status -eq 1 ] || die "cat ended with $status: $output"
+wait_healthy
+echo 30 >"$mnt/.ring/config/op_timeout"
+
 say "one of three dead: reads and writes go on"
 kill -9 "$(node_pid 1)"
 echo "with two" >"$mnt/two"

@@ -175,6 +175,7 @@ inline std::vector<Operation> operations(Random& random) {
           FindOperation{position(random)},
           TableOperation{},
           StatusOperation{},
+          StatusOperation{17},
           CreateOperation{genesis(random)},
           JoinOperation{genesis(random), genesis(random).first_table}};
 }
@@ -201,6 +202,7 @@ inline std::vector<OperationResult> results(Random& random) {
     status.groups.push_back(group);
   }
   status.disk_free_bytes = random.next();
+  status.events = {{7, Stamp{9}, "member_up", "node=x"}};
   EncodedBatch rows{.head = SharedBytes(bytes(random, 300)), .blobs = {SharedBytes(bytes(random, 40'000))}};
   ReadAnswer leased(rows);
   leased.lease = Duration(80);

@@ -123,7 +123,7 @@ id_of() {
 # The partition (of 256) of an object key: the first byte of its SHA-256.
 partition_of_key() { echo $((16#$(printf '%s' "$1" | sha256sum | cut -c1-2))); }
 
-health() { cat "$mnt/.ring/health"; }
+health() { head -n 1 "$mnt/.ring/health"; }
 
 # wait_healthy: until .ring/health is ok, at most 60 s.
 wait_healthy() {

@@ -97,7 +97,13 @@ OperationResult FakeRing::answer(FakeNode& node, const Operation& operation) {
     if (node.table_version != 0) copy = genesis_.first_table;
     return Answer(TableAnswer{genesis_, copy});
   }
-  if (std::holds_alternative<StatusOperation>(operation)) return Answer(status_of(node));
+  if (const auto* asked = std::get_if<StatusOperation>(&operation)) {
+    NodeStatus status = status_of(node);
+    for (const NodeEvent& event : node.events) {
+      if (asked->events_after && event.sequence > *asked->events_after) status.events.push_back(event);
+    }
+    return Answer(std::move(status));
+  }
   if (std::holds_alternative<JoinOperation>(operation)) {
     ++node.joins;
     node.state = FakeNode::State::alive;

@@ -26,6 +26,7 @@ struct FakeNode {
   std::optional<Uuid> foreign_ring;  // that it belongs to
   std::optional<ErrorCode> refuses;  // everything
   std::size_t joins = 0;             // calls that told it of its ring
+  std::vector<NodeEvent> events;
 };
 
 class FakeRing : public ClientTransport {

@@ -7,6 +7,7 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 
+#include "fs/ring_watch.hpp"
 #include "tests/support/fake_admin.hpp"
 #include "tests/support/memory_object_store.hpp"
 
@@ -75,12 +76,24 @@ class FakeRing : public RingView {
     co_return route;
   }
   Task<Result<RebalanceView>> rebalance(TimePoint) override { co_return RebalanceView{}; }
+  Task<Result<std::vector<EventView>>> events(EventCursor after, TimePoint) override {
+    ++questions;
+    if (error) co_return fail(*error, "nobody answers");
+    if (questions == late_.first) events_.push_back(late_.second);
+    std::vector<EventView> result;
+    for (const EventView& event : events_) {
+      if (event.sequence > after[event.node]) result.push_back(event);
+    }
+    co_return result;
+  }
   Task<Result<SpaceView>> space(TimePoint) override { co_return SpaceView{}; }
   std::string metrics_text() override { return "# HELP a x\nring_calls{to=\"a b\"} 3\nplain 4\n"; }
 
   std::vector<MemberView> members_;
   RingStatus status_;
   std::optional<ErrorCode> error;
+  std::vector<EventView> events_;
+  std::pair<int, EventView> late_;  // happens before that question
   int moving_for = 0;
   int questions = 0;
   std::string last_key;
@@ -135,12 +148,13 @@ TEST_F(ControlTreeTest, Root_Listed_NamesEveryFileOnceWithItsInode) {
     cookie = entry.cookie;
   }
   EXPECT_EQ(names, (std::vector<std::string>{"version", "id", "health", "status", "members", "ring", "node", "lookup",
-                                             "stats", "metrics", "error_log", "wait", "add", "remove", "config", "rebalance"}));
+                                             "stats", "metrics", "error_log", "wait", "add", "remove", "config", "rebalance",
+                                             "events"}));
 }
 
 TEST_F(ControlTreeTest, Values_Read_AreOneLine) {
   EXPECT_EQ(text("id"), "ab000000-0000-0000-0000-000000000000\n");
-  EXPECT_EQ(text("health"), "degraded\n");
+  EXPECT_EQ(text("health"), "degraded\nThe ring survives the loss of no further node.\n") << "the word, then why";
   EXPECT_EQ(text("version"), std::string(RINGFS_VERSION) + "\n");
 }
 
@@ -288,7 +302,7 @@ TEST_F(ControlTreeTest, Ring_ThatDoesNotAnswer_FailsTheOpenAndIsInTheErrorLog) {
   EXPECT_EQ(open(status).error().code, ErrorCode::timeout);
   ring_.error.reset();
   EXPECT_NE(text("error_log").find(" status ETIMEDOUT timeout: nobody answers"), std::string::npos);
-  EXPECT_EQ(text("health"), "degraded\n");
+  EXPECT_EQ(text("health").substr(0, 9), "degraded\n");
 }
 
 TEST_F(ControlTreeTest, Wait_WhileDataMoves_EndsWhenItIsStill) {
@@ -305,13 +319,12 @@ TEST_F(ControlTreeTest, Wait_OnARingThatDoesNotAnswer_Fails) {
 }
 
 // As the mount does it: the request's coroutine is cancelled by a signal while it waits.
-Task<Result<std::string>> wait_with_signal(ControlTree* tree, MemoryObjectStore* store, InodeNumber file,
-                                           boost::asio::cancellation_type type) {
+Task<Result<std::string>> ended_by_signal(Task<Result<std::string>> request, MemoryObjectStore* store, boost::asio::cancellation_type type) {
   boost::asio::cancellation_signal signal;
   const auto executor = co_await boost::asio::this_coro::executor;
   Result<std::string> result = fail(ErrorCode::internal, "not ended");
   bool ended = false;
-  boost::asio::co_spawn(executor, tree->open(Caller{}, file, O_RDONLY),
+  boost::asio::co_spawn(executor, std::move(request),
                         boost::asio::bind_cancellation_slot(
                             signal.slot(), [&result, &ended](const std::exception_ptr&, Result<std::string> value) {
                               result = std::move(value);
@@ -327,11 +340,73 @@ Task<Result<std::string>> wait_with_signal(ControlTree* tree, MemoryObjectStore*
 TEST_F(ControlTreeTest, Wait_Interrupted_EndsWithInterruptedAndLeavesNoRecord) {
   ring_.moving_for = 1000;
   const auto result =
-      time_.run(wait_with_signal(&tree_, &store_, inode("wait"), boost::asio::cancellation_type::total));
+      time_.run(ended_by_signal(tree_.open(Caller{}, inode("wait"), O_RDONLY), &store_, boost::asio::cancellation_type::total));
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().code, ErrorCode::interrupted);
   ring_.moving_for = 0;
   EXPECT_EQ(text("error_log"), "");
+}
+
+// ---- Events ----
+
+EventView event(std::uint64_t sequence, const std::string& name, const std::string& detail) {
+  Uuid node;
+  node.bytes[0] = 1;
+  return {node, sequence, Stamp{1'700'000'000'000'000 + static_cast<std::int64_t>(sequence) * 1000}, name, detail};
+}
+
+const std::string first_event = "2023-11-14T22:13:20.001Z 01000000-0000-0000-0000-000000000000 member_up node=x\n";
+const std::string second_event = "2023-11-14T22:13:20.002Z 01000000-0000-0000-0000-000000000000 no_detail\n";
+
+TEST_F(ControlTreeTest, Events_Read_AreTheKnownOnesThenWaitForTheNext) {
+  EXPECT_TRUE(ControlTree::is_stream(inode("events")));
+  ring_.events_ = {event(1, "member_up", "node=x")};
+  auto stream = std::make_shared<EventStream>();
+  auto read = [&](std::uint64_t offset, std::size_t size) { return time_.run(tree_.read(stream, offset, size)).value(); };
+  EXPECT_EQ(read(0, 10), first_event.substr(0, 10));
+  EXPECT_EQ(read(10, 4096), first_event.substr(10));
+  EXPECT_EQ(read(first_event.size() + 1, 4096), "") << "behind the end";
+  EXPECT_EQ(read(0, 4096), first_event) << "again";
+  ring_.late_ = {ring_.questions + 4, event(2, "no_detail", "")};
+  const TimePoint before = time_.clock().now;
+  EXPECT_EQ(read(first_event.size(), 4096), second_event);
+  EXPECT_EQ(time_.clock().now - before, 3 * RingWatch::event_poll);
+}
+
+TEST_F(ControlTreeTest, Events_OpenedNonblocking_EndWhereTheKnownOnesEnd) {
+  auto stream = std::make_shared<EventStream>();
+  stream->follows = false;
+  EXPECT_EQ(time_.run(tree_.read(stream, 0, 4096)).value(), "");
+  ring_.events_ = {event(1, "member_up", "node=x\nforged")};
+  EXPECT_EQ(time_.run(tree_.read(stream, 0, 4096)).value(), first_event.substr(0, first_event.size() - 1) + " forged\n")
+      << "an event is one line";
+}
+
+TEST_F(ControlTreeTest, Events_ReadForLong_ForgetWhatWasRead) {
+  auto stream = std::make_shared<EventStream>();
+  stream->follows = false;
+  std::uint64_t offset = 0;
+  for (std::uint64_t i = 1; stream->start == 0; ++i) {
+    ASSERT_LT(i, 10'000U);
+    ring_.events_ = {event(i, "member_up", std::string(1000, 'x'))};
+    offset += time_.run(tree_.read(stream, offset, 1 << 20)).value().size();
+  }
+  EXPECT_LE(stream->text.size(), 2000U);
+  EXPECT_EQ(time_.run(tree_.read(stream, 0, 10)).error().code, ErrorCode::invalid_argument);
+}
+
+TEST_F(ControlTreeTest, Events_Interrupted_EndsWithInterrupted) {
+  auto stream = std::make_shared<EventStream>();
+  const auto result = time_.run(ended_by_signal(tree_.read(stream, 0, 4096), &store_, boost::asio::cancellation_type::total));
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, ErrorCode::interrupted);
+  EXPECT_EQ(text("error_log"), "");
+}
+
+TEST_F(ControlTreeTest, Events_OfARingThatDoesNotAnswer_Fail) {
+  ring_.error = ErrorCode::timeout;
+  EXPECT_EQ(time_.run(tree_.read(std::make_shared<EventStream>(), 0, 4096)).error().code, ErrorCode::timeout);
+  EXPECT_NE(text("error_log").find(" events ETIMEDOUT "), std::string::npos);
 }
 
 // ---- Commands ----
@@ -388,7 +463,7 @@ TEST_F(ControlTreeTest, Config_ListsSettings_WhatReadingGivesWritingAccepts) {
   ASSERT_TRUE(entries);
   std::vector<std::string> names;
   for (const DirectoryEntry& entry : *entries) names.push_back(entry.name);
-  EXPECT_EQ(names, (std::vector<std::string>{"replication", "replace_after", "rebalance_rate"}));
+  EXPECT_EQ(names, (std::vector<std::string>{"replication", "replace_after", "rebalance_rate", "op_timeout"}));
   EXPECT_EQ(text("replace_after", config), "300\n");
   EXPECT_EQ(write(inode("replace_after", config), "20\n", owner), 3U);
   EXPECT_EQ(text("replace_after", config), "20\n");

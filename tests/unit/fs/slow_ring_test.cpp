@@ -116,6 +116,18 @@ TEST_F(SlowRingTest, Stop_WithManyDirtyFiles_FlushesThemSideBySide) {
   for (int i = 0; i < 60; ++i) EXPECT_EQ(b.get(root_inode, "f" + std::to_string(i)), "dirty");
 }
 
+TEST_F(SlowRingTest, OperationTimeout_SetAnew_HoldsForOperationsThatBegin) {
+  Mount& a = mount();
+  a.put(root_inode, "f", "x");
+  for (std::uint32_t i = 0; i < std::uint32_t{1} << ring->partition_bits; ++i) store_.silent.insert(PartitionId{i});
+  for (const Duration timeout : {Duration(std::chrono::seconds(30)), Duration(std::chrono::seconds(3))}) {
+    volume_->set_operation_timeout(timeout);
+    const TimePoint before = time.clock().now;
+    EXPECT_EQ(time.run(volume_->lookup(root_inode, "f")).error().code, ErrorCode::timeout);
+    EXPECT_EQ(time.clock().now - before, timeout);
+  }
+}
+
 // Others get the lock again and again; whoever waits for it gives up when its own limit has passed.
 TEST_F(SlowRingTest, Lock_ThatOthersKeepTaking_IsGivenUpAtTheLimit) {
   Mutex mutex;

@@ -26,6 +26,7 @@ class SilentRing : public RingView {
   Task<Result<std::vector<PartitionView>>> partitions(TimePoint) override { co_return std::vector<PartitionView>{}; }
   Task<Result<RouteView>> lookup(std::string, TimePoint) override { co_return RouteView{}; }
   Task<Result<RebalanceView>> rebalance(TimePoint) override { co_return RebalanceView{}; }
+  Task<Result<std::vector<EventView>>> events(EventCursor, TimePoint) override { co_return std::vector<EventView>{}; }
   Task<Result<SpaceView>> space(TimePoint) override {
     ++asked;
     co_return SpaceView{1000 * 65536, 400 * 65536};

@@ -40,6 +40,7 @@ class StillRing : public RingView {
   Task<Result<std::vector<PartitionView>>> partitions(TimePoint) override { co_return std::vector<PartitionView>(); }
   Task<Result<RouteView>> lookup(std::string, TimePoint) override { co_return fail(ErrorCode::timeout); }
   Task<Result<RebalanceView>> rebalance(TimePoint) override { co_return RebalanceView{}; }
+  Task<Result<std::vector<EventView>>> events(EventCursor, TimePoint) override { co_return std::vector<EventView>{}; }
   Task<Result<SpaceView>> space(TimePoint) override {
     co_return SpaceView{std::uint64_t{1} << 30, std::uint64_t{1} << 29};
   }

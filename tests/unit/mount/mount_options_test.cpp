@@ -20,7 +20,7 @@ TEST(MountOptions, List_WithEverything_IsApplied) {
   EXPECT_TRUE(options.read_only);
   EXPECT_TRUE(options.show_ring);
   EXPECT_EQ(options.cached_seconds, 1.5);
-  EXPECT_EQ(options.operation_timeout_seconds, 7);
+  EXPECT_EQ(options.operation_timeout_seconds, 7u);
   EXPECT_NE(options.fuse_arguments()[1].find(",allow_other,ro"), std::string::npos);
 }
 

@@ -401,6 +401,24 @@ TEST_F(RingTest, NodeAtANewAddress_IsFoundThroughItsGreeting) {
   EXPECT_EQ(read("kv/a"), "2");
 }
 
+TEST_F(RingTest, Status_AskedForEvents_HasThoseThatAreNew) {
+  ASSERT_TRUE(commit("kv/a", "1"));
+  auto events = [&](std::optional<std::uint64_t> after) {
+    return std::get<NodeStatus>(*call(nodes[0]->address, StatusOperation{after})).events;
+  };
+  EXPECT_TRUE(events(std::nullopt).empty()) << "not asked for";
+  const std::vector<NodeEvent> all = events(0);
+  auto is_creation = [](const NodeEvent& event) { return event.name == "ring_created"; };
+  EXPECT_EQ(std::count_if(all.begin(), all.end(), is_creation), 1);
+  for (const NodeEvent& event : events(all.back().sequence)) EXPECT_GT(event.sequence, all.back().sequence);
+  nodes[0]->kill();
+  nodes[0]->start();
+  const std::vector<NodeEvent> later = events(all.back().sequence);
+  ASSERT_FALSE(later.empty());
+  EXPECT_EQ(later.front().name, "started") << "of its next life";
+  EXPECT_EQ(std::count_if(later.begin(), later.end(), is_creation), 0);
+}
+
 TEST_F(RingTest, ClientWithARingOfItsOwn_IsRefusedAsForeign) {
   TcpTransportOptions options;
   options.ring = random_uuid(random);

@@ -41,6 +41,30 @@ TEST_F(RingClientTest, Status_AllWell_IsOk) {
   EXPECT_EQ(result->ring, ring_.genesis().ring);
 }
 
+TEST_F(RingClientTest, Events_OfAllNodes_AreTheNewOnesByTime) {
+  auto ask = [](RingView& view, EventCursor after, TimePoint until) -> Task<Result<std::vector<EventView>>> {
+    co_return co_await view.events(std::move(after), until);
+  };
+  FakeNode& first = ring_.node(std::size_t{0});
+  FakeNode& second = ring_.node(std::size_t{1});
+  first.events = {{1, Stamp{10}, "a", "x=1"}, {2, Stamp{30}, "b", ""}};
+  second.events = {{7, Stamp{20}, "c", ""}};
+  ring_.node(std::size_t{2}).state = FakeNode::State::dead;
+  Result<std::vector<EventView>> events = time_.run(ask(view_, {}, in(10)));
+  ASSERT_TRUE(events);
+  ASSERT_EQ(events->size(), 3u);
+  EXPECT_EQ(events->at(0).name, "a");
+  EXPECT_EQ(events->at(0).detail, "x=1");
+  EXPECT_EQ(events->at(0).node, first.id);
+  EXPECT_EQ(events->at(1).name, "c");
+  EXPECT_EQ(events->at(1).node, second.id);
+  EXPECT_EQ(events->at(2).name, "b");
+  events = time_.run(ask(view_, {{first.id, 1}, {second.id, 7}}, in(10)));
+  ASSERT_TRUE(events);
+  ASSERT_EQ(events->size(), 1u);
+  EXPECT_EQ(events->at(0).name, "b");
+}
+
 TEST_F(RingClientTest, Status_ANodeIsFrozen_IsDegradedWithinASecond) {
   FakeNode& frozen = ring_.node(std::size_t{2});
   for (auto& [partition, group] : ring_.groups) {

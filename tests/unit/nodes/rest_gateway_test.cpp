@@ -25,6 +25,7 @@ class NoRing : public RingView {
   Task<Result<std::vector<PartitionView>>> partitions(TimePoint) override { co_return std::vector<PartitionView>{}; }
   Task<Result<RouteView>> lookup(std::string, TimePoint) override { co_return RouteView{}; }
   Task<Result<RebalanceView>> rebalance(TimePoint) override { co_return RebalanceView{}; }
+  Task<Result<std::vector<EventView>>> events(EventCursor, TimePoint) override { co_return std::vector<EventView>{}; }
   Task<Result<SpaceView>> space(TimePoint) override { co_return SpaceView{}; }
   std::string metrics_text() override { return {}; }
 };

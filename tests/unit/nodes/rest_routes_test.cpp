@@ -38,6 +38,7 @@ class FixedRing : public RingView {
     co_return route;
   }
   Task<Result<RebalanceView>> rebalance(TimePoint) override { co_return RebalanceView{}; }
+  Task<Result<std::vector<EventView>>> events(EventCursor, TimePoint) override { co_return std::vector<EventView>{}; }
   Task<Result<SpaceView>> space(TimePoint) override { co_return SpaceView{}; }
   std::string metrics_text() override { return {}; }
 
@@ -98,7 +99,7 @@ class RestRoutes : public testing::Test {
   MemoryObjectStore store{time, memory};
   FixedRing ring;
   FakeAdmin admin;
-  RestContext context{store, ring, admin, [] { return std::string("ringfs_groups 1\n"); }, std::chrono::seconds(30)};
+  RestContext context{store, ring, admin, [] { return std::string("ringfs_groups 1\n"); }, [] { return std::chrono::seconds(30); }};
 };
 
 TEST_F(RestRoutes, Value_AnyBytes_ComeBackWithAnETag) {
@@ -184,7 +185,7 @@ TEST_F(RestRoutes, Put_ThatLosesARaceItsConditionDoesNotMind_IsJudgedAnew) {
   std::string first(ask(http::verb::put, "/v1/kv/k", "1")[http::field::etag]);
   // Between the gateway's read and its commit another client writes.
   RacingStore racing(store);
-  RestContext raced{racing, ring, admin, [] { return std::string(); }, std::chrono::seconds(30)};
+  RestContext raced{racing, ring, admin, [] { return std::string(); }, [] { return std::chrono::seconds(30); }};
   RestRequest request(http::verb::put, "/v1/kv/k", 11);
   request.set(http::field::if_none_match, "\"999\"");
   request.body() = "2";

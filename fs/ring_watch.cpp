@@ -1,0 +1,120 @@
+#include "fs/ring_watch.hpp"
+
+#include <algorithm>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_state.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <cstdio>
+#include <ctime>
+
+namespace ringfs {
+namespace {
+
+namespace asio = boost::asio;
+
+struct Count {
+  std::size_t& waiters;
+  explicit Count(std::size_t& count) : waiters(count) { ++waiters; }
+  ~Count() { --waiters; }
+};
+
+tl::unexpected<Error> too_many() { return fail(ErrorCode::overloaded, "too many waiters"); }
+
+Task<Result<RingStatus>> ask_status(RingView* ring, TimePoint deadline) { co_return co_await ring->status(deadline); }
+Task<Result<std::vector<EventView>>> ask_events(RingView* ring, EventCursor after, TimePoint deadline) {
+  co_return co_await ring->events(std::move(after), deadline);
+}
+Task<void> ask_sleep(ObjectStore* store, Duration duration) { co_await store->sleep(duration); }
+
+// Questions to the ring run shielded from the signal that cancels whoever asks: their bookkeeping is not made for it.
+template <class T>
+Task<T> shielded(Task<T> task) {
+  const auto executor = co_await asio::this_coro::executor;
+  co_return co_await asio::co_spawn(executor, std::move(task),
+                                    asio::bind_cancellation_slot(asio::cancellation_slot(), asio::use_awaitable));
+}
+
+// From here on only `total` ends this request's coroutine (the default lets only `terminal` through), so no other one is hit by what is
+// meant for this one; and it is looked for, not thrown.
+Task<void> hear_signals() {
+  co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
+  co_await asio::this_coro::throw_if_cancelled(false);
+}
+
+// RFC 3339 in UTC, milliseconds.
+std::string time_text(Stamp stamp) {
+  const std::time_t seconds = static_cast<std::time_t>(stamp.microseconds / 1'000'000);
+  std::tm broken{};
+  gmtime_r(&seconds, &broken);
+  char text[32];
+  const std::size_t length = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &broken);
+  char rest[16];
+  std::snprintf(rest, sizeof rest, ".%03dZ", static_cast<int>(stamp.microseconds / 1000 % 1000));
+  return std::string(text, length) + rest;
+}
+
+// What is new of `events`, a line each. Another reader of the same stream may have been quicker.
+void append(EventStream& stream, const std::vector<EventView>& events) {
+  EventCursor newest = stream.seen;
+  for (const EventView& event : events) {
+    if (event.sequence <= stream.seen[event.node]) continue;
+    newest[event.node] = std::max(newest[event.node], event.sequence);
+    std::string line = time_text(event.time) + " " + event.node.text() + " " + event.name;
+    if (!event.detail.empty()) line += " " + event.detail;
+    std::replace_if(
+        line.begin(), line.end(), [](char c) { return static_cast<unsigned char>(c) < ' '; }, ' ');
+    stream.text += line + "\n";
+  }
+  stream.seen = std::move(newest);
+}
+
+}  // namespace
+
+Task<Status> RingWatch::pause(Duration duration) {
+  co_await shielded(ask_sleep(&store_, duration));
+  const asio::cancellation_state state = co_await asio::this_coro::cancellation_state;
+  if (state.cancelled() != asio::cancellation_type::none) co_return fail(ErrorCode::interrupted);
+  co_return Status();
+}
+
+Task<Status> RingWatch::until_still() {
+  if (waiters_ >= max_waiters) co_return too_many();
+  Count count(waiters_);
+  co_await hear_signals();
+  for (;;) {
+    Result<RingStatus> status = co_await shielded(ask_status(&ring_, deadline()));
+    if (!status) co_return tl::unexpected<Error>(status.error());
+    if (!status->moving) co_return Status();
+    Status paused = co_await pause(wait_poll);
+    if (!paused) co_return paused;
+  }
+}
+
+Task<Result<std::string>> RingWatch::read(std::shared_ptr<EventStream> stream, std::uint64_t offset, std::size_t size) {
+  if (offset < stream->start) co_return fail(ErrorCode::invalid_argument, "these events are forgotten");
+  const std::uint64_t known = stream->start + stream->text.size();
+  if (offset < known) co_return stream->text.substr(static_cast<std::size_t>(offset - stream->start), size);
+  if (offset > known) co_return std::string();
+  if (stream->text.size() > max_stream_bytes) {
+    stream->start = known;
+    stream->text.clear();
+  }
+  if (waiters_ >= max_waiters) co_return too_many();
+  Count count(waiters_);
+  co_await hear_signals();
+  for (;;) {
+    Result<std::vector<EventView>> events = co_await shielded(ask_events(&ring_, stream->seen, deadline()));
+    if (!events) co_return tl::unexpected<Error>(events.error());
+    append(*stream, *events);
+    const std::uint64_t end = stream->start + stream->text.size();
+    if (offset < stream->start) co_return fail(ErrorCode::invalid_argument, "these events are forgotten");
+    if (offset < end) co_return stream->text.substr(static_cast<std::size_t>(offset - stream->start), size);
+    if (!stream->follows) co_return std::string();
+    Status paused = co_await pause(event_poll);
+    if (!paused) co_return tl::unexpected<Error>(paused.error());
+  }
+}
+
+}  // namespace ringfs
