@@ -41,7 +41,12 @@ Status put_joining(MembersTable& table, const Uuid& node, const std::string& add
   const bool returns = known != nullptr && (known->state == MemberState::removed || known->state == MemberState::dead);
   if (known != nullptr && !returns) return {};
   if (known == nullptr && table.members.size() >= max_members) {
-    return fail(ErrorCode::out_of_range, "a ring has at most " + std::to_string(max_members) + " members");
+    // The row of one that was removed only says so to itself, should it come back: the others refuse whom the table does not name.
+    const auto past = std::find_if(table.members.begin(), table.members.end(), [](const Member& one) { return one.state == MemberState::removed; });
+    if (past == table.members.end()) {
+      return fail(ErrorCode::out_of_range, "a ring has at most " + std::to_string(max_members) + " members");
+    }
+    table.members.erase(past);
   }
   // Tokens are chosen for the table without it.
   std::erase_if(table.members, [&](const Member& one) { return one.id == node; });

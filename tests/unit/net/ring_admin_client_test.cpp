@@ -92,6 +92,31 @@ class RingAdminClientTest : public testing::Test {
   RingAdminClient admin_{ring_, client_, view_};
 };
 
+TEST_F(RingAdminClientTest, Add_ToAFullTable_ForgetsOneThatWasRemoved) {
+  auto fill = [&](MembersTable& table) -> Status {
+    for (std::uint8_t i = 0; table.members.size() < max_members; ++i) {
+      Member member;
+      member.id.bytes[0] = 0xee;
+      member.id.bytes[1] = i;
+      member.id.bytes[2] = static_cast<std::uint8_t>(table.members.size() & 0xff);
+      member.id.bytes[3] = static_cast<std::uint8_t>(table.members.size() >> 8);
+      member.address = "10.1.0.1:4000";
+      member.state = table.members.size() == 500 ? MemberState::removed : MemberState::dead;
+      table.members.push_back(member);
+    }
+    return {};
+  };
+  edit(fill);
+  FakeNode& first = ring_.add_waiting("10.0.0.9:4000");
+  ASSERT_TRUE(add("10.0.0.9:4000"));
+  const MembersTable full = table();
+  EXPECT_EQ(full.members.size(), max_members);
+  EXPECT_NE(full.find(first.id), nullptr);
+  for (const Member& member : full.members) EXPECT_NE(member.state, MemberState::removed);
+  ring_.add_waiting("10.0.0.8:4000");
+  EXPECT_EQ(add("10.0.0.8:4000").error().code, ErrorCode::out_of_range);
+}
+
 TEST_F(RingAdminClientTest, Add_AWaitingNode_CommitsItAndTellsIt) {
   FakeNode& node = ring_.add_waiting("10.0.0.9:4000");
   const MembersTable before = table();
