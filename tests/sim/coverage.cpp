@@ -102,6 +102,7 @@ std::vector<CoverageSection> make_promises() {
         {"members: one is called dead"},
         {"members: one comes back"},
         {"members: another replication"},
+        {"members: 1, 2, 3 and 1 nodes"},
         {"event: member_up"},
         {"event: member_removed"},
         {"event: member_dead", a_substitute},

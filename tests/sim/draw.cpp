@@ -73,11 +73,13 @@ void draw_focus(World& world, Draw& drawn) {
   }
 }
 
-// Nodes that join and leave while clients work: in every third seed.
+// Nodes that join and leave while clients work: in every third seed, and whenever there is one node at the beginning.
 void draw_members(World& world, Draw& drawn) {
-  if (drawn.cluster.nodes > most_nodes_that_move || !world.chance(share_of_moving_rings)) return;
+  const bool single = drawn.cluster.nodes == 1;
+  if (drawn.cluster.nodes > most_nodes_that_move || (!single && !world.chance(share_of_moving_rings))) return;
   drawn.members.active = true;
-  drawn.cluster.spares = static_cast<unsigned>(world.between(1, 3));
+  drawn.cluster.spares = static_cast<unsigned>(world.between(single ? 2 : 1, 3));
+  drawn.members.grow_and_shrink = single;
   unsigned nodes = drawn.cluster.nodes + drawn.cluster.spares;
   drawn.cluster.partition_bits = std::max(drawn.cluster.partition_bits, static_cast<unsigned>(std::bit_width(2 * nodes - 1)));
   drawn.members.pause_high = world.between(milliseconds(500), seconds(5));

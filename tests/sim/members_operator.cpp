@@ -28,6 +28,7 @@ MembersChange change_member(const MembersTable& table, const Member& member) {
 }  // namespace
 
 Task<void> MembersOperator::work(ObjectStore* store) {
+  if (options_.grow_and_shrink) co_await grow_and_shrink(store);
   while (!stopped_) {
     co_await store->sleep(world_.between(options_.pause_low, options_.pause_high));
     if (!stopped_) co_await change(store);
@@ -47,6 +48,24 @@ Task<void> MembersOperator::change(ObjectStore* store) {
   } else {
     co_await replicate(store, std::move(*table));
   }
+}
+
+// Each step as soon as the one before is committed: its data may still be moving.
+Task<void> MembersOperator::grow_and_shrink(ObjectStore* store) {
+  for (const std::size_t wanted : {2, 3, 2, 1}) {
+    while (!stopped_) {
+      co_await store->sleep(world_.between(options_.pause_low, options_.pause_high));
+      Result<MembersTable> table = co_await read_table(store);
+      if (!table) continue;
+      const std::size_t now = members_of(*table, true).size();
+      if (now == wanted) break;
+      const bool some_wait = table->members.size() < cluster_.size();
+      if (now > wanted) co_await leave(store, std::move(*table));
+      else if (some_wait) co_await join(store, std::move(*table));
+      else co_await come_back(store, std::move(*table));
+    }
+  }
+  if (!stopped_) world_.count("members: 1, 2, 3 and 1 nodes");
 }
 
 Task<Result<MembersTable>> MembersOperator::read_table(ObjectStore* store) {

@@ -15,6 +15,7 @@ struct MembersOptions {
   bool active = false;
   Duration pause_low = std::chrono::milliseconds(300), pause_high = std::chrono::seconds(4);
   double back_again = 0.25;  // share of leaves that are taken back at once, while late messages are under way
+  bool grow_and_shrink = false;  // first 1, 2, 3, 2, 1 nodes, then as the others
   Duration operation_timeout = std::chrono::seconds(5);
 };
 
@@ -30,6 +31,7 @@ class MembersOperator {
 
  private:
   Task<void> change(ObjectStore* store);
+  Task<void> grow_and_shrink(ObjectStore* store);
   Task<Result<MembersTable>> read_table(ObjectStore* store);
   Task<bool> commit(ObjectStore* store, MembersChange change);
   Task<void> join(ObjectStore* store, MembersTable table);

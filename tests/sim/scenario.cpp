@@ -28,6 +28,7 @@ constexpr Duration moving_bound = seconds(180);
 constexpr Duration lookup_bound = seconds(60);  // some rounds of merging split rings
 constexpr Duration safety_shortest = seconds(8);
 constexpr Duration safety_longest = seconds(150);
+constexpr Duration safety_longest_growing = seconds(400);  // two nodes stand still whenever one of them is down
 constexpr unsigned lookups = 12;
 constexpr std::size_t trace_lines_reported = 60;
 
@@ -129,7 +130,7 @@ class Scenario {
     nemesis_.start();
     TimePoint start = world_.now();
     // Long enough for the seed to count.
-    world_.run(safety_longest, [&] {
+    world_.run(drawn_.members.grow_and_shrink ? safety_longest_growing : safety_longest, [&] {
       if (world_.now() - start < safety_shortest || workload_.acknowledged() < least_acknowledged) return false;
       return lacks().empty() || workload_.acknowledged() > 6 * least_acknowledged;
     });
