@@ -107,7 +107,7 @@ bool Chores::address_is_stale() const {
 Task<void> Chores::announce() {
   for (;;) {
     co_await client_.sleep(announce_poll);
-    if (!client_started_ || !address_is_stale()) continue;
+    if (!client_started_ || !address_is_stale() || !driver_.accepted()) continue;
     Status announced = co_await commit_address();
     if (announced) {
       spdlog::info("event=address_announced rpc={} rest={}", address_, rest_address_);

@@ -125,7 +125,7 @@ class Daemon::Implementation {
     driver_options.node.rest_address = rest_address_;
     driver_options.damaged = std::move(opened->damaged);
     driver_ = std::make_unique<Driver>(loop_, *store_, std::move(opened->node), random_, std::move(driver_options),
-                                       [this](Error error) { storage_failed(std::move(error)); });
+                                       [this](Error error) { ended_by(std::move(error)); });
     server_ = std::make_unique<Server>(loop_, *driver_, std::move(*listener));
     driver_->start();
     server_->start();
@@ -226,8 +226,11 @@ class Daemon::Implementation {
     });
   }
 
-  void storage_failed(Error error) {
-    if (error.code == ErrorCode::corrupt) {
+  void ended_by(Error error) {
+    if (error.code == ErrorCode::cloned_identity) {
+      failure_ = DaemonFailure{ExitCode::identity_refused, options_.data.string() + " is a copy, or an older state, of a node that has run since: " + error.context,
+                               "if no other process of this node runs, it cannot come back: remove it from its ring with force, and add an empty one"};
+    } else if (error.code == ErrorCode::corrupt) {
       std::string file = (options_.data / database_file_name).string();
       bool named = error.context.find(file) != std::string::npos;
       failure_ = DaemonFailure{ExitCode::database_unusable,

@@ -27,6 +27,7 @@ enum class ExitCode : int {
   disk_full = 5,          // at start: later the node waits for space
   database_unusable = 6,  // not ours, or damaged, at start or while running
   database_newer = 7,
+  identity_refused = 8,  // another process has run with this node's identity since
 };
 
 struct DaemonFailure {

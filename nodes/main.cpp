@@ -24,7 +24,7 @@ constexpr char footer[] =
     "Exit codes: 0 stopped or removed from the ring, 1 storage failed, 2 usage, 3 address in use or not allowed,\n"
     "4 directory in use by another process, 5 disk full at start, 6 not a RingFS database or damaged, 7 database of a "
     "newer\n"
-    "version.";
+    "version, 8 another process has run with this node's identity since: the directory is a copy, or an older state.";
 
 // For tests/chaos/power.sh, which must notice when nothing is synced. Not an option: nobody needs it.
 bool synchronous_off() {

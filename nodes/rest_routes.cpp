@@ -41,6 +41,7 @@ http::status status_of(ErrorCode code) {
     case ErrorCode::too_few_nodes:
     case ErrorCode::foreign_ring:
     case ErrorCode::wrong_identity:
+    case ErrorCode::cloned_identity:
     case ErrorCode::version_mismatch: return http::status::conflict;
     case ErrorCode::too_large: return http::status::payload_too_large;
     case ErrorCode::timeout: return http::status::gateway_timeout;

@@ -47,6 +47,7 @@ std::string_view to_string(ErrorCode code) {
     case ErrorCode::connection_refused: return "connection_refused";
     case ErrorCode::busy: return "busy";
     case ErrorCode::too_few_nodes: return "too_few_nodes";
+    case ErrorCode::cloned_identity: return "cloned_identity";
   }
   return "unknown";
 }

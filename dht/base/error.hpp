@@ -31,7 +31,7 @@ enum class ErrorCode : std::uint8_t {
   too_large,         // a value, key or message above its limit
   invalid_argument,  // malformed input
   version_mismatch,  // another protocol or format version
-  wrong_identity,    // another node, a clone or an older incarnation answers here
+  wrong_identity,    // another node answers here
   foreign_ring,      // the peer belongs to another ring
   already_member,    // the node belongs to a ring already
   cancelled,         // the caller went away
@@ -61,6 +61,7 @@ enum class ErrorCode : std::uint8_t {
   connection_refused,  // the host answers, but nobody listens there: as unreachable
   busy,                // another change of the same member is running
   too_few_nodes,       // the nodes that would remain are not enough for the copies
+  cloned_identity,     // another process has run with the peer's identity since: its database is a copy, or an older one put back
 };
 
 // There was no connection: certainly nothing happened there.

@@ -262,6 +262,11 @@ void Node::snapshot_read(EffectId id, Result<SnapshotData> data, Clock clock) {
   implementation_->snapshot_read(id, std::move(data));
 }
 
+Status Node::check_peer(const Uuid& peer, const Incarnation& incarnation, Clock clock) {
+  implementation_->set_clock(clock);
+  return implementation_->check_peer(peer, incarnation);
+}
+
 void Node::take_out_of_service(PartitionId partition, Clock clock) {
   implementation_->set_clock(clock);
   implementation_->take_out_of_service(partition);

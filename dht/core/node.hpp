@@ -96,6 +96,10 @@ class Node {
   // The connection to or from a peer closed: its process may be gone. Speeds up elections, never shortens a lease.
   void peer_disconnected(const Uuid& peer, Clock clock);
 
+  // Whether a peer that greets may be this node's peer at all. Errors: cloned_identity (an earlier incarnation than one that was heard, or
+  // another one of the same number: its database was copied, or an older one put back).
+  Status check_peer(const Uuid& peer, const Incarnation& incarnation, Clock clock);
+
   void submit(OperationId id, Operation operation, Clock clock);
   void cancel(OperationId id);  // its client went away: no reply wanted any more
 

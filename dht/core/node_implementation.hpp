@@ -46,6 +46,7 @@ class Node::Implementation {
   Effects take_effects();
 
   NodeStatus status() const;
+  Status check_peer(const Uuid& peer, const Incarnation& incarnation);
   std::vector<PartitionId> led_partitions() const;
   LogIndex applied_index(PartitionId partition) const;
 
@@ -80,6 +81,8 @@ class Node::Implementation {
 
   // node_receive.cpp
   bool admit(const Header& header);
+  // The name of what speaks against it; null: nothing does.
+  const char* identity_refusal(const Uuid& peer, const Incarnation& incarnation) const;
   Group* new_replica(const RaftHeader& header);
   void on(const Uuid& source, const Heartbeat& message);
   void on(const Uuid& source, const HeartbeatReply& message);

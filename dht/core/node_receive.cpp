@@ -13,6 +13,23 @@ void Node::Implementation::refused_event(const char* name, const Uuid& source) {
   out_.event(name, "source=" + source.text());
 }
 
+// Peers keep the highest incarnation that they saw of each node, also across their own restarts (design 4).
+const char* Node::Implementation::identity_refusal(const Uuid& peer, const Incarnation& incarnation) const {
+  if (peer == self_) return "clone_refused";  // somebody runs on a copy of this node's disk
+  auto known = peers_.find(peer);
+  if (known == peers_.end() || incarnation == known->second) return nullptr;
+  if (incarnation.counter < known->second.counter) return "old_incarnation_refused";
+  return incarnation.counter == known->second.counter ? "clone_refused" : nullptr;
+}
+
+Status Node::Implementation::check_peer(const Uuid& peer, const Incarnation& incarnation) {
+  const char* refusal = identity_refusal(peer, incarnation);
+  if (refusal == nullptr) return {};
+  refused_event(refusal, peer);
+  const std::string who = peer == self_ ? "is that node" : "has heard another process of node " + peer.text();
+  return ringfs::fail(ErrorCode::cloned_identity, "node " + self_.text() + " " + who);
+}
+
 bool Node::Implementation::admit(const Header& header) {
   if (!genesis_ || header.ring != genesis_->ring) {
     refused_event("foreign_ring_refused", header.source);
@@ -22,12 +39,12 @@ bool Node::Implementation::admit(const Header& header) {
     refused_event("wrong_identity_refused", header.source);
     return false;
   }
-  if (header.source == self_) {  // somebody runs on a copy of this node's disk
-    refused_event("clone_refused", header.source);
+  if (header.source != self_ && table_.find(header.source) == nullptr) {
+    refused_event("stranger_refused", header.source);
     return false;
   }
-  if (table_.find(header.source) == nullptr) {
-    refused_event("stranger_refused", header.source);
+  if (const char* refusal = identity_refusal(header.source, header.incarnation)) {
+    refused_event(refusal, header.source);
     return false;
   }
   auto known = peers_.find(header.source);
@@ -38,14 +55,6 @@ bool Node::Implementation::admit(const Header& header) {
     return true;
   }
   if (header.incarnation == known->second) return true;
-  if (header.incarnation.counter < known->second.counter) {
-    refused_event("old_incarnation_refused", header.source);
-    return false;
-  }
-  if (header.incarnation.counter == known->second.counter) {
-    refused_event("clone_refused", header.source);
-    return false;
-  }
   known->second = header.incarnation;
   out_.node_write().peer_incarnations.emplace_back(header.source, header.incarnation);
   heartbeats_.forget(header.source);

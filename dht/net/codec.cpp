@@ -24,7 +24,7 @@ void put_failure(const Error& error, wire::Failure* out) {
 
 Error get_failure(const wire::Failure& in, Check& check) {
   Error error;
-  error.code = check.enumeration(in.code(), ErrorCode::too_few_nodes);
+  error.code = check.enumeration(in.code(), ErrorCode::cloned_identity);
   error.context = check.text(in.context(), max_error_context_bytes);
   // Contexts end in logs and terminals: no control characters from a peer.
   std::replace_if(

@@ -153,6 +153,28 @@ void Driver::peer_disconnected(const Uuid& peer) {
 
 void Driver::peer_lost(const Uuid& peer) { peer_disconnected(peer); }
 
+// Whatever this process holds was overtaken by another one: the votes that it remembers may not be all that were given.
+void Driver::identity_refused(const Uuid& peer, const Error& why) {
+  if (stopped_ || node_.table().find(peer) == nullptr) return;
+  // Not from inside the link that heard it.
+  boost::asio::post(loop_, [this, inbox = inbox_, why] {
+    if (!inbox->closed_on_loop) fatal("identity_refused", why);
+  });
+}
+
+Status Driver::check_peer(const Greeting& greeting) {
+  if (stopped_) return {};
+  Status fits = node_.check_peer(greeting.node, greeting.incarnation, read_clock());
+  schedule_turn();
+  return fits;
+}
+
+bool Driver::accepted() const {
+  const std::vector<Member>& members = node_.table().members;
+  const auto nodes = std::count_if(members.begin(), members.end(), [](const Member& one) { return one.state != MemberState::removed; });
+  return static_cast<std::ptrdiff_t>(accepted_by_.size()) >= nodes / 2;  // a majority with this one
+}
+
 std::string Driver::address_of(const Uuid& peer) {
   const Member* member = node_.table().find(peer);
   return member == nullptr ? std::string() : member->address;
@@ -239,7 +261,7 @@ void Driver::poll_storage(TimePoint now) {
 void Driver::look_at_storage() {
   StorageStatus status = storage_.status();
   if (status.failure) {
-    fatal(*status.failure);
+    fatal("storage_failed", *status.failure);
     return;
   }
   if (status.no_space == no_space_) return;
@@ -293,7 +315,7 @@ void Driver::write(Write write) {
   last_write_ = id;
   storage_.write(std::move(write), on_loop<Status>([this, id](Status done) {
                    if (!done) {
-                     fatal(done.error());
+                     fatal("storage_failed", done.error());
                      return;
                    }
                    RINGFS_CHECK(id > durable_write_);
@@ -316,7 +338,7 @@ void Driver::apply(Apply apply) {
                                            return;
                                          }
                                          if (!results) {
-                                           fatal(results.error());
+                                           fatal("storage_failed", results.error());
                                            return;
                                          }
                                          node_.applied(partition, through, std::move(*results), read_clock());
@@ -434,9 +456,9 @@ void Driver::trouble(std::string name, std::string detail) {
   journal_.add(EventJournal::About::ring, std::move(name), std::move(detail), wall_time());
 }
 
-void Driver::fatal(Error error) {
+void Driver::fatal(std::string_view event, Error error) {
   std::function<void(Error)> on_fatal = on_fatal_;
-  spdlog::error("event=storage_failed reason=\"{}\"", error.text());
+  spdlog::error("event={} reason=\"{}\"", event, error.text());
   // What is held back was promised to be durable first: it never leaves.
   held_.clear();
   stop();

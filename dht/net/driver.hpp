@@ -17,6 +17,8 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
+#include <string_view>
 #include <unordered_map>
 
 #include "dht/core/node.hpp"
@@ -64,12 +66,17 @@ class Driver : public Peers::Listener {
   const Peers::Counters& peer_counters() const { return peers_.counters(); }
   const std::map<PartitionId, Error>& set_aside() const { return set_aside_; }
   Greeting own_greeting(const Uuid& expected) override;
+  Status check_peer(const Greeting& greeting) override;
+  // Enough of the others have taken this process for the node that it says it is: it may say where it is to be found.
+  bool accepted() const;
 
  private:
   struct Inbox;
 
   std::string address_of(const Uuid& peer) override;
   void peer_lost(const Uuid& peer) override;
+  void peer_accepted(const Uuid& peer) override { accepted_by_.insert(peer); }
+  void identity_refused(const Uuid& peer, const Error& why) override;
 
   void schedule_turn();
   void turn();
@@ -93,7 +100,7 @@ class Driver : public Peers::Listener {
   // The message without what belongs to groups that are set aside; null: nothing is left. `copy` keeps a changed one.
   const Envelope* without_set_aside(const Envelope& envelope, Envelope& copy) const;
   void fill_in(NodeStatus& status);
-  void fatal(Error error);
+  void fatal(std::string_view event, Error error);
   // Wraps what to do with a store's answer, so that it runs on the loop.
   template <class Answer>
   std::function<void(Answer)> on_loop(std::function<void(Answer)> action);
@@ -123,6 +130,7 @@ class Driver : public Peers::Listener {
   TimePoint deadline_ = never;
   TimePoint next_poll_ = never;
   std::map<PartitionId, Error> set_aside_;
+  std::set<Uuid> accepted_by_;
   bool no_space_ = false;
   bool turn_scheduled_ = false;
   bool stopped_ = true;

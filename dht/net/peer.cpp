@@ -101,7 +101,10 @@ class Peers::Link final : public FrameConnection::Owner, public std::enable_shar
   void frame_received(FrameConnection&, ReceivedFrame frame) override {
     if (frame.header.kind == FrameKind::error) {
       Result<Error> error = decode_error(frame);
+      const bool refused = state_ == State::greeting && error && error->code == ErrorCode::cloned_identity;
+      std::shared_ptr<Link> self = shared_from_this();
       lost(error ? *error : error.error());
+      if (refused && peers_ != nullptr) peers_->listener_.identity_refused(peer_, *error);
       return;
     }
     if (state_ != State::greeting || frame.header.kind != FrameKind::greeting) {
@@ -113,6 +116,8 @@ class Peers::Link final : public FrameConnection::Owner, public std::enable_shar
       lost(greeting.error());
     } else if (greeting->node != peer_) {
       lost({ErrorCode::wrong_identity, "node " + greeting->node.text() + " answers there"});
+    } else if (Status fits = peers_->listener_.check_peer(*greeting); !fits) {
+      lost(fits.error());
     } else {
       greeted();
     }
@@ -126,6 +131,7 @@ class Peers::Link final : public FrameConnection::Owner, public std::enable_shar
     ++peers_->counters_.connects;
     spdlog::info("event=peer_connected peer={} address={}", peer_.text(), address_);
     reported_ = false;
+    peers_->listener_.peer_accepted(peer_);
     waiting_bytes_ = 0;
     for (WireMessage& message : std::exchange(waiting_, {})) {
       connection_->send(FrameKind::envelope, 0, std::move(message));

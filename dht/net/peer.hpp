@@ -43,6 +43,11 @@ class Peers {
     virtual std::string address_of(const Uuid& peer) = 0;
     // No connection could be made, or it broke.
     virtual void peer_lost(const Uuid& peer) = 0;
+    // The connected peer's greeting, which said that it is `peer`. Errors: cloned_identity.
+    virtual Status check_peer(const Greeting& greeting) = 0;
+    // It took our greeting, or refuses this process for good: cloned_identity.
+    virtual void peer_accepted(const Uuid& peer) = 0;
+    virtual void identity_refused(const Uuid& peer, const Error& why) = 0;
 
    protected:
     ~Listener() = default;

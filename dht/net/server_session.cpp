@@ -82,12 +82,12 @@ Status Server::Session::check(const Greeting& greeting) const {
     return fail(ErrorCode::wrong_identity,
                 "this is node " + driver.node().id().text() + ", not " + greeting.expected.text());
   }
-  if (greeting.role == PeerRole::node && greeting.node == driver.node().id()) {
-    return fail(ErrorCode::wrong_identity, "a node of the same identity: a cloned database?");
-  }
   const std::optional<Genesis>& genesis = driver.node().genesis();
   if (genesis && !greeting.ring.is_nil() && greeting.ring != genesis->ring) {
     return fail(ErrorCode::foreign_ring, "this node belongs to ring " + genesis->ring.text());
+  }
+  if (greeting.role == PeerRole::node) {
+    if (Status same = driver.check_peer(greeting); !same) return same;
   }
   if (greeting.role == PeerRole::client && !server_->room_for_client()) {
     return fail(ErrorCode::overloaded, "too many clients");

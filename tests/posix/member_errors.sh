@@ -14,22 +14,6 @@ refused() {
   echo "$2: $(tail -n 1 "$mnt/.ring/error_log" | cut -d' ' -f4-)"
 }
 
-# start_node NAME OPTIONS...: a node process of our own. Sets address and node_process.
-start_node() {
-  local name=$1
-  shift
-  : >"$scratch/$name.out"
-  "$ringfs_node" --data "$scratch/$name" --listen 127.0.0.1:0 --rest 127.0.0.1:0 "$@" >"$scratch/$name.out" 2>"$scratch/$name.log" &
-  node_process=$!
-  extra_pids+=("$node_process")
-  for _ in $(seq 100); do
-    address=$(sed -n 's/^ready .*rpc=\([^ ]*\).*/\1/p' "$scratch/$name.out")
-    [ -n "$address" ] && return
-    sleep 0.1
-  done
-  die "node $name does not start"
-}
-
 # accepted FILE LINE: within 20 s, for the nodes look at their disks now and then.
 accepted() {
   for _ in $(seq 100); do

@@ -128,6 +128,24 @@ TEST(NodeHeader, ForeignRingWrongDestinationOldAndClonedIncarnations_AreRefused)
   EXPECT_FALSE(offer([](Header&) {}));
 }
 
+TEST(NodeHeader, PeersThatGreet_AreRefusedOnlyForAnotherProcessOfTheSameNode) {
+  Cluster cluster(3);
+  cluster.wait_ready(cluster.partition_of_key(key));
+  const Incarnation heard = cluster.envelope(0, 1, TableRequest{}).header.incarnation;
+  auto check = [&](unsigned who, Incarnation incarnation) {
+    const Status fits = cluster.node(1).check_peer(node_id(who), incarnation, cluster.clock);
+    return fits ? ErrorCode::internal : fits.error().code;
+  };
+  const ErrorCode fits = ErrorCode::internal;
+  EXPECT_EQ(check(0, heard), fits);
+  EXPECT_EQ(check(0, {heard.counter + 1, 5}), fits);
+  EXPECT_EQ(check(0, heard), fits) << "a greeting alone is not remembered";
+  EXPECT_EQ(check(77, {1, 1}), fits) << "not heard before";
+  EXPECT_EQ(check(0, {heard.counter, heard.nonce + 1}), ErrorCode::cloned_identity);
+  EXPECT_EQ(check(0, {heard.counter - 1, heard.nonce}), ErrorCode::cloned_identity);
+  EXPECT_EQ(check(1, {100, 1}), ErrorCode::cloned_identity) << "of itself";
+}
+
 TEST(NodeHeader, Stranger_IsRefusedAndNotRemembered) {
   Cluster cluster(3);
   PartitionId partition = cluster.partition_of_key(key);

@@ -16,6 +16,13 @@ class PeersTest : public testing::Test, public Peers::Listener {
     return greeting;
   }
   std::string address_of(const Uuid&) override { return address; }
+  Status check_peer(const Greeting&) override { return {}; }
+  void peer_accepted(const Uuid& accepted) override { EXPECT_EQ(accepted, peer); }
+  void identity_refused(const Uuid& refused_by, const Error& why) override {
+    EXPECT_EQ(refused_by, peer);
+    EXPECT_EQ(why.code, ErrorCode::cloned_identity);
+    ++refusals;
+  }
   void peer_lost(const Uuid& lost) override {
     EXPECT_EQ(lost, peer);
     ++losses;
@@ -57,7 +64,7 @@ class PeersTest : public testing::Test, public Peers::Listener {
   std::string address;
   std::unique_ptr<ringfs::Listener> listener;
   std::vector<std::unique_ptr<RawPeer>> remotes;
-  int losses = 0;
+  int losses = 0, refusals = 0;
   PeerLimits limits{.queue_bytes = 100'000,
                     .greeting = std::chrono::milliseconds(200),
                     .first_back_off = std::chrono::milliseconds(10),
@@ -117,6 +124,23 @@ TEST_F(PeersTest, BrokenConnection_IsReportedAtOnceAndMadeAgain) {
     run_for(loop, std::chrono::milliseconds(5));
     return !remotes.empty();
   }));
+}
+
+TEST_F(PeersTest, IdentityRefused_IsToldAndNothingElseIs) {
+  listen();
+  send();
+  ASSERT_TRUE(run_until(loop, [this] { return !remotes.empty() && !remotes.back()->frames.empty(); }));
+  remotes.back()->send(FrameKind::error, 0, encode(Error{ErrorCode::overloaded, "too many"}));
+  ASSERT_TRUE(run_until(loop, [this] { return losses == 1; }));
+  EXPECT_EQ(refusals, 0);
+  ASSERT_TRUE(run_until(loop, [this] {
+    send();
+    run_for(loop, std::chrono::milliseconds(5));
+    return remotes.size() == 2 && !remotes.back()->frames.empty();
+  }));
+  remotes.back()->send(FrameKind::error, 0, encode(Error{ErrorCode::cloned_identity, "another process"}));
+  ASSERT_TRUE(run_until(loop, [this] { return losses == 2; }));
+  EXPECT_EQ(refusals, 1);
 }
 
 TEST_F(PeersTest, AnotherNodeAnswers_IsReportedAndNothingIsSentToIt) {

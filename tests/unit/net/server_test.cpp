@@ -86,7 +86,7 @@ TEST_F(ServerTest, NodeWithOurOwnIdentity_IsRefused) {
   peer.greet(greeting);
   ASSERT_TRUE(peer.wait_closed());
   ASSERT_TRUE(peer.told());
-  EXPECT_EQ(peer.told()->code, ErrorCode::wrong_identity);
+  EXPECT_EQ(peer.told()->code, ErrorCode::cloned_identity);
 }
 
 TEST_F(ServerTest, OtherFrameVersion_IsToldVersionMismatch) {
