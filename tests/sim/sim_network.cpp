@@ -20,24 +20,26 @@ void SimNetwork::deliver(unsigned from, unsigned to, bool late, std::function<vo
   });
 }
 
-void SimNetwork::carry(unsigned from, unsigned to, std::function<void()> arrive) {
+bool SimNetwork::carry(unsigned from, unsigned to, std::function<void()> arrive) {
   if (from == to) {
     world_.after(Duration(1), std::move(arrive));
-    return;
+    return false;
   }
   if (blocked(from, to)) {
     world_.count("fault: message into a partition");
-    return;
+    return false;
   }
   if (world_.chance(quality_.drop)) {
     world_.count("fault: dropped message");
-    return;
+    return false;
   }
-  if (world_.chance(quality_.duplicate)) {
+  const bool copied = world_.chance(quality_.duplicate);
+  if (copied) {
     world_.count("fault: duplicated message");
     deliver(from, to, quality_.late_copies, arrive);
   }
   deliver(from, to, false, std::move(arrive));
+  return copied;
 }
 
 void SimNetwork::carry_reliably(unsigned from, unsigned to, std::function<void()> arrive) {

@@ -26,8 +26,8 @@ class SimNetwork {
  public:
   SimNetwork(World& world, NetworkQuality quality) : world_(world), quality_(quality) {}
 
-  // Runs `arrive` at the receiver: never, once or twice, later.
-  void carry(unsigned from, unsigned to, std::function<void()> arrive);
+  // Runs `arrive` at the receiver: never, once or twice, later. True: it was copied.
+  bool carry(unsigned from, unsigned to, std::function<void()> arrive);
   // Like carry, for what a system tells by itself (a connection that closed): only partitions stop it.
   void carry_reliably(unsigned from, unsigned to, std::function<void()> arrive);
 

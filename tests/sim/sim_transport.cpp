@@ -38,6 +38,9 @@ Task<OperationResult> SimTransport::wait(std::function<void(std::uint64_t)> star
 void SimTransport::finish(std::uint64_t number, OperationResult result) {
   auto found = waiting_.find(number);
   if (found == waiting_.end()) return;
+  if (!result && result.error().error.code == ErrorCode::no_space && copied_at_ + copy_memory > now()) {
+    result = failed(ErrorCode::unavailable, "no space, but a copy is under way");
+  }
   asio::post(loop_, [handler = std::move(found->second), result = std::move(result)]() mutable {
     std::move(handler)(std::move(result));
   });
@@ -87,7 +90,7 @@ void SimTransport::start_call(std::uint64_t number, const std::string& address, 
   auto arrive = [self = weak_from_this(), &cluster = cluster_, endpoint = endpoint_, number, index, operation] {
     ask(self, cluster, endpoint, number, index, *operation);
   };
-  cluster_.network().carry(endpoint_, index, std::move(arrive));
+  if (cluster_.network().carry(endpoint_, index, std::move(arrive))) copied_at_ = world.now();
 }
 
 void SimTransport::ask(const std::weak_ptr<SimTransport>& self, Cluster& cluster, unsigned endpoint, std::uint64_t number,

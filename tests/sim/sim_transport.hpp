@@ -19,6 +19,10 @@
 
 namespace ringfs::sim {
 
+// Copies of requests test that nothing is executed twice. TCP makes none, so `no_space` may promise that nothing has happened and will; where
+// the network has copied a request of this client lately, that answer is not heard.
+inline constexpr Duration copy_memory = std::chrono::seconds(20);  // an operation's time and the latest copy's
+
 class SimTransport : public ClientTransport, public std::enable_shared_from_this<SimTransport> {
  public:
   // `endpoint`: the client's number in the network.
@@ -67,6 +71,7 @@ class SimTransport : public ClientTransport, public std::enable_shared_from_this
   std::function<void()> die_;
   Stamp heard_stamp_;
   TimePoint heard_at_{};
+  TimePoint copied_at_{-copy_memory};
 };
 
 }  // namespace ringfs::sim
