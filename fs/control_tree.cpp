@@ -524,7 +524,8 @@ class ControlTree::Implementation {
     const Result<RebalanceView> view = co_await ring_.rebalance(deadline());
     if (!view) co_return tl::unexpected<Error>(view.error());
     const Clock now = store_.clock();
-    co_return rebalance_text(*view, pace_.rate(view->sent_bytes, view->unsettled, now.now), pace_.remaining());
+    const std::uint64_t rate = pace_.rate(view->sent_bytes, view->unsettled, now.now);
+    co_return rebalance_text(*view, rate, pace_.remaining());
   }
 
   Task<Result<std::string>> read_setting(std::string name) {

@@ -16,16 +16,20 @@ class RebalancePace {
 
   // Bytes a second since the look before; 0 at the first one.
   std::uint64_t rate(std::uint64_t sent_bytes, unsigned unsettled, TimePoint now) {
-    if (last_ && now - last_->when < shortest) return rate_;
+    if (last_ && now - last_->when < shortest) {
+      if (unsettled == 0) left_ = Duration(0);
+      else if (left_ == Duration(0)) left_.reset();
+      return rate_;
+    }
     rate_ = 0;
     left_.reset();
     const bool known = last_ && now - last_->when <= longest && sent_bytes >= last_->sent;
     if (known) {
       const auto microseconds = static_cast<std::uint64_t>((now - last_->when).count());
       rate_ = (sent_bytes - last_->sent) * 1'000'000 / microseconds;
-      if (unsettled == 0) left_ = Duration(0);
-      else if (unsettled < last_->unsettled) left_ = (now - last_->when) * unsettled / (last_->unsettled - unsettled);
+      if (unsettled < last_->unsettled) left_ = (now - last_->when) * unsettled / (last_->unsettled - unsettled);
     }
+    if (unsettled == 0) left_ = Duration(0);
     last_ = Look{now, sent_bytes, unsettled};
     return rate_;
   }

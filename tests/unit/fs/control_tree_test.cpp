@@ -7,6 +7,7 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 
+#include "dht/base/settings.hpp"
 #include "fs/ring_watch.hpp"
 #include "tests/support/fake_admin.hpp"
 #include "tests/support/memory_object_store.hpp"
@@ -75,7 +76,7 @@ class FakeRing : public RingView {
     route.hops = {hop};
     co_return route;
   }
-  Task<Result<RebalanceView>> rebalance(TimePoint) override { co_return RebalanceView{}; }
+  Task<Result<RebalanceView>> rebalance(TimePoint) override { co_return rebalance_; }
   Task<Result<std::vector<EventView>>> events(EventCursor after, TimePoint) override {
     ++questions;
     if (error) co_return fail(*error, "nobody answers");
@@ -92,6 +93,7 @@ class FakeRing : public RingView {
   std::vector<MemberView> members_;
   RingStatus status_;
   std::optional<ErrorCode> error;
+  RebalanceView rebalance_;
   std::vector<EventView> events_;
   std::pair<int, EventView> late_;  // happens before that question
   int moving_for = 0;
@@ -345,6 +347,16 @@ TEST_F(ControlTreeTest, Wait_Interrupted_EndsWithInterruptedAndLeavesNoRecord) {
   EXPECT_EQ(result.error().code, ErrorCode::interrupted);
   ring_.moving_for = 0;
   EXPECT_EQ(text("error_log"), "");
+}
+
+TEST_F(ControlTreeTest, Rebalance_Read_SaysWhatMovesHowFastAndUntilWhen) {
+  ring_.rebalance_ = {.paused = false, .rate_limit = unlimited_rebalance_rate, .partitions = 16, .unsettled = 0, .learners = 0, .sent_bytes = 500};
+  EXPECT_EQ(text("rebalance"), "state idle\nsettled 16/16\nlearners 0\nsent-bytes 500\nbytes-per-second 0\neta-seconds 0\nlimit none\n");
+  ring_.rebalance_ = {.paused = false, .rate_limit = 1000, .partitions = 16, .unsettled = 10, .learners = 3, .sent_bytes = 500};
+  EXPECT_EQ(text("rebalance"), "state moving\nsettled 6/16\nlearners 3\nsent-bytes 500\nbytes-per-second 0\neta-seconds -\nlimit 1000\n")
+      << "no pace is known yet";
+  ring_.rebalance_.paused = true;
+  EXPECT_EQ(text("rebalance").substr(0, 13), "state paused\n");
 }
 
 // ---- Events ----
