@@ -24,6 +24,7 @@ struct ClusterOptions {
   std::size_t log_budget_bytes = 0;  // NodeOptions
   std::size_t append_bytes = 0;
   Duration quiet_after = std::chrono::seconds(5);
+  bool former_lives_echo = false;  // what a removed replica acknowledged arrives again when its node is a member again
   NetworkQuality network;
   DiskSpeed disk;
   NodeOptions::Faults faults;

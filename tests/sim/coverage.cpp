@@ -113,6 +113,7 @@ std::vector<CoverageSection> make_promises() {
         {"raft: configuration proposed"},
         {"raft: joint configuration committed"},
         {"raft: a replica's data dropped"},
+        {"fault: former life echoes"},
         {"fault: learner killed in a snapshot"},
         {"fault: leader killed in a snapshot"},
         {"fault: kill in a joint configuration"},

@@ -88,6 +88,7 @@ void draw_members(World& world, Draw& drawn) {
   if (!world.chance(0.3)) return;
   // A node is taken away and added again while messages of its former life are under way.
   drawn.members.back_again = 0.8;
+  drawn.cluster.former_lives_echo = true;
   drawn.members.pause_high = seconds(1);
   drawn.cluster.network.late = 0.1;
   drawn.cluster.network.late_low = milliseconds(200);

@@ -11,6 +11,7 @@ namespace {
 constexpr std::int64_t million = 1'000'000;
 constexpr Stamp epoch{1'700'000'000 * million};
 constexpr Duration timer_lateness = std::chrono::microseconds(500);
+constexpr Duration echoes[] = {std::chrono::milliseconds(2), std::chrono::milliseconds(50), std::chrono::milliseconds(200), std::chrono::milliseconds(600)};
 
 // In the order of the variant Message.
 constexpr const char* send_names[] = {"send request-vote",    "send vote-reply",      "send append",
@@ -101,6 +102,7 @@ void SimNode::stop() {
   steps_left_.reset();
   writes_taken_ = writes_durable_ = 0;
   held_.clear();
+  acknowledged_.clear();
   tick_at_ = never;
   ++tick_;
 }
@@ -262,6 +264,10 @@ void SimNode::carry_out(Effects effects) {
   for (const Event& event : effects.events) {
     cluster_.world().trace("event", index_, checksum(event.name), checksum(event.detail));
     cluster_.world().count("event: " + event.name);
+    const std::string_view subject = "partition=";
+    if (event.name == "replica_added" && event.detail.starts_with(subject)) {
+      echo_former_life(PartitionId{static_cast<std::uint32_t>(std::stoul(event.detail.substr(subject.size())))});
+    }
   }
   schedule_tick(effects.deadline);
 }
@@ -325,7 +331,22 @@ void SimNode::send(std::shared_ptr<const Envelope> envelope) {
   Subject subject = subject_of(envelope->message);
   cluster_.world().trace(send_names[envelope->message.index()], index_, subject.partition, subject.term, subject.index);
   cluster_.invariants().on_send(*envelope, disk_.durable());
+  const auto* reply = std::get_if<AppendReply>(&envelope->message);
+  if (reply != nullptr && reply->success && cluster_.options().former_lives_echo) acknowledged_[reply->raft.partition] = envelope;
   cluster_.send(index_, std::move(envelope));
+}
+
+// The network has copied its last acknowledgement of the life before, and is slow.
+void SimNode::echo_former_life(PartitionId partition) {
+  auto former = acknowledged_.find(partition);
+  if (former == acknowledged_.end()) return;
+  cluster_.world().count("fault: former life echoes");
+  for (const Duration late : echoes) {
+    cluster_.world().after(late, [this, run = run_, echo = former->second] {
+      if (run == run_) cluster_.send(index_, echo);
+    });
+  }
+  acknowledged_.erase(former);
 }
 
 void SimNode::schedule_tick(TimePoint deadline) {

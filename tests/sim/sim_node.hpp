@@ -100,6 +100,7 @@ class SimNode : private DiskWatcher {
   void write(Write write);
   void start_storage_effects(Effects& effects);
   void send(std::shared_ptr<const Envelope> envelope);
+  void echo_former_life(PartitionId partition);
   void schedule_tick(TimePoint deadline);
   void answer(const Reply& reply);
   void check_read(const Waiting& waiting, const ReadAnswer& answer);
@@ -131,6 +132,7 @@ class SimNode : private DiskWatcher {
   std::uint64_t writes_taken_ = 0, writes_durable_ = 0;
   EffectId last_write_ = 0;
   std::deque<Held> held_;
+  std::map<PartitionId, std::shared_ptr<const Envelope>> acknowledged_;  // the last of each replica, for echoes
   OperationId next_operation_ = 1;
   std::map<OperationId, Waiting> waiting_;
   TimePoint tick_at_ = never;
