@@ -657,9 +657,9 @@ def sample(arguments):
 # quantity: unit, its divisor, and what may be added between the second and the last third besides a tenth of it. A database keeps the
 # size that it once needed; its WAL, too (up to 128 MiB).
 QUANTITIES = {
-    "rss": ("MiB", MIB, 2 * MIB), "anonymous": ("MiB", MIB, 2 * MIB), "pss": ("MiB", MIB, 2 * MIB), "descriptors": ("", 1, 4),
+    "rss": ("MiB", MIB, 2 * MIB), "anonymous": ("MiB", MIB, 2 * MIB), "pss": ("MiB", MIB, None), "descriptors": ("", 1, 4),
     "threads": ("", 1, 1), "database": ("MiB", MIB, 8 * MIB), "in use": ("MiB", MIB, 8 * MIB), "wal": ("MiB", MIB, 16 * MIB),
-    "log": ("MiB", MIB, None)}  # grows, as logs do: only shown
+    "log": ("MiB", MIB, None)}  # None: only shown. Logs grow; pss does when other programs that shared pages with it end
 GROWTH_ALLOWED = 0.10
 SHORT_NAMES = {"anonymous": "anon", "descriptors": "fds", "log": "log file"}
 
