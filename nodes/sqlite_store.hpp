@@ -34,7 +34,7 @@ struct SqliteStoreOptions {
   std::size_t transaction_items = 512;       // writes and applies in one transaction
   std::size_t transaction_bytes = 8 << 20;
   std::size_t snapshot_chunk_bytes = 512 << 10;
-  std::size_t snapshot_sessions = 4;  // read transactions of snapshots open at once
+  std::size_t snapshot_sessions = 8;  // read transactions of snapshots open at once
   Duration snapshot_idle = std::chrono::seconds(30);
   unsigned page_bytes = 4096;  // of a database that is created
   // Test-only switches (design 10).

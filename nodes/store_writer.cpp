@@ -83,6 +83,15 @@ std::size_t StoreWriter::weight(const Item& item) {
   return bytes;
 }
 
+// What is staged of a snapshot is thrown away when a process starts: it lasts with the write that installs it, if at all.
+bool StoreWriter::must_last(const std::vector<Item>& items, std::size_t first, std::size_t count) {
+  return std::any_of(items.begin() + static_cast<std::ptrdiff_t>(first), items.begin() + static_cast<std::ptrdiff_t>(first + count),
+                     [](const Item& item) {
+                       const auto* write = std::get_if<WriteItem>(&item);
+                       return write != nullptr && !write->write.only_stages();
+                     });
+}
+
 std::vector<StoreWriter::Item> StoreWriter::take(Sync& sync) {
   std::vector<Item> items;
   sync = !queue_.empty() && std::holds_alternative<WriteItem>(queue_.front()) ? Sync::full : Sync::normal;
@@ -170,7 +179,7 @@ std::optional<Error> StoreWriter::attempt(std::vector<Item>& items, std::size_t 
     transaction.commit();
     hot_rows_.publish(std::move(rows));
     changes_.committed();
-    if (sync == Sync::full && !synchronous_off_) sync_commits();
+    if (sync == Sync::full && !synchronous_off_ && must_last(items, first, count)) sync_commits();
     return std::nullopt;
   } catch (const StoreFailure& failure) {
     outcomes.clear();

@@ -53,6 +53,7 @@ class StoreWriter {
   using Outcome = std::variant<Status, Result<std::vector<AppliedBatch>>>;
   enum class Sync { full, normal };
 
+  static bool must_last(const std::vector<Item>& items, std::size_t first, std::size_t count);
   void push(Item item);
   void run();
   std::vector<Item> take(Sync& sync);  // the next transaction's items; empty: nothing queued

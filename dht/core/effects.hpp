@@ -81,6 +81,7 @@ struct Write {
   NodeWrite node;
   std::vector<GroupWrite> groups;
   bool empty() const;
+  bool only_stages() const;  // chunks of snapshots and nothing else: a restart throws them away, so they need not be durable
 };
 
 // Apply committed entries (applied, through] of a group: batches through evaluate(), configurations and no-ops just

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""What three bare SQLite writers reach together on a disk: 64 KiB blocks, 16 of them a transaction, WAL, synchronous = FULL.
+"""What bare SQLite writers reach together on a disk: 64 KiB blocks, 16 of them a transaction, WAL, synchronous = FULL.
 
-sqlite_writers.py DIRECTORY [MIB EACH]: the bound for a sequential write to three replicas that share a disk.
+sqlite_writers.py DIRECTORY [MIB EACH [WRITERS]]: three are the bound for a sequential write to three replicas that share a disk, one
+is that for a node that is filled.
 """
 import multiprocessing, os, shutil, sqlite3, sys, tempfile, time
 
-BLOCK, BLOCKS_A_TRANSACTION, WRITERS = 64 << 10, 16, 3
+BLOCK, BLOCKS_A_TRANSACTION = 64 << 10, 16
 
 
 def write(directory, number, mebibytes, barrier, seconds):
@@ -27,10 +28,11 @@ def write(directory, number, mebibytes, barrier, seconds):
 def main():
     directory = tempfile.mkdtemp(prefix="ringfs-sqlite-", dir=sys.argv[1])
     mebibytes = int(sys.argv[2]) if len(sys.argv) > 2 else 256
+    count = int(sys.argv[3]) if len(sys.argv) > 3 else 3
     try:
-        barrier = multiprocessing.Barrier(WRITERS)
-        seconds = multiprocessing.Array("d", WRITERS)
-        writers = [multiprocessing.Process(target=write, args=(directory, i, mebibytes, barrier, seconds)) for i in range(WRITERS)]
+        barrier = multiprocessing.Barrier(count)
+        seconds = multiprocessing.Array("d", count)
+        writers = [multiprocessing.Process(target=write, args=(directory, i, mebibytes, barrier, seconds)) for i in range(count)]
         for writer in writers:
             writer.start()
         for writer in writers:
@@ -38,7 +40,7 @@ def main():
         if any(writer.exitcode != 0 for writer in writers):
             sys.exit("a writer failed")
         each = mebibytes * (1 << 20) / 1e6 / max(seconds)
-        print(f"{WRITERS} SQLite writers: {each:.1f} MB/s each, {WRITERS * each:.1f} MB/s together")
+        print(f"{count} SQLite writers: {each:.1f} MB/s each, {count * each:.1f} MB/s together")
     finally:
         shutil.rmtree(directory)
 

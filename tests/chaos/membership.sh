@@ -9,29 +9,6 @@ load=$here/../chaos/load.py
 logs=$scratch/logs
 mkdir "$logs"
 
-add_local() { "$ringfs" add --local --state "$state" >"$scratch/add.log" 2>&1 || { cat "$scratch/add.log"; die "ringfs add"; }; }
-
-state_of() { awk -v id="$1" '$1 == id {print $3}' "$mnt/.ring/members"; }
-
-# has_state ID STATE SECONDS; a removed node is in no list any more: "".
-has_state() {
-  for _ in $(seq $((5 * $3))); do
-    [ "$(state_of "$1")" = "$2" ] && return
-    sleep 0.2
-  done
-  cat "$mnt/.ring/members"
-  die "node $1 is '$(state_of "$1")' instead of '$2' after $3 s"
-}
-
-# ended PID SECONDS: the process goes by itself.
-ended() {
-  for _ in $(seq $((5 * $2))); do
-    runs_program "$1" "$ringfs_node" || return 0
-    sleep 0.2
-  done
-  die "the node's process $1 still runs"
-}
-
 # 5,000 files of every size, in their directories.
 mkdir "$scratch/tree"
 (cd /usr/include && find . -type f | sort | sed -n 1,5000p | xargs cp --parents -t "$scratch/tree")

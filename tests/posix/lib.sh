@@ -153,6 +153,31 @@ start_node() {
   die "node $name does not start"
 }
 
+# add_local: a node more, on this machine; returns before its data has moved.
+add_local() { "$ringfs" add --local --state "$state" >"$scratch/add.log" 2>&1 || { cat "$scratch/add.log"; die "ringfs add"; }; }
+
+# The state of the node with this id; a removed one is in no list any more: "".
+state_of() { awk -v id="$1" '$1 == id {print $3}' "$mnt/.ring/members"; }
+
+# has_state ID STATE SECONDS
+has_state() {
+  for _ in $(seq $((5 * $3))); do
+    [ "$(state_of "$1")" = "$2" ] && return
+    sleep 0.2
+  done
+  cat "$mnt/.ring/members"
+  die "node $1 is '$(state_of "$1")' instead of '$2' after $3 s"
+}
+
+# ended PID SECONDS: the node's process goes by itself.
+ended() {
+  for _ in $(seq $((5 * $2))); do
+    runs_program "$1" "$ringfs_node" || return 0
+    sleep 0.2
+  done
+  die "the node's process $1 still runs"
+}
+
 # settled SECONDS: until no data is moving.
 settled() { [ "$(timeout "$1" cat "$mnt/.ring/wait")" = ok ] || { cat "$mnt/.ring/status"; die "still moving"; }; }
 
