@@ -10,6 +10,7 @@ namespace ringfs::sim {
 namespace {
 
 constexpr std::size_t operations_per_register = 70;  // then the next generation begins; leaves room for those under way
+constexpr std::ptrdiff_t unheard_changes_per_register = 14;  // likewise
 constexpr std::int64_t first_balance = 1000;
 constexpr int final_attempts = 20;
 constexpr Duration clean_up_interval = std::chrono::seconds(3);
@@ -52,7 +53,14 @@ void Workload::acknowledged_one() {
 
 Workload::Register& Workload::current(std::size_t number) {
   std::deque<Register>& generations = registers_[number];
-  if (generations.empty() || generations.back().history.size() >= operations_per_register) {
+  // A change of which nobody heard may have happened at any time, or not: with too many of them the search for an order takes for ever.
+  const auto unheard = [](const Register& object) {
+    return std::count_if(object.history.begin(), object.history.end(), [](const RegisterOperation& operation) {
+      return operation.returned == never && operation.kind != RegisterOperation::Kind::read;
+    });
+  };
+  if (generations.empty() || generations.back().history.size() >= operations_per_register ||
+      unheard(generations.back()) >= unheard_changes_per_register) {
     Register fresh;
     fresh.key = "kv/register" + std::to_string(number) + "/" + std::to_string(generations.size());
     generations.push_back(std::move(fresh));
