@@ -28,7 +28,7 @@ class ScriptedStream : public Stream {
   }
   void wait_readable(Ready ready) override { readable = std::move(ready); }
   void wait_writable(Ready) override {}
-  void close() override {}
+  void close() override { readable = nullptr; }  // which holds the connection
 
   void arrive(std::string_view bytes) {
     input.append(bytes);
@@ -49,6 +49,7 @@ class FrameConnectionTest : public testing::Test, public FrameConnection::Owner 
     connection->set_frame_limit(max_frame_bytes);
     connection->start();
   }
+  ~FrameConnectionTest() override { connection->close(); }
   void frame_received(FrameConnection&, ReceivedFrame frame) override { frames.push_back(std::move(frame)); }
   void connection_closed(FrameConnection&, const Error&) override { closed = true; }
 
