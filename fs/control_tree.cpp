@@ -15,7 +15,6 @@
 #include <chrono>
 #include <cstdio>
 #include <cstring>
-#include <ctime>
 #include <deque>
 #include <map>
 #include <span>
@@ -27,6 +26,7 @@
 #include "fs/control_commands.hpp"
 #include "fs/rebalance_pace.hpp"
 #include "fs/ring_watch.hpp"
+#include "fs/utc_text.hpp"
 
 namespace ringfs {
 namespace {
@@ -244,16 +244,6 @@ std::string rebalance_text(const RebalanceView& view, std::uint64_t bytes_a_seco
 }
 
 std::string line(std::string_view value) { return std::string(value) + "\n"; }
-
-// RFC 3339 in UTC, seconds.
-std::string time_text(Stamp stamp) {
-  const std::time_t seconds = static_cast<std::time_t>(stamp.microseconds / 1'000'000);
-  std::tm broken{};
-  gmtime_r(&seconds, &broken);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &broken);
-  return text;
-}
 
 }  // namespace
 
@@ -604,7 +594,7 @@ class ControlTree::Implementation {
   void record(const std::string& file, const Error& error) {
     const char* name = strerrorname_np(to_errno(error.code));
     std::string text =
-        time_text(store_.clock().stamp) + " " + file + " " + (name != nullptr ? name : "EIO") + " " + error.text();
+        utc_text(store_.clock().stamp, Fraction::none) + " " + file + " " + (name != nullptr ? name : "EIO") + " " + error.text();
     std::replace_if(
         text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < ' '; }, ' ');
     if (text.size() > max_error_text_bytes) text.resize(max_error_text_bytes);

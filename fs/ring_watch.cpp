@@ -6,8 +6,8 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <cstdio>
-#include <ctime>
+
+#include "fs/utc_text.hpp"
 
 namespace ringfs {
 namespace {
@@ -43,25 +43,13 @@ Task<void> hear_signals() {
   co_await asio::this_coro::throw_if_cancelled(false);
 }
 
-// RFC 3339 in UTC, milliseconds.
-std::string time_text(Stamp stamp) {
-  const std::time_t seconds = static_cast<std::time_t>(stamp.microseconds / 1'000'000);
-  std::tm broken{};
-  gmtime_r(&seconds, &broken);
-  char text[32];
-  const std::size_t length = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &broken);
-  char rest[16];
-  std::snprintf(rest, sizeof rest, ".%03dZ", static_cast<int>(stamp.microseconds / 1000 % 1000));
-  return std::string(text, length) + rest;
-}
-
 // What is new of `events`, a line each. Another reader of the same stream may have been quicker.
 void append(EventStream& stream, const std::vector<EventView>& events) {
   EventCursor newest = stream.seen;
   for (const EventView& event : events) {
     if (event.sequence <= stream.seen[event.node]) continue;
     newest[event.node] = std::max(newest[event.node], event.sequence);
-    std::string line = time_text(event.time) + " " + event.node.text() + " " + event.name;
+    std::string line = utc_text(event.time, Fraction::milliseconds) + " " + event.node.text() + " " + event.name;
     if (!event.detail.empty()) line += " " + event.detail;
     std::replace_if(
         line.begin(), line.end(), [](char c) { return static_cast<unsigned char>(c) < ' '; }, ' ');

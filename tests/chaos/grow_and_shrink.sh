@@ -101,12 +101,8 @@ last=$(id_of 4)
 if echo "$last" 2>"$scratch/refused" >"$mnt/.ring/remove"; then die "a node was removed although two would remain"; fi
 
 step "every byte"
-touch "$logs/stop"
 failed=""
-wait "$loader" || failed=yes
-cat "$scratch/load.log"
-python3 "$load" longest "$logs" || failed=yes
-python3 "$load" verify "$mnt/load" "$scratch/records" || failed=yes
+end_load || failed=yes
 diff -r "$scratch/tree" "$mnt/tree" || failed=yes
 [ -z "$failed" ] || die "an operation failed, or bytes were wrong"
 

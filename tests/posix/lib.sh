@@ -194,6 +194,17 @@ start_load() {
   die "the load does not begin: $(cat "$scratch/load.log")"
 }
 
+# end_load: stops it and prints how long the longest operations took. Fails when an operation failed, or bytes are wrong.
+end_load() {
+  local failed=""
+  touch "$logs/stop"
+  wait "$loader" || failed=yes
+  cat "$scratch/load.log"
+  python3 "$load" longest "$logs" || failed=yes
+  python3 "$load" verify "$mnt/load" "$scratch/records" || failed=yes
+  [ -z "$failed" ]
+}
+
 # expect_failure COMMAND...: it must fail, and not by a signal. Prints its output.
 expect_failure() {
   local status=0

@@ -7,6 +7,7 @@
 #include "dht/net/ring_creation.hpp"
 #include "dht/net/server.hpp"
 #include "dht/net/system_clock.hpp"
+#include "tests/unit/net/loopback.hpp"
 #include "tests/unit/nodes/store_fixture.hpp"
 
 namespace ringfs {
@@ -74,15 +75,7 @@ class RingMoves : public testing::Test {
     process.store.reset();
   }
 
-  bool run_until(const std::function<bool()>& done) {
-    TimePoint end = boot_time() + limit;
-    while (!done()) {
-      if (boot_time() >= end) return false;
-      loop.restart();
-      loop.run_one_for(std::chrono::milliseconds(20));
-    }
-    return true;
-  }
+  bool run_until(const std::function<bool()>& done) { return ringfs::run_until(loop, done, limit); }
   OperationResult ask(Process& process, Operation operation) {
     std::optional<OperationResult> result;
     process.driver->submit(std::move(operation), [&](OperationResult answer) { result = std::move(answer); });
