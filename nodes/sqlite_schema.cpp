@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "dht/base/hash.hpp"
+#include "nodes/store_payload_file.hpp"
 
 namespace ringfs {
 
@@ -61,6 +62,8 @@ DROP TABLE log_of_format_2;
 )sql",
     // Every replica of format 3 came from genesis and has its rows.
     "ALTER TABLE grp ADD COLUMN holds_data INTEGER NOT NULL DEFAULT 1;",
+    // From format 5 on payloads may lie in a file of their own: programs before it must not open the database.
+    "",
 };
 
 std::string pragma(const char* name, std::int64_t value) {
@@ -164,6 +167,10 @@ std::unique_ptr<Connection> open_database(const std::filesystem::path& directory
   bool created = look_at(file) == FileKind::absent;
   if (created && std::filesystem::exists(file.string() + "-wal")) {
     throw StoreFailure(ErrorCode::corrupt, file.string() + " is missing or empty, but its -wal file is there");
+  }
+  std::error_code unreadable;
+  if (created && std::filesystem::file_size(directory / payload_file_name, unreadable) > 0 && !unreadable) {
+    throw StoreFailure(ErrorCode::corrupt, file.string() + " is missing or empty, but " + payload_file_name + " is there");
   }
   try {
     renew_wal(file.string() + "-wal");

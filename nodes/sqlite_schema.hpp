@@ -12,7 +12,7 @@
 namespace ringfs {
 
 inline constexpr std::int32_t database_application_id = 0x52464E31;  // "RFN1"
-inline constexpr int database_format = 4;                            // user_version
+inline constexpr int database_format = 5;                            // user_version
 inline constexpr const char* database_file_name = "ringfs.db";
 
 // Opens the database for writing; creates it when there is none. Page cache: 16 MiB; synchronous = FULL until the

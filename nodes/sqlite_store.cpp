@@ -13,10 +13,10 @@ namespace ringfs {
 
 namespace {
 
-// Whatever is wrong with the database names the file.
+// Whatever is wrong names the file.
 Error with_path(const Error& error, const std::filesystem::path& directory) {
   std::string file = (directory / database_file_name).string();
-  if (error.context.find(file) != std::string::npos) return error;
+  if (error.context.find(directory.string()) != std::string::npos) return error;
   std::string words = error.code == ErrorCode::corrupt ? " is damaged: " : ": ";
   return {error.code, file + words + error.context};
 }
@@ -27,19 +27,21 @@ Error with_path(const Error& error, const std::filesystem::path& directory) {
 class SqliteStore::Implementation {
  public:
   Implementation(std::filesystem::path path, DirectoryLock lock, std::unique_ptr<Connection> connection,
-                 const Uuid& node, const SqliteStoreOptions& store_options)
+                 std::unique_ptr<PayloadFile> file, const Uuid& node, const SqliteStoreOptions& store_options)
       : directory(std::move(path)),
         options(store_options),
         directory_lock(std::move(lock)),
+        payload_file(std::move(file)),
         space(directory, options.reserve_bytes),
         checkpointer(directory, health, options.synchronous_off),
-        writer(std::move(connection), node, options, health, checkpointer, space, hot_rows),
-        snapshots(directory, options, health),
-        readers(directory, options.reader_threads, health, hot_rows) {}
+        writer(std::move(connection), *payload_file, node, options, health, checkpointer, space, hot_rows),
+        snapshots(directory, options, *payload_file, health),
+        readers(directory, options.reader_threads, *payload_file, health, hot_rows) {}
 
   const std::filesystem::path directory;
   const SqliteStoreOptions options;
   DirectoryLock directory_lock;
+  const std::unique_ptr<PayloadFile> payload_file;
   StoreHealth health;
   StoreSpace space;
   HotRows hot_rows;
@@ -61,10 +63,12 @@ Result<SqliteStore::Opened> SqliteStore::open(const std::filesystem::path& direc
   try {
     std::unique_ptr<Connection> connection = open_database(directory, options.page_bytes);
     Opened opened;
-    opened.node = load_persisted(*connection, random, opened.damaged);
+    auto payload_file = std::make_unique<PayloadFile>(directory, *connection);
+    opened.node = load_persisted(*connection, *payload_file, random, opened.damaged);
     if (Status synced = sync_directory(directory); !synced) return tl::unexpected<Error>(synced.error());
     auto implementation =
-        std::make_unique<Implementation>(directory, std::move(*lock), std::move(connection), opened.node.id, options);
+        std::make_unique<Implementation>(directory, std::move(*lock), std::move(connection), std::move(payload_file),
+                                         opened.node.id, options);
     opened.store = std::unique_ptr<SqliteStore>(new SqliteStore(std::move(implementation)));
     return opened;
   } catch (const StoreFailure& failure) {

@@ -61,11 +61,13 @@ void EntryCache::clear() {
   bytes_ = 0;
 }
 
-StoreChanges::StoreChanges(Connection& connection, const Uuid& node, const SqliteStoreOptions& options)
+StoreChanges::StoreChanges(Connection& connection, PayloadFile& payload_file, const Uuid& node,
+                           const SqliteStoreOptions& options)
     : connection_(connection),
+      payload_file_(payload_file),
       node_(node),
       faults_(options.faults),
-      payloads_(connection),
+      payloads_(connection, payload_file),
       rows_(connection, payloads_),
       group_table_(connection),
       log_(connection, payloads_),
@@ -195,10 +197,12 @@ void StoreChanges::stage(GroupState& group, const StageChunk& chunk) {
   }
   rows_.select(group.staging->space);
   rows_.set_blobs(nullptr, nullptr);
+  rows_.put_payloads_into(PayloadTable::Place::file);
   Status read = read_chunk(chunk.rows, chunk.blobs,
                            [this](const RowAddress& row, std::uint64_t version, const SharedBytes& value) {
                              rows_.put(row, value, version);
                            });
+  rows_.put_payloads_into(PayloadTable::Place::database);
   if (!read) throw StoreFailure(read.error().code, read.error().context);
   ++group.staging->next;
 }
@@ -339,14 +343,19 @@ bool StoreChanges::collect_garbage() {
   return true;
 }
 
-void StoreChanges::committed() { changed_.clear(); }
+void StoreChanges::committed() {
+  payload_file_.committed();
+  changed_.clear();
+}
 
 void StoreChanges::rolled_back() {
+  payload_file_.rolled_back();
   cache_.clear();
   changed_.clear();
   row_changes_.clear();
   rows_.note_changes(nullptr);
   rows_.set_blobs(nullptr, nullptr);
+  rows_.put_payloads_into(PayloadTable::Place::database);
   rows_.forget_rows();
   groups_ = group_table_.load_all();
   garbage_ = connection_.integer("SELECT count(*) FROM garbage") > 0;

@@ -40,7 +40,7 @@ class EntryCache {
 
 class StoreChanges {
  public:
-  StoreChanges(Connection& connection, const Uuid& node, const SqliteStoreOptions& options);
+  StoreChanges(Connection& connection, PayloadFile& payload_file, const Uuid& node, const SqliteStoreOptions& options);
 
   // In a transaction:
   void perform(const Write& write);
@@ -74,6 +74,7 @@ class StoreChanges {
   void forget_staging(GroupState& group);
 
   Connection& connection_;
+  PayloadFile& payload_file_;
   Uuid node_;
   EvaluateFaults faults_;
   PayloadTable payloads_;

@@ -164,7 +164,7 @@ std::vector<PayloadId> LogTable::append(PartitionId partition, const Entry& entr
   std::vector<PayloadId> payloads;
   Writer writer;
   for (const SharedBytes& blob : entry.blobs) {
-    payloads.push_back(payloads_.insert(blob.view()));
+    payloads.push_back(payloads_.insert(blob.view(), PayloadTable::Place::file));
     writer.i64(payloads.back());
   }
   std::uint64_t sum = checksum_of(partition, entry, writer.bytes());

@@ -86,7 +86,8 @@ PersistedGroup persisted_group(LogTable& log, const GroupState& group, const Uui
 
 }  // namespace
 
-PersistedNode load_persisted(Connection& connection, Random& random, std::map<PartitionId, Error>& damaged) {
+PersistedNode load_persisted(Connection& connection, PayloadFile& file, Random& random,
+                             std::map<PartitionId, Error>& damaged) {
   PersistedNode node;
   SqlTransaction transaction(connection);
   MetaTable meta(connection);
@@ -101,7 +102,7 @@ PersistedNode load_persisted(Connection& connection, Random& random, std::map<Pa
     node.table = require(decode_members_table(*stored), "members table");
   node.peer_incarnations = peers(connection);
 
-  PayloadTable payloads(connection);
+  PayloadTable payloads(connection, file);
   LogTable log(connection, payloads);
   GroupTable groups(connection);
   Statement add_garbage(connection, "INSERT INTO garbage(space) VALUES(?)");

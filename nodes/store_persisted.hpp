@@ -8,12 +8,13 @@
 
 #include "dht/base/random.hpp"
 #include "dht/core/node.hpp"
-#include "nodes/sqlite_handle.hpp"
+#include "nodes/store_payload_file.hpp"
 
 namespace ringfs {
 
 // Draws an identity when there is none, raises the incarnation, drops snapshots that were staged half: one synced
 // transaction. `damaged`: groups that are left out, and why.
-PersistedNode load_persisted(Connection& connection, Random& random, std::map<PartitionId, Error>& damaged);
+PersistedNode load_persisted(Connection& connection, PayloadFile& file, Random& random,
+                             std::map<PartitionId, Error>& damaged);
 
 }  // namespace ringfs

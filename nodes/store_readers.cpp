@@ -14,8 +14,8 @@ constexpr std::int64_t reader_cache_kib = 4 << 10;
 }  // namespace
 
 struct StoreReaders::Tables {
-  explicit Tables(Connection& database)
-      : connection(database), payloads(database), rows(database, payloads), groups(database), log(database, payloads) {}
+  Tables(Connection& database, PayloadFile& file)
+      : connection(database), payloads(database, file), rows(database, payloads), groups(database), log(database, payloads) {}
   Connection& connection;
   PayloadTable payloads;
   RowTable rows;
@@ -23,9 +23,9 @@ struct StoreReaders::Tables {
   LogTable log;
 };
 
-StoreReaders::StoreReaders(const std::filesystem::path& directory, unsigned threads, StoreHealth& health,
-                           HotRows& hot_rows)
-    : health_(health), hot_rows_(hot_rows) {
+StoreReaders::StoreReaders(const std::filesystem::path& directory, unsigned threads, PayloadFile& payload_file,
+                           StoreHealth& health, HotRows& hot_rows)
+    : payload_file_(payload_file), health_(health), hot_rows_(hot_rows) {
   for (unsigned i = 0; i < threads; ++i) connections_.push_back(open_reader(directory, reader_cache_kib));
   for (unsigned i = 0; i < threads; ++i) threads_.emplace_back([this, i] { run(i, *connections_[i]); });
 }
@@ -53,7 +53,7 @@ void StoreReaders::push(Item item) {
 
 void StoreReaders::run(unsigned number, Connection& connection) {
   pthread_setname_np(pthread_self(), ("store-reader-" + std::to_string(number)).c_str());
-  Tables tables(connection);
+  Tables tables(connection, payload_file_);
   for (;;) {
     std::optional<Item> item;
     {
@@ -71,6 +71,7 @@ void StoreReaders::carry_out(Tables& tables, Item& item) {
   auto guarded = [&](auto function, const auto& effect) -> decltype(function(tables, effect)) {
     if (std::optional<Error> failure = health_.failure()) return tl::unexpected<Error>(*failure);
     try {
+      PayloadFile::Reading reading(payload_file_);
       SqlTransaction transaction(tables.connection, "BEGIN");
       return function(tables, effect);
     } catch (const StoreFailure& failure) {

@@ -22,7 +22,8 @@ class StoreReaders {
   using ReadDone = std::function<void(Result<ReadAnswer>)>;
   using LoadDone = std::function<void(Result<std::vector<Entry>>)>;
 
-  StoreReaders(const std::filesystem::path& directory, unsigned threads, StoreHealth& health, HotRows& hot_rows);
+  StoreReaders(const std::filesystem::path& directory, unsigned threads, PayloadFile& payload_file, StoreHealth& health,
+               HotRows& hot_rows);
   ~StoreReaders();
 
   void read(ReadEffect read, ReadDone done);
@@ -46,6 +47,7 @@ class StoreReaders {
   Result<ReadAnswer> read_rows(Tables& tables, const ReadEffect& effect);
   static Result<std::vector<Entry>> load_entries(Tables& tables, const LoadEntries& effect);
 
+  PayloadFile& payload_file_;
   StoreHealth& health_;
   HotRows& hot_rows_;
   std::mutex mutex_;

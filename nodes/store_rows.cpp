@@ -37,9 +37,14 @@ std::string printable(std::string_view text) {
 
 }  // namespace
 
-PayloadTable::PayloadTable(Connection& connection)
+PayloadTable::PayloadTable(Connection& connection, PayloadFile& file)
     : connection_(connection),
-      insert_(connection, "INSERT INTO payload(refs, size, checksum) VALUES(1, ?, ?)"),
+      file_(file),
+      // The next number below those of the file.
+      insert_(connection,
+              "INSERT INTO payload(id, refs, size, checksum) VALUES("
+              "coalesce((SELECT id FROM payload WHERE id < ? ORDER BY id DESC LIMIT 1), 0) + 1, 1, ?, ?)"),
+      insert_in_file_(connection, "INSERT INTO payload(id, refs, size, checksum) VALUES(?, 1, ?, ?)"),
       insert_data_(connection, "INSERT INTO payload_data(id, bytes) VALUES(?, ?)"),
       share_(connection, "UPDATE payload SET refs = refs + 1 WHERE id = ?"),
       release_(connection, "UPDATE payload SET refs = refs - 1 WHERE id = ? RETURNING refs"),
@@ -49,8 +54,13 @@ PayloadTable::PayloadTable(Connection& connection)
       read_data_(connection, "SELECT bytes FROM payload_data WHERE id = ?"),
       set_checksum_(connection, "UPDATE payload SET checksum = ? WHERE id = ?") {}
 
-PayloadId PayloadTable::insert(std::string_view bytes) {
-  Query(insert_, bytes.size(), checksum(bytes)).finish();
+PayloadId PayloadTable::insert(std::string_view bytes, Place place) {
+  if (place == Place::file && bytes.size() <= PayloadFile::max_bytes) {
+    PayloadId id = file_.write(bytes);
+    Query(insert_in_file_, id, bytes.size(), checksum(bytes)).finish();
+    return id;
+  }
+  Query(insert_, PayloadFile::first_id, bytes.size(), checksum(bytes)).finish();
   PayloadId id = sqlite3_last_insert_rowid(connection_.raw());
   Query(insert_data_, id, bytes).finish();
   return id;
@@ -72,7 +82,11 @@ void PayloadTable::release(PayloadId id) {
   if (left > 0) return;
   if (left < 0) damaged_payload(id, "released too often");
   Query(remove_, id).finish();
-  Query(remove_data_, id).finish();
+  if (PayloadFile::holds(id)) {
+    file_.give_back(id);
+  } else {
+    Query(remove_data_, id).finish();
+  }
 }
 
 std::uint64_t PayloadTable::size(PayloadId id) {
@@ -90,11 +104,16 @@ SharedBytes PayloadTable::read(PayloadId id) {
     size = query.natural(1);
     expected = query.natural(2);
   }
-  Query query(read_data_, id);
-  if (!query.step()) damaged_payload(id, "bytes missing");
-  std::string_view bytes = query.bytes(0);
+  std::string bytes;
+  if (PayloadFile::holds(id)) {
+    bytes = file_.read(id, size);
+  } else {
+    Query query(read_data_, id);
+    if (!query.step()) damaged_payload(id, "bytes missing");
+    bytes = query.bytes(0);
+  }
   if (bytes.size() != size || checksum(bytes) != expected) damaged_payload(id, "checksum does not match");
-  return SharedBytes(std::string(bytes));
+  return SharedBytes(std::move(bytes));
 }
 
 PayloadId PayloadTable::overwrite(PayloadId id, std::size_t offset, std::string_view bytes) {
@@ -109,8 +128,8 @@ PayloadId PayloadTable::overwrite(PayloadId id, std::size_t offset, std::string_
     Query query(read_, id);
     if (query.step()) references = query.integer(0);
   }
-  if (references != 1) {
-    PayloadId copy = insert(patched);
+  if (references != 1 || PayloadFile::holds(id)) {
+    PayloadId copy = insert(patched, Place::database);
     release(id);
     return copy;
   }
@@ -340,7 +359,7 @@ void RowTable::put(const RowAddress& row, const SharedBytes& value, std::uint64_
     if (payload) {
       payloads_.share(*payload);
     } else {
-      payload = payloads_.insert(value.view());
+      payload = payloads_.insert(value.view(), place_);
     }
     store(row, version, payload, {});
   }

@@ -1,8 +1,9 @@
 // Payloads and rows in SQLite: the RowReader and RowWriter that evaluate() and execute_read() run over.
 //
 // A value of at least payload_threshold bytes is a payload, written once: a log entry and then a row refer to the same
-// one by its id. A payload is immutable while more than one refers to it; overwrite() patches an unshared one in place
-// and copies a shared one once. It goes when nothing refers to it any more.
+// one by its id. What an entry or a snapshot brings lies in the file of payloads (store_payload_file.hpp) and never changes; what
+// the evaluator makes of it lies in the database. A payload is immutable while more than one refers to it; overwrite() patches an
+// unshared one of the database in place and copies any other into the database once. It goes when nothing refers to it any more.
 //
 // Threads: as the connection's. Errors: StoreFailure; corrupt when a checksum does not match or a payload is missing,
 // naming the row. Limits: scan() holds scan_page_rows rows without their payloads at a time.
@@ -17,16 +18,18 @@
 #include "dht/core/evaluate.hpp"
 #include "nodes/hot_rows.hpp"
 #include "nodes/sqlite_handle.hpp"
+#include "nodes/store_payload_file.hpp"
 
 namespace ringfs {
 
-using PayloadId = std::int64_t;
 using SpaceId = std::int64_t;  // the rows of one epoch of one partition
 
 class PayloadTable {
  public:
-  explicit PayloadTable(Connection& connection);
-  PayloadId insert(std::string_view bytes);  // one reference
+  enum class Place { file, database };
+  PayloadTable(Connection& connection, PayloadFile& file);
+  // One reference. In the file only what is synced before its transaction, or thrown away at the next start.
+  PayloadId insert(std::string_view bytes, Place place);
   void share(PayloadId id);                  // one reference more
   void release(PayloadId id);                // one less; at none the payload goes
   SharedBytes read(PayloadId id);
@@ -36,7 +39,9 @@ class PayloadTable {
 
  private:
   Connection& connection_;
+  PayloadFile& file_;
   Statement insert_;
+  Statement insert_in_file_;
   Statement insert_data_;
   Statement share_;
   Statement release_;
@@ -75,6 +80,8 @@ class RowTable : public RowWriter {
   // For the one connection that writes: rows that it read or wrote lately are not read from the database again.
   void remember_rows() { remembering_ = true; }
   void forget_rows();  // after a rollback
+  // Where put() writes the payloads that it makes.
+  void put_payloads_into(PayloadTable::Place place) { place_ = place; }
   // Where puts and erasures are noted from now on; null: nowhere.
   void note_changes(std::vector<HotChange>* changes) { changes_ = changes; }
 
@@ -111,6 +118,7 @@ class RowTable : public RowWriter {
 
   PayloadTable& payloads_;
   SpaceId space_ = 0;
+  PayloadTable::Place place_ = PayloadTable::Place::database;
   bool remembering_ = false;
   std::map<Place, std::optional<Found>, PlaceOrder> remembered_;  // no value: there is no such row
   std::size_t remembered_bytes_ = 0;

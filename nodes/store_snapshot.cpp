@@ -19,10 +19,11 @@ constexpr std::int64_t snapshot_cache_kib = 1 << 10;
 // One open read transaction and where it stands.
 class StoreSnapshots::Source {
  public:
-  Source(const std::filesystem::path& directory, PartitionId partition)
+  Source(const std::filesystem::path& directory, PayloadFile& payload_file, PartitionId partition)
       : connection_(open_reader(directory, snapshot_cache_kib)),
+        reading_(payload_file),
         transaction_(*connection_, "BEGIN"),
-        payloads_(*connection_) {
+        payloads_(*connection_, payload_file) {
     GroupTable groups(*connection_);
     std::optional<GroupState> group = groups.load(partition);
     if (!group || !group->holds_data) {
@@ -55,6 +56,7 @@ class StoreSnapshots::Source {
 
  private:
   std::unique_ptr<Connection> connection_;
+  PayloadFile::Reading reading_;
   SqlTransaction transaction_;
   PayloadTable payloads_;
   GroupState group_;
@@ -62,11 +64,13 @@ class StoreSnapshots::Source {
   bool more_ = false;
 };
 
-StoreSnapshots::StoreSnapshots(std::filesystem::path directory, const SqliteStoreOptions& options, StoreHealth& health)
+StoreSnapshots::StoreSnapshots(std::filesystem::path directory, const SqliteStoreOptions& options,
+                               PayloadFile& payload_file, StoreHealth& health)
     : directory_(std::move(directory)),
       chunk_bytes_(options.snapshot_chunk_bytes),
       max_sessions_(options.snapshot_sessions),
       idle_(options.snapshot_idle),
+      payload_file_(payload_file),
       health_(health),
       thread_([this] { run(); }) {}
 
@@ -136,7 +140,7 @@ Result<StoreSnapshots::Session*> StoreSnapshots::session_of(const SessionKey& ke
   }
   if (sessions_.size() >= 2 * max_sessions_) std::erase_if(sessions_, [&](const auto& entry) { return !open(entry); });
   Session session;
-  session.source = std::make_unique<Source>(directory_, key.first);
+  session.source = std::make_unique<Source>(directory_, payload_file_, key.first);
   return &(sessions_[key] = std::move(session));
 }
 

@@ -17,6 +17,7 @@
 
 #include "nodes/sqlite_store.hpp"
 #include "nodes/store_health.hpp"
+#include "nodes/store_payload_file.hpp"
 
 namespace ringfs {
 
@@ -24,7 +25,8 @@ class StoreSnapshots {
  public:
   using Done = std::function<void(Result<SnapshotData>)>;
 
-  StoreSnapshots(std::filesystem::path directory, const SqliteStoreOptions& options, StoreHealth& health);
+  StoreSnapshots(std::filesystem::path directory, const SqliteStoreOptions& options, PayloadFile& payload_file,
+                 StoreHealth& health);
   ~StoreSnapshots();
   void read(SnapshotRead read, Done done);
 
@@ -52,6 +54,7 @@ class StoreSnapshots {
   const std::size_t chunk_bytes_;
   const std::size_t max_sessions_;
   const Duration idle_;
+  PayloadFile& payload_file_;
   StoreHealth& health_;
   std::map<SessionKey, Session> sessions_;  // of the thread
 

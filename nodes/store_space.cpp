@@ -7,6 +7,7 @@
 #include <chrono>
 
 #include "nodes/sqlite_schema.hpp"
+#include "nodes/store_payload_file.hpp"
 
 namespace ringfs {
 
@@ -82,7 +83,7 @@ void StoreSpace::run() {
 void StoreSpace::measure() {
   // stat() only: opening and closing the file here would drop SQLite's POSIX locks on it.
   std::string file = (directory_ / database_file_name).string();
-  std::uint64_t database_bytes = file_bytes(file) + file_bytes(file + "-wal");
+  std::uint64_t database_bytes = file_bytes(file) + file_bytes(file + "-wal") + file_bytes(directory_ / payload_file_name);
   struct statvfs disk {};
   struct stat of_directory {};
   bool measured = statvfs(directory_.c_str(), &disk) == 0 && stat(directory_.c_str(), &of_directory) == 0;

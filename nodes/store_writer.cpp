@@ -23,9 +23,10 @@ constexpr auto space_retry = std::chrono::milliseconds(200);
 
 }  // namespace
 
-StoreWriter::StoreWriter(std::unique_ptr<Connection> connection, const Uuid& node, const SqliteStoreOptions& options,
-                         StoreHealth& health, Checkpointer& checkpointer, StoreSpace& space, HotRows& hot_rows)
+StoreWriter::StoreWriter(std::unique_ptr<Connection> connection, PayloadFile& payload_file, const Uuid& node,
+                         const SqliteStoreOptions& options, StoreHealth& health, Checkpointer& checkpointer, StoreSpace& space, HotRows& hot_rows)
     : connection_(std::move(connection)),
+      payload_file_(payload_file),
       max_items_(options.transaction_items),
       max_bytes_(options.transaction_bytes),
       synchronous_off_(options.synchronous_off),
@@ -33,7 +34,7 @@ StoreWriter::StoreWriter(std::unique_ptr<Connection> connection, const Uuid& nod
       checkpointer_(checkpointer),
       space_(space),
       hot_rows_(hot_rows),
-      changes_(*connection_, node, options),
+      changes_(*connection_, payload_file, node, options),
       page_bytes_(connection_->integer("PRAGMA page_size")) {
   auto on_commit = [](void* self, sqlite3*, const char*, int pages) {
     auto* writer = static_cast<StoreWriter*>(self);
@@ -159,6 +160,16 @@ void StoreWriter::sync_commits() {
     health_.fail(failure.error());
     throw;
   }
+  payload_file_.durable();
+}
+
+void StoreWriter::sync_payloads() {
+  try {
+    payload_file_.sync();
+  } catch (const StoreFailure& failure) {
+    health_.fail(failure.error());
+    throw;
+  }
 }
 
 std::optional<Error> StoreWriter::attempt(std::vector<Item>& items, std::size_t first, std::size_t count, Sync sync,
@@ -175,11 +186,14 @@ std::optional<Error> StoreWriter::attempt(std::vector<Item>& items, std::size_t 
     }
     changes_.save_groups();
     std::map<PartitionId, HotChanges> rows = changes_.take_row_changes();
+    const bool lasts = sync == Sync::full && !synchronous_off_ && must_last(items, first, count);
+    if (lasts) sync_payloads();
     hot_rows_.announce(rows);
     transaction.commit();
     hot_rows_.publish(std::move(rows));
     changes_.committed();
-    if (sync == Sync::full && !synchronous_off_ && must_last(items, first, count)) sync_commits();
+    if (lasts) sync_commits();
+    if (synchronous_off_) payload_file_.durable();
     return std::nullopt;
   } catch (const StoreFailure& failure) {
     outcomes.clear();
@@ -274,6 +288,7 @@ void StoreWriter::collect_garbage() {
     SqlTransaction transaction(*connection_);
     changes_.collect_garbage();
     transaction.commit();
+    changes_.committed();
   } catch (const StoreFailure& failure) {
     // A full disk is tried again after the next transaction. Damage in rows that nobody reads any more costs their space
     // and nothing else.
@@ -296,7 +311,7 @@ void StoreWriter::collect_garbage() {
 void StoreWriter::measure_reusable() {
   try {
     auto pages = static_cast<std::uint64_t>(connection_->integer("PRAGMA freelist_count"));
-    space_.set_reusable(pages * static_cast<std::uint64_t>(page_bytes_));
+    space_.set_reusable(pages * static_cast<std::uint64_t>(page_bytes_) + payload_file_.free_bytes());
   } catch (const StoreFailure& failure) {
     if (failure.error().code != ErrorCode::no_space) health_.fail(failure.error());
   }

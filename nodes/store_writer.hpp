@@ -2,7 +2,7 @@
 //
 // Applies at the head of the queue are one transaction without a sync of its own; as soon as a write is at the head,
 // all that is queued, writes and applies, is one transaction with synchronous=FULL (group commit): the sync in progress
-// gathers the next one. Within a transaction the order is the queue's, so a crash loses a suffix and never the middle.
+// gathers the next one. What it wrote into the file of payloads is synced before it commits. Within a transaction the order is the queue's, so a crash loses a suffix and never the middle.
 // Garbage (rows of former epochs) goes in small steps when the queue is empty, and at least after every 64
 // transactions.
 //
@@ -33,8 +33,8 @@ class StoreWriter {
   using WriteDone = std::function<void(Status)>;
   using ApplyDone = std::function<void(Result<std::vector<AppliedBatch>>)>;
 
-  StoreWriter(std::unique_ptr<Connection> connection, const Uuid& node, const SqliteStoreOptions& options,
-              StoreHealth& health, Checkpointer& checkpointer, StoreSpace& space, HotRows& hot_rows);
+  StoreWriter(std::unique_ptr<Connection> connection, PayloadFile& payload_file, const Uuid& node,
+              const SqliteStoreOptions& options, StoreHealth& health, Checkpointer& checkpointer, StoreSpace& space, HotRows& hot_rows);
   ~StoreWriter();
 
   void write(Write write, WriteDone done);
@@ -60,6 +60,7 @@ class StoreWriter {
   void carry_out(std::vector<Item> items, Sync sync);
   std::optional<Error> attempt(std::vector<Item>& items, std::size_t first, std::size_t count, Sync sync,
                                std::vector<Outcome>& outcomes);
+  void sync_payloads();
   void sync_commits();
   void one_by_one(std::vector<Item>& items);
   void wait_for_space(std::vector<Item>& items, std::size_t first, const Error& error);
@@ -72,6 +73,7 @@ class StoreWriter {
   void measure_reusable();
 
   const std::unique_ptr<Connection> connection_;
+  PayloadFile& payload_file_;
   const std::size_t max_items_;
   const std::size_t max_bytes_;
   const bool synchronous_off_;

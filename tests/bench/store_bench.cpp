@@ -169,6 +169,6 @@ int main(int argc, char** argv) {
   one_at_a_time(*opened->store, next, 1 << 20, 100);
   queued(*opened->store, next, 1 << 20, 300);
   opened->store.reset();
-  for (const char* name : {"ringfs.db", "lock"}) std::filesystem::remove(directory / name);
+  for (const char* name : {"ringfs.db", "ringfs.payloads", "lock"}) std::filesystem::remove(directory / name);
   return 0;
 }

@@ -1,7 +1,9 @@
 // The store when the process dies, the disk is full or the disk fails.
 #include <fcntl.h>
 #include <signal.h>
+#include <limits.h>
 #include <sys/mount.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,6 +14,26 @@
 #include <thread>
 
 #include "tests/unit/nodes/store_fixture.hpp"
+
+namespace {
+std::atomic<bool> payload_syncs_fail{false};
+std::atomic<int> payload_syncs{0};
+}  // namespace
+
+// In place of the C library's: syncs of a file of payloads are counted, and fail on demand.
+extern "C" int fdatasync(int descriptor) {
+  std::string name(PATH_MAX, '\0');
+  const ssize_t length = readlink(("/proc/self/fd/" + std::to_string(descriptor)).c_str(), name.data(), name.size());
+  name.resize(static_cast<std::size_t>(std::max<ssize_t>(length, 0)));
+  if (name.ends_with(".payloads")) {
+    ++payload_syncs;
+    if (payload_syncs_fail) {
+      errno = EIO;
+      return -1;
+    }
+  }
+  return static_cast<int>(syscall(SYS_fdatasync, descriptor));
+}
 
 namespace ringfs {
 namespace {
@@ -79,8 +101,7 @@ class StoreFailureTest : public StoreTest {
     }
     ASSERT_TRUE(wait_apply(*store, first_partition, last));
     EXPECT_EQ(value_of(*store, first_partition, "k", "counter"), std::to_string(last));
-    EXPECT_EQ(
-        number("SELECT count(*) FROM payload p LEFT JOIN payload_data d USING(id) WHERE d.id IS NULL OR refs < 1"), 0);
+    expect_payloads_in_place();
   }
   static Write numbered(LogIndex index) {
     return append_write(first_partition,
@@ -137,7 +158,7 @@ TEST_F(StoreFailureTest, Files_CopiedFromALiveStore_OpenWithAllThatWasAcknowledg
   std::atomic<bool> stop{false};
   std::thread writes([&] {
     for (LogIndex i = 1; i <= 60 && !stop;
-         ++i) {  // less than what starts a checkpoint: the copy of two files is of one moment
+         ++i) {  // less than what starts a checkpoint: the copies of database and WAL are of one moment
       if (!wait_write(*store, numbered(i))) break;
       acknowledged = i;
       if (!wait_apply(*store, first_partition, i)) break;
@@ -147,7 +168,8 @@ TEST_F(StoreFailureTest, Files_CopiedFromALiveStore_OpenWithAllThatWasAcknowledg
   LogIndex before = acknowledged;
   // By another process: closing a descriptor of the database in this one would drop SQLite's locks.
   std::string copy = "mkdir '" + (scratch / "copy").string() + "' && cp '" + directory.string() + "'/ringfs.db '" +
-                     directory.string() + "'/ringfs.db-wal '" + (scratch / "copy").string() + "'";
+                     directory.string() + "'/ringfs.db-wal '" + directory.string() + "'/ringfs.payloads '" +
+                     (scratch / "copy").string() + "'";  // in this order: what the WAL names was written before
   EXPECT_EQ(std::system(copy.c_str()), 0);
   stop = true;
   writes.join();
@@ -176,13 +198,40 @@ TEST_F(StoreFailureTest, Sync_Fails_EndsAllFurtherWork) {
   expect_prefix(1);
 }
 
+TEST_F(StoreFailureTest, Sync_OfPayloadsFails_NothingIsCommittedAndAllFurtherWorkEnds) {
+  open();
+  ASSERT_TRUE(wait_write(*store, numbered(1)));
+  ASSERT_TRUE(wait_apply(*store, first_partition, 1));
+  payload_syncs_fail = true;
+  Status status = wait_write(*store, numbered(2));
+  payload_syncs_fail = false;
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().code, ErrorCode::io_error);
+  EXPECT_NE(status.error().context.find(payload_file_name), std::string::npos) << status.error().text();
+  EXPECT_EQ(wait_write(*store, numbered(2)).error().code, ErrorCode::io_error);
+  EXPECT_EQ(wait_apply(*store, first_partition, 1).error().code, ErrorCode::io_error);
+  store.reset();
+  expect_prefix(1);
+  EXPECT_EQ(node.groups.at(0).log.size(), 1u);
+}
+
+TEST_F(StoreFailureTest, Write_WithPayloads_SyncsThemBeforeItIsAnsweredAndOneWithoutDoesNot) {
+  open();
+  const int before = payload_syncs;
+  ASSERT_TRUE(wait_write(*store, numbered(1)));
+  EXPECT_EQ(payload_syncs, before + 1);
+  ASSERT_TRUE(wait_apply(*store, first_partition, 1));
+  ASSERT_TRUE(wait_write(*store, append_write(first_partition, {batch_entry(2, {put("k", "counter", "2")})})));
+  EXPECT_EQ(payload_syncs, before + 1);
+}
+
 TEST_F(StoreFailureTest, Apply_AloneInItsTransaction_SyncsNothing) {
   FailingSyncs::install();
   open();
   ASSERT_TRUE(wait_write(*store, numbered(1)));
-  syncs_fail = true;
+  syncs_fail = payload_syncs_fail = true;
   auto applied = wait_apply(*store, first_partition, 1);
-  syncs_fail = false;
+  syncs_fail = payload_syncs_fail = false;
   EXPECT_TRUE(applied) << applied.error().text();
 }
 
@@ -190,9 +239,9 @@ TEST_F(StoreFailureTest, SynchronousOff_Switch_SyncsNothing) {
   FailingSyncs::install();
   options.synchronous_off = true;
   open();
-  syncs_fail = true;
+  syncs_fail = payload_syncs_fail = true;
   Status status = wait_write(*store, numbered(1));
-  syncs_fail = false;
+  syncs_fail = payload_syncs_fail = false;
   EXPECT_TRUE(status);
 }
 

@@ -30,6 +30,15 @@ class StoreFiles : public StoreTest {
     bytes[bytes.size() / 2] = static_cast<char>(~bytes[bytes.size() / 2]);
     connection.execute("UPDATE " + table + " SET " + column + " = x'" + to_hex(bytes) + "' WHERE " + where);
   }
+  // Inverts a byte of the file of payloads.
+  void flip_in_file(std::streamoff place) {
+    std::fstream payloads(directory / payload_file_name, std::ios::in | std::ios::out | std::ios::binary);
+    payloads.seekg(place);
+    const int byte = payloads.get();
+    ASSERT_NE(byte, EOF);
+    payloads.seekp(place);
+    payloads.put(static_cast<char>(~byte));
+  }
   void fill() {
     run(first_partition,
         {batch_entry(1, {put("k", "inline", "a value"), put("k", "large", pattern(20000, 'a'))}), no_op(2)});
@@ -81,7 +90,7 @@ TEST_F(StoreFiles, Open_NewerFormat_NamesBothFormats) {
   store.reset();
   change("PRAGMA user_version = 7");
   EXPECT_EQ(open_error().code, ErrorCode::version_mismatch);
-  EXPECT_EQ(open_error().context, file().string() + " is of format 7, this program knows up to 4");
+  EXPECT_EQ(open_error().context, file().string() + " is of format 7, this program knows up to 5");
 }
 
 TEST_F(StoreFiles, Open_OlderFormat_IsBroughtUpToDateWithWhatItHolds) {
@@ -91,7 +100,15 @@ TEST_F(StoreFiles, Open_OlderFormat_IsBroughtUpToDateWithWhatItHolds) {
   write.node.peer_incarnations.emplace_back(node.id, Incarnation{4, 5});
   ASSERT_TRUE(wait_write(*store, write));
   ASSERT_TRUE(wait_write(*store, append_write(first_partition, {batch_entry(1, {put("k", "a", "value")})})));
+  // Format 4 had payloads in the database alone.
+  std::string large = pattern(20000, 'p');
+  run(second_partition, {batch_entry(1, {put("k", "large", large)})});
+  run(second_partition, {batch_entry(2, {mutation(Mutation::Kind::write_bytes, "k", "large", "patched", 77)})});
+  large.replace(77, 7, "patched");
+  ASSERT_TRUE(wait_write(*store, cut_write(second_partition, 2)));
   store.reset();
+  EXPECT_EQ(number("SELECT id FROM payload"), 1);
+  std::filesystem::remove(directory / payload_file_name);
   change("ALTER TABLE peer DROP COLUMN checksum");
   change("ALTER TABLE log RENAME TO newer");
   change(
@@ -105,16 +122,72 @@ TEST_F(StoreFiles, Open_OlderFormat_IsBroughtUpToDateWithWhatItHolds) {
   open();
   ASSERT_EQ(node.peer_incarnations.size(), 1u);
   EXPECT_EQ(node.peer_incarnations[0].second, (Incarnation{4, 5}));
-  ASSERT_EQ(node.groups.size(), 1u);
+  ASSERT_EQ(node.groups.size(), 2u);
   EXPECT_EQ(node.groups[0].log.size(), 1u);
   EXPECT_TRUE(node.groups[0].holds_data);
   ASSERT_TRUE(wait_apply(*store, first_partition, 1));
   EXPECT_EQ(value_of(*store, first_partition, "k", "a"), "value");
+  EXPECT_EQ(value_of(*store, second_partition, "k", "large"), large);
   write.id = 3;
   ASSERT_TRUE(wait_write(*store, write));
   store.reset();
-  EXPECT_EQ(number("PRAGMA user_version"), 4);
+  EXPECT_EQ(number("PRAGMA user_version"), 5);
   EXPECT_EQ(number("SELECT count(*) FROM peer WHERE checksum IS NOT NULL"), 1);
+}
+
+TEST_F(StoreFiles, Open_WithoutTheFileOfPayloads_IsCorruptAndNamesIt) {
+  open();
+  fill();
+  store.reset();
+  std::filesystem::rename(directory / payload_file_name, scratch / "elsewhere");
+  EXPECT_EQ(open_error().code, ErrorCode::corrupt);
+  EXPECT_EQ(open_error().context, (directory / payload_file_name).string() + " is missing");
+  EXPECT_FALSE(std::filesystem::exists(directory / payload_file_name));
+  std::filesystem::rename(scratch / "elsewhere", directory / payload_file_name);
+  open();
+  EXPECT_EQ(value_of(*store, first_partition, "k", "large"), pattern(20000, 'a'));
+}
+
+TEST_F(StoreFiles, Open_FileOfPayloadsWithoutItsDatabase_IsRefused) {
+  open();
+  fill();
+  store.reset();
+  std::filesystem::remove(file());
+  EXPECT_EQ(open_error().code, ErrorCode::corrupt);
+  EXPECT_EQ(std::filesystem::file_size(directory / payload_file_name), 20480u);
+}
+
+TEST_F(StoreFiles, Open_PayloadsThatOverlap_IsCorrupt) {
+  open();
+  fill();
+  store.reset();
+  change("INSERT INTO payload SELECT id + 1, 1, size, checksum FROM payload");
+  Error error = open_error();
+  EXPECT_EQ(error.code, ErrorCode::corrupt);
+  EXPECT_NE(error.context.find("where another one does"), std::string::npos) << error.context;
+}
+
+TEST_F(StoreFiles, Open_FileOfPayloadsCutOff_CostsWhatLayThere) {
+  open();
+  fill();
+  run(first_partition, {batch_entry(3, {put("k", "behind", pattern(30000, 'b'))})});
+  store.reset();
+  std::filesystem::resize_file(directory / payload_file_name, 30000);
+  open();
+  EXPECT_EQ(value_of(*store, first_partition, "k", "large"), pattern(20000, 'a'));
+  Error error = read_error("behind");
+  EXPECT_EQ(error.code, ErrorCode::corrupt);
+  EXPECT_NE(error.context.find(payload_file_name), std::string::npos) << error.context;
+}
+
+TEST_F(StoreFiles, Open_RoomAtTheEndOfTheFileOfPayloads_GoesBackToTheDisk) {
+  open();
+  fill();
+  store.reset();
+  std::filesystem::resize_file(directory / payload_file_name, 1 << 20);
+  open();
+  EXPECT_EQ(std::filesystem::file_size(directory / payload_file_name), 20480u);
+  EXPECT_EQ(value_of(*store, first_partition, "k", "large"), pattern(20000, 'a'));
 }
 
 TEST_F(StoreFiles, Open_DamagedPeer_IsLearnedAnew) {
@@ -332,7 +405,7 @@ TEST_F(StoreFiles, Read_FlippedPayload_IsCorruptAndNamesTheRow) {
   open();
   fill();
   store.reset();
-  flip("payload_data", "bytes", "id = 1");
+  flip_in_file(10000);
   open();
   Error error = read_error("large");
   EXPECT_EQ(error.code, ErrorCode::corrupt);

@@ -9,6 +9,7 @@
 
 #include "nodes/sqlite_handle.hpp"
 #include "nodes/sqlite_store.hpp"
+#include "nodes/store_payload_file.hpp"
 
 namespace ringfs {
 
@@ -162,6 +163,20 @@ class StoreTest : public testing::Test {
   void change(const std::string& sql) {
     Connection connection(directory / "ringfs.db", SQLITE_OPEN_READWRITE);
     connection.execute(sql);
+  }
+
+  // Each payload's bytes lie where its id says, and nothing else does.
+  void expect_payloads_in_place() {
+    const std::string first = std::to_string(PayloadFile::first_id);
+    EXPECT_EQ(number("SELECT count(*) FROM payload WHERE refs < 1"), 0);
+    EXPECT_EQ(number("SELECT count(*) FROM payload p LEFT JOIN payload_data d USING(id) WHERE p.id < " + first +
+                     " AND length(d.bytes) IS NOT p.size"),
+              0);
+    EXPECT_EQ(number("SELECT count(*) FROM payload_data WHERE id NOT IN (SELECT id FROM payload)"), 0);
+    EXPECT_EQ(number("SELECT count(*) FROM payload_data WHERE id >= " + first), 0);
+    const std::int64_t end = number("SELECT coalesce(max(((id - " + first + ") >> 12) + ((id - " + first +
+                                    ") & 4095)), 0) FROM payload WHERE id >= " + first);
+    EXPECT_GE(static_cast<std::int64_t>(std::filesystem::file_size(directory / payload_file_name)), 4096 * end);
   }
 
   std::filesystem::path scratch;

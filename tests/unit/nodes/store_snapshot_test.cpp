@@ -237,5 +237,57 @@ TEST_F(StoreSnapshot, LearnerWithoutAnything_IsFilledByASnapshot) {
   EXPECT_EQ(again->node.groups[0].replica.added, 15u) << "the snapshot's configuration does not name it yet";
 }
 
+TEST_F(StoreSnapshot, Snapshot_WhileItsRowsAreReplaced_StillGivesTheirBytes) {
+  options.snapshot_chunk_bytes = 100 << 10;
+  options.snapshot_idle = std::chrono::milliseconds(300);
+  open();
+  fill();
+  const auto rows = rows_of(*store, "c");
+  Result<SqliteStore::Opened> opened = SqliteStore::open(scratch / "other", random, SqliteStoreOptions{});
+  ASSERT_TRUE(opened) << opened.error().text();
+  ASSERT_TRUE(wait_snapshot(*store, first_partition, 9, 0));  // its read transaction begins
+  const auto length = [this] { return std::filesystem::file_size(directory / payload_file_name); };
+  const std::uintmax_t before = length();
+  LogIndex last = 12;
+  auto replace_all = [&] {
+    for (LogIndex i = 3; i < 13; ++i) {
+      run(first_partition, {batch_entry(++last, {put("c", std::to_string(i), pattern(65536, static_cast<char>('A' + last % 20)))})});
+    }
+    ASSERT_TRUE(wait_write(*store, cut_write(first_partition, last)));
+  };
+  replace_all();
+  replace_all();
+  EXPECT_GE(length(), before + 10 * 65536);
+  SnapshotData data = transfer(*opened->store, 9);
+  ASSERT_TRUE(data.last);
+  ASSERT_TRUE(wait_write(*opened->store, install_write(9, data)));
+  EXPECT_EQ(rows_of(*opened->store, "c"), rows);
+  // The log and the rows of one round, and those of the round before it that are given back: then there is room for all that comes.
+  for (int i = 0; i < 2; ++i) replace_all();
+  const std::uintmax_t needed = length();
+  for (int i = 0; i < 5; ++i) replace_all();
+  EXPECT_EQ(length(), needed);
+}
+
+TEST_F(StoreSnapshot, Staged_AndLostByAPowerFailure_IsThrownAwayAndItsRoomUsedAgain) {
+  open();
+  fill();
+  Result<SqliteStore::Opened> opened = SqliteStore::open(scratch / "other", random, SqliteStoreOptions{});
+  ASSERT_TRUE(opened) << opened.error().text();
+  SnapshotData data = transfer(*opened->store, 9);
+  opened->store.reset();
+  const std::filesystem::path file = scratch / "other" / payload_file_name;
+  const std::uintmax_t length = std::filesystem::file_size(file);
+  EXPECT_GE(length, 10u * 65536);
+  std::filesystem::resize_file(file, 0);  // staged chunks are not synced
+  opened = SqliteStore::open(scratch / "other", random, SqliteStoreOptions{});
+  ASSERT_TRUE(opened) << opened.error().text();
+  EXPECT_TRUE(opened->damaged.empty());
+  data = transfer(*opened->store, 10);
+  ASSERT_TRUE(wait_write(*opened->store, install_write(10, data)));
+  EXPECT_EQ(rows_of(*opened->store, "c"), rows_of(*store, "c"));
+  EXPECT_FALSE(opened->store->status().failure);
+}
+
 }  // namespace
 }  // namespace ringfs
