@@ -18,17 +18,27 @@ namespace {
 // than can have been on the way.
 constexpr std::uint64_t max_lost_bytes = std::uint64_t{1} << 36;
 
+// It must be there if a payload is said to lie in it.
+std::filesystem::path file_of(const std::filesystem::path& directory, Connection& connection) {
+  std::filesystem::path file = directory / payload_file_name;
+  if (std::filesystem::exists(file)) return file;
+  Statement statement(connection, "SELECT 1 FROM payload WHERE id >= ? LIMIT 1");
+  Query query(statement, PayloadFile::first_id);
+  if (query.step()) throw StoreFailure(ErrorCode::corrupt, file.string() + " is missing");
+  return file;
+}
+
 }  // namespace
 
-PayloadFile::PayloadFile(const std::filesystem::path& directory, Connection& connection)
-    : path_(directory / payload_file_name) {
-  const bool missing = !std::filesystem::exists(path_);
-  if (missing && connection.integer(("SELECT count(*) FROM (SELECT 1 FROM payload WHERE id >= " + std::to_string(first_id) + " LIMIT 1)").c_str()) > 0) {
-    throw StoreFailure(ErrorCode::corrupt, path_.string() + " is missing");
-  }
+PayloadFile::PayloadFile(std::filesystem::path file) : path_(std::move(file)) {
   descriptor_ = open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (descriptor_ < 0) raise(errno);
+}
+
+PayloadFile::PayloadFile(const std::filesystem::path& directory, Connection& connection)
+    : PayloadFile(file_of(directory, connection)) {
   struct stat status {};
-  if (descriptor_ < 0 || fstat(descriptor_, &status) != 0) raise(errno);
+  if (fstat(descriptor_, &status) != 0) raise(errno);
   length_ = static_cast<std::uint64_t>(status.st_size);
   take_what_is_named(connection);
   const std::uint64_t needed = blocks_.end() * block_bytes;
@@ -119,7 +129,10 @@ void PayloadFile::committed() {
     std::lock_guard lock(mutex_);
     commit = ++commits_;
   }
-  for (const Extent& extent : given_back_now_) given_back_.push_back({commit, extent});
+  for (const Extent& extent : given_back_now_) {
+    given_back_.push_back({commit, extent});
+    given_back_blocks_ += extent.count;
+  }
   given_back_now_.clear();
   written_now_.clear();
 }
@@ -147,12 +160,13 @@ void PayloadFile::use_again() {
   while (!given_back_.empty() && given_back_.front().commit <= through) {
     const Extent& extent = given_back_.front().extent;
     blocks_.give_back(extent.first, extent.count);
+    given_back_blocks_ -= extent.count;
     given_back_.pop_front();
   }
 }
 
 std::uint64_t PayloadFile::free_bytes() const {
-  const std::uint64_t taken = blocks_.taken() * block_bytes;
+  const std::uint64_t taken = (blocks_.taken() - given_back_blocks_) * block_bytes;
   return length_ > taken ? length_ - taken : 0;
 }
 

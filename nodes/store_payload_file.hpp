@@ -55,7 +55,8 @@ class PayloadFile {
   void rolled_back();
   void durable();      // all that was committed is on the disk
 
-  std::uint64_t free_bytes() const;  // inside the file
+  std::uint64_t free_bytes() const;  // inside the file, with what is only given back
+  bool any_given_back() const { return !given_back_.empty(); }  // not to be used yet
 
   // While a read transaction is open; begins before it does.
   class Reading {
@@ -79,6 +80,7 @@ class PayloadFile {
     std::uint64_t commit = 0;
     Extent extent;
   };
+  explicit PayloadFile(std::filesystem::path file);  // opened, and nothing taken
   static Extent extent_of(PayloadId id);
   static PayloadId id_of(const Extent& extent);
   void take_what_is_named(Connection& connection);
@@ -92,6 +94,7 @@ class PayloadFile {
   std::vector<Extent> written_now_;   // by the open transaction
   std::vector<Extent> given_back_now_;
   std::deque<Freed> given_back_;      // in order of commits; not to be used yet
+  std::uint64_t given_back_blocks_ = 0;
   bool unsynced_ = false;
   std::uint64_t durable_ = 0;         // commits that are on the disk
 

@@ -270,6 +270,13 @@ void StoreWriter::wait_for_space(std::vector<Item>& items, std::size_t first, co
   }
   waiting_for_space_ = true;
   space_.set_waiting(true);
+  if (payload_file_.any_given_back() && !synchronous_off_) {  // that it was given back must last before it is used
+    try {
+      sync_commits();
+    } catch (const StoreFailure&) {
+      return;  // health_ has it
+    }
+  }
   // A WAL that is moved completely starts over and needs no more space than it has.
   if (checkpointer_.complete()) return;
   Result<bool> done = checkpointer_.by_writer(*connection_, SQLITE_CHECKPOINT_PASSIVE);

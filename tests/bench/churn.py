@@ -629,7 +629,8 @@ def look(pid, log, data):
         "processor": processor_seconds(pid), "log": size_of(log)}
     if data is not None:
         database = os.path.join(data, "ringfs.db")
-        seen.update({"database": size_of(database), "in use": used_in(database), "wal": size_of(database + "-wal")})
+        seen.update({"database": size_of(database), "in use": used_in(database), "wal": size_of(database + "-wal"),
+                     "payloads": size_of(os.path.join(data, "ringfs.payloads"))})
     return seen
 
 
@@ -654,11 +655,12 @@ def sample(arguments):
 
 # ---- What the samples say --------------------------------------------------------------------------
 
-# quantity: unit, its divisor, and what may be added between the second and the last third besides a tenth of it. A database keeps the
-# size that it once needed; its WAL, too (up to 128 MiB).
+# quantity: unit, its divisor, and what may be added between the second and the last third besides a tenth of it. A database and the
+# file of payloads keep the size that they once needed; its WAL, too (up to 128 MiB).
 QUANTITIES = {
     "rss": ("MiB", MIB, 2 * MIB), "anonymous": ("MiB", MIB, 2 * MIB), "pss": ("MiB", MIB, None), "descriptors": ("", 1, 4),
     "threads": ("", 1, 1), "database": ("MiB", MIB, 8 * MIB), "in use": ("MiB", MIB, 8 * MIB), "wal": ("MiB", MIB, 16 * MIB),
+    "payloads": ("MiB", MIB, 8 * MIB),
     "log": ("MiB", MIB, None)}  # None: only shown. Logs grow; pss does when other programs that shared pages with it end
 GROWTH_ALLOWED = 0.10
 SHORT_NAMES = {"anonymous": "anon", "descriptors": "fds", "log": "log file"}
@@ -690,7 +692,7 @@ def report(arguments):
         (end - begin) / 60, last, last / (end - begin), paused(samples),
         sum(processor_share(samples, name) for name in nodes), processor_share(samples, "mount")))
     print("\nMedians of each tenth, in MiB; of the nodes the largest one's.\n")
-    shown = [(quantity, nodes) for quantity in ("rss", "anonymous", "descriptors", "threads", "database", "wal", "log")]
+    shown = [(quantity, nodes) for quantity in ("rss", "anonymous", "descriptors", "threads", "database", "wal", "payloads", "log")]
     shown += [(quantity, ["mount"]) for quantity in ("rss", "anonymous", "descriptors", "threads")]
     table = [["", ""] + ["mount" if those == ["mount"] else "node" for _, those in shown],
              ["minute", "operations"] + [SHORT_NAMES.get(quantity, quantity) for quantity, _ in shown]]

@@ -166,6 +166,8 @@ int main(int argc, char** argv) {
   one_at_a_time(*opened->store, next, 100, 1000);
   one_at_a_time(*opened->store, next, 4096, 1000);
   queued(*opened->store, next, 4096, 5000);
+  one_at_a_time(*opened->store, next, 20 << 10, 500);
+  one_at_a_time(*opened->store, next, 64 << 10, 500);
   one_at_a_time(*opened->store, next, 1 << 20, 100);
   queued(*opened->store, next, 1 << 20, 300);
   opened->store.reset();

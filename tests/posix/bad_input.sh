@@ -87,7 +87,7 @@ expect "$scratch/damaged/ringfs.db is \(not a RingFS database\|damaged\)" "$ring
 say "real databases, damaged"
 # Of a ring of its own, with something in it.
 head -c 8M /dev/urandom >"$mnt/contents"
-for i in $(seq 100); do echo "$i" >"$mnt/small-$i"; done
+for i in $(seq 200); do head -c 8K /dev/urandom >"$mnt/small-$i"; done
 "$ringfs" down --state "$state" >/dev/null
 cp -r "$state/nodes/1/data" "$scratch/real"
 [ "$(stat -c %s "$scratch/real/ringfs.db")" -ge 1000000 ] || die "the database is only $(stat -c %s "$scratch/real/ringfs.db") bytes"
@@ -103,13 +103,17 @@ damaged() {
   else
     wait "$node" || status=$?
     [ $status -ne 0 ] && [ $status -lt 128 ] || die "$what: ended with $status: $(cat "$data.out")"
-    grep -q "$data/ringfs.db" "$data.out" || die "$what: the error does not name the file: $(cat "$data.out")"
-    say "$what: $(grep "$data/ringfs.db" "$data.out" | head -1)"
+    grep -q "$data/ringfs\." "$data.out" || die "$what: the error does not name the file: $(cat "$data.out")"
+    say "$what: $(grep "$data/ringfs\." "$data.out" | head -1)"
   fi
 }
 cp -r "$scratch/real" "$scratch/cut"
 truncate -s "$(($(stat -c %s "$scratch/real/ringfs.db") / 2))" "$scratch/cut/ringfs.db"
 damaged "$scratch/cut" "cut in the middle"
+cp -r "$scratch/real" "$scratch/without"
+rm "$scratch/without/ringfs.payloads"
+damaged "$scratch/without" "without its payloads"
+[ ! -e "$scratch/without/ringfs.payloads" ] || die "a file of payloads was made in place of the one that was lost"
 for seed in 1 2 3 4; do
   cp -r "$scratch/real" "$scratch/flipped-$seed"
   python3 - "$scratch/flipped-$seed/ringfs.db" "$seed" <<'END'

@@ -306,6 +306,23 @@ TEST_F(StoreOnTmpfs, Disk_Full_WritesWaitInOrderAndReadsGoOnUntilSpaceReturns) {
   EXPECT_EQ(node.groups.at(0).applied, last);
 }
 
+TEST_F(StoreOnTmpfs, Disk_FullOfWhatWasJustDeleted_TakesWhatComesNext) {
+  options.reserve_bytes = 0;
+  open();
+  auto blocks = [](char letter) {
+    std::vector<Mutation> mutations;
+    for (int i = 0; i < 16; ++i) mutations.push_back(put("c", std::to_string(i), pattern(1 << 20, letter)));
+    return mutations;
+  };
+  run(first_partition, {batch_entry(1, blocks('a'))});
+  ASSERT_TRUE(wait_write(*store, cut_write(first_partition, 1)));
+  ASSERT_TRUE(wait_write(*store, append_write(first_partition, {batch_entry(2, {mutation(Mutation::Kind::erase_prefix, "c", "")})})));
+  ASSERT_TRUE(wait_apply(*store, first_partition, 2));  // without a sync
+  run(first_partition, {batch_entry(3, blocks('b'))});   // 16 MiB more do not fit
+  EXPECT_EQ(value_of(*store, first_partition, "c", "7"), pattern(1 << 20, 'b'));
+  EXPECT_FALSE(store->status().no_space);
+}
+
 TEST_F(StoreOnTmpfs, Disk_Full_TheStoreCanStillBeClosed) {
   options.reserve_bytes = 0;
   open();

@@ -54,8 +54,11 @@ TEST_F(StorePayloadFile, GivenBack_IsUsedAgainOnceThatIsDurable) {
   EXPECT_NE(c, a);  // a power failure may bring it back
   file_->committed();
   EXPECT_TRUE(is(a, 'a'));
+  EXPECT_EQ(file_->free_bytes(), 20480u);
+  EXPECT_TRUE(file_->any_given_back());
   file_->durable();
   EXPECT_EQ(file_->free_bytes(), 20480u);
+  EXPECT_FALSE(file_->any_given_back());
   EXPECT_EQ(file_->write(std::string(20000, 'd')), a);
 }
 
