@@ -33,6 +33,9 @@ struct SqliteStoreOptions {
   std::size_t entry_cache_bytes = 64 << 20;  // appended entries kept until they are applied
   std::size_t transaction_items = 512;       // writes and applies in one transaction
   std::size_t transaction_bytes = 8 << 20;
+  // Entries of a transaction whose payloads are less than this keep them in the database: to write those twice costs less than to
+  // sync a second file.
+  std::size_t payload_file_bytes = 128 << 10;
   std::size_t snapshot_chunk_bytes = 512 << 10;
   std::size_t snapshot_sessions = 8;  // read transactions of snapshots open at once
   Duration snapshot_idle = std::chrono::seconds(30);

@@ -239,7 +239,7 @@ void StoreChanges::append(GroupState& group, const Entry& entry) {
     broken(group.partition,
            "append of entry " + std::to_string(entry.index) + " after " + std::to_string(group.last_index));
   }
-  std::vector<PayloadId> payloads = log_.append(group.partition, entry);
+  std::vector<PayloadId> payloads = log_.append(group.partition, entry, place_);
   cache_.insert(group.partition, StoredEntry{entry, std::move(payloads)});
   group.last_index = entry.index;
 }

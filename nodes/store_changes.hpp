@@ -43,6 +43,8 @@ class StoreChanges {
   StoreChanges(Connection& connection, PayloadFile& payload_file, const Uuid& node, const SqliteStoreOptions& options);
 
   // In a transaction:
+  // Where payloads of entries go that it appends; those of snapshots go into the file. Of each transaction anew.
+  void put_payloads_into(PayloadTable::Place place) { place_ = place; }
   void perform(const Write& write);
   std::vector<AppliedBatch> perform(const Apply& apply);
   // Of the partitions' rows, for HotRows; what was not asked for is forgotten with the next transaction.
@@ -91,6 +93,7 @@ class StoreChanges {
   std::set<PartitionId> changed_;
   std::map<PartitionId, HotChanges> row_changes_;
   bool garbage_ = false;
+  PayloadTable::Place place_ = PayloadTable::Place::database;
   EntryCache cache_;  // follows the open transaction; emptied when that is rolled back
 };
 

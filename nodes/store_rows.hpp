@@ -1,7 +1,7 @@
 // Payloads and rows in SQLite: the RowReader and RowWriter that evaluate() and execute_read() run over.
 //
 // A value of at least payload_threshold bytes is a payload, written once: a log entry and then a row refer to the same
-// one by its id. What an entry or a snapshot brings lies in the file of payloads (store_payload_file.hpp) and never changes; what
+// one by its id. What large entries and snapshots bring lies in the file of payloads (store_payload_file.hpp) and never changes; what
 // the evaluator makes of it lies in the database. A payload is immutable while more than one refers to it; overwrite() patches an
 // unshared one of the database in place and copies any other into the database once. It goes when nothing refers to it any more.
 //

@@ -29,6 +29,7 @@ StoreWriter::StoreWriter(std::unique_ptr<Connection> connection, PayloadFile& pa
       payload_file_(payload_file),
       max_items_(options.transaction_items),
       max_bytes_(options.transaction_bytes),
+      payload_file_bytes_(options.payload_file_bytes),
       synchronous_off_(options.synchronous_off),
       health_(health),
       checkpointer_(checkpointer),
@@ -91,6 +92,19 @@ bool StoreWriter::must_last(const std::vector<Item>& items, std::size_t first, s
                        const auto* write = std::get_if<WriteItem>(&item);
                        return write != nullptr && !write->write.only_stages();
                      });
+}
+
+PayloadTable::Place StoreWriter::place_of_payloads(const std::vector<Item>& items, std::size_t first,
+                                                   std::size_t count) const {
+  std::size_t bytes = 0;
+  for (std::size_t i = first; i < first + count; ++i) {
+    const auto* write = std::get_if<WriteItem>(&items[i]);
+    if (!write) continue;
+    for (const GroupWrite& group : write->write.groups) {
+      for (const Entry& entry : group.append) bytes += entry.bytes() - entry.head.size();
+    }
+  }
+  return bytes < payload_file_bytes_ ? PayloadTable::Place::database : PayloadTable::Place::file;
 }
 
 std::vector<StoreWriter::Item> StoreWriter::take(Sync& sync) {
@@ -176,6 +190,7 @@ std::optional<Error> StoreWriter::attempt(std::vector<Item>& items, std::size_t 
                                           std::vector<Outcome>& outcomes) {
   try {
     SqlTransaction transaction(*connection_);
+    changes_.put_payloads_into(place_of_payloads(items, first, count));
     for (std::size_t i = first; i < first + count; ++i) {
       if (auto* write = std::get_if<WriteItem>(&items[i])) {
         changes_.perform(write->write);

@@ -53,6 +53,7 @@ class StoreWriter {
   using Outcome = std::variant<Status, Result<std::vector<AppliedBatch>>>;
   enum class Sync { full, normal };
 
+  PayloadTable::Place place_of_payloads(const std::vector<Item>& items, std::size_t first, std::size_t count) const;
   static bool must_last(const std::vector<Item>& items, std::size_t first, std::size_t count);
   void push(Item item);
   void run();
@@ -76,6 +77,7 @@ class StoreWriter {
   PayloadFile& payload_file_;
   const std::size_t max_items_;
   const std::size_t max_bytes_;
+  const std::size_t payload_file_bytes_;
   const bool synchronous_off_;
   StoreHealth& health_;
   Checkpointer& checkpointer_;

@@ -309,16 +309,18 @@ TEST_F(StoreOnTmpfs, Disk_Full_WritesWaitInOrderAndReadsGoOnUntilSpaceReturns) {
 TEST_F(StoreOnTmpfs, Disk_FullOfWhatWasJustDeleted_TakesWhatComesNext) {
   options.reserve_bytes = 0;
   open();
-  auto blocks = [](char letter) {
-    std::vector<Mutation> mutations;
-    for (int i = 0; i < 16; ++i) mutations.push_back(put("c", std::to_string(i), pattern(1 << 20, letter)));
-    return mutations;
+  constexpr LogIndex blocks = 16;
+  auto fill = [](LogIndex first, char letter) {
+    std::vector<Entry> entries;
+    for (LogIndex i = 0; i < blocks; ++i) entries.push_back(batch_entry(first + i, {put("c", std::to_string(i), pattern(1 << 20, letter))}));
+    return entries;
   };
-  run(first_partition, {batch_entry(1, blocks('a'))});
-  ASSERT_TRUE(wait_write(*store, cut_write(first_partition, 1)));
-  ASSERT_TRUE(wait_write(*store, append_write(first_partition, {batch_entry(2, {mutation(Mutation::Kind::erase_prefix, "c", "")})})));
-  ASSERT_TRUE(wait_apply(*store, first_partition, 2));  // without a sync
-  run(first_partition, {batch_entry(3, blocks('b'))});   // 16 MiB more do not fit
+  run(first_partition, fill(1, 'a'));
+  ASSERT_TRUE(wait_write(*store, cut_write(first_partition, blocks)));
+  const LogIndex erasing = blocks + 1;
+  ASSERT_TRUE(wait_write(*store, append_write(first_partition, {batch_entry(erasing, {mutation(Mutation::Kind::erase_prefix, "c", "")})})));
+  ASSERT_TRUE(wait_apply(*store, first_partition, erasing));  // without a sync
+  run(first_partition, fill(erasing + 1, 'b'));               // 16 MiB more do not fit
   EXPECT_EQ(value_of(*store, first_partition, "c", "7"), pattern(1 << 20, 'b'));
   EXPECT_FALSE(store->status().no_space);
 }

@@ -124,6 +124,7 @@ class StoreTest : public testing::Test {
     if (!mkdtemp(name.data())) std::abort();
     scratch = name;
     directory = scratch / "data";
+    options.payload_file_bytes = 0;  // the tests' few payloads, too
   }
   ~StoreTest() override {
     store.reset();

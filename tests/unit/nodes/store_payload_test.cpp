@@ -53,6 +53,19 @@ TEST_F(StorePayload, WriteBytes_IntoASharedPayload_CopiesOnceThenPatchesInPlace)
   expect_payloads_in_place();
 }
 
+TEST_F(StorePayload, Put_OfLittle_LiesInTheDatabaseAndOfMuchInTheFile) {
+  options.payload_file_bytes = SqliteStoreOptions{}.payload_file_bytes;
+  open();
+  const std::string in_file = "SELECT count(*) FROM payload WHERE id >= " + std::to_string(PayloadFile::first_id);
+  run(first_partition, {batch_entry(1, {put("c", "0", pattern(block_bytes, 'a'))})});
+  EXPECT_EQ(number(in_file), 0);
+  run(first_partition, {batch_entry(2, {put("c", "1", pattern(block_bytes, 'b')), put("c", "2", pattern(block_bytes, 'c'))})});
+  EXPECT_EQ(number(in_file), 2);
+  EXPECT_EQ(payloads(), 3);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(value_of(*store, first_partition, "c", std::to_string(i)), pattern(block_bytes, static_cast<char>('a' + i)));
+  expect_payloads_in_place();
+}
+
 TEST_F(StorePayload, ErasePrefix_OverRowsWithPayloads_TakesThoseOfThePrefixOnly) {
   open();
   run(first_partition, {batch_entry(1, {put("c", "a1", pattern(20000, 'a')), put("c", "a2", pattern(20000, 'b')),
@@ -68,7 +81,13 @@ TEST_F(StorePayload, ErasePrefix_OverRowsWithPayloads_TakesThoseOfThePrefixOnly)
   expect_payloads_in_place();
 }
 
-TEST_F(StorePayload, RandomHistory_OfPutsPatchesErasesAndCuts_KeepsCountsAndValues) {
+// Parameter: payload_file_bytes.
+class StorePayloadHistory : public StorePayload, public testing::WithParamInterface<std::size_t> {};
+
+INSTANTIATE_TEST_SUITE_P(InTheFileMixedInTheDatabase, StorePayloadHistory, testing::Values(0, 45000, 1 << 20));
+
+TEST_P(StorePayloadHistory, OfPutsPatchesErasesAndCuts_KeepsCountsAndValues) {
+  options.payload_file_bytes = GetParam();
   open();
   std::map<std::string, std::string> model;
   SeededRandom draw(7);
