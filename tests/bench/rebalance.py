@@ -391,7 +391,7 @@ def print_move(results, held):
     print("files          %d, %.0f MB; written at %.0f MB/s" % (
         len(results["fill"]["sizes"]), in_files / 1e6, in_files / 1e6 / results["fill"]["seconds"]))
     print("all copies     %.0f MB: %s" % (sum(held.values()) / 1e6, listed(("node " + name, value / 1e6) for name, value in held.items())))
-    print("databases, MB  " + listed(("node " + name, int(member[3]) / 1e6) for name, member in members))
+    print("on disk, MB    " + listed(("node " + name, int(member[3]) / 1e6) for name, member in members))
     print("moved          %.0f MB sent; node %s holds %.0f MB, %.1f %% of all copies (even: %.1f)" % (
         moved["sent"] / 1e6, newest, held[newest] / 1e6, 100 * held[newest] / sum(held.values()), 100 / len(held)))
     print("in             %.1f s until .ring/wait said ok; `ringfs add` returned after %.1f s, all was sent after %.1f s" % (
