@@ -17,6 +17,7 @@ namespace {
 // Rows of a snapshot that was being staged may name blocks that a power failure has taken from the end of the file, but not more
 // than can have been on the way.
 constexpr std::uint64_t max_lost_bytes = std::uint64_t{1} << 36;
+constexpr std::uint64_t start_writing_bytes = 2 << 20;
 
 // It must be there if a payload is said to lie in it.
 std::filesystem::path file_of(const std::filesystem::path& directory, Connection& connection) {
@@ -96,7 +97,6 @@ PayloadId PayloadFile::write(std::string_view bytes) {
   const std::uint64_t count = (bytes.size() + block_bytes - 1) / block_bytes;
   const Extent extent{blocks_.take(count), count};
   written_now_.push_back(extent);
-  unsynced_ = true;
   // Whole blocks: of one that is written in part the kernel would read the rest first.
   static constexpr std::array<char, block_bytes> zeros{};
   const std::size_t total = count * block_bytes;
@@ -112,15 +112,22 @@ PayloadId PayloadFile::write(std::string_view bytes) {
     done += static_cast<std::size_t>(written);
   }
   length_ = std::max(length_, extent.first * block_bytes + total);
+  unsynced_bytes_ += total;
+  unstarted_bytes_ += total;
+  if (unstarted_bytes_ >= start_writing_bytes) {
+    unstarted_bytes_ = 0;
+    // So that a sync finds little left to do. A hint: an error of the disk is told by the sync.
+    static_cast<void>(sync_file_range(descriptor_, 0, 0, SYNC_FILE_RANGE_WRITE));
+  }
   return id_of(extent);
 }
 
 void PayloadFile::give_back(PayloadId id) { given_back_now_.push_back(extent_of(id)); }
 
 void PayloadFile::sync() {
-  if (!unsynced_) return;
+  if (unsynced_bytes_ == 0) return;
   if (fdatasync(descriptor_) != 0) throw StoreFailure(ErrorCode::io_error, "sync of " + path_.string() + ": " + std::strerror(errno));
-  unsynced_ = false;
+  unsynced_bytes_ = unstarted_bytes_ = 0;
 }
 
 void PayloadFile::committed() {

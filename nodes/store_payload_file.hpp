@@ -51,6 +51,7 @@ class PayloadFile {
   PayloadId write(std::string_view bytes);
   void give_back(PayloadId id);
   void sync();         // what was written since the last time; after an error the store must do nothing more
+  std::uint64_t unsynced_bytes() const { return unsynced_bytes_; }
   void committed();    // that transaction is visible to new readers
   void rolled_back();
   void durable();      // all that was committed is on the disk
@@ -95,7 +96,8 @@ class PayloadFile {
   std::vector<Extent> given_back_now_;
   std::deque<Freed> given_back_;      // in order of commits; not to be used yet
   std::uint64_t given_back_blocks_ = 0;
-  bool unsynced_ = false;
+  std::uint64_t unsynced_bytes_ = 0;
+  std::uint64_t unstarted_bytes_ = 0;  // of these the kernel was not told yet to write them
   std::uint64_t durable_ = 0;         // commits that are on the disk
 
   std::mutex mutex_;  // of what follows

@@ -18,6 +18,7 @@ constexpr int own_checkpoint_interval_pages = 1024;
 constexpr int waiting_checkpoint_interval_pages = 8192;
 constexpr int reader_wait_ms = 20;
 constexpr int busy_timeout_ms = 5000;
+constexpr std::uint64_t max_unsynced_bytes = 16 << 20;  // in the file of payloads
 constexpr unsigned transactions_between_garbage = 64;
 constexpr auto space_retry = std::chrono::milliseconds(200);
 
@@ -202,7 +203,9 @@ std::optional<Error> StoreWriter::attempt(std::vector<Item>& items, std::size_t 
     changes_.save_groups();
     std::map<PartitionId, HotChanges> rows = changes_.take_row_changes();
     const bool lasts = sync == Sync::full && !synchronous_off_ && must_last(items, first, count);
-    if (lasts) sync_payloads();
+    // Chunks of snapshots wait for no sync, but what a client writes meanwhile must not wait for many of them.
+    const bool many = payload_file_.unsynced_bytes() >= max_unsynced_bytes && !synchronous_off_;
+    if (lasts || many) sync_payloads();
     hot_rows_.announce(rows);
     transaction.commit();
     hot_rows_.publish(std::move(rows));

@@ -13,6 +13,7 @@
 #include <mutex>
 #include <thread>
 
+#include "nodes/store_chunks.hpp"
 #include "tests/unit/nodes/store_fixture.hpp"
 
 namespace {
@@ -223,6 +224,22 @@ TEST_F(StoreFailureTest, Write_WithPayloads_SyncsThemBeforeItIsAnsweredAndOneWit
   ASSERT_TRUE(wait_apply(*store, first_partition, 1));
   ASSERT_TRUE(wait_write(*store, append_write(first_partition, {batch_entry(2, {put("k", "counter", "2")})})));
   EXPECT_EQ(payload_syncs, before + 1);
+}
+
+TEST_F(StoreFailureTest, Staged_ManyChunks_LeaveLittleForTheNextSync) {
+  open();
+  const int before = payload_syncs;
+  for (std::uint32_t number = 0; number < 80; ++number) {  // 40 MiB, each chunk answered without a sync
+    ChunkWriter chunk;
+    for (int i = 0; i < 8; ++i) chunk.add({"c", std::to_string(8 * number + i)}, 2, SharedBytes(pattern(65536, 'a')));
+    Write write;
+    write.id = number + 1;
+    write.groups.resize(1);
+    write.groups[0].partition = first_partition;
+    write.groups[0].stage = StageChunk{7, number, chunk.take_rows(), chunk.take_blobs()};
+    ASSERT_TRUE(wait_write(*store, write));
+  }
+  EXPECT_EQ(payload_syncs, before + 2);
 }
 
 TEST_F(StoreFailureTest, Apply_AloneInItsTransaction_SyncsNothing) {
