@@ -54,7 +54,7 @@ std::string node_metrics_text(const NodeStatus& status, std::size_t set_aside) {
   gauge(registry, "ringfs_unapplied_entries", "Committed log entries that are not applied yet.", static_cast<double>(unapplied));
   gauge(registry, "ringfs_log_entries", "Log entries kept, all replicas together.", static_cast<double>(log_entries));
   gauge(registry, "ringfs_table_version", "Version of the members table held.", static_cast<double>(status.table_version));
-  gauge(registry, "ringfs_database_bytes", "Size of the database.", static_cast<double>(status.database_bytes));
+  gauge(registry, "ringfs_database_bytes", "Size of the database, its WAL and the file of payloads.", static_cast<double>(status.database_bytes));
   gauge(registry, "ringfs_disk_total_bytes", "Size of the file system that holds the database.",
         static_cast<double>(status.disk_total_bytes));
   gauge(registry, "ringfs_disk_free_bytes", "Free space there.", static_cast<double>(status.disk_free_bytes));

@@ -29,6 +29,9 @@ class StoreFailure : public std::exception {
   std::string text_;
 };
 
+// For system calls on files of the store: no_space for ENOSPC and EDQUOT, io_error for every other errno.
+[[noreturn]] void file_failed(const std::filesystem::path& file, int error);
+
 class Connection {
  public:
   // flags: SQLITE_OPEN_READWRITE and the like; NOMUTEX is added.

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "dht/base/hash.hpp"
+#include "nodes/descriptor.hpp"
 #include "nodes/store_payload_file.hpp"
 
 namespace ringfs {
@@ -125,21 +126,6 @@ void migrate(Connection& connection, const std::filesystem::path& file) {
   }
   transaction.commit();
 }
-
-[[noreturn]] void file_failed(const std::filesystem::path& file, int error) {
-  throw StoreFailure(error == ENOSPC ? ErrorCode::no_space : ErrorCode::io_error,
-                     file.string() + ": " + std::strerror(error));
-}
-
-struct Descriptor {
-  explicit Descriptor(int number) : value(number) {}
-  ~Descriptor() {
-    if (value >= 0) close(value);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  const int value;
-};
 
 }  // namespace
 

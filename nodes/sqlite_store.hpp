@@ -1,4 +1,5 @@
-// The durable state of a node in one SQLite database: genesis, groups, logs, rows, payloads (docs/disk-format.md).
+// The durable state of a node in one SQLite database, genesis, groups, logs, rows and payloads, and the bytes of large payloads in
+// a file beside it (store_payload_file.hpp, docs/disk-format.md).
 //
 // Why one database: what one turn of the driver's loop wants durable, of however many groups, is one transaction and
 // one fsync. Writes run with synchronous=FULL; applies, when no write is waiting, with NORMAL: a crash may lose the

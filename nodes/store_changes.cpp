@@ -84,9 +84,9 @@ StoreChanges::StoreChanges(Connection& connection, PayloadFile& payload_file, co
   rows_.remember_rows();
 }
 
-void StoreChanges::perform(const Write& write) {
+void StoreChanges::perform(const Write& write, PayloadHome home) {
   perform_node(write.node);
-  for (const GroupWrite& group : write.groups) perform_group(group);
+  for (const GroupWrite& group : write.groups) perform_group(group, home);
 }
 
 void StoreChanges::perform_node(const NodeWrite& write) {
@@ -150,7 +150,7 @@ void StoreChanges::forget_staging(GroupState& group) {
   group.staging.reset();
 }
 
-void StoreChanges::perform_group(const GroupWrite& write) {
+void StoreChanges::perform_group(const GroupWrite& write, PayloadHome home) {
   GroupState& group = group_of(write.partition);
   if (write.reset) reset(group, *write.reset);
   if (write.stage) stage(group, *write.stage);
@@ -160,7 +160,7 @@ void StoreChanges::perform_group(const GroupWrite& write) {
     group.hard_state = *write.hard_state;
   }
   if (write.truncate_from) truncate(group, *write.truncate_from);
-  for (const Entry& entry : write.append) append(group, entry);
+  for (const Entry& entry : write.append) append(group, entry, home);
   if (write.cut_through) cut(group, *write.cut_through);
 }
 
@@ -197,12 +197,12 @@ void StoreChanges::stage(GroupState& group, const StageChunk& chunk) {
   }
   rows_.select(group.staging->space);
   rows_.set_blobs(nullptr, nullptr);
-  rows_.put_payloads_into(PayloadTable::Place::file);
+  rows_.put_payloads_into(PayloadHome::file);
   Status read = read_chunk(chunk.rows, chunk.blobs,
                            [this](const RowAddress& row, std::uint64_t version, const SharedBytes& value) {
                              rows_.put(row, value, version);
                            });
-  rows_.put_payloads_into(PayloadTable::Place::database);
+  rows_.put_payloads_into(PayloadHome::database);
   if (!read) throw StoreFailure(read.error().code, read.error().context);
   ++group.staging->next;
 }
@@ -234,12 +234,12 @@ void StoreChanges::truncate(GroupState& group, LogIndex from) {
   group.last_index = from - 1;
 }
 
-void StoreChanges::append(GroupState& group, const Entry& entry) {
+void StoreChanges::append(GroupState& group, const Entry& entry, PayloadHome home) {
   if (entry.index != group.last_index + 1) {
     broken(group.partition,
            "append of entry " + std::to_string(entry.index) + " after " + std::to_string(group.last_index));
   }
-  std::vector<PayloadId> payloads = log_.append(group.partition, entry, place_);
+  std::vector<PayloadId> payloads = log_.append(group.partition, entry, home);
   cache_.insert(group.partition, StoredEntry{entry, std::move(payloads)});
   group.last_index = entry.index;
 }
@@ -355,7 +355,7 @@ void StoreChanges::rolled_back() {
   row_changes_.clear();
   rows_.note_changes(nullptr);
   rows_.set_blobs(nullptr, nullptr);
-  rows_.put_payloads_into(PayloadTable::Place::database);
+  rows_.put_payloads_into(PayloadHome::database);
   rows_.forget_rows();
   groups_ = group_table_.load_all();
   garbage_ = connection_.integer("SELECT count(*) FROM garbage") > 0;

@@ -43,9 +43,8 @@ class StoreChanges {
   StoreChanges(Connection& connection, PayloadFile& payload_file, const Uuid& node, const SqliteStoreOptions& options);
 
   // In a transaction:
-  // Where payloads of entries go that it appends; those of snapshots go into the file. Of each transaction anew.
-  void put_payloads_into(PayloadTable::Place place) { place_ = place; }
-  void perform(const Write& write);
+  // home: of payloads in entries that it appends; those of snapshots go into the file.
+  void perform(const Write& write, PayloadHome home);
   std::vector<AppliedBatch> perform(const Apply& apply);
   // Of the partitions' rows, for HotRows; what was not asked for is forgotten with the next transaction.
   std::map<PartitionId, HotChanges> take_row_changes() { return std::exchange(row_changes_, {}); }
@@ -60,14 +59,14 @@ class StoreChanges {
 
  private:
   void perform_node(const NodeWrite& write);
-  void perform_group(const GroupWrite& write);
+  void perform_group(const GroupWrite& write, PayloadHome home);
   void create_groups(const Genesis& genesis);
   void reset(GroupState& group, const ReplicaReset& reset);
   void forget_hot_rows(const GroupState& group);
   void stage(GroupState& group, const StageChunk& chunk);
   void install(GroupState& group, const InstallSnapshot& snapshot);
   void truncate(GroupState& group, LogIndex from);
-  void append(GroupState& group, const Entry& entry);
+  void append(GroupState& group, const Entry& entry, PayloadHome home);
   void cut(GroupState& group, LogIndex through);
   void apply_entry(GroupState& group, const StoredEntry& stored, std::vector<AppliedBatch>& results);
   GroupState& group_of(PartitionId partition);  // created when there is none
@@ -93,7 +92,6 @@ class StoreChanges {
   std::set<PartitionId> changed_;
   std::map<PartitionId, HotChanges> row_changes_;
   bool garbage_ = false;
-  PayloadTable::Place place_ = PayloadTable::Place::database;
   EntryCache cache_;  // follows the open transaction; emptied when that is rolled back
 };
 

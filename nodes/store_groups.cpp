@@ -160,11 +160,11 @@ LogTable::LogTable(Connection& connection, PayloadTable& payloads)
             "SELECT idx, term, stamp, kind, blobs, checksum, head, size FROM log WHERE p = ? AND idx BETWEEN ? AND ? "
             "ORDER BY idx") {}
 
-std::vector<PayloadId> LogTable::append(PartitionId partition, const Entry& entry, PayloadTable::Place place) {
+std::vector<PayloadId> LogTable::append(PartitionId partition, const Entry& entry, PayloadHome home) {
   std::vector<PayloadId> payloads;
   Writer writer;
   for (const SharedBytes& blob : entry.blobs) {
-    payloads.push_back(payloads_.insert(blob.view(), place));
+    payloads.push_back(payloads_.insert(blob.view(), home));
     writer.i64(payloads.back());
   }
   std::uint64_t sum = checksum_of(partition, entry, writer.bytes());

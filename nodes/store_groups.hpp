@@ -59,7 +59,7 @@ struct StoredEntry {
 class LogTable {
  public:
   LogTable(Connection& connection, PayloadTable& payloads);
-  std::vector<PayloadId> append(PartitionId partition, const Entry& entry, PayloadTable::Place place);  // of its payloads
+  std::vector<PayloadId> append(PartitionId partition, const Entry& entry, PayloadHome home);  // of its payloads
   void remove(PartitionId partition, LogIndex first, LogIndex last);
   // Entries first..last in order, verified, until visit returns false.
   void load(PartitionId partition, LogIndex first, LogIndex last, const std::function<bool(StoredEntry&&)>& visit);

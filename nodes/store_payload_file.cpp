@@ -31,31 +31,17 @@ std::filesystem::path file_of(const std::filesystem::path& directory, Connection
 
 }  // namespace
 
-PayloadFile::PayloadFile(std::filesystem::path file) : path_(std::move(file)) {
-  descriptor_ = open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (descriptor_ < 0) raise(errno);
-}
-
 PayloadFile::PayloadFile(const std::filesystem::path& directory, Connection& connection)
-    : PayloadFile(file_of(directory, connection)) {
+    : path_(file_of(directory, connection)), descriptor_(open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)) {
   struct stat status {};
-  if (fstat(descriptor_, &status) != 0) raise(errno);
+  if (descriptor_.value < 0 || fstat(descriptor_.value, &status) != 0) file_failed(path_, errno);
   length_ = static_cast<std::uint64_t>(status.st_size);
   take_what_is_named(connection);
   const std::uint64_t needed = blocks_.end() * block_bytes;
   if (length_ > needed) {
-    if (ftruncate(descriptor_, static_cast<off_t>(needed)) != 0) raise(errno);
+    if (ftruncate(descriptor_.value, static_cast<off_t>(needed)) != 0) file_failed(path_, errno);
     length_ = needed;
   }
-}
-
-PayloadFile::~PayloadFile() {
-  if (descriptor_ >= 0) close(descriptor_);
-}
-
-void PayloadFile::raise(int error) const {
-  throw StoreFailure(error == ENOSPC || error == EDQUOT ? ErrorCode::no_space : ErrorCode::io_error,
-                     path_.string() + ": " + std::strerror(error));
 }
 
 PayloadFile::Extent PayloadFile::extent_of(PayloadId id) {
@@ -84,9 +70,9 @@ std::string PayloadFile::read(PayloadId id, std::uint64_t size) const {
   if (size > extent.count * block_bytes) damaged("larger than its place");
   std::string bytes(size, '\0');
   for (std::size_t done = 0; done < size;) {
-    ssize_t count = pread(descriptor_, bytes.data() + done, size - done, static_cast<off_t>(extent.first * block_bytes + done));
+    ssize_t count = pread(descriptor_.value, bytes.data() + done, size - done, static_cast<off_t>(extent.first * block_bytes + done));
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) raise(errno);
+    if (count < 0) file_failed(path_, errno);
     if (count == 0) damaged(path_.string() + " ends before it");
     done += static_cast<std::size_t>(count);
   }
@@ -106,9 +92,9 @@ PayloadId PayloadFile::write(std::string_view bytes) {
     const std::size_t of_zeros = done - of_bytes;
     std::array<iovec, 2> pieces{{{const_cast<char*>(bytes.data()) + of_bytes, bytes.size() - of_bytes},
                                  {const_cast<char*>(zeros.data()), total - bytes.size() - of_zeros}}};
-    ssize_t written = pwritev(descriptor_, pieces.data(), pieces.size(), offset + static_cast<off_t>(done));
+    ssize_t written = pwritev(descriptor_.value, pieces.data(), pieces.size(), offset + static_cast<off_t>(done));
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0) raise(errno);
+    if (written < 0) file_failed(path_, errno);
     done += static_cast<std::size_t>(written);
   }
   length_ = std::max(length_, extent.first * block_bytes + total);
@@ -117,7 +103,7 @@ PayloadId PayloadFile::write(std::string_view bytes) {
   if (unstarted_bytes_ >= start_writing_bytes) {
     unstarted_bytes_ = 0;
     // So that a sync finds little left to do. A hint: an error of the disk is told by the sync.
-    static_cast<void>(sync_file_range(descriptor_, 0, 0, SYNC_FILE_RANGE_WRITE));
+    static_cast<void>(sync_file_range(descriptor_.value, 0, 0, SYNC_FILE_RANGE_WRITE));
   }
   return id_of(extent);
 }
@@ -126,7 +112,7 @@ void PayloadFile::give_back(PayloadId id) { given_back_now_.push_back(extent_of(
 
 void PayloadFile::sync() {
   if (unsynced_bytes_ == 0) return;
-  if (fdatasync(descriptor_) != 0) throw StoreFailure(ErrorCode::io_error, "sync of " + path_.string() + ": " + std::strerror(errno));
+  if (fdatasync(descriptor_.value) != 0) throw StoreFailure(ErrorCode::io_error, "sync of " + path_.string() + ": " + std::strerror(errno));
   unsynced_bytes_ = unstarted_bytes_ = 0;
 }
 
@@ -151,18 +137,10 @@ void PayloadFile::rolled_back() {
 }
 
 void PayloadFile::durable() {
+  std::uint64_t through = 0;  // blocks that were given back up to this commit can be used again
   {
     std::lock_guard lock(mutex_);
-    durable_ = commits_;
-  }
-  use_again();
-}
-
-void PayloadFile::use_again() {
-  std::uint64_t through = durable_;
-  {
-    std::lock_guard lock(mutex_);
-    if (!readers_.empty()) through = std::min(through, *readers_.begin());
+    through = readers_.empty() ? commits_ : *readers_.begin();
   }
   while (!given_back_.empty() && given_back_.front().commit <= through) {
     const Extent& extent = given_back_.front().extent;

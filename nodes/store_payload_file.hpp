@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "nodes/block_map.hpp"
+#include "nodes/descriptor.hpp"
 #include "nodes/sqlite_handle.hpp"
 
 namespace ringfs {
@@ -40,7 +41,6 @@ class PayloadFile {
 
   // Opens or creates the file of the database that `connection` has open. Throws corrupt: it is missing, or two payloads overlap.
   PayloadFile(const std::filesystem::path& directory, Connection& connection);
-  ~PayloadFile();
   PayloadFile(const PayloadFile&) = delete;
   PayloadFile& operator=(const PayloadFile&) = delete;
 
@@ -81,15 +81,12 @@ class PayloadFile {
     std::uint64_t commit = 0;
     Extent extent;
   };
-  explicit PayloadFile(std::filesystem::path file);  // opened, and nothing taken
   static Extent extent_of(PayloadId id);
   static PayloadId id_of(const Extent& extent);
   void take_what_is_named(Connection& connection);
-  void use_again();
-  [[noreturn]] void raise(int error) const;
 
   const std::filesystem::path path_;
-  int descriptor_ = -1;
+  const Descriptor descriptor_;
   std::uint64_t length_ = 0;  // bytes
   BlockMap blocks_;
   std::vector<Extent> written_now_;   // by the open transaction
@@ -98,7 +95,6 @@ class PayloadFile {
   std::uint64_t given_back_blocks_ = 0;
   std::uint64_t unsynced_bytes_ = 0;
   std::uint64_t unstarted_bytes_ = 0;  // of these the kernel was not told yet to write them
-  std::uint64_t durable_ = 0;         // commits that are on the disk
 
   std::mutex mutex_;  // of what follows
   std::uint64_t commits_ = 0;

@@ -54,8 +54,8 @@ PayloadTable::PayloadTable(Connection& connection, PayloadFile& file)
       read_data_(connection, "SELECT bytes FROM payload_data WHERE id = ?"),
       set_checksum_(connection, "UPDATE payload SET checksum = ? WHERE id = ?") {}
 
-PayloadId PayloadTable::insert(std::string_view bytes, Place place) {
-  if (place == Place::file && bytes.size() <= PayloadFile::max_bytes) {
+PayloadId PayloadTable::insert(std::string_view bytes, PayloadHome home) {
+  if (home == PayloadHome::file && bytes.size() <= PayloadFile::max_bytes) {
     PayloadId id = file_.write(bytes);
     Query(insert_in_file_, id, bytes.size(), checksum(bytes)).finish();
     return id;
@@ -129,7 +129,7 @@ PayloadId PayloadTable::overwrite(PayloadId id, std::size_t offset, std::string_
     if (query.step()) references = query.integer(0);
   }
   if (references != 1 || PayloadFile::holds(id)) {
-    PayloadId copy = insert(patched, Place::database);
+    PayloadId copy = insert(patched, PayloadHome::database);
     release(id);
     return copy;
   }
@@ -359,7 +359,7 @@ void RowTable::put(const RowAddress& row, const SharedBytes& value, std::uint64_
     if (payload) {
       payloads_.share(*payload);
     } else {
-      payload = payloads_.insert(value.view(), place_);
+      payload = payloads_.insert(value.view(), home_);
     }
     store(row, version, payload, {});
   }

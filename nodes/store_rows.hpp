@@ -24,12 +24,13 @@ namespace ringfs {
 
 using SpaceId = std::int64_t;  // the rows of one epoch of one partition
 
+enum class PayloadHome { file, database };
+
 class PayloadTable {
  public:
-  enum class Place { file, database };
   PayloadTable(Connection& connection, PayloadFile& file);
   // One reference. In the file only what is synced before its transaction, or thrown away at the next start.
-  PayloadId insert(std::string_view bytes, Place place);
+  PayloadId insert(std::string_view bytes, PayloadHome home);
   void share(PayloadId id);                  // one reference more
   void release(PayloadId id);                // one less; at none the payload goes
   SharedBytes read(PayloadId id);
@@ -81,7 +82,7 @@ class RowTable : public RowWriter {
   void remember_rows() { remembering_ = true; }
   void forget_rows();  // after a rollback
   // Where put() writes the payloads that it makes.
-  void put_payloads_into(PayloadTable::Place place) { place_ = place; }
+  void put_payloads_into(PayloadHome home) { home_ = home; }
   // Where puts and erasures are noted from now on; null: nowhere.
   void note_changes(std::vector<HotChange>* changes) { changes_ = changes; }
 
@@ -118,7 +119,7 @@ class RowTable : public RowWriter {
 
   PayloadTable& payloads_;
   SpaceId space_ = 0;
-  PayloadTable::Place place_ = PayloadTable::Place::database;
+  PayloadHome home_ = PayloadHome::database;
   bool remembering_ = false;
   std::map<Place, std::optional<Found>, PlaceOrder> remembered_;  // no value: there is no such row
   std::size_t remembered_bytes_ = 0;

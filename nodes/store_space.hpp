@@ -26,7 +26,7 @@ class StoreSpace {
 
   // Of the writer:
   void written(std::size_t bytes);         // measures now and then
-  void set_reusable(std::uint64_t bytes);  // free pages inside the database file
+  void set_reusable(std::uint64_t bytes);  // free room inside the database and the file of payloads
   void set_waiting(bool waiting);          // a transaction found no space and waits for it
 
  private:

@@ -95,7 +95,7 @@ bool StoreWriter::must_last(const std::vector<Item>& items, std::size_t first, s
                      });
 }
 
-PayloadTable::Place StoreWriter::place_of_payloads(const std::vector<Item>& items, std::size_t first,
+PayloadHome StoreWriter::home_of_payloads(const std::vector<Item>& items, std::size_t first,
                                                    std::size_t count) const {
   std::size_t bytes = 0;
   for (std::size_t i = first; i < first + count; ++i) {
@@ -105,7 +105,7 @@ PayloadTable::Place StoreWriter::place_of_payloads(const std::vector<Item>& item
       for (const Entry& entry : group.append) bytes += entry.bytes() - entry.head.size();
     }
   }
-  return bytes < payload_file_bytes_ ? PayloadTable::Place::database : PayloadTable::Place::file;
+  return bytes < payload_file_bytes_ ? PayloadHome::database : PayloadHome::file;
 }
 
 std::vector<StoreWriter::Item> StoreWriter::take(Sync& sync) {
@@ -168,33 +168,28 @@ void StoreWriter::refuse(Item& item, const Error& error) {
 }
 
 // A sync that fails is never tried again (design 5.8): what is on the disk is not known any more.
-void StoreWriter::sync_commits() {
+void StoreWriter::must_sync(const std::function<void()>& sync) {
   try {
-    connection_->sync_wal();
+    sync();
   } catch (const StoreFailure& failure) {
     health_.fail(failure.error());
     throw;
   }
-  payload_file_.durable();
 }
 
-void StoreWriter::sync_payloads() {
-  try {
-    payload_file_.sync();
-  } catch (const StoreFailure& failure) {
-    health_.fail(failure.error());
-    throw;
-  }
+void StoreWriter::sync_commits() {
+  must_sync([this] { connection_->sync_wal(); });
+  payload_file_.durable();
 }
 
 std::optional<Error> StoreWriter::attempt(std::vector<Item>& items, std::size_t first, std::size_t count, Sync sync,
                                           std::vector<Outcome>& outcomes) {
   try {
     SqlTransaction transaction(*connection_);
-    changes_.put_payloads_into(place_of_payloads(items, first, count));
+    const PayloadHome home = home_of_payloads(items, first, count);
     for (std::size_t i = first; i < first + count; ++i) {
       if (auto* write = std::get_if<WriteItem>(&items[i])) {
-        changes_.perform(write->write);
+        changes_.perform(write->write, home);
         outcomes.emplace_back(Status());
       } else {
         outcomes.emplace_back(Result<std::vector<AppliedBatch>>(changes_.perform(std::get<ApplyItem>(items[i]).apply)));
@@ -205,7 +200,7 @@ std::optional<Error> StoreWriter::attempt(std::vector<Item>& items, std::size_t 
     const bool lasts = sync == Sync::full && !synchronous_off_ && must_last(items, first, count);
     // Chunks of snapshots wait for no sync, but what a client writes meanwhile must not wait for many of them.
     const bool many = payload_file_.unsynced_bytes() >= max_unsynced_bytes && !synchronous_off_;
-    if (lasts || many) sync_payloads();
+    if (lasts || many) must_sync([this] { payload_file_.sync(); });
     hot_rows_.announce(rows);
     transaction.commit();
     hot_rows_.publish(std::move(rows));

@@ -2,7 +2,8 @@
 //
 // Applies at the head of the queue are one transaction without a sync of its own; as soon as a write is at the head,
 // all that is queued, writes and applies, is one transaction with synchronous=FULL (group commit): the sync in progress
-// gathers the next one. What it wrote into the file of payloads is synced before it commits. Within a transaction the order is the queue's, so a crash loses a suffix and never the middle.
+// gathers the next one. What it wrote into the file of payloads is synced before it commits. Within a transaction the
+// order is the queue's, so a crash loses a suffix and never the middle.
 // Garbage (rows of former epochs) goes in small steps when the queue is empty, and at least after every 64
 // transactions.
 //
@@ -53,7 +54,7 @@ class StoreWriter {
   using Outcome = std::variant<Status, Result<std::vector<AppliedBatch>>>;
   enum class Sync { full, normal };
 
-  PayloadTable::Place place_of_payloads(const std::vector<Item>& items, std::size_t first, std::size_t count) const;
+  PayloadHome home_of_payloads(const std::vector<Item>& items, std::size_t first, std::size_t count) const;
   static bool must_last(const std::vector<Item>& items, std::size_t first, std::size_t count);
   void push(Item item);
   void run();
@@ -61,7 +62,7 @@ class StoreWriter {
   void carry_out(std::vector<Item> items, Sync sync);
   std::optional<Error> attempt(std::vector<Item>& items, std::size_t first, std::size_t count, Sync sync,
                                std::vector<Outcome>& outcomes);
-  void sync_payloads();
+  void must_sync(const std::function<void()>& sync);
   void sync_commits();
   void one_by_one(std::vector<Item>& items);
   void wait_for_space(std::vector<Item>& items, std::size_t first, const Error& error);

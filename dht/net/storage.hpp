@@ -16,7 +16,7 @@
 namespace ringfs {
 
 struct StorageStatus {
-  std::uint64_t database_bytes = 0;
+  std::uint64_t database_bytes = 0;  // all files of the node
   std::uint64_t disk_total_bytes = 0;
   std::uint64_t disk_free_bytes = 0;
   std::uint64_t disk_id = 0;

@@ -65,6 +65,25 @@ class StoreFiles : public StoreTest {
     EXPECT_FALSE(reply);
     return reply ? Error{} : reply.error();
   }
+  // The payload of "large", to which an entry and a row refer.
+  void expect_large_is_damaged() {
+    open();
+    Error error = read_error("large");
+    EXPECT_EQ(error.code, ErrorCode::corrupt);
+    EXPECT_NE(error.context.find("\"k\" / \"large\""), std::string::npos) << error.context;
+    EXPECT_EQ(wait_load(*store, first_partition, 1, 1).error().code, ErrorCode::corrupt);
+    Result<SnapshotData> data = wait_snapshot(*store, first_partition, 1, 0);
+    ASSERT_FALSE(data);
+    EXPECT_EQ(data.error().code, ErrorCode::corrupt);
+    // A patch must not hide it behind a new checksum.
+    ASSERT_TRUE(wait_write(
+        *store,
+        append_write(first_partition, {batch_entry(3, {mutation(Mutation::Kind::write_bytes, "k", "large", "x", 9)})})));
+    auto applied = wait_apply(*store, first_partition, 3);
+    ASSERT_FALSE(applied);
+    EXPECT_EQ(applied.error().code, ErrorCode::corrupt);
+    EXPECT_NE(applied.error().context.find("\"k\" / \"large\""), std::string::npos) << applied.error().context;
+  }
 };
 
 TEST_F(StoreFiles, Open_ForeignFile_SaysThatItIsNotOurs) {
@@ -401,27 +420,21 @@ TEST_F(StoreFiles, Read_FlippedRow_IsCorruptAndNamesIt) {
   EXPECT_TRUE(value_of(*store, first_partition, "k", "large"));  // others are served
 }
 
-TEST_F(StoreFiles, Read_FlippedPayload_IsCorruptAndNamesTheRow) {
+TEST_F(StoreFiles, Read_FlippedPayloadOfTheFile_IsCorruptAndNamesTheRow) {
   open();
   fill();
   store.reset();
   flip_in_file(10000);
+  expect_large_is_damaged();
+}
+
+TEST_F(StoreFiles, Read_FlippedPayloadOfTheDatabase_IsCorruptAndNamesTheRow) {
+  options.payload_file_bytes = SqliteStoreOptions{}.payload_file_bytes;
   open();
-  Error error = read_error("large");
-  EXPECT_EQ(error.code, ErrorCode::corrupt);
-  EXPECT_NE(error.context.find("\"k\" / \"large\""), std::string::npos) << error.context;
-  EXPECT_EQ(wait_load(*store, first_partition, 1, 1).error().code, ErrorCode::corrupt);
-  Result<SnapshotData> data = wait_snapshot(*store, first_partition, 1, 0);
-  ASSERT_FALSE(data);
-  EXPECT_EQ(data.error().code, ErrorCode::corrupt);
-  // A patch must not hide it behind a new checksum.
-  ASSERT_TRUE(wait_write(
-      *store,
-      append_write(first_partition, {batch_entry(3, {mutation(Mutation::Kind::write_bytes, "k", "large", "x", 9)})})));
-  auto applied = wait_apply(*store, first_partition, 3);
-  ASSERT_FALSE(applied);
-  EXPECT_EQ(applied.error().code, ErrorCode::corrupt);
-  EXPECT_NE(applied.error().context.find("\"k\" / \"large\""), std::string::npos) << applied.error().context;
+  fill();
+  store.reset();
+  flip("payload_data", "bytes", "id = 1");
+  expect_large_is_damaged();
 }
 
 TEST_F(StoreFiles, Apply_FlippedEntry_IsCorruptAndOthersGoOn) {
