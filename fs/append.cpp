@@ -20,7 +20,7 @@ Condition extent_is(const OpenInode& open) {
 
 }  // namespace
 
-Task<Result<std::size_t>> Volume::append(OpenPointer open, SharedBytes bytes, TimePoint deadline) {
+Task<Result<std::uint64_t>> Volume::append(OpenPointer open, SharedBytes bytes, bool clears_set_id, TimePoint deadline) {
   Lock lock = co_await open->mutex.lock(left(deadline));
   if (!lock) co_return fail(ErrorCode::timeout, "file is busy");
   // Written through other handles of this instance: the end is behind it.
@@ -35,31 +35,33 @@ Task<Result<std::size_t>> Volume::append(OpenPointer open, SharedBytes bytes, Ti
     }
     const std::uint64_t end = static_cast<std::uint64_t>(open->row.size) + bytes.size();
     if (end > max_file_bytes) co_return fail(ErrorCode::file_too_large);
-    Result<bool> done = false;
+    Result<std::uint64_t> done = overtaken;
     if (open->row.content == 0 && end <= inline_limit) {
-      done = co_await append_inline(open, bytes, deadline);
+      done = co_await append_inline(open, bytes, clears_set_id, deadline);
     } else if (open->row.content == 0) {
-      done = co_await convert(open, deadline);
-      if (done && *done) continue;
+      Result<bool> converted = co_await convert(open, deadline);
+      if (converted && *converted) continue;
+      if (!converted) done = tl::unexpected(converted.error());
     } else if (open->row.cutting()) {
       Status finished = co_await finish_cut(open, deadline);
       if (!finished) co_return tl::unexpected(finished.error());
       continue;
     } else {
-      done = co_await append_chunks(open, bytes, deadline);
+      done = co_await append_chunks(open, bytes, clears_set_id, deadline);
     }
     if (!done) {
       open->known = false;
       co_return tl::unexpected(done.error());
     }
-    if (*done) co_return bytes.size();
+    if (*done != overtaken) co_return *done;
     look = true;
     bool again = co_await retry.again();
     if (!again) co_return fail(ErrorCode::timeout, "the file keeps changing");
   }
 }
 
-Task<Result<bool>> Volume::append_inline(OpenPointer open, SharedBytes bytes, TimePoint deadline) {
+Task<Result<std::uint64_t>> Volume::append_inline(OpenPointer open, SharedBytes bytes, bool clears_set_id,
+                                                  TimePoint deadline) {
   const auto offset = static_cast<std::uint32_t>(open->row.size);
   InodeRow next = open->row;
   next.size += static_cast<std::int64_t>(bytes.size());
@@ -68,16 +70,22 @@ Task<Result<bool>> Volume::append_inline(OpenPointer open, SharedBytes bytes, Ti
   changes.require(Check::contents, extent_is(*open));
   changes.change(write_bytes(inline_row(open->inode), offset, bytes));
   changes.change(write_bytes(inode_row(open->inode), InodeRow::size_offset, SharedBytes(encode_i64(next.size))));
+  if (clears_set_id) {
+    clear_set_id(changes, open->inode, next);
+    next.mode = without_set_id(next.mode);
+  }
   add_times(changes, *open, now);
+  begin_own_change(*open);
   Result<Outcome> outcome = co_await changes.apply(store_, deadline);
+  end_own_change(*open, outcome && outcome->applied());
   if (!outcome) co_return tl::unexpected(outcome.error());
-  if (!outcome->applied()) co_return false;
+  if (!outcome->applied()) co_return overtaken;
   next.change += 1;
   next.modified = now;
   next.changed = std::max(next.changed, now);
   // The inline bytes are read again when they are wanted: another mount may have overwritten some before the end.
   adopt(*open, LoadedInode{next, outcome->version}, nullptr, Origin::here);
-  co_return true;
+  co_return static_cast<std::uint64_t>(next.size);
 }
 
 Task<Result<SharedBytes>> Volume::take_append_lock(OpenPointer open, TimePoint deadline) {
@@ -121,13 +129,14 @@ Task<Result<SharedBytes>> Volume::take_append_lock(OpenPointer open, TimePoint d
   }
 }
 
-Task<Result<bool>> Volume::append_chunks(OpenPointer open, SharedBytes bytes, TimePoint deadline) {
+Task<Result<std::uint64_t>> Volume::append_chunks(OpenPointer open, SharedBytes bytes, bool clears_set_id,
+                                                  TimePoint deadline) {
   Result<SharedBytes> lock = co_await take_append_lock(open, deadline);
   if (!lock) co_return tl::unexpected(lock.error());
-  if (lock->empty()) co_return false;
+  if (lock->empty()) co_return overtaken;
   SharedBytes held = *lock;
-  Result<bool> done = co_await append_under_lock(open, held, std::move(bytes), deadline);
-  if (done && *done) co_return true;
+  Result<std::uint64_t> done = co_await append_under_lock(open, held, std::move(bytes), clears_set_id, deadline);
+  if (done && *done != overtaken) co_return done;
   ChangeSet release;
   release.require(Check::lock, value_equals(append_lock_row(open->inode), held));
   release.change(erase(append_lock_row(open->inode)));
@@ -136,7 +145,8 @@ Task<Result<bool>> Volume::append_chunks(OpenPointer open, SharedBytes bytes, Ti
   co_return done;
 }
 
-Task<Result<bool>> Volume::append_under_lock(OpenPointer open, SharedBytes lock, SharedBytes bytes, TimePoint deadline) {
+Task<Result<std::uint64_t>> Volume::append_under_lock(OpenPointer open, SharedBytes lock, SharedBytes bytes,
+                                                      bool clears_set_id, TimePoint deadline) {
   const InodeRow row = open->row;
   const Condition extent = extent_is(*open);
   const auto offset = static_cast<std::uint64_t>(row.size);
@@ -145,32 +155,48 @@ Task<Result<bool>> Volume::append_under_lock(OpenPointer open, SharedBytes lock,
     chunks.push_back(chunk);
   }
   Result<bool> accounted = co_await account_segments(open, std::move(chunks), deadline);
-  if (!accounted || !*accounted) co_return accounted;
+  if (!accounted) co_return tl::unexpected(accounted.error());
+  if (!*accounted) co_return overtaken;
   for (std::size_t done = 0; done < bytes.size();) {
     const std::uint64_t place = offset + done;
     const std::size_t part = std::min<std::size_t>(bytes.size() - done, chunk_bytes - place % chunk_bytes);
     SharedBytes piece(bytes, done, part);
     Result<bool> written = co_await append_to_chunk(open, row.content, place, std::move(piece), lock, deadline);
-    if (!written || !*written) co_return written;
+    if (!written) co_return tl::unexpected(written.error());
+    if (!*written) co_return overtaken;
     done += part;
   }
-  InodeRow next = row;
-  next.size += static_cast<std::int64_t>(bytes.size());
-  const std::int64_t now = now_ns();
-  ChangeSet publish;
-  publish.require(Check::lock, value_equals(append_lock_row(open->inode), lock));
-  publish.require(Check::contents, extent);
-  publish.change(write_bytes(inode_row(open->inode), InodeRow::size_offset, SharedBytes(encode_i64(next.size))));
-  add_times(publish, *open, now);
-  publish.change(erase(append_lock_row(open->inode)));
-  Result<Outcome> outcome = co_await publish.apply(store_, deadline);
-  if (!outcome) co_return tl::unexpected(outcome.error());
-  if (!outcome->applied()) co_return false;
-  next.change += 1;
-  next.modified = now;
-  next.changed = std::max(next.changed, now);
-  adopt(*open, LoadedInode{next, outcome->version}, nullptr, Origin::here);
-  co_return true;
+  for (;;) {
+    InodeRow next = row;
+    next.size += static_cast<std::int64_t>(bytes.size());
+    next.mode = open->row.mode;
+    const std::int64_t now = now_ns();
+    ChangeSet changes;
+    changes.require(Check::lock, value_equals(append_lock_row(open->inode), lock));
+    changes.require(Check::contents, extent);
+    changes.change(write_bytes(inode_row(open->inode), InodeRow::size_offset, SharedBytes(encode_i64(next.size))));
+    if (clears_set_id) {
+      clear_set_id(changes, open->inode, next);
+      next.mode = without_set_id(next.mode);
+    }
+    add_times(changes, *open, now);
+    changes.change(erase(append_lock_row(open->inode)));
+    begin_own_change(*open);
+    Result<Outcome> outcome = co_await changes.apply(store_, deadline);
+    end_own_change(*open, outcome && outcome->applied());
+    if (!outcome) co_return tl::unexpected(outcome.error());
+    if (outcome->applied()) {
+      next.change += 1;
+      next.modified = now;
+      next.changed = std::max(next.changed, now);
+      adopt(*open, LoadedInode{next, outcome->version}, nullptr, Origin::here);
+      co_return static_cast<std::uint64_t>(next.size);
+    }
+    if (outcome->failed != Check::mode) co_return overtaken;
+    // A chmod: the bytes are there, their lock lasts until it ends.
+    Status fresh = co_await refresh(open, deadline);
+    if (!fresh) co_return tl::unexpected(fresh.error());
+  }
 }
 
 // False: the lock was taken over.

@@ -82,6 +82,12 @@ std::string inode_header_bytes(const InodeRow& row) {
   return writer.take();
 }
 
+std::uint32_t without_set_id(std::uint32_t mode) {
+  mode &= ~static_cast<std::uint32_t>(S_ISUID);
+  if ((mode & S_IXGRP) != 0) mode &= ~static_cast<std::uint32_t>(S_ISGID);
+  return mode;
+}
+
 std::string inode_contents_bytes(const InodeRow& row) { return encode_u64(row.content) + encode_u64(row.cut); }
 
 std::string inode_extent_bytes(const InodeRow& row) { return encode_i64(row.size) + inode_contents_bytes(row); }

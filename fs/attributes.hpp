@@ -52,6 +52,8 @@ std::string inode_type_bytes(std::uint32_t mode, InodeState state);  // at 0, 4 
 std::string inode_header_bytes(const InodeRow& row);                 // at 0, 16 bytes: those, mode, uid, gid
 std::string inode_contents_bytes(const InodeRow& row);               // at content_offset, 16 bytes: content, cut
 std::string inode_extent_bytes(const InodeRow& row);                 // at size_offset, 24 bytes: size, content, cut
+// Without the set-user-id bit, and without the set-group-id bit where the group may execute (elsewhere it means locking).
+std::uint32_t without_set_id(std::uint32_t mode);
 std::string encode_u32(std::uint32_t value);
 std::string encode_u64(std::uint64_t value);
 std::string encode_i64(std::int64_t value);

@@ -22,6 +22,8 @@ enum class Check : std::uint8_t {
   empty,        // the directory is empty
   fresh_inode,  // the inode number is unused
   contents,     // content id, cut, size as seen
+  change,       // nobody else has changed the contents since
+  mode,         // the mode is as seen
   inline_data,  // the inline row as seen
   block,        // a block of a chunk as seen
   lock,         // the append lock is as seen

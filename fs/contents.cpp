@@ -12,7 +12,6 @@ namespace ringfs {
 namespace {
 
 constexpr std::size_t parallel_cuts = 8;
-constexpr Duration drop_limit = std::chrono::seconds(5);
 constexpr std::size_t segments_per_batch = 1000;
 constexpr std::size_t max_accounted = 65536;
 constexpr std::uint64_t single_chunks = 4;
@@ -44,24 +43,22 @@ void Volume::forget_read_ahead(OpenInode& open) {
   open.read_ahead.clear();
 }
 
-// Somebody who keeps the file open may have pages of it that no longer are its contents.
-void Volume::pages_are_stale(const OpenInode& open) const {
-  if (open.cached_handles > 0 && contents_changed_) contents_changed_(open.inode, nullptr);
+void Volume::begin_own_change(OpenInode& open) {
+  open.own_change = open.row.change + 1;
+  open.own_change_seen = false;
 }
 
-Task<void> Volume::drop_pages(OpenPointer open, TimePoint deadline) {
-  if (open->cached_handles == 0 || !contents_changed_) co_return;
-  auto dropped = std::make_shared<Event>();
-  contents_changed_(open->inode, [dropped] { dropped->notify(); });
-  // The write has happened all the same: a kernel that is late is no error of it.
-  static_cast<void>(co_await dropped->wait(std::min(left(deadline), drop_limit)));
+// A row that showed our number before the answer came: it is ours if the commit succeeded, else somebody else's.
+void Volume::end_own_change(OpenInode& open, bool applied) {
+  if (open.own_change_seen && !applied) pages_are_stale(open);
+  open.own_change.reset();
+  open.own_change_seen = false;
 }
 
 void Volume::adopt(OpenInode& open, const LoadedInode& loaded, const ReadReply::Get* inline_row, Origin origin) {
   if (open.known && loaded.version < open.version) return;
-  // A change of the size the kernel learns with the attributes, and drops its pages. Telling it would rather harm: attributes
-  // that are under way at that moment are thrown away, and a read ends at the old size.
-  const bool silent = open.version != 0 && open.row.change != loaded.row.change && open.row.size == loaded.row.size;
+  // Whatever the sizes are: the kernel may know the new one already, or never ask again.
+  const bool by_others = origin == Origin::elsewhere && open.version != 0 && open.row.change != loaded.row.change;
   const bool changed = !open.known || open.row.change != loaded.row.change || open.row.content != loaded.row.content ||
                        open.row.cut != loaded.row.cut;
   if (changed) {
@@ -75,7 +72,11 @@ void Volume::adopt(OpenInode& open, const LoadedInode& loaded, const ReadReply::
     open.inline_known = true;
     open.inline_bytes = inline_row->found ? inline_row->row.value : SharedBytes();
   }
-  if (silent && origin == Origin::elsewhere) pages_are_stale(open);
+  if (by_others && open.own_change == loaded.row.change) {
+    open.own_change_seen = true;
+  } else if (by_others) {
+    pages_are_stale(open);
+  }
 }
 
 Task<Status> Volume::refresh(OpenPointer open, TimePoint deadline) {

@@ -169,6 +169,11 @@ Task<Result<std::vector<DirectoryEntry>>> Volume::read_directory(Handle handle, 
   }
   auto from = directory->window.begin() + static_cast<std::ptrdiff_t>(first);
   result.assign(from, from + static_cast<std::ptrdiff_t>(count));
+  // Of files that are open here the kernel hears by answers that are as new as any (kernel_pages.cpp), not by an older page.
+  for (DirectoryEntry& entry : result) {
+    const OpenPointer open = find_open(entry.inode);
+    if (open && open->kernel.is_used()) entry.attributes.reset();
+  }
   co_return result;
 }
 

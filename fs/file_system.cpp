@@ -64,8 +64,8 @@ void FileSystem::set_operation_timeout(Duration timeout) {
   implementation_->control.set_operation_timeout(timeout);
 }
 
-void FileSystem::on_contents_changed(ContentsListener listener) {
-  implementation_->volume->on_contents_changed(std::move(listener));
+void FileSystem::on_pages_changed(PagesListener listener) {
+  implementation_->volume->on_pages_changed(std::move(listener));
 }
 
 Task<Result<Attributes>> FileSystem::lookup(Caller caller, InodeNumber parent, std::string name) {
@@ -195,11 +195,10 @@ Task<Result<ReadResult>> FileSystem::read(Handle handle, std::uint64_t offset, s
   co_return result;
 }
 
-Task<Result<std::size_t>> FileSystem::write(Handle handle, std::uint64_t offset, SharedBytes bytes,
-                                            std::optional<int> flags) {
+Task<Result<std::size_t>> FileSystem::write(Handle handle, std::uint64_t offset, SharedBytes bytes, WriteHow how) {
   auto place = implementation_->control_files.find(handle);
   if (place == implementation_->control_files.end()) {
-    Result<std::size_t> result = co_await implementation_->volume->write(handle, offset, std::move(bytes), flags);
+    Result<std::size_t> result = co_await implementation_->volume->write(handle, offset, std::move(bytes), how);
     co_return result;
   }
   const std::shared_ptr<ControlFile> file = place->second;

@@ -41,6 +41,10 @@ struct Caller {
   gid_t gid = 0;
   pid_t pid = 0;
   mode_t umask = 0;
+
+  // Whose changes of a program's contents take its set-user-id and set-group-id bits away. A process's capabilities do not
+  // arrive with its requests: CAP_FSETID is taken for root's.
+  bool may_not_keep_set_id() const { return uid != 0; }
 };
 
 struct Attributes {
@@ -61,7 +65,7 @@ struct SetAttributes {
   std::optional<uid_t> uid;
   std::optional<gid_t> gid;
   std::optional<std::uint64_t> size;
-  std::optional<TimeSpec> accessed, modified;
+  std::optional<TimeSpec> accessed, modified;  // nothing at all: a chown to the present owner, which clears set-id bits
   bool accessed_now = false, modified_now = false;
 };
 
@@ -86,6 +90,13 @@ struct ReadResult {
   std::vector<SharedBytes> pieces;  // in order, together at most what was asked; fewer bytes only at the end of the file
 };
 
+struct WriteHow {
+  // O_APPEND, O_SYNC and O_DSYNC as they are now, fcntl may have changed them since the open; none: as opened.
+  std::optional<int> flags;
+  // Of a program's file: by somebody who may not leave its set-user-id and set-group-id bits.
+  bool clears_set_id = false;
+};
+
 struct FileSystemStatus {  // statfs
   std::uint64_t block_size = 65536, blocks = 0, free_blocks = 0, files = 0, free_files = 0;
 };
@@ -93,11 +104,22 @@ struct FileSystemStatus {  // statfs
 struct FileSystemOptions {
   Duration operation_timeout = std::chrono::seconds(30);
   std::size_t max_dirty_bytes = 64 << 20;
+  bool synchronous = false;  // every write is as if the descriptor had O_SYNC
   bool show_ring = false;
   uid_t owner = 0;  // of the mount: may use .ring beside root
 };
 
-using ContentsListener = std::function<void(InodeNumber inode, std::function<void()> done)>;
+// What the kernel must do with its pages of a file before it hears of other contents.
+struct PageChange {
+  InodeNumber inode = 0;
+  std::optional<std::uint64_t> from;  // pages from this place on are dropped; nothing: none
+  struct Tail {
+    std::uint64_t offset = 0;
+    SharedBytes bytes;
+  };
+  std::optional<Tail> tail;  // then it takes these bytes, within one page; their end is its size if it knew a smaller one
+};
+using PagesListener = std::function<void(PageChange change, std::function<void()> done)>;
 
 class FileSystem {
  public:
@@ -111,10 +133,9 @@ class FileSystem {
 
   void set_operation_timeout(Duration timeout);  // of operations that begin from now on
 
-  // `listener` hears of inodes whose contents changed otherwise than the kernel can know, while a handle is open whose
-  // pages it keeps (not direct_io). It returns at once, and `done`, if there is one, is called on the loop when those pages
-  // are gone: a write through a handle with direct_io waits for it.
-  void on_contents_changed(ContentsListener listener);
+  // `listener` hears of files that are open here and whose contents changed otherwise than the kernel can know. It returns at
+  // once, and `done` is called on the loop when the kernel has done it: answers that would show the change wait for it.
+  void on_pages_changed(PagesListener listener);
 
   Task<Result<Attributes>> lookup(Caller caller, InodeNumber parent, std::string name);
   Task<Result<Attributes>> get_attributes(Caller caller, InodeNumber inode, std::optional<Handle> handle);
@@ -137,9 +158,7 @@ class FileSystem {
   Task<Result<Opened>> create(Caller caller, InodeNumber parent, std::string name, std::uint32_t mode, int flags);
   Task<Result<Opened>> open(Caller caller, InodeNumber inode, int flags);
   Task<Result<ReadResult>> read(Handle handle, std::uint64_t offset, std::size_t size);
-  // flags: O_APPEND, O_SYNC and O_DSYNC as they are now, fcntl may have changed them since the open; none: as opened.
-  Task<Result<std::size_t>> write(Handle handle, std::uint64_t offset, SharedBytes bytes,
-                                  std::optional<int> flags = std::nullopt);
+  Task<Result<std::size_t>> write(Handle handle, std::uint64_t offset, SharedBytes bytes, WriteHow how = {});
   Task<Status> flush(Handle handle);
   Task<Status> fsync(Handle handle);
   Task<void> release(Handle handle);

@@ -1,8 +1,9 @@
 // Write-behind and flush: from the write buffer to the ring.
 //
 // Order: segments accounted for, chunks written in parallel, then size, time and change counter in one commit (published).
-// Full chunks go in the background; at most publish_window of a file travels before it is published, so that other mounts see
-// a long write grow and memory comes free. Overtaken (Check::contents failed): all that was sent is dirty again, look afresh.
+// Full chunks, and what lies before them, go in the background; at most publish_window of a file travels before it is published,
+// so that other mounts see a long write grow and memory comes free. What is published is always a beginning of what is dirty, so
+// no size is visible before the bytes under it. Overtaken (Check::contents failed): all that was sent is dirty again, look afresh.
 #include <algorithm>
 #include <boost/asio/this_coro.hpp>
 
@@ -84,24 +85,46 @@ void Volume::add_times(ChangeSet& changes, const OpenInode& open, std::optional<
   }
 }
 
-void Volume::note_published(OpenInode& open, std::optional<std::int64_t> modified, std::uint64_t version) {
+void Volume::publish(ChangeSet& changes, const OpenInode& open, std::optional<std::int64_t> modified,
+                     bool clears_set_id) const {
+  const RowAddress row = inode_row(open.inode);
+  changes.require(Check::change, bytes_equal(row, InodeRow::change_offset, encode_i64(open.row.change)));
+  changes.change(max_i64(row, InodeRow::size_offset, static_cast<std::int64_t>(open.buffer.sent_end())));
+  if (clears_set_id) clear_set_id(changes, open.inode, open.row);
+  add_times(changes, open, modified);
+}
+
+// By the mode that the ring has in the moment of the commit, whoever set it from wherever.
+void Volume::clear_set_id(ChangeSet& changes, InodeNumber inode, const InodeRow& row) {
+  const RowAddress address = inode_row(inode);
+  const std::uint32_t mode = without_set_id(row.mode);
+  changes.require(Check::mode, bytes_equal(address, InodeRow::mode_offset, encode_u32(row.mode)));
+  if (mode != row.mode) changes.change(write_bytes(address, InodeRow::mode_offset, SharedBytes(encode_u32(mode))));
+}
+
+void Volume::note_published(OpenInode& open, std::optional<std::int64_t> modified, bool cleared_set_id,
+                            std::uint64_t version) {
   if (open.version < version) {  // else somebody read the row since, with this commit in it
     open.row.size = std::max(open.row.size, static_cast<std::int64_t>(open.buffer.sent_end()));
     open.row.change += 1;
     if (modified) open.row.modified = *modified;
     open.row.changed = std::max(open.row.changed, now_ns());
+    if (cleared_set_id) open.row.mode = without_set_id(open.row.mode);
     open.version = version;
   }
   if (open.unpublished_modified == modified) open.unpublished_modified.reset();
   const std::size_t before = open.buffer.cost();
   open.buffer.published();
   account(before, open.buffer.cost());
+  if (!open.buffer.has_dirty()) open.clears_set_id = false;
 }
 
 void Volume::drop_buffer(OpenInode& open) {
   const std::size_t before = open.buffer.cost();
   open.buffer.clear();
   open.unpublished_modified.reset();
+  open.dirty_since.reset();
+  open.clears_set_id = false;
   account(before, open.buffer.cost());
 }
 
@@ -112,6 +135,7 @@ Task<Result<bool>> Volume::publish_inline(OpenPointer open, TimePoint deadline) 
   const std::optional<std::int64_t> modified = open->unpublished_modified;
   const RowAddress data = inline_row(open->inode);
   const std::uint64_t epoch_version = open->version;
+  const bool clears = open->clears_set_id;
   std::uint64_t version = 0;
   for (std::size_t i = 0; i < extents.size();) {
     ChangeSet changes;
@@ -119,12 +143,10 @@ Task<Result<bool>> Volume::publish_inline(OpenPointer open, TimePoint deadline) 
     for (std::size_t count = 0; i < extents.size() && count < items_per_batch; ++i, ++count) {
       changes.change(write_bytes(data, static_cast<std::uint32_t>(extents[i].offset), extents[i].bytes));
     }
-    if (i == extents.size()) {
-      const auto size = static_cast<std::int64_t>(open->buffer.sent_end());
-      changes.change(max_i64(inode_row(open->inode), InodeRow::size_offset, size));
-      add_times(changes, *open, modified);
-    }
+    if (i == extents.size()) publish(changes, *open, modified, clears);
+    begin_own_change(*open);
     Result<Outcome> outcome = co_await changes.apply(store_, deadline);
+    end_own_change(*open, outcome && outcome->applied());
     if (!outcome) co_return tl::unexpected(outcome.error());
     if (!outcome->applied()) co_return false;
     version = outcome->version;
@@ -139,7 +161,7 @@ Task<Result<bool>> Volume::publish_inline(OpenPointer open, TimePoint deadline) 
     }
     open->inline_bytes = SharedBytes(std::move(bytes));
   }
-  note_published(*open, modified, version);
+  note_published(*open, modified, clears, version);
   co_return true;
 }
 
@@ -179,16 +201,27 @@ Task<Result<bool>> Volume::send_and_publish(OpenPointer open, std::vector<std::u
   }
   co_await sending.join();
   if (!*status) co_return tl::unexpected(status->error());
-  ChangeSet publish;
-  publish.require(Check::contents, unchanged);
-  const auto size = static_cast<std::int64_t>(open->buffer.sent_end());
-  publish.change(max_i64(inode_row(open->inode), InodeRow::size_offset, size));
-  add_times(publish, *open, modified);
-  Result<Outcome> outcome = co_await publish.apply(store_, deadline);
-  if (!outcome) co_return tl::unexpected(outcome.error());
-  if (!outcome->applied()) co_return false;
-  note_published(*open, modified, outcome->version);
-  co_return true;
+  Retry retry(store_, deadline);
+  for (;;) {
+    const bool clears = open->clears_set_id;
+    ChangeSet changes;
+    changes.require(Check::contents, unchanged);
+    publish(changes, *open, modified, clears);
+    begin_own_change(*open);
+    Result<Outcome> outcome = co_await changes.apply(store_, deadline);
+    end_own_change(*open, outcome && outcome->applied());
+    if (!outcome) co_return tl::unexpected(outcome.error());
+    if (outcome->applied()) {
+      note_published(*open, modified, clears, outcome->version);
+      co_return true;
+    }
+    if (outcome->failed == Check::contents) co_return false;
+    // Somebody else changed bytes, the size or the mode: what was sent still counts, and the row is known anew.
+    Status fresh = co_await refresh(open, deadline);
+    if (!fresh) co_return tl::unexpected(fresh.error());
+    bool again = co_await retry.again();
+    if (!again) co_return fail(ErrorCode::timeout, "the file keeps changing");
+  }
 }
 
 Task<Status> Volume::write_out(OpenPointer open, Sending what, TimePoint deadline) {
@@ -204,6 +237,7 @@ Task<Status> Volume::write_out_locked(OpenPointer open, Sending what, TimePoint 
   const std::size_t cost = open->buffer.cost();
   open->buffer.unsend();
   account(cost, open->buffer.cost());
+  const TimePoint began = store_.clock().now;
   Retry retry(store_, deadline);
   for (bool look = !open->known;;) {
     if (look) {
@@ -211,7 +245,10 @@ Task<Status> Volume::write_out_locked(OpenPointer open, Sending what, TimePoint 
       if (!fresh) co_return fresh;
       look = false;
     }
-    if (!open->buffer.has_dirty()) co_return Status();
+    if (!open->buffer.has_dirty()) {
+      open->dirty_since.reset();
+      co_return Status();
+    }
     if (what == Sending::full_chunks && !open->buffer.has_full_chunk()) co_return Status();
     Result<bool> done = false;
     if (open->row.content == 0 && open->buffer.end() <= inline_limit) {
@@ -225,12 +262,19 @@ Task<Status> Volume::write_out_locked(OpenPointer open, Sending what, TimePoint 
       continue;
     } else {
       std::vector<std::uint64_t> chunks =
-          what == Sending::everything ? open->buffer.dirty_chunks() : open->buffer.full_chunks();
+          what == Sending::everything ? open->buffer.dirty_chunks() : open->buffer.finished_chunks();
       if (what == Sending::full_chunks && chunks.size() > publish_window_chunks) chunks.resize(publish_window_chunks);
       done = co_await send_and_publish(open, std::move(chunks), deadline);
     }
     // One window a call, so that a long write is many calls with a deadline each; background() comes back for the rest.
-    if (done && *done) co_return Status();
+    if (done && *done) {
+      if (!open->buffer.has_dirty()) {
+        open->dirty_since.reset();
+      } else if (what == Sending::everything) {
+        open->dirty_since = began;  // what is dirty now was written since
+      }
+      co_return Status();
+    }
     const std::size_t before = open->buffer.cost();
     open->buffer.unsend();
     account(before, open->buffer.cost());
@@ -253,11 +297,14 @@ void Volume::start_background(OpenPointer open, Sending what) {
 
 Task<void> Volume::background(std::shared_ptr<Volume> self, OpenPointer open, Sending what) {
   ++open->users;
+  ++self->background_writes_;
   Status status = co_await self->write_out(open, what, self->deadline());
+  --self->background_writes_;
   open->background_running = false;
   if (!status) {
     open->error = status.error();
     ++open->error_number;
+    if (open->dirty_since) open->dirty_since = self->store_.clock().now;  // the next try is as far away as the first one was
   }
   self->room_.notify();
   if (status && open->buffer.has_full_chunk()) self->start_background(open, Sending::full_chunks);

@@ -34,13 +34,28 @@ struct StoredChunk {
   }
 };
 
+// What this mount's kernel may hold of a file's contents; kernel_pages.cpp says what follows from it.
+struct KernelView {
+  unsigned readers = 0;  // handles through which it keeps pages
+  unsigned writers = 0;  // those of them that are open for writing
+  unsigned direct = 0;   // handles past its pages
+  std::uint64_t size = 0;               // that it was given last
+  std::uint64_t told = 0;               // the largest that it may have been given while the file was open
+  std::optional<std::uint64_t> cut_at;  // the least end of file that a read was cut at: its page is zeros behind it
+  bool stale = false;                   // others changed the contents, and pages may show the former ones
+  Mutex telling;                        // while it is told
+
+  bool is_used() const { return readers + direct > 0; }
+  bool uncovers(std::uint64_t end) const { return readers > 0 && cut_at && end > *cut_at; }
+};
+
 // Shared by all handles of a file; lives while one is open, an operation uses it or bytes wait to be written.
 struct OpenInode {
   explicit OpenInode(InodeNumber number) : inode(number) {}
 
   const InodeNumber inode;
   unsigned users = 0;
-  unsigned cached_handles = 0;  // through which the kernel keeps pages
+  KernelView kernel;
 
   // As last seen in the ring, newest version.
   bool known = false;
@@ -51,6 +66,12 @@ struct OpenInode {
   SharedBytes inline_bytes;
 
   WriteBuffer buffer;
+  std::optional<TimePoint> dirty_since;  // since when the oldest bytes wait, or since the last try to send them failed
+  bool clears_set_id = false;            // some of them were written by somebody who may not leave set-id bits
+  // While a change of the contents by this instance travels: what `row.change` will be. A row that already shows it tells
+  // nothing of others' changes.
+  std::optional<std::int64_t> own_change;
+  bool own_change_seen = false;
   // Time of the last write that the ring's row does not show yet.
   std::optional<std::int64_t> unpublished_modified;
   // Sending, truncating, converting and appending: one at a time.

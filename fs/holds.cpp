@@ -2,7 +2,8 @@
 //
 // Every hold_interval an instance asks for the inodes that it has open: it learns of changes by other mounts and puts a hold
 // with a time to live on those that were unlinked (an orphan is kept for 60 s in any case: three chances). Bytes that wait in
-// write buffers go to the ring at the same pace.
+// write buffers go to the ring after a few seconds: nobody can ask for it (sync(2) sends nothing to a FUSE file system), and a
+// mount's process that dies takes them with it.
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,6 +18,11 @@ namespace {
 
 constexpr Duration hold_interval = std::chrono::seconds(20);
 constexpr Duration hold_life = std::chrono::seconds(90);
+// Together below the 5 s of docs/posix.md after which written bytes are on their way.
+constexpr Duration settle_interval = std::chrono::seconds(1);
+constexpr Duration write_back_age = std::chrono::seconds(3);
+constexpr std::size_t parallel_write_backs = 64;  // the rest waits for the next look
+constexpr std::size_t tellings_a_look = 256;      // each ends by itself within seconds
 constexpr std::size_t inodes_per_check = 500;
 constexpr Duration check_limit = std::chrono::seconds(6);  // a partition without a majority costs its own round, no other
 constexpr std::size_t parallel_checks = 256;
@@ -45,6 +51,7 @@ Task<Status> Volume::start() {
     if (!outcome) co_return tl::unexpected(outcome.error());
   }
   tasks_.spawn(executor_, hold_loop(shared_from_this()));
+  tasks_.spawn(executor_, settle_loop(shared_from_this()));
   co_return Status();
 }
 
@@ -91,11 +98,33 @@ Task<void> Volume::hold_loop(std::shared_ptr<Volume> self) {
     if (self->stopping_) co_return;
     // Beside this loop: partitions that do not answer must not put off the next round for the others.
     self->tasks_.spawn(self->executor_, run_check(self));
-    std::vector<OpenPointer> dirty;
-    for (const auto& [inode, open] : self->open_) {
-      if (open->buffer.has_dirty()) dirty.push_back(open);
+  }
+}
+
+Task<void> Volume::settle_loop(std::shared_ptr<Volume> self) {
+  while (!self->stopping_) {
+    co_await self->stopped_.wait(settle_interval);
+    if (self->stopping_) co_return;
+    self->settle_some();
+  }
+}
+
+void Volume::settle_some() {
+  const TimePoint now = store_.clock().now;
+  std::size_t tellings = 0;
+  for (auto place = unsettled_.begin(); place != unsettled_.end();) {
+    OpenPointer open = find_open(*place);
+    if (!open || (!open->dirty_since && !open->kernel.stale)) {
+      place = unsettled_.erase(place);
+      continue;
     }
-    for (const OpenPointer& open : dirty) self->start_background(open, Sending::everything);
+    ++place;
+    if (open->kernel.stale && !open->kernel.telling.locked() && tellings < tellings_a_look) {
+      ++tellings;
+      tasks_.spawn(executor_, settle_pages(shared_from_this(), open));
+    }
+    const bool old = open->dirty_since && now - *open->dirty_since >= write_back_age;
+    if (old && background_writes_ < parallel_write_backs) start_background(open, Sending::everything);
   }
 }
 

@@ -170,7 +170,8 @@ Task<Result<std::vector<std::optional<LoadedInode>>>> Volume::read_inodes(std::v
 Task<Result<Attributes>> Volume::get_attributes(InodeNumber inode) {
   Result<LoadedInode> loaded = co_await read_inode(inode, deadline());
   if (!loaded) co_return tl::unexpected(loaded.error());
-  co_return overlay_attributes(inode, loaded->row);
+  const Attributes attributes = co_await answer(inode, *loaded, deadline());
+  co_return attributes;
 }
 
 Task<Result<std::string>> Volume::read_link(InodeNumber inode) {
@@ -186,14 +187,16 @@ Task<Result<std::string>> Volume::read_link(InodeNumber inode) {
 Task<Result<Attributes>> Volume::set_attributes(Caller caller, InodeNumber inode, SetAttributes changes) {
   const TimePoint until = deadline();
   if (changes.size) {
-    Status resized = co_await set_size(inode, *changes.size, until);
+    Status resized = co_await set_size(inode, *changes.size, caller.may_not_keep_set_id(), until);
     if (!resized) co_return tl::unexpected(resized.error());
   }
-  bool header = changes.mode || changes.uid || changes.gid;
-  bool times = changes.accessed || changes.modified || changes.accessed_now || changes.modified_now;
+  const bool owner = changes.uid || changes.gid;
+  const bool times = changes.accessed || changes.modified || changes.accessed_now || changes.modified_now;
   // Bytes written before this call must not bring their own time in afterwards: they go first, also those under way.
+  // Nor may bytes of somebody else take set-id bits away that are set now.
   OpenPointer written = find_open(inode);
-  if (written && (changes.modified || changes.modified_now)) {
+  const bool later_clears = written && changes.mode && written->clears_set_id;
+  if (written && (changes.modified || changes.modified_now || later_clears)) {
     Status flushed = co_await write_out(written, Sending::everything, until);
     if (!flushed) co_return tl::unexpected(flushed.error());
   }
@@ -201,22 +204,23 @@ Task<Result<Attributes>> Volume::set_attributes(Caller caller, InodeNumber inode
   for (;;) {
     Result<LoadedInode> loaded = co_await read_inode(inode, until);
     if (!loaded) co_return tl::unexpected(loaded.error());
-    if (!header && !times) co_return overlay_attributes(inode, loaded->row);
     InodeRow row = loaded->row;
+    if (changes.mode) row.mode = (row.mode & S_IFMT) | (*changes.mode & 07777U);
+    if (changes.uid) row.uid = *changes.uid;
+    if (changes.gid) row.gid = *changes.gid;
+    // As Linux, which asks for a chown without a new owner by no field at all: root's takes the bits of a program away, too.
+    const bool chown = owner || (!times && !changes.mode && !changes.size);
+    if (chown && !changes.mode && !row.is_directory()) row.mode = without_set_id(row.mode);
+    const bool header = inode_header_bytes(row) != inode_header_bytes(loaded->row) || changes.mode || owner;
+    if (!header && !times) {
+      const Attributes same = co_await answer(inode, *loaded, until);
+      co_return same;
+    }
     const RowAddress address = inode_row(inode);
     const std::int64_t now = now_ns();
     ChangeSet set;
     if (header) {
-      set.require(Check::inode, bytes_equal(address, 0, inode_header_bytes(row)));
-      if (changes.mode) row.mode = (row.mode & S_IFMT) | (*changes.mode & 07777U);
-      if (changes.uid) row.uid = *changes.uid;
-      if (changes.gid) row.gid = *changes.gid;
-      // As Linux: a change of owner by anyone but root takes the set-id bits of a program away.
-      bool owner = (changes.uid || changes.gid) && !changes.mode;
-      if (owner && caller.uid != 0 && row.is_regular()) {
-        row.mode &= ~static_cast<std::uint32_t>(S_ISUID);
-        if ((row.mode & S_IXGRP) != 0) row.mode &= ~static_cast<std::uint32_t>(S_ISGID);
-      }
+      set.require(Check::inode, bytes_equal(address, 0, inode_header_bytes(loaded->row)));
       set.change(write_bytes(address, 0, SharedBytes(inode_header_bytes(row))));
     } else {
       set.require(Check::inode, present(address));
@@ -243,7 +247,8 @@ Task<Result<Attributes>> Volume::set_attributes(Caller caller, InodeNumber inode
         open->row.modified = row.modified;
         open->row.changed = std::max(open->row.changed, row.changed);
       }
-      co_return overlay_attributes(inode, row);
+      const Attributes changed = co_await answer(inode, LoadedInode{row, outcome->version}, until);
+      co_return changed;
     }
     if (!outcome && !Retry::worthwhile(outcome.error())) co_return tl::unexpected(outcome.error());
     bool again = co_await retry.again();

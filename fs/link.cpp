@@ -40,7 +40,8 @@ Task<Result<Attributes>> Volume::link(InodeNumber inode, InodeNumber parent, std
       names_.put({parent, name}, inode);
       ++row.links;
       row.changed = std::max(row.changed, now);
-      co_return overlay_attributes(inode, row);
+      const Attributes attributes = co_await answer(inode, LoadedInode{row, outcome->version}, until);
+      co_return attributes;
     }
     if (outcome && outcome->failed == Check::entry) co_return fail(ErrorCode::exists);
     if (outcome && outcome->failed == Check::directory) {

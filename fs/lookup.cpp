@@ -108,7 +108,10 @@ Task<Result<Attributes>> Volume::lookup(InodeNumber parent, std::string name) {
     if (!entry->found) co_return fail(ErrorCode::not_found);
     const InodeNumber inode = entry->entry.inode;
     Result<LoadedInode> loaded = co_await entry_inode(std::move(*entry), until);
-    if (loaded) co_return overlay_attributes(inode, loaded->row);
+    if (loaded) {
+      const Attributes attributes = co_await answer(inode, *loaded, until);
+      co_return attributes;
+    }
     if (loaded.error().code != ErrorCode::stale_handle) co_return tl::unexpected(loaded.error());
   }
   co_return fail(ErrorCode::corrupt, "entry names a missing inode");

@@ -39,7 +39,19 @@ Opened Volume::add_handle(Caller caller, OpenPointer open, int flags) {
   file->uid = caller.uid;
   file->reported_error = open->error_number;
   ++open->users;
-  if (file->cached) ++open->cached_handles;
+  KernelView& kernel = open->kernel;
+  if (!kernel.is_used()) {
+    // Nobody could read here before: whatever the kernel was told, what it reads from now on reaches to the present end.
+    kernel.size = kernel.told = end_of_file(*open);
+    kernel.stale = false;
+  }
+  if (file->cached) {
+    if (kernel.readers == 0) kernel.cut_at.reset();  // it drops its pages with the answer, or keep_cache below
+    ++kernel.readers;
+    if (writable(flags)) ++kernel.writers;
+  } else {
+    ++kernel.direct;
+  }
   Opened opened;
   opened.handle = next_handle();
   opened.attributes = overlay_attributes(open->inode, open->row);
@@ -47,6 +59,7 @@ Opened Volume::add_handle(Caller caller, OpenPointer open, int flags) {
   std::optional<std::int64_t> seen = kernel_cached_.get(open->inode);
   opened.keep_cache = !opened.direct_io && open->buffer.empty() && seen == open->row.change;
   kernel_cached_.put(open->inode, open->row.change);
+  if (opened.keep_cache) note_read(*open, end_of_file(*open));  // by an earlier reader
   files_.emplace(opened.handle, std::move(file));
   return opened;
 }
@@ -56,7 +69,7 @@ Task<Result<Opened>> Volume::open(Caller caller, InodeNumber inode, int flags) {
   if (files_.size() >= max_files) co_return fail(ErrorCode::overloaded, "open files");
   // Also for O_RDONLY, as Linux does: the kernel asked for write permission.
   if ((flags & O_TRUNC) != 0) {
-    Status emptied = co_await set_size(inode, 0, until);
+    Status emptied = co_await set_size(inode, 0, caller.may_not_keep_set_id(), until);
     if (!emptied) co_return tl::unexpected(emptied.error());
   }
   Use use(*this, inode);
@@ -96,6 +109,8 @@ Task<Result<Opened>> Volume::create(Caller caller, InodeNumber parent, std::stri
     if (there && !is_own_file(caller, there->row, flags)) co_return fail(ErrorCode::stale_handle, "exists by now");
     if (there) {
       Result<Opened> opened = co_await this->open(caller, entry->entry.inode, flags);
+      // Unlike open's, this answer brings the kernel attributes.
+      if (opened) opened->attributes = co_await answer(entry->entry.inode, *there, until);
       if (opened || opened.error().code != ErrorCode::stale_handle) co_return opened;
     } else if (there.error().code != ErrorCode::stale_handle) {
       co_return tl::unexpected(there.error());
@@ -105,7 +120,37 @@ Task<Result<Opened>> Volume::create(Caller caller, InodeNumber parent, std::stri
   }
 }
 
-Task<Result<std::size_t>> Volume::write(Handle handle, std::uint64_t offset, SharedBytes bytes, std::optional<int> flags) {
+// Past the kernel's pages or, if appending was switched on after the open, through them: then the kernel has put the bytes where it
+// took the end to be, into pages that may stay locked until this is answered.
+Task<Result<std::size_t>> Volume::write_at_end(std::shared_ptr<OpenFile> file, std::uint64_t offset, SharedBytes bytes,
+                                               bool clears_set_id, TimePoint deadline) {
+  OpenPointer open = file->inode;
+  const std::size_t size = bytes.size();
+  Result<std::uint64_t> end = co_await append(open, bytes, clears_set_id, deadline);
+  if (!end) co_return tl::unexpected(end.error());
+  const bool elsewhere = *end != offset + size;
+  if (file->cached && elsewhere) {
+    pages_are_stale(*open);
+    if (!stopping_) tasks_.spawn(executor_, settle_pages(shared_from_this(), open));
+  }
+  if (!file->cached && (elsewhere || must_tell(*open))) {
+    Telling telling;
+    telling.raise = elsewhere;  // so that the next append's position is right
+    telling.size_follows = !elsewhere;
+    telling.written = PageChange::Tail{*end - size, std::move(bytes)};
+    co_await tell_kernel(open, telling, deadline);
+  }
+  note_written(*open, offset + size);
+  co_return size;
+}
+
+// The kernel makes the file as large as this when it is answered, if it knows no larger one.
+void Volume::note_written(OpenInode& open, std::uint64_t end) {
+  open.kernel.size = std::max(open.kernel.size, end);
+  open.kernel.told = std::max(open.kernel.told, end);
+}
+
+Task<Result<std::size_t>> Volume::write(Handle handle, std::uint64_t offset, SharedBytes bytes, WriteHow how) {
   const TimePoint until = deadline();
   Result<std::shared_ptr<OpenFile>> found = file_of(handle);
   if (!found) co_return tl::unexpected(found.error());
@@ -117,16 +162,9 @@ Task<Result<std::size_t>> Volume::write(Handle handle, std::uint64_t offset, Sha
     file->reported_error = open->error_number;
     co_return tl::unexpected(*open->error);
   }
-  const int how = flags.value_or(file->flags);
-  if ((how & O_APPEND) != 0) {
-    Result<std::size_t> appended = co_await append(open, std::move(bytes), until);
-    if (file->cached) {
-      // Appending was switched on after the open: the kernel has put the bytes where it took the end to be, into pages that
-      // stay locked until this is answered.
-      pages_are_stale(*open);
-    } else {
-      co_await drop_pages(open, until);
-    }
+  const int flags = how.flags.value_or(file->flags);
+  if ((flags & O_APPEND) != 0) {
+    Result<std::size_t> appended = co_await write_at_end(file, offset, std::move(bytes), how.clears_set_id, until);
     co_return appended;
   }
   if (offset > max_file_bytes || bytes.size() > max_file_bytes - offset) co_return fail(ErrorCode::file_too_large);
@@ -141,8 +179,19 @@ Task<Result<std::size_t>> Volume::write(Handle handle, std::uint64_t offset, Sha
   open->buffer.write(offset, std::move(bytes));
   account(before, open->buffer.cost());
   open->unpublished_modified = now_ns();
-  if (!file->cached) co_await drop_pages(open, until);
-  if ((how & (O_SYNC | O_DSYNC)) != 0) {
+  if (how.clears_set_id) open->clears_set_id = true;
+  if (!open->dirty_since) open->dirty_since = store_.clock().now;
+  unsettled_.insert(open->inode);
+  if (!file->cached && open->kernel.readers > 0) {
+    Telling telling;
+    telling.from = offset;
+    telling.size_follows = true;
+    co_await tell_kernel(open, telling, until);
+  }
+  note_written(*open, offset + size);
+  // Through the kernel's pages the write itself covers the zeros behind a former end.
+  if (file->cached && open->kernel.cut_at) open->kernel.cut_at = std::max(*open->kernel.cut_at, offset + size);
+  if ((flags & (O_SYNC | O_DSYNC)) != 0 || options_.synchronous) {
     Status flushed = co_await flush_inode(open, until);
     if (!flushed) co_return tl::unexpected(flushed.error());
   } else if (open->buffer.has_full_chunk()) {
@@ -167,7 +216,12 @@ Task<void> Volume::release(Handle handle) {
   std::shared_ptr<OpenFile> file = std::move(place->second);
   files_.erase(place);
   OpenPointer open = file->inode;
-  if (file->cached) --open->cached_handles;
+  if (file->cached) {
+    --open->kernel.readers;
+    if (writable(file->flags)) --open->kernel.writers;
+  } else {
+    --open->kernel.direct;
+  }
   // Normally flush() came before and nothing is left; pages of shared mappings come after it.
   if (!open->buffer.empty()) {
     Status status = co_await flush_inode(open, deadline());

@@ -167,6 +167,32 @@ Task<Result<std::vector<Extent>>> Volume::read_stored(OpenPointer open, std::uin
   co_return extents;
 }
 
+// The row, and the inline bytes if that is where the contents are. A commit of ours may overtake the answer: then the row stays
+// the newer one, and its inline bytes are still missing.
+Task<Status> Volume::know_contents(OpenPointer open, bool look, TimePoint deadline) {
+  auto unknown = [&open] { return !open->known || (open->row.content == 0 && !open->inline_known); };
+  for (look = look || unknown(); look; look = unknown()) {
+    if (store_.clock().now >= deadline) co_return fail(ErrorCode::timeout, "the file keeps changing");
+    Status fresh = co_await refresh(open, deadline);
+    if (!fresh) co_return fresh;
+  }
+  co_return Status();
+}
+
+// Bytes that are published while this reads leave the buffer, perhaps before the ring was asked for them: the layer above is
+// looked at first and after.
+Task<Result<std::vector<SharedBytes>>> Volume::read_range(OpenPointer open, std::uint64_t offset, std::uint64_t end,
+                                                          bool sequential, TimePoint deadline) {
+  std::vector<Extent> over = open->buffer.overlay(offset, end);
+  Result<std::vector<Extent>> stored = co_await read_stored(open, offset, end - offset, sequential, deadline);
+  if (!stored) co_return tl::unexpected(stored.error());
+  std::vector<Extent> extents = std::move(*stored);
+  std::move(over.begin(), over.end(), std::back_inserter(extents));
+  std::vector<Extent> newer = open->buffer.overlay(offset, end);
+  std::move(newer.begin(), newer.end(), std::back_inserter(extents));
+  co_return assemble(offset, end, extents);
+}
+
 Task<Result<ReadResult>> Volume::read(Handle handle, std::uint64_t offset, std::size_t size) {
   const TimePoint until = deadline();
   Result<std::shared_ptr<OpenFile>> found = file_of(handle);
@@ -177,31 +203,26 @@ Task<Result<ReadResult>> Volume::read(Handle handle, std::uint64_t offset, std::
   ReadResult result;
   if (size == 0) co_return result;
   if (offset > max_file_bytes) co_return result;
-  auto end_of_file = [&open] { return std::max(static_cast<std::uint64_t>(open->row.size), open->buffer.end()); };
   // Another mount may have appended since: the end is looked up before it is reported.
-  auto unknown = [&open] { return !open->known || (open->row.content == 0 && !open->inline_known); };
-  for (bool look = unknown() || offset >= end_of_file(); look; look = unknown()) {
-    if (store_.clock().now >= until) co_return fail(ErrorCode::timeout, "the file keeps changing");
-    // A commit of ours may overtake the answer: then the row stays the newer one, and its inline bytes are still missing.
-    Status fresh = co_await refresh(open, until);
-    if (!fresh) co_return tl::unexpected(fresh.error());
-  }
-  // Bytes that are published while this reads leave the buffer, perhaps before the ring was asked for them: the layer above
-  // is looked at first and after.
-  const std::uint64_t end = std::min(end_of_file(), offset + size);
-  if (offset >= end) co_return result;
+  Status fresh = co_await know_contents(open, offset >= end_of_file(*open), until);
+  if (!fresh) co_return tl::unexpected(fresh.error());
   const bool near = offset + chunk_bytes >= file->next_offset && offset <= file->next_offset + chunk_bytes;
   file->sequential_reads = near ? file->sequential_reads + 1 : 0;
   file->next_offset = offset + size;
   const bool sequential = near && (file->sequential_reads > 1 || size >= large_read);
-  std::vector<Extent> over = open->buffer.overlay(offset, end);
-  Result<std::vector<Extent>> stored = co_await read_stored(open, offset, end - offset, sequential, until);
-  if (!stored) co_return tl::unexpected(stored.error());
-  std::vector<Extent> extents = std::move(*stored);
-  std::move(over.begin(), over.end(), std::back_inserter(extents));
-  std::vector<Extent> newer = open->buffer.overlay(offset, end);
-  std::move(newer.begin(), newer.end(), std::back_inserter(extents));
-  result.pieces = assemble(offset, end, extents);
+  std::uint64_t end = 0;
+  do {
+    fresh = co_await know_contents(open, false, until);
+    if (!fresh) co_return tl::unexpected(fresh.error());
+    end = std::min(end_of_file(*open), offset + size);
+    if (offset >= end) break;
+    Result<std::vector<SharedBytes>> pieces = co_await read_range(open, offset, end, sequential, until);
+    if (!pieces) co_return tl::unexpected(pieces.error());
+    result.pieces = std::move(*pieces);
+    // The kernel heard of a larger file meanwhile, and would take what is missing of its page for zeros.
+  } while (file->cached && end < std::min({offset + size, open->kernel.told, end_of_file(*open)}));
+  if (file->cached && end < offset + size) note_read(*open, end);
+  if (offset >= end) co_return result;
 
   if (sequential && open->row.content != 0) {
     const std::uint64_t next = end / chunk_bytes;  // the chunk that the next read begins in

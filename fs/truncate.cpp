@@ -7,7 +7,7 @@
 
 namespace ringfs {
 
-Task<Result<bool>> Volume::set_size_once(OpenPointer open, std::uint64_t size, TimePoint deadline) {
+Task<Result<bool>> Volume::set_size_once(OpenPointer open, std::uint64_t size, bool clears_set_id, TimePoint deadline) {
   const InodeRow row = open->row;
   const InodeNumber inode = open->inode;
   const RowAddress address = inode_row(inode);
@@ -35,7 +35,13 @@ Task<Result<bool>> Volume::set_size_once(OpenPointer open, std::uint64_t size, T
   changes.change(write_bytes(address, InodeRow::modified_offset, SharedBytes(encode_i64(now))));
   changes.change(max_i64(address, InodeRow::changed_offset, now));
   changes.change(add_i64(address, InodeRow::change_offset, 1));
+  if (clears_set_id) {
+    clear_set_id(changes, inode, row);
+    next.mode = without_set_id(row.mode);
+  }
+  begin_own_change(*open);
   Result<Outcome> outcome = co_await changes.apply(store_, deadline);
+  end_own_change(*open, outcome && outcome->applied());
   if (!outcome) co_return tl::unexpected(outcome.error());
   if (!outcome->applied()) co_return false;
   next.modified = now;
@@ -51,7 +57,7 @@ Task<Result<bool>> Volume::set_size_once(OpenPointer open, std::uint64_t size, T
   co_return true;
 }
 
-Task<Status> Volume::set_size(InodeNumber inode, std::uint64_t size, TimePoint deadline) {
+Task<Status> Volume::set_size(InodeNumber inode, std::uint64_t size, bool clears_set_id, TimePoint deadline) {
   if (size > max_file_bytes) co_return fail(ErrorCode::file_too_large);
   Use use(*this, inode);
   OpenPointer open = use.pointer();
@@ -74,7 +80,7 @@ Task<Status> Volume::set_size(InodeNumber inode, std::uint64_t size, TimePoint d
       if (!finished) co_return finished;
       continue;
     }
-    Result<bool> done = co_await set_size_once(open, size, deadline);
+    Result<bool> done = co_await set_size_once(open, size, clears_set_id, deadline);
     if (!done) {
       open->known = false;
       co_return tl::unexpected(done.error());

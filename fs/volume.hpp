@@ -1,8 +1,8 @@
 // The file system without `.ring/`: FileSystem forwards here what the control tree does not own.
 //
 // One operation (or one concept) a file: lookup.cpp, inode.cpp, create.cpp, link.cpp, unlink.cpp, rename.cpp, directory.cpp
-// for names; contents.cpp, flush.cpp, append.cpp, truncate.cpp, read.cpp, open.cpp for contents; holds.cpp for files that are
-// unlinked while open. Background work keeps the Volume alive through a shared_ptr; the store must outlive the loop's work.
+// for names; contents.cpp, flush.cpp, append.cpp, truncate.cpp, read.cpp, open.cpp, kernel_pages.cpp for contents; holds.cpp for
+// files that are unlinked while open and bytes that wait. Background work keeps the Volume alive through a shared_ptr; the store must outlive the loop's work.
 // Threads, errors and deadlines as FileSystem.
 #pragma once
 
@@ -27,7 +27,7 @@ class Volume : public std::enable_shared_from_this<Volume> {
   Task<Status> start();
   Task<Status> stop(TimePoint deadline);
   void abandon();  // no background work from now on
-  void on_contents_changed(ContentsListener listener) { contents_changed_ = std::move(listener); }
+  void on_pages_changed(PagesListener listener) { pages_changed_ = std::move(listener); }
 
   Task<Result<Attributes>> lookup(InodeNumber parent, std::string name);
   Task<Result<Attributes>> get_attributes(InodeNumber inode);
@@ -46,8 +46,7 @@ class Volume : public std::enable_shared_from_this<Volume> {
   Task<Result<Opened>> create(Caller caller, InodeNumber parent, std::string name, std::uint32_t mode, int flags);
   Task<Result<Opened>> open(Caller caller, InodeNumber inode, int flags);
   Task<Result<ReadResult>> read(Handle handle, std::uint64_t offset, std::size_t size);
-  Task<Result<std::size_t>> write(Handle handle, std::uint64_t offset, SharedBytes bytes,
-                                  std::optional<int> flags = std::nullopt);
+  Task<Result<std::size_t>> write(Handle handle, std::uint64_t offset, SharedBytes bytes, WriteHow how = {});
   Task<Status> flush(Handle handle);
   Task<void> release(Handle handle);
 
@@ -147,8 +146,9 @@ class Volume : public std::enable_shared_from_this<Volume> {
   Task<Status> refresh(OpenPointer open, TimePoint deadline);
   enum class Origin { elsewhere, here };  // whose change it is
   void adopt(OpenInode& open, const LoadedInode& loaded, const ReadReply::Get* inline_row, Origin origin = Origin::elsewhere);
-  void pages_are_stale(const OpenInode& open) const;
-  Task<void> drop_pages(OpenPointer open, TimePoint deadline);
+  // Around a commit that raises the change counter by one, so that adopt() knows it for ours.
+  static void begin_own_change(OpenInode& open);
+  void end_own_change(OpenInode& open, bool applied);
   void forget_read_ahead(OpenInode& open);
   void forget_read_ahead(OpenInode& open, std::uint64_t chunk);
   Task<Result<bool>> convert(OpenPointer open, TimePoint deadline);  // false: overtaken, refresh and look again
@@ -164,6 +164,24 @@ class Volume : public std::enable_shared_from_this<Volume> {
                              std::shared_ptr<ChangeSet> plan, std::shared_ptr<CutResult> result, TimePoint deadline);
   static Task<void> carry_out_cut(std::shared_ptr<Volume> self, std::shared_ptr<ChangeSet> plan,
                                   std::shared_ptr<CutResult> result, TimePoint deadline);
+  // kernel_pages.cpp
+  struct Telling {
+    bool by_answer = false;     // before an answer that gives the kernel the size
+    bool size_follows = false;  // the kernel learns the size from what it has asked for itself
+    bool raise = false;         // it takes the end to be elsewhere
+    std::optional<std::uint64_t> from;           // its pages from here on are not the contents
+    std::optional<PageChange::Tail> written;     // what was just written there
+  };
+  static std::uint64_t end_of_file(const OpenInode& open);
+  void pages_are_stale(OpenInode& open);
+  static void note_read(OpenInode& open, std::uint64_t end);  // a read through the kernel's pages was cut there
+  static bool must_tell(const OpenInode& open);
+  Task<void> tell_kernel(OpenPointer open, Telling telling, TimePoint deadline);
+  Task<std::optional<PageChange::Tail>> last_page(OpenPointer open, std::optional<PageChange::Tail> known,
+                                                  TimePoint deadline);
+  // The attributes of an answer to the kernel: what it must hear before, it has heard.
+  Task<Attributes> answer(InodeNumber inode, LoadedInode loaded, TimePoint deadline);
+  static Task<void> settle_pages(std::shared_ptr<Volume> self, OpenPointer open);
   // flush.cpp
   enum class Sending { full_chunks, everything };
   Task<Status> write_out(OpenPointer open, Sending what, TimePoint deadline);
@@ -179,20 +197,30 @@ class Volume : public std::enable_shared_from_this<Volume> {
   void account(std::size_t before, std::size_t after);
   OpenPointer heaviest() const;
   Task<Status> flush_inode(OpenPointer open, TimePoint deadline);
-  void note_published(OpenInode& open, std::optional<std::int64_t> modified, std::uint64_t version);
+  // What is committed with the size: on condition that the row is as known here, so that it is known afterwards.
+  void publish(ChangeSet& changes, const OpenInode& open, std::optional<std::int64_t> modified, bool clears_set_id) const;
+  static void clear_set_id(ChangeSet& changes, InodeNumber inode, const InodeRow& row);
+  void note_published(OpenInode& open, std::optional<std::int64_t> modified, bool cleared_set_id, std::uint64_t version);
   void drop_buffer(OpenInode& open);
   // append.cpp
-  Task<Result<std::size_t>> append(OpenPointer open, SharedBytes bytes, TimePoint deadline);
-  Task<Result<bool>> append_inline(OpenPointer open, SharedBytes bytes, TimePoint deadline);
-  Task<Result<bool>> append_chunks(OpenPointer open, SharedBytes bytes, TimePoint deadline);
-  Task<Result<bool>> append_under_lock(OpenPointer open, SharedBytes lock, SharedBytes bytes, TimePoint deadline);
+  // Where they end in the file; those below give `overtaken` when others were faster.
+  static constexpr std::uint64_t overtaken = 0;
+  Task<Result<std::uint64_t>> append(OpenPointer open, SharedBytes bytes, bool clears_set_id, TimePoint deadline);
+  Task<Result<std::uint64_t>> append_inline(OpenPointer open, SharedBytes bytes, bool clears_set_id, TimePoint deadline);
+  Task<Result<std::uint64_t>> append_chunks(OpenPointer open, SharedBytes bytes, bool clears_set_id, TimePoint deadline);
+  Task<Result<std::uint64_t>> append_under_lock(OpenPointer open, SharedBytes lock, SharedBytes bytes, bool clears_set_id,
+                                                TimePoint deadline);
   Task<Result<SharedBytes>> take_append_lock(OpenPointer open, TimePoint deadline);
   Task<Result<bool>> append_to_chunk(OpenPointer open, std::uint64_t content, std::uint64_t offset, SharedBytes bytes,
                                      SharedBytes lock, TimePoint deadline);
   // truncate.cpp
-  Task<Status> set_size(InodeNumber inode, std::uint64_t size, TimePoint deadline);
-  Task<Result<bool>> set_size_once(OpenPointer open, std::uint64_t size, TimePoint deadline);
+  Task<Status> set_size(InodeNumber inode, std::uint64_t size, bool clears_set_id, TimePoint deadline);
+  Task<Result<bool>> set_size_once(OpenPointer open, std::uint64_t size, bool clears_set_id, TimePoint deadline);
   // read.cpp
+  Task<Status> know_contents(OpenPointer open, bool look, TimePoint deadline);
+  // [offset, end) as one row of pieces, of what this instance holds and the ring; after know_contents().
+  Task<Result<std::vector<SharedBytes>>> read_range(OpenPointer open, std::uint64_t offset, std::uint64_t end,
+                                                    bool sequential, TimePoint deadline);
   Task<Result<std::vector<Extent>>> read_stored(OpenPointer open, std::uint64_t offset, std::size_t size, bool sequential,
                                                 TimePoint deadline);
   Task<Result<std::shared_ptr<const StoredChunk>>> load_blocks(OpenPointer open, std::uint64_t chunk, std::uint64_t first,
@@ -206,6 +234,9 @@ class Volume : public std::enable_shared_from_this<Volume> {
   // open.cpp
   Result<std::shared_ptr<OpenFile>> file_of(Handle handle) const;
   Opened add_handle(Caller caller, OpenPointer open, int flags);
+  Task<Result<std::size_t>> write_at_end(std::shared_ptr<OpenFile> file, std::uint64_t offset, SharedBytes bytes,
+                                         bool clears_set_id, TimePoint deadline);
+  static void note_written(OpenInode& open, std::uint64_t end);
   // directory.cpp
   Task<Status> load_page(std::shared_ptr<OpenDirectory> directory, std::uint64_t cookie, bool with_attributes,
                          TimePoint deadline);
@@ -213,6 +244,8 @@ class Volume : public std::enable_shared_from_this<Volume> {
                                TimePoint deadline);
   // holds.cpp
   static Task<void> hold_loop(std::shared_ptr<Volume> self);
+  static Task<void> settle_loop(std::shared_ptr<Volume> self);
+  void settle_some();
   static Task<void> run_check(std::shared_ptr<Volume> self);
   static Task<void> check_group(std::shared_ptr<Volume> self, PartitionId partition, std::vector<InodeNumber> inodes,
                                 std::shared_ptr<Status> status, TimePoint deadline);
@@ -227,7 +260,7 @@ class Volume : public std::enable_shared_from_this<Volume> {
   TaskGroup tasks_;
   bool stopping_ = false;
   Event stopped_;
-  ContentsListener contents_changed_;
+  PagesListener pages_changed_;
   std::set<PartitionId> checking_;  // whose open inodes a round is looking at
 
   HintCache<InodeNumber, std::shared_ptr<ListedNames>> listed_;
@@ -240,6 +273,8 @@ class Volume : public std::enable_shared_from_this<Volume> {
   std::unordered_map<Handle, std::shared_ptr<OpenDirectory>> directories_;
   Handle last_handle_ = 0;
 
+  std::set<InodeNumber> unsettled_;  // open ones with dirty bytes or stale pages: settle_loop() looks after them
+  std::size_t background_writes_ = 0;
   std::size_t dirty_bytes_ = 0;  // of all buffers
   Event room_;                   // dirty_bytes_ went down, or somebody failed
   std::size_t read_ahead_bytes_ = 0;

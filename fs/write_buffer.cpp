@@ -13,6 +13,29 @@ constexpr std::size_t small_write = 4096;
 
 }  // namespace
 
+Payloads::Id Payloads::add(std::size_t bytes) {
+  payloads_.emplace(++last_, Payload{bytes, 0});
+  alive_ += bytes;
+  return last_;
+}
+
+void Payloads::hold(Id id) {
+  if (id != none) ++payloads_.at(id).pieces;
+}
+
+void Payloads::release(Id id) {
+  if (id == none) return;
+  --payloads_.at(id).pieces;
+  release_unused(id);
+}
+
+void Payloads::release_unused(Id id) {
+  auto payload = payloads_.find(id);
+  if (payload == payloads_.end() || payload->second.pieces > 0) return;
+  alive_ -= payload->second.bytes;
+  payloads_.erase(payload);
+}
+
 const SharedBytes& ExtentMap::freeze(Piece& piece) {
   if (!piece.grown.empty()) {
     piece.shared = SharedBytes(std::move(piece.grown));
@@ -21,61 +44,77 @@ const SharedBytes& ExtentMap::freeze(Piece& piece) {
   return piece.shared;
 }
 
-void ExtentMap::insert(std::uint64_t offset, SharedBytes bytes) {
+void ExtentMap::insert(std::uint64_t offset, SharedBytes bytes, Payloads::Id payload) {
   for (std::size_t done = 0; done < bytes.size();) {
     std::uint64_t place = offset + done;
     std::size_t part = std::min<std::size_t>(bytes.size() - done, block_bytes - place % block_bytes);
-    insert_in_block(place, SharedBytes(bytes, done, part));
+    insert_in_block(place, SharedBytes(bytes, done, part), payload);
     done += part;
   }
 }
 
+void ExtentMap::put(std::uint64_t offset, SharedBytes bytes, Payloads::Id payload) {
+  bytes_ += bytes.size();
+  if (payload == Payloads::none) {
+    own_bytes_ += bytes.size();
+  } else {
+    payloads_->hold(payload);
+  }
+  Piece& piece = pieces_[offset];
+  piece.shared = std::move(bytes);
+  piece.payload = payload;
+}
+
 void ExtentMap::make_room(std::uint64_t begin, std::uint64_t end) {
-  auto piece = pieces_.upper_bound(begin);
-  if (piece != pieces_.begin()) --piece;
-  while (piece != pieces_.end() && piece->first < end) {
-    const std::uint64_t first = piece->first;
-    const std::uint64_t last = first + piece->second.size();
+  auto place = pieces_.upper_bound(begin);
+  if (place != pieces_.begin()) --place;
+  while (place != pieces_.end() && place->first < end) {
+    const std::uint64_t first = place->first;
+    const std::uint64_t last = first + place->second.size();
     if (last <= begin) {
-      ++piece;
+      ++place;
       continue;
     }
-    SharedBytes whole = freeze(piece->second);
+    const SharedBytes whole = freeze(place->second);
+    const Payloads::Id payload = place->second.payload;
     bytes_ -= whole.size();
-    piece = pieces_.erase(piece);
-    if (first < begin) {
-      pieces_[first].shared = SharedBytes(whole, 0, begin - first);
-      bytes_ += begin - first;
-    }
-    if (last > end) {
-      pieces_[end].shared = SharedBytes(whole, end - first, last - end);
-      bytes_ += last - end;
-      break;
-    }
+    if (payload == Payloads::none) own_bytes_ -= whole.size();
+    place = pieces_.erase(place);
+    // What is left of a piece with bytes of its own gets new ones: the old ones would stay, all of them.
+    auto keep = [&](std::uint64_t from, std::uint64_t to) {
+      SharedBytes rest(whole, from - first, to - from);
+      put(from, payload == Payloads::none ? SharedBytes(rest.str()) : std::move(rest), payload);
+    };
+    if (first < begin) keep(first, begin);
+    if (last > end) keep(end, last);
+    if (payload != Payloads::none) payloads_->release(payload);
+    if (last > end) break;
   }
 }
 
-void ExtentMap::insert_in_block(std::uint64_t offset, SharedBytes bytes) {
+void ExtentMap::insert_in_block(std::uint64_t offset, SharedBytes bytes, Payloads::Id payload) {
   make_room(offset, offset + bytes.size());
-  bytes_ += bytes.size();
-  if (bytes.size() <= small_write) {
-    auto before = pieces_.lower_bound(offset);
-    if (before != pieces_.begin()) {
-      --before;
-      Piece& piece = before->second;
-      bool adjacent = before->first + piece.size() == offset && before->first / block_bytes == offset / block_bytes;
-      if (adjacent && (!piece.grown.empty() || piece.shared.size() <= small_write)) {
-        if (piece.grown.empty()) piece.grown = piece.shared.str();
-        piece.shared = SharedBytes();
-        piece.grown.append(bytes.view());
-        return;
-      }
-    }
-    // A copy: a few bytes must not keep a whole receive buffer alive.
-    pieces_[offset].shared = SharedBytes(bytes.str());
+  if (bytes.size() > small_write) {
+    put(offset, std::move(bytes), payload);
     return;
   }
-  pieces_[offset].shared = std::move(bytes);
+  auto before = pieces_.lower_bound(offset);
+  if (before != pieces_.begin()) {
+    --before;
+    Piece& piece = before->second;
+    const bool adjacent = before->first + piece.size() == offset && before->first / block_bytes == offset / block_bytes;
+    const bool small = piece.payload == Payloads::none && (!piece.grown.empty() || piece.shared.size() <= small_write);
+    if (adjacent && small) {
+      if (piece.grown.empty()) piece.grown = piece.shared.str();
+      piece.shared = SharedBytes();
+      piece.grown.append(bytes.view());
+      bytes_ += bytes.size();
+      own_bytes_ += bytes.size();
+      return;
+    }
+  }
+  // A copy: a few bytes must not keep a whole receive buffer alive.
+  put(offset, SharedBytes(bytes.str()), Payloads::none);
 }
 
 std::vector<Extent> ExtentMap::slice(std::uint64_t begin, std::uint64_t end) {
@@ -86,14 +125,17 @@ std::vector<Extent> ExtentMap::slice(std::uint64_t begin, std::uint64_t end) {
     const std::uint64_t first = std::max(begin, piece->first);
     const std::uint64_t last = std::min(end, piece->first + piece->second.size());
     if (first >= last) continue;
-    result.push_back({first, SharedBytes(freeze(piece->second), first - piece->first, last - first)});
+    result.push_back({first, SharedBytes(freeze(piece->second), first - piece->first, last - first), piece->second.payload});
   }
   return result;
 }
 
 void ExtentMap::clear() {
+  for (const auto& [offset, piece] : pieces_) {
+    if (piece.payload != Payloads::none) payloads_->release(piece.payload);
+  }
   pieces_.clear();
-  bytes_ = 0;
+  bytes_ = own_bytes_ = 0;
 }
 
 std::uint64_t ExtentMap::end() const {
@@ -113,15 +155,17 @@ void WriteBuffer::account(const Weight& before, const Weight& after) {
 }
 
 void WriteBuffer::write(std::uint64_t offset, SharedBytes bytes) {
+  const Payloads::Id payload = payloads_.add(bytes.size());
   for (std::size_t done = 0; done < bytes.size();) {
     std::uint64_t place = offset + done;
     std::size_t part = std::min<std::size_t>(bytes.size() - done, chunk_bytes - place % chunk_bytes);
-    Chunk& chunk = chunks_[place / chunk_bytes];
+    Chunk& chunk = chunks_.try_emplace(place / chunk_bytes, &payloads_).first->second;
     Weight before = weigh(chunk);
-    chunk.dirty.insert(place, SharedBytes(bytes, done, part));
+    chunk.dirty.insert(place, SharedBytes(bytes, done, part), payload);
     account(before, weigh(chunk));
     done += part;
   }
+  payloads_.release_unused(payload);
 }
 
 std::vector<Extent> WriteBuffer::take(std::uint64_t index) {
@@ -130,7 +174,7 @@ std::vector<Extent> WriteBuffer::take(std::uint64_t index) {
   Chunk& chunk = place->second;
   Weight before = weigh(chunk);
   std::vector<Extent> extents = chunk.dirty.all();
-  for (const Extent& extent : extents) chunk.sent.insert(extent.offset, extent.bytes);
+  for (const Extent& extent : extents) chunk.sent.insert(extent.offset, extent.bytes, extent.payload);
   chunk.dirty.clear();
   account(before, weigh(chunk));
   return extents;
@@ -144,11 +188,15 @@ std::vector<std::uint64_t> WriteBuffer::dirty_chunks() const {
   return result;
 }
 
-std::vector<std::uint64_t> WriteBuffer::full_chunks() const {
+std::vector<std::uint64_t> WriteBuffer::finished_chunks() const {
   std::vector<std::uint64_t> result;
+  std::size_t finished = 0;
   for (const auto& [index, chunk] : chunks_) {
-    if (chunk.dirty.bytes() == chunk_bytes) result.push_back(index);
+    if (chunk.dirty.empty()) continue;
+    result.push_back(index);
+    if (chunk.dirty.bytes() == chunk_bytes) finished = result.size();
   }
+  result.resize(finished);
   return result;
 }
 
@@ -166,7 +214,7 @@ void WriteBuffer::unsend() {
   for (auto& [index, chunk] : chunks_) {
     if (chunk.sent.empty()) continue;
     Weight before = weigh(chunk);
-    for (const Extent& extent : chunk.dirty.all()) chunk.sent.insert(extent.offset, extent.bytes);
+    for (const Extent& extent : chunk.dirty.all()) chunk.sent.insert(extent.offset, extent.bytes, extent.payload);
     std::swap(chunk.dirty, chunk.sent);
     chunk.sent.clear();
     account(before, weigh(chunk));
@@ -174,6 +222,10 @@ void WriteBuffer::unsend() {
 }
 
 void WriteBuffer::clear() {
+  for (auto& [index, chunk] : chunks_) {
+    chunk.dirty.clear();
+    chunk.sent.clear();
+  }
   chunks_.clear();
   cost_ = sent_bytes_ = full_ = 0;
 }

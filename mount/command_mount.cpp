@@ -81,7 +81,7 @@ void add_mount_commands(CLI::App& app, Commands& commands) {
   command->add_option("MOUNTPOINT", arguments->mount_point, "An empty directory")->required();
   command
       ->add_option("-o", arguments->options,
-                   "Mount options: allow_other, ro, show_ring, cached=SECONDS, op_timeout=SECONDS")
+                   "Mount options: allow_other, ro, sync, show_ring, cached=SECONDS, op_timeout=SECONDS")
       ->expected(1);
   command->add_flag("--foreground", arguments->foreground, "Stay in the foreground, log to stderr");
   command->add_option("--log-file", arguments->log_file, "Log to this file; at 16 MiB it becomes FILE.1, and that one goes");

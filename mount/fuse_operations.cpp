@@ -292,19 +292,21 @@ void write(fuse_req_t raw, fuse_ino_t, const char* bytes, size_t size, off_t off
   FuseSession& session = session_of(raw);
   SharedBytes payload = session.take_payload(bytes, size);
   // Pages that were changed through a mapping lie where they lie, whatever the descriptor says.
-  const int flags = info->writepage ? 0 : info->flags;
+  WriteHow how;
+  how.flags = info->writepage ? 0 : info->flags;
+  how.clears_set_id = !info->writepage;  // a change through a mapping takes no bits away, as elsewhere in Linux
   session.start(
       raw, Kind::mutation, size,
       [](FileSystem* fs, RequestPointer request, Handle handle, std::uint64_t at, SharedBytes data,
-         int now) -> Task<void> {
-        const std::optional<int> how = now;
-        const Result<std::size_t> written = co_await fs->write(handle, at, std::move(data), how);
+         WriteHow mode) -> Task<void> {
+        mode.clears_set_id = mode.clears_set_id && request->caller().may_not_keep_set_id();
+        const Result<std::size_t> written = co_await fs->write(handle, at, std::move(data), mode);
         if (written)
           request->written(*written);
         else
           request->error(written.error());
       },
-      Handle{info->fh}, static_cast<std::uint64_t>(offset), std::move(payload), int{flags});
+      Handle{info->fh}, static_cast<std::uint64_t>(offset), std::move(payload), how);
 }
 
 void flush(fuse_req_t raw, fuse_ino_t, fuse_file_info* info) {

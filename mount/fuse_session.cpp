@@ -43,7 +43,7 @@ FuseSession::FuseSession(asio::io_context& loop, FileSystem& file_system, MountO
 }
 
 FuseSession::~FuseSession() {
-  file_system_.on_contents_changed(nullptr);
+  file_system_.on_pages_changed(nullptr);
   disconnect();
   if (session_ != nullptr) fuse_session_destroy(session_);
 }
@@ -85,10 +85,9 @@ Status FuseSession::mount() {
   if (!error) descriptor_.native_non_blocking(true, error);
   if (error) return fail(ErrorCode::io_error, "cannot watch /dev/fuse: " + error.message());
   pages_.start(session_);
-  file_system_.on_contents_changed([this](InodeNumber inode, std::function<void()> done) {
-    std::function<void()> posted;
-    if (done) posted = [this, done = std::move(done)] { asio::post(loop_, done); };
-    pages_.invalidate(inode, std::move(posted));
+  file_system_.on_pages_changed([this](PageChange change, std::function<void()> done) {
+    std::function<void()> posted = [this, done = std::move(done)] { asio::post(loop_, done); };
+    pages_.change(std::move(change), std::move(posted));
   });
   return {};
 }
@@ -108,12 +107,16 @@ void FuseSession::initialised(fuse_conn_info& connection) {
   want(FUSE_CAP_ATOMIC_O_TRUNC, true);
   // With the first nearly every read asks for attributes before. With the second a size that another mount changed moves
   // the end of the file and leaves its last page, zeros behind the old end; without both, the pages go when the size
-  // changes. What does not show in the size, pages_ tells.
+  // changes. What must be gone before the kernel hears of a size, and what does not show in it, pages_ tells.
   want(FUSE_CAP_AUTO_INVAL_DATA, false);
   want(FUSE_CAP_EXPLICIT_INVAL_DATA, false);
   want(FUSE_CAP_WRITEBACK_CACHE, false);
-  // The kernel takes set-user-id bits off itself by a setattr; with this we would have to at every write.
-  want(FUSE_CAP_HANDLE_KILLPRIV, false);
+  // Set-user-id and set-group-id bits go in the commit that changes the contents (fs/flush.cpp), by the mode that the ring has
+  // then. The kernel would look at the mode that it remembers, and forgets direct writes and O_TRUNC.
+  want(FUSE_CAP_HANDLE_KILLPRIV, true);
+#ifdef FUSE_CAP_HANDLE_KILLPRIV_V2
+  want(FUSE_CAP_HANDLE_KILLPRIV_V2, true);
+#endif
   want(FUSE_CAP_SPLICE_READ, false);  // payloads are kept as memory, a pipe in between is a copy more
   want(FUSE_CAP_SPLICE_WRITE, false);
   want(FUSE_CAP_SPLICE_MOVE, false);

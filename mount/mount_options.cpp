@@ -22,6 +22,7 @@ std::vector<std::string> MountOptions::fuse_arguments() const {
   std::string text = "default_permissions,nosuid,nodev,fsname=ringfs,subtype=ringfs";
   if (allow_other) text += ",allow_other";
   if (read_only) text += ",ro";
+  if (synchronous) text += ",sync";
   return {"-o", text};
 }
 
@@ -39,6 +40,8 @@ Status apply_mount_options(const std::string& text, MountOptions& options) {
       options.allow_other = true;
     else if (flag && name == "ro")
       options.read_only = true;
+    else if (flag && (name == "sync" || name == "async"))
+      options.synchronous = name == "sync";
     else if (flag && name == "show_ring")
       options.show_ring = true;
     else if (name == "cached") {
@@ -54,7 +57,7 @@ Status apply_mount_options(const std::string& text, MountOptions& options) {
     } else {
       return fail(ErrorCode::invalid_argument,
                   "unknown mount option '" + word +
-                      "' (there are allow_other, ro, show_ring, cached=SECONDS, op_timeout=SECONDS)");
+                      "' (there are allow_other, ro, sync, show_ring, cached=SECONDS, op_timeout=SECONDS)");
     }
   }
   return {};

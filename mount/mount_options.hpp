@@ -15,6 +15,7 @@ struct MountOptions {
   bool allow_other = false;
   bool read_only = false;
   bool show_ring = false;     // list .ring in the root
+  bool synchronous = false;   // every write is durable when it returns
   double cached_seconds = 0;  // how long the kernel may keep names and attributes
   std::optional<unsigned> operation_timeout_seconds;  // otherwise that of the ring (dht/base/settings.hpp)
 

@@ -212,6 +212,7 @@ int serve_mount(std::vector<std::string> addresses, MountOptions options, const 
   FileSystemOptions file_system_options;
   if (options.operation_timeout_seconds) file_system_options.operation_timeout = std::chrono::seconds(*options.operation_timeout_seconds);
   file_system_options.show_ring = options.show_ring;
+  file_system_options.synchronous = options.synchronous;
   file_system_options.owner = ::getuid();
   FileSystem file_system(ring.store(), ring.view(), ring.admin(), file_system_options);
   FuseSession session(ring.loop(), file_system, options);

@@ -52,6 +52,10 @@ wait
 [ "$(wc -l <"$mnt/log")" = 200 ] || die "$(wc -l <"$mnt/log") lines"
 [ "$(sort -u "$other/log" | wc -l)" = 200 ] || die "torn lines"
 
+say "SQLite from both mounts in turn"
+mkdir "$mnt/sqlite"
+python3 "$here/sqlite_in_turn.py" "$mnt/sqlite" "$other/sqlite" 40
+
 say "a mount as a person might start it: in the foreground, a relative path, options first"
 third=$scratch/third
 (cd "$scratch" && exec "$ringfs" mount --foreground -o allow_other "$(addresses)" third) >"$scratch/third.log" 2>&1 &

@@ -124,6 +124,12 @@ void MemoryObjectStore::release_one() {
   held_.pop_front();
 }
 
+void MemoryObjectStore::release_newest() {
+  if (held_.empty()) return;
+  held_.back()->cancel();
+  held_.pop_back();
+}
+
 void MemoryObjectStore::release_all() {
   holding_ = false;
   while (!held_.empty()) release_one();

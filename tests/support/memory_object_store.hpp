@@ -56,6 +56,7 @@ class MemoryObjectStore : public PartitionedStore {
   // Operations wait before they are executed until they are released, oldest first.
   void hold() { holding_ = true; }
   void release_one();
+  void release_newest();
   void release_all();
   std::size_t held() const { return held_.size(); }
   void set_latency(Duration latency) { latency_ = latency; }

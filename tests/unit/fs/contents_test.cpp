@@ -382,14 +382,99 @@ TEST_F(ContentsTest, Write_AfterAppendWasSwitchedOnOrOff_GoesWhereTheDescriptorS
   Mount& a = mount();
   const InodeNumber file = a.put(root_inode, "f", "0123456789");
   const Handle plain = a.open(file, O_WRONLY);
-  EXPECT_TRUE(a.run(a.volume->write(plain, 0, SharedBytes(std::string("end")), O_WRONLY | O_APPEND)));
+  EXPECT_TRUE(a.run(a.volume->write(plain, 0, SharedBytes(std::string("end")), WriteHow{O_WRONLY | O_APPEND, false})));
   EXPECT_EQ(a.contents(file), "0123456789end");
   const Handle log = a.open(file, O_WRONLY | O_APPEND);
-  EXPECT_TRUE(a.run(a.volume->write(log, 0, SharedBytes(std::string("AB")), O_WRONLY)));
+  EXPECT_TRUE(a.run(a.volume->write(log, 0, SharedBytes(std::string("AB")), WriteHow{O_WRONLY, false})));
   EXPECT_TRUE(a.run(a.volume->write(log, 0, SharedBytes(std::string("!")))));
   a.close(log);
   a.close(plain);
   EXPECT_EQ(mount().contents(file), "AB23456789end!");
+}
+
+// By the mode that the ring has when the contents change: here it is set on another mount after the open and after the write.
+TEST_F(ContentsTest, SetIdBits_GoWithEveryChangeByAnotherUser) {
+  Mount& a = mount();
+  Mount& b = mount();
+  const Caller user{1000, 1000, 1, 0};
+  WriteHow by_user;
+  by_user.clears_set_id = true;
+  SetAttributes program;
+  program.mode = 06777;
+  const auto mode = [&](InodeNumber file) { return a.stat(file).mode & 07777U; };
+  for (const std::size_t size : {std::size_t{10}, std::size_t{100000}}) {
+    for (const int flags : {O_WRONLY, O_WRONLY | O_APPEND}) {
+      const InodeNumber file = a.put(root_inode, "program", pattern(size));
+      const Handle handle = b.must(b.volume->open(user, file, flags)).handle;
+      a.must(a.volume->set_attributes({}, file, program));
+      EXPECT_TRUE(b.run(b.volume->write(handle, 0, SharedBytes(std::string("x")), by_user)));
+      if (flags == O_WRONLY) a.must(a.volume->set_attributes({}, file, program));
+      b.must(b.volume->flush(handle));
+      EXPECT_EQ(mode(file), 0777U) << size << " " << flags;
+      // Root keeps them; so does the next flush, which has nothing of the user's.
+      a.must(a.volume->set_attributes({}, file, program));
+      b.write(handle, 0, "y");
+      b.close(handle);
+      EXPECT_EQ(mode(file), 06777U) << size << " " << flags;
+      SetAttributes shorter;
+      shorter.size = 5;
+      b.must(b.volume->set_attributes(user, file, shorter));
+      EXPECT_EQ(mode(file), 0777U);
+      a.must(a.volume->set_attributes({}, file, program));
+      b.must(b.volume->set_attributes({}, file, shorter));
+      EXPECT_EQ(mode(file), 06777U);
+      b.run(b.volume->release(b.must(b.volume->open(user, file, O_RDONLY | O_TRUNC)).handle));
+      EXPECT_EQ(mode(file), 0777U);
+      a.must(a.volume->unlink(root_inode, "program"));
+    }
+  }
+}
+
+TEST_F(ContentsTest, SetIdBits_SetAfterTheSameUsersWrite_Stay) {
+  Mount& a = mount();
+  const Caller user{1000, 1000, 1, 0};
+  const Opened made = a.must(a.volume->create(user, root_inode, "made", 0755, O_WRONLY));
+  WriteHow by_user;
+  by_user.clears_set_id = true;
+  EXPECT_TRUE(a.run(a.volume->write(made.handle, 0, SharedBytes(std::string("program")), by_user)));
+  SetAttributes program;
+  program.mode = 06755;
+  a.must(a.volume->set_attributes(user, made.attributes.inode, program));
+  a.close(made.handle);
+  EXPECT_EQ(a.stat(made.attributes.inode).mode & 07777U, 06755U);
+}
+
+TEST_F(ContentsTest, SetIdBits_OfAFileAndADirectory_GoWithAChownOfTheFileAlone) {
+  Mount& a = mount();
+  SetAttributes bits, owner;
+  bits.mode = 06777;
+  owner.uid = 1000;
+  const InodeNumber file = a.put(root_inode, "program", "x"), directory = a.mkdir(root_inode, "directory");
+  for (const InodeNumber inode : {file, directory}) {
+    a.must(a.volume->set_attributes({}, inode, bits));
+    a.must(a.volume->set_attributes({}, inode, owner));
+  }
+  EXPECT_EQ(a.stat(file).mode & 07777U, 0777U);
+  EXPECT_EQ(a.stat(directory).mode & 07777U, 06777U);
+  // A chown to nobody else, as the kernel asks for it: no field at all.
+  a.must(a.volume->set_attributes({}, file, bits));
+  a.must(a.volume->set_attributes({}, file, SetAttributes()));
+  EXPECT_EQ(a.stat(file).mode & 07777U, 0777U);
+  // Without group execute the set-group-id bit means locking.
+  bits.mode = 06767;
+  a.must(a.volume->set_attributes({}, file, bits));
+  a.must(a.volume->set_attributes({}, file, owner));
+  EXPECT_EQ(a.stat(file).mode & 07777U, 02767U);
+}
+
+TEST_F(ContentsTest, SynchronousMount_MakesEveryWriteDurable) {
+  FileSystemOptions options;
+  options.synchronous = true;
+  Mount& a = mount(options);
+  const Handle handle = a.create(root_inode, "f");
+  a.write(handle, 0, "durable");
+  EXPECT_EQ(mount().get(root_inode, "f"), "durable");
+  a.close(handle);
 }
 
 TEST_F(ContentsTest, OpenForReading_WithTruncation_EmptiesTheFile) {

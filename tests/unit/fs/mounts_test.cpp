@@ -257,40 +257,209 @@ TEST_F(MountsTest, Create_OfANameThatAnotherMountMade_OpensItOnlyForItsOwner) {
   EXPECT_EQ(b.error(b.volume->create(owner, root_inode, "link", 0644, read_or_make)), ErrorCode::stale_handle);
 }
 
-// What the kernel cannot know of its pages is told; what it sees by the size, or wrote itself, is not.
-TEST_F(MountsTest, ContentsChangedListener_HearsOfChangesThatKeepTheSizeWhilePagesAreKept) {
+// The first chunk never becomes full: it was begun and flushed before. What others see of the file has its bytes at any time, also
+// if the writer ends here.
+TEST_F(MountsTest, LongWrite_BegunInTheMiddleOfAChunk_IsVisibleOnlyWithItsBytes) {
+  Mount& a = mount();
+  Mount& b = mount();
+  const std::string whole = pattern(3 << 20);
+  const InodeNumber file = a.put(root_inode, "f", whole.substr(0, 500000));
+  const Handle handle = a.open(file);
+  for (std::size_t offset = 500000; offset < whole.size(); offset += 100000) {
+    a.write(handle, offset, whole.substr(offset, 100000));
+    time.settle();
+    const std::string seen = b.contents(file);
+    ASSERT_TRUE(seen == whole.substr(0, seen.size())) << seen.size() << " bytes at " << offset;
+  }
+  EXPECT_GT(b.stat(file).size, 2U << 20);
+  a.close(handle);
+  EXPECT_TRUE(b.contents(file) == whole);
+}
+
+// A flush knows the size that it leaves, also when another mount had made the file shorter.
+TEST_F(MountsTest, Flush_AfterAnotherMountShortenedTheFile_KnowsWhereItEnds) {
+  Mount& a = mount();
+  Mount& b = mount();
+  for (const std::size_t size : {std::size_t{1000}, std::size_t{100000}}) {
+    const InodeNumber file = a.put(root_inode, "f" + std::to_string(size), std::string(size, 'a'));
+    const Handle handle = b.open(file);
+    ASSERT_TRUE(a.truncate(file, 10));
+    b.write(handle, 500, "0123456789");
+    b.must(b.volume->flush(handle));
+    const std::string expected = std::string(10, 'a') + std::string(490, '\0') + "0123456789";
+    EXPECT_EQ(b.read(handle), expected);
+    EXPECT_EQ(a.contents(file), expected);
+    b.close(handle);
+  }
+}
+
+// What the kernel cannot know of its pages is told; what it wrote through them itself is not.
+class KernelPagesTest : public MountsTest {
+ protected:
+  struct Told {
+    std::optional<std::uint64_t> from;
+    std::string tail;  // its bytes
+    std::uint64_t end = 0;
+  };
+  void listen(Mount& mount) {
+    mount.volume->on_pages_changed([this](const PageChange& change, std::function<void()> done) {
+      Told one{change.from, "", 0};
+      if (change.tail) one.tail = change.tail->bytes.str();
+      if (change.tail) one.end = change.tail->offset + change.tail->bytes.size();
+      told.push_back(one);
+      boost::asio::post(loop, done);
+    });
+  }
+  void overwrite(Mount& by, InodeNumber file, std::uint64_t offset, const std::string& bytes) {
+    const Handle handle = by.open(file);
+    by.write(handle, offset, bytes);
+    by.close(handle);
+  }
+  std::vector<Told> told;
+};
+
+TEST_F(KernelPagesTest, OverwrittenElsewhere_IsToldWhileAFileIsOpenWhateverItsSizeIs) {
   Mount& a = mount();
   Mount& b = mount();
   const InodeNumber file = a.put(root_inode, "f", "0123456789");
-  int told = 0;
-  b.volume->on_contents_changed([&](InodeNumber inode, std::function<void()> done) {
-    EXPECT_EQ(inode, file);
-    ++told;
-    if (done) boost::asio::post(loop, done);
-  });
-  const auto overwrite = [&] {
-    const Handle handle = a.open(file);
-    a.write(handle, 0, "ABC");
-    a.close(handle);
-    b.stat(file);
-  };
-  overwrite();
-  EXPECT_EQ(told, 0);  // nobody has it open
-  const Handle reader = b.open(file, O_RDONLY);
-  overwrite();
-  EXPECT_EQ(told, 1);
-  const Handle own = b.open(file);
-  b.write(own, 0, "xyz");
-  b.close(own);
+  listen(b);
+  overwrite(a, file, 0, "ABC");
   b.stat(file);
-  EXPECT_EQ(told, 1);
-  const Handle log = b.open(file, O_WRONLY | O_APPEND);
-  b.write(log, 0, "more");
-  EXPECT_EQ(told, 2);  // past the kernel's pages
-  b.close(log);
+  EXPECT_TRUE(told.empty());  // nobody has it open
+  const Handle reader = b.open(file, O_RDONLY);
+  overwrite(a, file, 0, "abc");
+  b.stat(file);
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_EQ(told[0].from, 0U);
+  // Another size, and the first one again: the kernel never sees that it changed.
+  overwrite(a, file, 9, "more");
+  overwrite(a, file, 1, "BC");
+  a.truncate(file, 10);
+  b.stat(file);
+  ASSERT_EQ(told.size(), 2U);
+  EXPECT_EQ(told[1].from, 0U);
   b.close(reader);
-  overwrite();
-  EXPECT_EQ(told, 2);
+  overwrite(a, file, 0, "xyz");
+  b.stat(file);
+  EXPECT_EQ(told.size(), 2U);
+}
+
+TEST_F(KernelPagesTest, ReadCutAtTheEnd_IsDroppedBeforeALargerSizeIsAnswered) {
+  Mount& a = mount();
+  Mount& b = mount();
+  const InodeNumber file = a.put(root_inode, "f", std::string(5000, 'a'));
+  listen(b);
+  const Handle reader = b.open(file, O_RDONLY);
+  EXPECT_EQ(b.read(reader, 4096, 4096).size(), 904U);
+  overwrite(a, file, 5000, std::string(20000, 'b'));
+  EXPECT_EQ(b.stat(file).size, 25000U);
+  ASSERT_EQ(told.size(), 1U);
+  // And the kernel gets the end's bytes, which make it as large: the answer's attributes it throws away after that.
+  EXPECT_EQ(told[0].from, 0U);
+  EXPECT_EQ(told[0].end, 25000U);
+  EXPECT_EQ(told[0].tail, std::string(25000 % 4096, 'b'));
+  b.close(reader);
+}
+
+TEST_F(KernelPagesTest, OwnAppend_DropsWhatWasCutAtTheFormerEndAndKeepsTheRest) {
+  Mount& a = mount();
+  const InodeNumber file = a.put(root_inode, "log", std::string(9000, 'a'));
+  listen(a);
+  const Handle reader = a.open(file, O_RDONLY);
+  const Handle log = a.open(file, O_WRONLY | O_APPEND);
+  a.write(log, 9000, "one");
+  EXPECT_TRUE(told.empty());  // nobody read at the end
+  EXPECT_EQ(a.read(reader, 8192, 4096).size(), 811U);
+  a.write(log, 9003, "two");
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_EQ(told[0].from, 8192U);
+  EXPECT_EQ(told[0].tail, "");  // the write itself brings the size
+  a.close(log);
+  a.close(reader);
+}
+
+// The kernel takes the end to be where it was before another mount's append: it is told where it really is, for the next one.
+TEST_F(KernelPagesTest, AppendBehindAnotherMounts_TellsTheKernelItsEnd) {
+  Mount& a = mount();
+  Mount& b = mount();
+  const InodeNumber file = a.put(root_inode, "log", "first ");
+  listen(b);
+  const Handle log = b.open(file, O_WRONLY | O_APPEND);
+  const Handle other = a.open(file, O_WRONLY | O_APPEND);
+  a.write(other, 6, "second ");
+  b.write(log, 6, "third");
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_EQ(told[0].from, std::nullopt);
+  EXPECT_EQ(told[0].tail, "third");
+  EXPECT_EQ(told[0].end, 18U);
+  b.write(log, 18, " fourth");
+  EXPECT_EQ(told.size(), 1U);
+  a.close(other);
+  b.close(log);
+}
+
+// The bytes of the last page could land on some that a local write has put there and not sent yet.
+TEST_F(KernelPagesTest, LargerSize_WhileAWriterUsesPages_IsLeftToTheAnswer) {
+  Mount& a = mount();
+  Mount& b = mount();
+  const InodeNumber file = a.put(root_inode, "f", "0123456789");
+  listen(b);
+  const Handle writer = b.open(file, O_RDWR);
+  EXPECT_EQ(b.read(writer, 0, 4096).size(), 10U);
+  overwrite(a, file, 10, "more");
+  EXPECT_EQ(b.stat(file).size, 14U);
+  EXPECT_TRUE(told.empty());
+  b.close(writer);
+}
+
+TEST_F(KernelPagesTest, OwnWrites_ThroughPages_AreNotTold) {
+  Mount& a = mount();
+  const InodeNumber file = a.put(root_inode, "f", "0123456789");
+  listen(a);
+  const Handle reader = a.open(file, O_RDONLY), writer = a.open(file);
+  EXPECT_EQ(a.read(reader, 0, 4096).size(), 10U);
+  a.write(writer, 5, "abcdefgh");
+  a.close(writer);
+  EXPECT_EQ(a.stat(file).size, 13U);
+  EXPECT_TRUE(told.empty());
+  a.close(reader);
+}
+
+// A read that was under way when the kernel heard of a larger file: it would take what is missing of its page for zeros.
+TEST_F(KernelPagesTest, Read_OvertakenByALargerSize_GoesOnToTheNewEnd) {
+  Mount& a = mount();
+  Mount& b = mount();
+  const InodeNumber file = a.put(root_inode, "f", pattern(70000));
+  listen(b);
+  const Handle reader = b.open(file, O_RDONLY);
+  overwrite(a, file, 70000, pattern(1000));
+  b.store.hold();
+  std::string seen;
+  bool ended = false;
+  boost::asio::co_spawn(loop, b.volume->read(reader, 69632, 4096),
+                        [&](std::exception_ptr, const Result<ReadResult>& result) {
+                          ended = true;
+                          if (!result) return;
+                          for (const SharedBytes& piece : result->pieces) seen += piece.view();
+                        });
+  time.settle();
+  EXPECT_EQ(b.store.held(), 1U);  // it asks for the blocks, and took the file for 70,000 bytes
+  Attributes attributes;
+  boost::asio::co_spawn(loop, b.volume->get_attributes(file), [&](std::exception_ptr, const Result<Attributes>& result) {
+    if (result) attributes = *result;
+  });
+  time.settle();
+  for (int i = 0; i < 100 && attributes.size == 0; ++i) {
+    // Everything but the read's blocks, which came first.
+    b.store.release_newest();
+    time.settle();
+  }
+  EXPECT_EQ(attributes.size, 71000U);
+  b.store.release_all();
+  time.settle();
+  EXPECT_TRUE(ended);
+  EXPECT_EQ(seen, (pattern(70000) + pattern(1000)).substr(69632));
+  b.close(reader);
 }
 
 }  // namespace
