@@ -7,16 +7,17 @@ namespace ringfs {
 namespace {
 
 constexpr std::uint8_t inode_format = 1;
+constexpr std::uint8_t by_hash_format = 2;  // of directories whose entries all lie in the order of their hashes
 
 void write_type(Writer& writer, std::uint32_t mode, InodeState state) {
-  writer.u8(inode_format);
   writer.u8(static_cast<std::uint8_t>((mode & S_IFMT) >> 12));
   writer.u8(static_cast<std::uint8_t>(state));
-  writer.u8(0);
 }
 
 void write_header(Writer& writer, const InodeRow& row) {
+  writer.u8(row.entries_by_hash ? by_hash_format : inode_format);
   write_type(writer, row.mode, row.state);
+  writer.u8(0);
   writer.u32(row.mode);
   writer.u32(row.uid);
   writer.u32(row.gid);
@@ -65,7 +66,9 @@ Result<InodeRow> decode_inode(std::string_view bytes) {
   row.generation = reader.u64();
   row.parent = reader.u64();
   row.change = reader.i64();
-  bool valid = reader.done() && format == inode_format && state <= 1 && ((row.mode & S_IFMT) >> 12) == type && row.size >= 0;
+  row.entries_by_hash = format == by_hash_format;
+  const bool known_format = format == inode_format || (row.entries_by_hash && row.is_directory());
+  bool valid = reader.done() && known_format && state <= 1 && ((row.mode & S_IFMT) >> 12) == type && row.size >= 0;
   if (!valid) return fail(ErrorCode::corrupt, "inode row");
   return row;
 }
@@ -75,6 +78,8 @@ std::string inode_type_bytes(std::uint32_t mode, InodeState state) {
   write_type(writer, mode, state);
   return writer.take();
 }
+
+std::string inode_by_hash_bytes() { return std::string(1, static_cast<char>(by_hash_format)); }
 
 std::string inode_header_bytes(const InodeRow& row) {
   Writer writer;

@@ -19,7 +19,7 @@ namespace ringfs {
 enum class InodeState : std::uint8_t { live = 0, unlinked = 1 };
 
 struct InodeRow {
-  static constexpr std::uint32_t state_offset = 2, mode_offset = 4, uid_offset = 8, gid_offset = 12, links_offset = 16,
+  static constexpr std::uint32_t format_offset = 0, type_offset = 1, state_offset = 2, mode_offset = 4, uid_offset = 8, gid_offset = 12, links_offset = 16,
                                  size_offset = 24, content_offset = 32, cut_offset = 40, modified_offset = 48,
                                  changed_offset = 56, accessed_offset = 64, parent_offset = 88, change_offset = 96;
   static constexpr std::size_t encoded_size = 104;
@@ -38,6 +38,7 @@ struct InodeRow {
   std::uint64_t device = 0;
   std::uint64_t generation = 0;
   InodeNumber parent = 0;   // directories
+  bool entries_by_hash = false;  // directories: no entry lies where formats before put it (fs/keys.hpp)
   std::int64_t change = 0;  // grows with every change of the contents
 
   bool is_directory() const { return S_ISDIR(mode); }
@@ -48,10 +49,11 @@ struct InodeRow {
 std::string encode(const InodeRow& row);
 Result<InodeRow> decode_inode(std::string_view bytes);
 // Parts of the encoded row, for bytes_equal and write_bytes.
-std::string inode_type_bytes(std::uint32_t mode, InodeState state);  // at 0, 4 bytes: format, type, state
-std::string inode_header_bytes(const InodeRow& row);                 // at 0, 16 bytes: those, mode, uid, gid
+std::string inode_type_bytes(std::uint32_t mode, InodeState state);  // at type_offset, 2 bytes: type, state
+std::string inode_header_bytes(const InodeRow& row);                 // at 0, 16 bytes: format, those, mode, uid, gid
 std::string inode_contents_bytes(const InodeRow& row);               // at content_offset, 16 bytes: content, cut
 std::string inode_extent_bytes(const InodeRow& row);                 // at size_offset, 24 bytes: size, content, cut
+std::string inode_by_hash_bytes();                                   // at format_offset, 1 byte
 // Without the set-user-id bit, and without the set-group-id bit where the group may execute (elsewhere it means locking).
 std::uint32_t without_set_id(std::uint32_t mode);
 std::string encode_u32(std::uint32_t value);

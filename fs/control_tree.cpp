@@ -24,6 +24,7 @@
 #include "dht/base/hash.hpp"
 #include "dht/base/settings.hpp"
 #include "fs/control_commands.hpp"
+#include "fs/interruptible.hpp"
 #include "fs/rebalance_pace.hpp"
 #include "fs/ring_watch.hpp"
 #include "fs/utc_text.hpp"
@@ -33,6 +34,7 @@ namespace {
 
 constexpr std::size_t max_remembered_names = 4096;  // each came from a lookup; far more than anybody has open
 constexpr std::size_t max_error_log_records = 32;   // design 8
+constexpr std::size_t max_stranger_records = 8;     // of users who may not command
 constexpr std::size_t max_error_text_bytes = 512;   // of one record
 constexpr std::size_t max_command_bytes = 4096;     // of one line: beyond it E2BIG
 
@@ -259,6 +261,8 @@ class ControlTree::Implementation {
 
   Task<Result<Attributes>> lookup(InodeNumber parent, std::string name) {
     if (name.size() > max_name_bytes) co_return fail(ErrorCode::name_too_long);
+    if (name == ".") co_return attributes_of(parent);
+    if (name == "..") co_return attributes_of(above(parent));
     if (kind_of(parent) == Kind::node_directory) {
       if (!remembered_nodes_.contains(number_of(parent))) co_return fail(ErrorCode::stale_handle);
       for (std::size_t i = 0; i < node_entries.size(); ++i) {
@@ -338,26 +342,25 @@ class ControlTree::Implementation {
     if (S_ISDIR(attributes->mode)) co_return fail(ErrorCode::is_directory);
     const int access = flags & O_ACCMODE;
     if (access != O_WRONLY && (attributes->mode & 0444) == 0) {
-      co_return refuse(name_of(inode), ErrorCode::access_denied, "this file can only be written");
+      co_return refuse(caller, inode, ErrorCode::access_denied, "this file can only be written");
     }
     if (access != O_RDONLY) {
       if ((attributes->mode & 0200) == 0) {
-        co_return refuse(name_of(inode), ErrorCode::access_denied, "this file can only be read");
+        co_return refuse(caller, inode, ErrorCode::access_denied, "this file can only be read");
       }
       if (!may_command(caller)) {
-        co_return refuse(name_of(inode), ErrorCode::not_permitted,
-                         "only root and the owner of the mount may write here");
+        co_return refuse(caller, inode, ErrorCode::not_permitted, "only root and the owner of the mount may write here");
       }
     }
     if (access == O_WRONLY) co_return std::string();
     Result<std::string> text = co_await read(inode);
-    if (!text && text.error().code != ErrorCode::interrupted) record(name_of(inode), text.error());
+    if (!text && text.error().code != ErrorCode::interrupted) record(name_of(inode), text.error(), may_command(caller));
     co_return text;
   }
 
   Task<Result<std::string>> read_events(std::shared_ptr<EventStream> stream, std::uint64_t offset, std::size_t size) {
     Result<std::string> text = co_await watch_.read(std::move(stream), offset, size);
-    if (!text && text.error().code != ErrorCode::interrupted) record("events", text.error());
+    if (!text && text.error().code != ErrorCode::interrupted) record("events", text.error(), false);
     co_return text;
   }
 
@@ -366,18 +369,27 @@ class ControlTree::Implementation {
     Result<Attributes> attributes = attributes_of(inode);
     if (!attributes) co_return tl::unexpected<Error>(attributes.error());
     if ((attributes->mode & 0200) == 0)
-      co_return refuse(name_of(inode), ErrorCode::access_denied, "this file can only be read");
+      co_return refuse(caller, inode, ErrorCode::access_denied, "this file can only be read");
     if (!may_command(caller)) {
-      co_return refuse(name_of(inode), ErrorCode::not_permitted, "only root and the owner of the mount may write here");
+      co_return refuse(caller, inode, ErrorCode::not_permitted, "only root and the owner of the mount may write here");
     }
+    // One limit for all lines. What a line began is awaited; before the next one a signal or the limit may end the write.
+    const TimePoint until = deadline();
+    co_await hear_signals();
     std::size_t accepted = 0;
     while (accepted < bytes.size()) {
+      const bool signalled = co_await was_signalled();
+      if (signalled && accepted == 0) co_return fail(ErrorCode::interrupted);
+      if (accepted > 0 && (signalled || store_.clock().now >= until)) break;
       const std::size_t end = std::min(bytes.find('\n', accepted), bytes.size());
       Status done = fail(ErrorCode::too_large, "a line has at most 4096 bytes");
-      if (end - accepted <= max_command_bytes) done = co_await command(inode, bytes.substr(accepted, end - accepted));
+      if (end - accepted <= max_command_bytes) {
+        Task<Status> one = command(inode, bytes.substr(accepted, end - accepted), until);
+        done = co_await shielded(std::move(one));
+      }
       if (!done) {
         if (accepted > 0) break;
-        record(name_of(inode), done.error());
+        record(name_of(inode), done.error(), true);
         co_return tl::unexpected<Error>(done.error());
       }
       accepted = std::min(end + 1, bytes.size());
@@ -425,6 +437,15 @@ class ControlTree::Implementation {
   static const FixedEntry* fixed(InodeNumber inode) {
     if (kind_of(inode) != Kind::fixed || number_of(inode) >= fixed_entries.size()) return nullptr;
     return &fixed_entries[number_of(inode)];
+  }
+
+  // Of the root, whose own lies outside, and of what is no directory: itself.
+  static InodeNumber above(InodeNumber inode) {
+    if (kind_of(inode) != Kind::node_directory) return fixed(inode) != nullptr ? ControlTree::root : inode;
+    for (std::size_t i = 0; i < fixed_entries.size(); ++i) {
+      if (fixed_entries[i].file == File::node) return make_inode(Kind::fixed, i);
+    }
+    return inode;
   }
 
   static std::uint64_t node_number(InodeNumber inode) {
@@ -493,16 +514,16 @@ class ControlTree::Implementation {
     return static_cast<std::size_t>(rule - setting_rules().data());
   }
 
-  Task<Status> command(InodeNumber inode, std::string line) {
+  Task<Status> command(InodeNumber inode, std::string line, TimePoint until) {
     if (kind_of(inode) == Kind::setting) {
-      co_return co_await setting_command(admin_, std::string(setting_rules()[number_of(inode)].name), std::move(line), deadline());
+      co_return co_await setting_command(admin_, std::string(setting_rules()[number_of(inode)].name), std::move(line), until);
     }
     const FixedEntry* entry = fixed(inode);
     RINGFS_CHECK(entry != nullptr);
     switch (entry->file) {
-      case File::add: co_return co_await add_command(admin_, std::move(line), deadline());
-      case File::remove: co_return co_await remove_command(admin_, std::move(line), deadline());
-      case File::rebalance: co_return co_await rebalance_command(admin_, std::move(line), deadline());
+      case File::add: co_return co_await add_command(admin_, std::move(line), until);
+      case File::remove: co_return co_await remove_command(admin_, std::move(line), until);
+      case File::rebalance: co_return co_await rebalance_command(admin_, std::move(line), until);
       default: break;
     }
     RINGFS_CHECK(entry->file == File::error_log);  // the only other row of the table with mode 0200
@@ -586,25 +607,29 @@ class ControlTree::Implementation {
     co_return fail(ErrorCode::is_directory);
   }
 
-  tl::unexpected<Error> refuse(const std::string& file, ErrorCode code, std::string reason) {
-    record(file, Error{code, reason});
+  tl::unexpected<Error> refuse(const Caller& caller, InodeNumber inode, ErrorCode code, std::string reason) {
+    record(name_of(inode), Error{code, reason}, may_command(caller));
     return fail(code, std::move(reason));
   }
 
-  void record(const std::string& file, const Error& error) {
+  // What anybody can bring about must not push out what happened to those who may command.
+  void record(const std::string& file, const Error& error, bool to_commander) {
     const char* name = strerrorname_np(to_errno(error.code));
     std::string text =
         utc_text(store_.clock().stamp, Fraction::none) + " " + file + " " + (name != nullptr ? name : "EIO") + " " + error.text();
     std::replace_if(
         text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < ' '; }, ' ');
     if (text.size() > max_error_text_bytes) text.resize(max_error_text_bytes);
-    error_log_.push_back(std::move(text));
-    if (error_log_.size() > max_error_log_records) error_log_.pop_front();
+    error_log_.push_back({std::move(text), to_commander});
+    const auto of_this_kind = [&](const Refusal& one) { return one.to_commander == to_commander; };
+    const std::size_t most = to_commander ? max_error_log_records : max_stranger_records;
+    if (static_cast<std::size_t>(std::count_if(error_log_.begin(), error_log_.end(), of_this_kind)) <= most) return;
+    error_log_.erase(std::find_if(error_log_.begin(), error_log_.end(), of_this_kind));
   }
 
   std::string error_log_text() const {
     std::string text;
-    for (const std::string& record : error_log_) text += record + "\n";
+    for (const Refusal& one : error_log_) text += one.text + "\n";
     return text;
   }
 
@@ -617,7 +642,11 @@ class ControlTree::Implementation {
   std::deque<std::uint64_t> node_order_;
   std::unordered_map<std::uint64_t, std::string> remembered_names_;
   std::deque<std::uint64_t> name_order_;
-  std::deque<std::string> error_log_;
+  struct Refusal {
+    std::string text;
+    bool to_commander = false;  // to root or the owner of the mount
+  };
+  std::deque<Refusal> error_log_;
   RingWatch watch_;
   RebalancePace pace_;
 };

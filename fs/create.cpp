@@ -59,7 +59,7 @@ Task<Result<Volume::NewNode>> Volume::create_node(Caller caller, InodeNumber par
     node.loaded.row.size = static_cast<std::int64_t>(target.size());
     const EntryRow entry{node.inode, mode & S_IFMT};
     ChangeSet changes;
-    changes.require(Check::entry, absent(entry_row(parent, name)));
+    require_no_entry(changes, Check::entry, parent, name);
     require_parent(changes, parent, *header);
     changes.require(Check::fresh_inode, absent(inode_row(node.inode)));
     changes.require(Check::fresh_inode, empty_prefix(garbage_prefix(node.inode, store_.partition_bits())));
@@ -106,7 +106,7 @@ Task<void> Volume::confirm_directory(std::shared_ptr<Volume> self, InodeNumber d
   ChangeSet changes;
   const RowAddress orphan = orphan_row(directory, self->store_.partition_bits());
   // Not if it was removed again meanwhile: then the orphan row is another one, and needed.
-  changes.require(Check::inode, bytes_equal(inode_row(directory), 0, inode_type_bytes(S_IFDIR, InodeState::live)));
+  changes.require(Check::inode, bytes_equal(inode_row(directory), InodeRow::type_offset, inode_type_bytes(S_IFDIR, InodeState::live)));
   changes.change(erase(orphan));
   // Whatever becomes of it: the janitor does the same when the row has aged.
   static_cast<void>(co_await changes.apply(self->store_, deadline));
@@ -127,6 +127,7 @@ Task<Result<Attributes>> Volume::make_directory(Caller caller, InodeNumber paren
     const std::int64_t now = now_ns();
     InodeRow wanted = new_inode(caller, *header, S_IFDIR | permissions, now);
     wanted.links = 2;
+    wanted.entries_by_hash = true;
     wanted.parent = parent;
     wanted.generation = store_.random().next() & 0xffffffffU;
     const InodeNumber inode = made ? *made : fresh_inode(fresh_placement(store_.random()), store_.random());
@@ -154,7 +155,7 @@ Task<Result<Attributes>> Volume::make_directory(Caller caller, InodeNumber paren
       made.reset();  // the parent's set-group-id bit changed: the first one is left to the janitor
       continue;
     }
-    entry.require(Check::entry, absent(entry_row(parent, name)));
+    require_no_entry(entry, Check::entry, parent, name);
     require_parent(entry, parent, *header);
     entry.change(put(entry_row(parent, name), SharedBytes(encode(EntryRow{inode, S_IFDIR}))));
     entry.change(add_i64(inode_row(parent), InodeRow::links_offset, 1));

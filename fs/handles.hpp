@@ -15,6 +15,7 @@
 #include "fs/async.hpp"
 #include "fs/attributes.hpp"
 #include "fs/keys.hpp"
+#include "fs/listed_names.hpp"
 #include "fs/write_buffer.hpp"
 
 namespace ringfs {
@@ -107,22 +108,21 @@ struct OpenFile {
   unsigned sequential_reads = 0;
 };
 
-// The names of a directory as they were listed last, for whoever looks them up one after the other. Only a guess.
-struct ListedNames {
-  std::vector<std::pair<std::string, InodeNumber>> names;  // ascending
-  std::size_t next = 0;   // the place of the name that is expected now
-  std::size_t ahead = 8;  // how many are read with it: doubles from time to time
-};
-
 struct OpenDirectory {
   InodeNumber inode = 0;
   InodeNumber parent = 0;
-  // A window of entries: those with cookies first_cookie + 1, + 2, ... ; cookies 1 and 2 are . and ..
-  std::uint64_t first_cookie = 0;
+  bool by_hash = false;  // of formats before: read whole, once a stream
+  // A window of entries, ascending by their positions (cookies, fs/entry_order.hpp): all that follow `after` up to the last one.
+  bool loaded = false;
+  std::uint64_t after = 0;
   std::vector<DirectoryEntry> window;
   bool at_end = false;  // nothing follows the window
-  // Where pages began: cookie -> the name before it, for readers that go back.
-  std::map<std::uint64_t, std::string> pages;
+  // The names behind positions whose hash other names share: others may go before this reader comes back.
+  std::map<std::uint64_t, std::string> shared_hash;
+
+  bool covers(std::uint64_t cookie) const {
+    return loaded && cookie >= after && (at_end || (!window.empty() && cookie < window.back().cookie));
+  }
 };
 
 }  // namespace ringfs

@@ -39,6 +39,7 @@ Task<Status> Volume::start() {
   row.gid = options_.owner == 0 ? 0 : ::getgid();
   row.links = 2;
   row.parent = root_inode;
+  row.entries_by_hash = true;
   row.modified = row.changed = row.accessed = now;
   Result<LoadedInode> root = co_await read_inode(root_inode, deadline());
   if (!root && root.error().code != ErrorCode::stale_handle) co_return tl::unexpected(root.error());

@@ -63,6 +63,8 @@ void Volume::unuse_inode(const OpenPointer& open) {
 
 void Volume::remember(InodeNumber inode, const InodeRow& row) {
   if (!row.is_directory()) return;
+  // Of two reads that overtook each other the later row counts: its change time never goes back.
+  if (inode == root_inode && (!root_seen_ || root_seen_->changed <= row.changed)) root_seen_ = row;
   if (row.state == InodeState::live) {
     directories_seen_.put(inode, row);
   } else {
@@ -168,6 +170,10 @@ Task<Result<std::vector<std::optional<LoadedInode>>>> Volume::read_inodes(std::v
 }
 
 Task<Result<Attributes>> Volume::get_attributes(InodeNumber inode) {
+  if (inode == root_inode) {
+    Result<Attributes> root = co_await root_attributes();
+    co_return root;
+  }
   Result<LoadedInode> loaded = co_await read_inode(inode, deadline());
   if (!loaded) co_return tl::unexpected(loaded.error());
   const Attributes attributes = co_await answer(inode, *loaded, deadline());

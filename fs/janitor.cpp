@@ -137,7 +137,7 @@ class Pass {
         if (!unlinked && row->kind == OrphanRow::Kind::unlinked) co_return fail(ErrorCode::corrupt, "orphan row of a live inode");
         changes.require(Check::contents,
                         bytes_equal(inode_row(inode), InodeRow::content_offset, inode_contents_bytes(*contents)));
-        changes.require(Check::inode, bytes_equal(inode_row(inode), 0, inode_type_bytes(contents->mode, contents->state)));
+        changes.require(Check::inode, bytes_equal(inode_row(inode), InodeRow::type_offset, inode_type_bytes(contents->mode, contents->state)));
         changes.change(erase(inode_row(inode)));
         changes.change(erase(inline_row(inode)));
         changes.change(erase(symlink_row(inode)));
@@ -157,13 +157,16 @@ class Pass {
 
   Task<Result<bool>> leads_here(OrphanRow row, InodeNumber inode) {
     ReadRequest request;
-    request.gets.push_back(entry_row(row.parent, row.name));
+    request.gets = {entry_row(row.parent, row.name), old_entry_row(row.parent, row.name)};
     Result<ReadReply> reply = co_await store_.read(std::move(request), row_deadline_);
     if (!reply) co_return tl::unexpected(reply.error());
-    if (!reply->gets.front().found) co_return false;
-    Result<EntryRow> entry = decode_entry(reply->gets.front().row.value.view());
-    if (!entry) co_return tl::unexpected(entry.error());
-    co_return entry->inode == inode;
+    for (const ReadReply::Get& get : reply->gets) {
+      if (!get.found) continue;
+      Result<EntryRow> entry = decode_entry(get.row.value.view());
+      if (!entry) co_return tl::unexpected(entry.error());
+      if (entry->inode == inode) co_return true;
+    }
+    co_return false;
   }
 
   Task<Status> collect(Row stored) {

@@ -1,5 +1,9 @@
 #include "fs/keys.hpp"
 
+#include <algorithm>
+
+#include "fs/entry_order.hpp"
+
 namespace ringfs {
 
 namespace {
@@ -36,15 +40,32 @@ RowAddress inline_row(InodeNumber inode) { return {object_key(inode), sort_key("
 RowAddress symlink_row(InodeNumber inode) { return {object_key(inode), sort_key("S/", inode)}; }
 RowAddress append_lock_row(InodeNumber inode) { return {object_key(inode), sort_key("L/", inode)}; }
 
-RowAddress entry_prefix(InodeNumber directory) { return {object_key(directory), sort_key("E/", directory) + "/"}; }
+RowAddress entry_prefix(InodeNumber directory) { return {object_key(directory), sort_key("E/", directory)}; }
 
 RowAddress entry_row(InodeNumber directory, std::string_view name) {
   RowAddress row = entry_prefix(directory);
+  row.sort.append(":").append(entry_hash_bytes(entry_hash(name))).append(name);
+  return row;
+}
+
+RowAddress old_entry_prefix(InodeNumber directory) {
+  RowAddress row = entry_prefix(directory);
+  row.sort.append("/");
+  return row;
+}
+
+RowAddress old_entry_row(InodeNumber directory, std::string_view name) {
+  RowAddress row = old_entry_prefix(directory);
   row.sort.append(name);
   return row;
 }
 
-std::string_view entry_name(std::string_view sort) { return sort.size() > 11 ? sort.substr(11) : std::string_view(); }
+std::string_view entry_name(std::string_view sort) {
+  constexpr std::size_t mark = 10;
+  if (sort.size() <= mark) return {};
+  const std::size_t begin = sort[mark] == ':' ? mark + 1 + entry_hash_size : mark + 1;
+  return sort.substr(std::min(begin, sort.size()));
+}
 
 InodeNumber inode_of(std::string_view sort) {
   if (sort.size() < 10) return 0;

@@ -30,8 +30,12 @@ RowAddress inode_row(InodeNumber inode);                                   // I/
 RowAddress inline_row(InodeNumber inode);                                  // D/ino
 RowAddress symlink_row(InodeNumber inode);                                 // S/ino
 RowAddress append_lock_row(InodeNumber inode);                             // L/ino
-RowAddress entry_row(InodeNumber directory, std::string_view name);        // E/dir/name
-RowAddress entry_prefix(InodeNumber directory);                            // E/dir/
+// Entries lie in the order of a hash of their names, so that a position in a listing is a number that stays (entry_order.hpp).
+RowAddress entry_row(InodeNumber directory, std::string_view name);        // E/dir:hash name
+RowAddress entry_prefix(InodeNumber directory);                            // E/dir: of entries in either place
+// Where formats before put the entry; `entries_by_hash` of the directory's inode says that none is left there.
+RowAddress old_entry_row(InodeNumber directory, std::string_view name);    // E/dir/name
+RowAddress old_entry_prefix(InodeNumber directory);                        // E/dir/
 RowAddress segment_row(InodeNumber inode, std::uint64_t content, std::uint64_t segment);  // C/ino content segment
 RowAddress segment_prefix(InodeNumber inode, std::uint64_t content);
 std::string_view entry_name(std::string_view sort);                        // of an entry row's sort key

@@ -25,11 +25,11 @@ Task<Result<Attributes>> Volume::link(InodeNumber inode, InodeNumber parent, std
     if (row.links >= max_links) co_return fail(ErrorCode::too_many_links);
     const std::int64_t now = now_ns();
     ChangeSet changes;
-    changes.require(Check::entry, absent(entry_row(parent, name)));
-    changes.require(Check::directory, bytes_equal(inode_row(parent), 0, inode_type_bytes(S_IFDIR, InodeState::live)));
+    require_no_entry(changes, Check::entry, parent, name);
+    changes.require(Check::directory, bytes_equal(inode_row(parent), InodeRow::type_offset, inode_type_bytes(S_IFDIR, InodeState::live)));
     changes.change(put(entry_row(parent, name), SharedBytes(encode(EntryRow{inode, row.mode & S_IFMT}))));
     touch_directory(changes, parent, now);
-    changes.require(Check::inode, bytes_equal(inode_row(inode), 0, inode_type_bytes(row.mode, InodeState::live)));
+    changes.require(Check::inode, bytes_equal(inode_row(inode), InodeRow::type_offset, inode_type_bytes(row.mode, InodeState::live)));
     changes.require(Check::inode, bytes_equal(inode_row(inode), InodeRow::links_offset, encode_i64(row.links)));
     changes.lock(inode_row(inode));
     changes.change(add_i64(inode_row(inode), InodeRow::links_offset, 1));

@@ -18,26 +18,40 @@ void Volume::read_names_ahead(ReadRequest& request, InodeNumber parent, const st
   std::optional<std::shared_ptr<ListedNames>> known = listed_.get(parent);
   if (!known) return;
   ListedNames& listed = **known;
-  auto place = std::lower_bound(listed.names.begin(), listed.names.end(), name,
-                                [](const auto& entry, const std::string& wanted) { return entry.first < wanted; });
-  if (place == listed.names.end() || place->first != name) return;
-  const auto number = static_cast<std::size_t>(place - listed.names.begin());
-  const bool in_order = number == listed.next;
-  listed.next = number + 1;
+  const ListedNames::Order order = listed.looked_up(name);
   const std::optional<bool> at_hand = store_.at_hand(request);
-  if (!in_order || !at_hand || *at_hand) return;
-  const std::size_t end = std::min(listed.names.size(), listed.next + listed.ahead);
-  listed.ahead = std::min(2 * listed.ahead, most_names_ahead);
-  for (std::size_t i = listed.next; i < end; ++i) {
-    const auto& [next, inode] = listed.names[i];
-    request.gets.push_back(entry_row(parent, next));
+  if (order == ListedNames::Order::none || !at_hand || *at_hand) return;
+  for (const auto& [next, inode] : listed.following(order, listed.ahead)) {
+    for (RowAddress& row : entry_places(parent, next)) request.gets.push_back(std::move(row));
     if (same_partition(parent, inode)) request.gets.push_back(inode_row(inode));
   }
+  listed.ahead = std::min(2 * listed.ahead, most_names_ahead);
+}
+
+// What is known of a directory's format stays true: entries only go from the old places to the new ones.
+std::vector<RowAddress> Volume::entry_places(InodeNumber directory, const std::string& name) const {
+  std::vector<RowAddress> places{entry_row(directory, name)};
+  const std::optional<InodeRow> seen = directories_seen_.get(directory);
+  if (!seen || !seen->entries_by_hash) places.push_back(old_entry_row(directory, name));
+  return places;
+}
+
+void Volume::require_no_entry(ChangeSet& changes, Check check, InodeNumber directory, const std::string& name) const {
+  for (RowAddress& row : entry_places(directory, name)) changes.require(check, absent(std::move(row)));
 }
 
 Task<Result<std::vector<Volume::FoundEntry>>> Volume::find_entries(std::vector<Hint> names, TimePoint deadline) {
   ReadRequest request;
-  for (const auto& [parent, name] : names) request.gets.push_back(entry_row(parent, name));
+  struct Range {
+    std::size_t begin = 0, end = 0;  // among the gets
+  };
+  std::vector<Range> places;
+  for (const auto& [parent, name] : names) {
+    const std::size_t begin = request.gets.size();
+    for (RowAddress& row : entry_places(parent, name)) request.gets.push_back(std::move(row));
+    places.push_back({begin, request.gets.size()});
+  }
+  const std::vector<RowAddress> addresses = request.gets;
   std::vector<std::pair<InodeNumber, std::size_t>> guesses;  // inode, place among the gets
   for (const Hint& name : names) {
     std::optional<InodeNumber> hint = names_.get(name);
@@ -51,14 +65,17 @@ Task<Result<std::vector<Volume::FoundEntry>>> Volume::find_entries(std::vector<H
   std::vector<FoundEntry> results(names.size());
   for (std::size_t i = 0; i < names.size(); ++i) {
     FoundEntry& found = results[i];
-    const ReadReply::Get& get = reply->gets[i];
-    if (!get.found) {
+    std::size_t at = places[i].begin;
+    while (at < places[i].end && !reply->gets[at].found) ++at;
+    if (at == places[i].end) {
       names_.erase(names[i]);
       continue;
     }
+    const ReadReply::Get& get = reply->gets[at];
     Result<EntryRow> entry = decode_entry(get.row.value.view());
     if (!entry) co_return tl::unexpected(entry.error());
     found.found = true;
+    found.row = addresses[at];
     found.entry = *entry;
     found.value = get.row.value;
     names_.put(names[i], entry->inode);
@@ -86,19 +103,28 @@ Task<Result<LoadedInode>> Volume::entry_inode(FoundEntry entry, TimePoint deadli
   co_return loaded;
 }
 
+// How the kernel finds the inode of a file handle that it has forgotten, of whatever type, and the directory above one (fuse_get_dentry,
+// fuse_get_parent in fs/fuse/inode.c).
+Task<Result<Attributes>> Volume::lookup_dot(InodeNumber inode, bool above, TimePoint deadline) {
+  Result<LoadedInode> loaded = co_await read_inode(inode, deadline);
+  if (!loaded) co_return tl::unexpected(loaded.error());
+  // Who has it open needs no handle; for everybody else it is gone.
+  if (loaded->row.state != InodeState::live) co_return fail(ErrorCode::stale_handle, "it was removed");
+  if (!above) co_return overlay_attributes(inode, loaded->row);
+  if (!loaded->row.is_directory()) co_return fail(ErrorCode::not_directory);
+  const InodeNumber parent = loaded->row.parent;
+  Result<LoadedInode> found = co_await read_inode(parent, deadline);
+  if (!found) co_return tl::unexpected(found.error());
+  co_return overlay_attributes(parent, found->row);
+}
+
 Task<Result<Attributes>> Volume::lookup(InodeNumber parent, std::string name) {
   const TimePoint until = deadline();
   Status valid = check_name(name);
   if (!valid) co_return tl::unexpected(valid.error());
   if (is_dot(name)) {
-    Result<LoadedInode> directory = co_await read_inode(parent, until);
-    if (!directory) co_return tl::unexpected(directory.error());
-    if (!directory->row.is_directory()) co_return fail(ErrorCode::not_directory);
-    if (name == ".") co_return overlay_attributes(parent, directory->row);
-    const InodeNumber above = directory->row.parent;
-    Result<LoadedInode> loaded = co_await read_inode(above, until);
-    if (!loaded) co_return tl::unexpected(loaded.error());
-    co_return overlay_attributes(above, loaded->row);
+    Result<Attributes> found = co_await lookup_dot(parent, name == "..", until);
+    co_return found;
   }
   // The inode may go between the two reads of a cold lookup: then the entry has gone or changed, too.
   constexpr unsigned tries = 4;

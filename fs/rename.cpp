@@ -86,7 +86,7 @@ Task<Result<bool>> Volume::confirm_before_rename(InodeNumber directory, TimePoin
   if (!reply) co_return tl::unexpected(reply.error());
   if (!reply->gets.front().found) co_return true;
   ChangeSet changes;
-  changes.require(Check::inode, bytes_equal(inode_row(directory), 0, inode_type_bytes(S_IFDIR, InodeState::live)));
+  changes.require(Check::inode, bytes_equal(inode_row(directory), InodeRow::type_offset, inode_type_bytes(S_IFDIR, InodeState::live)));
   changes.change(erase(orphan));
   Result<Outcome> outcome = co_await changes.apply(store_, deadline);
   if (!outcome) co_return tl::unexpected(outcome.error());
@@ -109,18 +109,20 @@ Task<Status> Volume::check_not_inside(InodeNumber moved, InodeNumber destination
 
 void Volume::move_entries(ChangeSet& changes, const RenameRequest& request, const FoundEntry& from, const FoundEntry& to,
                           std::int64_t now) const {
-  const RowAddress source = entry_row(request.parent, request.name);
   const RowAddress target = entry_row(request.new_parent, request.new_name);
   const bool across = request.parent != request.new_parent;
-  changes.require(Check::entry, value_equals(source, from.value));
-  changes.require(Check::target, to.found ? value_equals(target, to.value) : absent(target));
-  changes.require(Check::directory,
-                  bytes_equal(inode_row(request.new_parent), 0, inode_type_bytes(S_IFDIR, InodeState::live)));
-  if (request.exchange) {
-    changes.change(put(source, to.value));
+  changes.require(Check::entry, value_equals(from.row, from.value));
+  if (to.found) {
+    changes.require(Check::target, value_equals(to.row, to.value));
+    if (to.row != target) changes.change(erase(to.row));
   } else {
-    changes.change(erase(source));
+    require_no_entry(changes, Check::target, request.new_parent, request.new_name);
   }
+  changes.require(Check::directory,
+                  bytes_equal(inode_row(request.new_parent), InodeRow::type_offset, inode_type_bytes(S_IFDIR, InodeState::live)));
+  const RowAddress source = entry_row(request.parent, request.name);
+  if (!request.exchange || from.row != source) changes.change(erase(from.row));
+  if (request.exchange) changes.change(put(source, to.value));
   changes.change(put(target, from.value));
   touch_directory(changes, request.parent, now);
   if (across) touch_directory(changes, request.new_parent, now);
@@ -134,7 +136,7 @@ void Volume::move_entries(ChangeSet& changes, const RenameRequest& request, cons
     (to_directory == request.parent ? links : new_links) += 1;
     (to_directory == request.parent ? new_links : links) -= 1;
     const RowAddress row = inode_row(entry.entry.inode);
-    changes.require(Check::inode, bytes_equal(row, 0, inode_type_bytes(S_IFDIR, InodeState::live)));
+    changes.require(Check::inode, bytes_equal(row, InodeRow::type_offset, inode_type_bytes(S_IFDIR, InodeState::live)));
     changes.change(write_bytes(row, InodeRow::parent_offset, SharedBytes(encode_u64(to_directory))));
     changes.change(erase(orphan_row(entry.entry.inode, store_.partition_bits())));
   };

@@ -1,18 +1,12 @@
 #include "fs/ring_watch.hpp"
 
 #include <algorithm>
-#include <boost/asio/bind_cancellation_slot.hpp>
-#include <boost/asio/cancellation_state.hpp>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/this_coro.hpp>
-#include <boost/asio/use_awaitable.hpp>
 
+#include "fs/interruptible.hpp"
 #include "fs/utc_text.hpp"
 
 namespace ringfs {
 namespace {
-
-namespace asio = boost::asio;
 
 struct Count {
   std::size_t& waiters;
@@ -27,21 +21,6 @@ Task<Result<std::vector<EventView>>> ask_events(RingView* ring, EventCursor afte
   co_return co_await ring->events(std::move(after), deadline);
 }
 Task<void> ask_sleep(ObjectStore* store, Duration duration) { co_await store->sleep(duration); }
-
-// Questions to the ring run shielded from the signal that cancels whoever asks: their bookkeeping is not made for it.
-template <class T>
-Task<T> shielded(Task<T> task) {
-  const auto executor = co_await asio::this_coro::executor;
-  co_return co_await asio::co_spawn(executor, std::move(task),
-                                    asio::bind_cancellation_slot(asio::cancellation_slot(), asio::use_awaitable));
-}
-
-// From here on only `total` ends this request's coroutine (the default lets only `terminal` through), so no other one is hit by what is
-// meant for this one; and it is looked for, not thrown.
-Task<void> hear_signals() {
-  co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
-  co_await asio::this_coro::throw_if_cancelled(false);
-}
 
 // What is new of `events`, a line each. Another reader of the same stream may have been quicker.
 void append(EventStream& stream, const std::vector<EventView>& events) {
@@ -62,8 +41,8 @@ void append(EventStream& stream, const std::vector<EventView>& events) {
 
 Task<Status> RingWatch::pause(Duration duration) {
   co_await shielded(ask_sleep(&store_, duration));
-  const asio::cancellation_state state = co_await asio::this_coro::cancellation_state;
-  if (state.cancelled() != asio::cancellation_type::none) co_return fail(ErrorCode::interrupted);
+  const bool signalled = co_await was_signalled();
+  if (signalled) co_return fail(ErrorCode::interrupted);
   co_return Status();
 }
 

@@ -23,8 +23,8 @@ void Volume::drop_link(ChangeSet& changes, InodeNumber inode, const InodeRow& ro
     changes.change(add_i64(address, InodeRow::links_offset, -1));
     return;
   }
-  changes.require(Check::inode, bytes_equal(address, 0, inode_type_bytes(row.mode, InodeState::live)));
-  changes.change(write_bytes(address, 0, SharedBytes(inode_type_bytes(row.mode, InodeState::unlinked))));
+  changes.require(Check::inode, bytes_equal(address, InodeRow::type_offset, inode_type_bytes(row.mode, InodeState::live)));
+  changes.change(write_bytes(address, InodeRow::type_offset, SharedBytes(inode_type_bytes(row.mode, InodeState::unlinked))));
   changes.change(write_bytes(address, InodeRow::links_offset, SharedBytes(encode_i64(0))));
   OrphanRow orphan{OrphanRow::Kind::unlinked, store_.clock().stamp.microseconds, 0, 0, {}};
   changes.change(put(orphan_row(inode, store_.partition_bits()), SharedBytes(encode(orphan))));
@@ -32,9 +32,9 @@ void Volume::drop_link(ChangeSet& changes, InodeNumber inode, const InodeRow& ro
 
 void Volume::drop_directory(ChangeSet& changes, InodeNumber inode, std::int64_t now) const {
   const RowAddress address = inode_row(inode);
-  changes.require(Check::inode, bytes_equal(address, 0, inode_type_bytes(S_IFDIR, InodeState::live)));
+  changes.require(Check::inode, bytes_equal(address, InodeRow::type_offset, inode_type_bytes(S_IFDIR, InodeState::live)));
   changes.require(Check::empty, empty_prefix(entry_prefix(inode)));
-  changes.change(write_bytes(address, 0, SharedBytes(inode_type_bytes(S_IFDIR, InodeState::unlinked))));
+  changes.change(write_bytes(address, InodeRow::type_offset, SharedBytes(inode_type_bytes(S_IFDIR, InodeState::unlinked))));
   changes.change(write_bytes(address, InodeRow::links_offset, SharedBytes(encode_i64(0))));
   changes.change(max_i64(address, InodeRow::changed_offset, now));
   OrphanRow orphan{OrphanRow::Kind::unlinked, store_.clock().stamp.microseconds, 0, 0, {}};
@@ -54,8 +54,8 @@ Task<Status> Volume::unlink(InodeNumber parent, std::string name) {
     if (entry->entry.type == S_IFDIR) co_return fail(ErrorCode::is_directory);
     const std::int64_t now = now_ns();
     ChangeSet changes;
-    changes.require(Check::entry, value_equals(entry_row(parent, name), entry->value));
-    changes.change(erase(entry_row(parent, name)));
+    changes.require(Check::entry, value_equals(entry->row, entry->value));
+    changes.change(erase(entry->row));
     touch_directory(changes, parent, now);
     const InodeNumber inode = entry->entry.inode;
     Result<LoadedInode> loaded = co_await entry_inode(std::move(*entry), until);
@@ -96,8 +96,8 @@ Task<Status> Volume::remove_directory(InodeNumber parent, std::string name) {
     if (entry->entry.type != S_IFDIR) co_return fail(ErrorCode::not_directory);
     const std::int64_t now = now_ns();
     ChangeSet changes;
-    changes.require(Check::entry, value_equals(entry_row(parent, name), entry->value));
-    changes.change(erase(entry_row(parent, name)));
+    changes.require(Check::entry, value_equals(entry->row, entry->value));
+    changes.change(erase(entry->row));
     changes.change(add_i64(inode_row(parent), InodeRow::links_offset, -1));
     touch_directory(changes, parent, now);
     drop_directory(changes, entry->entry.inode, now);

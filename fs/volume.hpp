@@ -31,6 +31,7 @@ class Volume : public std::enable_shared_from_this<Volume> {
 
   Task<Result<Attributes>> lookup(InodeNumber parent, std::string name);
   Task<Result<Attributes>> get_attributes(InodeNumber inode);
+  Task<Result<Attributes>> root_attributes();  // those last seen while the ring is silent
   Task<Result<Attributes>> set_attributes(Caller caller, InodeNumber inode, SetAttributes changes);
   Task<Result<std::string>> read_link(InodeNumber inode);
 
@@ -85,6 +86,7 @@ class Volume : public std::enable_shared_from_this<Volume> {
 
   struct FoundEntry {
     bool found = false;
+    RowAddress row;  // where it lies
     EntryRow entry;
     SharedBytes value;
     std::optional<LoadedInode> inode;  // when it came in the same snapshot
@@ -111,12 +113,18 @@ class Volume : public std::enable_shared_from_this<Volume> {
                                      std::vector<std::size_t> places,
                                      std::shared_ptr<std::vector<std::optional<LoadedInode>>> results,
                                      std::shared_ptr<std::optional<Error>> error, TimePoint deadline);
+  // root.cpp
+  static Task<void> listen_for_root(std::shared_ptr<Volume> self);
   // lookup.cpp
   // Names in directories of one partition, one snapshot.
   Task<Result<std::vector<FoundEntry>>> find_entries(std::vector<Hint> names, TimePoint deadline);
   void remember_listed(InodeNumber directory, std::shared_ptr<ListedNames> page);
+  // Where a name's entry may lie, the place of new ones first.
+  std::vector<RowAddress> entry_places(InodeNumber directory, const std::string& name) const;
+  void require_no_entry(ChangeSet& changes, Check check, InodeNumber directory, const std::string& name) const;
   void read_names_ahead(ReadRequest& request, InodeNumber parent, const std::string& name);
   Task<Result<FoundEntry>> find_entry(InodeNumber parent, std::string name, TimePoint deadline);
+  Task<Result<Attributes>> lookup_dot(InodeNumber inode, bool above, TimePoint deadline);
   Task<Result<LoadedInode>> entry_inode(FoundEntry entry, TimePoint deadline);
   // create.cpp
   Task<Result<NewNode>> create_node(Caller caller, InodeNumber parent, std::string name, std::uint32_t mode,
@@ -238,8 +246,16 @@ class Volume : public std::enable_shared_from_this<Volume> {
                                          bool clears_set_id, TimePoint deadline);
   static void note_written(OpenInode& open, std::uint64_t end);
   // directory.cpp
+  void add_dots(OpenDirectory& directory, std::uint64_t cookie) const;
+  Task<Status> load_window(std::shared_ptr<OpenDirectory> directory, std::uint64_t cookie, bool with_attributes, TimePoint deadline);
   Task<Status> load_page(std::shared_ptr<OpenDirectory> directory, std::uint64_t cookie, bool with_attributes,
                          TimePoint deadline);
+  Task<Status> load_whole(std::shared_ptr<OpenDirectory> directory, TimePoint deadline);
+  // old_directories.cpp
+  void start_conversion(InodeNumber directory);
+  static Task<void> run_conversion(std::shared_ptr<Volume> self, InodeNumber directory);
+  Task<Status> convert_entries(InodeNumber directory, TimePoint deadline);
+  Task<Result<bool>> convert_some(InodeNumber directory, TimePoint deadline);  // false: nothing is left to do
   Task<Status> fill_attributes(std::shared_ptr<OpenDirectory> directory, std::size_t first, std::size_t count,
                                TimePoint deadline);
   // holds.cpp
@@ -263,10 +279,14 @@ class Volume : public std::enable_shared_from_this<Volume> {
   PagesListener pages_changed_;
   std::set<PartitionId> checking_;  // whose open inodes a round is looking at
 
+  std::set<InodeNumber> converting_;  // directories whose entries are being brought into the order of their hashes
   HintCache<InodeNumber, std::shared_ptr<ListedNames>> listed_;
   HintCache<Hint, InodeNumber> names_;           // (parent, name) -> inode
   HintCache<InodeNumber, InodeRow> directories_seen_;  // what creating a child depends on
   HintCache<InodeNumber, std::int64_t> kernel_cached_;  // change counter whose contents the kernel may hold
+
+  std::optional<InodeRow> root_seen_;
+  bool root_is_silent_ = false;
 
   std::unordered_map<InodeNumber, OpenPointer> open_;
   std::unordered_map<Handle, std::shared_ptr<OpenFile>> files_;

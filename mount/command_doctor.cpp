@@ -218,6 +218,13 @@ void check_partitions(Doctor& doctor, const std::vector<std::string>& addresses,
 }
 
 int examine(const RingOptions& options) {
+  // First, while this process has one thread: later name resolvers run beside it.
+  std::vector<std::pair<MountEntry, MountAnswer>> mounts;
+  for (MountEntry& entry : read_mount_table()) {
+    if (entry.type != ringfs_mount_type) continue;
+    const MountAnswer answer = probe_mount(entry.mount_point);
+    mounts.emplace_back(std::move(entry), answer);
+  }
   Doctor doctor;
   check_machine(doctor);
   std::vector<std::string> addresses = split_list(options.nodes);
@@ -236,9 +243,7 @@ int examine(const RingOptions& options) {
   }
   if (!addresses.empty() && check_nodes(doctor, addresses))
     check_partitions(doctor, addresses, options.timeout_seconds);
-  for (const MountEntry& entry : read_mount_table()) {
-    if (entry.type != ringfs_mount_type) continue;
-    const MountAnswer answer = probe_mount(entry.mount_point);
+  for (const auto& [entry, answer] : mounts) {
     if (answer == MountAnswer::dead)
       doctor.fail("dead mount", entry.mount_point + " has lost its process", "fusermount3 -u -z " + entry.mount_point);
     if (answer == MountAnswer::silent) {

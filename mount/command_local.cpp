@@ -1,8 +1,11 @@
 // ringfs up, ringfs down: a ring of local processes and its mount.
+#include <unistd.h>
+
 #include <iostream>
 
 #include "dht/net/ring_creation.hpp"
 #include "mount/command_line.hpp"
+#include "mount/local_replace.hpp"
 #include "mount/local_ring.hpp"
 #include "mount/mount_process.hpp"
 #include "mount/ring_session.hpp"
@@ -18,7 +21,7 @@ constexpr unsigned default_rpc_port = 4000;
 constexpr unsigned default_rest_port = 3000;
 
 struct UpArguments {
-  std::optional<unsigned> nodes, rpc_port, rest_port;
+  std::optional<unsigned> nodes, rpc_port, rest_port, replace;
   std::string state, mount_point, options;
 };
 
@@ -119,6 +122,14 @@ void print_ring(const StateDirectory& state, const LocalRing& ring, const std::v
   std::cout << "Stop it with: " << down_command(state) << "\n";
 }
 
+void print_problems(const StartReport& report) {
+  for (const NodeProblem& problem : report.problems) {
+    const std::string& text = problem.error.context;
+    std::cerr << "ringfs: node " << problem.number << ": " << (text.empty() ? problem.error.text() : text) << "\n";
+    if (!problem.next.empty()) std::cerr << "  try: " << problem.next << "\n";
+  }
+}
+
 int up(const UpArguments& arguments) {
   MountOptions mount_options;
   const Status good_options = apply_mount_options(arguments.options, mount_options);
@@ -126,6 +137,8 @@ int up(const UpArguments& arguments) {
     std::cerr << "ringfs: " << good_options.error().context << "\n";
     return exit_usage;
   }
+  const Status permitted = check_privileged_options(mount_options, ::geteuid() == 0);
+  if (!permitted) return report(permitted.error());
   const std::string mount_point = absolute_mount_point(arguments.mount_point);
   StateDirectory state(state_path(arguments.state));
   std::error_code ignored;
@@ -152,25 +165,36 @@ int up(const UpArguments& arguments) {
   // The ring's uuid is on disk before any node hears of it: a creation that was cut short is finished by the next `up`.
   if (!loaded) status = state.save(ring);
   if (!status) return report(status.error());
-  const Result<std::vector<unsigned>> started = start_nodes(state, ring, deadline);
-  if (!started) return report(started.error(), "ringfs doctor --state " + state.path().string());
   ring.mount_point = mount_point;
+  if (arguments.replace) status = prepare_replacement(state, ring, *arguments.replace);
+  if (!status) return report(status.error());
+  Result<StartReport> started = start_nodes(state, ring, deadline);
+  if (!started) return report(started.error(), "ringfs doctor --state " + state.path().string());
+  // A ring is made by all its nodes, or not at all.
+  const bool none_runs = started->problems.size() >= ring.nodes.size();
+  if (!started->problems.empty() && (!ring.created || none_runs)) {
+    print_problems(*started);
+    return exit_failed;
+  }
   status = state.save(ring);
   if (status && !ring.created) status = create(state, ring, deadline);
   if (!status) return report(status.error(), "ringfs doctor --state " + state.path().string());
+  finish_replacements(state, ring, *started, deadline);
+  print_problems(*started);
 
   if (!*mounted) {
     MountStart start;
     start.addresses = ring.addresses();
     start.mount_point = mount_point;
-    start.options = arguments.options;
+    // One address tells local rings apart, and is what df has room for.
+    start.options = "fsname=" + ring.nodes.front().rpc + (arguments.options.empty() ? "" : "," + arguments.options);
     start.pid_file = state.mount_pid();
     start.log = state.mount_log();
     const Result<ProcessMark> process = start_mount_process(start);
     if (!process) return report(process.error(), "ringfs doctor --state " + state.path().string());
   }
-  print_ring(state, ring, *started, *mounted);
-  return exit_ok;
+  print_ring(state, ring, started->started, *mounted);
+  return started->problems.empty() ? exit_ok : exit_degraded;
 }
 
 int down(const std::string& state_text) {
@@ -243,6 +267,10 @@ void add_local_commands(CLI::App& app, Commands& commands) {
       ->add_option("--rest-port", arguments->rest_port,
                    "REST port of node 1, the others follow (default 3000); 0: any free ones")
       ->check(CLI::Range(0, 65000));
+  command
+      ->add_option("--replace", arguments->replace,
+                   "Number of a node whose data is gone or damaged: a new node takes its place, and gets its data from the others")
+      ->check(CLI::Range(1U, 1000000U));
   command->add_option("-o", arguments->options, "Mount options, as for `ringfs mount`");
   command->callback([arguments, &commands] { commands.action = [arguments] { return up(*arguments); }; });
 

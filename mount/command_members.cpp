@@ -102,8 +102,12 @@ int add_local(MemberArguments arguments) {
     return report(Error{ErrorCode::out_of_range, "a local ring has at most " + std::to_string(max_local_nodes) + " nodes"});
   LocalRing alone = *ring;
   alone.nodes = {node};
-  const Result<std::vector<unsigned>> started = start_nodes(state, alone, std::chrono::steady_clock::now() + start_patience);
+  const Result<StartReport> started = start_nodes(state, alone, std::chrono::steady_clock::now() + start_patience);
   if (!started) return report(started.error());
+  if (!started->problems.empty()) {
+    const NodeProblem& problem = started->problems.front();
+    return report(Error{problem.error.code, "node " + std::to_string(problem.number) + ": " + problem.error.context}, problem.next);
+  }
   node = alone.nodes.front();
   arguments.member = node.rpc;
   // Known from here on: an `up` after a crash starts it again, and saying `add` with its address finishes the work.

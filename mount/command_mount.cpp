@@ -1,4 +1,6 @@
 // ringfs mount, ringfs umount
+#include <unistd.h>
+
 #include <iostream>
 #include <thread>
 
@@ -25,6 +27,7 @@ int mount(const MountArguments& arguments) {
     return exit_usage;
   }
   MountOptions options;
+  options.source = source_of(arguments.nodes);
   std::string option_text;
   for (const std::string& text : arguments.options) {
     const Status good = apply_mount_options(text, options);
@@ -34,6 +37,8 @@ int mount(const MountArguments& arguments) {
     }
     option_text += (option_text.empty() ? "" : ",") + text;
   }
+  const Status permitted = check_privileged_options(options, ::geteuid() == 0);
+  if (!permitted) return report(permitted.error());
   options.mount_point = absolute_mount_point(arguments.mount_point);
   const Status good = check_mount_point(options.mount_point);
   if (!good) return report(good.error());
@@ -81,7 +86,7 @@ void add_mount_commands(CLI::App& app, Commands& commands) {
   command->add_option("MOUNTPOINT", arguments->mount_point, "An empty directory")->required();
   command
       ->add_option("-o", arguments->options,
-                   "Mount options: allow_other, ro, sync, show_ring, cached=SECONDS, op_timeout=SECONDS")
+                   "Mount options: allow_other, show_ring, cached=SECONDS, op_timeout=SECONDS, fsname=NAME, and those of mount(8)")
       ->expected(1);
   command->add_flag("--foreground", arguments->foreground, "Stay in the foreground, log to stderr");
   command->add_option("--log-file", arguments->log_file, "Log to this file; at 16 MiB it becomes FILE.1, and that one goes");

@@ -284,7 +284,7 @@ void read(fuse_req_t raw, fuse_ino_t inode, size_t size, off_t offset, fuse_file
       Handle{info->fh}, static_cast<std::uint64_t>(offset), std::size_t{size});
 }
 
-void write(fuse_req_t raw, fuse_ino_t, const char* bytes, size_t size, off_t offset, fuse_file_info* info) {
+void write(fuse_req_t raw, fuse_ino_t inode, const char* bytes, size_t size, off_t offset, fuse_file_info* info) {
   if (offset < 0) {
     fuse_reply_err(raw, EINVAL);
     return;
@@ -296,7 +296,7 @@ void write(fuse_req_t raw, fuse_ino_t, const char* bytes, size_t size, off_t off
   how.flags = info->writepage ? 0 : info->flags;
   how.clears_set_id = !info->writepage;  // a change through a mapping takes no bits away, as elsewhere in Linux
   session.start(
-      raw, Kind::mutation, size,
+      raw, ControlTree::owns(inode) ? Kind::command : Kind::mutation, size,
       [](FileSystem* fs, RequestPointer request, Handle handle, std::uint64_t at, SharedBytes data,
          WriteHow mode) -> Task<void> {
         mode.clears_set_id = mode.clears_set_id && request->caller().may_not_keep_set_id();

@@ -105,6 +105,8 @@ void FuseSession::initialised(fuse_conn_info& connection) {
   want(FUSE_CAP_READDIRPLUS, true);
   want(FUSE_CAP_READDIRPLUS_AUTO, true);
   want(FUSE_CAP_ATOMIC_O_TRUNC, true);
+  // File handles (name_to_handle_at, NFS): an inode number stands for one inode for ever, so any mount finds it again.
+  want(FUSE_CAP_EXPORT_SUPPORT, true);
   // With the first nearly every read asks for attributes before. With the second a size that another mount changed moves
   // the end of the file and leaves its last page, zeros behind the old end; without both, the pages go when the size
   // changes. What must be gone before the kernel hears of a size, and what does not show in it, pages_ tells.

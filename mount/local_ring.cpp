@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -23,6 +24,7 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 constexpr int ring_file_format = 1;
+constexpr int database_unusable = 6;  // of ringfs-node (nodes/main.cpp)
 constexpr auto lock_patience = std::chrono::seconds(60);  // another up or down ends by then
 constexpr auto look_interval = std::chrono::milliseconds(5);
 
@@ -74,11 +76,32 @@ std::string with_log(const std::string& text, const fs::path& log) {
          (tail.empty() ? "; its log " + log.string() + " is empty" : "; the end of " + log.string() + ":\n" + tail);
 }
 
+// What a node that ended said on its standard error (nodes/main.cpp); the end of its log if it said nothing.
+std::string cause_of_end(int code, const fs::path& log, std::uintmax_t offset) {
+  constexpr std::string_view mark = "ringfs-node: ";
+  std::error_code error;
+  if (const std::uintmax_t size = fs::file_size(log, error); error || size < offset) offset = 0;
+  std::ifstream file(log, std::ios::binary);
+  file.seekg(static_cast<std::streamoff>(offset));
+  std::string words;
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with(mark)) words = line.substr(mark.size());
+  }
+  const std::string ended = "it ended with code " + std::to_string(code);
+  return words.empty() ? with_log(ended, log) : ended + ": " + words + "; its log is " + log.string();
+}
+
 struct Starting {
   LocalNode* node = nullptr;
-  pid_t pid = 0;
+  ProcessMark process;
   std::uintmax_t log_offset = 0;
 };
+
+// Started, it would make itself a new identity, which this ring does not know.
+bool has_lost_data(const StateDirectory& state, const LocalNode& node) {
+  std::error_code error;
+  return node.id && !fs::exists(state.node_data(node.number) / "ringfs.db", error) && !error;
+}
 
 Result<Starting> start_node(const StateDirectory& state, LocalNode& node, const std::string& program) {
   std::error_code error;
@@ -94,24 +117,21 @@ Result<Starting> start_node(const StateDirectory& state, LocalNode& node, const 
   options.arguments = {program,  "--data",  state.node_data(node.number).string(), "--listen",         node.rpc,
                        "--rest", node.rest, "--log-file",                          options.log.string()};
   options.new_session = true;
-  const Result<pid_t> pid = spawn_process(options);
-  if (!pid) return tl::unexpected<Error>(pid.error());
-  starting.pid = *pid;
-  if (const std::optional<ProcessMark> mark = mark_of(*pid)) {
-    const Status written = write_pid_file(state.node_pid(node.number), *mark);
-    if (!written) return tl::unexpected<Error>(written.error());
-  }
+  const Result<ProcessMark> process = spawn_recorded(options, state.node_pid(node.number));
+  if (!process) return tl::unexpected<Error>(process.error());
+  starting.process = *process;
   return starting;
 }
 
-// Nothing yet, or how it went: whether it is a node of the ring still.
-std::optional<Result<bool>> look_at(const StateDirectory& state, const Starting& starting) {
+// Nothing yet, or how it went: whether it is a node of the ring still. `lost`: what it kept is gone or cannot be used.
+std::optional<Result<bool>> look_at(const StateDirectory& state, const Starting& starting, bool& lost) {
   LocalNode& node = *starting.node;
   const fs::path log = state.node_log(node.number);
-  const std::string name = "node " + std::to_string(node.number);
   if (const std::optional<ReadyLine> ready = ready_line_in(log, starting.log_offset)) {
     if (node.id && *node.id != ready->id) {
-      return fail(ErrorCode::wrong_identity, name + " in " + state.node_data(node.number).string() + " is " +
+      stop_processes({starting.process}, stop_grace);
+      lost = true;
+      return fail(ErrorCode::wrong_identity, "what lies in " + state.node_data(node.number).string() + " is node " +
                                                  ready->id.text() + ", but ring.json knows it as " + node.id->text() +
                                                  ": its data was replaced");
     }
@@ -120,9 +140,10 @@ std::optional<Result<bool>> look_at(const StateDirectory& state, const Starting&
     node.rest = ready->rest;
     return true;
   }
-  if (const std::optional<int> code = exit_code_of(starting.pid)) {
+  if (const std::optional<int> code = exit_code_of(starting.process.pid)) {
     if (*code == 0) return false;  // it was removed from the ring (ringfs-node --help)
-    return fail(ErrorCode::io_error, with_log(name + " ended with code " + std::to_string(*code), log));
+    lost = *code == database_unusable;
+    return fail(ErrorCode::io_error, cause_of_end(*code, log, starting.log_offset));
   }
   return std::nullopt;
 }
@@ -150,6 +171,7 @@ std::string encode_local_ring(const LocalRing& ring) {
     entry["rpc"] = node.rpc;
     entry["rest"] = node.rest;
     entry["id"] = node.id ? Json(node.id->text()) : Json();
+    if (node.replaces) entry["replaces"] = node.replaces->text();
     json["nodes"].push_back(std::move(entry));
   }
   return json.dump(2) + "\n";
@@ -177,6 +199,11 @@ Result<LocalRing> decode_local_ring(const std::string& text) {
         const Result<Uuid> node_id = parse_uuid(entry.at("id").get<std::string>());
         if (!node_id) return fail(ErrorCode::corrupt, "the 'id' of a node is no uuid");
         node.id = *node_id;
+      }
+      if (entry.contains("replaces")) {
+        const Result<Uuid> before = parse_uuid(entry.at("replaces").get<std::string>());
+        if (!before) return fail(ErrorCode::corrupt, "what a node 'replaces' is no uuid");
+        node.replaces = *before;
       }
       if (node.number <= (ring.nodes.empty() ? 0 : ring.nodes.back().number))
         return fail(ErrorCode::corrupt, "the numbers of the nodes do not ascend");
@@ -272,65 +299,126 @@ Status StateDirectory::save(const LocalRing& ring) const {
   return {};
 }
 
-Result<std::vector<unsigned>> start_nodes(const StateDirectory& state, LocalRing& ring,
-                                          std::chrono::steady_clock::time_point deadline) {
-  const Result<std::string> program = find_program("ringfs-node");
-  if (!program) return tl::unexpected<Error>(program.error());
+namespace {
+
+// One `up` at its work: which nodes are to be started, and what becomes of each.
+class Start {
+ public:
+  Start(const StateDirectory& state, LocalRing& ring, std::chrono::steady_clock::time_point deadline)
+      : state_(state), ring_(ring), deadline_(deadline) {}
+
+  Result<StartReport> run() {
+    const Result<std::string> program = find_program("ringfs-node");
+    if (!program) return tl::unexpected<Error>(program.error());
+    wait_for_killed();
+    for (LocalNode& node : ring_.nodes) {
+      if (is_wanted(node) && can_start(node)) begin(node, *program);
+    }
+    wait_until_ready();
+    std::erase_if(report_.started, [&](unsigned number) { return removed_.contains(number) || has_problem(number); });
+    std::erase_if(ring_.nodes, [&](const LocalNode& node) { return removed_.contains(node.number); });
+    if (ring_.nodes.empty()) return fail(ErrorCode::not_found, "every node in " + state_.path().string() + " was removed from its ring");
+    return std::move(report_);
+  }
+
+ private:
+  bool has_problem(unsigned number) const {
+    return std::any_of(report_.problems.begin(), report_.problems.end(), [&](const NodeProblem& one) { return one.number == number; });
+  }
+  void problem(unsigned number, Error error, std::string next = {}) { report_.problems.push_back({number, std::move(error), std::move(next)}); }
+
   // Who was killed a moment ago holds its ports and its directory until its last thread is back from the disk.
-  std::vector<ProcessMark> ending;
-  for (const LocalNode& node : ring.nodes) {
-    const std::optional<ProcessMark> mark = read_pid_file(state.node_pid(node.number));
-    if (mark && life_of(*mark) == ProcessLife::ending) ending.push_back(*mark);
+  void wait_for_killed() {
+    std::vector<ProcessMark> ending;
+    for (const LocalNode& node : ring_.nodes) {
+      const std::optional<ProcessMark> mark = read_pid_file(state_.node_pid(node.number));
+      if (mark && life_of(*mark) == ProcessLife::ending) ending.push_back(*mark);
+    }
+    const std::vector<ProcessMark> left = wait_until_gone(std::move(ending), stop_grace);
+    for (const LocalNode& node : ring_.nodes) {
+      const std::optional<ProcessMark> mark = read_pid_file(state_.node_pid(node.number));
+      const bool still = mark && std::any_of(left.begin(), left.end(), [&](const ProcessMark& one) { return one.pid == mark->pid; });
+      if (!still) continue;
+      problem(node.number, Error{ErrorCode::timeout, "its process " + std::to_string(mark->pid) +
+                                                         " was killed but has not ended yet; look at its disk, and try again"});
+    }
   }
-  for (const ProcessMark& mark : wait_until_gone(std::move(ending), stop_grace)) {
-    return fail(ErrorCode::timeout, "process " + std::to_string(mark.pid) +
-                                        " was killed but has not ended yet; look at its disk, and try again");
-  }
-  std::vector<LocalNode*> wanted;
-  for (LocalNode& node : ring.nodes) {
-    const std::optional<ProcessMark> running = running_from(state.node_pid(node.number));
+
+  bool is_wanted(const LocalNode& node) {
+    if (has_problem(node.number)) return false;
+    const std::optional<ProcessMark> running = running_from(state_.node_pid(node.number));
     // Started by an `up` that was cut short before it heard where the node listens: start it anew.
     const bool unknown = running && (!node.id || port_of(node.rpc) == "0" || port_of(node.rest) == "0");
     if (unknown) stop_processes({*running}, stop_grace);
-    if (!running || unknown) wanted.push_back(&node);
+    return !running || unknown;
   }
-  for (const LocalNode* node : wanted) {
-    for (const std::string& address : {node->rpc, node->rest}) {
+
+  bool can_start(const LocalNode& node) {
+    if (has_lost_data(state_, node)) {
+      problem(node.number,
+              Error{ErrorCode::wrong_identity, "its data is gone: there is no database in " + state_.node_data(node.number).string() +
+                                                   "; put the directory back, or give its place to a new node"},
+              replace_command(state_, ring_, node.number));
+      return false;
+    }
+    for (const std::string& address : {node.rpc, node.rest}) {
       if (!port_in_use(address)) continue;
-      return fail(ErrorCode::exists,
-                  "port " + port_of(address) + " of " + address + ", meant for node " + std::to_string(node->number) +
-                      ", is in use; see who has it: ss -ltnp sport = :" + port_of(address) +
-                      (ring.created ? "" : ", or choose other ports with --rpc-port and --rest-port"));
+      problem(node.number,
+              Error{ErrorCode::exists, "its port " + port_of(address) + " of " + address + " is in use" +
+                                           (ring_.created ? "" : "; or choose other ports with --rpc-port and --rest-port")},
+              "ss -ltnp sport = :" + port_of(address));
+      return false;
+    }
+    return true;
+  }
+
+  void begin(LocalNode& node, const std::string& program) {
+    Result<Starting> one = start_node(state_, node, program);
+    if (!one) return problem(node.number, one.error());
+    report_.started.push_back(node.number);
+    starting_.push_back(std::move(*one));
+  }
+
+  void wait_until_ready() {
+    for (;;) {
+      std::erase_if(starting_, [&](const Starting& one) { return has_ended(one); });
+      if (starting_.empty()) return;
+      if (std::chrono::steady_clock::now() >= deadline_) break;
+      std::this_thread::sleep_for(look_interval);
+    }
+    for (const Starting& one : starting_) {
+      problem(one.node->number, Error{ErrorCode::timeout, with_log("it did not come up in time", state_.node_log(one.node->number))});
     }
   }
-  std::vector<Starting> starting;
-  std::vector<unsigned> started;
-  for (LocalNode* node : wanted) {
-    Result<Starting> one = start_node(state, *node, *program);
-    if (!one) return tl::unexpected<Error>(one.error());
-    started.push_back(node->number);
-    starting.push_back(*one);
+
+  bool has_ended(const Starting& one) {
+    bool lost = false;
+    const std::optional<Result<bool>> member = look_at(state_, one, lost);
+    if (!member) return false;
+    const unsigned number = one.node->number;
+    if (!*member) problem(number, member->error(), lost ? replace_command(state_, ring_, number) : std::string());
+    if (*member && !**member) removed_.insert(number);
+    return true;
   }
-  std::set<unsigned> removed;
-  while (!starting.empty()) {
-    for (auto one = starting.begin(); one != starting.end();) {
-      const std::optional<Result<bool>> member = look_at(state, *one);
-      if (member && !*member) return tl::unexpected<Error>(member->error());
-      if (member && !**member) removed.insert(one->node->number);
-      one = member ? starting.erase(one) : one + 1;
-    }
-    if (starting.empty()) break;
-    if (std::chrono::steady_clock::now() >= deadline) {
-      const unsigned number = starting.front().node->number;
-      return fail(ErrorCode::timeout,
-                  with_log("node " + std::to_string(number) + " did not come up in time", state.node_log(number)));
-    }
-    std::this_thread::sleep_for(look_interval);
-  }
-  std::erase_if(started, [&](unsigned number) { return removed.contains(number); });
-  std::erase_if(ring.nodes, [&](const LocalNode& node) { return removed.contains(node.number); });
-  if (ring.nodes.empty()) return fail(ErrorCode::not_found, "every node in " + state.path().string() + " was removed from its ring");
-  return started;
+
+  const StateDirectory& state_;
+  LocalRing& ring_;
+  const std::chrono::steady_clock::time_point deadline_;
+  std::vector<Starting> starting_;
+  std::set<unsigned> removed_;
+  StartReport report_;
+};
+
+}  // namespace
+
+Result<StartReport> start_nodes(const StateDirectory& state, LocalRing& ring, std::chrono::steady_clock::time_point deadline) {
+  return Start(state, ring, deadline).run();
+}
+
+std::string replace_command(const StateDirectory& state, const LocalRing& ring, unsigned number) {
+  return "ringfs up --replace " + std::to_string(number) +
+         (state.path() == default_state_directory() ? "" : " --state " + state.path().string()) + " " +
+         (ring.mount_point.empty() ? "MOUNTPOINT" : ring.mount_point);
 }
 
 unsigned next_number(const StateDirectory& state, const LocalRing& ring) {

@@ -1,8 +1,20 @@
 // The command line `ringfs` (docs/command-line.md).
+#include <algorithm>
 #include <csignal>
 #include <iostream>
 
 #include "mount/command_line.hpp"
+#include "mount/mount_helper.hpp"
+
+namespace {
+
+std::vector<std::string> names_of_commands(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands({})) names.push_back(command->get_name());
+  return names;
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   // A reader that goes away (`ringfs ring | head`) ends us by an error of write, not by a signal.
@@ -18,16 +30,25 @@ int main(int argc, char** argv) {
   ringfs::add_member_commands(app, commands);
   ringfs::add_info_command(app, commands);
   ringfs::add_doctor_command(app, commands);
-  const auto is_first_word = [&](const CLI::App* command) { return argc > 1 && command->get_name() == argv[1]; };
-  if (argc > 1 && argv[1][0] != '-' && app.get_subcommands(is_first_word).empty()) {
-    std::cerr << "ringfs: there is no command '" << argv[1] << "'\n  try: ringfs --help\n";
+  std::vector<std::string> words(argv, argv + argc);
+  const std::vector<std::string> names = names_of_commands(app);
+  ringfs::Result<std::optional<ringfs::HelperCall>> helper = ringfs::parse_helper_call(words, names);
+  if (!helper) {
+    std::cerr << "ringfs: " << helper.error().context << "\n";
+    return ringfs::exit_usage;
+  }
+  if (*helper) words = (*helper)->arguments;
+  if (words.size() > 1 && !words[1].starts_with('-') && std::find(names.begin(), names.end(), words[1]) == names.end()) {
+    std::cerr << "ringfs: there is no command '" << words[1] << "'\n  try: ringfs --help\n";
     return ringfs::exit_usage;
   }
   try {
-    app.parse(argc, argv);
+    // CLI11 takes them from the back.
+    app.parse(std::vector<std::string>(words.rbegin(), words.rend() - 1));
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? ringfs::exit_ok : ringfs::exit_usage;
   }
+  if (*helper && (*helper)->fake) return ringfs::exit_ok;
   try {
     return commands.action();
   } catch (const std::exception& error) {

@@ -235,20 +235,20 @@ Result<ProcessMark> start_mount_process(const MountStart& start) {
   options.log = start.log;
   options.new_session = true;
   options.inherited = ends[1];
-  const Result<pid_t> pid = spawn_process(options);
-  ::close(ends[1]);
-  if (!pid) {
-    ::close(ends[0]);
-    return tl::unexpected<Error>(pid.error());
+  // Without a pid file it is found by its mount point.
+  Result<ProcessMark> mark = fail(ErrorCode::io_error, "the mount process ended at once");
+  if (start.pid_file.empty()) {
+    const Result<pid_t> pid = spawn_process(options);
+    const std::optional<ProcessMark> seen = pid ? mark_of(*pid) : std::nullopt;
+    if (seen) mark = *seen;
+    if (!pid) mark = tl::unexpected<Error>(pid.error());
+  } else {
+    mark = spawn_recorded(options, start.pid_file);
   }
-  const std::optional<ProcessMark> mark = mark_of(*pid);
-  if (mark && !start.pid_file.empty()) {
-    const Status written = write_pid_file(start.pid_file, *mark);
-    if (!written) {
-      ::close(ends[0]);
-      stop_processes({*mark}, std::chrono::seconds(1));
-      return tl::unexpected<Error>(written.error());
-    }
+  ::close(ends[1]);
+  if (!mark) {
+    ::close(ends[0]);
+    return mark;
   }
   const auto end = std::chrono::steady_clock::now() + mount_patience;
   bool ready = false, ended = false;
@@ -262,11 +262,11 @@ Result<ProcessMark> start_mount_process(const MountStart& start) {
     ended = count <= 0;
   }
   ::close(ends[0]);
-  if (ready && mark) return *mark;
+  if (ready) return mark;
   const std::string tail =
       start.log.empty() ? "see above" : "the end of " + start.log.string() + ":\n" + tail_of(start.log);
   if (ended) return fail(ErrorCode::io_error, "the mount process ended; " + tail);
-  if (mark) stop_processes({*mark}, std::chrono::seconds(1));
+  stop_processes({*mark}, std::chrono::seconds(1));
   return fail(ErrorCode::timeout, "the mount was not ready in time; " + tail);
 }
 

@@ -14,6 +14,7 @@
 #include <iterator>
 #include <sstream>
 #include <thread>
+#include <utility>
 
 extern char** environ;
 
@@ -118,6 +119,110 @@ Result<pid_t> spawn_process(const SpawnOptions& options) {
   return pid;
 }
 
+namespace {
+
+// A descriptor that closes itself, above those that the child gives a meaning to.
+class HighDescriptor {
+ public:
+  explicit HighDescriptor(int descriptor) : descriptor_(descriptor < 0 ? -1 : fcntl(descriptor, F_DUPFD_CLOEXEC, first_free)) {
+    if (descriptor >= 0) ::close(descriptor);
+  }
+  HighDescriptor(const HighDescriptor&) = delete;
+  ~HighDescriptor() { close(); }
+  void close() {
+    if (descriptor_ >= 0) ::close(std::exchange(descriptor_, -1));
+  }
+  int get() const { return descriptor_; }
+
+ private:
+  static constexpr int first_free = 10;
+  int descriptor_;
+};
+
+struct Waiting {  // what the child needs until its program begins; made before the fork
+  std::vector<char*> arguments;
+  int null, log, gate, cause, inherited;
+  bool new_session;
+};
+
+// Only what is safe after a fork (man 7 signal-safety). It waits at the gate for a byte; at its end nobody wants it any more.
+[[noreturn]] void begin_when_recorded(const Waiting& waiting) {
+  if (waiting.new_session) setsid();
+  for (int number = 1; number < NSIG; ++number) ::signal(number, SIG_DFL);  // fails for some, which cannot be changed anyway
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+  dup2(waiting.null, 0);
+  dup2(waiting.log >= 0 ? waiting.log : waiting.null, 1);
+  if (waiting.log >= 0) dup2(waiting.log, 2);
+  if (waiting.inherited == 3) fcntl(3, F_SETFD, 0);
+  if (waiting.inherited >= 0 && waiting.inherited != 3) dup2(waiting.inherited, 3);
+  char byte = 0;
+  ssize_t count = 0;
+  while ((count = ::read(waiting.gate, &byte, 1)) < 0 && errno == EINTR) {
+  }
+  if (count != 1) _exit(0);
+  execv(waiting.arguments[0], waiting.arguments.data());
+  const int error = errno;
+  if (::write(waiting.cause, &error, sizeof error) != sizeof error) _exit(126);
+  _exit(127);
+}
+
+// The child's way to say why it has no program; nothing: it has one.
+std::optional<int> cause_from(int descriptor) {
+  int error = 0;
+  ssize_t count = 0;
+  while ((count = ::read(descriptor, &error, sizeof error)) < 0 && errno == EINTR) {
+  }
+  return count == sizeof error ? std::optional<int>(error) : std::nullopt;
+}
+
+}  // namespace
+
+Result<ProcessMark> spawn_recorded(const SpawnOptions& options, const std::filesystem::path& pid_file) {
+  const auto cannot = [&](int error) { return fail(ErrorCode::io_error, "cannot start " + options.arguments[0] + ": " + std::strerror(error)); };
+  int gate_ends[2], cause_ends[2];
+  if (pipe2(gate_ends, O_CLOEXEC) != 0) return cannot(errno);
+  HighDescriptor gate_in(gate_ends[0]), gate_out(gate_ends[1]);
+  if (pipe2(cause_ends, O_CLOEXEC) != 0) return cannot(errno);
+  HighDescriptor cause_in(cause_ends[0]), cause_out(cause_ends[1]);
+  HighDescriptor null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  HighDescriptor log(options.log.empty() ? -1 : ::open(options.log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+  if (null.get() < 0 || (log.get() < 0 && !options.log.empty())) return cannot(errno);
+  Waiting waiting{{}, null.get(), log.get(), gate_in.get(), cause_out.get(), options.inherited, options.new_session};
+  for (const std::string& argument : options.arguments) waiting.arguments.push_back(const_cast<char*>(argument.c_str()));
+  waiting.arguments.push_back(nullptr);
+  const pid_t pid = fork();
+  if (pid < 0) return cannot(errno);
+  if (pid == 0) {
+    ::close(gate_out.get());  // ours: else the end of the parent's would not be seen
+    begin_when_recorded(waiting);
+  }
+  gate_in.close();
+  cause_out.close();
+  const auto reap = [pid] {
+    int status = 0;
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
+  };
+  const std::optional<ProcessMark> mark = mark_of(pid);
+  const Status recorded = mark ? write_pid_file(pid_file, *mark) : fail(ErrorCode::io_error, "cannot read /proc");
+  if (!recorded) {
+    gate_out.close();
+    reap();
+    return tl::unexpected<Error>(recorded.error());
+  }
+  if (::write(gate_out.get(), "", 1) != 1) return cannot(errno);
+  gate_out.close();
+  if (const std::optional<int> cause = cause_from(cause_in.get())) {
+    reap();
+    std::error_code ignored;
+    std::filesystem::remove(pid_file, ignored);
+    return cannot(*cause);
+  }
+  return *mark;
+}
+
 std::optional<int> exit_code_of(pid_t child) {
   int status = 0;
   const pid_t result = waitpid(child, &status, WNOHANG);
@@ -186,6 +291,7 @@ std::vector<pid_t> stop_processes(const std::vector<ProcessMark>& marks, std::ch
 }
 
 Result<std::string> run_apart(const std::function<std::string()>& work, std::chrono::milliseconds limit) {
+  if (other_threads_live(getpid())) return fail(ErrorCode::internal, "a process with other threads cannot look apart");
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return fail(ErrorCode::io_error, std::string("cannot make a pipe: ") + std::strerror(errno));
   const pid_t child = fork();

@@ -26,14 +26,18 @@ struct SpawnOptions {
 };
 Result<pid_t> spawn_process(const SpawnOptions& options);
 
-// Of a child that has ended (reaps it): its code, 128 + signal when a signal ended it. Nothing while it runs.
-std::optional<int> exit_code_of(pid_t child);
-
 struct ProcessMark {
   pid_t pid = 0;
   std::uint64_t started = 0;  // clock ticks since boot
   std::string boot;
 };
+
+// The same for a process that is to be found again: its program begins when `pid_file` names it, and never if we die before. [0] is a path.
+Result<ProcessMark> spawn_recorded(const SpawnOptions& options, const std::filesystem::path& pid_file);
+
+// Of a child that has ended (reaps it): its code, 128 + signal when a signal ended it. Nothing while it runs.
+std::optional<int> exit_code_of(pid_t child);
+
 std::optional<ProcessMark> mark_of(pid_t pid);
 enum class ProcessLife {
   gone,     // or a zombie, or another process by now
@@ -55,8 +59,8 @@ std::optional<ProcessMark> running_from(const std::filesystem::path& pid_file);
 std::vector<pid_t> stop_processes(const std::vector<ProcessMark>& marks, std::chrono::milliseconds grace);
 
 // What `work` returns, run in a child process: for calls on a mounted file system, which no signal ends while its process
-// does not answer. Call while no other thread of ours runs. Errors: timeout after `limit` (the child is left behind, killed),
-// io_error.
+// does not answer. Errors: timeout after `limit` (the child is left behind, killed), io_error, internal when other threads of ours run: what
+// they hold at the fork (locks of getaddrinfo, of the log) nobody would let go in the child.
 Result<std::string> run_apart(const std::function<std::string()>& work, std::chrono::milliseconds limit);
 
 // The last lines of a log, at most `bytes` of it.

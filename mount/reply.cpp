@@ -67,6 +67,7 @@ void Request::on_interrupt(fuse_req_t, void* self) {
     const RequestPointer pointer = weak.lock();
     if (!pointer || pointer->answered()) return;
     if (pointer->kind_ == Kind::wait) return pointer->interrupt();
+    if (pointer->kind_ == Kind::command) return pointer->cancellation_.emit(boost::asio::cancellation_type::total);
     if (pointer->patience_) return;
     pointer->patience_.emplace(pointer->executor_);
     pointer->patience_->expires_after(interrupt_patience);

@@ -4,7 +4,8 @@
 // hangs on a bug of ours. Every answering function says whether the kernel took the answer: false when somebody
 // answered before (a signal did) or the kernel no longer wants it; whoever hands out a handle must then take it back.
 // FUSE_INTERRUPT (design 7): `wait` ends at once with EINTR; a `read` is answered EINTR only when it is still
-// unanswered `interrupt_patience` later, its coroutine runs on; a `mutation` is awaited. Threads: the mount's loop.
+// unanswered `interrupt_patience` later, its coroutine runs on; a `mutation` is awaited; a `command` hears of it and ends
+// before its next step. Threads: the mount's loop.
 // Errors: ErrorCode becomes an errno by fs/errno.cpp alone.
 #pragma once
 
@@ -26,7 +27,7 @@ struct stat to_stat(const Attributes& attributes);
 
 class Request : public std::enable_shared_from_this<Request> {
  public:
-  enum class Kind : std::uint8_t { read, mutation, wait };
+  enum class Kind : std::uint8_t { read, mutation, wait, command };
   static constexpr auto interrupt_patience = std::chrono::seconds(5);
 
   // `cache_seconds`: how long the kernel may keep names and attributes.

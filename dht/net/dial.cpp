@@ -1,5 +1,7 @@
 #include "dht/net/dial.hpp"
 
+#include "dht/net/name_resolver.hpp"
+
 #include <boost/asio/connect.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -36,7 +38,7 @@ namespace {
 class Attempt : public Dial, public std::enable_shared_from_this<Attempt> {
  public:
   Attempt(boost::asio::any_io_executor executor, DialDone done)
-      : resolver_(executor), socket_(executor), timer_(executor), done_(std::move(done)) {}
+      : socket_(executor), timer_(executor), done_(std::move(done)) {}
 
   void start(const std::string& address, Duration limit) {
     auto self = shared_from_this();
@@ -56,10 +58,11 @@ class Attempt : public Dial, public std::enable_shared_from_this<Attempt> {
       socket_.async_connect(endpoint, [self](boost::system::error_code error) { self->connected(error); });
       return;
     }
-    resolver_.async_resolve(parts->host, parts->port,
-                            [self](boost::system::error_code error, const tcp::resolver::results_type& results) {
-                              self->resolved(error, results);
-                            });
+    auto& resolver = boost::asio::use_service<NameResolver>(boost::asio::query(socket_.get_executor(), boost::asio::execution::context));
+    const auto port = static_cast<std::uint16_t>(std::stoul(parts->port));
+    // Alive until it is done: by its timer.
+    resolver.resolve(parts->host, socket_.get_executor(), weak_from_this(),
+                     [this, port](const Result<NameResolver::Addresses>& found) { resolved(found, port); });
   }
 
   void cancel() override {
@@ -68,13 +71,15 @@ class Attempt : public Dial, public std::enable_shared_from_this<Attempt> {
   }
 
  private:
-  void resolved(boost::system::error_code error, const tcp::resolver::results_type& results) {
+  void resolved(const Result<NameResolver::Addresses>& found, std::uint16_t port) {
+    const auto self = shared_from_this();
     if (!done_) return;
-    if (error) {
-      finish(fail(ErrorCode::unreachable, error.message()));
+    if (!found) {
+      finish(tl::unexpected<Error>(found.error()));
       return;
     }
-    boost::asio::async_connect(socket_, results,
+    for (const boost::asio::ip::address& address : *found) endpoints_.emplace_back(address, port);
+    boost::asio::async_connect(socket_, endpoints_,
                                [self = shared_from_this()](boost::system::error_code failure, const tcp::endpoint&) {
                                  self->connected(failure);
                                });
@@ -101,12 +106,11 @@ class Attempt : public Dial, public std::enable_shared_from_this<Attempt> {
   void release() {
     boost::system::error_code ignored;  // closing has no failure that anybody could act on
     timer_.cancel();
-    resolver_.cancel();
     socket_.close(ignored);
   }
 
-  tcp::resolver resolver_;
   tcp::socket socket_;
+  std::vector<tcp::endpoint> endpoints_;
   boost::asio::steady_timer timer_;
   DialDone done_;
 };

@@ -1,5 +1,5 @@
-// Connecting to host:port without blocking: numeric addresses at once, names through Asio's resolver (a thread of its
-// own).
+// Connecting to host:port without blocking: numeric addresses at once, names through the loop's
+// NameResolver.
 //
 // Threads: one loop. `done` is called once, never from inside dial(); after cancel() never. Errors: unreachable,
 // invalid_argument (not host:port), timeout.

@@ -14,6 +14,7 @@ namespace ringfs {
 namespace {
 
 constexpr Duration answer_time = std::chrono::seconds(4);  // of a node that is to be added
+constexpr Duration agreed_time = std::chrono::seconds(3);  // longer than a node that dies or freezes holds the table up
 constexpr Duration tell_pause = std::chrono::milliseconds(100);
 
 Member* find_member(MembersTable& table, const Uuid& id) {
@@ -169,8 +170,14 @@ Task<Result<Uuid>> RingAdminClient::remove(std::string member, bool force, TimeP
 }
 
 Task<Result<std::map<std::string, std::string>>> RingAdminClient::settings(TimePoint deadline) {
-  Result<MembersTable> table = co_await read_members_table(client_, deadline);
-  if (!table) co_return tl::unexpected(table.error());
+  Result<MembersTable> table = co_await read_members_table(client_, std::min(deadline, transport_.now() + agreed_time));
+  if (!table && table.error().code != ErrorCode::timeout) co_return tl::unexpected(table.error());
+  if (!table) {
+    // The table's partition has no quorum: what the nodes that answer know is all that anybody can say.
+    Status refreshed = co_await client_.refresh_table(std::min(deadline, transport_.now() + agreed_time));
+    if (!refreshed) co_return tl::unexpected(refreshed.error());
+    table = client_.directory().table();
+  }
   std::map<std::string, std::string> values;
   for (const SettingRule& rule : setting_rules()) {
     values.emplace(rule.name, std::to_string(setting_value(table->settings, rule.name)));

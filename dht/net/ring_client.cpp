@@ -57,8 +57,9 @@ Task<void> RingClient::ask_status(ClientTransport& transport, Answering* node, S
 }
 
 Task<Result<RingClient::Survey>> RingClient::survey(TimePoint deadline, const EventCursor* events_after) {
+  // Two silent nodes can use up the time for the table: the one that is known tells whom to ask.
   Status refreshed = co_await client_.refresh_table(std::min(deadline, transport_.now() + 2 * node_time));
-  if (!refreshed) co_return tl::unexpected(refreshed.error());
+  if (!refreshed && !client_.directory().known()) co_return tl::unexpected(refreshed.error());
   Survey survey;
   for (const Member& member : client_.directory().table().members) {
     if (member.state == MemberState::removed) continue;
@@ -78,7 +79,10 @@ Task<Result<RingClient::Survey>> RingClient::survey(TimePoint deadline, const Ev
     tasks.push_back(ask_status(transport_, &node, question, until));
   }
   co_await run_all(std::move(tasks));
-  if (survey.answering() == 0) co_return fail(ErrorCode::timeout, "no node answers");
+  if (survey.answering() == 0) {
+    if (!refreshed) co_return tl::unexpected(refreshed.error());
+    co_return fail(ErrorCode::timeout, "no node answers");
+  }
   co_return survey;
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "dht/base/ring_admin.hpp"
+#include "tests/support/virtual_time.hpp"
 
 namespace ringfs {
 
@@ -17,12 +18,15 @@ class FakeAdmin : public RingAdmin {
   }
   Task<Result<std::map<std::string, std::string>>> settings(TimePoint) override { co_return values; }
   Task<Status> set(std::string name, std::string value, TimePoint) override {
+    if (time != nullptr) co_await time->sleep(set_takes);
     Result<Uuid> noted = note("set " + name + " " + value);
     if (!noted) co_return tl::unexpected(noted.error());
     values[name] = value;
     co_return Status();
   }
 
+  VirtualTime* time = nullptr;  // with it set() takes that long
+  Duration set_takes{0};
   std::vector<std::string> calls;
   std::map<std::string, Error> refused;  // by call
   std::map<std::string, std::string> values = {{"replication", "3"}, {"replace_after", "300"}};

@@ -294,6 +294,49 @@ TEST_F(ControlTreeTest, ErrorLog_AfterManyRefusals_KeepsTheLast32) {
   EXPECT_NE(log.rfind(" members EACCES "), std::string::npos);
 }
 
+TEST_F(ControlTreeTest, ErrorLog_OfOthersRefusals_KeepsWhatHappenedToTheOwner) {
+  EXPECT_FALSE(open(inode("members"), O_WRONLY, owner));
+  for (int i = 0; i < 100; ++i) EXPECT_FALSE(open(inode("health"), O_WRONLY, stranger));
+  const std::string log = text("error_log");
+  EXPECT_NE(log.find(" members EACCES "), std::string::npos);
+  EXPECT_NE(log.find(" health EACCES "), std::string::npos);
+  EXPECT_LT(std::count(log.begin(), log.end(), '\n'), 32);
+}
+
+TEST_F(ControlTreeTest, Write_OfManySlowLines_EndsAtTheLimitOfOneOperation) {
+  admin_.time = &time_;
+  admin_.set_takes = std::chrono::seconds(10);
+  const InodeNumber file = inode("replication", inode("config"));
+  const TimePoint before = time_.clock().now;
+  const Result<std::size_t> written = write(file, "3\n4\n3\n4\n3\n4\n3\n4\n3\n4\n", owner);
+  ASSERT_TRUE(written);
+  EXPECT_EQ(*written, 6U);  // three lines in 30 s; the rest is for the next write
+  EXPECT_LE(time_.clock().now - before, std::chrono::seconds(40));
+  EXPECT_EQ(admin_.calls.size(), 3U);
+}
+
+TEST_F(ControlTreeTest, Write_InterruptedBySignal_EndsBehindTheLineUnderWay) {
+  admin_.time = &time_;
+  admin_.set_takes = std::chrono::seconds(1);
+  const InodeNumber file = inode("replication", inode("config"));
+  boost::asio::cancellation_signal signal;
+  std::optional<Result<std::size_t>> written;
+  boost::asio::co_spawn(loop_, tree_.write(Caller{owner, owner, 1, 0}, file, "3\n4\n3\n4\n"),
+                        boost::asio::bind_cancellation_slot(signal.slot(), [&](std::exception_ptr thrown, Result<std::size_t> result) {
+                          EXPECT_FALSE(thrown);
+                          written = std::move(result);
+                        }));
+  time_.settle();  // it begins
+  time_.advance(std::chrono::milliseconds(1500));  // in the second line
+  ASSERT_FALSE(written);
+  signal.emit(boost::asio::cancellation_type::total);
+  time_.advance(std::chrono::milliseconds(600));
+  ASSERT_TRUE(written);
+  ASSERT_TRUE(*written);
+  EXPECT_EQ(**written, 4U);
+  EXPECT_EQ(admin_.calls.size(), 2U);
+}
+
 TEST_F(ControlTreeTest, ErrorLog_LineTooLong_IsRefused) {
   EXPECT_EQ(write(inode("error_log"), std::string(4097, 'x'), 0).error().code, ErrorCode::too_large);
 }

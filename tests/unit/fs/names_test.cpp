@@ -291,14 +291,38 @@ TEST_F(NamesTest, Listing_OfManyEntriesUnderChange_HasEveryStableEntryOnce) {
   // Going back to an earlier page, and rewinding.
   std::vector<DirectoryEntry> again = a.must(a.volume->read_directory(handle, cookies[3], 5, false));
   ASSERT_EQ(again.size(), 5U);
-  EXPECT_EQ(again[0].cookie, cookies[3] + 1);
+  EXPECT_GT(again[0].cookie, cookies[3]);
+  EXPECT_EQ(again[0].cookie, a.must(a.volume->read_directory(handle, cookies[3], 1, false)).at(0).cookie);
   std::vector<DirectoryEntry> first = a.must(a.volume->read_directory(handle, 0, 3, false));
   ASSERT_EQ(first.size(), 3U);
   EXPECT_EQ(first[0].name, ".");
   EXPECT_EQ(first[1].name, "..");
-  EXPECT_EQ(first[2].name, "a0");
   a.volume->release_directory(handle);
   EXPECT_EQ(a.error(a.volume->read_directory(handle, 0, 1, false)), ErrorCode::bad_handle);
+}
+
+// How the kernel finds what it has forgotten, for file handles.
+TEST_F(NamesTest, LookupOfDot_FindsAnyInodeUntilItIsRemoved) {
+  Mount& a = mount();
+  Mount& b = mount();
+  const InodeNumber d = a.mkdir(root_inode, "d");
+  const InodeNumber f = a.put(d, "f", "x");
+  const Attributes known = a.stat(f);
+  ASSERT_TRUE(a.rename(d, "f", root_inode, "g"));
+  const Result<Attributes> found = b.run(b.volume->lookup(f, "."));
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->inode, f);
+  EXPECT_EQ(found->generation, known.generation);
+  EXPECT_EQ(b.error(b.volume->lookup(f, "..")), ErrorCode::not_directory);
+  EXPECT_EQ(b.find(d, ".."), root_inode);
+  const Handle open = a.open(f);
+  a.must(a.volume->unlink(root_inode, "g"));
+  EXPECT_EQ(b.error(b.volume->lookup(f, ".")), ErrorCode::stale_handle);
+  EXPECT_EQ(a.error(a.volume->lookup(f, ".")), ErrorCode::stale_handle);
+  a.close(open);
+  a.must(a.volume->remove_directory(root_inode, "d"));
+  EXPECT_EQ(b.error(b.volume->lookup(d, ".")), ErrorCode::stale_handle);
+  EXPECT_EQ(b.error(b.volume->lookup(d, "..")), ErrorCode::stale_handle);
 }
 
 TEST_F(NamesTest, ListingWithAttributes_OfASmallDirectory_IsOneRead) {

@@ -128,6 +128,46 @@ TEST_F(SlowRingTest, OperationTimeout_SetAnew_HoldsForOperationsThatBegin) {
   }
 }
 
+// `.ring` says why the ring is silent, and every walk into it asks for the root's attributes first.
+TEST_F(SlowRingTest, Root_OfASilentRing_HasTheAttributesLastSeen) {
+  const Attributes before = *time.run(volume_->get_attributes(root_inode));
+  for (std::uint32_t i = 0; i < std::uint32_t{1} << ring->partition_bits; ++i) store_.silent.insert(PartitionId{i});
+  TimePoint asked = time.clock().now;
+  Result<Attributes> silent = time.run(volume_->get_attributes(root_inode));
+  ASSERT_TRUE(silent) << silent.error().text();
+  EXPECT_EQ(silent->mode, before.mode);
+  // Longer than any node that dies holds things up, far below the operation timeout.
+  EXPECT_GT(time.clock().now - asked, std::chrono::seconds(2));
+  EXPECT_LT(time.clock().now - asked, std::chrono::seconds(5));
+  asked = time.clock().now;
+  EXPECT_TRUE(time.run(volume_->get_attributes(root_inode)));
+  EXPECT_LT(time.clock().now - asked, std::chrono::seconds(1));
+  EXPECT_EQ(time.run(volume_->lookup(root_inode, "f")).error().code, ErrorCode::timeout);
+}
+
+TEST_F(SlowRingTest, Root_OfARingThatAnswersLate_HasItsTrueAttributes) {
+  Mount& a = mount();
+  SetAttributes changes;
+  changes.mode = 0700;
+  ASSERT_TRUE(a.run(a.volume->set_attributes({}, root_inode, changes)));
+  store_.next_answer_late_by = std::chrono::seconds(2);
+  EXPECT_EQ(time.run(volume_->get_attributes(root_inode))->mode & 07777, 0700U);
+}
+
+TEST_F(SlowRingTest, Root_OfARingThatIsBack_HasItsTrueAttributesAgain) {
+  Mount& a = mount();
+  ASSERT_TRUE(time.run(volume_->get_attributes(root_inode)));
+  for (std::uint32_t i = 0; i < std::uint32_t{1} << ring->partition_bits; ++i) store_.silent.insert(PartitionId{i});
+  ASSERT_TRUE(time.run(volume_->get_attributes(root_inode)));
+  SetAttributes changes;
+  changes.mode = 0700;
+  ASSERT_TRUE(a.run(a.volume->set_attributes({}, root_inode, changes)));
+  store_.silent.clear();
+  time.advance(std::chrono::seconds(4));  // it has noticed by itself, and waits again as long as it takes
+  store_.next_answer_late_by = std::chrono::seconds(2);
+  EXPECT_EQ(time.run(volume_->get_attributes(root_inode))->mode & 07777, 0700U);
+}
+
 // Others get the lock again and again; whoever waits for it gives up when its own limit has passed.
 TEST_F(SlowRingTest, Lock_ThatOthersKeepTaking_IsGivenUpAtTheLimit) {
   Mutex mutex;

@@ -17,9 +17,10 @@ LocalRing example() {
   ring.mount_point = "/mnt/with space";
   ring.replication = 2;
   ring.nodes.resize(2);
-  ring.nodes[0] = LocalNode{1, "127.0.0.1:4000", "127.0.0.1:3000", Uuid{}};
+  ring.nodes[0] = LocalNode{1, "127.0.0.1:4000", "127.0.0.1:3000", Uuid{}, std::nullopt};
   ring.nodes[0].id->bytes[15] = 9;
-  ring.nodes[1] = LocalNode{2, "127.0.0.1:0", "127.0.0.1:0", std::nullopt};
+  ring.nodes[1] = LocalNode{2, "127.0.0.1:0", "127.0.0.1:0", std::nullopt, Uuid{}};
+  ring.nodes[1].replaces->bytes[3] = 7;
   return ring;
 }
 

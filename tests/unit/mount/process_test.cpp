@@ -1,10 +1,14 @@
 #include "mount/process.hpp"
 
+#include <poll.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <fstream>
+#include <future>
 #include <thread>
 
 #include <gtest/gtest.h>
@@ -133,6 +137,74 @@ TEST_F(ProcessTest, Tail_OfALongLog_StartsAtALine) {
   EXPECT_TRUE(tail.starts_with("line "));
   EXPECT_TRUE(tail.ends_with("line 999\n"));
   EXPECT_LE(tail.size(), 100U);
+}
+
+TEST_F(ProcessTest, SpawnRecorded_IsNamedByItsPidFileAndWritesItsLog) {
+  SpawnOptions options;
+  options.arguments = {"/bin/sh", "-c", "echo out; echo err >&2; exec sleep 100"};
+  options.log = directory_ / "log";
+  const Result<ProcessMark> mark = spawn_recorded(options, directory_ / "pid");
+  ASSERT_TRUE(mark) << mark.error().text();
+  const std::optional<ProcessMark> known = running_from(directory_ / "pid");
+  ASSERT_TRUE(known);
+  EXPECT_EQ(known->pid, mark->pid);
+  std::string text;
+  for (int i = 0; i < 1000 && text != "out\nerr\n"; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    text = tail_of(directory_ / "log");
+  }
+  EXPECT_EQ(text, "out\nerr\n");
+  stop_processes({*mark}, std::chrono::seconds(10));
+}
+
+TEST_F(ProcessTest, SpawnRecorded_OfWhatCannotRun_SaysWhyAndLeavesNoPidFile) {
+  SpawnOptions options;
+  options.arguments = {(directory_ / "nothing").string()};
+  const Result<ProcessMark> mark = spawn_recorded(options, directory_ / "pid");
+  ASSERT_FALSE(mark);
+  EXPECT_NE(mark.error().context.find("No such file"), std::string::npos) << mark.error().context;
+  EXPECT_FALSE(std::filesystem::exists(directory_ / "pid"));
+}
+
+// The one that starts it is killed between the start and the pid file: a FIFO that nobody reads stops it there.
+TEST_F(ProcessTest, SpawnRecorded_WhoseParentIsKilledBeforeThePidFile_NeverBegins) {
+  const std::filesystem::path fifo = directory_ / "pid", begun = directory_ / "begun";
+  ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  const pid_t parent = fork();
+  if (parent == 0) {
+    close(ends[0]);  // the other end stays open in whoever is started
+    SpawnOptions options;
+    options.arguments = {"/bin/sh", "-c", "touch " + begun.string() + "; sleep 100"};
+    static_cast<void>(spawn_recorded(options, fifo));
+    _exit(0);
+  }
+  close(ends[1]);
+  // It has a child, and waits for a reader.
+  const std::string children = "/proc/" + std::to_string(parent) + "/task/" + std::to_string(parent) + "/children";
+  for (int i = 0; i < 1000 && tail_of(children).empty(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  ASSERT_FALSE(tail_of(children).empty());
+  ASSERT_EQ(kill(parent, SIGKILL), 0);
+  int status = 0;
+  ASSERT_EQ(waitpid(parent, &status, 0), parent);
+  // Nobody holds the pipe any more: the child has gone, too.
+  pollfd gone{ends[0], POLLIN, 0};
+  ASSERT_EQ(poll(&gone, 1, 30'000), 1);
+  EXPECT_FALSE(std::filesystem::exists(begun));
+  close(ends[0]);
+}
+
+TEST_F(ProcessTest, RunApart_BesideAnotherThread_IsRefused) {
+  std::promise<void> end;
+  std::thread other([wait = end.get_future()] { wait.wait(); });
+  const std::function<std::string()> work = [] { return std::string("seen"); };
+  const Result<std::string> refused = run_apart(work, std::chrono::seconds(20));
+  end.set_value();
+  other.join();
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::internal);
+  EXPECT_TRUE(run_apart(work, std::chrono::seconds(20)));
 }
 
 TEST_F(ProcessTest, RunApart_GivesTheTextOrSaysThatThereIsNone) {

@@ -1,0 +1,33 @@
+#!/bin/bash
+# File handles stand for a file for ever: at once, without what the kernel remembers, after a rename and a remount, on another mount. One of
+# a file that was removed is stale.
+source "$(dirname "$0")/lib.sh"
+start_ring 3
+other=$scratch/other
+second_mount "$other"
+handles() { python3 "$(dirname "$0")/handles.py" "$mnt" "$other" "$1" "$scratch/handles" || die "$1"; }
+
+say "at once, and when the kernel has forgotten them"
+handles save
+handles check
+say "after a rename"
+mv "$mnt/handles" "$mnt/renamed"
+handles check
+say "after a restart of everything"
+"$ringfs" umount "$other"
+"$ringfs" down --state "$state" >/dev/null
+restart_ring
+second_mount "$other"
+handles check
+say "files in .ring"
+python3 - "$mnt" "$(dirname "$0")" <<'PYTHON'
+import os, sys
+sys.path.insert(0, sys.argv[2])
+import handles
+for name in (".ring/status", ".ring/config/replication"):
+    handle = handles.handle_of(os.path.join(sys.argv[1], name))
+    handles.drop_caches()
+    os.close(handles.open_handle(sys.argv[1], handle))
+PYTHON
+say "removed"
+handles gone
