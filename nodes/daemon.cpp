@@ -39,7 +39,8 @@ constexpr auto drain_poll = std::chrono::milliseconds(10);
 
 constexpr const char* damage_advice =
     "if it is not a node's directory, give another --data; if it is damaged, look at the disk and keep the files: the "
-    "other nodes hold copies and go on, but an emptied directory would be a new node, which this ring does not know";
+    "other nodes hold copies and go on. `ringfs remove NODE --force`, then a node with an empty --data and --join put a new one in its "
+    "place; an emptied directory alone would be a node that this ring does not know";
 
 DaemonFailure cannot_open(const Error& error, const std::filesystem::path& data) {
   switch (error.code) {
@@ -101,6 +102,15 @@ class Daemon::Implementation {
     return {};
   }
 
+  DaemonOptions options_to_rebuild() const {
+    DaemonOptions options = options_;
+    options.rebuild = true;
+    options.ready_descriptor = -1;  // told once
+    if (!address_.empty()) options.listen = address_;
+    if (!rest_address_.empty()) options.rest = rest_address_;
+    return options;
+  }
+
  private:
   // ---- Start ----
 
@@ -112,6 +122,7 @@ class Daemon::Implementation {
     if (!listener) return tl::unexpected(cannot_listen(listener.error(), "--listen"));
     SqliteStoreOptions store_options;
     store_options.synchronous_off = options_.synchronous_off;
+    store_options.rebuild = options_.rebuild;
     Result<SqliteStore::Opened> opened = SqliteStore::open(options_.data, random_, std::move(store_options));
     if (!opened) return tl::unexpected(cannot_open(opened.error(), options_.data));
     store_ = std::move(opened->store);
@@ -234,7 +245,7 @@ class Daemon::Implementation {
       std::string file = (options_.data / database_file_name).string();
       bool named = error.context.find(file) != std::string::npos;
       failure_ = DaemonFailure{ExitCode::database_unusable,
-                               named ? error.context : file + " is damaged: " + error.context, damage_advice};
+                               named ? error.context : file + " is damaged: " + error.context, damage_advice, true};
     } else {
       failure_ = DaemonFailure{ExitCode::storage_failed, "the storage failed: " + error.text(),
                                "look at the disk, then start again: the node goes on from what the disk says"};
@@ -312,5 +323,6 @@ class Daemon::Implementation {
 Daemon::Daemon(DaemonOptions options) : implementation_(std::make_unique<Implementation>(std::move(options))) {}
 Daemon::~Daemon() = default;
 tl::expected<void, DaemonFailure> Daemon::run() { return implementation_->run(); }
+DaemonOptions Daemon::options_to_rebuild() const { return implementation_->options_to_rebuild(); }
 
 }  // namespace ringfs

@@ -34,6 +34,8 @@ struct DaemonFailure {
   ExitCode code{};
   std::string message;  // what is wrong
   std::string advice;   // what to do about it
+  // Damage was met in what all partitions share: a daemon in this one's place, with DaemonOptions::rebuild, mends it.
+  bool rebuild = false;
 };
 
 struct DaemonOptions {
@@ -44,6 +46,7 @@ struct DaemonOptions {
   int ready_descriptor = -1;           // gets the ready line too, then is closed; -1: none
   Duration drain_limit = std::chrono::seconds(2);  // half of it for REST requests: until then all are served
   Duration janitor_interval = std::chrono::seconds(10);  // one pass over each led partition
+  bool rebuild = false;                                  // the store copies its database, verified, before it uses it
   bool synchronous_off = false;                          // tests only: power failures lose what was acknowledged
 };
 
@@ -57,6 +60,8 @@ class Daemon {
   // Opens the store, listens, and prints `ready node=<uuid> rpc=<host:port> rest=<host:port>` on standard output; then
   // serves until SIGTERM, SIGINT or a failure of the disk. Once.
   tl::expected<void, DaemonFailure> run();
+  // For the one in its place: with the same addresses.
+  DaemonOptions options_to_rebuild() const;
 
  private:
   class Implementation;

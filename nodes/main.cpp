@@ -9,6 +9,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <iostream>
+#include <memory>
 #include <string_view>
 
 #include "dht/net/rotating_log.hpp"
@@ -25,6 +26,9 @@ constexpr char footer[] =
     "4 directory in use by another process, 5 disk full at start, 6 not a RingFS database or damaged, 7 database of a "
     "newer\n"
     "version, 8 another process has run with this node's identity since: the directory is a copy, or an older state.";
+
+// Of a database in one process's life: a disk that damages it again and again is for its operator to look at.
+constexpr int max_rebuilds = 3;
 
 // For tests/chaos/power.sh, which must notice when nothing is synced. Not an option: nobody needs it.
 bool synchronous_off() {
@@ -95,8 +99,15 @@ int main(int count, char** arguments) {
   options.synchronous_off = synchronous_off();
 
   try {
-    ringfs::Daemon daemon(std::move(options));
-    auto outcome = daemon.run();
+    auto daemon = std::make_unique<ringfs::Daemon>(options);
+    auto outcome = daemon->run();
+    for (int rebuilds = 0; !outcome && outcome.error().rebuild && rebuilds < max_rebuilds; ++rebuilds) {
+      spdlog::error("event=restarting_to_rebuild reason=\"{}\"", outcome.error().message);
+      options = daemon->options_to_rebuild();
+      daemon.reset();  // the store closes its files
+      daemon = std::make_unique<ringfs::Daemon>(options);
+      outcome = daemon->run();
+    }
     if (outcome) return static_cast<int>(ringfs::ExitCode::stopped);
     std::cerr << "ringfs-node: " << outcome.error().message << "\n  " << outcome.error().advice << "\n";
     return static_cast<int>(outcome.error().code);

@@ -17,6 +17,7 @@ ErrorCode code_of(int code) {
   if (code == SQLITE_FULL || code == SQLITE_IOERR_SHMSIZE)
     return ErrorCode::no_space;  // SHMSIZE: the WAL's index cannot grow
   if (code == SQLITE_IOERR_CORRUPTFS) return ErrorCode::io_error;
+  if (code == SQLITE_IOERR_DATA) return ErrorCode::corrupt;  // a page's or a frame's sum (sqlite_wal_vfs.hpp)
   switch (code & 0xff) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
@@ -42,6 +43,7 @@ Connection::Connection(const std::filesystem::path& file, int flags) {
   if (code != SQLITE_OK) {
     std::string text = file.string() + ": " + (database_ ? sqlite3_errmsg(database_) : sqlite3_errstr(code));
     int extended = database_ ? sqlite3_extended_errcode(database_) : code;
+    if (extended == SQLITE_IOERR_DATA) text = file.string() + ": " + take_damage_text();
     sqlite3_close_v2(database_);
     throw StoreFailure(code_of(extended), text);
   }
@@ -55,6 +57,7 @@ Connection::~Connection() {
 }
 
 void Connection::raise(int code, const std::string& doing) const {
+  if (code == SQLITE_IOERR_DATA) throw StoreFailure(ErrorCode::corrupt, take_damage_text());
   throw StoreFailure(code_of(code),
                      doing + ": " + sqlite3_errmsg(database_) + " (SQLite " + std::to_string(code) + ")");
 }

@@ -46,6 +46,7 @@ class Connection {
   void execute(const std::string& sql) { execute(sql.c_str()); }
   std::int64_t integer(const char* sql);  // the first column of the first row
   std::string text(const char* sql);
+  std::filesystem::path file() const { return sqlite3_db_filename(database_, "main"); }  // absolute
   bool in_transaction() const { return sqlite3_get_autocommit(database_) == 0; }
   void rollback() noexcept;  // nothing when no transaction is open
   void sync_wal();         // everything committed so far is durable

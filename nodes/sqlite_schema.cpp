@@ -8,7 +8,9 @@
 #include <cstring>
 
 #include "dht/base/hash.hpp"
+#include "nodes/database_files.hpp"
 #include "nodes/descriptor.hpp"
+#include "nodes/store_identity.hpp"
 #include "nodes/store_payload_file.hpp"
 
 namespace ringfs {
@@ -65,7 +67,13 @@ DROP TABLE log_of_format_2;
     "ALTER TABLE grp ADD COLUMN holds_data INTEGER NOT NULL DEFAULT 1;",
     // From format 5 on payloads may lie in a file of their own: programs before it must not open the database.
     "",
+    // From format 6 on pages have sums, which programs before it would not write. A database is created with them, or copied.
+    "",
 };
+// Of format 5 already, without which this program cannot run: a disk that has no room for the copy must not stop a node.
+constexpr const char* damage_column = "ALTER TABLE grp ADD COLUMN damage INTEGER NOT NULL DEFAULT 0";
+constexpr std::int64_t copy_cache_kib = 16 << 10;
+constexpr int format_without_sums = 5;
 
 std::string pragma(const char* name, std::int64_t value) {
   return std::string("PRAGMA ") + name + " = " + std::to_string(value);
@@ -82,7 +90,7 @@ void configure(Connection& connection, std::int64_t cache_kib) {
 }
 
 [[noreturn]] void not_ours(const std::filesystem::path& file) {
-  throw StoreFailure(ErrorCode::corrupt, file.string() + " is not a RingFS database");
+  throw ForeignDatabase(ErrorCode::corrupt, file.string() + " is not a RingFS database");
 }
 
 enum class FileKind { absent, sqlite };
@@ -105,6 +113,16 @@ FileKind look_at(const std::filesystem::path& file) {
   return FileKind::sqlite;
 }
 
+// Within a transaction.
+void make_tables(Connection& connection, std::int64_t from, std::int64_t to) {
+  if (from < to) {
+    for (std::int64_t step = from; step < to; ++step) connection.execute(migration_steps[static_cast<std::size_t>(step)]);
+    connection.execute(pragma("application_id", database_application_id));
+    connection.execute(pragma("user_version", to));
+  }
+  if (connection.integer("SELECT count(*) FROM pragma_table_info('grp') WHERE name = 'damage'") == 0) connection.execute(damage_column);
+}
+
 void migrate(Connection& connection, const std::filesystem::path& file) {
   SqlTransaction transaction(connection, "BEGIN EXCLUSIVE");  // takes back what a crash left half done
   std::int64_t application = connection.integer("PRAGMA application_id");
@@ -117,14 +135,15 @@ void migrate(Connection& connection, const std::filesystem::path& file) {
                                                         std::to_string(database_format));
   }
   if (format < 0 || (format == 0 && !blank)) not_ours(file);
-  if (format < database_format) {
-    for (std::int64_t step = format; step < database_format; ++step) {
-      connection.execute(migration_steps[static_cast<std::size_t>(step)]);
-    }
-    connection.execute(pragma("application_id", database_application_id));
-    connection.execute(pragma("user_version", database_format));
-  }
+  make_tables(connection, format, blank || has_page_sums(connection) ? database_format : format_without_sums);
   transaction.commit();
+}
+
+// Bytes at the end of each page of a database that is created; nothing to one that exists.
+void reserve_page_sums(Connection& connection) {
+  int bytes = page_sum_bytes;
+  const int code = sqlite3_file_control(connection.raw(), "main", SQLITE_FCNTL_RESERVE_BYTES, &bytes);
+  if (code != SQLITE_OK) connection.raise(code, "reserving bytes for the sums of pages");
 }
 
 }  // namespace
@@ -152,17 +171,21 @@ std::unique_ptr<Connection> open_database(const std::filesystem::path& directory
   std::filesystem::path file = directory / database_file_name;
   bool created = look_at(file) == FileKind::absent;
   if (created && std::filesystem::exists(file.string() + "-wal")) {
-    throw StoreFailure(ErrorCode::corrupt, file.string() + " is missing or empty, but its -wal file is there");
+    throw ForeignDatabase(ErrorCode::corrupt, file.string() + " is missing or empty, but its -wal file is there");
   }
   std::error_code unreadable;
   if (created && std::filesystem::file_size(directory / payload_file_name, unreadable) > 0 && !unreadable) {
-    throw StoreFailure(ErrorCode::corrupt, file.string() + " is missing or empty, but " + payload_file_name + " is there");
+    throw ForeignDatabase(ErrorCode::corrupt, file.string() + " is missing or empty, but " + payload_file_name + " is there");
+  }
+  if (created && read_identity(directory)) {
+    throw ForeignDatabase(ErrorCode::corrupt, file.string() + " is missing or empty, but " + identity_file_name + " is there");
   }
   try {
     renew_wal(file.string() + "-wal");
     auto connection = std::make_unique<Connection>(file, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
     configure(*connection, writer_cache_kib);
     connection->execute(pragma("page_size", page_bytes));  // an existing database keeps its own
+    reserve_page_sums(*connection);
     connection->execute("PRAGMA synchronous = FULL");
     // A new database gets its tables in a rollback journal, so that the file itself says from its first byte what it
     // is.
@@ -195,6 +218,38 @@ std::unique_ptr<Connection> open_checkpointer(const std::filesystem::path& direc
   configure(*connection, checkpointer_cache_kib);
   connection->execute("PRAGMA wal_autocheckpoint = 0");
   connection->execute(synchronous_off ? "PRAGMA synchronous = OFF" : "PRAGMA synchronous = FULL");
+  return connection;
+}
+
+bool has_page_sums(const Connection& connection) {
+  const std::optional<PageLayout> layout = DatabaseFiles::of(connection.file())->layout();
+  return layout && layout->summed;
+}
+
+std::unique_ptr<Connection> open_damaged(const std::filesystem::path& directory) {
+  auto connection = std::make_unique<Connection>(directory / database_file_name, SQLITE_OPEN_READWRITE);
+  // Before its first statement, which opens the WAL.
+  DatabaseFiles::of(connection->file())->work_around_damage();
+  configure(*connection, copy_cache_kib);
+  connection->execute("PRAGMA wal_autocheckpoint = 0");
+  connection->execute("PRAGMA query_only = 1");
+  if (sqlite3_db_config(connection->raw(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr) != SQLITE_OK) {
+    throw StoreFailure(ErrorCode::internal, "SQLite would write on closing");
+  }
+  return connection;
+}
+
+std::unique_ptr<Connection> create_copy(const std::filesystem::path& file, unsigned page_bytes) {
+  auto connection = std::make_unique<Connection>(file, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+  configure(*connection, copy_cache_kib);
+  connection->execute(pragma("page_size", page_bytes));
+  reserve_page_sums(*connection);
+  connection->execute("PRAGMA journal_mode = OFF");
+  connection->execute("PRAGMA synchronous = OFF");
+  // By itself: the first page says how all others are written.
+  SqlTransaction transaction(*connection, "BEGIN EXCLUSIVE");
+  make_tables(*connection, 0, database_format);
+  transaction.commit();
   return connection;
 }
 

@@ -7,6 +7,7 @@
 #include "nodes/store_readers.hpp"
 #include "nodes/store_snapshot.hpp"
 #include "nodes/store_space.hpp"
+#include "nodes/store_start.hpp"
 #include "nodes/store_writer.hpp"
 
 namespace ringfs {
@@ -26,20 +27,21 @@ Error with_path(const Error& error, const std::filesystem::path& directory) {
 // The members close in the reverse order: who reads first, then the writer with what is queued, then the lock.
 class SqliteStore::Implementation {
  public:
-  Implementation(std::filesystem::path path, DirectoryLock lock, std::unique_ptr<Connection> connection,
-                 std::unique_ptr<PayloadFile> file, const Uuid& node, const SqliteStoreOptions& store_options)
+  Implementation(std::filesystem::path path, DirectoryLock lock, StartedStore started, const SqliteStoreOptions& store_options)
       : directory(std::move(path)),
         options(store_options),
+        note(std::move(started.note)),
         directory_lock(std::move(lock)),
-        payload_file(std::move(file)),
+        payload_file(std::move(started.payload_file)),
         space(directory, options.reserve_bytes),
         checkpointer(directory, health, options.synchronous_off),
-        writer(std::move(connection), *payload_file, node, options, health, checkpointer, space, hot_rows),
+        writer(std::move(started.connection), *payload_file, started.node.id, options, health, checkpointer, space, hot_rows),
         snapshots(directory, options, *payload_file, health),
         readers(directory, options.reader_threads, *payload_file, health, hot_rows) {}
 
   const std::filesystem::path directory;
   const SqliteStoreOptions options;
+  const std::string note;
   DirectoryLock directory_lock;
   const std::unique_ptr<PayloadFile> payload_file;
   StoreHealth health;
@@ -61,14 +63,16 @@ Result<SqliteStore::Opened> SqliteStore::open(const std::filesystem::path& direc
   Result<DirectoryLock> lock = DirectoryLock::acquire(directory);
   if (!lock) return tl::unexpected<Error>(lock.error());
   try {
-    std::unique_ptr<Connection> connection = open_database(directory, options.page_bytes);
+    StartedStore started = start_store(directory, random, options);
     Opened opened;
-    auto payload_file = std::make_unique<PayloadFile>(directory, *connection);
-    opened.node = load_persisted(*connection, *payload_file, random, opened.damaged);
+    for (auto& [partition, damage] : started.damaged) {
+      opened.damaged.emplace(partition, damage.why);
+      if (damage.remains) opened.remains.emplace(partition, std::move(*damage.remains));
+    }
+    opened.node = started.node;
     if (Status synced = sync_directory(directory); !synced) return tl::unexpected<Error>(synced.error());
     auto implementation =
-        std::make_unique<Implementation>(directory, std::move(*lock), std::move(connection), std::move(payload_file),
-                                         opened.node.id, options);
+        std::make_unique<Implementation>(directory, std::move(*lock), std::move(started), options);
     opened.store = std::unique_ptr<SqliteStore>(new SqliteStore(std::move(implementation)));
     return opened;
   } catch (const StoreFailure& failure) {
@@ -107,6 +111,7 @@ Status SqliteStore::check(const SharedBytes& rows, const std::vector<SharedBytes
 StorageStatus SqliteStore::status() {
   StorageStatus status = implementation_->space.status();
   status.failure = implementation_->health.failure();
+  status.note = implementation_->note;
   return status;
 }
 

@@ -41,6 +41,8 @@ struct SqliteStoreOptions {
   std::size_t snapshot_sessions = 8;  // read transactions of snapshots open at once
   Duration snapshot_idle = std::chrono::seconds(30);
   unsigned page_bytes = 4096;  // of a database that is created
+  // Copy the database, verified, before it is used (store_copy.hpp): damage was met in what all partitions share.
+  bool rebuild = false;
   // Test-only switches (design 10).
   EvaluateFaults faults;
   bool synchronous_off = false;  // no fsync of what is written and moved
@@ -51,8 +53,9 @@ class SqliteStore : public Storage {
   struct Opened {
     std::unique_ptr<SqliteStore> store;
     PersistedNode node;  // without the damaged groups
-    // Groups whose log is damaged. What they voted for and acknowledged is not known: nothing may be said in their name.
+    // Groups whose data is damaged. What they acknowledged is not there any more: nothing may be said in their name.
     std::map<PartitionId, Error> damaged;
+    std::map<PartitionId, PersistedGroup> remains;  // of them, where term, vote and identity are known
   };
 
   // Creates the directory (mode 0700) and the database when there is none. Raises the incarnation, durably.

@@ -64,6 +64,8 @@ void EntryCache::clear() {
 StoreChanges::StoreChanges(Connection& connection, PayloadFile& payload_file, const Uuid& node,
                            const SqliteStoreOptions& options)
     : connection_(connection),
+      directory_(connection.file().parent_path()),
+      identity_(read_identity(directory_).value_or(StoredIdentity{})),
       payload_file_(payload_file),
       node_(node),
       faults_(options.faults),
@@ -89,17 +91,32 @@ void StoreChanges::perform(const Write& write, PayloadHome home) {
   for (const GroupWrite& group : write.groups) perform_group(group, home);
 }
 
+// Before `meta` changes: the second copy is never older.
+void StoreChanges::keep_identity(StoredIdentity identity) {
+  if (identity == identity_) return;
+  write_identity(directory_, identity);
+  identity_ = std::move(identity);
+}
+
 void StoreChanges::perform_node(const NodeWrite& write) {
   if (write.genesis) {
     std::string encoded = encode(*write.genesis);
     std::optional<std::string> before = meta_.get("genesis");
     if (before && *before != encoded) throw StoreFailure(ErrorCode::internal, "a second genesis");
     if (!before) {
+      StoredIdentity identity = identity_;
+      identity.genesis = encoded;
+      keep_identity(std::move(identity));
       meta_.set("genesis", encoded);
       create_groups(*write.genesis);
     }
   }
-  if (write.table) meta_.set("table", encode(*write.table));
+  if (write.table) {
+    StoredIdentity identity = identity_;
+    identity.table = encode(*write.table);
+    keep_identity(std::move(identity));
+    meta_.set("table", encode(*write.table));
+  }
   for (const auto& [peer, incarnation] : write.peer_incarnations) {
     Query(set_peer_, peer.raw(), incarnation.counter, incarnation.nonce, peer_checksum(peer, incarnation)).finish();
   }
@@ -170,6 +187,7 @@ void StoreChanges::reset(GroupState& group, const ReplicaReset& reset) {
   forget_staging(group);
   discard(group.space);
   group.space = new_space();
+  group.damage = ReplicaDamage::none;
   group.replica_added = reset.added;
   group.configuration = reset.configuration;
   group.configuration_index = reset.configuration_index;

@@ -12,6 +12,7 @@
 #include "nodes/sqlite_schema.hpp"
 #include "nodes/sqlite_store.hpp"
 #include "nodes/store_groups.hpp"
+#include "nodes/store_identity.hpp"
 
 namespace ringfs {
 
@@ -50,6 +51,7 @@ class StoreChanges {
   std::map<PartitionId, HotChanges> take_row_changes() { return std::exchange(row_changes_, {}); }
   void save_groups();      // what perform() changed; the last thing before COMMIT
   bool collect_garbage();  // a bounded step; false: none left
+  void wish_rebuild() { meta_.set(rebuild_wish, "garbage is damaged"); }
 
   // After it:
   void committed();
@@ -59,6 +61,7 @@ class StoreChanges {
 
  private:
   void perform_node(const NodeWrite& write);
+  void keep_identity(StoredIdentity identity);
   void perform_group(const GroupWrite& write, PayloadHome home);
   void create_groups(const Genesis& genesis);
   void reset(GroupState& group, const ReplicaReset& reset);
@@ -75,6 +78,8 @@ class StoreChanges {
   void forget_staging(GroupState& group);
 
   Connection& connection_;
+  const std::filesystem::path directory_;
+  StoredIdentity identity_;  // its second copy, as it is on the disk
   PayloadFile& payload_file_;
   Uuid node_;
   EvaluateFaults faults_;

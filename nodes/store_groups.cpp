@@ -34,6 +34,7 @@ std::uint64_t checksum_of(const GroupState& group, const std::string& configurat
     writer.u32(group.staging->next);
   }
   if (!group.holds_data) writer.boolean(false);  // absent otherwise: rows of format 3 keep their sums
+  if (group.damage != ReplicaDamage::none) writer.u32(static_cast<std::uint32_t>(group.damage));  // so do those of format 5
   return checksum(writer.bytes());
 }
 
@@ -50,26 +51,22 @@ std::uint64_t checksum_of(PartitionId partition, const Entry& entry, std::string
 
 constexpr const char* group_columns =
     "SELECT p, term, vote, replica_added, configuration, configuration_index, applied, applied_term, applied_stamp, "
-    "base_index, base_term, base_stamp, space, staging_space, staging_snapshot, staging_next, checksum, holds_data "
-    "FROM grp ";
-
-std::vector<PayloadId> decode_payloads(std::string_view bytes) {
-  Reader reader(bytes);
-  std::vector<PayloadId> payloads;
-  payloads.reserve(bytes.size() / 8);
-  while (!reader.rest().empty() && reader.ok()) payloads.push_back(reader.i64());
-  if (!reader.ok()) throw StoreFailure(ErrorCode::corrupt, "a log entry's list of payloads does not decode");
-  return payloads;
-}
+    "base_index, base_term, base_stamp, space, staging_space, staging_snapshot, staging_next, checksum, holds_data, "
+    "damage FROM grp ";
 
 }  // namespace
+
+Error in_partition(PartitionId partition, const Error& error) {
+  if (error.code != ErrorCode::corrupt || error.context.find("partition ") != std::string::npos) return error;
+  return {error.code, name_of(partition) + ": " + error.context};
+}
 
 GroupTable::GroupTable(Connection& connection)
     : save_(
           connection,
           "INSERT INTO grp(p, term, vote, replica_added, configuration, configuration_index, applied, applied_term, "
           "applied_stamp, base_index, base_term, base_stamp, space, staging_space, staging_snapshot, staging_next, "
-          "checksum, holds_data) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+          "checksum, holds_data, damage) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
           "ON CONFLICT(p) DO UPDATE SET term = excluded.term, vote = excluded.vote, replica_added = "
           "excluded.replica_added, "
           "configuration = excluded.configuration, configuration_index = excluded.configuration_index, "
@@ -77,7 +74,8 @@ GroupTable::GroupTable(Connection& connection)
           "base_index = excluded.base_index, base_term = excluded.base_term, base_stamp = excluded.base_stamp, "
           "space = excluded.space, staging_space = excluded.staging_space, staging_snapshot = "
           "excluded.staging_snapshot, "
-          "staging_next = excluded.staging_next, checksum = excluded.checksum, holds_data = excluded.holds_data"),
+          "staging_next = excluded.staging_next, checksum = excluded.checksum, holds_data = excluded.holds_data, "
+          "damage = excluded.damage"),
       load_all_(connection, std::string(group_columns) + "ORDER BY p"),
       load_(connection, std::string(group_columns) + "WHERE p = ?"),
       last_index_(connection, "SELECT max(idx) FROM log WHERE p = ?") {}
@@ -88,7 +86,8 @@ void GroupTable::save(const GroupState& group) {
   auto run = [&](const auto& space, const auto& snapshot, const auto& next) {
     Query(save_, index_of(group.partition), group.hard_state.term, group.hard_state.vote.raw(), group.replica_added,
           configuration, group.configuration_index, group.applied, group.applied_term, group.applied_stamp.microseconds,
-          group.base_index, group.base_term, group.base_stamp.microseconds, group.space, space, snapshot, next, sum, group.holds_data ? 1 : 0)
+          group.base_index, group.base_term, group.base_stamp.microseconds, group.space, space, snapshot, next, sum, group.holds_data ? 1 : 0,
+          static_cast<int>(group.damage))
         .finish();
   };
   if (group.staging) {
@@ -121,6 +120,7 @@ GroupState GroupTable::read(const Query& query) {
     group.staging = Staging{query.integer(13), query.natural(14), static_cast<std::uint32_t>(query.natural(15))};
   }
   group.holds_data = query.integer(17) != 0;
+  group.damage = static_cast<ReplicaDamage>(query.integer(18));
   if (checksum_of(group, configuration) != query.natural(16)) {
     throw StoreFailure(ErrorCode::corrupt, name_of(group.partition) + ": checksum does not match");
   }
@@ -193,20 +193,29 @@ void LogTable::remove(PartitionId partition, LogIndex first, LogIndex last) {
   for (PayloadId payload : payloads) payloads_.release(payload);
 }
 
-StoredEntry LogTable::verified(PartitionId partition, const Query& query) {
+std::vector<PayloadId> decode_payloads(std::string_view bytes) {
+  Reader reader(bytes);
+  std::vector<PayloadId> payloads;
+  payloads.reserve(bytes.size() / 8);
+  while (!reader.rest().empty() && reader.ok()) payloads.push_back(reader.i64());
+  if (!reader.ok()) throw StoreFailure(ErrorCode::corrupt, "a log entry's list of payloads does not decode");
+  return payloads;
+}
+
+StoredEntry verified_entry(PartitionId partition, LogIndex index, Term term, Stamp stamp, EntryKind kind, std::string_view blobs,
+                           std::string_view head, std::uint64_t expected) {
   StoredEntry stored;
-  Entry& entry = stored.entry;
-  entry.index = query.natural(0);
-  entry.term = query.natural(1);
-  entry.stamp = Stamp{query.integer(2)};
-  entry.kind = static_cast<EntryKind>(query.integer(3));
-  std::string blobs(query.bytes(4));
-  entry.head = SharedBytes(std::string(query.bytes(6)));
-  if (checksum_of(partition, entry, blobs) != query.natural(5)) {
-    throw StoreFailure(ErrorCode::corrupt, name_of(partition, entry.index) + ": checksum does not match");
+  stored.entry = Entry{index, term, stamp, kind, SharedBytes(std::string(head)), {}};
+  if (checksum_of(partition, stored.entry, blobs) != expected) {
+    throw StoreFailure(ErrorCode::corrupt, name_of(partition, index) + ": checksum does not match");
   }
   stored.payloads = decode_payloads(blobs);
   return stored;
+}
+
+StoredEntry LogTable::verified(PartitionId partition, const Query& query) {
+  return verified_entry(partition, query.natural(0), query.natural(1), Stamp{query.integer(2)}, static_cast<EntryKind>(query.integer(3)),
+                        query.bytes(4), query.bytes(6), query.natural(5));
 }
 
 void LogTable::load(PartitionId partition, LogIndex first, LogIndex last,

@@ -18,8 +18,16 @@ struct Staging {
   std::uint32_t next = 0;  // chunk wanted next
 };
 
+// What is left of a replica whose data was damaged, until it is reset.
+enum class ReplicaDamage : std::uint8_t {
+  none = 0,
+  data = 1,        // rows and log are not to be used; term, vote and identity are
+  everything = 2,  // not even whether there was a replica, and what it voted for
+};
+
 struct GroupState {
   PartitionId partition{};
+  ReplicaDamage damage = ReplicaDamage::none;
   HardState hard_state;
   LogIndex replica_added = 0;  // ReplicaId::added of this node's replica
   bool holds_data = true;      // PersistedGroup
@@ -51,10 +59,18 @@ class GroupTable {
   Statement last_index_;
 };
 
+// The same error; damage that names no partition (a page's) names this one then.
+Error in_partition(PartitionId partition, const Error& error);
+
 struct StoredEntry {
   Entry entry;
   std::vector<PayloadId> payloads;  // of entry.blobs
 };
+
+// An entry as the table `log` has it, whose checksum was verified; entry.blobs is empty, its payloads are named only. Errors: corrupt.
+StoredEntry verified_entry(PartitionId partition, LogIndex index, Term term, Stamp stamp, EntryKind kind, std::string_view blobs,
+                           std::string_view head, std::uint64_t expected);
+std::vector<PayloadId> decode_payloads(std::string_view bytes);  // of log.blobs; throws corrupt
 
 class LogTable {
  public:
@@ -73,8 +89,7 @@ class LogTable {
   std::optional<Info> info(PartitionId partition, LogIndex index);
 
  private:
-  // One row of load_; entry.blobs is empty, the payloads are named only. Errors: corrupt.
-  StoredEntry verified(PartitionId partition, const Query& query);
+  static StoredEntry verified(PartitionId partition, const Query& query);  // one row of load_
   Info info_of(PartitionId partition, const Query& query);
 
   PayloadTable& payloads_;

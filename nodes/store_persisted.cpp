@@ -4,6 +4,7 @@
 
 #include "nodes/sqlite_schema.hpp"
 #include "nodes/store_groups.hpp"
+#include "nodes/store_identity.hpp"
 
 namespace ringfs {
 
@@ -15,7 +16,7 @@ T require(Result<T> result, const char* what) {
   throw StoreFailure(ErrorCode::corrupt, std::string(what) + ": " + result.error().text());
 }
 
-Uuid identity(MetaTable& meta, Random& random) {
+Uuid identity_of(MetaTable& meta, Random& random) {
   std::optional<std::string> stored = meta.get("id");
   if (!stored) {
     Uuid id = random_uuid(random);
@@ -44,6 +45,26 @@ std::vector<std::pair<Uuid, Incarnation>> peers(Connection& connection) {
     peers.emplace_back(peer, incarnation);
   }
   return peers;
+}
+
+// What may be said of a replica whose rows and log are not to be used.
+DamagedGroup damaged_group(const GroupState& group, const Uuid& node, const Error& why) {
+  DamagedGroup damaged{why, std::nullopt};
+  if (group.damage == ReplicaDamage::everything) return damaged;
+  PersistedGroup& remains = damaged.remains.emplace();
+  remains.partition = group.partition;
+  remains.hard_state = group.hard_state;
+  remains.replica = {node, group.replica_added};
+  remains.holds_data = false;
+  remains.configuration = group.configuration;
+  remains.configuration_index = group.configuration_index;
+  return damaged;
+}
+
+Error noted_damage(const GroupState& group) {
+  const std::string name = "partition " + std::to_string(index_of(group.partition));
+  return {ErrorCode::corrupt, name + (group.damage == ReplicaDamage::data ? ": its data was found damaged, and given up"
+                                                                          : ": its state was found damaged, and what it voted for is not known")};
 }
 
 PersistedGroup persisted_group(LogTable& log, const GroupState& group, const Uuid& node) {
@@ -87,39 +108,53 @@ PersistedGroup persisted_group(LogTable& log, const GroupState& group, const Uui
 }  // namespace
 
 PersistedNode load_persisted(Connection& connection, PayloadFile& file, Random& random,
-                             std::map<PartitionId, Error>& damaged) {
+                             std::map<PartitionId, DamagedGroup>& damaged) {
   PersistedNode node;
   SqlTransaction transaction(connection);
   MetaTable meta(connection);
-  node.id = identity(meta, random);
+  node.id = identity_of(meta, random);
   if (std::optional<std::string> stored = meta.get("incarnation")) node.incarnation = decode_incarnation(*stored);
   ++node.incarnation.counter;
   node.incarnation.nonce = random.next();
-  meta.set("incarnation", encode(node.incarnation));
-  if (std::optional<std::string> stored = meta.get("genesis"))
+  StoredIdentity identity{node.id, node.incarnation, {}, {}};
+  if (std::optional<std::string> stored = meta.get("genesis")) {
     node.genesis = require(decode_genesis(*stored), "genesis");
-  if (std::optional<std::string> stored = meta.get("table"))
+    identity.genesis = *stored;
+  }
+  if (std::optional<std::string> stored = meta.get("table")) {
     node.table = require(decode_members_table(*stored), "members table");
+    identity.table = *stored;
+  }
+  write_identity(connection.file().parent_path(), identity);  // before the incarnation in `meta` rises
+  meta.set("incarnation", encode(node.incarnation));
   node.peer_incarnations = peers(connection);
 
   PayloadTable payloads(connection, file);
   LogTable log(connection, payloads);
   GroupTable groups(connection);
   Statement add_garbage(connection, "INSERT INTO garbage(space) VALUES(?)");
-  for (auto& [partition, group] : groups.load_all()) {
+  std::map<PartitionId, GroupState> all = groups.load_all();
+  for (auto& [partition, group] : all) {
     if (group.staging) {  // the core does not remember it: whoever sends it starts over
       Query(add_garbage, group.staging->space).finish();
       group.staging.reset();
       groups.save(group);
     }
+  }
+  transaction.commit();
+  // After it: SQLite ends a transaction in which it meets a damaged page.
+  for (const auto& [partition, group] : all) {
+    if (group.damage != ReplicaDamage::none) {
+      damaged.emplace(partition, damaged_group(group, node.id, noted_damage(group)));
+      continue;
+    }
     try {
       node.groups.push_back(persisted_group(log, group, node.id));
     } catch (const StoreFailure& failure) {
       if (failure.error().code != ErrorCode::corrupt) throw;
-      damaged.emplace(partition, failure.error());
+      damaged.emplace(partition, damaged_group(group, node.id, in_partition(partition, failure.error())));
     }
   }
-  transaction.commit();
   return node;
 }
 

@@ -12,9 +12,16 @@
 
 namespace ringfs {
 
+// A group whose data is damaged, or was when its database was copied (store_copy.hpp).
+struct DamagedGroup {
+  Error why;
+  // Term, vote, identity and newest configuration; no log, nothing applied. None: nothing is known of it, not even whether there was one.
+  std::optional<PersistedGroup> remains;
+};
+
 // Draws an identity when there is none, raises the incarnation, drops snapshots that were staged half: one synced
 // transaction. `damaged`: groups that are left out, and why.
 PersistedNode load_persisted(Connection& connection, PayloadFile& file, Random& random,
-                             std::map<PartitionId, Error>& damaged);
+                             std::map<PartitionId, DamagedGroup>& damaged);
 
 }  // namespace ringfs

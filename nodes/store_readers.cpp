@@ -75,7 +75,7 @@ void StoreReaders::carry_out(Tables& tables, Item& item) {
       SqlTransaction transaction(tables.connection, "BEGIN");
       return function(tables, effect);
     } catch (const StoreFailure& failure) {
-      return tl::unexpected<Error>(failure.error());
+      return tl::unexpected<Error>(in_partition(effect.partition, failure.error()));
     }
   };
   if (auto* read = std::get_if<Read>(&item)) {

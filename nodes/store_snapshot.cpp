@@ -165,7 +165,7 @@ Result<SnapshotData> StoreSnapshots::carry_out(const SnapshotRead& effect) {
     return session.last_given;
   } catch (const StoreFailure& failure) {
     sessions_.erase(key);
-    return tl::unexpected<Error>(failure.error());
+    return tl::unexpected<Error>(in_partition(effect.partition, failure.error()));
   }
 }
 

@@ -182,6 +182,15 @@ void StoreWriter::sync_commits() {
   payload_file_.durable();
 }
 
+std::vector<AppliedBatch> StoreWriter::apply_one(const Apply& apply) {
+  try {
+    return changes_.perform(apply);
+  } catch (const StoreFailure& failure) {
+    const Error error = in_partition(apply.partition, failure.error());
+    throw StoreFailure(error.code, error.context);
+  }
+}
+
 std::optional<Error> StoreWriter::attempt(std::vector<Item>& items, std::size_t first, std::size_t count, Sync sync,
                                           std::vector<Outcome>& outcomes) {
   try {
@@ -192,7 +201,7 @@ std::optional<Error> StoreWriter::attempt(std::vector<Item>& items, std::size_t 
         changes_.perform(write->write, home);
         outcomes.emplace_back(Status());
       } else {
-        outcomes.emplace_back(Result<std::vector<AppliedBatch>>(changes_.perform(std::get<ApplyItem>(items[i]).apply)));
+        outcomes.emplace_back(Result<std::vector<AppliedBatch>>(apply_one(std::get<ApplyItem>(items[i]).apply)));
       }
     }
     changes_.save_groups();
@@ -322,9 +331,23 @@ void StoreWriter::collect_garbage() {
     if (failure.error().code == ErrorCode::corrupt) {
       garbage_damaged_ = true;
       spdlog::error("event=garbage_damaged reason=\"{}\"", failure.error().text());
+      wish_rebuild();
     } else if (failure.error().code != ErrorCode::no_space) {
       health_.fail(failure.error());
     }
+  }
+}
+
+// The next start leaves the garbage behind, and its space with it.
+void StoreWriter::wish_rebuild() {
+  try {
+    SqlTransaction transaction(*connection_);
+    changes_.wish_rebuild();
+    transaction.commit();
+    changes_.committed();
+  } catch (const StoreFailure& failure) {
+    connection_->rollback();
+    if (failure.error().code != ErrorCode::no_space) health_.fail(failure.error());
   }
 }
 

@@ -62,6 +62,7 @@ class StoreWriter {
   void carry_out(std::vector<Item> items, Sync sync);
   std::optional<Error> attempt(std::vector<Item>& items, std::size_t first, std::size_t count, Sync sync,
                                std::vector<Outcome>& outcomes);
+  std::vector<AppliedBatch> apply_one(const Apply& apply);
   void must_sync(const std::function<void()>& sync);
   void sync_commits();
   void one_by_one(std::vector<Item>& items);
@@ -71,6 +72,7 @@ class StoreWriter {
   static void answer(Item& item, Outcome outcome);
   static std::size_t weight(const Item& item);
   void collect_garbage();
+  void wish_rebuild();
   void look_after_wal();
   void measure_reusable();
 

@@ -21,6 +21,7 @@ struct StorageStatus {
   std::uint64_t disk_free_bytes = 0;
   std::uint64_t disk_id = 0;
   std::optional<Error> failure = std::nullopt;  // of work that nobody waits for (checkpoints, garbage): the driver ends the process
+  std::string note = {};  // what whoever runs the node should know of its storage, in words; empty: nothing
   bool no_space = false;  // below the reserve, or a write waits for space: new entries are refused until it returns
 };
 

@@ -1,0 +1,162 @@
+// What the tests of damaged files share: a node with rows, logs and payloads of several partitions, some of them only in its WAL,
+// and everything that can be asked of its files, as text.
+#pragma once
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <iterator>
+
+#include "dht/base/hash.hpp"
+#include "nodes/sqlite_schema.hpp"
+#include "nodes/sqlite_wal_vfs.hpp"
+#include "nodes/store_groups.hpp"
+#include "nodes/store_identity.hpp"
+#include "nodes/wal_frames.hpp"
+#include "tests/unit/nodes/store_fixture.hpp"
+
+namespace ringfs {
+
+class DamageTest : public StoreTest {
+ protected:
+  static constexpr unsigned partitions = 8;
+  static constexpr LogIndex entries = 6;
+  static constexpr unsigned names = 40;
+
+  std::filesystem::path database() const { return directory / database_file_name; }
+
+  static std::string key_of(unsigned p) { return "directory-" + std::to_string(p); }
+  static std::string name_of(unsigned i) { return "file-name-" + std::to_string(i); }
+
+  Write genesis_write() {
+    Genesis genesis;
+    genesis.ring.bytes[3] = 9;
+    genesis.partition_bits = 3;
+    genesis.first_table.version = 1;
+    Member member;
+    member.id = node.id;
+    member.address = "127.0.0.1:1";
+    for (std::uint32_t i = 0; i < partitions; ++i) member.tokens.push_back(anchor_of(PartitionId{i}, 3));
+    genesis.first_table.members.push_back(member);
+    Write write;
+    write.id = 1;
+    write.node.genesis = genesis;
+    write.node.table = genesis.first_table;
+    return write;
+  }
+
+  Entry entry_of(unsigned p, LogIndex index) {
+    std::vector<Mutation> mutations;
+    for (unsigned i = 0; i < names; ++i) {
+      if (i % entries == index % entries) mutations.push_back(put(key_of(p), name_of(i), pattern(90 + 7 * i, 'a')));
+    }
+    if (index == 2) mutations.push_back(put(key_of(p), "long", std::string(6000, 'l')));             // overflow pages
+    if (index == 3) mutations.push_back(put(std::string(1500, 'k') + key_of(p), "s", "long key"));  // of a key
+    if (index == 4) mutations.push_back(put(key_of(p), "payload", pattern(17000, 'p')));
+    return batch_entry(index, std::move(mutations));
+  }
+
+  void write_partition(unsigned p, LogIndex first, LogIndex last) {
+    std::vector<Entry> added;
+    for (LogIndex index = first; index <= last; ++index) added.push_back(entry_of(p, index));
+    Write write = append_write(PartitionId{p}, std::move(added));
+    write.groups[0].hard_state = HardState{3, node.id};
+    ASSERT_TRUE(wait_write(*store, std::move(write)));
+    auto applied = wait_apply(*store, PartitionId{p}, last);
+    ASSERT_TRUE(applied) << applied.error().text();
+    for (const AppliedBatch& batch : *applied) ASSERT_EQ(batch.result.outcome, BatchResult::Outcome::applied) << batch.index;
+  }
+
+  // A node whose database holds most, and whose WAL, left by a process that was killed, the rest, synced up to its end.
+  void make_node(bool with_wal = true) {
+    options.payload_file_bytes = 0;
+    open();
+    ASSERT_TRUE(wait_write(*store, genesis_write()));
+    for (unsigned p = 0; p < partitions; ++p) write_partition(p, 1, 4);
+    // Free pages: what was erased again.
+    run(PartitionId{0}, {batch_entry(5, {put("gone", "a", std::string(15000, 'g')), put("gone", "b", std::string(15000, 'h'))}),
+                         batch_entry(6, {mutation(Mutation::Kind::erase_prefix, "gone", "")})});
+    options.payload_file_bytes = 1 << 20;  // from here on payloads lie in the database
+    reopen();
+    run(PartitionId{1}, {batch_entry(5, {put(key_of(1), "small payload", pattern(16500, 'q'))})});
+    store.reset();
+    if (!with_wal) return;
+    const pid_t child = fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      open();
+      if (!store) _exit(1);
+      for (unsigned p = 2; p < partitions; ++p) write_partition(p, 5, entries);
+      _exit(wait_write(*store, append_write(PartitionId{7}, {no_op(entries + 1)})) && !HasFailure() ? 0 : 2);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    ASSERT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+    ASSERT_GT(std::filesystem::file_size(wal_of(database())), 100'000u);
+  }
+
+  // All that the files say, asked as the store asks. Throws StoreFailure.
+  static std::string everything(const std::filesystem::path& directory) {
+    std::string said;
+    std::unique_ptr<Connection> connection = open_reader(directory, 2048);
+    if (sqlite3_db_config(connection->raw(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr) != SQLITE_OK) std::abort();
+    SqlTransaction transaction(*connection, "BEGIN");
+    PayloadFile file(directory, *connection);
+    PayloadTable payloads(*connection, file);
+    RowTable rows(*connection, payloads);
+    LogTable log(*connection, payloads);
+    GroupTable groups(*connection);
+    MetaTable meta(*connection);
+    for (const char* name : {"id", "incarnation", "genesis", "table", "next_space", "absent"}) said += meta.get(name).value_or("-") + "\n";
+    for (const auto& [partition, group] : groups.load_all()) {
+      said += std::to_string(index_of(partition)) + " " + std::to_string(group.hard_state.term) + " " + std::to_string(group.applied) + " " +
+              std::to_string(group.last_index) + "\n";
+      log.load(partition, 0, INT64_MAX, [&](StoredEntry&& stored) {
+        said += std::to_string(stored.entry.index) + stored.entry.head.str();
+        for (const SharedBytes& blob : stored.entry.blobs) said += std::to_string(checksum(blob.view()));
+        return true;
+      });
+      said += std::to_string(log.infos(partition).size());
+      rows.select(group.space);
+      const std::string key = key_of(index_of(partition));
+      for (unsigned i = 0; i < names + 3; ++i) {
+        std::optional<Row> row = rows.get({key, name_of(i)});
+        said += row ? row->value.str() : "absent";
+      }
+      for (const std::string& scanned : {key, std::string(1500, 'k') + key, std::string("gone"), std::string()}) {
+        rows.scan(scanned, "", "", true, [&](Row&& row) {
+          said += row.sort + "=" + std::to_string(checksum(row.value.view()));
+          return true;
+        });
+      }
+    }
+    for (const char* table : {"peer", "garbage"}) {
+      said += std::to_string(connection->integer((std::string("SELECT count(*) FROM ") + table).c_str()));
+    }
+    return said;
+  }
+
+  static std::string contents(const std::filesystem::path& file) {
+    std::ifstream stream(file, std::ios::binary);
+    return {std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
+  }
+  static void overwrite(const std::filesystem::path& file, std::size_t place, std::string_view bytes) {
+    std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
+    stream.seekp(static_cast<std::streamoff>(place));
+    stream.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    ASSERT_TRUE(stream.good());
+  }
+  static void flip_bit(const std::filesystem::path& file, std::size_t place, unsigned bit) {
+    const char byte = contents(file).at(place);
+    overwrite(file, place, std::string(1, static_cast<char>(static_cast<unsigned char>(byte) ^ (1U << bit))));
+  }
+  // Where bytes stand in a file, the last time.
+  static std::size_t place_of(const std::filesystem::path& file, const std::string& bytes) {
+    const std::size_t place = contents(file).rfind(bytes);
+    EXPECT_NE(place, std::string::npos);
+    return place;
+  }
+};
+
+}  // namespace ringfs
