@@ -102,6 +102,11 @@ DatabaseFiles::Frame DatabaseFiles::check_frame(std::uint64_t frame, std::string
   return frames_[frame] == sum ? Frame::sound : Frame::damaged;
 }
 
+bool DatabaseFiles::lost_page(std::uint64_t number) const {
+  std::lock_guard lock(mutex_);
+  return std::find(around_.lost_pages.begin(), around_.lost_pages.end(), number) != around_.lost_pages.end();
+}
+
 bool DatabaseFiles::show_header(char* bytes) const {
   std::lock_guard lock(mutex_);
   if (around_.shown_header.empty()) return false;

@@ -46,6 +46,7 @@ class DatabaseFiles {
   void transaction_written(std::uint64_t frames, std::uint32_t database_pages);
   enum class Frame { sound, damaged, unknown };
   Frame check_frame(std::uint64_t frame, std::string_view page) const;
+  bool lost_page(std::uint64_t number) const;  // of the database, by damage in the WAL that is worked around
   // What SQLite is to see of the WAL where damage is worked around; false: as it is.
   bool show_header(char* bytes) const;
   bool show_frame_header(std::uint64_t frame, char* bytes) const;

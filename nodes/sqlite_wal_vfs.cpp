@@ -194,6 +194,7 @@ int read_page(sqlite3_file* file, char* into, std::uint32_t page_bytes, std::uin
   const auto size = static_cast<int>(page_bytes);
   const auto offset = static_cast<sqlite3_int64>((number - 1) * page_bytes);
   int code = read_below(file, into, size, offset);
+  if (state.files->lost_page(number)) return damaged("page " + std::to_string(number) + " of " + state.files->database() + " may be lost with a damaged frame");
   auto sound = [&] { return code == SQLITE_OK && page_sum_holds(std::string_view(into, page_bytes), number); };
   if (sound() || !verifying) return code;
   if (code != SQLITE_OK && code != SQLITE_IOERR_SHORT_READ) return code;

@@ -20,6 +20,7 @@ constexpr std::uint32_t wal_magic = 0x377f0682;  // its lowest bit: the words th
 constexpr std::uint32_t wal_version = 3007000;
 constexpr std::size_t mark_bytes = 24;
 constexpr std::size_t read_bytes = 1 << 20;
+constexpr std::uint64_t max_damaged_run = 8;  // neighbouring frames, behind which the chain is looked for
 
 using Sum = std::array<std::uint32_t, 2>;
 
@@ -119,12 +120,12 @@ class Scan {
     Sum shown = header_.sum;  // of the chain as SQLite is to see it
     for (std::uint64_t number = 0;; ++number) {
       std::string_view bytes = frames_.frame(number);
-      if (bytes.empty()) return contents.committed >= marked_;
+      if (bytes.empty()) return finish(contents);
       const std::string kept(bytes);  // the next frame may move the window
       const Frame frame(kept);
       const Sum computed = frame.computed(sum, header_.big_endian);
       const bool holds = frame.salts() == header_.salts && frame.number() != 0 && computed == frame.stored();
-      if (!holds && number >= marked_) return contents.committed >= marked_;
+      if (!holds && number >= marked_) return finish(contents);
       std::array<char, frame_header_bytes> header{};
       std::memcpy(header.data(), kept.data(), header.size());
       const bool shows = !holds || !contents.shown.empty();
@@ -143,11 +144,26 @@ class Scan {
         put_word(header.data() + 20, shown[1]);
         contents.shown.push_back(header);
       }
+      numbers_.push_back(repaired.number());
       take(contents, repaired, number);
     }
   }
 
  private:
+  // A page that a damaged frame may have held is lost, and with it what older frames have of it, unless a newer one has it.
+  bool finish(WalContents& contents) const {
+    for (const Suspected& suspected : suspected_) {
+      bool newer = false;
+      for (std::uint64_t frame = suspected.frame + 1; frame < contents.committed && !newer; ++frame) newer = numbers_[frame] == suspected.page;
+      if (newer) continue;
+      contents.lost_pages.push_back(suspected.page);
+      for (std::uint64_t frame = 0; frame < suspected.frame; ++frame) {
+        if (numbers_[frame] == suspected.page) contents.lost.push_back(frame);
+      }
+    }
+    return contents.committed >= marked_;
+  }
+
   void take(WalContents& contents, const Frame& frame, std::uint64_t number) const {
     contents.pages.push_back(checksum(frame.page));
     if (frame.database_pages() == 0) return;
@@ -163,9 +179,20 @@ class Scan {
     return next.salts() == header_.salts && next.computed(sum, header_.big_endian) == next.stored();
   }
 
+  // Whether the chain can be taken up again behind `number`: a frame's stored sum is right when the next frame continues from it, or
+  // nothing more is needed.
+  bool goes_on_behind(std::uint64_t number) {
+    for (std::uint64_t last = number; last < number + max_damaged_run; ++last) {
+      if (last + 1 >= marked_) return true;
+      const std::string_view bytes = frames_.frame(last);
+      if (bytes.empty()) return false;
+      if (continues(last, Frame(bytes).stored())) return true;
+    }
+    return false;
+  }
+
   // What is wrong with a frame: its header is put right, or its page is lost. `sum`: of the chain before it, then with it.
   bool mend(WalContents& contents, const Frame& frame, std::uint64_t number, Sum& sum, std::array<char, frame_header_bytes>& header) {
-    const bool last = number + 1 == marked_;
     put_word(header.data() + 8, static_cast<std::uint32_t>(header_.salts >> 32));
     put_word(header.data() + 12, static_cast<std::uint32_t>(header_.salts));
     const Sum computed = frame.computed(sum, header_.big_endian);
@@ -173,36 +200,40 @@ class Scan {
       sum = computed;
       return true;
     }
-    if (!last && !continues(number, frame.stored())) return false;
-    // One flipped bit in the page's number or in the database's size?
-    for (std::size_t bit = 0; bit < 64; ++bit) {
+    if (!goes_on_behind(number)) return false;
+    // It may have been another page's, if one flipped bit of the number explains the sum as well.
+    for (std::size_t bit = 0; bit < 32; ++bit) {
       std::string tried(header.data(), header.size());
       tried[bit / 8] = static_cast<char>(static_cast<unsigned char>(tried[bit / 8]) ^ (1U << bit % 8));
       tried.append(frame.page);
-      if (Frame(tried).computed(sum, header_.big_endian) != frame.stored()) continue;
-      std::memcpy(header.data(), tried.data(), 8);
-      sum = frame.stored();
-      return true;
+      const Frame other(tried);
+      if (other.computed(sum, header_.big_endian) == frame.stored()) suspected_.push_back({number, other.number()});
     }
-    // The page, then: its number can be believed when the salts beside it are whole.
+    // Apart from that the number can be believed when the salts beside it are whole.
     if (frame.salts() != header_.salts || frame.number() == 0) return false;
     contents.lost.push_back(number);
     sum = frame.stored();
     return true;
   }
 
+  struct Suspected {
+    std::uint64_t frame = 0;
+    std::uint32_t page = 0;
+  };
   const WalHeader& header_;
   const std::uint64_t marked_;
   FrameReader& frames_;
+  std::vector<std::uint32_t> numbers_;  // of each frame's page, while damage is worked around
+  std::vector<Suspected> suspected_;
 };
 
 // With the one bit put back that makes its sum hold; none: more is wrong.
-std::optional<WalHeader> mended_header(std::string& bytes) {
+std::optional<WalHeader> mended_header(std::string& bytes, std::uint64_t salts) {
   for (std::size_t bit = 0; bit < 8 * wal_header_bytes; ++bit) {
     std::string tried = bytes;
     tried[bit / 8] = static_cast<char>(static_cast<unsigned char>(tried[bit / 8]) ^ (1U << bit % 8));
     std::optional<WalHeader> header = decode_wal_header(tried);
-    if (!header) continue;
+    if (!header || header->salts != salts) continue;
     bytes = std::move(tried);
     return header;
   }
@@ -276,7 +307,7 @@ Result<WalContents> read_wal(const std::filesystem::path& database, WalDamage da
     if (count == static_cast<ssize_t>(head.size())) contents.header = decode_wal_header(head);
   }
   if (!contents.header && around_damage && mark.frames > 0) {
-    contents.header = mended_header(head);
+    contents.header = mended_header(head, mark.salts);
     contents.shown_header = head;
   }
   if (!contents.header) {

@@ -7,7 +7,8 @@
 // that has started over has another salt than the mark and is not measured by it.
 //
 // A damaged frame in the middle does not hide those behind it: each frame's header holds the sum of the chain up to it, so that
-// the chain can be taken up again. Such a frame's page is lost, unless a later frame has the same page.
+// the chain can be taken up again. Such a frame's page is lost, unless a later frame has the same page. SQLite's sum is weak: a flipped
+// bit of the page and one of the page's number in the frame's header can look alike. Then the pages of both numbers count as lost.
 // Threads: plain functions. Errors: of the system, as errno in Result's context. Limits: memory of 8 bytes a frame, 32 while damage
 // is worked around. Source: sqlite.org/walformat.html.
 #pragma once
@@ -58,6 +59,7 @@ struct WalContents {
   // When damage before the mark was worked around: these frames' pages are lost, and from the first of them on SQLite must be shown
   // headers whose sums fit what it reads.
   std::vector<std::uint64_t> lost;
+  std::vector<std::uint32_t> lost_pages;  // of the database, which a damaged frame may have held and no later one does
   std::string shown_header;  // of the file; empty: as it is
   std::uint64_t shown_from = 0;
   std::vector<std::array<char, frame_header_bytes>> shown;
