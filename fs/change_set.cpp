@@ -1,6 +1,7 @@
 #include "fs/change_set.hpp"
 
 #include <algorithm>
+#include <set>
 
 namespace ringfs {
 
@@ -18,6 +19,17 @@ Mutation mutation(Mutation::Kind kind, RowAddress row) {
   result.kind = kind;
   result.row = std::move(row);
   return result;
+}
+
+// Whether a row is added to that the part neither locks nor changes otherwise: a directory's times and links.
+bool only_adds_somewhere(const TransactionPart& part) {
+  std::set<RowAddress> held(part.locks.begin(), part.locks.end());
+  std::set<RowAddress> added;
+  for (const Mutation& mutation : part.mutations) {
+    const bool adds = mutation.kind == Mutation::Kind::add_i64 || mutation.kind == Mutation::Kind::max_i64;
+    (adds ? added : held).insert(mutation.row);
+  }
+  return !std::includes(held.begin(), held.end(), added.begin(), added.end());
 }
 
 template <class T>
@@ -130,13 +142,16 @@ Task<Result<Outcome>> ChangeSet::apply(ObjectStore& store, TimePoint deadline, T
     own = store.begin(deadline);
     transaction = own.get();
   }
-  for (auto& [partition, part] : partitions) {
-    TransactionPart prepared = std::move(part.part);
+  std::vector<Part*> order;
+  for (auto& [partition, part] : partitions) order.push_back(&part);
+  std::stable_partition(order.begin(), order.end(), [](const Part* part) { return only_adds_somewhere(part->part); });
+  for (Part* part : order) {
+    TransactionPart prepared = std::move(part->part);
     Result<CommitReply> reply = co_await transaction->prepare(std::move(prepared));
     if (reply && reply->applied) continue;
     co_await transaction->abort();
     if (!reply) co_return tl::unexpected(reply.error());
-    co_return outcome_of(*reply, part.checks);
+    co_return outcome_of(*reply, part->checks);
   }
   Status committed = co_await transaction->commit();
   if (!committed) co_return tl::unexpected(committed.error());

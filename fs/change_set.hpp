@@ -59,7 +59,8 @@ class ChangeSet {
   void lock(RowAddress row);
   bool empty() const { return parts_.empty(); }
 
-  // Partitions are prepared in ascending order. `transaction`: already begun (and holding a lock); committed here.
+  // Partitions are prepared in ascending order, but first those in which rows are only added to: the first one's changes are there as
+  // soon as the transaction is committed. `transaction`: already begun (and holding a lock); committed here.
   Task<Result<Outcome>> apply(ObjectStore& store, TimePoint deadline, Transaction* transaction = nullptr);
 
  private:

@@ -77,6 +77,7 @@ Task<Status> Volume::stop(TimePoint deadline) {
   }
   co_await flushes.join();
   result = *first_error;
+  co_await store_.finish_transactions(deadline);
   bool ended = co_await tasks_.join_within(left(deadline));
   if (!ended && result) result = fail(ErrorCode::timeout, "background work goes on");
   co_return result;

@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "dht/core/members_table.hpp"
-#include "dht/net/lock_resolver.hpp"
 #include "dht/net/members_edit.hpp"
 #include "dht/net/ring_admin_client.hpp"
 #include "dht/net/ring_client.hpp"
@@ -89,11 +88,13 @@ Task<bool> Chores::pass(PartitionId partition) {
     if (!report->more) break;
     co_await client_.sleep(shortest_pause);
   }
-  Result<std::size_t> records = co_await finish_records(client_, partition, boot_time() + pass_limit);
+  RecordsPlace& place = records_places_[partition];
+  Result<RecordsReport> records = co_await finish_records(client_, partition, &place, boot_time() + pass_limit);
+  if (place.at_the_first()) records_places_.erase(partition);
   if (!records) {
     spdlog::warn("event=janitor_failed partition={} reason=\"{}\"", index_of(partition), records.error().text());
   }
-  co_return empty && records && *records == 0;
+  co_return empty && records && records->none;
 }
 
 // ---- The announcement ------------------------------------------------------------------------------

@@ -4,10 +4,12 @@
 // at a time, at most janitor_repeats in a row for one partition; retries paced as below.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
 #include "dht/net/driver.hpp"
+#include "dht/net/lock_resolver.hpp"
 #include "dht/net/object_client.hpp"
 #include "nodes/empty_partitions.hpp"
 
@@ -51,6 +53,7 @@ class Chores {
   const Duration janitor_interval_;
   bool client_started_ = false;
   EmptyPartitions empty_;
+  std::map<PartitionId, RecordsPlace> records_places_;  // of those in which the last pass did not get to the end
 };
 
 }  // namespace ringfs

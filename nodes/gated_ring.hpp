@@ -21,6 +21,7 @@ class GatedStore final : public ObjectStore {
   Task<Result<ReadReply>> read(ReadRequest request, TimePoint deadline) override;
   Task<Result<CommitReply>> commit(CommitRequest request, TimePoint deadline) override;
   std::unique_ptr<Transaction> begin(TimePoint deadline) override;
+  Task<void> finish_transactions(TimePoint deadline) override { return store_.finish_transactions(deadline); }
   unsigned partition_bits() const override { return open_ ? store_.partition_bits() : 0; }
   Clock clock() const override { return store_.clock(); }
   Random& random() override { return store_.random(); }

@@ -120,7 +120,7 @@ void HotRows::add(PartitionId id, LogIndex applied, const std::vector<RowAddress
   if (lock_free) partition.lock_free = true;
   for (std::size_t i = 0; i < rows.size() && i < reply.gets.size(); ++i) {
     const ReadReply::Get& get = reply.gets[i];
-    if (get.lock || get.row.value.size() >= payload_threshold) continue;
+    if (!get.locks.empty() || get.row.value.size() >= payload_threshold) continue;
     put(partition, rows[i], get.found ? std::optional(get.row) : std::nullopt);
   }
 }

@@ -35,7 +35,7 @@ struct CommitReply {
 struct TransactionPart {
   std::vector<Condition> conditions;
   std::vector<RowAddress> locks;
-  std::vector<Mutation> mutations;  // applied at commit; add_i64 and max_i64 lock nothing
+  std::vector<Mutation> mutations;  // applied at commit, no erase_prefix; rows that are only added to may be added to by others meanwhile
 };
 
 // All or nothing across partitions. Parts are prepared one after another; several parts in one partition are
@@ -46,7 +46,8 @@ class Transaction {
   virtual ~Transaction() = default;
   // applied = false: a condition does not hold (the caller aborts). Errors: aborted (a rival won or broke it: start over).
   virtual Task<Result<CommitReply>> prepare(TransactionPart part) = 0;
-  // After success every reader sees all of it. Errors: aborted (nothing happened), timeout (unknown; somebody resolves it).
+  // After success every reader sees all of it, also before each partition was told: that may go on beside the caller.
+  // Errors: aborted (nothing happened), timeout (unknown; somebody resolves it).
   virtual Task<Status> commit() = 0;
   virtual Task<void> abort() = 0;
 };
@@ -62,6 +63,8 @@ class ObjectStore {
   // All conditions and mutations in one partition; executed exactly once.
   virtual Task<Result<CommitReply>> commit(CommitRequest request, TimePoint deadline) = 0;
   virtual std::unique_ptr<Transaction> begin(TimePoint deadline) = 0;
+  // Until no committed transaction of this store has anything left to do. What is not done then, others do when they meet it.
+  virtual Task<void> finish_transactions(TimePoint deadline) = 0;
 
   virtual unsigned partition_bits() const = 0;
   virtual Clock clock() const = 0;   // now, and the ring's time as last heard from a node

@@ -390,8 +390,8 @@ EncodedBatch encode(const ReadReply& reply) {
   for (const ReadReply::Get& get : reply.gets) {
     head.boolean(get.found);
     if (get.found) write(writer, get.row);
-    head.boolean(get.lock.has_value());
-    if (get.lock) write(head, *get.lock);
+    head.u8(static_cast<std::uint8_t>(get.locks.size()));
+    for (const RecordRef& lock : get.locks) write(head, lock);
   }
   head.u32(static_cast<std::uint32_t>(reply.scans.size()));
   for (const ReadReply::ScanResult& scan : reply.scans) {
@@ -417,7 +417,8 @@ Result<ReadReply> decode_read_reply(const SharedBytes& head, const std::vector<S
     ReadReply::Get get;
     get.found = reader.boolean();
     if (get.found) get.row = read_row(values);
-    if (reader.boolean()) get.lock = read_record_ref(reader);
+    std::size_t locks = reader.u8();
+    for (std::size_t j = 0; j < locks && reader.ok(); ++j) get.locks.push_back(read_record_ref(reader));
     reply.gets.push_back(std::move(get));
   }
   std::size_t scans = reader.count(9);

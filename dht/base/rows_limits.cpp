@@ -64,7 +64,10 @@ class BatchCheck {
         if (Status status = check_row(mutation.row, !nested); !status) return status;
         return check_extent(0, mutation.value.size());
       case Mutation::Kind::erase: return check_row(mutation.row, !nested);
-      case Mutation::Kind::erase_prefix: return check_row(mutation.row, false);
+      case Mutation::Kind::erase_prefix:
+        // Rows that come or are read between prepare and resolve would have to be locked, too, without being known.
+        if (nested) return fail(ErrorCode::invalid_argument, "a prefix erased by a transaction");
+        return check_row(mutation.row, false);
       case Mutation::Kind::add_i64:
       case Mutation::Kind::max_i64:
         if (Status status = check_row(mutation.row, false); !status) return status;

@@ -39,7 +39,7 @@ bool holds(const Condition& condition, RowReader& rows) {
 }
 
 // Locks, conditions, mutations: what a batch does that is executed for the first time.
-BatchResult execute(const Batch& batch, Stamp stamp, std::uint64_t index, RowWriter& rows) {
+BatchResult execute(const Batch& batch, Stamp stamp, std::uint64_t index, RowWriter& rows, const EvaluateFaults& faults) {
   BatchResult result;
   result.stamp = stamp;
   result.outcome = Outcome::invalid;
@@ -56,7 +56,8 @@ BatchResult execute(const Batch& batch, Stamp stamp, std::uint64_t index, RowWri
     result.failed_condition = static_cast<std::uint32_t>(i);
     return result;
   }
-  MutationPlan plan(rows);
+  result.held = changes_held_row(batch, locks);
+  MutationPlan plan(rows, faults.no_add_locks);
   for (const Mutation& mutation : batch.mutations) {
     if (!plan.add(mutation)) return result;
   }
@@ -86,7 +87,7 @@ BatchResult evaluate(const Batch& batch, Stamp stamp, std::uint64_t index, RowWr
   BatchResult result = refused;
   refused.outcome = Outcome::invalid;
   if (dedup.is_full(batch.first_incomplete, stamp)) return refused;
-  if (!too_far_ahead) result = execute(batch, stamp, index, rows);
+  if (!too_far_ahead) result = execute(batch, stamp, index, rows, faults);
   if (!faults.no_dedup) {
     dedup.remember(batch, result);
     dedup.store(rows, batch.client, index);

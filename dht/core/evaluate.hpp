@@ -3,7 +3,7 @@
 // evaluate() is deterministic: the result and the rows afterwards depend on the batch, the entry's stamp and index and
 // the rows before, nothing else. It keeps in the partition itself, under keys that start with NUL:
 //   dedup_key, sort = client (16 bytes)          results of the client's recent sequences
-//   lock_key,  sort = key length, key, sort key  which transaction holds a row
+//   lock_key,  sort = key length, key, sort key  which transactions hold a row (locks.hpp)
 //   part_key,  sort = record                     what a prepared transaction does here at commit
 //   record_key, sort = transaction id            the state of transactions whose record lies here
 // Threads: none of its own; one evaluate() at a time per partition.
@@ -51,6 +51,7 @@ class RowWriter : public RowReader {
 struct EvaluateFaults {
   bool no_dedup = false;
   bool no_expiry = false;
+  bool no_add_locks = false;  // a transaction's additions hold nothing
 };
 
 // The batch as decoded from the entry; a batch that does not decode is handled by the caller as Outcome::invalid.

@@ -48,6 +48,11 @@ Group::Group(const PersistedGroup& persisted, bool created, bool holds_members_t
   }
 }
 
+Group::~Group() {
+  services_.log_budget.remove(partition_);
+  while (!delayed_.empty()) take_delayed(delayed_.begin());
+}
+
 void Group::event(const char* name, const std::string& detail) const {
   std::string text = "partition=" + std::to_string(index_of(partition_)) + " term=" + std::to_string(term_);
   if (!detail.empty()) text += " " + detail;
@@ -201,7 +206,8 @@ void Group::applied(LogIndex through, const std::vector<AppliedBatch>& results) 
       BatchResult result = batch.result;
       // Only if it happened just now: a result from the record says nothing of what happened since.
       const bool fresh = result.outcome == BatchResult::Outcome::applied && result.version == batch.index;
-      if (fresh && changed) result.lease = promise(*changed);
+      const bool held = result.held && !services_.faults.promise_held_rows;
+      if (fresh && changed && !held) result.lease = promise(*changed);
       services_.out.reply(pending->second.operation, Answer(std::move(result)));
     } else {
       fail_operation(pending->second.operation, ErrorCode::not_leader, "another leader's entry took its place");

@@ -52,6 +52,9 @@ inline constexpr std::size_t max_snapshots_receiving = 32;      // likewise: eac
 inline constexpr std::size_t max_held_read_bytes = 64 << 20;    // of one node: answers that wait for a heartbeat round
 inline constexpr std::size_t max_waiting_reads = 4096;          // of one group: reads that wait for its leader's no-op
 inline constexpr std::size_t max_delayed_batches = 4096;        // of one group: they wait for the end of a row lease
+// Of one node's groups: of 256 groups each may be within its own limits. As many batches of ordinary size (4 KiB) as these bytes hold.
+inline constexpr std::size_t max_node_delayed_bytes = 64 << 20;
+inline constexpr std::size_t max_node_delayed_batches = 16384;
 inline constexpr LogIndex transfer_slack_entries = 256;         // a preferred primary that lags less has caught up
 inline constexpr Duration transfer_patience = std::chrono::seconds(2);    // it must answer and keep up for so long
 inline constexpr Duration transfer_pause = std::chrono::seconds(10);      // after an attempt that failed
@@ -87,6 +90,8 @@ struct GroupServices {
   SnapshotPace pace;
   std::set<PartitionId> receiving;       // groups that take in a snapshot
   std::size_t unapplied_bytes = 0;       // of all groups
+  std::size_t delayed_bytes = 0;         // likewise
+  std::size_t delayed_batches = 0;
   std::map<Uuid, std::shared_ptr<std::size_t>> inflight_bytes;  // appends to each peer that are not answered, of all groups
   std::size_t held_read_bytes = 0;
 };
@@ -97,7 +102,7 @@ class Group {
   Group(const PersistedGroup& persisted, bool created, bool holds_members_table, GroupServices& services);
   Group(const Group&) = delete;
   Group& operator=(const Group&) = delete;
-  ~Group() { services_.log_budget.remove(partition_); }
+  ~Group();
 
   void receive(const Uuid& source, const RequestVote& message);
   void receive(const Uuid& source, const VoteReply& message);
@@ -246,6 +251,9 @@ class Group {
   // group_replication.cpp
   std::optional<Error> refusal(std::size_t bytes) const;
   void append_batch(DelayedBatch batch);
+  bool may_delay(std::size_t bytes) const;
+  void delay(TimePoint until, DelayedBatch batch);
+  DelayedBatch take_delayed(std::multimap<TimePoint, DelayedBatch>::iterator place);
   void append_delayed();
   void fail_delayed();
   void append_local(EntryKind kind, SharedBytes head, std::vector<SharedBytes> blobs, bool touches_members);

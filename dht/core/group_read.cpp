@@ -57,7 +57,8 @@ Group::RunningRead Group::promise(OperationId operation, const std::vector<RowAd
 
 // For rows as a batch that was just applied left them.
 Duration Group::promise(const RowChanges& changed) {
-  Duration duration = changed.everything ? Duration::zero() : promisable(changed.lease);
+  const bool may_change = changed.everything || changed.prepares;
+  Duration duration = may_change ? Duration::zero() : promisable(changed.lease);
   if (duration == Duration::zero() || !may_read()) return Duration::zero();
   if (!row_leases_.grant(changed.client, changed.rows, now() + duration, now())) return Duration::zero();
   for (std::uint64_t row : changed.erased) row_leases_.found_absent(row, now());

@@ -21,7 +21,7 @@ std::optional<Error> Group::refusal(std::size_t bytes) const {
   if (transfer_) return Error{ErrorCode::unavailable, "leadership is being transferred"};
   if (services_.no_space) return Error{ErrorCode::no_space, "the leader's disk is full"};
   bool full = unapplied_bytes_ + delayed_bytes_ + bytes > max_group_pending_bytes ||
-              services_.unapplied_bytes + bytes > max_node_pending_bytes || delayed_.size() >= max_delayed_batches;
+              services_.unapplied_bytes + bytes > max_node_pending_bytes;
   if (full) return Error{ErrorCode::overloaded, "too many bytes wait to be replicated"};
   return std::nullopt;
 }
@@ -32,15 +32,40 @@ void Group::propose(OperationId operation, EncodedBatch batch, RowChanges change
     return;
   }
   TimePoint free = row_leases_.begin(changes, now());
-  DelayedBatch whole{operation, std::move(batch), std::move(changes), touches_members};
-  if (free <= now() || services_.faults.ignore_row_leases) {
-    append_batch(std::move(whole));
+  const bool waits_for_nobody = services_.faults.ignore_row_leases || (services_.faults.prepare_ignores_row_leases && changes.prepares);
+  if (free > now() && !waits_for_nobody && !may_delay(batch.size())) {
+    row_leases_.end(changes);
+    fail_operation(operation, ErrorCode::overloaded, "too many batches wait for the ends of row leases");
     return;
   }
-  delayed_bytes_ += whole.batch.size();
-  delayed_.emplace(free, std::move(whole));
+  DelayedBatch whole{operation, std::move(batch), std::move(changes), touches_members};
+  if (free <= now() || waits_for_nobody) {
+    append_batch(std::move(whole));
+  } else {
+    delay(free, std::move(whole));
+  }
+}
+
+bool Group::may_delay(std::size_t bytes) const {
+  return delayed_.size() < max_delayed_batches && services_.delayed_batches < max_node_delayed_batches &&
+         services_.delayed_bytes + bytes <= max_node_delayed_bytes;
+}
+
+void Group::delay(TimePoint until, DelayedBatch batch) {
+  delayed_bytes_ += batch.batch.size();
+  services_.delayed_bytes += batch.batch.size();
+  ++services_.delayed_batches;
+  delayed_.emplace(until, std::move(batch));
   event("batch_delayed");
   mark();
+}
+
+Group::DelayedBatch Group::take_delayed(std::multimap<TimePoint, DelayedBatch>::iterator place) {
+  DelayedBatch batch = std::move(delayed_.extract(place).mapped());
+  delayed_bytes_ -= batch.batch.size();
+  services_.delayed_bytes -= batch.batch.size();
+  --services_.delayed_batches;
+  return batch;
 }
 
 void Group::append_batch(DelayedBatch batch) {
@@ -52,8 +77,7 @@ void Group::append_batch(DelayedBatch batch) {
 // Those that waited for the end of a promise.
 void Group::append_delayed() {
   while (!delayed_.empty() && delayed_.begin()->first <= now()) {
-    DelayedBatch batch = std::move(delayed_.extract(delayed_.begin()).mapped());
-    delayed_bytes_ -= batch.batch.size();
+    DelayedBatch batch = take_delayed(delayed_.begin());
     if (std::optional<Error> error = refusal(batch.batch.size())) {
       row_leases_.end(batch.changes);
       fail_operation(batch.operation, error->code, error->context);
@@ -67,8 +91,7 @@ void Group::append_delayed() {
 
 // Certainly not executed: they never entered the log.
 void Group::fail_delayed() {
-  for (const auto& [free, batch] : std::exchange(delayed_, {})) fail_operation(batch.operation, ErrorCode::not_leader);
-  delayed_bytes_ = 0;
+  while (!delayed_.empty()) fail_operation(take_delayed(delayed_.begin()).operation, ErrorCode::not_leader);
 }
 
 void Group::append_local(EntryKind kind, SharedBytes head, std::vector<SharedBytes> blobs, bool touches_members) {

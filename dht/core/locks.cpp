@@ -1,11 +1,18 @@
 #include "dht/core/locks.hpp"
 
-#include <set>
+#include <algorithm>
+#include <limits>
 
 namespace ringfs {
 
 const std::string lock_key("\0lock", 5);
 const std::string part_key("\0part", 5);
+
+namespace {
+
+constexpr std::size_t addition_bytes = 8;  // an add_i64 or max_i64 changes 64 bits
+
+}  // namespace
 
 std::string lock_sort(const std::string& key, const std::string& sort) {
   Writer writer;
@@ -22,6 +29,49 @@ std::string encode_record_ref(const RecordRef& record) {
 
 std::string part_sort(const RecordRef& record) { return encode_record_ref(record); }
 
+// One that holds the row alone is its record and nothing else; additions are longer, each by a kind and an offset.
+std::string encode(const std::vector<RowHolder>& holders) {
+  Writer writer;
+  for (const RowHolder& holder : holders) {
+    write(writer, holder.record);
+    if (!holder.addition) continue;
+    writer.u8(static_cast<std::uint8_t>(holder.addition->kind));
+    writer.u32(holder.addition->offset);
+  }
+  return writer.take();
+}
+
+std::vector<RowHolder> decode_row_holders(std::string_view value) {
+  std::vector<RowHolder> holders;
+  Reader reader(value);
+  while (reader.ok() && !reader.done()) {
+    RowHolder holder{read_record_ref(reader), std::nullopt};
+    if (!reader.done() || !holders.empty()) {
+      Addition addition;
+      addition.kind = static_cast<Mutation::Kind>(reader.u8());
+      addition.offset = reader.u32();
+      holder.addition = addition;
+    }
+    holders.push_back(holder);
+  }
+  return holders;
+}
+
+Holding holding_of(const Mutation& prepare) {
+  Holding holding;
+  holding.alone.insert(prepare.locks.begin(), prepare.locks.end());
+  const auto adds = [](const Mutation& change) {
+    return change.kind == Mutation::Kind::add_i64 || change.kind == Mutation::Kind::max_i64;
+  };
+  for (const Mutation& change : prepare.part) {
+    if (!adds(change)) holding.alone.insert(change.row);
+  }
+  for (const Mutation& change : prepare.part) {
+    if (adds(change) && !holding.alone.contains(change.row)) holding.additions[change.row].insert({change.kind, change.offset});
+  }
+  return holding;
+}
+
 bool Locks::any() {
   if (!any_) {
     any_ = false;
@@ -33,26 +83,60 @@ bool Locks::any() {
   return *any_;
 }
 
-std::optional<RecordRef> Locks::holder(const RowAddress& row) {
-  if (!any()) return std::nullopt;
+std::vector<RowHolder> Locks::holders(const RowAddress& row) {
+  if (!any()) return {};
   std::optional<Row> lock = rows_.get({lock_key, lock_sort(row.key, row.sort)});
-  if (!lock) return std::nullopt;
-  Reader reader(lock->value.view());
-  return read_record_ref(reader);
+  return lock ? decode_row_holders(lock->value.view()) : std::vector<RowHolder>();
 }
 
 void Locks::scan(const std::string& key, const std::string& prefix, const std::string& after,
-                 const std::function<bool(const std::string&, const RecordRef&)>& visit) {
+                 const std::function<bool(const std::string&, const std::vector<RowHolder>&)>& visit) {
   if (!any()) return;
   const std::size_t head = lock_sort(key, {}).size();
   rows_.scan(lock_key, lock_sort(key, prefix), after.empty() ? std::string() : lock_sort(key, after), true,
-             [&](Row&& row) {
-               Reader reader(row.value.view());
-               return visit(row.sort.substr(head), read_record_ref(reader));
-             });
+             [&](Row&& row) { return visit(row.sort.substr(head), decode_row_holders(row.value.view())); });
 }
 
 namespace {
+
+// What a condition or a mutation has to do with the bytes of a row: [begin, end), and whether only by adding to them.
+struct Touch {
+  std::uint64_t begin = 0;
+  std::uint64_t end = 0;
+  std::optional<Addition> addition;
+};
+
+constexpr std::uint64_t any_end = std::numeric_limits<std::uint64_t>::max();
+const Touch existence{0, 0, std::nullopt};  // no addition makes a row or takes it away
+const Touch whole{0, any_end, std::nullopt};
+
+Touch touch_of(const Addition& addition) { return {addition.offset, std::uint64_t{addition.offset} + addition_bytes, addition}; }
+
+Touch touch_of(const Mutation& mutation) {
+  switch (mutation.kind) {
+    case Mutation::Kind::add_i64:
+    case Mutation::Kind::max_i64: return touch_of(Addition{mutation.kind, mutation.offset});
+    // From the row's beginning on: behind an addition's bytes it may make a row long enough for it.
+    case Mutation::Kind::write_bytes: return {0, mutation.offset + mutation.value.size(), std::nullopt};
+    default: return whole;
+  }
+}
+
+Touch touch_of(const Condition& condition) {
+  switch (condition.kind) {
+    case Condition::Kind::absent:
+    case Condition::Kind::present:
+    case Condition::Kind::empty_prefix: return existence;
+    case Condition::Kind::bytes_equal: return {condition.offset, condition.offset + condition.value.size(), std::nullopt};
+    default: return whole;
+  }
+}
+
+bool meets(const RowHolder& holder, const Touch& touch) {
+  if (!holder.addition) return true;
+  if (holder.addition == touch.addition) return false;  // in either order the sum, or the larger, is the same
+  return touch.begin < holder.addition->offset + addition_bytes && holder.addition->offset < touch.end;
+}
 
 class LockSearch {
  public:
@@ -62,50 +146,65 @@ class LockSearch {
     }
   }
 
-  bool row(const RowAddress& row, const std::set<RecordRef>& allowed) {
-    std::optional<RecordRef> holder = locks_.holder(row);
-    if (!holder || allowed.contains(*holder)) return false;
-    found_ = holder;
-    return true;
-  }
-
-  bool prefix(const RowAddress& row, const std::set<RecordRef>& allowed) {
-    locks_.scan(row.key, row.sort, {}, [&](const std::string&, const RecordRef& record) {
-      if (allowed.contains(record)) return true;
-      found_ = record;
-      return false;
-    });
-    return found_.has_value();
-  }
-
   bool mutation(const Mutation& mutation) {
     switch (mutation.kind) {
       case Mutation::Kind::resolve: return false;
-      case Mutation::Kind::erase_prefix: return prefix(mutation.row, own_);
-      case Mutation::Kind::prepare: {
-        const std::set<RecordRef> itself{mutation.record};
-        for (const RowAddress& lock : mutation.locks) {
-          if (row(lock, itself)) return true;
-        }
-        for (const Mutation& part : mutation.part) {
-          bool locking = part.kind == Mutation::Kind::put || part.kind == Mutation::Kind::erase ||
-                         part.kind == Mutation::Kind::write_bytes || part.kind == Mutation::Kind::truncate;
-          if (locking && row(part.row, itself)) return true;
-          if (part.kind == Mutation::Kind::erase_prefix && prefix(part.row, itself)) return true;
-        }
-        return false;
-      }
-      default: return row(mutation.row, none_);
+      case Mutation::Kind::erase_prefix: return prefix(mutation.row, whole, own_);
+      case Mutation::Kind::prepare: return prepare(mutation);
+      default: return row(mutation.row, touch_of(mutation), none_);
     }
   }
 
   bool condition(const Condition& condition) {
-    return condition.kind == Condition::Kind::empty_prefix ? prefix(condition.row, own_) : row(condition.row, own_);
+    const Touch touch = touch_of(condition);
+    return condition.kind == Condition::Kind::empty_prefix ? prefix(condition.row, touch, own_) : row(condition.row, touch, own_);
   }
 
   std::optional<RecordRef> found() const { return found_; }
 
  private:
+  bool find(const std::vector<RowHolder>& holders, const Touch& touch, const std::set<RecordRef>& allowed) {
+    for (const RowHolder& holder : holders) {
+      if (allowed.contains(holder.record) || !meets(holder, touch)) continue;
+      found_ = holder.record;
+      return true;
+    }
+    return false;
+  }
+
+  bool row(const RowAddress& row, const Touch& touch, const std::set<RecordRef>& allowed) {
+    return find(locks_.holders(row), touch, allowed);
+  }
+
+  bool prefix(const RowAddress& row, const Touch& touch, const std::set<RecordRef>& allowed) {
+    locks_.scan(row.key, row.sort, {}, [&](const std::string&, const std::vector<RowHolder>& holders) {
+      return !find(holders, touch, allowed);
+    });
+    return found_.has_value();
+  }
+
+  bool prepare(const Mutation& mutation) {
+    const std::set<RecordRef> itself{mutation.record};
+    const Holding holding = holding_of(mutation);
+    for (const RowAddress& alone : holding.alone) {
+      if (row(alone, whole, itself)) return true;
+    }
+    for (const auto& [added, additions] : holding.additions) {
+      const std::vector<RowHolder> holders = locks_.holders(added);
+      for (const Addition& addition : additions) {
+        if (find(holders, touch_of(addition), itself)) return true;
+      }
+      if (holders.size() + additions.size() <= max_row_holders) continue;
+      // Too many at a time: as if it could not pass.
+      const auto other = std::find_if(holders.begin(), holders.end(), [&](const RowHolder& one) { return one.record != mutation.record; });
+      if (other != holders.end()) {
+        found_ = other->record;
+        return true;
+      }
+    }
+    return false;
+  }
+
   Locks& locks_;
   std::set<RecordRef> own_;
   const std::set<RecordRef> none_;
@@ -124,6 +223,13 @@ std::optional<RecordRef> find_lock(const Batch& batch, Locks& locks) {
     if (search.mutation(mutation)) return search.found();
   }
   return std::nullopt;
+}
+
+bool changes_held_row(const Batch& batch, Locks& locks) {
+  return locks.any() && std::any_of(batch.mutations.begin(), batch.mutations.end(), [&](const Mutation& mutation) {
+           const bool transaction = mutation.kind == Mutation::Kind::prepare || mutation.kind == Mutation::Kind::resolve;
+           return !transaction && mutation.kind != Mutation::Kind::erase_prefix && !locks.holders(mutation.row).empty();
+         });
 }
 
 }  // namespace ringfs

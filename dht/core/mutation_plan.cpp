@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <limits>
 
-#include "dht/core/locks.hpp"
-
 namespace ringfs {
 
 namespace {
@@ -14,11 +12,6 @@ constexpr std::size_t max_part_row_bytes = max_value_bytes;
 
 bool starts_with(const RowAddress& row, const RowAddress& prefix) {
   return row.key == prefix.key && row.sort.starts_with(prefix.sort);
-}
-
-bool is_locking(Mutation::Kind kind) {
-  return kind == Mutation::Kind::put || kind == Mutation::Kind::erase || kind == Mutation::Kind::write_bytes ||
-         kind == Mutation::Kind::truncate;
 }
 
 std::string big_endian(std::int64_t value) {
@@ -89,43 +82,70 @@ void MutationPlan::truncate(const Mutation& mutation) {
   put(mutation.row, SharedBytes(std::move(resized)));
 }
 
-// The part's row: for each prepare, the rows it locked and its encoded part.
+// The part's row: for each prepare, the rows it holds and its encoded part.
 Status MutationPlan::prepare(const Mutation& mutation) {
-  const std::string record = encode_record_ref(mutation.record);
-  std::set<RowAddress> locked(mutation.locks.begin(), mutation.locks.end());
-  for (const Mutation& part : mutation.part) {
-    if (is_locking(part.kind)) locked.insert(part.row);
-  }
+  Holding holding = holding_of(mutation);
+  if (no_add_locks_) holding.additions.clear();
+  std::set<RowAddress> held = holding.alone;
+  for (const auto& [row, additions] : holding.additions) held.insert(row);
   const RowAddress part_row{part_key, part_sort(mutation.record)};
   Writer writer;
   const std::optional<SharedBytes>& earlier = current(part_row);
   if (earlier) writer.raw(earlier->view());
-  writer.u32(static_cast<std::uint32_t>(locked.size()));
-  for (const RowAddress& row : locked) {
+  writer.u32(static_cast<std::uint32_t>(held.size()));
+  for (const RowAddress& row : held) {
     writer.string(row.key);
     writer.string(row.sort);
   }
   writer.string(encode_part(mutation.part));
   if (writer.size() > max_part_row_bytes) return fail(ErrorCode::invalid_argument, "transaction too large");
   put(part_row, SharedBytes(writer.take()));
-  for (const RowAddress& row : locked) put({lock_key, lock_sort(row.key, row.sort)}, SharedBytes(record));
+  hold(mutation, holding);
   return {};
+}
+
+// find_lock() saw that nobody is in the way.
+void MutationPlan::hold(const Mutation& prepare, const Holding& holding) {
+  for (const RowAddress& row : holding.alone) {
+    put({lock_key, lock_sort(row.key, row.sort)}, SharedBytes(encode({RowHolder{prepare.record, std::nullopt}})));
+  }
+  for (const auto& [row, additions] : holding.additions) {
+    const RowAddress lock_row{lock_key, lock_sort(row.key, row.sort)};
+    const std::optional<SharedBytes>& lock = current(lock_row);
+    std::vector<RowHolder> holders = lock ? decode_row_holders(lock->view()) : std::vector<RowHolder>();
+    if (!holders.empty() && !holders.front().addition) continue;  // an earlier prepare of the same transaction holds it alone
+    for (const Addition& addition : additions) {
+      const RowHolder holder{prepare.record, addition};
+      if (std::find(holders.begin(), holders.end(), holder) == holders.end()) holders.push_back(holder);
+    }
+    put(lock_row, SharedBytes(encode(holders)));
+  }
+}
+
+void MutationPlan::let_go(const RowAddress& row, const RecordRef& record) {
+  const RowAddress lock_row{lock_key, lock_sort(row.key, row.sort)};
+  const std::optional<SharedBytes>& lock = current(lock_row);
+  if (!lock) return;
+  std::vector<RowHolder> holders = decode_row_holders(lock->view());
+  if (std::erase_if(holders, [&](const RowHolder& holder) { return holder.record == record; }) == 0) return;
+  if (holders.empty()) {
+    erase(lock_row);
+  } else {
+    put(lock_row, SharedBytes(encode(holders)));
+  }
 }
 
 Status MutationPlan::resolve(const Mutation& mutation) {
   const RowAddress part_row{part_key, part_sort(mutation.record)};
   const std::optional<SharedBytes> kept = current(part_row);
   if (!kept) return {};  // resolved before, by whoever met it
-  const SharedBytes record(encode_record_ref(mutation.record));
   Reader reader(kept->view());
   while (!reader.done()) {
     const std::size_t locks = reader.count(8);
     for (std::size_t i = 0; i < locks && reader.ok(); ++i) {
       std::string key(reader.string());
       std::string sort(reader.string());
-      RowAddress lock_row{lock_key, lock_sort(key, sort)};
-      const std::optional<SharedBytes>& holder = current(lock_row);
-      if (holder && *holder == record) erase(lock_row);
+      let_go({std::move(key), std::move(sort)}, mutation.record);
     }
     Result<std::vector<Mutation>> part = decode_part(reader.string());
     if (!reader.ok() || !part) return fail(ErrorCode::invalid_argument, "kept part does not decode");

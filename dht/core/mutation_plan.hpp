@@ -12,13 +12,14 @@
 #include <utility>
 #include <vector>
 
-#include "dht/core/evaluate.hpp"
+#include "dht/core/locks.hpp"
 
 namespace ringfs {
 
 class MutationPlan {
  public:
-  explicit MutationPlan(RowReader& rows) : rows_(rows) {}
+  // `no_add_locks`: EvaluateFaults.
+  explicit MutationPlan(RowReader& rows, bool no_add_locks = false) : rows_(rows), no_add_locks_(no_add_locks) {}
 
   Status add(const Mutation& mutation);
   // Each row is written once, however many mutations name it.
@@ -44,6 +45,8 @@ class MutationPlan {
   void truncate(const Mutation& mutation);
   Status prepare(const Mutation& mutation);
   Status resolve(const Mutation& mutation);
+  void hold(const Mutation& prepare, const Holding& holding);
+  void let_go(const RowAddress& row, const RecordRef& record);
 
   Image& image(const RowAddress& row);
   static SharedBytes patched(const Image& image);
@@ -54,6 +57,7 @@ class MutationPlan {
   void overwrite(const RowAddress& row, std::uint32_t offset, SharedBytes bytes);
 
   RowReader& rows_;
+  const bool no_add_locks_;
   std::map<RowAddress, Image> images_;
   std::vector<RowAddress> erased_prefixes_;
 };

@@ -1,4 +1,5 @@
 // Reads of one partition's snapshot: rows, and which of them pending transactions mean to change.
+#include <algorithm>
 #include <set>
 
 #include "dht/core/evaluate.hpp"
@@ -36,7 +37,10 @@ class ReadExecution {
       get.found = true;
       get.row = std::move(*found);
     }
-    get.lock = locks_.holder(row);
+    for (const RowHolder& holder : locks_.holders(row)) {
+      const bool known = std::find(get.locks.begin(), get.locks.end(), holder.record) != get.locks.end();
+      if (!known) get.locks.push_back(holder.record);
+    }
     bytes_ += weight(get.row);
     if (bytes_ > max_reply_bytes) return fail(ErrorCode::too_large, "reply");
     return get;
@@ -56,11 +60,12 @@ class ReadExecution {
     // Each lock in the range that was read, for a committed transaction's new rows must not be missed.
     std::set<RecordRef> seen;
     bool too_many = false;
-    locks_.scan(scan.key, scan.prefix, scan.after, [&](const std::string& sort, const RecordRef& record) {
+    locks_.scan(scan.key, scan.prefix, scan.after, [&](const std::string& sort, const std::vector<RowHolder>& holders) {
       if (result.more && (result.rows.empty() || sort > result.rows.back().sort)) return false;
-      if (!seen.insert(record).second) return true;
+      for (const RowHolder& holder : holders) {
+        if (seen.insert(holder.record).second) result.locks.push_back(holder.record);
+      }
       too_many = seen.size() > max_scan_locks;
-      result.locks.push_back(record);
       return !too_many;
     });
     if (too_many) return fail(ErrorCode::overloaded, "too many transactions in the range");

@@ -20,12 +20,13 @@ void add(const Mutation& mutation, RowChanges& changes, std::set<std::uint64_t>&
     case Mutation::Kind::erase_prefix: changes.everything = true; return;
     case Mutation::Kind::prepare:
       // From here on readers of these rows may be told of the transaction's end at any time.
+      changes.prepares = true;
       for (const RowAddress& lock : mutation.locks) changes.rows.push_back(row_hash(lock));
       for (const Mutation& part : mutation.part) add(part, changes, erased);
       return;
-    case Mutation::Kind::resolve: changes.everything = changes.everybody = true; return;
+    case Mutation::Kind::resolve: return;  // of rows that nobody was promised since they were prepared
   }
-  changes.everything = changes.everybody = true;  // an unknown kind: the evaluator refuses it
+  changes.everything = true;  // an unknown kind: the evaluator refuses it
 }
 
 }  // namespace
@@ -88,14 +89,14 @@ TimePoint RowLeases::begin(const RowChanges& changes, TimePoint now) {
     ++everything_under_way_;
     std::erase_if(clients_, [now](const auto& item) { return item.second <= now; });
     for (const auto& [client, until] : clients_) {
-      if (changes.everybody || client != changes.client) free = std::max(free, until);
+      if (client != changes.client) free = std::max(free, until);
     }
   }
   room(changes.rows.size(), now);  // what is under way is counted in any case
   for (std::uint64_t hash : changes.rows) {
     Row& row = rows_[hash];
     ++row.under_way;
-    if (promised(row, now) && (changes.everybody || row.holder != changes.client)) free = std::max(free, row.until);
+    if (promised(row, now) && row.holder != changes.client) free = std::max(free, row.until);
     const bool another = row.written != TimePoint::min() && row.writer != changes.client && row.written + row_contention_pause > now;
     if (another) row.contended = now;
     row.writer = changes.client;

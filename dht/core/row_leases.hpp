@@ -1,6 +1,10 @@
 // What a group's leader has promised to readers: that a row does not change before a moment, so that a client may answer from
 // its memory until then (design 7; Gray and Cheriton, "Leases", SOSP 1989, without recall).
 //
+// A row that a pending transaction holds is not promised either, and resolving the transaction waits for nobody: the rows themselves say
+// who holds them (locks.hpp), in the same snapshot that a reader gets, so what is read with a lock is not remembered (LeasedRows), and a
+// batch that changed such a row is answered without a promise (BatchResult::held). Preparing waits like any other change.
+//
 // A promise is given only while no batch under way changes the row, and no longer than nobody else can be leader. A batch that
 // changes a promised row enters the log when the promise has ended; from its arrival on no new promise is given for its rows, so that
 // it waits at most max_row_lease once. A client's own batches do not wait for its own promises: it knows what it changes. A row
@@ -33,8 +37,8 @@ struct RowChanges {
   Uuid client;
   std::vector<std::uint64_t> rows;    // ascending
   std::vector<std::uint64_t> erased;  // those of them that are absent afterwards
-  bool everything = false;  // a prefix, or the part of a transaction that was kept earlier: any row
-  bool everybody = false;   // the client's own promises count, too: it does not know when this happens
+  bool everything = false;  // a prefix: any row
+  bool prepares = false;    // they change when the transaction ends, without asking
   Duration lease{};         // that the client wants for them when it has happened
 };
 RowChanges changed_rows(const Batch& batch);

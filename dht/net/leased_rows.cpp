@@ -117,9 +117,11 @@ void LeasedRows::Asking::remember(const ReadRequest& request, const ReadReply& r
   for (std::size_t i = 0; i < request.gets.size() && i < reply.gets.size(); ++i) {
     // What a transaction holds changes when its record says so, which lies elsewhere.
     const std::uint64_t hash = row_hash(request.gets[i]);
-    if (reply.gets[i].lock || rows.changed_since(hash, ticket_)) continue;
+    const bool held = !reply.gets[i].locks.empty() && !rows.remember_held_rows_;
+    if (held || rows.changed_since(hash, ticket_)) continue;
     rows.forget(hash);
     Leased leased{request.gets[i], reply.gets[i], promise.until(reply.gets[i].found)};
+    leased.get.locks.clear();
     SharedBytes& value = leased.get.row.value;
     if (value.size() <= small_value_bytes) value = SharedBytes(value.str());
     rows.bytes_ += leased.bytes();

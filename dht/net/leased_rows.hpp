@@ -2,7 +2,8 @@
 //
 // The leader lets this client's own batches pass its own promises, so a row that a batch of this client changes is forgotten
 // before the batch is sent, and is not remembered again from a read that was asked before the batch had ended. A batch whose end
-// is unknown may happen as long as it lives; until then its rows are read from the ring.
+// is unknown may happen as long as it lives; until then its rows are read from the ring. What a pending transaction holds is not
+// remembered from a read, so its end, this client's or another's, changes nothing that is remembered.
 // Threads: one loop. Limits: max_leased_row_bytes, beyond which what has ended goes, then everything.
 #pragma once
 
@@ -40,6 +41,9 @@ class LeasedRows {
   };
 
  public:
+  // `remember_held_rows`: TransactionFaults.
+  explicit LeasedRows(bool remember_held_rows = false) : remember_held_rows_(remember_held_rows) {}
+
   // Every get under a promise that holds now, no scans; otherwise none. Call it before every read.
   std::optional<ReadReply> find(const ReadRequest& request, TimePoint now);
 
@@ -91,6 +95,7 @@ class LeasedRows {
   void make_room(TimePoint now);
   bool changed_since(std::uint64_t hash, std::uint64_t ticket) const;
 
+  const bool remember_held_rows_;
   std::unordered_map<std::uint64_t, Leased> rows_;
   std::size_t bytes_ = 0;
   std::uint64_t last_ticket_ = 0;

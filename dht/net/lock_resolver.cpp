@@ -190,35 +190,84 @@ Task<Status> finish_record(PartitionedStore& store, PartitionId partition, Row r
   co_return Status();
 }
 
-Task<Result<std::size_t>> finish_records(PartitionedStore& store, PartitionId partition, TimePoint deadline) {
-  ReadRequest request;
-  request.scans.push_back({record_key, {}, {}, max_records_looked_at, true});
-  request.scans.push_back({part_key, {}, {}, max_records_looked_at, false});
-  Result<ReadReply> reply = co_await store.read_raw(partition, std::move(request), deadline);
-  if (!reply) co_return tl::unexpected(reply.error());
-  // One record whose participant does not answer holds up no other.
-  std::optional<Error> first_error;
-  const auto until = [&] { return std::min(deadline, store.clock().now + one_record_patience); };
-  std::vector<Row>& records = reply->scans.at(0).rows;
-  for (Row& row : records) {
-    Status finished = co_await finish_record(store, partition, std::move(row), until());
-    if (!finished && !first_error) first_error = finished.error();
+namespace {
+
+// A pass over a partition: one record or part after the other, page by page.
+class RecordsPass {
+ public:
+  RecordsPass(PartitionedStore& store, PartitionId partition, RecordsPlace& place, TimePoint deadline)
+      : store_(store), partition_(partition), place_(place), deadline_(deadline), whole_(place.at_the_first()) {}
+
+  Task<Result<RecordsReport>> run() {
+    // Half of the time at most, so that parts get their turn whatever the records take.
+    const TimePoint now = store_.clock().now;
+    co_await walk(record_key, &place_.record, true, now + (deadline_ - now) / 2);
+    // Parts of transactions whose coordinator died: nobody need ever meet their locks.
+    co_await walk(part_key, &place_.part, false, deadline_);
+    if (first_error_) co_return tl::unexpected(*first_error_);
+    co_return RecordsReport{seen_, whole_ && seen_ == 0};
   }
-  // Parts of transactions whose coordinator died: nobody need ever meet their locks.
-  std::vector<Row>& parts = reply->scans.at(1).rows;
-  for (Row& row : parts) {
-    Reader reader(row.sort);
-    const RecordRef reference = read_record_ref(reader);
-    if (!reader.done()) {
-      if (!first_error) first_error = Error{ErrorCode::corrupt, "the name of a transaction's part"};
-      continue;
+
+ private:
+  // One whose participant does not answer holds up the others for no longer than this.
+  TimePoint until() const { return std::min(deadline_, store_.clock().now + one_record_patience); }
+
+  void note(const Status& status) {
+    if (!status && !first_error_) first_error_ = status.error();
+  }
+
+  Task<void> walk(std::string key, std::string* last, bool records, TimePoint end) {
+    bool more = true;
+    while (more && store_.clock().now < end) {
+      ReadRequest request;
+      request.scans.push_back({key, {}, *last, records_per_page, records});
+      Result<ReadReply> reply = co_await store_.read_raw(partition_, std::move(request), deadline_);
+      if (!reply) {
+        note(tl::unexpected(reply.error()));
+        co_return;
+      }
+      more = reply->scans.at(0).more;
+      std::vector<Row>& rows = reply->scans.at(0).rows;
+      for (Row& row : rows) {
+        if (store_.clock().now >= end) co_return;
+        ++seen_;
+        *last = row.sort;
+        Status status;
+        if (records) {
+          status = co_await finish_record(store_, partition_, std::move(row), until());
+        } else {
+          status = co_await finish_part(std::move(row.sort));
+        }
+        note(status);
+      }
     }
-    if (!is_too_old(reference.id, store.clock().stamp)) continue;
-    Result<LockFate> settled = co_await settle_lock(store, partition, reference, until());
-    if (!settled && !first_error) first_error = settled.error();
+    if (!more) last->clear();
   }
-  if (first_error) co_return tl::unexpected(*first_error);
-  co_return records.size() + parts.size();
+
+  Task<Status> finish_part(std::string sort) {
+    Reader reader(sort);
+    const RecordRef reference = read_record_ref(reader);
+    if (!reader.done()) co_return fail(ErrorCode::corrupt, "the name of a transaction's part");
+    if (!is_too_old(reference.id, store_.clock().stamp)) co_return Status();
+    Result<LockFate> settled = co_await settle_lock(store_, partition_, reference, until());
+    if (!settled) co_return tl::unexpected(settled.error());
+    co_return Status();
+  }
+
+  PartitionedStore& store_;
+  const PartitionId partition_;
+  RecordsPlace& place_;
+  const TimePoint deadline_;
+  const bool whole_;
+  std::size_t seen_ = 0;
+  std::optional<Error> first_error_;
+};
+
+}  // namespace
+
+Task<Result<RecordsReport>> finish_records(PartitionedStore& store, PartitionId partition, RecordsPlace* place, TimePoint deadline) {
+  RecordsPass pass(store, partition, *place, deadline);
+  co_return co_await pass.run();
 }
 
 }  // namespace ringfs

@@ -22,6 +22,7 @@
 // Threads: one loop. Errors: those of read_raw and commit_raw.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "dht/net/partitioned_store.hpp"
@@ -58,11 +59,19 @@ Task<Result<LockFate>> settle_lock(PartitionedStore& store, PartitionId where, R
 // long; resolves the parts of a committed one; deletes what is older than record_life. Does nothing about younger ones.
 // Errors: those of commit_raw; the record then stays for the next round.
 Task<Status> finish_record(PartitionedStore& store, PartitionId partition, Row row, TimePoint deadline);
-// The same for up to max_records_looked_at records of a partition, and settles as many parts (of whichever record) that lie
-// in it for longer than a coordinator may live; those that stay do no harm. Returns how many there were. The next call
-// begins at the first again: a record goes when its time has come. Errors: the first; the others were looked at all the same.
-inline constexpr std::uint32_t max_records_looked_at = 256;
-Task<Result<std::size_t>> finish_records(PartitionedStore& store, PartitionId partition, TimePoint deadline);
+// The same for all records of a partition, and settles the parts (of whichever record) that lie in it for longer than a coordinator may
+// live. A call that reaches its deadline first leaves in `place` where the next one goes on, so that those which take all the time,
+// because somebody does not answer, hide nothing that comes after them. Errors: the first; the others were looked at all the same.
+inline constexpr std::uint32_t records_per_page = 256;
+struct RecordsPlace {
+  std::string record, part;  // the sort keys that were looked at last; empty: from the first
+  bool at_the_first() const { return record.empty() && part.empty(); }
+};
+struct RecordsReport {
+  std::size_t seen = 0;  // records and parts, in this call
+  bool none = false;     // there is nothing in the partition
+};
+Task<Result<RecordsReport>> finish_records(PartitionedStore& store, PartitionId partition, RecordsPlace* place, TimePoint deadline);
 
 // Shared with the coordinator.
 Condition record_is(const RecordRef& record, SharedBytes value);

@@ -45,7 +45,8 @@ ObjectClient::ObjectClient(ClientTransport& transport, std::vector<std::string> 
       transport_(transport),
       options_(options),
       client_(options.client.is_nil() ? random_uuid(transport.random()) : options.client),
-      directory_(std::move(bootstrap)) {}
+      directory_(std::move(bootstrap)),
+      leased_rows_(std::make_shared<LeasedRows>(options.faults.remember_held_rows)) {}
 
 unsigned ObjectClient::partition_bits() const {
   RINGFS_CHECK(directory_.known());  // start() first
@@ -136,13 +137,14 @@ Task<Result<ReadReply>> ObjectClient::read_raw(PartitionId partition, ReadReques
   }
   const std::size_t gets = request.gets.size();
   const std::size_t scans = request.scans.size();
-  const bool leasing = options_.row_lease > Duration::zero() && gets > 0;
+  // Not of records of transactions: they are about to change, and their coordinator would wait.
+  const bool leasing = options_.row_lease > Duration::zero() && gets > 0 && !request.gets.front().key.starts_with('\0');
   LeasedRows::Asking asking(leased_rows_);
   const ReadRequest wanted = leasing ? request : ReadRequest{};
   Way way;
   way.partition = partition;
   way.deadline = deadline;
-  Operation operation{ReadOperation{partition, std::move(request), RowLease{client_, options_.row_lease}}};
+  Operation operation{ReadOperation{partition, std::move(request), RowLease{client_, leasing ? options_.row_lease : Duration::zero()}}};
   Result<Answer> answer = co_await ask(way, std::move(operation));
   if (!answer) co_return tl::unexpected(answer.error());
   const ReadAnswer* rows = std::get_if<ReadAnswer>(&*answer);

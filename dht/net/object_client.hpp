@@ -123,7 +123,7 @@ class ObjectClient final : public PartitionedStore {
   std::map<PartitionId, Route> routes_;
   std::map<PartitionId, Sequences> sequences_;
   // Shared: coroutines may outlive the client when the loop is torn down.
-  const std::shared_ptr<LeasedRows> leased_rows_ = std::make_shared<LeasedRows>();
+  const std::shared_ptr<LeasedRows> leased_rows_;
   TimePoint next_refresh_{};
   ObjectClientCounters counters_;
 };

@@ -1,6 +1,9 @@
 #include "dht/net/partitioned_store.hpp"
 
 #include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <exception>
 #include <set>
 
 #include "dht/net/lock_resolver.hpp"
@@ -12,18 +15,19 @@ namespace {
 
 constexpr Duration first_lock_wait = std::chrono::milliseconds(5);
 constexpr Duration most_lock_wait = std::chrono::milliseconds(100);
+constexpr Duration ending_poll = std::chrono::milliseconds(5);
 
 std::set<RecordRef> locks_of(const ReadReply& reply) {
   std::set<RecordRef> locks;
   for (const ReadReply::Get& get : reply.gets) {
-    if (get.lock) locks.insert(*get.lock);
+    locks.insert(get.locks.begin(), get.locks.end());
   }
   for (const ReadReply::ScanResult& scan : reply.scans) locks.insert(scan.locks.begin(), scan.locks.end());
   return locks;
 }
 
 void hide_locks(ReadReply& reply) {
-  for (ReadReply::Get& get : reply.gets) get.lock.reset();
+  for (ReadReply::Get& get : reply.gets) get.locks.clear();
   for (ReadReply::ScanResult& scan : reply.scans) scan.locks.clear();
 }
 
@@ -138,6 +142,23 @@ std::unique_ptr<Transaction> PartitionedStore::begin(TimePoint deadline) {
   id.started = static_cast<std::uint64_t>(std::max<std::int64_t>(clock().stamp.microseconds, 0));
   id.random = random_uuid(random());
   return std::make_unique<TransactionCoordinator>(*this, id, deadline);
+}
+
+Task<void> PartitionedStore::run_beside(Task<void> task) {
+  if (*ending_ >= max_transactions_ending) {
+    co_await std::move(task);
+    co_return;
+  }
+  auto executor = co_await boost::asio::this_coro::executor;
+  ++*ending_;
+  boost::asio::co_spawn(executor, std::move(task), [ending = ending_](const std::exception_ptr& error) {
+    --*ending;
+    if (error) std::rethrow_exception(error);
+  });
+}
+
+Task<void> PartitionedStore::finish_transactions(TimePoint deadline) {
+  while (*ending_ > 0 && clock().now < deadline) co_await sleep(ending_poll);
 }
 
 }  // namespace ringfs

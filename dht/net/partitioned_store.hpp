@@ -17,8 +17,13 @@ namespace ringfs {
 
 // Test-only switch that takes a guard away, so that the simulator can show that it would notice (design 10).
 struct TransactionFaults {
+  bool remember_held_rows = false;      // under a row lease, although a pending transaction changes them
   bool drop_without_tombstone = false;  // of a record that is missing, or whose coordinator is taken for dead
 };
+
+// Committed transactions of one client that still have partitions to tell, beside their callers: a bound for the memory and for the
+// load of a client that commits faster than partitions answer. Beyond it callers do their own work.
+inline constexpr std::size_t max_transactions_ending = 64;
 
 class PartitionedStore : public ObjectStore {
  public:
@@ -27,6 +32,10 @@ class PartitionedStore : public ObjectStore {
   Task<Result<ReadReply>> read(ReadRequest request, TimePoint deadline) final;
   Task<Result<CommitReply>> commit(CommitRequest request, TimePoint deadline) final;
   std::unique_ptr<Transaction> begin(TimePoint deadline) final;
+  Task<void> finish_transactions(TimePoint deadline) final;
+  // Runs the task beside the caller, or in it when there are too many. It uses the store: its owner calls finish_transactions(), or
+  // ends what is asked and runs the loop once more, or never runs it again, before the store goes.
+  Task<void> run_beside(Task<void> task);
 
   // Locks come back as they are.
   virtual Task<Result<ReadReply>> read_raw(PartitionId partition, ReadRequest request, TimePoint deadline) = 0;
@@ -39,6 +48,7 @@ class PartitionedStore : public ObjectStore {
 
  private:
   const TransactionFaults faults_;
+  const std::shared_ptr<std::size_t> ending_ = std::make_shared<std::size_t>(0);  // shared with what runs
 };
 
 // The one partition of all rows; invalid_argument when there is none or more than one.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "dht/core/locks.hpp"
 #include "dht/net/lock_resolver.hpp"
 #include "dht/net/run_all.hpp"
 
@@ -19,6 +20,29 @@ Task<void> resolve_one(PartitionedStore& store, PartitionId partition, RecordRef
   std::vector<Mutation> mutations{resolve_part(record, commit)};
   Result<BatchResult> result = co_await store.commit_raw(partition, {}, std::move(mutations), deadline);
   *resolved = result && result->outcome == BatchResult::Outcome::applied;
+}
+
+Task<bool> resolve_all(PartitionedStore& store, RecordRef record, std::set<PartitionId> partitions, bool commit, TimePoint deadline) {
+  std::unique_ptr<bool[]> resolved(new bool[partitions.size()]());
+  std::vector<Task<void>> tasks;
+  for (PartitionId partition : partitions) {
+    tasks.push_back(resolve_one(store, partition, record, commit, deadline, &resolved[tasks.size()]));
+  }
+  co_await run_all(std::move(tasks));
+  co_return std::all_of(resolved.get(), resolved.get() + partitions.size(), [](bool done) { return done; });
+}
+
+// Only when every part is known to be resolved: a missing record means aborted.
+Task<void> forget_record(PartitionedStore& store, RecordRef record, TimePoint deadline) {
+  std::vector<Mutation> mutations{erase_record(record)};
+  Result<BatchResult> ignored = co_await store.commit_raw(record.partition, {}, std::move(mutations), deadline);
+  static_cast<void>(ignored);  // a record that stays is the janitor's
+}
+
+// What is left of a committed transaction.
+Task<void> end_committed(PartitionedStore& store, RecordRef record, std::set<PartitionId> unresolved, TimePoint deadline) {
+  const bool resolved = co_await resolve_all(store, record, std::move(unresolved), true, deadline);
+  if (resolved) co_await forget_record(store, record, deadline);
 }
 
 }  // namespace
@@ -48,6 +72,7 @@ Task<Result<CommitReply>> TransactionCoordinator::prepare(TransactionPart part) 
   intents.record = record_;
   intents.locks = std::move(part.locks);
   intents.part = std::move(part.mutations);
+  if (!holding_of(intents).additions.empty()) adding_.insert(*partition);
   mutations.push_back(std::move(intents));
 
   Backoff backoff(store_.random(), first_rival_wait, most_rival_wait);
@@ -126,16 +151,20 @@ Task<Status> TransactionCoordinator::commit() {
   if (flipped->outcome != BatchResult::Outcome::applied) {
     state_ = State::aborted;
     const TimePoint deadline = cleanup_deadline();
-    const bool resolved = co_await resolve_all(participants_, false, deadline);
-    if (resolved) co_await forget_record(deadline);
+    const bool resolved = co_await resolve_all(store_, record_, participants_, false, deadline);
+    if (resolved) co_await forget_record(store_, record_, deadline);
     co_return fail(ErrorCode::aborted, "the transaction was aborted by somebody else");
   }
   state_ = State::committed;
-  if (!others.empty()) {
-    const TimePoint deadline = cleanup_deadline();
-    const bool resolved = co_await resolve_all(others, true, deadline);
-    if (resolved) co_await forget_record(deadline);
+  if (others.empty()) co_return Status();
+  const TimePoint deadline = cleanup_deadline();
+  const bool adds = std::any_of(others.begin(), others.end(), [this](PartitionId one) { return adding_.contains(one); });
+  if (adds) {
+    const bool resolved = co_await resolve_all(store_, record_, std::exchange(others, {}), true, deadline);
+    if (!resolved) co_return Status();  // whoever meets its locks does it
   }
+  Task<void> rest = end_committed(store_, record_, std::move(others), deadline);
+  co_await store_.run_beside(std::move(rest));
   co_return Status();
 }
 
@@ -146,9 +175,9 @@ Task<void> TransactionCoordinator::abort() {
   const TimePoint deadline = cleanup_deadline();
   const bool aborted = co_await abort_record(deadline);
   if (!aborted) co_return;  // nobody will commit it: it is aborted by age
-  const bool resolved = co_await resolve_all(participants_, false, deadline);
+  const bool resolved = co_await resolve_all(store_, record_, participants_, false, deadline);
   // With a prepare still under way the tombstone stays, so that the record cannot come into being afterwards.
-  if (resolved && !unknown_prepare_) co_await forget_record(deadline);
+  if (resolved && !unknown_prepare_) co_await forget_record(store_, record_, deadline);
 }
 
 // Pending or absent -> aborted.
@@ -168,23 +197,6 @@ Task<bool> TransactionCoordinator::abort_record(TimePoint deadline) {
     if (result->outcome == BatchResult::Outcome::applied) co_return true;
   }
   co_return true;  // neither pending nor absent: aborted by somebody else, for only this coordinator commits
-}
-
-Task<bool> TransactionCoordinator::resolve_all(std::set<PartitionId> partitions, bool commit, TimePoint deadline) {
-  std::unique_ptr<bool[]> resolved(new bool[partitions.size()]());
-  std::vector<Task<void>> tasks;
-  for (PartitionId partition : partitions) {
-    tasks.push_back(resolve_one(store_, partition, record_, commit, deadline, &resolved[tasks.size()]));
-  }
-  co_await run_all(std::move(tasks));
-  co_return std::all_of(resolved.get(), resolved.get() + partitions.size(), [](bool done) { return done; });
-}
-
-// Only when every part is known to be resolved: a missing record means aborted.
-Task<void> TransactionCoordinator::forget_record(TimePoint deadline) {
-  std::vector<Mutation> mutations{erase_record(record_)};
-  Result<BatchResult> ignored = co_await store_.commit_raw(record_.partition, {}, std::move(mutations), deadline);
-  static_cast<void>(ignored);  // a record that stays is the janitor's
 }
 
 }  // namespace ringfs

@@ -7,6 +7,11 @@
 //   4. the other partitions' parts are resolved, at the same time; whoever meets a lock first may do it, too
 //   5. the record goes, when all parts are known to be resolved
 //
+// commit() returns after 3, and 4 and 5 go on beside the caller: what is not resolved yet shows a lock to whoever reads it, additions
+// included (dht/core/locks.hpp), so nobody sees less than what was committed. Only resolves of partitions in which something is added to
+// are waited for: such a row, a directory's attributes, is what this client reads next, and to meet its lock costs more. A part with
+// additions that is prepared first is resolved with the flip.
+//
 // Dying at any step leaves either a record that is not committed, whose locks the next one who meets them drops, or one
 // that is, whose locks the next one who meets them resolves (dht/net/lock_resolver.hpp says why that is right).
 //
@@ -37,8 +42,6 @@ class TransactionCoordinator : public Transaction {
 
   Task<Status> wait_or_die(PartitionId where, RecordRef rival, Backoff& backoff);
   Task<bool> abort_record(TimePoint deadline);
-  Task<bool> resolve_all(std::set<PartitionId> partitions, bool commit, TimePoint deadline);
-  Task<void> forget_record(TimePoint deadline);
   TimePoint cleanup_deadline() const;
 
   PartitionedStore& store_;
@@ -49,6 +52,7 @@ class TransactionCoordinator : public Transaction {
   bool unknown_prepare_ = false;  // some prepare may still be executed
   RecordRef record_;
   std::set<PartitionId> participants_;  // partitions that hold locks of ours, or may
+  std::set<PartitionId> adding_;        // those with parts that add to rows which they do not hold alone
 };
 
 }  // namespace ringfs

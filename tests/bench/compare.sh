@@ -1,17 +1,20 @@
 #!/bin/bash
 # Operations of a mounted directory side by side, in one run on one disk: the disk itself, libfuse's passthrough example on it, RingFS
-# (3 nodes, 3 copies, everything synced), GlusterFS (replica 3 of three bricks, as Debian installs it).
-# compare.sh BUILD_DIRECTORY [--dir DIRECTORY ON THE DISK] [--without-glusterfs] [arguments of mount_bench]
+# (3 nodes, 3 copies, everything synced), GlusterFS (replica 3 of three bricks) and MooseFS (one master, goal 3 on three chunkservers), both
+# as Debian installs them: glusterfs-server, glusterfs-client; moosefs-master, moosefs-chunkserver, moosefs-client.
+# compare.sh BUILD_DIRECTORY [--dir DIRECTORY ON THE DISK] [--without-glusterfs] [--without-moosefs] [arguments of mount_bench]
 # Needs root. Everything runs in namespaces of its own for the network, mounts and host name, and ends with this script.
 set -eu -o pipefail
 build=$(realpath "$1")
 shift
 disk=/var/tmp
 gluster=yes
+moose=yes
 while [ $# -gt 0 ]; do
   case $1 in
     --dir) disk=$(realpath "$2"); shift 2 ;;
     --without-glusterfs) gluster=no; shift ;;
+    --without-moosefs) moose=no; shift ;;
     *) break ;;
   esac
 done
@@ -19,6 +22,7 @@ if [ -z "${RINGFS_COMPARE_INSIDE:-}" ]; then
   [ "$(id -u)" = 0 ] || { echo "compare.sh: needs root" >&2; exit 1; }
   arguments=(--dir "$disk")
   [ $gluster = yes ] || arguments+=(--without-glusterfs)
+  [ $moose = yes ] || arguments+=(--without-moosefs)
   RINGFS_COMPARE_INSIDE=1 exec unshare --net --mount --uts --pid --fork --mount-proc --kill-child "$0" "$build" "${arguments[@]}" "$@"
 fi
 ip link set lo up
@@ -35,7 +39,7 @@ clean_up() {
   cd /
   fusermount3 -u -z "$scratch/passthrough" 2>/dev/null
   "$build/bin/ringfs" down --state "$scratch/ring" >/dev/null 2>&1
-  umount -l "$scratch/gluster" 2>/dev/null
+  umount -l "$scratch/gluster" "$scratch/moose" 2>/dev/null
   umount -l /var/lib/glusterd /var/log/glusterfs /var/run/gluster 2>/dev/null
   rm -rf --one-file-system "$scratch"
   exit $status  # whatever still runs ends with this process's pid namespace
@@ -78,13 +82,44 @@ if [ $gluster = yes ]; then
   for _ in $(seq 100); do grep -q " $scratch/gluster fuse.glusterfs" /proc/self/mounts && break; sleep 0.1; done
   measure glusterfs "$scratch/gluster" "$@"
   columns="$columns glusterfs"
+  umount "$scratch/gluster"
+  gluster --mode=script volume stop bench force >&2
+  kill "$(cat /var/run/gluster/glusterd.pid 2>/dev/null || cat /var/run/glusterd.pid)"
+fi
+if [ $moose = yes ]; then
+  # Its chunkservers refuse loopback addresses: they get the one that this network namespace has besides.
+  host=10.77.0.1
+  daemon="WORKING_USER = root\nWORKING_GROUP = root\nLIMIT_GLIBC_MALLOC_ARENAS = 0"
+  mkdir -p "$scratch/moose" "$scratch/mfsmaster"
+  cp /var/lib/mfs/metadata.mfs.empty "$scratch/mfsmaster/metadata.mfs"
+  echo '* / rw,alldirs,maproot=0' >"$scratch/mfsexports.cfg"
+  printf '%b\n' "$daemon" "DATA_PATH = $scratch/mfsmaster" "EXPORTS_FILENAME = $scratch/mfsexports.cfg" \
+    "MATOML_LISTEN_HOST = $host" "MATOCS_LISTEN_HOST = $host" "MATOCL_LISTEN_HOST = $host" >"$scratch/mfsmaster.cfg"
+  mfsmaster -c "$scratch/mfsmaster.cfg" start >"$scratch/moose.log" 2>&1 || { cat "$scratch/moose.log"; exit 1; }
+  for number in 1 2 3; do
+    mkdir "$scratch/chunks$number" "$scratch/chunkserver$number"
+    echo "$scratch/chunks$number" >"$scratch/hdd$number.cfg"
+    printf '%b\n' "$daemon" "DATA_PATH = $scratch/chunkserver$number" "HDD_CONF_FILENAME = $scratch/hdd$number.cfg" \
+      "MASTER_HOST = $host" "BIND_HOST = $host" "CSSERV_LISTEN_HOST = $host" "CSSERV_LISTEN_PORT = 942$((number + 3))" \
+      >"$scratch/chunkserver$number.cfg"
+    mfschunkserver -c "$scratch/chunkserver$number.cfg" start >"$scratch/moose.log" 2>&1 || { cat "$scratch/moose.log"; exit 1; }
+  done
+  mfsmount "$scratch/moose" -H $host >"$scratch/moose.log" 2>&1 || { cat "$scratch/moose.log"; exit 1; }
+  mfssetgoal -r 3 "$scratch/moose" >&2
+  # Three copies from the first file on: the servers have told the master of themselves when it lists them all.
+  for _ in $(seq 100); do [ "$(mfscli -H $host -SCS -p 2>/dev/null | grep -c "$host")" -ge 3 ] && break; sleep 0.1; done
+  measure moosefs "$scratch/moose" "$@"
+  columns="$columns moosefs"
+  umount "$scratch/moose"
 fi
 
 # One row a case: microseconds (median), or operations or MB a second where several threads or a stream count.
 echo
 printf '%-30s' case
 for column in $columns; do printf '%14s' "$column"; done
-[ $gluster = yes ] && printf '%20s' 'glusterfs / ringfs'
+for peer in glusterfs moosefs; do
+  case " $columns " in *" $peer "*) printf '%20s' "$peer / ringfs" ;; esac
+done
 echo
 jq -r '.[] | "\(.name) \(.threads)"' "$scratch/local.json" | while read -r name threads; do
   unit=us
@@ -92,17 +127,19 @@ jq -r '.[] | "\(.name) \(.threads)"' "$scratch/local.json" | while read -r name 
   [ "$threads" -gt 1 ] && { unit=/s; key=per_second; }
   case $name in write_fsync | read_cold) unit=MB/s; key=mb_per_second ;; esac
   printf '%-30s' "$name, $threads thr, $unit"
-  values=()
+  declare -A values=()
   for column in $columns; do
     value=$(jq -r --arg name "$name" --argjson threads "$threads" --arg key "$key" \
       '[.[] | select(.name == $name and .threads == $threads) | .[$key]][0] // 0 | . * 10 | round / 10' "$scratch/$column.json")
-    values+=("$value")
+    values[$column]=$value
     printf '%14s' "$value"
   done
-  if [ $gluster = yes ]; then
+  for peer in glusterfs moosefs; do
+    [ -n "${values[$peer]:-}" ] || continue
     # How many times faster RingFS is.
-    [ $unit = us ] && ratio="${values[3]} / ${values[2]}" || ratio="${values[2]} / ${values[3]}"
-    printf '%20s' "$(awk "BEGIN { if (${values[2]} > 0 && ${values[3]} > 0) printf \"%.2f\", $ratio; else printf \"-\" }")"
-  fi
+    own=${values[ringfs]} other=${values[$peer]}
+    [ $unit = us ] && ratio="$other / $own" || ratio="$own / $other"
+    printf '%20s' "$(awk "BEGIN { if ($own > 0 && $other > 0) printf \"%.2f\", $ratio; else printf \"-\" }")"
+  done
   echo
 done

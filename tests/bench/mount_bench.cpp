@@ -1,5 +1,9 @@
-// What file operations cost on any directory: create, stat, open+read, rename, append, unlink, listing, a copied tree,
-// sequential and random I/O. Works below the directory given and leaves nothing behind.
+// What file operations cost on any directory: create, stat, open+read, rename, append, unlink, chmod, directories, links and renames
+// across directories, listing, trees that are copied, searched, compared and removed, sequential and random I/O. Files lie two directories
+// below the one that is given. Works below that and leaves nothing behind.
+//
+// With --second-mount, another mount of the same file system at that very directory, two threads also work in one directory, each through
+// its own mount.
 //
 // Prints a line per case: threads, operations, microseconds (median, 99th percentile, longest), operations or MB a second. With
 // --json one object with the same. Every case ends after its number of operations or after --seconds, whichever comes first, so
@@ -94,6 +98,7 @@ struct Measured {
 
 struct Plan {
   std::string directory;
+  std::string second_mount;       // empty: none
   std::size_t files = 1000;       // of a thread
   std::size_t large_megabytes = 256;
   double seconds = 15;
@@ -125,8 +130,11 @@ class Bench {
   void run() {
     overwrite_fsync();
     for (unsigned threads : plan_.threads) small_files(threads);
+    across_directories();
+    shared_directory();
     listing();
     copied_tree();
+    whole_tree();
     sequential();
     random_access();
   }
@@ -243,6 +251,81 @@ class Bench {
     for (const std::string& directory : directories) fs::remove_all(directory);
   }
 
+  // What touches two directories, or one and a file that was made in another one, beside a chmod, the smallest change of all.
+  void across_directories() {
+    const char* names[] = {"chmod", "mkdir", "rmdir", "link_across", "unlink_link", "rename_across", "unlink_moved"};
+    if (std::none_of(std::begin(names), std::end(names), [&](const char* name) { return wanted(name); })) return;
+    const std::string home = root_ + "/home", away = root_ + "/away";
+    make_directory(home);
+    make_directory(away);
+    auto numbered = [](const std::string& directory, const char* kind, std::size_t number) {
+      return directory + "/" + kind + std::to_string(number);
+    };
+    const std::size_t files = measure("", 1, plan_.files / 2, [&](unsigned, std::size_t number) {
+      File(numbered(home, "f", number), O_CREAT | O_WRONLY).close();
+    }, 0, false);
+    each("chmod", files, [&](std::size_t number) { return ::chmod(numbered(home, "f", number).c_str(), 0600); });
+    std::size_t made = each("mkdir", plan_.files / 4, [&](std::size_t number) { return ::mkdir(numbered(home, "d", number).c_str(), 0755); });
+    each("rmdir", made, [&](std::size_t number) { return ::rmdir(numbered(home, "d", number).c_str()); });
+    made = each("link_across", files, [&](std::size_t number) {
+      return ::link(numbered(home, "f", number).c_str(), numbered(away, "l", number).c_str());
+    });
+    each("unlink_link", made, [&](std::size_t number) { return ::unlink(numbered(away, "l", number).c_str()); });
+    made = each("rename_across", files, [&](std::size_t number) {
+      return ::rename(numbered(home, "f", number).c_str(), numbered(away, "f", number).c_str());
+    });
+    each("unlink_moved", made, [&](std::size_t number) { return ::unlink(numbered(away, "f", number).c_str()); });
+    fs::remove_all(home);
+    fs::remove_all(away);
+  }
+
+  static void make_directory(const std::string& directory) {
+    if (::mkdir(directory.c_str(), 0755) != 0) fail("mkdir " + directory);
+  }
+
+  std::size_t each(const char* name, std::size_t operations, const std::function<int(std::size_t)>& call) {
+    return measure(name, 1, operations, [&](unsigned, std::size_t number) {
+      if (call(number) != 0) fail(name);
+    });
+  }
+
+  // Two threads in one directory, each through a mount of its own.
+  void shared_directory() {
+    if (plan_.second_mount.empty()) return;
+    const std::string name = fs::path(root_).filename().string();
+    const std::string homes[] = {root_ + "/both", plan_.second_mount + "/" + name + "/both"};
+    const std::string aways[] = {root_ + "/elsewhere", plan_.second_mount + "/" + name + "/elsewhere"};
+    make_directory(homes[0]);
+    make_directory(aways[0]);
+    auto path = [](const std::string* mounts, unsigned thread, const char* kind, std::size_t number) {
+      return mounts[thread] + "/" + kind + std::to_string(thread) + "-" + std::to_string(number);
+    };
+    auto both = [&](const char* what, std::size_t operations, const std::function<int(unsigned, std::size_t)>& call) {
+      return measure(what, 2, operations, [&](unsigned thread, std::size_t number) {
+        if (call(thread, number) != 0) fail(what);
+      });
+    };
+    const std::size_t number_of_files = plan_.files / 4;
+    std::size_t files = both("both_create", number_of_files, [&](unsigned thread, std::size_t number) {
+      File(path(homes, thread, "f", number), O_CREAT | O_EXCL | O_WRONLY).close();
+      return 0;
+    });
+    both("both_chmod", files, [&](unsigned thread, std::size_t number) { return ::chmod(path(homes, thread, "f", number).c_str(), 0600); });
+    both("both_rename", files, [&](unsigned thread, std::size_t number) {
+      return ::rename(path(homes, thread, "f", number).c_str(), path(homes, thread, "r", number).c_str());
+    });
+    both("both_rename_across", files, [&](unsigned thread, std::size_t number) {
+      return ::rename(path(homes, thread, "r", number).c_str(), path(aways, thread, "r", number).c_str());
+    });
+    both("both_unlink_moved", files, [&](unsigned thread, std::size_t number) { return ::unlink(path(aways, thread, "r", number).c_str()); });
+    const std::size_t made = both("both_mkdir", number_of_files, [&](unsigned thread, std::size_t number) {
+      return ::mkdir(path(homes, thread, "d", number).c_str(), 0755);
+    });
+    both("both_rmdir", made, [&](unsigned thread, std::size_t number) { return ::rmdir(path(homes, thread, "d", number).c_str()); });
+    fs::remove_all(homes[0]);
+    fs::remove_all(aways[0]);
+  }
+
   void listing() {
     if (!wanted("list_1000")) return;
     const std::string directory = root_ + "/listing";
@@ -279,6 +362,35 @@ class Bench {
       const std::string command = "cp -r '" + source.string() + "' '" + root_ + "/tree-" + std::to_string(number) + "'";
       if (std::system(command.c_str()) != 0) throw std::runtime_error("cp -r failed");
     });
+    fs::remove_all(source);
+  }
+
+  // 494 files in 94 directories, by the programs that people use. Each case once a tree.
+  void whole_tree() {
+    const char* names[] = {"cp_r", "find", "diff_r_cold", "rm_rf"};
+    if (std::none_of(std::begin(names), std::end(names), [&](const char* name) { return wanted(name); })) return;
+    constexpr std::size_t files = 494, directories = 94, trees = 3;
+    const fs::path source = fs::temp_directory_path() / ("ringfs-bench-whole-" + std::to_string(::getpid()));
+    // Some below the top, most below those.
+    std::vector<fs::path> places{source};
+    for (std::size_t number = 1; number < directories; ++number) {
+      places.push_back(places[number < 10 ? 0 : 1 + number % 9] / ("d" + std::to_string(number)));
+    }
+    for (const fs::path& place : places) fs::create_directories(place);
+    for (std::size_t number = 0; number < files; ++number) {
+      std::ofstream(places[number % directories] / ("f" + std::to_string(number))) << std::string(500 + number * 37 % 7000, 'y');
+    }
+    auto tree = [&](std::size_t number) { return "'" + root_ + "/whole-" + std::to_string(number) + "'"; };
+    auto program = [&](const char* name, std::size_t times, const std::function<std::string(std::size_t)>& command) {
+      return measure(name, 1, times, [&](unsigned, std::size_t number) {
+        if (std::system(command(number).c_str()) != 0) throw std::runtime_error(command(number) + " failed");
+      });
+    };
+    const std::size_t copied = program("cp_r", trees, [&](std::size_t number) { return "cp -r '" + source.string() + "' " + tree(number); });
+    if (!drop_caches()) std::fprintf(stderr, "diff_r_cold: the kernel's caches could not be dropped (not root), it is warm\n");
+    program("diff_r_cold", copied, [&](std::size_t number) { return "diff -r '" + source.string() + "' " + tree(number); });
+    program("find", copied, [&](std::size_t number) { return "find " + tree(number) + " >/dev/null"; });
+    program("rm_rf", copied, [&](std::size_t number) { return "rm -rf " + tree(number); });
     fs::remove_all(source);
   }
 
@@ -382,11 +494,12 @@ int main(int argc, char** argv) {
   Plan plan;
   bool json = false;
   app.add_option("directory", plan.directory, "An existing directory of the file system in question")->required()->check(CLI::ExistingDirectory);
+  app.add_option("--second-mount", plan.second_mount, "Another mount of the same file system at that directory")->check(CLI::ExistingDirectory);
   app.add_option("--files", plan.files, "Small files of each thread");
   app.add_option("--large", plan.large_megabytes, "Size of the large file in MiB");
   app.add_option("--seconds", plan.seconds, "Longest time of a case");
   app.add_option("--threads", plan.threads, "Thread counts for the small files");
-  app.add_option("--only", plan.only, "Only the group with this case (overwrite_fsync, create, list_1000, copy_205_files, write_fsync, random_read)");
+  app.add_option("--only", plan.only, "Only the group with this case (overwrite_fsync, create, chmod, list_1000, copy_205_files, rm_rf, write_fsync, random_read)");
   app.add_flag("--json", json, "Print the figures as JSON");
   CLI11_PARSE(app, argc, argv);
   try {

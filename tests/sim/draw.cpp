@@ -30,6 +30,7 @@ void switch_off(const std::string& guard, ClusterOptions& options) {
   if (guard == "ignore_lease") options.faults.ignore_lease = true;
   if (guard == "read_before_own_no_op") options.faults.read_before_own_no_op = true;
   if (guard == "ignore_row_leases") options.faults.ignore_row_leases = true;
+  if (guard == "prepare_ignores_row_leases") options.faults.prepare_ignores_row_leases = true;
   if (guard == "count_learners") options.faults.count_learners = true;
   if (guard == "overlapping_changes") options.faults.overlapping_changes = true;
   if (guard == "skip_joint") options.faults.skip_joint = true;
@@ -38,8 +39,10 @@ void switch_off(const std::string& guard, ClusterOptions& options) {
   if (guard == "drop_early") options.faults.drop_early = true;
   if (guard == "no_dedup") options.disk_faults.evaluate.no_dedup = true;
   if (guard == "no_expiry") options.disk_faults.evaluate.no_expiry = true;
+  if (guard == "no_add_locks") options.disk_faults.evaluate.no_add_locks = true;
   if (guard == "patch_shared_payloads") options.disk_faults.patch_shared_payloads = true;
   if (guard == "drop_without_tombstone") options.transaction_faults.drop_without_tombstone = true;
+  if (guard == "remember_held_rows") options.transaction_faults.remember_held_rows = true;
 }
 
 // Some seeds look for one thing only, because it needs several rare events close together.
@@ -70,6 +73,12 @@ void draw_focus(World& world, Draw& drawn) {
     drawn.workload.transfers = 0.6;
     drawn.workload.accounts = 4;
     drawn.workload.three_parties = 0.6;
+  } else if (die < 38) {
+    // Transactions so rare that their rows are promised to others, who read them all the time.
+    drawn.workload.transfers = 0.006;
+    drawn.workload.accounts = 4;
+    drawn.workload.account_reads = 0.6;
+    drawn.workload.count_reads = 0.9;
   }
 }
 
@@ -138,7 +147,7 @@ const std::vector<std::string>& guard_names() {
   static const std::vector<std::string> names{
       "send_vote_before_write", "commit_earlier_terms", "ignore_previous_term",   "ignore_lease",         "read_before_own_no_op",
       "no_dedup",               "no_expiry",            "drop_without_tombstone", "patch_shared_payloads",
-      "ignore_row_leases",      "count_learners",       "overlapping_changes",    "skip_joint",           "ignore_replica_identity",
+      "ignore_row_leases",      "prepare_ignores_row_leases", "remember_held_rows", "no_add_locks",         "count_learners",       "overlapping_changes",    "skip_joint",           "ignore_replica_identity",
       "place_voters",           "drop_early"};
   return names;
 }

@@ -94,7 +94,11 @@ Task<void> Workload::work(ObjectStore* store) {
     if (world_.chance(options_.transfers)) {
       co_await transfer(store);
     } else if (world_.chance(options_.account_reads)) {
-      co_await read_accounts(store);
+      if (world_.chance(options_.count_reads)) {
+        co_await read_count(store, static_cast<std::size_t>(world_.between(0, options_.accounts - 1)));
+      } else {
+        co_await read_accounts(store);
+      }
     } else {
       co_await register_operation(store);
     }
@@ -102,11 +106,14 @@ Task<void> Workload::work(ObjectStore* store) {
 }
 
 Task<void> Workload::clean_up(PartitionedStore* store) {
+  std::map<PartitionId, RecordsPlace> places;
   for (std::uint32_t next = 0; !stopped_; ++next) {
     co_await store->sleep(clean_up_interval);
     auto partition = static_cast<PartitionId>(next % (1u << partition_bits_));
-    Result<std::size_t> finished = co_await finish_records(*store, partition, store->clock().now + options_.operation_timeout);
-    for (std::size_t record = 0; record < finished.value_or(0); ++record) world_.count("transaction: record or part looked after");
+    const TimePoint deadline = store->clock().now + options_.operation_timeout;
+    Result<RecordsReport> finished = co_await finish_records(*store, partition, &places[partition], deadline);
+    const std::size_t seen = finished ? finished->seen : 0;
+    for (std::size_t record = 0; record < seen; ++record) world_.count("transaction: record or part looked after");
   }
 }
 

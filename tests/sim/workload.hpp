@@ -2,7 +2,8 @@
 //
 // Registers: contested objects with reads, writes, erasures, compare-and-sets and additions; each keeps two equal rows, so that a
 // torn batch shows; every object's history is checked for linearizability. Accounts: transfers between partitions; the sum stays, a
-// transfer is in both accounts or in neither, and nobody sees one half. Threads: one, virtual.
+// transfer is in both accounts or in neither, and nobody sees one half. Each account also counts its transfers, by additions of the
+// transactions, and nobody sees less than what was committed or seen before. Threads: one, virtual.
 #pragma once
 
 #include <algorithm>
@@ -29,6 +30,7 @@ struct WorkloadOptions {
   Duration transfer_timeout = std::chrono::seconds(8);
   double transfers = 0.2;       // share of transfers among all operations
   double account_reads = 0.1;
+  double count_reads = 0.5;     // share of these that read what transactions add to; and of committed transfers that look at once
   double three_parties = 0.4;   // share of transfers that touch three accounts, if there are as many
   double abandoned = 0.05;      // share of transfers that are left lying without commit
   double large_values = 0.03;   // share of writes that carry one
@@ -94,9 +96,13 @@ class Workload {
   // False: it ended without this part; `again`: another try may succeed.
   Task<bool> prepare_part(ObjectStore* store, Transaction* transaction, Halfway place, std::int64_t amount, bool* again);
   Task<void> read_accounts(ObjectStore* store);
+  // Twice, so that clients which remember rows do so.
+  Task<void> read_count(ObjectStore* store, std::size_t number);
+  Task<void> read_count_once(ObjectStore* store, std::size_t number, bool with_balance);
   Task<Result<Account>> read_account(ObjectStore* store, std::size_t number);
   void count_crossing(const Halfway& own);
   void check_known_ends(const Account& account, std::size_t number, TimePoint called);
+  void check_count(std::int64_t count, std::size_t number, TimePoint called);
   void failed(const Error& error);
   void acknowledged_one();
   static SharedBytes encode_account(const Account& account);
@@ -112,6 +118,11 @@ class Workload {
   std::vector<std::string> account_keys_;
   std::map<std::uint64_t, Transfer> transfers_;
   std::set<Halfway> halfway_;
+  struct SeenCount {
+    TimePoint returned;
+    std::int64_t most = 0;  // by then
+  };
+  std::map<std::size_t, std::vector<SeenCount>> seen_counts_;  // of each account, in the order of time
   std::vector<Account> final_accounts_;
   std::vector<std::int64_t> final_counts_;
 };

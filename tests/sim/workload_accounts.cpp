@@ -9,6 +9,7 @@ namespace ringfs::sim {
 namespace {
 
 constexpr int transfer_attempts = 3;
+constexpr Duration between_counts_low = std::chrono::milliseconds(1), between_counts_high = std::chrono::milliseconds(40);
 
 // A member of `places` as long as this lives: in the frame of a coroutine, whose client may die at any suspension.
 template <class Place>
@@ -132,12 +133,16 @@ Task<void> Workload::try_transfer(ObjectStore* store, std::uint64_t id, bool* ag
     transfers_[id].end = Transfer::End::aborted;
     co_return;
   }
+  // Another thread of the same program, meanwhile.
+  if (world_.chance(options_.count_reads / 2)) co_await read_count_once(store, transfers_.at(id).accounts.back(), false);
   Status committed = co_await transaction->commit();
   if (committed) {
     transfers_[id].end = Transfer::End::committed;
     transfers_[id].ended = world_.now();
     world_.count("transfers committed");
     acknowledged_one();
+    // As a program does that renames a file and looks at the directory's times.
+    if (world_.chance(options_.count_reads)) co_await read_count(store, transfers_.at(id).accounts.back());
   } else if (committed.error().code == ErrorCode::aborted) {
     transfers_[id].end = Transfer::End::aborted;
     world_.count("transfers aborted");
@@ -163,6 +168,61 @@ Task<void> Workload::read_accounts(ObjectStore* store) {
       world_.violate("transactions are all or nothing", "a part of transfer " + std::to_string(id) + " was visible");
     }
   }
+}
+
+Task<void> Workload::read_count(ObjectStore* store, std::size_t number) {
+  co_await read_count_once(store, number, false);
+  co_await store->sleep(world_.between(between_counts_low, between_counts_high));
+  co_await read_count_once(store, number, world_.chance(0.5));
+}
+
+Task<void> Workload::read_count_once(ObjectStore* store, std::size_t number, bool with_balance) {
+  const TimePoint called = world_.now();
+  ReadRequest request;
+  request.gets.push_back({account_keys_[number], "count"});
+  if (with_balance) request.gets.push_back({account_keys_[number], "balance"});
+  Result<ReadReply> reply = co_await store->read(std::move(request), store->clock().now + options_.operation_timeout);
+  if (!reply) {
+    failed(reply.error());
+    co_return;
+  }
+  for (const ReadReply::Get& get : reply->gets) {
+    if (get.found) continue;
+    world_.violate("acknowledged writes survive", account_keys_[number] + " is gone");
+    co_return;
+  }
+  acknowledged_one();
+  world_.count("counts of transfers read");
+  const std::int64_t count = integer_of(reply->gets[0].row.value);
+  check_count(count, number, called);
+  if (!with_balance) co_return;
+  Reader reader(reply->gets[1].row.value.view());
+  static_cast<void>(reader.i64());
+  if (const std::int64_t named = reader.u32(); named != count) {
+    world_.violate("transactions are all or nothing",
+                   account_keys_[number] + " counts " + std::to_string(count) + " transfers and names " + std::to_string(named));
+  }
+}
+
+// What was added by transfers that had ended is there, of others at most those that may have; and nothing of what somebody saw is gone.
+void Workload::check_count(std::int64_t count, std::size_t number, TimePoint called) {
+  std::int64_t least = 0, most = 0;
+  for (const auto& [id, made] : transfers_) {
+    if (!made.touches(number) || made.end == Transfer::End::aborted) continue;
+    ++most;
+    if (made.end == Transfer::End::committed && made.ended < called) ++least;
+  }
+  std::vector<SeenCount>& seen = seen_counts_[number];
+  for (auto before = seen.rbegin(); before != seen.rend(); ++before) {
+    if (before->returned >= called) continue;
+    least = std::max(least, before->most);
+    break;
+  }
+  if (count < least || count > most) {
+    world_.violate("linearizability of additions", account_keys_[number] + " counts " + std::to_string(count) + " transfers, which are " +
+                                                       std::to_string(least) + " to " + std::to_string(most));
+  }
+  seen.push_back({world_.now(), seen.empty() ? count : std::max(count, seen.back().most)});
 }
 
 void Workload::check_known_ends(const Account& account, std::size_t number, TimePoint called) {

@@ -107,6 +107,7 @@ Task<Result<BatchResult>> MemoryObjectStore::execute(PartitionId partition, Enco
 }
 
 void MemoryObjectStore::fail_commits(std::size_t count, ErrorCode error, bool executed) {
+  if (count == 0) commit_faults_.clear();
   for (std::size_t i = 0; i < count; ++i) commit_faults_.push_back({error, executed});
 }
 

@@ -44,7 +44,7 @@ class MemoryObjectStore : public PartitionedStore {
   Task<void> sleep(Duration duration) override { return time_.sleep(duration); }
 
   // ---- Faults.
-  // The next `count` commits end with `error`; executed: they happened all the same.
+  // The next `count` commits end with `error`; executed: they happened all the same. 0: what was asked for before is forgotten.
   void fail_commits(std::size_t count, ErrorCode error, bool executed = false);
   // Before what fail_commits asks for next: that many commits go well.
   void succeed_commits(std::size_t count);

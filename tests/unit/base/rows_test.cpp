@@ -76,7 +76,7 @@ class Generator {
       ReadReply::Get get;
       get.found = random_.below(2) == 0;
       if (get.found) get.row = {bytes(9), random_.next(), value()};
-      if (random_.below(2) == 0) get.lock = record();
+      for (std::uint64_t j = random_.below(3); j > 0; --j) get.locks.push_back(record());
       reply.gets.push_back(get);
     }
     for (std::uint64_t i = random_.below(3); i > 0; --i) {
@@ -291,6 +291,20 @@ TEST(Rows, Validate_WriteBeyondTheLargestValue_IsTooLarge) {
   EXPECT_FALSE(validate(batch));
   batch.mutations[0].offset = UINT32_MAX;
   EXPECT_FALSE(validate(batch));
+}
+
+TEST(Rows, Validate_PrefixErasedByATransaction_IsRefused) {
+  Batch batch = simple_batch();
+  batch.mutations = {put("k", "s", {})};
+  batch.mutations[0].kind = Mutation::Kind::erase_prefix;
+  EXPECT_TRUE(validate(batch));
+  Mutation prepare;
+  prepare.kind = Mutation::Kind::prepare;
+  prepare.part = batch.mutations;
+  batch.mutations = {prepare};
+  Status refused = validate(batch);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::invalid_argument);
 }
 
 TEST(Rows, Validate_ReservedKeys_OnlyRecordsAreLetThrough) {

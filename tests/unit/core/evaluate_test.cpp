@@ -331,7 +331,7 @@ TEST_F(EvaluateTest, Prepare_RowsOfItsPart_AreLockedAndUnchanged) {
   for (const Mutation& mutation :
        {mutate(MKind::put, "a", "x"), mutate(MKind::erase, "a"), mutate(MKind::add_i64, "a", {}, 1),
         mutate(MKind::max_i64, "a", {}, 1), mutate(MKind::write_bytes, "a", "x"), mutate(MKind::truncate, "a"),
-        mutate(MKind::erase_prefix, ""), mutate(MKind::put, "extra", "x")}) {
+        mutate(MKind::erase_prefix, "a"), mutate(MKind::put, "extra", "x")}) {
     BatchResult result = run({}, {mutation});
     EXPECT_EQ(result.outcome, Outcome::locked) << static_cast<int>(mutation.kind);
     EXPECT_EQ(result.lock, record(1));
@@ -340,7 +340,7 @@ TEST_F(EvaluateTest, Prepare_RowsOfItsPart_AreLockedAndUnchanged) {
                                      require(CKind::empty_prefix, "ext"), require(CKind::value_equals, "a", "zzz")}) {
     EXPECT_EQ(run({condition}, {}).outcome, Outcome::locked);
   }
-  EXPECT_EQ(run({}, {mutate(MKind::add_i64, "free", {}, 1)}).outcome, Outcome::applied) << "additions lock nothing";
+  EXPECT_EQ(run({}, {mutate(MKind::add_i64, "free", {}, 1)}).outcome, Outcome::applied) << "additions pass each other";
 }
 
 TEST_F(EvaluateTest, Resolve_Commit_AppliesAndLeavesNothing) {
@@ -397,6 +397,113 @@ TEST_F(EvaluateTest, Locks_OfAKeyThatIsAPrefixOfAnother_AreNotMixedUp) {
   EXPECT_EQ(run({require(CKind::empty_prefix, "b")}, {}).outcome, Outcome::applied);
 }
 
+// ---- Rows that a transaction only adds to.
+
+constexpr std::uint32_t field = 8;  // of a row of 24 bytes
+
+TEST_F(EvaluateTest, Prepare_Additions_AreMetByWhateverTouchesTheirBytes) {
+  put("n", std::string(24, '\0'));
+  ASSERT_EQ(run({}, {prepare(record(1), {mutate(MKind::add_i64, "n", {}, 5, field)})}).outcome, Outcome::applied);
+  for (const Mutation& mutation :
+       {mutate(MKind::put, "n", "x"), mutate(MKind::erase, "n"), mutate(MKind::truncate, "n", {}, 3), mutate(MKind::erase_prefix, ""),
+        mutate(MKind::max_i64, "n", {}, 7, field), mutate(MKind::add_i64, "n", {}, 7, field + 4),
+        mutate(MKind::write_bytes, "n", "x", 0, field), mutate(MKind::write_bytes, "n", "x", 0, field + 8)}) {
+    BatchResult result = run({}, {mutation});
+    EXPECT_EQ(result.outcome, Outcome::locked) << static_cast<int>(mutation.kind) << " at " << mutation.offset;
+    EXPECT_EQ(result.lock, record(1));
+  }
+  const std::uint64_t version = *rows_.version({"o", "n"});
+  for (const Condition& condition : {require(CKind::value_equals, "n", SharedBytes(std::string(24, '\0'))),
+                                     require(CKind::version_equals, "n", {}, version), require(CKind::bytes_equal, "n", "x", 0, field + 7)}) {
+    EXPECT_EQ(run({condition}, {}).outcome, Outcome::locked) << static_cast<int>(condition.kind);
+  }
+}
+
+TEST_F(EvaluateTest, Prepare_Additions_LetPassWhatLeavesTheirBytesAlone) {
+  put("n", std::string(24, '\0'));
+  run({}, {prepare(record(1), {mutate(MKind::add_i64, "n", {}, 5, field)})});
+  for (const Mutation& mutation : {mutate(MKind::add_i64, "n", {}, 1, field), mutate(MKind::add_i64, "n", {}, 1, field + 8),
+                                   mutate(MKind::max_i64, "n", {}, 9, 0), mutate(MKind::write_bytes, "n", "12345678", 0, 0)}) {
+    BatchResult result = run({}, {mutation});
+    EXPECT_EQ(result.outcome, Outcome::applied) << static_cast<int>(mutation.kind) << " at " << mutation.offset;
+    EXPECT_TRUE(result.held) << "and nobody is promised that the row stays so";
+  }
+  EXPECT_EQ(run({require(CKind::present, "n"), require(CKind::bytes_equal, "n", "12345678"), require(CKind::bytes_equal, "n", SharedBytes(i64(1)), 0, field + 8)}, {})
+                .outcome,
+            Outcome::applied);
+  EXPECT_EQ(run({require(CKind::empty_prefix, "n")}, {}).outcome, Outcome::condition_failed) << "no addition takes a row away";
+  EXPECT_FALSE(put("other", "x").held);
+  run({}, {resolve(record(1), true)});
+  EXPECT_EQ(value("n"), "12345678" + i64(6) + i64(1));
+  EXPECT_FALSE(run({}, {mutate(MKind::add_i64, "n", {}, 1, field)}).held);
+}
+
+TEST_F(EvaluateTest, Additions_OfSeveralTransactions_AreHeldTogetherAndLetGoOneByOne) {
+  put("n", i64(0));
+  for (std::uint64_t i : {1U, 2U, 3U}) run({}, {prepare(record(i), {mutate(MKind::add_i64, "n", {}, 1)})});
+  ReadRequest request;
+  request.gets = {{"o", "n"}};
+  request.scans = {{"o", "", "", 1000, true}};
+  const std::vector<RecordRef> all{record(1), record(2), record(3)};
+  Result<ReadReply> reply = execute_read(request, rows_);
+  ASSERT_TRUE(reply);
+  EXPECT_EQ(reply->gets[0].locks, all);
+  EXPECT_EQ(reply->scans[0].locks, all);
+  run({}, {resolve(record(2), true)});
+  reply = execute_read(request, rows_);
+  EXPECT_EQ(reply->gets[0].locks, (std::vector<RecordRef>{record(1), record(3)}));
+  EXPECT_EQ(value("n"), i64(1));
+  run({}, {resolve(record(1), false)});
+  run({}, {resolve(record(3), true)});
+  EXPECT_EQ(value("n"), i64(2));
+  EXPECT_EQ(rows_under(lock_key) + rows_under(part_key), 0u);
+}
+
+TEST_F(EvaluateTest, Prepare_RowThatAnotherOneAddsTo_IsNotHeldAloneAndTheOtherWayRound) {
+  put("n", i64(0));
+  put("m", i64(0));
+  run({}, {prepare(record(1), {mutate(MKind::add_i64, "n", {}, 1)}, {{"o", "m"}})});
+  EXPECT_EQ(run({}, {prepare(record(2), {}, {{"o", "n"}})}).lock, record(1));
+  EXPECT_EQ(run({}, {prepare(record(2), {mutate(MKind::put, "n", "x")})}).lock, record(1));
+  EXPECT_EQ(run({}, {prepare(record(2), {mutate(MKind::add_i64, "m", {}, 1)})}).lock, record(1));
+  EXPECT_EQ(run({}, {prepare(record(2), {mutate(MKind::max_i64, "n", {}, 1)})}).lock, record(1)) << "a sum and a maximum have an order";
+  // The transaction itself may hold what it adds to, before or after.
+  EXPECT_EQ(run({}, {prepare(record(1), {mutate(MKind::add_i64, "m", {}, 1)}, {{"o", "n"}})}).outcome, Outcome::applied);
+  EXPECT_EQ(run({}, {mutate(MKind::add_i64, "n", {}, 1)}).outcome, Outcome::locked) << "it holds it alone now";
+  run({}, {resolve(record(1), true)});
+  EXPECT_EQ(value("n"), i64(1));
+  EXPECT_EQ(value("m"), i64(1));
+  EXPECT_EQ(rows_under(lock_key) + rows_under(part_key), 0u);
+}
+
+TEST_F(EvaluateTest, Additions_OfTooManyTransactions_MeetTheFirst) {
+  put("n", i64(0));
+  auto next = [&](std::uint64_t number) {
+    Batch one = batch({}, {prepare(record(number), {mutate(MKind::add_i64, "n", {}, 1)})});
+    one.first_incomplete = one.sequence;
+    return apply(one);
+  };
+  for (std::uint64_t i = 0; i < max_row_holders; ++i) ASSERT_EQ(next(i).outcome, Outcome::applied);
+  BatchResult refused = next(max_row_holders);
+  EXPECT_EQ(refused.outcome, Outcome::locked);
+  EXPECT_EQ(refused.lock, record(0));
+  ReadRequest request;
+  request.gets = {{"o", "n"}};
+  Result<ReadReply> reply = execute_read(request, rows_);
+  ASSERT_TRUE(reply);
+  EncodedBatch encoded = encode(*reply);
+  Result<ReadReply> decoded = decode_read_reply(encoded.head, encoded.blobs);
+  ASSERT_TRUE(decoded);
+  EXPECT_EQ(decoded->gets[0].locks.size(), max_row_holders);
+}
+
+TEST_F(EvaluateTest, Faults_NoAddLocks_AdditionsHoldNothing) {
+  put("n", i64(0));
+  evaluate(batch({}, {prepare(record(1), {mutate(MKind::add_i64, "n", {}, 1)})}), now_, ++index_, rows_, {.no_add_locks = true});
+  EXPECT_EQ(put("n", i64(5)).outcome, Outcome::applied);
+  EXPECT_EQ(rows_under(lock_key), 0u);
+}
+
 // ---- Reads.
 
 TEST_F(EvaluateTest, Read_GetsAndScans_ShowRowsAndLocks) {
@@ -410,11 +517,11 @@ TEST_F(EvaluateTest, Read_GetsAndScans_ShowRowsAndLocks) {
   Result<ReadReply> reply = execute_read(request, rows_);
   ASSERT_TRUE(reply);
   EXPECT_TRUE(reply->gets[0].found);
-  EXPECT_FALSE(reply->gets[0].lock);
-  EXPECT_EQ(reply->gets[1].lock, record(9));
+  EXPECT_TRUE(reply->gets[0].locks.empty());
+  EXPECT_EQ(reply->gets[1].locks, std::vector<RecordRef>{record(9)});
   EXPECT_EQ(reply->gets[1].row.value, SharedBytes("3"));
   EXPECT_FALSE(reply->gets[2].found);
-  EXPECT_EQ(reply->gets[2].lock, record(9)) << "a row that is about to come";
+  EXPECT_EQ(reply->gets[2].locks, std::vector<RecordRef>{record(9)}) << "a row that is about to come";
   ASSERT_EQ(reply->scans[0].rows.size(), 2u);
   EXPECT_EQ(reply->scans[0].locks, std::vector<RecordRef>{record(9)});
   ASSERT_EQ(reply->scans[1].rows.size(), 1u);

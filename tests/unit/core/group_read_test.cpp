@@ -1,6 +1,7 @@
 // Reads: the lease, the fall-back to a heartbeat round, and what a deposed leader answers.
 #include <gtest/gtest.h>
 
+#include "dht/core/group.hpp"
 #include "dht/core/row_leases.hpp"
 #include "tests/unit/core/raft_cluster.hpp"
 
@@ -238,6 +239,82 @@ TEST_F(ReadyGroupRead, ChangeFollowedByAnotherOne_IsNotPromised) {
   ASSERT_TRUE(succeeded(cluster.reply(leader, first)) && succeeded(cluster.reply(leader, second)));
   EXPECT_EQ(lease(first), Duration::zero());
   EXPECT_EQ(lease(second), max_row_lease);
+}
+
+// A batch of one client; it asks for a promise with its answer.
+Operation leased_batch(Cluster& cluster, std::uint8_t client, std::uint64_t sequence, std::vector<Mutation> mutations) {
+  Operation like = cluster.put(key, "x");
+  auto& commit = std::get<CommitOperation>(like);
+  Batch batch = *decode_batch(commit.batch.head, commit.batch.blobs);
+  batch.client = Uuid{};
+  batch.client.bytes[0] = client;
+  batch.sequence = sequence;
+  batch.first_incomplete = sequence;
+  for (Mutation& mutation : mutations) {
+    if (mutation.kind != Mutation::Kind::resolve) (mutation.kind == Mutation::Kind::prepare ? mutation.part[0] : mutation).row = batch.mutations[0].row;
+  }
+  batch.mutations = std::move(mutations);
+  commit.batch = encode(batch);
+  commit.lease = max_row_lease;
+  return like;
+}
+
+std::vector<Mutation> one_mutation(Mutation::Kind kind) {
+  Mutation mutation;
+  mutation.kind = kind;
+  mutation.number = 1;
+  if (kind == Mutation::Kind::put) mutation.value = SharedBytes(std::string(8, '\0'));
+  if (kind == Mutation::Kind::prepare) mutation.part = one_mutation(Mutation::Kind::add_i64);
+  return {mutation};
+}
+
+TEST_F(ReadyGroupRead, RowThatAPendingTransactionAddsTo_IsNotPromisedWithABatchOrItsPrepare) {
+  using Kind = Mutation::Kind;
+  auto answer = [&](std::uint64_t sequence, Kind kind) {
+    OperationId id = cluster.submit(leader, leased_batch(cluster, 9, sequence, one_mutation(kind)));
+    cluster.settle();
+    std::optional<OperationResult> reply = cluster.reply(leader, id);
+    return reply && *reply ? std::get<BatchResult>(**reply) : BatchResult{};
+  };
+  EXPECT_EQ(answer(1, Kind::put).lease, max_row_lease);
+  const BatchResult prepared = answer(2, Kind::prepare);
+  EXPECT_EQ(prepared.outcome, BatchResult::Outcome::applied);
+  EXPECT_EQ(prepared.lease, Duration::zero());
+  const BatchResult added = answer(3, Kind::add_i64);
+  EXPECT_EQ(added.outcome, BatchResult::Outcome::applied);
+  EXPECT_EQ(added.lease, Duration::zero()) << "the transaction may change it at any time";
+  EXPECT_EQ(answer(4, Kind::resolve).outcome, BatchResult::Outcome::applied);
+  EXPECT_EQ(answer(5, Kind::add_i64).lease, max_row_lease);
+}
+
+// Of many groups each is within its own limit.
+TEST(GroupRead, TooManyBytesOfAllGroupsWaitForPromises_FurtherBatchesAreRefused) {
+  Cluster cluster(1);
+  std::map<PartitionId, std::string> keys;
+  for (unsigned i = 0; keys.size() < 4; ++i) keys.emplace(cluster.partition_of_key(std::to_string(i)), std::to_string(i));
+  for (const auto& [partition, one] : keys) {
+    cluster.wait_ready(partition);
+    Operation get = cluster.get(one);
+    std::get<ReadOperation>(get).lease = RowLease{node_id(77), max_row_lease};
+    ASSERT_GT(lease_of(cluster.reply(0, cluster.submit(0, std::move(get)))), Duration::zero());
+  }
+  const std::string value(max_value_bytes, 'x');
+  std::vector<OperationId> waiting;
+  std::optional<ErrorCode> refused;
+  for (unsigned round = 0; round < max_node_delayed_bytes / max_value_bytes && !refused; ++round) {
+    for (const auto& [partition, one] : keys) {
+      const OperationId put = cluster.submit(0, cluster.put(one, value));
+      refused = error_of(cluster.reply(0, put));
+      if (refused) break;
+      waiting.push_back(put);
+    }
+  }
+  EXPECT_EQ(refused, ErrorCode::overloaded);
+  EXPECT_LE(waiting.size() * value.size(), max_node_delayed_bytes);
+  EXPECT_LT(waiting.size() / keys.size() * value.size(), max_group_pending_bytes / 2) << "no group is near its own limit";
+  cluster.run(max_row_lease);
+  for (OperationId put : waiting) EXPECT_TRUE(succeeded(cluster.reply(0, put)));
+  EXPECT_TRUE(succeeded(cluster.reply(0, cluster.submit(0, cluster.put(key, "y"))))) << "there is room again";
 }
 
 }  // namespace

@@ -117,10 +117,13 @@ TEST(RowLeases, ErasedPrefix_WaitsForEveryPromiseOfOthers) {
   EXPECT_TRUE(leases.grant(client(3), {row_hash({"elsewhere", ""})}, start + 100ms, start));
 }
 
-TEST(RowLeases, ResolvedTransaction_WaitsForItsOwnClientToo) {
+TEST(RowLeases, ResolvedTransaction_WaitsForNobodyAndStopsNothing) {
   RowLeases leases;
   ASSERT_TRUE(leases.grant(client(1), {row_hash(row)}, start + 60ms, start));
-  EXPECT_EQ(leases.begin(change(1, {}, Mutation::Kind::resolve), start), start + 60ms);
+  const RowChanges changes = change(2, {}, Mutation::Kind::resolve);
+  EXPECT_EQ(leases.begin(changes, start), start);
+  EXPECT_TRUE(leases.grant(client(1), {row_hash(other_row)}, start + 60ms, start));
+  leases.end(changes);
 }
 
 TEST(RowLeases, PreparedPart_CountsWithItsLocks) {
@@ -138,6 +141,11 @@ TEST(RowLeases, PreparedPart_CountsWithItsLocks) {
   ASSERT_TRUE(leases.grant(client(1), {row_hash(row)}, start + 40ms, start));
   ASSERT_TRUE(leases.grant(client(1), {row_hash(other_row)}, start + 70ms, start));
   EXPECT_EQ(leases.begin(changed_rows(batch), start), start + 70ms);
+  EXPECT_TRUE(changed_rows(batch).prepares);
+  RowLeases own;
+  ASSERT_TRUE(own.grant(client(2), {row_hash(row), row_hash(other_row)}, start + 70ms, start));
+  ASSERT_TRUE(own.grant(client(1), {row_hash({"object", "third"})}, start + 90ms, start));
+  EXPECT_EQ(own.begin(changed_rows(batch), start), start) << "neither its own client's promises nor those for other rows";
 }
 
 TEST(RowLeases, TooManyRows_NoPromiseUntilOldOnesHaveEnded) {

@@ -27,7 +27,7 @@ class LeasedRowsTest : public testing::Test {
     ReadReply::Get get;
     get.found = true;
     get.row.value = SharedBytes(value);
-    if (locked) get.lock = RecordRef{};
+    if (locked) get.locks = {RecordRef{}};
     reply.gets = {get};
     return reply;
   }
@@ -93,6 +93,29 @@ TEST_F(LeasedRowsTest, LockedRow_IsNotRemembered) {
   LeasedRows::Asking asking(rows_);
   asking.remember(request({row}), reply("a", true), promise(100ms));
   EXPECT_EQ(known(), "<nothing>");
+}
+
+// What its own transaction prepared is forgotten then, and shows a lock from then on: the end of it changes nothing that is known.
+TEST_F(LeasedRowsTest, OwnTransaction_ForgetsWhatItPreparesAndNothingWhenItEnds) {
+  learn("a");
+  Mutation prepare;
+  prepare.kind = Mutation::Kind::prepare;
+  prepare.part = change(row, Mutation::Kind::add_i64).mutations;
+  Batch prepares;
+  prepares.mutations = {prepare};
+  {
+    LeasedRows::Changing changing(rows_, prepares, start + 60s);
+    changing.sent();
+    EXPECT_EQ(known(), "<nothing>");
+    changing.ended();
+  }
+  LeasedRows::Asking asking(rows_);
+  asking.remember(request({other_row}), reply("other"), promise(100ms));
+  Batch resolves;
+  resolves.mutations.emplace_back().kind = Mutation::Kind::resolve;
+  LeasedRows::Changing resolving(rows_, resolves, start + 60s);
+  resolving.sent();
+  EXPECT_TRUE(rows_->find(request({other_row}), start));
 }
 
 TEST_F(LeasedRowsTest, OwnChange_ForgetsTheRowAndKeepsItOutWhileUnderWay) {

@@ -58,7 +58,7 @@ class TransactionTest : public testing::Test {
     request.gets.push_back({key, "row"});
     Result<ReadReply> reply = co_await store.read(std::move(request), deadline);
     if (!reply) co_return tl::unexpected(reply.error());
-    if (reply->gets[0].lock) co_return fail(ErrorCode::internal, "a lock shows");
+    if (!reply->gets[0].locks.empty()) co_return fail(ErrorCode::internal, "a lock shows");
     if (!reply->gets[0].found) co_return fail(ErrorCode::not_found);
     co_return reply->gets[0].row.value.str();
   }
@@ -84,6 +84,11 @@ class TransactionTest : public testing::Test {
   std::string get(ObjectStore& store, const std::string& key) {
     Result<std::string> result = time_.run(value(store, key, deadline()));
     return result ? *result : result.error().text();
+  }
+  // As the janitor does, from the first record on.
+  Task<Result<RecordsReport>> finish_all(PartitionId where) {
+    RecordsPlace place;
+    co_return co_await finish_records(other_, where, &place, deadline());
   }
   PartitionId partition(int i) { return store_.partition_of_key(keys_[static_cast<std::size_t>(i)]); }
 
@@ -116,6 +121,32 @@ Task<Result<CommitReply>> prepare(Transaction& transaction, TransactionPart part
 }
 Task<Status> commit(Transaction& transaction) { co_return co_await transaction.commit(); }
 Task<void> abort(Transaction& transaction) { co_await transaction.abort(); }
+Task<void> wait_for_ends(ObjectStore& store, TimePoint deadline) { co_await store.finish_transactions(deadline); }
+
+// A client to which one partition does not answer.
+class MutedStore final : public PartitionedStore {
+ public:
+  MutedStore(VirtualTime& time, std::shared_ptr<MemoryRing> ring, PartitionId silent) : below_(time, std::move(ring), 99), silent_(silent) {}
+  Task<Result<ReadReply>> read_raw(PartitionId partition, ReadRequest request, TimePoint deadline) override {
+    co_return co_await below_.read_raw(partition, std::move(request), deadline);
+  }
+  Task<Result<BatchResult>> commit_raw(PartitionId partition, std::vector<Condition> conditions, std::vector<Mutation> mutations,
+                                       TimePoint deadline) override {
+    if (partition == silent_) {
+      co_await sleep(deadline - clock().now);
+      co_return fail(ErrorCode::timeout, "silent");
+    }
+    co_return co_await below_.commit_raw(partition, std::move(conditions), std::move(mutations), deadline);
+  }
+  unsigned partition_bits() const override { return below_.partition_bits(); }
+  Clock clock() const override { return below_.clock(); }
+  Random& random() override { return below_.random(); }
+  Task<void> sleep(Duration duration) override { return below_.sleep(duration); }
+
+ private:
+  MemoryObjectStore below_;
+  const PartitionId silent_;
+};
 
 TEST_F(TransactionTest, Prepare_ConditionFails_SaysWhichAndAbortLeavesNothing) {
   set_all("old");
@@ -316,7 +347,7 @@ TEST_F(TransactionTest, FinishRecord_CommittedWithoutResolve_IsResolvedBeforeThe
   ASSERT_EQ(ring_->records(), 1u);
   ASSERT_GT(ring_->intents(), 0u);
   auto finish = [&] {
-    for (auto& [id, place] : ring_->partitions) ASSERT_TRUE(time_.run(finish_records(other_, id, deadline())));
+    for (auto& [id, place] : ring_->partitions) ASSERT_TRUE(time_.run(finish_all(id)));
   };
   finish();
   EXPECT_EQ(ring_->records(), 1u) << "too young to be touched";
@@ -338,7 +369,7 @@ TEST_F(TransactionTest, FinishRecords_PartsOfADeadCoordinator_GoWithoutBeingMet)
   ASSERT_FALSE(time_.run(move_all(dying, keys_, "new", deadline())));
   ASSERT_GT(ring_->intents(), 0u);
   auto finish = [&] {
-    for (auto& [id, place] : ring_->partitions) ASSERT_TRUE(time_.run(finish_records(other_, id, deadline())));
+    for (auto& [id, place] : ring_->partitions) ASSERT_TRUE(time_.run(finish_all(id)));
   };
   finish();
   EXPECT_GT(ring_->intents(), 0u) << "it may still be at work";
@@ -349,6 +380,139 @@ TEST_F(TransactionTest, FinishRecords_PartsOfADeadCoordinator_GoWithoutBeingMet)
   finish();
   EXPECT_EQ(ring_->records(), 0u);
   for (const std::string& key : keys_) EXPECT_EQ(get(other_, key), "old");
+}
+
+// The participants of the first records do not answer; those behind them must be reached all the same.
+TEST_F(TransactionTest, FinishRecords_StuckOnes_HideNothingThatComesAfterThem) {
+  set_all("old");
+  MemoryRing::Partition& place = ring_->partitions[partition(0)];
+  const PartitionId silent = partition(2);
+  const Stamp before = time_.clock().stamp;
+  const auto stuck_id = [&](std::size_t number) { return TransactionId{static_cast<std::uint64_t>(before.microseconds) + number, {}}; };
+  constexpr std::size_t stuck = records_per_page + 10;
+  for (std::size_t i = 0; i < stuck; ++i) {
+    const TransactionRecord committed{RecordState::committed, before, {silent}};
+    place.rows.put({record_key, record_sort(stuck_id(i))}, SharedBytes(encode(committed)), ++place.index);
+  }
+  MemoryObjectStore dying(time_, ring_, 77);
+  dying.fail_after(3);  // two prepares and the flip
+  std::vector<std::string> two{keys_[0], keys_[1]};
+  time_.advance(std::chrono::seconds(1));
+  ASSERT_TRUE(time_.run(move_all(dying, two, "new", deadline())));
+  ASSERT_GT(ring_->intents(), 0u);
+  time_.advance(max_transaction_age + std::chrono::seconds(1));
+
+  RecordsPlace where;
+  MutedStore muted(time_, ring_, silent);
+  for (std::size_t pass = 0; pass < 2 * stuck && ring_->intents() > 0; ++pass) {
+    auto finish = [](MutedStore& store, PartitionId id, RecordsPlace* at, TimePoint until) -> Task<Result<RecordsReport>> {
+      co_return co_await finish_records(store, id, at, until);
+    };
+    Result<RecordsReport> report = time_.run(finish(muted, partition(0), &where, deadline()));
+    EXPECT_FALSE(report) << "somebody does not answer";
+  }
+  EXPECT_EQ(ring_->intents(), 0u) << "the last record of all is looked after, too";
+}
+
+TEST_F(TransactionTest, FinishRecords_NothingThere_SaysSo) {
+  Result<RecordsReport> report = time_.run(finish_all(partition(0)));
+  ASSERT_TRUE(report);
+  EXPECT_TRUE(report->none);
+  RecordsPlace middle{"x", {}};
+  auto finish = [](MemoryObjectStore& store, PartitionId id, RecordsPlace* at, TimePoint until) -> Task<Result<RecordsReport>> {
+    co_return co_await finish_records(store, id, at, until);
+  };
+  report = time_.run(finish(other_, partition(0), &middle, deadline()));
+  ASSERT_TRUE(report);
+  EXPECT_FALSE(report->none) << "it did not look at what lies before";
+  EXPECT_TRUE(middle.at_the_first());
+}
+
+// ---- Rows that transactions only add to: a directory's times and links.
+
+Mutation add(const std::string& key, std::int64_t number) {
+  Mutation mutation;
+  mutation.kind = Mutation::Kind::add_i64;
+  mutation.row = {key, "count"};
+  mutation.number = number;
+  return mutation;
+}
+
+class AddingTransactionTest : public TransactionTest {
+ protected:
+  AddingTransactionTest() {
+    for (const std::string& key : keys_) {
+      CommitRequest request;
+      Mutation zero = put(key, std::string(8, '\0'));
+      zero.row.sort = "count";
+      request.mutations = {zero};
+      EXPECT_TRUE(time_.run(send(store_, std::move(request), deadline())));
+    }
+  }
+  static Task<Result<CommitReply>> send(ObjectStore& store, CommitRequest request, TimePoint until) {
+    co_return co_await store.commit(std::move(request), until);
+  }
+  static Task<std::int64_t> count(ObjectStore& store, std::string key, TimePoint until) {
+    ReadRequest request;
+    request.gets.push_back({key, "count"});
+    Result<ReadReply> reply = co_await store.read(std::move(request), until);
+    if (!reply) co_return -1;
+    co_return Reader(reply->gets[0].row.value.view()).i64();
+  }
+  std::int64_t count(ObjectStore& store, const std::string& key) { return time_.run(count(store, key, deadline())); }
+  static TransactionPart adding(const std::string& key) {
+    TransactionPart part;
+    part.mutations = {add(key, 1)};
+    return part;
+  }
+};
+
+// The coordinator's process dies right after the commit: nobody has resolved anything.
+TEST_F(AddingTransactionTest, Commit_NothingResolvedYet_EverybodySeesTheAdditions) {
+  MemoryObjectStore dying(time_, ring_, 77);
+  std::unique_ptr<Transaction> transaction = dying.begin(deadline());
+  for (const std::string& key : keys_) ASSERT_TRUE(time_.run(prepare(*transaction, adding(key))));
+  for (const std::string& key : keys_) EXPECT_EQ(count(other_, key), 0) << "pending";
+  dying.fail_after(1);  // the flip
+  ASSERT_TRUE(time_.run(commit(*transaction)));
+  ASSERT_GT(ring_->intents(), 0u);
+  for (const std::string& key : keys_) EXPECT_EQ(count(other_, key), 1);
+  EXPECT_EQ(ring_->intents(), 0u);
+}
+
+TEST_F(AddingTransactionTest, TwoThatAddToOneRow_PassEachOther) {
+  std::unique_ptr<Transaction> first = store_.begin(deadline());
+  std::unique_ptr<Transaction> second = other_.begin(deadline());
+  for (Transaction* one : {first.get(), second.get()}) {
+    for (const std::string& key : keys_) ASSERT_TRUE(time_.run(prepare(*one, adding(key))));
+  }
+  const std::size_t before = store_.operations() + other_.operations();
+  CommitRequest create;
+  create.mutations = {add(keys_[1], 10)};
+  ASSERT_TRUE(time_.run(send(other_, std::move(create), deadline())));
+  EXPECT_EQ(store_.operations() + other_.operations(), before + 1) << "neither does a batch that adds wait";
+  ASSERT_TRUE(time_.run(commit(*second)));
+  EXPECT_EQ(count(store_, keys_[1]), 11);
+  ASSERT_TRUE(time_.run(commit(*first)));
+  EXPECT_EQ(count(other_, keys_[1]), 12);
+  EXPECT_EQ(ring_->intents() + ring_->records(), 0u);
+}
+
+TEST_F(AddingTransactionTest, Commit_ReturnsBeforePartsThatHoldTheirRowsAloneAreResolved) {
+  store_.set_latency(std::chrono::milliseconds(10));
+  auto timed = [&](bool adds) {
+    std::unique_ptr<Transaction> transaction = store_.begin(deadline());
+    EXPECT_TRUE(time_.run(prepare(*transaction, adding(keys_[0]))));
+    EXPECT_TRUE(time_.run(prepare(*transaction, adds ? adding(keys_[1]) : part(keys_[1], "new"))));
+    const std::size_t before = store_.operations();
+    EXPECT_TRUE(time_.run(commit(*transaction)));
+    EXPECT_EQ(ring_->intents(), adds ? 0u : 2u) << "its lock and its part";
+    time_.run(wait_for_ends(store_, deadline()));
+    EXPECT_EQ(ring_->intents() + ring_->records(), 0u);
+    return store_.operations() - before;
+  };
+  EXPECT_EQ(timed(false), 3u) << "flip, resolve, forget";
+  EXPECT_EQ(timed(true), 3u);
 }
 
 TEST_F(TransactionTest, Commit_RowsOfSeveralPartitionsOrReservedKeys_IsInvalid) {

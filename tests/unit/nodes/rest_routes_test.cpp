@@ -70,6 +70,7 @@ class RacingStore final : public ObjectStore {
     co_return reply;
   }
   std::unique_ptr<Transaction> begin(TimePoint deadline) override { return store_.begin(deadline); }
+  Task<void> finish_transactions(TimePoint deadline) override { return store_.finish_transactions(deadline); }
   unsigned partition_bits() const override { return store_.partition_bits(); }
   Clock clock() const override { return store_.clock(); }
   Random& random() override { return store_.random(); }
