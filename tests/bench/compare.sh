@@ -84,7 +84,6 @@ if [ $gluster = yes ]; then
   columns="$columns glusterfs"
   umount "$scratch/gluster"
   gluster --mode=script volume stop bench force >&2
-  kill "$(cat /var/run/gluster/glusterd.pid 2>/dev/null || cat /var/run/glusterd.pid)"
 fi
 if [ $moose = yes ]; then
   # Its chunkservers refuse loopback addresses: they get the one that this network namespace has besides.
