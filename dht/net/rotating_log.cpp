@@ -1,7 +1,5 @@
 #include "dht/net/rotating_log.hpp"
 
-#include "dht/net/background_writer.hpp"
-
 #include <fcntl.h>
 #include <spdlog/sinks/base_sink.h>
 #include <spdlog/spdlog.h>
@@ -28,23 +26,17 @@ bool same_file(int left, int right) {
 
 class RotatingSink final : public spdlog::sinks::base_sink<std::mutex> {
  public:
-  explicit RotatingSink(std::shared_ptr<RotatingFile> file)
-      : writer_([file = std::move(file)](std::string_view line) { file->append(line); }) {}
+  explicit RotatingSink(std::unique_ptr<RotatingFile> file) : file_(std::move(file)) {}
 
  private:
-  // How long an error, which may be a process's last word, waits to be in the file. Once in vain, no further one waits until the disk goes on.
-  static constexpr auto error_patience = std::chrono::milliseconds(100);
-
   void sink_it_(const spdlog::details::log_msg& message) override {
     spdlog::memory_buf_t line;
     formatter_->format(message, line);
-    writer_.add(std::string(line.data(), line.size()));
-    if (message.level >= spdlog::level::err) stuck_ = !writer_.drained_within(stuck_ ? std::chrono::milliseconds(0) : error_patience);
+    file_->append({line.data(), line.size()});
   }
-  void flush_() override {}  // the writer keeps nothing back
+  void flush_() override {}  // nothing is kept back
 
-  BackgroundWriter writer_;
-  bool stuck_ = false;
+  std::unique_ptr<RotatingFile> file_;
 };
 
 }  // namespace

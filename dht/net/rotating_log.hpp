@@ -2,8 +2,7 @@
 //
 // Why not spdlog's rotating sink: of 1.10, which Debian 12 has, a file that cannot be opened after a rotation (full disk, quota, directory
 // gone) is written to as a null pointer. Here nothing that goes wrong with the file is more than lost lines: a log line
-// never throws, and the file stays within its limit. The process's logger writes on a thread of its own (background_writer.hpp), so a line
-// waits for nothing, an error at most 100 ms.
+// never throws, never waits for anything but the write itself, and the file stays within its limit.
 //
 // Standard output and error go along when they are that file, too (`ringfs up` starts its processes so), so that the last words of
 // a process that dies stand where its log ends. A file that somebody else truncates is simply shorter.
