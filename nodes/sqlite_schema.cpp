@@ -93,6 +93,11 @@ void configure(Connection& connection, std::int64_t cache_kib) {
   throw ForeignDatabase(ErrorCode::corrupt, file.string() + " is not a RingFS database");
 }
 
+[[noreturn]] void too_new(const std::filesystem::path& file, std::int64_t format) {
+  throw StoreFailure(ErrorCode::version_mismatch, file.string() + " is of format " + std::to_string(format) + ", this program knows up to " +
+                                                      std::to_string(database_format));
+}
+
 enum class FileKind { absent, sqlite };
 
 // The first bytes decide before SQLite touches the file.
@@ -101,15 +106,25 @@ FileKind look_at(const std::filesystem::path& file) {
   if (descriptor < 0 && errno == ENOENT) return FileKind::absent;
   if (descriptor < 0) throw StoreFailure(ErrorCode::io_error, file.string() + ": " + std::strerror(errno));
   constexpr std::string_view magic("SQLite format 3", 16);  // with its NUL
-  std::array<char, 16> head{};
+  constexpr std::size_t format_place = 60;  // user_version, and application_id behind it
+  std::array<char, database_header_bytes> head{};
   ssize_t count = read(descriptor, head.data(), head.size());
   int error = errno;
   close(descriptor);
   if (count < 0) throw StoreFailure(ErrorCode::io_error, file.string() + ": " + std::strerror(error));
   if (count == 0) return FileKind::absent;  // its creation was cut off by a crash: nothing was there yet
   // A power failure in the midst of the creation leaves zeros, and a journal that takes them back.
-  bool zeros = head == std::array<char, 16>{} && std::filesystem::exists(file.string() + "-journal");
-  if (!zeros && std::string_view(head.data(), static_cast<std::size_t>(count)) != magic) not_ours(file);
+  const std::string_view bytes(head.data(), static_cast<std::size_t>(count));
+  bool zeros = all_zeros(bytes) && std::filesystem::exists(file.string() + "-journal");
+  if (!zeros && !bytes.starts_with(magic)) not_ours(file);
+  // Before any sum is looked at: a newer format may have others.
+  if (bytes.size() == head.size()) {
+    Reader numbers(bytes.substr(format_place));
+    const std::uint32_t format = numbers.u32();
+    numbers.u32();
+    const bool ours = numbers.u32() == static_cast<std::uint32_t>(database_application_id);
+    if (ours && format > database_format) too_new(file, format);
+  }
   return FileKind::sqlite;
 }
 
@@ -129,11 +144,7 @@ void migrate(Connection& connection, const std::filesystem::path& file) {
   std::int64_t format = connection.integer("PRAGMA user_version");
   bool blank = application == 0 && format == 0 && connection.integer("SELECT count(*) FROM sqlite_schema") == 0;
   if (!blank && application != database_application_id) not_ours(file);
-  if (format > database_format) {
-    throw StoreFailure(ErrorCode::version_mismatch, file.string() + " is of format " + std::to_string(format) +
-                                                        ", this program knows up to " +
-                                                        std::to_string(database_format));
-  }
+  if (format > database_format) too_new(file, format);
   if (format < 0 || (format == 0 && !blank)) not_ours(file);
   make_tables(connection, format, blank || has_page_sums(connection) ? database_format : format_without_sums);
   transaction.commit();
