@@ -84,6 +84,7 @@ Task<Result<RingClient::Survey>> RingClient::survey(TimePoint deadline, const Ev
 }
 
 bool RingClient::keeps_up(const NodeStatus& node, PartitionId partition, const GroupStatus& leader) {
+  if (node.disk_stalled > Duration::zero()) return false;  // what it has not written it does not have
   const GroupStatus* group = find_group(node, partition);
   if (group == nullptr || group->snapshotting || group->term != leader.term || group->role == Role::learner)
     return false;

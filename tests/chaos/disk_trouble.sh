@@ -9,8 +9,8 @@ preload=$build/tests/disk_trouble.so
 [ -f "$preload" ] || die "no $preload"
 
 # trouble NODE ORDER; well NODE.
-trouble() { echo "$2" >"$state/nodes/$1/trouble"; }
-well() { rm "$state/nodes/$1/trouble"; }
+trouble() { echo "$2" >"$state/nodes/$1/data/trouble"; }
+well() { rm "$state/nodes/$1/data/trouble"; }
 
 # create_rounds NAME: none may fail; prints the longest.
 create_rounds() {
@@ -70,7 +70,7 @@ is_ok() { [ "$(health)" = ok ]; }
 LD_PRELOAD=$preload start_ring 3
 wait_healthy
 mkdir "$mnt"/d{0..23}
-address_of() { jq -r --argjson number "$1" '.nodes[] | select(.number == $number) | .address' "$state/ring.json"; }
+address_of() { jq -r --argjson number "$1" '.nodes[] | select(.number == $number) | .rpc' "$state/ring.json"; }
 
 for node in 2 3; do
   say "the disk of node $node hangs"

@@ -70,7 +70,7 @@ round() {
   case "$kind" in
     killed) kill -9 "$pid" ;;
     frozen) kill -STOP "$pid" ;;
-    hung) echo hang >"$state/nodes/$victim/trouble" ;;
+    hung) echo hang >"$state/nodes/$victim/data/trouble" ;;
   esac
   another_leads "$partition" "$id"
   while [ "$(date +%s)" -lt "$end" ]; do sleep 0.1; done
@@ -78,7 +78,7 @@ round() {
   case "$kind" in
     killed) LD_PRELOAD=$preload restart_ring ;;
     frozen) kill -CONT "$pid" ;;
-    hung) rm "$state/nodes/$victim/trouble" ;;
+    hung) rm "$state/nodes/$victim/data/trouble" ;;
   esac
   wait_healthy
   sleep "$settle_seconds"

@@ -46,7 +46,7 @@ bool Availability::majority_of(const std::vector<ReplicaId>& voters, bool (Avail
   for (std::size_t chosen = 1; chosen < most; ++chosen) {
     std::vector<SimNode*> nodes;
     for (std::size_t i = 0; i < voters.size(); ++i) {
-      if ((chosen >> i & 1) != 0) nodes.push_back(cluster_.find(voters[i].node));
+      if (((chosen >> i) & 1) != 0) nodes.push_back(cluster_.find(voters[i].node));
     }
     if (2 * nodes.size() <= voters.size()) continue;
     const bool good = std::all_of(nodes.begin(), nodes.end(), [&](SimNode* one) {
