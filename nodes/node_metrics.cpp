@@ -58,6 +58,13 @@ std::string node_metrics_text(const NodeStatus& status, std::size_t set_aside) {
   gauge(registry, "ringfs_disk_total_bytes", "Size of the file system that holds the database.",
         static_cast<double>(status.disk_total_bytes));
   gauge(registry, "ringfs_disk_free_bytes", "Free space there.", static_cast<double>(status.disk_free_bytes));
+  const auto seconds = [](Duration duration) { return std::chrono::duration<double>(duration).count(); };
+  gauge(registry, "ringfs_disk_stalled_seconds", "For how long the disk has not answered, once that is a second; else 0.",
+        seconds(status.disk_stalled));
+  gauge(registry, "ringfs_disk_write_seconds", "What a durable write took of late; 0: there was none.", seconds(status.disk_write_time));
+  gauge(registry, "ringfs_disk_slow", "1 while the disk is much slower than those of the other nodes: the node leads nothing.",
+        status.disk_slow ? 1 : 0);
+  gauge(registry, "ringfs_loop_late", "1 while the process gets too little processor time: the node leads nothing.", status.late ? 1 : 0);
   gauge(registry, "ringfs_no_space", "1 while new entries are refused because the disk is full.", status.no_space ? 1 : 0);
   return prometheus::TextSerializer().Serialize(registry.Collect());
 }

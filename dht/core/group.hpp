@@ -4,6 +4,7 @@
 // ReadIndex as their fall-back, leadership transfer, pipelined appends, chunked snapshots and joint configurations.
 //   group.cpp              state, configurations, applying
 //   group_election.cpp     terms, votes, time-outs, transfer of leadership
+//   group_fitness.cpp      a leader whose disk hangs or is slow hands over
 //   group_replication.cpp  proposals, appends, commit, heartbeats
 //   group_snapshot.cpp     snapshots to and from others
 //   group_cut.cpp          cutting the log
@@ -23,6 +24,7 @@
 #include <string>
 #include <vector>
 
+#include "dht/core/fitness.hpp"
 #include "dht/core/log.hpp"
 #include "dht/core/log_budget.hpp"
 #include "dht/core/node.hpp"
@@ -76,6 +78,8 @@ struct GroupServices {
   Placement placement;
   Clock clock{};                         // of the call that is being carried out
   bool no_space = false;
+  Fitness fitness;                       // of this node and of its peers
+  TimePoint ask_until = TimePoint::min();  // heartbeats ask the peers whether their disks answer
   TimePoint active_at = TimePoint::min();  // a group that this node leads had something to replicate
   LogIndex log_keep_entries = 0;         // NodeOptions; 0: cut by size
   LogBudget log_budget;
@@ -247,6 +251,17 @@ class Group {
   void transfer_if_ready();
   std::optional<ReplicaId> patient_preferred();
   unsigned preference_rank(const Uuid& node) const;
+
+  // group_fitness.cpp
+  bool disk_hangs() const;
+  bool should_not_lead() const;
+  bool said_unfit(const ReplicaId& replica) const;
+  bool known_fit(const ReplicaId& replica) const;
+  bool disk_answers(const ReplicaId& replica) const;
+  bool others_can_elect() const;
+  void ask_about_disks();
+  std::optional<ReplicaId> heir_of_unfit() const;
+  void give_up_leading();
 
   // group_replication.cpp
   std::optional<Error> refusal(std::size_t bytes) const;

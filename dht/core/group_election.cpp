@@ -35,6 +35,8 @@ void Group::reset_election_deadline() {
   const Timing& timing = services_.timing;
   auto spread = static_cast<std::uint64_t>(std::max<std::int64_t>((timing.election_maximum - timing.election_minimum).count(), 1));
   election_timeout_ = timing.election_minimum + Duration(services_.random.below(spread));
+  // Behind those that are well; whoever is elected all the same hands over.
+  if (should_not_lead() && services_.fitness.any_fit_peer(now())) election_timeout_ += timing.election_maximum;
   election_deadline_ = now() + election_timeout_;
 }
 
@@ -48,7 +50,10 @@ void Group::set_retry_deadline() {
 }
 
 TimePoint Group::deadline() const {
-  if (role_ == Role::leader) return delayed_.empty() ? never : delayed_.begin()->first;
+  if (role_ == Role::leader) {
+    const TimePoint promises_end = handing_over_ && !transfer_ ? row_leases_.last_until() : never;
+    return std::min(promises_end, delayed_.empty() ? never : delayed_.begin()->first);
+  }
   TimePoint query = removed() ? never : query_at_;
   return promotable() ? std::min(election_deadline_, query) : query;
 }
@@ -57,6 +62,7 @@ void Group::tick() {
   if (now() < deadline()) return;
   if (role_ == Role::leader) {
     append_delayed();
+    if (handing_over_ && !transfer_ && row_leases_.last_until() <= now()) drift_to_preferred();
     return;
   }
   if (now() >= query_at_ && !removed()) ask_membership();
@@ -116,8 +122,9 @@ void Group::stop_leading(std::optional<Uuid> next_leader) {
   services_.moving.erase(partition_);
   query_at_ = now() + replica_query_patience;
   role_ = Role::follower;
-  // What is committed will be applied here and answered then; of the rest nobody can know. The same sequence may be tried again.
-  while (!operations_.empty() && operations_.rbegin()->first > commit_) {
+  // What is committed will be applied here and answered then, unless the disk hangs; of the rest nobody can know. The same sequence
+  // may be tried again.
+  while (!operations_.empty() && (disk_hangs() || operations_.rbegin()->first > commit_)) {
     auto last = std::prev(operations_.end());
     fail_operation(last->second.operation, ErrorCode::not_leader, "leadership was lost");
     operations_.erase(last);
@@ -130,6 +137,12 @@ void Group::stop_leading(std::optional<Uuid> next_leader) {
 
 void Group::pre_campaign() {
   if (!promotable()) return;
+  if (disk_hangs() && !services_.faults.vote_with_hung_disk) {  // another vote could not be written; one that is under way still counts
+    if (role_ != Role::candidate) role_ = Role::follower;
+    leader_.reset();
+    reset_election_deadline();
+    return;
+  }
   role_ = Role::pre_candidate;
   leader_.reset();
   votes_.clear();
@@ -174,6 +187,7 @@ void Group::campaign(bool transfer) {
 void Group::receive(const Uuid& source, const RequestVote& message) {
   if (!accept(source, message.raft)) return;
   if (!holds_data_) return;  // its log is gone: it must not say that another one is up to date
+  if (disk_hangs() && !services_.faults.vote_with_hung_disk) return;  // whoever counted on this vote would wait for it in vain
   bool up_to_date = message.last_term > log_.last_term() ||
                     (message.last_term == log_.last_term() && message.last_index >= log_.last_index());
   bool refuse = must_refuse_votes() && !(message.transfer && !message.pre_vote);
@@ -281,8 +295,10 @@ void Group::peer_disconnected(const Uuid& peer) {
 }
 
 // Leadership drifts to the first of the preference list, where Chord lookups end, once that node has kept up for a while; from a leader
-// that is being removed to anybody who can take it.
+// that is being removed, or is not fit to lead, to anybody who can take it.
 void Group::drift_to_preferred() {
+  const bool unfit = should_not_lead();
+  const bool hung = unfit && disk_hangs();
   if (transfer_) {
     if (now() < transfer_->deadline) {
       // Again, for the first one may have been lost; whoever has followed it ignores what is of an earlier term.
@@ -294,18 +310,27 @@ void Group::drift_to_preferred() {
     preferred_since_.reset();
     next_transfer_ = now() + transfer_pause;
     event("transfer_failed");
+    if (hung) give_up_leading();
     // The lease of this term was given away: take a new term, for which nobody need wait.
-    if (sent) campaign(true);
+    else if (sent) campaign(true);
+    return;
+  }
+  if (lease_void_ && !disk_hangs()) {  // it hung, and nobody took over or could: as above
+    campaign(true);
     return;
   }
   handing_over_ = false;  // until it turns out below that it is time
-  if (now() < next_transfer_) return;
-  std::optional<ReplicaId> heir = joint_since_ && leaving() ? heir_of_leaving() : patient_preferred();
-  if (!heir) return;
+  if (unfit) ask_about_disks();
+  if (now() < next_transfer_ && !hung) return;
+  std::optional<ReplicaId> heir = unfit ? heir_of_unfit() : joint_since_ && leaving() ? heir_of_leaving() : patient_preferred();
+  if (!heir) {
+    if (hung && services_.fitness.stalled(now()) >= 2 * disk_patience) give_up_leading();
+    return;
+  }
   // No new promises, and those given must end before: the next leader would not know them.
   handing_over_ = true;
   if (row_leases_.last_until() > now()) return;
-  transfer_ = Transfer{*heir, now() + services_.timing.election_minimum, false};
+  transfer_ = Transfer{*heir, now() + services_.timing.election_minimum / (hung ? 2 : 1), false};
   event("transfer", "to=" + heir->node.text());
   transfer_if_ready();
 }
@@ -315,14 +340,16 @@ std::optional<ReplicaId> Group::patient_preferred() {
   const std::vector<ReplicaId>& voters = configuration().voters;
   auto preferred = std::find_if(voters.begin(), voters.end(), [&](const ReplicaId& one) { return preference_rank(one.node) == 0; });
   auto progress = preferred == voters.end() ? progress_.end() : progress_.find(*preferred);
-  if (progress == progress_.end() || !caught_up(*preferred, progress->second)) {
+  if (progress == progress_.end() || !caught_up(*preferred, progress->second) || said_unfit(*preferred)) {
     preferred_since_.reset();
     return std::nullopt;
   }
   // The random part spreads the transfers of a node that came back.
   if (!preferred_since_) preferred_since_ = now() + Duration(services_.random.below(1000000));
   if (*preferred_since_ + transfer_patience > now()) return std::nullopt;
-  return *preferred;
+  if (known_fit(*preferred)) return *preferred;
+  ask_about_disks();
+  return std::nullopt;
 }
 
 void Group::transfer_if_ready() {
@@ -339,6 +366,7 @@ void Group::receive(const Uuid& source, const TimeoutNow& message) {
   if (!accept(source, message.raft)) return;
   if (message.raft.term != term_ || leader_ != source || role_ != Role::follower || !promotable()) return;
   if (incoming_ && incoming_->install) return;
+  if (disk_hangs() && !services_.faults.vote_with_hung_disk) return;  // the leader finds another way when nobody answers
   campaign(true);
 }
 

@@ -30,7 +30,7 @@ const ReplicaId* of_node(const std::vector<ReplicaId>& replicas, const Uuid& nod
 void Group::move_members() {
   note_moving();
   const bool in_flight = configurations_.size() > 1 && !services_.faults.overlapping_changes;
-  if (transfer_ || applied_ < term_start_ || in_flight || services_.no_space) return;
+  if (transfer_ || disk_hangs() || applied_ < term_start_ || in_flight || services_.no_space) return;
   if (!configuration().old_voters.empty()) {
     leave_joint();
     return;
@@ -152,7 +152,7 @@ std::optional<ReplicaId> Group::heir_of_leaving() const {
   std::optional<ReplicaId> heir;
   for (const ReplicaId& voter : configuration().voters) {
     auto progress = progress_.find(voter);
-    if (progress == progress_.end() || !caught_up(voter, progress->second)) continue;
+    if (progress == progress_.end() || !caught_up(voter, progress->second) || said_unfit(voter)) continue;
     if (!heir || preference_rank(voter.node) == 0) heir = voter;
   }
   return heir;

@@ -279,7 +279,7 @@ void Group::interval() {
   if (role_ != Role::leader) return;
   check_quorum();
   if (role_ != Role::leader) return;
-  bool active = applied_ < log_.last_index() || transfer_;
+  bool active = applied_ < log_.last_index() || transfer_ || should_not_lead();
   for (auto& [replica, progress] : progress_) {
     active = active || progress.snapshot;
     if (progress.snapshot) tick_snapshot(replica, progress);

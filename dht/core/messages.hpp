@@ -113,6 +113,14 @@ struct ReplicaRemoved {
 
 // ---- Heartbeats, one frame per node pair and interval (design 5.7) ---------------------------------
 
+// What a node says of itself in every heartbeat and in every answer to one (fitness.hpp).
+struct FitnessReport {
+  bool hangs = false;             // its disk has work, and nothing came back for a second
+  bool slow = false;              // its disk is much slower than the others', or its loop comes late
+  std::uint32_t answered_us = 0;  // how long ago the disk had written something durably; 0: not known
+  std::uint32_t write_us = 0;     // what that takes of late; 0: not known
+};
+
 struct HeartbeatGroup {
   PartitionId partition{};
   Term term = 0;
@@ -126,6 +134,8 @@ struct Heartbeat {
   std::uint64_t digest = 0;      // of the list of groups
   bool full = false;             // groups present; otherwise the receiver uses the list that had this digest
   std::vector<HeartbeatGroup> groups;  // groups the sender leads and the receiver is a member of
+  FitnessReport fitness = {};    // the sender's
+  bool asks = false;             // it wants to hand groups over: the receiver should find out whether its disk answers
 };
 
 struct HeartbeatReply {
@@ -137,6 +147,7 @@ struct HeartbeatReply {
     bool damaged = false;        // this very replica is out of service: it must be replaced
   };
   std::vector<Refusal> refused;  // groups that do not acknowledge this leader; all others of the list do
+  FitnessReport fitness = {};    // the receiver's
 };
 
 // ---- Chord (dht/core/chord.hpp) --------------------------------------------------------------------

@@ -52,6 +52,8 @@ void Node::Implementation::watch(const Group& group) {
 // ---- Time -----------------------------------------------------------------------------------------
 
 void Node::Implementation::tick() {
+  if (tick_due_ != never) services_.fitness.ticked(tick_due_, now());
+  tell_fitness();
   if (chord_ && now() >= chord_->deadline()) chord_->tick(now());
   if (now() >= table_read_at_) refresh_table();
   if (now() >= report_at_) tend_members();
@@ -100,7 +102,10 @@ const Node::Implementation::HeartbeatLists& Node::Implementation::heartbeat_list
 }
 
 void Node::Implementation::send_heartbeat(const Uuid& peer, const Heartbeats::Groups& list) {
-  out_.send(peer, heartbeats_.make(peer, list, ++services_.last_round, now()));
+  Heartbeat heartbeat = heartbeats_.make(peer, list, ++services_.last_round, now());
+  heartbeat.fitness = services_.fitness.report(now());
+  heartbeat.asks = services_.ask_until > now();
+  out_.send(peer, std::move(heartbeat));
 }
 
 // Those whose last round left with an answer a moment ago get their next one with an answer, too.
@@ -159,13 +164,15 @@ Effects Node::Implementation::take_effects() {
   // Not at the end of a quiet interval: followers wait for the commit index.
   if (heartbeat_at_ != never && services_.active_at == now()) heartbeat_at_ = std::min(heartbeat_at_, now() + genesis_->timing.heartbeat);
   Effects effects = out_.take();
-  effects.deadline = next_deadline();
+  watch_storage(effects);
+  effects.deadline = tick_due_ = next_deadline();
   return effects;
 }
 
 // ---- Completions ----------------------------------------------------------------------------------
 
 void Node::Implementation::written(EffectId write) {
+  services_.fitness.written(write, now());
   if (creation_ && creation_->write <= write) genesis_durable();
   for (const auto& [id, partition] : out_.durable(write)) {
     Group* one = group(partition);
@@ -188,6 +195,7 @@ void Node::Implementation::take_out_of_service(PartitionId partition) {
 }
 
 void Node::Implementation::read_done(EffectId id, Result<ReadAnswer> answer) {
+  services_.fitness.read_answered(now());
   std::optional<PartitionId> partition = out_.claim(id);
   RINGFS_CHECK(partition.has_value());
   if (id == table_read_) {
@@ -198,12 +206,14 @@ void Node::Implementation::read_done(EffectId id, Result<ReadAnswer> answer) {
 }
 
 void Node::Implementation::loaded(EffectId id, Result<std::vector<Entry>> entries) {
+  services_.fitness.read_answered(now());
   std::optional<PartitionId> partition = out_.claim(id);
   RINGFS_CHECK(partition.has_value());
   if (Group* one = group(*partition)) one->loaded(id, std::move(entries));
 }
 
 void Node::Implementation::snapshot_read(EffectId id, Result<SnapshotData> data) {
+  services_.fitness.read_answered(now());
   std::optional<PartitionId> partition = out_.claim(id);
   RINGFS_CHECK(partition.has_value());
   if (Group* one = group(*partition)) one->snapshot_read(id, std::move(data));

@@ -73,6 +73,9 @@ struct NodeOptions {
     bool ignore_replica_identity = false;  // what a node's former lives acknowledged counts
     bool place_voters = false;             // a node makes itself a voter where the placement wants it
     bool drop_early = false;               // a replica's data goes before the configuration without it is committed
+    bool lead_with_hung_disk = false;      // a leader whose disk hangs or is slow goes on
+    bool vote_with_hung_disk = false;      // a node whose disk hangs asks for votes, gives them and takes leadership over
+    bool hand_over_blindly = false;        // to whoever keeps up, whatever its disk does
   } faults;
   // Entries of a group that stay in the log behind the applied index, so that a follower that was away for a moment needs no
   // snapshot. 0: cut by size alone. The simulator makes it small, so that snapshots happen.

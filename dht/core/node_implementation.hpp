@@ -3,6 +3,7 @@
 //   node_receive.cpp     who may speak; messages to groups, chord, heartbeats
 //   node_operations.cpp  what clients ask
 //   node_table.cpp       genesis and the members table
+//   node_fitness.cpp     whether this node is fit to lead: measured, told, asked of peers
 //   node_members.cpp     who answers, and how members change their state
 #pragma once
 
@@ -119,6 +120,12 @@ class Node::Implementation {
   void refresh_table();
   void table_read(Result<ReadAnswer> answer);
 
+  // node_fitness.cpp
+  void watch_storage(Effects& effects);
+  void probe_disk();
+  void judge_fitness();
+  void tell_fitness();
+
   // node_members.cpp
   void tend_members();
   TimePoint heard(const Uuid& node) const;
@@ -151,7 +158,11 @@ class Node::Implementation {
   std::uint64_t last_table_change_ = 0;  // sequence of the own batches
   TimePoint next_table_change_ = TimePoint::min();
 
+  // What events last said of the own fitness.
+  bool told_hangs_ = false, told_slow_ = false, told_late_ = false;
+
   // Timers.
+  TimePoint tick_due_ = never;  // the deadline handed out last
   TimePoint report_at_ = never;
   TimePoint heartbeat_at_ = never;
   TimePoint groups_at_ = never;

@@ -18,6 +18,7 @@ constexpr Duration table_change_patience = std::chrono::seconds(3);  // before t
 // Once a report_interval.
 void Node::Implementation::tend_members() {
   report_at_ = now() + report_interval;
+  judge_fitness();
   for (const Member& member : table_.members) {
     const bool asked = member.id != self_ && member.state != MemberState::removed && heard(member.id) + ping_after <= now();
     if (asked) out_.send(member.id, Ping{});

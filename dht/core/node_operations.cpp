@@ -186,6 +186,10 @@ NodeStatus Node::Implementation::status() const {
   if (genesis_) status.ring = genesis_->ring;
   status.table_version = table_.version;
   status.no_space = services_.no_space;
+  if (services_.fitness.hangs(now())) status.disk_stalled = services_.fitness.stalled(now());
+  status.disk_write_time = services_.fitness.write_time(now());
+  status.disk_slow = services_.fitness.disk_slow();
+  status.late = services_.fitness.late();
   status.snapshot_bytes_sent = services_.pace.total();
   status.groups.reserve(groups_.size());
   for (const auto& [partition, group] : groups_) {

@@ -107,8 +107,11 @@ void Node::Implementation::on_chord(const Uuid& source, const ToChord& message) 
 
 void Node::Implementation::on(const Uuid& source, const Heartbeat& message) {
   if (heartbeat_at_ != never && heartbeats_.due(source, heartbeat_interval(), now())) answered_.insert(source);
+  services_.fitness.heard(source, message.fitness, now());
+  if (message.asks) probe_disk();
   HeartbeatReply reply;
   reply.round = message.round;
+  reply.fitness = services_.fitness.report(now());
   std::shared_ptr<const Heartbeats::Groups> list = heartbeats_.groups_of(source, message);
   if (!list) {
     reply.unknown_digest = true;
@@ -130,6 +133,7 @@ void Node::Implementation::on(const Uuid& source, const Heartbeat& message) {
 }
 
 void Node::Implementation::on(const Uuid& source, const HeartbeatReply& message) {
+  services_.fitness.heard(source, message.fitness, now());
   bool resend = false;
   std::optional<Heartbeats::Acknowledged> acknowledged = heartbeats_.acknowledge(source, message, resend);
   if (resend) services_.urgent_heartbeats.insert(source);

@@ -107,6 +107,10 @@ struct NodeStatus {
   std::uint64_t disk_free_bytes = 0;
   std::uint64_t disk_id = 0;         // nodes on one file system share it
   bool no_space = false;
+  Duration disk_stalled{};           // how long the disk has work and has not answered; zero: it has none, or answered within a second
+  Duration disk_write_time{};        // of a durable write, of late; zero: none
+  bool disk_slow = false;            // for long, and much slower than the others'
+  bool late = false;                 // its loop's turns come late: too little processor time
   std::vector<NodeEvent> events;     // ascending; filled in by the driver when they were asked for
 };
 

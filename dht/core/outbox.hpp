@@ -33,6 +33,7 @@ class Outbox {
   GroupWrite& separate_group_write(PartitionId partition);
   void end_group_write(PartitionId partition) { group_writes_.erase(partition); }
   EffectId write_id();  // of the write that is being collected
+  bool writing() const { return effects_.write.id != 0; }
 
   void apply(PartitionId partition, LogIndex through) { effects_.applies.push_back({partition, through}); }
   EffectId read(PartitionId partition, ReadRequest request);

@@ -101,6 +101,10 @@ void put(const NodeStatus& in, wire::Response& response, WireMessage&) {
   status->set_disk_id(in.disk_id);
   status->set_no_space(in.no_space);
   status->set_snapshot_bytes_sent(in.snapshot_bytes_sent);
+  status->set_disk_stalled_us(static_cast<std::uint64_t>(in.disk_stalled.count()));
+  status->set_disk_write_us(static_cast<std::uint64_t>(in.disk_write_time.count()));
+  status->set_disk_slow(in.disk_slow);
+  status->set_late(in.late);
   for (const NodeEvent& event : in.events) {
     wire::NodeEvent* out = status->add_events();
     out->set_sequence(event.sequence);
@@ -125,6 +129,10 @@ NodeStatus get_status(const wire::NodeStatus& in, Check& check) {
   status.disk_id = in.disk_id();
   status.no_space = in.no_space();
   status.snapshot_bytes_sent = in.snapshot_bytes_sent();
+  status.disk_stalled = check.duration(in.disk_stalled_us());
+  status.disk_write_time = check.duration(in.disk_write_us());
+  status.disk_slow = in.disk_slow();
+  status.late = in.late();
   check.require(static_cast<std::size_t>(in.events_size()) <= 2 * max_events);
   status.events.reserve(static_cast<std::size_t>(in.events_size()));
   for (const wire::NodeEvent& event : in.events()) {

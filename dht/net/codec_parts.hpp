@@ -89,6 +89,10 @@ struct Check {
     if (number >= max_partitions) ok = false;
     return PartitionId{number};
   }
+  Duration duration(std::uint64_t microseconds) {
+    require(microseconds <= static_cast<std::uint64_t>(INT64_MAX));
+    return Duration(static_cast<std::int64_t>(microseconds & static_cast<std::uint64_t>(INT64_MAX)));
+  }
   std::uint64_t counter(std::uint64_t value) {
     if (value >= max_counter) ok = false;
     return value;

@@ -212,8 +212,23 @@ SnapshotReply get(const wire::SnapshotReply& in, Check& check, Pieces&) {
   return message;
 }
 
+namespace {
+
+void put_fitness(const FitnessReport& in, wire::Fitness* out) {
+  out->set_hangs(in.hangs);
+  out->set_slow(in.slow);
+  out->set_answered_us(in.answered_us);
+  out->set_write_us(in.write_us);
+}
+
+FitnessReport get_fitness(const wire::Fitness& in) { return {in.hangs(), in.slow(), in.answered_us(), in.write_us()}; }
+
+}  // namespace
+
 void put(const Heartbeat& in, wire::Envelope& envelope, WireMessage&) {
   wire::Heartbeat* out = envelope.mutable_heartbeat();
+  put_fitness(in.fitness, out->mutable_fitness());
+  out->set_asks(in.asks);
   out->set_round(in.round);
   out->set_digest(in.digest);
   out->set_full(in.full);
@@ -232,6 +247,8 @@ Heartbeat get(const wire::Heartbeat& in, Check& check, Pieces&) {
   message.round = in.round();
   message.digest = in.digest();
   message.full = in.full();
+  message.fitness = get_fitness(in.fitness());
+  message.asks = in.asks();
   check.require(static_cast<std::uint32_t>(in.groups_size()) <= max_partitions);
   check.require(message.full || in.groups_size() == 0);
   message.groups.reserve(static_cast<std::size_t>(in.groups_size()));
@@ -251,6 +268,7 @@ void put(const HeartbeatReply& in, wire::Envelope& envelope, WireMessage&) {
   wire::HeartbeatReply* out = envelope.mutable_heartbeat_reply();
   out->set_round(in.round);
   out->set_unknown_digest(in.unknown_digest);
+  put_fitness(in.fitness, out->mutable_fitness());
   for (const HeartbeatReply::Refusal& refusal : in.refused) {
     wire::HeartbeatRefusal* item = out->add_refused();
     item->set_partition(index_of(refusal.partition));
@@ -263,6 +281,7 @@ HeartbeatReply get(const wire::HeartbeatReply& in, Check& check, Pieces&) {
   HeartbeatReply message;
   message.round = in.round();
   message.unknown_digest = in.unknown_digest();
+  message.fitness = get_fitness(in.fitness());
   message.refused.reserve(static_cast<std::size_t>(in.refused_size()));
   for (const wire::HeartbeatRefusal& item : in.refused()) {
     HeartbeatReply::Refusal refusal;

@@ -66,6 +66,9 @@ std::optional<PartitionId> partition_of(const Message& message) {
       message);
 }
 
+// What this replica holds cannot be had from this disk: it is damaged, or reading it fails. Others have it.
+bool is_lost_here(const Error& error) { return error.code == ErrorCode::corrupt || error.code == ErrorCode::io_error; }
+
 }  // namespace
 
 Driver::Driver(boost::asio::io_context& loop, Storage& storage, PersistedNode persisted, Random& random,
@@ -355,7 +358,7 @@ void Driver::read(ReadEffect read) {
     return;
   }
   storage_.read(std::move(read), on_loop<Result<ReadAnswer>>([this, id, partition](Result<ReadAnswer> answer) {
-                  if (!answer && answer.error().code == ErrorCode::corrupt) {
+                  if (!answer && is_lost_here(answer.error())) {
                     trouble("row_damaged", fmt::format("partition={} reason=\"{}\"", index_of(partition), answer.error().text()));
                     if (can_be_spared(partition)) {
                       set_aside(partition, answer.error());

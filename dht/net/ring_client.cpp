@@ -1,6 +1,7 @@
 #include "dht/net/ring_client.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 #include <tuple>
 
@@ -87,6 +88,7 @@ Task<Result<RingClient::Survey>> RingClient::survey(TimePoint deadline, const Ev
 }
 
 bool RingClient::keeps_up(const NodeStatus& node, PartitionId partition, const GroupStatus& leader) {
+  if (node.disk_stalled > Duration::zero()) return false;  // what it has not written it does not have
   const GroupStatus* group = find_group(node, partition);
   if (group == nullptr || group->snapshotting || group->term != leader.term || group->role == Role::learner)
     return false;
@@ -129,6 +131,24 @@ std::vector<PartitionView> RingClient::partition_views(const Survey& survey) con
   return views;
 }
 
+// What a node says of itself that keeps it from leading; empty: nothing.
+std::string RingClient::trouble_of(const Member& member, const NodeStatus& status) {
+  using std::chrono::duration_cast;
+  const std::string where = "node " + member.address;
+  if (status.disk_stalled > Duration::zero() && !status.no_space) {
+    const auto seconds = duration_cast<std::chrono::seconds>(status.disk_stalled).count();
+    return "The disk of " + where + " has not answered for " + count_of(static_cast<std::size_t>(seconds), "second", "seconds") +
+           ": others lead its partitions. Look at the disk, or take the node away.";
+  }
+  if (status.disk_slow) {
+    const auto milliseconds = duration_cast<std::chrono::milliseconds>(status.disk_write_time).count();
+    return "The disk of " + where + " is much slower than those of the others (" + std::to_string(milliseconds) +
+           " ms a write): it leads nothing until it keeps up again.";
+  }
+  if (status.late) return "The process of " + where + " gets too little processor time: it leads nothing until it does.";
+  return {};
+}
+
 Task<Result<RingStatus>> RingClient::status(TimePoint deadline) {
   Result<Survey> surveyed = co_await survey(deadline);
   if (!surveyed) co_return tl::unexpected(surveyed.error());
@@ -140,6 +160,7 @@ Task<Result<RingStatus>> RingClient::status(TimePoint deadline) {
   status.replication = table.replication();
   status.table_version = table.version;
   bool no_space = false;
+  std::vector<std::string> troubles;
   std::size_t silent = 0, dead = 0;
   for (const Answering& node : surveyed->nodes) {
     if (node.member.state == MemberState::dead) ++dead;
@@ -147,6 +168,7 @@ Task<Result<RingStatus>> RingClient::status(TimePoint deadline) {
     if (node.member.state == MemberState::joining || node.member.state == MemberState::leaving) status.moving = true;
     if (!node.status) continue;
     no_space = no_space || node.status->no_space;
+    if (std::string trouble = trouble_of(node.member, *node.status); !trouble.empty()) troubles.push_back(std::move(trouble));
     for (const GroupStatus& group : node.status->groups) {
       if (group.snapshotting || group.role == Role::learner) status.moving = true;
     }
@@ -166,9 +188,10 @@ Task<Result<RingStatus>> RingClient::status(TimePoint deadline) {
     status.health = Health::readonly;
     status.remarks.push_back(count_of(status.leaderless, "partition has", "partitions have") +
                              " no leader: what lies there can be neither read nor written until one is elected.");
-  } else if (status.under_replicated > 0 || silent > 0 || no_space) {
+  } else if (status.under_replicated > 0 || silent > 0 || no_space || !troubles.empty()) {
     status.health = Health::degraded;
   }
+  std::move(troubles.begin(), troubles.end(), std::back_inserter(status.remarks));
   if (silent > 0) status.remarks.push_back(count_of(silent, "node does", "nodes do") + " not answer.");
   if (dead > 0) {
     status.remarks.push_back(count_of(dead, "node is taken", "nodes are taken") +

@@ -46,6 +46,7 @@ class RingClient final : public RingView {
   std::vector<PartitionView> partition_views(const Survey& survey) const;
   static RebalanceView rebalance_view(const Survey& survey, std::size_t partitions, const MembersTable& table);
   // Voters and learners that keep up, as the leader counts them, and those that follow it.
+  static std::string trouble_of(const Member& member, const NodeStatus& status);
   static bool keeps_up(const NodeStatus& node, PartitionId partition, const GroupStatus& leader);
 
   ClientTransport& transport_;

@@ -1,15 +1,17 @@
 #!/bin/bash
-# How long writers and readers stand still when a node dies or freezes, whichever node it is.
-#   stalls.sh BUILD [ROUNDS [NODES]]      20 rounds of 5 nodes
+# How long writers and readers stand still when a node dies or freezes or its disk hangs, whichever node it is.
+#   stalls.sh BUILD [ROUNDS [NODES]]      18 rounds of 5 nodes
 # While load.py writes and reads, each round strikes the node that leads the root directory's partition, the members table's or
-# that of the file being written, in turn: kill -9 and a restart, or -STOP and -CONT. It prints the longest operation of each round
+# that of the file being written, in turn: kill -9 and a restart, -STOP and -CONT, or syncs that do not end. It prints the longest operation of each round
 # and histograms. It fails when an operation failed, a byte was wrong, or a round did not do what it is for; never for a time.
 # RINGFS_NICE=-10: ring and load run before what else the machine does, for figures on a busy one.
 source "$(dirname "$0")/../posix/lib.sh"
-rounds=${2:-20}
+rounds=${2:-18}
 nodes=${3:-5}
 down_seconds=6    # struck; all that depends on the node must have gone on long before
 settle_seconds=4  # well again; leadership moves back to the node meanwhile
+preload=$build/tests/disk_trouble.so
+[ -f "$preload" ] || die "no $preload"
 load=$here/../chaos/load.py
 logs=$scratch/logs
 mkdir "$logs"
@@ -65,11 +67,19 @@ round() {
   say "round $number: $kind node $victim, which leads partition $partition ($whose)"
   end=$(($(date +%s) + down_seconds))
   struck=$(now)
-  if [ "$kind" = killed ]; then kill -9 "$pid"; else kill -STOP "$pid"; fi
+  case "$kind" in
+    killed) kill -9 "$pid" ;;
+    frozen) kill -STOP "$pid" ;;
+    hung) echo hang >"$state/nodes/$victim/data/trouble" ;;
+  esac
   another_leads "$partition" "$id"
   while [ "$(date +%s)" -lt "$end" ]; do sleep 0.1; done
   back=$(now)
-  if [ "$kind" = killed ]; then restart_ring; else kill -CONT "$pid"; fi
+  case "$kind" in
+    killed) LD_PRELOAD=$preload restart_ring ;;
+    frozen) kill -CONT "$pid" ;;
+    hung) rm "$state/nodes/$victim/data/trouble" ;;
+  esac
   wait_healthy
   sleep "$settle_seconds"
   echo "$number $kind $whose $partition $victim $struck $back $(now)" >>"$logs/rounds"
@@ -77,14 +87,14 @@ round() {
 }
 
 probe
-start_ring "$nodes"
+LD_PRELOAD=$preload start_ring "$nodes"
 wait_healthy
 start_load
 sleep 2
-kinds=(killed frozen)
+kinds=(hung killed frozen)
 whose=(root table file)
 for number in $(seq "$rounds"); do
-  round "$number" "${kinds[number % 2]}" "${whose[(number - 1) / 2 % 3]}"
+  round "$number" "${kinds[number % 3]}" "${whose[(number - 1) / 3 % 3]}"
 done
 probe
 touch "$logs/stop"

@@ -140,7 +140,8 @@ inline std::vector<Message> messages(Random& random) {
       SnapshotReply{raft(random), random.next(), 3, false, true},
       heartbeat,
       Heartbeat{.round = 2, .digest = 3, .full = false, .groups = {}},
-      HeartbeatReply{random.next(), false, {{partition(random), random.below(99), true}}},
+      Heartbeat{.round = 3, .digest = 4, .full = false, .groups = {}, .fitness = {true, true, 80'000, 70'000}, .asks = true},
+      HeartbeatReply{random.next(), false, {{partition(random), random.below(99), true}}, {false, false, 800, 900}},
       Ping{true},
       NodeReport{{partition(random), partition(random)}, {random_uuid(random)}, {random_uuid(random), random_uuid(random)}},
       ReplicaQuery{raft(random)},
@@ -202,6 +203,9 @@ inline std::vector<OperationResult> results(Random& random) {
     status.groups.push_back(group);
   }
   status.disk_free_bytes = random.next();
+  status.disk_stalled = std::chrono::seconds(3);
+  status.disk_write_time = std::chrono::milliseconds(300);
+  status.disk_slow = status.late = true;
   status.events = {{7, Stamp{9}, "member_up", "node=x"}};
   EncodedBatch rows{.head = SharedBytes(bytes(random, 300)), .blobs = {SharedBytes(bytes(random, 40'000))}};
   ReadAnswer leased(rows);

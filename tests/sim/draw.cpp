@@ -11,6 +11,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr double share_of_moving_rings = 0.35;
+constexpr unsigned least_nodes_with_a_majority = 3;  // when one of them suffers
 constexpr unsigned most_nodes_that_move = 10;  // at the beginning; with more a seed takes its time
 
 unsigned draw_nodes(World& world) {
@@ -37,6 +38,9 @@ void switch_off(const std::string& guard, ClusterOptions& options) {
   if (guard == "ignore_replica_identity") options.faults.ignore_replica_identity = true;
   if (guard == "place_voters") options.faults.place_voters = true;
   if (guard == "drop_early") options.faults.drop_early = true;
+  if (guard == "lead_with_hung_disk") options.faults.lead_with_hung_disk = true;
+  if (guard == "vote_with_hung_disk") options.faults.vote_with_hung_disk = true;
+  if (guard == "hand_over_blindly") options.faults.hand_over_blindly = true;
   if (guard == "no_dedup") options.disk_faults.evaluate.no_dedup = true;
   if (guard == "no_expiry") options.disk_faults.evaluate.no_expiry = true;
   if (guard == "no_add_locks") options.disk_faults.evaluate.no_add_locks = true;
@@ -79,13 +83,21 @@ void draw_focus(World& world, Draw& drawn) {
     drawn.workload.accounts = 4;
     drawn.workload.account_reads = 0.6;
     drawn.workload.count_reads = 0.9;
+  } else if (die < 43 && drawn.cluster.nodes >= least_nodes_with_a_majority && drawn.cluster.nodes <= most_nodes_that_move) {
+    // What lasts for minutes, with few other faults: groups must be served meanwhile.
+    drawn.long_faults.active = true;
+    drawn.nemesis.only = {"client death"};
+    drawn.nemesis.kills = 0.3;
+    drawn.nemesis.pause_low = seconds(5);
+    drawn.nemesis.pause_high = seconds(25);
+    drawn.cluster.network = NetworkQuality{};
   }
 }
 
 // Nodes that join and leave while clients work: in every third seed, and whenever there is one node at the beginning.
 void draw_members(World& world, Draw& drawn) {
   const bool single = drawn.cluster.nodes == 1;
-  if (drawn.cluster.nodes > most_nodes_that_move || (!single && !world.chance(share_of_moving_rings))) return;
+  if (drawn.long_faults.active || drawn.cluster.nodes > most_nodes_that_move || (!single && !world.chance(share_of_moving_rings))) return;
   drawn.members.active = true;
   drawn.cluster.spares = static_cast<unsigned>(world.between(single ? 2 : 1, 3));
   drawn.members.grow_and_shrink = single;
@@ -147,8 +159,9 @@ const std::vector<std::string>& guard_names() {
   static const std::vector<std::string> names{
       "send_vote_before_write", "commit_earlier_terms", "ignore_previous_term",   "ignore_lease",         "read_before_own_no_op",
       "no_dedup",               "no_expiry",            "drop_without_tombstone", "patch_shared_payloads",
-      "ignore_row_leases",      "prepare_ignores_row_leases", "remember_held_rows", "no_add_locks",         "count_learners",       "overlapping_changes",    "skip_joint",           "ignore_replica_identity",
-      "place_voters",           "drop_early"};
+      "ignore_row_leases",      "prepare_ignores_row_leases", "remember_held_rows", "no_add_locks",
+      "count_learners",         "overlapping_changes",  "skip_joint",             "ignore_replica_identity",
+      "place_voters",           "drop_early",           "lead_with_hung_disk",    "vote_with_hung_disk",  "hand_over_blindly"};
   return names;
 }
 

@@ -3,6 +3,7 @@
 // Threads: none.
 #pragma once
 
+#include "tests/sim/long_faults.hpp"
 #include "tests/sim/members_operator.hpp"
 #include "tests/sim/nemesis.hpp"
 #include "tests/sim/scenario.hpp"
@@ -18,6 +19,7 @@ struct Draw {
   ClusterOptions cluster;
   WorkloadOptions workload;
   NemesisOptions nemesis;
+  LongFaultsOptions long_faults;
   MembersOptions members;
   unsigned clients = 3;
   unsigned workers = 2;  // a client

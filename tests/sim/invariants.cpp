@@ -431,6 +431,12 @@ LogIndex Invariants::highest_committed(PartitionId partition) const {
   return found == partitions_.end() ? 0 : found->second.highest;
 }
 
+const Configuration* Invariants::newest_configuration(PartitionId partition) const {
+  auto found = partitions_.find(partition);
+  if (found == partitions_.end() || found->second.configurations.empty()) return nullptr;
+  return &found->second.configurations.rbegin()->second;
+}
+
 std::pair<Term, Uuid> Invariants::newest_leader(PartitionId partition) const {
   auto found = partitions_.find(partition);
   if (found == partitions_.end() || found->second.leaders.empty()) return {0, Uuid{}};

@@ -66,6 +66,8 @@ class Invariants {
   LogIndex highest_committed(PartitionId partition) const;
   // Who led the partition last, as far as messages told; term 0: nobody yet.
   std::pair<Term, Uuid> newest_leader(PartitionId partition) const;
+  // The newest one that is committed; null: none yet.
+  const Configuration* newest_configuration(PartitionId partition) const;
 
  private:
   struct Known {           // one index of a partition's committed log

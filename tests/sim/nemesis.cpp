@@ -146,7 +146,10 @@ SimNode* Nemesis::leader_of_something() {
 
 void Nemesis::bring_back(unsigned index, Duration low, Duration high) {
   world_.after(world_.between(low, high), [this, index] {
-    if (!cluster_.node(index).running()) cluster_.node(index).start();
+    SimNode& node = cluster_.node(index);
+    if (node.running()) return;
+    if (node.disk_hangs()) bring_back(index, seconds(1), seconds(2));  // the start would hang, too
+    else node.start();
   });
 }
 

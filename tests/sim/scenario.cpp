@@ -8,6 +8,7 @@
 
 #include "dht/core/placement.hpp"
 #include "dht/net/lock_resolver.hpp"
+#include "tests/sim/availability.hpp"
 #include "tests/sim/draw.hpp"
 #include "tests/sim/sim_client.hpp"
 
@@ -28,6 +29,7 @@ constexpr Duration moving_bound = seconds(180);
 constexpr Duration lookup_bound = seconds(60);  // some rounds of merging split rings
 constexpr Duration safety_shortest = seconds(8);
 constexpr Duration safety_longest = seconds(150);
+constexpr Duration safety_shortest_long_faults = seconds(120);  // two of them or so
 constexpr Duration safety_longest_growing = seconds(400);  // two nodes stand still whenever one of them is down
 constexpr unsigned lookups = 12;
 constexpr std::size_t trace_lines_reported = 60;
@@ -50,7 +52,9 @@ class Scenario {
         workload_(world, drawn.workload, drawn.cluster.partition_bits),
         members_(cluster_, drawn.members),
         nemesis_(cluster_, drawn.nemesis, static_cast<unsigned>(cluster_.size()) + drawn.clients + 1,
-                 [this] { kill_some_client(); }) {
+                 [this] { kill_some_client(); }),
+        long_faults_(cluster_, drawn.long_faults),
+        availability_(cluster_) {
     world.set_after_event([this] { poll(); });
     for (unsigned i = 0; i <= drawn.clients; ++i) {
       clients_.push_back(std::make_unique<SimClient>(cluster_, loop_, static_cast<unsigned>(cluster_.size()) + i));
@@ -128,12 +132,18 @@ class Scenario {
     careful_client().spawn(workload_.clean_up(careful_client().store()));
     if (drawn_.members.active) careful_client().spawn(members_.work(careful_client().store()));
     nemesis_.start();
+    long_faults_.start();
+    if (drawn_.long_faults.active) availability_.start();
     TimePoint start = world_.now();
+    const Duration shortest = drawn_.long_faults.active ? safety_shortest_long_faults : safety_shortest;
+    const bool long_one = drawn_.members.grow_and_shrink || drawn_.long_faults.active;
     // Long enough for the seed to count.
-    world_.run(drawn_.members.grow_and_shrink ? safety_longest_growing : safety_longest, [&] {
-      if (world_.now() - start < safety_shortest || workload_.acknowledged() < least_acknowledged) return false;
+    world_.run(long_one ? safety_longest_growing : safety_longest, [&] {
+      if (world_.now() - start < shortest || workload_.acknowledged() < least_acknowledged) return false;
       return lacks().empty() || workload_.acknowledged() > 6 * least_acknowledged;
     });
+    availability_.stop();
+    long_faults_.stop();
     nemesis_.stop();
     workload_.stop();
     members_.stop();
@@ -397,6 +407,8 @@ class Scenario {
   MembersOperator members_;
   std::vector<std::unique_ptr<SimClient>> clients_;
   Nemesis nemesis_;
+  LongFaults long_faults_;
+  Availability availability_;
   TimePoint next_look_{};
   unsigned most_hops_ = 0;
 };

@@ -81,7 +81,27 @@ void SimDisk::perform_durable(const std::variant<Write, Apply>& work) {
   }
 }
 
+// Stuck ones end in the order in which they began.
+void SimDisk::set_hangs(bool hangs, bool reads) {
+  hangs_ = hangs;
+  reads_hang_ = hangs && reads;
+  if (!hangs_ && std::exchange(sync_stuck_, false)) soon(Duration(1), [this] { synced(); });
+  if (reads_hang_) return;
+  for (std::function<void()>& read : std::exchange(stuck_reads_, {})) soon(Duration(1), std::move(read));
+}
+
+void SimDisk::read_soon(std::function<void()> action) {
+  soon(world_.between(speed_.step_low, speed_.step_high), [this, action = std::move(action)]() mutable {
+    if (reads_hang_) stuck_reads_.push_back(std::move(action));
+    else action();
+  });
+}
+
 void SimDisk::synced() {
+  if (hangs_) {
+    sync_stuck_ = true;
+    return;
+  }
   for (; syncing_ > 0; --syncing_) {
     perform_durable(unsynced_.front());
     unsynced_.pop_front();
@@ -100,7 +120,7 @@ void SimDisk::synced() {
 }
 
 void SimDisk::read(ReadEffect read, std::function<void(Result<ReadAnswer>)> done) {
-  soon(world_.between(speed_.step_low, speed_.step_high), [this, read = std::move(read), done = std::move(done)] {
+  read_soon([this, read = std::move(read), done = std::move(done)] {
     auto group = live_.groups.find(read.partition);
     if (group == live_.groups.end()) return done(fail(ErrorCode::io_error, "no such group"));
     Result<ReadReply> reply = execute_read(read.request, group->second.rows);
@@ -110,7 +130,7 @@ void SimDisk::read(ReadEffect read, std::function<void(Result<ReadAnswer>)> done
 }
 
 void SimDisk::load(LoadEntries load, std::function<void(Result<std::vector<Entry>>)> done) {
-  soon(world_.between(speed_.step_low, speed_.step_high), [this, load, done = std::move(done)] {
+  read_soon([this, load, done = std::move(done)] {
     auto group = live_.groups.find(load.partition);
     if (group == live_.groups.end()) return done(fail(ErrorCode::io_error, "no such group"));
     if (std::exchange(unreadable_, false)) {
@@ -132,7 +152,7 @@ void SimDisk::load(LoadEntries load, std::function<void(Result<std::vector<Entry
 }
 
 void SimDisk::snapshot_read(SnapshotRead read, std::function<void(Result<SnapshotData>)> done) {
-  soon(world_.between(speed_.step_low, speed_.step_high), [this, read, done = std::move(done)] {
+  read_soon([this, read, done = std::move(done)] {
     std::pair<PartitionId, std::uint64_t> name{read.partition, read.snapshot};
     std::erase_if(snapshots_, [&](const auto& open) { return open.second.used + snapshot_life < world_.now(); });
     if (read.close) {
@@ -166,6 +186,8 @@ void SimDisk::process_stopped() {
   queue_.clear();
   waiting_for_sync_.clear();
   snapshots_.clear();
+  sync_stuck_ = false;
+  stuck_reads_.clear();
   syncing_ = 0;
   since_sync_ = 0;
   busy_ = false;

@@ -42,6 +42,9 @@ class SimDisk {
   void set_speed(DiskSpeed speed) { speed_ = speed; }
   // The next entries or rows that a follower is to get from here cannot be read (a bad checksum, say).
   void set_unreadable(bool unreadable) { unreadable_ = unreadable; }
+  // The sync that is under way and all that follow end when it is over; with `reads` the reads, too.
+  void set_hangs(bool hangs, bool reads);
+  bool hangs() const { return hangs_; }
   const DiskState& live() const { return live_; }
   const DiskState& durable() const { return durable_; }
 
@@ -58,6 +61,7 @@ class SimDisk {
   void run_next();
   void sync();
   void synced();
+  void read_soon(std::function<void()> action);
   void report(const std::string& wrong);
   // Runs `action` after a moment unless the process stopped meanwhile.
   void soon(Duration delay, std::function<void()> action);
@@ -76,6 +80,9 @@ class SimDisk {
   std::size_t syncing_ = 0;  // how many of unsynced_ the sync in progress covers
   bool busy_ = false;
   bool unreadable_ = false;
+  bool hangs_ = false, reads_hang_ = false;
+  bool sync_stuck_ = false;                         // it would be over but for hangs_
+  std::vector<std::function<void()>> stuck_reads_;
   unsigned since_sync_ = 0;
   std::uint64_t run_ = 0;    // of the process; older callbacks are dropped
   std::map<std::pair<PartitionId, std::uint64_t>, OpenSnapshot> snapshots_;

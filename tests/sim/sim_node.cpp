@@ -85,6 +85,7 @@ void SimNode::start() {
   RINGFS_CHECK(!running());
   World& world = cluster_.world();
   ++run_;
+  running_since_ = world.now();
   PersistedNode persisted = disk_.start();
   cluster_.invariants().on_start(id_, disk_.durable());
   world.trace("start", index_, persisted.incarnation.counter, persisted.groups.size());
@@ -92,6 +93,17 @@ void SimNode::start() {
   node_ = std::make_unique<Node>(options_, std::move(persisted), world.random(), clock_.read(world.now()));
   if (no_space_) node_->set_no_space(true);
   pump();
+}
+
+void SimNode::set_disk_speed(DiskSpeed speed) {
+  disk_.set_speed(speed);
+  disk_slow_ = speed.sync_low > cluster_.options().disk.sync_high;
+  unfit_since_ = cluster_.world().now();
+}
+
+void SimNode::set_starved(bool starved) {
+  starved_ = starved;
+  unfit_since_ = cluster_.world().now();
 }
 
 void SimNode::stop() {

@@ -66,7 +66,15 @@ class SimNode : private DiskWatcher {
   void freeze_in_next_read(Duration length) { freeze_in_read_ = length; }
   void set_no_space(bool no_space);
   void take_out_of_service(PartitionId partition);
-  void set_disk_speed(DiskSpeed speed) { disk_.set_speed(speed); }
+  void set_disk_speed(DiskSpeed speed);
+  void set_disk_hangs(bool hangs, bool reads) { disk_.set_hangs(hangs, reads); }
+  bool disk_hangs() const { return disk_.hangs(); }
+  bool disk_slow() const { return disk_slow_; }  // much slower than those of the others
+  // Whoever says so freezes it again and again.
+  void set_starved(bool starved);
+  bool starved() const { return starved_; }
+  TimePoint unfit_since() const { return std::max(unfit_since_, running_since_); }  // its disk is slow, or it is starved
+  TimePoint running_since() const { return running_since_; }
   void set_disk_unreadable(bool unreadable) { disk_.set_unreadable(unreadable); }
   SimClock& clock() { return clock_; }
 
@@ -128,6 +136,10 @@ class SimNode : private DiskWatcher {
   std::optional<Duration> freeze_in_read_;
   std::optional<unsigned> steps_left_;
   bool no_space_ = false;
+  bool disk_slow_ = false;
+  bool starved_ = false;
+  TimePoint unfit_since_{};
+  TimePoint running_since_{};
 
   std::uint64_t writes_taken_ = 0, writes_durable_ = 0;
   EffectId last_write_ = 0;

@@ -167,6 +167,10 @@ NodeStatus FakeRing::status_of(const FakeNode& node) const {
   status.disk_free_bytes = node.free_bytes;
   status.disk_id = node.disk_id;
   status.no_space = node.no_space;
+  status.disk_stalled = node.disk_stalled;
+  status.disk_write_time = node.disk_write_time;
+  status.disk_slow = node.disk_slow;
+  status.late = node.late;
   for (const auto& [partition, group] : groups) {
     if (std::find(group.members.begin(), group.members.end(), node.id) == group.members.end()) continue;
     GroupStatus one;

@@ -21,6 +21,8 @@ struct FakeNode {
   std::size_t calls = 0;
   std::uint64_t table_version = 0;  // 0: the newest
   bool no_space = false;
+  Duration disk_stalled{}, disk_write_time{};
+  bool disk_slow = false, late = false;
   std::uint64_t disk_id = 0;
   std::uint64_t used_bytes = 1000, free_bytes = 6000;
   std::optional<Uuid> foreign_ring;  // that it belongs to

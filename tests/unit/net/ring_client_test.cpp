@@ -65,6 +65,26 @@ TEST_F(RingClientTest, Events_OfAllNodes_AreTheNewOnesByTime) {
   EXPECT_EQ(events->at(0).name, "b");
 }
 
+TEST_F(RingClientTest, Status_ANodeThatShouldNotLead_IsDegradedAndNamed) {
+  FakeNode& node = ring_.node(std::size_t{1});
+  const auto remark = [this](const std::string& words) {
+    Result<RingStatus> result = status();
+    return result && result->health == Health::degraded &&
+           std::any_of(result->remarks.begin(), result->remarks.end(), [&](const std::string& one) { return one.find(words) != std::string::npos; });
+  };
+  node.disk_stalled = std::chrono::milliseconds(7400);
+  EXPECT_TRUE(remark("The disk of node " + node.address + " has not answered for 7 seconds"));
+  node.disk_stalled = Duration::zero();
+  node.disk_slow = true;
+  node.disk_write_time = std::chrono::milliseconds(310);
+  EXPECT_TRUE(remark("The disk of node " + node.address + " is much slower than those of the others (310 ms a write)"));
+  node.disk_slow = false;
+  node.late = true;
+  EXPECT_TRUE(remark("The process of node " + node.address + " gets too little processor time"));
+  node.late = false;
+  EXPECT_EQ(status()->health, Health::ok);
+}
+
 TEST_F(RingClientTest, Status_ANodeIsFrozen_IsDegradedWithinASecond) {
   FakeNode& frozen = ring_.node(std::size_t{2});
   for (auto& [partition, group] : ring_.groups) {

@@ -1,0 +1,97 @@
+#include "tests/sim/long_faults.hpp"
+
+#include <utility>
+
+namespace ringfs::sim {
+
+namespace {
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+constexpr Duration starved_period = seconds(1);
+constexpr Duration starved_pause = milliseconds(900);  // of each period
+}  // namespace
+
+void LongFaults::start() {
+  if (!options_.active) return;
+  stopped_ = false;
+  next();
+}
+
+void LongFaults::stop() {
+  stopped_ = true;
+  if (end_) std::exchange(end_, nullptr)();
+}
+
+void LongFaults::next() {
+  world_.after(world_.between(options_.pause_low, options_.pause_high), [this] {
+    if (stopped_) return;
+    strike(cluster_.node(static_cast<std::size_t>(world_.between(0, cluster_.size() - 1))));
+    world_.after(world_.between(options_.length_low, options_.length_high), [this] {
+      if (stopped_) return;
+      std::exchange(end_, nullptr)();
+      next();
+    });
+  });
+}
+
+void LongFaults::strike(SimNode& node) {
+  ++struck_;
+  switch (world_.between(0, 4)) {
+    case 0:
+    case 1: end_ = hang(node); return;
+    case 2: end_ = slow(node); return;
+    case 3: end_ = one_way(node); return;
+    default: end_ = starve(node); return;
+  }
+}
+
+std::function<void()> LongFaults::hang(SimNode& node) {
+  const bool reads = world_.chance(0.3);
+  world_.trace("disk hangs", node.index(), reads ? 1 : 0);
+  world_.count("fault: hung disk");
+  node.set_disk_hangs(true, reads);
+  return [&node] { node.set_disk_hangs(false, false); };
+}
+
+std::function<void()> LongFaults::slow(SimNode& node) {
+  world_.trace("disk is slow", node.index());
+  world_.count("fault: slow disk for long");
+  DiskSpeed speed = cluster_.options().disk;
+  speed.sync_low = milliseconds(150);
+  speed.sync_high = milliseconds(500);
+  node.set_disk_speed(speed);
+  return [this, &node] { node.set_disk_speed(cluster_.options().disk); };
+}
+
+std::function<void()> LongFaults::one_way(SimNode& node) {
+  world_.count("fault: one-way network for long");
+  std::vector<std::pair<unsigned, unsigned>> links;
+  const auto other = static_cast<unsigned>(world_.between(0, cluster_.size() - 1));
+  const std::uint64_t kind = world_.between(0, 3);
+  for (unsigned i = 0; i < cluster_.size(); ++i) {
+    if (i == node.index()) continue;
+    if (kind == 0 || (kind >= 2 && i == other)) links.emplace_back(node.index(), i);  // says nothing that is heard there
+    if (kind == 1) links.emplace_back(i, node.index());                               // hears nobody
+  }
+  world_.trace("one way", node.index(), kind, other);
+  for (const auto& [from, to] : links) cluster_.network().block(from, to);
+  return [this, links] {
+    for (const auto& [from, to] : links) cluster_.network().unblock(from, to);
+  };
+}
+
+std::function<void()> LongFaults::starve(SimNode& node) {
+  world_.trace("starved", node.index());
+  world_.count("fault: starved process");
+  node.set_starved(true);
+  starve_on(node, struck_);
+  return [&node] { node.set_starved(false); };
+}
+
+void LongFaults::starve_on(SimNode& node, std::uint64_t strike) {
+  if (stopped_ || strike != struck_ || !node.starved()) return;
+  if (node.running() && !node.frozen()) node.freeze(starved_pause);
+  world_.after(starved_period, [this, &node, strike] { starve_on(node, strike); });
+}
+
+}  // namespace ringfs::sim
