@@ -17,6 +17,12 @@ for kind in append append-here plain fsync; do
   done
 done
 
+say "append from both mounts"
+for readers in "$mnt" "$other"; do
+  python3 "$here/growing_file.py" append "$mnt/grow,$other/grow" "$readers/grow" "$seconds" || die "a reader saw what was never there"
+  rm -f "$mnt/grow"/*
+done
+
 say "bytes overwritten elsewhere, where the size changes and changes back"
 head -c 40000 /dev/zero | tr '\0' a >"$mnt/bytes"
 exec 9<"$other/bytes"
