@@ -48,6 +48,7 @@ struct KernelView {
 
   bool is_used() const { return readers + direct > 0; }
   bool uncovers(std::uint64_t end) const { return readers > 0 && cut_at && end > *cut_at; }
+  bool lacks(std::uint64_t end) const { return readers > 0 && writers == 0 && end > size; }
 };
 
 // Shared by all handles of a file; lives while one is open, an operation uses it or bytes wait to be written.

@@ -4,8 +4,9 @@
 //  - A read that is cut at the end of the file leaves zeros behind it in the kernel's page. When a larger size reaches the kernel
 //    first, those zeros are inside the file. So before the kernel hears of a size that uncovers such zeros, the pages from there
 //    on are dropped; a read that was under way goes on to the new end (read.cpp).
-//  - While pages are dropped the kernel throws away attributes that are on their way to it, and would end a read at the old size.
-//    So the bytes of the last page are handed to it, whose end makes the new size. Not while a descriptor that writes through
+//  - While pages are dropped, while it writes and while it takes older attributes in, the kernel throws away attributes that are on
+//    their way to it, and would end a read at the old size. So a larger size never travels by attributes alone: the bytes of the
+//    last page are handed to it, whose end makes the new size. Not while a descriptor that writes through
 //    pages is open: the bytes could land on some that a write has just put there and not sent yet. Then the kernel learns the
 //    size from the answer and drops its pages itself, a moment later.
 //  - Others' changes may be anywhere, also where the size is as it was: all pages go.
@@ -62,7 +63,8 @@ Task<std::optional<PageChange::Tail>> Volume::last_page(OpenPointer open, std::o
 bool Volume::must_tell(const OpenInode& open) {
   const KernelView& kernel = open.kernel;
   if (!kernel.is_used()) return false;
-  return kernel.telling.locked() || kernel.stale || kernel.uncovers(end_of_file(open));
+  const std::uint64_t end = end_of_file(open);
+  return kernel.telling.locked() || kernel.stale || kernel.uncovers(end) || kernel.lacks(end);
 }
 
 Task<void> Volume::tell_kernel(OpenPointer open, Telling telling, TimePoint deadline) {
@@ -74,7 +76,8 @@ Task<void> Volume::tell_kernel(OpenPointer open, Telling telling, TimePoint dead
   KernelView& kernel = open->kernel;
   const std::uint64_t end = end_of_file(*open);
   const bool uncovers = kernel.uncovers(end);
-  if (!uncovers && !kernel.stale && !telling.from && !telling.raise) co_return;
+  const bool lacks = telling.by_answer && kernel.lacks(end);
+  if (!uncovers && !kernel.stale && !telling.from && !telling.raise && !lacks) co_return;
   const bool may_raise = kernel.writers == 0;
   // With the size that the answer brings, the kernel drops all its pages itself; told now, it would throw that answer away.
   if (telling.by_answer && (!may_raise || end < kernel.size)) co_return;

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Readers of a file that grows, byte by byte: growing_file.py KIND WRITER_DIRECTORY READER_DIRECTORY SECONDS.
+"""Readers of a file that grows, byte by byte: growing_file.py KIND WRITER_DIRECTORY[,...] READER_DIRECTORY SECONDS.
 
 Every byte of the file follows from its place and none is zero, so a reader that sees a size before the bytes under it sees
 zeros. The writers and two readers run at once: one reader keeps each file open, one opens it anew for every read; both read from
@@ -19,7 +19,7 @@ import random
 import sys
 import time
 
-kind, writer_directory, reader_directory, seconds = sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4])
+kind, writer_directories, reader_directory, seconds = sys.argv[1], sys.argv[2].split(","), sys.argv[3], float(sys.argv[4])
 appending = kind.startswith("append")
 largest = 300_000 if appending else 9_000_000
 pattern = bytes(1 + i % 251 for i in range(251 * 64)) * (largest // (251 * 64) + 400)
@@ -68,7 +68,7 @@ def write(current, acknowledged, end, seed):
     generator = random.Random(seed)
     while time.monotonic() < end:
         number = current.value
-        path = f"{writer_directory}/{name_of(number)}"
+        path = f"{writer_directories[seed % len(writer_directories)]}/{name_of(number)}"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | (os.O_APPEND if appending else 0))
         offset = 0
         while time.monotonic() < end and current.value == number:
@@ -92,7 +92,7 @@ def write(current, acknowledged, end, seed):
             synced = kind == "fsync" and generator.randrange(4) == 0
             if synced:
                 os.fsync(descriptor)
-            if synced or writer_directory == reader_directory:
+            if synced or writer_directories == [reader_directory]:
                 acknowledged[2].value = offset
             if generator.randrange(3) == 0:
                 time.sleep(generator.random() / 50)
