@@ -157,6 +157,12 @@ void reserve_page_sums(Connection& connection) {
   if (code != SQLITE_OK) connection.raise(code, "reserving bytes for the sums of pages");
 }
 
+// So that a database can give room back while it is used (StoreWriter::vacuum). Before the first table, and nothing to a database that
+// exists: one gets it when it is copied.
+void vacuum_in_steps(Connection& connection) {
+  if (connection.integer("PRAGMA page_count") == 0) connection.execute("PRAGMA auto_vacuum = INCREMENTAL");
+}
+
 }  // namespace
 
 void renew_wal(const std::filesystem::path& wal) {
@@ -197,6 +203,7 @@ std::unique_ptr<Connection> open_database(const std::filesystem::path& directory
     configure(*connection, writer_cache_kib);
     connection->execute(pragma("page_size", page_bytes));  // an existing database keeps its own
     reserve_page_sums(*connection);
+    vacuum_in_steps(*connection);
     connection->execute("PRAGMA synchronous = FULL");
     // A new database gets its tables in a rollback journal, so that the file itself says from its first byte what it
     // is.
@@ -255,6 +262,7 @@ std::unique_ptr<Connection> create_copy(const std::filesystem::path& file, unsig
   configure(*connection, copy_cache_kib);
   connection->execute(pragma("page_size", page_bytes));
   reserve_page_sums(*connection);
+  vacuum_in_steps(*connection);
   connection->execute("PRAGMA journal_mode = OFF");
   connection->execute("PRAGMA synchronous = OFF");
   // By itself: the first page says how all others are written.

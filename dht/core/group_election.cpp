@@ -119,6 +119,7 @@ void Group::stop_leading(std::optional<Uuid> next_leader) {
   handing_over_ = false;
   lease_seen_ = false;
   joint_since_.reset();
+  stuck_since_.reset();
   services_.moving.erase(partition_);
   query_at_ = now() + replica_query_patience;
   role_ = Role::follower;
@@ -322,7 +323,13 @@ void Group::drift_to_preferred() {
   handing_over_ = false;  // until it turns out below that it is time
   if (unfit) ask_about_disks();
   if (now() < next_transfer_ && !hung) return;
-  std::optional<ReplicaId> heir = unfit ? heir_of_unfit() : joint_since_ && leaving() ? heir_of_leaving() : patient_preferred();
+  std::optional<ReplicaId> heir;
+  if (unfit) {
+    heir = heir_of_unfit();
+  } else {
+    heir = joint_since_ && leaving() ? heir_of_leaving() : heir_with_room();
+    if (!heir) heir = patient_preferred();
+  }
   if (!heir) {
     if (hung && services_.fitness.stalled(now()) >= 2 * disk_patience) give_up_leading();
     return;
@@ -340,7 +347,8 @@ std::optional<ReplicaId> Group::patient_preferred() {
   const std::vector<ReplicaId>& voters = configuration().voters;
   auto preferred = std::find_if(voters.begin(), voters.end(), [&](const ReplicaId& one) { return preference_rank(one.node) == 0; });
   auto progress = preferred == voters.end() ? progress_.end() : progress_.find(*preferred);
-  if (progress == progress_.end() || !caught_up(*preferred, progress->second) || said_unfit(*preferred)) {
+  const bool suits = progress != progress_.end() && caught_up(*preferred, progress->second) && !said_unfit(*preferred);
+  if (!suits || room_of(preferred->node) < services_.room) {
     preferred_since_.reset();
     return std::nullopt;
   }

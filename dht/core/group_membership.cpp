@@ -30,7 +30,7 @@ const ReplicaId* of_node(const std::vector<ReplicaId>& replicas, const Uuid& nod
 void Group::move_members() {
   note_moving();
   const bool in_flight = configurations_.size() > 1 && !services_.faults.overlapping_changes;
-  if (transfer_ || disk_hangs() || applied_ < term_start_ || in_flight || services_.no_space) return;
+  if (transfer_ || disk_hangs() || applied_ < term_start_ || in_flight || services_.room == Room::none) return;
   if (!configuration().old_voters.empty()) {
     leave_joint();
     return;

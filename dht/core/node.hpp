@@ -72,6 +72,8 @@ struct NodeOptions {
     bool skip_joint = false;               // from the old voters to the new ones in one step
     bool ignore_replica_identity = false;  // what a node's former lives acknowledged counts
     bool place_voters = false;             // a node makes itself a voter where the placement wants it
+    bool ignore_rooms = false;             // a leader admits what the others have no room for
+    bool refuse_frees = false;             // on full disks nothing is admitted, not even what gives room back
     bool drop_early = false;               // a replica's data goes before the configuration without it is committed
     bool lead_with_hung_disk = false;      // a leader whose disk hangs or is slow goes on
     bool vote_with_hung_disk = false;      // a node whose disk hangs asks for votes, gives them and takes leadership over
@@ -117,8 +119,9 @@ class Node {
   // clients elsewhere, until the leader has taken it out of the group and added this node again under another identity, with fresh
   // data. An apply that is under way may still be answered or not. Kept in memory only: whoever finds the damage again says so again.
   void take_out_of_service(PartitionId partition, Clock clock);
-  // The disk is (nearly) full: refuse new entries with no_space, go on reading and voting.
-  void set_no_space(bool no_space);
+  // What the disk has room for. Reading and voting go on whatever it is. Below ample the groups here are led elsewhere if somebody has room,
+  // logs are cut to what is needed, and snapshots that come in are dropped.
+  void set_room(Room room, Clock clock);
 
   Effects take_effects();
 

@@ -44,6 +44,7 @@ class Node::Implementation {
   void loaded(EffectId id, Result<std::vector<Entry>> entries);
   void snapshot_read(EffectId id, Result<SnapshotData> data);
   void take_out_of_service(PartitionId partition);
+  void set_room(Room room);
   Effects take_effects();
 
   NodeStatus status() const;
@@ -87,6 +88,7 @@ class Node::Implementation {
   Group* new_replica(const RaftHeader& header);
   void on(const Uuid& source, const Heartbeat& message);
   void on(const Uuid& source, const HeartbeatReply& message);
+  void heard_room(const Uuid& peer, Room room);
   void on(const Uuid& source, const TableRequest& message);
   void on(const Uuid& source, const TableReply& message);
   void on(const Uuid& source, const Ping& message);

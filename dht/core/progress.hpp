@@ -30,6 +30,9 @@ struct Progress {
   bool paused = false;  // probe: wait for an answer
   bool absent = false;  // it has no rows yet: only a snapshot helps
   bool damaged = false; // out of service there
+  bool hurried = false; // its rows change faster than the pace allows to send them: the next snapshot is sent at full speed
+  unsigned starved = 0; // snapshots in a row that it had no room for
+  std::optional<TimePoint> short_since;  // its node has no ample room
   TimePoint since{};    // this leader knows of it
   TimePoint sent_at = TimePoint::min();     // the last append or chunk
   TimePoint replied_at = TimePoint::min();  // the last answer to one
@@ -56,6 +59,8 @@ struct Progress {
     LogIndex last_index = 0;             // of what it contains, known from the first chunk on
     TimePoint heard_at{};
     bool waiting = false;                // for the pace
+    bool learner = false;                // takes one of the slots for learners
+    TimePoint opened_at{};               // its read transaction
   };
   std::optional<Snapshot> snapshot;
 

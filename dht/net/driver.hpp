@@ -131,7 +131,7 @@ class Driver : public Peers::Listener {
   TimePoint next_poll_ = never;
   std::map<PartitionId, Error> set_aside_;
   std::set<Uuid> accepted_by_;
-  bool no_space_ = false;
+  Room room_ = Room::ample;
   bool turn_scheduled_ = false;
   bool stopped_ = true;
 };

@@ -3,7 +3,7 @@
 // Calls come from the driver's loop and return at once; each `done` is called once, from a thread of the store's own:
 // the driver posts it to its loop. Order: writes and applies are carried out in the order they were given; applies may be
 // committed without a sync, never later than the next write. Reads, loads and snapshots see every apply whose `done` was called.
-// A full disk is no error of a write or an apply: both wait, in order, until there is space, and status() says no_space
+// A full disk is no error of a write or an apply: both wait, in order, until there is space, and status() says Room::none
 // from then on; reads go on. Errors: corrupt on an apply: the driver sets that group aside; anything else, and anything on
 // a write: the driver ends the process. Limits: the core bounds what is outstanding.
 #pragma once
@@ -22,7 +22,7 @@ struct StorageStatus {
   std::uint64_t disk_id = 0;
   std::optional<Error> failure = std::nullopt;  // of work that nobody waits for (checkpoints, garbage): the driver ends the process
   std::string note = {};  // what whoever runs the node should know of its storage, in words; empty: nothing
-  bool no_space = false;  // below the reserve, or a write waits for space: new entries are refused until it returns
+  Room room = Room::ample;  // what more the node's groups may take in (dht/core/room.hpp)
 };
 
 class Storage {

@@ -55,6 +55,8 @@ std::vector<CoverageSection> make_promises() {
         {"fault: slow disk for long", a_majority},
         {"fault: one-way network for long", a_majority},
         {"fault: starved process", a_majority},
+        {"fault: a minority is full for good", a_majority},
+        {"fault: a majority is full for good", a_majority},
         {"fault: damaged replica", a_majority},
         {"fault: entries cannot be read", a_peer},
         {"fault: snapshot cannot be read", a_majority},

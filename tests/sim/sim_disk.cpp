@@ -169,6 +169,10 @@ void SimDisk::snapshot_read(SnapshotRead read, std::function<void(Result<Snapsho
     if (open == snapshots_.end() || read.number >= open->second.chunks.size()) {
       return done(fail(ErrorCode::unavailable, "no such snapshot"));
     }
+    if (read.renew && open->second.chunks.front().last_index != group->second.applied) {
+      snapshots_.erase(open);
+      return done(fail(ErrorCode::unavailable, "the rows have changed"));
+    }
     if (std::exchange(unreadable_, false)) {
       world_.count("fault: snapshot cannot be read");
       snapshots_.erase(open);

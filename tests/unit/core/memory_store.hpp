@@ -165,6 +165,7 @@ class MemoryStore {
   void write_group(const GroupWrite& one) {
     if (one.reset) reset(groups[one.partition], *one.reset);
     StoredGroup& group = groups.at(one.partition);
+    if (one.unstage) group.staged.clear();
     if (one.stage) {
       if (one.stage->number == 0) group.staged.clear();
       ASSERT_EQ(one.stage->number, group.staged.size());
