@@ -1,8 +1,8 @@
 // Life of a mount: making the root, the regular look at what is open, and the end.
 //
 // Every hold_interval an instance asks for the inodes that it has open: it learns of changes by other mounts and puts a hold
-// with a time to live on those that were unlinked (an orphan is kept for 60 s in any case: three chances). Bytes that wait in
-// write buffers go to the ring at the same pace.
+// on those that were unlinked. A hold writes the orphan row, and the janitor takes only rows that nobody has written for long (an orphan
+// is kept for 60 s in any case: three chances). Bytes that wait in write buffers go to the ring at the same pace.
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,7 +16,6 @@ namespace ringfs {
 namespace {
 
 constexpr Duration hold_interval = std::chrono::seconds(20);
-constexpr Duration hold_life = std::chrono::seconds(90);
 constexpr std::size_t inodes_per_check = 500;
 constexpr Duration check_limit = std::chrono::seconds(6);  // a partition without a majority costs its own round, no other
 constexpr std::size_t parallel_checks = 256;
@@ -125,7 +124,6 @@ Task<Status> Volume::check_some(std::vector<InodeNumber> inodes, TimePoint deadl
   }
   Result<ReadReply> reply = co_await store_.read(std::move(request), deadline);
   if (!reply) co_return tl::unexpected(reply.error());
-  const std::int64_t until = (store_.clock().stamp + hold_life).microseconds;
   Status result;
   ChangeSet hold;
   for (std::size_t i = 0; i < inodes.size(); ++i) {
@@ -137,8 +135,8 @@ Task<Status> Volume::check_some(std::vector<InodeNumber> inodes, TimePoint deadl
       if (row && open) adopt(*open, LoadedInode{*row, inode.row.version}, nullptr);
       if (!row) result = tl::unexpected(row.error());
     }
-    // All in one batch: this does nothing to a row that the janitor has removed since.
-    if (orphan.found) hold.change(max_i64(orphan_row(inodes[i], bits), OrphanRow::hold_offset, until));
+    // All in one batch: this does nothing to a row that the janitor has removed since. A row that is written is young again.
+    if (orphan.found) hold.change(add_i64(orphan_row(inodes[i], bits), OrphanRow::hold_offset, 1));
   }
   if (!hold.empty()) {
     Result<Outcome> outcome = co_await hold.apply(store_, deadline);

@@ -140,7 +140,7 @@ Task<Result<std::size_t>> Volume::write(Handle handle, std::uint64_t offset, Sha
   const std::size_t before = open->buffer.cost();
   open->buffer.write(offset, std::move(bytes));
   account(before, open->buffer.cost());
-  open->unpublished_modified = now_ns();
+  open->unpublished_modified = write_time(*open);
   if (!file->cached) co_await drop_pages(open, until);
   if ((how & (O_SYNC | O_DSYNC)) != 0) {
     Status flushed = co_await flush_inode(open, until);

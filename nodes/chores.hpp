@@ -4,16 +4,19 @@
 // at a time, at most janitor_repeats in a row for one partition; retries paced as below.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
 #include "dht/net/driver.hpp"
 #include "dht/net/object_client.hpp"
+#include "fs/claims.hpp"
 #include "nodes/empty_partitions.hpp"
 
 namespace ringfs {
 
 inline constexpr int janitor_repeats = 10;
+inline constexpr Duration claim_interval = std::chrono::seconds(30);  // a small batch in each partition where something waits
 
 class Chores {
  public:
@@ -43,6 +46,8 @@ class Chores {
   Task<void> clean(PartitionId partition);
   // False: something is or may be left.
   Task<bool> pass(PartitionId partition);
+  // Says in the partition's log that what waits there is claimed; at most once a claim_interval.
+  Task<void> claim(PartitionId partition);
 
   Driver& driver_;
   ObjectClient& client_;
@@ -51,6 +56,12 @@ class Chores {
   const Duration janitor_interval_;
   bool client_started_ = false;
   EmptyPartitions empty_;
+  Claims claims_;
+  struct Claimed {
+    RowAges ages;
+    TimePoint at{};
+  };
+  std::map<PartitionId, Claimed> claimed_;  // partitions in which something waits for its time
 };
 
 }  // namespace ringfs

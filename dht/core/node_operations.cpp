@@ -186,6 +186,8 @@ NodeStatus Node::Implementation::status() const {
   if (genesis_) status.ring = genesis_->ring;
   status.table_version = table_.version;
   status.no_space = services_.no_space;
+  status.wall = services_.clock.stamp;
+  status.ring_time = services_.ring_time;
   status.snapshot_bytes_sent = services_.pace.total();
   status.groups.reserve(groups_.size());
   for (const auto& [partition, group] : groups_) {

@@ -90,7 +90,7 @@ struct GroupStatus {
 // What happened on a node, in the words of its log (effects.hpp, Event).
 struct NodeEvent {
   std::uint64_t sequence = 0;  // growing for as long as the node exists, with gaps
-  Stamp time;                  // by the node's clock
+  Stamp time;                  // the ring's, as the node knows it
   std::string name;
   std::string detail;
 };
@@ -107,6 +107,8 @@ struct NodeStatus {
   std::uint64_t disk_free_bytes = 0;
   std::uint64_t disk_id = 0;         // nodes on one file system share it
   bool no_space = false;
+  Stamp wall;                        // its own clock; zero: it does not say
+  Stamp ring_time;                   // what the members agree on, as this one has heard them
   std::vector<NodeEvent> events;     // ascending; filled in by the driver when they were asked for
 };
 
@@ -121,6 +123,7 @@ struct ReadAnswer : EncodedBatch {  // encode(ReadReply)
   }
   explicit ReadAnswer(EncodedBatch reply) : EncodedBatch(std::move(reply)) {}
   Duration lease{};  // of the gets, counted from when the client asked; zero: nothing is promised. Absent ones: absent_row_lease at most
+  Stamp stamp;       // the log's time when it was answered: what batches of the partition expire by. Zero: not said
   std::vector<std::size_t> absent;  // gets that found nothing; known to the node, not sent
 };
 using Answer = std::variant<ReadAnswer, BatchResult, FindReply, TableAnswer, NodeStatus, Empty>;

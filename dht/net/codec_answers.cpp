@@ -19,6 +19,7 @@ void put(const ReadAnswer& in, wire::Response& response, WireMessage& out) {
   wire::ReadAnswer* read = response.mutable_read();
   read->set_head_size(size32(in.head.size()));
   read->set_lease_us(size32(static_cast<std::size_t>(in.lease.count())));
+  read->set_stamp(in.stamp.microseconds);
   put_piece(in.head, out);
   codec::put_pieces(in.blobs, read->mutable_blob_sizes(), out);
 }
@@ -101,6 +102,8 @@ void put(const NodeStatus& in, wire::Response& response, WireMessage&) {
   status->set_disk_id(in.disk_id);
   status->set_no_space(in.no_space);
   status->set_snapshot_bytes_sent(in.snapshot_bytes_sent);
+  status->set_wall(in.wall.microseconds);
+  status->set_ring_time(in.ring_time.microseconds);
   for (const NodeEvent& event : in.events) {
     wire::NodeEvent* out = status->add_events();
     out->set_sequence(event.sequence);
@@ -124,6 +127,8 @@ NodeStatus get_status(const wire::NodeStatus& in, Check& check) {
   status.disk_free_bytes = in.disk_free_bytes();
   status.disk_id = in.disk_id();
   status.no_space = in.no_space();
+  status.wall = std::clamp(Stamp{in.wall()}, Stamp{}, max_stamp);
+  status.ring_time = check.stamp(in.ring_time());
   status.snapshot_bytes_sent = in.snapshot_bytes_sent();
   check.require(static_cast<std::size_t>(in.events_size()) <= 2 * max_events);
   status.events.reserve(static_cast<std::size_t>(in.events_size()));
@@ -177,6 +182,7 @@ Result<OperationResult> get_result(const wire::Response& in, Check& check, Piece
       read.head = pieces.take(in.read().head_size());
       read.blobs = pieces.take_all(in.read().blob_sizes());
       read.lease = Duration(in.read().lease_us());
+      read.stamp = check.stamp(in.read().stamp());
       return OperationResult(std::move(read));
     }
     case wire::Response::kBatch: {
@@ -230,7 +236,9 @@ Result<Response> decode_response(const ReceivedFrame& frame) {
   if (!result) return tl::unexpected(result.error());
   if (!check.ok) return fail(ErrorCode::corrupt, "response with a value out of range");
   if (!pieces.done()) return fail(ErrorCode::corrupt, "response whose payload does not fit its message");
-  return Response{.stamp = Stamp{in.stamp()}, .result = std::move(*result)};
+  const Stamp stamp = check.stamp(in.stamp());
+  if (!check.ok) return fail(ErrorCode::corrupt, "response with an absurd time");
+  return Response{.stamp = stamp, .result = std::move(*result)};
 }
 
 }  // namespace ringfs

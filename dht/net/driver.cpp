@@ -186,7 +186,7 @@ Greeting Driver::own_greeting(const Uuid& expected) {
           .incarnation = incarnation_,
           .ring = node_.genesis() ? node_.genesis()->ring : Uuid{},
           .table_version = node_.table().version,
-          .stamp = wall_time(),
+          .stamp = node_.ring_time(boot_time()),
           .expected = expected,
           .address = options_.node.address};
 }
@@ -448,12 +448,12 @@ void Driver::log(const Event& event) {
   static constexpr std::array<std::string_view, 4> ordinary = {"campaign", "batch_delayed", "log_cut", "log_cut_for_budget"};
   if (std::find(ordinary.begin(), ordinary.end(), event.name) != ordinary.end()) return;
   const bool of_partition = event.detail.starts_with("partition=");
-  journal_.add(of_partition ? EventJournal::About::partition : EventJournal::About::ring, event.name, event.detail, wall_time());
+  journal_.add(of_partition ? EventJournal::About::partition : EventJournal::About::ring, event.name, event.detail, node_.ring_time(boot_time()));
 }
 
 void Driver::trouble(std::string name, std::string detail) {
   spdlog::error("event={} {}", name, detail);
-  journal_.add(EventJournal::About::ring, std::move(name), std::move(detail), wall_time());
+  journal_.add(EventJournal::About::ring, std::move(name), std::move(detail), node_.ring_time(boot_time()));
 }
 
 void Driver::fatal(std::string_view event, Error error) {

@@ -6,6 +6,7 @@
 
 #include "dht/base/settings.hpp"
 #include "dht/core/placed_members.hpp"
+#include "dht/net/clock_survey.hpp"
 #include "dht/net/run_all.hpp"
 
 namespace ringfs {
@@ -52,6 +53,7 @@ Task<void> RingClient::ask_status(ClientTransport& transport, Answering* node, S
   OperationResult result =
       co_await transport.call(node->member.address, node->member.id, std::move(operation), deadline);
   node->round_trip = transport.now() - asked;
+  node->answered = transport.now();
   if (!result) co_return;
   if (NodeStatus* status = std::get_if<NodeStatus>(&*result)) node->status = std::move(*status);
 }
@@ -137,12 +139,17 @@ Task<Result<RingStatus>> RingClient::status(TimePoint deadline) {
   status.table_version = table.version;
   bool no_space = false;
   std::size_t silent = 0, dead = 0;
+  std::vector<ClockReading> clocks;
   for (const Answering& node : surveyed->nodes) {
     if (node.member.state == MemberState::dead) ++dead;
     else if (!node.status) ++silent;
     if (node.member.state == MemberState::joining || node.member.state == MemberState::leaving) status.moving = true;
     if (!node.status) continue;
     no_space = no_space || node.status->no_space;
+    if (node.status->wall != Stamp{}) {
+      const Duration offset = node.status->wall - Stamp{node.answered.time_since_epoch().count()};
+      clocks.push_back({node.member.id.text() + " (" + node.member.address + ")", offset, node.round_trip});
+    }
     for (const GroupStatus& group : node.status->groups) {
       if (group.snapshotting || group.role == Role::learner) status.moving = true;
     }
@@ -158,11 +165,12 @@ Task<Result<RingStatus>> RingClient::status(TimePoint deadline) {
     if (view.answering_replicas < status.replication) ++status.under_replicated;
     fewest = std::min(fewest, view.answering_replicas);
   }
+  const std::vector<std::string> clocks_wrong = wrong_clocks(clocks);
   if (status.leaderless > 0) {
     status.health = Health::readonly;
     status.remarks.push_back(count_of(status.leaderless, "partition has", "partitions have") +
                              " no leader: what lies there can be neither read nor written until one is elected.");
-  } else if (status.under_replicated > 0 || silent > 0 || no_space) {
+  } else if (status.under_replicated > 0 || silent > 0 || no_space || !clocks_wrong.empty()) {
     status.health = Health::degraded;
   }
   if (silent > 0) status.remarks.push_back(count_of(silent, "node does", "nodes do") + " not answer.");
@@ -179,6 +187,7 @@ Task<Result<RingStatus>> RingClient::status(TimePoint deadline) {
     status.remarks.push_back("There are fewer nodes than the replication of " + std::to_string(status.replication) +
                              " asks for: add " + count_of(status.replication - holders, "node.", "nodes."));
   }
+  status.remarks.insert(status.remarks.end(), clocks_wrong.begin(), clocks_wrong.end());
   if (no_space) status.remarks.push_back("A node's disk is full: it refuses writes until space returns.");
   if (status.leaderless == 0) {
     // A majority of the configured replicas must go on.

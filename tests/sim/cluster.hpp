@@ -30,6 +30,7 @@ struct ClusterOptions {
   NodeOptions::Faults faults;
   DiskFaults disk_faults;
   TransactionFaults transaction_faults;
+  bool unclaimed_garbage = false;  // JanitorFaults
 };
 
 class Cluster {
@@ -51,6 +52,9 @@ class Cluster {
   SimNode* find(const Uuid& id);
   SimNode* find_address(const std::string& address);
   unsigned running() const;
+  // All machines, the clients' included, were suspended for so long: their boot clocks went on, what was under way in the network did not.
+  void suspend(Duration length);
+  Duration suspended() const { return suspended_; }
 
   // Gives every first node the genesis record, again and again until each took it (creation is idempotent).
   void create();
@@ -72,6 +76,7 @@ class Cluster {
   Genesis genesis_;
   Invariants invariants_;
   std::vector<std::unique_ptr<SimNode>> nodes_;
+  Duration suspended_{0};
 };
 
 }  // namespace ringfs::sim

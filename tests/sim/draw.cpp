@@ -36,6 +36,9 @@ void switch_off(const std::string& guard, ClusterOptions& options) {
   if (guard == "ignore_replica_identity") options.faults.ignore_replica_identity = true;
   if (guard == "place_voters") options.faults.place_voters = true;
   if (guard == "drop_early") options.faults.drop_early = true;
+  if (guard == "believe_own_clock") options.faults.believe_own_clock = true;
+  if (guard == "believe_last_node") options.faults.believe_last_node = true;
+  if (guard == "unclaimed_garbage") options.unclaimed_garbage = true;
   if (guard == "no_dedup") options.disk_faults.evaluate.no_dedup = true;
   if (guard == "no_expiry") options.disk_faults.evaluate.no_expiry = true;
   if (guard == "patch_shared_payloads") options.disk_faults.patch_shared_payloads = true;
@@ -70,6 +73,13 @@ void draw_focus(World& world, Draw& drawn) {
     drawn.workload.transfers = 0.6;
     drawn.workload.accounts = 4;
     drawn.workload.three_parties = 0.6;
+  } else if (die < 41) {
+    // Clocks of a minority that are wrong for long, and stay wrong at the end; files that live by the age of things.
+    drawn.nemesis.only = {"wrong clock", "isolated leader", "power loss of one"};
+    drawn.nemesis.clocks_right_at_the_end = 0.2;
+    drawn.nemesis.pause_high = seconds(3);
+    drawn.clocks_agree = true;
+    drawn.files = true;
   }
 }
 
@@ -131,6 +141,8 @@ Draw draw(World& world, const ScenarioOptions& options) {
   draw_focus(world, drawn);
   if (cluster.nodes < least_nodes_for_a_snapshot) drawn.nemesis.kills = 0.5;
   draw_members(world, drawn);
+  // Members that come and go make another minority.
+  if (drawn.members.active || cluster.nodes < 3) drawn.clocks_agree = false;
   return drawn;
 }
 
@@ -139,7 +151,7 @@ const std::vector<std::string>& guard_names() {
       "send_vote_before_write", "commit_earlier_terms", "ignore_previous_term",   "ignore_lease",         "read_before_own_no_op",
       "no_dedup",               "no_expiry",            "drop_without_tombstone", "patch_shared_payloads",
       "ignore_row_leases",      "count_learners",       "overlapping_changes",    "skip_joint",           "ignore_replica_identity",
-      "place_voters",           "drop_early"};
+      "place_voters",           "drop_early",           "believe_own_clock",      "believe_last_node",    "unclaimed_garbage"};
   return names;
 }
 

@@ -19,6 +19,8 @@ struct Draw {
   WorkloadOptions workload;
   NemesisOptions nemesis;
   MembersOptions members;
+  bool clocks_agree = false;  // those of a majority of the nodes are right all the time
+  bool files = false;         // two mounts and janitors work, too
   unsigned clients = 3;
   unsigned workers = 2;  // a client
 };

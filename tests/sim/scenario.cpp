@@ -10,6 +10,7 @@
 #include "dht/net/lock_resolver.hpp"
 #include "tests/sim/draw.hpp"
 #include "tests/sim/sim_client.hpp"
+#include "tests/sim/workload_files.hpp"
 
 namespace ringfs::sim {
 
@@ -27,6 +28,8 @@ constexpr Duration rest_bound = seconds(60);
 constexpr Duration moving_bound = seconds(180);
 constexpr Duration lookup_bound = seconds(60);  // some rounds of merging split rings
 constexpr Duration safety_shortest = seconds(8);
+constexpr Duration safety_shortest_with_files = seconds(100);  // longer than an orphan is kept that nobody holds
+constexpr Duration worst_ring_time = seconds(3);
 constexpr Duration safety_longest = seconds(150);
 constexpr Duration safety_longest_growing = seconds(400);  // two nodes stand still whenever one of them is down
 constexpr unsigned lookups = 12;
@@ -49,6 +52,7 @@ class Scenario {
         cluster_(world, drawn.cluster),
         workload_(world, drawn.workload, drawn.cluster.partition_bits),
         members_(cluster_, drawn.members),
+        files_(world, drawn.cluster.partition_bits, drawn.cluster.unclaimed_garbage),
         nemesis_(cluster_, drawn.nemesis, static_cast<unsigned>(cluster_.size()) + drawn.clients + 1,
                  [this] { kill_some_client(); }) {
     world.set_after_event([this] { poll(); });
@@ -126,17 +130,24 @@ class Scenario {
     for (std::size_t i = 0; i + 1 < clients_.size(); ++i) start_workers(*clients_[i]);
     start_workers(careful_client());
     careful_client().spawn(workload_.clean_up(careful_client().store()));
+    if (drawn_.files) {
+      careful_client().spawn(files_.work(careful_client().store()));
+      careful_client().spawn(files_.look(careful_client().store()));
+      careful_client().spawn(files_.clean(careful_client().store()));
+    }
     if (drawn_.members.active) careful_client().spawn(members_.work(careful_client().store()));
     nemesis_.start();
     TimePoint start = world_.now();
     // Long enough for the seed to count.
     world_.run(drawn_.members.grow_and_shrink ? safety_longest_growing : safety_longest, [&] {
-      if (world_.now() - start < safety_shortest || workload_.acknowledged() < least_acknowledged) return false;
+      const Duration shortest = drawn_.files ? safety_shortest_with_files : safety_shortest;
+      if (world_.now() - start < shortest || workload_.acknowledged() < least_acknowledged) return false;
       return lacks().empty() || workload_.acknowledged() > 6 * least_acknowledged;
     });
     nemesis_.stop();
     workload_.stop();
     members_.stop();
+    files_.stop();
     if (world_.violation()) return false;
     return must("the end of all operations", workers_bound, [this] {
       return std::all_of(clients_.begin(), clients_.end(), [](const auto& client) { return client->tasks() == 0; });
@@ -170,6 +181,7 @@ class Scenario {
     if (!must("a leader with a lease everywhere", rest_bound, [this] { return leaders_everywhere(); })) return false;
     if (drawn_.members.active && !must("the moves that the placement wants", moving_bound, [this] { return moved(); })) return false;
     if (!settle_locks()) return false;
+    if (drawn_.clocks_agree && !must("agreement about the time", rest_bound, [this] { return time_agreed(); })) return false;
     bool ended = false, right = false;
     careful_client().spawn(read_everything(&ended, &right));
     if (!must("reading everything", reading_bound, [&] { return ended; })) return false;
@@ -182,10 +194,20 @@ class Scenario {
     return !world_.violation();
   }
 
-  // Transactions whose coordinator died are pending until they are old (by a clock that may have jumped); then whoever meets
-  // their locks ends them.
+  // Whatever a minority's clocks show.
+  bool time_agreed() {
+    for (unsigned i = 0; i < cluster_.size(); ++i) {
+      if (!cluster_.node(i).running()) return false;
+      const Duration error = cluster_.node(i).ring_time_error();
+      if (error > worst_ring_time || error < -worst_ring_time) return false;
+    }
+    return true;
+  }
+
+  // Transactions whose coordinator died are pending until they were seen for long enough; then whoever meets their locks ends
+  // them.
   bool settle_locks() {
-    TimePoint end = world_.now() + max_transaction_age + drawn_.nemesis.wall_jump + seconds(10);
+    TimePoint end = world_.now() + 2 * max_transaction_age + seconds(10);
     std::string lock;
     while (world_.now() < end && !world_.violation()) {
       bool ended = false;
@@ -395,6 +417,7 @@ class Scenario {
   Cluster cluster_;
   Workload workload_;
   MembersOperator members_;
+  FilesWorkload files_;
   std::vector<std::unique_ptr<SimClient>> clients_;
   Nemesis nemesis_;
   TimePoint next_look_{};

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "dht/net/lock_resolver.hpp"
+#include "fs/claims.hpp"
 #include "tests/sim/requests.hpp"
 
 namespace ringfs::sim {
@@ -102,10 +103,13 @@ Task<void> Workload::work(ObjectStore* store) {
 }
 
 Task<void> Workload::clean_up(PartitionedStore* store) {
+  Claims claims;
   for (std::uint32_t next = 0; !stopped_; ++next) {
     co_await store->sleep(clean_up_interval);
     auto partition = static_cast<PartitionId>(next % (1u << partition_bits_));
-    Result<std::size_t> finished = co_await finish_records(*store, partition, store->clock().now + options_.operation_timeout);
+    Result<RowAges> ages = co_await claims.claim(*store, partition, store->clock().now + options_.operation_timeout);
+    if (!ages) continue;
+    Result<std::size_t> finished = co_await finish_records(*store, partition, *ages, store->clock().now + options_.operation_timeout);
     for (std::size_t record = 0; record < finished.value_or(0); ++record) world_.count("transaction: record or part looked after");
   }
 }

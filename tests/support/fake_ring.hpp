@@ -27,6 +27,7 @@ struct FakeNode {
   std::optional<ErrorCode> refuses;  // everything
   std::size_t joins = 0;             // calls that told it of its ring
   std::vector<NodeEvent> events;
+  Duration clock_error{0};
 };
 
 class FakeRing : public ClientTransport {
