@@ -139,7 +139,7 @@ class Daemon::Implementation {
 
   void make_client() {
     transport_ = std::make_unique<TcpTransport>(loop_.get_executor(), random_);
-    // Files that come through the gateway have the ring's time: this node's clock may be the one that is wrong.
+    // What a node writes down as a time is the ring's: its own clock may be the one that is wrong.
     ObjectClientOptions options;
     options.wall_clock = [this] { return driver_->node().ring_time(boot_time()); };
     client_ = std::make_unique<ObjectClient>(*transport_, std::vector<std::string>{address_}, options);

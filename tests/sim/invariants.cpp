@@ -243,7 +243,7 @@ void Invariants::on_append(PartitionId partition, Term previous_term, const Entr
 
 void Invariants::check_stamp(PartitionId partition, Term previous_term, const Entry& entry) {
   // An entry is seen when a disk gets it: late where that is slow, frozen or cut off.
-  constexpr Duration slack = std::chrono::seconds(15);
+  constexpr Duration slack = std::chrono::seconds(30);
   Partition& known = partitions_[partition];
   const TimePoint now = world_.now() + suspended_;
   known.stamps[{entry.index, entry.term}] = {entry.stamp, now};

@@ -181,7 +181,7 @@ class Scenario {
     if (!must("a leader with a lease everywhere", rest_bound, [this] { return leaders_everywhere(); })) return false;
     if (drawn_.members.active && !must("the moves that the placement wants", moving_bound, [this] { return moved(); })) return false;
     if (!settle_locks()) return false;
-    if (drawn_.clocks_agree && !must("agreement about the time", rest_bound, [this] { return time_agreed(); })) return false;
+    if (drawn_.clocks_agree && !agree_about_time()) return false;
     bool ended = false, right = false;
     careful_client().spawn(read_everything(&ended, &right));
     if (!must("reading everything", reading_bound, [&] { return ended; })) return false;
@@ -192,6 +192,13 @@ class Scenario {
     if (!must("equal replicas", rest_bound, [this] { return replicas_equal(); })) return false;
     if (drawn_.members.active && !must("the data where the members are", rest_bound, [this] { return data_in_place(); })) return false;
     return !world_.violation();
+  }
+
+  bool agree_about_time() {
+    if (!must("agreement about the time", rest_bound, [this] { return time_agreed(); })) return false;
+    const bool wandered = world_.run(seconds(5), [this] { return !time_agreed(); });
+    if (wandered) world_.violate("ring time", "it was agreed upon, and moved away while a majority's clocks were right");
+    return !wandered;
   }
 
   // Whatever a minority's clocks show.
