@@ -32,7 +32,8 @@ Volume::Volume(ObjectStore& store, FileSystemOptions options)
       listed_(listing_hints),
       names_(name_hints),
       directories_seen_(directory_hints),
-      kernel_cached_(kernel_hints) {}
+      kernel_cached_(kernel_hints),
+      walked_(directory_hints) {}
 
 bool Volume::same_partition(InodeNumber left, InodeNumber right) const {
   return partition_of_inode(left, store_.partition_bits()) == partition_of_inode(right, store_.partition_bits());

@@ -59,7 +59,10 @@ Task<Result<std::vector<Volume::FoundEntry>>> Volume::find_entries(std::vector<H
     guesses.emplace_back(here ? *hint : 0, request.gets.size());
     if (here) request.gets.push_back(inode_row(*hint));
   }
-  if (names.size() == 1) read_names_ahead(request, names[0].first, names[0].second);
+  if (names.size() == 1) {
+    read_names_ahead(request, names[0].first, names[0].second);
+    if (store_.at_hand(request) == std::optional(false)) start_path_ahead(names[0].first, names[0].second);
+  }
   Result<ReadReply> reply = co_await store_.read(std::move(request), deadline);
   if (!reply) co_return tl::unexpected(reply.error());
   std::vector<FoundEntry> results(names.size());
@@ -134,6 +137,7 @@ Task<Result<Attributes>> Volume::lookup(InodeNumber parent, std::string name) {
     if (!entry->found) co_return fail(ErrorCode::not_found);
     const InodeNumber inode = entry->entry.inode;
     Result<LoadedInode> loaded = co_await entry_inode(std::move(*entry), until);
+    if (loaded && loaded->row.is_directory()) walked_.put(parent, name);
     if (loaded) co_return overlay_attributes(inode, loaded->row);
     if (loaded.error().code != ErrorCode::stale_handle) co_return tl::unexpected(loaded.error());
   }

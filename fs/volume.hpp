@@ -127,6 +127,10 @@ class Volume : public std::enable_shared_from_this<Volume> {
   Task<Result<FoundEntry>> find_entry(InodeNumber parent, std::string name, TimePoint deadline);
   Task<Result<Attributes>> lookup_dot(InodeNumber inode, bool above, TimePoint deadline);
   Task<Result<LoadedInode>> entry_inode(FoundEntry entry, TimePoint deadline);
+  // path_ahead.cpp
+  void start_path_ahead(InodeNumber parent, const std::string& name);
+  static Task<void> read_path_ahead(std::shared_ptr<Volume> self, InodeNumber directory);
+  static Task<void> read_level(std::shared_ptr<Volume> self, ReadRequest request);
   // create.cpp
   Task<Result<NewNode>> create_node(Caller caller, InodeNumber parent, std::string name, std::uint32_t mode,
                                     std::uint64_t device, std::string target, TimePoint deadline);
@@ -251,6 +255,9 @@ class Volume : public std::enable_shared_from_this<Volume> {
   HintCache<Hint, InodeNumber> names_;           // (parent, name) -> inode
   HintCache<InodeNumber, InodeRow> directories_seen_;  // what creating a child depends on
   HintCache<InodeNumber, std::int64_t> kernel_cached_;  // change counter whose contents the kernel may hold
+
+  HintCache<InodeNumber, std::string> walked_;  // in a directory: the directory that was looked up last
+  std::size_t paths_ahead_ = 0;
 
   std::optional<InodeRow> root_seen_;
   bool root_is_silent_ = false;
