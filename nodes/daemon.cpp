@@ -123,6 +123,10 @@ class Daemon::Implementation {
     SqliteStoreOptions store_options;
     store_options.synchronous_off = options_.synchronous_off;
     store_options.rebuild = options_.rebuild;
+    if (options_.scrub_without_pause) {
+      store_options.scrub.pause = std::chrono::seconds(1);
+      store_options.scrub.bytes_per_second = store_options.scrub.first_bytes_per_second;
+    }
     Result<SqliteStore::Opened> opened = SqliteStore::open(options_.data, random_, std::move(store_options));
     if (!opened) return tl::unexpected(cannot_open(opened.error(), options_.data));
     store_ = std::move(opened->store);
@@ -213,7 +217,7 @@ class Daemon::Implementation {
     return self != nullptr && self->state == MemberState::removed;
   }
 
-  std::string metrics() { return node_metrics_text(driver_->status(), driver_->set_aside().size()); }
+  std::string metrics() { return node_metrics_text(driver_->status(), store_->status()); }
 
   // ---- While running ----
 

@@ -48,6 +48,7 @@ struct DaemonOptions {
   Duration janitor_interval = std::chrono::seconds(10);  // one pass over each led partition
   bool rebuild = false;                                  // the store copies its database, verified, before it uses it
   bool synchronous_off = false;                          // tests only: power failures lose what was acknowledged
+  bool scrub_without_pause = false;                      // tests only: passes follow each other, each as fast as the first
 };
 
 class Daemon {

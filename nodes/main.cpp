@@ -38,6 +38,14 @@ bool synchronous_off() {
   return true;
 }
 
+// For tests/chaos/damage.sh, which damages files of nodes that run. Not an option: the pace has its reasons (nodes/scrub_options.hpp).
+bool scrub_without_pause() {
+  const char* value = std::getenv("RINGFS_TEST_SCRUB");
+  if (value == nullptr || std::string_view(value) != "without-pause") return false;
+  spdlog::warn("event=scrub_without_pause reason=\"RINGFS_TEST_SCRUB\"");
+  return true;
+}
+
 void prepare_process() {
   // A peer that closes a connection is an error of that write, never the end of the process.
   std::signal(SIGPIPE, SIG_IGN);
@@ -97,6 +105,7 @@ int main(int count, char** arguments) {
   spdlog::flush_on(spdlog::level::warn);
   prepare_process();
   options.synchronous_off = synchronous_off();
+  options.scrub_without_pause = scrub_without_pause();
 
   try {
     auto daemon = std::make_unique<ringfs::Daemon>(options);

@@ -13,14 +13,18 @@ void gauge(prometheus::Registry& registry, const char* name, const char* help, d
   prometheus::BuildGauge().Name(name).Help(help).Register(registry).Add({}).Set(value);
 }
 
+void counter(prometheus::Registry& registry, const char* name, const char* help, std::uint64_t value) {
+  prometheus::BuildCounter().Name(name).Help(help).Register(registry).Add({}).Increment(static_cast<double>(value));
+}
+
 }  // namespace
 
-std::string node_metrics_text(const NodeStatus& status, std::size_t set_aside) {
+std::string node_metrics_text(const NodeStatus& status, const StorageStatus& storage) {
   std::size_t led = 0;
   std::size_t leased = 0;
   std::size_t leaderless = 0;
   std::size_t behind = 0;
-  std::size_t unsettled = 0, learners = 0, filling = 0;
+  std::size_t unsettled = 0, learners = 0, filling = 0, damaged = 0;
   std::uint64_t unapplied = 0;
   std::uint64_t log_entries = 0;
   for (const GroupStatus& group : status.groups) {
@@ -29,6 +33,7 @@ std::string node_metrics_text(const NodeStatus& status, std::size_t set_aside) {
     if (group.role == Role::leader && !group.settled) ++unsettled;
     if (group.role == Role::leader) learners += group.learners;
     if (group.snapshotting) ++filling;
+    if (group.damaged) ++damaged;
     if (group.lease) ++leased;
     if (!group.leader) ++leaderless;
     unapplied += group.commit - std::min(group.commit, group.applied);
@@ -40,17 +45,15 @@ std::string node_metrics_text(const NodeStatus& status, std::size_t set_aside) {
   gauge(registry, "ringfs_groups_leased", "Led partitions with a valid read lease.", static_cast<double>(leased));
   gauge(registry, "ringfs_groups_leaderless", "Replicas that know no leader.", static_cast<double>(leaderless));
   gauge(registry, "ringfs_groups_behind", "Led partitions with a member that is behind or silent.", static_cast<double>(behind));
-  gauge(registry, "ringfs_groups_set_aside", "Replicas that are not served because their data here is damaged.", static_cast<double>(set_aside));
+  gauge(registry, "ringfs_groups_damaged", "Replicas whose data here is damaged and that wait to be replaced.", static_cast<double>(damaged));
+  counter(registry, "ringfs_verified_bytes_total", "Of rows, log entries and payloads, read and verified in the background.", storage.verified_bytes);
+  counter(registry, "ringfs_verify_passes_total", "Through everything that the node holds.", storage.verify_passes);
+  counter(registry, "ringfs_damage_found_total", "Damaged places that the background check met.", storage.damage_found);
   gauge(registry, "ringfs_groups_unsettled", "Led partitions whose members are not yet those that the members table wants.",
         static_cast<double>(unsettled));
   gauge(registry, "ringfs_learners", "New replicas of led partitions that are being filled.", static_cast<double>(learners));
   gauge(registry, "ringfs_groups_filling", "Replicas here that take in a snapshot.", static_cast<double>(filling));
-  prometheus::BuildCounter()
-      .Name("ringfs_snapshot_sent_bytes_total")
-      .Help("Sent by this process to new and to lagging replicas.")
-      .Register(registry)
-      .Add({})
-      .Increment(static_cast<double>(status.snapshot_bytes_sent));
+  counter(registry, "ringfs_snapshot_sent_bytes_total", "Sent by this process to new and to lagging replicas.", status.snapshot_bytes_sent);
   gauge(registry, "ringfs_unapplied_entries", "Committed log entries that are not applied yet.", static_cast<double>(unapplied));
   gauge(registry, "ringfs_log_entries", "Log entries kept, all replicas together.", static_cast<double>(log_entries));
   gauge(registry, "ringfs_table_version", "Version of the members table held.", static_cast<double>(status.table_version));

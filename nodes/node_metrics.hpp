@@ -6,10 +6,10 @@
 #include <string>
 
 #include "dht/core/operations.hpp"
+#include "dht/net/storage.hpp"
 
 namespace ringfs {
 
-// set_aside: groups that this node does not serve because their data here is damaged.
-std::string node_metrics_text(const NodeStatus& status, std::size_t set_aside);
+std::string node_metrics_text(const NodeStatus& status, const StorageStatus& storage);
 
 }  // namespace ringfs

@@ -5,6 +5,7 @@
 #include "nodes/store_lock.hpp"
 #include "nodes/store_persisted.hpp"
 #include "nodes/store_readers.hpp"
+#include "nodes/store_scrub.hpp"
 #include "nodes/store_snapshot.hpp"
 #include "nodes/store_space.hpp"
 #include "nodes/store_start.hpp"
@@ -37,7 +38,8 @@ class SqliteStore::Implementation {
         checkpointer(directory, health, options.synchronous_off),
         writer(std::move(started.connection), *payload_file, started.node.id, options, health, checkpointer, space, hot_rows),
         snapshots(directory, options, *payload_file, health),
-        readers(directory, options.reader_threads, *payload_file, health, hot_rows) {}
+        readers(directory, options.reader_threads, *payload_file, health, hot_rows),
+        scrub(directory, *payload_file, health, options.scrub) {}
 
   const std::filesystem::path directory;
   const SqliteStoreOptions options;
@@ -51,6 +53,7 @@ class SqliteStore::Implementation {
   StoreWriter writer;
   StoreSnapshots snapshots;
   StoreReaders readers;
+  StoreScrub scrub;
 };
 
 SqliteStore::SqliteStore(std::unique_ptr<Implementation> implementation) : implementation_(std::move(implementation)) {}
@@ -65,10 +68,7 @@ Result<SqliteStore::Opened> SqliteStore::open(const std::filesystem::path& direc
   try {
     StartedStore started = start_store(directory, random, options);
     Opened opened;
-    for (auto& [partition, damage] : started.damaged) {
-      opened.damaged.emplace(partition, damage.why);
-      if (damage.remains) opened.remains.emplace(partition, std::move(*damage.remains));
-    }
+    opened.damaged = started.damaged;
     opened.node = started.node;
     if (Status synced = sync_directory(directory); !synced) return tl::unexpected<Error>(synced.error());
     auto implementation =
@@ -108,10 +108,13 @@ Status SqliteStore::check(const SharedBytes& rows, const std::vector<SharedBytes
   return check_chunk(rows, blobs);
 }
 
+void SqliteStore::watch_damage(std::function<void(FoundDamage)> found) { implementation_->scrub.start(std::move(found)); }
+
 StorageStatus SqliteStore::status() {
   StorageStatus status = implementation_->space.status();
   status.failure = implementation_->health.failure();
   status.note = implementation_->note;
+  implementation_->scrub.count(status);
   return status;
 }
 

@@ -25,6 +25,7 @@
 #include "dht/base/random.hpp"
 #include "dht/core/evaluate.hpp"
 #include "dht/net/storage.hpp"
+#include "nodes/scrub_options.hpp"
 
 namespace ringfs {
 
@@ -40,6 +41,7 @@ struct SqliteStoreOptions {
   std::size_t snapshot_chunk_bytes = 512 << 10;
   std::size_t snapshot_sessions = 8;  // read transactions of snapshots open at once
   Duration snapshot_idle = std::chrono::seconds(30);
+  ScrubOptions scrub;
   unsigned page_bytes = 4096;  // of a database that is created
   // Copy the database, verified, before it is used (store_copy.hpp): damage was met in what all partitions share.
   bool rebuild = false;
@@ -52,10 +54,10 @@ class SqliteStore : public Storage {
  public:
   struct Opened {
     std::unique_ptr<SqliteStore> store;
-    PersistedNode node;  // without the damaged groups
-    // Groups whose data is damaged. What they acknowledged is not there any more: nothing may be said in their name.
+    PersistedNode node;
+    // What is wrong with groups, found now or before: some of their rows, their logs, or all of them. PersistedGroup::damage says what of each
+    // is left; a log that was damaged below the applied index alone was cut there, and damages nothing.
     std::map<PartitionId, Error> damaged;
-    std::map<PartitionId, PersistedGroup> remains;  // of them, where term, vote and identity are known
   };
 
   // Creates the directory (mode 0700) and the database when there is none. Raises the incarnation, durably.
@@ -72,6 +74,7 @@ class SqliteStore : public Storage {
   void load(LoadEntries load, std::function<void(Result<std::vector<Entry>>)> done) override;
   void snapshot_read(SnapshotRead read, std::function<void(Result<SnapshotData>)> done) override;
   Status check(const SharedBytes& rows, const std::vector<SharedBytes>& blobs) const override;
+  void watch_damage(std::function<void(FoundDamage)> found) override;
   StorageStatus status() override;
 
  private:

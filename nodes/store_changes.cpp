@@ -74,16 +74,30 @@ StoreChanges::StoreChanges(Connection& connection, PayloadFile& payload_file, co
       group_table_(connection),
       log_(connection, payloads_),
       meta_(connection),
+      ids_(connection),
       set_peer_(connection,
                 "INSERT INTO peer(node, counter, nonce, checksum) VALUES(?, ?, ?, ?) ON CONFLICT(node) DO UPDATE SET "
                 "counter = excluded.counter, nonce = excluded.nonce, checksum = excluded.checksum"),
       add_garbage_(connection, "INSERT INTO garbage(space) VALUES(?)"),
-      next_garbage_(connection, "SELECT space FROM garbage LIMIT 1"),
+      next_garbage_(connection, "SELECT space FROM garbage ORDER BY space"),
       remove_garbage_(connection, "DELETE FROM garbage WHERE space = ?"),
-      groups_(group_table_.load_all()),
-      garbage_(connection.integer("SELECT count(*) FROM garbage") > 0),
       cache_(options.entry_cache_bytes) {
   rows_.remember_rows();
+  load_groups();
+}
+
+void StoreChanges::load_groups() {
+  std::map<PartitionId, Error> unreadable;
+  groups_ = group_table_.load_all(unreadable);
+  // load_persisted() has put others in their places; since then the disk has lost them.
+  if (!unreadable.empty()) throw StoreFailure(ErrorCode::corrupt, unreadable.begin()->second.context);
+  garbage_ = look_for_garbage();
+}
+
+// Only ever worse: what is gone does not come back.
+void StoreChanges::note_damage(GroupState& group, Damage damage) {
+  if (damage <= damage_of(group.damage)) return;
+  group.damage = damage == Damage::rows ? ReplicaDamage::rows : ReplicaDamage::data;
 }
 
 void StoreChanges::perform(const Write& write, PayloadHome home) {
@@ -143,18 +157,7 @@ GroupState& StoreChanges::group_of(PartitionId partition) {
   return groups_[partition] = std::move(group);
 }
 
-SpaceId StoreChanges::new_space() {
-  SpaceId space = 1;
-  if (std::optional<std::string> next = meta_.get("next_space")) {
-    Reader reader(*next);
-    space = reader.i64();
-    if (!reader.done() || space < 1) throw StoreFailure(ErrorCode::corrupt, "meta \"next_space\" does not decode");
-  }
-  Writer writer;
-  writer.i64(space + 1);
-  meta_.set("next_space", writer.bytes());
-  return space;
-}
+SpaceId StoreChanges::new_space() { return take_new_space(meta_); }
 
 void StoreChanges::discard(SpaceId space) {
   Query(add_garbage_, space).finish();
@@ -179,6 +182,7 @@ void StoreChanges::perform_group(const GroupWrite& write, PayloadHome home) {
   if (write.truncate_from) truncate(group, *write.truncate_from);
   for (const Entry& entry : write.append) append(group, entry, home);
   if (write.cut_through) cut(group, *write.cut_through);
+  if (write.damage) note_damage(group, *write.damage);
 }
 
 void StoreChanges::reset(GroupState& group, const ReplicaReset& reset) {
@@ -188,6 +192,7 @@ void StoreChanges::reset(GroupState& group, const ReplicaReset& reset) {
   discard(group.space);
   group.space = new_space();
   group.damage = ReplicaDamage::none;
+  if (group.replica_added != reset.added) ids_.set_added(group.partition, reset.added);
   group.replica_added = reset.added;
   group.configuration = reset.configuration;
   group.configuration_index = reset.configuration_index;
@@ -241,6 +246,7 @@ void StoreChanges::install(GroupState& group, const InstallSnapshot& snapshot) {
   group.configuration_index = snapshot.configuration_index;
   group.staging.reset();
   group.holds_data = true;
+  if (group.damage == ReplicaDamage::rows) group.damage = ReplicaDamage::none;  // these are others
   forget_hot_rows(group);
 }
 
@@ -265,15 +271,18 @@ void StoreChanges::append(GroupState& group, const Entry& entry, PayloadHome hom
 void StoreChanges::cut(GroupState& group, LogIndex through) {
   if (through > group.applied) broken(group.partition, "cut above the applied index");
   if (through <= group.base_index) return;
-  std::optional<LogTable::Info> last = log_.info(group.partition, through);
-  if (!last) {
-    throw StoreFailure(ErrorCode::corrupt, "partition " + std::to_string(index_of(group.partition)) + ", log entry " +
-                                               std::to_string(through) + ": missing");
+  std::optional<LogTable::Info> last;
+  try {
+    last = log_.info(group.partition, through);
+  } catch (const StoreFailure& failure) {
+    if (failure.error().code != ErrorCode::corrupt) throw;
   }
+  // Missing or damaged: what is applied is known without it.
+  if (!last) through = group.applied;
   log_.remove(group.partition, group.base_index + 1, through);
   group.base_index = through;
-  group.base_term = last->info.term;
-  group.base_stamp = last->stamp;
+  group.base_term = last ? last->info.term : group.applied_term;
+  group.base_stamp = last ? last->stamp : group.applied_stamp;
 }
 
 std::vector<AppliedBatch> StoreChanges::perform(const Apply& apply) {
@@ -350,15 +359,28 @@ void StoreChanges::save_groups() {
   for (PartitionId partition : changed_) group_table_.save(groups_.at(partition));
 }
 
-bool StoreChanges::collect_garbage() {
-  SpaceId space = 0;
-  {
-    Query query(next_garbage_);
-    if (!query.step()) return garbage_ = false;
-    space = query.integer(0);
+// Whether there is some that can go; the first such space is collecting_.
+bool StoreChanges::look_for_garbage() {
+  Query query(next_garbage_);
+  while (query.step()) {
+    collecting_ = query.integer(0);
+    if (!damaged_garbage_.contains(collecting_)) return true;
   }
-  if (!rows_.erase_some(space, garbage_step_rows)) Query(remove_garbage_, space).finish();
+  return false;
+}
+
+bool StoreChanges::collect_garbage() {
+  garbage_ = look_for_garbage();
+  if (!garbage_) return false;
+  if (!rows_.erase_some(collecting_, garbage_step_rows)) Query(remove_garbage_, collecting_).finish();
   return true;
+}
+
+SpaceId StoreChanges::leave_garbage() {
+  damaged_garbage_.insert(collecting_);
+  const SpaceId left = collecting_;
+  garbage_ = look_for_garbage();
+  return left;
 }
 
 void StoreChanges::committed() {
@@ -375,8 +397,7 @@ void StoreChanges::rolled_back() {
   rows_.set_blobs(nullptr, nullptr);
   rows_.put_payloads_into(PayloadHome::database);
   rows_.forget_rows();
-  groups_ = group_table_.load_all();
-  garbage_ = connection_.integer("SELECT count(*) FROM garbage") > 0;
+  load_groups();
 }
 
 }  // namespace ringfs

@@ -9,6 +9,7 @@
 #include <deque>
 #include <set>
 
+#include "nodes/replica_ids.hpp"
 #include "nodes/sqlite_schema.hpp"
 #include "nodes/sqlite_store.hpp"
 #include "nodes/store_groups.hpp"
@@ -51,6 +52,8 @@ class StoreChanges {
   std::map<PartitionId, HotChanges> take_row_changes() { return std::exchange(row_changes_, {}); }
   void save_groups();      // what perform() changed; the last thing before COMMIT
   bool collect_garbage();  // a bounded step; false: none left
+  // After a step that met damage: that space stays where it is until the next start.
+  SpaceId leave_garbage();
   void wish_rebuild() { meta_.set(rebuild_wish, "garbage is damaged"); }
 
   // After it:
@@ -64,6 +67,9 @@ class StoreChanges {
   void keep_identity(StoredIdentity identity);
   void perform_group(const GroupWrite& write, PayloadHome home);
   void create_groups(const Genesis& genesis);
+  void load_groups();
+  bool look_for_garbage();
+  static void note_damage(GroupState& group, Damage damage);
   void reset(GroupState& group, const ReplicaReset& reset);
   void forget_hot_rows(const GroupState& group);
   void stage(GroupState& group, const StageChunk& chunk);
@@ -88,6 +94,7 @@ class StoreChanges {
   GroupTable group_table_;
   LogTable log_;
   MetaTable meta_;
+  ReplicaIds ids_;
   Statement set_peer_;
   Statement add_garbage_;
   Statement next_garbage_;
@@ -97,6 +104,8 @@ class StoreChanges {
   std::set<PartitionId> changed_;
   std::map<PartitionId, HotChanges> row_changes_;
   bool garbage_ = false;
+  SpaceId collecting_ = 0;
+  std::set<SpaceId> damaged_garbage_;  // left where it is
   EntryCache cache_;  // follows the open transaction; emptied when that is rolled back
 };
 

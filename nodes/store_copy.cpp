@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "dht/base/hash.hpp"
+#include "nodes/replica_ids.hpp"
 #include "nodes/sqlite_schema.hpp"
 #include "nodes/store_identity.hpp"
 
@@ -131,6 +132,8 @@ class StoreCopy {
         payloads_(from, to),
         groups_(from),
         copied_groups_(to),
+        ids_(from),
+        copied_ids_(to),
         rows_(from, "SELECT key, sort, version, payload, checksum, value FROM rows WHERE space = ? ORDER BY key, sort"),
         insert_row_(to, "INSERT INTO rows(space, key, sort, version, payload, checksum, value) VALUES(?, ?, ?, ?, ?, ?, ?)"),
         remove_rows_(to, "DELETE FROM rows WHERE space = ?"),
@@ -276,16 +279,31 @@ class StoreCopy {
     GroupState group;
     group.partition = partition;
     group.damage = ReplicaDamage::everything;
-    group.holds_data = false;
     group.space = next_space_++;
+    group.replica_added = second_copy_of_added(partition);
+    save(group);
+  }
+
+  // 0 when that cannot be read either: then the replica says nothing for ever, or until its node is added anew.
+  LogIndex second_copy_of_added(PartitionId partition) {
+    try {
+      return ids_.added(partition);
+    } catch (const StoreFailure& failure) {
+      if (!is_damage(failure)) throw;
+      return 0;
+    }
+  }
+
+  void save(const GroupState& group) {
     copied_groups_.save(group);
+    if (group.replica_added != 0) copied_ids_.set_added(group.partition, group.replica_added);
   }
 
   void copy_group(GroupState& group) {
     group.staging.reset();
     taken_.clear();
     const StoreCopyReport before{{}, report_.rows, report_.entries, 0};
-    if (group.damage == ReplicaDamage::none) {
+    if (damage_of(group.damage) != Damage::log) {
       try {
         if (options_.leave_out.contains(group.partition)) throw StoreFailure(ErrorCode::corrupt, name_of(group.partition) + ": given up");
         check_places(group);
@@ -300,7 +318,7 @@ class StoreCopy {
         report_.damaged.emplace(group.partition, DamagedReplica{failure.error(), ReplicaDamage::data});
       }
     }
-    copied_groups_.save(group);
+    save(group);
   }
 
   void check_places(const GroupState& group) const {
@@ -382,6 +400,8 @@ class StoreCopy {
   PayloadCopy payloads_;
   GroupTable groups_;
   GroupTable copied_groups_;
+  ReplicaIds ids_;
+  ReplicaIds copied_ids_;
   Statement rows_, insert_row_, remove_rows_;
   Statement entries_, insert_entry_, remove_entries_;
   std::map<PartitionId, GroupState> found_;

@@ -5,7 +5,8 @@
 // that damage never gets a fresh sum. What lies in the file of payloads stays where it is. Rows of former epochs and snapshots that
 // were staged half are left behind. A partition that cannot be copied whole is left out whole and reported; its group's row stays
 // and says so (GroupState::damage) until the replica is reset, also over restarts. A group whose own row cannot be read, or which may
-// have lain on a page that cannot be read, is noted as damaged with nothing known of it: no vote is forgotten silently.
+// have lain on a page that cannot be read, is noted as damaged with nothing known of it but its identity (replica_ids.hpp): no vote is
+// forgotten silently. What was marked damaged stays so; spaces that no group names are left behind.
 //
 // Threads: none of its own. Errors: StoreFailure: no_space, io_error; corrupt: not even what belongs to the whole node can be read.
 // Limits: SQLite's page caches; nothing grows with the database.

@@ -1,5 +1,7 @@
 #include "nodes/store_groups.hpp"
 
+#include <spdlog/spdlog.h>
+
 #include "dht/base/hash.hpp"
 
 namespace ringfs {
@@ -59,6 +61,29 @@ constexpr const char* group_columns =
 Error in_partition(PartitionId partition, const Error& error) {
   if (error.code != ErrorCode::corrupt || error.context.find("partition ") != std::string::npos) return error;
   return {error.code, name_of(partition) + ": " + error.context};
+}
+
+Damage damage_of(ReplicaDamage damage) {
+  switch (damage) {
+    case ReplicaDamage::none: return Damage::none;
+    case ReplicaDamage::rows: return Damage::rows;
+    case ReplicaDamage::data:
+    case ReplicaDamage::everything: break;
+  }
+  return Damage::log;  // a number of a later program, too
+}
+
+SpaceId take_new_space(MetaTable& meta) {
+  SpaceId space = 1;
+  if (std::optional<std::string> next = meta.get("next_space")) {
+    Reader reader(*next);
+    space = reader.i64();
+    if (!reader.done() || space < 1) throw StoreFailure(ErrorCode::corrupt, "meta \"next_space\" does not decode");
+  }
+  Writer writer;
+  writer.i64(space + 1);
+  meta.set("next_space", writer.bytes());
+  return space;
 }
 
 GroupTable::GroupTable(Connection& connection)
@@ -127,13 +152,19 @@ GroupState GroupTable::read(const Query& query) {
   return group;
 }
 
-std::map<PartitionId, GroupState> GroupTable::load_all() {
+std::map<PartitionId, GroupState> GroupTable::load_all(std::map<PartitionId, Error>& unreadable) {
   std::map<PartitionId, GroupState> groups;
   {
     Query query(load_all_);
     while (query.step()) {
-      GroupState group = read(query);
-      groups[group.partition] = std::move(group);
+      const auto partition = static_cast<PartitionId>(query.natural(0));
+      try {
+        groups[partition] = read(query);
+      } catch (const StoreFailure& failure) {
+        if (failure.error().code != ErrorCode::corrupt) throw;
+        groups.erase(partition);
+        unreadable[partition] = failure.error();
+      }
     }
   }
   for (auto& [partition, group] : groups) {
@@ -154,7 +185,9 @@ LogTable::LogTable(Connection& connection, PayloadTable& payloads)
       append_(
           connection,
           "INSERT INTO log(p, idx, term, stamp, kind, size, blobs, checksum, head) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)"),
-      blobs_(connection, "SELECT blobs FROM log WHERE p = ? AND idx BETWEEN ? AND ? AND blobs IS NOT NULL"),
+      with_blobs_(connection,
+                  "SELECT idx, term, stamp, kind, blobs, checksum, head FROM log WHERE p = ? AND idx BETWEEN ? AND ? "
+                  "AND blobs IS NOT NULL"),
       remove_(connection, "DELETE FROM log WHERE p = ? AND idx BETWEEN ? AND ?"),
       load_(connection,
             "SELECT idx, term, stamp, kind, blobs, checksum, head, size FROM log WHERE p = ? AND idx BETWEEN ? AND ? "
@@ -184,13 +217,19 @@ std::vector<PayloadId> LogTable::append(PartitionId partition, const Entry& entr
 void LogTable::remove(PartitionId partition, LogIndex first, LogIndex last) {
   std::vector<PayloadId> payloads;
   {
-    Query query(blobs_, index_of(partition), first, last);
+    Query query(with_blobs_, index_of(partition), first, last);
     while (query.step()) {
-      for (PayloadId payload : decode_payloads(query.bytes(0))) payloads.push_back(payload);
+      try {
+        for (PayloadId payload : verified(partition, query).payloads) payloads.push_back(payload);
+      } catch (const StoreFailure& failure) {
+        // Which payloads it named is not known: none is released for it, lest another one's bytes go.
+        if (failure.error().code != ErrorCode::corrupt) throw;
+        spdlog::warn("event=payloads_left partition={} reason=\"{}\"", index_of(partition), failure.error().text());
+      }
     }
   }
   Query(remove_, index_of(partition), first, last).finish();
-  for (PayloadId payload : payloads) payloads_.release(payload);
+  for (PayloadId payload : payloads) payloads_.release_or_leave(payload);
 }
 
 std::vector<PayloadId> decode_payloads(std::string_view bytes) {
@@ -247,9 +286,9 @@ LogTable::Info LogTable::info_of(PartitionId partition, const Query& query) {
           stored.entry.stamp};
 }
 
-std::vector<LogTable::Info> LogTable::infos(PartitionId partition) {
+std::vector<LogTable::Info> LogTable::infos(PartitionId partition, LogIndex first) {
   std::vector<Info> infos;
-  Query query(load_, index_of(partition), 0, INT64_MAX);
+  Query query(load_, index_of(partition), first, INT64_MAX);
   while (query.step()) infos.push_back(info_of(partition, query));
   return infos;
 }

@@ -8,6 +8,7 @@
 #include <map>
 
 #include "dht/core/node.hpp"
+#include "nodes/sqlite_schema.hpp"
 #include "nodes/store_rows.hpp"
 
 namespace ringfs {
@@ -21,9 +22,12 @@ struct Staging {
 // What is left of a replica whose data was damaged, until it is reset.
 enum class ReplicaDamage : std::uint8_t {
   none = 0,
-  data = 1,        // rows and log are not to be used; term, vote and identity are
-  everything = 2,  // not even whether there was a replica, and what it voted for
+  data = 1,        // the log, and with it what was acknowledged, is gone or not to be used; term, vote and identity hold
+  everything = 2,  // what it voted for is lost, too, and maybe even whether there was a replica
+  rows = 3,        // some rows cannot be read; all else holds
 };
+// As the core has it. Without a log it is Damage::log whatever else holds: entries that were acknowledged are missing.
+Damage damage_of(ReplicaDamage damage);
 
 struct GroupState {
   PartitionId partition{};
@@ -44,11 +48,15 @@ struct GroupState {
   LogIndex last_index = 0;  // of the log; not a column
 };
 
+// The number of a space that never was; the next one is written in `meta`.
+SpaceId take_new_space(MetaTable& meta);
+
 class GroupTable {
  public:
   explicit GroupTable(Connection& connection);
   void save(const GroupState& group);
-  std::map<PartitionId, GroupState> load_all();           // with last_index
+  // With last_index. Rows that do not decode or do not match their sum are in `unreadable` instead.
+  std::map<PartitionId, GroupState> load_all(std::map<PartitionId, Error>& unreadable);
   std::optional<GroupState> load(PartitionId partition);  // without last_index
 
  private:
@@ -85,7 +93,7 @@ class LogTable {
     EntryKind kind{};
     Stamp stamp;
   };
-  std::vector<Info> infos(PartitionId partition);
+  std::vector<Info> infos(PartitionId partition, LogIndex first = 0);  // from there on
   std::optional<Info> info(PartitionId partition, LogIndex index);
 
  private:
@@ -94,7 +102,7 @@ class LogTable {
 
   PayloadTable& payloads_;
   Statement append_;
-  Statement blobs_;
+  Statement with_blobs_;
   Statement remove_;
   Statement load_;
 };

@@ -2,6 +2,10 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+#include <set>
+
+#include "nodes/replica_ids.hpp"
 #include "nodes/sqlite_schema.hpp"
 #include "nodes/store_groups.hpp"
 #include "nodes/store_identity.hpp"
@@ -47,24 +51,13 @@ std::vector<std::pair<Uuid, Incarnation>> peers(Connection& connection) {
   return peers;
 }
 
-// What may be said of a replica whose rows and log are not to be used.
-DamagedGroup damaged_group(const GroupState& group, const Uuid& node, const Error& why) {
-  DamagedGroup damaged{why, std::nullopt};
-  if (group.damage == ReplicaDamage::everything) return damaged;
-  PersistedGroup& remains = damaged.remains.emplace();
-  remains.partition = group.partition;
-  remains.hard_state = group.hard_state;
-  remains.replica = {node, group.replica_added};
-  remains.holds_data = false;
-  remains.configuration = group.configuration;
-  remains.configuration_index = group.configuration_index;
-  return damaged;
-}
-
 Error noted_damage(const GroupState& group) {
   const std::string name = "partition " + std::to_string(index_of(group.partition));
-  return {ErrorCode::corrupt, name + (group.damage == ReplicaDamage::data ? ": its data was found damaged, and given up"
-                                                                          : ": its state was found damaged, and what it voted for is not known")};
+  switch (group.damage) {
+    case ReplicaDamage::rows: return {ErrorCode::corrupt, name + ": some of its rows were found damaged"};
+    case ReplicaDamage::data: return {ErrorCode::corrupt, name + ": its data was found damaged, and given up"};
+    default: return {ErrorCode::corrupt, name + ": its state was found damaged, and what it voted for is not known"};
+  }
 }
 
 PersistedGroup persisted_group(LogTable& log, const GroupState& group, const Uuid& node) {
@@ -81,7 +74,7 @@ PersistedGroup persisted_group(LogTable& log, const GroupState& group, const Uui
   persisted.last_stamp = group.base_stamp;
   std::string name = "partition " + std::to_string(index_of(group.partition));
   std::vector<LogIndex> configurations;
-  for (const LogTable::Info& info : log.infos(group.partition)) {
+  for (const LogTable::Info& info : log.infos(group.partition, 0)) {
     if (info.info.index != persisted.base_index + persisted.log.size() + 1) {
       throw StoreFailure(ErrorCode::corrupt,
                          name + ": the log has a gap before entry " + std::to_string(info.info.index));
@@ -105,10 +98,152 @@ PersistedGroup persisted_group(LogTable& log, const GroupState& group, const Uui
   return persisted;
 }
 
+// What is applied is in the rows: a log that is damaged there only is as good without those entries. False: it is damaged behind them, too.
+bool cut_to_applied(LogTable& log, GroupTable& groups, GroupState& group) {
+  LogIndex next = group.applied;
+  for (const LogTable::Info& info : log.infos(group.partition, group.applied + 1)) {
+    if (info.info.index != ++next) return false;
+  }
+  log.remove(group.partition, 0, group.applied);
+  group.base_index = group.applied;
+  group.base_term = group.applied_term;
+  group.base_stamp = group.applied_stamp;
+  groups.save(group);
+  return true;
+}
+
+// Nothing of its log counts (PersistedGroup).
+PersistedGroup without_log(const GroupState& group, const Uuid& node) {
+  PersistedGroup persisted;
+  persisted.partition = group.partition;
+  persisted.hard_state = group.hard_state;
+  persisted.replica = {node, group.replica_added};
+  persisted.holds_data = group.holds_data;
+  persisted.configuration = group.configuration;
+  persisted.configuration_index = group.configuration_index;
+  persisted.applied = persisted.base_index = group.applied;
+  persisted.base_term = group.applied_term;
+  persisted.last_stamp = group.applied_stamp;
+  persisted.damage = Damage::log;
+  return persisted;
+}
+
+class GroupLoader {
+ public:
+  GroupLoader(Connection& connection, PayloadFile& file, const Uuid& node, std::map<PartitionId, Error>& damaged)
+      : connection_(connection), payloads_(connection, file), log_(connection, payloads_), groups_(connection), ids_(connection),
+        meta_(connection), add_garbage_(connection, "INSERT OR IGNORE INTO garbage(space) VALUES(?)"), node_(node), damaged_(damaged) {}
+
+  // What needs no log, in the transaction that is open.
+  void prepare() {
+    std::map<PartitionId, Error> unreadable;
+    states_ = groups_.load_all(unreadable);
+    for (const auto& [partition, why] : unreadable) states_[partition] = in_its_place(partition, why);
+    const bool all_replaced =
+        std::none_of(states_.begin(), states_.end(), [](const auto& one) { return damage_of(one.second.damage) == Damage::log; });
+    if (all_replaced && ids_.nameless_spaces()) collect_nameless_spaces();
+    const std::map<PartitionId, LogIndex> added = ids_.all_added();
+    for (auto& [partition, group] : states_) {
+      auto known = added.find(partition);
+      const LogIndex written = known == added.end() ? 0 : known->second;
+      if (written != group.replica_added) ids_.set_added(partition, group.replica_added);  // a database of an older program
+      if (group.damage != ReplicaDamage::none) damaged_.emplace(partition, noted_damage(group));
+      if (group.staging) {  // the core does not remember it: whoever sends it starts over
+        Query(add_garbage_, group.staging->space).finish();
+        group.staging.reset();
+        groups_.save(group);
+      }
+    }
+  }
+
+  // After it, for SQLite ends a transaction in which it meets a damaged page.
+  std::vector<PersistedGroup> load() {
+    std::vector<PersistedGroup> loaded;
+    for (auto& [partition, group] : states_) loaded.push_back(load(group));
+    return loaded;
+  }
+
+ private:
+  PersistedGroup load(GroupState& group) {
+    if (damage_of(group.damage) == Damage::log) return without_log(group, node_);
+    try {
+      return with_log(group);
+    } catch (const StoreFailure& failure) {
+      if (failure.error().code != ErrorCode::corrupt) throw;
+      damaged_.insert_or_assign(group.partition, in_partition(group.partition, failure.error()));
+    }
+    try {
+      SqlTransaction transaction(connection_);
+      GroupState cut = group;
+      if (cut_to_applied(log_, groups_, cut)) {
+        PersistedGroup persisted = with_log(cut);
+        transaction.commit();
+        return persisted;
+      }
+    } catch (const StoreFailure& failure) {
+      if (failure.error().code != ErrorCode::corrupt) throw;
+    }
+    SqlTransaction transaction(connection_);
+    group.damage = ReplicaDamage::data;
+    groups_.save(group);
+    transaction.commit();
+    return without_log(group, node_);
+  }
+
+  PersistedGroup with_log(const GroupState& group) {
+    PersistedGroup persisted = persisted_group(log_, group, node_);
+    persisted.damage = damage_of(group.damage);
+    return persisted;
+  }
+
+  // A replica whose own row cannot be read: which life of it is over is known, and that is all that is needed to replace it.
+  GroupState in_its_place(PartitionId partition, const Error& why) {
+    damaged_.emplace(partition, why);
+    GroupState group;
+    group.partition = partition;
+    group.damage = ReplicaDamage::everything;
+    group.replica_added = ids_.added(partition);
+    group.space = take_new_space(meta_);
+    groups_.save(group);
+    ids_.set_nameless_spaces(true);
+    return group;
+  }
+
+  // Whose they were stood in rows that are gone. Only when these replicas have other rows: theirs may be the last copy.
+  void collect_nameless_spaces() {
+    std::set<SpaceId> named;
+    for (const auto& [partition, group] : states_) {
+      named.insert(group.space);
+      if (group.staging) named.insert(group.staging->space);
+    }
+    Statement next(connection_, "SELECT min(space) FROM rows WHERE space > ?");
+    for (SpaceId space = 0;;) {
+      {
+        Query query(next, space);
+        if (!query.step() || query.null(0)) break;
+        space = query.integer(0);
+      }
+      if (!named.contains(space)) Query(add_garbage_, space).finish();
+    }
+    ids_.set_nameless_spaces(false);
+  }
+
+  Connection& connection_;
+  PayloadTable payloads_;
+  LogTable log_;
+  GroupTable groups_;
+  ReplicaIds ids_;
+  MetaTable meta_;
+  Statement add_garbage_;
+  const Uuid node_;
+  std::map<PartitionId, Error>& damaged_;
+  std::map<PartitionId, GroupState> states_;
+};
+
 }  // namespace
 
 PersistedNode load_persisted(Connection& connection, PayloadFile& file, Random& random,
-                             std::map<PartitionId, DamagedGroup>& damaged) {
+                             std::map<PartitionId, Error>& damaged) {
   PersistedNode node;
   SqlTransaction transaction(connection);
   MetaTable meta(connection);
@@ -129,32 +264,10 @@ PersistedNode load_persisted(Connection& connection, PayloadFile& file, Random& 
   meta.set("incarnation", encode(node.incarnation));
   node.peer_incarnations = peers(connection);
 
-  PayloadTable payloads(connection, file);
-  LogTable log(connection, payloads);
-  GroupTable groups(connection);
-  Statement add_garbage(connection, "INSERT INTO garbage(space) VALUES(?)");
-  std::map<PartitionId, GroupState> all = groups.load_all();
-  for (auto& [partition, group] : all) {
-    if (group.staging) {  // the core does not remember it: whoever sends it starts over
-      Query(add_garbage, group.staging->space).finish();
-      group.staging.reset();
-      groups.save(group);
-    }
-  }
+  GroupLoader loader(connection, file, node.id, damaged);
+  loader.prepare();
   transaction.commit();
-  // After it: SQLite ends a transaction in which it meets a damaged page.
-  for (const auto& [partition, group] : all) {
-    if (group.damage != ReplicaDamage::none) {
-      damaged.emplace(partition, damaged_group(group, node.id, noted_damage(group)));
-      continue;
-    }
-    try {
-      node.groups.push_back(persisted_group(log, group, node.id));
-    } catch (const StoreFailure& failure) {
-      if (failure.error().code != ErrorCode::corrupt) throw;
-      damaged.emplace(partition, damaged_group(group, node.id, in_partition(partition, failure.error())));
-    }
-  }
+  node.groups = loader.load();
   return node;
 }
 

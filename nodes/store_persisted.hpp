@@ -12,16 +12,10 @@
 
 namespace ringfs {
 
-// A group whose data is damaged, or was when its database was copied (store_copy.hpp).
-struct DamagedGroup {
-  Error why;
-  // Term, vote, identity and newest configuration; no log, nothing applied. None: nothing is known of it, not even whether there was one.
-  std::optional<PersistedGroup> remains;
-};
-
 // Draws an identity when there is none, raises the incarnation, drops snapshots that were staged half: one synced
-// transaction. `damaged`: groups that are left out, and why.
+// transaction. Damage that is met is written down; groups that have some are handed out, too (PersistedGroup::damage), and `damaged` says
+// what is wrong with them, or was cut off.
 PersistedNode load_persisted(Connection& connection, PayloadFile& file, Random& random,
-                             std::map<PartitionId, DamagedGroup>& damaged);
+                             std::map<PartitionId, Error>& damaged);
 
 }  // namespace ringfs

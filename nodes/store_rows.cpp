@@ -1,5 +1,7 @@
 #include "nodes/store_rows.hpp"
 
+#include <spdlog/spdlog.h>
+
 #include "dht/base/hash.hpp"
 #include "dht/core/locks.hpp"
 
@@ -86,6 +88,15 @@ void PayloadTable::release(PayloadId id) {
     file_.give_back(id);
   } else {
     Query(remove_data_, id).finish();
+  }
+}
+
+void PayloadTable::release_or_leave(PayloadId id) {
+  try {
+    release(id);
+  } catch (const StoreFailure& failure) {
+    if (failure.error().code != ErrorCode::corrupt) throw;
+    spdlog::warn("event=payload_left reason=\"{}\"", failure.error().text());
   }
 }
 
@@ -202,7 +213,7 @@ RowTable::RowTable(Connection& connection, PayloadTable& payloads)
                         "AND payload IS NOT NULL"),
       erase_from_(connection, "DELETE FROM rows WHERE space = ? AND key = ? AND sort >= ?"),
       erase_between_(connection, "DELETE FROM rows WHERE space = ? AND key = ? AND sort >= ? AND sort < ?"),
-      some_(connection, "SELECT key, sort, payload FROM rows WHERE space = ? LIMIT ?") {}
+      some_(connection, "SELECT key, sort, payload, version, checksum FROM rows WHERE space = ? LIMIT ?") {}
 
 void RowTable::set_blobs(const std::vector<SharedBytes>* blobs, const std::vector<PayloadId>* payloads) {
   blobs_ = blobs;
@@ -432,12 +443,15 @@ bool RowTable::erase_some(SpaceId space, std::size_t max_rows) {
   {
     Query query(some_, space, max_rows);
     while (query.step()) {
-      items.push_back({{std::string(query.bytes(0)), std::string(query.bytes(1))}, payload_column(query, 2)});
+      Item item{{std::string(query.bytes(0)), std::string(query.bytes(1))}, payload_column(query, 2)};
+      // A damaged row may name somebody else's payload.
+      if (item.payload && row_checksum(item.row, query.natural(3), item.payload, {}) != query.natural(4)) item.payload.reset();
+      items.push_back(std::move(item));
     }
   }
   for (const Item& item : items) {
     Query(erase_, space, item.row.key, item.row.sort).finish();
-    if (item.payload) payloads_.release(*item.payload);
+    if (item.payload) payloads_.release_or_leave(*item.payload);
   }
   return items.size() == max_rows;
 }
@@ -456,15 +470,16 @@ std::size_t SpaceScan::value_bytes() const {
   return query_.null(3) ? query_.bytes(5).size() : static_cast<std::size_t>(query_.natural(6));
 }
 
-SpaceRow SpaceScan::row() {
+SpaceRow SpaceScan::row() { return verified_row(payloads_, space_, query_); }
+
+SpaceRow verified_row(PayloadTable& payloads, SpaceId space, const Query& query) {
   SpaceRow row;
-  row.address = {std::string(query_.bytes(0)), std::string(query_.bytes(1))};
-  row.version = query_.natural(2);
-  row.payload = payload_column(query_, 3);
-  std::string_view value = query_.bytes(5);
-  verify(space_, row.address, row.version, row.payload, value, query_.natural(4));
-  row.value =
-      row.payload ? read_payload(payloads_, *row.payload, space_, row.address) : SharedBytes(std::string(value));
+  row.address = {std::string(query.bytes(0)), std::string(query.bytes(1))};
+  row.version = query.natural(2);
+  row.payload = payload_column(query, 3);
+  std::string_view value = query.bytes(5);
+  verify(space, row.address, row.version, row.payload, value, query.natural(4));
+  row.value = row.payload ? read_payload(payloads, *row.payload, space, row.address) : SharedBytes(std::string(value));
   return row;
 }
 

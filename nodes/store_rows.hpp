@@ -33,6 +33,7 @@ class PayloadTable {
   PayloadId insert(std::string_view bytes, PayloadHome home);
   void share(PayloadId id);                  // one reference more
   void release(PayloadId id);                // one less; at none the payload goes
+  void release_or_leave(PayloadId id);       // the same, but left where it is if what is known of it is damaged
   SharedBytes read(PayloadId id);
   std::uint64_t size(PayloadId id);  // as noted, the bytes are not looked at
   // The id of a payload with the bytes replaced; the caller's reference moves to it.
@@ -148,6 +149,9 @@ std::uint64_t row_checksum(const RowAddress& row, std::uint64_t version, std::op
 std::string describe(SpaceId space, const RowAddress& row);
 
 // All rows of a space in order, in the transaction that is open; a row stays current until next() is called.
+// Of a query whose columns are key, sort, version, payload, checksum, value, with its payload's bytes. Errors: corrupt.
+SpaceRow verified_row(PayloadTable& payloads, SpaceId space, const Query& query);
+
 class SpaceScan {
  public:
   SpaceScan(Connection& connection, PayloadTable& payloads, SpaceId space);

@@ -84,8 +84,8 @@ class StoreStart {
     }
     started.payload_file = std::make_unique<PayloadFile>(directory_, *started.connection);
     started.node = load_persisted(*started.connection, *started.payload_file, random_, started.damaged);
-    for (auto& [partition, damage] : started.damaged) {
-      if (auto found = reasons_.find(partition); found != reasons_.end()) damage.why = in_partition(partition, found->second);
+    for (auto& [partition, why] : started.damaged) {
+      if (auto found = reasons_.find(partition); found != reasons_.end()) why = in_partition(partition, found->second);
     }
     started.note = note_;
     return started;

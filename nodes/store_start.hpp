@@ -14,7 +14,7 @@ struct StartedStore {
   std::unique_ptr<Connection> connection;
   std::unique_ptr<PayloadFile> payload_file;
   PersistedNode node;
-  std::map<PartitionId, DamagedGroup> damaged;
+  std::map<PartitionId, Error> damaged;  // SqliteStore::Opened
   std::string note;  // StorageStatus
 };
 

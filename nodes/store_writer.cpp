@@ -131,7 +131,7 @@ void StoreWriter::run() {
     bool idle = false;
     {
       std::unique_lock lock(mutex_);
-      bool garbage = changes_.garbage() && !garbage_paused_ && !garbage_damaged_ && !health_.failure();
+      bool garbage = changes_.garbage() && !garbage_paused_ && !health_.failure();
       if (waiting_for_space_) wake_.wait_for(lock, space_retry, [this] { return stopping_; });
       if (!garbage) wake_.wait(lock, [this] { return !queue_.empty() || stopping_; });
       if (queue_.empty() && stopping_) return;
@@ -312,7 +312,7 @@ void StoreWriter::space_found() {
 }
 
 void StoreWriter::collect_garbage() {
-  if (!changes_.garbage() || garbage_damaged_ || health_.failure()) return;
+  if (!changes_.garbage() || health_.failure()) return;
   try {
     SqlTransaction transaction(*connection_);
     changes_.collect_garbage();
@@ -327,14 +327,22 @@ void StoreWriter::collect_garbage() {
     } catch (const StoreFailure& worse) {
       health_.fail(worse.error());
     }
-    garbage_paused_ = true;
-    if (failure.error().code == ErrorCode::corrupt) {
-      garbage_damaged_ = true;
-      spdlog::error("event=garbage_damaged reason=\"{}\"", failure.error().text());
-      wish_rebuild();
-    } else if (failure.error().code != ErrorCode::no_space) {
-      health_.fail(failure.error());
+    if (failure.error().code == ErrorCode::corrupt && !health_.failure()) {
+      leave_garbage(failure.error());
+      return;
     }
+    garbage_paused_ = true;
+    if (failure.error().code != ErrorCode::no_space) health_.fail(failure.error());
+  }
+}
+
+void StoreWriter::leave_garbage(const Error& why) {
+  try {
+    const SpaceId space = changes_.leave_garbage();
+    spdlog::warn("event=garbage_damaged space={} reason=\"{}\"", space, why.text());
+    wish_rebuild();
+  } catch (const StoreFailure& failure) {
+    health_.fail(failure.error());
   }
 }
 

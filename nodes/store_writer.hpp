@@ -72,6 +72,7 @@ class StoreWriter {
   static void answer(Item& item, Outcome outcome);
   static std::size_t weight(const Item& item);
   void collect_garbage();
+  void leave_garbage(const Error& why);
   void wish_rebuild();
   void look_after_wal();
   void measure_reusable();
@@ -89,7 +90,6 @@ class StoreWriter {
   StoreChanges changes_;
   unsigned since_garbage_ = 0;
   bool garbage_paused_ = false;  // the disk was full: not before the next transaction
-  bool garbage_damaged_ = false;    // it stays where it is
   bool waiting_for_space_ = false;  // the head of the queue found none
   std::optional<Error> given_up_;   // there was no space, and the store is being closed
   int wal_pages_ = 0;            // as of the last commit

@@ -50,6 +50,13 @@ struct InstallSnapshot {
   LogIndex configuration_index = 0;
 };
 
+// What is wrong with the data of this node's replica on its disk. The worse one has the higher number.
+enum class Damage : std::uint8_t {
+  none = 0,
+  rows = 1,  // some rows cannot be read. What it acknowledged is there: it still counts, until the others can do without it
+  log = 2,   // entries or votes may be lost: it must not count for anything, nor speak, before it is another replica
+};
+
 // This node's replica loses all data and is called `added` from now on: rows, log and staged chunks go, term and vote stay. Makes the
 // group when there is none. What it then is: a learner that waits for its first snapshot, or what a removed replica leaves (design 5.5).
 struct ReplicaReset {
@@ -58,7 +65,8 @@ struct ReplicaReset {
   LogIndex configuration_index = 0;
 };
 
-// Changes to one group's durable state. Within one GroupWrite, in this order: reset, stage, install, hard state, truncate, append, cut.
+// Changes to one group's durable state. Within one GroupWrite, in this order: reset, stage, install, hard state, truncate, append, cut,
+// damage. A reset ends all damage, an install that of rows.
 struct GroupWrite {
   PartitionId partition{};
   std::optional<ReplicaReset> reset;
@@ -68,6 +76,7 @@ struct GroupWrite {
   std::optional<LogIndex> truncate_from;   // this entry and all after it go
   std::vector<Entry> append;               // indices follow the log's last one without a gap
   std::optional<LogIndex> cut_through;     // entries up to and including this one go; <= applied
+  std::optional<Damage> damage;            // was found; a restart must know
 };
 
 struct NodeWrite {

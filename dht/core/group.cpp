@@ -20,7 +20,8 @@ Group::Group(const PersistedGroup& persisted, bool created, bool holds_members_t
       stable_(log_.last_index()),
       commit_(persisted.applied),
       applied_(persisted.applied),
-      applying_through_(persisted.applied) {
+      applying_through_(persisted.applied),
+      damage_(persisted.damage) {
   RINGFS_CHECK(applied_ >= log_.base_index() && applied_ <= log_.last_index());
   configurations_.push_back({persisted.configuration_index, persisted.configuration});
   for (const Entry& entry : persisted.configuration_entries) {
@@ -62,7 +63,7 @@ void Group::event(const char* name, const std::string& detail) const {
 // The message is for this very replica, and its source is not an earlier life of a replica that we know (design 5.5).
 // A source that we do not know may be a member of a configuration that has not arrived here yet.
 bool Group::accept(const Uuid& source, const RaftHeader& header) const {
-  if (header.destination_added != replica_.added || out_of_service_) return false;
+  if (header.destination_added != replica_.added || out_of_service()) return false;
   if (services_.faults.ignore_replica_identity) return true;
   const Configuration& known = configuration();
   for (const auto* half : {&known.voters, &known.old_voters, &known.learners}) {
@@ -176,7 +177,7 @@ void Group::advance_commit(LogIndex index) {
 // One Apply is outstanding at a time, and none beside a snapshot that is about to replace everything.
 void Group::emit_apply() {
   if (applying_through_ > applied_ || commit_ <= applied_) return;
-  if (out_of_service_ || (incoming_ && incoming_->install)) return;
+  if (out_of_service() || apply_blocked_ || (incoming_ && incoming_->install)) return;
   LogIndex through = applied_;
   std::size_t bytes = 0;
   while (through < commit_ && through - applied_ < max_apply_entries) {
@@ -285,7 +286,7 @@ GroupStatus Group::status() const {
   status.applied = applied_;
   status.lease = lease_holds() && may_read();
   status.snapshotting = incoming_.has_value();
-  status.damaged = out_of_service_;
+  status.damaged = damage_ != Damage::none;
   status.settled = settled();
   status.learners = static_cast<unsigned>(configuration().learners.size());
   if (role_ != Role::leader) return status;

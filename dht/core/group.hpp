@@ -11,6 +11,7 @@
 //   group_read.cpp         reads and the lease
 //   group_membership.cpp   a leader moves its group to the nodes that the placement wants
 //   group_replica.cpp      how a replica comes into being, and how it learns that it is none any more
+//   group_damage.cpp       what a replica whose data is damaged still does, and who follows it
 //
 // Inputs change the state and put votes, replies and writes into the Outbox; flush(), once a turn, sends the appends and hands
 // out the applies, so that many proposals of one turn share a message. Threads: none. Errors: messages that do not make sense are
@@ -123,10 +124,10 @@ class Group {
   struct HeartbeatAnswer {
     bool acknowledged = false;
     Term term = 0;  // when not: this replica's, 0 when it is another replica
-    bool damaged = false;
+    bool damaged = false;  // acknowledged: its rows; otherwise this very replica is out of service
   };
   HeartbeatAnswer heartbeat(const Uuid& source, const HeartbeatGroup& heartbeat);
-  void heartbeat_acknowledged(const Uuid& source, const HeartbeatGroup& sent, std::uint64_t round, TimePoint sent_at);
+  void heartbeat_acknowledged(const Uuid& source, const HeartbeatGroup& sent, std::uint64_t round, TimePoint sent_at, bool damaged);
   void heartbeat_refused(const Uuid& source, const HeartbeatGroup& sent, const HeartbeatReply::Refusal& refusal);
 
   void tick();                  // election time-outs
@@ -140,6 +141,7 @@ class Group {
 
   void written(EffectId write);
   void applied(LogIndex through, const std::vector<AppliedBatch>& results);
+  void apply_failed(LogIndex through, Damage damage);
   void read_done(EffectId id, Result<ReadAnswer> answer);
   void loaded(EffectId id, Result<std::vector<Entry>> entries);
   void snapshot_read(EffectId id, Result<SnapshotData> data);
@@ -153,8 +155,9 @@ class Group {
   const Configuration& configuration() const { return configurations_.back().configuration; }
   bool lease_holds() const;
   // False: it waits for its first snapshot, is what a removed replica leaves, or is out of service.
-  bool serves() const { return holds_data_ && !out_of_service_; }
-  void take_out_of_service();
+  bool serves() const { return holds_data_ && !out_of_service(); }
+  void take_out_of_service(Damage damage);
+  void entry_damaged(LogIndex index);
   bool removed() const;
   bool owes(const Uuid& node) const;        // as a leader: the placement wants it, and it does not vote in a configuration of its own yet
   bool names_node(const Uuid& node) const;  // in any configuration that may count
@@ -304,6 +307,12 @@ class Group {
   void cut_log(LogIndex through);
   void maybe_cut();
 
+  // group_damage.cpp
+  bool out_of_service() const { return damage_ == Damage::log; }
+  std::optional<ReplicaId> heir_of_damaged() const;
+  Error damage_error(std::string context) const;
+  void damage_ends(bool by_reset);
+
   // group_read.cpp
   template <class Value, class ValueOf>
   Value acknowledged_value(Value lowest, Value own, const ValueOf& value_of) const;
@@ -332,6 +341,7 @@ class Group {
   std::optional<ReplicaId> heir_of_leaving() const;
   void note_moving();
   bool damaged(const ReplicaId& replica) const;
+  bool goes_for_damage(const ReplicaId& voter) const;
 
   // group_replica.cpp
   ConfigurationAt committed_configuration() const;
@@ -410,7 +420,11 @@ class Group {
   std::optional<TimePoint> joint_since_;     // as a leader: the joint configuration is committed
   std::optional<ConfigurationAt> retire_;    // committed, and excludes this replica; waits for the outstanding apply
   TimePoint query_at_ = never;
-  bool out_of_service_ = false;
+
+  // Damage.
+  Damage damage_ = Damage::none;
+  bool apply_blocked_ = false;               // the next entry cannot be applied here
+  bool repairing_ = false;                   // what was damaged is gone; waits for fresh rows
   std::optional<LogIndex> ignored_apply_;    // was under way when it was taken out of service
 };
 

@@ -322,7 +322,11 @@ void Group::drift_to_preferred() {
   handing_over_ = false;  // until it turns out below that it is time
   if (unfit) ask_about_disks();
   if (now() < next_transfer_ && !hung) return;
-  std::optional<ReplicaId> heir = unfit ? heir_of_unfit() : joint_since_ && leaving() ? heir_of_leaving() : patient_preferred();
+  std::optional<ReplicaId> heir;
+  if (unfit) heir = heir_of_unfit();
+  else if (damage_ != Damage::none) heir = heir_of_damaged();
+  else if (joint_since_ && leaving()) heir = heir_of_leaving();
+  else heir = patient_preferred();
   if (!heir) {
     if (hung && services_.fitness.stalled(now()) >= 2 * disk_patience) give_up_leading();
     return;
@@ -340,7 +344,7 @@ std::optional<ReplicaId> Group::patient_preferred() {
   const std::vector<ReplicaId>& voters = configuration().voters;
   auto preferred = std::find_if(voters.begin(), voters.end(), [&](const ReplicaId& one) { return preference_rank(one.node) == 0; });
   auto progress = preferred == voters.end() ? progress_.end() : progress_.find(*preferred);
-  if (progress == progress_.end() || !caught_up(*preferred, progress->second) || said_unfit(*preferred)) {
+  if (progress == progress_.end() || progress->second.damaged || !caught_up(*preferred, progress->second) || said_unfit(*preferred)) {
     preferred_since_.reset();
     return std::nullopt;
   }

@@ -49,7 +49,7 @@ std::optional<ReplicaId> Group::heir_of_unfit() const {
   for (bool well : {true, false}) {
     for (const ReplicaId& voter : configuration().voters) {
       auto progress = progress_.find(voter);
-      if (progress == progress_.end() || !caught_up(voter, progress->second) || !disk_answers(voter)) continue;
+      if (progress == progress_.end() || progress->second.damaged || !caught_up(voter, progress->second) || !disk_answers(voter)) continue;
       if (known_fit(voter) != well) continue;
       if (!heir || preference_rank(voter.node) < preference_rank(heir->node)) heir = voter;
     }

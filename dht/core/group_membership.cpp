@@ -90,7 +90,7 @@ std::vector<ReplicaId> Group::target_voters(const std::vector<Uuid>& wanted) con
   bool stalled = false;
   for (const Uuid& node : wanted) {
     if (const ReplicaId* voter = of_node(current.voters, node)) {
-      if (damaged(*voter)) stalled = true;  // it goes, and comes again as a learner
+      if (goes_for_damage(*voter)) stalled = true;  // it comes again as a learner
       else target.push_back(*voter);
       continue;
     }
@@ -104,14 +104,21 @@ std::vector<ReplicaId> Group::target_voters(const std::vector<Uuid>& wanted) con
   if (!stalled && std::all_of(current.voters.begin(), current.voters.end(), [&](const ReplicaId& one) { return answers(one); })) return {};
   for (bool live : {true, false}) {
     for (const ReplicaId& voter : current.voters) {
-      const bool kept = target.size() >= wanted.size() || has_node(target, voter.node) || damaged(voter) || answers(voter) != live;
+      const bool kept = target.size() >= wanted.size() || has_node(target, voter.node) || goes_for_damage(voter) || answers(voter) != live;
       if (!kept) target.push_back(voter);
     }
   }
+  // A damaged voter may have the last good copy of some row: it goes only when the sound ones are a majority without it.
+  const bool any_goes = std::any_of(current.voters.begin(), current.voters.end(), [&](const ReplicaId& one) { return goes_for_damage(one); });
+  if (any_goes && 2 * target.size() <= current.voters.size()) return {};
   return target;
 }
 
+// While moves are paused nobody would come in its place.
+bool Group::goes_for_damage(const ReplicaId& voter) const { return damaged(voter) && !services_.moves_paused; }
+
 bool Group::damaged(const ReplicaId& replica) const {
+  if (replica == replica_) return damage_ != Damage::none;
   auto progress = progress_.find(replica);
   return progress != progress_.end() && progress->second.damaged;
 }
@@ -152,7 +159,7 @@ std::optional<ReplicaId> Group::heir_of_leaving() const {
   std::optional<ReplicaId> heir;
   for (const ReplicaId& voter : configuration().voters) {
     auto progress = progress_.find(voter);
-    if (progress == progress_.end() || !caught_up(voter, progress->second) || said_unfit(voter)) continue;
+    if (progress == progress_.end() || progress->second.damaged || !caught_up(voter, progress->second) || said_unfit(voter)) continue;
     if (!heir || preference_rank(voter.node) == 0) heir = voter;
   }
   return heir;

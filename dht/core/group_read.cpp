@@ -106,6 +106,10 @@ void Group::read_done(EffectId id, Result<ReadAnswer> answer) {
   if (running == running_reads_.end()) return;  // leadership was lost meanwhile; it was answered
   const auto [operation, promised, rows] = std::move(running->second);
   running_reads_.erase(running);
+  if (!answer && answer.error().code == ErrorCode::corrupt) {
+    take_out_of_service(Damage::rows);
+    answer = tl::unexpected<Error>(damage_error(answer.error().context));
+  }
   if (answer && promised > Duration::zero()) {
     for (std::size_t absent : answer->absent) row_leases_.found_absent(rows.at(absent), now());
   }

@@ -59,7 +59,7 @@ bool Group::take_identity(const RaftHeader& header) {
 void Group::reset_replica(LogIndex added, ConfigurationAt where_to_ask) {
   RINGFS_CHECK(applying_through_ == applied_);
   leave_to_others();
-  out_of_service_ = false;
+  damage_ends(true);
   services_.out.separate_group_write(partition_).reset = ReplicaReset{added, where_to_ask.configuration, where_to_ask.index};
   services_.out.end_group_write(partition_);
   replica_.added = added;
@@ -90,14 +90,6 @@ void Group::leave_to_others() {
   role_ = Role::learner;
   leader_.reset();
   votes_.clear();
-}
-
-void Group::take_out_of_service() {
-  if (!serves()) return;
-  event("out_of_service", "added=" + std::to_string(replica_.added));
-  leave_to_others();
-  out_of_service_ = true;
-  if (applying_through_ > applied_) ignored_apply_ = std::exchange(applying_through_, applied_);
 }
 
 // Carries out what applied() or ReplicaRemoved found, when nothing of the old data is under way any more.

@@ -19,6 +19,7 @@ constexpr int retransmit_intervals = 5;  // without an answer to an append: what
 std::optional<Error> Group::refusal(std::size_t bytes) const {
   if (role_ != Role::leader) return Error{ErrorCode::not_leader, {}};
   if (transfer_) return Error{ErrorCode::unavailable, "leadership is being transferred"};
+  if (apply_blocked_) return damage_error("an earlier change needs what is damaged on this node, and there is no other copy");
   if (services_.no_space) return Error{ErrorCode::no_space, "the leader's disk is full"};
   bool full = unapplied_bytes_ + delayed_bytes_ + bytes > max_group_pending_bytes ||
               services_.unapplied_bytes + bytes > max_node_pending_bytes;
@@ -169,7 +170,9 @@ void Group::loaded(EffectId id, Result<std::vector<Entry>> entries) {
     mark();
     if (!entries) {  // the rows themselves may still be good
       event("load_failed", "error=" + std::string(to_string(entries.error().code)));
+      const LogIndex first = progress.next;
       start_snapshot(replica, progress);
+      if (entries.error().code == ErrorCode::corrupt) entry_damaged(first);
       return;
     }
     if (progress.state == Progress::State::snapshot || progress.paused || entries->empty()) return;
@@ -427,19 +430,21 @@ std::optional<HeartbeatGroup> Group::heartbeat_for(const ReplicaId& peer) const 
 Group::HeartbeatAnswer Group::heartbeat(const Uuid& source, const HeartbeatGroup& heartbeat) {
   RaftHeader header{partition_, heartbeat.term, heartbeat.source_added, heartbeat.destination_added};
   if (!accept(source, header) || removed()) {
-    return {false, 0, out_of_service_ && heartbeat.destination_added == replica_.added};
+    return {false, 0, out_of_service() && heartbeat.destination_added == replica_.added};
   }
   if (!follow(source, header)) return {false, term_, false};
   if (!(incoming_ && incoming_->install) && holds_data_) advance_commit(heartbeat.commit);
-  return {true, term_, false};
+  return {true, term_, damage_ != Damage::none};
 }
 
-void Group::heartbeat_acknowledged(const Uuid& source, const HeartbeatGroup& sent, std::uint64_t round, TimePoint sent_at) {
+void Group::heartbeat_acknowledged(const Uuid& source, const HeartbeatGroup& sent, std::uint64_t round, TimePoint sent_at,
+                                   bool damaged) {
   auto progress = progress_.find({source, sent.destination_added});
   if (role_ != Role::leader || sent.term != term_ || progress == progress_.end()) return;
   if (round <= progress->second.acknowledged_round) return;
   progress->second.acknowledged_round = round;
   progress->second.acknowledged_sent_at = sent_at;
+  progress->second.damaged = damaged;
   release_held_reads();
 }
 

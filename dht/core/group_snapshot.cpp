@@ -44,6 +44,7 @@ void Group::snapshot_read(EffectId id, Result<SnapshotData> data) {
       event("snapshot_failed", "error=" + std::string(to_string(data.error().code)));
       stop_snapshot(progress);
       progress.not_before = now() + 10 * services_.timing.heartbeat;
+      if (data.error().code == ErrorCode::corrupt) take_out_of_service(Damage::rows);
       return;
     }
     SnapshotChunk chunk;
@@ -204,6 +205,7 @@ void Group::maybe_install() {
     operations_.erase(operations_.begin());
   }
   holds_data_ = true;
+  damage_ends(false);
   log_.reset(install.last_index, install.last_term);
   last_stamp_ = std::max(last_stamp_, install.last_stamp);
   commit_ = applied_ = applying_through_ = install.last_index;

@@ -148,6 +148,7 @@ struct HeartbeatReply {
   };
   std::vector<Refusal> refused;  // groups that do not acknowledge this leader; all others of the list do
   FitnessReport fitness = {};    // the receiver's
+  std::vector<PartitionId> damaged = {};  // of those that do, with damaged rows: to be replaced when the others suffice. Ascending
 };
 
 // ---- Chord (dht/core/chord.hpp) --------------------------------------------------------------------

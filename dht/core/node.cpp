@@ -190,33 +190,59 @@ void Node::Implementation::applied(PartitionId partition, LogIndex through, cons
   if (one->take_members_touched()) refresh_table();
 }
 
-void Node::Implementation::take_out_of_service(PartitionId partition) {
-  if (Group* one = group(partition)) one->take_out_of_service();
+void Node::Implementation::apply_failed(PartitionId partition, LogIndex through, Damage damage) {
+  Group* one = group(partition);
+  RINGFS_CHECK(one != nullptr);
+  one->apply_failed(through, damage);
+  watch(*one);
+}
+
+void Node::Implementation::take_out_of_service(PartitionId partition, Damage damage) {
+  Group* one = group(partition);
+  if (one == nullptr) return;
+  one->take_out_of_service(damage);
+  watch(*one);
+}
+
+void Node::Implementation::entry_damaged(PartitionId partition, LogIndex index) {
+  Group* one = group(partition);
+  if (one == nullptr) return;
+  one->entry_damaged(index);
+  watch(*one);
 }
 
 void Node::Implementation::read_done(EffectId id, Result<ReadAnswer> answer) {
   services_.fitness.read_answered(now());
   std::optional<PartitionId> partition = out_.claim(id);
   RINGFS_CHECK(partition.has_value());
+  Group* one = group(*partition);
   if (id == table_read_) {
+    if (one != nullptr && !answer && answer.error().code == ErrorCode::corrupt) one->take_out_of_service(Damage::rows);
     table_read(std::move(answer));
-    return;
+  } else if (one != nullptr) {
+    one->read_done(id, std::move(answer));
   }
-  if (Group* one = group(*partition)) one->read_done(id, std::move(answer));
+  if (one != nullptr) watch(*one);
 }
 
 void Node::Implementation::loaded(EffectId id, Result<std::vector<Entry>> entries) {
   services_.fitness.read_answered(now());
   std::optional<PartitionId> partition = out_.claim(id);
   RINGFS_CHECK(partition.has_value());
-  if (Group* one = group(*partition)) one->loaded(id, std::move(entries));
+  Group* one = group(*partition);
+  if (one == nullptr) return;
+  one->loaded(id, std::move(entries));
+  watch(*one);
 }
 
 void Node::Implementation::snapshot_read(EffectId id, Result<SnapshotData> data) {
   services_.fitness.read_answered(now());
   std::optional<PartitionId> partition = out_.claim(id);
   RINGFS_CHECK(partition.has_value());
-  if (Group* one = group(*partition)) one->snapshot_read(id, std::move(data));
+  Group* one = group(*partition);
+  if (one == nullptr) return;
+  one->snapshot_read(id, std::move(data));
+  watch(*one);
 }
 
 // ---- The public face ------------------------------------------------------------------------------
@@ -277,9 +303,19 @@ Status Node::check_peer(const Uuid& peer, const Incarnation& incarnation, Clock 
   return implementation_->check_peer(peer, incarnation);
 }
 
-void Node::take_out_of_service(PartitionId partition, Clock clock) {
+void Node::apply_failed(PartitionId partition, LogIndex through, Damage damage, Clock clock) {
   implementation_->set_clock(clock);
-  implementation_->take_out_of_service(partition);
+  implementation_->apply_failed(partition, through, damage);
+}
+
+void Node::take_out_of_service(PartitionId partition, Damage damage, Clock clock) {
+  implementation_->set_clock(clock);
+  implementation_->take_out_of_service(partition, damage);
+}
+
+void Node::entry_damaged(PartitionId partition, LogIndex index, Clock clock) {
+  implementation_->set_clock(clock);
+  implementation_->entry_damaged(partition, index);
 }
 
 void Node::set_no_space(bool no_space) { implementation_->services_.no_space = no_space; }

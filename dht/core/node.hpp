@@ -34,6 +34,9 @@ struct PersistedGroup {
   std::vector<EntryInfo> log;       // base_index + 1, base_index + 2, ...
   std::vector<Entry> configuration_entries;  // entries of kind configuration above `applied`, with their bodies
   Stamp last_stamp;                 // of the log's last entry, or of the base
+  // Found by this process or an earlier one. With Damage::log the log is left out (base_index = applied), and the hard state and the
+  // configuration may be unknown (term 0, empty): only partition and replica must be right.
+  Damage damage = Damage::none;
 };
 
 struct PersistedNode {
@@ -110,13 +113,19 @@ class Node {
 
   void written(EffectId write, Clock clock);
   void applied(PartitionId partition, LogIndex through, std::vector<AppliedBatch> results, Clock clock);
+  // Nothing of an apply was carried out, because a row (Damage::rows) or an entry (Damage::log) that it needs cannot be read.
+  void apply_failed(PartitionId partition, LogIndex through, Damage damage, Clock clock);
   void read_done(EffectId id, Result<ReadAnswer> answer, Clock clock);
   void loaded(EffectId id, Result<std::vector<Entry>> entries, Clock clock);
   void snapshot_read(EffectId id, Result<SnapshotData> data, Clock clock);
-  // What this replica of the partition holds cannot be trusted any more: it steps down, votes for nobody, acknowledges nothing and sends its
-  // clients elsewhere, until the leader has taken it out of the group and added this node again under another identity, with fresh
-  // data. An apply that is under way may still be answered or not. Kept in memory only: whoever finds the damage again says so again.
-  void take_out_of_service(PartitionId partition, Clock clock);
+  // What this replica of the partition holds is damaged, and is written down as that. Its leader takes it out of the group and adds this
+  // node again under another identity, with fresh data, as soon as the sound replicas are a majority without it.
+  //   Damage::log   it steps down, votes for nobody, acknowledges nothing and sends its clients elsewhere, at once and whatever follows.
+  //   Damage::rows  it goes on until then, for its log is sound: as a leader it hands over to a sound replica that keeps up, if there is one.
+  // Reads, loads and snapshots that fail with corrupt say the same by themselves. An apply that is under way may still be answered or not.
+  void take_out_of_service(PartitionId partition, Damage damage, Clock clock);
+  // An entry of this replica's log cannot be read. Applied ones are in the rows: they are cut off. Otherwise Damage::log.
+  void entry_damaged(PartitionId partition, LogIndex index, Clock clock);
   // The disk is (nearly) full: refuse new entries with no_space, go on reading and voting.
   void set_no_space(bool no_space);
 

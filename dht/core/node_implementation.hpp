@@ -43,7 +43,9 @@ class Node::Implementation {
   void read_done(EffectId id, Result<ReadAnswer> answer);
   void loaded(EffectId id, Result<std::vector<Entry>> entries);
   void snapshot_read(EffectId id, Result<SnapshotData> data);
-  void take_out_of_service(PartitionId partition);
+  void apply_failed(PartitionId partition, LogIndex through, Damage damage);
+  void take_out_of_service(PartitionId partition, Damage damage);
+  void entry_damaged(PartitionId partition, LogIndex index);
   Effects take_effects();
 
   NodeStatus status() const;

@@ -126,6 +126,7 @@ void Node::Implementation::on(const Uuid& source, const Heartbeat& message) {
       watch(*one);
     }
     if (!answer.acknowledged) reply.refused.push_back({tuple.partition, answer.term, answer.damaged});
+    else if (answer.damaged) reply.damaged.push_back(tuple.partition);
   }
   // At once, even if a new term is not durable yet: what is promised here (no vote for L) is kept by a restarted
   // process as well, and says nothing about the log.
@@ -141,12 +142,13 @@ void Node::Implementation::on(const Uuid& source, const HeartbeatReply& message)
   // Both lists ascend by partition; a reply of another shape acknowledges less, never more.
   std::map<PartitionId, HeartbeatReply::Refusal> refused;
   for (const HeartbeatReply::Refusal& refusal : message.refused) refused[refusal.partition] = refusal;
+  const std::set<PartitionId> damaged(message.damaged.begin(), message.damaged.end());
   for (const HeartbeatGroup& tuple : *acknowledged->groups) {
     Group* one = group(tuple.partition);
     if (one == nullptr) continue;
     auto refusal = refused.find(tuple.partition);
     if (refusal == refused.end()) {
-      one->heartbeat_acknowledged(source, tuple, acknowledged->round, acknowledged->sent_at);
+      one->heartbeat_acknowledged(source, tuple, acknowledged->round, acknowledged->sent_at, damaged.contains(tuple.partition));
     } else {
       one->heartbeat_refused(source, tuple, refusal->second);
       watch(*one);

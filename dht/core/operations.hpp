@@ -111,6 +111,7 @@ struct NodeStatus {
   Duration disk_write_time{};        // of a durable write, of late; zero: none
   bool disk_slow = false;            // for long, and much slower than the others'
   bool late = false;                 // its loop's turns come late: too little processor time
+  std::string storage_note;          // what its storage has to say to whoever runs the node; empty: nothing. Filled in by the driver
   std::vector<NodeEvent> events;     // ascending; filled in by the driver when they were asked for
 };
 

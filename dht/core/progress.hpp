@@ -29,7 +29,7 @@ struct Progress {
   LogIndex next = 1;   // to send
   bool paused = false;  // probe: wait for an answer
   bool absent = false;  // it has no rows yet: only a snapshot helps
-  bool damaged = false; // out of service there
+  bool damaged = false; // its data there is: out of service, or with rows that cannot be read
   TimePoint since{};    // this leader knows of it
   TimePoint sent_at = TimePoint::min();     // the last append or chunk
   TimePoint replied_at = TimePoint::min();  // the last answer to one

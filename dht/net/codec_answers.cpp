@@ -105,6 +105,7 @@ void put(const NodeStatus& in, wire::Response& response, WireMessage&) {
   status->set_disk_write_us(static_cast<std::uint64_t>(in.disk_write_time.count()));
   status->set_disk_slow(in.disk_slow);
   status->set_late(in.late);
+  status->set_storage_note(in.storage_note);
   for (const NodeEvent& event : in.events) {
     wire::NodeEvent* out = status->add_events();
     out->set_sequence(event.sequence);
@@ -133,6 +134,7 @@ NodeStatus get_status(const wire::NodeStatus& in, Check& check) {
   status.disk_write_time = check.duration(in.disk_write_us());
   status.disk_slow = in.disk_slow();
   status.late = in.late();
+  status.storage_note = in.storage_note();
   check.require(static_cast<std::size_t>(in.events_size()) <= 2 * max_events);
   status.events.reserve(static_cast<std::size_t>(in.events_size()));
   for (const wire::NodeEvent& event : in.events()) {

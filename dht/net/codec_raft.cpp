@@ -275,6 +275,7 @@ void put(const HeartbeatReply& in, wire::Envelope& envelope, WireMessage&) {
     item->set_term(refusal.term);
     item->set_damaged(refusal.damaged);
   }
+  for (const PartitionId partition : in.damaged) out->add_damaged(index_of(partition));
 }
 
 HeartbeatReply get(const wire::HeartbeatReply& in, Check& check, Pieces&) {
@@ -290,6 +291,8 @@ HeartbeatReply get(const wire::HeartbeatReply& in, Check& check, Pieces&) {
     refusal.damaged = item.damaged();
     message.refused.push_back(refusal);
   }
+  check.require(static_cast<std::uint32_t>(in.damaged_size()) <= max_partitions);
+  for (const std::uint32_t partition : in.damaged()) message.damaged.push_back(check.partition(partition));
   return message;
 }
 

@@ -53,19 +53,6 @@ struct Driver::Inbox {
 
 namespace {
 
-// The partition that a message is about, if it is about one.
-std::optional<PartitionId> partition_of(const Message& message) {
-  return std::visit(
-      [](const auto& one) -> std::optional<PartitionId> {
-        if constexpr (requires { one.raft.partition; }) {
-          return one.raft.partition;
-        } else {
-          return std::nullopt;
-        }
-      },
-      message);
-}
-
 // What this replica holds cannot be had from this disk: it is damaged, or reading it fails. Others have it.
 bool is_lost_here(const Error& error) { return error.code == ErrorCode::corrupt || error.code == ErrorCode::io_error; }
 
@@ -90,7 +77,10 @@ Driver::~Driver() { stop(); }
 void Driver::start() {
   stopped_ = false;
   log({"started", fmt::format("incarnation={} address={}", incarnation_.counter, options_.node.address)});
-  for (const auto& [partition, why] : std::exchange(options_.damaged, {})) set_aside(partition, why);
+  for (const auto& [partition, why] : std::exchange(options_.damaged, {})) note_damage(partition, why);
+  storage_.watch_damage([inbox = inbox_, this](FoundDamage found) {
+    Inbox::put(inbox, [this, found = std::move(found)] { damage_found(found); });
+  });
   poll_storage(boot_time());
   schedule_turn();
 }
@@ -137,10 +127,7 @@ void Driver::receive(const Envelope& envelope) {
       return;
     }
   }
-  Envelope copy;
-  const Envelope* rest = without_set_aside(envelope, copy);
-  if (rest == nullptr) return;
-  node_.receive(*rest, read_clock());
+  node_.receive(envelope, read_clock());
   schedule_turn();
 }
 
@@ -228,7 +215,9 @@ void Driver::carry_out(Effects effects) {
   for (ReadEffect& item : effects.reads) read(std::move(item));
   for (LoadEntries& load : effects.loads) {
     EffectId id = load.id;
-    storage_.load(std::move(load), on_loop<Result<std::vector<Entry>>>([this, id](Result<std::vector<Entry>> entries) {
+    PartitionId partition = load.partition;
+    storage_.load(std::move(load), on_loop<Result<std::vector<Entry>>>([this, id, partition](Result<std::vector<Entry>> entries) {
+                    if (!entries && entries.error().code == ErrorCode::corrupt) note_damage(partition, entries.error());
                     node_.loaded(id, std::move(entries), read_clock());
                     schedule_turn();
                   }));
@@ -236,8 +225,13 @@ void Driver::carry_out(Effects effects) {
   for (SnapshotRead& read : effects.snapshot_reads) {
     EffectId id = read.id;
     bool close = read.close;
-    storage_.snapshot_read(std::move(read), on_loop<Result<SnapshotData>>([this, id, close](Result<SnapshotData> data) {
+    PartitionId partition = read.partition;
+    storage_.snapshot_read(std::move(read), on_loop<Result<SnapshotData>>([this, id, close, partition](Result<SnapshotData> data) {
                              if (close) return;
+                             if (!data && is_lost_here(data.error())) {
+                               note_damage(partition, data.error());
+                               data = fail(ErrorCode::corrupt, data.error().context);
+                             }
                              node_.snapshot_read(id, std::move(data), read_clock());
                              schedule_turn();
                            }));
@@ -282,15 +276,12 @@ void Driver::look_at_storage() {
 
 void Driver::send(const std::vector<Envelope>& messages) {
   for (const Envelope& message : messages) {
-    Envelope copy;
-    const Envelope* envelope = without_set_aside(message, copy);
-    if (envelope == nullptr) continue;
-    if (envelope->header.destination == node_.id()) {
-      boost::asio::post(loop_, [this, inbox = inbox_, own = *envelope] {
+    if (message.header.destination == node_.id()) {
+      boost::asio::post(loop_, [this, inbox = inbox_, own = message] {
         if (!inbox->closed_on_loop) receive(own);
       });
     } else {
-      peers_.send(*envelope);
+      peers_.send(message);
     }
   }
 }
@@ -337,7 +328,7 @@ void Driver::apply(Apply apply) {
   storage_.apply(std::move(apply), on_loop<Result<std::vector<AppliedBatch>>>(
                                        [this, partition, through](Result<std::vector<AppliedBatch>> results) {
                                          if (!results && results.error().code == ErrorCode::corrupt) {
-                                           set_aside(partition, results.error());
+                                           apply_failed(partition, through, results.error());
                                            return;
                                          }
                                          if (!results) {
@@ -359,50 +350,38 @@ void Driver::read(ReadEffect read) {
   }
   storage_.read(std::move(read), on_loop<Result<ReadAnswer>>([this, id, partition](Result<ReadAnswer> answer) {
                   if (!answer && is_lost_here(answer.error())) {
-                    trouble("row_damaged", fmt::format("partition={} reason=\"{}\"", index_of(partition), answer.error().text()));
-                    if (can_be_spared(partition)) {
-                      set_aside(partition, answer.error());
-                      answer = fail(ErrorCode::unavailable, "this replica is damaged, another one will serve");
-                    }
+                    note_damage(partition, answer.error());
+                    answer = fail(ErrorCode::corrupt, answer.error().context);  // what the core takes for damage
                   }
                   node_.read_done(id, std::move(answer), read_clock());
                   schedule_turn();
                 }));
 }
 
-// ---- Groups that are set aside ---------------------------------------------------------------------
+// ---- Damage ----------------------------------------------------------------------------------------
 
-void Driver::set_aside(PartitionId partition, const Error& why) {
-  if (!set_aside_.emplace(partition, why).second) return;
-  trouble("partition_set_aside", fmt::format("partition={} reason=\"{}\"", index_of(partition), why.text()));
+// Which of the two cannot be read, an entry or a row, shows when the entries are asked for.
+void Driver::apply_failed(PartitionId partition, LogIndex through, const Error& why) {
+  const LogIndex first = node_.applied_index(partition) + 1;
+  storage_.load(LoadEntries{0, partition, first, through, SIZE_MAX},
+                on_loop<Result<std::vector<Entry>>>([this, partition, through, why](Result<std::vector<Entry>> entries) {
+                  note_damage(partition, why);
+                  node_.apply_failed(partition, through, entries ? Damage::rows : Damage::log, read_clock());
+                  schedule_turn();
+                }));
 }
 
-bool Driver::can_be_spared(PartitionId partition) {
-  constexpr std::size_t enough = 3;  // two are left, which are a majority
-  const MembersTable& table = node_.table();
-  if (table.replication() < enough || table.members.size() < enough) return false;
-  // Without others that keep up, the rows that are not damaged are better served by this replica than by none.
-  for (const GroupStatus& group : node_.status(read_clock()).groups) {
-    if (group.partition == partition) return group.role == Role::leader && group.behind == 0;
-  }
-  return false;
+// What was found, once for each replica: readers may meet the same row again and again.
+void Driver::note_damage(PartitionId partition, const Error& why) {
+  if (!damaged_.insert(partition).second) return;
+  trouble("data_damaged", fmt::format("partition={} reason=\"{}\"", index_of(partition), why.text()));
 }
 
-const Envelope* Driver::without_set_aside(const Envelope& envelope, Envelope& copy) const {
-  if (set_aside_.empty()) return &envelope;
-  std::optional<PartitionId> partition = partition_of(envelope.message);
-  if (partition && set_aside_.contains(*partition)) return nullptr;
-  if (!std::holds_alternative<HeartbeatReply>(envelope.message)) return &envelope;
-  // Sent or received: these groups acknowledge nobody and hear of no acknowledgement. Term 0: another replica.
-  copy = envelope;
-  auto& reply = std::get<HeartbeatReply>(copy.message);
-  for (const auto& [damaged, why] : set_aside_) {
-    std::erase_if(reply.refused, [&](const HeartbeatReply::Refusal& refusal) { return refusal.partition == damaged; });
-    reply.refused.push_back({damaged, 0});
-  }
-  std::sort(reply.refused.begin(), reply.refused.end(),
-            [](const auto& left, const auto& right) { return left.partition < right.partition; });
-  return &copy;
+void Driver::damage_found(const FoundDamage& found) {
+  note_damage(found.partition, found.why);
+  if (found.entry) node_.entry_damaged(found.partition, *found.entry, read_clock());
+  else node_.take_out_of_service(found.partition, Damage::rows, read_clock());
+  schedule_turn();
 }
 
 template <class Answer>
@@ -439,6 +418,7 @@ void Driver::fill_in(NodeStatus& status) {
   status.disk_free_bytes = storage.disk_free_bytes;
   status.disk_id = storage.disk_id;
   status.no_space = storage.no_space;
+  status.storage_note = storage.note;
 }
 
 void Driver::log(const Event& event) {
@@ -450,7 +430,11 @@ void Driver::log(const Event& event) {
   // Not what busy groups do all the time: it would push out what somebody wants to see.
   static constexpr std::array<std::string_view, 4> ordinary = {"campaign", "batch_delayed", "log_cut", "log_cut_for_budget"};
   if (std::find(ordinary.begin(), ordinary.end(), event.name) != ordinary.end()) return;
-  const bool of_partition = event.detail.starts_with("partition=");
+  constexpr std::string_view of_one = "partition=";
+  const bool of_partition = event.detail.starts_with(of_one);
+  if (of_partition && event.name == "replica_repaired") {
+    damaged_.erase(PartitionId{static_cast<std::uint32_t>(std::strtoul(event.detail.c_str() + of_one.size(), nullptr, 10))});
+  }
   journal_.add(of_partition ? EventJournal::About::partition : EventJournal::About::ring, event.name, event.detail, wall_time());
 }
 

@@ -5,9 +5,8 @@
 // together is written together (group commit); the write in progress gathers the next batch.
 // Threads: one loop; the store's callbacks come from its threads and are handed over in batches, one wake-up for many.
 // Errors: a write that fails, or an apply for another reason than damage, is final: on_fatal is called once and nothing
-// is carried out any more (design 5.8). A full disk is none of these (storage.hpp). Damage (corrupt) costs the group that
-// has it, not the node: the group is set aside. Nothing is said in its name and nothing reaches it, as if its node were
-// cut off, so that it soon leads no longer and the other replicas serve; all other groups go on. Limits: the core's;
+// is carried out any more (design 5.8). A full disk is none of these (storage.hpp). Damage (corrupt) costs the replica that
+// has it, not the node: the core lets the others serve and replaces it (Node::take_out_of_service). Limits: the core's;
 // connections to peers as in peer.hpp. The storage must outlive the driver or have called back everything; callbacks
 // that come after the driver's end are dropped.
 #pragma once
@@ -34,7 +33,7 @@ struct DriverOptions {
   PeerLimits peers;
   StreamMaker make_stream = make_tcp_stream;
   Duration status_interval = std::chrono::seconds(1);  // how often the store is asked about its disk when idle
-  std::map<PartitionId, Error> damaged;                // groups that the store left out of `persisted`
+  std::map<PartitionId, Error> damaged;                // what the store found when it was opened; `persisted` says so, too
 };
 
 class Driver : public Peers::Listener {
@@ -64,7 +63,6 @@ class Driver : public Peers::Listener {
   NodeStatus status();
   Flusher& flusher() { return flusher_; }
   const Peers::Counters& peer_counters() const { return peers_.counters(); }
-  const std::map<PartitionId, Error>& set_aside() const { return set_aside_; }
   Greeting own_greeting(const Uuid& expected) override;
   Status check_peer(const Greeting& greeting) override;
   // Enough of the others have taken this process for the node that it says it is: it may say where it is to be found.
@@ -94,11 +92,9 @@ class Driver : public Peers::Listener {
   void poll_storage(TimePoint now);
   void look_at_storage();
   void read(ReadEffect read);
-  void set_aside(PartitionId partition, const Error& why);
-  // Whether another replica can serve instead: this one leads and all others keep up.
-  bool can_be_spared(PartitionId partition);
-  // The message without what belongs to groups that are set aside; null: nothing is left. `copy` keeps a changed one.
-  const Envelope* without_set_aside(const Envelope& envelope, Envelope& copy) const;
+  void apply_failed(PartitionId partition, LogIndex through, const Error& why);
+  void note_damage(PartitionId partition, const Error& why);
+  void damage_found(const FoundDamage& found);
   void fill_in(NodeStatus& status);
   void fatal(std::string_view event, Error error);
   // Wraps what to do with a store's answer, so that it runs on the loop.
@@ -129,7 +125,7 @@ class Driver : public Peers::Listener {
   OperationId next_operation_ = 1;
   TimePoint deadline_ = never;
   TimePoint next_poll_ = never;
-  std::map<PartitionId, Error> set_aside_;
+  std::set<PartitionId> damaged_;  // of which it was said
   std::set<Uuid> accepted_by_;
   bool no_space_ = false;
   bool turn_scheduled_ = false;

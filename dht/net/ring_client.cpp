@@ -16,6 +16,7 @@ namespace {
 constexpr Duration node_time = std::chrono::seconds(1);  // for one node's status
 // A follower that is a little behind is an ordinary sight under load.
 constexpr LogIndex tolerated_lag = 256;
+constexpr std::size_t max_damage_remarks = 4;  // of single partitions: they are for a person
 
 const GroupStatus* find_group(const NodeStatus& status, PartitionId partition) {
   for (const GroupStatus& group : status.groups) {
@@ -90,7 +91,7 @@ Task<Result<RingClient::Survey>> RingClient::survey(TimePoint deadline, const Ev
 bool RingClient::keeps_up(const NodeStatus& node, PartitionId partition, const GroupStatus& leader) {
   if (node.disk_stalled > Duration::zero()) return false;  // what it has not written it does not have
   const GroupStatus* group = find_group(node, partition);
-  if (group == nullptr || group->snapshotting || group->term != leader.term || group->role == Role::learner)
+  if (group == nullptr || group->snapshotting || group->damaged || group->term != leader.term || group->role == Role::learner)
     return false;
   return group->applied + tolerated_lag >= leader.commit;
 }
@@ -121,7 +122,8 @@ std::vector<PartitionView> RingClient::partition_views(const Survey& survey) con
       for (const Uuid& replica : view.replicas) {
         const Answering* node = survey.find(replica);
         if (node == nullptr || !node->status) continue;
-        if (replica == *view.leader || keeps_up(*node->status, view.partition, *leader->second.second)) {
+        const bool leads_soundly = replica == *view.leader && !leader->second.second->damaged;
+        if (leads_soundly || keeps_up(*node->status, view.partition, *leader->second.second)) {
           ++view.answering_replicas;
         }
       }
@@ -169,6 +171,7 @@ Task<Result<RingStatus>> RingClient::status(TimePoint deadline) {
     if (!node.status) continue;
     no_space = no_space || node.status->no_space;
     if (std::string trouble = trouble_of(node.member, *node.status); !trouble.empty()) troubles.push_back(std::move(trouble));
+    if (!node.status->storage_note.empty()) troubles.push_back("Node " + node.member.address + ": " + node.status->storage_note + ".");
     for (const GroupStatus& group : node.status->groups) {
       if (group.snapshotting || group.role == Role::learner) status.moving = true;
     }
@@ -192,6 +195,10 @@ Task<Result<RingStatus>> RingClient::status(TimePoint deadline) {
     status.health = Health::degraded;
   }
   std::move(troubles.begin(), troubles.end(), std::back_inserter(status.remarks));
+  for (std::string& remark : damage_remarks(*surveyed)) {
+    status.health = std::max(status.health, Health::degraded);
+    status.remarks.push_back(std::move(remark));
+  }
   if (silent > 0) status.remarks.push_back(count_of(silent, "node does", "nodes do") + " not answer.");
   if (dead > 0) {
     status.remarks.push_back(count_of(dead, "node is taken", "nodes are taken") +
@@ -217,6 +224,48 @@ Task<Result<RingStatus>> RingClient::status(TimePoint deadline) {
                                  : "The ring survives the failure of " + count_of(spare, "more node.", "more nodes."));
   }
   co_return status;
+}
+
+// Which nodes have damaged copies, and what becomes of them. Partitions of which too few sound copies are left come first.
+std::vector<std::string> RingClient::damage_remarks(const Survey& survey) {
+  struct Partition {
+    std::size_t damaged = 0, sound = 0;
+    std::string nodes;
+  };
+  std::map<PartitionId, Partition> partitions;
+  std::map<std::string, std::size_t> by_node;  // address: damaged copies
+  for (const Answering& node : survey.nodes) {
+    if (!node.status) continue;
+    for (const GroupStatus& group : node.status->groups) {
+      Partition& known = partitions[group.partition];
+      if (!group.damaged) {
+        known.sound += group.role == Role::learner ? 0 : 1;
+        continue;
+      }
+      ++known.damaged;
+      known.nodes += (known.nodes.empty() ? "" : ", ") + node.member.address;
+      ++by_node[node.member.address];
+    }
+  }
+  std::vector<std::string> remarks;
+  std::size_t stuck = 0, unmentioned = 0;
+  for (const auto& [partition, known] : partitions) {
+    if (known.damaged == 0 || known.sound > known.damaged) continue;
+    if (++stuck > max_damage_remarks) {
+      ++unmentioned;
+      continue;
+    }
+    const std::string rest = known.sound == 0 ? "no sound copy is left: what is damaged cannot be read, the rest can; bring back any node that is away"
+                                              : "the sound copies are no majority, so it is not replaced by itself: bring back nodes that are away, or add a node, "
+                                                "which is filled from what is sound, and remove the damaged one";
+    remarks.push_back("Partition " + std::to_string(index_of(partition)) + " is damaged on " + known.nodes + ", and " + rest + ".");
+  }
+  if (unmentioned > 0) remarks.push_back(count_of(unmentioned, "more partition is", "more partitions are") + " in the same state.");
+  for (const auto& [address, copies] : by_node) {
+    remarks.push_back(count_of(copies, "copy", "copies") + " of partitions on " + address + (copies == 1 ? " is" : " are") +
+                      " damaged" + (stuck == 0 ? " and being replaced from the other nodes" : "") + "; look at its disk if that comes again.");
+  }
+  return remarks;
 }
 
 // A partition without a leader is not settled: nobody can say that it is.

@@ -48,6 +48,7 @@ class RingClient final : public RingView {
   // Voters and learners that keep up, as the leader counts them, and those that follow it.
   static std::string trouble_of(const Member& member, const NodeStatus& status);
   static bool keeps_up(const NodeStatus& node, PartitionId partition, const GroupStatus& leader);
+  static std::vector<std::string> damage_remarks(const Survey& survey);
 
   ClientTransport& transport_;
   ObjectClient& client_;

@@ -109,7 +109,7 @@ for number in $(seq "$rounds"); do
   for directory in "$mnt"/d*; do ls "$directory" >/dev/null || die "a directory cannot be read"; done
 done
 well 3
-# What met one is set aside, or its node has ended: both begin anew.
+# What met one is damaged and replaced, or its node has ended.
 "$ringfs" down --state "$state" >/dev/null
 LD_PRELOAD=$preload restart_ring
 wait_healthy

@@ -141,7 +141,7 @@ inline std::vector<Message> messages(Random& random) {
       heartbeat,
       Heartbeat{.round = 2, .digest = 3, .full = false, .groups = {}},
       Heartbeat{.round = 3, .digest = 4, .full = false, .groups = {}, .fitness = {true, true, 80'000, 70'000}, .asks = true},
-      HeartbeatReply{random.next(), false, {{partition(random), random.below(99), true}}, {false, false, 800, 900}},
+      HeartbeatReply{random.next(), false, {{partition(random), random.below(99), true}}, {false, false, 800, 900}, {partition(random)}},
       Ping{true},
       NodeReport{{partition(random), partition(random)}, {random_uuid(random)}, {random_uuid(random), random_uuid(random)}},
       ReplicaQuery{raft(random)},
@@ -206,6 +206,7 @@ inline std::vector<OperationResult> results(Random& random) {
   status.disk_stalled = std::chrono::seconds(3);
   status.disk_write_time = std::chrono::milliseconds(300);
   status.disk_slow = status.late = true;
+  status.storage_note = "its pages have no sums";
   status.events = {{7, Stamp{9}, "member_up", "node=x"}};
   EncodedBatch rows{.head = SharedBytes(bytes(random, 300)), .blobs = {SharedBytes(bytes(random, 40'000))}};
   ReadAnswer leased(rows);

@@ -40,13 +40,24 @@ bool Availability::well(SimNode& node) const {
 
 bool Availability::quick(SimNode& node) const { return well(node) && !node.disk_slow(); }
 
-// Some majority of the voters of whom each fits and hears all the others.
-bool Availability::majority_of(const std::vector<ReplicaId>& voters, bool (Availability::*fits)(SimNode&) const) {
-  const std::size_t most = std::size_t{1} << voters.size();
+bool Availability::sound(const Uuid& node, PartitionId partition, const std::map<Uuid, NodeStatus>& states) const {
+  const auto& stored = cluster_.find(node)->live_disk().groups;
+  auto group = stored.find(partition);
+  if (group != stored.end() && (group->second.damage != Damage::none || group->second.rows.any_rotten())) return false;
+  auto state = states.find(node);
+  if (state == states.end()) return true;
+  const GroupStatus* here = group_of(state->second, partition);
+  return here == nullptr || !here->damaged;
+}
+
+// Some majority of the voters, of the candidates among them, of whom each fits and hears all the others.
+bool Availability::majority_of(const std::vector<ReplicaId>& voters, const std::vector<ReplicaId>& candidates,
+                               bool (Availability::*fits)(SimNode&) const) {
+  const std::size_t most = std::size_t{1} << candidates.size();
   for (std::size_t chosen = 1; chosen < most; ++chosen) {
     std::vector<SimNode*> nodes;
-    for (std::size_t i = 0; i < voters.size(); ++i) {
-      if (((chosen >> i) & 1) != 0) nodes.push_back(cluster_.find(voters[i].node));
+    for (std::size_t i = 0; i < candidates.size(); ++i) {
+      if (((chosen >> i) & 1) != 0) nodes.push_back(cluster_.find(candidates[i].node));
     }
     if (2 * nodes.size() <= voters.size()) continue;
     const bool good = std::all_of(nodes.begin(), nodes.end(), [&](SimNode* one) {
@@ -62,12 +73,14 @@ bool Availability::majority_of(const std::vector<ReplicaId>& voters, bool (Avail
 void Availability::judge(PartitionId partition, const Configuration& configuration, const std::map<Uuid, NodeStatus>& states) {
   Group& group = groups_[partition];
   const TimePoint now = world_.now();
-  if (!configuration.old_voters.empty() || !majority_of(configuration.voters, &Availability::well)) {
+  std::vector<ReplicaId> candidates = configuration.voters;
+  std::erase_if(candidates, [&](const ReplicaId& voter) { return !sound(voter.node, partition, states); });
+  if (!configuration.old_voters.empty() || !majority_of(configuration.voters, candidates, &Availability::well)) {
     group.owed_since = never;
     return;
   }
   if (group.owed_since == never) group.owed_since = now;
-  const bool others_are_quick = majority_of(configuration.voters, &Availability::quick);
+  const bool others_are_quick = majority_of(configuration.voters, candidates, &Availability::quick);
   for (const auto& [id, status] : states) {
     const GroupStatus* here = group_of(status, partition);
     if (here == nullptr || here->role != Role::leader || !here->lease) continue;

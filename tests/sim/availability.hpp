@@ -34,7 +34,9 @@ class Availability {
   void look();
   bool well(SimNode& node) const;   // it can carry a group
   bool quick(SimNode& node) const;  // and lead one as well as any other
-  bool majority_of(const std::vector<ReplicaId>& voters, bool (Availability::*fits)(SimNode&) const);
+  // A damaged replica may say nothing, and need not serve.
+  bool sound(const Uuid& node, PartitionId partition, const std::map<Uuid, NodeStatus>& states) const;
+  bool majority_of(const std::vector<ReplicaId>& voters, const std::vector<ReplicaId>& candidates, bool (Availability::*fits)(SimNode&) const);
   void judge(PartitionId partition, const Configuration& configuration, const std::map<Uuid, NodeStatus>& states);
   std::string described(PartitionId partition, const std::map<Uuid, NodeStatus>& states);
 

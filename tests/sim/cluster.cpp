@@ -77,6 +77,21 @@ SimNode* Cluster::find_address(const std::string& address) {
   return nullptr;
 }
 
+bool Cluster::can_spare(PartitionId partition, const Uuid& node) {
+  const auto& groups = find(node)->live_disk().groups;
+  auto group = groups.find(partition);
+  if (group == groups.end() || !group->second.holds_data || find(node)->is_damaged(partition)) return false;
+  const Configuration newest = group->second.newest_configuration();
+  if (newest.voters.size() < 3 || !newest.old_voters.empty()) return false;
+  return std::all_of(newest.voters.begin(), newest.voters.end(), [&](const ReplicaId& voter) {
+    SimNode& other = *find(voter.node);
+    if (voter.node == node) return voter.added == group->second.replica_added;
+    auto theirs = other.live_disk().groups.find(partition);
+    return other.running() && !other.is_damaged(partition) && theirs != other.live_disk().groups.end() &&
+           theirs->second.replica_added == voter.added && theirs->second.newest_configuration() == newest;
+  });
+}
+
 unsigned Cluster::running() const {
   unsigned count = 0;
   for (const auto& node : nodes_) count += node->running() ? 1 : 0;

@@ -135,6 +135,7 @@ std::string DiskState::perform(const GroupWrite& write, DiskWatcher* watcher) {
     if (watcher != nullptr) watcher->on_append(write.partition, group.term_at(group.last_index()), entry);
     group.log.push_back(entry);
   }
+  if (write.damage) group.damage = *write.damage;
   if (write.cut_through) {
     if (*write.cut_through > group.applied) return "cut above the applied index";
     while (!group.log.empty() && group.base_index < *write.cut_through) {
@@ -174,6 +175,7 @@ std::string DiskState::install(GroupState& group, const GroupWrite& write, DiskW
   }
   group.staged.clear();
   group.staged_snapshot = 0;
+  group.damage = Damage::none;
   group.log.clear();
   group.base_index = group.applied = snapshot.last_index;
   group.base_term = group.applied_term = snapshot.last_term;
@@ -188,12 +190,35 @@ std::string DiskState::install(GroupState& group, const GroupWrite& write, DiskW
   return {};
 }
 
+void DiskState::perform(const LostRows& lost, const DiskFaults& faults) {
+  auto found = groups.find(lost.partition);
+  if (found == groups.end()) return;
+  for (const RowAddress& row : lost.rows) found->second.rows.rot(row, faults.serve_damage);
+}
+
+// The store notices it when it is opened, and writes it down.
+void DiskState::perform(const LostGroup& lost, const DiskFaults& faults) {
+  auto found = groups.find(lost.partition);
+  if (found == groups.end()) return;
+  GroupState& group = found->second;
+  if (lost.hard_state) {
+    group.hard_state = {};
+  } else {
+    while (group.last_index() > group.applied) group.log.pop_back();
+  }
+  if (faults.serve_damage) return;
+  if (lost.hard_state) group.configuration = {};
+  group.damage = Damage::log;
+}
+
 std::string DiskState::perform(const Apply& apply, const DiskFaults& faults, DiskWatcher* watcher,
-                               std::vector<AppliedBatch>* results) {
+                               std::vector<AppliedBatch>* results, bool* met_damage) {
   auto found = groups.find(apply.partition);
   if (found == groups.end() || !found->second.holds_data) return "apply in a replica without data";
   GroupState& group = found->second;
   if (apply.through > group.last_index()) return "apply of an entry that was never written";
+  std::optional<GroupState> before;
+  if (group.rows.any_rotten()) before = group;
   while (group.applied < apply.through) {
     const Entry* entry = group.entry(group.applied + 1);
     if (entry == nullptr) return "apply of an entry that was cut";
@@ -207,6 +232,11 @@ std::string DiskState::perform(const Apply& apply, const DiskFaults& faults, Dis
         result = evaluate(*batch, entry->stamp, entry->index, group.rows, faults.evaluate);
         applied_entry.batch = &*batch;
         applied_entry.patched_shared = settle_patches(group, faults);
+        if (group.rows.take_noticed()) {
+          group = std::move(*before);
+          if (met_damage != nullptr) *met_damage = true;
+          return {};
+        }
       } else {
         result.outcome = BatchResult::Outcome::invalid;
         result.stamp = entry->stamp;
@@ -245,7 +275,13 @@ PersistedNode DiskState::persisted(const Uuid& self) const {
     persisted.applied = group.applied;
     persisted.base_index = group.base_index;
     persisted.base_term = group.base_term;
+    persisted.damage = group.damage;
+    if (group.damage == Damage::log) {
+      persisted.base_index = group.applied;
+      persisted.base_term = group.applied_term;
+    }
     for (const Entry& entry : group.log) {
+      if (group.damage == Damage::log) break;
       persisted.log.push_back({entry.index, entry.term, static_cast<std::uint32_t>(entry.bytes())});
       if (entry.kind == EntryKind::configuration && entry.index > group.applied) persisted.configuration_entries.push_back(entry);
     }
@@ -269,9 +305,12 @@ std::vector<SnapshotData> snapshot_chunks(const GroupState& group, std::size_t r
     data.configuration_index = group.configuration_index;
     std::size_t left = static_cast<std::size_t>(std::distance(position, group.rows.all().end()));
     std::size_t count = std::min(left, rows_per_chunk);
+    const auto last = std::next(position, static_cast<std::ptrdiff_t>(count));
+    const auto lost = std::count_if(position, last, [&](const auto& row) { return group.rows.rotten(row.first); });
     Writer writer;
-    writer.u32(static_cast<std::uint32_t>(count));
-    for (std::size_t i = 0; i < count; ++i, ++position) {
+    writer.u32(static_cast<std::uint32_t>(count - static_cast<std::size_t>(lost)));
+    for (; position != last; ++position) {
+      if (group.rows.rotten(position->first)) continue;
       writer.string(position->first.key);
       writer.string(position->first.sort);
       writer.u64(position->second.version);

@@ -21,6 +21,7 @@ namespace ringfs::sim {
 // Test-only switches (design 10, mutation testing).
 struct DiskFaults {
   EvaluateFaults evaluate;
+  bool serve_damage = false;  // what the disk lost is taken for what is not there: rows, the end of a log, a group's term and vote
   bool patch_shared_payloads = false;  // a small write into a row changes the payload that a log entry shares, instead of a copy
 };
 
@@ -37,6 +38,7 @@ struct GroupState {
   Stamp base_stamp;
   std::deque<Entry> log;  // base_index + 1, ...
   SimRows rows;
+  Damage damage = Damage::none;
   std::uint64_t staged_snapshot = 0;
   std::vector<StageChunk> staged;
 
@@ -72,6 +74,18 @@ class DiskWatcher {
   virtual void on_installed(PartitionId partition, LogIndex added, LogIndex index, Term term, std::uint64_t state_hash) = 0;
 };
 
+// What the disk of a stopped node loses of a group.
+struct LostGroup {
+  PartitionId partition{};
+  bool hard_state = false;  // with it its configuration; otherwise the log behind the applied index
+};
+
+// Rows that a disk loses.
+struct LostRows {
+  PartitionId partition{};
+  std::vector<RowAddress> rows;
+};
+
 struct DiskState {
   Incarnation incarnation;
   std::optional<Genesis> genesis;
@@ -81,7 +95,11 @@ struct DiskState {
 
   // Empty text: done. `watcher` may be null.
   std::string perform(const Write& write, const Uuid& self, DiskWatcher* watcher);
-  std::string perform(const Apply& apply, const DiskFaults& faults, DiskWatcher* watcher, std::vector<AppliedBatch>* results);
+  // `met_damage`: it needs a row that is lost, and nothing was done. May be null.
+  std::string perform(const Apply& apply, const DiskFaults& faults, DiskWatcher* watcher, std::vector<AppliedBatch>* results,
+                      bool* met_damage = nullptr);
+  void perform(const LostRows& lost, const DiskFaults& faults);
+  void perform(const LostGroup& lost, const DiskFaults& faults);
   PersistedNode persisted(const Uuid& self) const;
 
  private:

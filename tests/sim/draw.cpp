@@ -45,6 +45,7 @@ void switch_off(const std::string& guard, ClusterOptions& options) {
   if (guard == "no_expiry") options.disk_faults.evaluate.no_expiry = true;
   if (guard == "no_add_locks") options.disk_faults.evaluate.no_add_locks = true;
   if (guard == "patch_shared_payloads") options.disk_faults.patch_shared_payloads = true;
+  if (guard == "serve_damage") options.disk_faults.serve_damage = true;
   if (guard == "drop_without_tombstone") options.transaction_faults.drop_without_tombstone = true;
   if (guard == "remember_held_rows") options.transaction_faults.remember_held_rows = true;
 }
@@ -161,7 +162,8 @@ const std::vector<std::string>& guard_names() {
       "no_dedup",               "no_expiry",            "drop_without_tombstone", "patch_shared_payloads",
       "ignore_row_leases",      "prepare_ignores_row_leases", "remember_held_rows", "no_add_locks",
       "count_learners",         "overlapping_changes",  "skip_joint",             "ignore_replica_identity",
-      "place_voters",           "drop_early",           "lead_with_hung_disk",    "vote_with_hung_disk",  "hand_over_blindly"};
+      "place_voters",           "drop_early",           "lead_with_hung_disk",    "vote_with_hung_disk",  "hand_over_blindly",
+      "serve_damage"};
   return names;
 }
 

@@ -240,6 +240,11 @@ void Invariants::on_append(PartitionId partition, Term previous_term, const Entr
   }
 }
 
+void Invariants::on_hard_state_lost(const Uuid& node, PartitionId partition) {
+  partitions_[partition].said.erase(node);
+  std::erase_if(votes_, [&](const auto& vote) { return std::get<0>(vote.first) == node && std::get<1>(vote.first) == partition; });
+}
+
 void Invariants::on_hard_state(const Uuid& node, PartitionId partition, const HardState& before, const HardState& after) {
   if (after.term >= foreign_term) violate("foreign rings", partition, node.text() + " adopted a forged term");
   if (after.term < before.term) violate("terms never go back", partition, node.text());

@@ -57,6 +57,8 @@ class Invariants {
   void on_committed_configuration(const Uuid& node, PartitionId partition, LogIndex index, const Configuration& configuration);
   void on_reset(const Uuid& node, PartitionId partition, std::optional<LogIndex> had_data);
   void on_append(PartitionId partition, Term previous_term, const Entry& entry);
+  // The disk lost term and vote: what the node said as the replica that it was binds it no more, if it is another one before it speaks.
+  void on_hard_state_lost(const Uuid& node, PartitionId partition);
   void on_hard_state(const Uuid& node, PartitionId partition, const HardState& before, const HardState& after);
   void on_applied(const Uuid& node, PartitionId partition, const AppliedEntry& applied);
   void on_installed(const ReplicaId& replica, PartitionId partition, LogIndex index, Term term, std::uint64_t state_hash);

@@ -281,7 +281,7 @@ void Nemesis::kill_when(const char* name, std::function<bool(SimNode&)> found, u
   });
 }
 
-// One that can be spared: all of its group are well, and a majority is left.
+// Of a replica that can be spared: all of its group are well, and a majority is left.
 bool Nemesis::damage_a_replica() {
   SimNode* leader = leader_of_something();
   if (leader == nullptr) return false;
@@ -293,11 +293,34 @@ bool Nemesis::damage_a_replica() {
     const std::vector<ReplicaId>& voters = stored->second.configuration.voters;
     if (voters.size() < 3) continue;
     const Uuid& damaged = voters[static_cast<std::size_t>(world_.between(0, voters.size() - 1))].node;
-    world_.trace("damaged replica", index_of(group.partition));
-    cluster_.find(damaged)->take_out_of_service(group.partition);
+    if (!cluster_.can_spare(group.partition, damaged)) continue;
+    damage(*cluster_.find(damaged), group.partition);
     return true;
   }
   return false;
+}
+
+void Nemesis::damage(SimNode& node, PartitionId partition) {
+  const std::uint64_t die = world_.between(0, 3);
+  world_.trace("damaged replica", index_of(partition), die);
+  if (die == 0) {
+    node.take_out_of_service(partition, Damage::log);
+  } else if (die == 1) {
+    const auto& rows = node.live_disk().groups.at(partition).rows.all();
+    LostRows lost{partition, {}};
+    for (const auto& [address, stored] : rows) {
+      if (world_.chance(0.3)) lost.rows.push_back(address);
+    }
+    if (lost.rows.empty()) return;
+    world_.count("fault: rows lost");
+    node.lose_rows(std::move(lost));
+  } else {
+    const LostGroup lost{partition, die == 2};
+    world_.count(lost.hard_state ? "fault: term and vote lost" : "fault: end of a log lost");
+    node.kill();
+    node.lose_group(lost);
+    bring_back(node.index(), milliseconds(1), seconds(2));
+  }
 }
 
 bool Nemesis::members_move() {

@@ -58,6 +58,7 @@ class Nemesis {
   void kill_when(const char* name, std::function<bool(SimNode&)> found, unsigned looks = 300);
   bool members_move();
   bool damage_a_replica();
+  void damage(SimNode& node, PartitionId partition);
   bool slow_disk();
   bool disk_full();
   bool bad_network();

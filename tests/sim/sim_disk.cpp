@@ -29,7 +29,7 @@ void SimDisk::write(Write write, std::function<void()> done) {
   if (!busy_) run_next();
 }
 
-void SimDisk::apply(Apply apply, std::function<void(std::vector<AppliedBatch>)> done) {
+void SimDisk::apply(Apply apply, std::function<void(Result<std::vector<AppliedBatch>>)> done) {
   queue_.push_back({apply, nullptr, std::move(done)});
   if (!busy_) run_next();
 }
@@ -54,12 +54,20 @@ void SimDisk::run_next() {
       report(live_.perform(*write, self_, &watcher_));
       waiting_for_sync_.push_back(std::move(job.written));
     } else {
-      std::vector<AppliedBatch> results;
-      report(live_.perform(std::get<Apply>(job.work), faults_, &watcher_, &results));
+      std::vector<AppliedBatch> batches;
+      bool met_damage = false;
+      report(live_.perform(std::get<Apply>(job.work), faults_, &watcher_, &batches, &met_damage));
+      Result<std::vector<AppliedBatch>> results(std::move(batches));
+      if (met_damage) results = fail(ErrorCode::corrupt, "a row is lost");
       // Applying is reported without a sync.
       soon(Duration(1), [done = std::move(job.applied), results = std::move(results)]() mutable { done(std::move(results)); });
+      if (met_damage) {
+        world_.count("fault: lost row met by an apply");
+        run_next();
+        return;
+      }
     }
-    unsynced_.push_back(std::move(job.work));
+    std::visit([this](auto& work) { unsynced_.emplace_back(std::move(work)); }, job.work);
     run_next();
   });
 }
@@ -73,9 +81,11 @@ void SimDisk::sync() {
        [this] { synced(); });
 }
 
-void SimDisk::perform_durable(const std::variant<Write, Apply>& work) {
+void SimDisk::perform_durable(const Work& work) {
   if (const Write* write = std::get_if<Write>(&work)) {
     report(durable_.perform(*write, self_, nullptr));
+  } else if (const LostRows* lost = std::get_if<LostRows>(&work)) {
+    durable_.perform(*lost, faults_);
   } else {
     report(durable_.perform(std::get<Apply>(work), faults_, nullptr, nullptr));
   }
@@ -121,9 +131,14 @@ void SimDisk::synced() {
 
 void SimDisk::read(ReadEffect read, std::function<void(Result<ReadAnswer>)> done) {
   read_soon([this, read = std::move(read), done = std::move(done)] {
-    auto group = live_.groups.find(read.partition);
-    if (group == live_.groups.end()) return done(fail(ErrorCode::io_error, "no such group"));
-    Result<ReadReply> reply = execute_read(read.request, group->second.rows);
+    if (!live_.groups.contains(read.partition)) return done(fail(ErrorCode::io_error, "no such group"));
+    // Where the rows are kept: another reader looks at the same ones.
+    SimRows& rows = live_.groups.at(read.partition).rows;
+    Result<ReadReply> reply = execute_read(read.request, rows);
+    if (rows.take_noticed()) {
+      world_.count("fault: lost row met by a read");
+      return done(fail(ErrorCode::corrupt, "a row is lost"));
+    }
     if (!reply) return done(tl::unexpected(reply.error()));
     done(ReadAnswer(*reply));
   });
@@ -133,7 +148,7 @@ void SimDisk::load(LoadEntries load, std::function<void(Result<std::vector<Entry
   read_soon([this, load, done = std::move(done)] {
     auto group = live_.groups.find(load.partition);
     if (group == live_.groups.end()) return done(fail(ErrorCode::io_error, "no such group"));
-    if (std::exchange(unreadable_, false)) {
+    if (fails_to_read(load.partition)) {
       world_.count("fault: entries cannot be read");
       return done(fail(ErrorCode::corrupt, "an entry is damaged"));
     }
@@ -169,7 +184,8 @@ void SimDisk::snapshot_read(SnapshotRead read, std::function<void(Result<Snapsho
     if (open == snapshots_.end() || read.number >= open->second.chunks.size()) {
       return done(fail(ErrorCode::unavailable, "no such snapshot"));
     }
-    if (std::exchange(unreadable_, false)) {
+    const bool lost = group->second.rows.any_rotten() && !faults_.serve_damage;
+    if (lost || fails_to_read(read.partition)) {
       world_.count("fault: snapshot cannot be read");
       snapshots_.erase(open);
       return done(fail(ErrorCode::corrupt, "a row is damaged"));
@@ -202,12 +218,40 @@ void SimDisk::power_lost() {
   live_ = durable_;
 }
 
-PersistedNode SimDisk::start() {
-  // Opening the database syncs what the last process handed over.
+void SimDisk::flush() {
   while (!unsynced_.empty()) {
     perform_durable(unsynced_.front());
     unsynced_.pop_front();
   }
+}
+
+bool SimDisk::fails_to_read(PartitionId partition) {
+  if (!unreadable_ || !spared_(partition)) return false;
+  unreadable_ = false;
+  return true;
+}
+
+void SimDisk::lose(LostRows lost) {
+  live_.perform(lost, faults_);
+  unsynced_.emplace_back(std::move(lost));
+}
+
+void SimDisk::lose(const LostGroup& lost) {
+  flush();
+  live_.perform(lost, faults_);
+  durable_.perform(lost, faults_);
+}
+
+std::vector<PartitionId> SimDisk::groups_with_lost_rows() const {
+  std::vector<PartitionId> found;
+  for (const auto& [partition, group] : live_.groups) {
+    if (group.rows.any_rotten() && !faults_.serve_damage) found.push_back(partition);
+  }
+  return found;
+}
+
+PersistedNode SimDisk::start() {
+  flush();  // opening the database syncs what the last process handed over
   live_.incarnation.counter += 1;
   live_.incarnation.nonce = world_.random().next();
   durable_.incarnation = live_.incarnation;

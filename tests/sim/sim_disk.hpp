@@ -29,7 +29,7 @@ class SimDisk {
 
   // What the process asks. Nothing is answered any more after process_stopped() or power_lost().
   void write(Write write, std::function<void()> done);
-  void apply(Apply apply, std::function<void(std::vector<AppliedBatch>)> done);
+  void apply(Apply apply, std::function<void(Result<std::vector<AppliedBatch>>)> done);
   void read(ReadEffect read, std::function<void(Result<ReadAnswer>)> done);
   void load(LoadEntries load, std::function<void(Result<std::vector<Entry>>)> done);
   void snapshot_read(SnapshotRead read, std::function<void(Result<SnapshotData>)> done);
@@ -40,11 +40,18 @@ class SimDisk {
   PersistedNode start();
 
   void set_speed(DiskSpeed speed) { speed_ = speed; }
-  // The next entries or rows that a follower is to get from here cannot be read (a bad checksum, say).
+  // The next entries or rows that a follower is to get from here cannot be read (a bad checksum, say), if `spared` says that the
+  // others of the group can do without this replica.
   void set_unreadable(bool unreadable) { unreadable_ = unreadable; }
   // The sync that is under way and all that follow end when it is over; with `reads` the reads, too.
   void set_hangs(bool hangs, bool reads);
   bool hangs() const { return hangs_; }
+  void set_spared(std::function<bool(PartitionId)> spared) { spared_ = std::move(spared); }
+  // Damage. Of a group: only while the process is down.
+  void lose(LostRows lost);
+  void lose(const LostGroup& lost);
+  // Groups with rows that are lost, as somebody finds out who reads everything; none when nobody would notice.
+  std::vector<PartitionId> groups_with_lost_rows() const;
   const DiskState& live() const { return live_; }
   const DiskState& durable() const { return durable_; }
 
@@ -52,7 +59,7 @@ class SimDisk {
   struct Job {
     std::variant<Write, Apply> work;
     std::function<void()> written;
-    std::function<void(std::vector<AppliedBatch>)> applied;
+    std::function<void(Result<std::vector<AppliedBatch>>)> applied;
   };
   struct OpenSnapshot {
     std::vector<SnapshotData> chunks;
@@ -65,7 +72,10 @@ class SimDisk {
   void report(const std::string& wrong);
   // Runs `action` after a moment unless the process stopped meanwhile.
   void soon(Duration delay, std::function<void()> action);
-  void perform_durable(const std::variant<Write, Apply>& work);
+  using Work = std::variant<Write, Apply, LostRows>;
+  void perform_durable(const Work& work);
+  void flush();
+  bool fails_to_read(PartitionId partition);
 
   World& world_;
   const Uuid self_;
@@ -74,7 +84,7 @@ class SimDisk {
   DiskWatcher& watcher_;
   DiskState live_;
   DiskState durable_;
-  std::deque<std::variant<Write, Apply>> unsynced_;  // carried out on live_, not yet on durable_
+  std::deque<Work> unsynced_;  // carried out on live_, not yet on durable_
   std::deque<Job> queue_;
   std::vector<std::function<void()>> waiting_for_sync_;
   std::size_t syncing_ = 0;  // how many of unsynced_ the sync in progress covers
@@ -83,6 +93,7 @@ class SimDisk {
   bool hangs_ = false, reads_hang_ = false;
   bool sync_stuck_ = false;                         // it would be over but for hangs_
   std::vector<std::function<void()>> stuck_reads_;
+  std::function<bool(PartitionId)> spared_;
   unsigned since_sync_ = 0;
   std::uint64_t run_ = 0;    // of the process; older callbacks are dropped
   std::map<std::pair<PartitionId, std::uint64_t>, OpenSnapshot> snapshots_;

@@ -77,7 +77,9 @@ SimNode::SimNode(Cluster& cluster, unsigned index, Uuid id, NodeOptions options,
       index_(index),
       id_(id),
       options_(std::move(options)),
-      disk_(cluster.world(), id, speed, faults, *this) {}
+      disk_(cluster.world(), id, speed, faults, *this) {
+  disk_.set_spared([this](PartitionId partition) { return cluster_.can_spare(partition, id_); });
+}
 
 SimNode::~SimNode() = default;
 
@@ -92,6 +94,7 @@ void SimNode::start() {
   world.count("node start");
   node_ = std::make_unique<Node>(options_, std::move(persisted), world.random(), clock_.read(world.now()));
   if (no_space_) node_->set_no_space(true);
+  schedule_scrub();
   pump();
 }
 
@@ -186,8 +189,42 @@ void SimNode::set_no_space(bool no_space) {
   happen([no_space](Node& node, Clock) { node.set_no_space(no_space); });
 }
 
-void SimNode::take_out_of_service(PartitionId partition) {
-  happen([partition](Node& node, Clock clock) { node.take_out_of_service(partition, clock); });
+void SimNode::take_out_of_service(PartitionId partition, Damage damage) {
+  happen([partition, damage](Node& node, Clock clock) { node.take_out_of_service(partition, damage, clock); });
+}
+
+void SimNode::lose_rows(LostRows lost) {
+  disk_.lose(std::move(lost));
+  schedule_scrub();
+}
+
+void SimNode::lose_group(const LostGroup& lost) {
+  RINGFS_CHECK(!running());
+  if (lost.hard_state) cluster_.invariants().on_hard_state_lost(id_, lost.partition);
+  disk_.lose(lost);
+}
+
+bool SimNode::is_damaged(PartitionId partition) const {
+  auto group = live_disk().groups.find(partition);
+  if (group == live_disk().groups.end()) return false;
+  if (group->second.damage != Damage::none || group->second.rows.any_rotten()) return true;
+  if (!running()) return false;
+  const NodeStatus now = status();
+  return std::any_of(now.groups.begin(), now.groups.end(),
+                     [&](const GroupStatus& one) { return one.partition == partition && one.damaged; });
+}
+
+// What the store's background check is for the daemon (nodes/store_scrub).
+void SimNode::schedule_scrub() {
+  if (!running() || disk_.groups_with_lost_rows().empty()) return;
+  World& world = cluster_.world();
+  world.after(world.between(std::chrono::milliseconds(100), std::chrono::seconds(10)), [this, run = run_] {
+    if (run != run_) return;
+    for (const PartitionId partition : disk_.groups_with_lost_rows()) {
+      cluster_.world().count("fault: lost rows found by the check");
+      take_out_of_service(partition, Damage::rows);
+    }
+  });
 }
 
 void SimNode::happen(std::function<void(Node&, Clock)> event) {
@@ -311,9 +348,10 @@ void SimNode::write(Write write) {
 
 void SimNode::start_storage_effects(Effects& effects) {
   for (const Apply& apply : effects.applies) {
-    disk_.apply(apply, [this, apply](std::vector<AppliedBatch> results) {
+    disk_.apply(apply, [this, apply](Result<std::vector<AppliedBatch>> results) {
       happen([apply, results = std::move(results)](Node& node, Clock clock) {
-        node.applied(apply.partition, apply.through, results, clock);
+        if (results) node.applied(apply.partition, apply.through, *results, clock);
+        else node.apply_failed(apply.partition, apply.through, Damage::rows, clock);
       });
     });
   }

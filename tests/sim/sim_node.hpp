@@ -65,7 +65,13 @@ class SimNode : private DiskWatcher {
   bool freeze(Duration length);  // false: it is down, or frozen already
   void freeze_in_next_read(Duration length) { freeze_in_read_ = length; }
   void set_no_space(bool no_space);
-  void take_out_of_service(PartitionId partition);
+  void take_out_of_service(PartitionId partition, Damage damage);
+  // The disk loses them; whoever reads all of it in the background finds that out some time later.
+  void lose_rows(LostRows lost);
+  // ... loses a group's state or the end of its log; the process must be down.
+  void lose_group(const LostGroup& lost);
+  // Whether something here, known or not, is wrong with its replica of the partition.
+  bool is_damaged(PartitionId partition) const;
   void set_disk_speed(DiskSpeed speed);
   void set_disk_hangs(bool hangs, bool reads) { disk_.set_hangs(hangs, reads); }
   bool disk_hangs() const { return disk_.hangs(); }
@@ -110,6 +116,7 @@ class SimNode : private DiskWatcher {
   void send(std::shared_ptr<const Envelope> envelope);
   void echo_former_life(PartitionId partition);
   void schedule_tick(TimePoint deadline);
+  void schedule_scrub();
   void answer(const Reply& reply);
   void check_read(const Waiting& waiting, const ReadAnswer& answer);
   void close_connections();

@@ -12,20 +12,32 @@ std::uint64_t SimRows::hash_of(const RowAddress& row, const Stored& stored) {
   return checksum(stored.value.view(), hash ^ row.sort.size());
 }
 
+void SimRows::rot(const RowAddress& row, bool served) {
+  if (rows_.contains(row)) rotten_.insert(row);
+  served_ = served;
+}
+
+bool SimRows::met(const RowAddress& row) {
+  if (rotten_.empty() || !rotten_.contains(row)) return false;
+  noticed_ = noticed_ || !served_;
+  return true;
+}
+
 void SimRows::remove(std::map<RowAddress, Stored>::iterator position) {
+  if (!rotten_.empty() && met(position->first)) rotten_.erase(position->first);
   hash_ -= hash_of(position->first, position->second);
   rows_.erase(position);
 }
 
 std::optional<Row> SimRows::get(const RowAddress& row) {
   auto found = rows_.find(row);
-  if (found == rows_.end()) return std::nullopt;
+  if (found == rows_.end() || met(row)) return std::nullopt;
   return Row{row.sort, found->second.version, found->second.value};
 }
 
 std::optional<std::uint64_t> SimRows::version(const RowAddress& row) {
   auto found = rows_.find(row);
-  if (found == rows_.end()) return std::nullopt;
+  if (found == rows_.end() || met(row)) return std::nullopt;
   return found->second.version;
 }
 
@@ -35,11 +47,13 @@ void SimRows::scan(const std::string& key, const std::string& prefix, const std:
   // `after` below the prefix: a row that equals the prefix itself is still wanted.
   if (!after.empty() && after < prefix) position = rows_.lower_bound({key, prefix});
   for (; position != rows_.end() && position->first.key == key && position->first.sort.starts_with(prefix); ++position) {
+    if (met(position->first)) continue;
     if (!visit(Row{position->first.sort, position->second.version, values ? position->second.value : SharedBytes()})) return;
   }
 }
 
 void SimRows::put(const RowAddress& row, const SharedBytes& value, std::uint64_t version) {
+  if (met(row)) rotten_.erase(row);
   auto [position, inserted] = rows_.try_emplace(row);
   if (!inserted) hash_ -= hash_of(row, position->second);
   position->second = {version, value};
@@ -59,6 +73,7 @@ void SimRows::erase_prefix(const std::string& key, const std::string& prefix) {
 
 void SimRows::overwrite(const RowAddress& row, std::uint32_t offset, std::string_view bytes, std::uint64_t version) {
   auto found = rows_.find(row);
+  if (met(row)) return;  // noticed: the caller takes everything back
   RINGFS_CHECK(found != rows_.end() && offset + bytes.size() <= found->second.value.size());
   const SharedBytes before = found->second.value;
   std::string patched = before.str();
@@ -70,6 +85,8 @@ void SimRows::overwrite(const RowAddress& row, std::uint32_t offset, std::string
 
 void SimRows::clear() {
   rows_.clear();
+  rotten_.clear();
+  noticed_ = false;
   hash_ = 0;
 }
 

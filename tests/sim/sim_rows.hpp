@@ -5,6 +5,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -28,6 +29,13 @@ class SimRows : public RowWriter {
   void erase_prefix(const std::string& key, const std::string& prefix) override;
   void overwrite(const RowAddress& row, std::uint32_t offset, std::string_view bytes, std::uint64_t version) override;
 
+  // The disk lost this row: whoever looks at it, at a range that has it, or puts something in its place meets damage, once noticed by
+  // take_noticed(). `served`: there is no guard that would notice, and the row is not there.
+  void rot(const RowAddress& row, bool served);
+  bool any_rotten() const { return !rotten_.empty(); }
+  bool take_noticed() { return std::exchange(noticed_, false); }
+  bool rotten(const RowAddress& row) const { return rotten_.contains(row); }
+
   std::uint64_t hash() const { return hash_; }
   const std::map<RowAddress, Stored>& all() const { return rows_; }
   void clear();
@@ -42,9 +50,13 @@ class SimRows : public RowWriter {
  private:
   static std::uint64_t hash_of(const RowAddress& row, const Stored& stored);
   void remove(std::map<RowAddress, Stored>::iterator position);
+  bool met(const RowAddress& row);  // true: it is taken for absent
 
   std::map<RowAddress, Stored> rows_;
   std::vector<Patch> patches_;
+  std::set<RowAddress> rotten_;
+  bool served_ = false;
+  bool noticed_ = false;
   std::uint64_t hash_ = 0;
 };
 

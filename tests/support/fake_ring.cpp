@@ -171,6 +171,7 @@ NodeStatus FakeRing::status_of(const FakeNode& node) const {
   status.disk_write_time = node.disk_write_time;
   status.disk_slow = node.disk_slow;
   status.late = node.late;
+  status.storage_note = node.storage_note;
   for (const auto& [partition, group] : groups) {
     if (std::find(group.members.begin(), group.members.end(), node.id) == group.members.end()) continue;
     GroupStatus one;
@@ -179,6 +180,7 @@ NodeStatus FakeRing::status_of(const FakeNode& node) const {
     one.term = 3;
     one.leader = group.leader;
     one.settled = group.leader == node.id;
+    one.damaged = node.damaged.contains(partition);
     status.groups.push_back(one);
   }
   return status;

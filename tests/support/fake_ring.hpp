@@ -5,6 +5,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -23,12 +24,14 @@ struct FakeNode {
   bool no_space = false;
   Duration disk_stalled{}, disk_write_time{};
   bool disk_slow = false, late = false;
+  std::string storage_note;
   std::uint64_t disk_id = 0;
   std::uint64_t used_bytes = 1000, free_bytes = 6000;
   std::optional<Uuid> foreign_ring;  // that it belongs to
   std::optional<ErrorCode> refuses;  // everything
   std::size_t joins = 0;             // calls that told it of its ring
   std::vector<NodeEvent> events;
+  std::set<PartitionId> damaged;     // its copies of these
 };
 
 class FakeRing : public ClientTransport {

@@ -66,7 +66,7 @@ TEST_F(ReadyGroupRead, AcknowledgementOfAnOlderRound_DoesNotServeAHeldRead) {
   for (const Envelope& envelope : cluster.delivered) {
     auto* heartbeat = std::get_if<Heartbeat>(&envelope.message);
     if (heartbeat == nullptr || number_of(envelope.header.source) != leader) continue;
-    late.push_back({heartbeat->round, false, {}});
+    late.push_back({heartbeat->round, false, {}, {}});
   }
   ASSERT_FALSE(late.empty());
   OperationId get = cluster.submit(leader, cluster.get(key));
@@ -78,7 +78,7 @@ TEST_F(ReadyGroupRead, AcknowledgementOfAnOlderRound_DoesNotServeAHeldRead) {
   for (const Envelope& envelope : recorded) {
     auto* heartbeat = std::get_if<Heartbeat>(&envelope.message);
     if (heartbeat == nullptr || number_of(envelope.header.source) != leader) continue;
-    cluster.inject(number_of(envelope.header.destination), leader, HeartbeatReply{heartbeat->round, false, {}});
+    cluster.inject(number_of(envelope.header.destination), leader, HeartbeatReply{heartbeat->round, false, {}, {}});
   }
   EXPECT_FALSE(cluster.reply(leader, get));
 }
@@ -166,9 +166,9 @@ TEST_F(ReadyGroupRead, StoreFails_ErrorReachesTheClient) {
   OperationId get = cluster.submit(leader, cluster.get(key));
   ReadEffect read = cluster.machines[leader].held_reads.front();
   cluster.machines[leader].held_reads.pop_front();
-  cluster.node(leader).read_done(read.id, fail(ErrorCode::corrupt, "checksum"), cluster.clock);
+  cluster.node(leader).read_done(read.id, fail(ErrorCode::io_error, "a cable"), cluster.clock);
   cluster.pump(leader);
-  EXPECT_EQ(error_of(cluster.reply(leader, get)), ErrorCode::corrupt);
+  EXPECT_EQ(error_of(cluster.reply(leader, get)), ErrorCode::io_error);
 }
 
 // The lease that a read got; zero: none.

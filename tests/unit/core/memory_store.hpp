@@ -6,6 +6,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "dht/core/evaluate.hpp"
@@ -27,6 +28,7 @@ struct StoredGroup {
   MemoryRows rows;
   std::uint64_t staging = 0;
   std::vector<StageChunk> staged;
+  Damage damage = Damage::none;
 
   LogIndex last_index() const { return log.empty() ? base_index : log.rbegin()->first; }
   Term term_of(LogIndex index) const { return index == base_index ? base_term : log.at(index).term; }
@@ -41,6 +43,8 @@ class MemoryStore {
   std::map<Uuid, Incarnation> peers;
   std::map<PartitionId, StoredGroup> groups;
   std::size_t rows_per_chunk = 2;
+  std::set<PartitionId> unreadable_rows;     // until they are other rows
+  std::set<PartitionId> unreadable_entries;  // likewise
 
   // What a process finds when it starts; raises the incarnation.
   PersistedNode start(std::uint64_t nonce) {
@@ -62,7 +66,13 @@ class MemoryStore {
       group.applied = stored.applied;
       group.base_index = stored.base_index;
       group.base_term = stored.base_term;
+      group.damage = stored.damage;
+      if (stored.damage == Damage::log) {
+        group.base_index = group.applied;
+        group.base_term = stored.term_of(group.applied);
+      }
       for (const auto& [index, entry] : stored.log) {
+        if (stored.damage == Damage::log) break;
         group.log.push_back({index, entry.term, static_cast<std::uint32_t>(entry.bytes())});
         group.last_stamp = entry.stamp;
         if (entry.kind == EntryKind::configuration && index > stored.applied) group.configuration_entries.push_back(entry);
@@ -107,12 +117,14 @@ class MemoryStore {
   }
 
   Result<ReadAnswer> read(const ReadEffect& read) {
+    if (unreadable_rows.contains(read.partition)) return fail(ErrorCode::corrupt, "a damaged row");
     Result<ReadReply> reply = execute_read(read.request, groups.at(read.partition).rows);
     if (!reply) return tl::unexpected(reply.error());
     return ReadAnswer(*reply);
   }
 
   Result<std::vector<Entry>> load(const LoadEntries& load) {
+    if (unreadable_entries.contains(load.partition)) return fail(ErrorCode::corrupt, "a damaged entry");
     std::vector<Entry> entries;
     std::size_t bytes = 0;
     const StoredGroup& group = groups.at(load.partition);
@@ -132,6 +144,7 @@ class MemoryStore {
       open_snapshots_.erase(read.snapshot);
       return SnapshotData{};
     }
+    if (unreadable_rows.contains(read.partition)) return fail(ErrorCode::corrupt, "a damaged row");
     if (read.number == 0) open_snapshots_[read.snapshot] = groups.at(read.partition);
     auto open = open_snapshots_.find(read.snapshot);
     if (open == open_snapshots_.end()) return fail(ErrorCode::timeout, "closed");
@@ -164,7 +177,12 @@ class MemoryStore {
  private:
   void write_group(const GroupWrite& one) {
     if (one.reset) reset(groups[one.partition], *one.reset);
+    if (one.reset || one.install) {
+      unreadable_rows.erase(one.partition);
+      unreadable_entries.erase(one.partition);
+    }
     StoredGroup& group = groups.at(one.partition);
+    if (one.damage) group.damage = *one.damage;
     if (one.stage) {
       if (one.stage->number == 0) group.staged.clear();
       ASSERT_EQ(one.stage->number, group.staged.size());
@@ -217,6 +235,7 @@ class MemoryStore {
     }
     group.staged.clear();
     group.log.clear();
+    group.damage = Damage::none;
     group.holds_data = true;
     group.base_index = group.applied = install.last_index;
     group.base_term = install.last_term;

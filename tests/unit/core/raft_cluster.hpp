@@ -106,8 +106,8 @@ class Cluster {
     start(i);
     return i;
   }
-  void take_out_of_service(unsigned i, PartitionId partition) {
-    node(i).take_out_of_service(partition, clock);
+  void take_out_of_service(unsigned i, PartitionId partition, Damage damage = Damage::log) {
+    node(i).take_out_of_service(partition, damage, clock);
     pump(i);
   }
   // What is not on the disk is gone.
@@ -158,6 +158,8 @@ class Cluster {
       machine.store.write(*task.write);
       for (Envelope& envelope : task.after) network.push_back(std::move(envelope));
       machine.node->written(task.write->id, clock);
+    } else if (machine.store.unreadable_rows.contains(task.apply->partition)) {
+      machine.node->apply_failed(task.apply->partition, task.apply->through, Damage::rows, clock);
     } else {
       machine.node->applied(task.apply->partition, task.apply->through, machine.store.apply(*task.apply), clock);
     }

@@ -23,6 +23,8 @@ class MemoryStorage : public Storage {
   // Damage: applies and reads of these partitions fail.
   std::set<PartitionId> damaged_applies;
   std::set<PartitionId> damaged_reads;
+  std::set<PartitionId> damaged_entries;  // a load fails, too
+  std::function<void(FoundDamage)> damage_found;  // what the background check calls
   StorageStatus disk{
       .database_bytes = 1, .disk_total_bytes = 1000, .disk_free_bytes = 500, .disk_id = 7, .no_space = false};
   std::size_t writes = 0;
@@ -40,7 +42,9 @@ class MemoryStorage : public Storage {
     node_.groups.clear();
     for (auto& [partition, group] : groups_) {
       PersistedGroup persisted = group.state;
+      if (persisted.damage == Damage::log) persisted.base_index = persisted.applied;
       for (const Entry& entry : group.log) {
+        if (persisted.damage == Damage::log) break;
         persisted.log.push_back({entry.index, entry.term, static_cast<std::uint32_t>(entry.bytes())});
         persisted.last_stamp = entry.stamp;
         if (entry.kind == EntryKind::configuration && entry.index > persisted.applied) {
@@ -88,6 +92,7 @@ class MemoryStorage : public Storage {
   }
 
   void load(LoadEntries load, std::function<void(Result<std::vector<Entry>>)> done) override {
+    if (damaged_entries.contains(load.partition)) return done(fail(ErrorCode::corrupt, "a damaged entry"));
     std::vector<Entry> entries;
     for (const Entry& entry : groups_.at(load.partition).log) {
       if (entry.index >= load.first && entry.index <= load.last) entries.push_back(entry);
@@ -121,6 +126,8 @@ class MemoryStorage : public Storage {
     if (rows.view() == "bad") return fail(ErrorCode::corrupt, "a bad chunk");
     return {};
   }
+
+  void watch_damage(std::function<void(FoundDamage)> listener) override { damage_found = std::move(listener); }
 
   StorageStatus status() override { return disk; }
 
@@ -161,6 +168,7 @@ class MemoryStorage : public Storage {
       group.rows.put(address, SharedBytes(std::string(reader.string())), version);
     }
     group.log.clear();
+    group.state.damage = Damage::none;
     group.state.holds_data = true;
     group.state.applied = group.state.base_index = install.last_index;
     group.state.base_term = install.last_term;
@@ -183,6 +191,11 @@ class MemoryStorage : public Storage {
     for (const auto& peer : write.node.peer_incarnations) node_.peer_incarnations.push_back(peer);
     for (const GroupWrite& change : write.groups) {
       if (change.reset) reset(change.partition, *change.reset);
+      if (change.reset || change.install) {
+        damaged_applies.erase(change.partition);
+        damaged_reads.erase(change.partition);
+        damaged_entries.erase(change.partition);
+      }
       Group& group = groups_.at(change.partition);
       if (change.stage) group.staged = change.stage->rows;
       if (change.install) install(group, *change.install);
@@ -194,6 +207,7 @@ class MemoryStorage : public Storage {
         RINGFS_CHECK(entry.index == (group.log.empty() ? group.state.base_index : group.log.back().index) + 1);
         group.log.push_back(entry);
       }
+      if (change.damage) group.state.damage = *change.damage;
       while (change.cut_through && !group.log.empty() && group.log.front().index <= *change.cut_through) {
         group.state.base_index = group.log.front().index;
         group.state.base_term = group.log.front().term;

@@ -82,6 +82,9 @@ TEST_F(RingClientTest, Status_ANodeThatShouldNotLead_IsDegradedAndNamed) {
   node.late = true;
   EXPECT_TRUE(remark("The process of node " + node.address + " gets too little processor time"));
   node.late = false;
+  node.storage_note = "the database's pages have no checksums";
+  EXPECT_TRUE(remark("Node " + node.address + ": the database's pages have no checksums."));
+  node.storage_note.clear();
   EXPECT_EQ(status()->health, Health::ok);
 }
 
@@ -99,6 +102,35 @@ TEST_F(RingClientTest, Status_ANodeIsFrozen_IsDegradedWithinASecond) {
   EXPECT_GT(result->under_replicated, 0u);
   EXPECT_LE(time_.clock().now - before, std::chrono::seconds(2));
   EXPECT_FALSE(result->remarks.empty());
+}
+
+TEST_F(RingClientTest, Status_DamagedCopies_AreDegradedAndNameTheirNodes) {
+  const PartitionId partition{3};
+  const std::vector<Uuid> members = ring_.groups[partition].members;
+  ASSERT_EQ(members.size(), 3u);
+  auto node_of = [&](const Uuid& id) -> FakeNode& {
+    for (std::size_t i = 0;; ++i) {
+      if (ring_.node(i).id == id) return ring_.node(i);
+    }
+  };
+  auto remarks = [&] {
+    Result<RingStatus> result = status();
+    EXPECT_TRUE(result);
+    EXPECT_EQ(result->health, Health::degraded);
+    std::string all;
+    for (const std::string& remark : result->remarks) all += remark + "\n";
+    return all;
+  };
+  node_of(members[0]).damaged.insert(partition);  // the leader, too
+  std::string said = remarks();
+  EXPECT_NE(said.find(node_of(members[0]).address + " is damaged and being replaced from the other nodes"), std::string::npos) << said;
+  node_of(members[1]).damaged.insert(partition);
+  said = remarks();
+  EXPECT_NE(said.find("Partition 3 is damaged on "), std::string::npos) << said;
+  EXPECT_NE(said.find("add a node"), std::string::npos) << said;
+  node_of(members[2]).damaged.insert(partition);
+  said = remarks();
+  EXPECT_NE(said.find("no sound copy is left"), std::string::npos) << said;
 }
 
 TEST_F(RingClientTest, Status_APartitionWithoutLeader_IsReadonly) {

@@ -5,6 +5,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
 
@@ -109,7 +111,10 @@ class DamageTest : public StoreTest {
     GroupTable groups(*connection);
     MetaTable meta(*connection);
     for (const char* name : {"id", "incarnation", "genesis", "table", "next_space", "absent"}) said += meta.get(name).value_or("-") + "\n";
-    for (const auto& [partition, group] : groups.load_all()) {
+    std::map<PartitionId, Error> unreadable;
+    const std::map<PartitionId, GroupState> all = groups.load_all(unreadable);
+    if (!unreadable.empty()) throw StoreFailure(ErrorCode::corrupt, unreadable.begin()->second.context);
+    for (const auto& [partition, group] : all) {
       said += std::to_string(index_of(partition)) + " " + std::to_string(group.hard_state.term) + " " + std::to_string(group.applied) + " " +
               std::to_string(group.last_index) + "\n";
       log.load(partition, 0, INT64_MAX, [&](StoredEntry&& stored) {
@@ -135,6 +140,17 @@ class DamageTest : public StoreTest {
       said += std::to_string(connection->integer((std::string("SELECT count(*) FROM ") + table).c_str()));
     }
     return said;
+  }
+
+  // Replicas whose log is lost, which say nothing and are replaced, and all others.
+  static std::size_t lost_logs(const PersistedNode& node) {
+    return static_cast<std::size_t>(
+        std::count_if(node.groups.begin(), node.groups.end(), [](const PersistedGroup& one) { return one.damage == Damage::log; }));
+  }
+  static const PersistedGroup& group_in(const PersistedNode& node, PartitionId partition) {
+    auto found = std::find_if(node.groups.begin(), node.groups.end(), [&](const PersistedGroup& one) { return one.partition == partition; });
+    if (found == node.groups.end()) std::abort();
+    return *found;
   }
 
   static std::string contents(const std::filesystem::path& file) {

@@ -10,7 +10,6 @@ constexpr std::size_t page_bytes = 4096;
 class StoreDamage : public DamageTest {
  protected:
   std::map<PartitionId, Error> damaged;
-  std::map<PartitionId, PersistedGroup> remains;
 
   void open_any() {
     store.reset();
@@ -19,7 +18,6 @@ class StoreDamage : public DamageTest {
     store = std::move(opened->store);
     node = std::move(opened->node);
     damaged = std::move(opened->damaged);
-    remains = std::move(opened->remains);
   }
   Result<ReadReply> read_name(unsigned p, const std::string& sort) {
     ReadRequest request;
@@ -34,6 +32,7 @@ class StoreDamage : public DamageTest {
   // Every partition that is not among the damaged has all that was written.
   void expect_others_whole(LogIndex last) {
     for (const PersistedGroup& group : node.groups) {
+      if (group.damage == Damage::log) continue;
       const unsigned p = index_of(group.partition);
       if (group.base_index + group.log.size() < last) continue;  // not all partitions have the last entries
       for (unsigned i = 0; i < names; ++i) {
@@ -113,13 +112,14 @@ TEST_F(StoreDamage, Leaf_OfRows_CostsItsPartitionsAndTheyStayDamagedUntilTheyAre
   open_any();
   ASSERT_FALSE(damaged.empty());
   EXPECT_LE(damaged.size(), 2u);
-  EXPECT_EQ(damaged.size() + node.groups.size(), partitions);
+  EXPECT_EQ(node.groups.size(), partitions);
+  EXPECT_EQ(lost_logs(node), damaged.size());
   const PartitionId partition = damaged.begin()->first;
-  ASSERT_TRUE(remains.contains(partition));
-  EXPECT_EQ(remains.at(partition).hard_state.term, 3u);
-  EXPECT_EQ(remains.at(partition).hard_state.vote, node.id);
-  EXPECT_FALSE(remains.at(partition).holds_data);
-  EXPECT_TRUE(remains.at(partition).log.empty());
+  const PersistedGroup& lost = group_in(node, partition);
+  EXPECT_EQ(lost.damage, Damage::log);
+  EXPECT_EQ(lost.hard_state.term, 3u);
+  EXPECT_EQ(lost.hard_state.vote, node.id);
+  EXPECT_TRUE(lost.log.empty());
   expect_others_whole(4);
   const std::size_t before = damaged.size();
   options.rebuild = false;
@@ -153,7 +153,7 @@ TEST_F(StoreDamage, SharedPage_MetByAWrite_EndsAllWorkAndTheNextStartMendsIt) {
     EXPECT_EQ(store->status().failure->code, ErrorCode::corrupt);
     options.rebuild = true;
     open_any();
-    EXPECT_FALSE(damaged.contains(PartitionId{0}) && node.groups.empty());
+    EXPECT_EQ(node.groups.size(), partitions);
   }
   expect_others_whole(4);
 }
@@ -163,10 +163,12 @@ TEST_F(StoreDamage, Groups_OnADamagedPage_AreNotForgotten) {
   spoil_page(pages_of("grp", "leaf").at(0));
   open_any();
   EXPECT_EQ(damaged.size(), partitions);  // all lie on one page
-  EXPECT_TRUE(remains.empty());
+  EXPECT_EQ(lost_logs(node), partitions);
+  for (const PersistedGroup& group : node.groups) EXPECT_EQ(group.hard_state.term, 0u);
   EXPECT_TRUE(node.genesis);
   open_any();
   EXPECT_EQ(damaged.size(), partitions);
+  EXPECT_EQ(lost_logs(node), partitions);
 }
 
 TEST_F(StoreDamage, Identity_OnADamagedPage_IsTakenFromItsSecondCopy) {
@@ -211,9 +213,10 @@ TEST_F(StoreDamage, Frame_DamagedBeforeTheMark_IsNeverAShorterLog) {
     std::filesystem::copy(kept, directory, std::filesystem::copy_options::recursive);
     overwrite(wal_of(database()), 32 + frame * (24 + page_bytes) + 24 + 600, "spoilt");
     open_any();
-    EXPECT_EQ(damaged.size() + node.groups.size(), partitions);
+    EXPECT_EQ(node.groups.size(), partitions);
     with_damage += damaged.empty() ? 0 : 1;
     for (const PersistedGroup& group : node.groups) {
+      if (group.damage == Damage::log) continue;
       const unsigned p = index_of(group.partition);
       const LogIndex last = p == 0 ? 6 : p == 1 ? 5 : p == 7 ? 7 : 6;
       EXPECT_EQ(group.log.size(), last) << frame << " " << p;
@@ -224,7 +227,7 @@ TEST_F(StoreDamage, Frame_DamagedBeforeTheMark_IsNeverAShorterLog) {
   EXPECT_GT(with_damage, 0u);
 }
 
-TEST_F(StoreDamage, Garbage_Damaged_GoesWithTheNextStart) {
+TEST_F(StoreDamage, Garbage_ThatNamesWhatIsNotThere_Goes) {
   make_node(false);
   open_any();
   Write write;
@@ -239,10 +242,7 @@ TEST_F(StoreDamage, Garbage_Damaged_GoesWithTheNextStart) {
   open_any();
   ASSERT_TRUE(wait_write(*store, write));
   for (LogIndex index = 7; index < 300; ++index) run(PartitionId{0}, {batch_entry(index, {put(key_of(0), "x", "y")})});
-  store.reset();
-  EXPECT_EQ(number("SELECT count(*) FROM garbage"), 1);
-  open_any();
-  EXPECT_FALSE(damaged.contains(PartitionId{0}));
+  EXPECT_FALSE(store->status().failure);
   store.reset();
   EXPECT_EQ(number("SELECT count(*) FROM garbage"), 0);
   EXPECT_EQ(number("SELECT count(*) FROM meta WHERE name = 'rebuild'"), 0);

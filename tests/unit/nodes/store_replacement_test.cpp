@@ -166,7 +166,8 @@ TEST_F(StoreReplacement, FormatFive_WithDamage_CostsThatPartitionAndGivesItNoSum
   open_any();
   ASSERT_EQ(damaged.size(), 1u);
   EXPECT_TRUE(damaged.contains(PartitionId{3}));
-  EXPECT_EQ(node.groups.size(), partitions - 1);
+  EXPECT_EQ(node.groups.size(), partitions);
+  EXPECT_EQ(lost_logs(node), 1u);
   expect_summed();
 }
 

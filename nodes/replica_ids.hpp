@@ -1,0 +1,33 @@
+// By which index each of this node's replicas was added, once more beside `grp`: values of the table `meta` (docs/disk-format.md).
+//
+// Why: a replica whose row in `grp` cannot be read must know which of its lives is over, or nobody would replace it. These values change
+// rarely, and lie on other pages than `grp`; that a replica is damaged stands in `grp` itself (GroupState::damage), for a row there
+// that cannot be read is the worst damage whatever it said. Threads: as the connection's. Errors: StoreFailure.
+#pragma once
+
+#include <map>
+
+#include "nodes/sqlite_schema.hpp"
+
+namespace ringfs {
+
+class ReplicaIds {
+ public:
+  explicit ReplicaIds(Connection& connection);
+
+  // ReplicaId::added of this node's replica; a value that was never written is 0, as genesis makes them.
+  LogIndex added(PartitionId partition);
+  std::map<PartitionId, LogIndex> all_added();
+  void set_added(PartitionId partition, LogIndex added);
+
+  // There are spaces that no row of `grp` names any more: the rows of replicas whose own row was lost, kept until these are replaced.
+  bool nameless_spaces();
+  void set_nameless_spaces(bool any);
+
+ private:
+  MetaTable meta_;
+  Statement names_;
+  Statement remove_;
+};
+
+}  // namespace ringfs

@@ -1,0 +1,196 @@
+#include "nodes/store_scrub.hpp"
+
+#include <pthread.h>
+#include <spdlog/spdlog.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "nodes/sqlite_schema.hpp"
+
+namespace ringfs {
+
+namespace {
+
+constexpr std::int64_t scrub_cache_kib = 64;   // what it read a moment ago is not to be found there again
+constexpr std::size_t step_rows = 64;          // a step: some milliseconds, of 4 MiB at most when all are blocks
+constexpr std::size_t step_bytes = 1 << 20;
+// setpriority(2). The first pass mends what happened while the node was down: behind clients, but not behind everybody on the machine.
+constexpr int first_priority = 5;
+constexpr int later_priority = 19;
+
+// Damage, or a sector that the disk does not give: in both cases the others have it.
+bool is_damage(const Error& error) { return error.code == ErrorCode::corrupt || error.code == ErrorCode::io_error; }
+
+void set_priority(int priority) {
+  if (setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), priority) != 0) spdlog::warn("event=scrub_priority_kept errno={}", errno);
+}
+
+}  // namespace
+
+struct StoreScrub::Tables {
+  Tables(Connection& database, PayloadFile& file)
+      : connection(database),
+        payloads(database, file),
+        groups(database),
+        log(database, payloads),
+        rows(database,
+             "SELECT key, sort, version, payload, checksum, value FROM rows WHERE space = ?1 AND (key, sort) > (?2, ?3) "
+             "ORDER BY key, sort LIMIT ?4"),
+        first_rows(database,
+                   "SELECT key, sort, version, payload, checksum, value FROM rows WHERE space = ?1 ORDER BY key, sort LIMIT ?2") {}
+  Connection& connection;
+  PayloadTable payloads;
+  GroupTable groups;
+  LogTable log;
+  Statement rows, first_rows;
+};
+
+// Where it is within one group.
+struct StoreScrub::Place {
+  PartitionId partition{};
+  SpaceId space = 0;                // of the rows; another one: they were replaced
+  std::optional<RowAddress> row;    // the last one read
+  LogIndex entry = 0;               // likewise
+};
+
+StoreScrub::StoreScrub(std::filesystem::path directory, PayloadFile& payload_file, StoreHealth& health, const ScrubOptions& options)
+    : directory_(std::move(directory)), payload_file_(payload_file), health_(health), options_(options) {}
+
+StoreScrub::~StoreScrub() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+void StoreScrub::start(Found found) {
+  RINGFS_CHECK(!thread_.joinable());
+  found_ = std::move(found);
+  thread_ = std::thread([this] { run(); });
+}
+
+void StoreScrub::count(StorageStatus& status) const {
+  status.verified_bytes = bytes_;
+  status.verify_passes = passes_;
+  status.damage_found = damage_;
+}
+
+bool StoreScrub::wait(Duration duration) {
+  std::unique_lock lock(mutex_);
+  return !wake_.wait_for(lock, duration, [this] { return stopping_; });
+}
+
+void StoreScrub::run() {
+  pthread_setname_np(pthread_self(), "store-scrub");
+  set_priority(first_priority);
+  if (!wait(options_.delay)) return;
+  for (rate_ = options_.first_bytes_per_second;; rate_ = options_.bytes_per_second) {
+    try {
+      pass(rate_);
+    } catch (const StoreFailure& failure) {
+      // Of what no group alone has: whoever needs it meets it, too.
+      spdlog::error("event=scrub_failed reason=\"{}\"", failure.error().text());
+    }
+    ++passes_;
+    set_priority(later_priority);
+    if (!wait(options_.pause)) return;
+  }
+}
+
+void StoreScrub::pass(std::uint64_t bytes_per_second) {
+  rate_ = bytes_per_second;
+  std::unique_ptr<Connection> connection = open_reader(directory_, scrub_cache_kib);
+  Tables tables(*connection, payload_file_);
+  std::map<PartitionId, Error> unreadable;
+  std::map<PartitionId, GroupState> groups = tables.groups.load_all(unreadable);
+  // The writer has it in memory and writes it again with the next change: nothing is lost while this process lives, nor known when it ends.
+  for (const auto& [partition, why] : unreadable) report({partition, std::nullopt, why});
+  for (const auto& [partition, state] : groups) {
+    if (health_.failure() || !wait(Duration::zero())) return;
+    if (state.holds_data && damage_of(state.damage) != Damage::log) group(tables, partition);
+  }
+}
+
+void StoreScrub::group(Tables& tables, PartitionId partition) {
+  Place place;
+  place.partition = partition;
+  if (walk(tables, place, &StoreScrub::rows_step)) walk(tables, place, &StoreScrub::log_step);
+}
+
+// Step by step to the end. False: the store closes.
+bool StoreScrub::walk(Tables& tables, Place& place, bool (StoreScrub::*step)(Tables&, Place&, std::size_t&)) {
+  for (bool more = true; more;) {
+    std::size_t bytes = 0;
+    {
+      PayloadFile::Reading reading(payload_file_);
+      SqlTransaction transaction(tables.connection, "BEGIN");
+      more = (this->*step)(tables, place, bytes);
+    }
+    bytes_ += bytes;
+    if (!wait(Duration(static_cast<std::int64_t>(bytes * 1'000'000 / rate_)))) return false;
+  }
+  return true;
+}
+
+bool StoreScrub::rows_step(Tables& tables, Place& place, std::size_t& bytes) {
+  try {
+    std::optional<GroupState> state = tables.groups.load(place.partition);
+    if (!state || !state->holds_data || damage_of(state->damage) == Damage::log || (place.row && state->space != place.space)) return false;
+    place.space = state->space;
+    std::size_t count = 0;
+    auto visit = [&](Query& query) {
+      while (bytes < step_bytes && query.step()) {
+        ++count;
+        SpaceRow row = verified_row(tables.payloads, place.space, query);
+        bytes += row.address.key.size() + row.address.sort.size() + row.value.size();
+        place.row = std::move(row.address);
+      }
+    };
+    if (place.row) {
+      Query query(tables.rows, place.space, place.row->key, place.row->sort, step_rows);
+      visit(query);
+    } else {
+      Query query(tables.first_rows, place.space, step_rows);
+      visit(query);
+    }
+    return count == step_rows || bytes >= step_bytes;
+  } catch (const StoreFailure& failure) {
+    if (!is_damage(failure.error())) throw;
+    report({place.partition, std::nullopt, failure.error()});
+    return false;
+  }
+}
+
+bool StoreScrub::log_step(Tables& tables, Place& place, std::size_t& bytes) {
+  try {
+    std::optional<GroupState> state = tables.groups.load(place.partition);
+    if (!state || !state->holds_data || damage_of(state->damage) == Damage::log) return false;
+    place.entry = std::max(place.entry, state->base_index);
+    std::size_t count = 0;
+    tables.log.load(place.partition, place.entry + 1, place.entry + step_rows, [&](StoredEntry&& stored) {
+      ++count;
+      bytes += stored.entry.bytes();
+      place.entry = stored.entry.index;
+      return bytes < step_bytes;
+    });
+    return count == step_rows || bytes >= step_bytes;
+  } catch (const StoreFailure& failure) {
+    if (!is_damage(failure.error())) throw;
+    report({place.partition, place.entry + 1, failure.error()});
+    return false;
+  }
+}
+
+void StoreScrub::report(FoundDamage damage) {
+  if (health_.failure()) return;  // everything fails
+  ++damage_;
+  damage.why = in_partition(damage.partition, damage.why);
+  spdlog::warn("event=damage_found partition={} reason=\"{}\"", index_of(damage.partition), damage.why.text());
+  found_(std::move(damage));
+}
+
+}  // namespace ringfs

@@ -1,0 +1,96 @@
+#!/usr/bin/env python3
+"""Flips bits in a node's files, at places that a seed decides.
+   damage.py DIRECTORY COUNT SEED rows       of a node that is stopped: in values of rows, heads of log entries, the configurations of groups, payloads
+   damage.py DIRECTORY COUNT SEED payloads   also of one that runs: in bytes of the file of payloads that some payload has, as far as can be seen
+   damage.py DIRECTORY COUNT SEED files      of one that is stopped: anywhere in the database, its write-ahead log and the file of payloads
+Prints where; fails when there is nothing to damage."""
+import os
+import random
+import sqlite3
+import sys
+
+BLOCK = 4096
+
+
+def flip_in_file(file, offset, bit):
+    descriptor = os.open(file, os.O_RDWR)
+    byte = os.pread(descriptor, 1, offset)[0]
+    os.pwrite(descriptor, bytes([byte ^ (1 << bit)]), offset)
+    os.close(descriptor)
+    print("%s byte %d bit %d" % (file, offset, bit))
+
+
+# A byte of a block that is not all zeros: free blocks of a young file are.
+def flip_payload(file, chance):
+    size = os.path.getsize(file)
+    for _ in range(1000):
+        offset = chance.randrange(size)
+        with open(file, "rb") as payloads:
+            payloads.seek(offset // BLOCK * BLOCK)
+            if payloads.read(BLOCK).strip(b"\0"):
+                flip_in_file(file, offset, chance.randrange(8))
+                return
+    sys.exit("no payloads in " + file)
+
+
+# A bit of what the database file has of a value, and with it of the page: by the file, for SQLite would leave a page behind whose sum is
+# wrong, the first one among them. Values that are not found there in one piece (overflow pages) are left alone.
+def flip_value(file, value, chance):
+    with open(file, "rb") as database:
+        place = database.read().rfind(value)
+    if place < BLOCK:
+        return False
+    flip_in_file(file, place + chance.randrange(len(value)), chance.randrange(8))
+    return True
+
+
+def flip_blob(file, database, table, column, chance):
+    count = database.execute("SELECT count(*) FROM %s WHERE length(%s) > 3" % (table, column)).fetchone()[0]
+    if count == 0:
+        sys.exit("nothing in %s.%s" % (table, column))
+    key = {"rows": "space, key, sort", "log": "id", "grp": "p"}[table]
+    for _ in range(100):
+        row = database.execute("SELECT %s, %s FROM %s WHERE length(%s) > 3 ORDER BY %s LIMIT 1 OFFSET ?" % (column, key, table, column, key),
+                               (chance.randrange(count),)).fetchone()
+        if flip_value(file, row[0], chance):
+            print("%s.%s of %r" % (table, column, row[1:]))
+            return
+    sys.exit("no value of %s.%s was found in the file" % (table, column))
+
+
+def main():
+    directory, count, seed, kind = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+    chance = random.Random(seed)
+    payloads = os.path.join(directory, "ringfs.payloads")
+    if kind == "payloads":
+        for _ in range(count):
+            flip_payload(payloads, chance)
+    elif kind == "rows":
+        file = os.path.join(directory, "ringfs.db")
+        for _ in range(count):
+            # Anew each time, and without touching anything: the node that was stopped left no write-ahead log.
+            database = sqlite3.connect("file:%s?immutable=1" % file, uri=True)
+            what = chance.randrange(4)
+            if what == 0:
+                flip_blob(file, database, "rows", "value", chance)
+            elif what == 1:
+                flip_blob(file, database, "log", "head", chance)
+            elif what == 2:
+                flip_blob(file, database, "grp", "configuration", chance)
+            else:
+                flip_payload(payloads, chance)
+            database.close()
+    else:
+        names = [os.path.join(directory, name) for name in ("ringfs.db", "ringfs.db-wal", "ringfs.payloads")]
+        sizes = [(name, os.path.getsize(name)) for name in names if os.path.exists(name) and os.path.getsize(name) > 0]
+        for _ in range(count):
+            place = chance.randrange(sum(size for _, size in sizes))
+            for name, size in sizes:
+                if place < size:
+                    flip_in_file(name, place, chance.randrange(8))
+                    break
+                place -= size
+
+
+if __name__ == "__main__":
+    main()
