@@ -16,11 +16,13 @@ namespace ringfs {
 
 namespace {
 
-constexpr Duration orphan_age = std::chrono::seconds(60);
+constexpr Duration orphan_age = std::chrono::seconds(35);  // three chances for every mount to hold it (holds.cpp)
 // mkdir takes at most max_batch_life until it submits the entry, and that batch lives as long again; and as much to spare.
 constexpr Duration half_made_age = 3 * max_batch_life;
 // Writers learn of a truncation within 20 s, conversions end within 2 * max_batch_life.
 constexpr Duration garbage_age = 3 * max_batch_life;
+// Of an orphan that nobody held nobody writes the contents any more: they can go at once, whichever node's janitor looks.
+constexpr Duration garbage_margin = std::chrono::seconds(10);
 constexpr std::uint32_t rows_per_pass = 256;
 constexpr std::size_t segments_per_pass = 8;
 constexpr std::size_t parallel_chunks = 8;
@@ -144,7 +146,7 @@ class Pass {
         changes.change(erase(append_lock_row(inode)));
         if (contents->content != 0) {
           changes.change(put(garbage_row(inode, contents->content, store_.partition_bits()),
-                             SharedBytes(encode(GarbageRow{now_}))));
+                             SharedBytes(encode(GarbageRow{now_ - (garbage_age + garbage_margin).count()}))));
         }
       }
     }

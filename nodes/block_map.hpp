@@ -20,13 +20,15 @@ class BlockMap {
 
   std::uint64_t taken() const { return taken_; }
   std::uint64_t end() const;  // above the last block that is taken
+  // A bit for each block from number * word_bits on, the lowest first: taken or not.
+  std::uint64_t word(std::uint64_t number) const { return number < words_.size() ? words_[number] : 0; }
+  static constexpr std::uint64_t word_bits = 64;
 
  private:
   bool taken_at(std::uint64_t block) const { return (words_[block / word_bits] >> block % word_bits & 1) != 0; }
   std::uint64_t find(std::uint64_t from, std::uint64_t count) const;
   void mark(std::uint64_t first, std::uint64_t count);
 
-  static constexpr std::uint64_t word_bits = 64;
   std::vector<std::uint64_t> words_;
   std::uint64_t taken_ = 0;
   // Below search_from_[n] no n neighbouring blocks are free; longer runs are sought from the last one's start.

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "dht/base/hash.hpp"
+#include "nodes/first_page.hpp"
 
 namespace ringfs {
 
@@ -33,7 +35,9 @@ std::optional<PageLayout> DatabaseFiles::layout() const {
 
 void DatabaseFiles::work_around_damage() {
   std::lock_guard lock(mutex_);
-  around_damage_ = true;
+  if (std::exchange(around_damage_, true)) return;
+  first_page_ = read_first_page(database_);
+  if (first_page_) layout_ = page_layout(*first_page_);
 }
 
 Status DatabaseFiles::open_wal(bool heed_mark) {
@@ -100,6 +104,11 @@ DatabaseFiles::Frame DatabaseFiles::check_frame(std::uint64_t frame, std::string
   if (frame >= frames_.size()) return Frame::unknown;
   if (std::find(around_.lost.begin(), around_.lost.end(), frame) != around_.lost.end()) return Frame::damaged;
   return frames_[frame] == sum ? Frame::sound : Frame::damaged;
+}
+
+bool DatabaseFiles::first_page_lost(std::uint64_t frame) const {
+  std::lock_guard lock(mutex_);
+  return std::find(around_.lost_first_pages.begin(), around_.lost_first_pages.end(), frame) != around_.lost_first_pages.end();
 }
 
 bool DatabaseFiles::lost_page(std::uint64_t number) const {

@@ -33,8 +33,11 @@ class DatabaseFiles {
   std::mutex& page_writes() { return page_writes_; }
 
   // ---- The WAL ----
-  // From now on damage before the mark is worked around, so that all else can be copied out; nothing may be written then.
+  // From now on damage before the mark is worked around, so that all else can be copied out; nothing may be written then. Before the
+  // database is opened: the first page may be damaged.
   void work_around_damage();
+  // What stands for the first page then, if there is a copy. Lasts.
+  const std::optional<std::string>& first_page() const { return first_page_; }
   Status open_wal(bool heed_mark);  // looks through it, the first time
   bool wal_open() const;
   // Pages of the database as of the last transaction in the WAL; none: the WAL has no transaction.
@@ -46,6 +49,7 @@ class DatabaseFiles {
   void transaction_written(std::uint64_t frames, std::uint32_t database_pages);
   enum class Frame { sound, damaged, unknown };
   Frame check_frame(std::uint64_t frame, std::string_view page) const;
+  bool first_page_lost(std::uint64_t frame) const;  // with this frame
   bool lost_page(std::uint64_t number) const;  // of the database, by damage in the WAL that is worked around
   // What SQLite is to see of the WAL where damage is worked around; false: as it is.
   bool show_header(char* bytes) const;
@@ -61,6 +65,7 @@ class DatabaseFiles {
   mutable std::mutex mutex_;  // of what follows
   std::optional<PageLayout> layout_;
   bool around_damage_ = false;
+  std::optional<std::string> first_page_;  // written once, before any file is open
   bool wal_read_ = false;
   std::uint32_t frame_page_bytes_ = 0;
   std::uint64_t salts_ = 0;

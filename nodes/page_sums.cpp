@@ -15,7 +15,6 @@ constexpr std::size_t page_size_place = 16;
 constexpr std::size_t reserved_place = 20;
 constexpr std::size_t user_version_place = 60;
 constexpr std::uint32_t least_page_bytes = 512;
-constexpr std::uint32_t most_page_bytes = 65536;
 
 std::uint32_t big_endian(std::string_view bytes) {
   std::uint32_t number = 0;

@@ -16,6 +16,7 @@
 namespace ringfs {
 
 inline constexpr std::size_t page_sum_bytes = 8;
+inline constexpr std::uint32_t most_page_bytes = 65536;
 inline constexpr int summed_format = 6;  // user_version of databases whose pages carry sums
 
 // What the first page says about all of them.

@@ -10,6 +10,7 @@
 #include "dht/base/hash.hpp"
 #include "nodes/database_files.hpp"
 #include "nodes/descriptor.hpp"
+#include "nodes/first_page.hpp"
 #include "nodes/store_identity.hpp"
 #include "nodes/store_payload_file.hpp"
 
@@ -116,14 +117,23 @@ FileKind look_at(const std::filesystem::path& file) {
   // A power failure in the midst of the creation leaves zeros, and a journal that takes them back.
   const std::string_view bytes(head.data(), static_cast<std::size_t>(count));
   bool zeros = all_zeros(bytes) && std::filesystem::exists(file.string() + "-journal");
-  if (!zeros && !bytes.starts_with(magic)) not_ours(file);
+  const std::optional<std::string> kept = read_first_page(file);
+  auto damaged = [&] { return StoreFailure(ErrorCode::corrupt, "the first page of " + file.string() + " is damaged"); };
+  if (!zeros && !bytes.starts_with(magic)) {
+    if (kept) throw damaged();
+    not_ours(file);
+  }
   // Before any sum is looked at: a newer format may have others.
   if (bytes.size() == head.size()) {
     Reader numbers(bytes.substr(format_place));
     const std::uint32_t format = numbers.u32();
     numbers.u32();
     const bool ours = numbers.u32() == static_cast<std::uint32_t>(database_application_id);
-    if (ours && format > database_format) too_new(file, format);
+    if (ours && format > database_format) {
+      Reader copied(kept ? std::string_view(*kept).substr(format_place) : std::string_view());
+      if (kept && copied.u32() != format) throw damaged();  // whoever made it newer has renewed the copy
+      too_new(file, format);
+    }
   }
   return FileKind::sqlite;
 }
@@ -155,6 +165,12 @@ void reserve_page_sums(Connection& connection) {
   int bytes = page_sum_bytes;
   const int code = sqlite3_file_control(connection.raw(), "main", SQLITE_FCNTL_RESERVE_BYTES, &bytes);
   if (code != SQLITE_OK) connection.raise(code, "reserving bytes for the sums of pages");
+}
+
+// So that a database can give room back while it is used (StoreWriter::vacuum). Before the first table, and nothing to a database that
+// exists: one gets it when it is copied.
+void vacuum_in_steps(Connection& connection) {
+  if (connection.integer("PRAGMA page_count") == 0) connection.execute("PRAGMA auto_vacuum = INCREMENTAL");
 }
 
 }  // namespace
@@ -197,6 +213,7 @@ std::unique_ptr<Connection> open_database(const std::filesystem::path& directory
     configure(*connection, writer_cache_kib);
     connection->execute(pragma("page_size", page_bytes));  // an existing database keeps its own
     reserve_page_sums(*connection);
+    vacuum_in_steps(*connection);
     connection->execute("PRAGMA synchronous = FULL");
     // A new database gets its tables in a rollback journal, so that the file itself says from its first byte what it
     // is.
@@ -238,9 +255,11 @@ bool has_page_sums(const Connection& connection) {
 }
 
 std::unique_ptr<Connection> open_damaged(const std::filesystem::path& directory) {
+  // Before the first read, which is of the first page. SQLite knows the database by its real path.
+  const std::shared_ptr<DatabaseFiles> files = DatabaseFiles::of((std::filesystem::canonical(directory) / database_file_name).string());
+  files->work_around_damage();
   auto connection = std::make_unique<Connection>(directory / database_file_name, SQLITE_OPEN_READWRITE);
-  // Before its first statement, which opens the WAL.
-  DatabaseFiles::of(connection->file())->work_around_damage();
+  if (connection->file() != files->database()) throw StoreFailure(ErrorCode::internal, "SQLite calls the database " + connection->file().string());
   configure(*connection, copy_cache_kib);
   connection->execute("PRAGMA wal_autocheckpoint = 0");
   connection->execute("PRAGMA query_only = 1");
@@ -255,6 +274,7 @@ std::unique_ptr<Connection> create_copy(const std::filesystem::path& file, unsig
   configure(*connection, copy_cache_kib);
   connection->execute(pragma("page_size", page_bytes));
   reserve_page_sums(*connection);
+  vacuum_in_steps(*connection);
   connection->execute("PRAGMA journal_mode = OFF");
   connection->execute("PRAGMA synchronous = OFF");
   // By itself: the first page says how all others are written.

@@ -1,6 +1,9 @@
 #include "nodes/sqlite_store.hpp"
 
+#include <spdlog/spdlog.h>
+
 #include "nodes/sqlite_schema.hpp"
+#include "nodes/store_ballast.hpp"
 #include "nodes/store_chunks.hpp"
 #include "nodes/store_lock.hpp"
 #include "nodes/store_persisted.hpp"
@@ -63,6 +66,15 @@ SqliteStore::~SqliteStore() = default;
 Result<SqliteStore::Opened> SqliteStore::open(const std::filesystem::path& directory, Random& random,
                                               SqliteStoreOptions options) {
   if (Status made = make_directory(directory); !made) return tl::unexpected<Error>(made.error());
+  Result<Opened> opened = open_once(directory, random, options);
+  if (opened || opened.error().code != ErrorCode::no_space) return opened;
+  // Its start needs a little room, and what it serves then may give more back.
+  if (!StoreBallast(directory, 0).release()) return opened;
+  spdlog::warn("event=reserve_released reason=\"{}\"", opened.error().text());
+  return open_once(directory, random, options);
+}
+
+Result<SqliteStore::Opened> SqliteStore::open_once(const std::filesystem::path& directory, Random& random, const SqliteStoreOptions& options) {
   Result<DirectoryLock> lock = DirectoryLock::acquire(directory);
   if (!lock) return tl::unexpected<Error>(lock.error());
   try {

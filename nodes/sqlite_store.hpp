@@ -79,6 +79,7 @@ class SqliteStore : public Storage {
 
  private:
   class Implementation;
+  static Result<Opened> open_once(const std::filesystem::path& directory, Random& random, const SqliteStoreOptions& options);
   explicit SqliteStore(std::unique_ptr<Implementation> implementation);
   std::unique_ptr<Implementation> implementation_;
 };

@@ -140,8 +140,18 @@ int write_wal(sqlite3_file* file, const void* from, int size, sqlite3_int64 offs
   return state.last_frame ? write_collected(file) : SQLITE_OK;
 }
 
-int check_frame(State& state, std::uint64_t frame, std::string_view page) {
+// Where damage is worked around: the kept copy in the place of the first page. False: there is none.
+bool put_first_page(const State& state, char* into, std::size_t size) {
+  const std::optional<std::string>& kept = state.files->first_page();
+  if (!kept || kept->size() < size) return false;
+  std::memcpy(into, kept->data(), size);
+  return true;
+}
+
+// `into`: the first `size` bytes of `page`, which are what was asked for.
+int check_frame(State& state, std::uint64_t frame, std::string_view page, char* into, std::size_t size) {
   if (!verifying || state.files->check_frame(frame, page) != DatabaseFiles::Frame::damaged) return SQLITE_OK;
+  if (state.files->first_page_lost(frame) && put_first_page(state, into, size)) return SQLITE_OK;
   return damaged("frame " + std::to_string(frame) + " of " + wal_of(state.files->database()).string() + " is damaged");
 }
 
@@ -163,13 +173,14 @@ int read_wal_bytes(sqlite3_file* file, void* into, int size, sqlite3_int64 offse
     // pass the frames that are lost.
     if (state.files->show_frame_header(place.frame, bytes)) return code;
     if (static_cast<std::uint32_t>(size) < frame_header_bytes + page_bytes) return code;
-    return check_frame(state, place.frame, std::string_view(bytes + frame_header_bytes, page_bytes));
+    return check_frame(state, place.frame, std::string_view(bytes + frame_header_bytes, page_bytes), bytes + frame_header_bytes, page_bytes);
   }
   if (place.within != frame_header_bytes) return code;
-  if (static_cast<std::uint32_t>(size) == page_bytes) return check_frame(state, place.frame, std::string_view(bytes, page_bytes));
+  const auto asked = static_cast<std::size_t>(size);
+  if (asked == page_bytes) return check_frame(state, place.frame, std::string_view(bytes, page_bytes), bytes, asked);
   state.page.resize(page_bytes);
   code = read_below(file, state.page.data(), static_cast<int>(page_bytes), offset);
-  return code == SQLITE_OK ? check_frame(state, place.frame, state.page) : code;
+  return code == SQLITE_OK ? check_frame(state, place.frame, state.page, bytes, asked) : code;
 }
 
 // ---- The database's pages ---------------------------------------------------------------------------
@@ -189,7 +200,7 @@ bool may_be_unwritten(sqlite3_file* file, std::uint64_t number) {
 }
 
 // SQLITE_OK, the error of the read, or SHORT_READ for a page that was never written.
-int read_page(sqlite3_file* file, char* into, std::uint32_t page_bytes, std::uint64_t number) {
+int read_page_as_it_is(sqlite3_file* file, char* into, std::uint32_t page_bytes, std::uint64_t number) {
   State& state = state_of(file);
   const auto size = static_cast<int>(page_bytes);
   const auto offset = static_cast<sqlite3_int64>((number - 1) * page_bytes);
@@ -205,6 +216,13 @@ int read_page(sqlite3_file* file, char* into, std::uint32_t page_bytes, std::uin
   if (all_zeros(std::string_view(into, page_bytes)) && may_be_unwritten(file, number)) return code;
   return damaged("page " + std::to_string(number) + " of " + state.files->database() +
                  (code == SQLITE_OK ? " is damaged" : " is missing"));
+}
+
+int read_page(sqlite3_file* file, char* into, std::uint32_t page_bytes, std::uint64_t number) {
+  const int code = read_page_as_it_is(file, into, page_bytes, number);
+  if (code != SQLITE_IOERR_DATA || number != 1 || !put_first_page(state_of(file), into, page_bytes)) return code;
+  damage_text.clear();
+  return SQLITE_OK;
 }
 
 int read_database(sqlite3_file* file, void* into, int size, sqlite3_int64 offset) {

@@ -173,6 +173,7 @@ void StoreChanges::forget_staging(GroupState& group) {
 void StoreChanges::perform_group(const GroupWrite& write, PayloadHome home) {
   GroupState& group = group_of(write.partition);
   if (write.reset) reset(group, *write.reset);
+  if (write.unstage) forget_staging(group);
   if (write.stage) stage(group, *write.stage);
   if (write.install) install(group, *write.install);
   if (write.hard_state) {

@@ -1,16 +1,10 @@
 #include "nodes/store_identity.hpp"
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <fstream>
 
 #include "dht/base/bytes.hpp"
 #include "dht/base/hash.hpp"
-#include "nodes/descriptor.hpp"
-#include "nodes/sqlite_handle.hpp"
-#include "nodes/store_lock.hpp"
+#include "nodes/whole_file.hpp"
 
 namespace ringfs {
 
@@ -49,22 +43,7 @@ void write_identity(const std::filesystem::path& directory, const StoredIdentity
   writer.string(identity.genesis);
   writer.string(identity.table);
   writer.u64(checksum(writer.bytes()));
-  const std::filesystem::path file = directory / identity_file_name;
-  const std::filesystem::path fresh = file.string() + "-new";
-  {
-    Descriptor descriptor(open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-    if (descriptor.value < 0) file_failed(fresh, errno);
-    std::string_view left = writer.bytes();
-    while (!left.empty()) {
-      const ssize_t written = ::write(descriptor.value, left.data(), left.size());
-      if (written < 0 && errno == EINTR) continue;
-      if (written < 0) file_failed(fresh, errno);
-      left.remove_prefix(static_cast<std::size_t>(written));
-    }
-    if (fsync(descriptor.value) != 0) file_failed(fresh, errno);
-  }
-  if (rename(fresh.c_str(), file.c_str()) != 0) file_failed(file, errno);
-  if (Status synced = sync_directory(directory); !synced) throw StoreFailure(synced.error().code, synced.error().context);
+  write_whole_file(directory / identity_file_name, writer.bytes());
 }
 
 }  // namespace ringfs

@@ -32,7 +32,8 @@ std::filesystem::path file_of(const std::filesystem::path& directory, Connection
 }  // namespace
 
 PayloadFile::PayloadFile(const std::filesystem::path& directory, Connection& connection)
-    : path_(file_of(directory, connection)), descriptor_(open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)) {
+    : path_(file_of(directory, connection)), descriptor_(open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)),
+      holes_(path_, descriptor_.value, block_bytes) {
   struct stat status {};
   if (descriptor_.value < 0 || fstat(descriptor_.value, &status) != 0) file_failed(path_, errno);
   length_ = static_cast<std::uint64_t>(status.st_size);
@@ -42,6 +43,7 @@ PayloadFile::PayloadFile(const std::filesystem::path& directory, Connection& con
     if (ftruncate(descriptor_.value, static_cast<off_t>(needed)) != 0) file_failed(path_, errno);
     length_ = needed;
   }
+  holes_.find(length_ / block_bytes);
 }
 
 PayloadFile::Extent PayloadFile::extent_of(PayloadId id) {
@@ -83,6 +85,7 @@ PayloadId PayloadFile::write(std::string_view bytes) {
   const std::uint64_t count = (bytes.size() + block_bytes - 1) / block_bytes;
   const Extent extent{blocks_.take(count), count};
   written_now_.push_back(extent);
+  holes_.written(extent.first, extent.count);
   // Whole blocks: of one that is written in part the kernel would read the rest first.
   static constexpr std::array<char, block_bytes> zeros{};
   const std::size_t total = count * block_bytes;
@@ -151,8 +154,23 @@ void PayloadFile::durable() {
 }
 
 std::uint64_t PayloadFile::free_bytes() const {
-  const std::uint64_t taken = (blocks_.taken() - given_back_blocks_) * block_bytes;
-  return length_ > taken ? length_ - taken : 0;
+  const std::uint64_t used = (blocks_.taken() + holes_.count()) * block_bytes;
+  return length_ > used ? length_ - used : 0;
+}
+
+bool PayloadFile::shrink(std::uint64_t keep_bytes) {
+  const std::uint64_t free = free_bytes();
+  if (free <= keep_bytes) return false;
+  const std::uint64_t surplus = (free - keep_bytes) / block_bytes * block_bytes;
+  const std::uint64_t tail = length_ - std::min(length_, blocks_.end() * block_bytes);
+  if (const std::uint64_t cut = std::min(surplus, tail); cut > 0) {
+    if (ftruncate(descriptor_.value, static_cast<off_t>(length_ - cut)) != 0) file_failed(path_, errno);
+    length_ -= cut;
+    holes_.cut(length_ / block_bytes);
+    return free_bytes() > keep_bytes;
+  }
+  const std::uint64_t most = std::min(surplus, max_step_bytes) / block_bytes;
+  return holes_.punch(blocks_, length_ / block_bytes, most) > 0 && free_bytes() > keep_bytes;
 }
 
 PayloadFile::Reading::Reading(PayloadFile& file) : file_(file) {

@@ -23,6 +23,7 @@
 
 #include "nodes/block_map.hpp"
 #include "nodes/descriptor.hpp"
+#include "nodes/file_holes.hpp"
 #include "nodes/sqlite_handle.hpp"
 
 namespace ringfs {
@@ -56,7 +57,12 @@ class PayloadFile {
   void rolled_back();
   void durable();      // all that was committed is on the disk
 
-  std::uint64_t free_bytes() const;  // inside the file, with what is only given back
+  // Free blocks that have room on the disk already; without those that were only given back.
+  std::uint64_t free_bytes() const;
+  // Gives free blocks back to the disk until free_bytes() is `keep` at most: the file's end, then holes; a step of at most max_step_bytes.
+  // True: there is more to do. Blocks that may be used again only (durable()).
+  bool shrink(std::uint64_t keep_bytes);
+  static constexpr std::uint64_t max_step_bytes = 32 << 20;
   bool any_given_back() const { return !given_back_.empty(); }  // not to be used yet
 
   // While a read transaction is open; begins before it does.
@@ -89,6 +95,7 @@ class PayloadFile {
   const Descriptor descriptor_;
   std::uint64_t length_ = 0;  // bytes
   BlockMap blocks_;
+  FileHoles holes_;
   std::vector<Extent> written_now_;   // by the open transaction
   std::vector<Extent> given_back_now_;
   std::deque<Freed> given_back_;      // in order of commits; not to be used yet

@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "nodes/descriptor.hpp"
+#include "nodes/first_page.hpp"
 #include "nodes/sqlite_schema.hpp"
 #include "nodes/store_lock.hpp"
 #include "nodes/wal_frames.hpp"
@@ -65,6 +66,7 @@ void finish_replacement(const std::filesystem::path& directory, const Replacemen
   if (!std::filesystem::exists(complete_in(directory))) return;
   // What the old database had in its WAL is in the copy; the new one must never see it.
   remove_file(mark_of(database));
+  forget_first_page(database);
   remove_file(wal_of(database));
   remove_file(database.string() + "-journal");
   sync_names(directory);

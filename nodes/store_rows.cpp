@@ -456,13 +456,16 @@ bool RowTable::erase_some(SpaceId space, std::size_t max_rows) {
   return items.size() == max_rows;
 }
 
-SpaceScan::SpaceScan(Connection& connection, PayloadTable& payloads, SpaceId space)
+SpaceScan::SpaceScan(Connection& connection, PayloadTable& payloads, SpaceId space, const RowAddress* after)
     : payloads_(payloads),
       space_(space),
+      after_(after ? *after : RowAddress{}),
+      // Without a row to go on behind: every key and sort key is at least the empty one.
       statement_(connection,
-                 "SELECT r.key, r.sort, r.version, r.payload, r.checksum, r.value, p.size FROM rows r "
-                 "LEFT JOIN payload p ON p.id = r.payload WHERE r.space = ? ORDER BY r.key, r.sort"),
-      query_(statement_, space_) {}
+                 std::string("SELECT r.key, r.sort, r.version, r.payload, r.checksum, r.value, p.size FROM rows r "
+                             "LEFT JOIN payload p ON p.id = r.payload WHERE r.space = ? AND (r.key, r.sort) ") +
+                     (after ? ">" : ">=") + " (?, ?) ORDER BY r.key, r.sort"),
+      query_(statement_, space_, after_.key, after_.sort) {}
 
 bool SpaceScan::next() { return query_.step(); }
 

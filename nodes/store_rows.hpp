@@ -154,7 +154,8 @@ SpaceRow verified_row(PayloadTable& payloads, SpaceId space, const Query& query)
 
 class SpaceScan {
  public:
-  SpaceScan(Connection& connection, PayloadTable& payloads, SpaceId space);
+  // after: only the rows behind this one; null: all.
+  SpaceScan(Connection& connection, PayloadTable& payloads, SpaceId space, const RowAddress* after = nullptr);
   bool next();                      // false: no more rows
   std::size_t value_bytes() const;  // of the current row, known before its payload is read
   SpaceRow row();                   // verified; payload: value is read
@@ -162,6 +163,7 @@ class SpaceScan {
  private:
   PayloadTable& payloads_;
   SpaceId space_;
+  RowAddress after_;  // what is bound must outlive the query
   Statement statement_;
   Query query_;
 };

@@ -19,7 +19,7 @@ constexpr std::int64_t snapshot_cache_kib = 1 << 10;
 // One open read transaction and where it stands.
 class StoreSnapshots::Source {
  public:
-  Source(const std::filesystem::path& directory, PayloadFile& payload_file, PartitionId partition)
+  Source(const std::filesystem::path& directory, PayloadFile& payload_file, PartitionId partition, const Place* behind)
       : connection_(open_reader(directory, snapshot_cache_kib)),
         reading_(payload_file),
         transaction_(*connection_, "BEGIN"),
@@ -30,7 +30,11 @@ class StoreSnapshots::Source {
       throw StoreFailure(ErrorCode::not_member, "no replica of partition " + std::to_string(index_of(partition)));
     }
     group_ = std::move(*group);
-    scan_.emplace(*connection_, payloads_, group_.space);
+    if (behind != nullptr && (group_.space != behind->space || group_.applied != behind->applied)) {
+      throw StoreFailure(ErrorCode::unavailable, "the rows have changed since the snapshot began: start over");
+    }
+    if (behind != nullptr) last_ = behind->last;
+    scan_.emplace(*connection_, payloads_, group_.space, behind != nullptr ? &behind->last : nullptr);
     more_ = scan_->next();
   }
 
@@ -40,6 +44,7 @@ class StoreSnapshots::Source {
       if (!writer.empty() && writer.bytes() + scan_->value_bytes() > max_bytes) break;
       SpaceRow row = scan_->row();
       writer.add(row.address, row.version, row.value);
+      last_ = std::move(row.address);
       more_ = scan_->next();
     }
     SnapshotData data;
@@ -54,12 +59,15 @@ class StoreSnapshots::Source {
     return data;
   }
 
+  Place place() const { return {last_, group_.space, group_.applied}; }
+
  private:
   std::unique_ptr<Connection> connection_;
   PayloadFile::Reading reading_;
   SqlTransaction transaction_;
   PayloadTable payloads_;
   GroupState group_;
+  RowAddress last_;
   std::optional<SpaceScan> scan_;
   bool more_ = false;
 };
@@ -98,13 +106,12 @@ void StoreSnapshots::run() {
     {
       std::unique_lock lock(mutex_);
       auto ready = [this] { return !queue_.empty() || stopping_; };
-      if (sessions_.empty()) {
-        wake_.wait(lock, ready);
-      } else {
-        SteadyTime oldest = sessions_.begin()->second.used;
-        for (const auto& [key, session] : sessions_) oldest = std::min(oldest, session.used);
-        wake_.wait_until(lock, oldest + idle_, ready);
+      SteadyTime oldest = SteadyTime::max();
+      for (const auto& [key, session] : sessions_) {
+        if (!session.parked) oldest = std::min(oldest, session.used);
       }
+      if (oldest == SteadyTime::max()) wake_.wait(lock, ready);
+      else wake_.wait_until(lock, oldest + idle_, ready);
       if (!queue_.empty()) {
         item = std::move(queue_.front());
         queue_.pop_front();
@@ -122,7 +129,20 @@ void StoreSnapshots::run() {
 }
 
 void StoreSnapshots::close_idle(SteadyTime now) {
-  std::erase_if(sessions_, [&](const auto& entry) { return now - entry.second.used >= idle_; });
+  for (auto& [key, session] : sessions_) {
+    if (session.source && now - session.used >= idle_) park(session);
+  }
+  std::erase_if(sessions_, [&](const auto& entry) { return !entry.second.parked && now - entry.second.used >= idle_; });
+}
+
+void StoreSnapshots::park(Session& session) {
+  session.parked = session.source->place();
+  session.source.reset();
+}
+
+void StoreSnapshots::resume(const SessionKey& key, Session& session) {
+  session.source = std::make_unique<Source>(directory_, payload_file_, key.first, &*session.parked);
+  session.parked.reset();
 }
 
 Result<StoreSnapshots::Session*> StoreSnapshots::session_of(const SessionKey& key, std::uint32_t number) {
@@ -140,7 +160,7 @@ Result<StoreSnapshots::Session*> StoreSnapshots::session_of(const SessionKey& ke
   }
   if (sessions_.size() >= 2 * max_sessions_) std::erase_if(sessions_, [&](const auto& entry) { return !open(entry); });
   Session session;
-  session.source = std::make_unique<Source>(directory_, payload_file_, key.first);
+  session.source = std::make_unique<Source>(directory_, payload_file_, key.first, nullptr);
   return &(sessions_[key] = std::move(session));
 }
 
@@ -157,6 +177,8 @@ Result<SnapshotData> StoreSnapshots::carry_out(const SnapshotRead& effect) {
     Session& session = **found;
     session.used = std::chrono::steady_clock::now();
     if (effect.number < session.next) return session.last_given;
+    if (effect.renew && session.source) park(session);
+    if (session.parked) resume(key, session);
     if (!session.source)
       return fail(ErrorCode::unavailable, "the snapshot has no chunk " + std::to_string(effect.number));
     session.last_given = session.source->chunk(chunk_bytes_);

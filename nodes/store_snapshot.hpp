@@ -1,11 +1,13 @@
 // Snapshots going out: the rows of a partition, out of one read transaction, in chunks.
 //
 // A session is (partition, snapshot number); its chunk 0 opens a connection and a read transaction of its own. The last
-// chunk given may be asked for again. The transaction ends with the last chunk, the session when it is closed or not
-// asked for during snapshot_idle. While a transaction is open the WAL cannot start over and grows by what is written.
+// chunk given may be asked for again. The transaction ends with the last chunk, when it is not asked for during snapshot_idle, or when
+// the reader says that it is old (SnapshotRead::renew); the session when it is closed. While a transaction is open the WAL cannot start
+// over and grows by what is written. A session whose transaction has ended before its last chunk goes on in a new one behind the last
+// row given, if nothing was applied to the partition since: then its rows are the same. Otherwise: unavailable.
 //
 // Threads: read() from any; one thread of its own carries out and calls `done`. Errors: not_member, overloaded
-// (snapshot_sessions are open), unavailable (no such session, or a chunk out of order: start over), corrupt, io_error.
+// (snapshot_sessions are open), unavailable (no such session, a chunk out of order, rows that changed: start over), corrupt, io_error.
 // Limits: SqliteStoreOptions; a chunk holds snapshot_chunk_bytes, or one row that is larger.
 #pragma once
 
@@ -18,6 +20,7 @@
 #include "nodes/sqlite_store.hpp"
 #include "nodes/store_health.hpp"
 #include "nodes/store_payload_file.hpp"
+#include "nodes/store_rows.hpp"
 
 namespace ringfs {
 
@@ -33,8 +36,15 @@ class StoreSnapshots {
  private:
   using SteadyTime = std::chrono::steady_clock::time_point;
   class Source;
+  // Behind which row, of which state of the partition.
+  struct Place {
+    RowAddress last;
+    SpaceId space = 0;
+    LogIndex applied = 0;
+  };
   struct Session {
-    std::unique_ptr<Source> source;  // empty after the last chunk
+    std::unique_ptr<Source> source;  // empty after the last chunk, and while it is parked
+    std::optional<Place> parked;     // where it goes on
     std::uint32_t next = 0;
     SnapshotData last_given;  // chunk next - 1
     SteadyTime used;
@@ -48,6 +58,8 @@ class StoreSnapshots {
   void run();
   Result<SnapshotData> carry_out(const SnapshotRead& effect);
   Result<Session*> session_of(const SessionKey& key, std::uint32_t number);
+  void resume(const SessionKey& key, Session& session);
+  static void park(Session& session);
   void close_idle(SteadyTime now);
 
   const std::filesystem::path directory_;

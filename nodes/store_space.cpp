@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
+#include <algorithm>
 #include <chrono>
 
 #include "nodes/sqlite_schema.hpp"
@@ -15,17 +16,25 @@ namespace {
 
 constexpr auto measure_interval = std::chrono::milliseconds(500);
 constexpr std::size_t measure_after_bytes = 1 << 20;
-constexpr std::uint64_t wal_share = 4;
+// In parts of the reserve.
+constexpr std::uint64_t ballast_part = 4;
+constexpr std::uint64_t ample_again_part = 4;  // more than the reserve, so that leaders do not change their minds with every batch
+constexpr std::uint64_t low_part = 2;
+constexpr std::uint64_t none_part = 16;
+// Free room inside the files takes new rows, but the WAL that brings them there needs some real space, too.
+constexpr std::uint64_t real_part = 4;
 
+// What it takes on the disk: a file with holes is longer.
 std::uint64_t file_bytes(const std::filesystem::path& file) {
+  constexpr std::uint64_t unit_of_blocks = 512;  // stat(2)
   struct stat status {};
-  return stat(file.c_str(), &status) == 0 ? static_cast<std::uint64_t>(status.st_size) : 0;
+  return stat(file.c_str(), &status) == 0 ? static_cast<std::uint64_t>(status.st_blocks) * unit_of_blocks : 0;
 }
 
 }  // namespace
 
 StoreSpace::StoreSpace(std::filesystem::path directory, std::uint64_t reserve_bytes)
-    : directory_(std::move(directory)), reserve_bytes_(reserve_bytes) {
+    : directory_(std::move(directory)), reserve_bytes_(reserve_bytes), ballast_(directory_, reserve_bytes / ballast_part) {
   measure();
   thread_ = std::thread([this] { run(); });
 }
@@ -42,13 +51,26 @@ StoreSpace::~StoreSpace() {
 StorageStatus StoreSpace::status() const {
   std::lock_guard lock(mutex_);
   StorageStatus status = status_;
-  if (left_bytes_ != UINT64_MAX) {
-    // Free pages inside the database take new rows, but the WAL that brings them there needs some real space, too.
-    status.disk_free_bytes = left_bytes_ + reusable_bytes_;
-    status.no_space = status.disk_free_bytes < reserve_bytes_ || left_bytes_ < reserve_bytes_ / wal_share;
-  }
-  status.no_space = status.no_space || waiting_;
+  status.room = room_;
   return status;
+}
+
+Room StoreSpace::room_now() const {
+  if (waiting_) return Room::none;
+  if (left_bytes_ == UINT64_MAX) return Room::ample;  // it could not be measured
+  const std::uint64_t left = left_bytes_ - std::min(left_bytes_, queued_bytes_);
+  const std::uint64_t free = left + reusable_bytes_;
+  auto has = [&](std::uint64_t bytes) { return free >= bytes && left >= bytes / real_part; };
+  if (has(reserve_bytes_ + (room_ == Room::ample ? 0 : reserve_bytes_ / ample_again_part))) return Room::ample;
+  if (has(reserve_bytes_ / low_part)) return Room::low;
+  return has(reserve_bytes_ / none_part) ? Room::reserve : Room::none;
+}
+
+void StoreSpace::settle() {
+  room_ = room_now();
+  if (left_bytes_ == UINT64_MAX) return;
+  const std::uint64_t free = left_bytes_ + reusable_bytes_;
+  status_.disk_free_bytes = free - std::min(free, reserve_bytes_);  // what can be written before batches are refused
 }
 
 void StoreSpace::written(std::size_t bytes) {
@@ -58,14 +80,28 @@ void StoreSpace::written(std::size_t bytes) {
   measure();
 }
 
+void StoreSpace::queued(std::size_t bytes) {
+  std::lock_guard lock(mutex_);
+  queued_bytes_ += bytes;
+  settle();
+}
+
+void StoreSpace::dequeued(std::size_t bytes) {
+  std::lock_guard lock(mutex_);
+  queued_bytes_ -= std::min<std::uint64_t>(bytes, queued_bytes_);
+}
+
 void StoreSpace::set_reusable(std::uint64_t bytes) {
   std::lock_guard lock(mutex_);
   reusable_bytes_ = bytes;
+  settle();
 }
 
 void StoreSpace::set_waiting(bool waiting) {
   std::lock_guard lock(mutex_);
   waiting_ = waiting;
+  if (waiting) ballast_.release();
+  settle();
 }
 
 void StoreSpace::run() {
@@ -93,6 +129,10 @@ void StoreSpace::measure() {
   left_bytes_ = static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize;
   status_.disk_total_bytes = static_cast<std::uint64_t>(disk.f_blocks) * disk.f_frsize;
   status_.disk_id = static_cast<std::uint64_t>(of_directory.st_dev);
+  settle();
+  const std::uint64_t plenty = reserve_bytes_ + reserve_bytes_ / ample_again_part + ballast_.wanted_bytes();
+  if (room_ == Room::none) ballast_.release();
+  else if (left_bytes_ >= plenty && !waiting_) ballast_.hold();
 }
 
 }  // namespace ringfs

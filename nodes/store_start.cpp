@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "nodes/first_page.hpp"
 #include "nodes/sqlite_schema.hpp"
 #include "nodes/store_replacement.hpp"
 
@@ -74,6 +75,16 @@ class StoreStart {
     return open_database(directory_, options_.page_bytes);
   }
 
+  // Without room for it there is none until the next start.
+  void keep_copies() {
+    try {
+      keep_first_page(directory_ / database_file_name);
+    } catch (const StoreFailure& failure) {
+      if (failure.error().code != ErrorCode::no_space) throw;
+      spdlog::warn("event=first_page_not_copied reason=\"{}\"", failure.error().context);
+    }
+  }
+
   StartedStore open() {
     StartedStore started;
     started.connection = open_summed();
@@ -82,6 +93,7 @@ class StoreStart {
       grant_wish(*why);
       started.connection = open_summed();
     }
+    keep_copies();
     started.payload_file = std::make_unique<PayloadFile>(directory_, *started.connection);
     started.node = load_persisted(*started.connection, *started.payload_file, random_, started.damaged);
     for (auto& [partition, why] : started.damaged) {

@@ -20,6 +20,13 @@ constexpr int reader_wait_ms = 20;
 constexpr int busy_timeout_ms = 5000;
 constexpr std::uint64_t max_unsynced_bytes = 16 << 20;  // in the file of payloads
 constexpr unsigned transactions_between_garbage = 64;
+// Free room that stays in each file: what is written next finds it there. None of it when the disk is short.
+constexpr std::uint64_t kept_free_bytes = 32 << 20;
+constexpr std::uint64_t kept_free_share = 64;  // of the disk, if that is less
+constexpr std::uint64_t kept_free_bytes_when_short = 1 << 20;
+constexpr int vacuum_step_pages = 256;  // moved from the database's end in one transaction
+constexpr auto given_back_patience = std::chrono::seconds(1);
+constexpr int kept_wal_pages_when_short = 1024;
 constexpr auto space_retry = std::chrono::milliseconds(200);
 
 }  // namespace
@@ -47,7 +54,10 @@ StoreWriter::StoreWriter(std::unique_ptr<Connection> connection, PayloadFile& pa
   sqlite3_wal_hook(connection_->raw(), on_commit, this);
   // A commit waits for no sync of its own: those that must do so are synced by hand, so that the switch costs nothing.
   connection_->execute(synchronous_off_ ? "PRAGMA synchronous = OFF" : "PRAGMA synchronous = NORMAL");
+  constexpr int incremental = 2;
+  can_vacuum_ = connection_->integer("PRAGMA auto_vacuum") == incremental;
   measure_reusable();
+  more_to_give_back_ = true;
   thread_ = std::thread([this] { run(); });
 }
 
@@ -66,6 +76,7 @@ void StoreWriter::write(Write write, WriteDone done) { push(WriteItem{std::move(
 void StoreWriter::apply(Apply apply, ApplyDone done) { push(ApplyItem{apply, std::move(done)}); }
 
 void StoreWriter::push(Item item) {
+  space_.queued(weight(item));
   {
     std::lock_guard lock(mutex_);
     queue_.push_back(std::move(item));
@@ -131,9 +142,10 @@ void StoreWriter::run() {
     bool idle = false;
     {
       std::unique_lock lock(mutex_);
-      bool garbage = changes_.garbage() && !garbage_paused_ && !health_.failure();
+      auto wanted = [this] { return !queue_.empty() || stopping_; };
       if (waiting_for_space_) wake_.wait_for(lock, space_retry, [this] { return stopping_; });
-      if (!garbage) wake_.wait(lock, [this] { return !queue_.empty() || stopping_; });
+      if (!chores_due() && look_again() && !health_.failure()) wake_.wait_for(lock, given_back_patience, wanted);
+      else if (!chores_due()) wake_.wait(lock, wanted);
       if (queue_.empty() && stopping_) return;
       idle = queue_.empty();
       items = take(sync);
@@ -144,8 +156,7 @@ void StoreWriter::run() {
     }
     if (idle || ++since_garbage_ >= transactions_between_garbage) {
       since_garbage_ = 0;
-      collect_garbage();
-      measure_reusable();
+      do_chores();
     }
     look_after_wal();
   }
@@ -179,6 +190,7 @@ void StoreWriter::must_sync(const std::function<void()>& sync) {
 
 void StoreWriter::sync_commits() {
   must_sync([this] { connection_->sync_wal(); });
+  unsynced_commits_ = false;
   payload_file_.durable();
 }
 
@@ -214,6 +226,7 @@ std::optional<Error> StoreWriter::attempt(std::vector<Item>& items, std::size_t 
     transaction.commit();
     hot_rows_.publish(std::move(rows));
     changes_.committed();
+    unsynced_commits_ = unlooked_ = true;
     if (lasts) sync_commits();
     if (synchronous_off_) payload_file_.durable();
     return std::nullopt;
@@ -233,7 +246,7 @@ std::optional<Error> StoreWriter::attempt(std::vector<Item>& items, std::size_t 
 
 void StoreWriter::carry_out(std::vector<Item> items, Sync sync) {
   if (given_up_) {
-    for (Item& item : items) refuse(item, *given_up_);
+    for (Item& item : items) refuse(item, *given_up_);  // nobody asks for the room any more
     return;
   }
   std::optional<Error> error = health_.failure();
@@ -242,6 +255,7 @@ void StoreWriter::carry_out(std::vector<Item> items, Sync sync) {
   if (!error) {
     std::size_t bytes = 0;
     for (const Item& item : items) bytes += weight(item);
+    space_.dequeued(bytes);
     space_.written(bytes);
     space_found();
     for (std::size_t i = 0; i < items.size(); ++i) answer(items[i], std::move(outcomes[i]));
@@ -268,6 +282,7 @@ void StoreWriter::one_by_one(std::vector<Item>& items) {
       }
       if (error && (is_write || error->code == ErrorCode::io_error)) health_.fail(*error);
     }
+    space_.dequeued(weight(items[i]));
     if (error) {
       refuse(items[i], *error);
     } else {
@@ -311,6 +326,74 @@ void StoreWriter::space_found() {
   space_.set_waiting(false);
 }
 
+bool StoreWriter::chores_due() const {
+  if (health_.failure()) return false;
+  return (changes_.garbage() && !garbage_paused_) || more_to_give_back_;
+}
+
+// Without anything to do now: a moment after the last commit, and for as long as room is wanted.
+bool StoreWriter::look_again() const {
+  return unlooked_ || payload_file_.any_given_back() || space_.status().room != Room::ample;
+}
+
+void StoreWriter::do_chores() {
+  unlooked_ = false;
+  collect_garbage();
+  give_room_back();
+  measure_reusable();
+}
+
+// What only was given back can be used, and given to the disk, when that it was lasts.
+void StoreWriter::give_room_back() {
+  more_to_give_back_ = false;
+  if (health_.failure()) return;
+  try {
+    if (payload_file_.any_given_back()) {
+      if (unsynced_commits_ && !synchronous_off_) sync_commits();
+      else payload_file_.durable();
+    }
+    const StorageStatus disk = space_.status();
+    const bool is_short = disk.room != Room::ample;
+    const std::uint64_t keep = is_short ? kept_free_bytes_when_short : std::min(kept_free_bytes, disk.disk_total_bytes / kept_free_share);
+    const bool more_blocks = payload_file_.shrink(keep);
+    const bool more_pages = vacuum(keep);
+    if (is_short) shorten_wal();
+    more_to_give_back_ = more_blocks || more_pages;
+  } catch (const StoreFailure& failure) {
+    health_.fail(failure.error());
+  }
+}
+
+// A step. In the WAL, which moves it to the database; a checkpoint that moves all of it cuts the file.
+bool StoreWriter::vacuum(std::uint64_t keep_bytes) {
+  if (!can_vacuum_ || waiting_for_space_) return false;
+  const auto keep = static_cast<std::int64_t>(keep_bytes) / page_bytes_;
+  const std::int64_t surplus = connection_->integer("PRAGMA freelist_count") - keep;
+  if (surplus <= 0) return false;
+  try {
+    SqlTransaction transaction(*connection_);
+    connection_->execute("PRAGMA incremental_vacuum(" + std::to_string(std::min<std::int64_t>(surplus, vacuum_step_pages)) + ")");
+    transaction.commit();
+    unsynced_commits_ = true;
+    return surplus > vacuum_step_pages;
+  } catch (const StoreFailure& failure) {
+    connection_->rollback();
+    if (failure.error().code != ErrorCode::no_space) throw;
+    return false;
+  }
+}
+
+// It keeps its length for what comes next; a disk that is short wants it back.
+void StoreWriter::shorten_wal() {
+  if (wal_pages_ < kept_wal_pages_when_short && !wal_is_long_) return;
+  sqlite3_busy_timeout(connection_->raw(), reader_wait_ms);
+  Result<bool> done = checkpointer_.by_writer(*connection_, SQLITE_CHECKPOINT_TRUNCATE);
+  sqlite3_busy_timeout(connection_->raw(), busy_timeout_ms);
+  if (!done) health_.fail(done.error());
+  wal_is_long_ = done && !*done;
+  if (done && *done) wal_pages_ = 0;
+}
+
 void StoreWriter::collect_garbage() {
   if (!changes_.garbage() || health_.failure()) return;
   try {
@@ -318,6 +401,7 @@ void StoreWriter::collect_garbage() {
     changes_.collect_garbage();
     transaction.commit();
     changes_.committed();
+    unsynced_commits_ = true;
   } catch (const StoreFailure& failure) {
     // A full disk is tried again after the next transaction. Damage in rows that nobody reads any more costs their space
     // and nothing else.

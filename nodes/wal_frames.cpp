@@ -161,6 +161,9 @@ class Scan {
         if (numbers_[frame] == suspected.page) contents.lost.push_back(frame);
       }
     }
+    for (const std::uint64_t frame : contents.lost) {
+      if (numbers_[frame] == 1) contents.lost_first_pages.push_back(frame);
+    }
     return contents.committed >= marked_;
   }
 

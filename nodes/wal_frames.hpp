@@ -59,6 +59,7 @@ struct WalContents {
   // When damage before the mark was worked around: these frames' pages are lost, and from the first of them on SQLite must be shown
   // headers whose sums fit what it reads.
   std::vector<std::uint64_t> lost;
+  std::vector<std::uint64_t> lost_first_pages;  // those of them that are, or may be, the database's first page
   std::vector<std::uint32_t> lost_pages;  // of the database, which a damaged frame may have held and no later one does
   std::string shown_header;  // of the file; empty: as it is
   std::uint64_t shown_from = 0;

@@ -65,11 +65,12 @@ struct ReplicaReset {
   LogIndex configuration_index = 0;
 };
 
-// Changes to one group's durable state. Within one GroupWrite, in this order: reset, stage, install, hard state, truncate, append, cut,
-// damage. A reset ends all damage, an install that of rows.
+// Changes to one group's durable state. Within one GroupWrite, in this order: reset, unstage, stage, install, hard state, truncate, append,
+// cut, damage. A reset ends all damage, an install that of rows.
 struct GroupWrite {
   PartitionId partition{};
   std::optional<ReplicaReset> reset;
+  bool unstage = false;  // what was staged of a snapshot goes; nothing when there is none
   std::optional<StageChunk> stage;
   std::optional<InstallSnapshot> install;  // log becomes empty with base (last_index, last_term); applied = last_index
   std::optional<HardState> hard_state;
@@ -119,14 +120,16 @@ struct LoadEntries {  // bodies of log entries that are no longer in memory; as 
   std::size_t max_bytes = 0;
 };
 
-// The next chunk of a snapshot for a follower. number 0 opens a read transaction on the group's rows; the store closes
-// it after the last chunk, after close = true, or when it was not asked for 30 s.
+// The next chunk of a snapshot for a follower. number 0 opens a read transaction on the group's rows; the store closes it after the last
+// chunk, after close = true, or when it was not asked for 30 s. Asked for again then, or with renew = true, it goes on in another
+// transaction behind the last chunk if nothing was applied since, so that the rows are the same; otherwise: unavailable, start over.
 struct SnapshotRead {
   EffectId id = 0;
   PartitionId partition{};
   std::uint64_t snapshot = 0;
   std::uint32_t number = 0;
   bool close = false;  // no answer
+  bool renew = false;  // the transaction is old: what is written meanwhile piles up behind it
 };
 
 struct SnapshotData {

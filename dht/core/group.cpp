@@ -88,6 +88,7 @@ bool Group::append_to_log(Entry entry, bool may_touch_members) {
     configuration = *decoded;
   }
   last_stamp_ = std::max(last_stamp_, entry.stamp);
+  services_.appended_at = now();
   add_unapplied(entry.bytes());
   if (holds_members_table_ && may_touch_members) members_touches_.insert(entry.index);
   services_.out.group_write(partition_).append.push_back(entry);

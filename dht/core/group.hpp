@@ -8,6 +8,7 @@
 //   group_replication.cpp  proposals, appends, commit, heartbeats
 //   group_snapshot.cpp     snapshots to and from others
 //   group_cut.cpp          cutting the log
+//   group_room.cpp         disks that are full: what a leader admits and sends, who leads instead
 //   group_read.cpp         reads and the lease
 //   group_membership.cpp   a leader moves its group to the nodes that the placement wants
 //   group_replica.cpp      how a replica comes into being, and how it learns that it is none any more
@@ -33,6 +34,7 @@
 #include "dht/core/placement.hpp"
 #include "dht/core/progress.hpp"
 #include "dht/core/quorum.hpp"
+#include "dht/core/room.hpp"
 #include "dht/core/row_leases.hpp"
 #include "dht/core/snapshot_pace.hpp"
 
@@ -51,6 +53,10 @@ inline constexpr Duration log_patience = std::chrono::seconds(30);        // the
 inline constexpr std::size_t max_node_pending_bytes = 256 << 20;  // of one node's groups: entries that are not applied; beyond it leaders refuse
 inline constexpr std::size_t max_running_reads = 16384;         // of one node: reads that the store has not answered, cancelled ones too
 inline constexpr unsigned max_snapshots_sending = 8;            // of one node at a time
+inline constexpr unsigned max_learner_snapshots = 6;            // of these to learners, so that a voter that lags never waits for moves
+inline constexpr std::size_t snapshot_chunk_estimate = 512 << 10;
+inline constexpr Duration paced_chunk_interval = std::chrono::seconds(5);   // a slow pace sends fewer snapshots at once, or each would take for ever
+inline constexpr Duration paced_transaction_age = std::chrono::seconds(30); // of a snapshot that waits for the pace: then it is renewed
 inline constexpr std::size_t max_snapshots_receiving = 32;      // likewise: each has a chunk under way
 inline constexpr std::size_t max_held_read_bytes = 64 << 20;    // of one node: answers that wait for a heartbeat round
 inline constexpr std::size_t max_waiting_reads = 4096;          // of one group: reads that wait for its leader's no-op
@@ -63,6 +69,8 @@ inline constexpr Duration transfer_patience = std::chrono::seconds(2);    // it 
 inline constexpr Duration transfer_pause = std::chrono::seconds(10);      // after an attempt that failed
 inline constexpr Duration snapshot_patience = std::chrono::seconds(10);   // without an answer: give the snapshot up
 inline constexpr std::size_t max_groups_moving = 16;            // led by one node, with a learner that is being filled
+inline constexpr Duration stuck_patience = std::chrono::seconds(2);       // entries that a majority has no room for: let it elect without them
+inline constexpr unsigned max_starved_snapshots = 2;            // then a voter that cannot catch up for want of room gives its replica up
 inline constexpr Duration learner_patience = std::chrono::seconds(5);         // without an answer: others need not wait for it
 inline constexpr Duration hand_over_patience = std::chrono::seconds(3);       // of a leader that is removed, to find an heir
 inline constexpr Duration replica_query_patience = std::chrono::seconds(3);   // without a leader: ask whether it still is a member
@@ -78,9 +86,11 @@ struct GroupServices {
   Timing timing;
   Placement placement;
   Clock clock{};                         // of the call that is being carried out
-  bool no_space = false;
   Fitness fitness;                       // of this node and of its peers
   TimePoint ask_until = TimePoint::min();  // heartbeats ask the peers whether their disks answer
+  Room room = Room::ample;               // of this node's disk
+  std::map<Uuid, Room> peer_rooms;       // as they said last
+  TimePoint appended_at{};               // the newest entry of any group here
   TimePoint active_at = TimePoint::min();  // a group that this node leads had something to replicate
   LogIndex log_keep_entries = 0;         // NodeOptions; 0: cut by size
   LogBudget log_budget;
@@ -90,6 +100,7 @@ struct GroupServices {
   std::set<PartitionId> dirty;           // groups that want flush()
   std::uint64_t heartbeat_changes = 0;   // grows whenever heartbeat_for() of some group may say something else
   unsigned snapshots_sending = 0;
+  unsigned learner_snapshots = 0;        // of these
   std::set<PartitionId> moving;          // groups led here whose learners are being filled
   bool moves_paused = false;             // no learner is added
   SnapshotPace pace;
@@ -136,7 +147,11 @@ class Group {
   void peer_disconnected(const Uuid& peer);
   void peer_restarted(const Uuid& peer);
 
-  void propose(OperationId operation, EncodedBatch batch, RowChanges changes, bool touches_members);
+  struct BatchKind {
+    bool touches_members = false;
+    bool needs_room = true;  // room.hpp
+  };
+  void propose(OperationId operation, EncodedBatch batch, RowChanges changes, BatchKind kind);
   void read(OperationId operation, ReadRequest request, const RowLease& lease);
 
   void written(EffectId write);
@@ -148,6 +163,8 @@ class Group {
 
   void flush();
   void cut_for_budget(const LogBudget::Cut& wanted);
+  void drop_staged_snapshot();              // for want of room
+  void peer_has_room(const Uuid& peer);     // again, or more than before
 
   PartitionId partition() const { return partition_; }
   bool leading() const { return role_ == Role::leader; }
@@ -194,7 +211,7 @@ class Group {
     OperationId operation = 0;
     EncodedBatch batch;
     RowChanges changes;
-    bool touches_members = false;
+    BatchKind kind;
   };
   struct HeldRead {
     OperationId operation = 0;
@@ -266,8 +283,19 @@ class Group {
   std::optional<ReplicaId> heir_of_unfit() const;
   void give_up_leading();
 
+  // group_room.cpp
+  Room room_of(const Uuid& node) const;
+  Room quorum_room() const;
+  bool quorum_has_room_without(const ReplicaId& replica) const;
+  std::optional<Error> room_refusal(bool needs_room) const;
+  std::optional<ReplicaId> heir_with_room() const;
+  void trim_to_room(const ReplicaId& replica, std::vector<Entry>& entries) const;
+  std::size_t fitting_entries(const Append& message, std::size_t first) const;
+  void give_way_when_stuck();
+  void starved(const ReplicaId& replica, Progress& progress);
+
   // group_replication.cpp
-  std::optional<Error> refusal(std::size_t bytes) const;
+  std::optional<Error> refusal(std::size_t bytes, bool needs_room) const;
   void append_batch(DelayedBatch batch);
   bool may_delay(std::size_t bytes) const;
   void delay(TimePoint until, DelayedBatch batch);
@@ -287,6 +315,7 @@ class Group {
 
   // group_snapshot.cpp
   void start_snapshot(const ReplicaId& replica, Progress& progress);
+  bool snapshot_slot_free(bool learner) const;
   void stop_snapshot(Progress& progress);
   void send_chunk(const ReplicaId& replica, Progress& progress);
   void tick_snapshot(const ReplicaId& replica, Progress& progress);
@@ -340,8 +369,8 @@ class Group {
   bool leaving() const;
   std::optional<ReplicaId> heir_of_leaving() const;
   void note_moving();
-  bool damaged(const ReplicaId& replica) const;
-  bool goes_for_damage(const ReplicaId& voter) const;
+  bool to_be_replaced(const ReplicaId& replica) const;  // damaged, or without room for what it lacks
+  bool is_replaced_now(const ReplicaId& voter) const;
 
   // group_replica.cpp
   ConfigurationAt committed_configuration() const;
@@ -402,6 +431,8 @@ class Group {
   std::optional<Transfer> transfer_;
   std::optional<TimePoint> preferred_since_;  // caught up and answering
   bool handing_over_ = false;                 // the transfer waits for the ends of row leases
+  LogIndex stuck_at_ = 0;
+  std::optional<TimePoint> stuck_since_;      // a majority has no room for the entry after commit_
   TimePoint next_transfer_ = TimePoint::min();
 
   // Promises to readers, and batches that wait for their ends.

@@ -10,6 +10,7 @@ LogIndex Group::needed_from(Duration patience) const {
   LogIndex needed = applied_;
   for (const auto& [replica, progress] : progress_) {
     if (progress.snapshot && progress.snapshot->last_index != 0) needed = std::min(needed, progress.snapshot->last_index);
+    else if (progress.short_since && *progress.short_since + patience <= now()) continue;  // its disk is full: as if it were dead
     else if (!progress.absent && progress.acknowledged_sent_at + patience > now()) needed = std::min(needed, progress.match);
   }
   return needed;

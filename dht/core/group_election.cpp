@@ -119,6 +119,7 @@ void Group::stop_leading(std::optional<Uuid> next_leader) {
   handing_over_ = false;
   lease_seen_ = false;
   joint_since_.reset();
+  stuck_since_.reset();
   services_.moving.erase(partition_);
   query_at_ = now() + replica_query_patience;
   role_ = Role::follower;
@@ -323,10 +324,14 @@ void Group::drift_to_preferred() {
   if (unfit) ask_about_disks();
   if (now() < next_transfer_ && !hung) return;
   std::optional<ReplicaId> heir;
-  if (unfit) heir = heir_of_unfit();
-  else if (damage_ != Damage::none) heir = heir_of_damaged();
-  else if (joint_since_ && leaving()) heir = heir_of_leaving();
-  else heir = patient_preferred();
+  if (unfit) {
+    heir = heir_of_unfit();
+  } else if (damage_ != Damage::none) {
+    heir = heir_of_damaged();
+  } else {
+    heir = joint_since_ && leaving() ? heir_of_leaving() : heir_with_room();
+    if (!heir) heir = patient_preferred();
+  }
   if (!heir) {
     if (hung && services_.fitness.stalled(now()) >= 2 * disk_patience) give_up_leading();
     return;
@@ -344,7 +349,9 @@ std::optional<ReplicaId> Group::patient_preferred() {
   const std::vector<ReplicaId>& voters = configuration().voters;
   auto preferred = std::find_if(voters.begin(), voters.end(), [&](const ReplicaId& one) { return preference_rank(one.node) == 0; });
   auto progress = preferred == voters.end() ? progress_.end() : progress_.find(*preferred);
-  if (progress == progress_.end() || progress->second.damaged || !caught_up(*preferred, progress->second) || said_unfit(*preferred)) {
+  const bool suits = progress != progress_.end() && !progress->second.damaged && caught_up(*preferred, progress->second) &&
+                     !said_unfit(*preferred);
+  if (!suits || room_of(preferred->node) < services_.room) {
     preferred_since_.reset();
     return std::nullopt;
   }

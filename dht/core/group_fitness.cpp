@@ -51,6 +51,7 @@ std::optional<ReplicaId> Group::heir_of_unfit() const {
       auto progress = progress_.find(voter);
       if (progress == progress_.end() || progress->second.damaged || !caught_up(voter, progress->second) || !disk_answers(voter)) continue;
       if (known_fit(voter) != well) continue;
+      if (!disk_hangs() && room_of(voter.node) < services_.room) continue;  // it would hand back
       if (!heir || preference_rank(voter.node) < preference_rank(heir->node)) heir = voter;
     }
     if (heir || !disk_hangs()) return heir;

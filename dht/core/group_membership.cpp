@@ -30,13 +30,13 @@ const ReplicaId* of_node(const std::vector<ReplicaId>& replicas, const Uuid& nod
 void Group::move_members() {
   note_moving();
   const bool in_flight = configurations_.size() > 1 && !services_.faults.overlapping_changes;
-  if (transfer_ || disk_hangs() || applied_ < term_start_ || in_flight || services_.no_space) return;
+  if (transfer_ || disk_hangs() || applied_ < term_start_ || in_flight || services_.room == Room::none) return;
   if (!configuration().old_voters.empty()) {
     leave_joint();
     return;
   }
   joint_since_.reset();
-  const bool whole = std::none_of(progress_.begin(), progress_.end(), [](const auto& one) { return one.second.damaged; });
+  const bool whole = std::none_of(progress_.begin(), progress_.end(), [](const auto& one) { return one.second.to_be_replaced(); });
   if (settled() && whole) return;
   const std::vector<Uuid>& wanted = services_.placement.preference_list(partition_);
   if (wanted.empty()) return;
@@ -56,7 +56,7 @@ void Group::append_configuration(const Configuration& next) {
 std::optional<Configuration> Group::with_learners(const std::vector<Uuid>& wanted) {
   Configuration next = configuration();
   std::erase_if(next.learners, [&](const ReplicaId& learner) {
-    return damaged(learner) || std::find(wanted.begin(), wanted.end(), learner.node) == wanted.end() || has_node(next.voters, learner.node);
+    return to_be_replaced(learner) || std::find(wanted.begin(), wanted.end(), learner.node) == wanted.end() || has_node(next.voters, learner.node);
   });
   const bool room = services_.moving.contains(partition_) || services_.moving.size() < max_groups_moving;
   for (const Uuid& node : wanted) {
@@ -90,7 +90,7 @@ std::vector<ReplicaId> Group::target_voters(const std::vector<Uuid>& wanted) con
   bool stalled = false;
   for (const Uuid& node : wanted) {
     if (const ReplicaId* voter = of_node(current.voters, node)) {
-      if (goes_for_damage(*voter)) stalled = true;  // it comes again as a learner
+      if (is_replaced_now(*voter)) stalled = true;  // it comes again as a learner
       else target.push_back(*voter);
       continue;
     }
@@ -104,23 +104,23 @@ std::vector<ReplicaId> Group::target_voters(const std::vector<Uuid>& wanted) con
   if (!stalled && std::all_of(current.voters.begin(), current.voters.end(), [&](const ReplicaId& one) { return answers(one); })) return {};
   for (bool live : {true, false}) {
     for (const ReplicaId& voter : current.voters) {
-      const bool kept = target.size() >= wanted.size() || has_node(target, voter.node) || goes_for_damage(voter) || answers(voter) != live;
+      const bool kept = target.size() >= wanted.size() || has_node(target, voter.node) || is_replaced_now(voter) || answers(voter) != live;
       if (!kept) target.push_back(voter);
     }
   }
   // A damaged voter may have the last good copy of some row: it goes only when the sound ones are a majority without it.
-  const bool any_goes = std::any_of(current.voters.begin(), current.voters.end(), [&](const ReplicaId& one) { return goes_for_damage(one); });
+  const bool any_goes = std::any_of(current.voters.begin(), current.voters.end(), [&](const ReplicaId& one) { return is_replaced_now(one); });
   if (any_goes && 2 * target.size() <= current.voters.size()) return {};
   return target;
 }
 
 // While moves are paused nobody would come in its place.
-bool Group::goes_for_damage(const ReplicaId& voter) const { return damaged(voter) && !services_.moves_paused; }
+bool Group::is_replaced_now(const ReplicaId& voter) const { return to_be_replaced(voter) && !services_.moves_paused; }
 
-bool Group::damaged(const ReplicaId& replica) const {
+bool Group::to_be_replaced(const ReplicaId& replica) const {
   if (replica == replica_) return damage_ != Damage::none;
   auto progress = progress_.find(replica);
-  return progress != progress_.end() && progress->second.damaged;
+  return progress != progress_.end() && progress->second.to_be_replaced();
 }
 
 bool Group::caught_up(const ReplicaId& replica, const Progress& progress) const {

@@ -16,19 +16,19 @@ constexpr int retransmit_intervals = 5;  // without an answer to an append: what
 
 // ---- Leader ---------------------------------------------------------------------------------------
 
-std::optional<Error> Group::refusal(std::size_t bytes) const {
+std::optional<Error> Group::refusal(std::size_t bytes, bool needs_room) const {
   if (role_ != Role::leader) return Error{ErrorCode::not_leader, {}};
-  if (transfer_) return Error{ErrorCode::unavailable, "leadership is being transferred"};
+  if (transfer_) return Error{ErrorCode::overloaded, "leadership is being transferred"};
   if (apply_blocked_) return damage_error("an earlier change needs what is damaged on this node, and there is no other copy");
-  if (services_.no_space) return Error{ErrorCode::no_space, "the leader's disk is full"};
+  if (std::optional<Error> error = room_refusal(needs_room)) return error;
   bool full = unapplied_bytes_ + delayed_bytes_ + bytes > max_group_pending_bytes ||
               services_.unapplied_bytes + bytes > max_node_pending_bytes;
   if (full) return Error{ErrorCode::overloaded, "too many bytes wait to be replicated"};
   return std::nullopt;
 }
 
-void Group::propose(OperationId operation, EncodedBatch batch, RowChanges changes, bool touches_members) {
-  if (std::optional<Error> error = refusal(batch.size())) {
+void Group::propose(OperationId operation, EncodedBatch batch, RowChanges changes, BatchKind kind) {
+  if (std::optional<Error> error = refusal(batch.size(), kind.needs_room)) {
     fail_operation(operation, error->code, error->context);
     return;
   }
@@ -39,7 +39,7 @@ void Group::propose(OperationId operation, EncodedBatch batch, RowChanges change
     fail_operation(operation, ErrorCode::overloaded, "too many batches wait for the ends of row leases");
     return;
   }
-  DelayedBatch whole{operation, std::move(batch), std::move(changes), touches_members};
+  DelayedBatch whole{operation, std::move(batch), std::move(changes), kind};
   if (free <= now() || waits_for_nobody) {
     append_batch(std::move(whole));
   } else {
@@ -70,7 +70,7 @@ Group::DelayedBatch Group::take_delayed(std::multimap<TimePoint, DelayedBatch>::
 }
 
 void Group::append_batch(DelayedBatch batch) {
-  append_local(EntryKind::batch, std::move(batch.batch.head), std::move(batch.batch.blobs), batch.touches_members);
+  append_local(EntryKind::batch, std::move(batch.batch.head), std::move(batch.batch.blobs), batch.kind.touches_members);
   operations_[log_.last_index()] = {batch.operation, term_};
   row_leases_.entered(log_.last_index(), std::move(batch.changes));
 }
@@ -79,7 +79,7 @@ void Group::append_batch(DelayedBatch batch) {
 void Group::append_delayed() {
   while (!delayed_.empty() && delayed_.begin()->first <= now()) {
     DelayedBatch batch = take_delayed(delayed_.begin());
-    if (std::optional<Error> error = refusal(batch.batch.size())) {
+    if (std::optional<Error> error = refusal(batch.batch.size(), batch.kind.needs_room)) {
       row_leases_.end(batch.changes);
       fail_operation(batch.operation, error->code, error->context);
     } else if (services_.out.is_open(batch.operation)) {
@@ -136,7 +136,14 @@ void Group::replicate(const ReplicaId& replica, Progress& progress) {
       bytes += entry->bytes();
       entries.push_back(*entry);
     }
-    if (entries.empty() && !nothing_new) {
+    const bool loaded = !entries.empty();
+    trim_to_room(replica, entries);
+    // It says when it has room; every interval looks again. A probe finds out all the same how far it is.
+    if (loaded && entries.empty() && progress.state != Progress::State::probe) {
+      progress.not_before = now() + services_.timing.heartbeat;
+      return;
+    }
+    if (!loaded && !nothing_new) {
       progress.load = services_.out.load(partition_, progress.next, log_.last_index(), services_.append_bytes);
       return;
     }
@@ -181,7 +188,9 @@ void Group::loaded(EffectId id, Result<std::vector<Entry>> entries) {
       const Entry& entry = (*entries)[i];
       if (entry.index != progress.next + i || log_.term(entry.index) != entry.term) return;
     }
-    send_append(replica, progress, std::move(*entries));
+    trim_to_room(replica, *entries);
+    if (!entries->empty() || progress.state == Progress::State::probe) send_append(replica, progress, std::move(*entries));
+    else progress.not_before = now() + services_.timing.heartbeat;
     return;
   }
 }
@@ -284,6 +293,8 @@ void Group::interval() {
   if (role_ != Role::leader) return;
   bool active = applied_ < log_.last_index() || transfer_ || should_not_lead();
   for (auto& [replica, progress] : progress_) {
+    if (room_of(replica.node) == Room::ample) progress.short_since.reset();
+    else if (!progress.short_since) progress.short_since = now();
     active = active || progress.snapshot;
     if (progress.snapshot) tick_snapshot(replica, progress);
     else tick_progress(replica, progress);
@@ -294,6 +305,8 @@ void Group::interval() {
     if (lease_seen_ && !holds) event("lease_expired");
     lease_seen_ = holds;
   }
+  give_way_when_stuck();
+  if (role_ != Role::leader) return;
   drift_to_preferred();
   if (role_ == Role::leader) move_members();
 }
@@ -357,6 +370,7 @@ void Group::receive(const Uuid& source, const Append& message) {
   if (!accept_from_leader(source, message.raft)) return;
   AppendReply reply;
   reply.raft = answer_header(message.raft);
+  reply.room = services_.room;
   reply.rejected = message.previous_index;
   if (message.raft.term < term_) {  // tells a deposed leader the new term
     services_.out.send_after_write(source, reply);
@@ -401,8 +415,9 @@ std::optional<LogIndex> Group::place_entries(const Append& message, AppendReply&
   while (entry != message.entries.end() && (entry->index <= commit_ || log_.term(entry->index) == entry->term)) ++entry;
   reply.success = true;
   if (entry == message.entries.end()) return std::max(last, std::min(commit_, log_.last_index()));
-  bool batches = std::any_of(entry, message.entries.end(), [](const Entry& one) { return one.kind == EntryKind::batch; });
-  if (services_.no_space && batches) {
+  const std::size_t first = static_cast<std::size_t>(entry - message.entries.begin());
+  const auto end = message.entries.begin() + static_cast<std::ptrdiff_t>(fitting_entries(message, first));
+  if (entry == end) {
     reply.success = false;
     reply.no_space = true;
     return std::nullopt;
@@ -411,11 +426,11 @@ std::optional<LogIndex> Group::place_entries(const Append& message, AppendReply&
     event("log_truncated", "from=" + std::to_string(entry->index));
     truncate_log(entry->index);
   }
-  for (; entry != message.entries.end(); ++entry) {
+  for (; entry != end; ++entry) {
     bool touches = holds_members_table_ && entry->kind == EntryKind::batch && touches_members_table(*entry);
     RINGFS_CHECK(append_to_log(*entry, touches));  // well_formed() saw it
   }
-  return last;
+  return log_.last_index() < last ? log_.last_index() : last;
 }
 
 // ---- Heartbeats -----------------------------------------------------------------------------------

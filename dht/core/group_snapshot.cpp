@@ -1,5 +1,6 @@
 // Snapshots of the partition's rows for followers whose entries were cut (design 5.6).
 #include <algorithm>
+#include <utility>
 
 #include "dht/core/group.hpp"
 
@@ -7,22 +8,37 @@ namespace ringfs {
 
 // ---- Leader ---------------------------------------------------------------------------------------
 
+// Voters first: they are what redundancy there is. While moves are paused learners get none.
+bool Group::snapshot_slot_free(bool learner) const {
+  if (services_.snapshots_sending >= max_snapshots_sending) return false;
+  if (!learner) return true;
+  if (services_.moves_paused || !services_.pace.may_send(now())) return false;
+  return services_.learner_snapshots < services_.pace.chunks_in(paced_chunk_interval, snapshot_chunk_estimate, max_learner_snapshots);
+}
+
 void Group::start_snapshot(const ReplicaId& replica, Progress& progress) {
   if (!answering(progress)) {  // nobody there to take it; tick_progress comes back
     progress.not_before = now() + services_.timing.heartbeat;
     return;
   }
-  if (services_.snapshots_sending >= max_snapshots_sending) {
+  if (room_of(replica.node) != Room::ample) {  // it would refuse
+    progress.not_before = now() + services_.timing.heartbeat;
+    return;
+  }
+  const bool learner = !is_voter(configuration(), replica);
+  if (!snapshot_slot_free(learner)) {
     progress.not_before = now() + services_.timing.heartbeat;
     return;
   }
   ++services_.snapshots_sending;
+  if (learner) ++services_.learner_snapshots;
   progress.probe();
   progress.state = Progress::State::snapshot;
   Progress::Snapshot snapshot;
   snapshot.number = services_.random.next() | 1;
   snapshot.read = services_.out.snapshot_read(partition_, snapshot.number, 0);
-  snapshot.heard_at = now();
+  snapshot.heard_at = snapshot.opened_at = now();
+  snapshot.learner = learner;
   progress.snapshot = std::move(snapshot);
   event("snapshot_started", "to=" + replica.node.text());
 }
@@ -30,6 +46,7 @@ void Group::start_snapshot(const ReplicaId& replica, Progress& progress) {
 void Group::stop_snapshot(Progress& progress) {
   if (!progress.snapshot) return;
   services_.out.close_snapshot(partition_, progress.snapshot->number);
+  if (progress.snapshot->learner) --services_.learner_snapshots;
   progress.snapshot.reset();
   --services_.snapshots_sending;
   progress.probe();
@@ -42,6 +59,8 @@ void Group::snapshot_read(EffectId id, Result<SnapshotData> data) {
     snapshot.read = 0;
     if (!data) {
       event("snapshot_failed", "error=" + std::string(to_string(data.error().code)));
+      // The debt is kept: what is sent too fast now, the snapshots after it wait for.
+      if (data.error().code == ErrorCode::unavailable && snapshot.learner) progress.hurried = true;
       stop_snapshot(progress);
       progress.not_before = now() + 10 * services_.timing.heartbeat;
       if (data.error().code == ErrorCode::corrupt) take_out_of_service(Damage::rows);
@@ -82,6 +101,11 @@ void Group::tick_snapshot(const ReplicaId& replica, Progress& progress) {
     stop_snapshot(progress);
     return;
   }
+  if (snapshot.learner && services_.moves_paused) {  // its slot and its read transaction are wanted meanwhile
+    event("snapshot_paused", "to=" + replica.node.text());
+    stop_snapshot(progress);
+    return;
+  }
   if (snapshot.waiting) {
     snapshot.heard_at = now();
     read_next_chunk(replica, progress);
@@ -109,10 +133,13 @@ void Group::receive(const Uuid& source, const SnapshotReply& message) {
     event("snapshot_sent", "to=" + source.text() + " index=" + std::to_string(reached));
     progress.match = std::max(progress.match, std::min(reached, log_.last_index()));
     progress.absent = false;
+    progress.starved = 0;
+    progress.hurried = false;
     stop_snapshot(progress);  // goes on from `match`
     maybe_commit();
   } else if (message.refused || message.next < snapshot.chunk->number || message.next > snapshot.chunk->number + 1) {
     // It lost what it had staged: the store reads forwards only, so another snapshot starts over.
+    if (message.refused) starved(known->first, progress);
     stop_snapshot(progress);
     progress.not_before = now() + (message.refused ? 10 : 1) * services_.timing.heartbeat;
   } else if (message.next == snapshot.chunk->number + 1 && !snapshot.chunk->last) {
@@ -124,8 +151,12 @@ void Group::receive(const Uuid& source, const SnapshotReply& message) {
 
 void Group::read_next_chunk(const ReplicaId& replica, Progress& progress) {
   Progress::Snapshot& snapshot = *progress.snapshot;
-  snapshot.waiting = !is_voter(configuration(), replica) && !services_.pace.may_send(now());
-  if (!snapshot.waiting) snapshot.read = services_.out.snapshot_read(partition_, snapshot.number, snapshot.next_chunk);
+  const bool paced = snapshot.learner && !progress.hurried && !is_voter(configuration(), replica);
+  const bool waited = std::exchange(snapshot.waiting, paced && !services_.pace.may_send(now()));
+  if (snapshot.waiting) return;
+  const bool renew = waited && snapshot.opened_at + paced_transaction_age <= now();
+  if (renew) snapshot.opened_at = now();
+  snapshot.read = services_.out.snapshot_read(partition_, snapshot.number, snapshot.next_chunk, renew);
 }
 
 // ---- Follower -------------------------------------------------------------------------------------
@@ -133,6 +164,7 @@ void Group::read_next_chunk(const ReplicaId& replica, Progress& progress) {
 void Group::receive(const Uuid& source, const SnapshotChunk& message) {
   if (!accept_from_leader(source, message.raft)) return;
   SnapshotReply reply;
+  reply.room = services_.room;
   reply.raft = answer_header(message.raft);
   reply.snapshot = message.snapshot;
   if (message.raft.term < term_) {
@@ -157,7 +189,7 @@ void Group::receive(const Uuid& source, const SnapshotChunk& message) {
     return;
   }
   const bool room = services_.receiving.contains(partition_) || services_.receiving.size() < max_snapshots_receiving;
-  if (services_.no_space || !room) {
+  if (services_.room != Room::ample || !room) {
     drop_incoming();
     reply.refused = true;
     services_.out.send_after_write(source, reply);
@@ -187,6 +219,11 @@ void Group::receive(const Uuid& source, const SnapshotChunk& message) {
 }
 
 void Group::drop_incoming() {
+  // One that is about to be installed is needed; of the others nothing may stay on the disk.
+  if (incoming_ && !incoming_->install && incoming_->next_chunk > 0) {
+    services_.out.separate_group_write(partition_).unstage = true;
+    services_.out.end_group_write(partition_);
+  }
   incoming_.reset();
   services_.receiving.erase(partition_);
 }
@@ -220,6 +257,7 @@ void Group::maybe_install() {
   if (holds_members_table_) members_install_ = services_.out.write_id();
   event("snapshot_installed", "index=" + std::to_string(install.last_index));
   SnapshotReply reply;
+  reply.room = services_.room;
   reply.raft = answer_header(incoming.raft);
   reply.snapshot = incoming.number;
   reply.next = incoming.next_chunk;

@@ -28,12 +28,12 @@ void LogBudget::pass_over(PartitionId partition) {
 }
 
 std::size_t LogBudget::least_bytes() const {
-  return std::min(max_least_log_bytes, budget_ / 4 / std::max<std::size_t>(groups_.size(), 1));
+  return std::min(max_least_log_bytes, budget() / 4 / std::max<std::size_t>(groups_.size(), 1));
 }
 
 std::optional<LogBudget::Cut> LogBudget::next() const {
-  if (sum_ <= budget_) return std::nullopt;
-  bool tail_full = sum_ > 2 * budget_;
+  if (sum_ <= budget()) return std::nullopt;
+  bool tail_full = sum_ > 2 * budget();
   Size largest{};
   if (!others_.empty()) largest = *others_.rbegin();
   if (tail_full && !passed_over_.empty()) largest = std::max(largest, *passed_over_.rbegin());

@@ -15,12 +15,18 @@
 #include <set>
 
 #include "dht/base/position.hpp"
+#include "dht/base/time.hpp"
 
 namespace ringfs {
 
 // A megabyte for each of 256 groups, and the time that a node may be away under full load without needing snapshots: some seconds.
 inline constexpr std::size_t max_node_log_bytes = 256 << 20;
 inline constexpr std::size_t max_least_log_bytes = 256 << 10;  // of one group
+// A part of the budget is enough for a node that takes in nothing for a while, whose followers have all or need a snapshot anyway; and
+// on a disk that is nearly full the contents of removed files must not stay in logs: 16 MiB are some seconds.
+inline constexpr std::size_t quiet_log_share = 4;
+inline constexpr std::size_t short_log_share = 16;
+inline constexpr Duration quiet_log_after = std::chrono::seconds(60);
 
 class LogBudget {
  public:
@@ -38,6 +44,7 @@ class LogBudget {
   // Its followers need too much of it: not again before set() or retry().
   void pass_over(PartitionId partition);
   void retry() { others_.merge(passed_over_); }
+  void set_share(std::size_t share) { share_ = share; }  // of the budget only 1 / share counts
 
   std::optional<Cut> next() const;
   std::size_t bytes() const { return sum_; }
@@ -46,7 +53,10 @@ class LogBudget {
  private:
   using Size = std::pair<std::size_t, PartitionId>;
 
+  std::size_t budget() const { return budget_ / share_; }
+
   std::size_t budget_;
+  std::size_t share_ = 1;
   std::size_t sum_ = 0;
   std::map<PartitionId, std::size_t> groups_;
   std::set<Size> others_;  // each group is in one of the two

@@ -13,6 +13,7 @@
 #include "dht/base/position.hpp"
 #include "dht/base/uuid.hpp"
 #include "dht/core/raft_types.hpp"
+#include "dht/core/room.hpp"
 
 namespace ringfs {
 
@@ -71,6 +72,7 @@ struct AppendReply {
   Term hint_term = 0;
   bool no_space = false;   // failure because the follower's disk is full
   bool absent = false;     // failure because there are no rows to build on: only a snapshot helps
+  Room room = Room::ample; // of the follower's node
 };
 
 struct TimeoutNow {
@@ -97,6 +99,7 @@ struct SnapshotReply {
   std::uint32_t next = 0;   // chunk wanted next
   bool installed = false;
   bool refused = false;     // start over later
+  Room room = Room::ample;  // of the follower's node
 };
 
 // A replica that has not heard of a leader for long asks the others whether it still is one.
@@ -141,6 +144,7 @@ struct Heartbeat {
 struct HeartbeatReply {
   std::uint64_t round = 0;
   bool unknown_digest = false;   // send the full list; nothing was acknowledged
+  Room room = Room::ample;       // of the answering node
   struct Refusal {
     PartitionId partition{};
     Term term = 0;               // the receiver's term for this group

@@ -17,6 +17,7 @@ Node::Implementation::Implementation(NodeOptions options, PersistedNode persiste
       services_(self_, random, out_),
       random_(random) {
   services_.clock = clock;
+  services_.appended_at = clock.now;
   services_.faults = options_.faults;
   services_.log_keep_entries = options_.log_keep_entries;
   if (options_.log_budget_bytes != 0) services_.log_budget = LogBudget(options_.log_budget_bytes);
@@ -134,6 +135,8 @@ TimePoint Node::Implementation::next_deadline() const {
 
 // The rest of a large surplus, as after a start with another budget, waits for the turns that follow.
 void Node::Implementation::keep_log_budget() {
+  const bool idle = services_.appended_at + quiet_log_after <= now();
+  services_.log_budget.set_share(services_.room != Room::ample ? short_log_share : idle ? quiet_log_share : 1);
   const std::size_t before = services_.log_budget.bytes();
   while (std::optional<LogBudget::Cut> cut = services_.log_budget.next()) {
     group(cut->partition)->cut_for_budget(*cut);
@@ -209,6 +212,21 @@ void Node::Implementation::entry_damaged(PartitionId partition, LogIndex index) 
   if (one == nullptr) return;
   one->entry_damaged(index);
   watch(*one);
+}
+
+void Node::Implementation::set_room(Room room) {
+  services_.room = room;
+  if (room == Room::ample) return;
+  for (auto& [partition, group] : groups_) group->drop_staged_snapshot();
+}
+
+// What the peer's answers say of its disk. Whoever waited for its room goes on.
+void Node::Implementation::heard_room(const Uuid& peer, Room room) {
+  Room& known = services_.peer_rooms.try_emplace(peer, Room::ample).first->second;
+  const bool more = room > known;
+  known = room;
+  if (!more) return;
+  for (auto& [partition, group] : groups_) group->peer_has_room(peer);
 }
 
 void Node::Implementation::read_done(EffectId id, Result<ReadAnswer> answer) {
@@ -318,7 +336,10 @@ void Node::entry_damaged(PartitionId partition, LogIndex index, Clock clock) {
   implementation_->entry_damaged(partition, index);
 }
 
-void Node::set_no_space(bool no_space) { implementation_->services_.no_space = no_space; }
+void Node::set_room(Room room, Clock clock) {
+  implementation_->set_clock(clock);
+  implementation_->set_room(room);
+}
 
 Effects Node::take_effects() { return implementation_->take_effects(); }
 

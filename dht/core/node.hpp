@@ -75,6 +75,8 @@ struct NodeOptions {
     bool skip_joint = false;               // from the old voters to the new ones in one step
     bool ignore_replica_identity = false;  // what a node's former lives acknowledged counts
     bool place_voters = false;             // a node makes itself a voter where the placement wants it
+    bool ignore_rooms = false;             // a leader admits what the others have no room for
+    bool refuse_frees = false;             // on full disks nothing is admitted, not even what gives room back
     bool drop_early = false;               // a replica's data goes before the configuration without it is committed
     bool lead_with_hung_disk = false;      // a leader whose disk hangs or is slow goes on
     bool vote_with_hung_disk = false;      // a node whose disk hangs asks for votes, gives them and takes leadership over
@@ -126,8 +128,9 @@ class Node {
   void take_out_of_service(PartitionId partition, Damage damage, Clock clock);
   // An entry of this replica's log cannot be read. Applied ones are in the rows: they are cut off. Otherwise Damage::log.
   void entry_damaged(PartitionId partition, LogIndex index, Clock clock);
-  // The disk is (nearly) full: refuse new entries with no_space, go on reading and voting.
-  void set_no_space(bool no_space);
+  // What the disk has room for. Reading and voting go on whatever it is. Below ample the groups here are led elsewhere if somebody has room,
+  // logs are cut to what is needed, and snapshots that come in are dropped.
+  void set_room(Room room, Clock clock);
 
   Effects take_effects();
 

@@ -46,6 +46,7 @@ class Node::Implementation {
   void apply_failed(PartitionId partition, LogIndex through, Damage damage);
   void take_out_of_service(PartitionId partition, Damage damage);
   void entry_damaged(PartitionId partition, LogIndex index);
+  void set_room(Room room);
   Effects take_effects();
 
   NodeStatus status() const;
@@ -89,6 +90,7 @@ class Node::Implementation {
   Group* new_replica(const RaftHeader& header);
   void on(const Uuid& source, const Heartbeat& message);
   void on(const Uuid& source, const HeartbeatReply& message);
+  void heard_room(const Uuid& peer, Room room);
   void on(const Uuid& source, const TableRequest& message);
   void on(const Uuid& source, const TableReply& message);
   void on(const Uuid& source, const Ping& message);

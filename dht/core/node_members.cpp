@@ -79,7 +79,7 @@ void Node::Implementation::keep_table(Group& home) {
   batch.conditions = std::move(change.conditions);
   batch.mutations = std::move(change.mutations);
   RowChanges rows = changed_rows(batch);
-  home.propose(no_operation, encode(batch), std::move(rows), true);
+  home.propose(no_operation, encode(batch), std::move(rows), {.touches_members = true, .needs_room = false});
   watch(home);
 }
 

@@ -107,7 +107,7 @@ void Node::Implementation::start(OperationId id, CommitOperation operation) {
   }
   RowChanges changes = changed_rows(*batch);
   changes.lease = operation.lease;
-  one->propose(id, std::move(operation.batch), std::move(changes), touches_members_table(*batch));
+  one->propose(id, std::move(operation.batch), std::move(changes), {touches_members_table(*batch), !needs_no_room(*batch)});
 }
 
 void Node::Implementation::start(OperationId id, const FindOperation& operation) {
@@ -185,7 +185,7 @@ NodeStatus Node::Implementation::status() const {
   status.incarnation = incarnation_;
   if (genesis_) status.ring = genesis_->ring;
   status.table_version = table_.version;
-  status.no_space = services_.no_space;
+  status.no_space = services_.room != Room::ample;
   if (services_.fitness.hangs(now())) status.disk_stalled = services_.fitness.stalled(now());
   status.disk_write_time = services_.fitness.write_time(now());
   status.disk_slow = services_.fitness.disk_slow();

@@ -84,6 +84,7 @@ void Node::Implementation::on_group(const Uuid& source, const ToGroup& message) 
   constexpr bool from_leader = std::is_same_v<ToGroup, Append> || std::is_same_v<ToGroup, SnapshotChunk>;
   if (from_leader && one == nullptr) one = new_replica(message.raft);
   if (one == nullptr) return;
+  if constexpr (std::is_same_v<ToGroup, AppendReply> || std::is_same_v<ToGroup, SnapshotReply>) heard_room(source, message.room);
   one->receive(source, message);
   watch(*one);
 }
@@ -112,6 +113,7 @@ void Node::Implementation::on(const Uuid& source, const Heartbeat& message) {
   HeartbeatReply reply;
   reply.round = message.round;
   reply.fitness = services_.fitness.report(now());
+  reply.room = services_.room;
   std::shared_ptr<const Heartbeats::Groups> list = heartbeats_.groups_of(source, message);
   if (!list) {
     reply.unknown_digest = true;
@@ -135,6 +137,7 @@ void Node::Implementation::on(const Uuid& source, const Heartbeat& message) {
 
 void Node::Implementation::on(const Uuid& source, const HeartbeatReply& message) {
   services_.fitness.heard(source, message.fitness, now());
+  heard_room(source, message.room);
   bool resend = false;
   std::optional<Heartbeats::Acknowledged> acknowledged = heartbeats_.acknowledge(source, message, resend);
   if (resend) services_.urgent_heartbeats.insert(source);

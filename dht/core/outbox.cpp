@@ -11,8 +11,8 @@ bool Write::empty() const {
 bool Write::only_stages() const {
   const bool of_node = node.genesis || node.table || !node.peer_incarnations.empty();
   return !of_node && std::all_of(groups.begin(), groups.end(), [](const GroupWrite& group) {
-    return group.stage && !group.reset && !group.install && !group.hard_state && !group.truncate_from && group.append.empty() &&
-           !group.cut_through && !group.damage;
+    return (group.stage || group.unstage) && !group.reset && !group.install && !group.hard_state && !group.truncate_from &&
+           group.append.empty() && !group.cut_through && !group.damage;
   });
 }
 
@@ -68,15 +68,15 @@ EffectId Outbox::load(PartitionId partition, LogIndex first, LogIndex last, std:
   return id;
 }
 
-EffectId Outbox::snapshot_read(PartitionId partition, std::uint64_t snapshot, std::uint32_t number) {
+EffectId Outbox::snapshot_read(PartitionId partition, std::uint64_t snapshot, std::uint32_t number, bool renew) {
   EffectId id = next_id();
   owners_[id] = partition;
-  effects_.snapshot_reads.push_back({id, partition, snapshot, number, false});
+  effects_.snapshot_reads.push_back({id, partition, snapshot, number, false, renew});
   return id;
 }
 
 void Outbox::close_snapshot(PartitionId partition, std::uint64_t snapshot) {
-  effects_.snapshot_reads.push_back({next_id(), partition, snapshot, 0, true});
+  effects_.snapshot_reads.push_back({next_id(), partition, snapshot, 0, true, false});
 }
 
 std::optional<PartitionId> Outbox::claim(EffectId id) {

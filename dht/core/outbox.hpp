@@ -38,7 +38,7 @@ class Outbox {
   void apply(PartitionId partition, LogIndex through) { effects_.applies.push_back({partition, through}); }
   EffectId read(PartitionId partition, ReadRequest request);
   EffectId load(PartitionId partition, LogIndex first, LogIndex last, std::size_t max_bytes);
-  EffectId snapshot_read(PartitionId partition, std::uint64_t snapshot, std::uint32_t number);
+  EffectId snapshot_read(PartitionId partition, std::uint64_t snapshot, std::uint32_t number, bool renew = false);
   void close_snapshot(PartitionId partition, std::uint64_t snapshot);
   // Whose read, load or snapshot read this was; each id can be claimed once.
   std::optional<PartitionId> claim(EffectId id);

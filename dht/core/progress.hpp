@@ -30,6 +30,10 @@ struct Progress {
   bool paused = false;  // probe: wait for an answer
   bool absent = false;  // it has no rows yet: only a snapshot helps
   bool damaged = false; // its data there is: out of service, or with rows that cannot be read
+  bool given_up = false;  // it has no room for what it lacks, and nobody needs it there
+  bool hurried = false; // its rows change faster than the pace allows to send them: the next snapshot is sent at full speed
+  unsigned starved = 0; // snapshots in a row that it had no room for
+  std::optional<TimePoint> short_since;  // its node has no ample room
   TimePoint since{};    // this leader knows of it
   TimePoint sent_at = TimePoint::min();     // the last append or chunk
   TimePoint replied_at = TimePoint::min();  // the last answer to one
@@ -48,6 +52,8 @@ struct Progress {
   std::size_t inflight_bytes = 0;
   std::shared_ptr<std::size_t> peer_inflight_bytes;  // of all groups to that peer; shared by their Progresses
 
+  bool to_be_replaced() const { return damaged || given_up; }
+
   struct Snapshot {
     std::uint64_t number = 0;
     EffectId read = 0;                   // outstanding SnapshotRead
@@ -56,6 +62,8 @@ struct Progress {
     LogIndex last_index = 0;             // of what it contains, known from the first chunk on
     TimePoint heard_at{};
     bool waiting = false;                // for the pace
+    bool learner = false;                // takes one of the slots for learners
+    TimePoint opened_at{};               // its read transaction
   };
   std::optional<Snapshot> snapshot;
 

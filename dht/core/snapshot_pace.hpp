@@ -17,6 +17,13 @@ class SnapshotPace {
   // None: as fast as it goes.
   void set_rate(std::optional<std::uint64_t> bytes_per_second) { rate_ = bytes_per_second; }
 
+  // How many chunks of `bytes` are sent in `time`; at most `most`, at least one.
+  unsigned chunks_in(Duration time, std::size_t bytes, unsigned most) const {
+    if (!rate_) return most;
+    const double chunks = static_cast<double>(*rate_) * static_cast<double>(time.count()) / 1e6 / static_cast<double>(bytes);
+    return chunks >= most ? most : std::max(1U, static_cast<unsigned>(chunks));
+  }
+
   bool may_send(TimePoint now) {
     if (!rate_) return true;
     auto most = static_cast<std::int64_t>(*rate_);

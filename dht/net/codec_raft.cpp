@@ -1,4 +1,6 @@
 // Raft messages and heartbeats on the wire.
+#include <algorithm>
+
 #include "dht/net/codec_parts.hpp"
 
 namespace ringfs::codec {
@@ -19,6 +21,15 @@ RaftHeader get_raft(const wire::Raft& in, Check& check) {
   raft.source_added = in.source_added();
   raft.destination_added = in.destination_added();
   return raft;
+}
+
+// 0, which an older node says as well, is ample.
+std::uint32_t shortage_of(Room room) { return static_cast<std::uint32_t>(Room::ample) - static_cast<std::uint32_t>(room); }
+
+Room room_of(std::uint32_t shortage, Check& check) {
+  constexpr auto most = static_cast<std::uint32_t>(Room::ample);
+  check.require(shortage <= most);
+  return static_cast<Room>(most - std::min(shortage, most));
 }
 
 }  // namespace
@@ -117,6 +128,7 @@ void put(const AppendReply& in, wire::Envelope& envelope, WireMessage&) {
   out->set_hint_term(in.hint_term);
   out->set_no_space(in.no_space);
   out->set_absent(in.absent);
+  out->set_shortage(shortage_of(in.room));
 }
 
 AppendReply get(const wire::AppendReply& in, Check& check, Pieces&) {
@@ -129,6 +141,7 @@ AppendReply get(const wire::AppendReply& in, Check& check, Pieces&) {
   message.hint_term = in.hint_term();
   message.no_space = in.no_space();
   message.absent = in.absent();
+  message.room = room_of(in.shortage(), check);
   return message;
 }
 
@@ -200,6 +213,7 @@ void put(const SnapshotReply& in, wire::Envelope& envelope, WireMessage&) {
   out->set_next(in.next);
   out->set_installed(in.installed);
   out->set_refused(in.refused);
+  out->set_shortage(shortage_of(in.room));
 }
 
 SnapshotReply get(const wire::SnapshotReply& in, Check& check, Pieces&) {
@@ -209,6 +223,7 @@ SnapshotReply get(const wire::SnapshotReply& in, Check& check, Pieces&) {
   message.next = in.next();
   message.installed = in.installed();
   message.refused = in.refused();
+  message.room = room_of(in.shortage(), check);
   return message;
 }
 
@@ -269,6 +284,7 @@ void put(const HeartbeatReply& in, wire::Envelope& envelope, WireMessage&) {
   out->set_round(in.round);
   out->set_unknown_digest(in.unknown_digest);
   put_fitness(in.fitness, out->mutable_fitness());
+  out->set_shortage(shortage_of(in.room));
   for (const HeartbeatReply::Refusal& refusal : in.refused) {
     wire::HeartbeatRefusal* item = out->add_refused();
     item->set_partition(index_of(refusal.partition));
@@ -283,6 +299,7 @@ HeartbeatReply get(const wire::HeartbeatReply& in, Check& check, Pieces&) {
   message.round = in.round();
   message.unknown_digest = in.unknown_digest();
   message.fitness = get_fitness(in.fitness());
+  message.room = room_of(in.shortage(), check);
   message.refused.reserve(static_cast<std::size_t>(in.refused_size()));
   for (const wire::HeartbeatRefusal& item : in.refused()) {
     HeartbeatReply::Refusal refusal;

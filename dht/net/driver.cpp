@@ -261,14 +261,14 @@ void Driver::look_at_storage() {
     fatal("storage_failed", *status.failure);
     return;
   }
-  if (status.no_space == no_space_) return;
-  no_space_ = status.no_space;
-  if (no_space_) {
+  if (status.room == room_) return;
+  const bool was_ample = std::exchange(room_, status.room) == Room::ample;
+  if (was_ample) {
     trouble("disk_full", fmt::format("free_bytes={} database_bytes={}", status.disk_free_bytes, status.database_bytes));
-  } else {
+  } else if (room_ == Room::ample) {
     log({"disk_has_space", fmt::format("free_bytes={}", status.disk_free_bytes)});
   }
-  node_.set_no_space(no_space_);
+  node_.set_room(room_, read_clock());
   schedule_turn();
 }
 
@@ -417,7 +417,7 @@ void Driver::fill_in(NodeStatus& status) {
   status.disk_total_bytes = storage.disk_total_bytes;
   status.disk_free_bytes = storage.disk_free_bytes;
   status.disk_id = storage.disk_id;
-  status.no_space = storage.no_space;
+  status.no_space = storage.room != Room::ample;
   status.storage_note = storage.note;
 }
 

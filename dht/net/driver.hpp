@@ -127,7 +127,7 @@ class Driver : public Peers::Listener {
   TimePoint next_poll_ = never;
   std::set<PartitionId> damaged_;  // of which it was said
   std::set<Uuid> accepted_by_;
-  bool no_space_ = false;
+  Room room_ = Room::ample;
   bool turn_scheduled_ = false;
   bool stopped_ = true;
 };

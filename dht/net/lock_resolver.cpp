@@ -133,6 +133,18 @@ Result<CommitReply> to_commit_reply(const BatchResult& result) {
   return fail(ErrorCode::internal, "batch outcome");
 }
 
+Task<Result<bool>> is_aborted(PartitionedStore& store, RecordRef lock, TimePoint deadline) {
+  ReadRequest request;
+  request.gets.push_back({record_key, record_sort(lock.id)});
+  Result<ReadReply> reply = co_await store.read_raw(lock.partition, std::move(request), deadline);
+  if (!reply) co_return tl::unexpected(reply.error());
+  if (reply->gets.size() != 1) co_return fail(ErrorCode::corrupt, "reply without the record");
+  if (!reply->gets[0].found) co_return false;
+  Result<TransactionRecord> record = decode_transaction_record(reply->gets[0].row.value.view());
+  if (!record) co_return tl::unexpected(record.error());
+  co_return record->state == RecordState::aborted;
+}
+
 Task<Result<LockFate>> settle_lock(PartitionedStore& store, PartitionId where, RecordRef lock, TimePoint deadline) {
   for (int round = 0; round < max_rounds; ++round) {
     ReadRequest request;

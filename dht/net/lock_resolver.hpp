@@ -52,6 +52,9 @@ enum class LockFate {
   gone,     // resolved here: read or write again
 };
 
+// Whether the record says that the transaction is aborted. Changes nothing.
+Task<Result<bool>> is_aborted(PartitionedStore& store, RecordRef lock, TimePoint deadline);
+
 // `where`: the partition in which the lock was met.
 Task<Result<LockFate>> settle_lock(PartitionedStore& store, PartitionId where, RecordRef lock, TimePoint deadline);
 

@@ -365,27 +365,48 @@ Task<Result<RouteView>> RingClient::lookup(std::string key, TimePoint deadline) 
   co_return view;
 }
 
-// Nodes whose data lies on one file system share its space, so it counts once.
+// Nodes whose data lies on one file system share its space, so it counts once. What is free is what can be written before the first
+// partition is full: contents are spread over all of them, each goes on while a majority of its replicas has room, and a node's room is
+// shared by the partitions that it holds.
 Task<Result<SpaceView>> RingClient::space(TimePoint deadline) {
   Result<Survey> surveyed = co_await survey(deadline);
   if (!surveyed) co_return tl::unexpected(surveyed.error());
+  using Disk = std::pair<std::string, std::uint64_t>;
+  auto disk_of = [](const Answering& node) {
+    // A disk's number means something on its host only; nodes on several hosts have other addresses. 0: its own.
+    if (node.status->disk_id == 0) return Disk(node.member.address, 0);
+    return Disk(node.member.address.substr(0, node.member.address.rfind(':')), node.status->disk_id);
+  };
   SpaceView space;
-  std::set<std::pair<std::string, std::uint64_t>> seen;
+  std::map<Disk, std::uint64_t> sharers;
   std::size_t holders = 0;
   for (const Answering& node : surveyed->nodes) {
     if (!is_placed(node.member)) continue;
     ++holders;
-    if (!node.status) continue;
-    // A disk's number means something on its host only; nodes on several hosts have other addresses.
-    const std::string host = node.member.address.substr(0, node.member.address.rfind(':'));
-    if (node.status->disk_id != 0 && !seen.insert({host, node.status->disk_id}).second) continue;
-    space.total_bytes += node.status->disk_total_bytes;
-    space.free_bytes += node.status->disk_free_bytes;
+    if (node.status && ++sharers[disk_of(node)] == 1) space.total_bytes += node.status->disk_total_bytes;
   }
-  const std::uint64_t copies =
-      std::max<std::uint64_t>(1, std::min<std::uint64_t>(client_.directory().table().replication(), holders));
-  space.total_bytes /= copies;
-  space.free_bytes /= copies;
+  const auto& table = client_.directory().table();
+  space.total_bytes /= std::max<std::uint64_t>(1, std::min<std::uint64_t>(table.replication(), holders));
+  std::map<Uuid, double> room;  // of a partition on the node
+  const std::size_t partitions = std::size_t{1} << client_.partition_bits();
+  std::map<Uuid, std::size_t> held;
+  for (std::size_t i = 0; i < partitions; ++i) {
+    for (const Uuid& node : client_.directory().placement().preference_list(static_cast<PartitionId>(i))) ++held[node];
+  }
+  for (const Answering& node : surveyed->nodes) {
+    if (!node.status || !held.contains(node.member.id)) continue;
+    const double share = static_cast<double>(node.status->disk_free_bytes) / static_cast<double>(std::max<std::uint64_t>(1, sharers[disk_of(node)]));
+    room[node.member.id] = share / static_cast<double>(held[node.member.id]);
+  }
+  double least = static_cast<double>(space.total_bytes) / static_cast<double>(partitions);
+  for (std::size_t i = 0; i < partitions; ++i) {
+    std::vector<double> rooms;
+    for (const Uuid& node : client_.directory().placement().preference_list(static_cast<PartitionId>(i))) rooms.push_back(room[node]);
+    if (rooms.empty()) continue;
+    std::sort(rooms.begin(), rooms.end());
+    least = std::min(least, rooms[(rooms.size() - 1) / 2]);  // a majority has this much
+  }
+  space.free_bytes = static_cast<std::uint64_t>(least * static_cast<double>(partitions));
   co_return space;
 }
 

@@ -3,7 +3,7 @@
 // Calls come from the driver's loop and return at once; each `done` is called once, from a thread of the store's own:
 // the driver posts it to its loop. Order: writes and applies are carried out in the order they were given; applies may be
 // committed without a sync, never later than the next write. Reads, loads and snapshots see every apply whose `done` was called.
-// A full disk is no error of a write or an apply: both wait, in order, until there is space, and status() says no_space
+// A full disk is no error of a write or an apply: both wait, in order, until there is space, and status() says Room::none
 // from then on; reads go on. Errors: corrupt on an apply: nothing of it was carried out, for a row or an entry that it needs is damaged,
 // which costs this replica (Node::apply_failed); anything else, and anything on a write: the driver ends the process. Limits: the core
 // bounds what is outstanding.
@@ -33,7 +33,7 @@ struct StorageStatus {
   std::uint64_t verified_bytes = 0;   // of rows, entries and payloads, by the background check of this process
   std::uint64_t verify_passes = 0;    // through everything
   std::uint64_t damage_found = 0;     // places, by that check
-  bool no_space = false;  // below the reserve, or a write waits for space: new entries are refused until it returns
+  Room room = Room::ample;  // what more the node's groups may take in (dht/core/room.hpp)
 };
 
 class Storage {

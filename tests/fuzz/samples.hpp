@@ -141,7 +141,7 @@ inline std::vector<Message> messages(Random& random) {
       heartbeat,
       Heartbeat{.round = 2, .digest = 3, .full = false, .groups = {}},
       Heartbeat{.round = 3, .digest = 4, .full = false, .groups = {}, .fitness = {true, true, 80'000, 70'000}, .asks = true},
-      HeartbeatReply{random.next(), false, {{partition(random), random.below(99), true}}, {false, false, 800, 900}, {partition(random)}},
+      HeartbeatReply{random.next(), false, Room::reserve, {{partition(random), random.below(99), true}}, {false, false, 800, 900}, {partition(random)}},
       Ping{true},
       NodeReport{{partition(random), partition(random)}, {random_uuid(random)}, {random_uuid(random), random_uuid(random)}},
       ReplicaQuery{raft(random)},

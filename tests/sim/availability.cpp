@@ -34,9 +34,9 @@ void Availability::look() {
   world_.after(judge_interval, [this] { look(); });
 }
 
-bool Availability::well(SimNode& node) const {
-  return node.running() && !node.frozen() && !node.starved() && !node.disk_hangs() && node.running_since() + start_up <= world_.now();
-}
+bool Availability::able(SimNode& node) const { return node.running() && !node.frozen() && !node.starved() && !node.disk_hangs(); }
+
+bool Availability::well(SimNode& node) const { return able(node) && node.running_since() + start_up <= world_.now(); }
 
 bool Availability::quick(SimNode& node) const { return well(node) && !node.disk_slow(); }
 
@@ -87,7 +87,7 @@ void Availability::judge(PartitionId partition, const Configuration& configurati
     SimNode& node = *cluster_.find(id);
     // Nothing was asked of a hung disk so far, or not for long enough: nobody can know.
     const bool unnoticed = node.disk_hangs() && status.disk_stalled == Duration::zero() && !node.starved() && !node.frozen();
-    if (well(node) || unnoticed) group.served_at = now;
+    if (able(node) || unnoticed) group.served_at = now;
     const bool unfit = node.disk_slow() || node.starved();
     if (unfit && others_are_quick && node.unfit_since() + unfit_bound <= now && group.owed_since + unfit_bound <= now) {
       world_.violate("slow nodes lead nothing", described(partition, states));

@@ -32,7 +32,8 @@ class Availability {
     TimePoint served_at{};
   };
   void look();
-  bool well(SimNode& node) const;   // it can carry a group
+  bool able(SimNode& node) const;   // what it says and does counts
+  bool well(SimNode& node) const;   // it can carry a group: not in its first moments
   bool quick(SimNode& node) const;  // and lead one as well as any other
   // A damaged replica may say nothing, and need not serve.
   bool sound(const Uuid& node, PartitionId partition, const std::map<Uuid, NodeStatus>& states) const;

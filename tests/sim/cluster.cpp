@@ -87,7 +87,7 @@ bool Cluster::can_spare(PartitionId partition, const Uuid& node) {
     SimNode& other = *find(voter.node);
     if (voter.node == node) return voter.added == group->second.replica_added;
     auto theirs = other.live_disk().groups.find(partition);
-    return other.running() && !other.is_damaged(partition) && theirs != other.live_disk().groups.end() &&
+    return other.running() && other.room() == Room::ample && !other.is_damaged(partition) && theirs != other.live_disk().groups.end() &&
            theirs->second.replica_added == voter.added && theirs->second.newest_configuration() == newest;
   });
 }

@@ -50,7 +50,7 @@ class Cluster {
   SimNode& node(std::size_t index) { return *nodes_[index]; }
   SimNode* find(const Uuid& id);
   SimNode* find_address(const std::string& address);
-  // Whether the others of the group run, are sound, and are a majority without this node's replica.
+  // Whether the others of the group run, are sound, have room for what they may lack, and are a majority without this node's replica.
   bool can_spare(PartitionId partition, const Uuid& node);
   unsigned running() const;
 

@@ -105,6 +105,10 @@ std::string DiskState::perform(const GroupWrite& write, DiskWatcher* watcher) {
   if (!group.holds_data && !write.install && (!write.append.empty() || write.truncate_from || write.cut_through)) {
     return "a log without the rows that it builds on";
   }
+  if (write.unstage) {
+    group.staged.clear();
+    group.staged_snapshot = 0;
+  }
   if (write.stage) {
     if (write.stage->number == 0) {
       group.staged.clear();

@@ -12,6 +12,7 @@ using std::chrono::seconds;
 
 constexpr double share_of_moving_rings = 0.35;
 constexpr unsigned least_nodes_with_a_majority = 3;  // when one of them suffers
+constexpr double share_of_full_rings = 0.12;
 constexpr unsigned most_nodes_that_move = 10;  // at the beginning; with more a seed takes its time
 
 unsigned draw_nodes(World& world) {
@@ -41,6 +42,8 @@ void switch_off(const std::string& guard, ClusterOptions& options) {
   if (guard == "lead_with_hung_disk") options.faults.lead_with_hung_disk = true;
   if (guard == "vote_with_hung_disk") options.faults.vote_with_hung_disk = true;
   if (guard == "hand_over_blindly") options.faults.hand_over_blindly = true;
+  if (guard == "ignore_rooms") options.faults.ignore_rooms = true;
+  if (guard == "refuse_frees") options.faults.refuse_frees = true;
   if (guard == "no_dedup") options.disk_faults.evaluate.no_dedup = true;
   if (guard == "no_expiry") options.disk_faults.evaluate.no_expiry = true;
   if (guard == "no_add_locks") options.disk_faults.evaluate.no_add_locks = true;
@@ -153,6 +156,10 @@ Draw draw(World& world, const ScenarioOptions& options) {
   draw_focus(world, drawn);
   if (cluster.nodes < least_nodes_for_a_snapshot) drawn.nemesis.kills = 0.5;
   draw_members(world, drawn);
+  const bool may_be_full = !drawn.members.active && !drawn.long_faults.active && cluster.nodes >= 3 && cluster.nodes <= most_nodes_that_move;
+  if (may_be_full && world.chance(share_of_full_rings)) {
+    drawn.full = world.chance(0.5) ? Draw::Full::minority : Draw::Full::majority;
+  }
   return drawn;
 }
 
@@ -163,7 +170,7 @@ const std::vector<std::string>& guard_names() {
       "ignore_row_leases",      "prepare_ignores_row_leases", "remember_held_rows", "no_add_locks",
       "count_learners",         "overlapping_changes",  "skip_joint",             "ignore_replica_identity",
       "place_voters",           "drop_early",           "lead_with_hung_disk",    "vote_with_hung_disk",  "hand_over_blindly",
-      "serve_damage"};
+      "serve_damage",           "ignore_rooms",         "refuse_frees"};
   return names;
 }
 

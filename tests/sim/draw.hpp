@@ -21,6 +21,8 @@ struct Draw {
   NemesisOptions nemesis;
   LongFaultsOptions long_faults;
   MembersOptions members;
+  // Disks that are full and stay so: a minority while clients work and nodes die, or a majority when the faults have stopped.
+  enum class Full { none, minority, majority } full = Full::none;
   unsigned clients = 3;
   unsigned workers = 2;  // a client
 };

@@ -1,5 +1,6 @@
 #include "tests/sim/long_faults.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace ringfs::sim {
@@ -7,6 +8,7 @@ namespace ringfs::sim {
 namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
+constexpr Duration several_apart = milliseconds(500);
 constexpr Duration starved_period = seconds(1);
 constexpr Duration starved_pause = milliseconds(900);  // of each period
 }  // namespace
@@ -36,11 +38,13 @@ void LongFaults::next() {
 
 void LongFaults::strike(SimNode& node) {
   ++struck_;
-  switch (world_.between(0, 4)) {
+  switch (world_.between(0, 6)) {
     case 0:
     case 1: end_ = hang(node); return;
-    case 2: end_ = slow(node); return;
-    case 3: end_ = one_way(node); return;
+    case 2:
+    case 3: end_ = hang_several(); return;
+    case 4: end_ = slow(node); return;
+    case 5: end_ = one_way(node); return;
     default: end_ = starve(node); return;
   }
 }
@@ -51,6 +55,26 @@ std::function<void()> LongFaults::hang(SimNode& node) {
   world_.count("fault: hung disk");
   node.set_disk_hangs(true, reads);
   return [&node] { node.set_disk_hangs(false, false); };
+}
+
+// Each a little after the one before: that is when a store has something to sync. They answer again at once.
+std::function<void()> LongFaults::hang_several() {
+  std::vector<SimNode*> nodes;
+  for (std::size_t i = 0; i < cluster_.size(); ++i) nodes.push_back(&cluster_.node(i));
+  const bool all = world_.chance(0.4);
+  const auto count = all ? nodes.size() : static_cast<std::size_t>(world_.between(2, std::max<std::uint64_t>(2, nodes.size() / 2)));
+  while (nodes.size() > count) nodes.erase(nodes.begin() + static_cast<std::ptrdiff_t>(world_.between(0, nodes.size() - 1)));
+  world_.trace("disks hang", nodes.front()->index(), nodes.size());
+  world_.count(all ? "fault: all disks hang" : "fault: several hung disks");
+  for (SimNode* node : nodes) {
+    world_.after(world_.between(Duration::zero(), several_apart), [this, node, strike = struck_] {
+      if (!stopped_ && strike == struck_) node->set_disk_hangs(true, false);
+    });
+  }
+  return [this, nodes] {
+    ++struck_;
+    for (SimNode* node : nodes) node->set_disk_hangs(false, false);
+  };
 }
 
 std::function<void()> LongFaults::slow(SimNode& node) {

@@ -1,6 +1,7 @@
-// Faults of one node that last for minutes, one after the other: what is slow but not dead (design 5).
+// Faults that last for minutes, one after the other: what is slow but not dead (design 5).
 //
 //   hung disk     syncs do not end; sometimes reads do not either
+//   hung disks    of several nodes at once, or of all: nodes that share one disk
 //   slow disk     each sync takes many times what it takes the others
 //   one way       one node does not hear another one, cannot say anything, or hears nobody
 //   starved       the process gets a tenth of the time
@@ -31,6 +32,7 @@ class LongFaults {
   void next();
   void strike(SimNode& node);
   std::function<void()> hang(SimNode& node);
+  std::function<void()> hang_several();
   std::function<void()> slow(SimNode& node);
   std::function<void()> one_way(SimNode& node);
   std::function<void()> starve(SimNode& node);

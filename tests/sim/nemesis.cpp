@@ -121,7 +121,7 @@ void Nemesis::stop() {
     SimNode& node = cluster_.node(i);
     node.set_disk_speed(cluster_.options().disk);
     node.set_disk_unreadable(false);
-    node.set_no_space(false);
+    if (!full_.contains(i)) node.set_room(Room::ample);
     node.spare();
     if (world_.chance(0.5)) node.clock().set_wall_right();
     bring_back(i, Duration(1), milliseconds(200));
@@ -370,9 +370,19 @@ bool Nemesis::slow_disk() {
 
 bool Nemesis::disk_full() {
   SimNode& node = any_node();
-  node.set_no_space(true);
-  world_.after(world_.between(milliseconds(200), seconds(4)), [&node] { node.set_no_space(false); });
+  if (full_.contains(node.index())) return false;
+  node.set_room(static_cast<Room>(world_.between(0, static_cast<std::uint64_t>(Room::low))));
+  world_.after(world_.between(milliseconds(200), seconds(4)), [this, &node] {
+    if (!full_.contains(node.index())) node.set_room(Room::ample);
+  });
   return true;
+}
+
+void Nemesis::fill_for_good(unsigned nodes) {
+  const auto all = static_cast<unsigned>(cluster_.size());
+  for (auto next = static_cast<unsigned>(world_.between(0, all - 1)); full_.size() < std::min(nodes, all); ++next) full_.insert(next % all);
+  world_.trace("full for good", nodes);
+  for (unsigned index : full_) cluster_.node(index).set_room(Room::reserve);
 }
 
 bool Nemesis::bad_network() {

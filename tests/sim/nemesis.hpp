@@ -5,6 +5,7 @@
 #pragma once
 
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,8 @@ class Nemesis {
   void disturb_creation();
   void start();
   void stop();
+  // The disks of so many nodes are full from now on, until the end of the seed, also when the faults stop.
+  void fill_for_good(unsigned nodes);
 
  private:
   struct Fault {
@@ -76,6 +79,7 @@ class Nemesis {
   LeaderShuffle shuffle_;
   bool stopped_ = true;
   std::uint64_t struck_ = 0;
+  std::set<unsigned> full_;  // for good
 };
 
 }  // namespace ringfs::sim

@@ -31,6 +31,9 @@ constexpr Duration safety_shortest = seconds(8);
 constexpr Duration safety_longest = seconds(150);
 constexpr Duration safety_shortest_long_faults = seconds(120);  // two of them or so
 constexpr Duration safety_longest_growing = seconds(400);  // two nodes stand still whenever one of them is down
+constexpr Duration full_disk_timeout = seconds(10);
+constexpr unsigned full_disk_attempts = 40;      // a log's time may be minutes ahead of the clocks that are right again
+constexpr Duration full_disks_bound = seconds(900);
 constexpr unsigned lookups = 12;
 constexpr std::size_t trace_lines_reported = 60;
 
@@ -134,6 +137,7 @@ class Scenario {
     nemesis_.start();
     long_faults_.start();
     if (drawn_.long_faults.active) availability_.start();
+    if (drawn_.full == Draw::Full::minority) fill((static_cast<unsigned>(cluster_.size()) - 1) / 2, "fault: a minority is full for good");
     TimePoint start = world_.now();
     const Duration shortest = drawn_.long_faults.active ? safety_shortest_long_faults : safety_shortest;
     const bool long_one = drawn_.members.grow_and_shrink || drawn_.long_faults.active;
@@ -145,6 +149,10 @@ class Scenario {
     availability_.stop();
     long_faults_.stop();
     nemesis_.stop();
+    if (drawn_.full == Draw::Full::majority) {  // while batches are under way
+      fill(static_cast<unsigned>(cluster_.size()) / 2 + 1, "fault: a majority is full for good");
+      world_.run(world_.between(seconds(1), seconds(6)));
+    }
     workload_.stop();
     members_.stop();
     if (world_.violation()) return false;
@@ -152,6 +160,13 @@ class Scenario {
       return std::all_of(clients_.begin(), clients_.end(), [](const auto& client) { return client->tasks() == 0; });
     });
   }
+
+  void fill(unsigned nodes, const char* what) {
+    nemesis_.fill_for_good(nodes);
+    world_.count(what);
+  }
+
+  bool is_full(unsigned node) { return cluster_.node(node).room() != Room::ample; }
 
   void start_workers(SimClient& client) {
     for (unsigned i = 0; i < drawn_.workers; ++i) client.spawn(workload_.work(client.store()));
@@ -187,6 +202,7 @@ class Scenario {
       world_.violate("liveness", "not everything could be read after the faults stopped\n" + describe());
       return false;
     }
+    if (drawn_.full != Draw::Full::none && !full_disks_are_bearable()) return false;
     if (!must("equal replicas", rest_bound, [this] { return replicas_equal(); })) return false;
     if (drawn_.members.active && !must("the data where the members are", rest_bound, [this] { return data_in_place(); })) return false;
     return !world_.violation();
@@ -207,6 +223,63 @@ class Scenario {
     }
     world_.violate("no lock is left", lock);
     return false;
+  }
+
+  // Whoever can be written to is; who cannot says soon that a disk is full; and removing works everywhere.
+  bool full_disks_are_bearable() {
+    bool ended = false;
+    std::string wrong;
+    careful_client().spawn(write_and_erase(&ended, &wrong));
+    if (!must("writing and erasing on full disks", full_disks_bound, [&] { return ended; })) return false;
+    if (wrong.empty()) return true;
+    world_.violate("full disks", wrong + "\n" + describe());
+    return false;
+  }
+
+  // Of those that the placement wants: a majority has room.
+  bool has_room(PartitionId partition) {
+    Placement placement(cluster_.table(), drawn_.cluster.partition_bits);
+    const std::vector<Uuid>& nodes = placement.preference_list(partition);
+    const auto with_room = std::count_if(nodes.begin(), nodes.end(), [&](const Uuid& node) { return cluster_.find(node)->room() == Room::ample; });
+    return 2 * static_cast<std::size_t>(with_room) > nodes.size();
+  }
+
+  // A batch may expire because clocks still differ by what the faults left: then it is said again.
+  Task<Result<CommitReply>> commit_one(Mutation mutation) {
+    PartitionedStore* store = careful_client().store();
+    Result<CommitReply> reply = fail(ErrorCode::timeout, {});
+    for (unsigned i = 0; i < full_disk_attempts && !reply && reply.error().code == ErrorCode::timeout; ++i) {
+      CommitRequest request;
+      request.mutations.push_back(mutation);
+      reply = co_await store->commit(std::move(request), store->clock().now + full_disk_timeout);
+    }
+    co_return reply;
+  }
+
+  Task<void> write_and_erase(bool* ended, std::string* wrong) {
+    for (unsigned number = 0; number < 2 * partitions() && wrong->empty(); ++number) {
+      const std::string key = "kv/full" + std::to_string(number);
+      const PartitionId partition = partition_of(key_position(key), drawn_.cluster.partition_bits);
+      const std::string where = "partition " + std::to_string(index_of(partition)) + ": ";
+      Mutation mutation;
+      mutation.kind = Mutation::Kind::put;
+      mutation.row = {key, "v"};
+      mutation.value = SharedBytes(std::string(100, 'x'));
+      const bool room = has_room(partition);
+      // With copies under way a refusal is not believed (sim_transport.hpp): the client would ask until its deadline.
+      const bool heard = room || drawn_.cluster.network.duplicate == 0;
+      Result<CommitReply> written = fail(ErrorCode::no_space, {});
+      if (heard) written = co_await commit_one(mutation);
+      if (room && !written) *wrong = where + "a majority has room, a put ends in " + written.error().text();
+      if (!room && written) *wrong = where + "a majority is full, and a put is applied";
+      if (!room && !written && written.error().code != ErrorCode::no_space) *wrong = where + "a put ends in " + written.error().text();
+      mutation.kind = Mutation::Kind::erase_prefix;
+      mutation.row = {key, ""};
+      mutation.value = {};
+      Result<CommitReply> erased = co_await commit_one(mutation);
+      if (!erased) *wrong = where + "an erasure ends in " + erased.error().text();
+    }
+    *ended = true;
   }
 
   Task<void> meet_locks(bool* ended) {
@@ -276,6 +349,7 @@ class Scenario {
     next_look_ = world_.now() + milliseconds(50);
     std::map<PartitionId, std::pair<LogIndex, std::uint64_t>> states;
     for (unsigned i = 0; i < cluster_.size(); ++i) {
+      if (is_full(i)) continue;  // it may lag for good
       for (const auto& [partition, group] : cluster_.node(i).live_disk().groups) {
         if (!group.holds_data) continue;
         auto [known, first] = states.try_emplace(partition, group.applied, group.rows.hash());
@@ -283,11 +357,12 @@ class Scenario {
         if (group.last_index() != group.applied) return false;
       }
     }
-    return states.size() == partitions();
+    return states.size() == partitions() || drawn_.full != Draw::Full::none;
   }
 
   std::string lock_left() {
     for (unsigned i = 0; i < cluster_.size(); ++i) {
+      if (is_full(i)) continue;
       for (const auto& [partition, group] : cluster_.node(i).live_disk().groups) {
         for (const auto& [row, stored] : group.rows.all()) {
           if (row.key != lock_key && row.key != part_key) continue;

@@ -184,6 +184,10 @@ void SimDisk::snapshot_read(SnapshotRead read, std::function<void(Result<Snapsho
     if (open == snapshots_.end() || read.number >= open->second.chunks.size()) {
       return done(fail(ErrorCode::unavailable, "no such snapshot"));
     }
+    if (read.renew && open->second.chunks.front().last_index != group->second.applied) {
+      snapshots_.erase(open);
+      return done(fail(ErrorCode::unavailable, "the rows have changed"));
+    }
     const bool lost = group->second.rows.any_rotten() && !faults_.serve_damage;
     if (lost || fails_to_read(read.partition)) {
       world_.count("fault: snapshot cannot be read");

@@ -93,7 +93,7 @@ void SimNode::start() {
   world.trace("start", index_, persisted.incarnation.counter, persisted.groups.size());
   world.count("node start");
   node_ = std::make_unique<Node>(options_, std::move(persisted), world.random(), clock_.read(world.now()));
-  if (no_space_) node_->set_no_space(true);
+  if (room_ != Room::ample) node_->set_room(room_, clock_.read(world.now()));
   schedule_scrub();
   pump();
 }
@@ -184,9 +184,9 @@ bool SimNode::freeze(Duration length) {
   return true;
 }
 
-void SimNode::set_no_space(bool no_space) {
-  no_space_ = no_space;
-  happen([no_space](Node& node, Clock) { node.set_no_space(no_space); });
+void SimNode::set_room(Room room) {
+  room_ = room;
+  happen([room](Node& node, Clock clock) { node.set_room(room, clock); });
 }
 
 void SimNode::take_out_of_service(PartitionId partition, Damage damage) {

@@ -64,7 +64,8 @@ class SimNode : private DiskWatcher {
   }
   bool freeze(Duration length);  // false: it is down, or frozen already
   void freeze_in_next_read(Duration length) { freeze_in_read_ = length; }
-  void set_no_space(bool no_space);
+  void set_room(Room room);
+  Room room() const { return room_; }
   void take_out_of_service(PartitionId partition, Damage damage);
   // The disk loses them; whoever reads all of it in the background finds that out some time later.
   void lose_rows(LostRows lost);
@@ -142,11 +143,11 @@ class SimNode : private DiskWatcher {
   std::vector<std::function<void(Node&, Clock)>> while_frozen_;
   std::optional<Duration> freeze_in_read_;
   std::optional<unsigned> steps_left_;
-  bool no_space_ = false;
   bool disk_slow_ = false;
   bool starved_ = false;
   TimePoint unfit_since_{};
   TimePoint running_since_{};
+  Room room_ = Room::ample;
 
   std::uint64_t writes_taken_ = 0, writes_durable_ = 0;
   EffectId last_write_ = 0;

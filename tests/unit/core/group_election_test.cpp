@@ -231,7 +231,7 @@ TEST_F(ReadyGroupElection, TransferThatFails_LeaderTakesANewTermAndALeaseAgain) 
   ASSERT_TRUE(cluster.run_until([&] { return lost; }));
   EXPECT_FALSE(cluster.group(other, partition).lease) << "no lease in a term that was given away";
   OperationId refused = cluster.submit(other, cluster.put(key, "x"));
-  EXPECT_EQ(error_of(cluster.reply(other, refused)), ErrorCode::unavailable);
+  EXPECT_EQ(error_of(cluster.reply(other, refused)), ErrorCode::overloaded);
   ASSERT_TRUE(cluster.run_until([&] { return cluster.ready(partition); }));
   EXPECT_EQ(cluster.leader(partition), other);
   EXPECT_GT(cluster.group(other, partition).term, term);

@@ -66,7 +66,7 @@ TEST_F(ReadyGroupRead, AcknowledgementOfAnOlderRound_DoesNotServeAHeldRead) {
   for (const Envelope& envelope : cluster.delivered) {
     auto* heartbeat = std::get_if<Heartbeat>(&envelope.message);
     if (heartbeat == nullptr || number_of(envelope.header.source) != leader) continue;
-    late.push_back({heartbeat->round, false, {}, {}});
+    late.push_back({heartbeat->round, false, Room::ample, {}});
   }
   ASSERT_FALSE(late.empty());
   OperationId get = cluster.submit(leader, cluster.get(key));
@@ -78,7 +78,7 @@ TEST_F(ReadyGroupRead, AcknowledgementOfAnOlderRound_DoesNotServeAHeldRead) {
   for (const Envelope& envelope : recorded) {
     auto* heartbeat = std::get_if<Heartbeat>(&envelope.message);
     if (heartbeat == nullptr || number_of(envelope.header.source) != leader) continue;
-    cluster.inject(number_of(envelope.header.destination), leader, HeartbeatReply{heartbeat->round, false, {}, {}});
+    cluster.inject(number_of(envelope.header.destination), leader, HeartbeatReply{heartbeat->round, false, Room::ample, {}});
   }
   EXPECT_FALSE(cluster.reply(leader, get));
 }

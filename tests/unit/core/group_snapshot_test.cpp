@@ -246,5 +246,90 @@ TEST_F(ReadyGroupSnapshot, ChunkOfAnUnknownSnapshotOrBrokenOne_StartsOverOrIsDro
   EXPECT_TRUE(cluster.taken<SnapshotReply>(leader).empty());
 }
 
+// Moves that are slow or paused hold up no voter that lags: what redundancy there is goes before what is to come.
+class SlowMoves : public testing::Test {
+ protected:
+  SlowMoves() : cluster_(3, 6, true, options()) {
+    for (std::uint32_t i = 0; i < 64; ++i) fill(static_cast<PartitionId>(i));
+  }
+  static NodeOptions options() {
+    NodeOptions options;
+    options.log_keep_entries = 4;
+    return options;
+  }
+  std::string key_in(PartitionId partition) const {
+    for (int i = 0;; ++i) {
+      std::string name = "kv/" + std::to_string(i);
+      if (cluster_.partition_of_key(name) == partition) return name;
+    }
+  }
+  // More rows than a chunk has.
+  void fill(PartitionId partition) {
+    cluster_.wait_ready(partition);
+    const std::string name = key_in(partition);
+    std::vector<Mutation> rows(12);
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      rows[i].kind = Mutation::Kind::put;
+      rows[i].row = {name, "row" + std::to_string(i)};
+      rows[i].value = SharedBytes(std::string(100, 'x'));
+    }
+    unsigned leader = *cluster_.leader(partition);
+    OperationId put = cluster_.submit(leader, cluster_.commit(name, std::move(rows)));
+    ASSERT_TRUE(cluster_.run_until([&] { return succeeded(cluster_.reply(leader, put)); }));
+  }
+  void set_rate(const std::string& rate) {
+    cluster_.commit_members([&](const MembersTable& table) { return change_setting(table, "rebalance_rate", rate); });
+  }
+  // Snapshots to learners are under way and wait for the pace.
+  void move_slowly() {
+    set_rate("1");
+    added_ = cluster_.add_machine();
+    cluster_.join(added_);
+    cluster_.run(20s);
+    ASSERT_GT(started(), 0U);
+  }
+  unsigned started() {
+    unsigned sum = 0;
+    for (Machine& machine : cluster_.machines) sum += machine.events["snapshot_started"];
+    return sum;
+  }
+  void lagging_voter_is_repaired() {
+    const PartitionId partition{17};
+    unsigned leader = *cluster_.leader(partition);
+    unsigned away = (leader + 1) % 3;
+    cluster_.crash(away);
+    cluster_.run(2s);
+    leader = *cluster_.leader(partition);
+    const std::string name = key_in(partition);
+    for (int i = 0; i < 40; ++i) {
+      OperationId put = cluster_.submit(leader, cluster_.put(name, std::to_string(i)));
+      ASSERT_TRUE(cluster_.run_until([&] { return succeeded(cluster_.reply(leader, put)); }));
+    }
+    cluster_.start(away);
+    EXPECT_TRUE(cluster_.run_until([&] { return cluster_.stored(away, name) == "39"; }, 20s));
+    EXPECT_GT(cluster_.machines[away].events["snapshot_installed"], 0U);
+  }
+
+  Cluster cluster_;
+  unsigned added_ = 0;
+};
+
+TEST_F(SlowMoves, SlotsTakenByLearners_AVoterThatLagsIsRepaired) {
+  move_slowly();
+  lagging_voter_is_repaired();
+}
+
+TEST_F(SlowMoves, Paused_SnapshotsToLearnersGiveTheirSlotsBackAndGoOnLater) {
+  move_slowly();
+  set_rate("0");
+  cluster_.run(5s);
+  std::size_t open = 0;
+  for (Machine& machine : cluster_.machines) open += machine.store.open_snapshots();
+  EXPECT_EQ(open, 0U);
+  lagging_voter_is_repaired();
+  set_rate("");
+  EXPECT_TRUE(cluster_.run_until([&] { return cluster_.table().find(node_id(added_))->state == MemberState::up; }, 120s));
+}
+
 }  // namespace
 }  // namespace ringfs::test

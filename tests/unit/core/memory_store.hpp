@@ -183,6 +183,7 @@ class MemoryStore {
     }
     StoredGroup& group = groups.at(one.partition);
     if (one.damage) group.damage = *one.damage;
+    if (one.unstage) group.staged.clear();
     if (one.stage) {
       if (one.stage->number == 0) group.staged.clear();
       ASSERT_EQ(one.stage->number, group.staged.size());

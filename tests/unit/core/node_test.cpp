@@ -499,16 +499,16 @@ TEST(Heartbeats, Acknowledgement_CountsForTheListOfItsRound) {
   Heartbeat one = sender.make(peer, first, 1, start);
   Heartbeat two = sender.make(peer, second, 2, start + 1s);
   EXPECT_TRUE(one.full && two.full);
-  auto acknowledged = sender.acknowledge(peer, {1, false, {}, {}}, resend);
+  auto acknowledged = sender.acknowledge(peer, {1, false, Room::ample, {}}, resend);
   ASSERT_TRUE(acknowledged);
   EXPECT_EQ(acknowledged->sent_at, start);
   EXPECT_EQ(acknowledged->groups->front().term, 5U);
-  EXPECT_FALSE(sender.acknowledge(peer, {1, false, {}, {}}, resend)) << "once only";
-  ASSERT_TRUE(sender.acknowledge(peer, {2, false, {}, {}}, resend));
+  EXPECT_FALSE(sender.acknowledge(peer, {1, false, Room::ample, {}}, resend)) << "once only";
+  ASSERT_TRUE(sender.acknowledge(peer, {2, false, Room::ample, {}}, resend));
   Heartbeat three = sender.make(peer, second, 3, start + 2s);
   EXPECT_FALSE(three.full);
   EXPECT_FALSE(receiver.groups_of(peer, three)) << "never saw the list";
-  EXPECT_FALSE(sender.acknowledge(peer, {3, true, {}, {}}, resend));
+  EXPECT_FALSE(sender.acknowledge(peer, {3, true, Room::ample, {}}, resend));
   EXPECT_TRUE(resend);
   Heartbeat four = sender.make(peer, second, 4, start + 3s);
   EXPECT_TRUE(four.full);
@@ -516,7 +516,7 @@ TEST(Heartbeats, Acknowledgement_CountsForTheListOfItsRound) {
   EXPECT_TRUE(receiver.groups_of(peer, three)) << "the digest is of the same list";
   four.digest ^= 1;
   EXPECT_FALSE(receiver.groups_of(peer, four)) << "a list that does not have its digest";
-  EXPECT_FALSE(sender.acknowledge(node_id(2), {4, false, {}, {}}, resend));
+  EXPECT_FALSE(sender.acknowledge(node_id(2), {4, false, Room::ample, {}}, resend));
 }
 
 TEST(NodeTimers, IdleNode_AsksToBeWokenAtTheGranularityOnly) {

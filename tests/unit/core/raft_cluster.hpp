@@ -248,16 +248,19 @@ class Cluster {
   }
 
   CommitOperation put(const std::string& key, const std::string& value) {
+    Mutation mutation;
+    mutation.kind = Mutation::Kind::put;
+    mutation.row = {key, "v"};
+    mutation.value = value;
+    return commit(key, {mutation});
+  }
+  CommitOperation commit(const std::string& key, std::vector<Mutation> mutations) {
     Batch batch;
     batch.client.bytes[0] = 7;
     batch.sequence = ++last_sequence_;
     batch.first_incomplete = batch.sequence;  // nothing is tried again in these tests
     batch.expires = clock.stamp + std::chrono::seconds(30);
-    Mutation mutation;
-    mutation.kind = Mutation::Kind::put;
-    mutation.row = {key, "v"};
-    mutation.value = value;
-    batch.mutations.push_back(mutation);
+    batch.mutations = std::move(mutations);
     return {partition_of_key(key), encode(batch)};
   }
   PartitionId table_partition() const { return partition_of_key(std::string(members_key)); }

@@ -138,7 +138,7 @@ TEST_F(DriverTest, FullDisk_RefusesNewEntriesUntilSpaceReturns) {
   PartitionId partition = partition_of(key_position("kv/a"), 3);
   auto commit = [&] { return ask(node, CommitOperation{partition, encode(put("kv/a", "1", random_uuid(random), 1))}); };
   ASSERT_TRUE(run_until(loop, [&] { return commit()->has_value(); }));
-  node.storage.disk.no_space = true;
+  node.storage.disk.room = Room::reserve;
   ASSERT_TRUE(run_until(loop, [&] {
     auto result = commit();
     return !*result && result->error().error.code == ErrorCode::no_space;
@@ -146,7 +146,7 @@ TEST_F(DriverTest, FullDisk_RefusesNewEntriesUntilSpaceReturns) {
   ReadRequest request;
   request.gets.push_back({"kv/a", ""});
   EXPECT_TRUE(*ask(node, ReadOperation{partition, request}));
-  node.storage.disk.no_space = false;
+  node.storage.disk.room = Room::ample;
   EXPECT_TRUE(run_until(loop, [&] { return commit()->has_value(); }));
 }
 

@@ -26,7 +26,7 @@ class MemoryStorage : public Storage {
   std::set<PartitionId> damaged_entries;  // a load fails, too
   std::function<void(FoundDamage)> damage_found;  // what the background check calls
   StorageStatus disk{
-      .database_bytes = 1, .disk_total_bytes = 1000, .disk_free_bytes = 500, .disk_id = 7, .no_space = false};
+      .database_bytes = 1, .disk_total_bytes = 1000, .disk_free_bytes = 500, .disk_id = 7, .room = Room::ample};
   std::size_t writes = 0;
   std::size_t groups_written = 0;
 

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <limits.h>
 #include <sys/mount.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -275,20 +276,25 @@ class StoreOnTmpfs : public StoreFailureTest {
       EXPECT_EQ(umount2(directory.c_str(), MNT_DETACH), 0) << std::strerror(errno);
     }
   }
+  std::uint64_t free_on_disk() const {
+    struct statvfs disk {};
+    EXPECT_EQ(statvfs(directory.c_str(), &disk), 0);
+    return static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize;
+  }
   bool mounted = false;
 };
 
 TEST_F(StoreOnTmpfs, Disk_Full_WritesWaitInOrderAndReadsGoOnUntilSpaceReturns) {
   options.reserve_bytes = 4 << 20;
   open();
-  EXPECT_FALSE(store->status().no_space);
+  EXPECT_EQ(store->status().room, Room::ample);
   std::filesystem::path ballast = directory / "ballast";
   std::ofstream(ballast) << std::string(12 << 20, 'x');
   run(first_partition, {batch_entry(1, {put("k", "a", "before")})});
   std::atomic<LogIndex> written{1};
   std::atomic<LogIndex> failed{0};
   LogIndex last = 1;
-  while (last < 1000 && !store->status().no_space) {
+  while (last < 1000 && store->status().room == Room::ample) {
     ++last;
     store->write(append_write(first_partition, {batch_entry(last, {put("c", "x", pattern(1 << 19, 'a'))})}),
                  [&](Status status) { ++(status ? written : failed); });
@@ -306,7 +312,7 @@ TEST_F(StoreOnTmpfs, Disk_Full_WritesWaitInOrderAndReadsGoOnUntilSpaceReturns) {
   EXPECT_EQ(apply.wait_for(std::chrono::seconds(1)), std::future_status::timeout);
   EXPECT_LT(written, last);
   EXPECT_EQ(failed, 0u);
-  EXPECT_TRUE(store->status().no_space);
+  EXPECT_NE(store->status().room, Room::ample);
   EXPECT_FALSE(store->status().failure);
   EXPECT_EQ(value_of(*store, first_partition, "k", "a"), "before");
   EXPECT_TRUE(wait_load(*store, first_partition, 1, written));
@@ -318,7 +324,7 @@ TEST_F(StoreOnTmpfs, Disk_Full_WritesWaitInOrderAndReadsGoOnUntilSpaceReturns) {
   EXPECT_EQ(results->size(), last - 1);
   EXPECT_EQ(written, last);
   EXPECT_EQ(failed, 0u);
-  EXPECT_FALSE(store->status().no_space);
+  EXPECT_EQ(store->status().room, Room::ample);
   reopen();
   EXPECT_EQ(node.groups.at(0).applied, last);
 }
@@ -339,7 +345,7 @@ TEST_F(StoreOnTmpfs, Disk_FullOfWhatWasJustDeleted_TakesWhatComesNext) {
   ASSERT_TRUE(wait_apply(*store, first_partition, erasing));  // without a sync
   run(first_partition, fill(erasing + 1, 'b'));               // 16 MiB more do not fit
   EXPECT_EQ(value_of(*store, first_partition, "c", "7"), pattern(1 << 20, 'b'));
-  EXPECT_FALSE(store->status().no_space);
+  EXPECT_EQ(store->status().room, Room::ample);
 }
 
 TEST_F(StoreOnTmpfs, Disk_Full_TheStoreCanStillBeClosed) {
@@ -361,6 +367,49 @@ TEST_F(StoreOnTmpfs, Disk_Full_TheStoreCanStillBeClosed) {
   ASSERT_EQ(mount("tmpfs", directory.c_str(), "tmpfs", MS_REMOUNT, "size=64m"), 0) << std::strerror(errno);
   open();
   EXPECT_GE(node.groups.at(0).log.size(), written.load());
+}
+
+// Contents and small values are written until the store says that it is short, and removed; nothing is restarted.
+TEST_F(StoreOnTmpfs, Disk_Filled_WhatIsRemovedGoesBackToTheDisk) {
+  options.reserve_bytes = 8 << 20;
+  open();
+  const std::uint64_t before = free_on_disk();
+  LogIndex last = 0;
+  while (last < 1000 && store->status().room == Room::ample) {
+    ++last;
+    const std::string key = std::to_string(last);
+    run(first_partition, {batch_entry(last, {put("c", key, pattern(1 << 18, 'a')), put("d", key, pattern(12 << 10, 'b'))})});
+  }
+  EXPECT_LT(free_on_disk(), std::uint64_t{10} << 20);
+  EXPECT_LT(store->status().disk_free_bytes, std::uint64_t{1} << 20);  // what can still be written
+  ++last;
+  run(first_partition, {batch_entry(last, {mutation(Mutation::Kind::erase_prefix, "c", ""), mutation(Mutation::Kind::erase_prefix, "d", "")})});
+  ASSERT_TRUE(wait_write(*store, cut_write(first_partition, last)));
+  for (int i = 0; i < 200 && (store->status().room != Room::ample || free_on_disk() + (std::uint64_t{12} << 20) < before); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+  EXPECT_EQ(store->status().room, Room::ample);
+  EXPECT_GE(free_on_disk() + (std::uint64_t{12} << 20), before);
+}
+
+// What others leave free may be nothing at all: what the store holds in reserve lets it start and remove.
+TEST_F(StoreOnTmpfs, Disk_FilledByOthers_TheStoreStartsAndTakesWhatNeedsNoRoom) {
+  options.reserve_bytes = 16 << 20;
+  open();
+  run(first_partition, {batch_entry(1, {put("c", "x", pattern(1 << 18, 'a'))})});
+  store.reset();
+  ASSERT_TRUE(std::filesystem::exists(directory / "ringfs.reserve"));
+  std::ofstream ballast(directory / "ballast");
+  const std::string piece(4096, 'x');
+  while (ballast.write(piece.data(), 4096).flush()) {
+  }
+  ASSERT_EQ(free_on_disk(), 0u);
+  open();
+  EXPECT_EQ(node.incarnation.counter, 2u);
+  EXPECT_EQ(store->status().room, Room::reserve);
+  EXPECT_EQ(value_of(*store, first_partition, "c", "x"), pattern(1 << 18, 'a'));
+  run(first_partition, {batch_entry(2, {mutation(Mutation::Kind::erase, "c", "x")})});
+  EXPECT_EQ(value_of(*store, first_partition, "c", "x"), std::nullopt);
 }
 
 TEST_F(StoreOnTmpfs, Disk_FullBeforeTheDatabaseExists_IsNoSpace) {

@@ -3,6 +3,7 @@
 
 #include "dht/base/hash.hpp"
 #include "nodes/descriptor.hpp"
+#include "nodes/first_page.hpp"
 #include "tests/unit/nodes/damage_fixture.hpp"
 
 namespace ringfs {
@@ -10,6 +11,19 @@ namespace {
 
 class StoreFlips : public DamageTest {
  protected:
+  Result<ReadReply> read_name(unsigned p, unsigned i) {
+    ReadRequest request;
+    request.gets.push_back({key_of(p), name_of(i)});
+    return wait_read(*store, PartitionId{p}, request);
+  }
+  static std::uint32_t number_in(const std::filesystem::path& file, std::uint64_t place) {
+    std::ifstream stream(file, std::ios::binary);
+    stream.seekg(static_cast<std::streamoff>(place));
+    std::uint32_t number = 0;
+    for (int i = 0; i < 4; ++i) number = number << 8 | static_cast<std::uint32_t>(stream.get());
+    return number;
+  }
+
   struct Outcome {
     unsigned noticed = 0;
     unsigned meaningless = 0;
@@ -22,7 +36,7 @@ class StoreFlips : public DamageTest {
     const std::string before = everything(directory);
     std::vector<std::pair<std::filesystem::path, std::uint64_t>> files;
     std::uint64_t total = 0;
-    for (const char* name : {"ringfs.db", "ringfs.db-wal", "ringfs.db-mark", "ringfs.payloads", "ringfs.identity"}) {
+    for (const char* name : {"ringfs.db", "ringfs.db-wal", "ringfs.db-mark", "ringfs.db-first", "ringfs.payloads", "ringfs.identity"}) {
       const std::filesystem::path file = directory / name;
       if (!std::filesystem::exists(file)) continue;
       files.emplace_back(file, std::filesystem::file_size(file));
@@ -83,8 +97,7 @@ TEST_F(StoreFlips, Bits_ManyAtOnce_WhatIsNotDamagedAfterAStartIsRight) {
     SeededRandom places(seed);
     for (unsigned i = 0; i < 5; ++i) {
       const std::filesystem::path file = i == 0 ? database() : wal_of(database());
-      // Not the first page, without which nothing can be read.
-      const std::uint64_t place = 4096 + places.below(std::filesystem::file_size(file) - 4096);
+      const std::uint64_t place = places.below(std::filesystem::file_size(file));
       flip_bit(file, place, i == 1 ? 7 : static_cast<unsigned>(places.below(8)));
     }
     Result<SqliteStore::Opened> opened = SqliteStore::open(directory, random, options);
@@ -119,8 +132,42 @@ TEST_F(StoreFlips, Bits_ManyAtOnce_WhatIsNotDamagedAfterAStartIsRight) {
       }
     }
   }
-  EXPECT_GT(opened_stores, 18u);
+  EXPECT_GT(opened_stores, 21u);
   EXPECT_GT(whole, 24u * names);
+}
+
+// The first page says where all others are: of the database, and of the WAL where it has a newer one.
+TEST_F(StoreFlips, FirstPage_Damaged_NothingElseIs) {
+  make_node();
+  const std::filesystem::path kept = scratch / "kept";
+  std::filesystem::copy(directory, kept, std::filesystem::copy_options::recursive);
+  for (std::uint64_t place = 0; place < 4096; place += 149) {
+    store.reset();
+    std::filesystem::remove_all(directory);
+    std::filesystem::copy(kept, directory, std::filesystem::copy_options::recursive);
+    flip_bit(database(), place, static_cast<unsigned>(place % 8));
+    for (std::uint64_t frame = wal_header_bytes; frame < std::filesystem::file_size(wal_of(database())); frame += 4096 + frame_header_bytes) {
+      if (number_in(wal_of(database()), frame) == 1) flip_bit(wal_of(database()), frame + frame_header_bytes + place, 3);
+    }
+    Result<SqliteStore::Opened> opened = SqliteStore::open(directory, random, options);
+    ASSERT_TRUE(opened) << place << ": " << opened.error().text();
+    EXPECT_TRUE(opened->damaged.empty()) << place;
+    for (const PersistedGroup& group : opened->node.groups) EXPECT_EQ(group.damage, Damage::none) << place;
+    store = std::move(opened->store);
+    Result<ReadReply> reply = read_name(7, 3);
+    ASSERT_TRUE(reply && reply->gets[0].found) << place;
+  }
+  // Without the copy it is said, not guessed.
+  store.reset();
+  std::filesystem::remove_all(directory);
+  std::filesystem::copy(kept, directory, std::filesystem::copy_options::recursive);
+  std::filesystem::remove(first_page_of(database()));
+  std::filesystem::remove(wal_of(database()));
+  std::filesystem::remove(mark_of(database()));
+  flip_bit(database(), 200, 0);
+  Result<SqliteStore::Opened> opened = SqliteStore::open(directory, random, options);
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().code, ErrorCode::corrupt);
 }
 
 // That the first test can fail: without sums on pages and frames some flips change answers.

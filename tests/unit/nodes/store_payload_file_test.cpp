@@ -1,6 +1,8 @@
 // The file of payloads by itself: which room is used again, and when.
 #include "nodes/store_payload_file.hpp"
 
+#include <sys/stat.h>
+
 #include "nodes/sqlite_schema.hpp"
 #include "tests/unit/nodes/store_fixture.hpp"
 
@@ -28,6 +30,12 @@ class StorePayloadFile : public StoreTest {
   }
   bool is(PayloadId id, char letter, std::size_t size = 20000) { return file_->read(id, size) == std::string(size, letter); }
 
+  std::uint64_t on_disk() const {
+    struct stat status {};
+    EXPECT_EQ(stat((directory / payload_file_name).c_str(), &status), 0);
+    return static_cast<std::uint64_t>(status.st_blocks) * 512;
+  }
+
   std::unique_ptr<Connection> connection_;
   std::unique_ptr<PayloadFile> file_;
 };
@@ -54,7 +62,7 @@ TEST_F(StorePayloadFile, GivenBack_IsUsedAgainOnceThatIsDurable) {
   EXPECT_NE(c, a);  // a power failure may bring it back
   file_->committed();
   EXPECT_TRUE(is(a, 'a'));
-  EXPECT_EQ(file_->free_bytes(), 20480u);
+  EXPECT_EQ(file_->free_bytes(), 0u);
   EXPECT_TRUE(file_->any_given_back());
   file_->durable();
   EXPECT_EQ(file_->free_bytes(), 20480u);
@@ -97,6 +105,51 @@ TEST_F(StorePayloadFile, Open_TakesWhatTheTableNamesAndNothingElse) {
   EXPECT_EQ(written('d'), b);
   EXPECT_TRUE(is(a, 'a'));
   EXPECT_TRUE(is(c, 'c'));
+}
+
+TEST_F(StorePayloadFile, Shrink_FreeBlocksGoBackToTheDiskAndNothingElseDoes) {
+  constexpr std::size_t large = 1 << 20;
+  PayloadId a = written('a', large);
+  PayloadId b = written('b', large);
+  PayloadId c = written('c', large);
+  PayloadId d = written('d', large);
+  const std::uint64_t before = on_disk();
+  file_->give_back(b);
+  file_->give_back(d);
+  file_->committed();
+  EXPECT_FALSE(file_->shrink(0));
+  EXPECT_EQ(on_disk(), before);  // a power failure may bring the rows back
+  file_->durable();
+  EXPECT_EQ(file_->free_bytes(), 2 * large);
+  while (file_->shrink(large)) {
+  }
+  EXPECT_EQ(file_->free_bytes(), large);  // the end first
+  EXPECT_EQ(std::filesystem::file_size(directory / payload_file_name), 3 * large);
+  while (file_->shrink(0)) {
+  }
+  EXPECT_EQ(file_->free_bytes(), 0u);
+  EXPECT_LE(on_disk(), before - 2 * large);
+  EXPECT_TRUE(is(a, 'a', large));
+  EXPECT_TRUE(is(c, 'c', large));
+  EXPECT_EQ(written('e', large), b);  // a hole is room as any other
+  EXPECT_TRUE(is(b, 'e', large));
+  EXPECT_EQ(file_->free_bytes(), 0u);
+}
+
+TEST_F(StorePayloadFile, Open_KnowsTheHolesOfTheFile) {
+  constexpr std::size_t large = 1 << 20;
+  PayloadId a = written('a', large);
+  PayloadId b = written('b', large);
+  connection_->execute("INSERT INTO payload VALUES(" + std::to_string(b) + ", 1, 1048576, 0)");
+  file_->give_back(a);
+  file_->committed();
+  file_->durable();
+  while (file_->shrink(large / 2)) {
+  }
+  EXPECT_EQ(file_->free_bytes(), large / 2);
+  open_file();
+  EXPECT_EQ(file_->free_bytes(), large / 2);
+  EXPECT_TRUE(is(b, 'b', large));
 }
 
 TEST_F(StorePayloadFile, Read_BeyondItsPlace_IsCorrupt) {

@@ -51,6 +51,7 @@ class StoreReplacement : public DamageTest {
     execute("PRAGMA main.journal_mode = WAL");
     sqlite3_close(plain);
     std::filesystem::remove(directory / "ringfs.identity");
+    std::filesystem::remove(directory / "ringfs.db-first");
     std::filesystem::remove(mark_of(database()));
     ASSERT_EQ(contents(database()).at(20), 0);
   }
@@ -185,13 +186,13 @@ TEST_F(StoreReplacement, FormatFive_RowInAnotherSpace_IsNoticed) {
 }
 
 TEST_F(StoreReplacement, FormatFive_WithoutRoom_RunsOnAndSaysSo) {
+  options.reserve_bytes = 0;
   make_node(false);
   make_older();
   const std::filesystem::path kept = scratch / "kept";
   std::filesystem::rename(directory, kept);
   std::filesystem::create_directories(directory);
   ASSERT_EQ(mount("tmpfs", directory.c_str(), "tmpfs", 0, "size=16m"), 0) << std::strerror(errno) << " (needs root)";
-  options.reserve_bytes = 0;
   std::filesystem::copy(kept, directory, std::filesystem::copy_options::recursive);
   const auto room = std::filesystem::space(directory).available;
   const auto most = std::filesystem::file_size(database()) / 2;

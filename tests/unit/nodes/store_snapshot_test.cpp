@@ -171,6 +171,7 @@ TEST_F(StoreSnapshot, SnapshotRead_OutOfOrderTooManyClosedOrIdle_IsRefused) {
   reopen();
   ASSERT_TRUE(wait_snapshot(*store, first_partition, 1, 0));
   std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  run(first_partition, {batch_entry(13, {put("k", "more", "x")})});  // else it would go on
   EXPECT_EQ(wait_snapshot(*store, first_partition, 1, 1).error().code, ErrorCode::unavailable);
 }
 
@@ -239,7 +240,6 @@ TEST_F(StoreSnapshot, LearnerWithoutAnything_IsFilledByASnapshot) {
 
 TEST_F(StoreSnapshot, Snapshot_WhileItsRowsAreReplaced_StillGivesTheirBytes) {
   options.snapshot_chunk_bytes = 100 << 10;
-  options.snapshot_idle = std::chrono::milliseconds(300);
   open();
   fill();
   const auto rows = rows_of(*store, "c");
@@ -287,6 +287,52 @@ TEST_F(StoreSnapshot, Staged_AndLostByAPowerFailure_IsThrownAwayAndItsRoomUsedAg
   ASSERT_TRUE(wait_write(*opened->store, install_write(10, data)));
   EXPECT_EQ(rows_of(*opened->store, "c"), rows_of(*store, "c"));
   EXPECT_FALSE(opened->store->status().failure);
+}
+
+// A snapshot that waits long for its reader must not keep its read transaction: what is written meanwhile would pile up behind it.
+TEST_F(StoreSnapshot, Snapshot_NotAskedForLong_GoesOnWhereItWasWhenNothingWasApplied) {
+  options.snapshot_chunk_bytes = 100 << 10;
+  options.snapshot_idle = std::chrono::milliseconds(50);
+  open();
+  fill();
+  Result<SqliteStore::Opened> opened = SqliteStore::open(scratch / "other", random, SqliteStoreOptions{});
+  ASSERT_TRUE(opened) << opened.error().text();
+  SqliteStore& other = *opened->store;
+  SnapshotData last;
+  for (std::uint32_t number = 0; !last.last; ++number) {
+    SnapshotRead read{1, first_partition, 9, number, false, number % 2 == 1};
+    if (number % 2 == 0) std::this_thread::sleep_for(options.snapshot_idle * 2);
+    std::promise<Result<SnapshotData>> promise;
+    store->snapshot_read(read, [&](Result<SnapshotData> data) { promise.set_value(std::move(data)); });
+    Result<SnapshotData> data = promise.get_future().get();
+    ASSERT_TRUE(data) << data.error().text();
+    last = *data;
+    Write write;
+    write.id = number + 1;
+    write.groups.resize(1);
+    write.groups[0].partition = first_partition;
+    write.groups[0].stage = StageChunk{9, number, data->rows, data->blobs};
+    ASSERT_TRUE(wait_write(other, write));
+  }
+  ASSERT_TRUE(wait_write(other, install_write(9, last)));
+  EXPECT_EQ(rows_of(other, "k"), rows_of(*store, "k"));
+  EXPECT_EQ(rows_of(other, "c"), rows_of(*store, "c"));
+  EXPECT_EQ(rows_of(other, "k").size(), 500u);
+}
+
+TEST_F(StoreSnapshot, Snapshot_RenewedAfterAnApply_StartsOver) {
+  options.snapshot_chunk_bytes = 100 << 10;
+  open();
+  fill();
+  ASSERT_TRUE(wait_snapshot(*store, first_partition, 9, 0));
+  run(first_partition, {batch_entry(13, {put("k", "more", "x")})});
+  ASSERT_TRUE(wait_snapshot(*store, first_partition, 9, 1));  // its own transaction still shows the former rows
+  std::promise<Result<SnapshotData>> promise;
+  store->snapshot_read({1, first_partition, 9, 2, false, true}, [&](Result<SnapshotData> data) { promise.set_value(std::move(data)); });
+  Result<SnapshotData> data = promise.get_future().get();
+  ASSERT_FALSE(data);
+  EXPECT_EQ(data.error().code, ErrorCode::unavailable);
+  EXPECT_TRUE(wait_snapshot(*store, first_partition, 10, 0));
 }
 
 }  // namespace
