@@ -2,7 +2,7 @@
 """Flips bits in a node's files, at places that a seed decides.
    damage.py DIRECTORY COUNT SEED rows       of a node that is stopped: in values of rows, heads of log entries, the configurations of groups, payloads
    damage.py DIRECTORY COUNT SEED payloads   also of one that runs: in bytes of the file of payloads that some payload has, as far as can be seen
-   damage.py DIRECTORY COUNT SEED files      of one that is stopped: anywhere in the database, its write-ahead log and the file of payloads
+   damage.py DIRECTORY COUNT SEED files      of one that is stopped: anywhere in its files but the one held in reserve
 Prints where; fails when there is nothing to damage."""
 import os
 import random
@@ -81,7 +81,8 @@ def main():
                 flip_payload(payloads, chance)
             database.close()
     else:
-        names = [os.path.join(directory, name) for name in ("ringfs.db", "ringfs.db-wal", "ringfs.payloads")]
+        names = [os.path.join(directory, name) for name in
+                 ("ringfs.db", "ringfs.db-wal", "ringfs.db-mark", "ringfs.db-first", "ringfs.payloads", "ringfs.identity")]
         sizes = [(name, os.path.getsize(name)) for name in names if os.path.exists(name) and os.path.getsize(name) > 0]
         for _ in range(count):
             place = chance.randrange(sum(size for _, size in sizes))

@@ -34,6 +34,17 @@ repaired() {
 
 same() { echo 3 >/proc/sys/vm/drop_caches; diff -r "$scratch/tree" "$mnt/tree" || die "bytes are wrong"; }
 
+say "a node is killed, 60 bits are flipped anywhere in its files, and it starts again"
+victim=$(leader_of 0)
+pid=$(node_pid "$victim")
+kill -9 "$pid"
+ended "$pid" 20
+python3 "$damage" "$state/nodes/$victim/data" 60 "$((seed + 3))" files >"$scratch/flips" || die "$(cat "$scratch/flips")"
+restart_ring
+same
+repaired "killed"
+same
+
 say "a node is stopped, 60 bits are flipped in what it holds, and it starts again"
 victim=$(leader_of 0)
 pid=$(node_pid "$victim")
