@@ -286,6 +286,7 @@ bool Nemesis::damage_a_replica() {
   SimNode* leader = leader_of_something();
   if (leader == nullptr) return false;
   const NodeStatus status = leader->status();
+  std::vector<std::pair<SimNode*, PartitionId>> found;
   for (const GroupStatus& group : status.groups) {
     const bool well = group.role == Role::leader && group.lease && group.settled && group.behind == 0;
     auto stored = leader->live_disk().groups.find(group.partition);
@@ -294,24 +295,27 @@ bool Nemesis::damage_a_replica() {
     if (voters.size() < 3) continue;
     const Uuid& damaged = voters[static_cast<std::size_t>(world_.between(0, voters.size() - 1))].node;
     if (!cluster_.can_spare(group.partition, damaged)) continue;
-    damage(*cluster_.find(damaged), group.partition);
-    return true;
+    found.emplace_back(cluster_.find(damaged), group.partition);
   }
-  return false;
+  if (found.empty()) return false;
+  const auto& [node, partition] = found[static_cast<std::size_t>(world_.between(0, found.size() - 1))];
+  damage(*node, partition);
+  return true;
 }
 
 void Nemesis::damage(SimNode& node, PartitionId partition) {
-  const std::uint64_t die = world_.between(0, 3);
+  const auto& rows = node.live_disk().groups.at(partition).rows.all();
+  const std::uint64_t die = world_.between(0, rows.empty() ? 2 : 5);
   world_.trace("damaged replica", index_of(partition), die);
   if (die == 0) {
     node.take_out_of_service(partition, Damage::log);
-  } else if (die == 1) {
-    const auto& rows = node.live_disk().groups.at(partition).rows.all();
+  } else if (die > 2) {
     LostRows lost{partition, {}};
+    std::uint64_t until_one = world_.between(0, rows.size() - 1);  // one of them at least
     for (const auto& [address, stored] : rows) {
-      if (world_.chance(0.3)) lost.rows.push_back(address);
+      const bool is_the_one = until_one-- == 0;
+      if (world_.chance(0.3) || is_the_one) lost.rows.push_back(address);
     }
-    if (lost.rows.empty()) return;
     world_.count("fault: rows lost");
     node.lose_rows(std::move(lost));
   } else {
