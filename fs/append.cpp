@@ -14,6 +14,20 @@ namespace {
 
 constexpr Duration append_lock_life = std::chrono::seconds(10);
 
+// How long a row has been seen with one version.
+struct Sighting {
+  std::uint64_t version = 0;
+  TimePoint first{};
+
+  Duration seen(std::uint64_t now_version, TimePoint now) {
+    if (version != now_version) {
+      version = now_version;
+      first = now;
+    }
+    return now - first;
+  }
+};
+
 Condition extent_is(const OpenInode& open) {
   return bytes_equal(inode_row(open.inode), InodeRow::size_offset, inode_extent_bytes(open.row));
 }
@@ -81,8 +95,7 @@ Task<Result<std::uint64_t>> Volume::append_inline(OpenPointer open, SharedBytes 
   if (!outcome) co_return tl::unexpected(outcome.error());
   if (!outcome->applied()) co_return overtaken;
   next.change += 1;
-  next.modified = now;
-  next.changed = std::max(next.changed, now);
+  note_times(next, *open, now);
   // The inline bytes are read again when they are wanted: another mount may have overwritten some before the end.
   adopt(*open, LoadedInode{next, outcome->version}, nullptr, Origin::here);
   co_return static_cast<std::uint64_t>(next.size);
@@ -93,8 +106,9 @@ Task<Result<SharedBytes>> Volume::take_append_lock(OpenPointer open, TimePoint d
   Retry retry(store_, deadline);
   AppendLockRow lock{instance_, store_.random().next(), 0};
   std::uint64_t version = 0;  // of the expired lock to break; 0: there is none
+  Sighting rival;
   for (;;) {
-    lock.expires = store_.clock().stamp.microseconds + append_lock_life.count();
+    lock.expires = (store_.clock().stamp + append_lock_life).microseconds;
     const SharedBytes value(encode(lock));
     ChangeSet changes;
     changes.require(Check::lock, version_equals(address, version));
@@ -118,7 +132,8 @@ Task<Result<SharedBytes>> Volume::take_append_lock(OpenPointer open, TimePoint d
     if (reply->gets[0].found) {
       Result<AppendLockRow> held = decode_append_lock(reply->gets[0].row.value.view());
       if (!held) co_return tl::unexpected(held.error());
-      if (held->expires < store_.clock().stamp.microseconds) {
+      // Seen unchanged for a lock's life by the own clock: its owner's may be wrong by hours.
+      if (rival.seen(reply->gets[0].row.version, store_.clock().now) > append_lock_life) {
         version = reply->gets[0].row.version;
         lock.token = held->token + 1;
         continue;
@@ -187,8 +202,7 @@ Task<Result<std::uint64_t>> Volume::append_under_lock(OpenPointer open, SharedBy
     if (!outcome) co_return tl::unexpected(outcome.error());
     if (outcome->applied()) {
       next.change += 1;
-      next.modified = now;
-      next.changed = std::max(next.changed, now);
+      note_times(next, *open, now);
       adopt(*open, LoadedInode{next, outcome->version}, nullptr, Origin::here);
       co_return static_cast<std::uint64_t>(next.size);
     }

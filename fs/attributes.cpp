@@ -149,7 +149,7 @@ std::string encode(const OrphanRow& row) {
   writer.u8(static_cast<std::uint8_t>(row.kind));
   writer.i64(row.since);
   RINGFS_CHECK(writer.size() == OrphanRow::hold_offset);
-  writer.i64(row.hold_until);
+  writer.i64(row.holds);
   writer.u64(row.parent);
   writer.string(row.name);
   return writer.take();
@@ -161,7 +161,7 @@ Result<OrphanRow> decode_orphan(std::string_view bytes) {
   std::uint8_t kind = reader.u8();
   row.kind = static_cast<OrphanRow::Kind>(kind);
   row.since = reader.i64();
-  row.hold_until = reader.i64();
+  row.holds = reader.i64();
   row.parent = reader.u64();
   row.name = std::string(reader.string());
   if (!reader.done() || kind < 1 || kind > 2) return fail(ErrorCode::corrupt, "orphan row");

@@ -8,6 +8,8 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <limits>
 #include <string>
 
 #include "dht/base/error.hpp"
@@ -48,6 +50,11 @@ struct InodeRow {
 
 std::string encode(const InodeRow& row);
 Result<InodeRow> decode_inode(std::string_view bytes);
+// A time that a change gives: now, but later than it was before, so that each change shows even where a wrong clock or utimensat has put
+// the time into the future. `moved_time` says what mutations that do the same (change_set.hpp, move_time) made of it.
+inline std::int64_t moved_time(std::int64_t before, std::int64_t now) { return std::max(before + 1, now); }
+// Times that are set stay this far from the end of what 64 bits hold, so that there is room to move on.
+inline constexpr std::int64_t last_settable_time = std::numeric_limits<std::int64_t>::max() - (std::int64_t{1} << 40);
 // Parts of the encoded row, for bytes_equal and write_bytes.
 std::string inode_type_bytes(std::uint32_t mode, InodeState state);  // at type_offset, 2 bytes: type, state
 std::string inode_header_bytes(const InodeRow& row);                 // at 0, 16 bytes: format, those, mode, uid, gid
@@ -75,17 +82,20 @@ struct OrphanRow {
   enum class Kind : std::uint8_t { unlinked = 1, half_made = 2 };
   static constexpr std::uint32_t hold_offset = 9;
   Kind kind = Kind::unlinked;
-  std::int64_t since = 0;       // ring time, microseconds
-  std::int64_t hold_until = 0;  // some mount has it open until then
+  std::int64_t since = 0;       // microseconds, by the clock of the mount that made it: for people, nobody judges by it
+  std::int64_t holds = 0;       // grows when a mount that has it open says so, and the row's version with it
   InodeNumber parent = 0;       // half_made: where its entry will be
   std::string name;
 };
 std::string encode(const OrphanRow& row);
 Result<OrphanRow> decode_orphan(std::string_view bytes);
 
-// Contents that no inode refers to; the chunks go some time after `since`.
+// Contents that no inode refers to; the chunks go when the row is old enough (claims.hpp), after it was claimed by writing it anew: a
+// conversion that is still under way then finds another version than its own and starts over.
 struct GarbageRow {
-  std::int64_t since = 0;  // ring time, microseconds
+  static constexpr std::int64_t claimed_since = -1;
+  std::int64_t since = 0;  // microseconds, by the clock of who made it: for people, nobody judges by it. claimed_since: claimed
+  bool claimed() const { return since == claimed_since; }
 };
 std::string encode(const GarbageRow& row);
 Result<GarbageRow> decode_garbage(std::string_view bytes);
@@ -93,7 +103,7 @@ Result<GarbageRow> decode_garbage(std::string_view bytes);
 struct AppendLockRow {
   Uuid owner;
   std::uint64_t token = 0;
-  std::int64_t expires = 0;  // ring time, microseconds
+  std::int64_t expires = 0;  // microseconds, by the clock of its owner: for people, nobody judges by it
 };
 std::string encode(const AppendLockRow& row);
 Result<AppendLockRow> decode_append_lock(std::string_view bytes);

@@ -101,6 +101,11 @@ Mutation truncate_row(RowAddress row, std::size_t length) {
 
 ChangeSet::Part& ChangeSet::part_of(const std::string& key) { return parts_[key]; }
 
+void move_time(ChangeSet& changes, const RowAddress& row, std::uint32_t offset, std::int64_t now) {
+  changes.change(add_i64(row, offset, 1));
+  changes.change(max_i64(row, offset, now));
+}
+
 void ChangeSet::require(Check check, Condition condition) {
   Part& part = part_of(condition.row.key);
   part.part.conditions.push_back(std::move(condition));

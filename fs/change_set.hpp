@@ -44,6 +44,9 @@ Mutation add_i64(RowAddress row, std::uint32_t offset, std::int64_t number);
 Mutation max_i64(RowAddress row, std::uint32_t offset, std::int64_t number);
 Mutation write_bytes(RowAddress row, std::uint32_t offset, SharedBytes bytes);
 Mutation truncate_row(RowAddress row, std::size_t length);
+class ChangeSet;
+// The time at `offset` becomes `now`, or a nanosecond later than it was if that is later.
+void move_time(ChangeSet& changes, const RowAddress& row, std::uint32_t offset, std::int64_t now);
 
 struct Outcome {
   std::optional<Check> failed;  // nothing: applied

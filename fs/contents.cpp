@@ -93,7 +93,7 @@ Task<Status> Volume::refresh(OpenPointer open, TimePoint deadline) {
 }
 
 Task<Result<bool>> Volume::convert(OpenPointer open, TimePoint deadline) {
-  // Short enough that an interrupted conversion is over for good when the janitor judges its garbage row.
+  // Short enough that the janitor, which waits for longer, does not get into the way of a conversion that goes on.
   deadline = std::min(deadline, store_.clock().now + max_batch_life);
   const InodeNumber inode = open->inode;
   ReadRequest request;
@@ -111,6 +111,7 @@ Task<Result<bool>> Volume::convert(OpenPointer open, TimePoint deadline) {
   const std::uint64_t content = store_.random().next() | 1;
   const RowAddress garbage = garbage_row(inode, content, store_.partition_bits());
   const bool copy = stored.found && !stored.row.value.empty();
+  std::uint64_t garbage_version = 0;
   if (copy) {
     ChangeSet first;
     first.require(Check::contents, contents_are(inode, *row));
@@ -119,6 +120,7 @@ Task<Result<bool>> Volume::convert(OpenPointer open, TimePoint deadline) {
     Result<Outcome> announced = co_await first.apply(store_, deadline);
     if (!announced) co_return tl::unexpected(announced.error());
     if (!announced->applied()) co_return false;
+    garbage_version = announced->version;
     ChangeSet chunk;
     chunk.change(put({chunk_key(inode, content, 0), block_sort(0)}, stored.row.value));
     Result<Outcome> written = co_await chunk.apply(store_, deadline);
@@ -128,7 +130,8 @@ Task<Result<bool>> Volume::convert(OpenPointer open, TimePoint deadline) {
   flip.require(Check::contents, contents_are(inode, *row));
   flip.require(Check::inline_data, version_equals(inline_row(inode), stored.found ? stored.row.version : 0));
   if (copy) {
-    flip.require(Check::other, present(garbage));
+    // As it was announced: a janitor that found it old has written it anew before it touched the chunk.
+    flip.require(Check::other, version_equals(garbage, garbage_version));
     flip.change(erase(garbage));
   }
   flip.change(write_bytes(inode_row(inode), InodeRow::content_offset, SharedBytes(encode_u64(content))));

@@ -3,7 +3,8 @@
 // Everything but a directory is one batch in the parent's partition. A directory lives under a placement of its own: first
 // its inode together with an orphan row (nothing reaches it yet), then the entry in the parent, then the orphan row goes. The
 // janitor collects what stays half made; whoever renames a directory takes the orphan row away first (rename.cpp), so a row
-// that is still there when it has aged, and whose name does not lead to the directory, proves that nothing ever did.
+// that is still there when it has aged, and whose name does not lead to the directory, proves that nothing ever did. And nothing
+// will: the janitor says so first in the parent's partition (given_up_row), and the entry is made on condition that it has not.
 #include <fcntl.h>
 
 #include <algorithm>
@@ -113,7 +114,7 @@ Task<void> Volume::confirm_directory(std::shared_ptr<Volume> self, InodeNumber d
 }
 
 Task<Result<Attributes>> Volume::make_directory(Caller caller, InodeNumber parent, std::string name, std::uint32_t mode) {
-  // Short enough that the entry's batch has expired when the janitor judges the orphan row.
+  // Short enough that the janitor, which waits for longer, does not get into the way of a mkdir that goes on.
   const TimePoint until = std::min(deadline(), store_.clock().now + max_batch_life);
   Status valid = check_new_name(name);
   if (!valid) co_return tl::unexpected(valid.error());
@@ -157,6 +158,7 @@ Task<Result<Attributes>> Volume::make_directory(Caller caller, InodeNumber paren
     }
     require_no_entry(entry, Check::entry, parent, name);
     require_parent(entry, parent, *header);
+    if (!together) entry.require(Check::fresh_inode, absent(given_up_row(parent, inode, store_.partition_bits())));
     entry.change(put(entry_row(parent, name), SharedBytes(encode(EntryRow{inode, S_IFDIR}))));
     entry.change(add_i64(inode_row(parent), InodeRow::links_offset, 1));
     touch_directory(entry, parent, now);
@@ -170,6 +172,7 @@ Task<Result<Attributes>> Volume::make_directory(Caller caller, InodeNumber paren
     }
     if (outcome->failed == Check::entry) co_return fail(ErrorCode::exists);
     if (outcome->failed == Check::directory) directories_seen_.erase(parent);
+    if (outcome->failed == Check::fresh_inode) made.reset();  // in use, or given up by the janitor: another one
     bool again = co_await retry.again();
     if (!again) co_return fail(ErrorCode::timeout, "mkdir");
   }

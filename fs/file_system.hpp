@@ -20,6 +20,7 @@
 #include "dht/base/object_store.hpp"
 #include "dht/base/ring_admin.hpp"
 #include "dht/base/ring_view.hpp"
+#include "dht/base/row_ages.hpp"
 
 namespace ringfs {
 
@@ -189,6 +190,7 @@ struct JanitorReport {
   std::size_t rows = 0;  // of orphans and garbage that were seen, also those that are too young
   bool more = false;  // stopped at the bound; call again soon
 };
-Task<Result<JanitorReport>> janitor_pass(ObjectStore& store, PartitionId partition, TimePoint deadline);
+// `ages`: of the partition's rows (claims.hpp); without any nothing is due, and the report still says how many rows there are.
+Task<Result<JanitorReport>> janitor_pass(ObjectStore& store, PartitionId partition, RowAges ages, TimePoint deadline);
 
 }  // namespace ringfs

@@ -74,14 +74,20 @@ void Volume::add_times(ChangeSet& changes, const OpenInode& open, std::optional<
   const RowAddress row = inode_row(open.inode);
   const std::int64_t now = now_ns();
   changes.change(add_i64(row, InodeRow::change_offset, 1));
-  changes.change(max_i64(row, InodeRow::changed_offset, now));
-  if (!modified) return;
-  // Times do not go back between mounts whose clocks differ a little; but a time that utimensat put into the future must not
-  // hide that the file changed.
-  if (open.row.modified > now + future_tolerance_ns) {
-    changes.change(write_bytes(row, InodeRow::modified_offset, SharedBytes(encode_i64(*modified))));
+  move_time(changes, row, InodeRow::changed_offset, now);
+  if (modified) move_modified(changes, open, *modified);
+}
+
+// Times do not go back between mounts whose clocks differ a little; but a time that utimensat or a clock that was wrong put into the
+// future must not hide that the file changed.
+bool Volume::in_the_future(std::int64_t time) const { return time > now_ns() + future_tolerance_ns; }
+
+void Volume::move_modified(ChangeSet& changes, const OpenInode& open, std::int64_t modified) const {
+  const RowAddress row = inode_row(open.inode);
+  if (in_the_future(open.row.modified)) {
+    changes.change(write_bytes(row, InodeRow::modified_offset, SharedBytes(encode_i64(modified))));
   } else {
-    changes.change(max_i64(row, InodeRow::modified_offset, *modified));
+    move_time(changes, row, InodeRow::modified_offset, modified);
   }
 }
 
@@ -102,13 +108,24 @@ void Volume::clear_set_id(ChangeSet& changes, InodeNumber inode, const InodeRow&
   if (mode != row.mode) changes.change(write_bytes(address, InodeRow::mode_offset, SharedBytes(encode_u32(mode))));
 }
 
+// What those mutations make of the times in `row`.
+void Volume::note_times(InodeRow& row, const OpenInode& before, std::optional<std::int64_t> modified) const {
+  if (modified) row.modified = in_the_future(before.row.modified) ? *modified : moved_time(before.row.modified, *modified);
+  row.changed = moved_time(before.row.changed, now_ns());
+}
+
+// Of a write that is not published yet, so that publishing it does not move its time.
+std::int64_t Volume::write_time(const OpenInode& open) const {
+  const std::int64_t now = now_ns();
+  return open.known && !in_the_future(open.row.modified) ? moved_time(open.row.modified, now) : now;
+}
+
 void Volume::note_published(OpenInode& open, std::optional<std::int64_t> modified, bool cleared_set_id,
                             std::uint64_t version) {
   if (open.version < version) {  // else somebody read the row since, with this commit in it
     open.row.size = std::max(open.row.size, static_cast<std::int64_t>(open.buffer.sent_end()));
     open.row.change += 1;
-    if (modified) open.row.modified = *modified;
-    open.row.changed = std::max(open.row.changed, now_ns());
+    note_times(open.row, open, modified);
     if (cleared_set_id) open.row.mode = without_set_id(open.row.mode);
     open.version = version;
   }

@@ -1,9 +1,9 @@
 // Life of a mount: making the root, the regular look at what is open, and the end.
 //
 // Every hold_interval an instance asks for the inodes that it has open: it learns of changes by other mounts and puts a hold
-// with a time to live on those that were unlinked (an orphan is kept for 35 s in any case: three chances). Bytes that wait in
-// write buffers go to the ring after a few seconds: nobody can ask for it (sync(2) sends nothing to a FUSE file system), and a
-// mount's process that dies takes them with it.
+// on those that were unlinked. A hold writes the orphan row, and the janitor takes only rows that nobody has written for long (an orphan
+// is kept for 35 s in any case: three chances). Bytes that wait in write buffers go to the ring after a few seconds: nobody can ask for it
+// (sync(2) sends nothing to a FUSE file system), and a mount's process that dies takes them with it.
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,7 +17,6 @@ namespace ringfs {
 namespace {
 
 constexpr Duration hold_interval = std::chrono::seconds(10);
-constexpr Duration hold_life = std::chrono::seconds(90);
 // Together below the 5 s of docs/posix.md after which written bytes are on their way.
 constexpr Duration settle_interval = std::chrono::seconds(1);
 constexpr Duration write_back_age = std::chrono::seconds(3);
@@ -156,7 +155,6 @@ Task<Status> Volume::check_some(std::vector<InodeNumber> inodes, TimePoint deadl
   }
   Result<ReadReply> reply = co_await store_.read(std::move(request), deadline);
   if (!reply) co_return tl::unexpected(reply.error());
-  const std::int64_t until = (store_.clock().stamp + hold_life).microseconds;
   Status result;
   ChangeSet hold;
   for (std::size_t i = 0; i < inodes.size(); ++i) {
@@ -168,8 +166,8 @@ Task<Status> Volume::check_some(std::vector<InodeNumber> inodes, TimePoint deadl
       if (row && open) adopt(*open, LoadedInode{*row, inode.row.version}, nullptr);
       if (!row) result = tl::unexpected(row.error());
     }
-    // All in one batch: this does nothing to a row that the janitor has removed since.
-    if (orphan.found) hold.change(max_i64(orphan_row(inodes[i], bits), OrphanRow::hold_offset, until));
+    // All in one batch: this does nothing to a row that the janitor has removed since. A row that is written is young again.
+    if (orphan.found) hold.change(add_i64(orphan_row(inodes[i], bits), OrphanRow::hold_offset, 1));
   }
   if (!hold.empty()) {
     Result<Outcome> outcome = co_await hold.apply(store_, deadline);

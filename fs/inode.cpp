@@ -86,8 +86,8 @@ Attributes Volume::overlay_attributes(InodeNumber inode, const InodeRow& row) co
 }
 
 void Volume::touch_directory(ChangeSet& changes, InodeNumber directory, std::int64_t now) const {
-  changes.change(max_i64(inode_row(directory), InodeRow::modified_offset, now));
-  changes.change(max_i64(inode_row(directory), InodeRow::changed_offset, now));
+  move_time(changes, inode_row(directory), InodeRow::modified_offset, now);
+  move_time(changes, inode_row(directory), InodeRow::changed_offset, now);
 }
 
 Task<Result<LoadedInode>> Volume::read_inode(InodeNumber inode, TimePoint deadline) {
@@ -232,15 +232,15 @@ Task<Result<Attributes>> Volume::set_attributes(Caller caller, InodeNumber inode
       set.require(Check::inode, present(address));
     }
     if (changes.accessed || changes.accessed_now) {
-      row.accessed = changes.accessed_now ? now : changes.accessed->nanoseconds;
+      row.accessed = changes.accessed_now ? now : std::min(changes.accessed->nanoseconds, last_settable_time);
       set.change(write_bytes(address, InodeRow::accessed_offset, SharedBytes(encode_i64(row.accessed))));
     }
     if (changes.modified || changes.modified_now) {
-      row.modified = changes.modified_now ? now : changes.modified->nanoseconds;
+      row.modified = changes.modified_now ? now : std::min(changes.modified->nanoseconds, last_settable_time);
       set.change(write_bytes(address, InodeRow::modified_offset, SharedBytes(encode_i64(row.modified))));
     }
-    row.changed = std::max(row.changed, now);
-    set.change(max_i64(address, InodeRow::changed_offset, now));
+    row.changed = moved_time(row.changed, now);
+    move_time(set, address, InodeRow::changed_offset, now);
     Result<Outcome> outcome = co_await set.apply(store_, until);
     if (outcome && outcome->applied()) {
       remember(inode, row);

@@ -1,8 +1,13 @@
 // The janitor: removes what nothing refers to any more, one partition at a time, a bounded amount a pass.
 //
-// Orphans: inodes without a name, after orphan_age and when nobody holds them; half-made directories once the batch that could
-// have named them has expired. Garbage: contents of collected or truncated files, chunk by chunk through the segment rows.
-// Every removal is conditional on the row that allowed it, so a hold, a confirmation or a rival janitor wins safely.
+// Orphans: inodes without a name, after orphan_age and when nobody holds them; half-made directories that nobody finished.
+// Garbage: contents of collected or truncated files, chunk by chunk through the segment rows.
+//
+// No clock of any node or mount decides. How old a row is, is counted in the time of the partition's own log since a claim that
+// covers it (claims.hpp), and everything that is destroyed is destroyed on condition that the row is the one that was claimed: a hold, a
+// confirmation, the end of a conversion or a rival janitor wins safely. Where what is destroyed lies in other partitions than what could still
+// bring it to life, the claim is a row of its own that the latter meets: garbage is written anew before its chunks go, and a
+// directory's making is given up in the parent's partition (given_up_row) before its inode goes.
 // Abandoned transactions are not its business: whoever meets an intent resolves it (ObjectStore). Source: design 6.
 #include <algorithm>
 #include <boost/asio/this_coro.hpp>
@@ -10,19 +15,25 @@
 #include "fs/async.hpp"
 #include "fs/attributes.hpp"
 #include "fs/change_set.hpp"
+#include "fs/janitor_faults.hpp"
 #include "fs/keys.hpp"
 
 namespace ringfs {
 
 namespace {
 
-constexpr Duration orphan_age = std::chrono::seconds(35);  // three chances for every mount to hold it (holds.cpp)
+// A log's time may run a tenth fast.
+constexpr Duration by_the_log(Duration age) { return age * 11 / 10; }
+// Mounts look at what they have open every 10 s (holds.cpp): three chances for each to hold it; nine for those who came before.
+constexpr Duration orphan_age = by_the_log(std::chrono::seconds(35));
+constexpr Duration held_age = by_the_log(std::chrono::seconds(90));
 // mkdir takes at most max_batch_life until it submits the entry, and that batch lives as long again; and as much to spare.
-constexpr Duration half_made_age = 3 * max_batch_life;
+constexpr Duration half_made_age = by_the_log(3 * max_batch_life);
 // Writers learn of a truncation within 20 s, conversions end within 2 * max_batch_life.
-constexpr Duration garbage_age = 3 * max_batch_life;
-// Of an orphan that nobody held nobody writes the contents any more: they can go at once, whichever node's janitor looks.
-constexpr Duration garbage_margin = std::chrono::seconds(10);
+constexpr Duration garbage_age = by_the_log(3 * max_batch_life);
+// A batch of mkdir expires by the time of the partition in which this was written.
+constexpr Duration given_up_age = by_the_log(3 * max_batch_life);
+static_assert(half_made_age <= longest_age && garbage_age <= longest_age && given_up_age <= longest_age);
 constexpr std::uint32_t rows_per_pass = 256;
 constexpr std::size_t segments_per_pass = 8;
 constexpr std::size_t parallel_chunks = 8;
@@ -30,8 +41,8 @@ constexpr Duration row_limit = std::chrono::seconds(5);
 
 class Pass {
  public:
-  Pass(ObjectStore& store, PartitionId partition, TimePoint deadline)
-      : store_(store), partition_(partition), deadline_(deadline), now_(store.clock().stamp.microseconds) {}
+  Pass(ObjectStore& store, PartitionId partition, RowAges ages, TimePoint deadline, JanitorFaults faults)
+      : store_(store), partition_(partition), deadline_(deadline), ages_(std::move(ages)), faults_(faults) {}
 
   // A row that cannot be dealt with (damaged, or its chunks lie where nobody answers) does not keep the others; the first
   // error is what the pass ends with.
@@ -55,6 +66,13 @@ class Pass {
       Status status = co_await collect(stored);
       note(status);
       if (segments_ >= segments_per_pass) break;
+    }
+    Result<std::vector<Row>> given_up = co_await list("H/");
+    if (!given_up) co_return tl::unexpected(given_up.error());
+    for (const Row& stored : *given_up) {
+      begin_row();
+      Status status = co_await forget_given_up(stored);
+      note(status);
     }
     if (!first_error_) co_return tl::unexpected(first_error_.error());
     co_return report_;
@@ -99,15 +117,17 @@ class Pass {
   }
 
   Result<bool> is_due(const std::string& prefix, const Row& stored) const {
+    const Duration age = ages_.at_least(stored.version);
+    if (prefix == "H/") return age > given_up_age;
     if (prefix == "G/") {
       Result<GarbageRow> row = decode_garbage(stored.value.view());
       if (!row) return tl::unexpected(row.error());
-      return now_ - row->since > garbage_age.count();
+      return row->claimed() || age > garbage_age || faults_.hasty;
     }
     Result<OrphanRow> row = decode_orphan(stored.value.view());
     if (!row) return tl::unexpected(row.error());
-    const Duration age = row->kind == OrphanRow::Kind::half_made ? half_made_age : orphan_age;
-    return now_ - row->since > age.count() && row->hold_until < now_;
+    if (row->kind == OrphanRow::Kind::half_made) return age > half_made_age || faults_.hasty;
+    return age > (row->holds == 0 ? orphan_age : held_age);
   }
 
   Task<Status> orphan(Row stored) {
@@ -120,9 +140,10 @@ class Pass {
     changes.change(erase(address));
     bool remove = true;
     if (row->kind == OrphanRow::Kind::half_made) {
-      Result<bool> named = co_await leads_here(*row, inode);
-      if (!named) co_return tl::unexpected(named.error());
-      remove = !*named;
+      Result<Making> making = co_await give_up(*row, inode);
+      if (!making) co_return tl::unexpected(making.error());
+      if (*making == Making::changing) co_return Status();
+      remove = *making == Making::given_up;
       if (remove) changes.require(Check::empty, empty_prefix(entry_prefix(inode)));
     }
     if (remove) {
@@ -145,8 +166,9 @@ class Pass {
         changes.change(erase(symlink_row(inode)));
         changes.change(erase(append_lock_row(inode)));
         if (contents->content != 0) {
+          // Claimed from the beginning: who could write to it or bring it back would have held it, and the inode goes in this very batch.
           changes.change(put(garbage_row(inode, contents->content, store_.partition_bits()),
-                             SharedBytes(encode(GarbageRow{now_ - (garbage_age + garbage_margin).count()}))));
+                             SharedBytes(encode(GarbageRow{GarbageRow::claimed_since}))));
         }
       }
     }
@@ -157,24 +179,63 @@ class Pass {
     co_return Status();
   }
 
-  Task<Result<bool>> leads_here(OrphanRow row, InodeNumber inode) {
+  enum class Making { named, given_up, changing };
+
+  // The entry that was to name the directory leads to it, or never will from now on, or is being changed by somebody.
+  Task<Result<Making>> give_up(OrphanRow row, InodeNumber inode) {
     ReadRequest request;
     request.gets = {entry_row(row.parent, row.name), old_entry_row(row.parent, row.name)};
+    const std::vector<RowAddress> names = request.gets;
     Result<ReadReply> reply = co_await store_.read(std::move(request), row_deadline_);
     if (!reply) co_return tl::unexpected(reply.error());
-    for (const ReadReply::Get& get : reply->gets) {
+    ChangeSet changes;
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      const ReadReply::Get& get = reply->gets.at(i);
+      changes.require(Check::entry, get.found ? value_equals(names[i], get.row.value) : absent(names[i]));
       if (!get.found) continue;
       Result<EntryRow> entry = decode_entry(get.row.value.view());
       if (!entry) co_return tl::unexpected(entry.error());
-      if (entry->inode == inode) co_return true;
+      if (entry->inode == inode) co_return Making::named;
     }
-    co_return false;
+    if (faults_.unclaimed) co_return Making::given_up;
+    // Written, not put, as the claim of garbage is: such a batch is carried out on full disks, too (dht/core/room.hpp).
+    changes.change(write_bytes(given_up_row(row.parent, inode, store_.partition_bits()), 0, SharedBytes(std::string(1, '\1'))));
+    Result<Outcome> outcome = co_await changes.apply(store_, row_deadline_);
+    if (!outcome) co_return tl::unexpected(outcome.error());
+    co_return outcome->applied() ? Making::given_up : Making::changing;
+  }
+
+  Task<Status> forget_given_up(Row stored) {
+    const RowAddress address{anchor_key(partition_, store_.partition_bits()), stored.sort};
+    ChangeSet changes;
+    changes.require(Check::other, version_equals(address, stored.version));
+    changes.change(erase(address));
+    Result<Outcome> outcome = co_await changes.apply(store_, row_deadline_);
+    if (!outcome) co_return tl::unexpected(outcome.error());
+    co_return Status();
+  }
+
+  // The row's version since it is claimed; 0: somebody has changed it.
+  Task<Result<std::uint64_t>> claim_garbage(Row stored) {
+    Result<GarbageRow> row = decode_garbage(stored.value.view());
+    if (!row) co_return tl::unexpected(row.error());
+    if (row->claimed() || faults_.unclaimed) co_return stored.version;
+    const RowAddress address{anchor_key(partition_, store_.partition_bits()), stored.sort};
+    ChangeSet changes;
+    changes.require(Check::other, version_equals(address, stored.version));
+    changes.change(write_bytes(address, 0, SharedBytes(encode(GarbageRow{GarbageRow::claimed_since}))));
+    Result<Outcome> outcome = co_await changes.apply(store_, row_deadline_);
+    if (!outcome) co_return tl::unexpected(outcome.error());
+    co_return outcome->applied() ? outcome->version : 0;
   }
 
   Task<Status> collect(Row stored) {
     const InodeNumber inode = inode_of(stored.sort);
     const std::uint64_t content = stored.sort.size() == 18 ? Reader(std::string_view(stored.sort).substr(10)).u64() : 0;
     if (content == 0) co_return fail(ErrorCode::corrupt, "garbage row");
+    Result<std::uint64_t> claimed = co_await claim_garbage(stored);
+    if (!claimed) co_return tl::unexpected(claimed.error());
+    if (*claimed == 0) co_return Status();
     const RowAddress prefix = segment_prefix(inode, content);
     ReadRequest request;
     ReadRequest::Scan scan;
@@ -200,7 +261,7 @@ class Pass {
     }
     ChangeSet changes;
     const RowAddress address{anchor_key(partition_, store_.partition_bits()), stored.sort};
-    changes.require(Check::other, version_equals(address, stored.version));
+    changes.require(Check::other, version_equals(address, *claimed));
     changes.require(Check::empty, empty_prefix(prefix));
     changes.change(erase(address));
     Result<Outcome> outcome = co_await changes.apply(store_, row_deadline_);
@@ -239,7 +300,8 @@ class Pass {
   const PartitionId partition_;
   const TimePoint deadline_;
   TimePoint row_deadline_{};
-  const std::int64_t now_;
+  const RowAges ages_;
+  const JanitorFaults faults_;
   std::size_t segments_ = 0;
   Status first_error_;
   JanitorReport report_;
@@ -247,8 +309,12 @@ class Pass {
 
 }  // namespace
 
-Task<Result<JanitorReport>> janitor_pass(ObjectStore& store, PartitionId partition, TimePoint deadline) {
-  Pass pass(store, partition, deadline);
+Task<Result<JanitorReport>> janitor_pass(ObjectStore& store, PartitionId partition, RowAges ages, TimePoint deadline) {
+  co_return co_await janitor_pass(store, partition, std::move(ages), deadline, JanitorFaults{});
+}
+
+Task<Result<JanitorReport>> janitor_pass(ObjectStore& store, PartitionId partition, RowAges ages, TimePoint deadline, JanitorFaults faults) {
+  Pass pass(store, partition, std::move(ages), deadline, faults);
   Result<JanitorReport> report = co_await pass.run();
   co_return report;
 }

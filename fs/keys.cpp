@@ -110,6 +110,12 @@ RowAddress garbage_row(InodeNumber inode, std::uint64_t content, unsigned partit
   return row;
 }
 
+RowAddress given_up_row(InodeNumber parent, InodeNumber directory, unsigned partition_bits) {
+  return {anchor_key(partition_of_inode(parent, partition_bits), partition_bits), sort_key("H/", directory)};
+}
+
+RowAddress claim_row(PartitionId partition, unsigned partition_bits) { return {anchor_key(partition, partition_bits), std::string(marks_sort)}; }
+
 std::vector<std::uint64_t> marked_chunks(std::uint64_t segment, std::string_view value) {
   std::vector<std::uint64_t> chunks;
   for (std::size_t i = 0; i < value.size() && i < segment_chunks; ++i) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "dht/base/random.hpp"
+#include "dht/base/row_ages.hpp"
 #include "dht/base/rows.hpp"
 #include "fs/file_system.hpp"
 
@@ -49,6 +50,9 @@ std::string anchor_key(PartitionId partition, unsigned partition_bits);
 RowAddress orphan_row(InodeNumber inode, unsigned partition_bits);                            // O/ino
 RowAddress garbage_row(InodeNumber inode, std::uint64_t content, unsigned partition_bits);    // G/ino content
 RowAddress garbage_prefix(InodeNumber inode, unsigned partition_bits);
+// Says that the making of `directory` was given up, in the partition of the parent that was to name it.                    H/ino
+RowAddress given_up_row(InodeNumber parent, InodeNumber directory, unsigned partition_bits);
+RowAddress claim_row(PartitionId partition, unsigned partition_bits);                         // T/ (claims.hpp)
 
 std::string chunk_key(InodeNumber inode, std::uint64_t content, std::uint64_t index);
 std::string block_sort(std::uint64_t block);  // of a block within its chunk

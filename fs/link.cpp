@@ -33,13 +33,13 @@ Task<Result<Attributes>> Volume::link(InodeNumber inode, InodeNumber parent, std
     changes.require(Check::inode, bytes_equal(inode_row(inode), InodeRow::links_offset, encode_i64(row.links)));
     changes.lock(inode_row(inode));
     changes.change(add_i64(inode_row(inode), InodeRow::links_offset, 1));
-    changes.change(max_i64(inode_row(inode), InodeRow::changed_offset, now));
+    move_time(changes, inode_row(inode), InodeRow::changed_offset, now);
     Result<Outcome> outcome = co_await changes.apply(store_, until);
     if (!outcome && !Retry::worthwhile(outcome.error())) co_return tl::unexpected(outcome.error());
     if (outcome && outcome->applied()) {
       names_.put({parent, name}, inode);
       ++row.links;
-      row.changed = std::max(row.changed, now);
+      row.changed = moved_time(row.changed, now);
       const Attributes attributes = co_await answer(inode, LoadedInode{row, outcome->version}, until);
       co_return attributes;
     }

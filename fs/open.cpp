@@ -178,7 +178,7 @@ Task<Result<std::size_t>> Volume::write(Handle handle, std::uint64_t offset, Sha
   const std::size_t before = open->buffer.cost();
   open->buffer.write(offset, std::move(bytes));
   account(before, open->buffer.cost());
-  open->unpublished_modified = now_ns();
+  open->unpublished_modified = write_time(*open);
   if (how.clears_set_id) open->clears_set_id = true;
   if (!open->dirty_since) open->dirty_since = store_.clock().now;
   unsettled_.insert(open->inode);

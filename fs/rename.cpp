@@ -130,7 +130,7 @@ void Volume::move_entries(ChangeSet& changes, const RenameRequest& request, cons
   std::int64_t links = 0, new_links = 0;  // of the two directories
   auto moved = [&](const FoundEntry& entry, InodeNumber to_directory) {
     if (same_partition(entry.entry.inode, request.parent)) {
-      changes.change(max_i64(inode_row(entry.entry.inode), InodeRow::changed_offset, now));
+      move_time(changes, inode_row(entry.entry.inode), InodeRow::changed_offset, now);
     }
     if (entry.entry.type != S_IFDIR || !across) return;
     (to_directory == request.parent ? links : new_links) += 1;

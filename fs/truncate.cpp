@@ -32,8 +32,8 @@ Task<Result<bool>> Volume::set_size_once(OpenPointer open, std::uint64_t size, b
     next.cut += row.cutting() ? 2 : 1;
   }
   changes.change(write_bytes(address, InodeRow::size_offset, SharedBytes(inode_extent_bytes(next))));
-  changes.change(write_bytes(address, InodeRow::modified_offset, SharedBytes(encode_i64(now))));
-  changes.change(max_i64(address, InodeRow::changed_offset, now));
+  move_modified(changes, *open, now);
+  move_time(changes, address, InodeRow::changed_offset, now);
   changes.change(add_i64(address, InodeRow::change_offset, 1));
   if (clears_set_id) {
     clear_set_id(changes, inode, row);
@@ -44,8 +44,7 @@ Task<Result<bool>> Volume::set_size_once(OpenPointer open, std::uint64_t size, b
   end_own_change(*open, outcome && outcome->applied());
   if (!outcome) co_return tl::unexpected(outcome.error());
   if (!outcome->applied()) co_return false;
-  next.modified = now;
-  next.changed = std::max(next.changed, now);
+  note_times(next, *open, now);
   next.change += 1;
   const bool was_inline = row.content == 0 && open->inline_known;
   const SharedBytes bytes = open->inline_bytes;

@@ -18,7 +18,7 @@ void Volume::drop_link(ChangeSet& changes, InodeNumber inode, const InodeRow& ro
   // In a transaction the row stays locked, else a link() between prepare and commit would not be seen.
   changes.lock(address);
   changes.require(Check::inode, bytes_equal(address, InodeRow::links_offset, encode_i64(row.links)));
-  changes.change(max_i64(address, InodeRow::changed_offset, now));
+  move_time(changes, address, InodeRow::changed_offset, now);
   if (row.links > 1) {
     changes.change(add_i64(address, InodeRow::links_offset, -1));
     return;
@@ -36,7 +36,7 @@ void Volume::drop_directory(ChangeSet& changes, InodeNumber inode, std::int64_t 
   changes.require(Check::empty, empty_prefix(entry_prefix(inode)));
   changes.change(write_bytes(address, InodeRow::type_offset, SharedBytes(inode_type_bytes(S_IFDIR, InodeState::unlinked))));
   changes.change(write_bytes(address, InodeRow::links_offset, SharedBytes(encode_i64(0))));
-  changes.change(max_i64(address, InodeRow::changed_offset, now));
+  move_time(changes, address, InodeRow::changed_offset, now);
   OrphanRow orphan{OrphanRow::Kind::unlinked, store_.clock().stamp.microseconds, 0, 0, {}};
   changes.change(put(orphan_row(inode, store_.partition_bits()), SharedBytes(encode(orphan))));
 }

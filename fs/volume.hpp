@@ -96,7 +96,7 @@ class Volume : public std::enable_shared_from_this<Volume> {
     LoadedInode loaded;
   };
 
-  std::int64_t now_ns() const { return store_.clock().stamp.microseconds * 1000; }
+  std::int64_t now_ns() const { return store_.clock().stamp.microseconds * 1000; }  // of this mount's clock
   Duration left(TimePoint deadline) const { return std::max(Duration::zero(), deadline - store_.clock().now); }
   bool same_partition(InodeNumber left, InodeNumber right) const;
   OpenPointer find_open(InodeNumber inode) const;
@@ -199,6 +199,10 @@ class Volume : public std::enable_shared_from_this<Volume> {
   static Task<void> send_chunk(std::shared_ptr<Volume> self, OpenPointer open, std::uint64_t content, std::uint64_t chunk,
                                std::shared_ptr<Status> status, TimePoint deadline);
   void add_times(ChangeSet& changes, const OpenInode& open, std::optional<std::int64_t> modified) const;
+  bool in_the_future(std::int64_t time) const;
+  void move_modified(ChangeSet& changes, const OpenInode& open, std::int64_t modified) const;
+  void note_times(InodeRow& row, const OpenInode& before, std::optional<std::int64_t> modified) const;
+  std::int64_t write_time(const OpenInode& open) const;
   void start_background(OpenPointer open, Sending what);
   static Task<void> background(std::shared_ptr<Volume> self, OpenPointer open, Sending what);
   Task<Status> wait_for_room(OpenPointer open, std::size_t bytes, TimePoint deadline);

@@ -163,7 +163,7 @@ bool check_nodes(Doctor& doctor, const std::vector<std::string>& addresses) {
     Operation question = StatusOperation{};
     OperationResult answer =
         session.run(session.transport().call(address, Uuid{}, std::move(question), session.in(node_patience)));
-    const Duration difference = session.transport().ring_time() - wall_time();
+    const Stamp answered = wall_time();
     session.finish();
     const std::string check = "at " + address;
     if (!answer) {
@@ -176,7 +176,7 @@ bool check_nodes(Doctor& doctor, const std::vector<std::string>& addresses) {
       continue;
     }
     any = true;
-    const Duration distance = std::chrono::abs(difference);
+    const Duration distance = std::chrono::abs(status->wall - answered);
     const std::string clock = "its clock is " + std::to_string(distance.count() / 1000) + " ms away from ours";
     if (distance > fail_clock_difference)
       doctor.fail(check, clock, "timedatectl (is NTP on, here and there?)");

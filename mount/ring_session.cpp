@@ -4,6 +4,7 @@
 #include "dht/net/object_client.hpp"
 #include "dht/net/ring_admin_client.hpp"
 #include "dht/net/ring_client.hpp"
+#include "dht/net/system_clock.hpp"
 #include "dht/net/tcp_transport.hpp"
 
 namespace ringfs {
@@ -25,6 +26,7 @@ struct RingSession::Implementation {
   static ObjectClientOptions options(Duration row_lease) {
     ObjectClientOptions options;
     options.row_lease = row_lease;
+    options.wall_clock = wall_time;
     return options;
   }
 

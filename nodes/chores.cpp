@@ -71,13 +71,26 @@ Task<void> Chores::clean(PartitionId partition) {
   empty_.note(partition, applied, empty);
 }
 
+Task<void> Chores::claim(PartitionId partition) {
+  auto known = claimed_.find(partition);
+  if (known != claimed_.end() && known->second.at + claim_interval > boot_time()) co_return;
+  Result<RowAges> ages = co_await claims_.claim(client_, partition, boot_time() + pass_limit);
+  if (ages) claimed_.insert_or_assign(partition, Claimed{std::move(*ages), boot_time()});
+  else spdlog::warn("event=janitor_failed partition={} reason=\"{}\"", index_of(partition), ages.error().text());
+}
+
+// What a pass finds is claimed, and goes in a later one: how old it is says a later claim (fs/claims.hpp).
 Task<bool> Chores::pass(PartitionId partition) {
   bool empty = false;
+  const bool known = claimed_.contains(partition);
+  if (known) co_await claim(partition);
+  const RowAges ages = known ? claimed_[partition].ages : RowAges();
   for (int repeat = 0; repeat < janitor_repeats; ++repeat) {
     TimePoint deadline = boot_time() + pass_limit;
-    Result<JanitorReport> report = co_await janitor_pass(client_, partition, deadline);
+    Result<JanitorReport> report = co_await janitor_pass(client_, partition, ages, deadline);
     if (!report) {
       spdlog::warn("event=janitor_failed partition={} reason=\"{}\"", index_of(partition), report.error().text());
+      if (!known) co_await claim(partition);
       co_return false;
     }
     if (report->orphans + report->chunks > 0) {
@@ -89,12 +102,15 @@ Task<bool> Chores::pass(PartitionId partition) {
     co_await client_.sleep(shortest_pause);
   }
   RecordsPlace& place = records_places_[partition];
-  Result<RecordsReport> records = co_await finish_records(client_, partition, &place, boot_time() + pass_limit);
+  Result<RecordsReport> records = co_await finish_records(client_, partition, &place, ages, boot_time() + pass_limit);
   if (place.at_the_first()) records_places_.erase(partition);
   if (!records) {
     spdlog::warn("event=janitor_failed partition={} reason=\"{}\"", index_of(partition), records.error().text());
   }
-  co_return empty && records && records->none;
+  empty = empty && records && records->none;
+  if (empty) claimed_.erase(partition);
+  else if (!known) co_await claim(partition);
+  co_return empty;
 }
 
 // ---- The announcement ------------------------------------------------------------------------------

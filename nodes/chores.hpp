@@ -11,11 +11,15 @@
 #include "dht/net/driver.hpp"
 #include "dht/net/lock_resolver.hpp"
 #include "dht/net/object_client.hpp"
+#include "fs/claims.hpp"
 #include "nodes/empty_partitions.hpp"
 
 namespace ringfs {
 
 inline constexpr int janitor_repeats = 10;
+// A small batch in each partition where something waits; a little less than the time between two passes, so that each knows ages: what is
+// removed is to give its room back within a minute.
+inline constexpr Duration claim_interval = std::chrono::seconds(8);
 
 class Chores {
  public:
@@ -45,6 +49,8 @@ class Chores {
   Task<void> clean(PartitionId partition);
   // False: something is or may be left.
   Task<bool> pass(PartitionId partition);
+  // Says in the partition's log that what waits there is claimed; at most once a claim_interval.
+  Task<void> claim(PartitionId partition);
 
   Driver& driver_;
   ObjectClient& client_;
@@ -54,6 +60,12 @@ class Chores {
   bool client_started_ = false;
   EmptyPartitions empty_;
   std::map<PartitionId, RecordsPlace> records_places_;  // of those in which the last pass did not get to the end
+  Claims claims_;
+  struct Claimed {
+    RowAges ages;
+    TimePoint at{};
+  };
+  std::map<PartitionId, Claimed> claimed_;  // partitions in which something waits for its time
 };
 
 }  // namespace ringfs

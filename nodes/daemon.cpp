@@ -154,7 +154,10 @@ class Daemon::Implementation {
 
   void make_client() {
     transport_ = std::make_unique<TcpTransport>(loop_.get_executor(), random_);
-    client_ = std::make_unique<ObjectClient>(*transport_, std::vector<std::string>{address_});
+    // What a node writes down as a time is the ring's: its own clock may be the one that is wrong.
+    ObjectClientOptions options;
+    options.wall_clock = [this] { return driver_->node().ring_time(boot_time()); };
+    client_ = std::make_unique<ObjectClient>(*transport_, std::vector<std::string>{address_}, options);
     ring_ = std::make_unique<RingClient>(*transport_, *client_);
     gated_store_ = std::make_unique<GatedStore>(*client_);
     gated_ring_ = std::make_unique<GatedRing>(*ring_);

@@ -27,7 +27,7 @@ struct CommitReply {
   bool applied = false;
   std::uint32_t failed_condition = 0;  // when not applied: index of the first condition that does not hold
   std::uint64_t version = 0;           // of the rows written
-  Stamp stamp;                         // the ring's time when it happened
+  Stamp stamp;                         // the time of the partition's log when it happened
 };
 
 // One participant of a transaction: a batch for one partition. Rows in `locks` and rows that `mutations` put,
@@ -67,7 +67,9 @@ class ObjectStore {
   virtual Task<void> finish_transactions(TimePoint deadline) = 0;
 
   virtual unsigned partition_bits() const = 0;
-  virtual Clock clock() const = 0;   // now, and the ring's time as last heard from a node
+  // Now, and what this process calls the time: programs see it as times of files. A mount's own clock; a node's gateway, whose own may be
+  // wrong, has the ring's. Nothing else is made of it, least of all an age (row_ages.hpp).
+  virtual Clock clock() const = 0;
   virtual Random& random() = 0;
   virtual Task<void> sleep(Duration duration) = 0;
 };

@@ -93,7 +93,7 @@ struct SpaceView {  // statfs
 struct EventView {
   Uuid node;                   // whose event it is
   std::uint64_t sequence = 0;  // growing on each node
-  Stamp time;                  // by that node's clock
+  Stamp time;                  // the ring's, as that node knew it
   std::string name;            // docs/membership.md and docs/resilience.md name the ones that matter
   std::string detail;          // key=value pairs
 };

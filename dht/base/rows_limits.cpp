@@ -29,6 +29,7 @@ class BatchCheck {
     if (batch.sequence == 0 || batch.first_incomplete > batch.sequence) {
       return fail(ErrorCode::invalid_argument, "sequence");
     }
+    if (batch.expires > max_stamp) return fail(ErrorCode::invalid_argument, "expiry");
     for (const Condition& condition : batch.conditions) {
       if (Status status = check_condition(condition); !status) return status;
     }

@@ -2,7 +2,9 @@
 //
 // TimePoint counts microseconds on a clock that never goes back and goes on during suspend
 // (CLOCK_BOOTTIME in the daemon, virtual in the simulator). Stamp is wall time, microseconds since the
-// epoch; it may jump, so only file times, batch expiries and log stamps are made of it.
+// epoch. There are three kinds of it, and none is compared with another: a machine's own clock, which may jump and be wrong
+// (file times are made of a mount's); the ring's, on which the nodes agree (dht/core/ring_time.hpp); and that of a partition's log, in
+// which batches expire and ages are counted (dht/core/log_clock.hpp).
 #pragma once
 
 #include <chrono>
@@ -28,6 +30,10 @@ struct Stamp {
   std::int64_t microseconds = 0;
   friend auto operator<=>(const Stamp&, const Stamp&) = default;
 };
+
+// Seventy thousand years: what is beyond was written by no clock, and sums of stamps below do not overflow.
+inline constexpr Stamp max_stamp{std::int64_t{1} << 61};
+constexpr bool is_sane(Stamp stamp) { return stamp >= Stamp{} && stamp <= max_stamp; }
 
 constexpr Stamp operator+(Stamp stamp, Duration duration) { return Stamp{stamp.microseconds + duration.count()}; }
 constexpr Duration operator-(Stamp left, Stamp right) { return Duration(left.microseconds - right.microseconds); }

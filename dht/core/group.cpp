@@ -16,7 +16,7 @@ Group::Group(const PersistedGroup& persisted, bool created, bool holds_members_t
       term_(persisted.hard_state.term),
       vote_(persisted.hard_state.vote),
       log_(persisted.base_index, persisted.base_term, persisted.log),
-      last_stamp_(persisted.last_stamp),
+      log_clock_(persisted.last_stamp, services.clock.now),
       stable_(log_.last_index()),
       commit_(persisted.applied),
       applied_(persisted.applied),
@@ -87,7 +87,7 @@ bool Group::append_to_log(Entry entry, bool may_touch_members) {
     if (!decoded || decoded->voters.empty()) return false;
     configuration = *decoded;
   }
-  last_stamp_ = std::max(last_stamp_, entry.stamp);
+  log_clock_.entered(entry.stamp, now());
   services_.appended_at = now();
   add_unapplied(entry.bytes());
   if (holds_members_table_ && may_touch_members) members_touches_.insert(entry.index);

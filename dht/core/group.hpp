@@ -29,6 +29,7 @@
 #include "dht/core/fitness.hpp"
 #include "dht/core/log.hpp"
 #include "dht/core/log_budget.hpp"
+#include "dht/core/log_clock.hpp"
 #include "dht/core/node.hpp"
 #include "dht/core/outbox.hpp"
 #include "dht/core/placement.hpp"
@@ -86,6 +87,7 @@ struct GroupServices {
   Timing timing;
   Placement placement;
   Clock clock{};                         // of the call that is being carried out
+  Stamp ring_time;                       // likewise, as the members agree
   Fitness fitness;                       // of this node and of its peers
   TimePoint ask_until = TimePoint::min();  // heartbeats ask the peers whether their disks answer
   Room room = Room::ample;               // of this node's disk
@@ -182,6 +184,7 @@ class Group {
   Redirect redirect() const;
   GroupStatus status() const;
   LogIndex applied_index() const { return applied_; }
+  Stamp log_time() const;  // as a leader: what an entry would be stamped with now
   // True once after the rows of the members table may have changed here.
   bool take_members_touched() { return std::exchange(members_touched_, false); }
 
@@ -396,7 +399,7 @@ class Group {
   Term term_ = 0;
   Uuid vote_;
   Log log_;
-  Stamp last_stamp_;
+  LogClock log_clock_;
   std::vector<ConfigurationAt> configurations_;  // the newest applied one, then those above it in the log
 
   // How far.

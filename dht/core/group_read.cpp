@@ -118,6 +118,7 @@ void Group::read_done(EffectId id, Result<ReadAnswer> answer) {
     fail_operation(operation, answer.error().code, answer.error().context);
     return;
   }
+  answer->stamp = log_time();
   if (lease_holds()) {
     answer->lease = promised;
     services_.out.reply(operation, Answer(std::move(*answer)));

@@ -65,7 +65,7 @@ void Group::reset_replica(LogIndex added, ConfigurationAt where_to_ask) {
   replica_.added = added;
   holds_data_ = false;
   log_ = Log();
-  last_stamp_ = Stamp{};
+  log_clock_ = LogClock();
   stable_ = commit_ = applied_ = applying_through_ = 0;
   drop_unapplied(unapplied_bytes_);
   note_log_size();

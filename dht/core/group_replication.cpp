@@ -99,13 +99,18 @@ void Group::append_local(EntryKind kind, SharedBytes head, std::vector<SharedByt
   Entry entry;
   entry.index = log_.last_index() + 1;
   entry.term = term_;
-  entry.stamp = std::max(services_.clock.stamp, last_stamp_);
+  entry.stamp = log_time();
   entry.kind = kind;
   entry.head = std::move(head);
   entry.blobs = std::move(blobs);
   RINGFS_CHECK(append_to_log(std::move(entry), touches_members));
   services_.active_at = now();
   mark();
+}
+
+Stamp Group::log_time() const {
+  if (services_.faults.believe_own_clock) return std::max(services_.clock.stamp, log_clock_.last());
+  return log_clock_.next(services_.ring_time, now());
 }
 
 Duration Group::answer_patience() const { return answer_intervals * services_.timing.heartbeat; }

@@ -244,7 +244,7 @@ void Group::maybe_install() {
   holds_data_ = true;
   damage_ends(false);
   log_.reset(install.last_index, install.last_term);
-  last_stamp_ = std::max(last_stamp_, install.last_stamp);
+  log_clock_.entered(install.last_stamp, now());
   commit_ = applied_ = applying_through_ = install.last_index;
   drop_unapplied(unapplied_bytes_);
   note_log_size();

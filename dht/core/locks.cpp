@@ -12,6 +12,16 @@ namespace {
 
 constexpr std::size_t addition_bytes = 8;  // an add_i64 or max_i64 changes 64 bits
 
+bool adds(const Mutation& mutation) { return mutation.kind == Mutation::Kind::add_i64 || mutation.kind == Mutation::Kind::max_i64; }
+
+// What all of these do together to the place to which `one` of them adds.
+Addition addition_of(const std::vector<Mutation>& mutations, const Mutation& one) {
+  const bool both = std::any_of(mutations.begin(), mutations.end(), [&](const Mutation& other) {
+    return adds(other) && other.kind != one.kind && other.offset == one.offset && other.row == one.row;
+  });
+  return {both ? Addition::Kind::move : static_cast<Addition::Kind>(one.kind), one.offset};
+}
+
 }  // namespace
 
 std::string lock_sort(const std::string& key, const std::string& sort) {
@@ -48,7 +58,7 @@ std::vector<RowHolder> decode_row_holders(std::string_view value) {
     RowHolder holder{read_record_ref(reader), std::nullopt};
     if (!reader.done() || !holders.empty()) {
       Addition addition;
-      addition.kind = static_cast<Mutation::Kind>(reader.u8());
+      addition.kind = static_cast<Addition::Kind>(reader.u8());
       addition.offset = reader.u32();
       holder.addition = addition;
     }
@@ -60,14 +70,11 @@ std::vector<RowHolder> decode_row_holders(std::string_view value) {
 Holding holding_of(const Mutation& prepare) {
   Holding holding;
   holding.alone.insert(prepare.locks.begin(), prepare.locks.end());
-  const auto adds = [](const Mutation& change) {
-    return change.kind == Mutation::Kind::add_i64 || change.kind == Mutation::Kind::max_i64;
-  };
   for (const Mutation& change : prepare.part) {
     if (!adds(change)) holding.alone.insert(change.row);
   }
   for (const Mutation& change : prepare.part) {
-    if (adds(change) && !holding.alone.contains(change.row)) holding.additions[change.row].insert({change.kind, change.offset});
+    if (adds(change) && !holding.alone.contains(change.row)) holding.additions[change.row].insert(addition_of(prepare.part, change));
   }
   return holding;
 }
@@ -112,10 +119,10 @@ const Touch whole{0, any_end, std::nullopt};
 
 Touch touch_of(const Addition& addition) { return {addition.offset, std::uint64_t{addition.offset} + addition_bytes, addition}; }
 
-Touch touch_of(const Mutation& mutation) {
+Touch touch_of(const Batch& batch, const Mutation& mutation) {
   switch (mutation.kind) {
     case Mutation::Kind::add_i64:
-    case Mutation::Kind::max_i64: return touch_of(Addition{mutation.kind, mutation.offset});
+    case Mutation::Kind::max_i64: return touch_of(addition_of(batch.mutations, mutation));
     // From the row's beginning on: behind an addition's bytes it may make a row long enough for it.
     case Mutation::Kind::write_bytes: return {0, mutation.offset + mutation.value.size(), std::nullopt};
     default: return whole;
@@ -134,13 +141,13 @@ Touch touch_of(const Condition& condition) {
 
 bool meets(const RowHolder& holder, const Touch& touch) {
   if (!holder.addition) return true;
-  if (holder.addition == touch.addition) return false;  // in either order the sum, or the larger, is the same
+  if (holder.addition == touch.addition) return false;  // in either order the sum, or the larger, is the same (or nearly, Addition)
   return touch.begin < holder.addition->offset + addition_bytes && holder.addition->offset < touch.end;
 }
 
 class LockSearch {
  public:
-  LockSearch(const Batch& batch, Locks& locks) : locks_(locks) {
+  LockSearch(const Batch& batch, Locks& locks) : batch_(batch), locks_(locks) {
     for (const Mutation& mutation : batch.mutations) {
       if (mutation.kind == Mutation::Kind::prepare) own_.insert(mutation.record);
     }
@@ -151,7 +158,7 @@ class LockSearch {
       case Mutation::Kind::resolve: return false;
       case Mutation::Kind::erase_prefix: return prefix(mutation.row, whole, own_);
       case Mutation::Kind::prepare: return prepare(mutation);
-      default: return row(mutation.row, touch_of(mutation), none_);
+      default: return row(mutation.row, touch_of(batch_, mutation), none_);
     }
   }
 
@@ -205,6 +212,7 @@ class LockSearch {
     return false;
   }
 
+  const Batch& batch_;
   Locks& locks_;
   std::set<RecordRef> own_;
   const std::set<RecordRef> none_;

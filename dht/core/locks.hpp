@@ -1,8 +1,8 @@
 // Which rows of a partition pending transactions hold (design 5, "Several objects at once").
 //
 // A transaction holds a row alone if it puts, erases, overwrites or merely locks it: nobody else changes the row until it ends. A row to
-// which it only adds (add_i64, max_i64) it holds together with others: their additions pass it, for the order of additions does not
-// matter, and so does whatever leaves the bytes of the addition alone. All else meets the lock, reads above all: between the commit and
+// which it only adds (add_i64, max_i64) it holds together with others: their additions of the same kind pass it, for the order of those
+// does not matter, and so does whatever leaves the bytes of the addition alone. All else meets the lock, reads above all: between the commit and
 // the resolve the addition has happened and the row does not show it yet. For the same reason nobody may be promised that a held row
 // stays as it is. That is told from these rows, in the very snapshot that is read, on every replica: no leader has to know it.
 //
@@ -28,9 +28,15 @@ std::string lock_sort(const std::string& key, const std::string& sort);
 std::string part_sort(const RecordRef& record);
 std::string encode_record_ref(const RecordRef& record);
 
-// Of a row: 64 bits at `offset`, added to or raised.
+// Of a row: 64 bits at `offset`, added to or raised. Whoever does both at one place in one batch moves a number on, as changes do with times (fs/change_set.hpp,
+// move_time): others who move it pass, too, for their order matters by no more than what was added. Who only adds, or only raises, does not.
 struct Addition {
-  Mutation::Kind kind{};  // add_i64, max_i64
+  enum class Kind : std::uint8_t {
+    add = static_cast<std::uint8_t>(Mutation::Kind::add_i64),
+    raise = static_cast<std::uint8_t>(Mutation::Kind::max_i64),
+    move = 128,
+  };
+  Kind kind{};
   std::uint32_t offset = 0;
   friend auto operator<=>(const Addition&, const Addition&) = default;
 };

@@ -30,6 +30,7 @@ struct Header {
   Incarnation incarnation;  // of the source
   Uuid destination;
   std::uint64_t table_version = 0;  // the source's copy; whoever is behind fetches
+  Stamp stamp = {};                 // the source's wall clock; zero: it does not say (ring_time.hpp)
 };
 
 // ---- Raft, one group each -------------------------------------------------------------------------

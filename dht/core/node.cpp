@@ -15,9 +15,11 @@ Node::Implementation::Implementation(NodeOptions options, PersistedNode persiste
       incarnation_(persisted.incarnation),
       out_(self_, incarnation_),
       services_(self_, random, out_),
-      random_(random) {
+      random_(random),
+      ring_time_(clock) {
   services_.clock = clock;
   services_.appended_at = clock.now;
+  services_.ring_time = ring_time_.at(clock.now);
   services_.faults = options_.faults;
   services_.log_keep_entries = options_.log_keep_entries;
   if (options_.log_budget_bytes != 0) services_.log_budget = LogBudget(options_.log_budget_bytes);
@@ -37,6 +39,7 @@ Node::Implementation::Implementation(NodeOptions options, PersistedNode persiste
 void Node::Implementation::set_clock(Clock clock) {
   clock.now = std::max(clock.now, services_.clock.now);
   services_.clock = clock;
+  services_.ring_time = ring_time_.at(clock.now);
 }
 
 Group* Node::Implementation::group(PartitionId partition) {
@@ -55,6 +58,7 @@ void Node::Implementation::watch(const Group& group) {
 void Node::Implementation::tick() {
   if (tick_due_ != never) services_.fitness.ticked(tick_due_, now());
   tell_fitness();
+  keep_time();
   if (chord_ && now() >= chord_->deadline()) chord_->tick(now());
   if (now() >= table_read_at_) refresh_table();
   if (now() >= report_at_) tend_members();
@@ -168,6 +172,8 @@ Effects Node::Implementation::take_effects() {
   if (heartbeat_at_ != never && services_.active_at == now()) heartbeat_at_ = std::min(heartbeat_at_, now() + genesis_->timing.heartbeat);
   Effects effects = out_.take();
   watch_storage(effects);
+  for (Envelope& message : effects.messages) message.header.stamp = services_.clock.stamp;
+  for (Envelope& message : effects.messages_after_write) message.header.stamp = services_.clock.stamp;
   effects.deadline = tick_due_ = next_deadline();
   return effects;
 }
@@ -356,6 +362,8 @@ std::vector<PartitionId> Node::led_partitions(Clock clock) const {
   implementation_->set_clock(clock);
   return implementation_->led_partitions();
 }
+
+Stamp Node::ring_time(TimePoint now) const { return implementation_->ring_time(now); }
 
 LogIndex Node::applied_index(PartitionId partition) const { return implementation_->applied_index(partition); }
 

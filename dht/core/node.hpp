@@ -81,6 +81,8 @@ struct NodeOptions {
     bool lead_with_hung_disk = false;      // a leader whose disk hangs or is slow goes on
     bool vote_with_hung_disk = false;      // a node whose disk hangs asks for votes, gives them and takes leadership over
     bool hand_over_blindly = false;        // to whoever keeps up, whatever its disk does
+    bool believe_own_clock = false;        // a leader stamps what its own wall clock says
+    bool believe_last_node = false;        // the ring's time is that of whoever was heard last
   } faults;
   // Entries of a group that stay in the log behind the applied index, so that a follower that was away for a moment needs no
   // snapshot. 0: cut by size alone. The simulator makes it small, so that snapshots happen.
@@ -138,6 +140,8 @@ class Node {
   const std::optional<Genesis>& genesis() const;
   const MembersTable& table() const;  // empty before genesis
   NodeStatus status(Clock clock) const;
+  // What time it is, as the members agree (ring_time.hpp).
+  Stamp ring_time(TimePoint now) const;
   // Partitions that this node leads with a lease, for the janitor.
   std::vector<PartitionId> led_partitions(Clock clock) const;
   // Up to where this node's replica has applied its log: while this stays, no row of the partition changes. 0: no replica here.

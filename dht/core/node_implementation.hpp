@@ -19,6 +19,7 @@
 #include "dht/core/members_keeper.hpp"
 #include "dht/core/node.hpp"
 #include "dht/core/outbox.hpp"
+#include "dht/core/ring_time.hpp"
 
 namespace ringfs {
 
@@ -55,6 +56,7 @@ class Node::Implementation {
   LogIndex applied_index(PartitionId partition) const;
 
   void set_clock(Clock clock);
+  Stamp ring_time(TimePoint now) const { return ring_time_.at(now); }
 
   // Constant after construction.
   const NodeOptions options_;
@@ -133,6 +135,7 @@ class Node::Implementation {
   // node_members.cpp
   void tend_members();
   TimePoint heard(const Uuid& node) const;
+  void keep_time();
   NodeReport make_report() const;
   void keep_table(Group& home);
 
@@ -159,6 +162,9 @@ class Node::Implementation {
   std::map<Uuid, TimePoint> heard_;  // of members of the table
   TimePoint started_at_{};
   MembersKeeper keeper_;
+  RingTime ring_time_;
+  std::vector<Uuid> voices_;       // members whose clocks count
+  bool clock_wrong_ = false;       // the own one, as was said last
   std::uint64_t last_table_change_ = 0;  // sequence of the own batches
   TimePoint next_table_change_ = TimePoint::min();
 

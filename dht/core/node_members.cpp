@@ -36,6 +36,18 @@ void Node::Implementation::tend_members() {
   keep_table(*home);
 }
 
+// Once a tick.
+void Node::Implementation::keep_time() {
+  if (!options_.faults.believe_last_node) ring_time_.update(services_.clock, voices_, self_);
+  services_.ring_time = ring_time_.at(now());
+  const std::optional<Duration> error = ring_time_.own_error();
+  if (!error) return;
+  const bool wrong = *error > tolerated_clock_error || *error < -tolerated_clock_error;
+  if (wrong == clock_wrong_) return;
+  clock_wrong_ = wrong;
+  out_.event(wrong ? "clock_wrong" : "clock_right", "ahead_us=" + std::to_string(error->count()));
+}
+
 TimePoint Node::Implementation::heard(const Uuid& node) const {
   auto known = heard_.find(node);
   return known == heard_.end() ? started_at_ : std::max(known->second, started_at_);
@@ -75,7 +87,7 @@ void Node::Implementation::keep_table(Group& home) {
   Batch batch;
   batch.client = self_;
   batch.sequence = batch.first_incomplete = ++last_table_change_;
-  batch.expires = services_.clock.stamp + table_change_life;
+  batch.expires = home.log_time() + table_change_life;
   batch.conditions = std::move(change.conditions);
   batch.mutations = std::move(change.mutations);
   RowChanges rows = changed_rows(batch);

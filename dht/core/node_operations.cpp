@@ -190,6 +190,8 @@ NodeStatus Node::Implementation::status() const {
   status.disk_write_time = services_.fitness.write_time(now());
   status.disk_slow = services_.fitness.disk_slow();
   status.late = services_.fitness.late();
+  status.wall = services_.clock.stamp;
+  status.ring_time = services_.ring_time;
   status.snapshot_bytes_sent = services_.pace.total();
   status.groups.reserve(groups_.size());
   for (const auto& [partition, group] : groups_) {

@@ -66,6 +66,8 @@ void Node::Implementation::receive(const Envelope& envelope) {
   if (!admit(envelope.header)) return;
   const Uuid& source = envelope.header.source;
   heard_[source] = now();
+  ring_time_.heard(source, envelope.header.stamp, now());
+  if (options_.faults.believe_last_node) ring_time_.believe(envelope.header.stamp, now());
   if (disconnected_.erase(source) > 0) chord_->peer_heard(source);
   if (envelope.header.table_version > table_.version) fetch_table(source);
   std::visit(

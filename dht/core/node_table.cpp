@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "dht/core/node_implementation.hpp"
+#include "dht/core/placed_members.hpp"
 
 namespace ringfs {
 
@@ -77,6 +78,10 @@ void Node::Implementation::set_table(MembersTable table) {
   std::optional<std::uint64_t> rate = table_.rebalance_rate();
   services_.moves_paused = rate == 0U;
   services_.pace.set_rate(rate);
+  voices_.clear();
+  for (const Member& member : table_.members) {
+    if (is_placed(member)) voices_.push_back(member.id);
+  }
   std::erase_if(heard_, [this](const auto& entry) { return table_.find(entry.first) == nullptr; });
   chord_->set_table(table_, now());
 }

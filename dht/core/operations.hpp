@@ -90,7 +90,7 @@ struct GroupStatus {
 // What happened on a node, in the words of its log (effects.hpp, Event).
 struct NodeEvent {
   std::uint64_t sequence = 0;  // growing for as long as the node exists, with gaps
-  Stamp time;                  // by the node's clock
+  Stamp time;                  // the ring's, as the node knows it
   std::string name;
   std::string detail;
 };
@@ -112,6 +112,8 @@ struct NodeStatus {
   bool disk_slow = false;            // for long, and much slower than the others'
   bool late = false;                 // its loop's turns come late: too little processor time
   std::string storage_note;          // what its storage has to say to whoever runs the node; empty: nothing. Filled in by the driver
+  Stamp wall;                        // its own clock; zero: it does not say
+  Stamp ring_time;                   // what the members agree on, as this one has heard them
   std::vector<NodeEvent> events;     // ascending; filled in by the driver when they were asked for
 };
 
@@ -126,6 +128,7 @@ struct ReadAnswer : EncodedBatch {  // encode(ReadReply)
   }
   explicit ReadAnswer(EncodedBatch reply) : EncodedBatch(std::move(reply)) {}
   Duration lease{};  // of the gets, counted from when the client asked; zero: nothing is promised. Absent ones: absent_row_lease at most
+  Stamp stamp;       // the log's time when it was answered: what batches of the partition expire by. Zero: not said
   std::vector<std::size_t> absent;  // gets that found nothing; known to the node, not sent
 };
 using Answer = std::variant<ReadAnswer, BatchResult, FindReply, TableAnswer, NodeStatus, Empty>;

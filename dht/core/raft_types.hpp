@@ -40,7 +40,7 @@ enum class EntryKind : std::uint8_t { no_op = 1, configuration = 2, batch = 3 };
 struct Entry {
   LogIndex index = 0;
   Term term = 0;
-  Stamp stamp;  // the leader's wall clock, never going back within a log
+  Stamp stamp;  // the log's time (log_clock.hpp), never going back within a log
   EntryKind kind = EntryKind::no_op;
   SharedBytes head;                 // batch: EncodedBatch::head; configuration: encode(Configuration); no-op: empty
   std::vector<SharedBytes> blobs;   // batch: EncodedBatch::blobs

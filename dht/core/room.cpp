@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "dht/base/row_ages.hpp"
 #include "dht/core/members_table.hpp"
 
 namespace ringfs {
@@ -19,6 +20,9 @@ struct Tally {
 // the ring gets a node that has room.
 bool is_of_the_ring(const RowAddress& row) { return row.key == record_key || row.key == members_key; }
 
+// One row a partition, overwritten for as long as something waits to be removed: nothing goes without it.
+bool is_marks(const RowAddress& row) { return row.sort == marks_sort; }
+
 void count(const Mutation& mutation, Tally& tally) {
   switch (mutation.kind) {
     case Mutation::Kind::erase:
@@ -33,6 +37,7 @@ void count(const Mutation& mutation, Tally& tally) {
       return;
     case Mutation::Kind::put:
       if (is_of_the_ring(mutation.row)) ++tally.marks;
+      else if (is_marks(mutation.row) && mutation.value.size() <= max_marks_bytes) ++tally.marks;
       else if (mutation.value.size() <= most_note_bytes) ++tally.notes;
       else tally.grows = true;
       return;
@@ -54,7 +59,7 @@ std::size_t new_rows(const Batch& batch) {
   return static_cast<std::size_t>(std::count_if(batch.conditions.begin(), batch.conditions.end(), [&](const Condition& condition) {
     const bool absent = condition.kind == Condition::Kind::absent ||
                         (condition.kind == Condition::Kind::version_equals && condition.version == 0);
-    if (!absent || is_of_the_ring(condition.row)) return false;
+    if (!absent || is_of_the_ring(condition.row) || is_marks(condition.row)) return false;
     return makes(batch.mutations, condition.row) ||
            std::any_of(batch.mutations.begin(), batch.mutations.end(),
                        [&](const Mutation& one) { return makes(one.part, condition.row); });

@@ -22,7 +22,7 @@ class ClientTransport {
   virtual Task<OperationResult> call(std::string address, Uuid expected, Operation operation, TimePoint deadline) = 0;
   virtual Task<void> sleep(Duration duration) = 0;
   virtual TimePoint now() = 0;
-  virtual Stamp ring_time() = 0;  // a node's wall clock as learnt from its greeting, carried on by now()
+  virtual Stamp ring_time() = 0;  // as the nodes say that have answered (heard_times.hpp), carried on by now()
   virtual Random& random() = 0;
 };
 

@@ -132,6 +132,7 @@ WireMessage encode(const Envelope& envelope) {
   codec::put_incarnation(envelope.header.incarnation, header->mutable_incarnation());
   header->set_destination(raw(envelope.header.destination));
   header->set_table_version(envelope.header.table_version);
+  header->set_stamp(envelope.header.stamp.microseconds);
   WireMessage result;
   std::visit([&](const auto& message) { codec::put(message, out, result); }, envelope.message);
   result.message = out.SerializeAsString();
@@ -149,6 +150,7 @@ Result<Envelope> decode_envelope(const ReceivedFrame& frame) {
   envelope.header.incarnation = codec::get_incarnation(in.header().incarnation(), check);
   envelope.header.destination = check.uuid(in.header().destination());
   envelope.header.table_version = in.header().table_version();
+  envelope.header.stamp = Stamp{in.header().stamp()};  // of a clock that may show anything
   Result<Message> message = codec::get_message(in, check, pieces);
   if (!message) return tl::unexpected(message.error());
   envelope.message = std::move(*message);

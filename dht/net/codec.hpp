@@ -29,7 +29,7 @@ struct Greeting {
   Incarnation incarnation;  // of a client: zero
   Uuid ring;                // nil: a waiting node, or a client that takes any ring
   std::uint64_t table_version = 0;
-  Stamp stamp;          // the sender's wall clock
+  Stamp stamp;          // a node's: the ring's time, as it knows it; a client's: its wall clock
   Uuid expected;        // who should be at the other end; nil: anybody
   std::string address;  // where the sender itself listens; empty: nowhere
 };
@@ -47,7 +47,7 @@ WireMessage encode(const Operation& operation);
 Result<Operation> decode_operation(const ReceivedFrame& frame);
 
 struct Response {
-  Stamp stamp;  // the node's wall clock when it answered
+  Stamp stamp;  // the ring's time, as the node knew it when it answered
   OperationResult result;
 };
 WireMessage encode(const Response& response);

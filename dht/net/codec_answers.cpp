@@ -19,6 +19,7 @@ void put(const ReadAnswer& in, wire::Response& response, WireMessage& out) {
   wire::ReadAnswer* read = response.mutable_read();
   read->set_head_size(size32(in.head.size()));
   read->set_lease_us(size32(static_cast<std::size_t>(in.lease.count())));
+  read->set_stamp(in.stamp.microseconds);
   put_piece(in.head, out);
   codec::put_pieces(in.blobs, read->mutable_blob_sizes(), out);
 }
@@ -106,6 +107,8 @@ void put(const NodeStatus& in, wire::Response& response, WireMessage&) {
   status->set_disk_slow(in.disk_slow);
   status->set_late(in.late);
   status->set_storage_note(in.storage_note);
+  status->set_wall(in.wall.microseconds);
+  status->set_ring_time(in.ring_time.microseconds);
   for (const NodeEvent& event : in.events) {
     wire::NodeEvent* out = status->add_events();
     out->set_sequence(event.sequence);
@@ -129,6 +132,8 @@ NodeStatus get_status(const wire::NodeStatus& in, Check& check) {
   status.disk_free_bytes = in.disk_free_bytes();
   status.disk_id = in.disk_id();
   status.no_space = in.no_space();
+  status.wall = std::clamp(Stamp{in.wall()}, Stamp{}, max_stamp);
+  status.ring_time = check.stamp(in.ring_time());
   status.snapshot_bytes_sent = in.snapshot_bytes_sent();
   status.disk_stalled = check.duration(in.disk_stalled_us());
   status.disk_write_time = check.duration(in.disk_write_us());
@@ -187,6 +192,7 @@ Result<OperationResult> get_result(const wire::Response& in, Check& check, Piece
       read.head = pieces.take(in.read().head_size());
       read.blobs = pieces.take_all(in.read().blob_sizes());
       read.lease = Duration(in.read().lease_us());
+      read.stamp = check.stamp(in.read().stamp());
       return OperationResult(std::move(read));
     }
     case wire::Response::kBatch: {
@@ -240,7 +246,9 @@ Result<Response> decode_response(const ReceivedFrame& frame) {
   if (!result) return tl::unexpected(result.error());
   if (!check.ok) return fail(ErrorCode::corrupt, "response with a value out of range");
   if (!pieces.done()) return fail(ErrorCode::corrupt, "response whose payload does not fit its message");
-  return Response{.stamp = Stamp{in.stamp()}, .result = std::move(*result)};
+  const Stamp stamp = check.stamp(in.stamp());
+  if (!check.ok) return fail(ErrorCode::corrupt, "response with an absurd time");
+  return Response{.stamp = stamp, .result = std::move(*result)};
 }
 
 }  // namespace ringfs

@@ -106,6 +106,10 @@ struct Check {
     if (bytes.size() > limit) ok = false;
     return bytes;
   }
+  Stamp stamp(std::int64_t microseconds) {  // of a log, or agreed: nobody who follows the protocol makes others
+    require(is_sane(Stamp{microseconds}));
+    return Stamp{microseconds};
+  }
   void require(bool condition) { ok = ok && condition; }
 };
 

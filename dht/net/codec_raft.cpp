@@ -101,7 +101,7 @@ Append get(const wire::Append& in, Check& check, Pieces& pieces) {
     Entry entry;
     entry.index = message.previous_index + message.entries.size() + 1;
     entry.term = head.term();
-    entry.stamp = Stamp{head.stamp()};
+    entry.stamp = check.stamp(head.stamp());
     entry.kind = check.enumeration(head.kind(), EntryKind::batch);
     entry.head = pieces.take(head.head_size());
     entry.blobs = pieces.take_all(head.blob_sizes());
@@ -195,7 +195,7 @@ SnapshotChunk get(const wire::SnapshotChunk& in, Check& check, Pieces& pieces) {
   message.snapshot = in.snapshot();
   message.last_index = in.last_index();
   message.last_term = in.last_term();
-  message.last_stamp = Stamp{in.last_stamp()};
+  message.last_stamp = check.stamp(in.last_stamp());
   message.configuration = in.configuration();
   check.require(decode_configuration(message.configuration).has_value());
   message.configuration_index = in.configuration_index();

@@ -176,7 +176,7 @@ Greeting Driver::own_greeting(const Uuid& expected) {
           .incarnation = incarnation_,
           .ring = node_.genesis() ? node_.genesis()->ring : Uuid{},
           .table_version = node_.table().version,
-          .stamp = wall_time(),
+          .stamp = node_.ring_time(boot_time()),
           .expected = expected,
           .address = options_.node.address};
 }
@@ -435,12 +435,12 @@ void Driver::log(const Event& event) {
   if (of_partition && event.name == "replica_repaired") {
     damaged_.erase(PartitionId{static_cast<std::uint32_t>(std::strtoul(event.detail.c_str() + of_one.size(), nullptr, 10))});
   }
-  journal_.add(of_partition ? EventJournal::About::partition : EventJournal::About::ring, event.name, event.detail, wall_time());
+  journal_.add(of_partition ? EventJournal::About::partition : EventJournal::About::ring, event.name, event.detail, node_.ring_time(boot_time()));
 }
 
 void Driver::trouble(std::string name, std::string detail) {
   spdlog::error("event={} {}", name, detail);
-  journal_.add(EventJournal::About::ring, std::move(name), std::move(detail), wall_time());
+  journal_.add(EventJournal::About::ring, std::move(name), std::move(detail), node_.ring_time(boot_time()));
 }
 
 void Driver::fatal(std::string_view event, Error error) {

@@ -24,7 +24,7 @@ Task<Result<LockFate>> resolve_here(PartitionedStore& store, PartitionId where, 
 // True: the record is aborted now; false: somebody else was faster.
 Task<Result<bool>> abort_record(PartitionedStore& store, RecordRef record, Condition condition, TimePoint deadline) {
   std::vector<Condition> conditions{std::move(condition)};
-  TransactionRecord aborted{RecordState::aborted, store.clock().stamp, {}};
+  TransactionRecord aborted{RecordState::aborted, store.ring_time(), {}};
   std::vector<Mutation> mutations{put_record(record, aborted)};
   Result<BatchResult> result =
       co_await store.commit_raw(record.partition, std::move(conditions), std::move(mutations), deadline);
@@ -32,10 +32,11 @@ Task<Result<bool>> abort_record(PartitionedStore& store, RecordRef record, Condi
   co_return result->outcome == BatchResult::Outcome::applied;
 }
 
-bool is_too_old(const TransactionId& id, Stamp now) {
-  // A start far in the future comes from a clock that was wrong; waiting for it would take for ever.
-  const Duration age = now - Stamp{static_cast<std::int64_t>(id.started)};
-  return age > max_transaction_age || age < -max_transaction_age;
+RowAddress record_row(const RecordRef& record) { return {record_key, record_sort(record.id)}; }
+
+// By this process's own clock: those of coordinators may be hours apart.
+bool is_too_old(PartitionedStore& store, PartitionId partition, const RowAddress& row, std::uint64_t version) {
+  return store.sightings().seen(partition, row, version, store.clock().now) > max_transaction_age;
 }
 
 Result<TransactionId> parse_record_sort(std::string_view sort) {
@@ -159,9 +160,10 @@ Task<Result<LockFate>> settle_lock(PartitionedStore& store, PartitionId where, R
       Result<TransactionRecord> record = decode_transaction_record(reply->gets[0].row.value.view());
       if (!record) co_return tl::unexpected(record.error());
       if (record->state != RecordState::pending) {
+        store.sightings().forget(lock.partition, record_row(lock));
         co_return co_await resolve_here(store, where, lock, record->state == RecordState::committed, deadline);
       }
-      if (!is_too_old(lock.id, store.clock().stamp)) co_return LockFate::pending;
+      if (!is_too_old(store, lock.partition, record_row(lock), reply->gets[0].row.version)) co_return LockFate::pending;
       as_seen = record_is(lock, pending_record(lock.id));
     }
     if (store.faults().drop_without_tombstone) co_return co_await resolve_here(store, where, lock, false, deadline);
@@ -172,33 +174,34 @@ Task<Result<LockFate>> settle_lock(PartitionedStore& store, PartitionId where, R
   co_return fail(ErrorCode::internal, "the transaction's record kept changing");
 }
 
-Task<Status> finish_record(PartitionedStore& store, PartitionId partition, Row row, TimePoint deadline) {
+Task<Status> finish_record(PartitionedStore& store, PartitionId partition, Row row, RowAges ages, TimePoint deadline) {
   Result<TransactionId> id = parse_record_sort(row.sort);
   if (!id) co_return tl::unexpected(id.error());
   Result<TransactionRecord> record = decode_transaction_record(row.value.view());
   if (!record) co_return tl::unexpected(record.error());
   const RecordRef reference{partition, *id};
-  const Stamp now = store.clock().stamp;
+  const bool old = is_too_old(store, partition, record_row(reference), row.version);
   if (record->state == RecordState::pending) {
-    if (!is_too_old(*id, now)) co_return Status();
+    if (!old) co_return Status();
     Condition condition = record_is(reference, pending_record(*id));
     Result<bool> aborted = co_await abort_record(store, reference, std::move(condition), deadline);
     if (!aborted) co_return tl::unexpected(aborted.error());
     co_return Status();  // its locks go when they are met or found; the tombstone waits for its time
   }
   // Its coordinator has stopped tidying up by then; what a part adds to a row without a lock shows only when it is resolved.
-  if (now - record->since <= max_transaction_age) co_return Status();
+  if (!old) co_return Status();
   for (PartitionId participant : record->participants) {
     Result<LockFate> resolved =
         co_await resolve_here(store, participant, reference, record->state == RecordState::committed, deadline);
     if (!resolved) co_return tl::unexpected(resolved.error());
   }
-  if (now - record->since <= record_life) co_return Status();
+  if (ages.at_least(row.version) <= record_life) co_return Status();
   std::vector<Condition> conditions{record_is(reference, row.value)};
   std::vector<Mutation> mutations{erase_record(reference)};
   Result<BatchResult> erased =
       co_await store.commit_raw(partition, std::move(conditions), std::move(mutations), deadline);
   if (!erased) co_return tl::unexpected(erased.error());
+  store.sightings().forget(partition, record_row(reference));
   co_return Status();
 }
 
@@ -207,8 +210,13 @@ namespace {
 // A pass over a partition: one record or part after the other, page by page.
 class RecordsPass {
  public:
-  RecordsPass(PartitionedStore& store, PartitionId partition, RecordsPlace& place, TimePoint deadline)
-      : store_(store), partition_(partition), place_(place), deadline_(deadline), whole_(place.at_the_first()) {}
+  RecordsPass(PartitionedStore& store, PartitionId partition, RecordsPlace& place, RowAges ages, TimePoint deadline)
+      : store_(store),
+        partition_(partition),
+        place_(place),
+        ages_(std::move(ages)),
+        deadline_(deadline),
+        whole_(place.at_the_first()) {}
 
   Task<Result<RecordsReport>> run() {
     // Half of the time at most, so that parts get their turn whatever the records take.
@@ -246,9 +254,9 @@ class RecordsPass {
         *last = row.sort;
         Status status;
         if (records) {
-          status = co_await finish_record(store_, partition_, std::move(row), until());
+          status = co_await finish_record(store_, partition_, std::move(row), ages_, until());
         } else {
-          status = co_await finish_part(std::move(row.sort));
+          status = co_await finish_part(std::move(row));
         }
         note(status);
       }
@@ -256,11 +264,11 @@ class RecordsPass {
     if (!more) last->clear();
   }
 
-  Task<Status> finish_part(std::string sort) {
-    Reader reader(sort);
+  Task<Status> finish_part(Row row) {
+    Reader reader(row.sort);
     const RecordRef reference = read_record_ref(reader);
     if (!reader.done()) co_return fail(ErrorCode::corrupt, "the name of a transaction's part");
-    if (!is_too_old(reference.id, store_.clock().stamp)) co_return Status();
+    if (!is_too_old(store_, partition_, {part_key, row.sort}, row.version)) co_return Status();
     Result<LockFate> settled = co_await settle_lock(store_, partition_, reference, until());
     if (!settled) co_return tl::unexpected(settled.error());
     co_return Status();
@@ -269,6 +277,7 @@ class RecordsPass {
   PartitionedStore& store_;
   const PartitionId partition_;
   RecordsPlace& place_;
+  const RowAges ages_;
   const TimePoint deadline_;
   const bool whole_;
   std::size_t seen_ = 0;
@@ -277,8 +286,9 @@ class RecordsPass {
 
 }  // namespace
 
-Task<Result<RecordsReport>> finish_records(PartitionedStore& store, PartitionId partition, RecordsPlace* place, TimePoint deadline) {
-  RecordsPass pass(store, partition, *place, deadline);
+Task<Result<RecordsReport>> finish_records(PartitionedStore& store, PartitionId partition, RecordsPlace* place, RowAges ages,
+                                            TimePoint deadline) {
+  RecordsPass pass(store, partition, *place, std::move(ages), deadline);
   co_return co_await pass.run();
 }
 

@@ -8,9 +8,19 @@ namespace ringfs {
 
 namespace {
 
-// The leader's clock and the ring's time as this client carries it may differ by some seconds without harm: the batch
-// may expire later than its deadline (a mutation that timed out may happen), and stays below max_batch_life.
+// The log's time and what this client makes of it may differ by some seconds without harm: the batch may expire later than its
+// deadline (a mutation that timed out may happen), and stays below max_batch_life.
 constexpr Duration clock_slack = std::chrono::seconds(5);
+// By then a log that runs a tenth fast or slow is off by more than half a batch's life.
+constexpr Duration log_time_life = std::chrono::minutes(5);
+
+// What "expired" says of a batch that may have been executed by an earlier try. By the log's stamps alone: had it been executed, its
+// stamp was in [expires - max_batch_life, expires]. Stamps never go back, so an entry stamped below that range comes before any
+// execution, and refused it for good (dedup.hpp remembers that). And up to dedup_life behind it an execution would be remembered and
+// have been answered. Only later than that nobody can tell.
+bool certainly_not_executed(const Batch& batch, const BatchResult& expired) {
+  return expired.stamp <= batch.expires + (dedup_life - max_batch_life);
+}
 constexpr unsigned max_fresh_starts = 3;     // new sequences after an expiry that certainly did nothing
 constexpr unsigned max_corrupt_answers = 3;  // another replica may have a good row
 constexpr std::size_t lookup_every_rounds =
@@ -156,7 +166,31 @@ Task<Result<ReadReply>> ObjectClient::read_raw(PartitionId partition, ReadReques
   if (reply && leasing && rows->lease > Duration::zero()) {
     asking.remember(wanted, *reply, {asked, rows->lease});
   }
+  if (rows->stamp != Stamp{}) log_time_is(partition, rows->stamp);
   co_return reply;
+}
+
+void ObjectClient::log_time_is(PartitionId partition, Stamp stamp) { log_times_[partition] = {stamp, transport_.now()}; }
+
+// The stamp of an entry that may have been answered from memory.
+void ObjectClient::log_time_is_at_least(PartitionId partition, Stamp stamp) {
+  LogTime& known = log_times_[partition];
+  if (known.at(transport_.now()) < stamp) known = {stamp, transport_.now()};
+}
+
+Task<Status> ObjectClient::learn_log_time(PartitionId partition, TimePoint deadline) {
+  auto known = log_times_.find(partition);
+  if (known != log_times_.end() && known->second.heard + log_time_life > transport_.now()) co_return Status();
+  Way way;
+  way.partition = partition;
+  way.deadline = deadline;
+  Operation operation{ReadOperation{partition, ReadRequest{}, RowLease{}}};
+  Result<Answer> answer = co_await ask(way, std::move(operation));
+  if (!answer) co_return tl::unexpected(answer.error());
+  const ReadAnswer* read = std::get_if<ReadAnswer>(&*answer);
+  if (read == nullptr) co_return fail(ErrorCode::corrupt, "not the answer to a read");
+  log_time_is(partition, read->stamp == Stamp{} ? transport_.ring_time() : read->stamp);
+  co_return Status();
 }
 
 Task<Result<BatchResult>> ObjectClient::commit_raw(PartitionId partition, std::vector<Condition> conditions,
@@ -166,7 +200,8 @@ Task<Result<BatchResult>> ObjectClient::commit_raw(PartitionId partition, std::v
   batch.client = client_;
   batch.conditions = std::move(conditions);
   batch.mutations = std::move(mutations);
-  Stamp base = transport_.ring_time();
+  Status learnt = co_await learn_log_time(partition, deadline);
+  if (!learnt) co_return tl::unexpected(learnt.error());
   const TimePoint asked = transport_.now();
   LeasedRows::Changing changing(leased_rows_, batch, asked + max_batch_life + clock_slack);
   for (unsigned start = 0;; ++start) {
@@ -177,7 +212,7 @@ Task<Result<BatchResult>> ObjectClient::commit_raw(PartitionId partition, std::v
     const OutstandingSequence outstanding(sequences.outstanding, batch.sequence);
     batch.first_incomplete = outstanding.first_incomplete();
     const Duration life = std::min<Duration>(deadline - transport_.now() + clock_slack, max_batch_life - clock_slack);
-    batch.expires = base + life;
+    batch.expires = log_times_[partition].at(transport_.now()) + life;
     if (Status status = validate(batch); !status) co_return tl::unexpected(status.error());
 
     Way way;
@@ -196,14 +231,15 @@ Task<Result<BatchResult>> ObjectClient::commit_raw(PartitionId partition, std::v
       changing.remember(batch, result->version, {asked, result->lease}, transport_.now());
     }
     const bool refused = result->outcome == BatchResult::Outcome::expired;
+    if (!refused) log_time_is_at_least(partition, result->stamp);
     if (!refused && result->outcome != BatchResult::Outcome::superseded) co_return *result;
-    // Refused by the clock at its only try: the clocks differ, and it certainly was not executed. Go by the log's
-    // clock.
-    if (!refused || way.uncertain || start + 1 >= max_fresh_starts || transport_.now() >= deadline) {
+    // Refused by the log's time: what this client made of it was wrong.
+    const bool again = refused && (!way.uncertain || certainly_not_executed(batch, *result));
+    if (!again || start + 1 >= max_fresh_starts || transport_.now() >= deadline) {
       ++counters_.timeouts;
       co_return fail(ErrorCode::timeout, "the batch expired");
     }
-    base = result->stamp;
+    log_time_is(partition, result->stamp);
   }
 }
 

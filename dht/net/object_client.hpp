@@ -10,6 +10,9 @@
 // is answered from the partition's memory. A batch is said again under a new sequence only when its own result says
 // that it was not executed. Sequences below first_incomplete were answered or given up and are never asked again.
 //
+// A batch expires by the time of its partition's log, which may be far from anybody's clock (dht/core/log_clock.hpp). Every answer of a
+// partition's leader says it; of a partition that has not answered for log_time_life it is asked before the first batch.
+//
 // Rows that a leader promised to leave alone for a moment are read from memory (leased_rows.hpp), when row_lease asks for that.
 //
 // Threads: one loop. Errors: timeout (a mutation may have happened or not), too_large, invalid_argument, no_space
@@ -17,6 +20,7 @@
 // whole have deadlines.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -39,6 +43,7 @@ struct ObjectClientOptions {
   Duration longest_pause = std::chrono::milliseconds(125);
   Duration avoid_time = std::chrono::seconds(3);
   Duration row_lease{};             // asked for with every get; at most max_row_lease; zero: none
+  std::function<Stamp()> wall_clock;  // what ObjectStore::clock() calls the time; none: the ring's
   std::size_t max_in_flight = 256;  // batches a partition; the partition remembers four times as many
   TransactionFaults faults;
 };
@@ -70,7 +75,8 @@ class ObjectClient final : public PartitionedStore {
                                        std::vector<Mutation> mutations, TimePoint deadline) override;
   std::optional<bool> at_hand(const ReadRequest& request) const override;
   unsigned partition_bits() const override;
-  Clock clock() const override { return {transport_.now(), transport_.ring_time()}; }
+  Clock clock() const override { return {transport_.now(), options_.wall_clock ? options_.wall_clock() : transport_.ring_time()}; }
+  Stamp ring_time() const override { return transport_.ring_time(); }
   Random& random() override { return transport_.random(); }
   Task<void> sleep(Duration duration) override { return transport_.sleep(duration); }
 
@@ -87,6 +93,12 @@ class ObjectClient final : public PartitionedStore {
     std::optional<Uuid> leader;
     TimePoint named_at{};  // when it answered as such, or a node said so
     std::vector<Uuid> members;
+  };
+  // Of a partition's log, when a leader said so last; carried on by this machine's boot clock.
+  struct LogTime {
+    Stamp stamp;
+    TimePoint heard{};
+    Stamp at(TimePoint now) const { return stamp + (now - heard); }
   };
   struct Sequences {
     std::uint64_t last = 0;
@@ -115,6 +127,9 @@ class ObjectClient final : public PartitionedStore {
   void follow_redirect(Way& way, const Uuid& node, const Redirect& redirect);
   Task<void> pause(Way& way, Backoff& backoff);
   Task<Status> reserve_sequence(PartitionId partition, TimePoint deadline);
+  Task<Status> learn_log_time(PartitionId partition, TimePoint deadline);
+  void log_time_is(PartitionId partition, Stamp stamp);
+  void log_time_is_at_least(PartitionId partition, Stamp stamp);
 
   ClientTransport& transport_;
   const ObjectClientOptions options_;
@@ -122,6 +137,7 @@ class ObjectClient final : public PartitionedStore {
   RingDirectory directory_;
   std::map<PartitionId, Route> routes_;
   std::map<PartitionId, Sequences> sequences_;
+  std::map<PartitionId, LogTime> log_times_;
   // Shared: coroutines may outlive the client when the loop is torn down.
   const std::shared_ptr<LeasedRows> leased_rows_;
   TimePoint next_refresh_{};

@@ -150,7 +150,7 @@ Task<Result<CommitReply>> PartitionedStore::commit(CommitRequest request, TimePo
 
 std::unique_ptr<Transaction> PartitionedStore::begin(TimePoint deadline) {
   TransactionId id;
-  id.started = static_cast<std::uint64_t>(std::max<std::int64_t>(clock().stamp.microseconds, 0));
+  id.started = static_cast<std::uint64_t>(std::max<std::int64_t>(ring_time().microseconds, 0));
   id.random = random_uuid(random());
   return std::make_unique<TransactionCoordinator>(*this, id, deadline);
 }

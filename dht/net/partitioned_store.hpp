@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "dht/base/object_store.hpp"
+#include "dht/net/sightings.hpp"
 
 namespace ringfs {
 
@@ -45,10 +46,14 @@ class PartitionedStore : public ObjectStore {
 
   PartitionId partition_of_key(const std::string& key) const;
   const TransactionFaults& faults() const { return faults_; }
+  Sightings& sightings() { return sightings_; }  // of records and parts of transactions
+  // The nodes' agreed time, as far as this client has heard: which of two transactions is the older one. Nothing else hangs on it.
+  virtual Stamp ring_time() const { return clock().stamp; }
 
  private:
   const TransactionFaults faults_;
   const std::shared_ptr<std::size_t> ending_ = std::make_shared<std::size_t>(0);  // shared with what runs
+  Sightings sightings_;
 };
 
 // The one partition of all rows; invalid_argument when there is none or more than one.

@@ -7,6 +7,7 @@
 
 #include "dht/base/settings.hpp"
 #include "dht/core/placed_members.hpp"
+#include "dht/net/clock_survey.hpp"
 #include "dht/net/run_all.hpp"
 
 namespace ringfs {
@@ -54,6 +55,7 @@ Task<void> RingClient::ask_status(ClientTransport& transport, Answering* node, S
   OperationResult result =
       co_await transport.call(node->member.address, node->member.id, std::move(operation), deadline);
   node->round_trip = transport.now() - asked;
+  node->answered = transport.now();
   if (!result) co_return;
   if (NodeStatus* status = std::get_if<NodeStatus>(&*result)) node->status = std::move(*status);
 }
@@ -164,6 +166,7 @@ Task<Result<RingStatus>> RingClient::status(TimePoint deadline) {
   bool no_space = false;
   std::vector<std::string> troubles;
   std::size_t silent = 0, dead = 0;
+  std::vector<ClockReading> clocks;
   for (const Answering& node : surveyed->nodes) {
     if (node.member.state == MemberState::dead) ++dead;
     else if (!node.status) ++silent;
@@ -172,6 +175,10 @@ Task<Result<RingStatus>> RingClient::status(TimePoint deadline) {
     no_space = no_space || node.status->no_space;
     if (std::string trouble = trouble_of(node.member, *node.status); !trouble.empty()) troubles.push_back(std::move(trouble));
     if (!node.status->storage_note.empty()) troubles.push_back("Node " + node.member.address + ": " + node.status->storage_note + ".");
+    if (node.status->wall != Stamp{}) {
+      const Duration offset = node.status->wall - Stamp{node.answered.time_since_epoch().count()};
+      clocks.push_back({node.member.id.text() + " (" + node.member.address + ")", offset, node.round_trip});
+    }
     for (const GroupStatus& group : node.status->groups) {
       if (group.snapshotting || group.role == Role::learner) status.moving = true;
     }
@@ -187,11 +194,12 @@ Task<Result<RingStatus>> RingClient::status(TimePoint deadline) {
     if (view.answering_replicas < status.replication) ++status.under_replicated;
     fewest = std::min(fewest, view.answering_replicas);
   }
+  const std::vector<std::string> clocks_wrong = wrong_clocks(clocks);
   if (status.leaderless > 0) {
     status.health = Health::readonly;
     status.remarks.push_back(count_of(status.leaderless, "partition has", "partitions have") +
                              " no leader: what lies there can be neither read nor written until one is elected.");
-  } else if (status.under_replicated > 0 || silent > 0 || no_space || !troubles.empty()) {
+  } else if (status.under_replicated > 0 || silent > 0 || no_space || !troubles.empty() || !clocks_wrong.empty()) {
     status.health = Health::degraded;
   }
   std::move(troubles.begin(), troubles.end(), std::back_inserter(status.remarks));
@@ -213,6 +221,7 @@ Task<Result<RingStatus>> RingClient::status(TimePoint deadline) {
     status.remarks.push_back("There are fewer nodes than the replication of " + std::to_string(status.replication) +
                              " asks for: add " + count_of(status.replication - holders, "node.", "nodes."));
   }
+  status.remarks.insert(status.remarks.end(), clocks_wrong.begin(), clocks_wrong.end());
   if (no_space) status.remarks.push_back("A node's disk is full: it refuses writes until space returns.");
   if (status.leaderless == 0) {
     // A majority of the configured replicas must go on.

@@ -33,6 +33,7 @@ class RingClient final : public RingView {
     Member member;
     std::optional<NodeStatus> status;  // none: it does not answer
     Duration round_trip{};
+    TimePoint answered{};  // or given up
   };
   struct Survey {
     std::vector<Answering> nodes;  // ascending by id, without removed ones

@@ -137,13 +137,14 @@ void Server::Session::request(const ReceivedFrame& frame) {
 void Server::Session::answer(std::uint64_t number, OperationResult result) {
   requests_.erase(number);
   if (server_ == nullptr) return;
-  WireMessage message = encode(Response{.stamp = wall_time(), .result = std::move(result)});
+  const Stamp now = server_->driver_.node().ring_time(boot_time());
+  WireMessage message = encode(Response{.stamp = now, .result = std::move(result)});
   bool full =
       connection_->queued_bytes() > server_->options_.limits.queue_bytes && message.bytes() > small_answer_bytes;
   if (full || message.bytes() > max_frame_bytes) {
     Error error = full ? Error{ErrorCode::overloaded, "the client does not read its answers"}
                        : Error{ErrorCode::too_large, "an answer larger than a frame"};
-    message = encode(Response{.stamp = wall_time(), .result = tl::unexpected(OperationFailure{std::move(error), {}})});
+    message = encode(Response{.stamp = now, .result = tl::unexpected(OperationFailure{std::move(error), {}})});
   }
   connection_->send(FrameKind::response, number, std::move(message));
   throttle();

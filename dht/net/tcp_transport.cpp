@@ -149,7 +149,7 @@ class TcpTransport::Channel final : public FrameConnection::Owner,
     greeting_ = std::move(*greeting);
     state_ = State::connected;
     connection_->set_frame_limit(max_frame_bytes);
-    transport_->heard(greeting_.stamp);
+    transport_->heard(address_, greeting_.stamp);
     waiting_bytes_ = 0;
     std::vector<Waiting> waiting = std::exchange(waiting_, {});
     for (Waiting& item : waiting) {
@@ -170,7 +170,7 @@ class TcpTransport::Channel final : public FrameConnection::Owner,
       broken(response.error());
       return;
     }
-    transport_->heard(response->stamp);
+    transport_->heard(address_, response->stamp);
     // A late answer, after the call's deadline, has nobody to go to.
     if (outstanding_.contains(frame.header.request))
       transport_->finish(frame.header.request, std::move(response->result));
@@ -215,8 +215,7 @@ TcpTransport::TcpTransport(boost::asio::any_io_executor executor, Random& random
       random_(random),
       options_(std::move(options)),
       flusher_(executor),
-      timer_(executor, [this] { expire(); }),
-      ring_time_offset_(wall_time().microseconds - boot_time().time_since_epoch().count()) {}
+      timer_(executor, [this] { expire(); }) {}
 
 TcpTransport::~TcpTransport() {
   stop();
@@ -285,6 +284,7 @@ std::shared_ptr<TcpTransport::Channel> TcpTransport::channel_to(const std::strin
         std::find_if(channels_.begin(), channels_.end(), [](const auto& item) { return item.second->unused(); });
     if (unused == channels_.end()) return nullptr;
     unused->second->stop();
+    heard_times_.erase(unused->first);
     channels_.erase(unused);
   }
   return channels_.emplace(address, std::make_shared<Channel>(*this, address)).first->second;
@@ -328,10 +328,10 @@ Task<void> TcpTransport::sleep(Duration duration) {
 
 TimePoint TcpTransport::now() { return boot_time(); }
 
-Stamp TcpTransport::ring_time() { return Stamp{boot_time().time_since_epoch().count()} + ring_time_offset_; }
-
-void TcpTransport::heard(Stamp stamp) {
-  ring_time_offset_ = Duration(stamp.microseconds - boot_time().time_since_epoch().count());
+Stamp TcpTransport::ring_time() {
+  return heard_times_.at(boot_time()).value_or(wall_time());
 }
+
+void TcpTransport::heard(const std::string& address, Stamp stamp) { heard_times_.heard(address, stamp, boot_time()); }
 
 }  // namespace ringfs

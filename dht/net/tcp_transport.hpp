@@ -16,6 +16,7 @@
 #include "dht/net/client_transport.hpp"
 #include "dht/net/codec.hpp"
 #include "dht/net/frame_connection.hpp"
+#include "dht/net/heard_times.hpp"
 #include "dht/net/wake_timer.hpp"
 
 namespace ringfs {
@@ -60,7 +61,7 @@ class TcpTransport : public ClientTransport {
   // Ends a call that cannot begin, not before the caller sleeps.
   void refuse(Handler handler, ErrorCode code, std::string context);
   void expire();
-  void heard(Stamp stamp);
+  void heard(const std::string& address, Stamp stamp);
 
   boost::asio::any_io_executor executor_;
   Random& random_;
@@ -71,7 +72,7 @@ class TcpTransport : public ClientTransport {
   std::multimap<TimePoint, std::uint64_t> deadlines_;
   std::uint64_t next_call_ = 1;
   WakeTimer timer_;
-  Duration ring_time_offset_{0};  // ring time - this machine's boot time
+  HeardTimes heard_times_;
   bool stopped_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // for cancellations on their way
 };

@@ -138,7 +138,7 @@ Task<Status> TransactionCoordinator::commit() {
   if (others.empty()) {
     mutations.push_back(erase_record(record_));  // one batch does it all
   } else {
-    TransactionRecord committed{RecordState::committed, store_.clock().stamp, {others.begin(), others.end()}};
+    TransactionRecord committed{RecordState::committed, store_.ring_time(), {others.begin(), others.end()}};
     mutations.push_back(put_record(record_, committed));
   }
   mutations.push_back(resolve_part(record_, true));
@@ -189,7 +189,7 @@ Task<bool> TransactionCoordinator::abort_record(TimePoint deadline) {
     } else {
       conditions.push_back(record_is_absent(record_));
     }
-    TransactionRecord aborted{RecordState::aborted, store_.clock().stamp, {}};
+    TransactionRecord aborted{RecordState::aborted, store_.ring_time(), {}};
     std::vector<Mutation> mutations{put_record(record_, aborted)};
     Result<BatchResult> result =
         co_await store_.commit_raw(record_.partition, std::move(conditions), std::move(mutations), deadline);

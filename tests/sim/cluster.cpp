@@ -92,6 +92,12 @@ bool Cluster::can_spare(PartitionId partition, const Uuid& node) {
   });
 }
 
+void Cluster::suspend(Duration length) {
+  suspended_ += length;
+  invariants_.on_suspended(length);
+  for (const auto& node : nodes_) node->clock().suspend(length);
+}
+
 unsigned Cluster::running() const {
   unsigned count = 0;
   for (const auto& node : nodes_) count += node->running() ? 1 : 0;

@@ -30,6 +30,7 @@ struct ClusterOptions {
   NodeOptions::Faults faults;
   DiskFaults disk_faults;
   TransactionFaults transaction_faults;
+  bool unclaimed_garbage = false;  // JanitorFaults
 };
 
 class Cluster {
@@ -53,6 +54,9 @@ class Cluster {
   // Whether the others of the group run, are sound, have room for what they may lack, and are a majority without this node's replica.
   bool can_spare(PartitionId partition, const Uuid& node);
   unsigned running() const;
+  // All machines, the clients' included, were suspended for so long: their boot clocks went on, what was under way in the network did not.
+  void suspend(Duration length);
+  Duration suspended() const { return suspended_; }
 
   // Gives every first node the genesis record, again and again until each took it (creation is idempotent).
   void create();
@@ -74,6 +78,7 @@ class Cluster {
   Genesis genesis_;
   Invariants invariants_;
   std::vector<std::unique_ptr<SimNode>> nodes_;
+  Duration suspended_{0};
 };
 
 }  // namespace ringfs::sim

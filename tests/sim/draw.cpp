@@ -44,6 +44,9 @@ void switch_off(const std::string& guard, ClusterOptions& options) {
   if (guard == "hand_over_blindly") options.faults.hand_over_blindly = true;
   if (guard == "ignore_rooms") options.faults.ignore_rooms = true;
   if (guard == "refuse_frees") options.faults.refuse_frees = true;
+  if (guard == "believe_own_clock") options.faults.believe_own_clock = true;
+  if (guard == "believe_last_node") options.faults.believe_last_node = true;
+  if (guard == "unclaimed_garbage") options.unclaimed_garbage = true;
   if (guard == "no_dedup") options.disk_faults.evaluate.no_dedup = true;
   if (guard == "no_expiry") options.disk_faults.evaluate.no_expiry = true;
   if (guard == "no_add_locks") options.disk_faults.evaluate.no_add_locks = true;
@@ -95,6 +98,13 @@ void draw_focus(World& world, Draw& drawn) {
     drawn.nemesis.pause_low = seconds(5);
     drawn.nemesis.pause_high = seconds(25);
     drawn.cluster.network = NetworkQuality{};
+  } else if (die < 50) {
+    // Clocks of a minority that are wrong for long, and stay wrong at the end; files that live by the age of things.
+    drawn.nemesis.only = {"wrong clock", "isolated leader", "power loss of one"};
+    drawn.nemesis.clocks_right_at_the_end = 0.2;
+    drawn.nemesis.pause_high = seconds(3);
+    drawn.clocks_agree = true;
+    drawn.files = true;
   }
 }
 
@@ -156,10 +166,12 @@ Draw draw(World& world, const ScenarioOptions& options) {
   draw_focus(world, drawn);
   if (cluster.nodes < least_nodes_for_a_snapshot) drawn.nemesis.kills = 0.5;
   draw_members(world, drawn);
-  const bool may_be_full = !drawn.members.active && !drawn.long_faults.active && cluster.nodes >= 3 && cluster.nodes <= most_nodes_that_move;
+  const bool may_be_full = !drawn.members.active && !drawn.files && !drawn.long_faults.active && cluster.nodes >= 3 && cluster.nodes <= most_nodes_that_move;
   if (may_be_full && world.chance(share_of_full_rings)) {
     drawn.full = world.chance(0.5) ? Draw::Full::minority : Draw::Full::majority;
   }
+  // Members that come and go make another minority.
+  if (drawn.members.active || cluster.nodes < 3) drawn.clocks_agree = false;
   return drawn;
 }
 
@@ -170,7 +182,8 @@ const std::vector<std::string>& guard_names() {
       "ignore_row_leases",      "prepare_ignores_row_leases", "remember_held_rows", "no_add_locks",
       "count_learners",         "overlapping_changes",  "skip_joint",             "ignore_replica_identity",
       "place_voters",           "drop_early",           "lead_with_hung_disk",    "vote_with_hung_disk",  "hand_over_blindly",
-      "serve_damage",           "ignore_rooms",         "refuse_frees"};
+      "serve_damage",           "ignore_rooms",         "refuse_frees",           "believe_own_clock",    "believe_last_node",
+      "unclaimed_garbage"};
   return names;
 }
 

@@ -23,6 +23,8 @@ struct Draw {
   MembersOptions members;
   // Disks that are full and stay so: a minority while clients work and nodes die, or a majority when the faults have stopped.
   enum class Full { none, minority, majority } full = Full::none;
+  bool clocks_agree = false;  // those of a majority of the nodes are right all the time
+  bool files = false;         // two mounts and janitors work, too
   unsigned clients = 3;
   unsigned workers = 2;  // a client
 };

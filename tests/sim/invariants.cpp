@@ -238,6 +238,24 @@ void Invariants::on_append(PartitionId partition, Term previous_term, const Entr
   if (!inserted && found->second != std::pair(previous_term, body)) {
     violate("log matching", partition, at(entry.index, entry.term) + " exists with two contents or predecessors");
   }
+  if (inserted) check_stamp(partition, previous_term, entry);
+}
+
+void Invariants::check_stamp(PartitionId partition, Term previous_term, const Entry& entry) {
+  // An entry is seen when a disk gets it: late where that is slow, frozen or cut off.
+  constexpr Duration slack = std::chrono::seconds(30);
+  Partition& known = partitions_[partition];
+  const TimePoint now = world_.now() + suspended_;
+  known.stamps[{entry.index, entry.term}] = {entry.stamp, now};
+  auto previous = known.stamps.find({entry.index - 1, previous_term});
+  if (previous == known.stamps.end()) return;
+  const auto& [stamp, seen] = previous->second;
+  const Duration passed = now - seen;
+  if (entry.stamp < stamp) violate("log time", partition, at(entry.index, entry.term) + " has an earlier stamp than the one before");
+  if (entry.stamp - stamp > passed * 12 / 10 + slack) {  // a tenth, and boot clocks that drift
+    violate("log time", partition, at(entry.index, entry.term) + " is stamped " + std::to_string((entry.stamp - stamp).count()) +
+                                       " us after the one before, which was seen " + std::to_string(passed.count()) + " us ago");
+  }
 }
 
 void Invariants::on_hard_state_lost(const Uuid& node, PartitionId partition) {

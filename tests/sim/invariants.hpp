@@ -20,6 +20,8 @@
 //                                               from a snapshot
 //  data goes after the commit                   of a configuration that excludes the replica
 //  foreign rings                                nothing that came from another ring has an effect
+//  log time                                     stamps of a log never go back, and rise no faster than boot clocks and a tenth, whatever wall
+//                                               clocks show
 //
 // Threads: one, virtual. Memory: one record per log entry of the run.
 #pragma once
@@ -59,6 +61,8 @@ class Invariants {
   void on_append(PartitionId partition, Term previous_term, const Entry& entry);
   // The disk lost term and vote: what the node said as the replica that it was binds it no more, if it is another one before it speaks.
   void on_hard_state_lost(const Uuid& node, PartitionId partition);
+  // All boot clocks went on by so much at once.
+  void on_suspended(Duration length) { suspended_ += length; }
   void on_hard_state(const Uuid& node, PartitionId partition, const HardState& before, const HardState& after);
   void on_applied(const Uuid& node, PartitionId partition, const AppliedEntry& applied);
   void on_installed(const ReplicaId& replica, PartitionId partition, LogIndex index, Term term, std::uint64_t state_hash);
@@ -80,6 +84,7 @@ class Invariants {
   struct Partition {
     std::map<Term, Uuid> leaders;
     std::map<std::pair<LogIndex, Term>, std::pair<Term, std::uint64_t>> entries;  // -> previous term, body
+    std::map<std::pair<LogIndex, Term>, std::pair<Stamp, TimePoint>> stamps;  // and when the entry was seen first
     std::map<LogIndex, Known> committed;
     LogIndex highest = 0;       // committed
     Term highest_term = 0;      // of a committed entry
@@ -102,11 +107,13 @@ class Invariants {
   void violate(const char* invariant, PartitionId partition, const std::string& detail);
   void configuration_proposed(PartitionId partition, LogIndex index, Term term, const Configuration& configuration);
   void configuration_committed(PartitionId partition, LogIndex index, const Configuration& configuration);
+  void check_stamp(PartitionId partition, Term previous_term, const Entry& entry);
   void check_distinct(PartitionId partition, const Configuration& configuration);
   void check_filled(PartitionId partition, const ReplicaId& replica, const char* what);
   std::vector<Configuration> configurations_from(PartitionId partition, LogIndex index) const;
 
   World& world_;
+  Duration suspended_{0};
   DurableStates durable_;
   std::map<PartitionId, Partition> partitions_;
   std::map<std::tuple<Uuid, PartitionId, Term>, Uuid> votes_;

@@ -62,6 +62,7 @@ Nemesis::Nemesis(Cluster& cluster, NemesisOptions options, unsigned endpoints, s
       {"bad network", [this] { return bad_network(); }},
       {"wall clock jump", [this] { return jump_wall_clock(); }},
       {"minutes pass", [this] { return minutes_pass(); }},
+      {"wrong clock", [this] { return wrong_clock(); }},
       {"clock drift", [this] { return drift(); }},
       {"learner killed in a snapshot", counted_where_it_happens([this] {
          kill_when("fault: learner killed in a snapshot", [](SimNode& node) { return in_a_snapshot(node, Role::learner); });
@@ -123,7 +124,7 @@ void Nemesis::stop() {
     node.set_disk_unreadable(false);
     if (!full_.contains(i)) node.set_room(Room::ample);
     node.spare();
-    if (world_.chance(0.5)) node.clock().set_wall_right();
+    if (world_.chance(options_.clocks_right_at_the_end)) node.clock().set_wall_right();
     bring_back(i, Duration(1), milliseconds(200));
   }
 }
@@ -411,12 +412,34 @@ bool Nemesis::jump_wall_clock() {
   return true;
 }
 
+// For long: of a minority of the first nodes, by minutes to hours or by decades, until it is set right or wrong otherwise.
+bool Nemesis::wrong_clock() {
+  const unsigned minority = (static_cast<unsigned>(cluster_.size()) - 1) / 2;
+  if (minority == 0) return false;
+  SimClock& clock = cluster_.node(static_cast<std::size_t>(world_.between(0, minority - 1))).clock();
+  const std::uint64_t die = world_.between(0, 9);
+  if (die < 2) {
+    clock.set_wall_right();
+    return false;
+  }
+  const Duration off = world_.between(seconds(20), std::chrono::hours(6));
+  if (die < 4) {
+    clock.set_wall_error(Stamp{1} - true_time(world_.now()));
+    world_.count("fault: clock at 1970");
+  } else {
+    clock.set_wall_error(die < 7 ? off : -off);
+  }
+  return true;
+}
+
 // Results of a client that is gone are forgotten, and copies of its batches are still under way.
 bool Nemesis::minutes_pass() {
   kill_client_();
   world_.after(world_.between(milliseconds(10), seconds(2)), [this] {
-    Duration jump = dedup_life + world_.between(seconds(1), dedup_life);
-    for (unsigned i = 0; i < cluster_.size(); ++i) cluster_.node(i).clock().jump_wall(jump);
+    // A log's time runs at nine tenths at least.
+    Duration jump = (dedup_life + world_.between(seconds(1), dedup_life)) * 10 / 9;
+    world_.trace("minutes pass", static_cast<std::uint64_t>(jump.count()));
+    cluster_.suspend(jump);
   });
   return true;
 }

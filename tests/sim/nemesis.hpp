@@ -22,6 +22,7 @@ struct NemesisOptions {
   double calm = 0.12;             // share of pauses in which operations can get through
   Duration calm_low = std::chrono::seconds(1), calm_high = std::chrono::seconds(4);
   Duration wall_jump = std::chrono::seconds(20);  // at most, either way
+  double clocks_right_at_the_end = 0.5;           // share of nodes whose wall clocks are set right when the faults stop
 };
 
 class Nemesis {
@@ -67,6 +68,7 @@ class Nemesis {
   bool bad_network();
   bool jump_wall_clock();
   bool minutes_pass();
+  bool wrong_clock();
   bool drift();
 
   Cluster& cluster_;

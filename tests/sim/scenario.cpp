@@ -11,6 +11,7 @@
 #include "tests/sim/availability.hpp"
 #include "tests/sim/draw.hpp"
 #include "tests/sim/sim_client.hpp"
+#include "tests/sim/workload_files.hpp"
 
 namespace ringfs::sim {
 
@@ -28,11 +29,13 @@ constexpr Duration rest_bound = seconds(60);
 constexpr Duration moving_bound = seconds(180);
 constexpr Duration lookup_bound = seconds(60);  // some rounds of merging split rings
 constexpr Duration safety_shortest = seconds(8);
+constexpr Duration safety_shortest_with_files = seconds(100);  // longer than an orphan is kept that nobody holds
+constexpr Duration worst_ring_time = seconds(3);
 constexpr Duration safety_longest = seconds(150);
 constexpr Duration safety_shortest_long_faults = seconds(120);  // two of them or so
 constexpr Duration safety_longest_growing = seconds(400);  // two nodes stand still whenever one of them is down
 constexpr Duration full_disk_timeout = seconds(10);
-constexpr unsigned full_disk_attempts = 40;      // a log's time may be minutes ahead of the clocks that are right again
+constexpr unsigned full_disk_attempts = 40;      // each may find a group that has no leader yet
 constexpr Duration full_disks_bound = seconds(900);
 constexpr unsigned lookups = 12;
 constexpr std::size_t trace_lines_reported = 60;
@@ -54,6 +57,7 @@ class Scenario {
         cluster_(world, drawn.cluster),
         workload_(world, drawn.workload, drawn.cluster.partition_bits),
         members_(cluster_, drawn.members),
+        files_(world, drawn.cluster.partition_bits, drawn.cluster.unclaimed_garbage),
         nemesis_(cluster_, drawn.nemesis, static_cast<unsigned>(cluster_.size()) + drawn.clients + 1,
                  [this] { kill_some_client(); }),
         long_faults_(cluster_, drawn.long_faults),
@@ -133,13 +137,20 @@ class Scenario {
     for (std::size_t i = 0; i + 1 < clients_.size(); ++i) start_workers(*clients_[i]);
     start_workers(careful_client());
     careful_client().spawn(workload_.clean_up(careful_client().store()));
+    if (drawn_.files) {
+      careful_client().spawn(files_.work(careful_client().store()));
+      careful_client().spawn(files_.look(careful_client().store()));
+      careful_client().spawn(files_.clean(careful_client().store()));
+    }
     if (drawn_.members.active) careful_client().spawn(members_.work(careful_client().store()));
     nemesis_.start();
     long_faults_.start();
     if (drawn_.long_faults.active) availability_.start();
     if (drawn_.full == Draw::Full::minority) fill((static_cast<unsigned>(cluster_.size()) - 1) / 2, "fault: a minority is full for good");
     TimePoint start = world_.now();
-    const Duration shortest = drawn_.long_faults.active ? safety_shortest_long_faults : safety_shortest;
+    const Duration shortest = drawn_.long_faults.active ? safety_shortest_long_faults
+                              : drawn_.files            ? safety_shortest_with_files
+                                                        : safety_shortest;
     const bool long_one = drawn_.members.grow_and_shrink || drawn_.long_faults.active;
     // Long enough for the seed to count.
     world_.run(long_one ? safety_longest_growing : safety_longest, [&] {
@@ -155,6 +166,7 @@ class Scenario {
     }
     workload_.stop();
     members_.stop();
+    files_.stop();
     if (world_.violation()) return false;
     return must("the end of all operations", workers_bound, [this] {
       return std::all_of(clients_.begin(), clients_.end(), [](const auto& client) { return client->tasks() == 0; });
@@ -195,6 +207,7 @@ class Scenario {
     if (!must("a leader with a lease everywhere", rest_bound, [this] { return leaders_everywhere(); })) return false;
     if (drawn_.members.active && !must("the moves that the placement wants", moving_bound, [this] { return moved(); })) return false;
     if (!settle_locks()) return false;
+    if (drawn_.clocks_agree && !agree_about_time()) return false;
     bool ended = false, right = false;
     careful_client().spawn(read_everything(&ended, &right));
     if (!must("reading everything", reading_bound, [&] { return ended; })) return false;
@@ -208,10 +221,27 @@ class Scenario {
     return !world_.violation();
   }
 
-  // Transactions whose coordinator died are pending until they are old (by a clock that may have jumped); then whoever meets
-  // their locks ends them.
+  bool agree_about_time() {
+    if (!must("agreement about the time", rest_bound, [this] { return time_agreed(); })) return false;
+    const bool wandered = world_.run(seconds(5), [this] { return !time_agreed(); });
+    if (wandered) world_.violate("ring time", "it was agreed upon, and moved away while a majority's clocks were right");
+    return !wandered;
+  }
+
+  // Whatever a minority's clocks show.
+  bool time_agreed() {
+    for (unsigned i = 0; i < cluster_.size(); ++i) {
+      if (!cluster_.node(i).running()) return false;
+      const Duration error = cluster_.node(i).ring_time_error();
+      if (error > worst_ring_time || error < -worst_ring_time) return false;
+    }
+    return true;
+  }
+
+  // Transactions whose coordinator died are pending until they were seen for long enough; then whoever meets their locks ends
+  // them.
   bool settle_locks() {
-    TimePoint end = world_.now() + max_transaction_age + drawn_.nemesis.wall_jump + seconds(10);
+    TimePoint end = world_.now() + 2 * max_transaction_age + seconds(10);
     std::string lock;
     while (world_.now() < end && !world_.violation()) {
       bool ended = false;
@@ -244,7 +274,7 @@ class Scenario {
     return 2 * static_cast<std::size_t>(with_room) > nodes.size();
   }
 
-  // A batch may expire because clocks still differ by what the faults left: then it is said again.
+  // A batch may find no leader within its time while groups come to themselves: then it is said again.
   Task<Result<CommitReply>> commit_one(Mutation mutation) {
     PartitionedStore* store = careful_client().store();
     Result<CommitReply> reply = fail(ErrorCode::timeout, {});
@@ -480,6 +510,7 @@ class Scenario {
   Cluster cluster_;
   Workload workload_;
   MembersOperator members_;
+  FilesWorkload files_;
   std::vector<std::unique_ptr<SimClient>> clients_;
   Nemesis nemesis_;
   LongFaults long_faults_;

@@ -35,6 +35,10 @@ void SimClient::start() {
   // Every other client answers from memory what leaders promise; the rest sees whether anybody read too old a row.
   if (endpoint_ % 2 == 0) options.row_lease = max_row_lease;
   options.faults = cluster_.options().transaction_faults;
+  // A mount's own clock, which may be wrong by hours.
+  World& world = cluster_.world();
+  const Duration error = world.chance(0.3) ? world.between(Duration(0), std::chrono::hours(6)) - std::chrono::hours(3) : Duration(0);
+  options.wall_clock = [&world, error] { return true_time(world.now()) + error; };
   store_ = std::make_unique<ObjectClient>(*transport_, std::move(addresses), options);
 }
 

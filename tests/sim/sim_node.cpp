@@ -59,7 +59,9 @@ TimePoint SimClock::world_time(TimePoint local_time) const {
   return world_base_ + Duration(elapsed.count() * million / (million + drift_) + 1);
 }
 
-Stamp SimClock::wall(TimePoint world_now) const { return epoch + world_now.time_since_epoch() + wall_offset_; }
+Stamp true_time(TimePoint world_now) { return epoch + world_now.time_since_epoch(); }
+
+Stamp SimClock::wall(TimePoint world_now) const { return std::max(Stamp{1}, true_time(world_now) + wall_offset_); }
 
 void SimClock::set_drift(TimePoint world_now, std::int64_t parts_per_million) {
   local_base_ = local(world_now);
@@ -146,8 +148,7 @@ void SimNode::close_connections() {
   waiting_.clear();
   for (auto& [id, operation] : waiting) {
     if (operation.reply && world.chance(0.8)) {
-      operation.reply(tl::unexpected(OperationFailure{{ErrorCode::unreachable, "connection closed"}, {}}),
-                      clock_.wall(world.now()));
+      operation.reply(tl::unexpected(OperationFailure{{ErrorCode::unreachable, "connection closed"}, {}}), Stamp{});
     }
   }
   cluster_.connections_closed(index_);
@@ -266,6 +267,11 @@ void SimNode::submit(Operation operation, ReplyFunction reply) {
     cluster_.world().trace("submit", index_, id, operation.index());
     node.submit(id, operation, clock);
   });
+}
+
+Duration SimNode::ring_time_error() const {
+  const TimePoint now = cluster_.world().now();
+  return node_->ring_time(clock_.local(now)) - true_time(now);
 }
 
 bool SimNode::step() {
@@ -429,7 +435,7 @@ void SimNode::answer(const Reply& reply) {
       cluster_.invariants().on_commit_reply(*waiting.partition, *batch);
     }
   }
-  if (waiting.reply) waiting.reply(reply.result, clock_.wall(world.now()));
+  if (waiting.reply) waiting.reply(reply.result, node_->ring_time(clock_.local(world.now())));
 }
 
 void SimNode::check_read(const Waiting& waiting, const ReadAnswer& answer) {

@@ -28,6 +28,9 @@ class SimClock {
   Stamp wall(TimePoint world_now) const;
   void set_drift(TimePoint world_now, std::int64_t parts_per_million);
   void jump_wall(Duration by) { wall_offset_ += by; }
+  void set_wall_error(Duration error) { wall_offset_ = error; }
+  // As if the machine had been suspended for so long.
+  void suspend(Duration length) { local_base_ += length; }
   void set_wall_right() { wall_offset_ = Duration(0); }
   void reboot(TimePoint world_now, TimePoint local_now);
 
@@ -37,6 +40,8 @@ class SimClock {
   std::int64_t drift_ = 0;
   Duration wall_offset_{0};
 };
+
+Stamp true_time(TimePoint world_now);
 
 class SimNode : private DiskWatcher {
  public:
@@ -94,6 +99,8 @@ class SimNode : private DiskWatcher {
   const DiskState& durable_disk() const { return disk_.durable(); }
   NodeStatus status() const;
   const MembersTable& table() const { return node_->table(); }
+  // What it takes for the ring's time less the true one.
+  Duration ring_time_error() const;
 
  private:
   struct Waiting {  // an operation whose answer is wanted

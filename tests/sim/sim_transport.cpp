@@ -75,7 +75,7 @@ void SimTransport::start_call(std::uint64_t number, const std::string& address, 
       if (auto transport = self.lock()) transport->finish(number, std::move(result));
     };
   };
-  if (deadline != never) world.at(deadline, later(failed(ErrorCode::timeout, "no answer")));
+  if (deadline != never) world.after(std::max(Duration(0), deadline - now()), later(failed(ErrorCode::timeout, "no answer")));
   SimNode* node = cluster_.find_address(address);
   if (node == nullptr) {
     world.after(Duration(300), later(failed(ErrorCode::unreachable, "no such host")));
@@ -90,7 +90,7 @@ void SimTransport::start_call(std::uint64_t number, const std::string& address, 
   auto arrive = [self = weak_from_this(), &cluster = cluster_, endpoint = endpoint_, number, index, operation] {
     ask(self, cluster, endpoint, number, index, *operation);
   };
-  if (cluster_.network().carry(endpoint_, index, std::move(arrive))) copied_at_ = world.now();
+  if (cluster_.network().carry(endpoint_, index, std::move(arrive))) copied_at_ = now();
 }
 
 void SimTransport::ask(const std::weak_ptr<SimTransport>& self, Cluster& cluster, unsigned endpoint, std::uint64_t number,
@@ -104,21 +104,18 @@ void SimTransport::ask(const std::weak_ptr<SimTransport>& self, Cluster& cluster
     return;
   }
   node.submit(operation, [self, &network, index, endpoint, number](OperationResult result, Stamp stamp) {
-    network.carry(index, endpoint, [self, number, result = std::move(result), stamp] {
+    network.carry(index, endpoint, [self, index, number, result = std::move(result), stamp] {
       auto transport = self.lock();
       if (!transport) return;
-      transport->learn_time(stamp);
+      if (stamp != Stamp{}) transport->times_.heard(std::to_string(index), stamp, transport->now());
       transport->finish(number, result);
     });
   });
 }
 
-void SimTransport::learn_time(Stamp stamp) {
-  heard_stamp_ = stamp;
-  heard_at_ = cluster_.world().now();
-}
+TimePoint SimTransport::now() { return cluster_.world().now() + cluster_.suspended(); }
 
-Stamp SimTransport::ring_time() { return heard_stamp_ + (cluster_.world().now() - heard_at_); }
+Stamp SimTransport::ring_time() { return times_.at(now()).value_or(Stamp{1}); }
 
 void SimTransport::die_after_calls(unsigned calls, std::function<void()> die) {
   calls_left_ = calls;

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "dht/net/client_transport.hpp"
+#include "dht/net/heard_times.hpp"
 #include "tests/sim/cluster.hpp"
 #include "tests/sim/transaction_steps.hpp"
 
@@ -30,7 +31,7 @@ class SimTransport : public ClientTransport, public std::enable_shared_from_this
 
   Task<OperationResult> call(std::string address, Uuid expected, Operation operation, TimePoint deadline) override;
   Task<void> sleep(Duration duration) override;
-  TimePoint now() override { return cluster_.world().now(); }
+  TimePoint now() override;
   Stamp ring_time() override;
   Random& random() override { return cluster_.world().random(); }
 
@@ -51,7 +52,6 @@ class SimTransport : public ClientTransport, public std::enable_shared_from_this
                   TimePoint deadline);
   static void ask(const std::weak_ptr<SimTransport>& self, Cluster& cluster, unsigned endpoint, std::uint64_t number,
                   unsigned index, const Operation& operation);
-  void learn_time(Stamp stamp);
   // What it does for a transaction that this client coordinates.
   std::optional<TransactionBatch> own_step(const Operation& operation);
   // True: the client dies before it can say this.
@@ -69,8 +69,7 @@ class SimTransport : public ClientTransport, public std::enable_shared_from_this
   std::set<TransactionId> begun_;  // transactions that this client coordinates
   std::optional<std::pair<TransactionId, PartitionId>> resolved_last_;
   std::function<void()> die_;
-  Stamp heard_stamp_;
-  TimePoint heard_at_{};
+  HeardTimes times_;
   TimePoint copied_at_{-copy_memory};
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "dht/net/lock_resolver.hpp"
+#include "fs/claims.hpp"
 #include "tests/sim/requests.hpp"
 
 namespace ringfs::sim {
@@ -106,12 +107,15 @@ Task<void> Workload::work(ObjectStore* store) {
 }
 
 Task<void> Workload::clean_up(PartitionedStore* store) {
+  Claims claims;
   std::map<PartitionId, RecordsPlace> places;
   for (std::uint32_t next = 0; !stopped_; ++next) {
     co_await store->sleep(clean_up_interval);
     auto partition = static_cast<PartitionId>(next % (1u << partition_bits_));
     const TimePoint deadline = store->clock().now + options_.operation_timeout;
-    Result<RecordsReport> finished = co_await finish_records(*store, partition, &places[partition], deadline);
+    Result<RowAges> ages = co_await claims.claim(*store, partition, deadline);
+    if (!ages) continue;
+    Result<RecordsReport> finished = co_await finish_records(*store, partition, &places[partition], *ages, deadline);
     const std::size_t seen = finished ? finished->seen : 0;
     for (std::size_t record = 0; record < seen; ++record) world_.count("transaction: record or part looked after");
   }

@@ -123,7 +123,9 @@ OperationResult FakeRing::answer(FakeNode& node, const Operation& operation) {
   if (read != nullptr) {
     Result<ReadReply> reply = execute_read(read->request, rows_->partitions[partition].rows);
     if (!reply) return failure(reply.error().code, reply.error().context);
-    return Answer(ReadAnswer(*reply));
+    ReadAnswer rows(*reply);
+    rows.stamp = std::max(rows_->partitions[partition].stamp, ring_time() + clock_skew);
+    return Answer(std::move(rows));
   }
   Result<Batch> batch = decode_batch(commit->batch.head, commit->batch.blobs);
   if (!batch) return failure(batch.error().code);
@@ -172,6 +174,7 @@ NodeStatus FakeRing::status_of(const FakeNode& node) const {
   status.disk_slow = node.disk_slow;
   status.late = node.late;
   status.storage_note = node.storage_note;
+  status.wall = time_.clock().stamp + node.clock_error;
   for (const auto& [partition, group] : groups) {
     if (std::find(group.members.begin(), group.members.end(), node.id) == group.members.end()) continue;
     GroupStatus one;

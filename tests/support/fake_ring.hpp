@@ -32,6 +32,7 @@ struct FakeNode {
   std::size_t joins = 0;             // calls that told it of its ring
   std::vector<NodeEvent> events;
   std::set<PartitionId> damaged;     // its copies of these
+  Duration clock_error{0};
 };
 
 class FakeRing : public ClientTransport {

@@ -79,7 +79,7 @@ Task<Result<BatchResult>> MemoryObjectStore::commit_raw(PartitionId partition, s
   Sequences& sequences = sequences_[partition];
   batch.sequence = sequences.last + 1;
   batch.first_incomplete = sequences.outstanding.empty() ? batch.sequence : *sequences.outstanding.begin();
-  batch.expires = clock().stamp + std::chrono::seconds(55);
+  batch.expires = std::max(time_.clock().stamp, ring_->partitions[partition].stamp) + std::chrono::seconds(55);
   batch.conditions = std::move(conditions);
   batch.mutations = std::move(mutations);
   if (Status status = validate(batch); !status) co_return tl::unexpected(status.error());
@@ -98,7 +98,7 @@ Task<Result<BatchResult>> MemoryObjectStore::execute(PartitionId partition, Enco
   if (fault && !fault->executed) co_return fail(*fault->error, "injected");
   Result<Batch> decoded = decode_batch(encoded.head, encoded.blobs);
   if (!decoded) co_return tl::unexpected(decoded.error());
-  BatchResult result = ring_->apply(partition, *decoded, clock().stamp);
+  BatchResult result = ring_->apply(partition, *decoded, time_.clock().stamp);
   if (fault) co_return fail(*fault->error, "injected after it happened");
   if (result.outcome == BatchResult::Outcome::expired || result.outcome == BatchResult::Outcome::superseded) {
     co_return fail(ErrorCode::timeout, "the batch expired");

@@ -39,7 +39,7 @@ class MemoryObjectStore : public PartitionedStore {
   Task<Result<BatchResult>> commit_raw(PartitionId partition, std::vector<Condition> conditions,
                                        std::vector<Mutation> mutations, TimePoint deadline) override;
   unsigned partition_bits() const override { return ring_->partition_bits; }
-  Clock clock() const override { return time_.clock(); }
+  Clock clock() const override { return {time_.clock().now, time_.clock().stamp + clock_error_}; }
   Random& random() override { return random_; }
   Task<void> sleep(Duration duration) override { return time_.sleep(duration); }
 
@@ -60,6 +60,7 @@ class MemoryObjectStore : public PartitionedStore {
   void release_all();
   std::size_t held() const { return held_.size(); }
   void set_latency(Duration latency) { latency_ = latency; }
+  void set_clock_error(Duration error) { clock_error_ = error; }  // of this mount's wall clock
 
   // ---- Counts: round trips to the ring.
   std::size_t reads() const { return reads_; }
@@ -93,6 +94,7 @@ class MemoryObjectStore : public PartitionedStore {
   bool holding_ = false;
   std::deque<std::shared_ptr<boost::asio::steady_timer>> held_;
   Duration latency_{0};
+  Duration clock_error_{0};
   std::size_t reads_ = 0;
   std::size_t commits_ = 0;
 };

@@ -60,6 +60,7 @@ struct Machine {
   bool hold_disk = false;
   bool hold_reads = false;
   bool frozen = false;  // gets no time; whoever uses it keeps messages away, too
+  Duration wall_error{0};
   std::deque<ReadEffect> held_reads;
   TimePoint deadline = never;
   NodeOptions options;
@@ -90,10 +91,11 @@ class Cluster {
   Clock clock{TimePoint(std::chrono::seconds(100)), Stamp{1'700'000'000'000'000}};
 
   Node& node(unsigned i) { return *machines[i].node; }
+  Clock clock_of(unsigned i) const { return {clock.now, clock.stamp + machines[i].wall_error}; }
 
   void start(unsigned i) {
     Machine& machine = machines[i];
-    machine.node = std::make_unique<Node>(machine.options, machine.store.start(1000 + i), *machine.random, clock);
+    machine.node = std::make_unique<Node>(machine.options, machine.store.start(1000 + i), *machine.random, clock_of(i));
     pump(i);
   }
   // A process that waits for a ring.
@@ -107,7 +109,7 @@ class Cluster {
     return i;
   }
   void take_out_of_service(unsigned i, PartitionId partition, Damage damage = Damage::log) {
-    node(i).take_out_of_service(partition, damage, clock);
+    node(i).take_out_of_service(partition, damage, clock_of(i));
     pump(i);
   }
   // What is not on the disk is gone.
@@ -123,7 +125,7 @@ class Cluster {
 
   OperationId submit(unsigned i, Operation operation) {
     OperationId id = ++last_operation_;
-    node(i).submit(id, std::move(operation), clock);
+    node(i).submit(id, std::move(operation), clock_of(i));
     pump(i);
     return id;
   }
@@ -143,7 +145,7 @@ class Cluster {
       } else if (!machine.hold_reads && !machine.held_reads.empty()) {
         ReadEffect read = std::move(machine.held_reads.front());
         machine.held_reads.pop_front();
-        machine.node->read_done(read.id, machine.store.read(read), clock);
+        machine.node->read_done(read.id, machine.store.read(read), clock_of(i));
       } else {
         return;
       }
@@ -157,11 +159,11 @@ class Cluster {
     if (task.write) {
       machine.store.write(*task.write);
       for (Envelope& envelope : task.after) network.push_back(std::move(envelope));
-      machine.node->written(task.write->id, clock);
+      machine.node->written(task.write->id, clock_of(i));
     } else if (machine.store.unreadable_rows.contains(task.apply->partition)) {
-      machine.node->apply_failed(task.apply->partition, task.apply->through, Damage::rows, clock);
+      machine.node->apply_failed(task.apply->partition, task.apply->through, Damage::rows, clock_of(i));
     } else {
-      machine.node->applied(task.apply->partition, task.apply->through, machine.store.apply(*task.apply), clock);
+      machine.node->applied(task.apply->partition, task.apply->through, machine.store.apply(*task.apply), clock_of(i));
     }
   }
 
@@ -179,7 +181,7 @@ class Cluster {
       unsigned to = number_of(envelope.header.destination);
       if (to >= machines.size() || !machines[to].node || !deliver(envelope)) continue;
       if (record) delivered.push_back(envelope);
-      machines[to].node->receive(envelope, clock);
+      machines[to].node->receive(envelope, clock_of(to));
       pump(to);
     }
   }
@@ -200,7 +202,7 @@ class Cluster {
       if (clock.now > end) return done();
       for (unsigned i = 0; i < machines.size(); ++i) {
         if (!machines[i].node || machines[i].frozen || machines[i].deadline > clock.now) continue;
-        machines[i].node->tick(clock);
+        machines[i].node->tick(clock_of(i));
         pump(i);
       }
       settle();
@@ -214,7 +216,7 @@ class Cluster {
   }
 
   GroupStatus group(unsigned i, PartitionId partition) {
-    for (const GroupStatus& group : node(i).status(clock).groups) {
+    for (const GroupStatus& group : node(i).status(clock_of(i)).groups) {
       if (group.partition == partition) return group;
     }
     return {};
@@ -358,7 +360,7 @@ class Cluster {
     return {{genesis.ring, node_id(from), {machines[from].store.starts, 1000 + from}, node_id(to), 1}, std::move(message)};
   }
   void inject(unsigned from, unsigned to, Message message) {
-    node(to).receive(envelope(from, to, std::move(message)), clock);
+    node(to).receive(envelope(from, to, std::move(message)), clock_of(to));
     pump(to);
   }
   // The messages of type M to `to` that are under way, taken out.
@@ -396,10 +398,10 @@ class Cluster {
     }
     for (const Apply& apply : effects.applies) machine.disk.push_back({std::nullopt, apply, {}});
     for (ReadEffect& read : effects.reads) machine.held_reads.push_back(std::move(read));
-    for (const LoadEntries& load : effects.loads) machine.node->loaded(load.id, machine.store.load(load), clock);
+    for (const LoadEntries& load : effects.loads) machine.node->loaded(load.id, machine.store.load(load), clock_of(i));
     for (const SnapshotRead& read : effects.snapshot_reads) {
       Result<SnapshotData> data = machine.store.snapshot_read(read);
-      if (!read.close) machine.node->snapshot_read(read.id, std::move(data), clock);
+      if (!read.close) machine.node->snapshot_read(read.id, std::move(data), clock_of(i));
     }
     for (Reply& one : effects.replies) machine.replies.insert_or_assign(one.operation, std::move(one.result));
     for (const Event& event : effects.events) ++machine.events[event.name];

@@ -93,9 +93,9 @@ TEST_F(ContentsTest, Holes_InSparseFiles_ReadAsZeros) {
   EXPECT_EQ(a.stat(a.find(root_inode, "sparse")).size, max_file_bytes);
   // Collected through its segments, not through a quadrillion of bytes.
   a.must(a.volume->unlink(root_inode, "sparse"));
-  time.advance(std::chrono::minutes(5));
+  pass(a, std::chrono::minutes(5));
   clean(a);
-  time.advance(std::chrono::minutes(5));
+  pass(a, std::chrono::minutes(5));
   clean(a);
   EXPECT_EQ(chunk_rows(), 0U);
   check_invariants();
@@ -287,7 +287,7 @@ TEST_F(ContentsTest, UnlinkedButOpen_FileHeldByAMount_StaysUntilClosed) {
   Handle handle = a.open(file);
   b.must(b.volume->unlink(root_inode, "f"));
   for (int i = 0; i < 30; ++i) {  // ten minutes
-    time.advance(std::chrono::seconds(20));
+    pass(b, std::chrono::seconds(20));
     a.must(a.volume->check_open_inodes(time.clock().now + std::chrono::seconds(10)));
     clean(b);
   }
@@ -298,10 +298,10 @@ TEST_F(ContentsTest, UnlinkedButOpen_FileHeldByAMount_StaysUntilClosed) {
   EXPECT_TRUE(a.read(handle) == bytes);
   EXPECT_EQ(a.stat(file).links, 0U);
   a.close(handle);
-  time.advance(std::chrono::minutes(3));
+  pass(b, std::chrono::minutes(3));
   const JanitorReport report = clean(b);
   EXPECT_EQ(report.orphans, 1U);
-  EXPECT_GT(report.chunks, 0U);  // nobody held it, so nobody writes: they go at once
+  EXPECT_GT(report.chunks, 0U);  // nobody holds it, so nobody writes: they go at once
   EXPECT_EQ(b.error(b.volume->get_attributes(file)), ErrorCode::stale_handle);
   EXPECT_EQ(chunk_rows(), 0U);
   check_invariants();
@@ -316,7 +316,7 @@ TEST_F(ContentsTest, JanitorPass_TellsOfRowsThatAreTooYoungForIt) {
   EXPECT_EQ(young.rows, 1U);  // so nobody takes the partition for empty
   EXPECT_EQ(young.orphans, 0U);
   for (int i = 0; i < 3; ++i) {  // the orphan, then its contents
-    time.advance(std::chrono::minutes(10));
+    pass(a, std::chrono::minutes(10));
     clean(a);
   }
   EXPECT_EQ(clean(a).rows, 0U);
@@ -330,7 +330,7 @@ TEST_F(ContentsTest, ReplacedContents_AreCollectedAndTheFileIsUntouched) {
   a.write(opened.handle, 0, bytes);
   a.close(opened.handle);
   EXPECT_EQ(chunk_rows(), 96U);
-  time.advance(std::chrono::minutes(10));
+  pass(a, std::chrono::minutes(10));
   clean(a);
   EXPECT_EQ(chunk_rows(), 48U);
   EXPECT_TRUE(mount().contents(file) == bytes);
@@ -514,8 +514,10 @@ TEST_F(ContentsTest, Janitor_WithADamagedRow_CollectsTheOthersAndReportsIt) {
   }
   ASSERT_TRUE(a.run(damage.apply(a.store, time.clock().now + std::chrono::seconds(10))));
   for (int round = 0; round < 3; ++round) {
-    time.advance(std::chrono::minutes(10));
-    EXPECT_EQ(a.error(janitor_pass(a.store, partition_of_inode(file, bits), time.clock().now + std::chrono::minutes(1))),
+    pass(a, std::chrono::minutes(10));
+    const PartitionId partition = partition_of_inode(file, bits);
+    const RowAges ages = claim(a, partition);
+    EXPECT_EQ(a.error(janitor_pass(a.store, partition, ages, time.clock().now + std::chrono::minutes(1))),
               ErrorCode::corrupt);
   }
   EXPECT_EQ(a.error(a.volume->open({}, file, O_RDONLY)), ErrorCode::stale_handle);

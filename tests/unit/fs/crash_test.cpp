@@ -33,9 +33,9 @@ class CrashTest : public World {
       dying.store.fail_after(0);
       survived = done;
       after(witness, name, done);
-      time.advance(std::chrono::minutes(30));
+      pass(witness, std::chrono::minutes(30));
       clean(witness);
-      time.advance(std::chrono::minutes(30));
+      pass(witness, std::chrono::minutes(30));
       clean(witness);
       resolve_all(witness);
       check_invariants();
@@ -84,7 +84,7 @@ TEST_F(CrashTest, HalfMadeDirectory_RenamedByAnotherMount_IsNotCollected) {
     } else {
       EXPECT_TRUE(witness.rename(base, "sub", other, "moved"));
     }
-    time.advance(std::chrono::minutes(30));
+    pass(witness, std::chrono::minutes(30));
     clean(witness);
     resolve_all(witness);
     check_invariants();

@@ -128,7 +128,7 @@ TEST_F(MountsTest, Conversion_OnTwoMountsAtOnce_LosesNothing) {
     EXPECT_TRUE(mount().contents(file) == expected) << "seed " << seed;
     a.close(one);
     b.close(two);
-    time.advance(std::chrono::minutes(10));
+    pass(a, std::chrono::minutes(10));
     clean(a);
     EXPECT_TRUE(mount().contents(file) == expected) << "seed " << seed;
     check_invariants();
@@ -202,7 +202,7 @@ TEST_F(MountsTest, FileReplacedByRename_OpenedByItsOldInode_IsReadableOrStale) {
   EXPECT_TRUE(a.rename(root_inode, "tmp", root_inode, "f"));
   EXPECT_EQ(b.contents(seen), "old");
   EXPECT_EQ(b.get(root_inode, "f"), "new");
-  time.advance(std::chrono::minutes(5));
+  pass(a, std::chrono::minutes(5));
   clean(a);
   EXPECT_EQ(b.error(b.volume->open({}, seen, O_RDONLY)), ErrorCode::stale_handle);
 }

@@ -133,6 +133,19 @@ TEST_F(RingClientTest, Status_DamagedCopies_AreDegradedAndNameTheirNodes) {
   EXPECT_NE(said.find("no sound copy is left"), std::string::npos) << said;
 }
 
+TEST_F(RingClientTest, Status_ANodesClockIsWrong_IsDegradedAndNamesIt) {
+  FakeNode& wrong = ring_.node(std::size_t{2});
+  wrong.clock_error = std::chrono::hours(6);
+  Result<RingStatus> result = status();
+  ASSERT_TRUE(result);
+  EXPECT_EQ(result->health, Health::degraded);
+  ASSERT_FALSE(result->remarks.empty());
+  EXPECT_NE(result->remarks.front().find(wrong.id.text()), std::string::npos) << result->remarks.front();
+  EXPECT_NE(result->remarks.front().find("clock"), std::string::npos);
+  wrong.clock_error = Duration(0);
+  EXPECT_EQ(status()->health, Health::ok);
+}
+
 TEST_F(RingClientTest, Status_APartitionWithoutLeader_IsReadonly) {
   ring_.groups[PartitionId{3}].leader.reset();
   Result<RingStatus> result = status();

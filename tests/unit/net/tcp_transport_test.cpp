@@ -168,7 +168,7 @@ TEST_F(TcpTransportTest, ErrorFrame_GivesItsReason) {
   EXPECT_NE(pending->result->error().error.context.find("too new"), std::string::npos);
 }
 
-TEST_F(TcpTransportTest, RingTime_FollowsTheNodesClock) {
+TEST_F(TcpTransportTest, RingTime_FollowsWhatTheNodeSays) {
   Stranger stranger(loop);
   Stamp ahead = wall_time() + std::chrono::hours(5);
   auto pending = call(stranger.listener.address);

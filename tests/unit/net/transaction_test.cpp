@@ -88,7 +88,14 @@ class TransactionTest : public testing::Test {
   // As the janitor does, from the first record on.
   Task<Result<RecordsReport>> finish_all(PartitionId where) {
     RecordsPlace place;
-    co_return co_await finish_records(other_, where, &place, deadline());
+    co_return co_await finish_records(other_, where, &place, claimed(where), deadline());
+  }
+  // How old the rows of a partition are: every call is a claim (fs/claims.hpp).
+  RowAges claimed(PartitionId partition) {
+    std::vector<LogMark>& marks = marks_[partition];
+    const RowAges ages(marks, time_.clock().stamp);
+    marks.push_back({ring_->partitions[partition].index, time_.clock().stamp});
+    return ages;
   }
   PartitionId partition(int i) { return store_.partition_of_key(keys_[static_cast<std::size_t>(i)]); }
 
@@ -98,6 +105,7 @@ class TransactionTest : public testing::Test {
   MemoryObjectStore store_{time_, ring_, 1};
   MemoryObjectStore other_{time_, ring_, 2};
   std::vector<std::string> keys_;
+  std::map<PartitionId, std::vector<LogMark>> marks_;
 };
 
 TEST_F(TransactionTest, Commit_AcrossPartitions_ShowsAllAndLeavesNothing) {
@@ -272,6 +280,36 @@ TEST_F(TransactionTest, Coordinator_AbortedBetweenPrepares_CannotGoOn) {
   EXPECT_EQ(get(other_, keys_[1]), "old");
 }
 
+TEST_F(TransactionTest, ClocksAreFarApart_NobodyAbortsWhatIsPending) {
+  for (const Duration error : {Duration(std::chrono::seconds(11)), Duration(std::chrono::hours(5)), Duration(-std::chrono::hours(5)),
+                               Duration(-std::chrono::seconds(1'700'000'000))}) {
+    SCOPED_TRACE(error.count());
+    other_.set_clock_error(error);
+    set_all("old");
+    std::unique_ptr<Transaction> transaction = store_.begin(deadline());
+    for (const std::string& key : keys_) {
+      ASSERT_TRUE(time_.run(prepare(*transaction, part(key, "new"))));
+      for (const std::string& each : keys_) EXPECT_EQ(get(other_, each), "old");
+      for (auto& [id, place] : ring_->partitions) ASSERT_TRUE(time_.run(finish_all(id)));
+    }
+    EXPECT_EQ(time_.run(write(other_, keys_[0], "mine", time_.clock().now + std::chrono::seconds(2))).error().code, ErrorCode::timeout);
+    EXPECT_TRUE(time_.run(commit(*transaction)));
+    for (const std::string& key : keys_) EXPECT_EQ(get(other_, key), "new");
+  }
+}
+
+TEST_F(TransactionTest, ClocksAreFarApart_ADeadCoordinatorIsBuried) {
+  for (const Duration error : {Duration(std::chrono::hours(5)), Duration(-std::chrono::hours(5))}) {
+    set_all("old");
+    MemoryObjectStore dying(time_, ring_, 77);
+    dying.set_clock_error(error);
+    dying.fail_after(2);
+    ASSERT_FALSE(time_.run(move_all(dying, keys_, "new", deadline())));
+    EXPECT_TRUE(time_.run(write(other_, keys_[0], "mine", deadline())));
+    EXPECT_EQ(get(other_, keys_[1]), "old");
+  }
+}
+
 TEST_F(TransactionTest, Tombstone_FirstPrepareArrivesAfterwards_IsRefused) {
   const RecordRef lock{partition(0), {static_cast<std::uint64_t>(time_.clock().stamp.microseconds), {}}};
   // A lock in partition 1 whose record never came into being.
@@ -376,6 +414,7 @@ TEST_F(TransactionTest, FinishRecords_PartsOfADeadCoordinator_GoWithoutBeingMet)
   time_.advance(max_transaction_age + std::chrono::seconds(1));
   finish();
   EXPECT_EQ(ring_->intents(), 0u);
+  finish();  // claims the tombstone
   time_.advance(record_life + std::chrono::seconds(1));
   finish();
   EXPECT_EQ(ring_->records(), 0u);
@@ -400,14 +439,16 @@ TEST_F(TransactionTest, FinishRecords_StuckOnes_HideNothingThatComesAfterThem) {
   time_.advance(std::chrono::seconds(1));
   ASSERT_TRUE(time_.run(move_all(dying, two, "new", deadline())));
   ASSERT_GT(ring_->intents(), 0u);
-  time_.advance(max_transaction_age + std::chrono::seconds(1));
 
   RecordsPlace where;
   MutedStore muted(time_, ring_, silent);
+  auto finish = [](MutedStore& store, PartitionId id, RecordsPlace* at, TimePoint until) -> Task<Result<RecordsReport>> {
+    co_return co_await finish_records(store, id, at, RowAges(), until);
+  };
+  ASSERT_TRUE(time_.run(finish(muted, partition(0), &where, deadline()))) << "they are seen, and too young";
+  ASSERT_GT(ring_->intents(), 0u);
+  time_.advance(max_transaction_age + std::chrono::seconds(1));
   for (std::size_t pass = 0; pass < 2 * stuck && ring_->intents() > 0; ++pass) {
-    auto finish = [](MutedStore& store, PartitionId id, RecordsPlace* at, TimePoint until) -> Task<Result<RecordsReport>> {
-      co_return co_await finish_records(store, id, at, until);
-    };
     Result<RecordsReport> report = time_.run(finish(muted, partition(0), &where, deadline()));
     EXPECT_FALSE(report) << "somebody does not answer";
   }
@@ -420,7 +461,7 @@ TEST_F(TransactionTest, FinishRecords_NothingThere_SaysSo) {
   EXPECT_TRUE(report->none);
   RecordsPlace middle{"x", {}};
   auto finish = [](MemoryObjectStore& store, PartitionId id, RecordsPlace* at, TimePoint until) -> Task<Result<RecordsReport>> {
-    co_return co_await finish_records(store, id, at, until);
+    co_return co_await finish_records(store, id, at, RowAges(), until);
   };
   report = time_.run(finish(other_, partition(0), &middle, deadline()));
   ASSERT_TRUE(report);

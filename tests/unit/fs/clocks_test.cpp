@@ -1,0 +1,196 @@
+// Clocks that are wrong: the janitor's, a mount's, and times that lie in the future.
+#include "tests/unit/fs/world.hpp"
+
+namespace ringfs {
+namespace {
+
+using namespace std::chrono_literals;
+
+class ClocksTest : public World {
+ protected:
+  // What a janitor that is wrong about every age would believe.
+  static RowAges everything_is_old() {
+    return RowAges({{std::numeric_limits<std::uint64_t>::max(), Stamp{1}}}, Stamp{std::chrono::microseconds(24h).count()});
+  }
+  void clean_as_if_old(Mount& by) {
+    for (std::uint32_t i = 0; i < (1U << ring->partition_bits); ++i) {
+      by.run(janitor_pass(by.store, PartitionId{i}, everything_is_old(), time.clock().now + 1min));
+    }
+  }
+  template <class T>
+  std::shared_ptr<std::optional<T>> begin(Task<T> task) {
+    auto result = std::make_shared<std::optional<T>>();
+    boost::asio::co_spawn(loop, std::move(task), [result](std::exception_ptr, T value) { *result = std::move(value); });
+    time.settle();
+    return result;
+  }
+  std::int64_t modified(Mount& by, InodeNumber inode) { return by.stat(inode).modified.nanoseconds; }
+};
+
+TEST_F(ClocksTest, UnlinkedButOpen_TheJanitorsClockIsHoursOff_TheFileStays) {
+  for (const Duration error : {Duration(5h), Duration(61s), Duration(-5h)}) {
+    Mount& a = mount();
+    Mount& b = mount();
+    b.store.set_clock_error(error);
+    const std::string bytes = pattern(2 << 20);
+    a.put(root_inode, "f", bytes);
+    const Handle handle = a.open(a.find(root_inode, "f"));
+    a.must(a.volume->unlink(root_inode, "f"));
+    for (int i = 0; i < 30; ++i) {  // five minutes
+      pass(b, 10s);
+      if (i % 2 == 1) a.must(a.volume->check_open_inodes(time.clock().now + 10s));
+      clean(b);
+      ASSERT_TRUE(a.read(handle) == bytes) << error.count() << " " << i;
+    }
+    a.close(handle);
+    for (int i = 0; i < 60; ++i) {
+      pass(b, 10s);
+      clean(b);
+    }
+    EXPECT_EQ(chunk_rows(), 0U) << "and goes when nobody has it open";
+  }
+}
+
+TEST_F(ClocksTest, AHold_DefeatsAnOlderClaim) {
+  Mount& a = mount();
+  Mount& b = mount();
+  const InodeNumber file = a.put(root_inode, "f", "contents");
+  const Handle handle = a.open(file);
+  a.must(a.volume->unlink(root_inode, "f"));
+  const PartitionId partition = partition_of_inode(file, ring->partition_bits);
+  claim(b, partition);
+  time.advance(2min);
+  const RowAges claimed = claim(b, partition);  // old enough
+  a.must(a.volume->check_open_inodes(time.clock().now + 10s));
+  b.must(janitor_pass(b.store, partition, claimed, time.clock().now + 1min));
+  EXPECT_EQ(a.read(handle), "contents");
+}
+
+// Each step of a conversion in turn is overtaken by a janitor that takes its garbage row for old.
+TEST_F(ClocksTest, Conversion_AJanitorThinksItIsOld_NothingIsLost) {
+  for (int steps = 1; steps < 12; ++steps) {
+    SCOPED_TRACE(steps);
+    Mount& a = mount();
+    Mount& b = mount();
+    const std::string name = "f" + std::to_string(steps);
+    const std::string head = pattern(9000, 1);
+    const InodeNumber file = a.put(root_inode, name, head);
+    const Handle handle = a.open(file);
+    a.write(handle, head.size(), pattern(60000, 2));
+    a.store.hold();
+    auto flushed = begin(a.volume->flush(handle));
+    for (int step = 0; step < steps; ++step) {
+      a.store.release_one();
+      time.settle();
+    }
+    clean_as_if_old(b);
+    a.store.release_all();
+    time.settle();
+    for (int i = 0; i < 100 && !*flushed; ++i) time.advance(100ms);
+    ASSERT_TRUE(*flushed);
+    ASSERT_TRUE(**flushed) << (**flushed).error().text();
+    a.close(handle);
+    EXPECT_TRUE(b.get(root_inode, name) == head + pattern(60000, 2));
+  }
+}
+
+TEST_F(ClocksTest, Mkdir_AJanitorThinksItIsOld_TheDirectoryIsWhole) {
+  for (int steps = 0; steps < 8; ++steps) {
+    SCOPED_TRACE(steps);
+    Mount& a = mount();
+    Mount& b = mount();
+    const std::string name = "d" + std::to_string(steps);
+    a.store.hold();
+    auto made = begin(a.volume->make_directory({}, root_inode, name, 0755));
+    for (int step = 0; step < steps; ++step) {
+      a.store.release_one();
+      time.settle();
+    }
+    clean_as_if_old(b);
+    a.store.release_all();
+    time.settle();
+    for (int i = 0; i < 100 && !*made; ++i) time.advance(100ms);
+    ASSERT_TRUE(*made);
+    ASSERT_TRUE(**made) << (**made).error().text();
+    const InodeNumber directory = b.find(root_inode, name);
+    EXPECT_EQ(b.stat(directory).inode, directory);
+    b.put(directory, "f", "x");
+    EXPECT_EQ(b.get(directory, "f"), "x");
+  }
+  check_invariants();
+  Mount& a = mount();
+  for (int i = 0; i < 60; ++i) {
+    pass(a, 10s);
+    clean(a);
+  }
+  EXPECT_EQ(clean(a).rows, 0U) << "what was given up is forgotten, too";
+  check_invariants();
+}
+
+TEST_F(ClocksTest, FileTimes_AreTheMountsOwn) {
+  Mount& a = mount();
+  Mount& b = mount();
+  b.store.set_clock_error(3h);
+  const std::int64_t now = time.clock().stamp.microseconds * 1000;
+  const InodeNumber by_a = a.put(root_inode, "a", "x");
+  EXPECT_GE(modified(a, by_a), now);
+  EXPECT_LT(modified(b, by_a), now + 1'000'000'000);
+  const InodeNumber by_b = b.put(root_inode, "b", "x");
+  EXPECT_GE(modified(a, by_b), now + std::chrono::nanoseconds(3h).count());
+}
+
+TEST_F(ClocksTest, TimesInTheFuture_MoveWithEachChange) {
+  Mount& a = mount();
+  const InodeNumber directory = a.mkdir(root_inode, "d");
+  const std::int64_t later = time.clock().stamp.microseconds * 1000 + std::chrono::nanoseconds(24h).count();
+  SetAttributes changes;
+  changes.modified = TimeSpec{later};
+  a.must(a.volume->set_attributes({}, directory, changes));
+  ASSERT_EQ(modified(a, directory), later);
+  for (int i = 0; i < 5; ++i) {
+    const Attributes before = a.stat(directory);
+    a.put(directory, std::to_string(i), "");
+    EXPECT_GT(a.stat(directory).modified.nanoseconds, before.modified.nanoseconds);
+    EXPECT_GT(a.stat(directory).changed.nanoseconds, before.changed.nanoseconds);
+  }
+  EXPECT_LT(modified(a, directory), later + 1000) << "by as little as can be";
+  // At the end of what can be said there is room to move on.
+  changes.modified = TimeSpec{std::numeric_limits<std::int64_t>::max()};
+  a.must(a.volume->set_attributes({}, directory, changes));
+  const std::int64_t end = modified(a, directory);
+  a.put(directory, "last", "");
+  EXPECT_GT(modified(a, directory), end);
+}
+
+TEST_F(ClocksTest, WrittenFile_ItsTimeStaysWhenItIsFlushed) {
+  Mount& a = mount();
+  const Handle handle = a.create(root_inode, "f");
+  const InodeNumber file = a.find(root_inode, "f");
+  for (int i = 0; i < 3; ++i) {
+    a.write(handle, 0, "x");
+    const std::int64_t written = modified(a, file);
+    a.must(a.volume->flush(handle));
+    EXPECT_EQ(modified(a, file), written);
+  }
+  a.close(handle);
+}
+
+TEST_F(ClocksTest, AppendLock_OfADeadMountHoursAhead_IsBroken) {
+  Mount& a = mount();
+  Mount& b = mount();
+  const InodeNumber file = a.put(root_inode, "log", pattern(100000));
+  for (std::size_t steps = 1; steps < 6; ++steps) {
+    Mount& dying = mount();
+    dying.store.set_clock_error(5h);
+    const Handle handle = dying.open(file, O_WRONLY | O_APPEND);
+    dying.store.fail_after(steps);
+    dying.run(dying.volume->write(handle, 0, SharedBytes(std::string("lost or not"))));
+    const Handle other = b.open(file, O_WRONLY | O_APPEND);
+    b.write(other, 0, "after");
+    b.close(other);
+  }
+  EXPECT_TRUE(a.contents(file).ends_with("after"));
+}
+
+}  // namespace
+}  // namespace ringfs
