@@ -438,6 +438,26 @@ TEST_F(EvaluateTest, Prepare_Additions_LetPassWhatLeavesTheirBytesAlone) {
   EXPECT_FALSE(run({}, {mutate(MKind::add_i64, "n", {}, 1, field)}).held);
 }
 
+// Both at one place: a time that moves on (fs/change_set.hpp).
+TEST_F(EvaluateTest, Prepare_AdditionAndMaximumAtOnePlace_LetPassOnlyTheSame) {
+  put("n", std::string(24, '\0'));
+  const std::vector<Mutation> moves{mutate(MKind::add_i64, "n", {}, 1, field), mutate(MKind::max_i64, "n", {}, 1000, field)};
+  run({}, {prepare(record(1), moves)});
+  EXPECT_EQ(run({}, {mutate(MKind::add_i64, "n", {}, 1, field)}).outcome, Outcome::locked);
+  EXPECT_EQ(run({}, {mutate(MKind::max_i64, "n", {}, 5, field)}).outcome, Outcome::locked);
+  EXPECT_EQ(run({}, {prepare(record(2), {mutate(MKind::add_i64, "n", {}, 1, field)})}).outcome, Outcome::locked);
+  EXPECT_EQ(run({}, moves).outcome, Outcome::applied) << "as a create does beside a pending rename";
+  EXPECT_EQ(run({}, {prepare(record(3), moves)}).outcome, Outcome::applied);
+  EXPECT_EQ(run({}, {mutate(MKind::add_i64, "n", {}, 1, field + 8), mutate(MKind::max_i64, "n", {}, 9, 0)}).outcome, Outcome::applied) << "other places";
+  run({}, {resolve(record(1), true)});
+  run({}, {resolve(record(3), true)});
+  EXPECT_EQ(value("n"), i64(9) + i64(1002) + i64(1)) << "each moved it";
+  EXPECT_EQ(rows_under(lock_key) + rows_under(part_key), 0u);
+  // And the other way round.
+  run({}, {prepare(record(4), {mutate(MKind::add_i64, "n", {}, 1, field)})});
+  EXPECT_EQ(run({}, moves).outcome, Outcome::locked);
+}
+
 TEST_F(EvaluateTest, Additions_OfSeveralTransactions_AreHeldTogetherAndLetGoOneByOne) {
   put("n", i64(0));
   for (std::uint64_t i : {1U, 2U, 3U}) run({}, {prepare(record(i), {mutate(MKind::add_i64, "n", {}, 1)})});

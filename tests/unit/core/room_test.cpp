@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "dht/base/row_ages.hpp"
 #include "dht/core/members_table.hpp"
 
 namespace ringfs {
@@ -70,6 +71,18 @@ TEST(Room, PartsOfTransactions_CountLikeTheBatchesTheyBecome) {
 
 TEST(Room, TheMembersTable_MayAlwaysChange) {
   EXPECT_TRUE(needs_no_room(batch({of(Kind::put, std::string(members_key), "m", std::string(300, 'x'))}, {absent(std::string(members_key), "m")})));
+}
+
+// Without them nothing gets old, and nothing is removed.
+TEST(Room, TheMarksOfAJanitorsClaims_MayAlwaysChange) {
+  const Mutation claim = of(Kind::put, "anchor", std::string(marks_sort), std::string(max_marks_bytes, 'x'));
+  EXPECT_TRUE(needs_no_room(batch({claim}, {absent("anchor", std::string(marks_sort))})));
+  Condition version;
+  version.kind = Condition::Kind::version_equals;
+  version.row = claim.row;
+  EXPECT_TRUE(needs_no_room(batch({claim}, {version})));
+  EXPECT_FALSE(needs_no_room(batch({of(Kind::put, "anchor", std::string(marks_sort), std::string(max_marks_bytes + 1, 'x'))})));
+  EXPECT_FALSE(needs_no_room(batch({claim, of(Kind::put, "i", "", std::string(100, 'x'))})));
 }
 
 TEST(Room, Entries_OnlyBatchesNeedAny) {

@@ -1,8 +1,33 @@
 // Clocks that are wrong: the janitor's, a mount's, and times that lie in the future.
+#include "dht/core/room.hpp"
 #include "tests/unit/fs/world.hpp"
 
 namespace ringfs {
 namespace {
+
+// A ring whose disks are full.
+class FullStore final : public PartitionedStore {
+ public:
+  explicit FullStore(MemoryObjectStore& below) : below_(below) {}
+  Task<Result<ReadReply>> read_raw(PartitionId partition, ReadRequest request, TimePoint deadline) override {
+    co_return co_await below_.read_raw(partition, std::move(request), deadline);
+  }
+  Task<Result<BatchResult>> commit_raw(PartitionId partition, std::vector<Condition> conditions, std::vector<Mutation> mutations,
+                                       TimePoint deadline) override {
+    Batch batch;
+    batch.conditions = conditions;
+    batch.mutations = mutations;
+    if (!needs_no_room(batch)) co_return fail(ErrorCode::no_space, "full");
+    co_return co_await below_.commit_raw(partition, std::move(conditions), std::move(mutations), deadline);
+  }
+  unsigned partition_bits() const override { return below_.partition_bits(); }
+  Clock clock() const override { return below_.clock(); }
+  Random& random() override { return below_.random(); }
+  Task<void> sleep(Duration duration) override { return below_.sleep(duration); }
+
+ private:
+  MemoryObjectStore& below_;
+};
 
 using namespace std::chrono_literals;
 
@@ -125,6 +150,57 @@ TEST_F(ClocksTest, Mkdir_AJanitorThinksItIsOld_TheDirectoryIsWhole) {
   }
   EXPECT_EQ(clean(a).rows, 0U) << "what was given up is forgotten, too";
   check_invariants();
+}
+
+// What gives room back must work when there is none: an orphan, contents that were replaced, a directory that nobody finished.
+TEST_F(ClocksTest, Janitor_OnFullDisks_RemovesWhatItWouldElsewhere) {
+  Mount& a = mount();
+  a.put(root_inode, "gone", pattern(2 << 20));
+  a.must(a.volume->unlink(root_inode, "gone"));
+  a.close(a.must(a.volume->open({}, a.put(root_inode, "replaced", pattern(1 << 20)), O_RDWR | O_TRUNC)).handle);
+  for (std::size_t steps = 1; steps < 4; ++steps) {
+    Mount& dying = mount();
+    dying.store.fail_after(steps);
+    dying.run(dying.volume->make_directory({}, root_inode, "half" + std::to_string(steps), 0755));
+  }
+  resolve_all(a);
+  ASSERT_GT(chunk_rows(), 0U);
+  FullStore full(a.store);
+  Claims claims;
+  std::size_t rows = 0, orphans = 0;
+  for (int round = 0; round < 60; ++round) {  // ten minutes
+    time.advance(10s);
+    rows = 0;
+    for (std::uint32_t i = 0; i < (1U << ring->partition_bits); ++i) {
+      if (!has_garbage(PartitionId{i})) continue;
+      const RowAges ages = a.must(claims.claim(full, PartitionId{i}, time.clock().now + 1min));
+      const JanitorReport report = a.must(janitor_pass(full, PartitionId{i}, ages, time.clock().now + 1min));
+      rows += report.rows;
+      orphans += report.orphans;
+    }
+  }
+  EXPECT_EQ(rows, 0U);
+  EXPECT_GE(orphans, 2U) << "the file, and a directory at least";
+  EXPECT_EQ(chunk_rows(), 0U);
+  check_invariants();
+}
+
+// Room comes back within a minute of a removal (docs/resilience.md): claims and looks every ten seconds, as the nodes make them.
+TEST_F(ClocksTest, UnlinkedFile_ThatNobodyHolds_IsGoneWithinAMinute) {
+  Mount& a = mount();
+  a.put(root_inode, "f", pattern(2 << 20));
+  clean(a);
+  a.must(a.volume->unlink(root_inode, "f"));
+  for (int round = 0; round < 3; ++round) {  // 35 s: holds of mounts that have it open must arrive
+    time.advance(round == 2 ? 15s : 10s);
+    clean(a);
+    EXPECT_GT(chunk_rows(), 0U) << round;
+  }
+  for (int round = 0; round < 2; ++round) {
+    time.advance(12s);
+    clean(a);
+  }
+  EXPECT_EQ(chunk_rows(), 0U);
 }
 
 TEST_F(ClocksTest, FileTimes_AreTheMountsOwn) {
