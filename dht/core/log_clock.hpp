@@ -21,9 +21,9 @@ class LogClock {
  public:
   explicit LogClock(Stamp last = {}, TimePoint now = {}) : last_(last), at_(now) {}
 
-  // An entry or a snapshot with this stamp is in the log now. Lower ones come from a tail that was overtaken, or stood still.
+  // An entry or a snapshot with this stamp is the end of the log now. The stamp may be lower than the one before if that was of a tail that was
+  // overtaken: its leader knew of time that the new one missed, and what is written now must not count as that much older.
   void entered(Stamp stamp, TimePoint now) {
-    if (stamp <= last_) return;
     last_ = stamp;
     at_ = now;
   }
