@@ -46,6 +46,8 @@ std::filesystem::path first_page_of(const std::filesystem::path& database) { ret
 
 std::optional<std::string> read_first_page(const std::filesystem::path& database) { return whole_page(first_page_of(database)); }
 
+bool first_page_holds(const std::filesystem::path& database) { return whole_page(database).has_value(); }
+
 void keep_first_page(const std::filesystem::path& database) {
   std::optional<std::string> page = whole_page(database);
   if (!page) return;

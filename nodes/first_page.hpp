@@ -17,6 +17,8 @@ std::filesystem::path first_page_of(const std::filesystem::path& database);
 
 // A page, its sum included. None: there is no copy, or it is damaged.
 std::optional<std::string> read_first_page(const std::filesystem::path& database);
+// Of the database itself: whether its first page has a sum that is right.
+bool first_page_holds(const std::filesystem::path& database);
 // Of a database that is open and whole; nothing when its first page on the disk has no sum. Lasts when it returns.
 void keep_first_page(const std::filesystem::path& database);
 // Lasts with the next sync of the directory.

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <thread>
 
+#include "nodes/first_page.hpp"
 #include "nodes/sqlite_schema.hpp"
 #include "nodes/store_checkpoint.hpp"
 #include "tests/unit/nodes/store_fixture.hpp"
@@ -232,9 +233,25 @@ TEST_F(StoreFiles, Open_DamagedHeader_IsCorrupt) {
     stream.seekp(16);
     stream << std::string(80, '\x7f');
   }
+  std::filesystem::remove(first_page_of(file()));
   Error error = open_error();
   EXPECT_EQ(error.code, ErrorCode::corrupt);
   EXPECT_TRUE(error.context.starts_with(file().string() + " is damaged: ")) << error.context;
+}
+
+TEST_F(StoreFiles, Open_FlippedFormat_IsNotTakenForANewerOne) {
+  open();
+  store.reset();
+  {
+    std::fstream stream(file(), std::ios::binary | std::ios::in | std::ios::out);
+    stream.seekp(60);
+    stream.put('\x01');
+  }
+  open();  // whole again
+  store.reset();
+  std::fstream stream(file(), std::ios::binary | std::ios::in | std::ios::out);
+  stream.seekg(60);
+  EXPECT_EQ(stream.get(), 0);
 }
 
 TEST_F(StoreFiles, Open_DatabaseMissingBesideItsWal_IsCorrupt) {
