@@ -91,7 +91,7 @@ Task<Result<Attributes>> Volume::make_node(Caller caller, InodeNumber parent, st
   Result<NewNode> node =
       co_await create_node(caller, parent, std::move(name), type | permissions, device, std::string(), deadline());
   if (!node) co_return tl::unexpected(node.error());
-  co_return to_attributes(node->inode, node->loaded.row);
+  co_return give(node->inode, node->loaded);
 }
 
 Task<Result<Attributes>> Volume::make_symlink(Caller caller, InodeNumber parent, std::string name, std::string target) {

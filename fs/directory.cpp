@@ -291,6 +291,7 @@ Task<Result<std::vector<DirectoryEntry>>> Volume::read_directory(Handle handle, 
       for (DirectoryEntry& entry : result) {
         const OpenPointer open = find_open(entry.inode);
         if (open && open->kernel.is_used()) entry.attributes.reset();
+        if (entry.attributes && S_ISREG(entry.attributes->mode)) note_given(entry.inode, entry.attributes->size);
       }
       co_return result;
     }

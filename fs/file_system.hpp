@@ -113,7 +113,8 @@ struct FileSystemOptions {
 // What the kernel must do with its pages of a file before it hears of other contents.
 struct PageChange {
   InodeNumber inode = 0;
-  std::optional<std::uint64_t> from;  // pages from this place on are dropped; nothing: none
+  std::optional<std::uint64_t> from;   // pages from this place on are dropped; nothing: none
+  std::optional<std::uint64_t> until;  // and up to this one; nothing: all
   struct Tail {
     std::uint64_t offset = 0;
     SharedBytes bytes;

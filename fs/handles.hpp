@@ -40,15 +40,26 @@ struct KernelView {
   unsigned readers = 0;  // handles through which it keeps pages
   unsigned writers = 0;  // those of them that are open for writing
   unsigned direct = 0;   // handles past its pages
-  std::uint64_t size = 0;               // that it was given last
+  std::uint64_t size = 0;               // that it was given last; whether it took it: GivenSize
   std::uint64_t told = 0;               // the largest that it may have been given while the file was open
   std::optional<std::uint64_t> cut_at;  // the least end of file that a read was cut at: its page is zeros behind it
   bool stale = false;                   // others changed the contents, and pages may show the former ones
+  std::optional<TimePoint> dropped;     // when it was last given cause to drop pages, which it does some time after
+  unsigned storing = 0;                 // bytes of the last page that are on their way to it
   Mutex telling;                        // while it is told
 
   bool is_used() const { return readers + direct > 0; }
   bool uncovers(std::uint64_t end) const { return readers > 0 && cut_at && end > *cut_at; }
-  bool lacks(std::uint64_t end) const { return readers > 0 && writers == 0 && end > size; }
+};
+
+// The sizes of a regular file that answers gave this mount's kernel, also while nobody had it open. Of two answers that are on their
+// way at once it takes the one that it comes to first and throws the other one away.
+struct GivenSize {
+  std::uint64_t size = 0;            // the last one
+  TimePoint at;                      // when it was last given
+  std::optional<TimePoint> changed;  // when something came on its way that may cost it this size
+  std::uint64_t sure = 0;            // at least that it has, whatever is on its way
+  std::uint64_t shrinks = 0;         // how often a smaller one was given
 };
 
 // Shared by all handles of a file; lives while one is open, an operation uses it or bytes wait to be written.

@@ -12,6 +12,7 @@ constexpr std::size_t listing_hints = 64;  // directories, of one page each
 constexpr std::size_t name_hints = 16384;
 constexpr std::size_t directory_hints = 4096;
 constexpr std::size_t kernel_hints = 16384;
+constexpr std::size_t given_hints = 65536;  // of files that were looked at within seconds
 constexpr std::size_t inodes_per_read = 1024;  // 104-byte rows: far below max_reply_bytes
 constexpr std::size_t parallel_reads = 16;
 
@@ -32,7 +33,8 @@ Volume::Volume(ObjectStore& store, FileSystemOptions options)
       listed_(listing_hints),
       names_(name_hints),
       directories_seen_(directory_hints),
-      kernel_cached_(kernel_hints) {}
+      kernel_cached_(kernel_hints),
+      given_(given_hints) {}
 
 bool Volume::same_partition(InodeNumber left, InodeNumber right) const {
   return partition_of_inode(left, store_.partition_bits()) == partition_of_inode(right, store_.partition_bits());
@@ -176,7 +178,7 @@ Task<Result<Attributes>> Volume::get_attributes(InodeNumber inode) {
   }
   Result<LoadedInode> loaded = co_await read_inode(inode, deadline());
   if (!loaded) co_return tl::unexpected(loaded.error());
-  const Attributes attributes = co_await answer(inode, *loaded, deadline());
+  Result<Attributes> attributes = co_await answer(inode, *loaded, deadline());
   co_return attributes;
 }
 
@@ -219,7 +221,8 @@ Task<Result<Attributes>> Volume::set_attributes(Caller caller, InodeNumber inode
     if (chown && !changes.mode && !row.is_directory()) row.mode = without_set_id(row.mode);
     const bool header = inode_header_bytes(row) != inode_header_bytes(loaded->row) || changes.mode || owner;
     if (!header && !times) {
-      const Attributes same = co_await answer(inode, *loaded, until);
+      const Attributes same = co_await answer_done(inode, *loaded, until);
+      if (changes.size) note_sure(inode, same.size);  // of its own call it takes the size in any case
       co_return same;
     }
     const RowAddress address = inode_row(inode);
@@ -253,7 +256,8 @@ Task<Result<Attributes>> Volume::set_attributes(Caller caller, InodeNumber inode
         open->row.modified = row.modified;
         open->row.changed = std::max(open->row.changed, row.changed);
       }
-      const Attributes changed = co_await answer(inode, LoadedInode{row, outcome->version}, until);
+      const Attributes changed = co_await answer_done(inode, LoadedInode{row, outcome->version}, until);
+      if (changes.size) note_sure(inode, changed.size);
       co_return changed;
     }
     if (!outcome && !Retry::worthwhile(outcome.error())) co_return tl::unexpected(outcome.error());

@@ -40,7 +40,7 @@ Task<Result<Attributes>> Volume::link(InodeNumber inode, InodeNumber parent, std
       names_.put({parent, name}, inode);
       ++row.links;
       row.changed = moved_time(row.changed, now);
-      const Attributes attributes = co_await answer(inode, LoadedInode{row, outcome->version}, until);
+      const Attributes attributes = co_await answer_done(inode, LoadedInode{row, outcome->version}, until);
       co_return attributes;
     }
     if (outcome && outcome->failed == Check::entry) co_return fail(ErrorCode::exists);

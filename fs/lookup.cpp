@@ -110,7 +110,10 @@ Task<Result<Attributes>> Volume::lookup_dot(InodeNumber inode, bool above, TimeP
   if (!loaded) co_return tl::unexpected(loaded.error());
   // Who has it open needs no handle; for everybody else it is gone.
   if (loaded->row.state != InodeState::live) co_return fail(ErrorCode::stale_handle, "it was removed");
-  if (!above) co_return overlay_attributes(inode, loaded->row);
+  if (!above) {
+    Result<Attributes> found = co_await answer(inode, *loaded, deadline);
+    co_return found;
+  }
   if (!loaded->row.is_directory()) co_return fail(ErrorCode::not_directory);
   const InodeNumber parent = loaded->row.parent;
   Result<LoadedInode> found = co_await read_inode(parent, deadline);
@@ -135,7 +138,7 @@ Task<Result<Attributes>> Volume::lookup(InodeNumber parent, std::string name) {
     const InodeNumber inode = entry->entry.inode;
     Result<LoadedInode> loaded = co_await entry_inode(std::move(*entry), until);
     if (loaded) {
-      const Attributes attributes = co_await answer(inode, *loaded, until);
+      Result<Attributes> attributes = co_await answer(inode, *loaded, until);
       co_return attributes;
     }
     if (loaded.error().code != ErrorCode::stale_handle) co_return tl::unexpected(loaded.error());

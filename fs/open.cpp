@@ -42,9 +42,15 @@ Opened Volume::add_handle(Caller caller, OpenPointer open, int flags) {
   KernelView& kernel = open->kernel;
   if (!kernel.is_used()) {
     // Nobody could read here before: whatever the kernel was told, what it reads from now on reaches to the present end.
-    kernel.size = kernel.told = end_of_file(*open);
+    // Its size is that of an older answer: the one to an open brings none.
+    const std::uint64_t end = end_of_file(*open);
+    const std::optional<GivenSize> given = given_.get(open->inode);
+    kernel.size = given ? given->size : end;
+    kernel.told = std::max(kernel.size, end);
     kernel.stale = false;
   }
+  // What others read through is right for this one, too. Dropped now, a page could take bytes along that a write has just put there.
+  const bool in_use = pages_changed_ && kernel.readers > 0 && !kernel.stale && !kernel.telling.locked();
   if (file->cached) {
     if (kernel.readers == 0) kernel.cut_at.reset();  // it drops its pages with the answer, or keep_cache below
     ++kernel.readers;
@@ -57,11 +63,34 @@ Opened Volume::add_handle(Caller caller, OpenPointer open, int flags) {
   opened.attributes = overlay_attributes(open->inode, open->row);
   opened.direct_io = !file->cached;
   std::optional<std::int64_t> seen = kernel_cached_.get(open->inode);
-  opened.keep_cache = !opened.direct_io && open->buffer.empty() && seen == open->row.change;
-  kernel_cached_.put(open->inode, open->row.change);
-  if (opened.keep_cache) note_read(*open, end_of_file(*open));  // by an earlier reader
+  opened.keep_cache = in_use || (file->cached && open->buffer.empty() && seen == open->row.change);
+  if (open->buffer.empty()) {
+    kernel_cached_.put(open->inode, open->row.change);
+  } else {
+    kernel_cached_.erase(open->inode);
+  }
+  if (!opened.keep_cache) {
+    kernel.dropped = store_.clock().now;
+  } else if (!in_use) {
+    note_read(*open, end_of_file(*open));  // by an earlier reader
+  }
   files_.emplace(opened.handle, std::move(file));
   return opened;
+}
+
+// What others changed is dropped before one more reads here. And bytes of the last page that are on their way to the kernel come
+// there before a program can write through its pages: kernel_pages.cpp.
+Task<Status> Volume::settle_before_open(OpenPointer open, bool writes_pages, TimePoint deadline) {
+  KernelView& kernel = open->kernel;
+  while (pages_changed_ && kernel.readers > 0 && (kernel.stale || kernel.telling.locked())) {
+    Telling telling;
+    Status told = co_await tell_kernel(open, telling, deadline);
+    if (!told) break;  // stale: the kernel drops its pages with the answer
+  }
+  if (writes_pages && (kernel.telling.locked() || kernel.storing > 0)) {
+    co_return fail(ErrorCode::timeout, "the kernel's pages are busy");
+  }
+  co_return Status();
 }
 
 Task<Result<Opened>> Volume::open(Caller caller, InodeNumber inode, int flags) {
@@ -71,6 +100,7 @@ Task<Result<Opened>> Volume::open(Caller caller, InodeNumber inode, int flags) {
   if ((flags & O_TRUNC) != 0) {
     Status emptied = co_await set_size(inode, 0, caller.may_not_keep_set_id(), until);
     if (!emptied) co_return tl::unexpected(emptied.error());
+    note_given(inode, 0);
   }
   Use use(*this, inode);
   OpenPointer open = use.pointer();
@@ -78,6 +108,9 @@ Task<Result<Opened>> Volume::open(Caller caller, InodeNumber inode, int flags) {
   if (!fresh) co_return tl::unexpected(fresh.error());
   if (open->row.is_directory()) co_return fail(ErrorCode::is_directory);
   if (S_ISLNK(open->row.mode)) co_return fail(ErrorCode::symlink_loop);
+  const bool writes_pages = writable(flags) && (flags & O_APPEND) == 0;
+  Status settled = co_await settle_before_open(open, writes_pages, until);
+  if (!settled) co_return tl::unexpected(settled.error());
   co_return add_handle(caller, open, flags);
 }
 
@@ -96,6 +129,7 @@ Task<Result<Opened>> Volume::create(Caller caller, InodeNumber parent, std::stri
       OpenPointer open = use.pointer();
       adopt(*open, node->loaded, nullptr);
       if (open->version == node->loaded.version) open->inline_known = true;  // and empty
+      note_given(node->inode, 0);
       co_return add_handle(caller, open, flags);
     }
     if (node.error().code != ErrorCode::exists || (flags & O_EXCL) != 0) co_return tl::unexpected(node.error());
@@ -110,7 +144,7 @@ Task<Result<Opened>> Volume::create(Caller caller, InodeNumber parent, std::stri
     if (there) {
       Result<Opened> opened = co_await this->open(caller, entry->entry.inode, flags);
       // Unlike open's, this answer brings the kernel attributes.
-      if (opened) opened->attributes = co_await answer(entry->entry.inode, *there, until);
+      if (opened) opened->attributes = co_await answer_done(entry->entry.inode, *there, until);
       if (opened || opened.error().code != ErrorCode::stale_handle) co_return opened;
     } else if (there.error().code != ErrorCode::stale_handle) {
       co_return tl::unexpected(there.error());
@@ -138,16 +172,28 @@ Task<Result<std::size_t>> Volume::write_at_end(std::shared_ptr<OpenFile> file, s
     telling.raise = elsewhere;  // so that the next append's position is right
     telling.size_follows = !elsewhere;
     telling.written = PageChange::Tail{*end - size, std::move(bytes)};
-    co_await tell_kernel(open, telling, deadline);
+    // What the kernel is not told in time it has in its queue.
+    static_cast<void>(co_await tell_kernel(open, telling, deadline));
   }
   note_written(*open, offset + size);
   co_return size;
 }
 
-// The kernel makes the file as large as this when it is answered, if it knows no larger one.
-void Volume::note_written(OpenInode& open, std::uint64_t end) {
-  open.kernel.size = std::max(open.kernel.size, end);
-  open.kernel.told = std::max(open.kernel.told, end);
+// Before a write through pages is answered. What was read before its bytes came into them is covered by it. But a page that
+// was dropped since and read again has zeros behind the former end. The page in which the write ends the kernel keeps locked until
+// the answer, if it was not read before (fs/fuse/file.c, fuse_fill_write_pages): that one is left alone unless the former end is in it.
+Task<void> Volume::settle_written_pages(OpenPointer open, std::uint64_t end, TimePoint deadline) {
+  KernelView& kernel = open->kernel;
+  if (!kernel.uncovers(end)) co_return;
+  if (!may_have_dropped(kernel)) {
+    kernel.cut_at = end;
+    co_return;
+  }
+  Telling telling;
+  telling.from = *kernel.cut_at;
+  telling.until = end;
+  telling.size_follows = true;
+  static_cast<void>(co_await tell_kernel(open, telling, deadline));
 }
 
 Task<Result<std::size_t>> Volume::write(Handle handle, std::uint64_t offset, SharedBytes bytes, WriteHow how) {
@@ -186,11 +232,10 @@ Task<Result<std::size_t>> Volume::write(Handle handle, std::uint64_t offset, Sha
     Telling telling;
     telling.from = offset;
     telling.size_follows = true;
-    co_await tell_kernel(open, telling, until);
+    static_cast<void>(co_await tell_kernel(open, telling, until));
   }
+  if (file->cached) co_await settle_written_pages(open, offset + size, until);
   note_written(*open, offset + size);
-  // Through the kernel's pages the write itself covers the zeros behind a former end.
-  if (file->cached && open->kernel.cut_at) open->kernel.cut_at = std::max(*open->kernel.cut_at, offset + size);
   if ((flags & (O_SYNC | O_DSYNC)) != 0 || options_.synchronous) {
     Status flushed = co_await flush_inode(open, until);
     if (!flushed) co_return tl::unexpected(flushed.error());

@@ -1,7 +1,7 @@
 // The file system without `.ring/`: FileSystem forwards here what the control tree does not own.
 //
 // One operation (or one concept) a file: lookup.cpp, inode.cpp, create.cpp, link.cpp, unlink.cpp, rename.cpp, directory.cpp
-// for names; contents.cpp, flush.cpp, append.cpp, truncate.cpp, read.cpp, open.cpp, kernel_pages.cpp for contents; holds.cpp for
+// for names; contents.cpp, flush.cpp, append.cpp, truncate.cpp, read.cpp, open.cpp, kernel_pages.cpp, kernel_sizes.cpp for contents; holds.cpp for
 // files that are unlinked while open and bytes that wait. Background work keeps the Volume alive through a shared_ptr; the store must outlive the loop's work.
 // Threads, errors and deadlines as FileSystem.
 #pragma once
@@ -178,17 +178,31 @@ class Volume : public std::enable_shared_from_this<Volume> {
     bool size_follows = false;  // the kernel learns the size from what it has asked for itself
     bool raise = false;         // it takes the end to be elsewhere
     std::optional<std::uint64_t> from;           // its pages from here on are not the contents
+    std::optional<std::uint64_t> until;          // only those up to here: pages behind may be locked by what waits for this
     std::optional<PageChange::Tail> written;     // what was just written there
   };
+  // kernel_sizes.cpp: every size that goes to the kernel by an answer, and what it surely has.
+  void note_given(InodeNumber inode, std::uint64_t size);
+  void note_disturbed(InodeNumber inode);  // answers on their way may be thrown away
+  void note_sure(InodeNumber inode, std::uint64_t size);
+  void note_written(OpenInode& open, std::uint64_t end);
+  bool surely_has(InodeNumber inode, std::uint64_t size) const;
+  bool lacks(const OpenInode& open, std::uint64_t end) const;
+  bool may_have_dropped(const KernelView& kernel) const;
   static std::uint64_t end_of_file(const OpenInode& open);
   void pages_are_stale(OpenInode& open);
   static void note_read(OpenInode& open, std::uint64_t end);  // a read through the kernel's pages was cut there
-  static bool must_tell(const OpenInode& open);
-  Task<void> tell_kernel(OpenPointer open, Telling telling, TimePoint deadline);
-  Task<std::optional<PageChange::Tail>> last_page(OpenPointer open, std::optional<PageChange::Tail> known,
-                                                  TimePoint deadline);
+  bool must_tell(const OpenInode& open) const;
+  // Fails if the kernel could not be told in time, or its last page not be read.
+  Task<Status> tell_kernel(OpenPointer open, Telling telling, TimePoint deadline);
+  Task<Status> tell_change(OpenPointer open, PageChange change, TimePoint deadline);
+  Task<Result<std::optional<PageChange::Tail>>> last_page(OpenPointer open, std::uint64_t end,
+                                                          std::optional<PageChange::Tail> known, TimePoint deadline);
   // The attributes of an answer to the kernel: what it must hear before, it has heard.
-  Task<Attributes> answer(InodeNumber inode, LoadedInode loaded, TimePoint deadline);
+  Task<Result<Attributes>> answer(InodeNumber inode, LoadedInode loaded, TimePoint deadline);
+  // The same of something that has been done already, and is answered in any case.
+  Task<Attributes> answer_done(InodeNumber inode, LoadedInode loaded, TimePoint deadline);
+  Attributes give(InodeNumber inode, LoadedInode loaded);
   static Task<void> settle_pages(std::shared_ptr<Volume> self, OpenPointer open);
   // flush.cpp
   enum class Sending { full_chunks, everything };
@@ -245,10 +259,11 @@ class Volume : public std::enable_shared_from_this<Volume> {
                                                     bool sequential, TimePoint deadline);
   // open.cpp
   Result<std::shared_ptr<OpenFile>> file_of(Handle handle) const;
+  Task<Status> settle_before_open(OpenPointer open, bool writes_pages, TimePoint deadline);
+  Task<void> settle_written_pages(OpenPointer open, std::uint64_t end, TimePoint deadline);
   Opened add_handle(Caller caller, OpenPointer open, int flags);
   Task<Result<std::size_t>> write_at_end(std::shared_ptr<OpenFile> file, std::uint64_t offset, SharedBytes bytes,
                                          bool clears_set_id, TimePoint deadline);
-  static void note_written(OpenInode& open, std::uint64_t end);
   // directory.cpp
   void add_dots(OpenDirectory& directory, std::uint64_t cookie) const;
   Task<Status> load_window(std::shared_ptr<OpenDirectory> directory, std::uint64_t cookie, bool with_attributes, TimePoint deadline);
@@ -288,6 +303,7 @@ class Volume : public std::enable_shared_from_this<Volume> {
   HintCache<Hint, InodeNumber> names_;           // (parent, name) -> inode
   HintCache<InodeNumber, InodeRow> directories_seen_;  // what creating a child depends on
   HintCache<InodeNumber, std::int64_t> kernel_cached_;  // change counter whose contents the kernel may hold
+  HintCache<InodeNumber, GivenSize> given_;
 
   std::optional<InodeRow> root_seen_;
   bool root_is_silent_ = false;

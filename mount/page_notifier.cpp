@@ -21,7 +21,9 @@ void warn_of(int result, const char* event, InodeNumber inode) {
 // Pages first: bytes that came into a page whose rest is old would make that rest look new.
 void tell(fuse_session* session, const PageChange& change) {
   if (change.from) {
-    const int result = fuse_lowlevel_notify_inval_inode(session, change.inode, static_cast<off_t>(*change.from), 0);
+    const std::uint64_t length = change.until ? *change.until - *change.from : 0;  // 0: to the end
+    const int result = fuse_lowlevel_notify_inval_inode(session, change.inode, static_cast<off_t>(*change.from),
+                                                        static_cast<off_t>(length));
     warn_of(result, "pages_not_dropped", change.inode);
   }
   if (change.tail) {
@@ -46,8 +48,14 @@ void PageNotifier::change(PageChange change, std::function<void()> done) {
     if (open_) {
       Waiting& waiting = waiting_[change.inode];
       // What waits already was not told in time; both together are one change.
-      if (waiting.change.from && change.from) change.from = std::min(*change.from, *waiting.change.from);
-      if (!change.from) change.from = waiting.change.from;
+      if (waiting.change.from && change.from) {
+        change.from = std::min(*change.from, *waiting.change.from);
+        const bool both_end = change.until && waiting.change.until;
+        change.until = both_end ? std::max(change.until, waiting.change.until) : std::nullopt;
+      } else if (!change.from) {
+        change.from = waiting.change.from;
+        change.until = waiting.change.until;
+      }
       if (!change.tail) change.tail = std::move(waiting.change.tail);
       waiting.change = std::move(change);
       if (done) waiting.done.push_back(std::move(done));

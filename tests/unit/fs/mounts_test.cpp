@@ -297,18 +297,28 @@ TEST_F(MountsTest, Flush_AfterAnotherMountShortenedTheFile_KnowsWhereItEnds) {
 class KernelPagesTest : public MountsTest {
  protected:
   struct Told {
-    std::optional<std::uint64_t> from;
+    std::optional<std::uint64_t> from, until;
     std::string tail;  // its bytes
     std::uint64_t end = 0;
   };
   void listen(Mount& mount) {
     mount.volume->on_pages_changed([this](const PageChange& change, std::function<void()> done) {
-      Told one{change.from, "", 0};
+      Told one{change.from, change.until, "", 0};
       if (change.tail) one.tail = change.tail->bytes.str();
       if (change.tail) one.end = change.tail->offset + change.tail->bytes.size();
       told.push_back(one);
-      boost::asio::post(loop, done);
+      if (late) {
+        waiting.push_back(done);
+      } else {
+        boost::asio::post(loop, done);
+      }
     });
+  }
+  // The kernel has done what it was told.
+  void release_kernel() {
+    late = false;
+    for (const std::function<void()>& done : std::exchange(waiting, {})) boost::asio::post(loop, done);
+    time.settle();
   }
   void overwrite(Mount& by, InodeNumber file, std::uint64_t offset, const std::string& bytes) {
     const Handle handle = by.open(file);
@@ -316,6 +326,10 @@ class KernelPagesTest : public MountsTest {
     by.close(handle);
   }
   std::vector<Told> told;
+  bool late = false;  // the kernel waits for its pages
+  std::vector<std::function<void()>> waiting;
+  std::vector<Handle> handles;
+  static constexpr Duration long_ago = std::chrono::seconds(10);  // whatever was answered then has come to the kernel
 };
 
 TEST_F(KernelPagesTest, OverwrittenElsewhere_IsToldWhileAFileIsOpenWhateverItsSizeIs) {
@@ -418,11 +432,184 @@ TEST_F(KernelPagesTest, OwnWrites_ThroughPages_AreNotTold) {
   listen(a);
   const Handle reader = a.open(file, O_RDONLY), writer = a.open(file);
   EXPECT_EQ(a.read(reader, 0, 4096).size(), 10U);
+  time.advance(long_ago);
   a.write(writer, 5, "abcdefgh");
   a.close(writer);
   EXPECT_EQ(a.stat(file).size, 13U);
   EXPECT_TRUE(told.empty());
   a.close(reader);
+}
+
+// The kernel drops its pages some time after it was answered: perhaps between taking the written bytes into one and sending them, and
+// what is read then has zeros where they will be.
+TEST_F(KernelPagesTest, OwnWrite_AfterAReadOfADroppedPage_DropsItAgain) {
+  Mount& a = mount();
+  const InodeNumber file = a.put(root_inode, "f", std::string(5000, 'a'));
+  listen(a);
+  const Handle reader = a.open(file, O_RDONLY), writer = a.open(file);
+  EXPECT_EQ(a.read(reader, 4096, 4096).size(), 904U);
+  a.write(writer, 5000, std::string(100, 'b'));
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_EQ(told[0].from, 4096U);
+  EXPECT_EQ(told[0].until, 8192U);
+  EXPECT_EQ(told[0].tail, "");
+  // What was read after that has its end.
+  a.write(writer, 5100, std::string(100, 'c'));
+  EXPECT_EQ(told.size(), 1U);
+  // The page in which a longer write ends is locked by the kernel until the answer.
+  EXPECT_EQ(a.read(reader, 4096, 4096).size(), 1104U);
+  a.write(writer, 5200, std::string(10000, 'd'));
+  ASSERT_EQ(told.size(), 2U);
+  EXPECT_EQ(told[1].from, 4096U);
+  EXPECT_EQ(told[1].until, 12288U);
+  a.close(writer);
+  a.close(reader);
+}
+
+TEST_F(KernelPagesTest, Open_WhileOthersReadHere_DropsNoPages) {
+  Mount& a = mount();
+  const InodeNumber file = a.put(root_inode, "f", "0123456789");
+  listen(a);
+  const auto keeps = [&](int flags) {
+    const Opened opened = a.must(a.volume->open({}, file, flags));
+    handles.push_back(opened.handle);
+    return opened.keep_cache;
+  };
+  EXPECT_FALSE(keeps(O_RDONLY));
+  EXPECT_TRUE(keeps(O_RDWR));
+  a.write(handles.back(), 10, "more");
+  EXPECT_TRUE(keeps(O_RDONLY));
+  EXPECT_TRUE(keeps(O_WRONLY | O_APPEND));
+  for (const Handle handle : std::exchange(handles, {})) a.close(handle);
+}
+
+TEST_F(KernelPagesTest, Open_WhileOthersReadWhatChangedElsewhere_DropsItBefore) {
+  Mount& a = mount();
+  Mount& b = mount();
+  const InodeNumber file = a.put(root_inode, "f", "0123456789");
+  listen(b);
+  const Handle reader = b.open(file, O_RDONLY);
+  overwrite(a, file, 0, "ABC");
+  const Opened opened = b.must(b.volume->open({}, file, O_RDONLY));
+  EXPECT_TRUE(opened.keep_cache);
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_EQ(told[0].from, 0U);
+  b.close(opened.handle);
+  b.close(reader);
+}
+
+// Bytes on their way to the kernel's last page must not land on some that a program has just written there.
+TEST_F(KernelPagesTest, OpenForWriting_WaitsForBytesOnTheirWayToTheKernel) {
+  Mount& a = mount();
+  Mount& b = mount();
+  const InodeNumber file = a.put(root_inode, "f", "0123456789");
+  listen(b);
+  const Handle reader = b.open(file, O_RDONLY);
+  overwrite(a, file, 10, "more");
+  late = true;
+  bool answered = false;
+  std::optional<Opened> opened;
+  boost::asio::co_spawn(loop, b.volume->get_attributes(file),
+                        [&](std::exception_ptr, const Result<Attributes>& result) { answered = bool(result); });
+  time.settle();
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_EQ(told[0].end, 14U);
+  boost::asio::co_spawn(loop, b.volume->open({}, file, O_RDWR), [&](std::exception_ptr, const Result<Opened>& result) {
+    if (result) opened = *result;
+  });
+  time.settle();
+  EXPECT_FALSE(answered);
+  EXPECT_FALSE(opened);
+  release_kernel();
+  EXPECT_TRUE(answered);
+  ASSERT_TRUE(opened);
+  b.close(opened->handle);
+  b.close(reader);
+}
+
+// Of two answers that overlap the kernel takes one, and that may be the smaller size: also of an answer before the file was open.
+TEST_F(KernelPagesTest, LargerSize_SoonAfterAnAnswerWithASmallerOne_IsHandedToTheKernel) {
+  Mount& a = mount();
+  Mount& b = mount();
+  const InodeNumber file = a.put(root_inode, "f", std::string(5000, 'a'));
+  listen(b);
+  EXPECT_EQ(b.stat(file).size, 5000U);
+  overwrite(a, file, 5000, std::string(20000, 'b'));
+  const Handle reader = b.open(file, O_RDONLY);
+  EXPECT_EQ(b.stat(file).size, 25000U);
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_EQ(told[0].end, 25000U);
+  EXPECT_EQ(b.stat(file).size, 25000U);
+  EXPECT_EQ(told.size(), 1U);  // it surely has it by now
+  // It grows while its last page is on its way, and is larger in the answer: that is thrown away.
+  overwrite(a, file, 25000, "c");
+  late = true;
+  Attributes attributes;
+  boost::asio::co_spawn(loop, b.volume->get_attributes(file), [&](std::exception_ptr, const Result<Attributes>& result) {
+    if (result) attributes = *result;
+  });
+  time.settle();
+  ASSERT_EQ(told.size(), 2U);
+  EXPECT_EQ(told[1].end, 25001U);
+  overwrite(a, file, 25001, "d");
+  EXPECT_EQ(b.read(reader, 25001, 10), "d");
+  release_kernel();
+  EXPECT_EQ(attributes.size, 25002U);
+  EXPECT_EQ(b.stat(file).size, 25002U);
+  ASSERT_EQ(told.size(), 3U);
+  EXPECT_EQ(told[2].end, 25002U);
+  b.close(reader);
+}
+
+TEST_F(KernelPagesTest, SizeThatHasBeenTheOnlyOneForLong_IsNotHandedToTheKernel) {
+  Mount& a = mount();
+  Mount& b = mount();
+  const InodeNumber file = a.put(root_inode, "f", std::string(5000, 'a'));
+  listen(b);
+  EXPECT_EQ(b.stat(file).size, 5000U);
+  time.advance(long_ago);
+  overwrite(a, file, 5000, std::string(20000, 'b'));
+  EXPECT_EQ(b.find(root_inode, "f"), file);
+  const Handle reader = b.open(file, O_RDONLY);
+  EXPECT_EQ(b.stat(file).size, 25000U);
+  EXPECT_TRUE(told.empty());
+  b.close(reader);
+  // Nor one that a program here has just written.
+  const InodeNumber mine = b.put(root_inode, "g", "0123456789");
+  const Handle again = b.open(mine, O_RDONLY);
+  EXPECT_EQ(b.stat(mine).size, 10U);
+  EXPECT_TRUE(told.empty());
+  b.close(again);
+}
+
+// Else the read that asked for the size would end before it, without an error.
+TEST_F(KernelPagesTest, LargerSize_WhoseLastPageCannotBeRead_IsAnsweredWithTheError) {
+  Mount& a = mount();
+  Mount& b = mount();
+  const InodeNumber file = a.put(root_inode, "f", std::string(70000, 'a'));
+  listen(b);
+  const Handle reader = b.open(file, O_RDONLY);
+  EXPECT_EQ(b.read(reader, 69632, 4096).size(), 368U);
+  overwrite(a, file, 70000, std::string(1000, 'b'));
+  b.store.hold();
+  std::optional<ErrorCode> error;
+  boost::asio::co_spawn(loop, b.volume->get_attributes(file), [&](std::exception_ptr, const Result<Attributes>& result) {
+    if (!result) error = result.error().code;
+  });
+  time.settle();
+  b.store.release_one();  // the inode
+  time.settle();
+  EXPECT_EQ(b.store.held(), 1U);  // the last page
+  b.store.fail_reads(1, ErrorCode::io_error);
+  b.store.release_all();
+  time.settle();
+  EXPECT_EQ(error, ErrorCode::io_error);
+  EXPECT_TRUE(told.empty());
+  EXPECT_EQ(b.stat(file).size, 71000U);
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_EQ(told[0].from, 0U);
+  EXPECT_EQ(told[0].end, 71000U);
+  b.close(reader);
 }
 
 // A read that was under way when the kernel heard of a larger file: it would take what is missing of its page for zeros.

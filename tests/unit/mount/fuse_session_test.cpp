@@ -20,6 +20,7 @@
 
 #include <gtest/gtest.h>
 
+#include "fs/attributes.hpp"
 #include "mount/mount_table.hpp"
 #include "mount/process.hpp"
 #include "tests/support/fake_admin.hpp"
