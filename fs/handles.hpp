@@ -45,6 +45,7 @@ struct KernelView {
   std::optional<std::uint64_t> cut_at;  // the least end of file that a read was cut at: its page is zeros behind it
   bool stale = false;                   // others changed the contents, and pages may show the former ones
   std::optional<TimePoint> dropped;     // when it was last given cause to drop pages, which it does some time after
+  unsigned appending = 0;               // appends from here, past its pages, that are not answered
   unsigned storing = 0;                 // bytes of the last page that are on their way to it
   Mutex telling;                        // while it is told
 

@@ -87,8 +87,10 @@ Task<Status> Volume::tell_kernel(OpenPointer open, Telling telling, TimePoint de
   const bool lacking = telling.by_answer && lacks(*open, end);
   if (!kernel.uncovers(end) && !kernel.stale && !telling.from && !telling.raise && !lacking) co_return Status();
   const bool may_raise = kernel.writers == 0;
-  // With the size that the answer brings, the kernel drops all its pages itself; told now, it would throw that answer away.
-  if (telling.by_answer && (!may_raise || end < kernel.size)) co_return Status();
+  // With the size that the answer brings, the kernel drops all its pages itself, a moment later; told now, it would throw that answer away. Of
+  // an append that nobody was told of yet it may: its own answer brings the size, and no page may show zeros in that moment.
+  const bool may_be_late = kernel.appending > 0 && kernel.uncovers(end);
+  if (telling.by_answer && ((!may_raise && !may_be_late) || end < kernel.size)) co_return Status();
   PageChange change;
   change.inode = open->inode;
   // What is read from here on reaches to this end.

@@ -13,6 +13,22 @@ namespace {
 
 constexpr std::size_t max_files = 1 << 20;  // open at once
 
+// Counts an append until it is answered.
+class Appending {
+ public:
+  Appending(KernelView& kernel, bool counts) : kernel_(counts ? &kernel : nullptr) {
+    if (kernel_ != nullptr) ++kernel_->appending;
+  }
+  ~Appending() {
+    if (kernel_ != nullptr) --kernel_->appending;
+  }
+  Appending(const Appending&) = delete;
+  Appending& operator=(const Appending&) = delete;
+
+ private:
+  KernelView* kernel_;
+};
+
 bool writable(int flags) { return (flags & O_ACCMODE) != O_RDONLY; }
 
 // A plain file of the caller whose mode grants what is asked for: no kernel refuses that to its owner.
@@ -160,6 +176,7 @@ Task<Result<std::size_t>> Volume::write_at_end(std::shared_ptr<OpenFile> file, s
                                                bool clears_set_id, TimePoint deadline) {
   OpenPointer open = file->inode;
   const std::size_t size = bytes.size();
+  const Appending appending(open->kernel, !file->cached);
   Result<std::uint64_t> end = co_await append(open, bytes, clears_set_id, deadline);
   if (!end) co_return tl::unexpected(end.error());
   const bool elsewhere = *end != offset + size;

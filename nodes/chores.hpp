@@ -19,7 +19,7 @@ namespace ringfs {
 inline constexpr int janitor_repeats = 10;
 // A small batch in each partition where something waits; a little less than the time between two passes, so that each knows ages: what is
 // removed is to give its room back within a minute.
-inline constexpr Duration claim_interval = std::chrono::seconds(8);
+inline constexpr Duration claim_interval = std::chrono::seconds(6);
 
 class Chores {
  public:

@@ -23,13 +23,13 @@ struct LogMark {
   friend bool operator==(const LogMark&, const LogMark&) = default;
 };
 
-inline constexpr std::size_t max_marks = 32;
+inline constexpr std::size_t max_marks = 40;
 inline constexpr std::size_t mark_bytes = 16;  // an index and a stamp
 // The sort key of the row in which a partition's marks are kept, in the object of its anchor (fs/keys.hpp). It is named here because full disks must take
 // it (dht/core/room.cpp): without ages nothing is removed.
 inline constexpr std::string_view marks_sort = "T/";
 inline constexpr std::size_t max_marks_bytes = 4 + max_marks * mark_bytes;
-inline constexpr Duration mark_spacing = std::chrono::seconds(7);    // closer marks say nothing that matters; 8 s at a log's slowest
+inline constexpr Duration mark_spacing = std::chrono::milliseconds(5500);  // closer marks say nothing that matters
 inline constexpr Duration longest_age = std::chrono::seconds(200);   // nobody asks for more
 
 class RowAges {

@@ -35,15 +35,17 @@ MemoryObjectStore::MemoryObjectStore(VirtualTime& time, std::shared_ptr<MemoryRi
     : PartitionedStore(faults), time_(time), ring_(std::move(ring)), random_(seed), client_(random_uuid(random_)) {}
 
 // Every operation goes over the loop once, as a real one would.
+Task<void> MemoryObjectStore::wait_for_release() {
+  auto gate = std::make_shared<asio::steady_timer>(time_.loop(), asio::steady_timer::time_point::max());
+  held_.push_back(gate);
+  boost::system::error_code ignored;
+  co_await gate->async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+}
+
 Task<Status> MemoryObjectStore::arrive() {
   co_await asio::post(time_.loop(), asio::use_awaitable);
   if (latency_ > Duration(0)) co_await time_.sleep(latency_);
-  if (holding_) {
-    auto gate = std::make_shared<asio::steady_timer>(time_.loop(), asio::steady_timer::time_point::max());
-    held_.push_back(gate);
-    boost::system::error_code ignored;
-    co_await gate->async_wait(asio::redirect_error(asio::use_awaitable, ignored));
-  }
+  if (holding_) co_await wait_for_release();
   if (operations_left_) {
     if (*operations_left_ == 0) co_return fail(ErrorCode::timeout, "the process is dead");
     --*operations_left_;
@@ -99,6 +101,7 @@ Task<Result<BatchResult>> MemoryObjectStore::execute(PartitionId partition, Enco
   Result<Batch> decoded = decode_batch(encoded.head, encoded.blobs);
   if (!decoded) co_return tl::unexpected(decoded.error());
   BatchResult result = ring_->apply(partition, *decoded, time_.clock().stamp);
+  if (holding_answers_) co_await wait_for_release();
   if (fault) co_return fail(*fault->error, "injected after it happened");
   if (result.outcome == BatchResult::Outcome::expired || result.outcome == BatchResult::Outcome::superseded) {
     co_return fail(ErrorCode::timeout, "the batch expired");

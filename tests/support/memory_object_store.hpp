@@ -55,6 +55,8 @@ class MemoryObjectStore : public PartitionedStore {
   void revive() { operations_left_.reset(); }
   // Operations wait before they are executed until they are released, oldest first.
   void hold() { holding_ = true; }
+  // Commits are executed and their answers wait, until they are released like operations.
+  void hold_answers(bool hold) { holding_answers_ = hold; }
   void release_one();
   void release_newest();
   void release_all();
@@ -75,6 +77,7 @@ class MemoryObjectStore : public PartitionedStore {
   };
 
   Task<Status> arrive();
+  Task<void> wait_for_release();
   std::optional<Fault> next_fault(std::deque<Fault>& faults);
 
   VirtualTime& time_;
@@ -92,6 +95,7 @@ class MemoryObjectStore : public PartitionedStore {
   std::deque<Fault> read_faults_;
   std::optional<std::size_t> operations_left_;
   bool holding_ = false;
+  bool holding_answers_ = false;
   std::deque<std::shared_ptr<boost::asio::steady_timer>> held_;
   Duration latency_{0};
   Duration clock_error_{0};

@@ -393,6 +393,45 @@ TEST_F(KernelPagesTest, OwnAppend_DropsWhatWasCutAtTheFormerEndAndKeepsTheRest) 
 }
 
 // The kernel takes the end to be where it was before another mount's append: it is told where it really is, for the next one.
+// Somebody asks for the size between an append's commit and its answer, while a descriptor for plain writes is open.
+TEST_F(KernelPagesTest, SizeOfAnOwnAppendThatIsNotAnswered_DropsWhatWasCutBefore) {
+  Mount& a = mount();
+  const InodeNumber file = a.put(root_inode, "log", "first ");
+  listen(a);
+  const Handle reader = a.open(file, O_RDONLY);
+  const Handle writer = a.open(file, O_WRONLY);
+  const Handle log = a.open(file, O_WRONLY | O_APPEND);
+  time.advance(long_ago);
+  EXPECT_EQ(a.read(reader, 0, 4096), "first ");
+  told.clear();
+  a.store.hold_answers(true);
+  bool appended = false;
+  boost::asio::co_spawn(loop, a.volume->write(log, 6, SharedBytes(std::string("second")), {}),
+                        [&](std::exception_ptr, const Result<std::size_t>& result) { appended = bool(result); });
+  time.settle();
+  ASSERT_FALSE(appended);
+  late = true;
+  std::optional<Attributes> attributes;
+  boost::asio::co_spawn(loop, a.volume->get_attributes(file), [&](std::exception_ptr, const Result<Attributes>& result) {
+    if (result) attributes = *result;
+  });
+  time.settle();
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_EQ(told[0].from, 0U);
+  EXPECT_EQ(told[0].tail, "");
+  EXPECT_FALSE(attributes) << "before the page is gone";
+  release_kernel();
+  ASSERT_TRUE(attributes);
+  EXPECT_EQ(attributes->size, 12U);
+  a.store.hold_answers(false);
+  a.store.release_all();
+  time.settle();
+  EXPECT_TRUE(appended);
+  a.close(log);
+  a.close(writer);
+  a.close(reader);
+}
+
 TEST_F(KernelPagesTest, AppendBehindAnotherMounts_TellsTheKernelItsEnd) {
   Mount& a = mount();
   Mount& b = mount();
