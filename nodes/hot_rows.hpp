@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "dht/core/effects.hpp"
+#include "nodes/row_digest.hpp"
 
 namespace ringfs {
 
@@ -25,9 +26,11 @@ struct HotChange {
   bool prefix = false;
   bool unknown = false;      // too large to be kept: only forget it
   std::optional<Row> after;  // none: it is gone
+  RowDigest digest = 0;      // what that adds to the digest of the partition's rows
 };
 
 struct HotChanges {
+  LogIndex before = 0;   // what was applied
   LogIndex applied = 0;  // afterwards
   bool all = false;      // other rows altogether: a snapshot was installed
   std::vector<HotChange> rows;

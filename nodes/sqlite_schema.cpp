@@ -68,11 +68,18 @@ DROP TABLE log_of_format_2;
     "ALTER TABLE grp ADD COLUMN holds_data INTEGER NOT NULL DEFAULT 1;",
     // From format 5 on payloads may lie in a file of their own: programs before it must not open the database.
     "",
-    // From format 6 on pages have sums, which programs before it would not write. A database is created with them, or copied.
+    // From format 6 on pages have sums, and groups digests, which programs before it would not write. A database is created with them, or copied.
     "",
 };
 // Of format 5 already, without which this program cannot run: a disk that has no room for the copy must not stop a node.
 constexpr const char* damage_column = "ALTER TABLE grp ADD COLUMN damage INTEGER NOT NULL DEFAULT 0";
+// Right of a group that is made from then on.
+constexpr const char* digest_columns = R"sql(
+ALTER TABLE grp ADD COLUMN rows_digest INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE grp ADD COLUMN staging_digest INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE grp ADD COLUMN log_digest INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE grp ADD COLUMN log_end INTEGER NOT NULL DEFAULT 0;
+)sql";
 constexpr std::int64_t copy_cache_kib = 16 << 10;
 constexpr int format_without_sums = 5;
 
@@ -147,6 +154,7 @@ void make_tables(Connection& connection, std::int64_t from, std::int64_t to) {
     connection.execute(pragma("user_version", to));
   }
   if (connection.integer("SELECT count(*) FROM pragma_table_info('grp') WHERE name = 'damage'") == 0) connection.execute(damage_column);
+  if (from == 0 && to == database_format) connection.execute(digest_columns);
 }
 
 void migrate(Connection& connection, const std::filesystem::path& file) {
@@ -253,6 +261,10 @@ std::unique_ptr<Connection> open_checkpointer(const std::filesystem::path& direc
 bool has_page_sums(const Connection& connection) {
   const std::optional<PageLayout> layout = DatabaseFiles::of(connection.file())->layout();
   return layout && layout->summed;
+}
+
+bool has_digests(Connection& connection) {
+  return connection.integer("SELECT count(*) FROM pragma_table_info('grp') WHERE name = 'rows_digest'") != 0;
 }
 
 std::unique_ptr<Connection> open_damaged(const std::filesystem::path& directory) {

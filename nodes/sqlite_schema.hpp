@@ -22,10 +22,11 @@ class ForeignDatabase : public StoreFailure {
 };
 
 // Opens the database for writing; creates it when there is none, with sums on its pages. One of an older format is brought up to
-// format 5, in place: sums it gets by being copied (store_replacement.hpp). Page cache: 16 MiB; synchronous = FULL until the writer
+// format 5, in place: sums and digests it gets by being copied (store_replacement.hpp). Page cache: 16 MiB; synchronous = FULL until the writer
 // takes over, which syncs by hand.
 std::unique_ptr<Connection> open_database(const std::filesystem::path& directory, unsigned page_bytes);
 bool has_page_sums(const Connection& connection);
+bool has_digests(Connection& connection);  // of rows and logs, in the table `grp`; of format 6
 // Writes every byte of the WAL again, in place, and syncs it; nothing when there is none. Part of open_database().
 // Why: after a sync that failed, the kernel may count frames as written that it holds in memory alone. A process that
 // starts again would read and trust them, and no later sync would cover them; written again they are covered. Not by a

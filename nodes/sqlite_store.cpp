@@ -39,10 +39,10 @@ class SqliteStore::Implementation {
         payload_file(std::move(started.payload_file)),
         space(directory, options.reserve_bytes),
         checkpointer(directory, health, options.synchronous_off),
-        writer(std::move(started.connection), *payload_file, started.node.id, options, health, checkpointer, space, hot_rows),
+        writer(std::move(started.connection), *payload_file, started.node.id, options, health, checkpointer, space, hot_rows, row_watch),
         snapshots(directory, options, *payload_file, health),
         readers(directory, options.reader_threads, *payload_file, health, hot_rows),
-        scrub(directory, *payload_file, health, options.scrub) {}
+        scrub(directory, *payload_file, health, row_watch, options.scrub) {}
 
   const std::filesystem::path directory;
   const SqliteStoreOptions options;
@@ -52,6 +52,7 @@ class SqliteStore::Implementation {
   StoreHealth health;
   StoreSpace space;
   HotRows hot_rows;
+  RowWatch row_watch;
   Checkpointer checkpointer;
   StoreWriter writer;
   StoreSnapshots snapshots;

@@ -78,12 +78,13 @@ StoreChanges::StoreChanges(Connection& connection, PayloadFile& payload_file, co
       set_peer_(connection,
                 "INSERT INTO peer(node, counter, nonce, checksum) VALUES(?, ?, ?, ?) ON CONFLICT(node) DO UPDATE SET "
                 "counter = excluded.counter, nonce = excluded.nonce, checksum = excluded.checksum"),
-      add_garbage_(connection, "INSERT INTO garbage(space) VALUES(?)"),
+      add_garbage_(connection, "INSERT OR IGNORE INTO garbage(space) VALUES(?)"),  // an old row of `grp` may name one that is
       next_garbage_(connection, "SELECT space FROM garbage ORDER BY space"),
       remove_garbage_(connection, "DELETE FROM garbage WHERE space = ?"),
       cache_(options.entry_cache_bytes) {
   rows_.remember_rows();
   load_groups();
+  if (meta_.get(rebuild_wish)) leave_all_garbage();
 }
 
 void StoreChanges::load_groups() {
@@ -144,6 +145,7 @@ void StoreChanges::create_groups(const Genesis& genesis) {
     rows_.select(group.space);
     rows_.set_blobs(nullptr, nullptr);
     for (const InitialRow& row : initial.rows) rows_.put(row.row, SharedBytes(row.value), initial_row_version);
+    group.rows_digest += rows_.take_digest_change();
   }
 }
 
@@ -162,6 +164,23 @@ SpaceId StoreChanges::new_space() { return take_new_space(meta_); }
 void StoreChanges::discard(SpaceId space) {
   Query(add_garbage_, space).finish();
   garbage_ = true;
+}
+
+// Rows that were damaged may lie on pages of another time, and what these name as the rest of a long row belongs to others by now: emptied in
+// place they would give it away. They stay until the database is copied.
+void StoreChanges::discard_rows(const GroupState& group) {
+  discard(group.space);
+  if (damage_of(group.damage) != Damage::rows) return;
+  damaged_garbage_.insert(group.space);
+  wish_rebuild();
+}
+
+void StoreChanges::leave_all_garbage() {
+  {
+    Query query(next_garbage_);
+    while (query.step()) damaged_garbage_.insert(query.integer(0));
+  }
+  garbage_ = look_for_garbage();
 }
 
 void StoreChanges::forget_staging(GroupState& group) {
@@ -190,8 +209,9 @@ void StoreChanges::reset(GroupState& group, const ReplicaReset& reset) {
   log_.remove(group.partition, 0, INT64_MAX);
   cache_.erase(group.partition, 0, INT64_MAX);
   forget_staging(group);
-  discard(group.space);
+  discard_rows(group);
   group.space = new_space();
+  group.rows_digest = group.log_digest = 0;
   group.damage = ReplicaDamage::none;
   if (group.replica_added != reset.added) ids_.set_added(group.partition, reset.added);
   group.replica_added = reset.added;
@@ -214,7 +234,7 @@ void StoreChanges::forget_hot_rows(const GroupState& group) {
 void StoreChanges::stage(GroupState& group, const StageChunk& chunk) {
   if (chunk.number == 0) {
     forget_staging(group);
-    group.staging = Staging{new_space(), chunk.snapshot, 0};
+    group.staging = Staging{new_space(), chunk.snapshot, 0, 0};
   }
   if (!group.staging || chunk.snapshot != group.staging->snapshot || chunk.number != group.staging->next) {
     broken(group.partition, "chunk " + std::to_string(chunk.number) + " of a snapshot is out of order");
@@ -228,6 +248,7 @@ void StoreChanges::stage(GroupState& group, const StageChunk& chunk) {
                            });
   rows_.put_payloads_into(PayloadHome::database);
   if (!read) throw StoreFailure(read.error().code, read.error().context);
+  group.staging->digest += rows_.take_digest_change();
   ++group.staging->next;
 }
 
@@ -238,8 +259,10 @@ void StoreChanges::install(GroupState& group, const InstallSnapshot& snapshot) {
   if (snapshot.last_index < group.applied) broken(group.partition, "install of a snapshot below the applied index");
   log_.remove(group.partition, 0, INT64_MAX);
   cache_.erase(group.partition, 0, INT64_MAX);
-  discard(group.space);
+  discard_rows(group);
   group.space = group.staging->space;
+  group.rows_digest = group.staging->digest;
+  group.log_digest = 0;
   group.base_index = group.applied = group.last_index = snapshot.last_index;
   group.base_term = group.applied_term = snapshot.last_term;
   group.base_stamp = group.applied_stamp = snapshot.last_stamp;
@@ -254,7 +277,7 @@ void StoreChanges::install(GroupState& group, const InstallSnapshot& snapshot) {
 void StoreChanges::truncate(GroupState& group, LogIndex from) {
   if (from <= group.applied) broken(group.partition, "truncation of applied entries");
   if (from > group.last_index) return;
-  log_.remove(group.partition, from, group.last_index);
+  group.log_digest -= log_.remove(group.partition, from, group.last_index);
   cache_.erase(group.partition, from, group.last_index);
   group.last_index = from - 1;
 }
@@ -264,9 +287,10 @@ void StoreChanges::append(GroupState& group, const Entry& entry, PayloadHome hom
     broken(group.partition,
            "append of entry " + std::to_string(entry.index) + " after " + std::to_string(group.last_index));
   }
-  std::vector<PayloadId> payloads = log_.append(group.partition, entry, home);
-  cache_.insert(group.partition, StoredEntry{entry, std::move(payloads)});
+  LogTable::Appended appended = log_.append(group.partition, entry, home);
+  cache_.insert(group.partition, StoredEntry{entry, std::move(appended.payloads)});
   group.last_index = entry.index;
+  group.log_digest += appended.checksum;
 }
 
 void StoreChanges::cut(GroupState& group, LogIndex through) {
@@ -280,7 +304,8 @@ void StoreChanges::cut(GroupState& group, LogIndex through) {
   }
   // Missing or damaged: what is applied is known without it.
   if (!last) through = group.applied;
-  log_.remove(group.partition, group.base_index + 1, through);
+  group.log_digest -= log_.remove(group.partition, group.base_index + 1, through);
+  if (through == group.last_index) group.log_digest = 0;  // nothing is left, whatever was missing
   group.base_index = through;
   group.base_term = last ? last->info.term : group.applied_term;
   group.base_stamp = last ? last->stamp : group.applied_stamp;
@@ -297,7 +322,9 @@ std::vector<AppliedBatch> StoreChanges::perform(const Apply& apply) {
   std::vector<AppliedBatch> results;
   if (apply.through <= group.applied) return results;
   changed_.insert(apply.partition);
-  HotChanges& noted = row_changes_[apply.partition];
+  const auto [place, first_now] = row_changes_.try_emplace(apply.partition);
+  HotChanges& noted = place->second;
+  if (first_now) noted.before = group.applied;
   rows_.select(group.space);
   rows_.note_changes(&noted.rows);
   LogIndex first = group.applied + 1;
@@ -319,6 +346,7 @@ std::vector<AppliedBatch> StoreChanges::perform(const Apply& apply) {
     }
   }
   rows_.note_changes(nullptr);
+  group.rows_digest += rows_.take_digest_change();
   noted.applied = group.applied;
   cache_.erase(apply.partition, first, apply.through);
   return results;

@@ -81,6 +81,8 @@ class StoreChanges {
   GroupState& group_of(PartitionId partition);  // created when there is none
   SpaceId new_space();
   void discard(SpaceId space);
+  void discard_rows(const GroupState& group);
+  void leave_all_garbage();
   void forget_staging(GroupState& group);
 
   Connection& connection_;

@@ -65,19 +65,25 @@ Misplaced find_misplaced(Connection& from, const std::set<SpaceId>& known) {
 class PayloadCopy {
  public:
   PayloadCopy(Connection& from, Connection& to)
-      : to_(to),
-        find_(from, "SELECT size, checksum FROM payload WHERE id = ?"),
+      : find_(from, "SELECT size, checksum FROM payload WHERE id = ?"),
         data_(from, "SELECT bytes FROM payload_data WHERE id = ?"),
-        share_(to, "UPDATE payload SET refs = refs + 1 WHERE id = ?"),
+        share_(to, "UPDATE payload SET refs = refs + 1 WHERE id = ? RETURNING checksum"),
         insert_(to, "INSERT INTO payload(id, refs, size, checksum) VALUES(?, 1, ?, ?)"),
         insert_data_(to, "INSERT INTO payload_data(id, bytes) VALUES(?, ?)"),
         release_(to, "UPDATE payload SET refs = refs - 1 WHERE id = ? RETURNING refs"),
         remove_(to, "DELETE FROM payload WHERE id = ?"),
         remove_data_(to, "DELETE FROM payload_data WHERE id = ?") {}
 
-  void take(PayloadId id) {
-    Query(share_, id).finish();
-    if (sqlite3_changes(to_.raw()) == 1) return;
+  // Its checksum.
+  std::uint64_t take(PayloadId id) {
+    {
+      Query query(share_, id);
+      if (query.step()) {
+        const std::uint64_t known = query.natural(0);
+        query.finish();
+        return known;
+      }
+    }
     std::uint64_t size = 0;
     std::uint64_t sum = 0;
     {
@@ -95,6 +101,7 @@ class PayloadCopy {
     }
     Query(insert_, id, size, sum).finish();
     ++taken_;
+    return sum;
   }
 
   void give_back(PayloadId id) {
@@ -117,7 +124,6 @@ class PayloadCopy {
   [[noreturn]] static void damaged(PayloadId id, const char* what) {
     throw StoreFailure(ErrorCode::corrupt, "payload " + std::to_string(id) + ": " + what);
   }
-  Connection& to_;
   Statement find_, data_, share_, insert_, insert_data_, release_, remove_, remove_data_;
   std::uint64_t taken_ = 0;
 };
@@ -315,7 +321,8 @@ class StoreCopy {
         report_.rows = before.rows;
         report_.entries = before.entries;
         group.damage = ReplicaDamage::data;
-        report_.damaged.emplace(group.partition, DamagedReplica{failure.error(), ReplicaDamage::data});
+        group.rows_digest = group.log_digest = 0;
+        report_.damaged.insert_or_assign(group.partition, DamagedReplica{failure.error(), ReplicaDamage::data});
       }
     }
     save(group);
@@ -328,9 +335,10 @@ class StoreCopy {
     }
   }
 
-  void copy_log(const GroupState& group) {
+  void copy_log(GroupState& group) {
     const auto p = index_of(group.partition);
     LogIndex index = group.base_index;
+    std::uint64_t digest = 0;
     Query query(entries_, p);
     while (query.step()) {
       if (query.natural(0) != ++index) {
@@ -347,8 +355,15 @@ class StoreCopy {
       } else {
         insert(query.bytes(5));
       }
+      digest += query.natural(6);
       ++report_.entries;
     }
+    if (groups_.has_digests() && !log_is_whole(group, {index, digest})) {
+      const Error lost = lost_entries(group);
+      throw StoreFailure(lost.code, lost.context);
+    }
+    group.log_digest = digest;
+    group.last_index = index;
     if (group.applied < group.base_index || group.applied > index) {
       throw StoreFailure(ErrorCode::corrupt, name_of(group.partition) + ": the applied index lies outside of the log");
     }
@@ -360,7 +375,10 @@ class StoreCopy {
     }
   }
 
-  void copy_rows(const GroupState& group) {
+  // Rows that are not all that was written are better than none, if nobody else has them: they are kept, and the replica is marked. So is
+  // the digest, which goes on saying so.
+  void copy_rows(GroupState& group) {
+    RowDigest digest = 0;
     Query query(rows_, group.space);
     while (query.step()) {
       const RowAddress row{std::string(query.bytes(0)), std::string(query.bytes(1))};
@@ -371,13 +389,18 @@ class StoreCopy {
         throw StoreFailure(ErrorCode::corrupt, describe(group.space, row) + ": checksum does not match");
       }
       if (payload) {
-        take(*payload);
+        digest += row_term(row, query.natural(2), take(*payload), {});
         Query(insert_row_, group.space, row.key, row.sort, query.integer(2), *payload, query.integer(4), nullptr).finish();
       } else {
+        digest += query.natural(4);
         Query(insert_row_, group.space, row.key, row.sort, query.integer(2), nullptr, query.integer(4), value).finish();
       }
       ++report_.rows;
     }
+    if (!groups_.has_digests()) group.rows_digest = digest;
+    if (digest == group.rows_digest || damage_of(group.damage) == Damage::rows) return;
+    group.damage = ReplicaDamage::rows;
+    report_.damaged.emplace(group.partition, DamagedReplica{lost_rows(group.partition), ReplicaDamage::rows});
   }
 
   // What was copied of a partition before its damage was met.
@@ -387,9 +410,10 @@ class StoreCopy {
     for (PayloadId payload : taken_) payloads_.give_back(payload);
   }
 
-  void take(PayloadId payload) {
-    payloads_.take(payload);
+  std::uint64_t take(PayloadId payload) {
+    const std::uint64_t sum = payloads_.take(payload);
     taken_.push_back(payload);
+    return sum;
   }
 
   const std::filesystem::path& directory_;

@@ -6,7 +6,8 @@
 // were staged half are left behind. A partition that cannot be copied whole is left out whole and reported; its group's row stays
 // and says so (GroupState::damage) until the replica is reset, also over restarts. A group whose own row cannot be read, or which may
 // have lain on a page that cannot be read, is noted as damaged with nothing known of it but its identity (replica_ids.hpp): no vote is
-// forgotten silently. What was marked damaged stays so; spaces that no group names are left behind.
+// forgotten silently. What was marked damaged stays so; spaces that no group names are left behind. Rows that do not add up to their
+// digest (row_digest.hpp) are copied, and their group is marked; a database without digests gets them here.
 //
 // Threads: none of its own. Errors: StoreFailure: no_space, io_error; corrupt: not even what belongs to the whole node can be read.
 // Limits: SQLite's page caches; nothing grows with the database.

@@ -14,32 +14,6 @@ std::string name_of(PartitionId partition, LogIndex index) {
   return name_of(partition) + ", log entry " + std::to_string(index);
 }
 
-std::uint64_t checksum_of(const GroupState& group, const std::string& configuration) {
-  Writer writer;
-  writer.u32(index_of(group.partition));
-  writer.u64(group.hard_state.term);
-  write(writer, group.hard_state.vote);
-  writer.u64(group.replica_added);
-  writer.string(configuration);
-  writer.u64(group.configuration_index);
-  writer.u64(group.applied);
-  writer.u64(group.applied_term);
-  writer.i64(group.applied_stamp.microseconds);
-  writer.u64(group.base_index);
-  writer.u64(group.base_term);
-  writer.i64(group.base_stamp.microseconds);
-  writer.i64(group.space);
-  writer.boolean(group.staging.has_value());
-  if (group.staging) {
-    writer.i64(group.staging->space);
-    writer.u64(group.staging->snapshot);
-    writer.u32(group.staging->next);
-  }
-  if (!group.holds_data) writer.boolean(false);  // absent otherwise: rows of format 3 keep their sums
-  if (group.damage != ReplicaDamage::none) writer.u32(static_cast<std::uint32_t>(group.damage));  // so do those of format 5
-  return checksum(writer.bytes());
-}
-
 std::uint64_t checksum_of(PartitionId partition, const Entry& entry, std::string_view blobs) {
   Writer writer;
   writer.u32(index_of(partition));
@@ -51,10 +25,30 @@ std::uint64_t checksum_of(PartitionId partition, const Entry& entry, std::string
   return checksum(entry.head.view(), checksum(writer.bytes()));
 }
 
-constexpr const char* group_columns =
-    "SELECT p, term, vote, replica_added, configuration, configuration_index, applied, applied_term, applied_stamp, "
-    "base_index, base_term, base_stamp, space, staging_space, staging_snapshot, staging_next, checksum, holds_data, "
-    "damage FROM grp ";
+constexpr std::string_view plain_columns =
+    "p, term, vote, replica_added, configuration, configuration_index, applied, applied_term, applied_stamp, "
+    "base_index, base_term, base_stamp, space, staging_space, staging_snapshot, staging_next, checksum, holds_data, damage";
+constexpr std::string_view digest_columns = ", rows_digest, staging_digest, log_digest, log_end";
+
+std::string columns(bool with_digests) {
+  std::string names(plain_columns);
+  return with_digests ? names.append(digest_columns) : names;
+}
+
+// All columns of a group's row in their order, over the one that is there.
+std::string save_statement(bool with_digests) {
+  const std::string names = columns(with_digests);
+  std::string places;
+  std::string updates;
+  for (std::size_t begin = 0; begin < names.size();) {
+    const std::size_t end = std::min(names.find(',', begin), names.size());
+    const std::string name = names.substr(begin, end - begin);
+    places += places.empty() ? "?" : ", ?";
+    if (name != "p") updates += (updates.empty() ? "" : ", ") + name + " = excluded." + name;
+    begin = std::min(end + 2, names.size());
+  }
+  return "INSERT INTO grp(" + names + ") VALUES(" + places + ") ON CONFLICT(p) DO UPDATE SET " + updates;
+}
 
 }  // namespace
 
@@ -87,42 +81,69 @@ SpaceId take_new_space(MetaTable& meta) {
 }
 
 GroupTable::GroupTable(Connection& connection)
-    : save_(
-          connection,
-          "INSERT INTO grp(p, term, vote, replica_added, configuration, configuration_index, applied, applied_term, "
-          "applied_stamp, base_index, base_term, base_stamp, space, staging_space, staging_snapshot, staging_next, "
-          "checksum, holds_data, damage) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
-          "ON CONFLICT(p) DO UPDATE SET term = excluded.term, vote = excluded.vote, replica_added = "
-          "excluded.replica_added, "
-          "configuration = excluded.configuration, configuration_index = excluded.configuration_index, "
-          "applied = excluded.applied, applied_term = excluded.applied_term, applied_stamp = excluded.applied_stamp, "
-          "base_index = excluded.base_index, base_term = excluded.base_term, base_stamp = excluded.base_stamp, "
-          "space = excluded.space, staging_space = excluded.staging_space, staging_snapshot = "
-          "excluded.staging_snapshot, "
-          "staging_next = excluded.staging_next, checksum = excluded.checksum, holds_data = excluded.holds_data, "
-          "damage = excluded.damage"),
-      load_all_(connection, std::string(group_columns) + "ORDER BY p"),
-      load_(connection, std::string(group_columns) + "WHERE p = ?"),
+    : has_digests_(ringfs::has_digests(connection)),
+      save_(connection, save_statement(has_digests_)),
+      load_all_(connection, "SELECT " + columns(has_digests_) + " FROM grp ORDER BY p"),
+      load_(connection, "SELECT " + columns(has_digests_) + " FROM grp WHERE p = ?"),
       last_index_(connection, "SELECT max(idx) FROM log WHERE p = ?") {}
+
+std::uint64_t group_checksum(const GroupState& group, const std::string& configuration, bool with_digests) {
+  Writer writer;
+  writer.u32(index_of(group.partition));
+  writer.u64(group.hard_state.term);
+  write(writer, group.hard_state.vote);
+  writer.u64(group.replica_added);
+  writer.string(configuration);
+  writer.u64(group.configuration_index);
+  writer.u64(group.applied);
+  writer.u64(group.applied_term);
+  writer.i64(group.applied_stamp.microseconds);
+  writer.u64(group.base_index);
+  writer.u64(group.base_term);
+  writer.i64(group.base_stamp.microseconds);
+  writer.i64(group.space);
+  writer.boolean(group.staging.has_value());
+  if (group.staging) {
+    writer.i64(group.staging->space);
+    writer.u64(group.staging->snapshot);
+    writer.u32(group.staging->next);
+  }
+  if (!group.holds_data) writer.boolean(false);  // absent otherwise: rows of format 3 keep their sums
+  if (group.damage != ReplicaDamage::none) writer.u32(static_cast<std::uint32_t>(group.damage));  // so do those of format 5
+  if (with_digests) {
+    writer.u64(group.rows_digest);
+    writer.u64(group.staging ? group.staging->digest : 0);
+    writer.u64(group.log_digest);
+    writer.u64(group.last_index);
+  }
+  return checksum(writer.bytes());
+}
 
 void GroupTable::save(const GroupState& group) {
   std::string configuration = encode(group.configuration);
-  std::uint64_t sum = checksum_of(group, configuration);
-  auto run = [&](const auto& space, const auto& snapshot, const auto& next) {
+  std::uint64_t sum = group_checksum(group, configuration, has_digests_);
+  auto run = [&](const auto& space, const auto& snapshot, const auto& next, const auto&... digests) {
     Query(save_, index_of(group.partition), group.hard_state.term, group.hard_state.vote.raw(), group.replica_added,
           configuration, group.configuration_index, group.applied, group.applied_term, group.applied_stamp.microseconds,
           group.base_index, group.base_term, group.base_stamp.microseconds, group.space, space, snapshot, next, sum, group.holds_data ? 1 : 0,
-          static_cast<int>(group.damage))
+          static_cast<int>(group.damage), digests...)
         .finish();
   };
-  if (group.staging) {
-    run(group.staging->space, group.staging->snapshot, group.staging->next);
+  auto with_staging = [&](const auto&... digests) {
+    if (group.staging) {
+      run(group.staging->space, group.staging->snapshot, group.staging->next, digests...);
+    } else {
+      run(nullptr, nullptr, nullptr, digests...);
+    }
+  };
+  if (has_digests_) {
+    with_staging(group.rows_digest, group.staging ? group.staging->digest : 0, group.log_digest, group.last_index);
   } else {
-    run(nullptr, nullptr, nullptr);
+    with_staging();
   }
 }
 
-GroupState GroupTable::read(const Query& query) {
+GroupState GroupTable::read(const Query& query) const {
   GroupState group;
   group.partition = static_cast<PartitionId>(query.natural(0));
   group.hard_state.term = query.natural(1);
@@ -146,7 +167,13 @@ GroupState GroupTable::read(const Query& query) {
   }
   group.holds_data = query.integer(17) != 0;
   group.damage = static_cast<ReplicaDamage>(query.integer(18));
-  if (checksum_of(group, configuration) != query.natural(16)) {
+  if (has_digests_) {
+    group.rows_digest = query.natural(19);
+    if (group.staging) group.staging->digest = query.natural(20);
+    group.log_digest = query.natural(21);
+    group.last_index = query.natural(22);
+  }
+  if (group_checksum(group, configuration, has_digests_) != query.natural(16)) {
     throw StoreFailure(ErrorCode::corrupt, name_of(group.partition) + ": checksum does not match");
   }
   return group;
@@ -167,6 +194,7 @@ std::map<PartitionId, GroupState> GroupTable::load_all(std::map<PartitionId, Err
       }
     }
   }
+  if (has_digests_) return groups;
   for (auto& [partition, group] : groups) {
     Query query(last_index_, index_of(partition));
     group.last_index = query.step() && !query.null(0) ? query.natural(0) : group.base_index;
@@ -185,19 +213,21 @@ LogTable::LogTable(Connection& connection, PayloadTable& payloads)
       append_(
           connection,
           "INSERT INTO log(p, idx, term, stamp, kind, size, blobs, checksum, head) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)"),
-      with_blobs_(connection,
-                  "SELECT idx, term, stamp, kind, blobs, checksum, head FROM log WHERE p = ? AND idx BETWEEN ? AND ? "
-                  "AND blobs IS NOT NULL"),
+      // The head only where it is looked at: it may lie on pages of its own.
+      blobs_(connection,
+             "SELECT idx, term, stamp, kind, blobs, checksum, CASE WHEN blobs IS NULL THEN NULL ELSE head END FROM log "
+             "WHERE p = ? AND idx BETWEEN ? AND ?"),
+      checksums_(connection, "SELECT idx, checksum FROM log WHERE p = ?"),
       remove_(connection, "DELETE FROM log WHERE p = ? AND idx BETWEEN ? AND ?"),
       load_(connection,
             "SELECT idx, term, stamp, kind, blobs, checksum, head, size FROM log WHERE p = ? AND idx BETWEEN ? AND ? "
             "ORDER BY idx") {}
 
-std::vector<PayloadId> LogTable::append(PartitionId partition, const Entry& entry, PayloadHome home) {
+LogTable::Appended LogTable::append(PartitionId partition, const Entry& entry, PayloadHome home) {
   std::vector<PayloadId> payloads;
   Writer writer;
   for (const SharedBytes& blob : entry.blobs) {
-    payloads.push_back(payloads_.insert(blob.view(), home));
+    payloads.push_back(payloads_.insert(blob.view(), home).id);
     writer.i64(payloads.back());
   }
   std::uint64_t sum = checksum_of(partition, entry, writer.bytes());
@@ -211,14 +241,17 @@ std::vector<PayloadId> LogTable::append(PartitionId partition, const Entry& entr
   } else {
     run(std::string_view(writer.bytes()));
   }
-  return payloads;
+  return {std::move(payloads), sum};
 }
 
-void LogTable::remove(PartitionId partition, LogIndex first, LogIndex last) {
+std::uint64_t LogTable::remove(PartitionId partition, LogIndex first, LogIndex last) {
+  std::uint64_t sum = 0;
   std::vector<PayloadId> payloads;
   {
-    Query query(with_blobs_, index_of(partition), first, last);
+    Query query(blobs_, index_of(partition), first, last);
     while (query.step()) {
+      sum += query.natural(5);
+      if (query.null(4)) continue;
       try {
         for (PayloadId payload : verified(partition, query).payloads) payloads.push_back(payload);
       } catch (const StoreFailure& failure) {
@@ -230,6 +263,7 @@ void LogTable::remove(PartitionId partition, LogIndex first, LogIndex last) {
   }
   Query(remove_, index_of(partition), first, last).finish();
   for (PayloadId payload : payloads) payloads_.release_or_leave(payload);
+  return sum;
 }
 
 std::vector<PayloadId> decode_payloads(std::string_view bytes) {
@@ -283,7 +317,8 @@ LogTable::Info LogTable::info_of(PartitionId partition, const Query& query) {
   }
   return {{stored.entry.index, stored.entry.term, static_cast<std::uint32_t>(size)},
           stored.entry.kind,
-          stored.entry.stamp};
+          stored.entry.stamp,
+          query.natural(5)};
 }
 
 std::vector<LogTable::Info> LogTable::infos(PartitionId partition, LogIndex first) {
@@ -297,6 +332,29 @@ std::optional<LogTable::Info> LogTable::info(PartitionId partition, LogIndex ind
   Query query(load_, index_of(partition), index, index);
   if (!query.step()) return std::nullopt;
   return info_of(partition, query);
+}
+
+LogTable::Sum LogTable::sum(PartitionId partition) {
+  Sum sum;
+  Query query(checksums_, index_of(partition));
+  while (query.step()) {
+    sum.end = std::max(sum.end.value_or(0), query.natural(0));
+    sum.digest += query.natural(1);
+  }
+  return sum;
+}
+
+bool log_is_whole(const GroupState& group, const LogTable::Sum& entries) {
+  return entries.digest == group.log_digest && entries.end.value_or(group.base_index) == group.last_index;
+}
+
+Error lost_entries(const GroupState& group) {
+  return {ErrorCode::corrupt, name_of(group.partition) + ": its log is not what was written, up to entry " + std::to_string(group.last_index) +
+                                  ": the disk has lost a write"};
+}
+
+Error lost_rows(PartitionId partition) {
+  return {ErrorCode::corrupt, name_of(partition) + ": its rows are not those that were written: the disk has lost a write"};
 }
 
 }  // namespace ringfs

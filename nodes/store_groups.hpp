@@ -17,6 +17,7 @@ struct Staging {
   SpaceId space = 0;
   std::uint64_t snapshot = 0;
   std::uint32_t next = 0;  // chunk wanted next
+  RowDigest digest = 0;    // of its rows
 };
 
 // What is left of a replica whose data was damaged, until it is reset.
@@ -45,22 +46,30 @@ struct GroupState {
   Stamp base_stamp;
   SpaceId space = 0;
   std::optional<Staging> staging;
-  LogIndex last_index = 0;  // of the log; not a column
+  LogIndex last_index = 0;  // of the log
+  // What the space's rows, and the checksums of the log's entries, add up to modulo 2^64: what was written, whatever the disk made of it
+  // (row_digest.hpp). Kept and compared in databases that have them (GroupTable::has_digests).
+  RowDigest rows_digest = 0;
+  std::uint64_t log_digest = 0;
 };
 
+// What grp.checksum holds; `configuration` as in the row.
+std::uint64_t group_checksum(const GroupState& group, const std::string& configuration, bool with_digests);
 // The number of a space that never was; the next one is written in `meta`.
 SpaceId take_new_space(MetaTable& meta);
 
 class GroupTable {
  public:
   explicit GroupTable(Connection& connection);
+  bool has_digests() const { return has_digests_; }  // the database; without them last_index is what the log shows
   void save(const GroupState& group);
   // With last_index. Rows that do not decode or do not match their sum are in `unreadable` instead.
   std::map<PartitionId, GroupState> load_all(std::map<PartitionId, Error>& unreadable);
-  std::optional<GroupState> load(PartitionId partition);  // without last_index
+  std::optional<GroupState> load(PartitionId partition);  // with last_index only if there are digests
 
  private:
-  static GroupState read(const Query& query);
+  GroupState read(const Query& query) const;
+  const bool has_digests_;
   Statement save_;
   Statement load_all_;
   Statement load_;
@@ -83,8 +92,12 @@ std::vector<PayloadId> decode_payloads(std::string_view bytes);  // of log.blobs
 class LogTable {
  public:
   LogTable(Connection& connection, PayloadTable& payloads);
-  std::vector<PayloadId> append(PartitionId partition, const Entry& entry, PayloadHome home);  // of its payloads
-  void remove(PartitionId partition, LogIndex first, LogIndex last);
+  struct Appended {
+    std::vector<PayloadId> payloads;
+    std::uint64_t checksum = 0;
+  };
+  Appended append(PartitionId partition, const Entry& entry, PayloadHome home);
+  std::uint64_t remove(PartitionId partition, LogIndex first, LogIndex last);  // what their checksums add up to
   // Entries first..last in order, verified, until visit returns false.
   void load(PartitionId partition, LogIndex first, LogIndex last, const std::function<bool(StoredEntry&&)>& visit);
   // What is needed of every entry when a node starts: verified, without reading payloads.
@@ -92,9 +105,16 @@ class LogTable {
     EntryInfo info;
     EntryKind kind{};
     Stamp stamp;
+    std::uint64_t checksum = 0;
   };
   std::vector<Info> infos(PartitionId partition, LogIndex first = 0);  // from there on
   std::optional<Info> info(PartitionId partition, LogIndex index);
+  // What GroupState says of all its entries, out of the entries themselves, unverified.
+  struct Sum {
+    std::optional<LogIndex> end;  // none: there are no entries
+    std::uint64_t digest = 0;
+  };
+  Sum sum(PartitionId partition);
 
  private:
   static StoredEntry verified(PartitionId partition, const Query& query);  // one row of load_
@@ -102,9 +122,16 @@ class LogTable {
 
   PayloadTable& payloads_;
   Statement append_;
-  Statement with_blobs_;
+  Statement blobs_;
+  Statement checksums_;
   Statement remove_;
   Statement load_;
 };
+
+// Whether these are the entries that were written: none is old, none is missing at the end.
+bool log_is_whole(const GroupState& group, const LogTable::Sum& entries);
+// That they are not; that rows are not those that were written.
+Error lost_entries(const GroupState& group);
+Error lost_rows(PartitionId partition);
 
 }  // namespace ringfs

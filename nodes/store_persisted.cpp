@@ -60,7 +60,8 @@ Error noted_damage(const GroupState& group) {
   }
 }
 
-PersistedGroup persisted_group(LogTable& log, const GroupState& group, const Uuid& node) {
+// entries: what those that are there add up to.
+PersistedGroup persisted_group(LogTable& log, const GroupState& group, const Uuid& node, LogTable::Sum& entries) {
   PersistedGroup persisted;
   persisted.partition = group.partition;
   persisted.hard_state = group.hard_state;
@@ -81,6 +82,8 @@ PersistedGroup persisted_group(LogTable& log, const GroupState& group, const Uui
     }
     persisted.log.push_back(info.info);
     persisted.last_stamp = info.stamp;
+    entries.end = info.info.index;
+    entries.digest += info.checksum;
     if (info.kind == EntryKind::configuration && info.info.index > group.applied)
       configurations.push_back(info.info.index);
   }
@@ -101,10 +104,15 @@ PersistedGroup persisted_group(LogTable& log, const GroupState& group, const Uui
 // What is applied is in the rows: a log that is damaged there only is as good without those entries. False: it is damaged behind them, too.
 bool cut_to_applied(LogTable& log, GroupTable& groups, GroupState& group) {
   LogIndex next = group.applied;
+  std::uint64_t digest = 0;
   for (const LogTable::Info& info : log.infos(group.partition, group.applied + 1)) {
     if (info.info.index != ++next) return false;
+    digest += info.checksum;
   }
+  if (groups.has_digests() && next != group.last_index) return false;  // some are missing at the end
   log.remove(group.partition, 0, group.applied);
+  group.log_digest = digest;
+  group.last_index = next;
   group.base_index = group.applied;
   group.base_term = group.applied_term;
   group.base_stamp = group.applied_stamp;
@@ -166,8 +174,13 @@ class GroupLoader {
  private:
   PersistedGroup load(GroupState& group) {
     if (damage_of(group.damage) == Damage::log) return without_log(group, node_);
+    bool old_entries = false;  // each looks sound, and which of them are not the last that were written is not known
+    LogTable::Sum entries;
     try {
-      return with_log(group);
+      PersistedGroup persisted = with_log(group, entries);
+      if (!groups_.has_digests() || log_is_whole(group, entries)) return persisted;
+      old_entries = true;
+      damaged_.insert_or_assign(group.partition, lost_entries(group));
     } catch (const StoreFailure& failure) {
       if (failure.error().code != ErrorCode::corrupt) throw;
       damaged_.insert_or_assign(group.partition, in_partition(group.partition, failure.error()));
@@ -175,8 +188,8 @@ class GroupLoader {
     try {
       SqlTransaction transaction(connection_);
       GroupState cut = group;
-      if (cut_to_applied(log_, groups_, cut)) {
-        PersistedGroup persisted = with_log(cut);
+      if ((!old_entries || group.last_index == group.applied) && cut_to_applied(log_, groups_, cut)) {
+        PersistedGroup persisted = with_log(cut, entries);
         transaction.commit();
         return persisted;
       }
@@ -186,12 +199,13 @@ class GroupLoader {
     SqlTransaction transaction(connection_);
     group.damage = ReplicaDamage::data;
     groups_.save(group);
+    if (old_entries) ids_.set_nameless_spaces(true);  // it may be the group's row that is old
     transaction.commit();
     return without_log(group, node_);
   }
 
-  PersistedGroup with_log(const GroupState& group) {
-    PersistedGroup persisted = persisted_group(log_, group, node_);
+  PersistedGroup with_log(const GroupState& group, LogTable::Sum& entries) {
+    PersistedGroup persisted = persisted_group(log_, group, node_, entries);
     persisted.damage = damage_of(group.damage);
     return persisted;
   }

@@ -48,40 +48,46 @@ PayloadTable::PayloadTable(Connection& connection, PayloadFile& file)
               "coalesce((SELECT id FROM payload WHERE id < ? ORDER BY id DESC LIMIT 1), 0) + 1, 1, ?, ?)"),
       insert_in_file_(connection, "INSERT INTO payload(id, refs, size, checksum) VALUES(?, 1, ?, ?)"),
       insert_data_(connection, "INSERT INTO payload_data(id, bytes) VALUES(?, ?)"),
-      share_(connection, "UPDATE payload SET refs = refs + 1 WHERE id = ?"),
-      release_(connection, "UPDATE payload SET refs = refs - 1 WHERE id = ? RETURNING refs"),
+      share_(connection, "UPDATE payload SET refs = refs + 1 WHERE id = ? RETURNING checksum"),
+      release_(connection, "UPDATE payload SET refs = refs - 1 WHERE id = ? RETURNING refs, checksum"),
       remove_(connection, "DELETE FROM payload WHERE id = ?"),
       remove_data_(connection, "DELETE FROM payload_data WHERE id = ?"),
       read_(connection, "SELECT refs, size, checksum FROM payload WHERE id = ?"),
       read_data_(connection, "SELECT bytes FROM payload_data WHERE id = ?"),
       set_checksum_(connection, "UPDATE payload SET checksum = ? WHERE id = ?") {}
 
-PayloadId PayloadTable::insert(std::string_view bytes, PayloadHome home) {
+PayloadTable::Named PayloadTable::insert(std::string_view bytes, PayloadHome home) {
+  const std::uint64_t sum = checksum(bytes);
   if (home == PayloadHome::file && bytes.size() <= PayloadFile::max_bytes) {
     PayloadId id = file_.write(bytes);
-    Query(insert_in_file_, id, bytes.size(), checksum(bytes)).finish();
-    return id;
+    Query(insert_in_file_, id, bytes.size(), sum).finish();
+    return {id, sum};
   }
-  Query(insert_, PayloadFile::first_id, bytes.size(), checksum(bytes)).finish();
+  Query(insert_, PayloadFile::first_id, bytes.size(), sum).finish();
   PayloadId id = sqlite3_last_insert_rowid(connection_.raw());
   Query(insert_data_, id, bytes).finish();
-  return id;
+  return {id, sum};
 }
 
-void PayloadTable::share(PayloadId id) {
-  Query(share_, id).finish();
-  if (sqlite3_changes(connection_.raw()) != 1) damaged_payload(id, "missing");
+PayloadTable::Named PayloadTable::share(PayloadId id) {
+  Query query(share_, id);
+  if (!query.step()) damaged_payload(id, "missing");
+  const Named named{id, query.natural(0)};
+  query.finish();
+  return named;
 }
 
-void PayloadTable::release(PayloadId id) {
+std::uint64_t PayloadTable::release(PayloadId id) {
   std::int64_t left = 0;
+  std::uint64_t sum = 0;
   {
     Query query(release_, id);
     if (!query.step()) damaged_payload(id, "missing");
     left = query.integer(0);
+    sum = query.natural(1);
     query.finish();
   }
-  if (left > 0) return;
+  if (left > 0) return sum;
   if (left < 0) damaged_payload(id, "released too often");
   Query(remove_, id).finish();
   if (PayloadFile::holds(id)) {
@@ -89,6 +95,7 @@ void PayloadTable::release(PayloadId id) {
   } else {
     Query(remove_data_, id).finish();
   }
+  return sum;
 }
 
 void PayloadTable::release_or_leave(PayloadId id) {
@@ -127,7 +134,7 @@ SharedBytes PayloadTable::read(PayloadId id) {
   return SharedBytes(std::move(bytes));
 }
 
-PayloadId PayloadTable::overwrite(PayloadId id, std::size_t offset, std::string_view bytes) {
+PayloadTable::Overwritten PayloadTable::overwrite(PayloadId id, std::size_t offset, std::string_view bytes) {
   // Verified first: a new checksum over flipped bits would hide them.
   std::string patched = read(id).str();
   if (offset > patched.size() || bytes.size() > patched.size() - offset) {
@@ -135,18 +142,22 @@ PayloadId PayloadTable::overwrite(PayloadId id, std::size_t offset, std::string_
   }
   patched.replace(offset, bytes.size(), bytes);
   std::int64_t references = 0;
+  std::uint64_t before = 0;
   {
     Query query(read_, id);
-    if (query.step()) references = query.integer(0);
+    if (!query.step()) damaged_payload(id, "missing");
+    references = query.integer(0);
+    before = query.natural(2);
   }
   if (references != 1 || PayloadFile::holds(id)) {
-    PayloadId copy = insert(patched, PayloadHome::database);
+    const Named copy = insert(patched, PayloadHome::database);
     release(id);
-    return copy;
+    return {copy, before};
   }
   if (!bytes.empty()) overwrite_blob(connection_, "payload_data", "bytes", id, offset, bytes);
-  Query(set_checksum_, checksum(patched), id).finish();
-  return id;
+  const std::uint64_t sum = checksum(patched);
+  Query(set_checksum_, sum, id).finish();
+  return {{id, sum}, before};
 }
 
 std::uint64_t row_checksum(const RowAddress& row, std::uint64_t version, std::optional<PayloadId> payload,
@@ -193,7 +204,8 @@ RowTable::RowTable(Connection& connection, PayloadTable& payloads)
     : payloads_(payloads),
       find_(connection, "SELECT version, payload, checksum, value FROM rows WHERE space = ? AND key = ? AND sort = ?"),
       version_(connection, "SELECT version FROM rows WHERE space = ? AND key = ? AND sort = ?"),
-      payload_of_(connection, "SELECT payload FROM rows WHERE space = ? AND key = ? AND sort = ?"),
+      // Not the value, which may lie on pages of its own.
+      former_(connection, "SELECT version, payload, checksum FROM rows WHERE space = ? AND key = ? AND sort = ?"),
       // ?4: 1 leaves the row that equals the lower bound itself out.
       scan_(connection,
             "SELECT sort, version, payload, checksum, value FROM rows WHERE space = ?1 AND key = ?2 AND sort >= ?3 "
@@ -206,11 +218,9 @@ RowTable::RowTable(Connection& connection, PayloadTable& payloads)
              "ON CONFLICT(space, key, sort) DO UPDATE SET version = excluded.version, payload = excluded.payload, "
              "checksum = excluded.checksum, value = excluded.value"),
       erase_(connection, "DELETE FROM rows WHERE space = ? AND key = ? AND sort = ?"),
-      payloads_from_(connection,
-                     "SELECT payload FROM rows WHERE space = ? AND key = ? AND sort >= ? AND payload IS NOT NULL"),
-      payloads_between_(connection,
-                        "SELECT payload FROM rows WHERE space = ? AND key = ? AND sort >= ? AND sort < ? "
-                        "AND payload IS NOT NULL"),
+      former_from_(connection, "SELECT version, payload, checksum, sort FROM rows WHERE space = ? AND key = ? AND sort >= ?"),
+      former_between_(connection,
+                      "SELECT version, payload, checksum, sort FROM rows WHERE space = ? AND key = ? AND sort >= ? AND sort < ?"),
       erase_from_(connection, "DELETE FROM rows WHERE space = ? AND key = ? AND sort >= ?"),
       erase_between_(connection, "DELETE FROM rows WHERE space = ? AND key = ? AND sort >= ? AND sort < ?"),
       some_(connection, "SELECT key, sort, payload, version, checksum FROM rows WHERE space = ? LIMIT ?") {}
@@ -220,7 +230,13 @@ void RowTable::set_blobs(const std::vector<SharedBytes>* blobs, const std::vecto
   blob_payloads_ = payloads;
 }
 
+void RowTable::select(SpaceId space) {
+  RINGFS_CHECK(digest_change_ == 0);  // it belongs to the space before
+  space_ = space;
+}
+
 void RowTable::forget_rows() {
+  digest_change_ = 0;
   remembered_.clear();
   remembered_bytes_ = 0;
   without_locks_.clear();
@@ -260,8 +276,9 @@ std::optional<RowTable::Found> RowTable::find_stored(const RowAddress& row) {
   Found found;
   found.version = query.natural(0);
   found.payload = payload_column(query, 1);
+  found.checksum = query.natural(2);
   std::string_view value = query.bytes(3);
-  verify(space_, row, found.version, found.payload, value, query.natural(2));
+  verify(space_, row, found.version, found.payload, value, found.checksum);
   if (!found.payload) found.value = SharedBytes(std::string(value));
   return found;
 }
@@ -327,30 +344,44 @@ void RowTable::scan(const std::string& key, const std::string& prefix, const std
   if (all_locks && !any) without_locks_.insert(space_);
 }
 
-std::optional<PayloadId> RowTable::payload_of(const RowAddress& row) {
+// What goes with the row, without its value; unverified, as whoever replaces it is not interested in it.
+std::optional<RowTable::Found> RowTable::find_former(const RowAddress& row) {
   if (remembering_) {
     auto known = remembered_.find(PlaceView(space_, row.key, row.sort));
-    if (known != remembered_.end()) return known->second ? known->second->payload : std::nullopt;
+    if (known != remembered_.end()) return known->second;
   }
-  Query query(payload_of_, space_, row.key, row.sort);
+  Query query(former_, space_, row.key, row.sort);
   if (!query.step()) return std::nullopt;
-  return payload_column(query, 0);
+  return Found{query.natural(0), payload_column(query, 1), query.natural(2), {}};
 }
 
-void RowTable::store(const RowAddress& row, std::uint64_t version, std::optional<PayloadId> payload,
-                     const SharedBytes& value) {
-  std::uint64_t sum = row_checksum(row, version, payload, value.view());
+// Releases its payload. What it was in the digest.
+RowDigest RowTable::release(const RowAddress& row, const Found& former) {
+  if (!former.payload) return former.checksum;
+  return row_term(row, former.version, payloads_.release(*former.payload), {});
+}
+
+RowTable::Found RowTable::store(const RowAddress& row, std::uint64_t version, std::optional<PayloadId> payload,
+                                const SharedBytes& value) {
+  Found stored{version, payload, row_checksum(row, version, payload, value.view()), {}};
   if (payload) {
-    Query(store_, space_, row.key, row.sort, version, *payload, sum, nullptr).finish();
+    Query(store_, space_, row.key, row.sort, version, *payload, stored.checksum, nullptr).finish();
   } else {
-    Query(store_, space_, row.key, row.sort, version, nullptr, sum, value.view()).finish();
+    Query(store_, space_, row.key, row.sort, version, nullptr, stored.checksum, value.view()).finish();
   }
-  if (!remembering_) return;
   // A copy: the value may be a part of a frame that would stay alive with it.
-  const SharedBytes kept = payload ? SharedBytes() : SharedBytes(value.str());
-  if (changes_ && payload) changes_->push_back({row, false, true, std::nullopt});
-  if (changes_ && !payload) changes_->push_back({row, false, false, Row{row.sort, version, kept}});
-  remember(row, Found{version, payload, kept});
+  if (remembering_ && !payload) stored.value = SharedBytes(value.str());
+  return stored;
+}
+
+void RowTable::changed(const RowAddress& row, RowDigest added, std::optional<Found> after) {
+  digest_change_ += added;
+  if (changes_) {
+    HotChange change{row, false, after && after->payload, std::nullopt, added};
+    if (after && !after->payload) change.after = Row{row.sort, after->version, after->value};
+    changes_->push_back(std::move(change));
+  }
+  remember(row, std::move(after));
 }
 
 std::optional<PayloadId> RowTable::shared_blob(const SharedBytes& value) const {
@@ -361,32 +392,34 @@ std::optional<PayloadId> RowTable::shared_blob(const SharedBytes& value) const {
   return std::nullopt;
 }
 
+PayloadTable::Named RowTable::store_payload(const SharedBytes& value) {
+  if (const std::optional<PayloadId> shared = shared_blob(value)) return payloads_.share(*shared);
+  return payloads_.insert(value.view(), home_);
+}
+
 void RowTable::put(const RowAddress& row, const SharedBytes& value, std::uint64_t version) {
-  std::optional<PayloadId> former = payload_of(row);
+  const std::optional<Found> former = find_former(row);
+  Found now;
+  RowDigest added = 0;
   if (value.size() < payload_threshold) {
-    store(row, version, std::nullopt, value);
+    now = store(row, version, std::nullopt, value);
+    added = now.checksum;
   } else {
-    std::optional<PayloadId> payload = shared_blob(value);
-    if (payload) {
-      payloads_.share(*payload);
-    } else {
-      payload = payloads_.insert(value.view(), home_);
-    }
-    store(row, version, payload, {});
+    const PayloadTable::Named payload = store_payload(value);
+    now = store(row, version, payload.id, {});
+    added = row_term(row, version, payload.checksum, {});
   }
-  if (former) payloads_.release(*former);
+  if (former) added -= release(row, *former);
+  changed(row, added, std::move(now));
 }
 
 void RowTable::erase(const RowAddress& row) {
-  std::optional<PayloadId> former = payload_of(row);
+  const std::optional<Found> former = find_former(row);
   Query(erase_, space_, row.key, row.sort).finish();
-  if (changes_) changes_->push_back({row, false, false, std::nullopt});
-  remember(row, std::nullopt);
-  if (former) payloads_.release(*former);
+  changed(row, former ? 0 - release(row, *former) : 0, std::nullopt);
 }
 
 void RowTable::erase_prefix(const std::string& key, const std::string& prefix) {
-  if (changes_) changes_->push_back({{key, prefix}, true, false, std::nullopt});
   if (remembering_) {
     auto place = remembered_.lower_bound(PlaceView(space_, key, prefix));
     while (place != remembered_.end() && place->first.space == space_ && place->first.row.key == key &&
@@ -395,20 +428,27 @@ void RowTable::erase_prefix(const std::string& key, const std::string& prefix) {
     }
   }
   std::optional<std::string> end = end_of_prefix(prefix);
-  std::vector<PayloadId> former;
+  RowDigest gone = 0;
+  std::vector<std::pair<RowAddress, Found>> with_payloads;
   auto collect = [&](Query& query) {
-    while (query.step()) former.push_back(query.integer(0));
+    while (query.step()) {
+      Found former{query.natural(0), payload_column(query, 1), query.natural(2), {}};
+      if (former.payload) with_payloads.emplace_back(RowAddress{key, std::string(query.bytes(3))}, former);
+      else gone += former.checksum;
+    }
   };
   if (end) {
-    Query query(payloads_between_, space_, key, prefix, *end);
+    Query query(former_between_, space_, key, prefix, *end);
     collect(query);
     Query(erase_between_, space_, key, prefix, *end).finish();
   } else {
-    Query query(payloads_from_, space_, key, prefix);
+    Query query(former_from_, space_, key, prefix);
     collect(query);
     Query(erase_from_, space_, key, prefix).finish();
   }
-  for (PayloadId payload : former) payloads_.release(payload);
+  for (const auto& [row, former] : with_payloads) gone += release(row, former);
+  digest_change_ -= gone;
+  if (changes_) changes_->push_back({{key, prefix}, true, false, std::nullopt, 0 - gone});
 }
 
 void RowTable::overwrite(const RowAddress& row, std::uint32_t offset, std::string_view bytes, std::uint64_t version) {
@@ -416,14 +456,16 @@ void RowTable::overwrite(const RowAddress& row, std::uint32_t offset, std::strin
   if (!found)
     throw StoreFailure(ErrorCode::internal, describe(space_, row) + ": overwrite of a row that does not exist");
   if (found->payload) {
-    PayloadId payload{};
+    PayloadTable::Overwritten payload;
     try {
       payload = payloads_.overwrite(*found->payload, offset, bytes);
     } catch (const StoreFailure& failure) {
       if (failure.error().code != ErrorCode::corrupt) throw;
       throw StoreFailure(ErrorCode::corrupt, describe(space_, row) + ": " + failure.error().context);
     }
-    store(row, version, payload, {});
+    const RowDigest gone = row_term(row, found->version, payload.checksum_before, {});
+    Found now = store(row, version, payload.now.id, {});
+    changed(row, row_term(row, version, payload.now.checksum, {}) - gone, std::move(now));
     return;
   }
   std::string value = found->value.str();
@@ -431,7 +473,9 @@ void RowTable::overwrite(const RowAddress& row, std::uint32_t offset, std::strin
     throw StoreFailure(ErrorCode::internal, describe(space_, row) + ": overwrite beyond its end");
   }
   value.replace(offset, bytes.size(), bytes);
-  store(row, version, std::nullopt, SharedBytes(std::move(value)));
+  Found now = store(row, version, std::nullopt, SharedBytes(std::move(value)));
+  const RowDigest added = now.checksum - found->checksum;
+  changed(row, added, std::move(now));
 }
 
 bool RowTable::erase_some(SpaceId space, std::size_t max_rows) {
@@ -474,6 +518,11 @@ std::size_t SpaceScan::value_bytes() const {
 }
 
 SpaceRow SpaceScan::row() { return verified_row(payloads_, space_, query_); }
+
+RowDigest row_term(const SpaceRow& row) {
+  if (!row.payload) return row_term(row.address, row.version, std::nullopt, row.value.view());
+  return row_term(row.address, row.version, checksum(row.value.view()), {});
+}
 
 SpaceRow verified_row(PayloadTable& payloads, SpaceId space, const Query& query) {
   SpaceRow row;

@@ -17,6 +17,7 @@
 
 #include "dht/core/evaluate.hpp"
 #include "nodes/hot_rows.hpp"
+#include "nodes/row_digest.hpp"
 #include "nodes/sqlite_handle.hpp"
 #include "nodes/store_payload_file.hpp"
 
@@ -29,15 +30,23 @@ enum class PayloadHome { file, database };
 class PayloadTable {
  public:
   PayloadTable(Connection& connection, PayloadFile& file);
+  struct Named {
+    PayloadId id = 0;
+    std::uint64_t checksum = 0;  // of its bytes
+  };
   // One reference. In the file only what is synced before its transaction, or thrown away at the next start.
-  PayloadId insert(std::string_view bytes, PayloadHome home);
-  void share(PayloadId id);                  // one reference more
-  void release(PayloadId id);                // one less; at none the payload goes
+  Named insert(std::string_view bytes, PayloadHome home);
+  Named share(PayloadId id);                 // one reference more
+  std::uint64_t release(PayloadId id);       // one less; at none the payload goes. Its checksum
   void release_or_leave(PayloadId id);       // the same, but left where it is if what is known of it is damaged
   SharedBytes read(PayloadId id);
   std::uint64_t size(PayloadId id);  // as noted, the bytes are not looked at
-  // The id of a payload with the bytes replaced; the caller's reference moves to it.
-  PayloadId overwrite(PayloadId id, std::size_t offset, std::string_view bytes);
+  // A payload with the bytes replaced; the caller's reference moves to it.
+  struct Overwritten {
+    Named now;
+    std::uint64_t checksum_before = 0;
+  };
+  Overwritten overwrite(PayloadId id, std::size_t offset, std::string_view bytes);
 
  private:
   Connection& connection_;
@@ -65,7 +74,9 @@ class RowTable : public RowWriter {
  public:
   RowTable(Connection& connection, PayloadTable& payloads);
 
-  void select(SpaceId space) { space_ = space; }
+  void select(SpaceId space);
+  // What the changes since the last time, of the space that is selected, add to its digest.
+  RowDigest take_digest_change() { return std::exchange(digest_change_, 0); }
   // The blobs of the entry that is being applied, so that put() shares them instead of copying. Both must outlive the
   // use.
   void set_blobs(const std::vector<SharedBytes>* blobs, const std::vector<PayloadId>* payloads);
@@ -94,7 +105,8 @@ class RowTable : public RowWriter {
   struct Found {
     std::uint64_t version = 0;
     std::optional<PayloadId> payload;
-    SharedBytes value;  // empty when it is a payload
+    std::uint64_t checksum = 0;  // rows.checksum
+    SharedBytes value;           // empty when it is a payload
   };
   struct Place {
     SpaceId space = 0;
@@ -113,13 +125,17 @@ class RowTable : public RowWriter {
   };
   std::optional<Found> find(const RowAddress& row);
   std::optional<Found> find_stored(const RowAddress& row);
-  std::optional<PayloadId> payload_of(const RowAddress& row);
-  void store(const RowAddress& row, std::uint64_t version, std::optional<PayloadId> payload, const SharedBytes& value);
+  std::optional<Found> find_former(const RowAddress& row);
+  Found store(const RowAddress& row, std::uint64_t version, std::optional<PayloadId> payload, const SharedBytes& value);
+  PayloadTable::Named store_payload(const SharedBytes& value);
+  RowDigest release(const RowAddress& row, const Found& former);
+  void changed(const RowAddress& row, RowDigest added, std::optional<Found> after);
   void remember(const RowAddress& row, std::optional<Found> found);
   std::optional<PayloadId> shared_blob(const SharedBytes& value) const;
 
   PayloadTable& payloads_;
   SpaceId space_ = 0;
+  RowDigest digest_change_ = 0;
   PayloadHome home_ = PayloadHome::database;
   bool remembering_ = false;
   std::map<Place, std::optional<Found>, PlaceOrder> remembered_;  // no value: there is no such row
@@ -130,13 +146,13 @@ class RowTable : public RowWriter {
   const std::vector<PayloadId>* blob_payloads_ = nullptr;
   Statement find_;
   Statement version_;
-  Statement payload_of_;
+  Statement former_;
   Statement scan_;
   Statement scan_versions_;
   Statement store_;
   Statement erase_;
-  Statement payloads_from_;
-  Statement payloads_between_;
+  Statement former_from_;
+  Statement former_between_;
   Statement erase_from_;
   Statement erase_between_;
   Statement some_;
@@ -145,6 +161,8 @@ class RowTable : public RowWriter {
 // What rows.checksum holds (docs/disk-format.md).
 std::uint64_t row_checksum(const RowAddress& row, std::uint64_t version, std::optional<PayloadId> payload,
                            std::string_view value);
+// A row in its space's digest; computed from what was read, not from its stored checksum.
+RowDigest row_term(const SpaceRow& row);
 // For error messages: the row's names, printable.
 std::string describe(SpaceId space, const RowAddress& row);
 

@@ -16,6 +16,7 @@ namespace {
 constexpr std::int64_t scrub_cache_kib = 64;   // what it read a moment ago is not to be found there again
 constexpr std::size_t step_rows = 64;          // a step: some milliseconds, of 4 MiB at most when all are blocks
 constexpr std::size_t step_bytes = 1 << 20;
+constexpr unsigned max_walks = 2;  // of a group's rows in one pass, until they were added up: the next pass comes, too
 // setpriority(2). The first pass mends what happened while the node was down: behind clients, but not behind everybody on the machine.
 constexpr int first_priority = 5;
 constexpr int later_priority = 19;
@@ -52,11 +53,15 @@ struct StoreScrub::Place {
   PartitionId partition{};
   SpaceId space = 0;                // of the rows; another one: they were replaced
   std::optional<RowAddress> row;    // the last one read
+  RowDigest digest = 0;             // of the rows up to there, in the state of the last step
+  LogIndex applied = 0;             // in that state
+  bool adds_up = false;             // the digest is known
   LogIndex entry = 0;               // likewise
 };
 
-StoreScrub::StoreScrub(std::filesystem::path directory, PayloadFile& payload_file, StoreHealth& health, const ScrubOptions& options)
-    : directory_(std::move(directory)), payload_file_(payload_file), health_(health), options_(options) {}
+StoreScrub::StoreScrub(std::filesystem::path directory, PayloadFile& payload_file, StoreHealth& health, RowWatch& watch,
+                       const ScrubOptions& options)
+    : directory_(std::move(directory)), payload_file_(payload_file), health_(health), watch_(watch), options_(options) {}
 
 StoreScrub::~StoreScrub() {
   {
@@ -116,9 +121,25 @@ void StoreScrub::pass(std::uint64_t bytes_per_second) {
 }
 
 void StoreScrub::group(Tables& tables, PartitionId partition) {
+  if (!rows(tables, partition)) return;
   Place place;
   place.partition = partition;
-  if (walk(tables, place, &StoreScrub::rows_step)) walk(tables, place, &StoreScrub::log_step);
+  if (walk(tables, place, &StoreScrub::log_step) && tables.groups.has_digests()) walk(tables, place, &StoreScrub::log_sum_step);
+}
+
+bool StoreScrub::rows(Tables& tables, PartitionId partition) {
+  for (unsigned walks = 1;; ++walks) {
+    Place place;
+    place.partition = partition;
+    place.adds_up = tables.groups.has_digests();
+    watch_.begin(partition);
+    const bool open = walk(tables, place, &StoreScrub::rows_step);
+    watch_.end();
+    if (!open || place.adds_up || !tables.groups.has_digests()) return open;
+    if (walks < max_walks) continue;
+    spdlog::info("event=rows_not_added_up partition={} reason=\"too many changes meanwhile\"", index_of(partition));
+    return true;
+  }
 }
 
 // Step by step to the end. False: the store closes.
@@ -140,29 +161,64 @@ bool StoreScrub::rows_step(Tables& tables, Place& place, std::size_t& bytes) {
   try {
     std::optional<GroupState> state = tables.groups.load(place.partition);
     if (!state || !state->holds_data || damage_of(state->damage) == Damage::log || (place.row && state->space != place.space)) return false;
-    place.space = state->space;
+    catch_up(*state, place);
     std::size_t count = 0;
     auto visit = [&](Query& query) {
       while (bytes < step_bytes && query.step()) {
         ++count;
         SpaceRow row = verified_row(tables.payloads, place.space, query);
+        // Interior pages of another time lead anywhere.
+        if (place.row && !(*place.row < row.address)) throw StoreFailure(ErrorCode::corrupt, describe(place.space, row.address) + " is out of order");
+        place.digest += row_term(row);
         bytes += row.address.key.size() + row.address.sort.size() + row.value.size();
         place.row = std::move(row.address);
       }
     };
     if (place.row) {
-      Query query(tables.rows, place.space, place.row->key, place.row->sort, step_rows);
+      const RowAddress after = *place.row;  // what is bound outlives the query, and the place moves on
+      Query query(tables.rows, place.space, after.key, after.sort, step_rows);
       visit(query);
     } else {
       Query query(tables.first_rows, place.space, step_rows);
       visit(query);
     }
-    return count == step_rows || bytes >= step_bytes;
+    if (count == step_rows || bytes >= step_bytes) return true;
+    if (place.adds_up && place.digest != state->rows_digest) report({place.partition, std::nullopt, lost_rows(place.partition)});
+    return false;
   } catch (const StoreFailure& failure) {
     if (!is_damage(failure.error())) throw;
     report({place.partition, std::nullopt, failure.error()});
     return false;
   }
+}
+
+// The rows behind it as they are in this newer state.
+void StoreScrub::catch_up(const GroupState& state, Place& place) {
+  if (place.row && place.adds_up) {
+    const std::optional<RowDigest> added = watch_.added(place.applied, state.applied, *place.row);
+    place.adds_up = added.has_value();
+    place.digest += added.value_or(0);
+  }
+  place.space = state.space;
+  place.applied = state.applied;
+}
+
+// In one transaction, unlike the rows: a log is short (LogBudget), and its pages were read a moment ago.
+bool StoreScrub::log_sum_step(Tables& tables, Place& place, std::size_t&) {
+  try {
+    std::optional<GroupState> state = tables.groups.load(place.partition);
+    if (!state || !state->holds_data || damage_of(state->damage) == Damage::log) return false;
+    const LogTable::Sum entries = tables.log.sum(place.partition);
+    if (log_is_whole(*state, entries)) return false;
+    // Of old entries it is not known which they are. Those that are applied can go; another pass looks at what is left.
+    const bool complete = entries.end.value_or(state->base_index) == state->last_index;
+    const bool any_applied = state->applied > state->base_index;
+    report({place.partition, complete && any_applied ? state->applied : state->last_index, lost_entries(*state)});
+  } catch (const StoreFailure& failure) {
+    if (!is_damage(failure.error())) throw;
+    report({place.partition, place.entry + 1, failure.error()});
+  }
+  return false;
 }
 
 bool StoreScrub::log_step(Tables& tables, Place& place, std::size_t& bytes) {

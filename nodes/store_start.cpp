@@ -59,17 +59,19 @@ class StoreStart {
     for (const auto& [partition, damage] : report.damaged) reasons_[partition] = damage.why;
   }
 
-  // With sums on its pages; none: there is no room for them.
+  // With sums on its pages and digests of its rows; without: there is no room for the copy.
   std::unique_ptr<Connection> open_summed() {
     std::unique_ptr<Connection> connection = open_database(directory_, options_.page_bytes);
-    if (has_page_sums(*connection)) return connection;
+    const bool summed = has_page_sums(*connection);
+    if (summed && has_digests(*connection)) return connection;
     connection.reset();
-    spdlog::info("event=database_migrating reason=\"its pages have no checksums\"");
+    const std::string lacking = summed ? "the database's rows have no digests" : "the database's pages have no checksums";
+    spdlog::info("event=database_migrating reason=\"{}\"", lacking);
     try {
       copied(replace_database(directory_, options_.page_bytes, {}));
     } catch (const StoreFailure& failure) {
       if (failure.error().code != ErrorCode::no_space) throw;
-      note_ = "the database's pages have no checksums: a start with enough room adds them (" + failure.error().context + ")";
+      note_ = lacking + ": a start with enough room adds them (" + failure.error().context + ")";
       spdlog::warn("event=database_not_migrated reason=\"{}\"", failure.error().context);
     }
     return open_database(directory_, options_.page_bytes);

@@ -32,7 +32,8 @@ constexpr auto space_retry = std::chrono::milliseconds(200);
 }  // namespace
 
 StoreWriter::StoreWriter(std::unique_ptr<Connection> connection, PayloadFile& payload_file, const Uuid& node,
-                         const SqliteStoreOptions& options, StoreHealth& health, Checkpointer& checkpointer, StoreSpace& space, HotRows& hot_rows)
+                         const SqliteStoreOptions& options, StoreHealth& health, Checkpointer& checkpointer, StoreSpace& space, HotRows& hot_rows,
+                         RowWatch& row_watch)
     : connection_(std::move(connection)),
       payload_file_(payload_file),
       max_items_(options.transaction_items),
@@ -43,6 +44,7 @@ StoreWriter::StoreWriter(std::unique_ptr<Connection> connection, PayloadFile& pa
       checkpointer_(checkpointer),
       space_(space),
       hot_rows_(hot_rows),
+      row_watch_(row_watch),
       changes_(*connection_, payload_file, node, options),
       page_bytes_(connection_->integer("PRAGMA page_size")) {
   auto on_commit = [](void* self, sqlite3*, const char*, int pages) {
@@ -223,7 +225,9 @@ std::optional<Error> StoreWriter::attempt(std::vector<Item>& items, std::size_t 
     const bool many = payload_file_.unsynced_bytes() >= max_unsynced_bytes && !synchronous_off_;
     if (lasts || many) must_sync([this] { payload_file_.sync(); });
     hot_rows_.announce(rows);
+    row_watch_.announce(rows);
     transaction.commit();
+    row_watch_.committed();
     hot_rows_.publish(std::move(rows));
     changes_.committed();
     unsynced_commits_ = unlooked_ = true;
@@ -234,6 +238,7 @@ std::optional<Error> StoreWriter::attempt(std::vector<Item>& items, std::size_t 
     outcomes.clear();
     Error error = failure.error();
     hot_rows_.clear();
+    row_watch_.rolled_back();
     try {
       connection_->rollback();
       changes_.rolled_back();

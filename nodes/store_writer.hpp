@@ -25,6 +25,7 @@
 #include <variant>
 
 #include "dht/net/storage.hpp"
+#include "nodes/row_watch.hpp"
 #include "nodes/store_changes.hpp"
 #include "nodes/store_checkpoint.hpp"
 #include "nodes/store_space.hpp"
@@ -37,7 +38,8 @@ class StoreWriter {
   using ApplyDone = std::function<void(Result<std::vector<AppliedBatch>>)>;
 
   StoreWriter(std::unique_ptr<Connection> connection, PayloadFile& payload_file, const Uuid& node,
-              const SqliteStoreOptions& options, StoreHealth& health, Checkpointer& checkpointer, StoreSpace& space, HotRows& hot_rows);
+              const SqliteStoreOptions& options, StoreHealth& health, Checkpointer& checkpointer, StoreSpace& space, HotRows& hot_rows,
+              RowWatch& row_watch);
   ~StoreWriter();
 
   void write(Write write, WriteDone done);
@@ -95,6 +97,7 @@ class StoreWriter {
   Checkpointer& checkpointer_;
   StoreSpace& space_;
   HotRows& hot_rows_;
+  RowWatch& row_watch_;
   StoreChanges changes_;
   unsigned since_garbage_ = 0;
   bool garbage_paused_ = false;  // the disk was full: not before the next transaction

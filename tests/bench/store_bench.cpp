@@ -3,7 +3,10 @@
 // store_bench [directory] [page size]: the directory must lie on the disk in question and is left behind empty of our
 // files. Prints a line per case: microseconds of an append, of an apply, and bytes that this process caused to be
 // written (/proc/self/io) for a byte of data. The fsync probe beside them says what the disk itself takes.
+// store_bench [directory] rows: what changes of rows cost the processor, without syncs: microseconds of the whole process
+// (getrusage) for a batch, of new rows, of rows that are there, of patches and erasures.
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -148,19 +151,117 @@ void queued(SqliteStore& store, LogIndex& next, std::size_t bytes, int rounds) {
               caused / (static_cast<double>(bytes) * rounds));
 }
 
+double processor_microseconds() {
+  struct rusage usage {};
+  require(getrusage(RUSAGE_SELF, &usage) == 0, "getrusage");
+  auto of = [](const timeval& time) { return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_usec); };
+  return of(usage.ru_utime) + of(usage.ru_stime);
+}
+
+Mutation change(Mutation::Kind kind, std::size_t row, std::size_t bytes, std::uint32_t offset = 0) {
+  Mutation mutation;
+  mutation.kind = kind;
+  mutation.row = {"inode/" + std::to_string(row % 97), "name-" + std::to_string(row)};
+  if (bytes > 0) mutation.value = SharedBytes(std::string(bytes, static_cast<char>('a' + row % 26)));
+  mutation.offset = offset;
+  return mutation;
+}
+
+// One mutation a batch; `rounds` batches, 32 queued.
+void changes(SqliteStore& store, LogIndex& next, const char* what, std::size_t rounds, const std::function<Mutation(std::size_t)>& make) {
+  std::vector<Write> writes;
+  for (std::size_t i = 0; i < rounds; ++i) {
+    Batch batch;
+    batch.client.bytes[0] = 1;
+    batch.sequence = batch.first_incomplete = next + i;
+    batch.expires = bench_stamp + std::chrono::seconds(30);
+    batch.mutations.push_back(make(i));
+    EncodedBatch encoded = encode(batch);
+    GroupWrite group;
+    group.partition = partition;
+    group.append.push_back(Entry{next + i, 1, bench_stamp, EntryKind::batch, encoded.head, encoded.blobs});
+    if (i == 0 && next > 1) group.cut_through = next - 1;
+    Write write;
+    write.id = next + i;
+    write.groups.push_back(std::move(group));
+    writes.push_back(std::move(write));
+  }
+  constexpr int window = 32;
+  std::mutex mutex;
+  std::condition_variable room;
+  int outstanding = 0;
+  const double before = processor_microseconds();
+  for (Write& write : writes) {
+    {
+      std::unique_lock lock(mutex);
+      room.wait(lock, [&] { return outstanding < window; });
+      ++outstanding;
+    }
+    store.write(std::move(write), [](Status status) { require(status.has_value(), "append"); });
+    store.apply({partition, next++}, [&](auto result) {
+      require(result && result->at(0).result.outcome == BatchResult::Outcome::applied, "apply");
+      std::lock_guard lock(mutex);
+      --outstanding;
+      room.notify_one();
+    });
+  }
+  {
+    std::unique_lock lock(mutex);
+    room.wait(lock, [&] { return outstanding == 0; });
+  }
+  std::printf("%-32s %.2f us\n", what, (processor_microseconds() - before) / static_cast<double>(rounds));
+}
+
+void bench_rows(SqliteStore& store) {
+  using Kind = Mutation::Kind;
+  constexpr std::size_t many = 50'000;
+  constexpr std::size_t few = 2'000;
+  constexpr std::size_t step = 7919;  // a prime: no row twice, none beside the one before
+  LogIndex next = 1;
+  auto any = [](std::size_t i) { return i * step % many; };
+  changes(store, next, "put of 200 bytes, new", many, [&](std::size_t i) { return change(Kind::put, any(i), 200); });
+  changes(store, next, "put of 200 bytes, over another", many, [&](std::size_t i) { return change(Kind::put, any(i), 200); });
+  changes(store, next, "4 bytes into 200", many, [&](std::size_t i) { return change(Kind::write_bytes, any(i), 4, 100); });
+  changes(store, next, "put of 12 KiB over 200 bytes", few, [&](std::size_t i) { return change(Kind::put, any(i), 12 << 10); });
+  changes(store, next, "put of 12 KiB over another", few, [&](std::size_t i) { return change(Kind::put, any(i), 12 << 10); });
+  changes(store, next, "erasure of 12 KiB", few, [&](std::size_t i) { return change(Kind::erase, any(i), 0); });
+  changes(store, next, "erasure of 200 bytes", many / 2, [&](std::size_t i) { return change(Kind::erase, any(i + few), 0); });
+  changes(store, next, "put of 64 KiB, new", few, [&](std::size_t i) { return change(Kind::put, many + i, 64 << 10); });
+  changes(store, next, "put of 64 KiB over another", few, [&](std::size_t i) { return change(Kind::put, many + i, 64 << 10); });
+  changes(store, next, "4 KiB into 64 KiB", few, [&](std::size_t i) { return change(Kind::write_bytes, many + i, 4096, 8192); });
+  changes(store, next, "a prefix of some 250 rows", 97, [](std::size_t i) {
+    Mutation mutation = change(Kind::erase_prefix, i, 0);
+    mutation.row.sort = "name-";
+    return mutation;
+  });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   std::filesystem::path directory = argc > 1 ? argv[1] : "store_bench_data";
+  const bool rows_alone = argc > 2 && std::string_view(argv[2]) == "rows";
   SystemRandom random;
   SqliteStoreOptions options;
-  if (argc > 2) options.page_bytes = static_cast<unsigned>(std::atoi(argv[2]));
+  options.synchronous_off = rows_alone;
+  if (argc > 2 && !rows_alone) options.page_bytes = static_cast<unsigned>(std::atoi(argv[2]));
   Result<SqliteStore::Opened> opened = SqliteStore::open(directory, random, options);
   if (!opened) {
     std::fprintf(stderr, "store_bench: %s\n", opened.error().text().c_str());
     return 1;
   }
   require(opened->node.groups.empty(), "a fresh directory");
+  auto clean = [&] {
+    opened->store.reset();
+    for (const char* name : {"ringfs.db", "ringfs.payloads", "ringfs.identity", "ringfs.db-mark", "ringfs.reserve", "lock"}) {
+      std::filesystem::remove(directory / name);
+    }
+  };
+  if (rows_alone) {
+    bench_rows(*opened->store);
+    clean();
+    return 0;
+  }
   probe(directory);
   LogIndex next = 1;
   one_at_a_time(*opened->store, next, 100, 1000);
@@ -170,7 +271,6 @@ int main(int argc, char** argv) {
   one_at_a_time(*opened->store, next, 64 << 10, 500);
   one_at_a_time(*opened->store, next, 1 << 20, 100);
   queued(*opened->store, next, 1 << 20, 300);
-  opened->store.reset();
-  for (const char* name : {"ringfs.db", "ringfs.payloads", "lock"}) std::filesystem::remove(directory / name);
+  clean();
   return 0;
 }

@@ -3,6 +3,7 @@
    damage.py DIRECTORY COUNT SEED rows       of a node that is stopped: in values of rows, heads of log entries, the configurations of groups, payloads
    damage.py DIRECTORY COUNT SEED payloads   also of one that runs: in bytes of the file of payloads that some payload has, as far as can be seen
    damage.py DIRECTORY COUNT SEED files      of one that is stopped: anywhere in its files but the one held in reserve
+   damage.py DIRECTORY COUNT SEED lost DATABASE   of one that is stopped: pages of rows are what they were in this earlier copy of its database
 Prints where; fails when there is nothing to damage."""
 import os
 import random
@@ -58,6 +59,32 @@ def flip_blob(file, database, table, column, chance):
     sys.exit("no value of %s.%s was found in the file" % (table, column))
 
 
+def leaves(database):
+    connection = sqlite3.connect("file:%s?immutable=1" % database, uri=True)
+    pages = {row[0] for row in connection.execute("SELECT pageno FROM dbstat WHERE name = 'rows' AND pagetype = 'leaf'")}
+    connection.close()
+    return pages
+
+
+# Whole pages with whole sums: writes that the disk acknowledged and never made.
+def lose_writes(file, earlier, count, chance):
+    both = sorted(leaves(file) & leaves(earlier))
+    with open(earlier, "rb") as old, open(file, "r+b") as new:
+        changed = []
+        for page in both:
+            old.seek((page - 1) * BLOCK)
+            new.seek((page - 1) * BLOCK)
+            if old.read(BLOCK) != new.read(BLOCK):
+                changed.append(page)
+        if len(changed) < count:
+            sys.exit("%d pages of rows were changed" % len(changed))
+        for page in chance.sample(changed, count):
+            old.seek((page - 1) * BLOCK)
+            new.seek((page - 1) * BLOCK)
+            new.write(old.read(BLOCK))
+            print("%s page %d" % (file, page))
+
+
 def main():
     directory, count, seed, kind = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
     chance = random.Random(seed)
@@ -80,6 +107,8 @@ def main():
             else:
                 flip_payload(payloads, chance)
             database.close()
+    elif kind == "lost":
+        lose_writes(os.path.join(directory, "ringfs.db"), sys.argv[5], count, chance)
     else:
         names = [os.path.join(directory, name) for name in
                  ("ringfs.db", "ringfs.db-wal", "ringfs.db-mark", "ringfs.db-first", "ringfs.payloads", "ringfs.identity")]

@@ -36,7 +36,7 @@ class HotRowsTest : public testing::Test {
     return changes;
   }
   static HotChange put(const RowAddress& address, const std::string& value) {
-    return {address, false, false, Row{address.sort, 9, SharedBytes(value)}};
+    return {address, false, false, Row{address.sort, 9, SharedBytes(value)}, 0};
   }
 
   HotRows rows_;
@@ -95,7 +95,7 @@ TEST_F(HotRowsTest, LockAnywhere_AnswersNothingUntilAReaderFindsNone) {
 TEST_F(HotRowsTest, InstalledSnapshotOrFailedCommit_ForgetsEverything) {
   add(5, "a");
   std::map<PartitionId, HotChanges> changes;
-  changes[partition] = {8, true, {}};
+  changes[partition] = {0, 8, true, {}};
   rows_.announce(changes);
   rows_.publish(changes);
   EXPECT_EQ(known(), "<nothing>");

@@ -9,6 +9,7 @@
 
 #include "nodes/sqlite_handle.hpp"
 #include "nodes/sqlite_store.hpp"
+#include "nodes/store_groups.hpp"
 #include "nodes/store_payload_file.hpp"
 
 namespace ringfs {
@@ -164,6 +165,21 @@ class StoreTest : public testing::Test {
   void change(const std::string& sql) {
     Connection connection(directory / "ringfs.db", SQLITE_OPEN_READWRITE);
     connection.execute(sql);
+  }
+
+  // Format 5 had no digests.
+  void drop_digests() {
+    Connection connection(directory / "ringfs.db", SQLITE_OPEN_READWRITE);
+    std::map<PartitionId, Error> unreadable;
+    const std::map<PartitionId, GroupState> groups = GroupTable(connection).load_all(unreadable);
+    EXPECT_TRUE(unreadable.empty());
+    for (const auto& [partition, group] : groups) {
+      const auto sum = static_cast<std::int64_t>(group_checksum(group, encode(group.configuration), false));
+      connection.execute("UPDATE grp SET checksum = " + std::to_string(sum) + " WHERE p = " + std::to_string(index_of(partition)));
+    }
+    for (const char* column : {"rows_digest", "staging_digest", "log_digest", "log_end"}) {
+      connection.execute("ALTER TABLE grp DROP COLUMN " + std::string(column));
+    }
   }
 
   // Each payload's bytes lie where its id says, and nothing else does.
