@@ -74,6 +74,9 @@ void Invariants::on_start(const Uuid& node, const DiskState& durable) {
 }
 
 void Invariants::append_sent(const Append& append) {
+  for (const Entry& entry : append.entries) {
+    partitions_[append.raft.partition].stamps.try_emplace({entry.index, entry.term}, entry.stamp, world_.now() + suspended_);
+  }
   std::map<LogIndex, Term>& sent = partitions_[append.raft.partition].sent[append.raft.term];
   if (append.previous_index > 0) sent[append.previous_index] = append.previous_term;
   for (const Entry& entry : append.entries) {
@@ -242,11 +245,11 @@ void Invariants::on_append(PartitionId partition, Term previous_term, const Entr
 }
 
 void Invariants::check_stamp(PartitionId partition, Term previous_term, const Entry& entry) {
-  // An entry is seen when a disk gets it: late where that is slow, frozen or cut off.
+  // An entry is seen when its leader sends it or a disk gets it: late where that is slow, frozen or cut off.
   constexpr Duration slack = std::chrono::seconds(30);
   Partition& known = partitions_[partition];
   const TimePoint now = world_.now() + suspended_;
-  known.stamps[{entry.index, entry.term}] = {entry.stamp, now};
+  known.stamps.try_emplace({entry.index, entry.term}, entry.stamp, now);
   auto previous = known.stamps.find({entry.index - 1, previous_term});
   if (previous == known.stamps.end()) return;
   const auto& [stamp, seen] = previous->second;

@@ -241,7 +241,9 @@ class Scenario {
   // Transactions whose coordinator died are pending until they were seen for long enough; then whoever meets their locks ends
   // them.
   bool settle_locks() {
-    TimePoint end = world_.now() + 2 * max_transaction_age + seconds(10);
+    // Seen in a first round, old enough for a second one; while groups still move each account may take its time.
+    const Duration round = drawn_.workload.accounts * drawn_.workload.operation_timeout + seconds(1);
+    TimePoint end = world_.now() + max_transaction_age + 2 * round;
     std::string lock;
     while (world_.now() < end && !world_.violation()) {
       bool ended = false;
@@ -251,7 +253,7 @@ class Scenario {
       lock = lock_left();
       if (lock.empty()) return true;
     }
-    world_.violate("no lock is left", lock);
+    world_.violate("no lock is left", lock + "\n" + describe());
     return false;
   }
 
