@@ -73,10 +73,13 @@ void Invariants::on_start(const Uuid& node, const DiskState& durable) {
   }
 }
 
-void Invariants::append_sent(const Append& append) {
-  for (const Entry& entry : append.entries) {
-    partitions_[append.raft.partition].stamps.try_emplace({entry.index, entry.term}, entry.stamp, world_.now() + suspended_);
+void Invariants::on_entries_made(PartitionId partition, const std::vector<Entry>& entries) {
+  for (const Entry& entry : entries) {
+    partitions_[partition].stamps.try_emplace({entry.index, entry.term}, entry.stamp, world_.now() + suspended_);
   }
+}
+
+void Invariants::append_sent(const Append& append) {
   std::map<LogIndex, Term>& sent = partitions_[append.raft.partition].sent[append.raft.term];
   if (append.previous_index > 0) sent[append.previous_index] = append.previous_term;
   for (const Entry& entry : append.entries) {
@@ -245,7 +248,7 @@ void Invariants::on_append(PartitionId partition, Term previous_term, const Entr
 }
 
 void Invariants::check_stamp(PartitionId partition, Term previous_term, const Entry& entry) {
-  // An entry is seen when its leader sends it or a disk gets it: late where that is slow, frozen or cut off.
+  // An entry is seen when its leader makes it; late where that is frozen meanwhile.
   constexpr Duration slack = std::chrono::seconds(30);
   Partition& known = partitions_[partition];
   const TimePoint now = world_.now() + suspended_;

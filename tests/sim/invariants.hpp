@@ -47,6 +47,8 @@ class Invariants {
   Invariants(World& world, DurableStates durable) : world_(world), durable_(std::move(durable)) {}
 
   // A node hands a message to its network. `disk`: its durable state.
+  // Some process has them in memory.
+  void on_entries_made(PartitionId partition, const std::vector<Entry>& entries);
   void on_send(const Envelope& envelope, const DiskState& disk);
   // A node answers a client. `disk`: what it handed to its system.
   void on_commit_reply(PartitionId partition, const BatchResult& result);

@@ -335,6 +335,7 @@ void SimNode::write(Write write) {
   std::uint64_t number = ++writes_taken_;
   cluster_.world().trace("write", index_, write.id, write.groups.size());
   EffectId id = write.id;
+  for (const GroupWrite& group : write.groups) cluster_.invariants().on_entries_made(group.partition, group.append);
   disk_.write(std::move(write), [this, number, id] {
     // Frozen: the write is durable, but the process hears of it later; so do the messages that wait for it.
     happen([this, number, id](Node& node, Clock clock) {
