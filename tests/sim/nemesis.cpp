@@ -294,7 +294,9 @@ bool Nemesis::damage_a_replica() {
     if (!well || stored == leader->live_disk().groups.end()) continue;
     const std::vector<ReplicaId>& voters = stored->second.configuration.voters;
     if (voters.size() < 3) continue;
-    const Uuid& damaged = voters[static_cast<std::size_t>(world_.between(0, voters.size() - 1))].node;
+    // The leader's more often than the others': it is the one who reads.
+    const bool leads = world_.chance(0.3);
+    const Uuid& damaged = leads ? leader->id() : voters[static_cast<std::size_t>(world_.between(0, voters.size() - 1))].node;
     if (!cluster_.can_spare(group.partition, damaged)) continue;
     found.emplace_back(cluster_.find(damaged), group.partition);
   }
