@@ -6,7 +6,7 @@ start_ring 3
 other=$scratch/other
 second_mount "$other"
 mkdir "$mnt/grow"
-seconds=${GROWING_SECONDS:-12}
+seconds=${GROWING_SECONDS:-8}
 
 for kind in append append-here plain fsync; do
   for readers in "$mnt" "$other"; do

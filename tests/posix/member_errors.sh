@@ -96,14 +96,22 @@ joiner=$address
 settled 300
 
 say "the others are full"
-free=$(df --output=avail -B1 "$scratch/small" | tail -n 1)
-fallocate -l $((free - 2 * 1024 * 1024)) "$scratch/small/filler"
-for _ in $(seq 100); do
-  grep -q "disk is full" "$mnt/.ring/status" && break
+# Full nodes give back what they held in reserve, and what they can spare: until there is nothing more.
+left=$((2 * 1024 * 1024))
+calm=0
+for pass in $(seq 100); do
+  free=$(df --output=avail -B1 "$scratch/small" | tail -n 1)
+  calm=$((calm + 1))
+  if [ "$free" -gt $((2 * left)) ]; then
+    fallocate -l $((free - left)) "$scratch/small/filler-$pass"
+    calm=0
+  fi
+  [ "$calm" -lt 15 ] || break
   sleep 0.2
 done
+grep -q "disk is full" "$mnt/.ring/status" || die "nobody says that a disk is full"
 refused "No space left on device" ENOSPC remove "$joiner"
-rm "$scratch/small/filler"
+rm "$scratch/small"/filler-*
 
 say "while it goes already"
 accepted rebalance pause
