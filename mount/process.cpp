@@ -23,9 +23,13 @@ namespace {
 
 constexpr auto look_interval = std::chrono::milliseconds(10);
 
+// Empty: it cannot be read. A process may end between the opening of its file in /proc and the reading (ESRCH), and a filebuf throws then,
+// past the stream, unless an ostream reads it.
 std::string read_file(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  std::ostringstream text;
+  text << file.rdbuf();
+  return std::move(text).str();
 }
 
 std::string boot_id() {

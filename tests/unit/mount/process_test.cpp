@@ -102,6 +102,9 @@ TEST_F(ProcessTest, PidFile_Damaged_NamesNobody) {
   }
 }
 
+// As a file of /proc is whose process ends between the opening and the reading.
+TEST_F(ProcessTest, File_ThatCanBeOpenedAndNotRead_IsEmpty) { EXPECT_EQ(tail_of("/proc/self/mem", 100), ""); }
+
 TEST_F(ProcessTest, Stop_OfWhoIgnoresSigterm_KillsAndSaysSo) {
   const ProcessMark polite = start({"sleep", "60"});
   const ProcessMark stubborn = start({"sh", "-c", "trap '' TERM; echo set; while :; do sleep 1; done"});
