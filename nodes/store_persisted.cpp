@@ -60,8 +60,8 @@ Error noted_damage(const GroupState& group) {
   }
 }
 
-// entries: what those that are there add up to.
-PersistedGroup persisted_group(LogTable& log, const GroupState& group, const Uuid& node, LogTable::Sum& entries) {
+// Without its log.
+PersistedGroup persisted_state(const GroupState& group, const Uuid& node) {
   PersistedGroup persisted;
   persisted.partition = group.partition;
   persisted.hard_state = group.hard_state;
@@ -70,6 +70,12 @@ PersistedGroup persisted_group(LogTable& log, const GroupState& group, const Uui
   persisted.configuration = group.configuration;
   persisted.configuration_index = group.configuration_index;
   persisted.applied = group.applied;
+  return persisted;
+}
+
+// entries: what those that are there add up to.
+PersistedGroup persisted_group(LogTable& log, const GroupState& group, const Uuid& node, LogTable::Sum& entries) {
+  PersistedGroup persisted = persisted_state(group, node);
   persisted.base_index = group.base_index;
   persisted.base_term = group.base_term;
   persisted.last_stamp = group.base_stamp;
@@ -122,14 +128,8 @@ bool cut_to_applied(LogTable& log, GroupTable& groups, GroupState& group) {
 
 // Nothing of its log counts (PersistedGroup).
 PersistedGroup without_log(const GroupState& group, const Uuid& node) {
-  PersistedGroup persisted;
-  persisted.partition = group.partition;
-  persisted.hard_state = group.hard_state;
-  persisted.replica = {node, group.replica_added};
-  persisted.holds_data = group.holds_data;
-  persisted.configuration = group.configuration;
-  persisted.configuration_index = group.configuration_index;
-  persisted.applied = persisted.base_index = group.applied;
+  PersistedGroup persisted = persisted_state(group, node);
+  persisted.base_index = group.applied;
   persisted.base_term = group.applied_term;
   persisted.last_stamp = group.applied_stamp;
   persisted.damage = Damage::log;

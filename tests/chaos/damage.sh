@@ -19,12 +19,26 @@ wait_healthy
 cp -r "$scratch/tree" "$mnt/tree"
 start_load
 
+# count_events NAME: in the logs of all nodes.
+count_events() { grep -hc "event=$1" "$state"/nodes/*/node.log | awk '{sum += $1} END {print sum}'; }
+
+# end_victim SIGNAL: of the node $victim; it has ended then.
+end_victim() {
+  local pid
+  pid=$(node_pid "$victim")
+  kill "$1" "$pid"
+  ended "$pid" 20
+}
+
+# flip COUNT SEED KIND: bits in the files of the node $victim (damage.py).
+flip() { python3 "$damage" "$state/nodes/$victim/data" "$1" "$2" "$3" >"$scratch/flips" || die "$(cat "$scratch/flips")"; }
+
 # repaired WHAT: until no replica is damaged and health is ok; something must have been found and replaced.
 repaired() {
   wait_healthy
   local found=0 again=0
-  found=$(grep -hc "event=data_damaged" "$state"/nodes/*/node.log | awk '{sum += $1} END {print sum}')
-  again=$(grep -hc "event=replica_repaired" "$state"/nodes/*/node.log | awk '{sum += $1} END {print sum}')
+  found=$(count_events data_damaged)
+  again=$(count_events replica_repaired)
   say "$1: $found replicas found damaged so far, $again replaced"
   [ "$found" -gt "${found_before:-0}" ] || die "$1: no damage was noticed"
   [ "$again" -gt "${again_before:-0}" ] || die "$1: nothing was replaced"
@@ -36,10 +50,8 @@ same() { echo 3 >/proc/sys/vm/drop_caches; diff -r "$scratch/tree" "$mnt/tree" |
 
 say "a node is killed, 60 bits are flipped anywhere in its files, and it starts again"
 victim=$(leader_of 0)
-pid=$(node_pid "$victim")
-kill -9 "$pid"
-ended "$pid" 20
-python3 "$damage" "$state/nodes/$victim/data" 60 "$((seed + 3))" files >"$scratch/flips" || die "$(cat "$scratch/flips")"
+end_victim -9
+flip 60 "$((seed + 3))" files
 restart_ring
 same
 repaired "killed"
@@ -47,10 +59,8 @@ same
 
 say "a node is stopped, 60 bits are flipped in what it holds, and it starts again"
 victim=$(leader_of 0)
-pid=$(node_pid "$victim")
-kill -TERM "$pid"
-ended "$pid" 20
-python3 "$damage" "$state/nodes/$victim/data" 60 "$seed" rows >"$scratch/flips" || die "$(cat "$scratch/flips")"
+end_victim -TERM
+flip 60 "$seed" rows
 restart_ring
 same
 repaired "stopped"
@@ -58,11 +68,11 @@ same
 
 say "a node runs, and 20 bits are flipped in its payloads"
 victim=$(leader_of 64)
-python3 "$damage" "$state/nodes/$victim/data" 20 "$((seed + 1))" payloads >"$scratch/flips" || die "$(cat "$scratch/flips")"
+flip 20 "$((seed + 1))" payloads
 same
 # The check needs a moment for a pass: what nobody reads is found by it.
 for _ in $(seq 300); do
-  [ "$(grep -hc "event=data_damaged" "$state"/nodes/*/node.log | awk '{sum += $1} END {print sum}')" -gt "$found_before" ] && break
+  [ "$(count_events data_damaged)" -gt "$found_before" ] && break
   sleep 0.2
 done
 repaired "running"
@@ -70,10 +80,8 @@ same
 
 say "the damage that there is while a node is damaged and killed again and again"
 victim=$(leader_of 128)
-pid=$(node_pid "$victim")
-kill -TERM "$pid"
-ended "$pid" 20
-python3 "$damage" "$state/nodes/$victim/data" 30 "$((seed + 2))" rows >"$scratch/flips" || die "$(cat "$scratch/flips")"
+end_victim -TERM
+flip 30 "$((seed + 2))" rows
 for pause in 0.5 1 2; do
   restart_ring
   sleep "$pause"
