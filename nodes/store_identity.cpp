@@ -1,6 +1,7 @@
 #include "nodes/store_identity.hpp"
 
 #include <fstream>
+#include <sstream>
 
 #include "dht/base/bytes.hpp"
 #include "dht/base/hash.hpp"
@@ -17,7 +18,9 @@ constexpr std::size_t sum_bytes = 8;
 
 std::optional<StoredIdentity> read_identity(const std::filesystem::path& directory) {
   std::ifstream stream(directory / identity_file_name, std::ios::binary);
-  const std::string bytes{std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
+  std::ostringstream text;
+  text << stream.rdbuf();  // a sector that cannot be read is damage; iterators would throw
+  const std::string bytes = std::move(text).str();
   if (bytes.size() < sum_bytes) return std::nullopt;
   const std::string_view body = std::string_view(bytes).substr(0, bytes.size() - sum_bytes);
   Reader sum(std::string_view(bytes).substr(body.size()));

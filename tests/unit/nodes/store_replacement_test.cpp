@@ -1,4 +1,5 @@
 // A database of format 5 becomes one of format 6: its pages get sums, and damage does not get them with it.
+#include "nodes/store_identity.hpp"
 #include "nodes/store_replacement.hpp"
 
 #include <sys/mount.h>
@@ -209,6 +210,12 @@ TEST_F(StoreReplacement, FormatFive_WithoutRoom_RunsOnAndSaysSo) {
   expect_whole();
   expect_summed();
   EXPECT_EQ(umount2(directory.c_str(), MNT_DETACH), 0) << std::strerror(errno);
+}
+
+// A bad sector, here a directory: open(2) goes well and read(2) does not.
+TEST_F(StoreReplacement, Identity_ThatCannotBeRead_IsNoCopy) {
+  std::filesystem::create_directories(directory / identity_file_name);
+  EXPECT_FALSE(read_identity(directory));
 }
 
 }  // namespace
