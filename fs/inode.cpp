@@ -32,6 +32,7 @@ Volume::Volume(ObjectStore& store, FileSystemOptions options)
       instance_(random_uuid(store.random())),
       listed_(listing_hints),
       names_(name_hints),
+      ways_(directory_hints),
       directories_seen_(directory_hints),
       kernel_cached_(kernel_hints),
       given_(given_hints) {}
@@ -95,6 +96,7 @@ void Volume::touch_directory(ChangeSet& changes, InodeNumber directory, std::int
 Task<Result<LoadedInode>> Volume::read_inode(InodeNumber inode, TimePoint deadline) {
   ReadRequest request;
   request.gets.push_back(inode_row(inode));
+  read_way_on(request, inode);
   Result<ReadReply> reply = co_await store_.read(std::move(request), deadline);
   if (!reply) co_return tl::unexpected(reply.error());
   const ReadReply::Get& get = reply->gets.front();

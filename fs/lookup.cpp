@@ -28,6 +28,16 @@ void Volume::read_names_ahead(ReadRequest& request, InodeNumber parent, const st
   listed.ahead = std::min(2 * listed.ahead, most_names_ahead);
 }
 
+// A walk asks for a directory's attributes, then for the next name in it; both lie in its placement. Where what is read stays in memory for a
+// moment, the name comes with the attributes: a directory on the way costs one request, not two.
+void Volume::read_way_on(ReadRequest& request, InodeNumber directory) const {
+  const std::optional<std::string> name = ways_.get(directory);
+  if (!name || store_.at_hand(request) != std::optional(false)) return;
+  for (RowAddress& row : entry_places(directory, *name)) request.gets.push_back(std::move(row));
+  const std::optional<InodeNumber> next = names_.get({directory, *name});
+  if (next && same_partition(directory, *next)) request.gets.push_back(inode_row(*next));  // the look-up asks for it, too
+}
+
 // What is known of a directory's format stays true: entries only go from the old places to the new ones.
 std::vector<RowAddress> Volume::entry_places(InodeNumber directory, const std::string& name) const {
   std::vector<RowAddress> places{entry_row(directory, name)};
@@ -59,7 +69,10 @@ Task<Result<std::vector<Volume::FoundEntry>>> Volume::find_entries(std::vector<H
     guesses.emplace_back(here ? *hint : 0, request.gets.size());
     if (here) request.gets.push_back(inode_row(*hint));
   }
-  if (names.size() == 1) read_names_ahead(request, names[0].first, names[0].second);
+  if (names.size() == 1) {
+    read_names_ahead(request, names[0].first, names[0].second);
+    if (store_.at_hand(request) == std::optional(false)) request.gets.push_back(inode_row(names[0].first));
+  }
   Result<ReadReply> reply = co_await store_.read(std::move(request), deadline);
   if (!reply) co_return tl::unexpected(reply.error());
   std::vector<FoundEntry> results(names.size());
@@ -79,6 +92,7 @@ Task<Result<std::vector<Volume::FoundEntry>>> Volume::find_entries(std::vector<H
     found.entry = *entry;
     found.value = get.row.value;
     names_.put(names[i], entry->inode);
+    if (S_ISDIR(entry->type)) ways_.put(names[i].first, names[i].second);
     const auto& [guess, place] = guesses[i];
     if (guess != entry->inode || !reply->gets[place].found) continue;
     Result<InodeRow> row = decode_inode(reply->gets[place].row.value.view());

@@ -123,6 +123,7 @@ class Volume : public std::enable_shared_from_this<Volume> {
   std::vector<RowAddress> entry_places(InodeNumber directory, const std::string& name) const;
   void require_no_entry(ChangeSet& changes, Check check, InodeNumber directory, const std::string& name) const;
   void read_names_ahead(ReadRequest& request, InodeNumber parent, const std::string& name);
+  void read_way_on(ReadRequest& request, InodeNumber directory) const;
   Task<Result<FoundEntry>> find_entry(InodeNumber parent, std::string name, TimePoint deadline);
   Task<Result<Attributes>> lookup_dot(InodeNumber inode, bool above, TimePoint deadline);
   Task<Result<LoadedInode>> entry_inode(FoundEntry entry, TimePoint deadline);
@@ -301,6 +302,7 @@ class Volume : public std::enable_shared_from_this<Volume> {
   std::set<InodeNumber> converting_;  // directories whose entries are being brought into the order of their hashes
   HintCache<InodeNumber, std::shared_ptr<ListedNames>> listed_;
   HintCache<Hint, InodeNumber> names_;           // (parent, name) -> inode
+  HintCache<InodeNumber, std::string> ways_;     // directory -> the name in it that led on to another directory last
   HintCache<InodeNumber, InodeRow> directories_seen_;  // what creating a child depends on
   HintCache<InodeNumber, std::int64_t> kernel_cached_;  // change counter whose contents the kernel may hold
   HintCache<InodeNumber, GivenSize> given_;
