@@ -31,7 +31,8 @@ void Fitness::written(EffectId through, TimePoint now) {
     if (!given.synced) continue;
     const Duration took = now - given.at;
     const bool forgotten = synced_at_ == TimePoint::min() || synced_at_ + write_time_life <= now;
-    mean_ = forgotten ? took : mean_ + (took - mean_) / 8;
+    const int share = !forgotten && synced_at_ + sparse_samples <= now ? 2 : 8;
+    mean_ = forgotten ? took : mean_ + (took - mean_) / share;
     synced_at_ = now;
   }
 }
@@ -65,6 +66,13 @@ FitnessReport Fitness::report(TimePoint now) const {
 
 // What is late is remembered and forgotten at a quarter of the time that passes.
 void Fitness::ticked(TimePoint due, TimePoint now) {
+  if (due + lateness_counted < now) {
+    const Duration paused = now - due;
+    writes_.pause(paused, now);
+    reads_.pause(paused, now);
+    for (Given& given : given_) given.at = std::min(given.at + paused, now);
+    if (other_since_) *other_since_ = std::min(*other_since_ + paused, now);
+  }
   lateness_ = std::max(Duration::zero(), lateness_ - (now - lateness_at_) / lateness_share);
   lateness_at_ = now;
   if (due + lateness_allowed < now) lateness_ += std::min(now - due, lateness_counted);
@@ -88,8 +96,10 @@ void Fitness::judge(TimePoint now) {
   std::erase_if(peers_, [now](const auto& peer) { return peer.second.at + fitness_life <= now; });
   const Duration own = write_time(now);
   const Duration others = write_time_of_peers(now);
-  if (own == Duration::zero() || others == Duration::zero()) return;  // nothing to compare: what was found holds
+  if (own == Duration::zero()) return;  // nothing to compare: what was found holds
   const bool slower = own >= slow_floor && own >= slow_factor * others;
+  // Below the floor no comparison is needed: the others may have nothing to write for hours.
+  if (others == Duration::zero() && own >= slow_floor) return;
   if (slower == slow_) {
     other_since_.reset();
     return;

@@ -28,6 +28,7 @@ inline constexpr int slow_factor = 5;
 inline constexpr Duration slow_patience = std::chrono::seconds(30);        // to become slow, and to be taken for well again
 inline constexpr Duration write_time_life = std::chrono::seconds(10);      // of a measured write time
 inline constexpr Duration lateness_allowed = std::chrono::milliseconds(100);  // of one turn: an ordinary sight on a busy machine
+inline constexpr Duration sparse_samples = std::chrono::seconds(4);        // of write times: those that lie so far apart count half each
 inline constexpr Duration lateness_counted = std::chrono::seconds(1);      // of one turn at most: one long freeze is no habit
 inline constexpr int lateness_share = 4;                                   // a quarter of the time ...
 inline constexpr Duration lateness_limit = std::chrono::seconds(3);        // ... and so much more: late
@@ -40,7 +41,8 @@ class Fitness {
   void written(EffectId through, TimePoint now);
   void reads_given(std::size_t reads, TimePoint now);
   void read_answered(TimePoint now);
-  // The loop came for a tick that was due.
+  // The loop came for a tick that was due. For the time in which it did not run (a process that was stopped, a machine that was suspended)
+  // no disk is to blame.
   void ticked(TimePoint due, TimePoint now);
   void heard(const Uuid& peer, const FitnessReport& report, TimePoint now) { peers_[peer] = {report, now}; }
   // Once a second: compares with the peers.
@@ -71,6 +73,7 @@ class Fitness {
     TimePoint since{};  // of the last answer, or when the first of the outstanding was given
     void given(std::size_t number, TimePoint now);
     void answered(TimePoint now);
+    void pause(Duration length, TimePoint now) { since = std::min(since + length, now); }
     Duration stalled(TimePoint now) const { return outstanding == 0 ? Duration::zero() : now - since; }
   };
   struct Given {
@@ -88,7 +91,7 @@ class Fitness {
   Channel writes_, reads_;
   std::deque<Given> given_;  // writes, in their order
   TimePoint synced_at_ = TimePoint::min();
-  Duration mean_{};  // of synced writes, the newest one an eighth
+  Duration mean_{};  // of synced writes, the newest one an eighth; half of it where they are sparse
   std::map<Uuid, Heard> peers_;
   bool slow_ = false;
   std::optional<TimePoint> other_since_;  // since when it is the other way round than slow_ says

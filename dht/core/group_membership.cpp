@@ -102,15 +102,18 @@ std::vector<ReplicaId> Group::target_voters(const std::vector<Uuid>& wanted) con
   }
   if (target.size() == wanted.size()) return target;
   if (!stalled && std::all_of(current.voters.begin(), current.voters.end(), [&](const ReplicaId& one) { return answers(one); })) return {};
+  // A damaged voter may have the last good copy of some row: it goes only when the sound ones are a majority without it, also where fewer
+  // copies than that are wanted from now on.
+  const bool any_goes = std::any_of(current.voters.begin(), current.voters.end(), [&](const ReplicaId& one) { return is_replaced_now(one); });
+  const std::size_t majority = current.voters.size() / 2 + 1;
+  const std::size_t enough = any_goes ? std::max(wanted.size(), majority) : wanted.size();
   for (bool live : {true, false}) {
     for (const ReplicaId& voter : current.voters) {
-      const bool kept = target.size() >= wanted.size() || has_node(target, voter.node) || is_replaced_now(voter) || answers(voter) != live;
+      const bool kept = target.size() >= enough || has_node(target, voter.node) || is_replaced_now(voter) || answers(voter) != live;
       if (!kept) target.push_back(voter);
     }
   }
-  // A damaged voter may have the last good copy of some row: it goes only when the sound ones are a majority without it.
-  const bool any_goes = std::any_of(current.voters.begin(), current.voters.end(), [&](const ReplicaId& one) { return is_replaced_now(one); });
-  if (any_goes && 2 * target.size() <= current.voters.size()) return {};
+  if (any_goes && target.size() < majority) return {};
   return target;
 }
 

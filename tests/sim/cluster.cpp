@@ -77,7 +77,15 @@ SimNode* Cluster::find_address(const std::string& address) {
   return nullptr;
 }
 
+bool Cluster::any_damaged() const {
+  return std::any_of(nodes_.begin(), nodes_.end(), [](const auto& node) {
+    const auto& groups = node->live_disk().groups;
+    return std::any_of(groups.begin(), groups.end(), [&](const auto& group) { return node->is_damaged(group.first); });
+  });
+}
+
 bool Cluster::can_spare(PartitionId partition, const Uuid& node) {
+  if (copies_sound_) return false;
   const auto& groups = find(node)->live_disk().groups;
   auto group = groups.find(partition);
   if (group == groups.end() || !group->second.holds_data || find(node)->is_damaged(partition)) return false;

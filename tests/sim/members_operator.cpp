@@ -10,6 +10,7 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr Duration affiliate_interval = milliseconds(300);
+constexpr unsigned most_looks_for_damage = 300;  // a minute: it is noticed and mended sooner, unless nodes are away
 constexpr std::size_t enough_rows = 4096;  // of the table, in one scan
 // Those to whom the placement gives something, or the others.
 std::vector<Member> members_of(const MembersTable& table, bool placed) {
@@ -176,6 +177,14 @@ Task<void> MembersOperator::come_back(ObjectStore* store, MembersTable table) {
 
 Task<void> MembersOperator::replicate(ObjectStore* store, MembersTable table) {
   const unsigned replication = static_cast<unsigned>(world_.between(1, 2)) * 2 - 1 + (world_.chance(0.2) ? 2 : 0);
+  if (replication < 3) {
+    // What is damaged and not yet noticed may be the copy that stays.
+    cluster_.keep_copies_sound();
+    for (unsigned i = 0; cluster_.any_damaged(); ++i) {
+      if (i == most_looks_for_damage) co_return;
+      co_await store->sleep(milliseconds(200));
+    }
+  }
   MembersChange wanted = change_setting(table, "replication", std::to_string(replication));
   const bool done = co_await commit(store, std::move(wanted));
   if (done) world_.count("members: another replication");

@@ -120,6 +120,34 @@ TEST_F(FitnessTest, TurnsThatComeLateMostOfTheTime_AreNoticed_AndForgotten) {
   EXPECT_FALSE(fitness.late());
 }
 
+TEST_F(FitnessTest, TimeInWhichTheProcessDidNotRun_IsNotTheDisks) {
+  seconds_pass(10, 1ms, 1000);
+  fitness.write_given(++write, true, now);
+  fitness.judge(now + 500ms);  // slower than the others so far
+  const TimePoint due = now + 600ms;
+  now = due + 4min;
+  fitness.ticked(due, now);
+  EXPECT_FALSE(fitness.hangs(now));
+  fitness.written(write, now + 1ms);
+  for (std::uint8_t peer = 1; peer <= 2; ++peer) fitness.heard(id(peer), {false, false, 1000, 1000}, now);
+  fitness.judge(now + 1ms);
+  EXPECT_FALSE(fitness.disk_slow());
+  EXPECT_LT(fitness.write_time(now + 1ms), 1s);
+}
+
+TEST_F(FitnessTest, SlowDiskThatNobodyUsesAnyMore_IsWellAgainWhenItsProbesAreQuick) {
+  seconds_pass(60, 400ms, 1000);
+  ASSERT_TRUE(fitness.disk_slow());
+  // The others have nothing to write and say nothing of theirs.
+  for (int probe = 0; probe < 24; ++probe) {
+    now += 5s;
+    fitness.write_given(++write, true, now);
+    fitness.written(write, now + 1ms);
+    for (int second = 0; second < 5; ++second) fitness.judge(now + second * 1s);
+  }
+  EXPECT_FALSE(fitness.disk_slow());
+}
+
 TEST_F(FitnessTest, OneLongFreeze_IsNoHabit) {
   fitness.ticked(now, now);
   fitness.ticked(now, now + 20s);

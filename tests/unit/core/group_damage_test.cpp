@@ -115,6 +115,18 @@ TEST_F(GroupDamage, TwoOfThreeWithDamagedRows_AreKept) {
   ASSERT_TRUE(cluster().run_until([&] { return cluster().configuration(partition).voters.size() >= 2 && try_to_write("z"); }, 30s));
 }
 
+// The copy that shall stay is the damaged one: it must be replaced first, which takes a majority of those that are there now.
+TEST_F(GroupDamage, ReplicaThatIsToBeTheOnlyOne_IsReplacedBeforeTheOthersGo) {
+  make(3);
+  cluster().commit_members([](const MembersTable& table) { return change_setting(table, "replication", "1"); });
+  ASSERT_EQ(cluster().configuration(partition).voters.size(), 3U);
+  cluster().take_out_of_service(leader, partition, Damage::log);  // the preferred primary
+  ASSERT_TRUE(cluster().run_until([&] { return cluster().configuration(partition).voters.size() == 1 && cluster().settled(true); }, 60s));
+  EXPECT_FALSE(cluster().group(leader, partition).damaged);
+  EXPECT_EQ(cluster().stored(leader, key), "x");
+  EXPECT_TRUE(try_to_write("y"));
+}
+
 TEST_F(GroupDamage, OneOfTwoWithADamagedRow_LeavesTheLeadToTheOtherAndStays) {
   make(2);
   store(leader).unreadable_rows.insert(partition);
