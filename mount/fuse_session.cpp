@@ -84,7 +84,7 @@ Status FuseSession::mount() {
   descriptor_.assign(fuse_session_fd(session_), error);
   if (!error) descriptor_.native_non_blocking(true, error);
   if (error) return fail(ErrorCode::io_error, "cannot watch /dev/fuse: " + error.message());
-  pages_.start(session_);
+  pages_.start([this](const PageChange& change) { tell_kernel(session_, change); });
   file_system_.on_pages_changed([this](PageChange change, std::function<void()> done) {
     std::function<void()> posted = [this, done = std::move(done)] { asio::post(loop_, done); };
     pages_.change(std::move(change), std::move(posted));
