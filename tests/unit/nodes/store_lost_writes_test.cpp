@@ -2,6 +2,7 @@
 #include <atomic>
 #include <thread>
 
+#include "nodes/store_replacement.hpp"
 #include "tests/unit/nodes/damage_fixture.hpp"
 
 namespace ringfs {
@@ -289,6 +290,72 @@ TEST_F(StoreLostWrites, Group_WhoseOwnRowIsOld_IsNotTakenForWhole) {
   EXPECT_TRUE(open_damaged_store().contains(partition));
   EXPECT_EQ(group_in(node, partition).damage, Damage::log);
   EXPECT_EQ(group_in(node, second_partition).damage, Damage::none);
+}
+
+// A term and a vote change nothing in the log: only their second copy tells.
+TEST_F(StoreLostWrites, Vote_Lost_IsNotGivenAgain) {
+  fill();
+  const std::string before = contents(database());
+  open();
+  for (const HardState& state : {HardState{5, Uuid{}}, HardState{5, node.id}}) {
+    Write write = append_write(partition, {});
+    write.groups[0].hard_state = state;
+    ASSERT_TRUE(wait_write(*store, std::move(write)));
+  }
+  store.reset();
+  ASSERT_EQ(lose_writes(before, "grp", ""), 1u);
+  for (const bool copied : {true, false}) {  // by a copy of the database it is not forgotten, either
+    if (copied) {
+      replace_database(directory, options.page_bytes, {});
+    }
+    const std::map<PartitionId, Error> damaged = open_damaged_store();
+    ASSERT_TRUE(damaged.contains(partition));
+    EXPECT_FALSE(damaged.contains(second_partition));
+    if (copied) {
+      EXPECT_NE(damaged.at(partition).context.find("lost a write"), std::string::npos) << damaged.at(partition).context;
+    }
+    EXPECT_EQ(group_in(node, partition).damage, Damage::log);
+    EXPECT_EQ(group_in(node, partition).hard_state.term, 5u);
+    EXPECT_EQ(group_in(node, partition).hard_state.vote, node.id);
+    store.reset();
+  }
+}
+
+TEST_F(StoreLostWrites, VoteWithoutASecondCopy_Counts) {
+  fill();
+  open();
+  Write write = append_write(partition, {});
+  write.groups[0].hard_state = HardState{5, node.id};
+  ASSERT_TRUE(wait_write(*store, std::move(write)));
+  store.reset();
+  change("DELETE FROM meta WHERE name = 'vote/3'");
+  for (int start = 0; start < 2; ++start) {
+    EXPECT_TRUE(open_damaged_store().empty());
+    EXPECT_EQ(group_in(node, partition).hard_state.term, 5u);
+    EXPECT_EQ(group_in(node, partition).hard_state.vote, node.id);
+  }
+  store.reset();
+  EXPECT_EQ(number("SELECT count(*) FROM meta WHERE name = 'vote/3'"), 1);
+}
+
+// The page of `meta` has the next space, too, and how often the node has started.
+TEST_F(StoreLostWrites, PageOfMeta_Old_GivesNoSpaceAndNoIncarnationTwice) {
+  fill();
+  const std::string before = contents(database());
+  const PartitionId third{6};
+  open();
+  run(third, {batch_entry(1, {put("directory", "third", "value")})});
+  const Incarnation incarnation = node.incarnation;
+  store.reset();
+  ASSERT_EQ(lose_writes(before, "meta", ""), 1u);
+  open();
+  EXPECT_GT(node.incarnation.counter, incarnation.counter);
+  const PartitionId fourth{5};
+  run(fourth, {batch_entry(1, {put("directory", "fourth", "value")})});
+  EXPECT_EQ(value_of(*store, fourth, "directory", "third"), std::nullopt);
+  EXPECT_EQ(value_of(*store, third, "directory", "third"), "value");
+  store.reset();
+  EXPECT_EQ(number("SELECT count(DISTINCT space) FROM grp"), number("SELECT count(*) FROM grp"));
 }
 
 // All of it is applied: the rows have it, and the log can go.
