@@ -4,11 +4,10 @@
 
 #include "nodes/store_replacement.hpp"
 #include "tests/unit/nodes/damage_fixture.hpp"
+#include "tests/unit/nodes/lost_writes.hpp"
 
 namespace ringfs {
 namespace {
-
-constexpr std::size_t page_bytes = 4096;
 
 class StoreLostWrites : public DamageTest {
  protected:
@@ -28,30 +27,8 @@ class StoreLostWrites : public DamageTest {
     run(second_partition, {batch_entry(1, {put("directory", "other", "value")})});
     store.reset();
   }
-  std::vector<std::size_t> pages_of(const std::string& table) {
-    std::vector<std::size_t> pages;
-    Connection connection(database(), SQLITE_OPEN_READWRITE);
-    Statement statement(connection, "SELECT pageno FROM dbstat WHERE name = '" + table + "' AND pagetype = 'leaf' ORDER BY pageno");
-    Query query(statement);
-    while (query.step()) pages.push_back(static_cast<std::size_t>(query.natural(0)));
-    return pages;
-  }
-  static std::string_view page_in(const std::string& database, std::size_t page) {
-    return std::string_view(database).substr((page - 1) * page_bytes, page_bytes);
-  }
-  // Of the leaves that are not what they were those that hold `marker`, then or now, are again what they were.
   unsigned lose_writes(const std::string& before, const std::string& table, const std::string& marker) {
-    const std::vector<std::size_t> leaves = pages_of(table);
-    const std::string after = contents(database());
-    unsigned lost = 0;
-    for (std::size_t page : leaves) {
-      if (page * page_bytes > before.size() || page_in(before, page) == page_in(after, page)) continue;
-      const bool marked = page_in(before, page).find(marker) != std::string::npos || page_in(after, page).find(marker) != std::string::npos;
-      if (!marked) continue;
-      overwrite(database(), (page - 1) * page_bytes, page_in(before, page));
-      ++lost;
-    }
-    return lost;
+    return ringfs::lose_writes(database(), before, table, marker);
   }
   // What the background check says first; none: it has read everything and says nothing.
   std::optional<FoundDamage> check() {
@@ -133,9 +110,9 @@ TEST_F(StoreLostWrites, Payload_WhoseBytesAndChecksumAreLost_IsNoticed) {
   unsigned lost = lose_writes(before, "payload_data", "its own");
   if (lost == 0) {  // on a page of overflow
     const std::string after = contents(database());
-    for (std::size_t page = 2; page * page_bytes <= before.size(); ++page) {
+    for (std::size_t page = 2; page * lost_page_bytes <= before.size(); ++page) {
       if (page_in(before, page).find("its own") == std::string::npos || page_in(after, page).find("patched") == std::string::npos) continue;
-      overwrite(database(), (page - 1) * page_bytes, page_in(before, page));
+      put_page_back(database(), before, page);
       ++lost;
     }
   }
