@@ -146,8 +146,11 @@ void check_local(Doctor& doctor, const StateDirectory& state, const LocalRing& r
   }
   check_space(doctor, state.path());
   const bool process = running_from(state.mount_pid()).has_value();
-  const bool mounted = !ring.mount_point.empty() && is_mounted(ring.mount_point);
-  if (process && mounted)
+  const Result<bool> looked = ring.mount_point.empty() ? false : is_mounted(ring.mount_point);
+  const bool mounted = looked && *looked;
+  if (!looked)
+    doctor.fail("mount", looked.error().context, "ls -l /proc/self/mountinfo");
+  else if (process && mounted)
     doctor.ok("mount", ring.mount_point);
   else if (mounted)
     doctor.fail("mount", ring.mount_point + " is mounted, but its process has died", up);
@@ -220,7 +223,9 @@ void check_partitions(Doctor& doctor, const std::vector<std::string>& addresses,
 int examine(const RingOptions& options) {
   // First, while this process has one thread: later name resolvers run beside it.
   std::vector<std::pair<MountEntry, MountAnswer>> mounts;
-  for (MountEntry& entry : read_mount_table()) {
+  Result<std::vector<MountEntry>> table = read_mount_table();
+  if (!table) return report(table.error());
+  for (MountEntry& entry : *table) {
     if (entry.type != ringfs_mount_type) continue;
     const MountAnswer answer = probe_mount(entry.mount_point);
     mounts.emplace_back(std::move(entry), answer);

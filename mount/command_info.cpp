@@ -67,9 +67,11 @@ Json look_at(const std::filesystem::path& path) {
     return found;
   }
   found["inode"] = std::uint64_t{attributes.st_ino};
-  if (const std::optional<MountEntry> mount = ringfs_mount_of(resolved)) {
-    found["mount_point"] = mount->mount_point;
-    found["addresses"] = addresses_of_mount(mount->mount_point);
+  const Result<std::optional<MountEntry>> mount = ringfs_mount_of(resolved);
+  if (!mount) found["error"] = mount.error().context;
+  if (mount && *mount) {
+    found["mount_point"] = (*mount)->mount_point;
+    found["addresses"] = addresses_of_mount((*mount)->mount_point);
   }
   return found;
 }
@@ -85,6 +87,7 @@ int info(const InfoArguments& arguments) {
     return report(Error{number == ENOENT ? ErrorCode::not_found : ErrorCode::io_error,
                         path.string() + ": " + std::strerror(number)});
   }
+  if (found.contains("error")) return report(Error{ErrorCode::io_error, found["error"].get<std::string>()});
   if (!found.contains("mount_point"))
     return report(Error{ErrorCode::not_found, path.string() + " does not lie on a RingFS mount"},
                   "findmnt -t fuse.ringfs");

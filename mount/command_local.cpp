@@ -95,7 +95,9 @@ Result<bool> mounted_already(const StateDirectory& state, const LocalRing& ring,
   }
   const std::optional<ProcessMark> process = running_from(state.mount_pid());
   if (!process) return false;
-  if (is_mounted(ring.mount_point)) {
+  const Result<bool> mounted = is_mounted(ring.mount_point);
+  if (!mounted) return tl::unexpected(mounted.error());
+  if (*mounted) {
     if (ring.mount_point == mount_point) return true;
     return fail(ErrorCode::exists, "the ring in " + state.path().string() + " is mounted on " + ring.mount_point +
                                        "; unmount it first: " + down_command(state));
@@ -224,7 +226,9 @@ int down(const std::string& state_text) {
                 << " s and was killed; what it had not written is lost\n";
     }
   }
-  if (ring && !ring->mount_point.empty() && is_mounted(ring->mount_point)) {
+  const Result<bool> mounted = ring && !ring->mount_point.empty() ? is_mounted(ring->mount_point) : false;
+  if (!mounted) std::cerr << "ringfs: " << mounted.error().context << "\n";
+  if (mounted && *mounted) {
     // Only what is left of a dead process: a living mount on that path is somebody else's.
     const Status clear = check_mount_point(ring->mount_point);
     if (!clear && clear.error().code != ErrorCode::exists) std::cerr << "ringfs: " << clear.error().context << "\n";

@@ -60,7 +60,9 @@ int mount(const MountArguments& arguments) {
 
 int umount(const std::string& path) {
   const std::string mount_point = absolute_mount_point(path);
-  if (!is_mounted(mount_point)) return report(Error{ErrorCode::not_found, "no RingFS is mounted on " + mount_point});
+  const Result<bool> mounted = is_mounted(mount_point);
+  if (!mounted) return report(mounted.error());
+  if (!*mounted) return report(Error{ErrorCode::not_found, "no RingFS is mounted on " + mount_point});
   const std::optional<ProcessMark> process = mount_process_of(mount_point);
   const Status done = unmount_path(mount_point, false);
   if (!done) return report(done.error());

@@ -54,8 +54,9 @@ void FuseSession::disconnect() {
   if (descriptor_.is_open()) descriptor_.release();  // libfuse owns and closes it
   if (!mounted_) return;
   mounted_ = false;
-  const std::optional<MountEntry> entry = mount_at(options_.mount_point);
-  if (entry && (device_.empty() || entry->device == device_)) {
+  const Result<std::optional<MountEntry>> entry = mount_at(options_.mount_point);
+  if (!entry) spdlog::warn("event=mount_not_found path={} error=\"{}\"", options_.mount_point, entry.error().context);
+  if (entry && *entry && (device_.empty() || (*entry)->device == device_)) {
     fuse_session_unmount(session_);
     return;
   }
@@ -84,7 +85,7 @@ Status FuseSession::mount() {
   descriptor_.assign(fuse_session_fd(session_), error);
   if (!error) descriptor_.native_non_blocking(true, error);
   if (error) return fail(ErrorCode::io_error, "cannot watch /dev/fuse: " + error.message());
-  pages_.start(session_);
+  pages_.start([this](const PageChange& change) { tell_kernel(session_, change); });
   file_system_.on_pages_changed([this](PageChange change, std::function<void()> done) {
     std::function<void()> posted = [this, done = std::move(done)] { asio::post(loop_, done); };
     pages_.change(std::move(change), std::move(posted));
@@ -221,12 +222,13 @@ void FuseSession::finished(Request& request, std::size_t payload_bytes, const st
 // The kernel gives every new mount 128 KiB of read-ahead; only root may raise it, and only after INIT (design 7).
 void FuseSession::look_at_mount() {
   looked_at_mount_ = true;
-  const std::optional<MountEntry> entry = mount_at(options_.mount_point);
-  if (!entry || entry->type != ringfs_mount_type) return;
-  device_ = entry->device;
-  std::ofstream file("/sys/class/bdi/" + entry->device + "/read_ahead_kb");
+  const Result<std::optional<MountEntry>> entry = mount_at(options_.mount_point);
+  if (!entry) spdlog::warn("event=mount_not_found path={} error=\"{}\"", options_.mount_point, entry.error().context);
+  if (!entry || !*entry || (*entry)->type != ringfs_mount_type) return;
+  device_ = (*entry)->device;
+  std::ofstream file("/sys/class/bdi/" + (*entry)->device + "/read_ahead_kb");
   file << read_ahead_bytes / 1024 << std::flush;
-  spdlog::debug("event=read_ahead_set device={} permitted={}", entry->device, file.good());
+  spdlog::debug("event=read_ahead_set device={} permitted={}", device_, file.good());
 }
 
 Task<void> FuseSession::unmount(std::chrono::seconds patience) {

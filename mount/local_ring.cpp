@@ -12,10 +12,11 @@
 #include <charconv>
 #include <cstring>
 #include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <thread>
+
+#include "mount/read_file.hpp"
 
 namespace ringfs {
 namespace {
@@ -269,11 +270,10 @@ Status StateDirectory::lock() {
 }
 
 Result<LocalRing> StateDirectory::load() const {
-  std::error_code error;
-  if (!fs::exists(ring_file(), error)) return fail(ErrorCode::not_found, "there is no ring in " + path_.string());
-  std::ifstream file(ring_file(), std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  Result<LocalRing> ring = decode_local_ring(text);
+  const Result<std::string> text = read_file(ring_file());
+  if (!text && text.error().code == ErrorCode::not_found) return fail(ErrorCode::not_found, "there is no ring in " + path_.string());
+  if (!text) return tl::unexpected(text.error());
+  Result<LocalRing> ring = decode_local_ring(*text);
   if (!ring) {
     return fail(ring.error().code, ring_file().string() + " is damaged (" + ring.error().context +
                                        "): put a good copy back, or move the whole directory away to start anew");

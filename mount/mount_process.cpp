@@ -281,13 +281,16 @@ std::string absolute_mount_point(const std::string& path) {
   return absolute;
 }
 
-bool is_mounted(const std::string& path) {
-  const std::optional<MountEntry> entry = mount_at(path);
-  return entry && entry->type == ringfs_mount_type;
+Result<bool> is_mounted(const std::string& path) {
+  const Result<std::optional<MountEntry>> entry = mount_at(path);
+  if (!entry) return tl::unexpected(entry.error());
+  return entry->has_value() && (*entry)->type == ringfs_mount_type;
 }
 
 Status check_mount_point(const std::string& path) {
-  if (is_mounted(path)) {
+  const Result<bool> mounted = is_mounted(path);
+  if (!mounted) return tl::unexpected(mounted.error());
+  if (*mounted) {
     const MountAnswer answer = probe_mount(path);
     if (answer == MountAnswer::answers)
       return fail(ErrorCode::exists, "a RingFS is mounted on " + path + " already; unmount it: ringfs umount " + path);

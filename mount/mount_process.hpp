@@ -52,7 +52,7 @@ MountAnswer probe_mount(const std::string& path);
 std::string absolute_mount_point(const std::string& path);
 // An existing, empty directory. Clears what a dead mount left (ENOTCONN) first.
 Status check_mount_point(const std::string& path);
-bool is_mounted(const std::string& path);
+Result<bool> is_mounted(const std::string& path);
 // The process that serves this mount point, however it was started; of this user's, unless we are root.
 std::optional<ProcessMark> mount_process_of(const std::string& path);
 // Unmounts and waits until it is gone; `lazily` detaches whatever happens.

@@ -1,8 +1,8 @@
 #include "mount/mount_table.hpp"
 
-#include <fstream>
-#include <iterator>
 #include <sstream>
+
+#include "mount/read_file.hpp"
 
 namespace ringfs {
 namespace {
@@ -49,23 +49,27 @@ std::vector<MountEntry> parse_mount_table(std::string_view text) {
   return entries;
 }
 
-std::vector<MountEntry> read_mount_table() {
-  std::ifstream file("/proc/self/mountinfo");
-  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  return parse_mount_table(text);
+Result<std::vector<MountEntry>> read_mount_table() {
+  const Result<std::string> text = read_file("/proc/self/mountinfo");
+  if (!text) return tl::unexpected(text.error());
+  return parse_mount_table(*text);
 }
 
-std::optional<MountEntry> mount_at(const std::string& path) {
+Result<std::optional<MountEntry>> mount_at(const std::string& path) {
+  Result<std::vector<MountEntry>> table = read_mount_table();
+  if (!table) return tl::unexpected(table.error());
   std::optional<MountEntry> found;
-  for (MountEntry& entry : read_mount_table()) {
+  for (MountEntry& entry : *table) {
     if (entry.mount_point == path) found = std::move(entry);
   }
   return found;
 }
 
-std::optional<MountEntry> ringfs_mount_of(const std::string& path) {
+Result<std::optional<MountEntry>> ringfs_mount_of(const std::string& path) {
+  Result<std::vector<MountEntry>> table = read_mount_table();
+  if (!table) return tl::unexpected(table.error());
   std::optional<MountEntry> found;
-  for (MountEntry& entry : read_mount_table()) {
+  for (MountEntry& entry : *table) {
     if (!lies_in(path, entry.mount_point)) continue;
     if (!found || entry.mount_point.size() >= found->mount_point.size()) found = std::move(entry);
   }

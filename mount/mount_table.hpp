@@ -1,12 +1,14 @@
 // What is mounted where: /proc/self/mountinfo (man 5 proc), read without touching any mounted file system.
 //
-// Threads: any. Errors: an unreadable table is empty.
+// Threads: any. Errors: the table cannot be read (read_file).
 #pragma once
 
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "dht/base/error.hpp"
 
 namespace ringfs {
 
@@ -20,10 +22,10 @@ struct MountEntry {
 inline constexpr std::string_view ringfs_mount_type = "fuse.ringfs";
 
 std::vector<MountEntry> parse_mount_table(std::string_view text);
-std::vector<MountEntry> read_mount_table();
+Result<std::vector<MountEntry>> read_mount_table();
 // The uppermost mount at exactly this path.
-std::optional<MountEntry> mount_at(const std::string& path);
+Result<std::optional<MountEntry>> mount_at(const std::string& path);
 // The RingFS mount that a path lies in; the longest that fits.
-std::optional<MountEntry> ringfs_mount_of(const std::string& path);
+Result<std::optional<MountEntry>> ringfs_mount_of(const std::string& path);
 
 }  // namespace ringfs

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include <spdlog/spdlog.h>
 
@@ -18,8 +19,23 @@ void warn_of(int result, const char* event, InodeNumber inode) {
   spdlog::warn("event={} inode={} error=\"{}\"", event, inode, std::strerror(-result));
 }
 
+// `pages` drops those of `more`, too: the least range with both.
+void drop_too(PageChange& pages, const PageChange& more) {
+  if (!more.from) return;
+  if (!pages.from) {
+    pages.from = more.from;
+    pages.until = more.until;
+    return;
+  }
+  pages.from = std::min(*pages.from, *more.from);
+  const bool both_end = pages.until && more.until;
+  pages.until = both_end ? std::max(pages.until, more.until) : std::nullopt;
+}
+
+}  // namespace
+
 // Pages first: bytes that came into a page whose rest is old would make that rest look new.
-void tell(fuse_session* session, const PageChange& change) {
+void tell_kernel(fuse_session* session, const PageChange& change) {
   if (change.from) {
     const std::uint64_t length = change.until ? *change.until - *change.from : 0;  // 0: to the end
     const int result = fuse_lowlevel_notify_inval_inode(session, change.inode, static_cast<off_t>(*change.from),
@@ -35,29 +51,37 @@ void tell(fuse_session* session, const PageChange& change) {
   }
 }
 
-}  // namespace
+void PendingPages::add(PageChange next) {
+  if (next.tail) {
+    if (then) drop_too(change, *std::exchange(then, std::nullopt));
+    change.tail = std::move(next.tail);
+    drop_too(change, next);
+  } else if (next.from && change.tail) {
+    // The bytes may be older than what drops them.
+    if (!then) then.emplace().inode = next.inode;
+    drop_too(*then, next);
+  } else {
+    drop_too(change, next);
+  }
+}
 
-void PageNotifier::start(fuse_session* session) {
+void PageNotifier::start(Tell tell) {
+  const std::lock_guard lock(mutex_);
   open_ = true;
-  for (std::size_t i = 0; i < most_threads; ++i) threads_.emplace_back([this, session] { run(session); });
+  for (std::size_t i = 0; i < most_threads; ++i) threads_.emplace_back([this, tell] { run(tell); });
 }
 
 void PageNotifier::change(PageChange change, std::function<void()> done) {
   {
     const std::lock_guard lock(mutex_);
     if (open_) {
-      Waiting& waiting = waiting_[change.inode];
-      // What waits already was not told in time; both together are one change.
-      if (waiting.change.from && change.from) {
-        change.from = std::min(*change.from, *waiting.change.from);
-        const bool both_end = change.until && waiting.change.until;
-        change.until = both_end ? std::max(change.until, waiting.change.until) : std::nullopt;
-      } else if (!change.from) {
-        change.from = waiting.change.from;
-        change.until = waiting.change.until;
+      const auto [place, is_new] = waiting_.try_emplace(change.inode);
+      Waiting& waiting = place->second;
+      if (is_new) {
+        waiting.pages.change = std::move(change);
+      } else {
+        waiting.pages.add(std::move(change));  // what waits already was not told in time
       }
-      if (!change.tail) change.tail = std::move(waiting.change.tail);
-      waiting.change = std::move(change);
       if (done) waiting.done.push_back(std::move(done));
       wake_.notify_one();
       return;
@@ -97,7 +121,7 @@ bool PageNotifier::has_work() const {
   return std::any_of(waiting_.begin(), waiting_.end(), [this](const auto& one) { return !telling_.contains(one.first); });
 }
 
-void PageNotifier::run(fuse_session* session) {
+void PageNotifier::run(const Tell& tell) {
   std::unique_lock lock(mutex_);
   for (;;) {
     wake_.wait(lock, [this] { return ending_ || has_work(); });
@@ -107,7 +131,9 @@ void PageNotifier::run(fuse_session* session) {
     const auto node = waiting_.extract(place);
     telling_.insert(node.key());
     lock.unlock();
-    tell(session, node.mapped().change);
+    const PendingPages& pages = node.mapped().pages;
+    tell(pages.change);
+    if (pages.then) tell(*pages.then);
     call(node.mapped().done);
     lock.lock();
     telling_.erase(node.key());

@@ -12,6 +12,7 @@
 #include <condition_variable>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <unordered_map>
 #include <unordered_set>
@@ -21,16 +22,29 @@
 
 namespace ringfs {
 
+// The kernel's calls for one change: pages are dropped before bytes are put into the last one. What fails is logged.
+void tell_kernel(fuse_session* session, const PageChange& change);
+
+// What the kernel must still do with one file's pages: changes that came before the former ones were told, as few calls. A later
+// one's bytes replace a former one's. Bytes that a later one drops are still put there, before: their end is the file's.
+struct PendingPages {
+  PageChange change;
+  std::optional<PageChange> then;  // drops alone
+
+  void add(PageChange next);
+};
+
 class PageNotifier {
  public:
   static constexpr std::size_t most_threads = 4;
+  using Tell = std::function<void(const PageChange&)>;  // on any of the threads; may wait
 
   PageNotifier() = default;
   ~PageNotifier() { stop(); }
   PageNotifier(const PageNotifier&) = delete;
   PageNotifier& operator=(const PageNotifier&) = delete;
 
-  void start(fuse_session* session);
+  void start(Tell tell);  // from the loop's, once
   // `done`, if any, is called once: on one of the threads, or at once when nothing is told any more.
   void change(PageChange change, std::function<void()> done);
   // Nothing more is told; what is being told may still wait for requests under way: idle() says when it has ended.
@@ -41,10 +55,10 @@ class PageNotifier {
 
  private:
   struct Waiting {
-    PageChange change;
+    PendingPages pages;
     std::vector<std::function<void()>> done;
   };
-  void run(fuse_session* session);
+  void run(const Tell& tell);
   bool has_work() const;
 
   mutable std::mutex mutex_;

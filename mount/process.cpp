@@ -18,22 +18,18 @@
 
 extern char** environ;
 
+#include "mount/read_file.hpp"
+
 namespace ringfs {
 namespace {
 
 constexpr auto look_interval = std::chrono::milliseconds(10);
 
-// Empty: it cannot be read. A process may end between the opening of its file in /proc and the reading (ESRCH), and a filebuf throws then,
-// past the stream, unless an ostream reads it.
-std::string read_file(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  text << file.rdbuf();
-  return std::move(text).str();
-}
+// Empty: it cannot be read; the process may have ended since (ENOENT, or ESRCH while it is read).
+std::string read_proc(const std::string& name) { return read_file("/proc/" + name).value_or(std::string()); }
 
 std::string boot_id() {
-  std::string id = read_file("/proc/sys/kernel/random/boot_id");
+  std::string id = read_proc("sys/kernel/random/boot_id");
   while (!id.empty() && (id.back() == '\n' || id.back() == ' ')) id.pop_back();
   return id.empty() ? "-" : id;
 }
@@ -56,7 +52,7 @@ std::optional<ProcessStat> parse_stat(const std::string& text) {
   return result;
 }
 
-std::optional<ProcessStat> stat_of(pid_t pid) { return parse_stat(read_file("/proc/" + std::to_string(pid) + "/stat")); }
+std::optional<ProcessStat> stat_of(pid_t pid) { return parse_stat(read_proc(std::to_string(pid) + "/stat")); }
 
 bool has_ended(const ProcessStat& stat) { return stat.state == 'Z' || stat.state == 'X'; }
 
@@ -66,7 +62,7 @@ bool other_threads_live(pid_t pid) {
        !error && task != end; task.increment(error)) {
     const std::string thread = task->path().filename().string();
     if (thread == std::to_string(pid)) continue;
-    const std::optional<ProcessStat> stat = parse_stat(read_file(task->path() / "stat"));
+    const std::optional<ProcessStat> stat = parse_stat(read_file(task->path() / "stat").value_or(std::string()));
     if (stat && !has_ended(*stat)) return true;
   }
   return false;
@@ -74,7 +70,7 @@ bool other_threads_live(pid_t pid) {
 
 // man 5 proc, /proc/PID/status: SigPnd and ShdPnd are hexadecimal masks of the signals that wait.
 bool was_killed(pid_t pid) {
-  std::istringstream lines(read_file("/proc/" + std::to_string(pid) + "/status"));
+  std::istringstream lines(read_proc(std::to_string(pid) + "/status"));
   for (std::string line; std::getline(lines, line);) {
     if (line.rfind("SigPnd:", 0) != 0 && line.rfind("ShdPnd:", 0) != 0) continue;
     const std::uint64_t mask = std::strtoull(line.c_str() + 7, nullptr, 16);
@@ -346,7 +342,7 @@ Result<std::string> run_apart(const std::function<std::string()>& work, std::chr
 }
 
 std::string tail_of(const std::filesystem::path& file, std::size_t bytes) {
-  std::string text = read_file(file);
+  std::string text = read_file(file).value_or(std::string());  // nothing can be said of it then
   if (text.size() <= bytes) return text;
   text.erase(0, text.size() - bytes);
   const std::size_t line = text.find('\n');

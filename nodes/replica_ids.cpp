@@ -13,7 +13,9 @@ constexpr std::string_view added_prefix = "replica/";
 constexpr std::string_view added_end = "replica0";  // '0' follows '/'
 constexpr const char* nameless_name = "nameless_spaces";
 
-std::string name_of(PartitionId partition) { return std::string(added_prefix) + std::to_string(index_of(partition)); }
+constexpr std::string_view vote_prefix = "vote/";
+
+std::string name_of(std::string_view prefix, PartitionId partition) { return std::string(prefix) + std::to_string(index_of(partition)); }
 
 LogIndex decode_added(const std::string& name, const std::string& value) {
   Reader reader(value);
@@ -30,7 +32,7 @@ ReplicaIds::ReplicaIds(Connection& connection)
       remove_(connection, "DELETE FROM meta WHERE name = CAST(? AS TEXT)") {}
 
 LogIndex ReplicaIds::added(PartitionId partition) {
-  const std::string name = name_of(partition);
+  const std::string name = name_of(added_prefix, partition);
   const std::optional<std::string> value = meta_.get(name);
   return value ? decode_added(name, *value) : 0;
 }
@@ -55,7 +57,30 @@ std::map<PartitionId, LogIndex> ReplicaIds::all_added() {
 void ReplicaIds::set_added(PartitionId partition, LogIndex added) {
   Writer writer;
   writer.u64(added);
-  meta_.set(name_of(partition), writer.bytes());
+  meta_.set(name_of(added_prefix, partition), writer.bytes());
+}
+
+bool is_later(const HardState& state, const HardState& former) {
+  return state.term > former.term || (state.term == former.term && former.vote.is_nil() && !state.vote.is_nil());
+}
+
+std::optional<HardState> ReplicaIds::vote(PartitionId partition) {
+  const std::string name = name_of(vote_prefix, partition);
+  const std::optional<std::string> value = meta_.get(name);
+  if (!value) return std::nullopt;
+  Reader reader(*value);
+  HardState state;
+  state.term = reader.u64();
+  state.vote = read_uuid(reader);
+  if (!reader.done()) throw StoreFailure(ErrorCode::corrupt, "meta \"" + name + "\" does not decode");
+  return state;
+}
+
+void ReplicaIds::set_vote(PartitionId partition, const HardState& state) {
+  Writer writer;
+  writer.u64(state.term);
+  write(writer, state.vote);
+  meta_.set(name_of(vote_prefix, partition), writer.bytes());
 }
 
 bool ReplicaIds::nameless_spaces() { return meta_.get(nameless_name).has_value(); }

@@ -197,6 +197,7 @@ void StoreChanges::perform_group(const GroupWrite& write, PayloadHome home) {
   if (write.install) install(group, *write.install);
   if (write.hard_state) {
     if (write.hard_state->term < group.hard_state.term) broken(group.partition, "the term goes back");
+    if (is_later(*write.hard_state, group.hard_state)) ids_.set_vote(group.partition, *write.hard_state);
     group.hard_state = *write.hard_state;
   }
   if (write.truncate_from) truncate(group, *write.truncate_from);

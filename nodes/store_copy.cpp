@@ -303,6 +303,19 @@ class StoreCopy {
   void save(const GroupState& group) {
     copied_groups_.save(group);
     if (group.replica_added != 0) copied_ids_.set_added(group.partition, group.replica_added);
+    // As it is, if it is later than the row: the next start draws the conclusion.
+    HardState vote = second_copy_of_vote(group.partition);
+    if (is_later(group.hard_state, vote)) vote = group.hard_state;
+    if (is_later(vote, HardState{})) copied_ids_.set_vote(group.partition, vote);
+  }
+
+  HardState second_copy_of_vote(PartitionId partition) {
+    try {
+      return ids_.vote(partition).value_or(HardState{});
+    } catch (const StoreFailure& failure) {
+      if (!is_damage(failure)) throw;
+      return {};
+    }
   }
 
   void copy_group(GroupState& group) {

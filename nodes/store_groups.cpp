@@ -50,6 +50,23 @@ std::string save_statement(bool with_digests) {
   return "INSERT INTO grp(" + names + ") VALUES(" + places + ") ON CONFLICT(p) DO UPDATE SET " + updates;
 }
 
+constexpr const char* next_space_name = "next_space";
+
+SpaceId next_space(MetaTable& meta) {
+  const std::optional<std::string> stored = meta.get(next_space_name);
+  if (!stored) return 1;
+  Reader reader(*stored);
+  const SpaceId space = reader.i64();
+  if (!reader.done() || space < 1) throw StoreFailure(ErrorCode::corrupt, "meta \"next_space\" does not decode");
+  return space;
+}
+
+void set_next_space(MetaTable& meta, SpaceId space) {
+  Writer writer;
+  writer.i64(space);
+  meta.set(next_space_name, writer.bytes());
+}
+
 }  // namespace
 
 Error in_partition(PartitionId partition, const Error& error) {
@@ -68,16 +85,16 @@ Damage damage_of(ReplicaDamage damage) {
 }
 
 SpaceId take_new_space(MetaTable& meta) {
-  SpaceId space = 1;
-  if (std::optional<std::string> next = meta.get("next_space")) {
-    Reader reader(*next);
-    space = reader.i64();
-    if (!reader.done() || space < 1) throw StoreFailure(ErrorCode::corrupt, "meta \"next_space\" does not decode");
-  }
-  Writer writer;
-  writer.i64(space + 1);
-  meta.set("next_space", writer.bytes());
+  const SpaceId space = next_space(meta);
+  set_next_space(meta, space + 1);
   return space;
+}
+
+void never_take_space_again(MetaTable& meta, SpaceId used) {
+  const SpaceId next = next_space(meta);
+  if (next > used) return;
+  spdlog::error("event=next_space_was_old next={} used={}", next, used);
+  set_next_space(meta, used + 1);
 }
 
 GroupTable::GroupTable(Connection& connection)
@@ -351,6 +368,10 @@ bool log_is_whole(const GroupState& group, const LogTable::Sum& entries) {
 Error lost_entries(const GroupState& group) {
   return {ErrorCode::corrupt, name_of(group.partition) + ": its log is not what was written, up to entry " + std::to_string(group.last_index) +
                                   ": the disk has lost a write"};
+}
+
+Error lost_vote(PartitionId partition) {
+  return {ErrorCode::corrupt, name_of(partition) + ": its term or vote is not the last that was written: the disk has lost a write"};
 }
 
 Error lost_rows(PartitionId partition) {

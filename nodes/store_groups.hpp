@@ -57,6 +57,8 @@ struct GroupState {
 std::uint64_t group_checksum(const GroupState& group, const std::string& configuration, bool with_digests);
 // The number of a space that never was; the next one is written in `meta`.
 SpaceId take_new_space(MetaTable& meta);
+// The next one will be behind this one, which is in use. Else the page of `meta` was old: a write of it that the disk has lost.
+void never_take_space_again(MetaTable& meta, SpaceId used);
 
 class GroupTable {
  public:
@@ -130,8 +132,9 @@ class LogTable {
 
 // Whether these are the entries that were written: none is old, none is missing at the end.
 bool log_is_whole(const GroupState& group, const LogTable::Sum& entries);
-// That they are not; that rows are not those that were written.
+// That they are not; that rows, or a term and vote, are not those that were written.
 Error lost_entries(const GroupState& group);
 Error lost_rows(PartitionId partition);
+Error lost_vote(PartitionId partition);
 
 }  // namespace ringfs

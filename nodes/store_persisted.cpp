@@ -142,10 +142,11 @@ class GroupLoader {
       : connection_(connection), payloads_(connection, file), log_(connection, payloads_), groups_(connection), ids_(connection),
         meta_(connection), add_garbage_(connection, "INSERT OR IGNORE INTO garbage(space) VALUES(?)"), node_(node), damaged_(damaged) {}
 
-  // What needs no log, in the transaction that is open.
-  void prepare() {
+  // What needs no log, in the transaction that is open. used: greatest_space_of_rows().
+  void prepare(SpaceId used) {
     std::map<PartitionId, Error> unreadable;
     states_ = groups_.load_all(unreadable);
+    keep_spaces_apart(used);
     for (const auto& [partition, why] : unreadable) states_[partition] = in_its_place(partition, why);
     const bool all_replaced =
         std::none_of(states_.begin(), states_.end(), [](const auto& one) { return damage_of(one.second.damage) == Damage::log; });
@@ -156,6 +157,7 @@ class GroupLoader {
       const LogIndex written = known == added.end() ? 0 : known->second;
       if (written != group.replica_added) ids_.set_added(partition, group.replica_added);  // a database of an older program
       if (group.damage != ReplicaDamage::none) damaged_.emplace(partition, noted_damage(group));
+      compare_vote(group);
       if (group.staging) {  // the core does not remember it: whoever sends it starts over
         Query(add_garbage_, group.staging->space).finish();
         group.staging.reset();
@@ -210,6 +212,26 @@ class GroupLoader {
     return persisted;
   }
 
+  // A space that is given out twice has rows of another partition, or of another time.
+  void keep_spaces_apart(SpaceId used) {
+    for (const auto& [partition, group] : states_) used = std::max({used, group.space, group.staging ? group.staging->space : 0});
+    never_take_space_again(meta_, used);
+  }
+
+  // Both copies are of one transaction. If the row is older, all that it says is, and what has changed since may not show in the log.
+  void compare_vote(GroupState& group) {
+    const HardState second = ids_.vote(group.partition).value_or(HardState{});
+    if (is_later(group.hard_state, second)) ids_.set_vote(group.partition, group.hard_state);
+    if (!is_later(second, group.hard_state)) return;
+    group.hard_state = second;
+    if (damage_of(group.damage) != Damage::log) {
+      group.damage = ReplicaDamage::data;
+      damaged_.insert_or_assign(group.partition, lost_vote(group.partition));
+      ids_.set_nameless_spaces(true);
+    }
+    groups_.save(group);
+  }
+
   // A replica whose own row cannot be read: which life of it is over is known, and that is all that is needed to replace it.
   GroupState in_its_place(PartitionId partition, const Error& why) {
     damaged_.emplace(partition, why);
@@ -254,18 +276,41 @@ class GroupLoader {
   std::map<PartitionId, GroupState> states_;
 };
 
+// Outside of transactions, for a damaged page would end one. If there is one at the rows' end, what `grp` names must do: 0.
+SpaceId greatest_space_of_rows(Connection& connection) {
+  try {
+    return std::max(connection.integer("SELECT coalesce(max(space), 0) FROM rows"),
+                    connection.integer("SELECT coalesce(max(space), 0) FROM garbage"));
+  } catch (const StoreFailure& failure) {
+    if (failure.error().code != ErrorCode::corrupt) throw;
+    return 0;
+  }
+}
+
+// The second copy is never older than `meta`, unless a page of that is what it was before a write that the disk has lost.
+void take_newer(PersistedNode& node, MetaTable& meta, StoredIdentity& identity, const StoredIdentity& second) {
+  if (second.id != identity.id) return;
+  if (second.incarnation.counter > node.incarnation.counter) node.incarnation = second.incarnation;
+  if (second.table.empty()) return;
+  Result<MembersTable> table = decode_members_table(second.table);
+  if (!table || (node.table && node.table->version >= table->version)) return;
+  node.table = std::move(*table);
+  identity.table = second.table;
+  meta.set("table", second.table);
+}
+
 }  // namespace
 
 PersistedNode load_persisted(Connection& connection, PayloadFile& file, Random& random,
                              std::map<PartitionId, Error>& damaged) {
   PersistedNode node;
+  const SpaceId used = greatest_space_of_rows(connection);
+  const std::filesystem::path directory = connection.file().parent_path();
   SqlTransaction transaction(connection);
   MetaTable meta(connection);
   node.id = identity_of(meta, random);
   if (std::optional<std::string> stored = meta.get("incarnation")) node.incarnation = decode_incarnation(*stored);
-  ++node.incarnation.counter;
-  node.incarnation.nonce = random.next();
-  StoredIdentity identity{node.id, node.incarnation, {}, {}};
+  StoredIdentity identity{node.id, {}, {}, {}};
   if (std::optional<std::string> stored = meta.get("genesis")) {
     node.genesis = require(decode_genesis(*stored), "genesis");
     identity.genesis = *stored;
@@ -274,12 +319,16 @@ PersistedNode load_persisted(Connection& connection, PayloadFile& file, Random& 
     node.table = require(decode_members_table(*stored), "members table");
     identity.table = *stored;
   }
-  write_identity(connection.file().parent_path(), identity);  // before the incarnation in `meta` rises
+  if (const std::optional<StoredIdentity> second = read_identity(directory)) take_newer(node, meta, identity, *second);
+  ++node.incarnation.counter;
+  node.incarnation.nonce = random.next();
+  identity.incarnation = node.incarnation;
+  write_identity(directory, identity);  // before the incarnation in `meta` rises
   meta.set("incarnation", encode(node.incarnation));
   node.peer_incarnations = peers(connection);
 
   GroupLoader loader(connection, file, node.id, damaged);
-  loader.prepare();
+  loader.prepare(used);
   transaction.commit();
   node.groups = loader.load();
   return node;

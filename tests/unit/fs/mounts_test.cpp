@@ -451,6 +451,27 @@ TEST_F(KernelPagesTest, AppendBehindAnotherMounts_TellsTheKernelItsEnd) {
   b.close(log);
 }
 
+// The kernel was answered with the present size, but threw that answer away, as it does while it writes itself: its append comes with
+// the place that it knew before.
+TEST_F(KernelPagesTest, AppendBehindAnotherMounts_OfAKernelThatLostTheAnswerWithTheEnd_TellsItTheEnd) {
+  Mount& a = mount();
+  Mount& b = mount();
+  const InodeNumber file = a.put(root_inode, "log", std::string(72, 'a'));
+  listen(b);
+  const Handle log = b.open(file, O_WRONLY | O_APPEND);
+  const Handle other = a.open(file, O_WRONLY | O_APPEND);
+  a.write(other, 72, std::string(44, 'b'));
+  EXPECT_EQ(b.stat(file).size, 116U);
+  told.clear();
+  b.write(log, 72, "third");
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_EQ(told[0].from, std::nullopt);
+  EXPECT_EQ(told[0].tail, "third");
+  EXPECT_EQ(told[0].end, 121U);
+  a.close(other);
+  b.close(log);
+}
+
 // The bytes of the last page could land on some that a local write has put there and not sent yet.
 TEST_F(KernelPagesTest, LargerSize_WhileAWriterUsesPages_IsLeftToTheAnswer) {
   Mount& a = mount();

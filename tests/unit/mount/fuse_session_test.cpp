@@ -418,7 +418,9 @@ TEST_F(FuseSessionTest, Unmount_WithAnOpenFile_IsBusyAndThenDetachesAndCuts) {
   boost::asio::co_spawn(loop_, session_->unmount(std::chrono::seconds(0)), [](const std::exception_ptr&) {});
   thread_.join();
   EXPECT_TRUE(served_);
-  EXPECT_FALSE(mount_at(path_));
+  const auto entry = mount_at(path_);
+  ASSERT_TRUE(entry);
+  EXPECT_FALSE(*entry);
   EXPECT_EQ(::write(file, "y", 1), -1);
   EXPECT_EQ(errno, ENOTCONN);
   ::close(file);

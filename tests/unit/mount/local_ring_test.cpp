@@ -102,6 +102,21 @@ TEST_F(LocalRingTest, State_SavedAndLoaded_IsThereAndTheDamagedOneSaysSo) {
   EXPECT_NE(damaged.error().context.find("is damaged"), std::string::npos);
 }
 
+// Taken for a state without a ring, `up` would make another one.
+TEST_F(LocalRingTest, State_ThatCannotBeRead_IsNoStateWithoutARing) {
+  StateDirectory state(directory_);
+  std::filesystem::create_directory(state.ring_file());
+  const auto unreadable = state.load();  // opens, and each read fails
+  ASSERT_FALSE(unreadable);
+  EXPECT_EQ(unreadable.error().code, ErrorCode::io_error);
+  EXPECT_NE(unreadable.error().context.find("Is a directory"), std::string::npos) << unreadable.error().context;
+  std::filesystem::remove(state.ring_file());
+  std::filesystem::create_symlink("ring.json", state.ring_file());
+  const auto circle = state.load();
+  ASSERT_FALSE(circle);
+  EXPECT_EQ(circle.error().code, ErrorCode::io_error) << circle.error().context;
+}
+
 TEST_F(LocalRingTest, State_InAPlaceThatIsAFile_CannotBeLocked) {
   std::ofstream(directory_ / "file") << "x";
   StateDirectory state(directory_ / "file/ring");

@@ -25,9 +25,9 @@ TEST(MountTable, Lines_CutShort_AreLeftOut) {
 }
 
 TEST(MountTable, Proc_OfThisMachine_IsMounted) {
-  ASSERT_TRUE(mount_at("/proc"));  // the root is not, inside a chroot
-  EXPECT_FALSE(mount_at("/no/such/mount/point"));
-  EXPECT_FALSE(ringfs_mount_of("/proc/self"));
+  EXPECT_TRUE(mount_at("/proc").value());  // the root is not, inside a chroot
+  EXPECT_FALSE(mount_at("/no/such/mount/point").value());
+  EXPECT_FALSE(ringfs_mount_of("/proc/self").value());
 }
 
 }  // namespace

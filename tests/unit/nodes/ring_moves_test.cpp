@@ -8,6 +8,7 @@
 #include "dht/net/server.hpp"
 #include "dht/net/system_clock.hpp"
 #include "tests/unit/net/loopback.hpp"
+#include "tests/unit/nodes/lost_writes.hpp"
 #include "tests/unit/nodes/store_fixture.hpp"
 
 namespace ringfs {
@@ -40,6 +41,23 @@ class RingMoves : public testing::Test {
     std::filesystem::remove_all(scratch_, ignored);
   }
 
+  // Of three nodes.
+  Genesis make_ring() {
+    std::vector<FirstNode> first;
+    std::vector<Uuid> ids;
+    for (std::uint64_t number : {1U, 2U, 3U}) {
+      Process& process = start(number);
+      first.push_back({process.address, ""});
+      ids.push_back(process.id);
+    }
+    CreationOptions creation;
+    creation.partition_bits = bits;
+    Result<Genesis> genesis = make_genesis(first, ids, creation, random);
+    EXPECT_TRUE(genesis);
+    if (!genesis) return {};
+    for (auto& process : processes) EXPECT_TRUE(ask(*process, CreateOperation{*genesis}));
+    return *genesis;
+  }
   Process& start(std::uint64_t number) {
     processes.push_back(std::make_unique<Process>());
     Process& process = *processes.back();
@@ -53,6 +71,7 @@ class RingMoves : public testing::Test {
     options.reserve_bytes = 0;
     options.snapshot_chunk_bytes = 64 << 10;
     options.synchronous_off = true;
+    options.scrub.delay = Duration(0);
     Result<SqliteStore::Opened> opened = SqliteStore::open(process.directory, process.random, options);
     ASSERT_TRUE(opened) << opened.error().text();
     process.store = std::move(opened->store);
@@ -144,26 +163,23 @@ class RingMoves : public testing::Test {
     });
   }
 
+  // This node's replica; none: it has none.
+  static std::optional<GroupStatus> replica(Process& process, PartitionId partition) {
+    for (const GroupStatus& group : process.driver->status().groups) {
+      if (group.partition == partition) return group;
+    }
+    return std::nullopt;
+  }
+
   boost::asio::io_context loop;
+  SeededRandom random{7};
   std::vector<std::unique_ptr<Process>> processes;
   std::uint64_t sequence = 0;
   std::filesystem::path scratch_;
 };
 
 TEST_F(RingMoves, NodeJoinsAndAnotherLeaves_EverythingIsThereAndTheLeaverIsEmpty) {
-  std::vector<FirstNode> first;
-  std::vector<Uuid> ids;
-  for (std::uint64_t number : {1U, 2U, 3U}) {
-    Process& process = start(number);
-    first.push_back({process.address, ""});
-    ids.push_back(process.id);
-  }
-  CreationOptions creation;
-  creation.partition_bits = bits;
-  SeededRandom random(7);
-  Result<Genesis> genesis = make_genesis(first, ids, creation, random);
-  ASSERT_TRUE(genesis);
-  for (auto& process : processes) ASSERT_TRUE(ask(*process, CreateOperation{*genesis}));
+  const Genesis genesis = make_ring();
   for (int i = 0; i < 60; ++i) ASSERT_TRUE(write("small " + std::to_string(i), std::to_string(i)));
   for (int i = 0; i < 12; ++i) ASSERT_TRUE(write("large " + std::to_string(i), pattern(65536, static_cast<char>('a' + i))));
 
@@ -177,7 +193,7 @@ TEST_F(RingMoves, NodeJoinsAndAnotherLeaves_EverythingIsThereAndTheLeaverIsEmpty
     return std::vector<Member>{member};
   }));
   ASSERT_TRUE(run_until([&] { return table().find(added.id) != nullptr; }));
-  ASSERT_TRUE(ask(added, JoinOperation{*genesis, table()}));
+  ASSERT_TRUE(ask(added, JoinOperation{genesis, table()}));
   ASSERT_TRUE(reaches(added.id, MemberState::up));
 
   Process& leaver = *processes[0];
@@ -198,6 +214,42 @@ TEST_F(RingMoves, NodeJoinsAndAnotherLeaves_EverythingIsThereAndTheLeaverIsEmpty
   ASSERT_TRUE(disk);
   ASSERT_FALSE(disk->node.groups.empty());
   for (const PersistedGroup& group : disk->node.groups) EXPECT_FALSE(group.holds_data);
+}
+
+// A page of one node's database is what it was before an acknowledged write. Nobody is told but by that node's background check.
+TEST_F(RingMoves, RowsWhoseWriteOneDiskHasLost_AreReplacedByThemselves) {
+  make_ring();
+  const std::string key = "a row whose write is lost";
+  const PartitionId partition = partition_of(key_position(key), bits);
+  ASSERT_TRUE(write(key, "before"));
+  Process& loser = *processes[1];
+  const auto has_all = [&] {
+    for (auto& process : processes) {
+      const std::optional<GroupStatus> mine = replica(*process, partition), its = replica(loser, partition);
+      if (!mine || !its || mine->damaged || mine->applied != its->applied) return false;
+    }
+    return true;
+  };
+  const auto restart = [&](const std::function<void(const std::filesystem::path&)>& between) {
+    stop(loser);
+    between(loser.directory / database_file_name);
+    run(loser, loser.address);
+  };
+  ASSERT_TRUE(run_until(has_all));
+  std::string before;
+  restart([&](const std::filesystem::path& database) { before = file_contents(database); });
+  ASSERT_TRUE(write(key, "acknowledged"));
+  ASSERT_TRUE(run_until(has_all));
+  restart([&](const std::filesystem::path& database) { EXPECT_EQ(lose_writes(database, before, "rows", "before"), 1u); });
+  ASSERT_TRUE(run_until([&] { return has_all() && value_of(*loser.store, partition, key, "v") == "acknowledged"; }));
+  EXPECT_GT(loser.store->status().damage_found, 0u);
+  for (auto& process : processes) EXPECT_FALSE(process->fatal) << process->fatal->text();
+  EXPECT_EQ(read(key), "acknowledged");
+  stop(loser);
+  Result<SqliteStore::Opened> disk = SqliteStore::open(loser.directory, random, SqliteStoreOptions{});
+  ASSERT_TRUE(disk);
+  EXPECT_TRUE(disk->damaged.empty());
+  EXPECT_EQ(value_of(*disk->store, partition, key, "v"), "acknowledged");
 }
 
 }  // namespace

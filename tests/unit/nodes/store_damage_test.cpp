@@ -164,7 +164,10 @@ TEST_F(StoreDamage, Groups_OnADamagedPage_AreNotForgotten) {
   open_any();
   EXPECT_EQ(damaged.size(), partitions);  // all lie on one page
   EXPECT_EQ(lost_logs(node), partitions);
-  for (const PersistedGroup& group : node.groups) EXPECT_EQ(group.hard_state.term, 0u);
+  for (const PersistedGroup& group : node.groups) {
+    EXPECT_EQ(group.hard_state.term, 3u);  // its second copy's
+    EXPECT_EQ(group.hard_state.vote, node.id);
+  }
   EXPECT_TRUE(node.genesis);
   open_any();
   EXPECT_EQ(damaged.size(), partitions);

@@ -2,12 +2,12 @@
 #include <atomic>
 #include <thread>
 
+#include "nodes/store_replacement.hpp"
 #include "tests/unit/nodes/damage_fixture.hpp"
+#include "tests/unit/nodes/lost_writes.hpp"
 
 namespace ringfs {
 namespace {
-
-constexpr std::size_t page_bytes = 4096;
 
 class StoreLostWrites : public DamageTest {
  protected:
@@ -27,30 +27,8 @@ class StoreLostWrites : public DamageTest {
     run(second_partition, {batch_entry(1, {put("directory", "other", "value")})});
     store.reset();
   }
-  std::vector<std::size_t> pages_of(const std::string& table) {
-    std::vector<std::size_t> pages;
-    Connection connection(database(), SQLITE_OPEN_READWRITE);
-    Statement statement(connection, "SELECT pageno FROM dbstat WHERE name = '" + table + "' AND pagetype = 'leaf' ORDER BY pageno");
-    Query query(statement);
-    while (query.step()) pages.push_back(static_cast<std::size_t>(query.natural(0)));
-    return pages;
-  }
-  static std::string_view page_in(const std::string& database, std::size_t page) {
-    return std::string_view(database).substr((page - 1) * page_bytes, page_bytes);
-  }
-  // Of the leaves that are not what they were those that hold `marker`, then or now, are again what they were.
   unsigned lose_writes(const std::string& before, const std::string& table, const std::string& marker) {
-    const std::vector<std::size_t> leaves = pages_of(table);
-    const std::string after = contents(database());
-    unsigned lost = 0;
-    for (std::size_t page : leaves) {
-      if (page * page_bytes > before.size() || page_in(before, page) == page_in(after, page)) continue;
-      const bool marked = page_in(before, page).find(marker) != std::string::npos || page_in(after, page).find(marker) != std::string::npos;
-      if (!marked) continue;
-      overwrite(database(), (page - 1) * page_bytes, page_in(before, page));
-      ++lost;
-    }
-    return lost;
+    return ringfs::lose_writes(database(), before, table, marker);
   }
   // What the background check says first; none: it has read everything and says nothing.
   std::optional<FoundDamage> check() {
@@ -132,9 +110,9 @@ TEST_F(StoreLostWrites, Payload_WhoseBytesAndChecksumAreLost_IsNoticed) {
   unsigned lost = lose_writes(before, "payload_data", "its own");
   if (lost == 0) {  // on a page of overflow
     const std::string after = contents(database());
-    for (std::size_t page = 2; page * page_bytes <= before.size(); ++page) {
+    for (std::size_t page = 2; page * lost_page_bytes <= before.size(); ++page) {
       if (page_in(before, page).find("its own") == std::string::npos || page_in(after, page).find("patched") == std::string::npos) continue;
-      overwrite(database(), (page - 1) * page_bytes, page_in(before, page));
+      put_page_back(database(), before, page);
       ++lost;
     }
   }
@@ -289,6 +267,72 @@ TEST_F(StoreLostWrites, Group_WhoseOwnRowIsOld_IsNotTakenForWhole) {
   EXPECT_TRUE(open_damaged_store().contains(partition));
   EXPECT_EQ(group_in(node, partition).damage, Damage::log);
   EXPECT_EQ(group_in(node, second_partition).damage, Damage::none);
+}
+
+// A term and a vote change nothing in the log: only their second copy tells.
+TEST_F(StoreLostWrites, Vote_Lost_IsNotGivenAgain) {
+  fill();
+  const std::string before = contents(database());
+  open();
+  for (const HardState& state : {HardState{5, Uuid{}}, HardState{5, node.id}}) {
+    Write write = append_write(partition, {});
+    write.groups[0].hard_state = state;
+    ASSERT_TRUE(wait_write(*store, std::move(write)));
+  }
+  store.reset();
+  ASSERT_EQ(lose_writes(before, "grp", ""), 1u);
+  for (const bool copied : {true, false}) {  // by a copy of the database it is not forgotten, either
+    if (copied) {
+      replace_database(directory, options.page_bytes, {});
+    }
+    const std::map<PartitionId, Error> damaged = open_damaged_store();
+    ASSERT_TRUE(damaged.contains(partition));
+    EXPECT_FALSE(damaged.contains(second_partition));
+    if (copied) {
+      EXPECT_NE(damaged.at(partition).context.find("lost a write"), std::string::npos) << damaged.at(partition).context;
+    }
+    EXPECT_EQ(group_in(node, partition).damage, Damage::log);
+    EXPECT_EQ(group_in(node, partition).hard_state.term, 5u);
+    EXPECT_EQ(group_in(node, partition).hard_state.vote, node.id);
+    store.reset();
+  }
+}
+
+TEST_F(StoreLostWrites, VoteWithoutASecondCopy_Counts) {
+  fill();
+  open();
+  Write write = append_write(partition, {});
+  write.groups[0].hard_state = HardState{5, node.id};
+  ASSERT_TRUE(wait_write(*store, std::move(write)));
+  store.reset();
+  change("DELETE FROM meta WHERE name = 'vote/3'");
+  for (int start = 0; start < 2; ++start) {
+    EXPECT_TRUE(open_damaged_store().empty());
+    EXPECT_EQ(group_in(node, partition).hard_state.term, 5u);
+    EXPECT_EQ(group_in(node, partition).hard_state.vote, node.id);
+  }
+  store.reset();
+  EXPECT_EQ(number("SELECT count(*) FROM meta WHERE name = 'vote/3'"), 1);
+}
+
+// The page of `meta` has the next space, too, and how often the node has started.
+TEST_F(StoreLostWrites, PageOfMeta_Old_GivesNoSpaceAndNoIncarnationTwice) {
+  fill();
+  const std::string before = contents(database());
+  const PartitionId third{6};
+  open();
+  run(third, {batch_entry(1, {put("directory", "third", "value")})});
+  const Incarnation incarnation = node.incarnation;
+  store.reset();
+  ASSERT_EQ(lose_writes(before, "meta", ""), 1u);
+  open();
+  EXPECT_GT(node.incarnation.counter, incarnation.counter);
+  const PartitionId fourth{5};
+  run(fourth, {batch_entry(1, {put("directory", "fourth", "value")})});
+  EXPECT_EQ(value_of(*store, fourth, "directory", "third"), std::nullopt);
+  EXPECT_EQ(value_of(*store, third, "directory", "third"), "value");
+  store.reset();
+  EXPECT_EQ(number("SELECT count(DISTINCT space) FROM grp"), number("SELECT count(*) FROM grp"));
 }
 
 // All of it is applied: the rows have it, and the log can go.
