@@ -130,8 +130,4 @@ bool Fitness::unfit(const Uuid& peer, TimePoint now) const {
   return said != nullptr && (said->hangs || said->slow);
 }
 
-bool Fitness::any_fit_peer(TimePoint now) const {
-  return std::any_of(peers_.begin(), peers_.end(), [&](const auto& peer) { return fit(peer.first, now); });
-}
-
 }  // namespace ringfs

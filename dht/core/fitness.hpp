@@ -65,7 +65,6 @@ class Fitness {
   bool answers(const Uuid& peer, TimePoint now) const;
   bool fit(const Uuid& peer, TimePoint now) const;    // it does, and is not slow
   bool unfit(const Uuid& peer, TimePoint now) const;  // it said so
-  bool any_fit_peer(TimePoint now) const;
 
  private:
   struct Channel {

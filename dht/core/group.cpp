@@ -248,10 +248,7 @@ void Group::written(EffectId write) {
   }
   evict_bodies();
   if (role_ == Role::leader) maybe_commit();
-  if (role_ == Role::candidate && own_vote_write_ <= write && !votes_.contains(replica_)) {
-    votes_[replica_] = true;
-    tally();
-  }
+  if (hard_state_write_ != 0 && hard_state_write_ <= write) hard_state_written();
 }
 
 void Group::flush() {

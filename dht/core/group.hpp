@@ -260,7 +260,10 @@ class Group {
   bool promotable() const;
   bool must_refuse_votes() const;
   void persist_hard_state();
+  void hard_state_written();
   void reset_election_deadline();
+  Duration unfit_delay() const;
+  Duration retry_wait() const;
   void set_retry_deadline();
   void become_follower(Term term, std::optional<Uuid> leader);
   bool follow(const Uuid& source, const RaftHeader& header);
@@ -419,9 +422,10 @@ class Group {
   TimePoint last_heard_ = TimePoint::min();     // from a leader of the term of that moment
   TimePoint refuse_votes_until_ = TimePoint::min();  // an earlier life of this process may have granted a lease
   TimePoint election_deadline_{};
-  Duration election_timeout_{};  // drawn with the last reset
-  std::map<ReplicaId, bool> votes_;
-  EffectId own_vote_write_ = 0;  // the own vote counts when this is durable
+  Duration election_timeout_{};  // drawn with the last reset, without unfit_delay()
+  std::map<ReplicaId, bool> votes_;       // of the campaign or pre-campaign that is on
+  std::map<ReplicaId, bool> late_votes_;  // of the campaign in term_ that ran into its time-out: they are as good as before
+  EffectId hard_state_write_ = 0;  // of the newest term and vote; 0: they are durable
   unsigned failed_campaigns_ = 0;  // since a leader was heard
 
   // Leader.

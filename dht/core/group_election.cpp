@@ -29,23 +29,46 @@ bool Group::must_refuse_votes() const {
 
 void Group::persist_hard_state() {
   services_.out.group_write(partition_).hard_state = HardState{term_, vote_};
+  hard_state_write_ = services_.out.write_id();
+}
+
+// What waited for it is said only now: the own vote counts, and those who are asked, or who asked, get the time to answer.
+void Group::hard_state_written() {
+  hard_state_write_ = 0;
+  if (role_ == Role::leader) return;
+  election_deadline_ = std::max(election_deadline_, now() + retry_wait());
+  if (role_ != Role::candidate) return;
+  votes_[replica_] = true;
+  tally();
+}
+
+// Behind those that are well; whoever is elected all the same hands over.
+Duration Group::unfit_delay() const {
+  if (!should_not_lead()) return Duration::zero();
+  const std::vector<ReplicaId> voters = all_voters(configuration());
+  const bool any_fit = std::any_of(voters.begin(), voters.end(), [this](const ReplicaId& voter) {
+    return voter != replica_ && services_.fitness.fit(voter.node, now());
+  });
+  return any_fit ? services_.timing.election_maximum : Duration::zero();
 }
 
 void Group::reset_election_deadline() {
   const Timing& timing = services_.timing;
   auto spread = static_cast<std::uint64_t>(std::max<std::int64_t>((timing.election_maximum - timing.election_minimum).count(), 1));
   election_timeout_ = timing.election_minimum + Duration(services_.random.below(spread));
-  // Behind those that are well; whoever is elected all the same hands over.
-  if (should_not_lead() && services_.fitness.any_fit_peer(now())) election_timeout_ += timing.election_maximum;
-  election_deadline_ = now() + election_timeout_;
+  election_deadline_ = now() + election_timeout_ + unfit_delay();
 }
 
 // When a campaign that decided nothing is tried again: sooner than a follower's time-out, for nobody leads meanwhile, but ever
 // slower, so that slow disks and networks get their time.
-void Group::set_retry_deadline() {
+Duration Group::retry_wait() const {
   Duration wait = services_.timing.election_minimum / 4;
   for (unsigned i = 0; i < std::min(failed_campaigns_, 3U); ++i) wait = wait * 2;
-  wait = std::min(wait, services_.timing.election_minimum);
+  return std::min(wait, services_.timing.election_minimum);
+}
+
+void Group::set_retry_deadline() {
+  const Duration wait = retry_wait();
   election_deadline_ = now() + wait + Duration(services_.random.below(static_cast<std::uint64_t>(wait.count()) + 1));
 }
 
@@ -88,6 +111,7 @@ void Group::become_follower(Term term, std::optional<Uuid> leader) {
   role_ = promotable() ? Role::follower : Role::learner;
   leader_ = leader;
   votes_.clear();
+  late_votes_.clear();
 }
 
 // A message that only the leader of its term sends: follow it. False: it is not what it claims, or of the past.
@@ -102,7 +126,7 @@ bool Group::follow(const Uuid& source, const RaftHeader& header) {
     become_follower(header.term, source);
     reset_election_deadline();
   } else {
-    election_deadline_ = now() + election_timeout_;
+    election_deadline_ = now() + election_timeout_ + unfit_delay();  // it may have become slow since
   }
   return true;
 }
@@ -144,6 +168,14 @@ void Group::pre_campaign() {
     reset_election_deadline();
     return;
   }
+  if (hard_state_write_ != 0) {
+    // A term and a vote are under way, and nobody has been asked or told with them yet. Others would be written behind them, and so on
+    // for ever where a write takes longer than this time-out.
+    leader_.reset();
+    set_retry_deadline();
+    return;
+  }
+  if (role_ == Role::candidate) late_votes_ = votes_;
   role_ = Role::pre_candidate;
   leader_.reset();
   votes_.clear();
@@ -171,8 +203,8 @@ void Group::campaign(bool transfer) {
   ++term_;
   vote_ = services_.self;
   votes_.clear();
+  late_votes_.clear();
   persist_hard_state();
-  own_vote_write_ = services_.out.write_id();
   // Two candidates that voted for themselves wait for each other in vain: of three voters the third one is gone.
   if (transfer) reset_election_deadline();
   else set_retry_deadline();
@@ -194,6 +226,7 @@ void Group::receive(const Uuid& source, const RequestVote& message) {
   bool refuse = must_refuse_votes() && !(message.transfer && !message.pre_vote);
   VoteReply reply{answer_header(message.raft), message.pre_vote, false};
   if (message.pre_vote) {
+    if (vote_ == source && hard_state_write_ != 0) return;  // this vote is about to be said, and as good as another one
     if (!refuse && up_to_date && message.raft.term > term_) {
       reply.granted = true;
       reply.raft.term = message.raft.term;
@@ -229,6 +262,11 @@ void Group::receive(const Uuid& source, const VoteReply& message) {
   }
   ReplicaId voter{source, message.raft.source_added};
   if (!is_voter(configuration(), voter)) return;
+  if (!message.pre_vote && message.raft.term == term_ && !late_votes_.empty()) {
+    late_votes_[voter] = message.granted;
+    if (vote_outcome(configuration(), late_votes_) == VoteOutcome::won) become_leader();
+    return;
+  }
   if (message.pre_vote) {
     if (role_ != Role::pre_candidate || (message.granted && message.raft.term != term_ + 1)) return;
   } else if (role_ != Role::candidate || message.raft.term != term_) {
@@ -257,6 +295,7 @@ void Group::become_leader() {
   role_ = Role::leader;
   leader_ = services_.self;
   votes_.clear();
+  late_votes_.clear();
   progress_.clear();
   failed_campaigns_ = 0;
   led_since_ = now();
@@ -286,7 +325,7 @@ void Group::peer_disconnected(const Uuid& peer) {
     progress.probe();
     mark();
   }
-  if (leader_ != peer || role_ != Role::follower || !promotable()) return;
+  if (leader_ != peer || role_ != Role::follower || !promotable() || unfit_delay() > Duration::zero()) return;
   // As soon as the promise to the leader ends, in the order of preference so that votes are not split.
   const Timing& timing = services_.timing;
   Duration jitter = timing.heartbeat / 5 + preference_rank(services_.self) * (timing.heartbeat / 2) +

@@ -70,17 +70,28 @@ bool Availability::majority_of(const std::vector<ReplicaId>& voters, const std::
   return false;
 }
 
+Duration Availability::longest_write(const std::vector<ReplicaId>& voters, const std::map<Uuid, NodeStatus>& states) const {
+  Duration longest{};
+  for (const ReplicaId& voter : voters) {
+    auto state = states.find(voter.node);
+    if (state != states.end() && well(*cluster_.find(voter.node))) longest = std::max(longest, state->second.disk_write_time);
+  }
+  return longest;
+}
+
 void Availability::judge(PartitionId partition, const Configuration& configuration, const std::map<Uuid, NodeStatus>& states) {
   Group& group = groups_[partition];
   const TimePoint now = world_.now();
   std::vector<ReplicaId> candidates = configuration.voters;
   std::erase_if(candidates, [&](const ReplicaId& voter) { return !sound(voter.node, partition, states); });
   if (!configuration.old_voters.empty() || !majority_of(configuration.voters, candidates, &Availability::well)) {
-    group.owed_since = never;
+    group.owed_since = group.quick_since = never;
     return;
   }
   if (group.owed_since == never) group.owed_since = now;
   const bool others_are_quick = majority_of(configuration.voters, candidates, &Availability::quick);
+  if (!others_are_quick) group.quick_since = never;
+  else if (group.quick_since == never) group.quick_since = now;
   for (const auto& [id, status] : states) {
     const GroupStatus* here = group_of(status, partition);
     if (here == nullptr || here->role != Role::leader || !here->lease) continue;
@@ -95,7 +106,10 @@ void Availability::judge(PartitionId partition, const Configuration& configurati
     }
   }
   const TimePoint since = std::max(group.owed_since, group.served_at);
-  if (now - since > unserved_bound) {
+  if (since == now) group.write_time = Duration::zero();
+  group.write_time = std::max(group.write_time, longest_write(candidates, states));
+  const bool late_for_quick = others_are_quick && now - std::max(group.quick_since, group.served_at) > unserved_bound;
+  if (late_for_quick || now - since > unserved_bound + group.write_time) {
     world_.violate("a majority serves while a fault lasts", described(partition, states));
     return;
   }

@@ -1,8 +1,9 @@
 // Liveness while a fault lasts: a group whose voters are a majority without those that suffer is led by one of that majority.
 //
 // The simulator's other bounds begin when all faults have stopped. Here a group is owed a leader for as long as a majority of its voters
-// run, have a disk that answers and enough time, and hear each other; it may be without one for at most `unserved_bound`. A node with a
-// disk that is slow, or that is starved, still serves, but after `unfit_bound` it leads no group that others could lead.
+// run, have a disk that answers and enough time, and hear each other; it may be without one for at most `unserved_bound`. If one with a slow
+// disk is needed for the majority, a vote must be written there, behind what others have given it to write: that time is not owed.
+// A node with a disk that is slow, or that is starved, still serves, but after `unfit_bound` it leads no group that others could lead.
 // Threads: one, virtual.
 #pragma once
 
@@ -29,7 +30,9 @@ class Availability {
  private:
   struct Group {
     TimePoint owed_since = never;  // never: nobody owes it anything now
+    TimePoint quick_since = never;  // never: without a slow disk there is no majority
     TimePoint served_at{};
+    Duration write_time{};  // the longest of a well voter since then
   };
   void look();
   bool able(SimNode& node) const;   // what it says and does counts
@@ -37,6 +40,7 @@ class Availability {
   bool quick(SimNode& node) const;  // and lead one as well as any other
   // A damaged replica may say nothing, and need not serve.
   bool sound(const Uuid& node, PartitionId partition, const std::map<Uuid, NodeStatus>& states) const;
+  Duration longest_write(const std::vector<ReplicaId>& voters, const std::map<Uuid, NodeStatus>& states) const;
   bool majority_of(const std::vector<ReplicaId>& voters, const std::vector<ReplicaId>& candidates, bool (Availability::*fits)(SimNode&) const);
   void judge(PartitionId partition, const Configuration& configuration, const std::map<Uuid, NodeStatus>& states);
   std::string described(PartitionId partition, const std::map<Uuid, NodeStatus>& states);

@@ -9,6 +9,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 constexpr Duration several_apart = milliseconds(500);
+constexpr Duration one_after_another = seconds(15);  // the next one hangs when all know of the one before
 constexpr Duration starved_period = seconds(1);
 constexpr Duration starved_pause = milliseconds(900);  // of each period
 }  // namespace
@@ -57,7 +58,8 @@ std::function<void()> LongFaults::hang(SimNode& node) {
   return [&node] { node.set_disk_hangs(false, false); };
 }
 
-// Each a little after the one before: that is when a store has something to sync. They answer again at once.
+// Each a little after the one before: that is when a store has something to sync; or so much later that the groups of the one before have
+// been handed over, some of them to the next one, while it has lost nothing yet in those to which nobody writes. They answer again at once.
 std::function<void()> LongFaults::hang_several() {
   std::vector<SimNode*> nodes;
   for (std::size_t i = 0; i < cluster_.size(); ++i) nodes.push_back(&cluster_.node(i));
@@ -66,8 +68,9 @@ std::function<void()> LongFaults::hang_several() {
   while (nodes.size() > count) nodes.erase(nodes.begin() + static_cast<std::ptrdiff_t>(world_.between(0, nodes.size() - 1)));
   world_.trace("disks hang", nodes.front()->index(), nodes.size());
   world_.count(all ? "fault: all disks hang" : "fault: several hung disks");
+  const Duration apart = world_.chance(0.5) ? several_apart : one_after_another;
   for (SimNode* node : nodes) {
-    world_.after(world_.between(Duration::zero(), several_apart), [this, node, strike = struck_] {
+    world_.after(world_.between(Duration::zero(), apart), [this, node, strike = struck_] {
       if (!stopped_ && strike == struck_) node->set_disk_hangs(true, false);
     });
   }

@@ -110,7 +110,7 @@ int main(int argc, char** argv) {
   std::uint64_t seeds = 20, first = 1, count = 0;
   double budget_seconds = 0;
   unsigned nodes = 0;
-  bool determinism = false, expect_violation = false;
+  bool determinism = false, expect_violation = false, long_faults = false;
   ScenarioOptions options;
   app.add_option("--seeds", seeds, "How many seeds to run");
   app.add_option("--count", count, "Run seeds until that many did enough to count (design 10), instead of a number of them");
@@ -119,6 +119,7 @@ int main(int argc, char** argv) {
   app.add_option("--nodes", nodes, "Nodes of the ring, instead of drawing them")->check(CLI::Range(1u, most_nodes));
   app.add_option("--fault", options.fault, "Switch a guard off")->check(CLI::IsMember(guard_names()));
   app.add_flag("--expect-violation", expect_violation, "Succeed as soon as a seed fails that passes with the guard on");
+  app.add_flag("--long-faults", long_faults, "Pass over the seeds whose faults do not last for long");
   app.add_flag("--determinism", determinism, "Run every seed twice and compare the traces");
   app.add_flag("--verbose", options.verbose, "Print every trace line");
   try {
@@ -148,6 +149,7 @@ int main(int argc, char** argv) {
     return totals.seeds < most_seeds && (count == 0 || totals.counted < count);
   };
   for (std::uint64_t seed = first; go_on(); ++seed) {
+    if (long_faults && !has_long_faults(seed, options)) continue;
     seed_in_use = seed;
     SeedResult result = run_seed(seed, options);
     ++totals.seeds;

@@ -525,6 +525,11 @@ class Scenario {
 
 const World* running_world() { return world_in_use; }
 
+bool has_long_faults(std::uint64_t seed, const ScenarioOptions& options) {
+  World world(seed, false);
+  return draw(world, options).long_faults.active;
+}
+
 SeedResult run_seed(std::uint64_t seed, const ScenarioOptions& options) {
   World world(seed, options.verbose);
   world_in_use = &world;

@@ -32,6 +32,9 @@ struct SeedResult {
 
 SeedResult run_seed(std::uint64_t seed, const ScenarioOptions& options);
 
+// Whether the seed is one of those whose faults last for long (tests/sim/long_faults).
+bool has_long_faults(std::uint64_t seed, const ScenarioOptions& options);
+
 // The guards that can be switched off to see whether the simulator notices.
 const std::vector<std::string>& guard_names();
 

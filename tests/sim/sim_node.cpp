@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "dht/base/hash.hpp"
+#include "dht/core/fitness.hpp"
 #include "tests/sim/cluster.hpp"
 
 namespace ringfs::sim {
@@ -11,6 +12,8 @@ namespace {
 constexpr std::int64_t million = 1'000'000;
 constexpr Stamp epoch{1'700'000'000 * million};
 constexpr Duration timer_lateness = std::chrono::microseconds(500);
+// Until all know that a disk hangs: it notices itself, what was heard before is forgotten, and a transfer that was under way ends.
+constexpr Duration hang_known_bound = disk_patience + fitness_life + std::chrono::seconds(1);
 constexpr Duration echoes[] = {std::chrono::milliseconds(2), std::chrono::milliseconds(50), std::chrono::milliseconds(200), std::chrono::milliseconds(600)};
 
 // In the order of the variant Message.
@@ -388,9 +391,27 @@ void SimNode::send(std::shared_ptr<const Envelope> envelope) {
   Subject subject = subject_of(envelope->message);
   cluster_.world().trace(send_names[envelope->message.index()], index_, subject.partition, subject.term, subject.index);
   cluster_.invariants().on_send(*envelope, disk_.durable());
+  check_hung_disk(*envelope);
   const auto* reply = std::get_if<AppendReply>(&envelope->message);
   if (reply != nullptr && reply->success && cluster_.options().former_lives_echo) acknowledged_[reply->raft.partition] = envelope;
   cluster_.send(index_, std::move(envelope));
+}
+
+// A node that knows that its disk hangs neither asks for votes nor gives any, and nobody makes it lead who can know it, too.
+void SimNode::check_hung_disk(const Envelope& envelope) {
+  const auto* vote = std::get_if<VoteReply>(&envelope.message);
+  if (std::holds_alternative<RequestVote>(envelope.message) || (vote != nullptr && vote->granted)) {
+    if (disk_hangs() && status().disk_stalled >= disk_patience) {
+      cluster_.world().violate("a hung disk has no part in elections", "node " + std::to_string(index_) + " asks for a vote or gives one");
+    }
+  } else if (std::holds_alternative<TimeoutNow>(envelope.message)) {
+    SimNode& heir = *cluster_.find(envelope.header.destination);
+    const bool alert = !starved() && !heir.starved() && heir.running() && !heir.frozen();
+    if (alert && heir.disk_hangs() && heir.status().disk_stalled >= hang_known_bound) {
+      cluster_.world().violate("nobody hands over to a hung disk",
+                               "node " + std::to_string(index_) + " hands over to node " + std::to_string(heir.index()));
+    }
+  }
 }
 
 // The network has copied its last acknowledgement of the life before, and is slow.

@@ -122,6 +122,7 @@ class SimNode : private DiskWatcher {
   void write(Write write);
   void start_storage_effects(Effects& effects);
   void send(std::shared_ptr<const Envelope> envelope);
+  void check_hung_disk(const Envelope& envelope);
   void echo_former_life(PartitionId partition);
   void schedule_tick(TimePoint deadline);
   void schedule_scrub();

@@ -15,6 +15,44 @@ class GroupFitness : public ReadyGroup {
   GroupFitness() : ReadyGroup(key) {}
   // Everything that is committed from now on is held up on this disk.
   void hang(unsigned i) { cluster.machines[i].hold_disk = true; }
+  // It has much to write; work_once() lets it do the next of that, 400 ms later: so it answers, and what is new takes seconds.
+  void keep_busy(unsigned i) {
+    hang(i);
+    for (int n = 0; n < 12; ++n) {
+      ASSERT_TRUE(put_somewhere(std::to_string(n), 200ms));
+    }
+    ASSERT_GT(cluster.machines[i].disk.size(), 8U);
+  }
+  void work_once(unsigned i) {
+    cluster.run(400ms);
+    if (cluster.machines[i].disk.empty()) return;
+    cluster.disk_step(i);
+    cluster.pump(i);
+    cluster.settle();
+  }
+  bool work_on(unsigned i, const std::function<bool()>& done) {
+    for (int n = 0; n < 100 && !done(); ++n) work_once(i);
+    return done();
+  }
+  // A write takes 50 ms there, for so long that it is noticed.
+  void make_slow(unsigned i) {
+    for (int n = 0; n < 300; ++n) {
+      hang(i);
+      ASSERT_TRUE(put_somewhere(std::to_string(n), 200ms));
+      cluster.run(50ms);
+      cluster.release_disk(i);
+      cluster.run(80ms);
+    }
+    ASSERT_EQ(cluster.machines[i].events["disk_slow"], 1U);
+  }
+  void kill_leader() {
+    cluster.crash(leader);
+    for (unsigned i = 0; i < 3; ++i) {
+      if (i == leader) continue;
+      cluster.node(i).peer_disconnected(node_id(leader), cluster.clock);
+      cluster.pump(i);
+    }
+  }
   bool committed(unsigned at, OperationId id) {
     std::optional<OperationResult> answer = cluster.reply(at, id);
     return answer && *answer;
@@ -98,6 +136,83 @@ TEST_F(GroupFitness, HeirThatDoesNotTakeOver_TheLeaderGivesUpInsteadOfCampaignin
   EXPECT_TRUE(cluster.run_until([&] { return cluster.leader(partition) != leader && cluster.ready(partition); }, 2s));
   EXPECT_TRUE(put_somewhere("y", 1s));
   cluster.release_disk(leader);
+}
+
+TEST_F(GroupFitness, CandidateWhoseVoteIsNotWrittenYet_TakesNoOtherTerm) {
+  const unsigned candidate = (leader + 1) % 3;
+  const Term term = cluster.group(leader, partition).term;
+  keep_busy(candidate);
+  kill_leader();
+  std::optional<Term> asked;
+  cluster.deliver = [&](const Envelope& envelope) {
+    const auto* vote = std::get_if<RequestVote>(&envelope.message);
+    if (vote == nullptr || vote->raft.partition != partition) return true;
+    if (number_of(envelope.header.source) != candidate) return false;
+    if (!vote->pre_vote && !asked) asked = vote->raft.term;
+    return true;
+  };
+  ASSERT_TRUE(work_on(candidate, [&] { return cluster.leader(partition) == candidate; }));
+  EXPECT_EQ(asked, term + 1);
+  EXPECT_EQ(cluster.group(candidate, partition).term, term + 1);
+}
+
+TEST_F(GroupFitness, VoteThatIsWrittenLate_StillCounts) {
+  const unsigned voter = (leader + 1) % 3;
+  const unsigned candidate = (leader + 2) % 3;
+  const Term term = cluster.group(leader, partition).term;
+  keep_busy(voter);
+  kill_leader();
+  cluster.deliver = [&](const Envelope& envelope) {
+    const auto* vote = std::get_if<RequestVote>(&envelope.message);
+    return vote == nullptr || vote->raft.partition != partition || number_of(envelope.header.source) == candidate;
+  };
+  ASSERT_TRUE(work_on(voter, [&] { return cluster.leader(partition) == candidate; }));
+  EXPECT_GT(cluster.machines[candidate].events["campaign"], 2U) << "it ran into its time-out before";
+  EXPECT_EQ(cluster.group(candidate, partition).term, term + 1);
+}
+
+TEST_F(GroupFitness, VoterWhoseVoteIsNotWrittenYet_AsksForNoneItself) {
+  const unsigned voter = (leader + 1) % 3;
+  const unsigned candidate = (leader + 2) % 3;
+  const Term term = cluster.group(leader, partition).term;
+  keep_busy(voter);
+  kill_leader();
+  cluster.deliver = [&](const Envelope& envelope) {
+    const auto* vote = std::get_if<RequestVote>(&envelope.message);
+    return vote == nullptr || vote->raft.partition != partition || number_of(envelope.header.source) == candidate;
+  };
+  ASSERT_TRUE(work_on(voter, [&] { return cluster.group(voter, partition).term > term; }));
+  cluster.crash(candidate);
+  const std::size_t before_the_vote = cluster.machines[voter].disk.size() - 1;
+  for (std::size_t i = 0; i < before_the_vote; ++i) work_once(voter);
+  EXPECT_EQ(cluster.group(voter, partition).term, term + 1);
+  EXPECT_EQ(cluster.group(voter, partition).role, Role::follower);
+  cluster.release_disk(voter);
+}
+
+TEST_F(GroupFitness, DiskThatBecameSlowUnderItsLeader_CampaignsAfterThoseThatAreWell) {
+  const unsigned slow = (leader + 1) % 3;
+  make_slow(slow);
+  const unsigned campaigns = cluster.machines[slow].events["campaign"];
+  cluster.deliver = [&](const Envelope& envelope) {  // the others' campaigns would put its own off
+    return number_of(envelope.header.source) != leader && !std::holds_alternative<RequestVote>(envelope.message);
+  };
+  cluster.run(cluster.genesis.timing.election_maximum + 100ms);
+  EXPECT_EQ(cluster.machines[slow].events["campaign"], campaigns);
+  EXPECT_GT(cluster.machines[(leader + 2) % 3].events["campaign"], 0U);
+  cluster.run(2 * cluster.genesis.timing.election_maximum);
+  EXPECT_GT(cluster.machines[slow].events["campaign"], campaigns) << "if nobody else can be elected";
+}
+
+TEST_F(GroupFitness, SlowDisk_CampaignsAfterThoseThatAreWell_AlsoWhenTheLeaderIsSeenToDie) {
+  const unsigned slow = number_of(Placement(cluster.genesis.first_table, cluster.genesis.partition_bits).preference_list(partition)[1]);
+  ASSERT_NE(slow, leader);
+  make_slow(slow);
+  const unsigned campaigns = cluster.machines[slow].events["campaign"];
+  kill_leader();
+  ASSERT_TRUE(cluster.run_until([&] { return cluster.ready(partition); }, 5s));
+  EXPECT_NE(cluster.leader(partition), slow);
+  EXPECT_EQ(cluster.machines[slow].events["campaign"], campaigns);
 }
 
 TEST_F(GroupFitness, HungDisk_GivesNoPreVote) {

@@ -185,14 +185,14 @@ TEST_F(ClocksTest, Janitor_OnFullDisks_RemovesWhatItWouldElsewhere) {
   check_invariants();
 }
 
-// Room comes back within a minute of a removal (docs/resilience.md): claims and looks every ten seconds, as the nodes make them.
+// Room comes back within a minute of a removal (docs/resilience.md): claims and looks every eight seconds, a little rarer than the nodes make them.
 TEST_F(ClocksTest, UnlinkedFile_ThatNobodyHolds_IsGoneWithinAMinute) {
   Mount& a = mount();
   a.put(root_inode, "f", pattern(2 << 20));
   clean(a);
   a.must(a.volume->unlink(root_inode, "f"));
-  for (int round = 0; round < 3; ++round) {  // 35 s: holds of mounts that have it open must arrive
-    time.advance(round == 2 ? 15s : 10s);
+  for (int round = 0; round < 3; ++round) {  // 25 s: holds of mounts that have it open must arrive
+    time.advance(8s);
     clean(a);
     EXPECT_GT(chunk_rows(), 0U) << round;
   }
