@@ -75,7 +75,7 @@ restart_wrong +6h
 await_leading
 named "ahead of"
 
-say "an unlinked file that is open, for two minutes and a half"
+say "an unlinked file that is open, for a minute and a half"
 python3 -c '
 import os, sys, time
 path = sys.argv[1]
@@ -90,7 +90,7 @@ for i in range(30):
     os.unlink(f"{directory}/open")
     files.append((handle, contents))
 open(sys.argv[2], "w").close()
-end = time.monotonic() + 150
+end = time.monotonic() + 90
 while time.monotonic() < end:
     for handle, contents in files:
         if os.pread(handle, 1 << 20, 0) != contents:
