@@ -17,10 +17,23 @@ make_disk() {
   disk_mounts+=("$(disk "$1")")
 }
 
-# What others leave of a disk: nothing but what the node held in reserve, 16 MiB.
+# What others leave of a disk: nothing but what the node held in reserve, 16 MiB. A node whose disk gets short gives back what it can, logs above
+# all, and what was removed a moment ago is collected: others take that, too, until nothing more comes.
 fill() {
+  local still=0 left
   cat /dev/zero >"$(disk "$1")/of-others" 2>/dev/null || true
-  [ "$(df --output=avail "$(disk "$1")" | tail -n 1)" -le $((17 << 10)) ] || die "the disk of node $1 is not full"
+  for _ in $(seq 60); do
+    sleep 1
+    left=$(df --output=avail "$(disk "$1")" | tail -n 1)
+    if [ "$left" -le $((17 << 10)) ]; then
+      still=$((still + 1))
+      [ "$still" -lt 4 ] || return 0
+    else
+      still=0
+      head -c $((left - (16 << 10)))K /dev/zero >>"$(disk "$1")/of-others" || true
+    fi
+  done
+  die "the disk of node $1 is not full"
 }
 
 # within SECONDS COMMAND...: it comes true.
