@@ -78,6 +78,7 @@ std::vector<CoverageSection> make_promises() {
         {"event: clock_right", a_majority},
         {"fault: minutes pass"},
         {"fault: client death"},
+        {"fault: coordinator pauses"},
         {"fault: transaction left lying"}}},
       {"a coordinator dies", coordinator_deaths()},
       {"transitions of groups",

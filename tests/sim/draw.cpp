@@ -84,6 +84,7 @@ void draw_focus(World& world, Draw& drawn) {
     drawn.workload.transfers = 0.6;
     drawn.workload.accounts = 4;
     drawn.workload.three_parties = 0.6;
+    drawn.coordinators_pause = 0.3;
   } else if (die < 38) {
     // Transactions so rare that their rows are promised to others, who read them all the time.
     drawn.workload.transfers = 0.006;

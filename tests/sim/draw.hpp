@@ -25,6 +25,7 @@ struct Draw {
   enum class Full { none, minority, majority } full = Full::none;
   bool clocks_agree = false;  // those of a majority of the nodes are right all the time
   bool files = false;         // two mounts and janitors work, too
+  double coordinators_pause = 0;  // instead of dying
   unsigned clients = 3;
   unsigned workers = 2;  // a client
 };

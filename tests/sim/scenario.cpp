@@ -38,6 +38,7 @@ constexpr Duration full_disk_timeout = seconds(10);
 constexpr unsigned full_disk_attempts = 40;      // each may find a group that has no leader yet
 constexpr Duration full_disks_bound = seconds(900);
 constexpr unsigned lookups = 12;
+constexpr Duration longest_pause = seconds(10);  // of a coordinator, beyond the age at which it is taken for dead
 constexpr std::size_t trace_lines_reported = 60;
 
 // What a seed must have done to count (design 10).
@@ -187,6 +188,11 @@ class Scenario {
   void kill_some_client() {
     SimClient& client = *clients_[static_cast<std::size_t>(world_.between(0, clients_.size() - 2))];
     if (!client.running()) return;
+    if (drawn_.coordinators_pause > 0 && world_.chance(drawn_.coordinators_pause)) {
+      // Until others take it for dead, while it has parts elsewhere; then it goes on where it was.
+      client.transport().pause_before(TransactionStep::flip, max_transaction_age + world_.between(Duration::zero(), longest_pause));
+      return;
+    }
     auto die = [this, &client] {
       world_.count("fault: client death");
       client.die();

@@ -58,10 +58,17 @@ Task<void> SimTransport::sleep(Duration duration) {
 }
 
 Task<OperationResult> SimTransport::call(std::string address, Uuid expected, Operation operation, TimePoint deadline) {
-  const bool unsaid = dies_before(operation);
+  const std::optional<TransactionBatch> said = own_step(operation);
+  const bool unsaid = dies_before(said);
+  const Duration pause = unsaid ? Duration::zero() : pause_before(said);
   auto shared = std::make_shared<const Operation>(std::move(operation));
-  std::function<void(std::uint64_t)> start = [this, address, expected, shared, deadline, unsaid](std::uint64_t number) {
-    if (!unsaid) start_call(number, address, expected, shared, deadline);
+  std::function<void(std::uint64_t)> start = [this, address, expected, shared, deadline, unsaid, pause](std::uint64_t number) {
+    if (unsaid) return;
+    if (pause == Duration::zero()) return start_call(number, address, expected, shared, deadline);
+    cluster_.world().after(pause, [self = weak_from_this(), number, address, expected, shared, deadline] {
+      auto transport = self.lock();
+      if (transport && !transport->dropped_) transport->start_call(number, address, expected, shared, deadline);
+    });
   };
   co_return co_await wait(std::move(start));
 }
@@ -145,14 +152,19 @@ std::optional<TransactionBatch> SimTransport::own_step(const Operation& operatio
   return said;
 }
 
-bool SimTransport::dies_before(const Operation& operation) {
-  std::optional<TransactionBatch> said = own_step(operation);
+bool SimTransport::dies_before(const std::optional<TransactionBatch>& said) {
   if (calls_left_ && (*calls_left_)-- == 0) fall_dead();
   if (!last_moment_ || !said || said->step != last_moment_->step) return false;
   const TransactionMoment moment = *last_moment_;
   cluster_.world().count(death_at(moment));
   fall_dead();
   return !moment.said;
+}
+
+Duration SimTransport::pause_before(const std::optional<TransactionBatch>& said) {
+  if (!pause_ || !said || said->step != pause_->first) return Duration::zero();
+  cluster_.world().count("fault: coordinator pauses");
+  return std::exchange(pause_, std::nullopt)->second;
 }
 
 void SimTransport::fall_dead() {
@@ -166,6 +178,7 @@ void SimTransport::drop_everything() {
   dropped_ = true;
   calls_left_.reset();
   last_moment_.reset();
+  pause_.reset();
   die_ = nullptr;
   std::map<std::uint64_t, Handler> dying = std::move(waiting_);
   waiting_.clear();

@@ -39,6 +39,8 @@ class SimTransport : public ClientTransport, public std::enable_shared_from_this
   void die_after_calls(unsigned calls, std::function<void()> die);
   // Dies when one of its own transactions comes to that moment.
   void die_at(TransactionMoment moment, std::function<void()> die);
+  // The next time that one of its own transactions is to take this step, it is said so much later.
+  void pause_before(TransactionStep step, Duration length) { pause_ = {step, length}; }
   void drop_everything();
   bool dropped() const { return dropped_; }
 
@@ -55,7 +57,8 @@ class SimTransport : public ClientTransport, public std::enable_shared_from_this
   // What it does for a transaction that this client coordinates.
   std::optional<TransactionBatch> own_step(const Operation& operation);
   // True: the client dies before it can say this.
-  bool dies_before(const Operation& operation);
+  bool dies_before(const std::optional<TransactionBatch>& said);
+  Duration pause_before(const std::optional<TransactionBatch>& said);
   void fall_dead();
 
   Cluster& cluster_;
@@ -66,6 +69,7 @@ class SimTransport : public ClientTransport, public std::enable_shared_from_this
   bool dropped_ = false;
   std::optional<unsigned> calls_left_;
   std::optional<TransactionMoment> last_moment_;
+  std::optional<std::pair<TransactionStep, Duration>> pause_;
   std::set<TransactionId> begun_;  // transactions that this client coordinates
   std::optional<std::pair<TransactionId, PartitionId>> resolved_last_;
   std::function<void()> die_;
