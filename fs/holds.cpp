@@ -2,7 +2,7 @@
 //
 // Every hold_interval an instance asks for the inodes that it has open: it learns of changes by other mounts and puts a hold
 // on those that were unlinked. A hold writes the orphan row, and the janitor takes only rows that nobody has written for long (an orphan
-// is kept for 25 s in any case: three chances). Bytes that wait in write buffers go to the ring after a few seconds: nobody can ask for it
+// is kept for 25 s in any case: two looks that take as long as they may, or four). Bytes that wait in write buffers go to the ring after a few seconds: nobody can ask for it
 // (sync(2) sends nothing to a FUSE file system), and a mount's process that dies takes them with it.
 #include <unistd.h>
 

@@ -24,8 +24,8 @@ namespace {
 
 // A log's time may run a tenth fast.
 constexpr Duration by_the_log(Duration age) { return age * 11 / 10; }
-// Mounts look at what they have open every 6 s (holds.cpp), and a look takes 6 s at most: three chances for each to hold it; more for those
-// who came before.
+// Mounts look at what they have open 6 s after their last look has ended, and a look takes 6 s at most (holds.cpp): two chances at least for each
+// to hold it, four if the ring answers at once; more for those who came before.
 constexpr Duration orphan_age = by_the_log(std::chrono::seconds(25));
 constexpr Duration held_age = by_the_log(std::chrono::seconds(90));
 // mkdir takes at most max_batch_life until it submits the entry, and that batch lives as long again; and as much to spare.

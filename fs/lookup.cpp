@@ -12,15 +12,17 @@ constexpr std::size_t most_names_ahead = 128;  // two rows of a hundred bytes ea
 
 }  // namespace
 
+// What is read stays in memory for a moment, and some of this is not there: more may come with it.
+bool Volume::must_ask(const ReadRequest& request) const { return store_.at_hand(request) == std::optional(false); }
+
 // Programs that list a directory look its names up one after the other (ls -l, cp -r, git status). Where what is read stays in
 // memory for a moment, the next ones come with the first.
-void Volume::read_names_ahead(ReadRequest& request, InodeNumber parent, const std::string& name) {
+void Volume::read_names_ahead(ReadRequest& request, InodeNumber parent, const std::string& name, bool asks) {
   std::optional<std::shared_ptr<ListedNames>> known = listed_.get(parent);
   if (!known) return;
   ListedNames& listed = **known;
   const ListedNames::Order order = listed.looked_up(name);
-  const std::optional<bool> at_hand = store_.at_hand(request);
-  if (order == ListedNames::Order::none || !at_hand || *at_hand) return;
+  if (order == ListedNames::Order::none || !asks) return;
   for (const auto& [next, inode] : listed.following(order, listed.ahead)) {
     for (RowAddress& row : entry_places(parent, next)) request.gets.push_back(std::move(row));
     if (same_partition(parent, inode)) request.gets.push_back(inode_row(inode));
@@ -32,7 +34,7 @@ void Volume::read_names_ahead(ReadRequest& request, InodeNumber parent, const st
 // moment, the name comes with the attributes: a directory on the way costs one request, not two.
 void Volume::read_way_on(ReadRequest& request, InodeNumber directory) const {
   const std::optional<std::string> name = ways_.get(directory);
-  if (!name || store_.at_hand(request) != std::optional(false)) return;
+  if (!name || !must_ask(request)) return;
   for (RowAddress& row : entry_places(directory, *name)) request.gets.push_back(std::move(row));
   const std::optional<InodeNumber> next = names_.get({directory, *name});
   if (next && same_partition(directory, *next)) request.gets.push_back(inode_row(*next));  // the look-up asks for it, too
@@ -70,8 +72,9 @@ Task<Result<std::vector<Volume::FoundEntry>>> Volume::find_entries(std::vector<H
     if (here) request.gets.push_back(inode_row(*hint));
   }
   if (names.size() == 1) {
-    read_names_ahead(request, names[0].first, names[0].second);
-    if (store_.at_hand(request) == std::optional(false)) request.gets.push_back(inode_row(names[0].first));
+    const bool asks = must_ask(request);
+    read_names_ahead(request, names[0].first, names[0].second, asks);
+    if (asks) request.gets.push_back(inode_row(names[0].first));  // the walk's other half of this directory
   }
   Result<ReadReply> reply = co_await store_.read(std::move(request), deadline);
   if (!reply) co_return tl::unexpected(reply.error());

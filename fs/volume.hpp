@@ -122,7 +122,8 @@ class Volume : public std::enable_shared_from_this<Volume> {
   // Where a name's entry may lie, the place of new ones first.
   std::vector<RowAddress> entry_places(InodeNumber directory, const std::string& name) const;
   void require_no_entry(ChangeSet& changes, Check check, InodeNumber directory, const std::string& name) const;
-  void read_names_ahead(ReadRequest& request, InodeNumber parent, const std::string& name);
+  bool must_ask(const ReadRequest& request) const;
+  void read_names_ahead(ReadRequest& request, InodeNumber parent, const std::string& name, bool asks);
   void read_way_on(ReadRequest& request, InodeNumber directory) const;
   Task<Result<FoundEntry>> find_entry(InodeNumber parent, std::string name, TimePoint deadline);
   Task<Result<Attributes>> lookup_dot(InodeNumber inode, bool above, TimePoint deadline);

@@ -35,6 +35,13 @@ constexpr auto unmount_look = std::chrono::milliseconds(20);
 std::size_t receive_bytes() { return 256 * static_cast<std::size_t>(sysconf(_SC_PAGESIZE)) + 0x1000; }
 constexpr bool own_receive_buffer = FUSE_VERSION < FUSE_MAKE_VERSION(3, 17);
 
+std::optional<MountEntry> find_mount(const std::string& mount_point) {
+  Result<std::optional<MountEntry>> entry = mount_at(mount_point);
+  if (entry) return std::move(*entry);
+  spdlog::warn("event=mount_not_found path={} error=\"{}\"", mount_point, entry.error().context);
+  return std::nullopt;
+}
+
 }  // namespace
 
 FuseSession::FuseSession(asio::io_context& loop, FileSystem& file_system, MountOptions options)
@@ -54,9 +61,8 @@ void FuseSession::disconnect() {
   if (descriptor_.is_open()) descriptor_.release();  // libfuse owns and closes it
   if (!mounted_) return;
   mounted_ = false;
-  const Result<std::optional<MountEntry>> entry = mount_at(options_.mount_point);
-  if (!entry) spdlog::warn("event=mount_not_found path={} error=\"{}\"", options_.mount_point, entry.error().context);
-  if (entry && *entry && (device_.empty() || (*entry)->device == device_)) {
+  const std::optional<MountEntry> entry = find_mount(options_.mount_point);
+  if (entry && (device_.empty() || entry->device == device_)) {
     fuse_session_unmount(session_);
     return;
   }
@@ -222,11 +228,10 @@ void FuseSession::finished(Request& request, std::size_t payload_bytes, const st
 // The kernel gives every new mount 128 KiB of read-ahead; only root may raise it, and only after INIT (design 7).
 void FuseSession::look_at_mount() {
   looked_at_mount_ = true;
-  const Result<std::optional<MountEntry>> entry = mount_at(options_.mount_point);
-  if (!entry) spdlog::warn("event=mount_not_found path={} error=\"{}\"", options_.mount_point, entry.error().context);
-  if (!entry || !*entry || (*entry)->type != ringfs_mount_type) return;
-  device_ = (*entry)->device;
-  std::ofstream file("/sys/class/bdi/" + (*entry)->device + "/read_ahead_kb");
+  const std::optional<MountEntry> entry = find_mount(options_.mount_point);
+  if (!entry || entry->type != ringfs_mount_type) return;
+  device_ = entry->device;
+  std::ofstream file("/sys/class/bdi/" + device_ + "/read_ahead_kb");
   file << read_ahead_bytes / 1024 << std::flush;
   spdlog::debug("event=read_ahead_set device={} permitted={}", device_, file.good());
 }

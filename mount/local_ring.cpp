@@ -16,7 +16,7 @@
 #include <set>
 #include <thread>
 
-#include "mount/read_file.hpp"
+#include "dht/base/read_file.hpp"
 
 namespace ringfs {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <sstream>
 
-#include "mount/read_file.hpp"
+#include "dht/base/read_file.hpp"
 
 namespace ringfs {
 namespace {

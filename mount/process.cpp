@@ -18,7 +18,7 @@
 
 extern char** environ;
 
-#include "mount/read_file.hpp"
+#include "dht/base/read_file.hpp"
 
 namespace ringfs {
 namespace {

@@ -11,9 +11,8 @@ namespace {
 
 constexpr std::string_view added_prefix = "replica/";
 constexpr std::string_view added_end = "replica0";  // '0' follows '/'
-constexpr const char* nameless_name = "nameless_spaces";
-
 constexpr std::string_view vote_prefix = "vote/";
+constexpr const char* nameless_name = "nameless_spaces";
 
 std::string name_of(std::string_view prefix, PartitionId partition) { return std::string(prefix) + std::to_string(index_of(partition)); }
 

@@ -9,7 +9,7 @@
 
 #include "dht/base/hash.hpp"
 #include "nodes/database_files.hpp"
-#include "nodes/descriptor.hpp"
+#include "dht/base/descriptor.hpp"
 #include "nodes/first_page.hpp"
 #include "nodes/store_identity.hpp"
 #include "nodes/store_payload_file.hpp"

@@ -4,7 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "nodes/descriptor.hpp"
+#include "dht/base/descriptor.hpp"
 
 namespace ringfs {
 

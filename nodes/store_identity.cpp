@@ -1,10 +1,8 @@
 #include "nodes/store_identity.hpp"
 
-#include <fstream>
-#include <sstream>
-
 #include "dht/base/bytes.hpp"
 #include "dht/base/hash.hpp"
+#include "dht/base/read_file.hpp"
 #include "nodes/whole_file.hpp"
 
 namespace ringfs {
@@ -17,10 +15,7 @@ constexpr std::size_t sum_bytes = 8;
 }  // namespace
 
 std::optional<StoredIdentity> read_identity(const std::filesystem::path& directory) {
-  std::ifstream stream(directory / identity_file_name, std::ios::binary);
-  std::ostringstream text;
-  text << stream.rdbuf();  // a sector that cannot be read is damage; iterators would throw
-  const std::string bytes = std::move(text).str();
+  const std::string bytes = read_file(directory / identity_file_name).value_or(std::string());  // a sector that cannot be read is damage
   if (bytes.size() < sum_bytes) return std::nullopt;
   const std::string_view body = std::string_view(bytes).substr(0, bytes.size() - sum_bytes);
   Reader sum(std::string_view(bytes).substr(body.size()));

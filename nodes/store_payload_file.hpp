@@ -22,7 +22,7 @@
 #include <vector>
 
 #include "nodes/block_map.hpp"
-#include "nodes/descriptor.hpp"
+#include "dht/base/descriptor.hpp"
 #include "nodes/file_holes.hpp"
 #include "nodes/sqlite_handle.hpp"
 

@@ -7,7 +7,7 @@
 
 #include <cerrno>
 
-#include "nodes/descriptor.hpp"
+#include "dht/base/descriptor.hpp"
 #include "nodes/first_page.hpp"
 #include "nodes/sqlite_schema.hpp"
 #include "nodes/store_lock.hpp"

@@ -10,7 +10,7 @@
 
 #include "dht/base/bytes.hpp"
 #include "dht/base/hash.hpp"
-#include "nodes/descriptor.hpp"
+#include "dht/base/descriptor.hpp"
 
 namespace ringfs {
 

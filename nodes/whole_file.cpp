@@ -5,7 +5,7 @@
 
 #include <cerrno>
 
-#include "nodes/descriptor.hpp"
+#include "dht/base/descriptor.hpp"
 #include "nodes/sqlite_handle.hpp"
 #include "nodes/store_lock.hpp"
 

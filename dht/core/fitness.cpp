@@ -31,7 +31,7 @@ void Fitness::written(EffectId through, TimePoint now) {
     if (!given.synced) continue;
     const Duration took = now - given.at;
     const bool forgotten = synced_at_ == TimePoint::min() || synced_at_ + write_time_life <= now;
-    const int share = !forgotten && synced_at_ + sparse_samples <= now ? 2 : 8;
+    const int share = synced_at_ + sparse_samples <= now ? 2 : 8;
     mean_ = forgotten ? took : mean_ + (took - mean_) / share;
     synced_at_ = now;
   }
@@ -66,7 +66,7 @@ FitnessReport Fitness::report(TimePoint now) const {
 
 // What is late is remembered and forgotten at a quarter of the time that passes.
 void Fitness::ticked(TimePoint due, TimePoint now) {
-  if (due + lateness_counted < now) {
+  if (due + disk_patience < now) {  // less does not make a disk look hung
     const Duration paused = now - due;
     writes_.pause(paused, now);
     reads_.pause(paused, now);
@@ -96,10 +96,9 @@ void Fitness::judge(TimePoint now) {
   std::erase_if(peers_, [now](const auto& peer) { return peer.second.at + fitness_life <= now; });
   const Duration own = write_time(now);
   const Duration others = write_time_of_peers(now);
-  if (own == Duration::zero()) return;  // nothing to compare: what was found holds
+  // Nothing to compare: what was found holds. Below the floor no comparison is needed: the others may have nothing to write for hours.
+  if (own == Duration::zero() || (others == Duration::zero() && own >= slow_floor)) return;
   const bool slower = own >= slow_floor && own >= slow_factor * others;
-  // Below the floor no comparison is needed: the others may have nothing to write for hours.
-  if (others == Duration::zero() && own >= slow_floor) return;
   if (slower == slow_) {
     other_since_.reset();
     return;

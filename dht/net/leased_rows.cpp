@@ -76,11 +76,22 @@ std::optional<ReadReply> LeasedRows::find(const ReadRequest& request, TimePoint 
   ReadReply reply;
   reply.gets.reserve(request.gets.size());
   for (const RowAddress& row : request.gets) {
-    auto found = rows_.find(row_hash(row));
-    if (found == rows_.end() || found->second.until <= now || found->second.address != row) return std::nullopt;
-    reply.gets.push_back(found->second.get);
+    const Leased* leased = known(row, now);
+    if (leased == nullptr) return std::nullopt;
+    reply.gets.push_back(leased->get);
   }
   return reply;
+}
+
+bool LeasedRows::knows(const ReadRequest& request, TimePoint now) const {
+  return request.scans.empty() && !request.gets.empty() &&
+         std::all_of(request.gets.begin(), request.gets.end(), [&](const RowAddress& row) { return known(row, now) != nullptr; });
+}
+
+const LeasedRows::Leased* LeasedRows::known(const RowAddress& row, TimePoint now) const {
+  auto found = rows_.find(row_hash(row));
+  const bool holds = found != rows_.end() && found->second.until > now && found->second.address == row;
+  return holds ? &found->second : nullptr;
 }
 
 void LeasedRows::forget(std::uint64_t hash) {

@@ -46,6 +46,8 @@ class LeasedRows {
 
   // Every get under a promise that holds now, no scans; otherwise none. Call it before every read.
   std::optional<ReadReply> find(const ReadRequest& request, TimePoint now);
+  // Whether find() would find them now.
+  bool knows(const ReadRequest& request, TimePoint now) const;
 
   // From before a read is sent until its answer is remembered.
   class Asking {
@@ -88,6 +90,7 @@ class LeasedRows {
     std::uint64_t ended = 0;  // the ticket of that moment
   };
 
+  const Leased* known(const RowAddress& row, TimePoint now) const;
   void begin(const RowChanges& changes);
   void end(const RowChanges& changes);
   void end_the_old(TimePoint now);

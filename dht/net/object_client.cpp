@@ -65,7 +65,7 @@ unsigned ObjectClient::partition_bits() const {
 
 std::optional<bool> ObjectClient::at_hand(const ReadRequest& request) const {
   if (options_.row_lease <= Duration::zero()) return std::nullopt;
-  return leased_rows_->find(request, transport_.now()).has_value();
+  return leased_rows_->knows(request, transport_.now());
 }
 
 Task<Status> ObjectClient::start(TimePoint deadline) {

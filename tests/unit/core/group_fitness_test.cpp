@@ -53,6 +53,15 @@ class GroupFitness : public ReadyGroup {
       cluster.pump(i);
     }
   }
+  // The leader dies, and of the two others only the candidate asks for votes; the voter has much to write.
+  void let_stand(unsigned candidate, unsigned voter) {
+    keep_busy(voter);
+    kill_leader();
+    cluster.deliver = [this, candidate](const Envelope& envelope) {
+      const auto* vote = std::get_if<RequestVote>(&envelope.message);
+      return vote == nullptr || vote->raft.partition != partition || number_of(envelope.header.source) == candidate;
+    };
+  }
   bool committed(unsigned at, OperationId id) {
     std::optional<OperationResult> answer = cluster.reply(at, id);
     return answer && *answer;
@@ -160,12 +169,7 @@ TEST_F(GroupFitness, VoteThatIsWrittenLate_StillCounts) {
   const unsigned voter = (leader + 1) % 3;
   const unsigned candidate = (leader + 2) % 3;
   const Term term = cluster.group(leader, partition).term;
-  keep_busy(voter);
-  kill_leader();
-  cluster.deliver = [&](const Envelope& envelope) {
-    const auto* vote = std::get_if<RequestVote>(&envelope.message);
-    return vote == nullptr || vote->raft.partition != partition || number_of(envelope.header.source) == candidate;
-  };
+  let_stand(candidate, voter);
   ASSERT_TRUE(work_on(voter, [&] { return cluster.leader(partition) == candidate; }));
   EXPECT_GT(cluster.machines[candidate].events["campaign"], 2U) << "it ran into its time-out before";
   EXPECT_EQ(cluster.group(candidate, partition).term, term + 1);
@@ -175,12 +179,7 @@ TEST_F(GroupFitness, VoterWhoseVoteIsNotWrittenYet_AsksForNoneItself) {
   const unsigned voter = (leader + 1) % 3;
   const unsigned candidate = (leader + 2) % 3;
   const Term term = cluster.group(leader, partition).term;
-  keep_busy(voter);
-  kill_leader();
-  cluster.deliver = [&](const Envelope& envelope) {
-    const auto* vote = std::get_if<RequestVote>(&envelope.message);
-    return vote == nullptr || vote->raft.partition != partition || number_of(envelope.header.source) == candidate;
-  };
+  let_stand(candidate, voter);
   ASSERT_TRUE(work_on(voter, [&] { return cluster.group(voter, partition).term > term; }));
   cluster.crash(candidate);
   const std::size_t before_the_vote = cluster.machines[voter].disk.size() - 1;

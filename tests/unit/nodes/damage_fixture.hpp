@@ -11,11 +11,13 @@
 #include <iterator>
 
 #include "dht/base/hash.hpp"
+#include "dht/base/read_file.hpp"
 #include "nodes/sqlite_schema.hpp"
 #include "nodes/sqlite_wal_vfs.hpp"
 #include "nodes/store_groups.hpp"
 #include "nodes/store_identity.hpp"
 #include "nodes/wal_frames.hpp"
+#include "tests/unit/nodes/lost_writes.hpp"
 #include "tests/unit/nodes/store_fixture.hpp"
 
 namespace ringfs {
@@ -153,15 +155,9 @@ class DamageTest : public StoreTest {
     return *found;
   }
 
-  static std::string contents(const std::filesystem::path& file) {
-    std::ifstream stream(file, std::ios::binary);
-    return {std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
-  }
+  static std::string contents(const std::filesystem::path& file) { return read_file(file).value(); }
   static void overwrite(const std::filesystem::path& file, std::size_t place, std::string_view bytes) {
-    std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
-    stream.seekp(static_cast<std::streamoff>(place));
-    stream.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-    ASSERT_TRUE(stream.good());
+    ASSERT_TRUE(write_at(file, place, bytes));
   }
   static void flip_bit(const std::filesystem::path& file, std::size_t place, unsigned bit) {
     const char byte = contents(file).at(place);

@@ -3,19 +3,24 @@
 
 #include <filesystem>
 #include <fstream>
-#include <iterator>
+#include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "dht/base/read_file.hpp"
 #include "nodes/sqlite_schema.hpp"
 
 namespace ringfs {
 
 inline constexpr std::size_t lost_page_bytes = 4096;
 
-inline std::string file_contents(const std::filesystem::path& file) {
-  std::ifstream stream(file, std::ios::binary);
-  return {std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
+// False: they are not there.
+inline bool write_at(const std::filesystem::path& file, std::size_t place, std::string_view bytes) {
+  std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
+  stream.seekp(static_cast<std::streamoff>(place));
+  stream.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  return static_cast<bool>(stream.flush());
 }
 
 inline std::vector<std::size_t> leaves_of(const std::filesystem::path& database, const std::string& table) {
@@ -32,17 +37,13 @@ inline std::string_view page_in(const std::string& database, std::size_t page) {
 }
 
 inline void put_page_back(const std::filesystem::path& database, const std::string& before, std::size_t page) {
-  std::fstream stream(database, std::ios::in | std::ios::out | std::ios::binary);
-  stream.seekp(static_cast<std::streamoff>((page - 1) * lost_page_bytes));
-  const std::string_view bytes = page_in(before, page);
-  stream.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  if (!stream.flush()) throw std::runtime_error("cannot write " + database.string());
+  if (!write_at(database, (page - 1) * lost_page_bytes, page_in(before, page))) throw std::runtime_error("cannot write " + database.string());
 }
 
 // Of the leaves that are not what they were those that hold `marker`, then or now, are again what they were.
 inline unsigned lose_writes(const std::filesystem::path& database, const std::string& before, const std::string& table, const std::string& marker) {
   const std::vector<std::size_t> leaves = leaves_of(database, table);
-  const std::string after = file_contents(database);
+  const std::string after = read_file(database).value();
   unsigned lost = 0;
   for (std::size_t page : leaves) {
     if (page * lost_page_bytes > before.size() || page_in(before, page) == page_in(after, page)) continue;

@@ -237,7 +237,7 @@ TEST_F(RingMoves, RowsWhoseWriteOneDiskHasLost_AreReplacedByThemselves) {
   };
   ASSERT_TRUE(run_until(has_all));
   std::string before;
-  restart([&](const std::filesystem::path& database) { before = file_contents(database); });
+  restart([&](const std::filesystem::path& database) { before = read_file(database).value(); });
   ASSERT_TRUE(write(key, "acknowledged"));
   ASSERT_TRUE(run_until(has_all));
   restart([&](const std::filesystem::path& database) { EXPECT_EQ(lose_writes(database, before, "rows", "before"), 1u); });

@@ -2,7 +2,7 @@
 #include <fcntl.h>
 
 #include "dht/base/hash.hpp"
-#include "nodes/descriptor.hpp"
+#include "dht/base/descriptor.hpp"
 #include "nodes/first_page.hpp"
 #include "tests/unit/nodes/damage_fixture.hpp"
 
