@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Sends junk to a node's RPC and REST ports and checks every answer: junk.py RPC REST CONNECTIONS.
+"""Sends junk to a node's RPC and REST ports and checks every answer: junk.py RPC REST CONNECTIONS [slow].
 
 REST: what is refused gets 400, 408, 413 or 431 with a reason in JSON, also when the client does not close its side; bytes that are
 not HTTP at all may just be closed on. Nothing that was cut short is stored. RPC: what comes back, if anything, is a greeting and an
-error frame, and the connection is closed. Nothing hangs: the longest wait is the node's own limit for a slow request, a minute.
+error frame, and the connection is closed. Nothing hangs: with `slow`, clients that send half of something wait for the node's own
+limits, a minute at most.
 """
 import errno
 import json
@@ -98,14 +99,14 @@ rpc, rest = address(sys.argv[1]), address(sys.argv[2])
 greeting = frame(1, b"\x08\x01\x10\x01" + b"\x1a\x10" + bytes(16) + b"\x22\x00" + b"\x2a\x10" + bytes(16) + b"\x42\x10" + bytes(16))
 put = b"PUT /v1/kv/%s HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\ncut short"
 
-slow, slow_failures = in_parallel(
+slow, slow_failures = in_parallel(*([] if sys.argv[4:] != ["slow"] else [
     lambda: refused(put % b"junk-slow", 408, finish=False, patience=REQUEST_LIMIT + SLACK),
     lambda: refused(b"GET /v1/kv/x HT", 408, finish=False, patience=REQUEST_LIMIT + SLACK),
     lambda: dropped(b"", finish=False, patience=GREETING_LIMIT + SLACK),
     lambda: dropped(b"RNG1", finish=False, patience=GREETING_LIMIT + SLACK),
     lambda: dropped(greeting[:-5], finish=False, patience=GREETING_LIMIT + SLACK),
     lambda: dropped(greeting + frame(3, b"abc", length=1000, request=1), finish=False, patience=FRAME_LIMIT + SLACK),
-)
+]))
 
 # Our own frames, cut short at every kind of place, and a whole greeting that is followed by nothing.
 for cut in (1, 4, 23, 24, 30, len(greeting) - 1, len(greeting)):

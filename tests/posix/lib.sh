@@ -205,11 +205,12 @@ end_load() {
   [ -z "$failed" ]
 }
 
-# expect_failure COMMAND...: it must fail, and not by a signal. Prints its output.
+# expect_failure COMMAND...: it must fail, and not by a signal. Prints its output, which is in the file $expected afterwards.
 expect_failure() {
   local status=0
-  "$@" >"$scratch/expected.out" 2>&1 || status=$?
-  cat "$scratch/expected.out"
+  expected=$scratch/expected.$BASHPID  # several can run side by side
+  "$@" >"$expected" 2>&1 || status=$?
+  cat "$expected"
   [ $status -ne 0 ] || die "should have failed: $*"
   [ $status -lt 128 ] || die "died of signal $((status - 128)): $*"
 }

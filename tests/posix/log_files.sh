@@ -46,4 +46,4 @@ mkdir "$scratch/own"
 "$ringfs" mount "$(addresses)" "$scratch/own" --log-file "$scratch/own.log" || die "mount with a log"
 wait_for event=mounted "$scratch/own.log"
 expect_failure "$ringfs_node" --data "$scratch/n" --log-file "$scratch/missing/log" >/dev/null
-grep -q "cannot open the log $scratch/missing/log" "$scratch/expected.out" || die "no word about the log"
+grep -q "cannot open the log $scratch/missing/log" "$expected" || die "no word about the log"

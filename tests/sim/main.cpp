@@ -9,6 +9,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <optional>
+#include <utility>
 
 #include <unistd.h>
 
@@ -108,6 +110,7 @@ bool keeps_promises(const Totals& totals, std::uint64_t count, const std::option
 int main(int argc, char** argv) {
   CLI::App app("The deterministic simulator of a RingFS ring");
   std::uint64_t seeds = 20, first = 1, count = 0;
+  std::optional<std::uint64_t> likely;
   double budget_seconds = 0;
   unsigned nodes = 0;
   bool determinism = false, expect_violation = false, long_faults = false;
@@ -119,6 +122,7 @@ int main(int argc, char** argv) {
   app.add_option("--nodes", nodes, "Nodes of the ring, instead of drawing them")->check(CLI::Range(1u, most_nodes));
   app.add_option("--fault", options.fault, "Switch a guard off")->check(CLI::IsMember(guard_names()));
   app.add_flag("--expect-violation", expect_violation, "Succeed as soon as a seed fails that passes with the guard on");
+  app.add_option("--likely", likely, "The seed to begin with, which found it before; then from the first one on");
   app.add_flag("--long-faults", long_faults, "Pass over the seeds whose faults do not last for long");
   app.add_flag("--determinism", determinism, "Run every seed twice and compare the traces");
   app.add_flag("--verbose", options.verbose, "Print every trace line");
@@ -148,7 +152,8 @@ int main(int argc, char** argv) {
     if (budget_seconds > 0) return elapsed() < budget_seconds;
     return totals.seeds < most_seeds && (count == 0 || totals.counted < count);
   };
-  for (std::uint64_t seed = first; go_on(); ++seed) {
+  for (std::uint64_t next = first; go_on();) {
+    const std::uint64_t seed = likely ? *std::exchange(likely, std::nullopt) : next++;
     if (long_faults && !has_long_faults(seed, options)) continue;
     seed_in_use = seed;
     SeedResult result = run_seed(seed, options);

@@ -81,6 +81,7 @@ inline Entry batch_entry(LogIndex index, std::vector<Mutation> mutations, Term t
   Batch batch;
   batch.client.bytes[0] = 1;
   batch.sequence = index;
+  batch.first_incomplete = index;  // a client that has all its answers so far: what is remembered of them stays small
   batch.expires = test_stamp + std::chrono::seconds(30);
   batch.mutations = std::move(mutations);
   EncodedBatch encoded = encode(batch);
