@@ -113,7 +113,7 @@ int main(int argc, char** argv) {
   std::optional<std::uint64_t> likely;
   double budget_seconds = 0;
   unsigned nodes = 0;
-  bool determinism = false, expect_violation = false, long_faults = false;
+  bool determinism = false, expect_violation = false, long_faults = false, hashes = false;
   ScenarioOptions options;
   app.add_option("--seeds", seeds, "How many seeds to run");
   app.add_option("--count", count, "Run seeds until that many did enough to count (design 10), instead of a number of them");
@@ -125,6 +125,7 @@ int main(int argc, char** argv) {
   app.add_option("--likely", likely, "The seed to begin with, which found it before; then from the first one on");
   app.add_flag("--long-faults", long_faults, "Pass over the seeds whose faults do not last for long");
   app.add_flag("--determinism", determinism, "Run every seed twice and compare the traces");
+  app.add_flag("--hashes", hashes, "Print the hash of each seed's trace: two programs with the same hashes sent the same messages");
   app.add_flag("--verbose", options.verbose, "Print every trace line");
   try {
     app.parse(argc, argv);
@@ -161,6 +162,7 @@ int main(int argc, char** argv) {
     totals.counted += result.lacks.empty() ? 1 : 0;
     if (!result.lacks.empty()) ++totals.coverage["seed does not count: lacks " + result.lacks];
     totals.events += result.events;
+    if (hashes) std::printf("seed %llu: %016llx\n", static_cast<unsigned long long>(seed), static_cast<unsigned long long>(result.hash));
     for (const auto& [what, number] : result.coverage) totals.coverage[what] += number;
     if (determinism && !result.violation) {
       SeedResult again = run_seed(seed, options);
