@@ -56,6 +56,19 @@ struct Lagging {
     operation.batch = encode(batch);
     return operation;
   }
+  // The receiver starts, and crashes when this chunk is sent to it; the chunk arrives, or it and all that comes after it is lost.
+  void crash_receiver_at(std::uint32_t number, bool arrives) {
+    bool sent = false;
+    cluster.deliver = [&](const Envelope& envelope) {
+      auto* chunk = std::get_if<SnapshotChunk>(&envelope.message);
+      if (chunk != nullptr && chunk->number == number) sent = true;
+      return arrives || !sent;
+    };
+    cluster.start(away);
+    ASSERT_TRUE(cluster.run_until([&] { return sent; }));
+    cluster.crash(away);
+    cluster.heal();
+  }
   bool same_rows() {
     return cluster.machines[away].store.groups.at(partition).rows == cluster.machines[leader].store.groups.at(partition).rows;
   }
@@ -128,19 +141,9 @@ TEST(GroupSnapshot, ChunksAndAnswersGetLost_ItStillArrives) {
 TEST(GroupSnapshot, ReceiverRestartsInTheMiddle_ItStartsOver) {
   Lagging lagging;
   lagging.prepare();
-  Cluster& cluster = lagging.cluster;
-  bool middle = false;
-  cluster.deliver = [&](const Envelope& envelope) {
-    auto* chunk = std::get_if<SnapshotChunk>(&envelope.message);
-    if (chunk != nullptr && chunk->number == 2) middle = true;
-    return !middle;
-  };
-  cluster.start(lagging.away);
-  ASSERT_TRUE(cluster.run_until([&] { return middle; }));
-  cluster.crash(lagging.away);
-  cluster.heal();
-  cluster.start(lagging.away);
-  EXPECT_TRUE(cluster.run_until([&] { return lagging.same_rows(); }));
+  lagging.crash_receiver_at(2, false);
+  lagging.cluster.start(lagging.away);
+  EXPECT_TRUE(lagging.cluster.run_until([&] { return lagging.same_rows(); }));
 }
 
 // A snapshot needs room beside the rows that are there. Twice it turns out only on the way that there is none.
@@ -192,18 +195,9 @@ TEST(GroupSnapshot, ReceiverHasNoRoomAndIsNeeded_ItKeepsItsReplica) {
 TEST(GroupSnapshot, ReceiverGoesAwayForGood_TheSnapshotIsClosed) {
   Lagging lagging;
   lagging.prepare();
-  Cluster& cluster = lagging.cluster;
-  bool middle = false;
-  cluster.deliver = [&](const Envelope& envelope) {
-    auto* chunk = std::get_if<SnapshotChunk>(&envelope.message);
-    if (chunk != nullptr && chunk->number == 1) middle = true;
-    return true;
-  };
-  cluster.start(lagging.away);
-  ASSERT_TRUE(cluster.run_until([&] { return middle; }));
-  cluster.crash(lagging.away);
-  cluster.run(15s);
-  EXPECT_EQ(cluster.machines[lagging.leader].store.open_snapshots(), 0U);
+  lagging.crash_receiver_at(1, true);
+  lagging.cluster.run(15s);
+  EXPECT_EQ(lagging.cluster.machines[lagging.leader].store.open_snapshots(), 0U);
 }
 
 TEST_F(ReadyGroupSnapshot, OutstandingApply_EndsBeforeTheRowsAreReplaced) {

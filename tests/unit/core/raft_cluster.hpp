@@ -122,6 +122,14 @@ class Cluster {
     machine.frozen = false;
     machine.deadline = never;
   }
+  // The others see their connections to it close, as they do at once when a process ends.
+  void disconnect(unsigned gone) {
+    for (unsigned i = 0; i < machines.size(); ++i) {
+      if (i == gone || !machines[i].node) continue;
+      node(i).peer_disconnected(node_id(gone), clock);
+      pump(i);
+    }
+  }
 
   OperationId submit(unsigned i, Operation operation) {
     OperationId id = ++last_operation_;
