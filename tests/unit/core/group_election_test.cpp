@@ -196,9 +196,7 @@ TEST_F(ReadyGroupElection, PreferredPrimaryComesBack_LeadershipDriftsToItAndNoth
   cluster.crash(preferred);
   cluster.wait_ready(partition);
   unsigned other = *cluster.leader(partition);
-  OperationId put = cluster.submit(other, cluster.put(key, "while away"));
-  cluster.settle();
-  ASSERT_TRUE(succeeded(cluster.reply(other, put)));
+  ASSERT_TRUE(cluster.executes(other, cluster.put(key, "while away")));
   cluster.start(preferred);
   ASSERT_TRUE(cluster.run_until([&] { return cluster.leader(partition) == preferred && cluster.ready(partition); }));
   EXPECT_GT(cluster.machines[other].events["transfer"], 0U);

@@ -16,6 +16,7 @@
 
 #include "dht/core/members_change.hpp"
 #include "dht/core/placement.hpp"
+#include "tests/support/mutations.hpp"
 #include "tests/unit/core/memory_store.hpp"
 
 namespace ringfs::test {
@@ -67,6 +68,8 @@ struct Machine {
   std::map<OperationId, OperationResult> replies;
   std::map<std::string, unsigned> events;
 };
+
+inline bool succeeded(const std::optional<OperationResult>& result) { return result && result->has_value(); }
 
 class Cluster {
  public:
@@ -180,6 +183,13 @@ class Cluster {
     pump(i);
   }
 
+  // Whether it succeeds without time passing.
+  bool executes(unsigned i, Operation operation) {
+    const OperationId id = submit(i, std::move(operation));
+    settle();
+    return succeeded(reply(i, id));
+  }
+
   // All messages that are under way, and those they cause.
   void settle() {
     for (unsigned steps = 0; !network.empty(); ++steps) {
@@ -258,10 +268,12 @@ class Cluster {
   }
 
   CommitOperation put(const std::string& key, const std::string& value) {
+    return commit(key, {ringfs::put(key, "v", value)});
+  }
+  CommitOperation erase(const std::string& key) {
     Mutation mutation;
-    mutation.kind = Mutation::Kind::put;
+    mutation.kind = Mutation::Kind::erase;
     mutation.row = {key, "v"};
-    mutation.value = value;
     return commit(key, {mutation});
   }
   CommitOperation commit(const std::string& key, std::vector<Mutation> mutations) {
@@ -434,7 +446,6 @@ class ReadyGroup : public ::testing::Test {
   unsigned leader = 0;
 };
 
-inline bool succeeded(const std::optional<OperationResult>& result) { return result && result->has_value(); }
 inline std::optional<ErrorCode> error_of(const std::optional<OperationResult>& result) {
   if (!result || result->has_value()) return std::nullopt;
   return result->error().error.code;

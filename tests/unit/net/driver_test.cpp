@@ -8,6 +8,7 @@
 #include "dht/core/placement.hpp"
 #include "dht/net/ring_creation.hpp"
 #include "dht/net/tcp_transport.hpp"
+#include "tests/support/mutations.hpp"
 #include "tests/unit/net/loopback.hpp"
 
 namespace ringfs {
@@ -42,11 +43,7 @@ class DriverTest : public testing::Test {
     batch.sequence = sequence;
     batch.first_incomplete = sequence;
     batch.expires = wall_time() + std::chrono::seconds(30);
-    Mutation mutation;
-    mutation.kind = Mutation::Kind::put;
-    mutation.row = {key, ""};
-    mutation.value = SharedBytes(value);
-    batch.mutations.push_back(mutation);
+    batch.mutations.push_back(ringfs::put(key, "", value));
     return batch;
   }
 

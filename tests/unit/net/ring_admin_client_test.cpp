@@ -9,6 +9,7 @@
 #include "dht/net/members_edit.hpp"
 #include "dht/net/ring_client.hpp"
 #include "tests/support/fake_ring.hpp"
+#include "tests/support/mutations.hpp"
 
 namespace ringfs {
 namespace {
@@ -24,13 +25,7 @@ class RingAdminClientTest : public testing::Test {
   // The rows of the members table as genesis makes them.
   void write_table() {
     CommitRequest commit;
-    for (const InitialRow& row : rows_of(ring_.table)) {
-      Mutation put;
-      put.kind = Mutation::Kind::put;
-      put.row = row.row;
-      put.value = SharedBytes(row.value);
-      commit.mutations.push_back(put);
-    }
+    for (const InitialRow& row : rows_of(ring_.table)) commit.mutations.push_back(put(row.row.key, row.row.sort, row.value));
     ASSERT_TRUE(time_.run(client_.commit(std::move(commit), in(10))));
   }
   MembersTable table() {

@@ -6,6 +6,7 @@
 
 #include "dht/net/lock_resolver.hpp"
 #include "tests/support/memory_object_store.hpp"
+#include "tests/support/mutations.hpp"
 
 namespace ringfs {
 namespace {
@@ -28,13 +29,7 @@ class TransactionTest : public testing::Test {
 
   TimePoint deadline() const { return time_.clock().now + patience; }
 
-  static Mutation put(const std::string& key, const std::string& value) {
-    Mutation mutation;
-    mutation.kind = Mutation::Kind::put;
-    mutation.row = {key, "row"};
-    mutation.value = SharedBytes(value);
-    return mutation;
-  }
+  static Mutation put(const std::string& key, const std::string& value) { return ringfs::put(key, "row", value); }
   static Condition require(Condition::Kind kind, const std::string& key, const std::string& value = {}) {
     Condition condition;
     condition.kind = kind;

@@ -7,6 +7,7 @@
 
 #include "tests/support/fake_admin.hpp"
 #include "tests/support/memory_object_store.hpp"
+#include "tests/support/mutations.hpp"
 #include "tests/support/silent_ring.hpp"
 
 namespace ringfs {
@@ -53,12 +54,8 @@ class RacingStore final : public MemoryObjectStore {
   Task<Result<BatchResult>> commit_raw(PartitionId partition, std::vector<Condition> conditions, std::vector<Mutation> mutations,
                                        TimePoint deadline) override {
     if (std::exchange(racing_, false)) {
-      Mutation put;
-      put.kind = Mutation::Kind::put;
-      put.row = {std::string(kv_prefix) + "k", "v"};
-      put.value = SharedBytes(std::string("another's"));
       CommitRequest other;
-      other.mutations.push_back(put);
+      other.mutations.push_back(put(std::string(kv_prefix) + "k", "v", std::string("another's")));
       auto first = co_await other_.commit(std::move(other), deadline);
       EXPECT_TRUE(first && first->applied);
     }

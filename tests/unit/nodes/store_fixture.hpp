@@ -14,6 +14,7 @@
 #include "nodes/sqlite_store.hpp"
 #include "nodes/store_groups.hpp"
 #include "nodes/store_payload_file.hpp"
+#include "tests/support/mutations.hpp"
 #include "tests/support/scratch_directory.hpp"
 
 namespace ringfs {
@@ -75,10 +76,6 @@ inline Mutation mutation(Mutation::Kind kind, std::string key, std::string sort,
   made.value = SharedBytes(std::move(value));
   made.offset = offset;
   return made;
-}
-
-inline Mutation put(std::string key, std::string sort, std::string value) {
-  return mutation(Mutation::Kind::put, std::move(key), std::move(sort), std::move(value));
 }
 
 inline Entry batch_entry(LogIndex index, std::vector<Mutation> mutations, Term term = 1) {
