@@ -19,6 +19,19 @@
 
 namespace ringfs {
 
+// A call that was begun, and is not waited for.
+template <class T>
+class Begun {
+ public:
+  bool ended() const { return result_->has_value(); }
+  // Throws before it has ended.
+  const T& result() const { return result_->value(); }
+
+ private:
+  friend class VirtualTime;
+  std::shared_ptr<std::optional<T>> result_ = std::make_shared<std::optional<T>>();  // the call may outlive the test's interest in it
+};
+
 class VirtualTime {
  public:
   explicit VirtualTime(boost::asio::io_context& loop) : loop_(loop) {}
@@ -50,6 +63,18 @@ class VirtualTime {
   void run_until_idle() {
     settle();
     while (!sleepers_.empty()) wake_next();
+  }
+
+  // Begins the call; it goes as far as it gets without time passing.
+  template <class T>
+  Begun<T> begin(Task<T> task) {
+    Begun<T> begun;
+    boost::asio::co_spawn(loop_, std::move(task), [result = begun.result_](std::exception_ptr failure, T value) {
+      if (failure) std::rethrow_exception(failure);
+      *result = std::move(value);
+    });
+    settle();
+    return begun;
   }
 
   template <class T>

@@ -17,6 +17,13 @@ void start_all(ChordNetwork& network) {
   for (const Member& member : network.table().members) network.start(member.id);
 }
 
+// A ring of that many nodes that all start together, some time later.
+void run_fresh(ChordNetwork& network, std::size_t nodes, Duration duration) {
+  network.add_first_rows(nodes);
+  start_all(network);
+  network.run(duration);
+}
+
 ChordPeer owner_of(const std::vector<ChordPeer>& ring, const Position& position) {
   for (const ChordPeer& peer : ring) {
     if (peer.token >= position) return peer;
@@ -48,9 +55,7 @@ class ChordRing : public testing::TestWithParam<std::size_t> {};
 
 TEST_P(ChordRing, FreshRing_AllStartTogether_IsIdealWithinSeconds) {
   ChordNetwork network(GetParam());
-  network.add_first_rows(GetParam());
-  start_all(network);
-  network.run(seconds(3));
+  run_fresh(network, GetParam(), seconds(3));
   ASSERT_EQ(network.difference_from_ideal(false), "");
   network.run(seconds(60));
   ASSERT_EQ(network.difference_from_ideal(true), "");
@@ -70,9 +75,7 @@ TEST_P(ChordRing, WholeRing_RestartsOneByOne_IsIdealAgain) {
 
 TEST_P(ChordRing, OneNode_Crashes_OthersHealAndItComesBack) {
   ChordNetwork network(GetParam() + 200);
-  network.add_first_rows(GetParam());
-  start_all(network);
-  network.run(seconds(20));
+  run_fresh(network, GetParam(), seconds(20));
   for (const Uuid& node : network.running_nodes()) {
     if (GetParam() == 1) break;
     network.crash(node);
@@ -105,9 +108,7 @@ TEST(Chord, Start_NoTable_IsNoMemberAndAsksForNoTick) {
 
 TEST(Chord, Ring_OneNodeOfEightTokens_AnswersEverythingItself) {
   ChordNetwork network(1);
-  network.add_first_rows(1);
-  start_all(network);
-  network.run(seconds(5));
+  run_fresh(network, 1, seconds(5));
   EXPECT_EQ(network.messages_sent(), 0U);
   expect_lookups_work(network);
   ASSERT_EQ(network.difference_from_ideal(true), "");
@@ -129,9 +130,7 @@ TEST(Chord, Growth_OneTwoThreeTenNodes_IsIdealAfterEach) {
 
 TEST(Chord, Join_RunningRing_NewTokensAreFoundBySuccessorsOfTheTable) {
   ChordNetwork network(9);
-  network.add_first_rows(6);
-  start_all(network);
-  network.run(seconds(20));
+  run_fresh(network, 6, seconds(20));
   Uuid id = network.add_row();
   network.publish();
   network.start(id);
@@ -143,9 +142,7 @@ TEST(Chord, Join_RunningRing_NewTokensAreFoundBySuccessorsOfTheTable) {
 
 TEST(Chord, Remove_MemberOfTheTable_LeavesAllPointersAtOnce) {
   ChordNetwork network(11);
-  network.add_first_rows(5);
-  start_all(network);
-  network.run(seconds(20));
+  run_fresh(network, 5, seconds(20));
   Uuid gone = network.running_nodes().front();
   network.remove_row(gone);
   network.crash(gone);
@@ -164,9 +161,7 @@ TEST(Chord, Remove_MemberOfTheTable_LeavesAllPointersAtOnce) {
 TEST(Chord, Split_IntoTwoHalves_EachIsARingAndTheyMergeAgain) {
   for (std::size_t nodes : {2U, 3U, 6U, 10U}) {
     ChordNetwork network(nodes);
-    network.add_first_rows(nodes);
-    start_all(network);
-    network.run(seconds(10));
+    run_fresh(network, nodes, seconds(10));
     std::map<Uuid, int> groups;
     int next = 0;
     for (const Uuid& node : network.running_nodes()) groups[node] = next++ % 2;
@@ -184,9 +179,7 @@ TEST(Chord, Split_IntoTwoHalves_EachIsARingAndTheyMergeAgain) {
 
 TEST(Chord, SuccessorList_AllOthersInItDie_FallsBackToTheTable) {
   ChordNetwork network(3);
-  network.add_first_rows(10);
-  start_all(network);
-  network.run(seconds(20));
+  run_fresh(network, 10, seconds(20));
   Uuid self = network.running_nodes().front();
   const Chord::Pointers& pointers = network.chord(self).pointers().begin()->second;
   std::set<Uuid> dying;
@@ -201,9 +194,7 @@ TEST(Chord, SuccessorList_AllOthersInItDie_FallsBackToTheTable) {
 
 TEST(Chord, PeerFailed_Hint_RoutesPastItUntilItIsHeard) {
   ChordNetwork network(13);
-  network.add_first_rows(5);
-  start_all(network);
-  network.run(seconds(20));
+  run_fresh(network, 5, seconds(20));
   Uuid self = network.running_nodes().front();
   Chord& chord = network.chord(self);
   ChordPeer successor;
@@ -225,9 +216,7 @@ TEST(Chord, PeerFailed_Hint_RoutesPastItUntilItIsHeard) {
 
 TEST(Chord, IdleRing_TenNodes_SendsLittle) {
   ChordNetwork network(17);
-  network.add_first_rows(10);
-  start_all(network);
-  network.run(seconds(60));
+  run_fresh(network, 10, seconds(60));
   std::size_t before = network.messages_sent();
   network.run(seconds(100));
   double per_token_and_second = static_cast<double>(network.messages_sent() - before) / (80.0 * 100.0);
@@ -237,9 +226,7 @@ TEST(Chord, IdleRing_TenNodes_SendsLittle) {
 
 TEST(Chord, Peers_TellNonsense_ItIsNotBelieved) {
   ChordNetwork network(19);
-  network.add_first_rows(4);
-  start_all(network);
-  network.run(seconds(10));
+  run_fresh(network, 4, seconds(10));
   std::vector<Uuid> nodes = network.running_nodes();
   Chord& chord = network.chord(nodes[0]);
   auto before = chord.pointers().begin()->second;
@@ -314,9 +301,7 @@ TEST(Chord, RandomCrashesAndJoins_TwoHundredSeeds_InvariantHoldsAndRingBecomesId
 TEST(Chord, SameSeed_RunsTwice_SendsTheSame) {
   auto run = [] {
     ChordNetwork network(23);
-    network.add_first_rows(5);
-    start_all(network);
-    network.run(seconds(10));
+    run_fresh(network, 5, seconds(10));
     network.crash(network.running_nodes().back());
     network.run(seconds(20));
     return network.messages_sent();

@@ -13,6 +13,19 @@ const std::string key = "a key";
 class ReadyGroupElection : public ReadyGroup {
  protected:
   ReadyGroupElection() : ReadyGroup(key) {}
+  // The leader's lease is over for all, and what it has under way is lost.
+  void end_lease() {
+    cluster.clock.now += 450ms;
+    cluster.network.clear();
+  }
+  // What the voter answers.
+  bool granted(unsigned asker, const RequestVote& vote) {
+    cluster.inject(asker, voter, vote);
+    return cluster.taken<VoteReply>(asker).at(0).granted;
+  }
+
+  const unsigned voter = (leader + 1) % 3;
+  const unsigned candidate = (leader + 2) % 3;
 };
 
 RaftHeader raft(PartitionId partition, Term term) { return {partition, term, 0, 0}; }
@@ -84,59 +97,43 @@ TEST(GroupElection, VoteFaultSwitchedOn_ReplyLeavesBeforeTheWrite) {
 }
 
 TEST_F(ReadyGroupElection, SecondCandidateOfATerm_GetsNoVoteEvenAfterARestart) {
-  unsigned voter = (leader + 1) % 3;
-  unsigned candidate = (leader + 2) % 3;
-  Term term = cluster.group(voter, partition).term;
+  const Term term = cluster.group(voter, partition).term;
+  const RequestVote vote{raft(partition, term + 1), false, false, 1000, term};
   cluster.deliver = [](const Envelope&) { return false; };
-  cluster.clock.now += 450ms;
-  cluster.network.clear();
-  cluster.inject(candidate, voter, RequestVote{raft(partition, term + 1), false, false, 1000, term});
-  ASSERT_TRUE(cluster.taken<VoteReply>(candidate).at(0).granted);
+  end_lease();
+  ASSERT_TRUE(granted(candidate, vote));
   cluster.crash(voter);
   cluster.start(voter);
-  cluster.clock.now += 450ms;
-  cluster.network.clear();
-  cluster.inject(leader, voter, RequestVote{raft(partition, term + 1), false, false, 1000, term});
-  EXPECT_FALSE(cluster.taken<VoteReply>(leader).at(0).granted);
+  end_lease();
+  EXPECT_FALSE(granted(leader, vote));
 }
 
 TEST_F(ReadyGroupElection, StaleLog_GetsNoVote) {
-  unsigned voter = (leader + 1) % 3;
-  unsigned candidate = (leader + 2) % 3;
   Term term = cluster.group(voter, partition).term;
-  cluster.clock.now += 450ms;
-  cluster.network.clear();
-  cluster.inject(candidate, voter, RequestVote{raft(partition, term + 5), false, false, 0, 0});
-  EXPECT_FALSE(cluster.taken<VoteReply>(candidate).at(0).granted);
+  end_lease();
+  EXPECT_FALSE(granted(candidate, {raft(partition, term + 5), false, false, 0, 0}));
 }
 
 TEST_F(ReadyGroupElection, VotesWithinTheLease_AreRefusedUnlessTheLeaderAsked) {
-  unsigned voter = (leader + 1) % 3;
-  unsigned candidate = (leader + 2) % 3;
   cluster.run(1s);
   Term term = cluster.group(voter, partition).term;
   cluster.network.clear();
   for (bool pre_vote : {true, false}) {
-    cluster.inject(candidate, voter, RequestVote{raft(partition, term + 1), pre_vote, false, 1000, term});
-    EXPECT_FALSE(cluster.taken<VoteReply>(candidate).at(0).granted);
+    EXPECT_FALSE(granted(candidate, {raft(partition, term + 1), pre_vote, false, 1000, term}));
     EXPECT_EQ(cluster.group(voter, partition).term, term) << "a refused vote must not move the term";
   }
-  cluster.inject(candidate, voter, RequestVote{raft(partition, term + 1), false, true, 1000, term});
-  EXPECT_TRUE(cluster.taken<VoteReply>(candidate).at(0).granted);
+  EXPECT_TRUE(granted(candidate, {raft(partition, term + 1), false, true, 1000, term}));
 }
 
 TEST_F(ReadyGroupElection, VotesAfterAProcessStart_AreRefusedForTheLease) {
-  unsigned voter = (leader + 1) % 3;
-  unsigned candidate = (leader + 2) % 3;
-  Term term = cluster.group(voter, partition).term;
+  const Term term = cluster.group(voter, partition).term;
+  const RequestVote vote{raft(partition, term + 1), false, false, 1000, term};
   cluster.crash(voter);
   cluster.start(voter);
   cluster.network.clear();
-  cluster.inject(candidate, voter, RequestVote{raft(partition, term + 1), false, false, 1000, term});
-  EXPECT_FALSE(cluster.taken<VoteReply>(candidate).at(0).granted);
+  EXPECT_FALSE(granted(candidate, vote));
   cluster.clock.now += 401ms;
-  cluster.inject(candidate, voter, RequestVote{raft(partition, term + 1), false, false, 1000, term});
-  EXPECT_TRUE(cluster.taken<VoteReply>(candidate).at(0).granted);
+  EXPECT_TRUE(granted(candidate, vote));
 }
 
 TEST_F(ReadyGroupElection, NodeThatWasCutOff_DoesNotDisturbWhenItComesBack) {
@@ -163,11 +160,7 @@ TEST_F(ReadyGroupElection, LeaderCutOff_StepsDownAndAnotherTakesOver) {
 TEST_F(ReadyGroupElection, LeaderKilled_SuccessorDoesNotWaitForTheTimeOut) {
   unsigned old = leader;
   cluster.crash(old);
-  for (unsigned i = 0; i < 3; ++i) {
-    if (i == old) continue;
-    cluster.node(i).peer_disconnected(node_id(old), cluster.clock);
-    cluster.pump(i);
-  }
+  cluster.disconnect(old);
   TimePoint killed = cluster.clock.now;
   ASSERT_TRUE(cluster.run_until([&] { return cluster.ready(partition); }));
   EXPECT_GE(cluster.clock.now - killed, 300ms) << "the promise to the old leader was broken";
@@ -203,9 +196,7 @@ TEST_F(ReadyGroupElection, PreferredPrimaryComesBack_LeadershipDriftsToItAndNoth
   cluster.crash(preferred);
   cluster.wait_ready(partition);
   unsigned other = *cluster.leader(partition);
-  OperationId put = cluster.submit(other, cluster.put(key, "while away"));
-  cluster.settle();
-  ASSERT_TRUE(succeeded(cluster.reply(other, put)));
+  ASSERT_TRUE(cluster.executes(other, cluster.put(key, "while away")));
   cluster.start(preferred);
   ASSERT_TRUE(cluster.run_until([&] { return cluster.leader(partition) == preferred && cluster.ready(partition); }));
   EXPECT_GT(cluster.machines[other].events["transfer"], 0U);

@@ -47,11 +47,7 @@ class GroupFitness : public ReadyGroup {
   }
   void kill_leader() {
     cluster.crash(leader);
-    for (unsigned i = 0; i < 3; ++i) {
-      if (i == leader) continue;
-      cluster.node(i).peer_disconnected(node_id(leader), cluster.clock);
-      cluster.pump(i);
-    }
+    cluster.disconnect(leader);
   }
   // The leader dies, and of the two others only the candidate asks for votes; the voter has much to write.
   void let_stand(unsigned candidate, unsigned voter) {

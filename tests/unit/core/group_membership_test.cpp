@@ -57,6 +57,13 @@ class GroupMembership : public ::testing::Test {
       }
     }
   }
+  // A voter of the partition that is not the leader.
+  unsigned voter_beside(unsigned leader) {
+    const Configuration configuration = cluster().configuration(partition);
+    unsigned found = 0;
+    while (found == leader || !has_node(configuration.voters, node_id(found))) ++found;
+    return found;
+  }
   unsigned events(const char* name) {
     unsigned sum = 0;
     for (Machine& machine : cluster().machines) sum += machine.events[name];
@@ -201,9 +208,7 @@ TEST_F(GroupMembership, LateMessagesOfAFormerLife_AreDropped) {
   make(4);
   write("x");
   unsigned leader = *cluster().leader(partition);
-  Configuration before = cluster().configuration(partition);
-  unsigned moved = 0;
-  while (moved == leader || !has_node(before.voters, node_id(moved))) ++moved;
+  const unsigned moved = voter_beside(leader);
   cluster().set_state(moved, MemberState::leaving);
   settle();
   write("y");
@@ -235,9 +240,8 @@ TEST_F(GroupMembership, RemovedReplica_DoesNotRiseFromLateMessages) {
   make(4);
   write("x");
   unsigned leader = *cluster().leader(partition);
-  unsigned removed = 0;
-  Configuration before = cluster().configuration(partition);
-  while (removed == leader || !has_node(before.voters, node_id(removed))) ++removed;
+  const Configuration before = cluster().configuration(partition);
+  const unsigned removed = voter_beside(leader);
   cluster().set_state(removed, MemberState::leaving);
   settle();
   ASSERT_TRUE(cluster().run_until([&] { return !cluster().holds(removed, partition); }, 10s));
@@ -350,9 +354,7 @@ TEST_F(GroupMembership, LeaderDiesAtAnyStep_TheNextOneGoesOn) {
     make(4);
     write("x");
     unsigned leader = *cluster().leader(partition);
-    unsigned leaving = 0;
-    Configuration before = cluster().configuration(partition);
-    while (leaving == leader || !has_node(before.voters, node_id(leaving))) ++leaving;
+    const unsigned leaving = voter_beside(leader);
     unsigned proposed = 0;
     cluster().set_state(leaving, MemberState::leaving);
     cluster().run_until([&] { return (proposed = events("configuration_proposed")) > step / 2; }, 20s);
@@ -370,9 +372,7 @@ TEST_F(GroupMembership, DeadVoter_IsReplacedByWhoeverIsThere) {
   make(5, 3);
   write("x");
   unsigned leader = *cluster().leader(partition);
-  unsigned dead = 0;
-  Configuration before = cluster().configuration(partition);
-  while (dead == leader || !has_node(before.voters, node_id(dead))) ++dead;
+  const unsigned dead = voter_beside(leader);
   cluster().crash(dead);
   cluster().set_state(dead, MemberState::dead);
   ASSERT_TRUE(cluster().run_until([&] { return cluster().settled(true); }, 30s));

@@ -286,9 +286,7 @@ TEST_F(ReadyGroupReplication, ConfigurationEntry_CountsOnAppendAndIsRolledBackOn
 
 TEST_F(ReadyGroupReplication, EveryNodeLosesPower_AcknowledgedWritesComeBack) {
   for (int i = 0; i < 20; ++i) {
-    OperationId put = cluster.submit(leader, cluster.put(key, std::to_string(i)));
-    cluster.settle();
-    ASSERT_TRUE(succeeded(cluster.reply(leader, put)));
+    ASSERT_TRUE(cluster.executes(leader, cluster.put(key, std::to_string(i))));
   }
   for (unsigned i = 0; i < 3; ++i) cluster.crash(i);
   cluster.network.clear();
@@ -337,9 +335,7 @@ TEST_F(ReadyGroupReplication, FullDisk_RefusesBatchesButStillReadsAndElects) {
 TEST_F(ReadyGroupReplication, FollowersDiskIsFull_ItGetsTheEntriesWhenSpaceReturns) {
   unsigned full = (leader + 1) % 3;
   cluster.node(full).set_room(Room::reserve, cluster.clock);
-  OperationId put = cluster.submit(leader, cluster.put(key, "x"));
-  cluster.settle();
-  EXPECT_TRUE(succeeded(cluster.reply(leader, put)));
+  EXPECT_TRUE(cluster.executes(leader, cluster.put(key, "x")));
   cluster.run(2s);
   EXPECT_EQ(cluster.stored(full, key), "");
   EXPECT_GT(cluster.group(leader, partition).behind, 0U);
@@ -372,10 +368,7 @@ TEST_F(ReadyGroupReplication, AMajorityIsFull_NoSpaceAtOnceAndErasingWorks) {
   cluster.run(1s);  // heartbeats say so
   put = cluster.submit(leader, cluster.put(key, "y"));
   EXPECT_EQ(error_of(cluster.reply(leader, put)), ErrorCode::no_space);
-  Mutation erase;
-  erase.kind = Mutation::Kind::erase;
-  erase.row = {key, "v"};
-  OperationId erased = cluster.submit(leader, cluster.commit(key, {erase}));
+  OperationId erased = cluster.submit(leader, cluster.erase(key));
   EXPECT_TRUE(cluster.run_until([&] { return succeeded(cluster.reply(leader, erased)); }));
   OperationId get = cluster.submit(leader, cluster.get(key));
   cluster.settle();
@@ -392,10 +385,7 @@ TEST_F(ReadyGroupReplication, AMajorityIsFullBehindABatch_ErasingWorksAllTheSame
   EXPECT_FALSE(succeeded(cluster.reply(leader, put)));
   cluster.wait_ready(partition);
   leader = *cluster.leader(partition);
-  Mutation erase;
-  erase.kind = Mutation::Kind::erase;
-  erase.row = {key, "v"};
-  OperationId erased = cluster.submit(leader, cluster.commit(key, {erase}));
+  OperationId erased = cluster.submit(leader, cluster.erase(key));
   EXPECT_TRUE(cluster.run_until([&] { return succeeded(cluster.reply(leader, erased)); }, 5s));
 }
 

@@ -20,9 +20,7 @@ class ReadyGroupSnapshot : public ReadyGroup {
 void write_past_the_limit(Cluster& cluster, unsigned leader) {
   std::string value(2000, 'x');
   for (std::size_t i = 0; i < log_limit_entries + 600; ++i) {
-    OperationId put = cluster.submit(leader, cluster.put(key, value + std::to_string(i)));
-    cluster.settle();
-    ASSERT_TRUE(succeeded(cluster.reply(leader, put)));
+    ASSERT_TRUE(cluster.executes(leader, cluster.put(key, value + std::to_string(i))));
     cluster.machines[leader].replies.clear();
     if (i % 100 == 0) cluster.run(10ms);
   }
@@ -43,9 +41,7 @@ struct Lagging {
     leader = *cluster.leader(partition);
     write_past_the_limit(cluster, leader);
     for (int i = 0; i < 7; ++i) {  // several chunks
-      OperationId put = cluster.submit(leader, several(i));
-      cluster.settle();
-      ASSERT_TRUE(succeeded(cluster.reply(leader, put)));
+      ASSERT_TRUE(cluster.executes(leader, several(i)));
     }
     ASSERT_GT(cluster.group(leader, partition).first_index, 2U);
   }
@@ -55,6 +51,19 @@ struct Lagging {
     batch.mutations[0].row.sort = "row" + std::to_string(number);
     operation.batch = encode(batch);
     return operation;
+  }
+  // The receiver starts, and crashes when this chunk is sent to it; the chunk arrives, or it and all that comes after it is lost.
+  void crash_receiver_at(std::uint32_t number, bool arrives) {
+    bool sent = false;
+    cluster.deliver = [&](const Envelope& envelope) {
+      auto* chunk = std::get_if<SnapshotChunk>(&envelope.message);
+      if (chunk != nullptr && chunk->number == number) sent = true;
+      return arrives || !sent;
+    };
+    cluster.start(away);
+    ASSERT_TRUE(cluster.run_until([&] { return sent; }));
+    cluster.crash(away);
+    cluster.heal();
   }
   bool same_rows() {
     return cluster.machines[away].store.groups.at(partition).rows == cluster.machines[leader].store.groups.at(partition).rows;
@@ -128,19 +137,9 @@ TEST(GroupSnapshot, ChunksAndAnswersGetLost_ItStillArrives) {
 TEST(GroupSnapshot, ReceiverRestartsInTheMiddle_ItStartsOver) {
   Lagging lagging;
   lagging.prepare();
-  Cluster& cluster = lagging.cluster;
-  bool middle = false;
-  cluster.deliver = [&](const Envelope& envelope) {
-    auto* chunk = std::get_if<SnapshotChunk>(&envelope.message);
-    if (chunk != nullptr && chunk->number == 2) middle = true;
-    return !middle;
-  };
-  cluster.start(lagging.away);
-  ASSERT_TRUE(cluster.run_until([&] { return middle; }));
-  cluster.crash(lagging.away);
-  cluster.heal();
-  cluster.start(lagging.away);
-  EXPECT_TRUE(cluster.run_until([&] { return lagging.same_rows(); }));
+  lagging.crash_receiver_at(2, false);
+  lagging.cluster.start(lagging.away);
+  EXPECT_TRUE(lagging.cluster.run_until([&] { return lagging.same_rows(); }));
 }
 
 // A snapshot needs room beside the rows that are there. Twice it turns out only on the way that there is none.
@@ -192,26 +191,15 @@ TEST(GroupSnapshot, ReceiverHasNoRoomAndIsNeeded_ItKeepsItsReplica) {
 TEST(GroupSnapshot, ReceiverGoesAwayForGood_TheSnapshotIsClosed) {
   Lagging lagging;
   lagging.prepare();
-  Cluster& cluster = lagging.cluster;
-  bool middle = false;
-  cluster.deliver = [&](const Envelope& envelope) {
-    auto* chunk = std::get_if<SnapshotChunk>(&envelope.message);
-    if (chunk != nullptr && chunk->number == 1) middle = true;
-    return true;
-  };
-  cluster.start(lagging.away);
-  ASSERT_TRUE(cluster.run_until([&] { return middle; }));
-  cluster.crash(lagging.away);
-  cluster.run(15s);
-  EXPECT_EQ(cluster.machines[lagging.leader].store.open_snapshots(), 0U);
+  lagging.crash_receiver_at(1, true);
+  lagging.cluster.run(15s);
+  EXPECT_EQ(lagging.cluster.machines[lagging.leader].store.open_snapshots(), 0U);
 }
 
 TEST_F(ReadyGroupSnapshot, OutstandingApply_EndsBeforeTheRowsAreReplaced) {
   unsigned follower = (leader + 1) % 3;
   cluster.run(1s);
-  OperationId put = cluster.submit(leader, cluster.put(key, "one"));
-  cluster.settle();
-  ASSERT_TRUE(succeeded(cluster.reply(leader, put)));
+  ASSERT_TRUE(cluster.executes(leader, cluster.put(key, "one")));
   cluster.machines[follower].hold_disk = true;
   cluster.run(150ms);  // the heartbeat brings the commit index: the apply is handed out and stalls
   ASSERT_FALSE(cluster.machines[follower].disk.empty());
@@ -313,15 +301,11 @@ class SlowMoves : public testing::Test {
   void fill(PartitionId partition) {
     cluster_.wait_ready(partition);
     const std::string name = key_in(partition);
-    std::vector<Mutation> rows(12);
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-      rows[i].kind = Mutation::Kind::put;
-      rows[i].row = {name, "row" + std::to_string(i)};
-      rows[i].value = SharedBytes(std::string(100, 'x'));
-    }
+    std::vector<Mutation> rows;
+    for (int i = 0; i < 12; ++i) rows.push_back(put(name, "row" + std::to_string(i), std::string(100, 'x')));
     unsigned leader = *cluster_.leader(partition);
-    OperationId put = cluster_.submit(leader, cluster_.commit(name, std::move(rows)));
-    ASSERT_TRUE(cluster_.run_until([&] { return succeeded(cluster_.reply(leader, put)); }));
+    OperationId filled = cluster_.submit(leader, cluster_.commit(name, std::move(rows)));
+    ASSERT_TRUE(cluster_.run_until([&] { return succeeded(cluster_.reply(leader, filled)); }));
   }
   void set_rate(const std::string& rate) {
     cluster_.commit_members([&](const MembersTable& table) { return change_setting(table, "rebalance_rate", rate); });

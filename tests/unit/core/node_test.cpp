@@ -286,13 +286,7 @@ struct TableChange {
     MembersTable table = cluster.genesis.first_table;
     table.version = version;
     table.members[0].address = "elsewhere:" + std::to_string(version);
-    for (const InitialRow& row : rows_of(table)) {
-      Mutation mutation;
-      mutation.kind = Mutation::Kind::put;
-      mutation.row = row.row;
-      mutation.value = row.value;
-      batch.mutations.push_back(mutation);
-    }
+    for (const InitialRow& row : rows_of(table)) batch.mutations.push_back(put(row.row.key, row.row.sort, row.value));
     return {partition, encode(batch)};
   }
 };

@@ -16,6 +16,7 @@
 
 #include "dht/core/members_change.hpp"
 #include "dht/core/placement.hpp"
+#include "tests/support/mutations.hpp"
 #include "tests/unit/core/memory_store.hpp"
 
 namespace ringfs::test {
@@ -67,6 +68,8 @@ struct Machine {
   std::map<OperationId, OperationResult> replies;
   std::map<std::string, unsigned> events;
 };
+
+inline bool succeeded(const std::optional<OperationResult>& result) { return result && result->has_value(); }
 
 class Cluster {
  public:
@@ -122,6 +125,14 @@ class Cluster {
     machine.frozen = false;
     machine.deadline = never;
   }
+  // The others see their connections to it close, as they do at once when a process ends.
+  void disconnect(unsigned gone) {
+    for (unsigned i = 0; i < machines.size(); ++i) {
+      if (i == gone || !machines[i].node) continue;
+      node(i).peer_disconnected(node_id(gone), clock);
+      pump(i);
+    }
+  }
 
   OperationId submit(unsigned i, Operation operation) {
     OperationId id = ++last_operation_;
@@ -170,6 +181,13 @@ class Cluster {
   void release_disk(unsigned i) {
     machines[i].hold_disk = false;
     pump(i);
+  }
+
+  // Whether it succeeds without time passing.
+  bool executes(unsigned i, Operation operation) {
+    const OperationId id = submit(i, std::move(operation));
+    settle();
+    return succeeded(reply(i, id));
   }
 
   // All messages that are under way, and those they cause.
@@ -250,10 +268,12 @@ class Cluster {
   }
 
   CommitOperation put(const std::string& key, const std::string& value) {
+    return commit(key, {ringfs::put(key, "v", value)});
+  }
+  CommitOperation erase(const std::string& key) {
     Mutation mutation;
-    mutation.kind = Mutation::Kind::put;
+    mutation.kind = Mutation::Kind::erase;
     mutation.row = {key, "v"};
-    mutation.value = value;
     return commit(key, {mutation});
   }
   CommitOperation commit(const std::string& key, std::vector<Mutation> mutations) {
@@ -426,7 +446,6 @@ class ReadyGroup : public ::testing::Test {
   unsigned leader = 0;
 };
 
-inline bool succeeded(const std::optional<OperationResult>& result) { return result && result->has_value(); }
 inline std::optional<ErrorCode> error_of(const std::optional<OperationResult>& result) {
   if (!result || result->has_value()) return std::nullopt;
   return result->error().error.code;

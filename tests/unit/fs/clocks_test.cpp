@@ -6,27 +6,18 @@ namespace ringfs {
 namespace {
 
 // A ring whose disks are full.
-class FullStore final : public PartitionedStore {
+class FullStore final : public MemoryObjectStore {
  public:
-  explicit FullStore(MemoryObjectStore& below) : below_(below) {}
-  Task<Result<ReadReply>> read_raw(PartitionId partition, ReadRequest request, TimePoint deadline) override {
-    co_return co_await below_.read_raw(partition, std::move(request), deadline);
-  }
+  using MemoryObjectStore::MemoryObjectStore;
+
   Task<Result<BatchResult>> commit_raw(PartitionId partition, std::vector<Condition> conditions, std::vector<Mutation> mutations,
                                        TimePoint deadline) override {
     Batch batch;
     batch.conditions = conditions;
     batch.mutations = mutations;
     if (!needs_no_room(batch)) co_return fail(ErrorCode::no_space, "full");
-    co_return co_await below_.commit_raw(partition, std::move(conditions), std::move(mutations), deadline);
+    co_return co_await MemoryObjectStore::commit_raw(partition, std::move(conditions), std::move(mutations), deadline);
   }
-  unsigned partition_bits() const override { return below_.partition_bits(); }
-  Clock clock() const override { return below_.clock(); }
-  Random& random() override { return below_.random(); }
-  Task<void> sleep(Duration duration) override { return below_.sleep(duration); }
-
- private:
-  MemoryObjectStore& below_;
 };
 
 using namespace std::chrono_literals;
@@ -38,16 +29,24 @@ class ClocksTest : public World {
     return RowAges({{std::numeric_limits<std::uint64_t>::max(), Stamp{1}}}, Stamp{std::chrono::microseconds(24h).count()});
   }
   void clean_as_if_old(Mount& by) {
-    for (std::uint32_t i = 0; i < (1U << ring->partition_bits); ++i) {
-      by.run(janitor_pass(by.store, PartitionId{i}, everything_is_old(), time.clock().now + 1min));
+    for (const PartitionId partition : partitions()) {
+      by.run(janitor_pass(by.store, partition, everything_is_old(), time.clock().now + 1min));
     }
   }
+  // A call of a mount, overtaken after so many steps by the janitor of another one, who takes everything for old.
   template <class T>
-  std::shared_ptr<std::optional<T>> begin(Task<T> task) {
-    auto result = std::make_shared<std::optional<T>>();
-    boost::asio::co_spawn(loop, std::move(task), [result](std::exception_ptr, T value) { *result = std::move(value); });
+  Begun<T> overtaken(Mount& mount, int steps, Mount& by, Task<T> call) {
+    mount.store.hold();
+    Begun<T> begun = time.begin(std::move(call));
+    for (int step = 0; step < steps; ++step) {
+      mount.store.release_one();
+      time.settle();
+    }
+    clean_as_if_old(by);
+    mount.store.release_all();
     time.settle();
-    return result;
+    for (int i = 0; i < 100 && !begun.ended(); ++i) time.advance(100ms);
+    return begun;
   }
   std::int64_t modified(Mount& by, InodeNumber inode) { return by.stat(inode).modified.nanoseconds; }
 };
@@ -102,18 +101,9 @@ TEST_F(ClocksTest, Conversion_AJanitorThinksItIsOld_NothingIsLost) {
     const InodeNumber file = a.put(root_inode, name, head);
     const Handle handle = a.open(file);
     a.write(handle, head.size(), pattern(60000, 2));
-    a.store.hold();
-    auto flushed = begin(a.volume->flush(handle));
-    for (int step = 0; step < steps; ++step) {
-      a.store.release_one();
-      time.settle();
-    }
-    clean_as_if_old(b);
-    a.store.release_all();
-    time.settle();
-    for (int i = 0; i < 100 && !*flushed; ++i) time.advance(100ms);
-    ASSERT_TRUE(*flushed);
-    ASSERT_TRUE(**flushed) << (**flushed).error().text();
+    const Begun<Status> flush = overtaken(a, steps, b, a.volume->flush(handle));
+    ASSERT_TRUE(flush.ended());
+    ASSERT_TRUE(flush.result()) << flush.result().error().text();
     a.close(handle);
     EXPECT_TRUE(b.get(root_inode, name) == head + pattern(60000, 2));
   }
@@ -125,18 +115,9 @@ TEST_F(ClocksTest, Mkdir_AJanitorThinksItIsOld_TheDirectoryIsWhole) {
     Mount& a = mount();
     Mount& b = mount();
     const std::string name = "d" + std::to_string(steps);
-    a.store.hold();
-    auto made = begin(a.volume->make_directory({}, root_inode, name, 0755));
-    for (int step = 0; step < steps; ++step) {
-      a.store.release_one();
-      time.settle();
-    }
-    clean_as_if_old(b);
-    a.store.release_all();
-    time.settle();
-    for (int i = 0; i < 100 && !*made; ++i) time.advance(100ms);
-    ASSERT_TRUE(*made);
-    ASSERT_TRUE(**made) << (**made).error().text();
+    const Begun<Result<Attributes>> made = overtaken(a, steps, b, a.volume->make_directory({}, root_inode, name, 0755));
+    ASSERT_TRUE(made.ended());
+    ASSERT_TRUE(made.result()) << made.result().error().text();
     const InodeNumber directory = b.find(root_inode, name);
     EXPECT_EQ(b.stat(directory).inode, directory);
     b.put(directory, "f", "x");
@@ -160,21 +141,20 @@ TEST_F(ClocksTest, Janitor_OnFullDisks_RemovesWhatItWouldElsewhere) {
   a.close(a.must(a.volume->open({}, a.put(root_inode, "replaced", pattern(1 << 20)), O_RDWR | O_TRUNC)).handle);
   for (std::size_t steps = 1; steps < 4; ++steps) {
     Mount& dying = mount();
-    dying.store.fail_after(steps);
-    dying.run(dying.volume->make_directory({}, root_inode, "half" + std::to_string(steps), 0755));
+    dying.die_after(steps, dying.volume->make_directory({}, root_inode, "half" + std::to_string(steps), 0755));
   }
   resolve_all(a);
   ASSERT_GT(chunk_rows(), 0U);
-  FullStore full(a.store);
+  FullStore full(time, ring, 77);
   Claims claims;
   std::size_t rows = 0, orphans = 0;
   for (int round = 0; round < 60; ++round) {  // ten minutes
     time.advance(10s);
     rows = 0;
-    for (std::uint32_t i = 0; i < (1U << ring->partition_bits); ++i) {
-      if (!has_garbage(PartitionId{i})) continue;
-      const RowAges ages = a.must(claims.claim(full, PartitionId{i}, time.clock().now + 1min));
-      const JanitorReport report = a.must(janitor_pass(full, PartitionId{i}, ages, time.clock().now + 1min));
+    for (const PartitionId partition : partitions()) {
+      if (!has_garbage(partition)) continue;
+      const RowAges ages = a.must(claims.claim(full, partition, time.clock().now + 1min));
+      const JanitorReport report = a.must(janitor_pass(full, partition, ages, time.clock().now + 1min));
       rows += report.rows;
       orphans += report.orphans;
     }
@@ -259,8 +239,7 @@ TEST_F(ClocksTest, AppendLock_OfADeadMountHoursAhead_IsBroken) {
     Mount& dying = mount();
     dying.store.set_clock_error(5h);
     const Handle handle = dying.open(file, O_WRONLY | O_APPEND);
-    dying.store.fail_after(steps);
-    dying.run(dying.volume->write(handle, 0, SharedBytes(std::string("lost or not"))));
+    dying.die_after(steps, dying.volume->write(handle, 0, SharedBytes(std::string("lost or not"))));
     const Handle other = b.open(file, O_WRONLY | O_APPEND);
     b.write(other, 0, "after");
     b.close(other);

@@ -21,9 +21,7 @@ class CrashTest : public World {
       witness.mkdir(root_inode, name);
       prepare(witness, name);
       time.run_until_idle();
-      FileSystemOptions options;
-      options.operation_timeout = std::chrono::seconds(5);
-      Mount& dying = mount(options);
+      Mount& dying = mount(of_a_dying_mount);
       dying.stat(root_inode);
       dying.find(root_inode, name);
       base_ = witness.find(root_inode, name);
@@ -45,8 +43,16 @@ class CrashTest : public World {
     EXPECT_TRUE(survived);
   }
 
-  InodeNumber base_ = 0;  // of this step
+  // From one directory of this step's to another one.
+  bool move_from_p_to_q(Mount& by, const std::string& name) {
+    Result<Attributes> p = by.run(by.volume->lookup(base_, "p"));
+    Result<Attributes> q = by.run(by.volume->lookup(base_, "q"));
+    if (!p || !q) return false;
+    return bool(by.rename(p->inode, name, q->inode, name));
+  }
 
+  InodeNumber base_ = 0;  // of this step
+  const FileSystemOptions of_a_dying_mount{.operation_timeout = std::chrono::seconds(5)};
 };
 
 TEST_F(CrashTest, MakeDirectory_AtEveryStep_IsThereOrNot) {
@@ -70,12 +76,9 @@ TEST_F(CrashTest, HalfMadeDirectory_RenamedByAnotherMount_IsNotCollected) {
     std::string name = "case" + std::to_string(steps);
     InodeNumber base = witness.mkdir(root_inode, name);
     InodeNumber other = witness.mkdir(root_inode, "other" + name);
-    FileSystemOptions options;
-    options.operation_timeout = std::chrono::seconds(5);
-    Mount& dying = mount(options);
+    Mount& dying = mount(of_a_dying_mount);
     dying.stat(base);
-    dying.store.fail_after(steps);
-    dying.run(dying.volume->make_directory({}, base, "sub", 0755));
+    dying.die_after(steps, dying.volume->make_directory({}, base, "sub", 0755));
     time.run_until_idle();
     if (!witness.exists(base, "sub")) continue;
     InodeNumber sub = witness.find(base, "sub");
@@ -102,13 +105,7 @@ TEST_F(CrashTest, RenameAcrossDirectories_AtEveryStep_IsOldOrNewAndNeverBoth) {
         w.put(p, "file", "moved");
         w.put(q, "file", "replaced");
       },
-      [this](Mount& m, const std::string&) {
-        const InodeNumber base = base_;
-        Result<Attributes> p = m.run(m.volume->lookup(base, "p"));
-        Result<Attributes> q = m.run(m.volume->lookup(base, "q"));
-        if (!p || !q) return false;
-        return bool(m.rename(p->inode, "file", q->inode, "file"));
-      },
+      [this](Mount& m, const std::string&) { return move_from_p_to_q(m, "file"); },
       [](Mount& w, const std::string& name, bool done) {
         InodeNumber base = w.find(root_inode, name);
         InodeNumber p = w.find(base, "p"), q = w.find(base, "q");
@@ -132,13 +129,7 @@ TEST_F(CrashTest, MoveOfADirectory_AtEveryStep_LeavesTheRingMovable) {
         w.mkdir(base, "r");
         w.put(w.mkdir(p, "d"), "f", "x");
       },
-      [this](Mount& m, const std::string&) {
-        const InodeNumber base = base_;
-        Result<Attributes> p = m.run(m.volume->lookup(base, "p"));
-        Result<Attributes> q = m.run(m.volume->lookup(base, "q"));
-        if (!p || !q) return false;
-        return bool(m.rename(p->inode, "d", q->inode, "d"));
-      },
+      [this](Mount& m, const std::string&) { return move_from_p_to_q(m, "d"); },
       [](Mount& w, const std::string& name, bool done) {
         InodeNumber base = w.find(root_inode, name);
         InodeNumber p = w.find(base, "p"), q = w.find(base, "q"), r = w.find(base, "r");

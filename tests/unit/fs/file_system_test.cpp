@@ -3,10 +3,20 @@
 
 #include "fs/control_tree.hpp"
 #include "tests/support/fake_admin.hpp"
+#include "tests/support/silent_ring.hpp"
 #include "tests/unit/fs/world.hpp"
 
 namespace ringfs {
 namespace {
+
+class RingWithSpace : public SilentRing {
+ public:
+  Task<Result<SpaceView>> space(TimePoint) override {
+    ++asked;
+    co_return SpaceView{1000 * 65536, 400 * 65536};
+  }
+  unsigned asked = 0;
+};
 
 class FileSystemTest : public World {
  protected:
@@ -27,7 +37,7 @@ class FileSystemTest : public World {
   }
 
   MemoryObjectStore store_;
-  SilentRing view_;
+  RingWithSpace view_;
   FakeAdmin admin_;
   FileSystem fs_;
 };

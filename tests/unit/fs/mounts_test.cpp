@@ -82,12 +82,9 @@ TEST_F(MountsTest, AppendLock_OfAMountThatDied_IsBroken) {
   InodeNumber file = a.put(root_inode, "log", pattern(100000));
   for (std::size_t operations = 1; operations < 6; ++operations) {
     std::string before = b.contents(file);
-    FileSystemOptions options;
-    options.operation_timeout = std::chrono::seconds(2);
-    Mount& dying = mount(options);
+    Mount& dying = mount({.operation_timeout = std::chrono::seconds(2)});
     Handle handle = dying.open(file, O_WRONLY | O_APPEND);
-    dying.store.fail_after(operations);
-    dying.run(dying.volume->write(handle, 0, SharedBytes(std::string(300, 'd'))));
+    dying.die_after(operations, dying.volume->write(handle, 0, SharedBytes(std::string(300, 'd'))));
     Handle other = b.open(file, O_WRONLY | O_APPEND);
     b.write(other, 0, "after\n");
     b.close(other);
@@ -217,22 +214,19 @@ TEST_F(MountsTest, ShrinkOfASmallFile_WhileAnotherMountWritesBehindTheNewEnd_Cut
   b.store.hold();
   SetAttributes smaller;
   smaller.size = 100;
-  bool ended = false;
-  boost::asio::co_spawn(loop, b.volume->set_attributes({}, file, smaller),
-                        [&](std::exception_ptr, Result<Attributes> set) { ended = set.has_value(); });
-  time.settle();
+  const Begun<Result<Attributes>> set = time.begin(b.volume->set_attributes({}, file, smaller));
   b.store.release_one();  // it has read the file
   time.settle();
   ASSERT_EQ(b.store.held(), 1U);
   a.write(handle, 5000, std::string(50, 'x'));
   a.close(handle);
   b.store.release_all();
-  for (int i = 0; i < 100 && !ended; ++i) {
+  for (int i = 0; i < 100 && !set.ended(); ++i) {
     time.settle();
     b.store.release_all();
     time.advance(std::chrono::milliseconds(10));
   }
-  ASSERT_TRUE(ended);
+  ASSERT_TRUE(set.ended() && set.result());
   ASSERT_TRUE(a.truncate(file, 10000));
   EXPECT_EQ(mount().contents(file), std::string(10000, '\0'));
 }
@@ -405,28 +399,21 @@ TEST_F(KernelPagesTest, SizeOfAnOwnAppendThatIsNotAnswered_DropsWhatWasCutBefore
   EXPECT_EQ(a.read(reader, 0, 4096), "first ");
   told.clear();
   a.store.hold_answers(true);
-  bool appended = false;
-  boost::asio::co_spawn(loop, a.volume->write(log, 6, SharedBytes(std::string("second")), {}),
-                        [&](std::exception_ptr, const Result<std::size_t>& result) { appended = bool(result); });
-  time.settle();
-  ASSERT_FALSE(appended);
+  const Begun<Result<std::size_t>> append = time.begin(a.volume->write(log, 6, SharedBytes(std::string("second")), {}));
+  ASSERT_FALSE(append.ended());
   late = true;
-  std::optional<Attributes> attributes;
-  boost::asio::co_spawn(loop, a.volume->get_attributes(file), [&](std::exception_ptr, const Result<Attributes>& result) {
-    if (result) attributes = *result;
-  });
-  time.settle();
+  const Begun<Result<Attributes>> attributes = time.begin(a.volume->get_attributes(file));
   ASSERT_EQ(told.size(), 1U);
   EXPECT_EQ(told[0].from, 0U);
   EXPECT_EQ(told[0].tail, "");
-  EXPECT_FALSE(attributes) << "before the page is gone";
+  EXPECT_FALSE(attributes.ended()) << "before the page is gone";
   release_kernel();
-  ASSERT_TRUE(attributes);
-  EXPECT_EQ(attributes->size, 12U);
+  ASSERT_TRUE(attributes.ended() && attributes.result());
+  EXPECT_EQ(attributes.result()->size, 12U);
   a.store.hold_answers(false);
   a.store.release_all();
   time.settle();
-  EXPECT_TRUE(appended);
+  EXPECT_TRUE(append.ended() && append.result());
   a.close(log);
   a.close(writer);
   a.close(reader);
@@ -567,23 +554,16 @@ TEST_F(KernelPagesTest, OpenForWriting_WaitsForBytesOnTheirWayToTheKernel) {
   const Handle reader = b.open(file, O_RDONLY);
   overwrite(a, file, 10, "more");
   late = true;
-  bool answered = false;
-  std::optional<Opened> opened;
-  boost::asio::co_spawn(loop, b.volume->get_attributes(file),
-                        [&](std::exception_ptr, const Result<Attributes>& result) { answered = bool(result); });
-  time.settle();
+  const Begun<Result<Attributes>> attributes = time.begin(b.volume->get_attributes(file));
   ASSERT_EQ(told.size(), 1U);
   EXPECT_EQ(told[0].end, 14U);
-  boost::asio::co_spawn(loop, b.volume->open({}, file, O_RDWR), [&](std::exception_ptr, const Result<Opened>& result) {
-    if (result) opened = *result;
-  });
-  time.settle();
-  EXPECT_FALSE(answered);
-  EXPECT_FALSE(opened);
+  const Begun<Result<Opened>> opened = time.begin(b.volume->open({}, file, O_RDWR));
+  EXPECT_FALSE(attributes.ended());
+  EXPECT_FALSE(opened.ended());
   release_kernel();
-  EXPECT_TRUE(answered);
-  ASSERT_TRUE(opened);
-  b.close(opened->handle);
+  EXPECT_TRUE(attributes.ended() && attributes.result());
+  ASSERT_TRUE(opened.ended() && opened.result());
+  b.close(opened.result()->handle);
   b.close(reader);
 }
 
@@ -604,17 +584,14 @@ TEST_F(KernelPagesTest, LargerSize_SoonAfterAnAnswerWithASmallerOne_IsHandedToTh
   // It grows while its last page is on its way, and is larger in the answer: that is thrown away.
   overwrite(a, file, 25000, "c");
   late = true;
-  Attributes attributes;
-  boost::asio::co_spawn(loop, b.volume->get_attributes(file), [&](std::exception_ptr, const Result<Attributes>& result) {
-    if (result) attributes = *result;
-  });
-  time.settle();
+  const Begun<Result<Attributes>> attributes = time.begin(b.volume->get_attributes(file));
   ASSERT_EQ(told.size(), 2U);
   EXPECT_EQ(told[1].end, 25001U);
   overwrite(a, file, 25001, "d");
   EXPECT_EQ(b.read(reader, 25001, 10), "d");
   release_kernel();
-  EXPECT_EQ(attributes.size, 25002U);
+  ASSERT_TRUE(attributes.ended() && attributes.result());
+  EXPECT_EQ(attributes.result()->size, 25002U);
   EXPECT_EQ(b.stat(file).size, 25002U);
   ASSERT_EQ(told.size(), 3U);
   EXPECT_EQ(told[2].end, 25002U);
@@ -652,18 +629,15 @@ TEST_F(KernelPagesTest, LargerSize_WhoseLastPageCannotBeRead_IsAnsweredWithTheEr
   EXPECT_EQ(b.read(reader, 69632, 4096).size(), 368U);
   overwrite(a, file, 70000, std::string(1000, 'b'));
   b.store.hold();
-  std::optional<ErrorCode> error;
-  boost::asio::co_spawn(loop, b.volume->get_attributes(file), [&](std::exception_ptr, const Result<Attributes>& result) {
-    if (!result) error = result.error().code;
-  });
-  time.settle();
+  const Begun<Result<Attributes>> attributes = time.begin(b.volume->get_attributes(file));
   b.store.release_one();  // the inode
   time.settle();
   EXPECT_EQ(b.store.held(), 1U);  // the last page
   b.store.fail_reads(1, ErrorCode::io_error);
   b.store.release_all();
   time.settle();
-  EXPECT_EQ(error, ErrorCode::io_error);
+  ASSERT_TRUE(attributes.ended() && !attributes.result());
+  EXPECT_EQ(attributes.result().error().code, ErrorCode::io_error);
   EXPECT_TRUE(told.empty());
   EXPECT_EQ(b.stat(file).size, 71000U);
   ASSERT_EQ(told.size(), 1U);
@@ -681,30 +655,21 @@ TEST_F(KernelPagesTest, Read_OvertakenByALargerSize_GoesOnToTheNewEnd) {
   const Handle reader = b.open(file, O_RDONLY);
   overwrite(a, file, 70000, pattern(1000));
   b.store.hold();
-  std::string seen;
-  bool ended = false;
-  boost::asio::co_spawn(loop, b.volume->read(reader, 69632, 4096),
-                        [&](std::exception_ptr, const Result<ReadResult>& result) {
-                          ended = true;
-                          if (!result) return;
-                          for (const SharedBytes& piece : result->pieces) seen += piece.view();
-                        });
-  time.settle();
+  const Begun<Result<ReadResult>> read = time.begin(b.volume->read(reader, 69632, 4096));
   EXPECT_EQ(b.store.held(), 1U);  // it asks for the blocks, and took the file for 70,000 bytes
-  Attributes attributes;
-  boost::asio::co_spawn(loop, b.volume->get_attributes(file), [&](std::exception_ptr, const Result<Attributes>& result) {
-    if (result) attributes = *result;
-  });
-  time.settle();
-  for (int i = 0; i < 100 && attributes.size == 0; ++i) {
+  const Begun<Result<Attributes>> attributes = time.begin(b.volume->get_attributes(file));
+  for (int i = 0; i < 100 && !attributes.ended(); ++i) {
     // Everything but the read's blocks, which came first.
     b.store.release_newest();
     time.settle();
   }
-  EXPECT_EQ(attributes.size, 71000U);
+  ASSERT_TRUE(attributes.ended() && attributes.result());
+  EXPECT_EQ(attributes.result()->size, 71000U);
   b.store.release_all();
   time.settle();
-  EXPECT_TRUE(ended);
+  ASSERT_TRUE(read.ended() && read.result());
+  std::string seen;
+  for (const SharedBytes& piece : read.result()->pieces) seen += piece.view();
   EXPECT_EQ(seen, (pattern(70000) + pattern(1000)).substr(69632));
   b.close(reader);
 }

@@ -38,6 +38,10 @@ class SlowRingTest : public World {
     time.settle();
   }
 
+  void silence_all() {
+    for (const PartitionId partition : partitions()) store_.silent.insert(partition);
+  }
+
   SlowStore store_;
   std::shared_ptr<Volume> volume_;
 };
@@ -50,21 +54,15 @@ TEST_F(SlowRingTest, Read_OvertakenByAnAppendOfThisMount_ShowsBytesAndNoZeros) {
   const Handle writer = time.run(volume_->open({}, file, O_WRONLY | O_APPEND))->handle;
   ASSERT_TRUE(time.run(volume_->write(writer, 0, SharedBytes(first))));
   store_.next_answer_late_by = std::chrono::seconds(1);
-  std::optional<Result<ReadResult>> seen;
-  boost::asio::co_spawn(loop, volume_->read(reader, 0, 4096),
-                        [&](std::exception_ptr, Result<ReadResult> result) { seen = std::move(result); });
-  time.settle();
-  bool written = false;
-  boost::asio::co_spawn(loop, volume_->write(writer, 0, SharedBytes(second)),
-                        [&](std::exception_ptr, Result<std::size_t> result) { written = result.has_value(); });
-  time.settle();
-  ASSERT_TRUE(written);
-  ASSERT_FALSE(seen);
+  const Begun<Result<ReadResult>> seen = time.begin(volume_->read(reader, 0, 4096));
+  const Begun<Result<std::size_t>> written = time.begin(volume_->write(writer, 0, SharedBytes(second)));
+  ASSERT_TRUE(written.ended() && written.result());
+  ASSERT_FALSE(seen.ended());
   time.advance(std::chrono::seconds(2));
   time.settle();
-  ASSERT_TRUE(seen && *seen);
+  ASSERT_TRUE(seen.ended() && seen.result());
   std::string bytes;
-  for (const SharedBytes& piece : (*seen)->pieces) bytes += piece.view();
+  for (const SharedBytes& piece : seen.result()->pieces) bytes += piece.view();
   EXPECT_EQ(bytes, before + first + second);
 }
 
@@ -119,7 +117,7 @@ TEST_F(SlowRingTest, Stop_WithManyDirtyFiles_FlushesThemSideBySide) {
 TEST_F(SlowRingTest, OperationTimeout_SetAnew_HoldsForOperationsThatBegin) {
   Mount& a = mount();
   a.put(root_inode, "f", "x");
-  for (std::uint32_t i = 0; i < std::uint32_t{1} << ring->partition_bits; ++i) store_.silent.insert(PartitionId{i});
+  silence_all();
   for (const Duration timeout : {Duration(std::chrono::seconds(30)), Duration(std::chrono::seconds(3))}) {
     volume_->set_operation_timeout(timeout);
     const TimePoint before = time.clock().now;
@@ -131,7 +129,7 @@ TEST_F(SlowRingTest, OperationTimeout_SetAnew_HoldsForOperationsThatBegin) {
 // `.ring` says why the ring is silent, and every walk into it asks for the root's attributes first.
 TEST_F(SlowRingTest, Root_OfASilentRing_HasTheAttributesLastSeen) {
   const Attributes before = *time.run(volume_->get_attributes(root_inode));
-  for (std::uint32_t i = 0; i < std::uint32_t{1} << ring->partition_bits; ++i) store_.silent.insert(PartitionId{i});
+  silence_all();
   TimePoint asked = time.clock().now;
   Result<Attributes> silent = time.run(volume_->get_attributes(root_inode));
   ASSERT_TRUE(silent) << silent.error().text();
@@ -157,7 +155,7 @@ TEST_F(SlowRingTest, Root_OfARingThatAnswersLate_HasItsTrueAttributes) {
 TEST_F(SlowRingTest, Root_OfARingThatIsBack_HasItsTrueAttributesAgain) {
   Mount& a = mount();
   ASSERT_TRUE(time.run(volume_->get_attributes(root_inode)));
-  for (std::uint32_t i = 0; i < std::uint32_t{1} << ring->partition_bits; ++i) store_.silent.insert(PartitionId{i});
+  silence_all();
   ASSERT_TRUE(time.run(volume_->get_attributes(root_inode)));
   SetAttributes changes;
   changes.mode = 0700;

@@ -20,22 +20,6 @@
 
 namespace ringfs {
 
-class SilentRing : public RingView {
- public:
-  Task<Result<RingStatus>> status(TimePoint) override { co_return RingStatus{}; }
-  Task<Result<std::vector<MemberView>>> members(TimePoint) override { co_return std::vector<MemberView>{}; }
-  Task<Result<std::vector<PartitionView>>> partitions(TimePoint) override { co_return std::vector<PartitionView>{}; }
-  Task<Result<RouteView>> lookup(std::string, TimePoint) override { co_return RouteView{}; }
-  Task<Result<RebalanceView>> rebalance(TimePoint) override { co_return RebalanceView{}; }
-  Task<Result<std::vector<EventView>>> events(EventCursor, TimePoint) override { co_return std::vector<EventView>{}; }
-  Task<Result<SpaceView>> space(TimePoint) override {
-    ++asked;
-    co_return SpaceView{1000 * 65536, 400 * 65536};
-  }
-  std::string metrics_text() override { return {}; }
-  unsigned asked = 0;
-};
-
 // One mount: a store of its own over the common ring, and a Volume on it.
 class Mount {
  public:
@@ -53,6 +37,12 @@ class Mount {
   template <class T>
   T run(Task<T> task) {
     return time_.run(std::move(task));
+  }
+  // The mount dies after so many steps of the call.
+  template <class T>
+  T die_after(std::size_t steps, Task<T> task) {
+    store.fail_after(steps);
+    return run(std::move(task));
   }
   template <class T>
   T must(Task<Result<T>> task) {
@@ -157,6 +147,11 @@ class World : public testing::Test {
     time.run_until_idle();
   }
 
+  std::vector<PartitionId> partitions() const {
+    std::vector<PartitionId> all;
+    for (std::uint32_t i = 0; i < (1U << ring->partition_bits); ++i) all.push_back(PartitionId{i});
+    return all;
+  }
   // Whether a partition holds anything that a janitor has to do with.
   bool has_garbage(PartitionId partition) const {
     for (const auto& [address, stored] : ring->partitions[partition].rows.all()) {
@@ -173,18 +168,17 @@ class World : public testing::Test {
   void pass(Mount& by, Duration duration) {
     const Duration until_claimed = std::min(duration, mark_spacing);
     time.advance(until_claimed);
-    for (std::uint32_t i = 0; i < (1U << ring->partition_bits); ++i) claim(by, PartitionId{i});
+    for (const PartitionId partition : partitions()) claim(by, partition);
     time.advance(duration - until_claimed);
   }
 
   // Every partition, until nothing is left to do.
   JanitorReport clean(Mount& by) {
     JanitorReport sum;
-    for (std::uint32_t i = 0; i < (1U << ring->partition_bits); ++i) {
-      const RowAges ages = claim(by, PartitionId{i});
+    for (const PartitionId partition : partitions()) {
+      const RowAges ages = claim(by, partition);
       for (bool more = true; more;) {
-        JanitorReport report =
-            by.must(janitor_pass(by.store, PartitionId{i}, ages, time.clock().now + std::chrono::minutes(1)));
+        JanitorReport report = by.must(janitor_pass(by.store, partition, ages, time.clock().now + std::chrono::minutes(1)));
         sum.orphans += report.orphans;
         sum.chunks += report.chunks;
         sum.rows += report.rows;

@@ -25,11 +25,12 @@
 #include "mount/process.hpp"
 #include "tests/support/fake_admin.hpp"
 #include "tests/support/memory_object_store.hpp"
+#include "tests/support/silent_ring.hpp"
 
 namespace ringfs {
 namespace {
 
-class StillRing : public RingView {
+class StillRing : public SilentRing {
  public:
   Task<Result<RingStatus>> status(TimePoint) override {
     RingStatus status;
@@ -37,15 +38,10 @@ class StillRing : public RingView {
     ++questions;
     co_return status;
   }
-  Task<Result<std::vector<MemberView>>> members(TimePoint) override { co_return std::vector<MemberView>(); }
-  Task<Result<std::vector<PartitionView>>> partitions(TimePoint) override { co_return std::vector<PartitionView>(); }
   Task<Result<RouteView>> lookup(std::string, TimePoint) override { co_return fail(ErrorCode::timeout); }
-  Task<Result<RebalanceView>> rebalance(TimePoint) override { co_return RebalanceView{}; }
-  Task<Result<std::vector<EventView>>> events(EventCursor, TimePoint) override { co_return std::vector<EventView>{}; }
   Task<Result<SpaceView>> space(TimePoint) override {
     co_return SpaceView{std::uint64_t{1} << 30, std::uint64_t{1} << 29};
   }
-  std::string metrics_text() override { return ""; }
 
   std::atomic<bool> moving = false;
   std::atomic<int> questions = 0;

@@ -7,6 +7,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/scratch_directory.hpp"
+
 namespace ringfs {
 namespace {
 
@@ -26,13 +28,7 @@ LocalRing example() {
 
 class LocalRingTest : public testing::Test {
  protected:
-  void SetUp() override {
-    char name[] = "/tmp/ringfs-local-XXXXXX";
-    ASSERT_NE(mkdtemp(name), nullptr);
-    directory_ = name;
-  }
-  void TearDown() override { std::filesystem::remove_all(directory_); }
-  std::filesystem::path directory_;
+  const ScratchDirectory directory_{"local"};
 };
 
 TEST(LocalRingFile, Ring_EncodedAndDecoded_IsTheSame) {
@@ -104,7 +100,7 @@ TEST_F(LocalRingTest, State_SavedAndLoaded_IsThereAndTheDamagedOneSaysSo) {
 
 // Taken for a state without a ring, `up` would make another one.
 TEST_F(LocalRingTest, State_ThatCannotBeRead_IsNoStateWithoutARing) {
-  StateDirectory state(directory_);
+  StateDirectory state(directory_.path);
   std::filesystem::create_directory(state.ring_file());
   const auto unreadable = state.load();  // opens, and each read fails
   ASSERT_FALSE(unreadable);

@@ -13,22 +13,18 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/scratch_directory.hpp"
+
 namespace ringfs {
 namespace {
 
 class ProcessTest : public testing::Test {
  protected:
-  void SetUp() override {
-    char name[] = "/tmp/ringfs-process-XXXXXX";
-    ASSERT_NE(mkdtemp(name), nullptr);
-    directory_ = name;
-  }
   void TearDown() override {
     for (const ProcessMark& mark : marks_) {
       send_signal(mark, SIGKILL);
       stop_processes({mark}, std::chrono::seconds(5));
     }
-    std::filesystem::remove_all(directory_);
   }
   ProcessMark start(std::vector<std::string> arguments) {
     SpawnOptions options;
@@ -50,7 +46,7 @@ class ProcessTest : public testing::Test {
   }
   std::string log() { return tail_of(directory_ / "log"); }
 
-  std::filesystem::path directory_;
+  const ScratchDirectory directory_{"process"};
   std::vector<ProcessMark> marks_;
 };
 

@@ -8,6 +8,7 @@
 #include "dht/core/placement.hpp"
 #include "dht/net/ring_creation.hpp"
 #include "dht/net/tcp_transport.hpp"
+#include "tests/support/mutations.hpp"
 #include "tests/unit/net/loopback.hpp"
 
 namespace ringfs {
@@ -42,11 +43,7 @@ class DriverTest : public testing::Test {
     batch.sequence = sequence;
     batch.first_incomplete = sequence;
     batch.expires = wall_time() + std::chrono::seconds(30);
-    Mutation mutation;
-    mutation.kind = Mutation::Kind::put;
-    mutation.row = {key, ""};
-    mutation.value = SharedBytes(value);
-    batch.mutations.push_back(mutation);
+    batch.mutations.push_back(ringfs::put(key, "", value));
     return batch;
   }
 
@@ -309,7 +306,7 @@ TEST_F(RingTest, LeaderThatCannotApply_HandsOverAndIsRepaired) {
     ASSERT_NE(leader, nullptr);
     run_for(loop, std::chrono::milliseconds(300));  // all have caught up
     leader->storage.damaged_applies.insert(partition);
-    if (entry) leader->storage.damaged_entries.insert(partition);
+    if (entry) leader->storage.store.unreadable_entries.insert(partition);
     EXPECT_TRUE(commit_eventually(key, "2"));
     EXPECT_EQ(read(key), "2");
     // Other rows: by its reset it forgets what it cannot read.
@@ -328,7 +325,7 @@ TEST_F(RingTest, FollowerWithADamagedEntry_IsNotSpokenForAndDoesNotVoteAfterARes
     if (node.get() != leader && node.get() != follower) node->kill();
   }
   follower->storage.damaged_applies.insert(partition);
-  follower->storage.damaged_entries.insert(partition);
+  follower->storage.store.unreadable_entries.insert(partition);
   auto damaged = [&] {
     const std::optional<GroupStatus> status = status_of(*follower, partition);
     return status && status->damaged;
@@ -348,9 +345,9 @@ TEST_F(RingTest, LeaderThatReadsADamagedRow_SendsItsClientsToAnotherAndIsRepaire
   TestNode* leader = leader_of(partition);
   ASSERT_NE(leader, nullptr);
   run_for(loop, std::chrono::milliseconds(300));  // all have caught up
-  leader->storage.damaged_reads.insert(partition);
+  leader->storage.store.unreadable_rows.insert(partition);
   EXPECT_EQ(read("kv/a"), "1");
-  ASSERT_TRUE(run_until(loop, [&] { return leader->storage.damaged_reads.empty() && whole(partition); }));
+  ASSERT_TRUE(run_until(loop, [&] { return leader->storage.store.unreadable_rows.empty() && whole(partition); }));
   EXPECT_EQ(read("kv/a"), "1");
   EXPECT_FALSE(leader->fatal);
 }
@@ -359,10 +356,10 @@ TEST_F(RingTest, DamageThatTheBackgroundCheckFinds_IsRepaired) {
   ASSERT_TRUE(commit("kv/a", "1"));
   PartitionId partition = partition_of(key_position("kv/a"), 3);
   for (auto& node : nodes) {
-    node->storage.damaged_reads.insert(partition);
+    node->storage.store.unreadable_rows.insert(partition);
     ASSERT_TRUE(node->storage.damage_found);
     node->storage.damage_found({partition, std::nullopt, Error{ErrorCode::corrupt, "a row"}});
-    ASSERT_TRUE(run_until(loop, [&] { return node->storage.damaged_reads.empty() && whole(partition); }));
+    ASSERT_TRUE(run_until(loop, [&] { return node->storage.store.unreadable_rows.empty() && whole(partition); }));
     EXPECT_EQ(read("kv/a"), "1");
   }
 }

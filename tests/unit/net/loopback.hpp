@@ -131,6 +131,13 @@ class RawPeer : public FrameConnection::Owner {
     return error ? std::optional<Error>(*error) : std::nullopt;
   }
 
+  // The other end closes the connection and says why.
+  void expect_refused(ErrorCode why) {
+    ASSERT_TRUE(wait_closed());
+    ASSERT_TRUE(told());
+    EXPECT_EQ(told()->code, why);
+  }
+
   std::vector<ReceivedFrame> frames;
   std::optional<Error> closed;
   std::shared_ptr<FrameConnection> connection;

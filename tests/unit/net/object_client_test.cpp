@@ -18,8 +18,7 @@ const std::string key = "some object";
 class ObjectClientTest : public testing::Test {
  protected:
   void SetUp() override {
-    auto start = [](ObjectClient& client, TimePoint until) -> Task<Status> { co_return co_await client.start(until); };
-    Status started = time_.run(start(client_, in(10)));
+    Status started = time_.run(client_.start(in(10)));
     ASSERT_TRUE(started) << started.error().text();
     CommitRequest create;
     create.mutations = {mutation(Mutation::Kind::put)};
@@ -39,14 +38,8 @@ class ObjectClientTest : public testing::Test {
     mutation.number = number;
     return mutation;
   }
-  static Task<Result<CommitReply>> send(ObjectStore& store, CommitRequest request, TimePoint until) {
-    co_return co_await store.commit(std::move(request), until);
-  }
-  static Task<Result<ReadReply>> ask(ObjectStore& store, ReadRequest request, TimePoint until) {
-    co_return co_await store.read(std::move(request), until);
-  }
   Result<CommitReply> commit(CommitRequest request, int seconds = 30) {
-    return time_.run(send(client_, std::move(request), in(seconds)));
+    return time_.run(client_.commit(std::move(request), in(seconds)));
   }
   Result<CommitReply> increment(int seconds = 30) {
     CommitRequest request;
@@ -62,7 +55,7 @@ class ObjectClientTest : public testing::Test {
   std::int64_t number() {
     ReadRequest request;
     request.gets = {{key, "n"}};
-    Result<ReadReply> reply = time_.run(ask(client_, std::move(request), in(30)));
+    Result<ReadReply> reply = time_.run(client_.read(std::move(request), in(30)));
     if (!reply || !reply->gets[0].found) return -1;
     Reader reader(reply->gets[0].row.value.view());
     return reader.i64();
@@ -70,6 +63,14 @@ class ObjectClientTest : public testing::Test {
   FakeRing::Group& group() { return ring_.group_of(key); }
   // The group elects its member number i.
   void elect(std::size_t i) { group().leader = group().members[i]; }
+  // Its member number 1, while the test goes on.
+  void elect_after(Duration duration) {
+    auto later = [](FakeRing& ring, FakeRing::Group& group, Duration wait) -> Task<void> {
+      co_await ring.sleep(wait);
+      group.leader = group.members[1];
+    };
+    boost::asio::co_spawn(loop_, later(ring_, group(), duration), boost::asio::detached);
+  }
 
   boost::asio::io_context loop_;
   VirtualTime time_{loop_};
@@ -84,8 +85,7 @@ TEST_F(ObjectClientTest, Start_OneBootstrapNodeIsGone_LearnsTheRingFromAnother) 
 
 TEST_F(ObjectClientTest, Start_NobodyAnswers_TimesOutAndSaysWhy) {
   ObjectClient lost(ring_, {"10.9.9.9:1"});
-  auto start = [](ObjectClient& client, TimePoint until) -> Task<Status> { co_return co_await client.start(until); };
-  Status status = time_.run(start(lost, in(2)));
+  Status status = time_.run(lost.start(in(2)));
   ASSERT_FALSE(status);
   EXPECT_EQ(status.error().code, ErrorCode::timeout);
   EXPECT_NE(status.error().context.find("unreachable"), std::string::npos);
@@ -94,8 +94,7 @@ TEST_F(ObjectClientTest, Start_NobodyAnswers_TimesOutAndSaysWhy) {
 TEST_F(ObjectClientTest, Start_NodesThatWaitForARing_AreNotTakenForOne) {
   for (std::size_t i = 0; i < ring_.size(); ++i) ring_.node(i).state = FakeNode::State::waiting;
   ObjectClient early(ring_, {ring_.node(0).address});
-  auto start = [](ObjectClient& client, TimePoint until) -> Task<Status> { co_return co_await client.start(until); };
-  EXPECT_FALSE(time_.run(start(early, in(1))));
+  EXPECT_FALSE(time_.run(early.start(in(1))));
   EXPECT_FALSE(early.directory().known());
 }
 
@@ -108,11 +107,10 @@ TEST_F(ObjectClientTest, Warm_EachOperation_IsOneCall) {
 
 TEST_F(ObjectClientTest, Cold_Partition_IsFoundByAChordLookup) {
   ObjectClient fresh(ring_, {ring_.node(0).address});
-  auto start = [](ObjectClient& client, TimePoint until) -> Task<Status> { co_return co_await client.start(until); };
-  ASSERT_TRUE(time_.run(start(fresh, in(10))));
+  ASSERT_TRUE(time_.run(fresh.start(in(10))));
   CommitRequest request;
   request.mutations = {mutation(Mutation::Kind::add_i64, 1)};
-  ASSERT_TRUE(time_.run(send(fresh, request, in(10))));
+  ASSERT_TRUE(time_.run(fresh.commit(request, in(10))));
   EXPECT_EQ(fresh.counters().lookups, 1u);
   EXPECT_GE(fresh.counters().lookup_hops, 1u);
   EXPECT_EQ(fresh.counters().calls, 2u) << "the lookup ends at the primary, which leads: it says the log's time, then takes the batch";
@@ -152,11 +150,7 @@ TEST_F(ObjectClientTest, LeaderFrozen_StillNamedByItsFollowers_IsNotAskedOverAnd
   FakeNode& frozen = ring_.node(*group().leader);
   frozen.state = FakeNode::State::frozen;
   const std::size_t calls = frozen.calls;
-  auto elect_later = [](FakeRing& ring, FakeRing::Group& group) -> Task<void> {
-    co_await ring.sleep(std::chrono::milliseconds(1500));
-    group.leader = group.members[1];
-  };
-  boost::asio::co_spawn(loop_, elect_later(ring_, group()), boost::asio::detached);
+  elect_after(std::chrono::milliseconds(1500));
   const TimePoint before = time_.clock().now;
   ASSERT_TRUE(increment());
   EXPECT_EQ(frozen.calls, calls + 1);
@@ -168,16 +162,12 @@ TEST_F(ObjectClientTest, LeaderFrozenForLong_IsNotAskedTwiceInARow) {
   const Uuid frozen = *group().leader;
   FakeNode& node = ring_.node(frozen);
   node.state = FakeNode::State::frozen;
-  auto elect_after = [](FakeRing& ring, FakeRing::Group& group, int milliseconds) -> Task<void> {
-    co_await ring.sleep(std::chrono::milliseconds(milliseconds));
-    group.leader = group.members[1];
-  };
   elect(1);
   ASSERT_TRUE(increment());
   group().leader = frozen;
   time_.advance(std::chrono::milliseconds(1500));  // named by its followers for longer than a try takes
   const std::size_t calls = node.calls;
-  boost::asio::co_spawn(loop_, elect_after(ring_, group(), 1300), boost::asio::detached);
+  elect_after(std::chrono::milliseconds(1300));
   const TimePoint before = time_.clock().now;
   ASSERT_TRUE(increment());
   EXPECT_LE(node.calls, calls + 1);
@@ -283,11 +273,7 @@ TEST_F(ObjectClientTest, EverybodyFrozen_TimesOutAtTheDeadline) {
 
 TEST_F(ObjectClientTest, NoLeaderForAWhile_WaitsAndGoesOn) {
   group().leader.reset();
-  auto elect_later = [](FakeRing& ring, FakeRing::Group& group) -> Task<void> {
-    co_await ring.sleep(std::chrono::seconds(3));
-    group.leader = group.members[1];
-  };
-  boost::asio::co_spawn(loop_, elect_later(ring_, group()), boost::asio::detached);
+  elect_after(std::chrono::seconds(3));
   ASSERT_TRUE(increment());
   EXPECT_GT(client_.counters().rounds, 5u);
   EXPECT_LT(client_.counters().calls, 500u) << "pauses bound what a waiting client asks";
@@ -306,12 +292,11 @@ TEST_F(ObjectClientTest, LogIsHoursAhead_UncertainFirstTry_StillWorks) {
   ring_.clock_skew = std::chrono::hours(3);
   for (const Fate fate : {Fate::lost_before, Fate::reply_lost}) {
     ObjectClient fresh(ring_, {ring_.node(0).address});
-    auto start = [](ObjectClient& client, TimePoint until) -> Task<Status> { co_return co_await client.start(until); };
-    ASSERT_TRUE(time_.run(start(fresh, in(10))));
+    ASSERT_TRUE(time_.run(fresh.start(in(10))));
     ring_.commit_fates = {fate};
     CommitRequest request;
     request.mutations = {mutation(Mutation::Kind::add_i64, 1)};
-    ASSERT_TRUE(time_.run(send(fresh, request, in(10))));
+    ASSERT_TRUE(time_.run(fresh.commit(request, in(10))));
   }
   EXPECT_EQ(number(), 2);
 }
@@ -378,13 +363,10 @@ TEST_F(ObjectClientTest, ManyAtOnce_MoreThanMayBeInFlight_AllHappenOnce) {
 
 TEST_F(ObjectClientTest, LockedRow_WriterWaitsAndReaderSeesTheOldValue) {
   std::unique_ptr<Transaction> transaction = client_.begin(in(30));
-  auto prepare = [](Transaction& one, TransactionPart part) -> Task<Result<CommitReply>> {
-    co_return co_await one.prepare(std::move(part));
-  };
   TransactionPart part;
   part.mutations = {mutation(Mutation::Kind::put)};
   part.mutations[0].value = SharedBytes(std::string(7, '\0') + '\7');
-  ASSERT_TRUE(time_.run(prepare(*transaction, std::move(part))));
+  ASSERT_TRUE(time_.run(transaction->prepare(std::move(part))));
   EXPECT_EQ(number(), 0);
   EXPECT_EQ(increment(1).error().code, ErrorCode::timeout);
   auto commit_later = [](FakeRing& ring, Transaction& one, bool* committed) -> Task<void> {
@@ -418,11 +400,10 @@ TEST_F(ObjectClientTest, Lookup_PointersLeadThroughAFrozenNode_PlacementHelps) {
       ring_.node(i).state = FakeNode::State::frozen;
   }
   ObjectClient fresh(ring_, {ring_.node(group().members[1]).address});
-  auto start = [](ObjectClient& client, TimePoint until) -> Task<Status> { co_return co_await client.start(until); };
-  ASSERT_TRUE(time_.run(start(fresh, in(30))));
+  ASSERT_TRUE(time_.run(fresh.start(in(30))));
   CommitRequest request;
   request.mutations = {mutation(Mutation::Kind::add_i64, 1)};
-  ASSERT_TRUE(time_.run(send(fresh, request, in(30))));
+  ASSERT_TRUE(time_.run(fresh.commit(request, in(30))));
 }
 
 }  // namespace

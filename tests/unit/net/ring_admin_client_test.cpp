@@ -9,6 +9,7 @@
 #include "dht/net/members_edit.hpp"
 #include "dht/net/ring_client.hpp"
 #include "tests/support/fake_ring.hpp"
+#include "tests/support/mutations.hpp"
 
 namespace ringfs {
 namespace {
@@ -16,8 +17,7 @@ namespace {
 class RingAdminClientTest : public testing::Test {
  protected:
   void SetUp() override {
-    auto start = [](ObjectClient& client, TimePoint until) -> Task<Status> { co_return co_await client.start(until); };
-    ASSERT_TRUE(time_.run(start(client_, in(10))));
+    ASSERT_TRUE(time_.run(client_.start(in(10))));
     write_table();
   }
   TimePoint in(int seconds) const { return time_.clock().now + std::chrono::seconds(seconds); }
@@ -25,31 +25,16 @@ class RingAdminClientTest : public testing::Test {
   // The rows of the members table as genesis makes them.
   void write_table() {
     CommitRequest commit;
-    for (const InitialRow& row : rows_of(ring_.table)) {
-      Mutation put;
-      put.kind = Mutation::Kind::put;
-      put.row = row.row;
-      put.value = SharedBytes(row.value);
-      commit.mutations.push_back(put);
-    }
-    auto send = [](ObjectStore& store, CommitRequest request, TimePoint until) -> Task<Result<CommitReply>> {
-      co_return co_await store.commit(std::move(request), until);
-    };
-    ASSERT_TRUE(time_.run(send(client_, std::move(commit), in(10))));
+    for (const InitialRow& row : rows_of(ring_.table)) commit.mutations.push_back(put(row.row.key, row.row.sort, row.value));
+    ASSERT_TRUE(time_.run(client_.commit(std::move(commit), in(10))));
   }
   MembersTable table() {
-    auto read = [](ObjectStore& store, TimePoint until) -> Task<Result<MembersTable>> {
-      co_return co_await read_members_table(store, until);
-    };
-    Result<MembersTable> result = time_.run(read(client_, in(10)));
+    Result<MembersTable> result = time_.run(read_members_table(client_, in(10)));
     EXPECT_TRUE(result);
     return result ? *result : MembersTable{};
   }
   void edit(std::function<Status(MembersTable&)> change) {
-    auto commit = [](ObjectStore& store, std::function<Status(MembersTable&)> what, TimePoint until) -> Task<Result<MembersTable>> {
-      co_return co_await edit_members_table(store, std::move(what), until);
-    };
-    ASSERT_TRUE(time_.run(commit(client_, std::move(change), in(10))));
+    ASSERT_TRUE(time_.run(edit_members_table(client_, std::move(change), in(10))));
   }
   void set_state(std::size_t node, MemberState state) {
     edit([&](MembersTable& table) -> Status {
@@ -65,24 +50,9 @@ class RingAdminClientTest : public testing::Test {
     return member != nullptr ? member->state : MemberState{};
   }
 
-  Result<Uuid> add(const std::string& address) {
-    auto ask = [](RingAdmin& admin, std::string where, TimePoint until) -> Task<Result<Uuid>> {
-      co_return co_await admin.add(std::move(where), until);
-    };
-    return time_.run(ask(admin_, address, in(10)));
-  }
-  Result<Uuid> remove(const std::string& member, bool force = false) {
-    auto ask = [](RingAdmin& admin, std::string who, bool forced, TimePoint until) -> Task<Result<Uuid>> {
-      co_return co_await admin.remove(std::move(who), forced, until);
-    };
-    return time_.run(ask(admin_, member, force, in(10)));
-  }
-  Status set(const std::string& name, const std::string& value) {
-    auto ask = [](RingAdmin& admin, std::string which, std::string what, TimePoint until) -> Task<Status> {
-      co_return co_await admin.set(std::move(which), std::move(what), until);
-    };
-    return time_.run(ask(admin_, name, value, in(10)));
-  }
+  Result<Uuid> add(const std::string& address) { return time_.run(admin_.add(address, in(10))); }
+  Result<Uuid> remove(const std::string& member, bool force = false) { return time_.run(admin_.remove(member, force, in(10))); }
+  Status set(const std::string& name, const std::string& value) { return time_.run(admin_.set(name, value, in(10))); }
 
   boost::asio::io_context loop_;
   VirtualTime time_{loop_};
@@ -213,9 +183,6 @@ TEST_F(RingAdminClientTest, Remove_TheOthersAreFull_IsNoSpace) {
 }
 
 TEST_F(RingAdminClientTest, Settings_HaveValuesAndRanges) {
-  auto ask = [](RingAdmin& admin, TimePoint until) -> Task<Result<std::map<std::string, std::string>>> {
-    co_return co_await admin.settings(until);
-  };
   EXPECT_TRUE(set("replace_after", "20"));
   EXPECT_EQ(set("replace_after", "0").error().code, ErrorCode::out_of_range);
   EXPECT_EQ(set("replication", "8").error().code, ErrorCode::out_of_range);
@@ -223,7 +190,7 @@ TEST_F(RingAdminClientTest, Settings_HaveValuesAndRanges) {
   EXPECT_EQ(set("replication", "three").error().code, ErrorCode::invalid_argument);
   EXPECT_EQ(set("replication", "3 ").error().code, ErrorCode::invalid_argument);
   EXPECT_EQ(set("nothing", "1").error().code, ErrorCode::not_found);
-  const auto settings = time_.run(ask(admin_, in(10)));
+  const auto settings = time_.run(admin_.settings(in(10)));
   ASSERT_TRUE(settings);
   EXPECT_EQ(settings->at("replace_after"), "20");
   EXPECT_EQ(settings->at("replication"), "3");

@@ -10,16 +10,10 @@ namespace {
 class RingClientTest : public testing::Test {
  protected:
   void SetUp() override {
-    auto start = [](ObjectClient& client, TimePoint until) -> Task<Status> { co_return co_await client.start(until); };
-    ASSERT_TRUE(time_.run(start(client_, in(10))));
+    ASSERT_TRUE(time_.run(client_.start(in(10))));
   }
   TimePoint in(int seconds) const { return time_.clock().now + std::chrono::seconds(seconds); }
-  Result<RingStatus> status() {
-    auto ask = [](RingView& view, TimePoint until) -> Task<Result<RingStatus>> {
-      co_return co_await view.status(until);
-    };
-    return time_.run(ask(view_, in(10)));
-  }
+  Result<RingStatus> status() { return time_.run(view_.status(in(10))); }
 
   boost::asio::io_context loop_;
   VirtualTime time_{loop_};
@@ -42,15 +36,12 @@ TEST_F(RingClientTest, Status_AllWell_IsOk) {
 }
 
 TEST_F(RingClientTest, Events_OfAllNodes_AreTheNewOnesByTime) {
-  auto ask = [](RingView& view, EventCursor after, TimePoint until) -> Task<Result<std::vector<EventView>>> {
-    co_return co_await view.events(std::move(after), until);
-  };
   FakeNode& first = ring_.node(std::size_t{0});
   FakeNode& second = ring_.node(std::size_t{1});
   first.events = {{1, Stamp{10}, "a", "x=1"}, {2, Stamp{30}, "b", ""}};
   second.events = {{7, Stamp{20}, "c", ""}};
   ring_.node(std::size_t{2}).state = FakeNode::State::dead;
-  Result<std::vector<EventView>> events = time_.run(ask(view_, {}, in(10)));
+  Result<std::vector<EventView>> events = time_.run(view_.events({}, in(10)));
   ASSERT_TRUE(events);
   ASSERT_EQ(events->size(), 3u);
   EXPECT_EQ(events->at(0).name, "a");
@@ -59,7 +50,7 @@ TEST_F(RingClientTest, Events_OfAllNodes_AreTheNewOnesByTime) {
   EXPECT_EQ(events->at(1).name, "c");
   EXPECT_EQ(events->at(1).node, second.id);
   EXPECT_EQ(events->at(2).name, "b");
-  events = time_.run(ask(view_, {{first.id, 1}, {second.id, 7}}, in(10)));
+  events = time_.run(view_.events({{first.id, 1}, {second.id, 7}}, in(10)));
   ASSERT_TRUE(events);
   ASSERT_EQ(events->size(), 1u);
   EXPECT_EQ(events->at(0).name, "b");
@@ -163,10 +154,7 @@ TEST_F(RingClientTest, Status_NobodyAnswers_IsAnError) {
 
 TEST_F(RingClientTest, Members_SharesAddUpAndTheDeadOneShows) {
   ring_.node(std::size_t{4}).state = FakeNode::State::dead;
-  auto ask = [](RingView& view, TimePoint until) -> Task<Result<std::vector<MemberView>>> {
-    co_return co_await view.members(until);
-  };
-  Result<std::vector<MemberView>> members = time_.run(ask(view_, in(10)));
+  Result<std::vector<MemberView>> members = time_.run(view_.members(in(10)));
   ASSERT_TRUE(members);
   ASSERT_EQ(members->size(), 5u);
   double share = 0;
@@ -180,10 +168,7 @@ TEST_F(RingClientTest, Members_SharesAddUpAndTheDeadOneShows) {
 }
 
 TEST_F(RingClientTest, Partitions_EachOne_HasItsLeaderAndReplicas) {
-  auto ask = [](RingView& view, TimePoint until) -> Task<Result<std::vector<PartitionView>>> {
-    co_return co_await view.partitions(until);
-  };
-  Result<std::vector<PartitionView>> partitions = time_.run(ask(view_, in(10)));
+  Result<std::vector<PartitionView>> partitions = time_.run(view_.partitions(in(10)));
   ASSERT_TRUE(partitions);
   ASSERT_EQ(partitions->size(), 16u);
   for (const PartitionView& view : *partitions) {
@@ -195,12 +180,9 @@ TEST_F(RingClientTest, Partitions_EachOne_HasItsLeaderAndReplicas) {
 }
 
 TEST_F(RingClientTest, Lookup_AnyKey_ShowsTheRouteThatEndsAtThePrimary) {
-  auto ask = [](RingView& view, std::string name, TimePoint until) -> Task<Result<RouteView>> {
-    co_return co_await view.lookup(std::move(name), until);
-  };
   std::size_t longest = 0;
   for (int i = 0; i < 40; ++i) {
-    Result<RouteView> route = time_.run(ask(view_, "key" + std::to_string(i), in(10)));
+    Result<RouteView> route = time_.run(view_.lookup("key" + std::to_string(i), in(10)));
     ASSERT_TRUE(route);
     const FakeRing::Group& group = ring_.groups[route->partition];
     EXPECT_EQ(route->primary, group.members.front());
@@ -214,7 +196,6 @@ TEST_F(RingClientTest, Lookup_AnyKey_ShowsTheRouteThatEndsAtThePrimary) {
 }
 
 TEST_F(RingClientTest, Space_NodesOnOneDisk_CountOnce) {
-  auto ask = [](RingView& view, TimePoint until) -> Task<Result<SpaceView>> { co_return co_await view.space(until); };
   for (std::size_t i = 0; i < ring_.size(); ++i) {
     // The same host for the first three.
     if (i < 3) {
@@ -228,7 +209,7 @@ TEST_F(RingClientTest, Space_NodesOnOneDisk_CountOnce) {
     }
   }
   ring_.table.version = 2;
-  Result<SpaceView> space = time_.run(ask(view_, in(10)));
+  Result<SpaceView> space = time_.run(view_.space(in(10)));
   ASSERT_TRUE(space);
   EXPECT_EQ(space->total_bytes, 3u * 9000 / 3)
       << "two hosts' nodes with disks of their own and one shared disk, three copies";
@@ -244,10 +225,8 @@ TEST(RingClientSpace, Free_IsWhatAMajorityHasRoomFor) {
   FakeRing ring{time, 3};
   ObjectClient client{ring, {"10.0.0.1:4000"}};
   RingClient view{ring, client};
-  auto start = [](ObjectClient& one, TimePoint until) -> Task<Status> { co_return co_await one.start(until); };
-  ASSERT_TRUE(time.run(start(client, time.clock().now + std::chrono::seconds(10))));
-  auto ask = [](RingView& one, TimePoint until) -> Task<Result<SpaceView>> { co_return co_await one.space(until); };
-  auto free_bytes = [&] { return time.run(ask(view, time.clock().now + std::chrono::seconds(10)))->free_bytes; };
+  ASSERT_TRUE(time.run(client.start(time.clock().now + std::chrono::seconds(10))));
+  auto free_bytes = [&] { return time.run(view.space(time.clock().now + std::chrono::seconds(10)))->free_bytes; };
   for (std::size_t i = 0; i < 3; ++i) {
     ring.node(i).disk_id = i + 1;
     ring.node(i).free_bytes = 5000;

@@ -7,6 +7,8 @@
 #include <fstream>
 #include <iterator>
 
+#include "tests/support/scratch_directory.hpp"
+
 namespace ringfs {
 namespace {
 
@@ -15,14 +17,6 @@ namespace fs = std::filesystem;
 class RotatingFileTest : public testing::Test {
  protected:
   static constexpr std::size_t limit = 100;
-
-  void SetUp() override {
-    char name[] = "/tmp/ringfs-log-XXXXXX";
-    ASSERT_NE(mkdtemp(name), nullptr);
-    directory_ = name;
-    path_ = directory_ / "log";
-  }
-  void TearDown() override { fs::remove_all(directory_); }
 
   std::unique_ptr<RotatingFile> open(const std::vector<int>& companions = {}) {
     auto file = RotatingFile::open(path_, limit, companions);
@@ -37,8 +31,8 @@ class RotatingFileTest : public testing::Test {
   std::string before() const { return text_of(path_.string() + ".1"); }
   static std::string line(char letter) { return std::string(39, letter) + "\n"; }
 
-  fs::path directory_;
-  fs::path path_;
+  const ScratchDirectory directory_{"log"};
+  const fs::path path_ = directory_ / "log";
 };
 
 TEST_F(RotatingFileTest, FullFile_BecomesTheOneBefore) {
@@ -53,7 +47,7 @@ TEST_F(RotatingFileTest, ManyLines_AreTwoFilesAtMost) {
   for (int i = 0; i < 100; ++i) file->append(line('x'));
   EXPECT_LE(fs::file_size(path_), limit);
   EXPECT_LE(before().size(), limit);
-  EXPECT_EQ(std::distance(fs::directory_iterator(directory_), {}), 2);
+  EXPECT_EQ(std::distance(fs::directory_iterator(directory_.path), {}), 2);
 }
 
 TEST_F(RotatingFileTest, NextLife_GoesOnWhereTheLastOneEnded) {
@@ -99,11 +93,11 @@ TEST_F(RotatingFileTest, Companions_FollowIfTheyAreThisFile) {
 TEST_F(RotatingFileTest, NextFileCannotBeMade_StaysWithinTheLimitAndRecovers) {
   auto file = open();
   const int descriptor = ::open(path_.c_str(), O_RDONLY);
-  fs::rename(directory_, directory_.string() + "-away");
+  fs::rename(directory_.path, directory_.path.string() + "-away");
   for (int i = 0; i < 10; ++i) file->append(line('a'));
   EXPECT_LE(::lseek(descriptor, 0, SEEK_END), static_cast<off_t>(limit));
   ::close(descriptor);
-  fs::rename(directory_.string() + "-away", directory_);
+  fs::rename(directory_.path.string() + "-away", directory_.path);
   for (int i = 0; i < 10; ++i) file->append(line('b'));
   EXPECT_LE(current().size(), limit);
   EXPECT_NE(current().find(line('b')), std::string::npos);

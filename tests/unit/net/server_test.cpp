@@ -67,9 +67,7 @@ TEST_F(ServerTest, WrongExpectedIdentity_IsRefusedWithWords) {
   Greeting greeting = RawPeer::client_greeting();
   greeting.expected = random_uuid(random);
   peer.greet(greeting);
-  ASSERT_TRUE(peer.wait_closed());
-  ASSERT_TRUE(peer.told());
-  EXPECT_EQ(peer.told()->code, ErrorCode::wrong_identity);
+  peer.expect_refused(ErrorCode::wrong_identity);
 }
 
 TEST_F(ServerTest, RightExpectedIdentity_IsGreeted) {
@@ -84,18 +82,14 @@ TEST_F(ServerTest, NodeWithOurOwnIdentity_IsRefused) {
   Greeting greeting = node_greeting();
   greeting.node = node.id;
   peer.greet(greeting);
-  ASSERT_TRUE(peer.wait_closed());
-  ASSERT_TRUE(peer.told());
-  EXPECT_EQ(peer.told()->code, ErrorCode::cloned_identity);
+  peer.expect_refused(ErrorCode::cloned_identity);
 }
 
 TEST_F(ServerTest, OtherFrameVersion_IsToldVersionMismatch) {
   RawPeer peer(loop, node.address);
   std::string frame("RNG1\x02\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", 24);
   peer.send_bytes(frame);
-  ASSERT_TRUE(peer.wait_closed());
-  ASSERT_TRUE(peer.told());
-  EXPECT_EQ(peer.told()->code, ErrorCode::version_mismatch);
+  peer.expect_refused(ErrorCode::version_mismatch);
 }
 
 TEST_F(ServerTest, OtherGreetingVersion_IsToldVersionMismatch) {
@@ -104,9 +98,7 @@ TEST_F(ServerTest, OtherGreetingVersion_IsToldVersionMismatch) {
   ASSERT_EQ(greeting.message.substr(0, 2), std::string("\x08\x01"));  // field 1, version 1
   greeting.message[1] = 2;
   peer.send(FrameKind::greeting, 0, greeting);
-  ASSERT_TRUE(peer.wait_closed());
-  ASSERT_TRUE(peer.told());
-  EXPECT_EQ(peer.told()->code, ErrorCode::version_mismatch);
+  peer.expect_refused(ErrorCode::version_mismatch);
 }
 
 TEST_F(ServerTest, Junk_ClosesAtOnceAndTheNextClientIsServed) {
@@ -238,9 +230,7 @@ TEST_F(ServerTest, ManyClients_LeaveRoomForNodes) {
   }
   RawPeer seventh(loop, small.address);
   seventh.greet(RawPeer::client_greeting());
-  ASSERT_TRUE(seventh.wait_closed());
-  ASSERT_TRUE(seventh.told());
-  EXPECT_EQ(seventh.told()->code, ErrorCode::overloaded);
+  seventh.expect_refused(ErrorCode::overloaded);
   RawPeer other(loop, small.address);
   EXPECT_EQ(other.meet(node_greeting()).node, small.id);
   clients.pop_back();

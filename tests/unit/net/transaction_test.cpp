@@ -6,6 +6,7 @@
 
 #include "dht/net/lock_resolver.hpp"
 #include "tests/support/memory_object_store.hpp"
+#include "tests/support/mutations.hpp"
 
 namespace ringfs {
 namespace {
@@ -28,13 +29,7 @@ class TransactionTest : public testing::Test {
 
   TimePoint deadline() const { return time_.clock().now + patience; }
 
-  static Mutation put(const std::string& key, const std::string& value) {
-    Mutation mutation;
-    mutation.kind = Mutation::Kind::put;
-    mutation.row = {key, "row"};
-    mutation.value = SharedBytes(value);
-    return mutation;
-  }
+  static Mutation put(const std::string& key, const std::string& value) { return ringfs::put(key, "row", value); }
   static Condition require(Condition::Kind kind, const std::string& key, const std::string& value = {}) {
     Condition condition;
     condition.kind = kind;
@@ -124,70 +119,56 @@ TEST_F(TransactionTest, Commit_InOnePartition_TakesTwoRoundTrips) {
   EXPECT_EQ(ring_->intents() + ring_->records(), 0u);
 }
 
-Task<Result<CommitReply>> prepare(Transaction& transaction, TransactionPart part) {
-  co_return co_await transaction.prepare(std::move(part));
-}
-Task<Status> commit(Transaction& transaction) { co_return co_await transaction.commit(); }
-Task<void> abort(Transaction& transaction) { co_await transaction.abort(); }
-Task<void> wait_for_ends(ObjectStore& store, TimePoint deadline) { co_await store.finish_transactions(deadline); }
-
 // A client to which one partition does not answer.
-class MutedStore final : public PartitionedStore {
+class MutedStore final : public MemoryObjectStore {
  public:
-  MutedStore(VirtualTime& time, std::shared_ptr<MemoryRing> ring, PartitionId silent) : below_(time, std::move(ring), 99), silent_(silent) {}
-  Task<Result<ReadReply>> read_raw(PartitionId partition, ReadRequest request, TimePoint deadline) override {
-    co_return co_await below_.read_raw(partition, std::move(request), deadline);
-  }
+  MutedStore(VirtualTime& time, std::shared_ptr<MemoryRing> ring, PartitionId silent)
+      : MemoryObjectStore(time, std::move(ring), 99), silent_(silent) {}
   Task<Result<BatchResult>> commit_raw(PartitionId partition, std::vector<Condition> conditions, std::vector<Mutation> mutations,
                                        TimePoint deadline) override {
     if (partition == silent_) {
       co_await sleep(deadline - clock().now);
       co_return fail(ErrorCode::timeout, "silent");
     }
-    co_return co_await below_.commit_raw(partition, std::move(conditions), std::move(mutations), deadline);
+    co_return co_await MemoryObjectStore::commit_raw(partition, std::move(conditions), std::move(mutations), deadline);
   }
-  unsigned partition_bits() const override { return below_.partition_bits(); }
-  Clock clock() const override { return below_.clock(); }
-  Random& random() override { return below_.random(); }
-  Task<void> sleep(Duration duration) override { return below_.sleep(duration); }
 
  private:
-  MemoryObjectStore below_;
   const PartitionId silent_;
 };
 
 TEST_F(TransactionTest, Prepare_ConditionFails_SaysWhichAndAbortLeavesNothing) {
   set_all("old");
   std::unique_ptr<Transaction> transaction = store_.begin(deadline());
-  ASSERT_TRUE(time_.run(prepare(*transaction, part(keys_[0], "new"))));
+  ASSERT_TRUE(time_.run(transaction->prepare(part(keys_[0], "new"))));
   TransactionPart second = part(keys_[1], "new");
   second.conditions = {require(Condition::Kind::present, keys_[1]), require(Condition::Kind::absent, keys_[1])};
-  Result<CommitReply> reply = time_.run(prepare(*transaction, std::move(second)));
+  Result<CommitReply> reply = time_.run(transaction->prepare(std::move(second)));
   ASSERT_TRUE(reply);
   EXPECT_FALSE(reply->applied);
   EXPECT_EQ(reply->failed_condition, 1u);
-  time_.run(abort(*transaction));
+  time_.run(transaction->abort());
   EXPECT_EQ(get(other_, keys_[0]), "old");
   EXPECT_EQ(ring_->intents() + ring_->records(), 0u);
-  EXPECT_EQ(time_.run(commit(*transaction)).error().code, ErrorCode::aborted);
+  EXPECT_EQ(time_.run(transaction->commit()).error().code, ErrorCode::aborted);
 }
 
 TEST_F(TransactionTest, Prepare_RowsOfTwoPartitionsInOnePart_IsInvalid) {
   TransactionPart both = part(keys_[0], "new");
   both.mutations.push_back(put(keys_[1], "new"));
   std::unique_ptr<Transaction> transaction = store_.begin(deadline());
-  EXPECT_EQ(time_.run(prepare(*transaction, std::move(both))).error().code, ErrorCode::invalid_argument);
+  EXPECT_EQ(time_.run(transaction->prepare(std::move(both))).error().code, ErrorCode::invalid_argument);
 }
 
 TEST_F(TransactionTest, Read_WhilePending_ShowsOldRows_AndWritersWait) {
   set_all("old");
   std::unique_ptr<Transaction> transaction = store_.begin(deadline());
-  ASSERT_TRUE(time_.run(prepare(*transaction, part(keys_[0], "new"))));
+  ASSERT_TRUE(time_.run(transaction->prepare(part(keys_[0], "new"))));
   EXPECT_EQ(get(other_, keys_[0]), "old");
   Result<CommitReply> blocked = time_.run(write(other_, keys_[0], "mine", time_.clock().now + std::chrono::seconds(1)));
   ASSERT_FALSE(blocked);
   EXPECT_EQ(blocked.error().code, ErrorCode::timeout);
-  ASSERT_TRUE(time_.run(commit(*transaction)));
+  ASSERT_TRUE(time_.run(transaction->commit()));
   EXPECT_EQ(get(other_, keys_[0]), "new");
   EXPECT_TRUE(time_.run(write(other_, keys_[0], "mine", deadline())));
 }
@@ -246,11 +227,11 @@ TEST_F(TransactionTest, Coordinator_LosesAReplyAtAnyStep_AllOrNothing) {
 TEST_F(TransactionTest, Coordinator_WakesUpAfterItWasTakenForDead_CannotCommit) {
   set_all("old");
   std::unique_ptr<Transaction> sleeper = store_.begin(time_.clock().now + std::chrono::minutes(5));
-  ASSERT_TRUE(time_.run(prepare(*sleeper, part(keys_[0], "new"))));
-  ASSERT_TRUE(time_.run(prepare(*sleeper, part(keys_[1], "new"))));
+  ASSERT_TRUE(time_.run(sleeper->prepare(part(keys_[0], "new"))));
+  ASSERT_TRUE(time_.run(sleeper->prepare(part(keys_[1], "new"))));
   time_.advance(max_transaction_age + std::chrono::seconds(1));
   ASSERT_TRUE(time_.run(write(other_, keys_[1], "mine", deadline())));
-  EXPECT_EQ(time_.run(commit(*sleeper)).error().code, ErrorCode::aborted);
+  EXPECT_EQ(time_.run(sleeper->commit()).error().code, ErrorCode::aborted);
   EXPECT_EQ(get(other_, keys_[0]), "old");
   EXPECT_EQ(get(other_, keys_[1]), "mine");
   EXPECT_EQ(ring_->intents(), 0u);
@@ -260,11 +241,11 @@ TEST_F(TransactionTest, Faults_LockDroppedWithoutATombstone_HalfIsCommitted) {
   set_all("old");
   MemoryObjectStore careless(time_, ring_, 3, TransactionFaults{.drop_without_tombstone = true});
   std::unique_ptr<Transaction> sleeper = store_.begin(time_.clock().now + std::chrono::minutes(5));
-  ASSERT_TRUE(time_.run(prepare(*sleeper, part(keys_[0], "new"))));
-  ASSERT_TRUE(time_.run(prepare(*sleeper, part(keys_[1], "new"))));
+  ASSERT_TRUE(time_.run(sleeper->prepare(part(keys_[0], "new"))));
+  ASSERT_TRUE(time_.run(sleeper->prepare(part(keys_[1], "new"))));
   time_.advance(max_transaction_age + std::chrono::seconds(1));
   ASSERT_TRUE(time_.run(write(careless, keys_[1], "mine", deadline())));
-  EXPECT_TRUE(time_.run(commit(*sleeper)));
+  EXPECT_TRUE(time_.run(sleeper->commit()));
   EXPECT_EQ(get(other_, keys_[0]), "new");
   EXPECT_EQ(get(other_, keys_[1]), "mine");
 }
@@ -272,11 +253,11 @@ TEST_F(TransactionTest, Faults_LockDroppedWithoutATombstone_HalfIsCommitted) {
 TEST_F(TransactionTest, Coordinator_AbortedBetweenPrepares_CannotGoOn) {
   set_all("old");
   std::unique_ptr<Transaction> sleeper = store_.begin(time_.clock().now + std::chrono::minutes(5));
-  ASSERT_TRUE(time_.run(prepare(*sleeper, part(keys_[0], "new"))));
+  ASSERT_TRUE(time_.run(sleeper->prepare(part(keys_[0], "new"))));
   time_.advance(max_transaction_age + std::chrono::seconds(1));
   ASSERT_TRUE(time_.run(write(other_, keys_[0], "mine", deadline())));
-  ASSERT_TRUE(time_.run(prepare(*sleeper, part(keys_[1], "new"))));
-  EXPECT_EQ(time_.run(commit(*sleeper)).error().code, ErrorCode::aborted);
+  ASSERT_TRUE(time_.run(sleeper->prepare(part(keys_[1], "new"))));
+  EXPECT_EQ(time_.run(sleeper->commit()).error().code, ErrorCode::aborted);
   EXPECT_EQ(get(other_, keys_[1]), "old");
 }
 
@@ -288,12 +269,12 @@ TEST_F(TransactionTest, ClocksAreFarApart_NobodyAbortsWhatIsPending) {
     set_all("old");
     std::unique_ptr<Transaction> transaction = store_.begin(deadline());
     for (const std::string& key : keys_) {
-      ASSERT_TRUE(time_.run(prepare(*transaction, part(key, "new"))));
+      ASSERT_TRUE(time_.run(transaction->prepare(part(key, "new"))));
       for (const std::string& each : keys_) EXPECT_EQ(get(other_, each), "old");
       for (auto& [id, place] : ring_->partitions) ASSERT_TRUE(time_.run(finish_all(id)));
     }
     EXPECT_EQ(time_.run(write(other_, keys_[0], "mine", time_.clock().now + std::chrono::seconds(2))).error().code, ErrorCode::timeout);
-    EXPECT_TRUE(time_.run(commit(*transaction)));
+    EXPECT_TRUE(time_.run(transaction->commit()));
     for (const std::string& key : keys_) EXPECT_EQ(get(other_, key), "new");
   }
 }
@@ -327,7 +308,7 @@ TEST_F(TransactionTest, Tombstone_FirstPrepareArrivesAfterwards_IsRefused) {
   EXPECT_EQ(ring_->intents(), 0u);
   EXPECT_EQ(ring_->records(), 1u) << "a tombstone stands in its place";
   TransactionCoordinator late(store_, lock.id, deadline());
-  EXPECT_EQ(time_.run(prepare(late, part(keys_[0], "late"))).error().code, ErrorCode::aborted);
+  EXPECT_EQ(time_.run(late.prepare(part(keys_[0], "late"))).error().code, ErrorCode::aborted);
 }
 
 TEST_F(TransactionTest, Rivals_OnTheSameRows_BothEndAndNoneIsMixed) {
@@ -367,13 +348,13 @@ TEST_F(TransactionTest, Rivals_OnTheSameRows_BothEndAndNoneIsMixed) {
 TEST_F(TransactionTest, YoungerMeetsOlder_GivesUpAtOnce) {
   set_all("old");
   std::unique_ptr<Transaction> older = store_.begin(deadline());
-  ASSERT_TRUE(time_.run(prepare(*older, part(keys_[0], "older"))));
+  ASSERT_TRUE(time_.run(older->prepare(part(keys_[0], "older"))));
   time_.advance(Duration(10));
   std::unique_ptr<Transaction> younger = other_.begin(deadline());
-  ASSERT_TRUE(time_.run(prepare(*younger, part(keys_[1], "younger"))));
-  EXPECT_EQ(time_.run(prepare(*younger, part(keys_[0], "younger"))).error().code, ErrorCode::aborted);
-  ASSERT_TRUE(time_.run(prepare(*older, part(keys_[1], "older")))) << "the younger let go of its rows";
-  ASSERT_TRUE(time_.run(commit(*older)));
+  ASSERT_TRUE(time_.run(younger->prepare(part(keys_[1], "younger"))));
+  EXPECT_EQ(time_.run(younger->prepare(part(keys_[0], "younger"))).error().code, ErrorCode::aborted);
+  ASSERT_TRUE(time_.run(older->prepare(part(keys_[1], "older")))) << "the younger let go of its rows";
+  ASSERT_TRUE(time_.run(older->commit()));
   EXPECT_EQ(get(other_, keys_[1]), "older");
 }
 
@@ -442,14 +423,11 @@ TEST_F(TransactionTest, FinishRecords_StuckOnes_HideNothingThatComesAfterThem) {
 
   RecordsPlace where;
   MutedStore muted(time_, ring_, silent);
-  auto finish = [](MutedStore& store, PartitionId id, RecordsPlace* at, TimePoint until) -> Task<Result<RecordsReport>> {
-    co_return co_await finish_records(store, id, at, RowAges(), until);
-  };
-  ASSERT_TRUE(time_.run(finish(muted, partition(0), &where, deadline()))) << "they are seen, and too young";
+  ASSERT_TRUE(time_.run(finish_records(muted, partition(0), &where, RowAges(), deadline()))) << "they are seen, and too young";
   ASSERT_GT(ring_->intents(), 0u);
   time_.advance(max_transaction_age + std::chrono::seconds(1));
   for (std::size_t pass = 0; pass < 2 * stuck && ring_->intents() > 0; ++pass) {
-    Result<RecordsReport> report = time_.run(finish(muted, partition(0), &where, deadline()));
+    Result<RecordsReport> report = time_.run(finish_records(muted, partition(0), &where, RowAges(), deadline()));
     EXPECT_FALSE(report) << "somebody does not answer";
   }
   EXPECT_EQ(ring_->intents(), 0u) << "the last record of all is looked after, too";
@@ -460,10 +438,7 @@ TEST_F(TransactionTest, FinishRecords_NothingThere_SaysSo) {
   ASSERT_TRUE(report);
   EXPECT_TRUE(report->none);
   RecordsPlace middle{"x", {}};
-  auto finish = [](MemoryObjectStore& store, PartitionId id, RecordsPlace* at, TimePoint until) -> Task<Result<RecordsReport>> {
-    co_return co_await finish_records(store, id, at, RowAges(), until);
-  };
-  report = time_.run(finish(other_, partition(0), &middle, deadline()));
+  report = time_.run(finish_records(other_, partition(0), &middle, RowAges(), deadline()));
   ASSERT_TRUE(report);
   EXPECT_FALSE(report->none) << "it did not look at what lies before";
   EXPECT_TRUE(middle.at_the_first());
@@ -487,11 +462,8 @@ class AddingTransactionTest : public TransactionTest {
       Mutation zero = put(key, std::string(8, '\0'));
       zero.row.sort = "count";
       request.mutations = {zero};
-      EXPECT_TRUE(time_.run(send(store_, std::move(request), deadline())));
+      EXPECT_TRUE(time_.run(store_.commit(std::move(request), deadline())));
     }
-  }
-  static Task<Result<CommitReply>> send(ObjectStore& store, CommitRequest request, TimePoint until) {
-    co_return co_await store.commit(std::move(request), until);
   }
   static Task<std::int64_t> count(ObjectStore& store, std::string key, TimePoint until) {
     ReadRequest request;
@@ -512,10 +484,10 @@ class AddingTransactionTest : public TransactionTest {
 TEST_F(AddingTransactionTest, Commit_NothingResolvedYet_EverybodySeesTheAdditions) {
   MemoryObjectStore dying(time_, ring_, 77);
   std::unique_ptr<Transaction> transaction = dying.begin(deadline());
-  for (const std::string& key : keys_) ASSERT_TRUE(time_.run(prepare(*transaction, adding(key))));
+  for (const std::string& key : keys_) ASSERT_TRUE(time_.run(transaction->prepare(adding(key))));
   for (const std::string& key : keys_) EXPECT_EQ(count(other_, key), 0) << "pending";
   dying.fail_after(1);  // the flip
-  ASSERT_TRUE(time_.run(commit(*transaction)));
+  ASSERT_TRUE(time_.run(transaction->commit()));
   ASSERT_GT(ring_->intents(), 0u);
   for (const std::string& key : keys_) EXPECT_EQ(count(other_, key), 1);
   EXPECT_EQ(ring_->intents(), 0u);
@@ -525,16 +497,16 @@ TEST_F(AddingTransactionTest, TwoThatAddToOneRow_PassEachOther) {
   std::unique_ptr<Transaction> first = store_.begin(deadline());
   std::unique_ptr<Transaction> second = other_.begin(deadline());
   for (Transaction* one : {first.get(), second.get()}) {
-    for (const std::string& key : keys_) ASSERT_TRUE(time_.run(prepare(*one, adding(key))));
+    for (const std::string& key : keys_) ASSERT_TRUE(time_.run(one->prepare(adding(key))));
   }
   const std::size_t before = store_.operations() + other_.operations();
   CommitRequest create;
   create.mutations = {add(keys_[1], 10)};
-  ASSERT_TRUE(time_.run(send(other_, std::move(create), deadline())));
+  ASSERT_TRUE(time_.run(other_.commit(std::move(create), deadline())));
   EXPECT_EQ(store_.operations() + other_.operations(), before + 1) << "neither does a batch that adds wait";
-  ASSERT_TRUE(time_.run(commit(*second)));
+  ASSERT_TRUE(time_.run(second->commit()));
   EXPECT_EQ(count(store_, keys_[1]), 11);
-  ASSERT_TRUE(time_.run(commit(*first)));
+  ASSERT_TRUE(time_.run(first->commit()));
   EXPECT_EQ(count(other_, keys_[1]), 12);
   EXPECT_EQ(ring_->intents() + ring_->records(), 0u);
 }
@@ -543,12 +515,12 @@ TEST_F(AddingTransactionTest, Commit_ReturnsBeforePartsThatHoldTheirRowsAloneAre
   store_.set_latency(std::chrono::milliseconds(10));
   auto timed = [&](bool adds) {
     std::unique_ptr<Transaction> transaction = store_.begin(deadline());
-    EXPECT_TRUE(time_.run(prepare(*transaction, adding(keys_[0]))));
-    EXPECT_TRUE(time_.run(prepare(*transaction, adds ? adding(keys_[1]) : part(keys_[1], "new"))));
+    EXPECT_TRUE(time_.run(transaction->prepare(adding(keys_[0]))));
+    EXPECT_TRUE(time_.run(transaction->prepare(adds ? adding(keys_[1]) : part(keys_[1], "new"))));
     const std::size_t before = store_.operations();
-    EXPECT_TRUE(time_.run(commit(*transaction)));
+    EXPECT_TRUE(time_.run(transaction->commit()));
     EXPECT_EQ(ring_->intents(), adds ? 0u : 2u) << "its lock and its part";
-    time_.run(wait_for_ends(store_, deadline()));
+    time_.run(store_.finish_transactions(deadline()));
     EXPECT_EQ(ring_->intents() + ring_->records(), 0u);
     return store_.operations() - before;
   };
@@ -557,15 +529,12 @@ TEST_F(AddingTransactionTest, Commit_ReturnsBeforePartsThatHoldTheirRowsAloneAre
 }
 
 TEST_F(TransactionTest, Commit_RowsOfSeveralPartitionsOrReservedKeys_IsInvalid) {
-  auto send = [](ObjectStore& store, CommitRequest request, TimePoint until) -> Task<Result<CommitReply>> {
-    co_return co_await store.commit(std::move(request), until);
-  };
   CommitRequest request;
-  EXPECT_EQ(time_.run(send(store_, request, deadline())).error().code, ErrorCode::invalid_argument);
+  EXPECT_EQ(time_.run(store_.commit(request, deadline())).error().code, ErrorCode::invalid_argument);
   request.mutations = {put(keys_[0], "x"), put(keys_[1], "x")};
-  EXPECT_EQ(time_.run(send(store_, request, deadline())).error().code, ErrorCode::invalid_argument);
+  EXPECT_EQ(time_.run(store_.commit(request, deadline())).error().code, ErrorCode::invalid_argument);
   request.mutations = {put(record_key, "x")};
-  EXPECT_EQ(time_.run(send(store_, request, deadline())).error().code, ErrorCode::invalid_argument);
+  EXPECT_EQ(time_.run(store_.commit(request, deadline())).error().code, ErrorCode::invalid_argument);
   EXPECT_EQ(store_.operations(), 0u);
 }
 

@@ -2,9 +2,6 @@
 // and everything that can be asked of its files, as text.
 #pragma once
 
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
@@ -22,6 +19,15 @@
 
 namespace ringfs {
 
+// Four bytes of a file, highest first, as SQLite writes its numbers.
+inline std::uint32_t number_in(const std::filesystem::path& file, std::uint64_t place) {
+  std::ifstream stream(file, std::ios::binary);
+  stream.seekg(static_cast<std::streamoff>(place));
+  std::uint32_t number = 0;
+  for (int i = 0; i < 4; ++i) number = number << 8 | static_cast<std::uint32_t>(stream.get());
+  return number;
+}
+
 class DamageTest : public StoreTest {
  protected:
   static constexpr unsigned partitions = 8;
@@ -34,19 +40,10 @@ class DamageTest : public StoreTest {
   static std::string name_of(unsigned i) { return "file-name-" + std::to_string(i); }
 
   Write genesis_write() {
-    Genesis genesis;
-    genesis.ring.bytes[3] = 9;
-    genesis.partition_bits = 3;
-    genesis.first_table.version = 1;
-    Member member;
-    member.id = node.id;
-    member.address = "127.0.0.1:1";
-    for (std::uint32_t i = 0; i < partitions; ++i) member.tokens.push_back(anchor_of(PartitionId{i}, 3));
-    genesis.first_table.members.push_back(member);
     Write write;
     write.id = 1;
-    write.node.genesis = genesis;
-    write.node.table = genesis.first_table;
+    write.node.genesis = genesis_of_one(node.id, 3);
+    write.node.table = write.node.genesis->first_table;
     return write;
   }
 
@@ -86,18 +83,28 @@ class DamageTest : public StoreTest {
     run(PartitionId{1}, {batch_entry(5, {put(key_of(1), "small payload", pattern(16500, 'q'))})});
     store.reset();
     if (!with_wal) return;
-    const pid_t child = fork();
-    ASSERT_GE(child, 0);
-    if (child == 0) {
+    const int code = exit_code_of([this] {
       open();
       if (!store) _exit(1);
       for (unsigned p = 2; p < partitions; ++p) write_partition(p, 5, entries);
       _exit(wait_write(*store, append_write(PartitionId{7}, {no_op(entries + 1)})) && !HasFailure() ? 0 : 2);
-    }
-    int status = 0;
-    waitpid(child, &status, 0);
-    ASSERT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+    });
+    ASSERT_EQ(code, 0);
     ASSERT_GT(std::filesystem::file_size(wal_of(database())), 100'000u);
+  }
+
+  // The node's files as they are now, and back as they were then: the store must not be open at the first, and is not after the second.
+  void keep_files() { std::filesystem::copy(directory, scratch / "kept", std::filesystem::copy_options::recursive); }
+  void restore_files() {
+    store.reset();
+    std::filesystem::remove_all(directory);
+    std::filesystem::copy(scratch / "kept", directory, std::filesystem::copy_options::recursive);
+  }
+
+  Result<ReadReply> read_name(unsigned p, const std::string& sort) {
+    ReadRequest request;
+    request.gets.push_back({key_of(p), sort});
+    return wait_read(*store, PartitionId{p}, std::move(request));
   }
 
   // All that the files say, asked as the store asks. Throws StoreFailure.

@@ -23,6 +23,7 @@ inline bool write_at(const std::filesystem::path& file, std::size_t place, std::
   return static_cast<bool>(stream.flush());
 }
 
+// Pages of a table: a file of the database must not be open.
 inline std::vector<std::size_t> leaves_of(const std::filesystem::path& database, const std::string& table) {
   std::vector<std::size_t> pages;
   Connection connection(database, SQLITE_OPEN_READWRITE);

@@ -12,23 +12,12 @@
 #include "dht/net/listener.hpp"
 #include "tests/support/fake_admin.hpp"
 #include "tests/support/memory_object_store.hpp"
+#include "tests/support/silent_ring.hpp"
 
 namespace ringfs {
 namespace {
 
 using boost::asio::ip::tcp;
-
-class NoRing : public RingView {
- public:
-  Task<Result<RingStatus>> status(TimePoint) override { co_return RingStatus{}; }
-  Task<Result<std::vector<MemberView>>> members(TimePoint) override { co_return std::vector<MemberView>{}; }
-  Task<Result<std::vector<PartitionView>>> partitions(TimePoint) override { co_return std::vector<PartitionView>{}; }
-  Task<Result<RouteView>> lookup(std::string, TimePoint) override { co_return RouteView{}; }
-  Task<Result<RebalanceView>> rebalance(TimePoint) override { co_return RebalanceView{}; }
-  Task<Result<std::vector<EventView>>> events(EventCursor, TimePoint) override { co_return std::vector<EventView>{}; }
-  Task<Result<SpaceView>> space(TimePoint) override { co_return SpaceView{}; }
-  std::string metrics_text() override { return {}; }
-};
 
 // The gateway runs on a thread of its own; the test is its client, with blocking sockets.
 class RestGatewayTest : public testing::Test {
@@ -93,7 +82,7 @@ class RestGatewayTest : public testing::Test {
   boost::asio::io_context clients;
   VirtualTime time{loop};
   MemoryObjectStore store{time, std::make_shared<MemoryRing>()};
-  NoRing ring;
+  SilentRing ring;
   FakeAdmin admin;
   std::unique_ptr<RestGateway> gateway;
   std::uint16_t port = 0;

@@ -7,13 +7,15 @@
 
 #include "tests/support/fake_admin.hpp"
 #include "tests/support/memory_object_store.hpp"
+#include "tests/support/mutations.hpp"
+#include "tests/support/silent_ring.hpp"
 
 namespace ringfs {
 namespace {
 
 namespace http = boost::beast::http;
 
-class FixedRing : public RingView {
+class FixedRing : public SilentRing {
  public:
   Task<Result<RingStatus>> status(TimePoint) override {
     RingStatus status;
@@ -37,47 +39,32 @@ class FixedRing : public RingView {
     route.hops.resize(2);
     co_return route;
   }
-  Task<Result<RebalanceView>> rebalance(TimePoint) override { co_return RebalanceView{}; }
-  Task<Result<std::vector<EventView>>> events(EventCursor, TimePoint) override { co_return std::vector<EventView>{}; }
-  Task<Result<SpaceView>> space(TimePoint) override { co_return SpaceView{}; }
-  std::string metrics_text() override { return {}; }
 
   Health health = Health::ok;
   bool unreachable = false;
 };
 
 // Before its next commit another client writes the value of "k".
-class RacingStore final : public ObjectStore {
+class RacingStore final : public MemoryObjectStore {
  public:
-  explicit RacingStore(ObjectStore& store) : store_(store) {}
+  RacingStore(VirtualTime& time, std::shared_ptr<MemoryRing> ring, ObjectStore& other)
+      : MemoryObjectStore(time, std::move(ring), 2), other_(other) {}
   void race() { racing_ = true; }
 
-  Task<Result<ReadReply>> read(ReadRequest request, TimePoint deadline) override {
-    return store_.read(std::move(request), deadline);
-  }
-  Task<Result<CommitReply>> commit(CommitRequest request, TimePoint deadline) override {
+  Task<Result<BatchResult>> commit_raw(PartitionId partition, std::vector<Condition> conditions, std::vector<Mutation> mutations,
+                                       TimePoint deadline) override {
     if (std::exchange(racing_, false)) {
-      Mutation put;
-      put.kind = Mutation::Kind::put;
-      put.row = {std::string(kv_prefix) + "k", "v"};
-      put.value = SharedBytes(std::string("another's"));
       CommitRequest other;
-      other.mutations.push_back(put);
-      auto first = co_await store_.commit(std::move(other), deadline);
+      other.mutations.push_back(put(std::string(kv_prefix) + "k", "v", std::string("another's")));
+      auto first = co_await other_.commit(std::move(other), deadline);
       EXPECT_TRUE(first && first->applied);
     }
-    auto reply = co_await store_.commit(std::move(request), deadline);
-    co_return reply;
+    auto result = co_await MemoryObjectStore::commit_raw(partition, std::move(conditions), std::move(mutations), deadline);
+    co_return result;
   }
-  std::unique_ptr<Transaction> begin(TimePoint deadline) override { return store_.begin(deadline); }
-  Task<void> finish_transactions(TimePoint deadline) override { return store_.finish_transactions(deadline); }
-  unsigned partition_bits() const override { return store_.partition_bits(); }
-  Clock clock() const override { return store_.clock(); }
-  Random& random() override { return store_.random(); }
-  Task<void> sleep(Duration duration) override { return store_.sleep(duration); }
 
  private:
-  ObjectStore& store_;
+  ObjectStore& other_;
   bool racing_ = true;
 };
 
@@ -185,7 +172,7 @@ TEST_F(RestRoutes, Condition_OnSeveralLines_IsOneList) {
 TEST_F(RestRoutes, Put_ThatLosesARaceItsConditionDoesNotMind_IsJudgedAnew) {
   std::string first(ask(http::verb::put, "/v1/kv/k", "1")[http::field::etag]);
   // Between the gateway's read and its commit another client writes.
-  RacingStore racing(store);
+  RacingStore racing(time, memory, store);
   RestContext raced{racing, ring, admin, [] { return std::string(); }, [] { return std::chrono::seconds(30); }};
   RestRequest request(http::verb::put, "/v1/kv/k", 11);
   request.set(http::field::if_none_match, "\"999\"");

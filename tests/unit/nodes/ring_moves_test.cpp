@@ -7,6 +7,7 @@
 #include "dht/net/ring_creation.hpp"
 #include "dht/net/server.hpp"
 #include "dht/net/system_clock.hpp"
+#include "tests/support/scratch_directory.hpp"
 #include "tests/unit/net/loopback.hpp"
 #include "tests/unit/nodes/lost_writes.hpp"
 #include "tests/unit/nodes/store_fixture.hpp"
@@ -30,15 +31,8 @@ class RingMoves : public testing::Test {
     std::optional<Error> fatal;
   };
 
-  RingMoves() {
-    std::string name = (std::filesystem::temp_directory_path() / "ringfs-moves-XXXXXX").string();
-    if (!mkdtemp(name.data())) std::abort();
-    scratch_ = name;
-  }
   ~RingMoves() override {
     for (auto& process : processes) stop(*process);
-    std::error_code ignored;
-    std::filesystem::remove_all(scratch_, ignored);
   }
 
   // Of three nodes.
@@ -175,7 +169,7 @@ class RingMoves : public testing::Test {
   SeededRandom random{7};
   std::vector<std::unique_ptr<Process>> processes;
   std::uint64_t sequence = 0;
-  std::filesystem::path scratch_;
+  const ScratchDirectory scratch_{"moves"};
 };
 
 TEST_F(RingMoves, NodeJoinsAndAnotherLeaves_EverythingIsThereAndTheLeaverIsEmpty) {

@@ -27,15 +27,7 @@ TEST_F(StoreTest, Open_EmptyDirectory_CreatesIdentityAndRaisesIncarnation) {
 
 TEST_F(StoreTest, Genesis_WrittenTwiceAndReopened_GivesGroupsRowsTableAndPeers) {
   open();
-  Genesis genesis;
-  genesis.ring.bytes[3] = 9;
-  genesis.partition_bits = 2;
-  genesis.first_table.version = 1;
-  Member member;
-  member.id = node.id;
-  member.address = "127.0.0.1:1";
-  for (std::uint32_t i = 0; i < 4; ++i) member.tokens.push_back(anchor_of(PartitionId{i}, 2));
-  genesis.first_table.members.push_back(member);
+  Genesis genesis = genesis_of_one(node.id, 2);
   Write write;
   write.id = 1;
   write.node.genesis = genesis;

@@ -9,21 +9,6 @@ constexpr std::size_t page_bytes = 4096;
 
 class StoreDamage : public DamageTest {
  protected:
-  std::map<PartitionId, Error> damaged;
-
-  void open_any() {
-    store.reset();
-    Result<SqliteStore::Opened> opened = SqliteStore::open(directory, random, options);
-    ASSERT_TRUE(opened) << opened.error().text();
-    store = std::move(opened->store);
-    node = std::move(opened->node);
-    damaged = std::move(opened->damaged);
-  }
-  Result<ReadReply> read_name(unsigned p, const std::string& sort) {
-    ReadRequest request;
-    request.gets.push_back({key_of(p), sort});
-    return wait_read(*store, PartitionId{p}, request);
-  }
   void expect_corrupt(const Result<ReadReply>& reply, unsigned p) {
     ASSERT_FALSE(reply);
     EXPECT_EQ(reply.error().code, ErrorCode::corrupt);
@@ -46,15 +31,6 @@ class StoreDamage : public DamageTest {
       EXPECT_TRUE(loaded) << loaded.error().text();
     }
   }
-  // Pages of a table, of one kind: a file of the database must not be open.
-  std::vector<std::size_t> pages_of(const std::string& table, const std::string& type) {
-    std::vector<std::size_t> pages;
-    Connection connection(database(), SQLITE_OPEN_READWRITE);
-    Statement statement(connection, "SELECT pageno FROM dbstat WHERE name = '" + table + "' AND pagetype = '" + type + "' ORDER BY pageno");
-    Query query(statement);
-    while (query.step()) pages.push_back(static_cast<std::size_t>(query.natural(0)));
-    return pages;
-  }
   void spoil_page(std::size_t number) { overwrite(database(), (number - 1) * page_bytes + 100, "nothing that belongs here"); }
 };
 
@@ -63,7 +39,7 @@ TEST_F(StoreDamage, Key_WithAFlippedBit_IsDamageAndNotAbsence) {
   make_node(false);
   const std::size_t place = place_of(database(), key_of(3) + name_of(8)) + 3;  // key and sort key of a row lie side by side
   flip_bit(database(), place, 1);
-  open_any();
+  reopen();
   expect_corrupt(read_name(3, name_of(8)), 3);
 }
 
@@ -71,7 +47,7 @@ TEST_F(StoreDamage, Name_WithAFlippedBit_IsDamageAndNotAbsence) {
   make_node(false);
   const std::size_t place = place_of(database(), key_of(3) + name_of(8)) + key_of(3).size() + 2;
   flip_bit(database(), place, 0);
-  open_any();
+  reopen();
   expect_corrupt(read_name(3, name_of(8)), 3);
   ReadRequest request;
   request.scans.push_back({key_of(3), "", "", 1000});
@@ -80,7 +56,7 @@ TEST_F(StoreDamage, Name_WithAFlippedBit_IsDamageAndNotAbsence) {
 
 TEST_F(StoreDamage, Page_InAnothersPlace_IsDamage) {
   make_node(false);
-  const std::vector<std::size_t> leaves = pages_of("rows", "leaf");
+  const std::vector<std::size_t> leaves = leaves_of(database(), "rows");
   ASSERT_GE(leaves.size(), 3u);
   const std::string all = contents(database());
   overwrite(database(), (leaves[1] - 1) * page_bytes, std::string_view(all).substr((leaves[2] - 1) * page_bytes, page_bytes));
@@ -96,7 +72,7 @@ TEST_F(StoreDamage, Payload_InAnothersPlace_IsDamage) {
   std::string other = all.substr(0, 20480);
   other[5] = 'x';
   overwrite(file, 0, other);
-  open_any();
+  reopen();
   unsigned noticed = 0;
   for (unsigned p = 0; p < partitions; ++p) {
     Result<ReadReply> reply = read_name(p, "payload");
@@ -107,9 +83,9 @@ TEST_F(StoreDamage, Payload_InAnothersPlace_IsDamage) {
 
 TEST_F(StoreDamage, Leaf_OfRows_CostsItsPartitionsAndTheyStayDamagedUntilTheyAreReset) {
   make_node(false);
-  spoil_page(pages_of("rows", "leaf").at(2));
+  spoil_page(leaves_of(database(), "rows").at(2));
   options.rebuild = true;
-  open_any();
+  reopen();
   ASSERT_FALSE(damaged.empty());
   EXPECT_LE(damaged.size(), 2u);
   EXPECT_EQ(node.groups.size(), partitions);
@@ -123,15 +99,10 @@ TEST_F(StoreDamage, Leaf_OfRows_CostsItsPartitionsAndTheyStayDamagedUntilTheyAre
   expect_others_whole(4);
   const std::size_t before = damaged.size();
   options.rebuild = false;
-  open_any();
+  reopen();
   EXPECT_EQ(damaged.size(), before);
-  Write write;
-  write.id = 1;
-  write.groups.resize(1);
-  write.groups[0].partition = partition;
-  write.groups[0].reset = ReplicaReset{9, {}, 0};
-  ASSERT_TRUE(wait_write(*store, write));
-  open_any();
+  ASSERT_TRUE(wait_write(*store, reset_write(partition, 9)));
+  reopen();
   EXPECT_EQ(damaged.size(), before - 1);
   store.reset();
   EXPECT_EQ(number("PRAGMA user_version"), 6);
@@ -140,19 +111,17 @@ TEST_F(StoreDamage, Leaf_OfRows_CostsItsPartitionsAndTheyStayDamagedUntilTheyAre
 
 TEST_F(StoreDamage, SharedPage_MetByAWrite_EndsAllWorkAndTheNextStartMendsIt) {
   make_node(false);
-  spoil_page(pages_of("log", "leaf").back());
+  spoil_page(leaves_of(database(), "log").back());
   // Not read at start when its entries are not looked at: the last leaf takes what is appended.
-  Result<SqliteStore::Opened> opened = SqliteStore::open(directory, random, options);
-  ASSERT_TRUE(opened) << opened.error().text();
-  store = std::move(opened->store);
-  EXPECT_FALSE(opened->damaged.empty());
+  open();
+  EXPECT_FALSE(damaged.empty());
   Status status = wait_write(*store, append_write(PartitionId{0}, {no_op(7)}));
   if (!status) {
     EXPECT_EQ(status.error().code, ErrorCode::corrupt);
     ASSERT_TRUE(store->status().failure);
     EXPECT_EQ(store->status().failure->code, ErrorCode::corrupt);
     options.rebuild = true;
-    open_any();
+    reopen();
     EXPECT_EQ(node.groups.size(), partitions);
   }
   expect_others_whole(4);
@@ -160,8 +129,8 @@ TEST_F(StoreDamage, SharedPage_MetByAWrite_EndsAllWorkAndTheNextStartMendsIt) {
 
 TEST_F(StoreDamage, Groups_OnADamagedPage_AreNotForgotten) {
   make_node(false);
-  spoil_page(pages_of("grp", "leaf").at(0));
-  open_any();
+  spoil_page(leaves_of(database(), "grp").at(0));
+  reopen();
   EXPECT_EQ(damaged.size(), partitions);  // all lie on one page
   EXPECT_EQ(lost_logs(node), partitions);
   for (const PersistedGroup& group : node.groups) {
@@ -169,7 +138,7 @@ TEST_F(StoreDamage, Groups_OnADamagedPage_AreNotForgotten) {
     EXPECT_EQ(group.hard_state.vote, node.id);
   }
   EXPECT_TRUE(node.genesis);
-  open_any();
+  reopen();
   EXPECT_EQ(damaged.size(), partitions);
   EXPECT_EQ(lost_logs(node), partitions);
 }
@@ -178,8 +147,8 @@ TEST_F(StoreDamage, Identity_OnADamagedPage_IsTakenFromItsSecondCopy) {
   make_node(false);
   const Uuid id = node.id;
   const std::uint64_t counter = node.incarnation.counter;
-  for (std::size_t page : pages_of("meta", "leaf")) spoil_page(page);
-  open_any();
+  for (std::size_t page : leaves_of(database(), "meta")) spoil_page(page);
+  reopen();
   EXPECT_EQ(node.id, id);
   EXPECT_GT(node.incarnation.counter, counter);
   EXPECT_TRUE(node.genesis);
@@ -196,7 +165,7 @@ TEST_F(StoreDamage, FreeList_Damaged_CostsNobody) {
   ASSERT_GT(trunk, 1u);
   spoil_page(trunk);
   options.rebuild = true;
-  open_any();
+  reopen();
   EXPECT_TRUE(damaged.empty());
   EXPECT_EQ(node.groups.size(), partitions);
   expect_others_whole(4);
@@ -207,15 +176,12 @@ TEST_F(StoreDamage, Frame_DamagedBeforeTheMark_IsNeverAShorterLog) {
   make_node();
   const std::string wal = contents(wal_of(database()));
   const std::uint64_t frames = read_mark(database())->frames;
-  const std::filesystem::path kept = scratch / "kept";
-  std::filesystem::copy(directory, kept, std::filesystem::copy_options::recursive);
+  keep_files();
   unsigned with_damage = 0;
   for (std::uint64_t frame = 0; frame < frames; frame += 5) {
-    store.reset();
-    std::filesystem::remove_all(directory);
-    std::filesystem::copy(kept, directory, std::filesystem::copy_options::recursive);
+    restore_files();
     overwrite(wal_of(database()), 32 + frame * (24 + page_bytes) + 24 + 600, "spoilt");
-    open_any();
+    reopen();
     EXPECT_EQ(node.groups.size(), partitions);
     with_damage += damaged.empty() ? 0 : 1;
     for (const PersistedGroup& group : node.groups) {
@@ -232,18 +198,13 @@ TEST_F(StoreDamage, Frame_DamagedBeforeTheMark_IsNeverAShorterLog) {
 
 TEST_F(StoreDamage, Garbage_ThatNamesWhatIsNotThere_Goes) {
   make_node(false);
-  open_any();
-  Write write;
-  write.id = 1;
-  write.groups.resize(1);
-  write.groups[0].partition = PartitionId{2};
-  write.groups[0].reset = ReplicaReset{9, {}, 0};
+  reopen();
   store.reset();
   // A payload that the garbage names is not there.
   change("DELETE FROM payload WHERE id IN (SELECT payload FROM rows WHERE space = (SELECT space FROM grp WHERE p = 2))");
   change("DELETE FROM log WHERE p = 2");
-  open_any();
-  ASSERT_TRUE(wait_write(*store, write));
+  reopen();
+  ASSERT_TRUE(wait_write(*store, reset_write(PartitionId{2}, 9)));
   for (LogIndex index = 7; index < 300; ++index) run(PartitionId{0}, {batch_entry(index, {put(key_of(0), "x", "y")})});
   EXPECT_FALSE(store->status().failure);
   store.reset();

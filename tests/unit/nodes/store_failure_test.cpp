@@ -233,12 +233,7 @@ TEST_F(StoreFailureTest, Staged_ManyChunks_LeaveLittleForTheNextSync) {
   for (std::uint32_t number = 0; number < 80; ++number) {  // 40 MiB, each chunk answered without a sync
     ChunkWriter chunk;
     for (int i = 0; i < 8; ++i) chunk.add({"c", std::to_string(8 * number + i)}, 2, SharedBytes(pattern(65536, 'a')));
-    Write write;
-    write.id = number + 1;
-    write.groups.resize(1);
-    write.groups[0].partition = first_partition;
-    write.groups[0].stage = StageChunk{7, number, chunk.take_rows(), chunk.take_blobs()};
-    ASSERT_TRUE(wait_write(*store, write));
+    ASSERT_TRUE(wait_write(*store, stage_write(first_partition, {7, number, chunk.take_rows(), chunk.take_blobs()})));
   }
   EXPECT_EQ(payload_syncs, before + 2);
 }

@@ -1,6 +1,5 @@
 // The store and its files: who may open them, what is foreign, what damage is noticed.
 #include <sys/inotify.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <fstream>
@@ -44,18 +43,22 @@ class StoreFiles : public StoreTest {
     run(first_partition,
         {batch_entry(1, {put("k", "inline", "a value"), put("k", "large", pattern(20000, 'a'))}), no_op(2)});
   }
+  void write_peer() {
+    Write write;
+    write.id = 1;
+    write.node.peer_incarnations.emplace_back(node.id, Incarnation{4, 5});
+    ASSERT_TRUE(wait_write(*store, write));
+  }
   void fill_second() { run(second_partition, {batch_entry(1, {put("k", "inline", "another")})}); }
   // Partition 3 is damaged like this, partition 7 works.
   void expect_out_of_service(const std::string& why) {
-    Result<SqliteStore::Opened> opened = SqliteStore::open(directory, random, options);
-    ASSERT_TRUE(opened) << opened.error().text();
-    store = std::move(opened->store);
-    ASSERT_EQ(opened->node.groups.size(), 2u);
-    EXPECT_EQ(opened->node.groups[0].damage, Damage::log);
-    EXPECT_TRUE(opened->node.groups[0].log.empty());
-    EXPECT_EQ(opened->node.groups[1].damage, Damage::none);
-    ASSERT_TRUE(opened->damaged.contains(first_partition));
-    const Error& error = opened->damaged.at(first_partition);
+    open();
+    ASSERT_EQ(node.groups.size(), 2u);
+    EXPECT_EQ(node.groups[0].damage, Damage::log);
+    EXPECT_TRUE(node.groups[0].log.empty());
+    EXPECT_EQ(node.groups[1].damage, Damage::none);
+    ASSERT_TRUE(damaged.contains(first_partition));
+    const Error& error = damaged.at(first_partition);
     EXPECT_EQ(error.code, ErrorCode::corrupt);
     EXPECT_NE(error.context.find("partition 3"), std::string::npos) << error.context;
     EXPECT_NE(error.context.find(why), std::string::npos) << error.context;
@@ -117,10 +120,7 @@ TEST_F(StoreFiles, Open_NewerFormat_NamesBothFormats) {
 
 TEST_F(StoreFiles, Open_OlderFormat_IsBroughtUpToDateWithWhatItHolds) {
   open();
-  Write write;
-  write.id = 1;
-  write.node.peer_incarnations.emplace_back(node.id, Incarnation{4, 5});
-  ASSERT_TRUE(wait_write(*store, write));
+  write_peer();
   ASSERT_TRUE(wait_write(*store, append_write(first_partition, {batch_entry(1, {put("k", "a", "value")})})));
   // Format 4 had payloads in the database alone.
   std::string large = pattern(20000, 'p');
@@ -152,8 +152,7 @@ TEST_F(StoreFiles, Open_OlderFormat_IsBroughtUpToDateWithWhatItHolds) {
   ASSERT_TRUE(wait_apply(*store, first_partition, 1));
   EXPECT_EQ(value_of(*store, first_partition, "k", "a"), "value");
   EXPECT_EQ(value_of(*store, second_partition, "k", "large"), large);
-  write.id = 3;
-  ASSERT_TRUE(wait_write(*store, write));
+  write_peer();
   store.reset();
   EXPECT_EQ(number("PRAGMA user_version"), 6);
   EXPECT_EQ(number("SELECT count(*) FROM peer WHERE checksum IS NOT NULL"), 1);
@@ -216,10 +215,7 @@ TEST_F(StoreFiles, Open_RoomAtTheEndOfTheFileOfPayloads_GoesBackToTheDisk) {
 
 TEST_F(StoreFiles, Open_DamagedPeer_IsLearnedAnew) {
   open();
-  Write write;
-  write.id = 1;
-  write.node.peer_incarnations.emplace_back(node.id, Incarnation{4, 5});
-  ASSERT_TRUE(wait_write(*store, write));
+  write_peer();
   store.reset();
   change("UPDATE peer SET counter = counter + 1024");
   open();
@@ -269,9 +265,7 @@ TEST_F(StoreFiles, Open_EmptyFileOfACreationCutShort_IsANewDatabase) {
 
 TEST_F(StoreFiles, Open_CreationKilledInItsTransaction_IsANewDatabase) {
   std::filesystem::create_directories(directory);
-  pid_t child = fork();
-  ASSERT_GE(child, 0);
-  if (child == 0) {
+  const int code = exit_code_of([this] {
     Connection connection(file(), SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
     connection.execute("PRAGMA cache_size = 1");  // pages go to the file before the commit, and a hot journal stays
     connection.execute("BEGIN EXCLUSIVE");
@@ -279,9 +273,8 @@ TEST_F(StoreFiles, Open_CreationKilledInItsTransaction_IsANewDatabase) {
     for (int i = 0; i < 100; ++i)
       connection.execute("INSERT INTO meta VALUES(" + std::to_string(i) + ", zeroblob(4000))");
     _exit(0);
-  }
-  int status = 0;
-  waitpid(child, &status, 0);
+  });
+  ASSERT_EQ(code, 0);
   ASSERT_GT(std::filesystem::file_size(file()), 0u);
   ASSERT_TRUE(std::filesystem::exists(file().string() + "-journal"));
   open();
@@ -289,15 +282,12 @@ TEST_F(StoreFiles, Open_CreationKilledInItsTransaction_IsANewDatabase) {
 }
 
 TEST_F(StoreFiles, Open_WalOfAKilledProcess_IsWrittenAndSyncedAnewBeforeItIsRead) {
-  pid_t child = fork();
-  ASSERT_GE(child, 0);
-  if (child == 0) {
+  const int code = exit_code_of([this] {
     open();
     fill();
     _exit(0);
-  }
-  int status = 0;
-  waitpid(child, &status, 0);
+  });
+  ASSERT_EQ(code, 0);
   std::string wal = file().string() + "-wal";
   ASSERT_GT(std::filesystem::file_size(wal), 0u);
   // SQLite keeps the WAL open until the store goes: who closes it after writing is the renewal.
@@ -390,27 +380,20 @@ TEST_F(StoreFiles, Open_DamagedIdentity_IsTakenFromItsSecondCopy) {
 TEST_F(StoreFiles, Open_DamagedGroup_KeepsItsIdentityAndForgetsTheRest) {
   open();
   fill();
-  Write write;
-  write.id = 1;
-  write.groups.push_back({});
-  write.groups[0].partition = first_partition;
-  write.groups[0].reset = ReplicaReset{41, {}, 0};
-  ASSERT_TRUE(wait_write(*store, write));
+  ASSERT_TRUE(wait_write(*store, reset_write(first_partition, 41)));
   fill_second();
   store.reset();
   const std::int64_t space = number("SELECT space FROM grp WHERE p = 3");
   change("UPDATE grp SET term = term + 7 WHERE p = 3");
   for (int start = 0; start < 2; ++start) {  // the second one finds what the first has written down
-    Result<SqliteStore::Opened> opened = SqliteStore::open(directory, random, options);
-    ASSERT_TRUE(opened) << opened.error().text();
-    ASSERT_EQ(opened->node.groups.size(), 2u);
-    const PersistedGroup& group = opened->node.groups[0];
+    open();
+    ASSERT_EQ(node.groups.size(), 2u);
+    const PersistedGroup& group = node.groups[0];
     EXPECT_EQ(group.damage, Damage::log);
     EXPECT_EQ(group.replica.added, 41U);
     EXPECT_EQ(group.hard_state.term, 0U);
     EXPECT_TRUE(group.configuration.voters.empty());
-    EXPECT_TRUE(opened->damaged.contains(first_partition));  // it is told at every start
-    store = std::move(opened->store);
+    EXPECT_TRUE(damaged.contains(first_partition));  // it is told at every start
     EXPECT_EQ(value_of(*store, second_partition, "k", "inline"), "another");
     store.reset();
   }
@@ -421,25 +404,18 @@ TEST_F(StoreFiles, Rebuild_KeepsMarksAndIdentities) {
   open();
   fill();
   fill_second();
-  Write write;
-  write.id = 1;
-  write.groups.resize(2);
-  write.groups[0].partition = first_partition;
-  write.groups[0].reset = ReplicaReset{41, {}, 0};
-  write.groups[1].partition = second_partition;
-  write.groups[1].damage = Damage::rows;
+  Write write = reset_write(first_partition, 41);
+  write.groups.push_back(damage_write(second_partition, Damage::rows).groups[0]);
   ASSERT_TRUE(wait_write(*store, write));
   store.reset();
   change("UPDATE grp SET term = term + 7 WHERE p = 3");
   options.rebuild = true;
   for (int start = 0; start < 2; ++start) {
-    Result<SqliteStore::Opened> opened = SqliteStore::open(directory, random, options);
-    ASSERT_TRUE(opened) << opened.error().text();
-    ASSERT_EQ(opened->node.groups.size(), 2u);
-    EXPECT_EQ(opened->node.groups[0].damage, Damage::log);
-    EXPECT_EQ(opened->node.groups[0].replica.added, 41U);
-    EXPECT_EQ(opened->node.groups[1].damage, Damage::rows);
-    store = std::move(opened->store);
+    open();
+    ASSERT_EQ(node.groups.size(), 2u);
+    EXPECT_EQ(node.groups[0].damage, Damage::log);
+    EXPECT_EQ(node.groups[0].replica.added, 41U);
+    EXPECT_EQ(node.groups[1].damage, Damage::rows);
     EXPECT_EQ(value_of(*store, second_partition, "k", "inline"), "another");
     store.reset();
   }
@@ -460,12 +436,7 @@ TEST_F(StoreFiles, RowsOfADamagedGroup_StayUntilItIsReplaced) {
   store.reset();
   EXPECT_EQ(number(old_rows), kept);
   open();
-  Write write;
-  write.id = 1;
-  write.groups.push_back({});
-  write.groups[0].partition = first_partition;
-  write.groups[0].reset = ReplicaReset{5, {}, 0};
-  ASSERT_TRUE(wait_write(*store, write));
+  ASSERT_TRUE(wait_write(*store, reset_write(first_partition, 5)));
   reopen();
   for (LogIndex index = 2; index <= 200; ++index) {
     run(second_partition, {batch_entry(index, {put("k", "inline", std::to_string(index))})});
@@ -478,29 +449,17 @@ TEST_F(StoreFiles, RowsOfADamagedGroup_StayUntilItIsReplaced) {
 TEST_F(StoreFiles, Open_DamageThatWasWrittenDown_LastsUntilTheReset) {
   open();
   fill();
-  auto opened_with = [&](const GroupWrite& change) {
-    Write write;
-    write.id = 1;
-    write.groups.push_back(change);
-    write.groups[0].partition = first_partition;
+  auto opened_with = [&](const Write& write) {
     EXPECT_TRUE(wait_write(*store, write));
-    store.reset();
-    Result<SqliteStore::Opened> opened = SqliteStore::open(directory, random, options);
-    EXPECT_TRUE(opened);
-    store = std::move(opened->store);
-    return opened->node.groups.at(0);
+    reopen();
+    return node.groups.at(0);
   };
-  GroupWrite damage;
-  damage.damage = Damage::rows;
-  EXPECT_EQ(opened_with(damage).damage, Damage::rows);
-  damage.damage = Damage::log;
-  const PersistedGroup lost = opened_with(damage);
+  EXPECT_EQ(opened_with(damage_write(first_partition, Damage::rows)).damage, Damage::rows);
+  const PersistedGroup lost = opened_with(damage_write(first_partition, Damage::log));
   EXPECT_EQ(lost.damage, Damage::log);
   EXPECT_TRUE(lost.log.empty());
   EXPECT_EQ(lost.base_index, lost.applied);
-  GroupWrite reset;
-  reset.reset = ReplicaReset{9, {}, 0};
-  EXPECT_EQ(opened_with(reset).damage, Damage::none);
+  EXPECT_EQ(opened_with(reset_write(first_partition, 9)).damage, Damage::none);
 }
 
 TEST_F(StoreFiles, Open_DamagedEntryThatIsApplied_IsCutOff) {
@@ -509,12 +468,10 @@ TEST_F(StoreFiles, Open_DamagedEntryThatIsApplied_IsCutOff) {
   fill_second();
   store.reset();
   change("UPDATE log SET term = term + 1 WHERE p = 3 AND idx = 1");
-  Result<SqliteStore::Opened> opened = SqliteStore::open(directory, random, options);
-  ASSERT_TRUE(opened) << opened.error().text();
-  store = std::move(opened->store);
-  const PersistedGroup& group = opened->node.groups.at(0);
+  open();
+  const PersistedGroup& group = node.groups.at(0);
   EXPECT_EQ(group.damage, Damage::none);
-  EXPECT_TRUE(opened->damaged.contains(first_partition));  // it is told
+  EXPECT_TRUE(damaged.contains(first_partition));  // it is told
   EXPECT_EQ(group.base_index, group.applied);
   EXPECT_EQ(value_of(*store, first_partition, "k", "inline"), "a value");
   ASSERT_TRUE(wait_write(*store, append_write(first_partition, {no_op(group.applied + 1)})));
@@ -657,15 +614,15 @@ TEST_F(StoreFiles, Apply_FlippedEntry_IsCorruptAndOthersGoOn) {
   store.reset();
   flip("log", "head", "p = 3 AND idx = 2");
   open();
-  std::promise<Result<std::vector<AppliedBatch>>> damaged;
-  std::promise<Result<std::vector<AppliedBatch>>> sound;
-  store->apply({first_partition, 2}, [&](auto result) { damaged.set_value(std::move(result)); });
-  store->apply({second_partition, 1}, [&](auto result) { sound.set_value(std::move(result)); });
-  auto result = damaged.get_future().get();
+  std::promise<Result<std::vector<AppliedBatch>>> first;
+  std::promise<Result<std::vector<AppliedBatch>>> second;
+  store->apply({first_partition, 2}, [&](auto result) { first.set_value(std::move(result)); });
+  store->apply({second_partition, 1}, [&](auto result) { second.set_value(std::move(result)); });
+  auto result = first.get_future().get();
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().code, ErrorCode::corrupt);
   EXPECT_NE(result.error().context.find("partition 3, log entry 2"), std::string::npos) << result.error().context;
-  ASSERT_TRUE(sound.get_future().get());
+  ASSERT_TRUE(second.get_future().get());
   EXPECT_EQ(value_of(*store, first_partition, "k", "a"), std::nullopt);  // all of the apply or nothing
   ASSERT_TRUE(wait_apply(*store, first_partition, 1));
   EXPECT_EQ(value_of(*store, first_partition, "k", "a"), "1");

@@ -3,14 +3,19 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <filesystem>
+#include <functional>
 #include <future>
 
 #include "nodes/sqlite_handle.hpp"
 #include "nodes/sqlite_store.hpp"
 #include "nodes/store_groups.hpp"
 #include "nodes/store_payload_file.hpp"
+#include "tests/support/mutations.hpp"
+#include "tests/support/scratch_directory.hpp"
 
 namespace ringfs {
 
@@ -73,10 +78,6 @@ inline Mutation mutation(Mutation::Kind kind, std::string key, std::string sort,
   return made;
 }
 
-inline Mutation put(std::string key, std::string sort, std::string value) {
-  return mutation(Mutation::Kind::put, std::move(key), std::move(sort), std::move(value));
-}
-
 inline Entry batch_entry(LogIndex index, std::vector<Mutation> mutations, Term term = 1) {
   Batch batch;
   batch.client.bytes[0] = 1;
@@ -93,24 +94,72 @@ inline Entry no_op(LogIndex index, Term term = 1) {
   return Entry{index, term, test_stamp + Duration(static_cast<std::int64_t>(index)), EntryKind::no_op, {}, {}};
 }
 
-inline Write append_write(PartitionId partition, std::vector<Entry> entries) {
-  GroupWrite group;
-  group.partition = partition;
-  group.append = std::move(entries);
+// A write about one group; what changes is the caller's to say.
+inline Write group_write(PartitionId partition) {
   Write write;
   write.id = 1;
-  write.groups.push_back(std::move(group));
+  write.groups.resize(1);
+  write.groups[0].partition = partition;
+  return write;
+}
+
+inline Write append_write(PartitionId partition, std::vector<Entry> entries) {
+  Write write = group_write(partition);
+  write.groups[0].append = std::move(entries);
   return write;
 }
 
 inline Write cut_write(PartitionId partition, LogIndex through) {
-  GroupWrite group;
-  group.partition = partition;
-  group.cut_through = through;
-  Write write;
-  write.id = 1;
-  write.groups.push_back(std::move(group));
+  Write write = group_write(partition);
+  write.groups[0].cut_through = through;
   return write;
+}
+
+inline Write hard_state_write(PartitionId partition, HardState hard_state) {
+  Write write = group_write(partition);
+  write.groups[0].hard_state = hard_state;
+  return write;
+}
+
+// The replica begins another life, without rows and log.
+inline Write reset_write(PartitionId partition, LogIndex added) {
+  Write write = group_write(partition);
+  write.groups[0].reset = ReplicaReset{added, {}, 0};
+  return write;
+}
+
+inline Write damage_write(PartitionId partition, Damage damage) {
+  Write write = group_write(partition);
+  write.groups[0].damage = damage;
+  return write;
+}
+
+inline Write stage_write(PartitionId partition, StageChunk chunk) {
+  Write write = group_write(partition);
+  write.groups[0].stage = std::move(chunk);
+  return write;
+}
+
+// `last`: the snapshot's last chunk.
+inline Write install_write(PartitionId partition, std::uint64_t snapshot, const SnapshotData& last) {
+  Write write = group_write(partition);
+  write.groups[0].install =
+      InstallSnapshot{snapshot, last.last_index, last.last_term, last.last_stamp, last.configuration, last.configuration_index};
+  return write;
+}
+
+// A ring of this node alone.
+inline Genesis genesis_of_one(const Uuid& node, unsigned partition_bits) {
+  Genesis genesis;
+  genesis.ring.bytes[3] = 9;
+  genesis.partition_bits = partition_bits;
+  genesis.first_table.version = 1;
+  Member member;
+  member.id = node;
+  member.address = "127.0.0.1:1";
+  for (std::uint32_t i = 0; i < 1U << partition_bits; ++i) member.tokens.push_back(anchor_of(PartitionId{i}, partition_bits));
+  genesis.first_table.members.push_back(member);
+  return genesis;
 }
 
 inline std::string pattern(std::size_t size, char first) {
@@ -119,19 +168,23 @@ inline std::string pattern(std::size_t size, char first) {
   return bytes;
 }
 
+// Runs `work` in a process of its own, which it ends with _exit(): what is open then is left as by a process that was killed. The exit
+// code; -1: the process could not be started, or ended otherwise.
+inline int exit_code_of(const std::function<void()>& work) {
+  const pid_t child = fork();
+  if (child == 0) {
+    work();
+    _exit(255);
+  }
+  int status = 0;
+  if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status)) return -1;
+  return WEXITSTATUS(status);
+}
+
 class StoreTest : public testing::Test {
  protected:
   StoreTest() {
-    std::string name = (std::filesystem::temp_directory_path() / "ringfs-store-XXXXXX").string();
-    if (!mkdtemp(name.data())) std::abort();
-    scratch = name;
-    directory = scratch / "data";
     options.payload_file_bytes = 0;  // the tests' few payloads, too
-  }
-  ~StoreTest() override {
-    store.reset();
-    std::error_code ignored;
-    std::filesystem::remove_all(scratch, ignored);
   }
 
   void open() {
@@ -139,6 +192,7 @@ class StoreTest : public testing::Test {
     ASSERT_TRUE(opened) << opened.error().text();
     store = std::move(opened->store);
     node = std::move(opened->node);
+    damaged = std::move(opened->damaged);
   }
   void reopen() {
     store.reset();
@@ -197,12 +251,13 @@ class StoreTest : public testing::Test {
     EXPECT_GE(static_cast<std::int64_t>(std::filesystem::file_size(directory / payload_file_name)), 4096 * end);
   }
 
-  std::filesystem::path scratch;
-  std::filesystem::path directory;
+  const ScratchDirectory scratch{"store"};
+  std::filesystem::path directory = scratch / "data";
   SeededRandom random{42};
   SqliteStoreOptions options;
   std::unique_ptr<SqliteStore> store;
   PersistedNode node;
+  std::map<PartitionId, Error> damaged;  // as the last open() found it
 };
 
 }  // namespace ringfs

@@ -11,19 +11,6 @@ namespace {
 
 class StoreFlips : public DamageTest {
  protected:
-  Result<ReadReply> read_name(unsigned p, unsigned i) {
-    ReadRequest request;
-    request.gets.push_back({key_of(p), name_of(i)});
-    return wait_read(*store, PartitionId{p}, request);
-  }
-  static std::uint32_t number_in(const std::filesystem::path& file, std::uint64_t place) {
-    std::ifstream stream(file, std::ios::binary);
-    stream.seekg(static_cast<std::streamoff>(place));
-    std::uint32_t number = 0;
-    for (int i = 0; i < 4; ++i) number = number << 8 | static_cast<std::uint32_t>(stream.get());
-    return number;
-  }
-
   struct Outcome {
     unsigned noticed = 0;
     unsigned meaningless = 0;
@@ -86,14 +73,11 @@ TEST_F(StoreFlips, Bit_OfAnyFile_IsNoticedOrChangesNoAnswer) {
 // Many at once, and a start that mends what it can: whatever is not said to be damaged is right.
 TEST_F(StoreFlips, Bits_ManyAtOnce_WhatIsNotDamagedAfterAStartIsRight) {
   make_node();
-  const std::filesystem::path kept = scratch / "kept";
-  std::filesystem::copy(directory, kept, std::filesystem::copy_options::recursive);
+  keep_files();
   unsigned whole = 0;
   unsigned opened_stores = 0;
   for (std::uint64_t seed = 1; seed <= 24; ++seed) {
-    store.reset();
-    std::filesystem::remove_all(directory);
-    std::filesystem::copy(kept, directory, std::filesystem::copy_options::recursive);
+    restore_files();
     SeededRandom places(seed);
     for (unsigned i = 0; i < 5; ++i) {
       const std::filesystem::path file = i == 0 ? database() : wal_of(database());
@@ -116,9 +100,7 @@ TEST_F(StoreFlips, Bits_ManyAtOnce_WhatIsNotDamagedAfterAStartIsRight) {
       EXPECT_EQ(group.log.size(), p == 1 ? 5u : p == 7 ? 7u : 6u) << seed << " " << p;
       EXPECT_EQ(group.hard_state.term, 3u) << seed << " " << p;
       for (unsigned i = 0; i < names; ++i) {
-        ReadRequest request;
-        request.gets.push_back({key_of(p), name_of(i)});
-        Result<ReadReply> reply = wait_read(*store, group.partition, request);
+        Result<ReadReply> reply = read_name(p, name_of(i));
         if (!reply) {
           EXPECT_EQ(reply.error().code, ErrorCode::corrupt);
           continue;
@@ -139,35 +121,27 @@ TEST_F(StoreFlips, Bits_ManyAtOnce_WhatIsNotDamagedAfterAStartIsRight) {
 // The first page says where all others are: of the database, and of the WAL where it has a newer one.
 TEST_F(StoreFlips, FirstPage_Damaged_NothingElseIs) {
   make_node();
-  const std::filesystem::path kept = scratch / "kept";
-  std::filesystem::copy(directory, kept, std::filesystem::copy_options::recursive);
+  keep_files();
   for (std::uint64_t place = 0; place < 4096; place += 149) {
-    store.reset();
-    std::filesystem::remove_all(directory);
-    std::filesystem::copy(kept, directory, std::filesystem::copy_options::recursive);
+    restore_files();
     flip_bit(database(), place, static_cast<unsigned>(place % 8));
     for (std::uint64_t frame = wal_header_bytes; frame < std::filesystem::file_size(wal_of(database())); frame += 4096 + frame_header_bytes) {
       if (number_in(wal_of(database()), frame) == 1) flip_bit(wal_of(database()), frame + frame_header_bytes + place, 3);
     }
-    Result<SqliteStore::Opened> opened = SqliteStore::open(directory, random, options);
-    ASSERT_TRUE(opened) << place << ": " << opened.error().text();
-    EXPECT_TRUE(opened->damaged.empty()) << place;
-    for (const PersistedGroup& group : opened->node.groups) EXPECT_EQ(group.damage, Damage::none) << place;
-    store = std::move(opened->store);
-    Result<ReadReply> reply = read_name(7, 3);
-    ASSERT_TRUE(reply && reply->gets[0].found) << place;
+    SCOPED_TRACE(place);
+    open();
+    EXPECT_TRUE(damaged.empty());
+    for (const PersistedGroup& group : node.groups) EXPECT_EQ(group.damage, Damage::none);
+    Result<ReadReply> reply = read_name(7, name_of(3));
+    ASSERT_TRUE(reply && reply->gets[0].found);
   }
   // Without the copy it is said, not guessed.
-  store.reset();
-  std::filesystem::remove_all(directory);
-  std::filesystem::copy(kept, directory, std::filesystem::copy_options::recursive);
+  restore_files();
   std::filesystem::remove(first_page_of(database()));
   std::filesystem::remove(wal_of(database()));
   std::filesystem::remove(mark_of(database()));
   flip_bit(database(), 200, 0);
-  Result<SqliteStore::Opened> opened = SqliteStore::open(directory, random, options);
-  ASSERT_FALSE(opened);
-  EXPECT_EQ(opened.error().code, ErrorCode::corrupt);
+  EXPECT_EQ(open_error().code, ErrorCode::corrupt);
 }
 
 // That the first test can fail: without sums on pages and frames some flips change answers.

@@ -49,26 +49,35 @@ class StoreLostWrites : public DamageTest {
     EXPECT_FALSE(damage->entry);
     EXPECT_NE(damage->why.context.find("lost a write"), std::string::npos) << damage->why.context;
   }
-  // A change of rows whose page is lost, and what a read says then: all of it is sound.
-  void lose(std::vector<Mutation> mutations, const std::string& sort, std::optional<std::string> former) {
+  // A change of rows whose page is lost.
+  void lose_page(std::vector<Mutation> mutations, const std::string& sort) {
     fill();
     const std::string before = contents(database());
     open();
     run(partition, {batch_entry(2, std::move(mutations))});
     store.reset();
     ASSERT_EQ(lose_writes(before, "rows", sort), 1u);
+  }
+  void lose_new_row() { lose_page({put("directory", row_of(200) + "-new", "value")}, row_of(200) + "-new"); }
+  // And what a read says then: all of it is sound.
+  void lose(std::vector<Mutation> mutations, const std::string& sort, std::optional<std::string> former) {
+    ASSERT_NO_FATAL_FAILURE(lose_page(std::move(mutations), sort));
     open();
     EXPECT_EQ(value_of(*store, partition, "directory", sort), former);
     expect_lost_rows(check());
   }
-  std::map<PartitionId, Error> open_damaged_store() {
+  // An entry is appended, and what that changed in `table` is lost: the replica cannot be trusted, the other one can.
+  void lose_append(const std::string& table) {
+    fill();
+    const std::string before = contents(database());
+    open();
+    ASSERT_TRUE(wait_write(*store, append_write(partition, {no_op(2)})));
     store.reset();
-    Result<SqliteStore::Opened> opened = SqliteStore::open(directory, random, options);
-    EXPECT_TRUE(opened) << (opened ? "" : opened.error().text());
-    if (!opened) return {};
-    store = std::move(opened->store);
-    node = std::move(opened->node);
-    return std::move(opened->damaged);
+    ASSERT_EQ(lose_writes(before, table, ""), 1u);
+    reopen();
+    EXPECT_TRUE(damaged.contains(partition));
+    EXPECT_EQ(group_in(node, partition).damage, Damage::log);
+    EXPECT_EQ(group_in(node, second_partition).damage, Damage::none);
   }
 };
 
@@ -123,12 +132,7 @@ TEST_F(StoreLostWrites, Payload_WhoseBytesAndChecksumAreLost_IsNoticed) {
 
 // What is missing stays missing whatever is written afterwards, on the same page, too.
 TEST_F(StoreLostWrites, Put_LostAndOtherRowsChangedSince_IsNoticed) {
-  fill();
-  const std::string before = contents(database());
-  open();
-  run(partition, {batch_entry(2, {put("directory", row_of(200) + "-new", "value")})});
-  store.reset();
-  ASSERT_EQ(lose_writes(before, "rows", row_of(200) + "-new"), 1u);
+  ASSERT_NO_FATAL_FAILURE(lose_new_row());
   open();
   run(partition, {batch_entry(3, {put("directory", row_of(199), "x"), put("directory", row_of(201), "y")}),
                   batch_entry(4, {mutation(Mutation::Kind::erase, "directory", row_of(202))})});
@@ -186,21 +190,17 @@ TEST_P(StoreLostWritesBusy, Check_WhileRowsChange_SaysWhatIsLostAndNothingElse) 
 INSTANTIATE_TEST_SUITE_P(All, StoreLostWritesBusy, testing::Bool());
 
 TEST_F(StoreLostWrites, Copy_OfRowsThatAreNotAllThatWereWritten_KeepsAndMarksThem) {
-  fill();
-  const std::string before = contents(database());
-  open();
-  run(partition, {batch_entry(2, {put("directory", row_of(200) + "-new", "value")})});
-  store.reset();
-  ASSERT_EQ(lose_writes(before, "rows", row_of(200) + "-new"), 1u);
+  ASSERT_NO_FATAL_FAILURE(lose_new_row());
   options.rebuild = true;
-  const std::map<PartitionId, Error> damaged = open_damaged_store();
+  reopen();
   ASSERT_EQ(damaged.size(), 1u);
   EXPECT_NE(damaged.at(partition).context.find("lost a write"), std::string::npos) << damaged.at(partition).context;
   EXPECT_EQ(group_in(node, partition).damage, Damage::rows);
   EXPECT_EQ(value_of(*store, partition, "directory", row_of(5)), pattern(150, 'a'));
   options.rebuild = false;
-  EXPECT_TRUE(open_damaged_store().contains(partition));  // it lasts
-  expect_lost_rows(check());                              // and so does the evidence
+  reopen();
+  EXPECT_TRUE(damaged.contains(partition));  // it lasts
+  expect_lost_rows(check());                 // and so does the evidence
 }
 
 // Their pages may name what belongs to others by now.
@@ -208,15 +208,8 @@ TEST_F(StoreLostWrites, Rows_ThatWereDamaged_AreLeftBehindByACopyAndNotEmptiedIn
   fill();
   const std::string of_the_space = "SELECT count(*) FROM rows WHERE space = " + std::to_string(number("SELECT space FROM grp WHERE p = 3"));
   open();
-  Write write;
-  write.id = 1;
-  write.groups.resize(1);
-  write.groups[0].partition = partition;
-  write.groups[0].damage = Damage::rows;
-  ASSERT_TRUE(wait_write(*store, write));
-  write.groups[0].damage.reset();
-  write.groups[0].reset = ReplicaReset{9, {}, 0};
-  ASSERT_TRUE(wait_write(*store, write));
+  ASSERT_TRUE(wait_write(*store, damage_write(partition, Damage::rows)));
+  ASSERT_TRUE(wait_write(*store, reset_write(partition, 9)));
   for (LogIndex index = 2; index < 600; ++index) run(second_partition, {batch_entry(index, {put("directory", "other", "again")})});
   EXPECT_GE(number(of_the_space), rows);
   reopen();
@@ -227,17 +220,7 @@ TEST_F(StoreLostWrites, Rows_ThatWereDamaged_AreLeftBehindByACopyAndNotEmptiedIn
 }
 
 // An entry that was acknowledged and is in the log's table, but not in its index: the log would be shorter.
-TEST_F(StoreLostWrites, Entry_MissingAtTheEndOfTheLog_TakesTheReplicaOutOfService) {
-  fill();
-  const std::string before = contents(database());
-  open();
-  ASSERT_TRUE(wait_write(*store, append_write(partition, {no_op(2)})));
-  store.reset();
-  ASSERT_EQ(lose_writes(before, "log_place", ""), 1u);
-  EXPECT_TRUE(open_damaged_store().contains(partition));
-  EXPECT_EQ(group_in(node, partition).damage, Damage::log);
-  EXPECT_EQ(group_in(node, second_partition).damage, Damage::none);
-}
+TEST_F(StoreLostWrites, Entry_MissingAtTheEndOfTheLog_TakesTheReplicaOutOfService) { lose_append("log_place"); }
 
 // SQLite gives the number of a row that went to the next one: the entry that was overtaken is back in the place of the one that replaced it.
 TEST_F(StoreLostWrites, Entry_ThatWasOvertakenIsBack_TakesTheReplicaOutOfService) {
@@ -253,21 +236,12 @@ TEST_F(StoreLostWrites, Entry_ThatWasOvertakenIsBack_TakesTheReplicaOutOfService
   ASSERT_TRUE(wait_write(*store, write));
   store.reset();
   ASSERT_EQ(lose_writes(before, "log", ""), 1u);
-  EXPECT_TRUE(open_damaged_store().contains(partition));
+  reopen();
+  EXPECT_TRUE(damaged.contains(partition));
   EXPECT_EQ(group_in(node, partition).damage, Damage::log);
 }
 
-TEST_F(StoreLostWrites, Group_WhoseOwnRowIsOld_IsNotTakenForWhole) {
-  fill();
-  const std::string before = contents(database());
-  open();
-  ASSERT_TRUE(wait_write(*store, append_write(partition, {no_op(2)})));
-  store.reset();
-  ASSERT_EQ(lose_writes(before, "grp", ""), 1u);
-  EXPECT_TRUE(open_damaged_store().contains(partition));
-  EXPECT_EQ(group_in(node, partition).damage, Damage::log);
-  EXPECT_EQ(group_in(node, second_partition).damage, Damage::none);
-}
+TEST_F(StoreLostWrites, Group_WhoseOwnRowIsOld_IsNotTakenForWhole) { lose_append("grp"); }
 
 // A term and a vote change nothing in the log: only their second copy tells.
 TEST_F(StoreLostWrites, Vote_Lost_IsNotGivenAgain) {
@@ -275,9 +249,7 @@ TEST_F(StoreLostWrites, Vote_Lost_IsNotGivenAgain) {
   const std::string before = contents(database());
   open();
   for (const HardState& state : {HardState{5, Uuid{}}, HardState{5, node.id}}) {
-    Write write = append_write(partition, {});
-    write.groups[0].hard_state = state;
-    ASSERT_TRUE(wait_write(*store, std::move(write)));
+    ASSERT_TRUE(wait_write(*store, hard_state_write(partition, state)));
   }
   store.reset();
   ASSERT_EQ(lose_writes(before, "grp", ""), 1u);
@@ -285,7 +257,7 @@ TEST_F(StoreLostWrites, Vote_Lost_IsNotGivenAgain) {
     if (copied) {
       replace_database(directory, options.page_bytes, {});
     }
-    const std::map<PartitionId, Error> damaged = open_damaged_store();
+    reopen();
     ASSERT_TRUE(damaged.contains(partition));
     EXPECT_FALSE(damaged.contains(second_partition));
     if (copied) {
@@ -301,13 +273,12 @@ TEST_F(StoreLostWrites, Vote_Lost_IsNotGivenAgain) {
 TEST_F(StoreLostWrites, VoteWithoutASecondCopy_Counts) {
   fill();
   open();
-  Write write = append_write(partition, {});
-  write.groups[0].hard_state = HardState{5, node.id};
-  ASSERT_TRUE(wait_write(*store, std::move(write)));
+  ASSERT_TRUE(wait_write(*store, hard_state_write(partition, HardState{5, node.id})));
   store.reset();
   change("DELETE FROM meta WHERE name = 'vote/3'");
   for (int start = 0; start < 2; ++start) {
-    EXPECT_TRUE(open_damaged_store().empty());
+    reopen();
+    EXPECT_TRUE(damaged.empty());
     EXPECT_EQ(group_in(node, partition).hard_state.term, 5u);
     EXPECT_EQ(group_in(node, partition).hard_state.vote, node.id);
   }
@@ -346,12 +317,14 @@ TEST_F(StoreLostWrites, Log_OldWhereAllIsApplied_IsCut) {
   run(partition, {batch_entry(3, {put("directory", "a", "2")})});
   store.reset();
   ASSERT_EQ(lose_writes(before, "log_place", ""), 1u);
-  EXPECT_TRUE(open_damaged_store().contains(partition));
+  reopen();
+  EXPECT_TRUE(damaged.contains(partition));
   EXPECT_EQ(group_in(node, partition).damage, Damage::none);
   EXPECT_EQ(group_in(node, partition).base_index, 3u);
   EXPECT_EQ(value_of(*store, partition, "directory", "a"), "2");
   run(partition, {batch_entry(4, {put("directory", "a", "3")})});
-  EXPECT_TRUE(open_damaged_store().empty());
+  reopen();
+  EXPECT_TRUE(damaged.empty());
   EXPECT_FALSE(check());
 }
 
@@ -452,18 +425,10 @@ class StoreDigestsRandom : public StoreDigests, public testing::WithParamInterfa
     for (std::uint32_t chunk = 0;; ++chunk) {
       Result<SnapshotData> data = wait_snapshot(*store, first_partition, number, chunk);
       ASSERT_TRUE(data) << data.error().text();
-      Write write;
-      write.id = 1;
-      write.groups.resize(1);
-      write.groups[0].partition = second_partition;
-      write.groups[0].stage = StageChunk{number, chunk, data->rows, data->blobs};
-      ASSERT_TRUE(wait_write(*store, write));
+      ASSERT_TRUE(wait_write(*store, stage_write(second_partition, {number, chunk, data->rows, data->blobs})));
       if (half) return;
       if (!data->last) continue;
-      write.groups[0].stage.reset();
-      write.groups[0].install = InstallSnapshot{number,           data->last_index,    data->last_term,
-                                                data->last_stamp, data->configuration, data->configuration_index};
-      ASSERT_TRUE(wait_write(*store, write));
+      ASSERT_TRUE(wait_write(*store, install_write(second_partition, number, *data)));
       next[second_partition] = data->last_index + 1;
       expect_digests();
       EXPECT_EQ(digests[first_partition].rows, digests[second_partition].rows);
@@ -471,12 +436,7 @@ class StoreDigestsRandom : public StoreDigests, public testing::WithParamInterfa
     }
   }
   void start_over() {
-    Write write;
-    write.id = 1;
-    write.groups.resize(1);
-    write.groups[0].partition = second_partition;
-    write.groups[0].reset = ReplicaReset{9, {}, 0};
-    ASSERT_TRUE(wait_write(*store, write));
+    ASSERT_TRUE(wait_write(*store, reset_write(second_partition, 9)));
     next[second_partition] = 1;
   }
 };

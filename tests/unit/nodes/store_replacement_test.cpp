@@ -13,16 +13,6 @@ namespace {
 
 class StoreReplacement : public DamageTest {
  protected:
-  std::map<PartitionId, Error> damaged;
-
-  void open_any() {
-    store.reset();
-    Result<SqliteStore::Opened> opened = SqliteStore::open(directory, random, options);
-    ASSERT_TRUE(opened) << opened.error().text();
-    store = std::move(opened->store);
-    node = std::move(opened->node);
-    damaged = std::move(opened->damaged);
-  }
   // As the program before this one left it: no reserved bytes, no sums, no second copy of its identity. By SQLite itself.
   void make_older() {
     store.reset();
@@ -84,7 +74,7 @@ TEST_F(StoreReplacement, FormatFive_IsCopiedAndGetsSums) {
   make_node(false);
   const Uuid id = node.id;
   make_older();
-  open_any();
+  reopen();
   EXPECT_EQ(node.id, id);
   expect_whole();
   expect_summed();
@@ -94,9 +84,7 @@ TEST_F(StoreReplacement, FormatFive_WithAWal_IsCopiedWithWhatOnlyTheWalHas) {
   make_node(false);
   make_older();
   // Transactions of a process that was killed, in a database without sums.
-  const pid_t child = fork();
-  ASSERT_GE(child, 0);
-  if (child == 0) {
+  const int code = exit_code_of([this] {
     Connection connection(database(), SQLITE_OPEN_READWRITE);
     connection.execute("PRAGMA wal_autocheckpoint = 0");
     connection.execute("PRAGMA synchronous = FULL");
@@ -104,12 +92,10 @@ TEST_F(StoreReplacement, FormatFive_WithAWal_IsCopiedWithWhatOnlyTheWalHas) {
     connection.execute("INSERT INTO garbage VALUES(77777)");
     connection.execute("DELETE FROM garbage");
     _exit(0);
-  }
-  int status = 0;
-  waitpid(child, &status, 0);
-  ASSERT_EQ(status, 0);
+  });
+  ASSERT_EQ(code, 0);
   ASSERT_GT(std::filesystem::file_size(wal_of(database())), 0u);
-  open_any();
+  reopen();
   expect_whole();
   expect_summed();
 }
@@ -117,25 +103,18 @@ TEST_F(StoreReplacement, FormatFive_WithAWal_IsCopiedWithWhatOnlyTheWalHas) {
 TEST_F(StoreReplacement, Crash_AtEachStep_LeavesTheOldOneOrTheNewOne) {
   make_node(false);
   make_older();
-  const std::filesystem::path kept = scratch / "kept";
-  std::filesystem::copy(directory, kept, std::filesystem::copy_options::recursive);
+  keep_files();
   for (auto last : {ReplacementStep::copied, ReplacementStep::synced, ReplacementStep::complete, ReplacementStep::wal_gone, ReplacementStep::replaced}) {
-    store.reset();
-    std::filesystem::remove_all(directory);
-    std::filesystem::copy(kept, directory, std::filesystem::copy_options::recursive);
-    const pid_t child = fork();
-    ASSERT_GE(child, 0);
-    if (child == 0) {
+    restore_files();
+    const int code = exit_code_of([&] {
       open_database(directory, 4096).reset();  // the column of format 5
       replace_database(directory, 4096, {}, [last](ReplacementStep step) {
         if (step == last) _exit(9);
       });
       _exit(1);
-    }
-    int status = 0;
-    waitpid(child, &status, 0);
-    ASSERT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 9) << status;
-    open_any();
+    });
+    ASSERT_EQ(code, 9);
+    reopen();
     expect_whole();
     expect_summed();
   }
@@ -144,19 +123,15 @@ TEST_F(StoreReplacement, Crash_AtEachStep_LeavesTheOldOneOrTheNewOne) {
 // Rows of a former generation of the WAL must not lie over the new database.
 TEST_F(StoreReplacement, Crash_BeforeTheOldWalIsGone_TheNewDatabaseNeverSeesIt) {
   make_node();
-  const pid_t child = fork();
-  ASSERT_GE(child, 0);
-  if (child == 0) {
+  const int code = exit_code_of([this] {
     replace_database(directory, 4096, {}, [](ReplacementStep step) {
       if (step == ReplacementStep::complete) _exit(9);
     });
     _exit(1);
-  }
-  int status = 0;
-  waitpid(child, &status, 0);
-  ASSERT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 9) << status;
+  });
+  ASSERT_EQ(code, 9);
   EXPECT_TRUE(std::filesystem::exists(wal_of(database())));
-  open_any();
+  reopen();
   expect_whole();
   EXPECT_EQ(node.groups.at(7).log.size(), entries + 1);
   expect_summed();
@@ -166,7 +141,7 @@ TEST_F(StoreReplacement, FormatFive_WithDamage_CostsThatPartitionAndGivesItNoSum
   make_node(false);
   make_older();
   flip_bit(database(), place_of(database(), key_of(3) + name_of(8)) + 3, 1);
-  open_any();
+  reopen();
   ASSERT_EQ(damaged.size(), 1u);
   EXPECT_TRUE(damaged.contains(PartitionId{3}));
   EXPECT_EQ(node.groups.size(), partitions);
@@ -182,7 +157,7 @@ TEST_F(StoreReplacement, FormatFive_RowInAnotherSpace_IsNoticed) {
   EXPECT_EQ(sqlite3_exec(plain, "UPDATE rows SET space = 5000 + space WHERE space = (SELECT space FROM grp WHERE p = 4) AND sort = x'66696c652d6e616d652d38'",
                          nullptr, nullptr, nullptr), SQLITE_OK) << sqlite3_errmsg(plain);
   sqlite3_close(plain);
-  open_any();
+  reopen();
   // It stands behind all others now; its neighbours' partitions are suspected. In place of a flipped bit it would stand in the midst.
   EXPECT_FALSE(damaged.empty());
 }
@@ -199,13 +174,13 @@ TEST_F(StoreReplacement, FormatFive_WithoutRoom_RunsOnAndSaysSo) {
   const auto room = std::filesystem::space(directory).available;
   const auto most = std::filesystem::file_size(database()) / 2;
   std::ofstream(directory / "ballast") << std::string(room - most, 'x');
-  open_any();
+  reopen();
   EXPECT_NE(store->status().note.find("no checksums"), std::string::npos) << store->status().note;
   expect_whole();
   store.reset();
   EXPECT_EQ(contents(database()).at(20), 0);
   std::filesystem::remove(directory / "ballast");
-  open_any();
+  reopen();
   EXPECT_EQ(store->status().note, "");
   expect_whole();
   expect_summed();

@@ -24,32 +24,13 @@ class StoreSnapshot : public StoreTest {
       Result<SnapshotData> data = wait_snapshot(*store, first_partition, snapshot, number);
       EXPECT_TRUE(data) << (data ? "" : data.error().text());
       if (!data) return {};
-      Write write;
-      write.id = number + 1;
-      write.groups.resize(1);
-      write.groups[0].partition = first_partition;
-      write.groups[0].stage = StageChunk{snapshot, number, data->rows, data->blobs};
-      EXPECT_TRUE(wait_write(other, write));
+      EXPECT_TRUE(wait_write(other, stage_write(first_partition, {snapshot, number, data->rows, data->blobs})));
       if (data->last) return *data;
     }
   }
-  static Write install_write(std::uint64_t snapshot, const SnapshotData& data) {
-    Write write;
-    write.id = 1000;
-    write.groups.resize(1);
-    write.groups[0].partition = first_partition;
-    write.groups[0].install =
-        InstallSnapshot{snapshot,        data.last_index,    data.last_term,
-                        data.last_stamp, data.configuration, data.configuration_index};
+  static Write install_in_term_5(std::uint64_t snapshot, const SnapshotData& data) {
+    Write write = install_write(first_partition, snapshot, data);
     write.groups[0].hard_state = HardState{5, {}};
-    return write;
-  }
-  static Write install_hard_state(HardState hard_state) {
-    Write write;
-    write.id = 1999;
-    write.groups.resize(1);
-    write.groups[0].partition = first_partition;
-    write.groups[0].hard_state = hard_state;
     return write;
   }
   static std::vector<std::pair<std::string, std::string>> rows_of(Storage& storage, const std::string& key) {
@@ -85,19 +66,14 @@ TEST_F(StoreSnapshot, Snapshot_StagedAndInstalledElsewhere_GivesTheSameRows) {
   Result<SnapshotData> half = wait_snapshot(*store, first_partition, 8, 0);
   ASSERT_TRUE(half);
   EXPECT_FALSE(half->last);
-  Write staged;
-  staged.id = 1;
-  staged.groups.resize(1);
-  staged.groups[0].partition = first_partition;
-  staged.groups[0].stage = StageChunk{8, 0, half->rows, half->blobs};
-  ASSERT_TRUE(wait_write(other, staged));
+  ASSERT_TRUE(wait_write(other, stage_write(first_partition, {8, 0, half->rows, half->blobs})));
 
   SnapshotData last = transfer(other, 9);
   EXPECT_EQ(last.last_index, 12u);
   EXPECT_EQ(last.last_term, 1u);
   EXPECT_EQ(last.configuration_index, 1u);
   EXPECT_EQ(value_of(other, first_partition, "k", "stale"), pattern(20000, 'x'));  // until the flip
-  ASSERT_TRUE(wait_write(other, install_write(9, last)));
+  ASSERT_TRUE(wait_write(other, install_in_term_5(9, last)));
   EXPECT_EQ(value_of(other, first_partition, "k", "stale"), std::nullopt);
   EXPECT_EQ(rows_of(other, "k"), rows_of(*store, "k"));
   EXPECT_EQ(rows_of(other, "c"), rows_of(*store, "c"));
@@ -177,12 +153,7 @@ TEST_F(StoreSnapshot, SnapshotRead_OutOfOrderTooManyClosedOrIdle_IsRefused) {
 
 TEST_F(StoreSnapshot, Stage_DamagedChunk_IsCorruptAndStopsTheStore) {
   open();
-  Write write;
-  write.id = 1;
-  write.groups.resize(1);
-  write.groups[0].partition = first_partition;
-  write.groups[0].stage = StageChunk{1, 0, SharedBytes("\x01garbage"), {}};
-  Status status = wait_write(*store, write);
+  Status status = wait_write(*store, stage_write(first_partition, {1, 0, SharedBytes("\x01garbage"), {}}));
   ASSERT_FALSE(status);
   EXPECT_EQ(status.error().code, ErrorCode::corrupt);
 }
@@ -190,11 +161,8 @@ TEST_F(StoreSnapshot, Stage_DamagedChunk_IsCorruptAndStopsTheStore) {
 TEST_F(StoreSnapshot, ReplicaReset_DropsRowsAndLogAndKeepsTermVoteAndWhereToAsk) {
   open();
   fill();
-  ASSERT_TRUE(wait_write(*store, install_hard_state(HardState{7, node.id})));
-  Write write;
-  write.id = 2000;
-  write.groups.resize(1);
-  write.groups[0].partition = first_partition;
+  ASSERT_TRUE(wait_write(*store, hard_state_write(first_partition, HardState{7, node.id})));
+  Write write = group_write(first_partition);
   Configuration others;
   others.voters = {{random_uuid(random), 9}};
   write.groups[0].reset = ReplicaReset{20, others, 31};
@@ -220,15 +188,11 @@ TEST_F(StoreSnapshot, LearnerWithoutAnything_IsFilledByASnapshot) {
   SqliteStoreOptions plain;
   Result<SqliteStore::Opened> opened = SqliteStore::open(scratch / "other", random, plain);
   ASSERT_TRUE(opened);
-  Write write;
-  write.id = 1;
-  write.groups.resize(1);
-  write.groups[0].partition = first_partition;
-  write.groups[0].reset = ReplicaReset{15, {}, 0};
+  Write write = reset_write(first_partition, 15);
   write.groups[0].hard_state = HardState{5, {}};
   ASSERT_TRUE(wait_write(*opened->store, write));
   SnapshotData data = transfer(*opened->store, 8);
-  ASSERT_TRUE(wait_write(*opened->store, install_write(8, data)));
+  ASSERT_TRUE(wait_write(*opened->store, install_in_term_5(8, data)));
   EXPECT_EQ(rows_of(*opened->store, "k"), rows_of(*store, "k"));
   opened->store.reset();
   Result<SqliteStore::Opened> again = SqliteStore::open(scratch / "other", random, plain);
@@ -260,7 +224,7 @@ TEST_F(StoreSnapshot, Snapshot_WhileItsRowsAreReplaced_StillGivesTheirBytes) {
   EXPECT_GE(length(), before + 10 * 65536);
   SnapshotData data = transfer(*opened->store, 9);
   ASSERT_TRUE(data.last);
-  ASSERT_TRUE(wait_write(*opened->store, install_write(9, data)));
+  ASSERT_TRUE(wait_write(*opened->store, install_in_term_5(9, data)));
   EXPECT_EQ(rows_of(*opened->store, "c"), rows);
   // The log and the rows of one round, and those of the round before it that are given back: then there is room for all that comes.
   for (int i = 0; i < 2; ++i) replace_all();
@@ -284,7 +248,7 @@ TEST_F(StoreSnapshot, Staged_AndLostByAPowerFailure_IsThrownAwayAndItsRoomUsedAg
   ASSERT_TRUE(opened) << opened.error().text();
   EXPECT_TRUE(opened->damaged.empty());
   data = transfer(*opened->store, 10);
-  ASSERT_TRUE(wait_write(*opened->store, install_write(10, data)));
+  ASSERT_TRUE(wait_write(*opened->store, install_in_term_5(10, data)));
   EXPECT_EQ(rows_of(*opened->store, "c"), rows_of(*store, "c"));
   EXPECT_FALSE(opened->store->status().failure);
 }
@@ -307,14 +271,9 @@ TEST_F(StoreSnapshot, Snapshot_NotAskedForLong_GoesOnWhereItWasWhenNothingWasApp
     Result<SnapshotData> data = promise.get_future().get();
     ASSERT_TRUE(data) << data.error().text();
     last = *data;
-    Write write;
-    write.id = number + 1;
-    write.groups.resize(1);
-    write.groups[0].partition = first_partition;
-    write.groups[0].stage = StageChunk{9, number, data->rows, data->blobs};
-    ASSERT_TRUE(wait_write(other, write));
+    ASSERT_TRUE(wait_write(other, stage_write(first_partition, {9, number, data->rows, data->blobs})));
   }
-  ASSERT_TRUE(wait_write(other, install_write(9, last)));
+  ASSERT_TRUE(wait_write(other, install_in_term_5(9, last)));
   EXPECT_EQ(rows_of(other, "k"), rows_of(*store, "k"));
   EXPECT_EQ(rows_of(other, "c"), rows_of(*store, "c"));
   EXPECT_EQ(rows_of(other, "k").size(), 500u);

@@ -11,24 +11,14 @@ class WalFrames : public StoreTest {
   std::filesystem::path database() const { return directory / database_file_name; }
   // A WAL of a few transactions that a killed process has left, each synced.
   void make_wal() {
-    const pid_t child = fork();
-    ASSERT_GE(child, 0);
-    if (child == 0) {
+    const int code = exit_code_of([this] {
       open();
       for (LogIndex i = 1; i <= 8; ++i) run(first_partition, {batch_entry(i, {put("k", std::to_string(i), pattern(3000, 'a'))})});
       _exit(wait_write(*store, append_write(first_partition, {no_op(9)})) ? 0 : 1);
-    }
-    int status = 0;
-    waitpid(child, &status, 0);
-    ASSERT_EQ(status, 0);
+    });
+    ASSERT_EQ(code, 0);
   }
-  std::uint32_t number_of(std::uint64_t frame) {
-    std::ifstream stream(wal_of(database()), std::ios::binary);
-    stream.seekg(static_cast<std::streamoff>(frame_place(frame)));
-    std::uint32_t number = 0;
-    for (int i = 0; i < 4; ++i) number = number << 8 | static_cast<std::uint32_t>(stream.get());
-    return number;
-  }
+  std::uint32_t number_of(std::uint64_t frame) { return number_in(wal_of(database()), frame_place(frame)); }
   bool again(std::uint64_t frame, std::uint32_t number, std::uint64_t end) {
     while (++frame < end) {
       if (number_of(frame) == number) return true;
