@@ -6,7 +6,7 @@
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
-namespace ringfs {
+namespace ringfs::fs {
 
 namespace {
 
@@ -98,4 +98,4 @@ Task<bool> TaskGroup::wait_within(std::shared_ptr<State> state, Duration limit) 
   co_return true;
 }
 
-}  // namespace ringfs
+}  // namespace ringfs::fs

@@ -14,7 +14,7 @@
 #include "dht/base/task.hpp"
 #include "dht/base/time.hpp"
 
-namespace ringfs {
+namespace ringfs::fs {
 
 class Event {
  public:
@@ -90,4 +90,4 @@ class TaskGroup {
   std::shared_ptr<State> state_;
 };
 
-}  // namespace ringfs
+}  // namespace ringfs::fs

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <set>
 
-namespace ringfs {
+namespace ringfs::fs {
 
 namespace {
 
@@ -173,4 +173,4 @@ Task<bool> Retry::again() {
   co_return true;
 }
 
-}  // namespace ringfs
+}  // namespace ringfs::fs

@@ -11,7 +11,7 @@
 
 #include "dht/base/object_store.hpp"
 
-namespace ringfs {
+namespace ringfs::fs {
 
 // What a condition assumed.
 enum class Check : std::uint8_t {
@@ -90,4 +90,4 @@ class Retry {
   unsigned attempt_ = 0;
 };
 
-}  // namespace ringfs
+}  // namespace ringfs::fs

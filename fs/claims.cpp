@@ -1,9 +1,9 @@
 #include "fs/claims.hpp"
 
 #include "fs/change_set.hpp"
-#include "fs/keys.hpp"
+#include "fs/names/keys.hpp"
 
-namespace ringfs {
+namespace ringfs::fs {
 
 std::string encode(const std::vector<LogMark>& marks) {
   Writer writer;
@@ -61,4 +61,4 @@ Task<Result<RowAges>> Claims::claim(ObjectStore& store, PartitionId partition, T
   co_return ages;
 }
 
-}  // namespace ringfs
+}  // namespace ringfs::fs

@@ -14,7 +14,7 @@
 #include "dht/base/object_store.hpp"
 #include "dht/base/row_ages.hpp"
 
-namespace ringfs {
+namespace ringfs::fs {
 
 class Claims {
  public:
@@ -27,4 +27,4 @@ class Claims {
 std::string encode(const std::vector<LogMark>& marks);
 Result<std::vector<LogMark>> decode_marks(std::string_view bytes);
 
-}  // namespace ringfs
+}  // namespace ringfs::fs

@@ -3,7 +3,7 @@
 
 #include "fs/file_system.hpp"
 
-namespace ringfs {
+namespace ringfs::fs {
 
 int to_errno(ErrorCode code) {
   switch (code) {
@@ -55,4 +55,4 @@ int to_errno(ErrorCode code) {
   return EIO;
 }
 
-}  // namespace ringfs
+}  // namespace ringfs::fs

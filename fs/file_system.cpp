@@ -4,12 +4,12 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "fs/control_tree.hpp"
-#include "fs/ring_watch.hpp"
-#include "fs/status.hpp"
+#include "fs/control/control_tree.hpp"
+#include "fs/control/ring_watch.hpp"
+#include "fs/control/status.hpp"
 #include "fs/volume.hpp"
 
-namespace ringfs {
+namespace ringfs::fs {
 
 namespace {
 
@@ -279,4 +279,4 @@ Task<Result<std::string>> FileSystem::describe(InodeNumber inode) {
   co_return text;
 }
 
-}  // namespace ringfs
+}  // namespace ringfs::fs

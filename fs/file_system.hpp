@@ -22,7 +22,7 @@
 #include "dht/base/ring_view.hpp"
 #include "dht/base/row_ages.hpp"
 
-namespace ringfs {
+namespace ringfs::fs {
 
 // 0 | 27 placement bits | 36 random bits (design 6); the root is 1.
 using InodeNumber = std::uint64_t;
@@ -185,7 +185,7 @@ class FileSystem {
 int to_errno(ErrorCode code);
 
 // One pass of the janitor over one partition: collects orphans and garbage whose time has come (design 6, crash safety);
-// transactions that were left behind are finish_records' work (dht/net/lock_resolver.hpp). Run by the primary of the partition in the node process. Bounded work a pass.
+// transactions that were left behind are finish_records' work (dht/net/client/lock_resolver.hpp). Run by the primary of the partition in the node process. Bounded work a pass.
 struct JanitorReport {
   std::size_t orphans = 0, chunks = 0;
   std::size_t rows = 0;  // of orphans and garbage that were seen, also those that are too young
@@ -194,4 +194,4 @@ struct JanitorReport {
 // `ages`: of the partition's rows (claims.hpp); without any nothing is due, and the report still says how many rows there are.
 Task<Result<JanitorReport>> janitor_pass(ObjectStore& store, PartitionId partition, RowAges ages, TimePoint deadline);
 
-}  // namespace ringfs
+}  // namespace ringfs::fs

@@ -13,12 +13,12 @@
 #include <vector>
 
 #include "fs/async.hpp"
-#include "fs/attributes.hpp"
-#include "fs/keys.hpp"
-#include "fs/listed_names.hpp"
-#include "fs/write_buffer.hpp"
+#include "fs/names/attributes.hpp"
+#include "fs/names/keys.hpp"
+#include "fs/names/listed_names.hpp"
+#include "fs/contents/write_buffer.hpp"
 
-namespace ringfs {
+namespace ringfs::fs {
 
 struct LoadedInode {
   InodeRow row;
@@ -125,7 +125,7 @@ struct OpenDirectory {
   InodeNumber inode = 0;
   InodeNumber parent = 0;
   bool by_hash = false;  // of formats before: read whole, once a stream
-  // A window of entries, ascending by their positions (cookies, fs/entry_order.hpp): all that follow `after` up to the last one.
+  // A window of entries, ascending by their positions (cookies, fs/names/entry_order.hpp): all that follow `after` up to the last one.
   bool loaded = false;
   std::uint64_t after = 0;
   std::vector<DirectoryEntry> window;
@@ -138,4 +138,4 @@ struct OpenDirectory {
   }
 };
 
-}  // namespace ringfs
+}  // namespace ringfs::fs

@@ -7,7 +7,7 @@
 #include <optional>
 #include <utility>
 
-namespace ringfs {
+namespace ringfs::fs {
 
 template <class Key, class Value>
 class HintCache {
@@ -36,4 +36,4 @@ class HintCache {
   std::map<Key, Value> young_, old_;
 };
 
-}  // namespace ringfs
+}  // namespace ringfs::fs

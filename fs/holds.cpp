@@ -12,7 +12,7 @@
 
 #include "fs/volume.hpp"
 
-namespace ringfs {
+namespace ringfs::fs {
 
 namespace {
 
@@ -193,4 +193,4 @@ Task<Status> Volume::check_open_inodes(TimePoint deadline) {
   co_return *status;
 }
 
-}  // namespace ringfs
+}  // namespace ringfs::fs

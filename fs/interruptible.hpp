@@ -12,7 +12,7 @@
 
 #include "dht/base/task.hpp"
 
-namespace ringfs {
+namespace ringfs::fs {
 
 template <class T>
 Task<T> shielded(Task<T> task) {
@@ -33,4 +33,4 @@ inline Task<bool> was_signalled() {
   co_return state.cancelled() != boost::asio::cancellation_type::none;
 }
 
-}  // namespace ringfs
+}  // namespace ringfs::fs

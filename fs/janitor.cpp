@@ -13,12 +13,12 @@
 #include <boost/asio/this_coro.hpp>
 
 #include "fs/async.hpp"
-#include "fs/attributes.hpp"
+#include "fs/names/attributes.hpp"
 #include "fs/change_set.hpp"
 #include "fs/janitor_faults.hpp"
-#include "fs/keys.hpp"
+#include "fs/names/keys.hpp"
 
-namespace ringfs {
+namespace ringfs::fs {
 
 namespace {
 
@@ -199,7 +199,7 @@ class Pass {
       if (entry->inode == inode) co_return Making::named;
     }
     if (faults_.unclaimed) co_return Making::given_up;
-    // Written, not put, as the claim of garbage is: such a batch is carried out on full disks, too (dht/core/room.hpp).
+    // Written, not put, as the claim of garbage is: such a batch is carried out on full disks, too (dht/core/rows/room_need.hpp).
     changes.change(write_bytes(given_up_row(row.parent, inode, store_.partition_bits()), 0, SharedBytes(std::string(1, '\1'))));
     Result<Outcome> outcome = co_await changes.apply(store_, row_deadline_);
     if (!outcome) co_return tl::unexpected(outcome.error());
@@ -320,4 +320,4 @@ Task<Result<JanitorReport>> janitor_pass(ObjectStore& store, PartitionId partiti
   co_return report;
 }
 
-}  // namespace ringfs
+}  // namespace ringfs::fs

@@ -3,7 +3,7 @@
 
 #include "fs/file_system.hpp"
 
-namespace ringfs {
+namespace ringfs::fs {
 
 struct JanitorFaults {
   bool hasty = false;      // garbage and half-made directories are taken at once, as if their time had come: claims alone protect them
@@ -11,4 +11,4 @@ struct JanitorFaults {
 };
 Task<Result<JanitorReport>> janitor_pass(ObjectStore& store, PartitionId partition, RowAges ages, TimePoint deadline, JanitorFaults faults);
 
-}  // namespace ringfs
+}  // namespace ringfs::fs

@@ -18,7 +18,7 @@
 #include "fs/handles.hpp"
 #include "fs/hint_cache.hpp"
 
-namespace ringfs {
+namespace ringfs::fs {
 
 class Volume : public std::enable_shared_from_this<Volume> {
  public:
@@ -327,4 +327,4 @@ class Volume : public std::enable_shared_from_this<Volume> {
 Status check_name(const std::string& name);
 inline bool is_dot(const std::string& name) { return name == "." || name == ".."; }
 
-}  // namespace ringfs
+}  // namespace ringfs::fs

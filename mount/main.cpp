@@ -3,8 +3,8 @@
 #include <csignal>
 #include <iostream>
 
-#include "mount/command_line.hpp"
-#include "mount/mount_helper.hpp"
+#include "mount/commands/command_line.hpp"
+#include "mount/commands/mount_helper.hpp"
 
 namespace {
 
@@ -22,37 +22,37 @@ int main(int argc, char** argv) {
   CLI::App app("RingFS: a POSIX file system over a ring of nodes", "ringfs");
   app.set_version_flag("--version", std::string("ringfs ") + RINGFS_VERSION);
   app.require_subcommand(1);
-  ringfs::Commands commands;
-  ringfs::add_local_commands(app, commands);
-  ringfs::add_mount_commands(app, commands);
-  ringfs::add_create_command(app, commands);
-  ringfs::add_ring_commands(app, commands);
-  ringfs::add_member_commands(app, commands);
-  ringfs::add_info_command(app, commands);
-  ringfs::add_doctor_command(app, commands);
+  ringfs::mount::Commands commands;
+  ringfs::mount::add_local_commands(app, commands);
+  ringfs::mount::add_mount_commands(app, commands);
+  ringfs::mount::add_create_command(app, commands);
+  ringfs::mount::add_ring_commands(app, commands);
+  ringfs::mount::add_member_commands(app, commands);
+  ringfs::mount::add_info_command(app, commands);
+  ringfs::mount::add_doctor_command(app, commands);
   std::vector<std::string> words(argv, argv + argc);
   const std::vector<std::string> names = names_of_commands(app);
-  ringfs::Result<std::optional<ringfs::HelperCall>> helper = ringfs::parse_helper_call(words, names);
+  ringfs::Result<std::optional<ringfs::mount::HelperCall>> helper = ringfs::mount::parse_helper_call(words, names);
   if (!helper) {
     std::cerr << "ringfs: " << helper.error().context << "\n";
-    return ringfs::exit_usage;
+    return ringfs::mount::exit_usage;
   }
   if (*helper) words = (*helper)->arguments;
   if (words.size() > 1 && !words[1].starts_with('-') && std::find(names.begin(), names.end(), words[1]) == names.end()) {
     std::cerr << "ringfs: there is no command '" << words[1] << "'\n  try: ringfs --help\n";
-    return ringfs::exit_usage;
+    return ringfs::mount::exit_usage;
   }
   try {
     // CLI11 takes them from the back.
     app.parse(std::vector<std::string>(words.rbegin(), words.rend() - 1));
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? ringfs::exit_ok : ringfs::exit_usage;
+    return app.exit(error) == 0 ? ringfs::mount::exit_ok : ringfs::mount::exit_usage;
   }
-  if (*helper && (*helper)->fake) return ringfs::exit_ok;
+  if (*helper && (*helper)->fake) return ringfs::mount::exit_ok;
   try {
     return commands.action();
   } catch (const std::exception& error) {
     std::cerr << "ringfs: " << error.what() << "\n";
-    return ringfs::exit_failed;
+    return ringfs::mount::exit_failed;
   }
 }

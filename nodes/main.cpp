@@ -1,4 +1,4 @@
-// ringfs-node: one node of a ring. See --help; the work is in nodes/daemon.
+// ringfs-node: one node of a ring. See --help; the work is in nodes/daemon/daemon.
 #include <malloc.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
@@ -12,8 +12,8 @@
 #include <memory>
 #include <string_view>
 
-#include "dht/net/rotating_log.hpp"
-#include "nodes/daemon.hpp"
+#include "dht/net/runtime/rotating_log.hpp"
+#include "nodes/daemon/daemon.hpp"
 
 namespace {
 
@@ -38,7 +38,7 @@ bool synchronous_off() {
   return true;
 }
 
-// For tests/chaos/damage.sh, which damages files of nodes that run. Not an option: the pace has its reasons (nodes/scrub_options.hpp).
+// For tests/chaos/damage.sh, which damages files of nodes that run. Not an option: the pace has its reasons (nodes/store/repair/scrub_options.hpp).
 bool scrub_without_pause() {
   const char* value = std::getenv("RINGFS_TEST_SCRUB");
   if (value == nullptr || std::string_view(value) != "without-pause") return false;
@@ -66,7 +66,7 @@ void prepare_process() {
 
 int main(int count, char** arguments) {
   CLI::App app{"One node of a RingFS ring", "ringfs-node"};
-  ringfs::DaemonOptions options;
+  ringfs::nodes::DaemonOptions options;
   std::string data;
   std::string level = "info";
   std::string log_file;
@@ -89,15 +89,15 @@ int main(int count, char** arguments) {
     app.parse(count, arguments);
   } catch (const CLI::ParseError& error) {
     int code = app.exit(error);  // prints help, version or what is wrong
-    return code == 0 ? 0 : static_cast<int>(ringfs::ExitCode::usage);
+    return code == 0 ? 0 : static_cast<int>(ringfs::nodes::ExitCode::usage);
   }
   options.data = data;
 
   spdlog::set_default_logger(spdlog::stderr_logger_mt("ringfs-node"));
   if (!log_file.empty()) {
-    if (ringfs::Status opened = ringfs::log_to_file("ringfs-node", log_file); !opened) {
+    if (ringfs::Status opened = ringfs::dht::log_to_file("ringfs-node", log_file); !opened) {
       std::cerr << "ringfs-node: " << opened.error().context << "\n";
-      return static_cast<int>(ringfs::ExitCode::usage);
+      return static_cast<int>(ringfs::nodes::ExitCode::usage);
     }
   }
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e%z level=%l %v");
@@ -108,20 +108,20 @@ int main(int count, char** arguments) {
   options.scrub_without_pause = scrub_without_pause();
 
   try {
-    auto daemon = std::make_unique<ringfs::Daemon>(options);
+    auto daemon = std::make_unique<ringfs::nodes::Daemon>(options);
     auto outcome = daemon->run();
     for (int rebuilds = 0; !outcome && outcome.error().rebuild && rebuilds < max_rebuilds; ++rebuilds) {
       spdlog::error("event=restarting_to_rebuild reason=\"{}\"", outcome.error().message);
       options = daemon->options_to_rebuild();
       daemon.reset();  // the store closes its files
-      daemon = std::make_unique<ringfs::Daemon>(options);
+      daemon = std::make_unique<ringfs::nodes::Daemon>(options);
       outcome = daemon->run();
     }
-    if (outcome) return static_cast<int>(ringfs::ExitCode::stopped);
+    if (outcome) return static_cast<int>(ringfs::nodes::ExitCode::stopped);
     std::cerr << "ringfs-node: " << outcome.error().message << "\n  " << outcome.error().advice << "\n";
     return static_cast<int>(outcome.error().code);
   } catch (const std::exception& error) {
     std::cerr << "ringfs-node: " << error.what() << "\n";
-    return static_cast<int>(ringfs::ExitCode::storage_failed);
+    return static_cast<int>(ringfs::nodes::ExitCode::storage_failed);
   }
 }

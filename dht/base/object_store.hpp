@@ -1,6 +1,6 @@
 // The ring as its users see it: linearizable objects. fs/ is written over this interface alone.
 //
-// Implemented by dht/net/object_client (the ring) and tests/support/memory_object_store (one process).
+// Implemented by dht/net/client/object_client (the ring) and tests/support/memory_object_store (one process).
 // Threads: everything on one loop. Every call has a deadline (RingClock, CLOCK_BOOTTIME) and ends with
 // ErrorCode::timeout when it passes; a mutation that timed out may have happened or not.
 // Locks of pending transactions never show: readers get the old or the new rows, writers wait for a bounded time.

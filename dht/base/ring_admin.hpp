@@ -1,6 +1,6 @@
 // What an operator changes of the ring: its members and its settings. For .ring/, `ringfs` and the REST gateway.
 //
-// Implemented by dht/net/ring_admin_client. Each call returns when the change is committed; data moves afterwards. Threads and
+// Implemented by dht/net/client/ring_admin_client. Each call returns when the change is committed; data moves afterwards. Threads and
 // deadlines as in object_store.hpp. Errors: invalid_argument (malformed), timeout, and those named below; the context says what
 // is wrong, for a person.
 #pragma once

@@ -1,6 +1,6 @@
 // The ring as an operator sees it: for .ring/, `ringfs status` and the REST gateway.
 //
-// Implemented by dht/net/ring_client (asks the nodes). Threads and deadlines as in object_store.hpp.
+// Implemented by dht/net/client/ring_client (asks the nodes). Threads and deadlines as in object_store.hpp.
 #pragma once
 
 #include <cstdint>

@@ -4,7 +4,7 @@
 // index and the stamp of some entry, says of every row whose version is not above the index that nobody has changed it since that
 // stamp. No clock of any node or mount is asked, and whoever changes a row makes it young again (fs/claims.hpp makes the marks).
 //
-// Units: the log's time, which runs at nine to eleven tenths of a leader's boot clock (dht/core/log_clock.hpp). Threads: a plain value.
+// Units: the log's time, which runs at nine to eleven tenths of a leader's boot clock (dht/core/raft/log_clock.hpp). Threads: a plain value.
 // Limits: max_marks; with more, neighbours are merged, so that a row counts as a little younger than it is, never as older.
 #pragma once
 
@@ -25,8 +25,8 @@ struct LogMark {
 
 inline constexpr std::size_t max_marks = 40;
 inline constexpr std::size_t mark_bytes = 16;  // an index and a stamp
-// The sort key of the row in which a partition's marks are kept, in the object of its anchor (fs/keys.hpp). It is named here because full disks must take
-// it (dht/core/room.cpp): without ages nothing is removed.
+// The sort key of the row in which a partition's marks are kept, in the object of its anchor (fs/names/keys.hpp). It is named here because full disks must take
+// it (dht/core/raft/room.cpp): without ages nothing is removed.
 inline constexpr std::string_view marks_sort = "T/";
 inline constexpr std::size_t max_marks_bytes = 4 + max_marks * mark_bytes;
 inline constexpr Duration mark_spacing = std::chrono::milliseconds(5500);  // closer marks say nothing that matters

@@ -1,7 +1,7 @@
 // Objects, rows, batches and reads: what a client says to the group of one partition.
 //
 // An object is what one key names: sorted rows (sort key -> value) in one partition. A Batch is evaluated
-// when it is applied, by every replica alike (dht/core/evaluate.hpp, design 5.2): if all conditions hold, all
+// when it is applied, by every replica alike (dht/core/rows/evaluate.hpp, design 5.2): if all conditions hold, all
 // mutations happen; otherwise none. All rows of a batch or a read lie in one partition.
 //
 // Limits: below, checked by validate() before anything is proposed. Keys that start with a NUL byte belong to

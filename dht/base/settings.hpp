@@ -1,4 +1,4 @@
-// The ring-wide settings: rows "s/<name>" of the members table (dht/core/members_table.hpp), numbers as decimal text.
+// The ring-wide settings: rows "s/<name>" of the members table (dht/core/protocol/members_table.hpp), numbers as decimal text.
 //
 // Pure functions. A setting that is absent, or was written by a program that knows more, has its initial value here.
 #pragma once

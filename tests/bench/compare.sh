@@ -56,6 +56,7 @@ measure() {  # measure NAME DIRECTORY [arguments]
 mkdir "$scratch/local"
 measure local "$scratch/local" "$@"
 
+# shellcheck disable=SC2046 # a list of words
 gcc -O2 -o "$scratch/passthrough_ll" /usr/share/doc/libfuse3-dev/examples/passthrough_ll.c $(pkg-config --cflags --libs fuse3) \
   2>"$scratch/passthrough.log" || { cat "$scratch/passthrough.log"; exit 1; }
 mkdir "$scratch/passthrough" "$scratch/below"

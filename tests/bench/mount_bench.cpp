@@ -34,7 +34,6 @@
 namespace {
 
 using Clock = std::chrono::steady_clock;
-namespace fs = std::filesystem;
 
 constexpr std::size_t small_bytes = 4096;
 constexpr std::size_t large_piece = 1 << 20;
@@ -121,7 +120,7 @@ class Bench {
   }
   ~Bench() {
     std::error_code ignored;
-    fs::remove_all(root_, ignored);
+    std::filesystem::remove_all(root_, ignored);
   }
   Bench(const Bench&) = delete;
 
@@ -248,7 +247,7 @@ class Bench {
     measure("unlink", threads, moved, [&](unsigned thread, std::size_t number) {
       if (::unlink(renamed(thread, number).c_str()) != 0) fail("unlink");
     });
-    for (const std::string& directory : directories) fs::remove_all(directory);
+    for (const std::string& directory : directories) std::filesystem::remove_all(directory);
   }
 
   // What touches two directories, or one and a file that was made in another one, beside a chmod, the smallest change of all.
@@ -275,8 +274,8 @@ class Bench {
       return ::rename(numbered(home, "f", number).c_str(), numbered(away, "f", number).c_str());
     });
     each("unlink_moved", made, [&](std::size_t number) { return ::unlink(numbered(away, "f", number).c_str()); });
-    fs::remove_all(home);
-    fs::remove_all(away);
+    std::filesystem::remove_all(home);
+    std::filesystem::remove_all(away);
   }
 
   static void make_directory(const std::string& directory) {
@@ -292,7 +291,7 @@ class Bench {
   // Two threads in one directory, each through a mount of its own.
   void shared_directory() {
     if (plan_.second_mount.empty()) return;
-    const std::string name = fs::path(root_).filename().string();
+    const std::string name = std::filesystem::path(root_).filename().string();
     const std::string homes[] = {root_ + "/both", plan_.second_mount + "/" + name + "/both"};
     const std::string aways[] = {root_ + "/elsewhere", plan_.second_mount + "/" + name + "/elsewhere"};
     make_directory(homes[0]);
@@ -322,8 +321,8 @@ class Bench {
       return ::mkdir(path(homes, thread, "d", number).c_str(), 0755);
     });
     both("both_rmdir", made, [&](unsigned thread, std::size_t number) { return ::rmdir(path(homes, thread, "d", number).c_str()); });
-    fs::remove_all(homes[0]);
-    fs::remove_all(aways[0]);
+    std::filesystem::remove_all(homes[0]);
+    std::filesystem::remove_all(aways[0]);
   }
 
   void listing() {
@@ -347,22 +346,22 @@ class Bench {
       ::closedir(open);
       if (seen != made) throw std::runtime_error("a listing of " + std::to_string(seen) + " files");
     });
-    fs::remove_all(directory);
+    std::filesystem::remove_all(directory);
   }
 
   // 205 small files in 20 directories, one process after the other, as cp -r does it.
   void copied_tree() {
     if (!wanted("copy_205_files")) return;
-    const fs::path source = fs::temp_directory_path() / ("ringfs-bench-tree-" + std::to_string(::getpid()));
+    const std::filesystem::path source = std::filesystem::temp_directory_path() / ("ringfs-bench-tree-" + std::to_string(::getpid()));
     for (std::size_t number = 0; number < 205; ++number) {
-      fs::create_directories(source / std::to_string(number % 20));
+      std::filesystem::create_directories(source / std::to_string(number % 20));
       std::ofstream(source / std::to_string(number % 20) / std::to_string(number)) << std::string(500 + number * 37 % 7000, 'y');
     }
     measure("copy_205_files", 1, 3, [&](unsigned, std::size_t number) {
       const std::string command = "cp -r '" + source.string() + "' '" + root_ + "/tree-" + std::to_string(number) + "'";
       if (std::system(command.c_str()) != 0) throw std::runtime_error("cp -r failed");
     });
-    fs::remove_all(source);
+    std::filesystem::remove_all(source);
   }
 
   // 494 files in 94 directories, by the programs that people use. Each case once a tree.
@@ -370,13 +369,13 @@ class Bench {
     const char* names[] = {"cp_r", "find", "diff_r_cold", "rm_rf"};
     if (std::none_of(std::begin(names), std::end(names), [&](const char* name) { return wanted(name); })) return;
     constexpr std::size_t files = 494, directories = 94, trees = 3;
-    const fs::path source = fs::temp_directory_path() / ("ringfs-bench-whole-" + std::to_string(::getpid()));
+    const std::filesystem::path source = std::filesystem::temp_directory_path() / ("ringfs-bench-whole-" + std::to_string(::getpid()));
     // Some below the top, most below those.
-    std::vector<fs::path> places{source};
+    std::vector<std::filesystem::path> places{source};
     for (std::size_t number = 1; number < directories; ++number) {
       places.push_back(places[number < 10 ? 0 : 1 + number % 9] / ("d" + std::to_string(number)));
     }
-    for (const fs::path& place : places) fs::create_directories(place);
+    for (const std::filesystem::path& place : places) std::filesystem::create_directories(place);
     for (std::size_t number = 0; number < files; ++number) {
       std::ofstream(places[number % directories] / ("f" + std::to_string(number))) << std::string(500 + number * 37 % 7000, 'y');
     }
@@ -391,7 +390,7 @@ class Bench {
     program("diff_r_cold", copied, [&](std::size_t number) { return "diff -r '" + source.string() + "' " + tree(number); });
     program("find", copied, [&](std::size_t number) { return "find " + tree(number) + " >/dev/null"; });
     program("rm_rf", copied, [&](std::size_t number) { return "rm -rf " + tree(number); });
-    fs::remove_all(source);
+    std::filesystem::remove_all(source);
   }
 
   void sequential() {

@@ -16,8 +16,8 @@
 #include <vector>
 
 #include "dht/base/random.hpp"
-#include "dht/net/object_client.hpp"
-#include "dht/net/tcp_transport.hpp"
+#include "dht/net/client/object_client.hpp"
+#include "dht/net/transport/tcp_transport.hpp"
 
 namespace {
 
@@ -37,7 +37,7 @@ class RingBench {
  public:
   RingBench(std::vector<std::string> addresses, std::size_t connections, double seconds)
       : addresses_(std::move(addresses)), seconds_(seconds) {
-    for (std::size_t i = 0; i < connections; ++i) transports_.push_back(std::make_unique<TcpTransport>(loop_.get_executor(), random_));
+    for (std::size_t i = 0; i < connections; ++i) transports_.push_back(std::make_unique<dht::TcpTransport>(loop_.get_executor(), random_));
   }
 
   bool run(const Case& one, std::size_t clients) {
@@ -45,7 +45,7 @@ class RingBench {
     times_.clear();
     failure_.clear();
     while (clients_.size() < clients) {
-      clients_.push_back(std::make_unique<ObjectClient>(*transports_[clients_.size() % transports_.size()], addresses_));
+      clients_.push_back(std::make_unique<dht::ObjectClient>(*transports_[clients_.size() % transports_.size()], addresses_));
       spawn(start(clients_.back().get()));
     }
     finish();
@@ -96,7 +96,7 @@ class RingBench {
     loop_.run();
   }
 
-  Task<void> start(ObjectClient* client) {
+  Task<void> start(dht::ObjectClient* client) {
     Status status = co_await client->start(now() + patience);
     if (!status) failure_ = status.error().text();
   }
@@ -107,7 +107,7 @@ class RingBench {
     return "bench/" + std::to_string(one.value_bytes) + "/" + std::to_string(client) + "/" + std::to_string(number % keys);
   }
 
-  Task<void> work(ObjectClient* client, const Case& one, std::size_t number) {
+  Task<void> work(dht::ObjectClient* client, const Case& one, std::size_t number) {
     const std::string block(std::min(one.value_bytes, block_bytes), 'v');
     const SharedBytes value(block);
     for (std::size_t i = 0; left_-- > 0 && now() < end_ && failure_.empty(); ++i) {
@@ -142,7 +142,7 @@ class RingBench {
     }
   }
 
-  Task<void> erase(ObjectClient* client, std::string key) {
+  Task<void> erase(dht::ObjectClient* client, std::string key) {
     CommitRequest request;
     Mutation mutation;
     mutation.kind = Mutation::Kind::erase_prefix;
@@ -156,8 +156,8 @@ class RingBench {
   const double seconds_;
   boost::asio::io_context loop_{1};
   SystemRandom random_;
-  std::vector<std::unique_ptr<TcpTransport>> transports_;
-  std::vector<std::unique_ptr<ObjectClient>> clients_;
+  std::vector<std::unique_ptr<dht::TcpTransport>> transports_;
+  std::vector<std::unique_ptr<dht::ObjectClient>> clients_;
   std::size_t running_ = 0;
   std::int64_t left_ = 0;
   TimePoint end_{};

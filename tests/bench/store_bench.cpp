@@ -15,7 +15,7 @@
 #include <fstream>
 #include <future>
 
-#include "nodes/sqlite_store.hpp"
+#include "nodes/store/sqlite_store.hpp"
 
 namespace {
 
@@ -42,7 +42,7 @@ void require(bool good, const char* what) {
   std::exit(1);
 }
 
-Write batch_write(LogIndex index, std::size_t bytes) {
+dht::Write batch_write(dht::LogIndex index, std::size_t bytes) {
   constexpr std::size_t block_bytes = 64 << 10;
   Batch batch;
   batch.client.bytes[0] = 1;
@@ -58,12 +58,12 @@ Write batch_write(LogIndex index, std::size_t bytes) {
     batch.mutations.push_back(std::move(mutation));
   }
   EncodedBatch encoded = encode(batch);
-  GroupWrite group;
+  dht::GroupWrite group;
   group.partition = partition;
-  group.append.push_back(Entry{index, 1, bench_stamp, EntryKind::batch, encoded.head, encoded.blobs});
-  constexpr LogIndex kept = 32;
+  group.append.push_back(dht::Entry{index, 1, bench_stamp, dht::EntryKind::batch, encoded.head, encoded.blobs});
+  constexpr dht::LogIndex kept = 32;
   if (index > 2 * kept && index % kept == 0) group.cut_through = index - 2 * kept;
-  Write write;
+  dht::Write write;
   write.id = index;
   write.groups.push_back(std::move(group));
   return write;
@@ -84,13 +84,13 @@ void probe(const std::filesystem::path& directory) {
   std::filesystem::remove(file);
 }
 
-void one_at_a_time(SqliteStore& store, LogIndex& next, std::size_t bytes, int rounds) {
+void one_at_a_time(nodes::SqliteStore& store, dht::LogIndex& next, std::size_t bytes, int rounds) {
   double appends = 0;
   double applies = 0;
   double slowest = 0;
   std::uint64_t written_before = bytes_written();
   for (int i = 0; i < rounds; ++i, ++next) {
-    Write write = batch_write(next, bytes);
+    dht::Write write = batch_write(next, bytes);
     std::promise<void> written;
     std::promise<void> applied;
     Clock::time_point start = Clock::now();
@@ -116,10 +116,10 @@ void one_at_a_time(SqliteStore& store, LogIndex& next, std::size_t bytes, int ro
       bytes, appends / rounds, applies / rounds, slowest, caused / (static_cast<double>(bytes) * rounds));
 }
 
-void queued(SqliteStore& store, LogIndex& next, std::size_t bytes, int rounds) {
+void queued(nodes::SqliteStore& store, dht::LogIndex& next, std::size_t bytes, int rounds) {
   constexpr int window = 32;
-  std::vector<Write> writes;
-  for (int i = 0; i < rounds; ++i) writes.push_back(batch_write(next + static_cast<LogIndex>(i), bytes));
+  std::vector<dht::Write> writes;
+  for (int i = 0; i < rounds; ++i) writes.push_back(batch_write(next + static_cast<dht::LogIndex>(i), bytes));
   std::mutex mutex;
   std::condition_variable room;
   int outstanding = 0;
@@ -168,8 +168,8 @@ Mutation change(Mutation::Kind kind, std::size_t row, std::size_t bytes, std::ui
 }
 
 // One mutation a batch; `rounds` batches, 32 queued.
-void changes(SqliteStore& store, LogIndex& next, const char* what, std::size_t rounds, const std::function<Mutation(std::size_t)>& make) {
-  std::vector<Write> writes;
+void changes(nodes::SqliteStore& store, dht::LogIndex& next, const char* what, std::size_t rounds, const std::function<Mutation(std::size_t)>& make) {
+  std::vector<dht::Write> writes;
   for (std::size_t i = 0; i < rounds; ++i) {
     Batch batch;
     batch.client.bytes[0] = 1;
@@ -177,11 +177,11 @@ void changes(SqliteStore& store, LogIndex& next, const char* what, std::size_t r
     batch.expires = bench_stamp + std::chrono::seconds(30);
     batch.mutations.push_back(make(i));
     EncodedBatch encoded = encode(batch);
-    GroupWrite group;
+    dht::GroupWrite group;
     group.partition = partition;
-    group.append.push_back(Entry{next + i, 1, bench_stamp, EntryKind::batch, encoded.head, encoded.blobs});
+    group.append.push_back(dht::Entry{next + i, 1, bench_stamp, dht::EntryKind::batch, encoded.head, encoded.blobs});
     if (i == 0 && next > 1) group.cut_through = next - 1;
-    Write write;
+    dht::Write write;
     write.id = next + i;
     write.groups.push_back(std::move(group));
     writes.push_back(std::move(write));
@@ -191,7 +191,7 @@ void changes(SqliteStore& store, LogIndex& next, const char* what, std::size_t r
   std::condition_variable room;
   int outstanding = 0;
   const double before = processor_microseconds();
-  for (Write& write : writes) {
+  for (dht::Write& write : writes) {
     {
       std::unique_lock lock(mutex);
       room.wait(lock, [&] { return outstanding < window; });
@@ -212,12 +212,12 @@ void changes(SqliteStore& store, LogIndex& next, const char* what, std::size_t r
   std::printf("%-32s %.2f us\n", what, (processor_microseconds() - before) / static_cast<double>(rounds));
 }
 
-void bench_rows(SqliteStore& store) {
+void bench_rows(nodes::SqliteStore& store) {
   using Kind = Mutation::Kind;
   constexpr std::size_t many = 50'000;
   constexpr std::size_t few = 2'000;
   constexpr std::size_t step = 7919;  // a prime: no row twice, none beside the one before
-  LogIndex next = 1;
+  dht::LogIndex next = 1;
   auto any = [](std::size_t i) { return i * step % many; };
   changes(store, next, "put of 200 bytes, new", many, [&](std::size_t i) { return change(Kind::put, any(i), 200); });
   changes(store, next, "put of 200 bytes, over another", many, [&](std::size_t i) { return change(Kind::put, any(i), 200); });
@@ -242,10 +242,10 @@ int main(int argc, char** argv) {
   std::filesystem::path directory = argc > 1 ? argv[1] : "store_bench_data";
   const bool rows_alone = argc > 2 && std::string_view(argv[2]) == "rows";
   SystemRandom random;
-  SqliteStoreOptions options;
+  nodes::SqliteStoreOptions options;
   options.synchronous_off = rows_alone;
   if (argc > 2 && !rows_alone) options.page_bytes = static_cast<unsigned>(std::atoi(argv[2]));
-  Result<SqliteStore::Opened> opened = SqliteStore::open(directory, random, options);
+  Result<nodes::SqliteStore::Opened> opened = nodes::SqliteStore::open(directory, random, options);
   if (!opened) {
     std::fprintf(stderr, "store_bench: %s\n", opened.error().text().c_str());
     return 1;
@@ -263,7 +263,7 @@ int main(int argc, char** argv) {
     return 0;
   }
   probe(directory);
-  LogIndex next = 1;
+  dht::LogIndex next = 1;
   one_at_a_time(*opened->store, next, 100, 1000);
   one_at_a_time(*opened->store, next, 4096, 1000);
   queued(*opened->store, next, 4096, 5000);

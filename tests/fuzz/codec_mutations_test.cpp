@@ -38,9 +38,9 @@ TEST(CodecMutations, AnyBytes_AreRefusedOrEncodeAgain) {
   std::uint64_t seed = given != nullptr ? std::strtoull(given, nullptr, 10) : 20240611;
   std::cout << "RINGFS_SEED=" << seed << "\n";
   SeededRandom random(seed);
-  std::vector<ReceivedFrame> frames = samples::frames(random);
+  std::vector<dht::ReceivedFrame> frames = samples::frames(random);
   std::size_t refused = 0, decoded = 0;
-  for (const ReceivedFrame& frame : frames) {
+  for (const dht::ReceivedFrame& frame : frames) {
     for (std::size_t round = 0; round < mutations_a_frame; ++round) {
       std::string message(frame.message());
       std::string payload(frame.body.view().substr(frame.header.message_bytes));
@@ -51,9 +51,9 @@ TEST(CodecMutations, AnyBytes_AreRefusedOrEncodeAgain) {
       } else {
         mutate(message, other, random);
       }
-      ReceivedFrame mutated;
+      dht::ReceivedFrame mutated;
       mutated.header = frame.header;
-      if (random.below(20) == 0) mutated.header.kind = FrameKind{static_cast<std::uint8_t>(1 + random.below(5))};
+      if (random.below(20) == 0) mutated.header.kind = dht::FrameKind{static_cast<std::uint8_t>(1 + random.below(5))};
       mutated.header.message_bytes = static_cast<std::uint32_t>(message.size());
       mutated.header.payload_bytes = static_cast<std::uint32_t>(payload.size());
       mutated.body = SharedBytes(message + payload);
@@ -73,17 +73,17 @@ TEST(FrameMutations, AnyHeader_IsRefusedOrWithinLimits) {
   SeededRandom random(7);
   std::size_t accepted = 0;
   for (int round = 0; round < 200'000; ++round) {
-    FrameHeader header{.kind = FrameKind{static_cast<std::uint8_t>(1 + random.below(5))},
+    dht::FrameHeader header{.kind = dht::FrameKind{static_cast<std::uint8_t>(1 + random.below(5))},
                        .message_bytes = static_cast<std::uint32_t>(random.below(5000)),
                        .payload_bytes = static_cast<std::uint32_t>(random.below(5000)),
                        .request = random.next()};
-    auto encoded = encode_frame_header(header);
+    auto encoded = dht::encode_frame_header(header);
     std::string bytes(encoded.data(), encoded.size());
     mutate(bytes, bytes, random);
-    Result<FrameHeader> decoded = decode_frame_header(bytes, max_greeting_bytes);
+    Result<dht::FrameHeader> decoded = dht::decode_frame_header(bytes, dht::max_greeting_bytes);
     if (!decoded) continue;
     ++accepted;
-    ASSERT_LE(decoded->body_bytes(), max_greeting_bytes);
+    ASSERT_LE(decoded->body_bytes(), dht::max_greeting_bytes);
   }
   EXPECT_GT(accepted, 0U);
 }

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "dht/base/random.hpp"
-#include "dht/net/codec.hpp"
+#include "dht/net/wire/codec.hpp"
 
 namespace ringfs::samples {
 
@@ -23,15 +23,15 @@ inline Position position(Random& random) {
 
 inline PartitionId partition(Random& random) { return PartitionId{static_cast<std::uint32_t>(random.below(256))}; }
 
-inline RaftHeader raft(Random& random) {
+inline dht::RaftHeader raft(Random& random) {
   return {.partition = partition(random),
           .term = 100 + random.below(1000),
           .source_added = random.below(50),
           .destination_added = random.below(50)};
 }
 
-inline Configuration configuration(Random& random) {
-  Configuration result;
+inline dht::Configuration configuration(Random& random) {
+  dht::Configuration result;
   for (int i = 0; i < 3; ++i) result.voters.push_back({random_uuid(random), random.below(9)});
   if (random.below(2) == 0) result.old_voters.push_back({random_uuid(random), 3});
   if (random.below(2) == 0) result.learners.push_back({random_uuid(random), 4});
@@ -60,21 +60,21 @@ inline EncodedBatch batch(Random& random) {
   return encode(value);
 }
 
-inline Append append(Random& random) {
-  Append message;
+inline dht::Append append(Random& random) {
+  dht::Append message;
   message.raft = raft(random);
   message.previous_index = random.below(1000);
   message.previous_term = 7;
   message.commit = random.below(1000);
-  LogIndex index = message.previous_index;
-  for (EntryKind kind : {EntryKind::no_op, EntryKind::configuration, EntryKind::batch, EntryKind::batch}) {
-    Entry entry;
+  dht::LogIndex index = message.previous_index;
+  for (dht::EntryKind kind : {dht::EntryKind::no_op, dht::EntryKind::configuration, dht::EntryKind::batch, dht::EntryKind::batch}) {
+    dht::Entry entry;
     entry.index = ++index;
     entry.term = 50;
     entry.stamp = Stamp{static_cast<std::int64_t>(random.below(1'000'000'000))};
     entry.kind = kind;
-    if (kind == EntryKind::configuration) entry.head = SharedBytes(encode(configuration(random)));
-    if (kind == EntryKind::batch) {
+    if (kind == dht::EntryKind::configuration) entry.head = SharedBytes(dht::encode(configuration(random)));
+    if (kind == dht::EntryKind::batch) {
       EncodedBatch encoded = batch(random);
       entry.head = encoded.head;
       entry.blobs = encoded.blobs;
@@ -84,14 +84,14 @@ inline Append append(Random& random) {
   return message;
 }
 
-inline SnapshotChunk snapshot(Random& random) {
-  SnapshotChunk message;
+inline dht::SnapshotChunk snapshot(Random& random) {
+  dht::SnapshotChunk message;
   message.raft = raft(random);
   message.snapshot = random.next();
   message.last_index = random.below(1000);
   message.last_term = random.below(100);
   message.last_stamp = Stamp{static_cast<std::int64_t>(random.below(1'000'000))};
-  message.configuration = encode(configuration(random));
+  message.configuration = dht::encode(configuration(random));
   message.configuration_index = random.below(1000);
   message.number = static_cast<std::uint32_t>(random.below(100));
   message.rows = SharedBytes(bytes(random, random.below(3000)));
@@ -100,11 +100,11 @@ inline SnapshotChunk snapshot(Random& random) {
   return message;
 }
 
-inline MembersTable table(Random& random) {
-  MembersTable result;
+inline dht::MembersTable table(Random& random) {
+  dht::MembersTable result;
   result.version = 1 + random.below(100);
   for (int i = 0; i < 3; ++i) {
-    Member member;
+    dht::Member member;
     member.id = random_uuid(random);
     member.address = "127.0.0.1:" + std::to_string(4000 + i);
     member.rest_address = "127.0.0.1:" + std::to_string(8000 + i);
@@ -112,52 +112,52 @@ inline MembersTable table(Random& random) {
                      anchor_of(PartitionId{static_cast<std::uint32_t>(100 + i)}, 8)};
     result.members.push_back(member);
   }
-  std::sort(result.members.begin(), result.members.end(), [](const Member& a, const Member& b) { return a.id < b.id; });
+  std::sort(result.members.begin(), result.members.end(), [](const dht::Member& a, const dht::Member& b) { return a.id < b.id; });
   result.settings["replication"] = "3";
   return result;
 }
 
-inline Genesis genesis(Random& random) {
-  Genesis result;
+inline dht::Genesis genesis(Random& random) {
+  dht::Genesis result;
   result.ring = random_uuid(random);
   result.first_table = table(random);
   result.first_table.version = 1;
   return result;
 }
 
-inline std::vector<Message> messages(Random& random) {
-  ChordPeer peer{random_uuid(random), position(random)};
-  Heartbeat heartbeat{.round = random.next(), .digest = random.next(), .full = true, .groups = {}};
+inline std::vector<dht::Message> messages(Random& random) {
+  dht::ChordPeer peer{random_uuid(random), position(random)};
+  dht::Heartbeat heartbeat{.round = random.next(), .digest = random.next(), .full = true, .groups = {}};
   for (int i = 0; i < 5; ++i) heartbeat.groups.push_back({partition(random), random.below(99), random.below(99), 1, 2});
-  ChordNeighbours neighbours{.request = random.next(), .member = true, .predecessor = peer, .successors = {peer, peer}};
+  dht::ChordNeighbours neighbours{.request = random.next(), .member = true, .predecessor = peer, .successors = {peer, peer}};
   return {
-      RequestVote{raft(random), true, false, random.below(1000), random.below(100)},
-      VoteReply{raft(random), false, true},
+      dht::RequestVote{raft(random), true, false, random.below(1000), random.below(100)},
+      dht::VoteReply{raft(random), false, true},
       append(random),
-      AppendReply{raft(random), true, random.below(99), random.below(99), random.below(99), random.below(99), false},
-      TimeoutNow{raft(random)},
+      dht::AppendReply{raft(random), true, random.below(99), random.below(99), random.below(99), random.below(99), false},
+      dht::TimeoutNow{raft(random)},
       snapshot(random),
-      SnapshotReply{raft(random), random.next(), 3, false, true},
+      dht::SnapshotReply{raft(random), random.next(), 3, false, true},
       heartbeat,
-      Heartbeat{.round = 2, .digest = 3, .full = false, .groups = {}},
-      Heartbeat{.round = 3, .digest = 4, .full = false, .groups = {}, .fitness = {true, true, 80'000, 70'000}, .asks = true},
-      HeartbeatReply{random.next(), false, Room::reserve, {{partition(random), random.below(99), true}}, {false, false, 800, 900}, {partition(random)}},
-      Ping{true},
-      NodeReport{{partition(random), partition(random)}, {random_uuid(random)}, {random_uuid(random), random_uuid(random)}},
-      ReplicaQuery{raft(random)},
-      ReplicaRemoved{raft(random), encode(configuration(random)), random.below(99)},
-      ChordNeighboursRequest{random.next(), position(random)},
+      dht::Heartbeat{.round = 2, .digest = 3, .full = false, .groups = {}},
+      dht::Heartbeat{.round = 3, .digest = 4, .full = false, .groups = {}, .fitness = {true, true, 80'000, 70'000}, .asks = true},
+      dht::HeartbeatReply{random.next(), false, dht::Room::reserve, {{partition(random), random.below(99), true}}, {false, false, 800, 900}, {partition(random)}},
+      dht::Ping{true},
+      dht::NodeReport{{partition(random), partition(random)}, {random_uuid(random)}, {random_uuid(random), random_uuid(random)}},
+      dht::ReplicaQuery{raft(random)},
+      dht::ReplicaRemoved{raft(random), dht::encode(configuration(random)), random.below(99)},
+      dht::ChordNeighboursRequest{random.next(), position(random)},
       neighbours,
-      ChordNeighbours{.request = 1, .member = false, .predecessor = std::nullopt, .successors = {}},
-      ChordNotify{position(random), peer},
-      ChordFind{random.next(), position(random)},
-      ChordFound{random.next(), true, false, peer, position(random)},
-      TableRequest{},
-      TableReply{encode(table(random))},
+      dht::ChordNeighbours{.request = 1, .member = false, .predecessor = std::nullopt, .successors = {}},
+      dht::ChordNotify{position(random), peer},
+      dht::ChordFind{random.next(), position(random)},
+      dht::ChordFound{random.next(), true, false, peer, position(random)},
+      dht::TableRequest{},
+      dht::TableReply{dht::encode(table(random))},
   };
 }
 
-inline Envelope envelope(Random& random, Message message) {
+inline dht::Envelope envelope(Random& random, dht::Message message) {
   return {.header = {.ring = random_uuid(random),
                      .source = random_uuid(random),
                      .incarnation = {random.below(99), random.next()},
@@ -166,35 +166,35 @@ inline Envelope envelope(Random& random, Message message) {
           .message = std::move(message)};
 }
 
-inline std::vector<Operation> operations(Random& random) {
+inline std::vector<dht::Operation> operations(Random& random) {
   ReadRequest read;
   read.gets.push_back({"kv/a", "row"});
   read.scans.push_back({.key = "kv/b", .prefix = "p", .after = "pa", .max_rows = 10, .values = false});
   const Duration lease(1 + random.below(100'000));
-  return {ReadOperation{partition(random), read, RowLease{random_uuid(random), lease}},
-          CommitOperation{partition(random), batch(random), lease},
-          FindOperation{position(random)},
-          TableOperation{},
-          StatusOperation{},
-          StatusOperation{17},
-          CreateOperation{genesis(random)},
-          JoinOperation{genesis(random), genesis(random).first_table}};
+  return {dht::ReadOperation{partition(random), read, dht::RowLease{random_uuid(random), lease}},
+          dht::CommitOperation{partition(random), batch(random), lease},
+          dht::FindOperation{position(random)},
+          dht::TableOperation{},
+          dht::StatusOperation{},
+          dht::StatusOperation{17},
+          dht::CreateOperation{genesis(random)},
+          dht::JoinOperation{genesis(random), genesis(random).first_table}};
 }
 
-inline std::vector<OperationResult> results(Random& random) {
+inline std::vector<dht::OperationResult> results(Random& random) {
   BatchResult applied;
   applied.outcome = BatchResult::Outcome::applied;
   applied.version = random.below(1000);
   applied.stamp = Stamp{5};
   applied.lease = Duration(70);
-  NodeStatus status;
+  dht::NodeStatus status;
   status.node = random_uuid(random);
   status.incarnation = {3, random.next()};
   status.ring = random_uuid(random);
   for (std::uint32_t i = 0; i < 3; ++i) {
-    GroupStatus group;
+    dht::GroupStatus group;
     group.partition = PartitionId{i};
-    group.role = Role::leader;
+    group.role = dht::Role::leader;
     group.term = random.below(100);
     if (i > 0) group.leader = random_uuid(random);
     group.commit = random.below(1000);
@@ -209,20 +209,20 @@ inline std::vector<OperationResult> results(Random& random) {
   status.storage_note = "its pages have no sums";
   status.events = {{7, Stamp{9}, "member_up", "node=x"}};
   EncodedBatch rows{.head = SharedBytes(bytes(random, 300)), .blobs = {SharedBytes(bytes(random, 40'000))}};
-  ReadAnswer leased(rows);
+  dht::ReadAnswer leased(rows);
   leased.lease = Duration(80);
-  return {OperationResult(leased),
-          OperationResult(applied),
-          OperationResult(FindReply{true, random_uuid(random), "127.0.0.1:4001", position(random), position(random)}),
-          OperationResult(TableAnswer{genesis(random), table(random)}),
-          OperationResult(TableAnswer{std::nullopt, MembersTable{}}),
-          OperationResult(status),
-          OperationResult(Empty{}),
-          tl::unexpected(OperationFailure{{ErrorCode::not_leader, "ask elsewhere"},
+  return {dht::OperationResult(leased),
+          dht::OperationResult(applied),
+          dht::OperationResult(dht::FindReply{true, random_uuid(random), "127.0.0.1:4001", position(random), position(random)}),
+          dht::OperationResult(dht::TableAnswer{genesis(random), table(random)}),
+          dht::OperationResult(dht::TableAnswer{std::nullopt, dht::MembersTable{}}),
+          dht::OperationResult(status),
+          dht::OperationResult(dht::Empty{}),
+          tl::unexpected(dht::OperationFailure{{ErrorCode::not_leader, "ask elsewhere"},
                                           {random_uuid(random), {random_uuid(random), random_uuid(random)}}})};
 }
 
-inline Greeting greeting(Random& random, PeerRole role = PeerRole::node) {
+inline dht::Greeting greeting(Random& random, dht::PeerRole role = dht::PeerRole::node) {
   return {.role = role,
           .node = random_uuid(random),
           .incarnation = {random.below(99), random.next()},
@@ -234,45 +234,45 @@ inline Greeting greeting(Random& random, PeerRole role = PeerRole::node) {
 }
 
 // As the receiving side has it.
-inline ReceivedFrame received(FrameKind kind, const WireMessage& message, std::uint64_t request = 0) {
+inline dht::ReceivedFrame received(dht::FrameKind kind, const dht::WireMessage& message, std::uint64_t request = 0) {
   std::string body = message.message;
   for (const SharedBytes& piece : message.payload) body += piece.view();
-  FrameHeader header{.kind = kind,
+  dht::FrameHeader header{.kind = kind,
                      .message_bytes = static_cast<std::uint32_t>(message.message.size()),
                      .payload_bytes = static_cast<std::uint32_t>(message.payload_bytes()),
                      .request = request};
   return {.header = header, .body = SharedBytes(std::move(body))};
 }
 
-inline std::string flat(const WireMessage& message) { return received(FrameKind::greeting, message).body.str(); }
+inline std::string flat(const dht::WireMessage& message) { return received(dht::FrameKind::greeting, message).body.str(); }
 
 // A frame of every kind and message.
-inline std::vector<ReceivedFrame> frames(Random& random) {
-  std::vector<ReceivedFrame> all;
-  all.push_back(received(FrameKind::greeting, encode(greeting(random))));
-  all.push_back(received(FrameKind::error, encode(Error{ErrorCode::foreign_ring, "not yours"})));
-  for (Message& message : messages(random)) {
-    all.push_back(received(FrameKind::envelope, encode(envelope(random, std::move(message)))));
+inline std::vector<dht::ReceivedFrame> frames(Random& random) {
+  std::vector<dht::ReceivedFrame> all;
+  all.push_back(received(dht::FrameKind::greeting, dht::encode(greeting(random))));
+  all.push_back(received(dht::FrameKind::error, dht::encode(Error{ErrorCode::foreign_ring, "not yours"})));
+  for (dht::Message& message : messages(random)) {
+    all.push_back(received(dht::FrameKind::envelope, dht::encode(envelope(random, std::move(message)))));
   }
-  for (Operation& operation : operations(random)) all.push_back(received(FrameKind::request, encode(operation), 7));
-  for (OperationResult& result : results(random)) {
-    all.push_back(received(FrameKind::response, encode(Response{Stamp{9}, std::move(result)}), 7));
+  for (dht::Operation& operation : operations(random)) all.push_back(received(dht::FrameKind::request, dht::encode(operation), 7));
+  for (dht::OperationResult& result : results(random)) {
+    all.push_back(received(dht::FrameKind::response, dht::encode(dht::Response{Stamp{9}, std::move(result)}), 7));
   }
   return all;
 }
 
 // Decodes as a receiver would, by the header's kind; the bytes of the value encoded again, or the error.
-inline Result<std::string> decode_any(const ReceivedFrame& frame) {
+inline Result<std::string> decode_any(const dht::ReceivedFrame& frame) {
   auto again = [](const auto& value) -> Result<std::string> {
     if (!value) return tl::unexpected(value.error());
-    return flat(encode(*value));
+    return flat(dht::encode(*value));
   };
   switch (frame.header.kind) {
-    case FrameKind::greeting: return again(decode_greeting(frame));
-    case FrameKind::envelope: return again(decode_envelope(frame));
-    case FrameKind::request: return again(decode_operation(frame));
-    case FrameKind::response: return again(decode_response(frame));
-    case FrameKind::error: return again(decode_error(frame));
+    case dht::FrameKind::greeting: return again(dht::decode_greeting(frame));
+    case dht::FrameKind::envelope: return again(dht::decode_envelope(frame));
+    case dht::FrameKind::request: return again(dht::decode_operation(frame));
+    case dht::FrameKind::response: return again(dht::decode_response(frame));
+    case dht::FrameKind::error: return again(dht::decode_error(frame));
   }
   return fail(ErrorCode::corrupt, "unknown kind");
 }

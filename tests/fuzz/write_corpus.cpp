@@ -15,7 +15,7 @@ int main(int count, char** arguments) {
   ringfs::SeededRandom random(1);
   int number = 0;
   for (const ringfs::ReceivedFrame& frame : ringfs::samples::frames(random)) {
-    auto header = ringfs::encode_frame_header(frame.header);
+    auto header = ringfs::dht::encode_frame_header(frame.header);
     std::ofstream file(folder / ("frame" + std::to_string(number++)), std::ios::binary);
     file.write(header.data(), static_cast<std::streamsize>(header.size()));
     file.write(frame.body.data(), static_cast<std::streamsize>(frame.body.size()));

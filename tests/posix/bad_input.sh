@@ -160,10 +160,10 @@ for gateway in $("$ringfs" members --state "$state" --output json | jq -r '.[].r
     curl -sf --max-time 40 -X PUT -d x "http://$gateway/v1/kv/warm-$i" || die "$gateway does not store a key"
   done
 done
-python3 "$here/junk.py" "$rpc" "$rest" 100
+python3 "$here/programs/junk.py" "$rpc" "$rest" 100
 before=$(descriptors)
 resident_before=$(resident)
-python3 "$here/junk.py" "$rpc" "$rest" 2000 slow
+python3 "$here/programs/junk.py" "$rpc" "$rest" 2000 slow
 resident_after=$(resident)
 say "resident kB of nodes and mount: $resident_before before 2,000 junk connections, $resident_after after"
 paste <(tr ' ' '\n' <<<"$resident_before") <(tr ' ' '\n' <<<"$resident_after") | awk '$2 - $1 > 32768 { exit 1 }' || die "memory grew"

@@ -4,7 +4,7 @@ source "$(dirname "$0")/lib.sh"
 start_ring 3
 other=$scratch/other
 second_mount "$other"
-positions() { python3 "$(dirname "$0")/directory_positions.py" "$mnt" "$other" "$1" "$scratch/positions" || die "$1"; }
+positions() { python3 "$(dirname "$0")/programs/directory_positions.py" "$mnt" "$other" "$1" "$scratch/positions" || die "$1"; }
 say "as the directories are made"
 positions make
 say "after a restart of everything, and under change"

@@ -12,14 +12,14 @@ for kind in append append-here plain fsync; do
   for readers in "$mnt" "$other"; do
     [ "$kind $readers" != "append-here $other" ] || continue  # docs/posix.md: a descriptor for plain writes beside such readers
     say "$kind, read through $([ "$readers" = "$mnt" ] && echo "the same mount" || echo "another mount")"
-    python3 "$here/growing_file.py" "$kind" "$mnt/grow" "$readers/grow" "$seconds" || die "a reader saw what was never there"
+    python3 "$here/programs/growing_file.py" "$kind" "$mnt/grow" "$readers/grow" "$seconds" || die "a reader saw what was never there"
     rm -f "$mnt/grow"/*
   done
 done
 
 say "append from both mounts"
 for readers in "$mnt" "$other"; do
-  python3 "$here/growing_file.py" append "$mnt/grow,$other/grow" "$readers/grow" "$seconds" || die "a reader saw what was never there"
+  python3 "$here/programs/growing_file.py" append "$mnt/grow,$other/grow" "$readers/grow" "$seconds" || die "a reader saw what was never there"
   rm -f "$mnt/grow"/*
 done
 
@@ -30,7 +30,7 @@ exec 9<"$other/bytes"
 printf BBBB | dd of="$mnt/bytes" conv=notrunc status=none
 truncate -s 40001 "$mnt/bytes"
 # The reader never asks for anything but bytes before the end; docs/posix.md says when it sees them.
-for i in $(seq 30); do
+for _ in $(seq 30); do
   seen=$(python3 -c 'import os; print(os.pread(9, 4, 0).decode())')
   [ "$seen" = BBBB ] && break
   sleep 1
@@ -39,4 +39,4 @@ done
 exec 9<&-
 
 say "the position of a descriptor that appends"
-python3 "$here/append_position.py" "$mnt/position" "$other/position"
+python3 "$here/programs/append_position.py" "$mnt/position" "$other/position"

@@ -5,7 +5,7 @@ source "$(dirname "$0")/lib.sh"
 start_ring 3
 other=$scratch/other
 second_mount "$other"
-handles() { python3 "$(dirname "$0")/handles.py" "$mnt" "$other" "$1" "$scratch/handles" || die "$1"; }
+handles() { python3 "$(dirname "$0")/programs/handles.py" "$mnt" "$other" "$1" "$scratch/handles" || die "$1"; }
 
 say "at once, and when the kernel has forgotten them"
 handles save

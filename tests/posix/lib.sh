@@ -9,6 +9,7 @@ if [ -n "${RINGFS_TEST_LIMIT:-}" ]; then
   unset RINGFS_TEST_LIMIT
   exec timeout -k 60 "$limit" "$0" "$@"
 fi
+# shellcheck disable=SC2034 # for the scripts that source this file
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 build=$(realpath "$1")
 ringfs=$build/bin/ringfs
@@ -184,6 +185,7 @@ settled() { [ "$(timeout "$1" cat "$mnt/.ring/wait")" = ok ] || { cat "$mnt/.rin
 # start_load: tests/chaos/load.py on $mnt/load with its records and logs in $scratch and $logs; returns when it works. Sets loader.
 start_load() {
   mkdir "$mnt/load"
+  # shellcheck disable=SC2154 # set by the script
   python3 "$load" run "$mnt/load" "$scratch/records" "$logs" >"$scratch/load.log" 2>&1 &
   loader=$!
   extra_pids+=("$loader")

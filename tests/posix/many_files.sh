@@ -17,7 +17,9 @@ with ThreadPoolExecutor(8) as pool:
     list(pool.map(make, range(10_000)))
 END
 say "list"
+# shellcheck disable=SC2010 # ls is what is tried
 [ "$(ls -f "$mnt/many" | grep -c '^file-')" = 10000 ] || die "ls sees $(ls -f "$mnt/many" | wc -l)"
+# shellcheck disable=SC2010
 [ "$(ls -l "$mnt/many" | grep -c 'file-')" = 10000 ] || die "ls -l"
 [ "$(cat "$mnt/many/file-07777")" = 7777 ] || die "contents"
 [ "$(find "$mnt/many" -type f -size -2 | wc -l)" = 10000 ] || die "find"

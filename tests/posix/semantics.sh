@@ -3,4 +3,4 @@
 source "$(dirname "$0")/lib.sh"
 start_ring 5
 mkdir "$mnt/semantics"
-python3 "$here/semantics.py" "$mnt/semantics"
+python3 "$here/programs/semantics.py" "$mnt/semantics"

@@ -9,4 +9,4 @@ for m in one two; do
   "$ringfs" mount "$(addresses)" "$scratch/$m" -o allow_other
 done
 mkdir -m 777 "$mnt/programs"
-python3 "$here/set_id.py" "$scratch/one/programs" "$scratch/two/programs" || die "bits that should be gone are there"
+python3 "$here/programs/set_id.py" "$scratch/one/programs" "$scratch/two/programs" || die "bits that should be gone are there"

@@ -27,7 +27,7 @@ rm "$other/file"
 
 say "O_EXCL: one winner each time"
 mkdir "$mnt/race"
-python3 "$here/exclusive_race.py" "$mnt/race" "$other/race" 1000
+python3 "$here/programs/exclusive_race.py" "$mnt/race" "$other/race" 1000
 
 say "O_CREAT: everybody gets the file, or is told that it is not theirs"
 mkdir "$mnt/create" "$scratch/third" "$scratch/fourth"
@@ -36,12 +36,12 @@ for m in third fourth; do
   extra_mounts+=("$scratch/$m")
   "$ringfs" mount "$(addresses)" "$scratch/$m" -o allow_other
 done
-python3 "$here/create_race.py" "$scratch/third/create" "$scratch/fourth/create" 1000
+python3 "$here/programs/create_race.py" "$scratch/third/create" "$scratch/fourth/create" 1000
 for m in third fourth; do "$ringfs" umount "$scratch/$m"; done
 
 say "readers that keep a file open while it grows"
 mkdir "$mnt/kept"
-python3 "$here/kept_open.py" "$mnt/kept" "$other/kept" 200
+python3 "$here/programs/kept_open.py" "$mnt/kept" "$other/kept" 200
 
 say "appends from both mounts"
 : >"$mnt/log"
@@ -54,7 +54,7 @@ wait
 
 say "SQLite from both mounts in turn"
 mkdir "$mnt/sqlite"
-python3 "$here/sqlite_in_turn.py" "$mnt/sqlite" "$other/sqlite" 40
+python3 "$here/programs/sqlite_in_turn.py" "$mnt/sqlite" "$other/sqlite" 40
 
 say "a mount as a person might start it: in the foreground, a relative path, options first"
 third=$scratch/third

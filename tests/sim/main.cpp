@@ -14,7 +14,7 @@
 
 #include <unistd.h>
 
-#include "tests/sim/coverage.hpp"
+#include "tests/sim/checks/coverage.hpp"
 #include "tests/sim/scenario.hpp"
 
 namespace {
@@ -105,6 +105,37 @@ bool keeps_promises(const Totals& totals, std::uint64_t count, const std::option
   return kept;
 }
 
+struct Modes {
+  bool determinism = false;       // every seed twice, with equal traces
+  bool expect_violation = false;  // ends the program as soon as a seed fails that passes with the guard on
+  bool hashes = false;            // printed
+};
+
+void run_and_count(std::uint64_t seed, const ScenarioOptions& options, const Modes& modes, Totals& totals) {
+  seed_in_use = seed;
+  SeedResult result = run_seed(seed, options);
+  ++totals.seeds;
+  totals.counted += result.lacks.empty() ? 1 : 0;
+  if (!result.lacks.empty()) ++totals.coverage["seed does not count: lacks " + result.lacks];
+  totals.events += result.events;
+  if (modes.hashes) std::printf("seed %llu: %016llx\n", static_cast<unsigned long long>(seed), static_cast<unsigned long long>(result.hash));
+  for (const auto& [what, number] : result.coverage) totals.coverage[what] += number;
+  if (modes.determinism && !result.violation) {
+    SeedResult again = run_seed(seed, options);
+    if (again.hash != result.hash) result.violation = Violation{"one seed, one trace", "two runs differ"};
+  }
+  if (result.violation) {
+    ++totals.failed;
+    ++totals.violations[result.violation->invariant];
+    if (modes.expect_violation) {
+      std::printf("seed %llu noticed it: %s: %s\n", static_cast<unsigned long long>(seed), result.violation->invariant.c_str(),
+                  result.violation->detail.c_str());
+      run_with_the_guard_on(seed, options.nodes);
+    }
+    print_failure(seed, result);
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -113,7 +144,8 @@ int main(int argc, char** argv) {
   std::optional<std::uint64_t> likely;
   double budget_seconds = 0;
   unsigned nodes = 0;
-  bool determinism = false, expect_violation = false, long_faults = false, hashes = false;
+  bool long_faults = false;
+  Modes modes;
   ScenarioOptions options;
   app.add_option("--seeds", seeds, "How many seeds to run");
   app.add_option("--count", count, "Run seeds until that many did enough to count (design 10), instead of a number of them");
@@ -121,11 +153,11 @@ int main(int argc, char** argv) {
   app.add_option("--time-budget", budget_seconds, "Run seeds for that many seconds instead of a number of them");
   app.add_option("--nodes", nodes, "Nodes of the ring, instead of drawing them")->check(CLI::Range(1u, most_nodes));
   app.add_option("--fault", options.fault, "Switch a guard off")->check(CLI::IsMember(guard_names()));
-  app.add_flag("--expect-violation", expect_violation, "Succeed as soon as a seed fails that passes with the guard on");
+  app.add_flag("--expect-violation", modes.expect_violation, "Succeed as soon as a seed fails that passes with the guard on");
   app.add_option("--likely", likely, "The seed to begin with, which found it before; then from the first one on");
   app.add_flag("--long-faults", long_faults, "Pass over the seeds whose faults do not last for long");
-  app.add_flag("--determinism", determinism, "Run every seed twice and compare the traces");
-  app.add_flag("--hashes", hashes, "Print the hash of each seed's trace: two programs with the same hashes sent the same messages");
+  app.add_flag("--determinism", modes.determinism, "Run every seed twice and compare the traces");
+  app.add_flag("--hashes", modes.hashes, "Print the hash of each seed's trace: two programs with the same hashes sent the same messages");
   app.add_flag("--verbose", options.verbose, "Print every trace line");
   try {
     app.parse(argc, argv);
@@ -140,7 +172,7 @@ int main(int argc, char** argv) {
     count = 0;
   }
   nodes_in_use = options.nodes;
-  violation_wanted = expect_violation;
+  violation_wanted = modes.expect_violation;
   std::set_terminate(report_terminate);
   std::signal(SIGABRT, report_abort);
   std::signal(SIGSEGV, report_abort);
@@ -156,31 +188,10 @@ int main(int argc, char** argv) {
   for (std::uint64_t next = first; go_on();) {
     const std::uint64_t seed = likely ? *std::exchange(likely, std::nullopt) : next++;
     if (long_faults && !has_long_faults(seed, options)) continue;
-    seed_in_use = seed;
-    SeedResult result = run_seed(seed, options);
-    ++totals.seeds;
-    totals.counted += result.lacks.empty() ? 1 : 0;
-    if (!result.lacks.empty()) ++totals.coverage["seed does not count: lacks " + result.lacks];
-    totals.events += result.events;
-    if (hashes) std::printf("seed %llu: %016llx\n", static_cast<unsigned long long>(seed), static_cast<unsigned long long>(result.hash));
-    for (const auto& [what, number] : result.coverage) totals.coverage[what] += number;
-    if (determinism && !result.violation) {
-      SeedResult again = run_seed(seed, options);
-      if (again.hash != result.hash) result.violation = Violation{"one seed, one trace", "two runs differ"};
-    }
-    if (result.violation) {
-      ++totals.failed;
-      ++totals.violations[result.violation->invariant];
-      if (expect_violation) {
-        std::printf("seed %llu noticed it: %s: %s\n", static_cast<unsigned long long>(seed), result.violation->invariant.c_str(),
-                    result.violation->detail.c_str());
-        run_with_the_guard_on(seed, options.nodes);
-      }
-      print_failure(seed, result);
-    }
+    run_and_count(seed, options, modes, totals);
   }
   print_totals(totals, elapsed());
-  if (expect_violation) return 1;
+  if (modes.expect_violation) return 1;
   const bool kept = count == 0 || keeps_promises(totals, count, options.nodes);
   return totals.failed == 0 && kept ? 0 : 1;
 }

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "dht/base/random.hpp"
-#include "dht/core/chord.hpp"
-#include "dht/core/placement.hpp"
+#include "dht/core/chord/chord.hpp"
+#include "dht/core/members/placement.hpp"
 
 namespace {
 
@@ -27,23 +27,23 @@ class StableRing {
   StableRing(std::size_t nodes, Random& random) {
     std::vector<Uuid> ids;
     for (std::size_t i = 0; i < nodes; ++i) ids.push_back(random_uuid(random));
-    auto table = std::make_shared<MembersTable>();
+    auto table = std::make_shared<dht::MembersTable>();
     table->version = 1;
-    for (auto& [id, tokens] : allocate_first_tokens(ids, partition_bits, 3, tokens_per_node)) {
+    for (auto& [id, tokens] : dht::allocate_first_tokens(ids, partition_bits, 3, tokens_per_node)) {
       for (const Position& token : tokens) ring_.emplace(token, id);
       table->members.push_back({id, "", "", MemberState::up, tokens, 100});
       ids_.push_back(id);
     }
-    for (const Member& member : table->members) {
-      ChordOptions options;
+    for (const dht::Member& member : table->members) {
+      dht::ChordOptions options;
       options.self = member.id;
       options.tokens = member.tokens;
-      auto chord = std::make_unique<Chord>(options, random, TimePoint{});
+      auto chord = std::make_unique<dht::Chord>(options, random, TimePoint{});
       chord->set_table(table, TimePoint{});
       // Nobody answers as a member: everybody takes the pointers from the table, as in a ring that was just created.
       TimePoint later{std::chrono::seconds(10)};
       while (!chord->find(Position{}).member && chord->deadline() < later) chord->tick(chord->deadline());
-      for (const Member& other : table->members) chord->peer_heard(other.id);
+      for (const dht::Member& other : table->members) chord->peer_heard(other.id);
       chord->take_messages();
       nodes_.emplace(member.id, std::move(chord));
     }
@@ -56,7 +56,7 @@ class StableRing {
   unsigned lookup(const Uuid& first, const Position& position) const {
     Uuid asked = first;
     for (unsigned hops = 1; hops <= most_hops; ++hops) {
-      Chord::Step step = nodes_.at(asked)->find(position);
+      dht::Chord::Step step = nodes_.at(asked)->find(position);
       if (!step.member) return 0;
       if (step.final) return is_owner(step.peer, position) ? hops : 0;
       asked = step.peer.node;
@@ -65,7 +65,7 @@ class StableRing {
   }
 
  private:
-  bool is_owner(const ChordPeer& peer, const Position& position) const {
+  bool is_owner(const dht::ChordPeer& peer, const Position& position) const {
     auto owner = ring_.lower_bound(position);
     if (owner == ring_.end()) owner = ring_.begin();
     return owner->first == peer.token && owner->second == peer.node;
@@ -73,7 +73,7 @@ class StableRing {
 
   std::map<Position, Uuid> ring_;
   std::vector<Uuid> ids_;
-  std::map<Uuid, std::unique_ptr<Chord>> nodes_;
+  std::map<Uuid, std::unique_ptr<dht::Chord>> nodes_;
 };
 
 struct Outcome {

@@ -6,12 +6,12 @@
 #include <memory>
 #include <set>
 
-#include "dht/core/placement.hpp"
-#include "dht/net/lock_resolver.hpp"
-#include "tests/sim/availability.hpp"
-#include "tests/sim/draw.hpp"
-#include "tests/sim/sim_client.hpp"
-#include "tests/sim/workload_files.hpp"
+#include "dht/core/members/placement.hpp"
+#include "dht/net/client/lock_resolver.hpp"
+#include "tests/sim/checks/availability.hpp"
+#include "tests/sim/faults/draw.hpp"
+#include "tests/sim/machines/sim_client.hpp"
+#include "tests/sim/workload/workload_files.hpp"
 
 namespace ringfs::sim {
 
@@ -179,7 +179,7 @@ class Scenario {
     world_.count(what);
   }
 
-  bool is_full(unsigned node) { return cluster_.node(node).room() != Room::ample; }
+  bool is_full(unsigned node) { return cluster_.node(node).room() != dht::Room::ample; }
 
   void start_workers(SimClient& client) {
     for (unsigned i = 0; i < drawn_.workers; ++i) client.spawn(workload_.work(client.store()));
@@ -190,7 +190,7 @@ class Scenario {
     if (!client.running()) return;
     if (drawn_.coordinators_pause > 0 && world_.chance(drawn_.coordinators_pause)) {
       // Until others take it for dead, while it has parts elsewhere; then it goes on where it was.
-      client.transport().pause_before(TransactionStep::flip, max_transaction_age + world_.between(Duration::zero(), longest_pause));
+      client.transport().pause_before(TransactionStep::flip, dht::max_transaction_age + world_.between(Duration::zero(), longest_pause));
       return;
     }
     auto die = [this, &client] {
@@ -249,7 +249,7 @@ class Scenario {
   bool settle_locks() {
     // Seen in a first round, old enough for a second one; while groups still move each account may take its time.
     const Duration round = drawn_.workload.accounts * drawn_.workload.operation_timeout + seconds(1);
-    TimePoint end = world_.now() + max_transaction_age + 2 * round;
+    TimePoint end = world_.now() + dht::max_transaction_age + 2 * round;
     std::string lock;
     while (world_.now() < end && !world_.violation()) {
       bool ended = false;
@@ -276,15 +276,15 @@ class Scenario {
 
   // Of those that the placement wants: a majority has room.
   bool has_room(PartitionId partition) {
-    Placement placement(cluster_.table(), drawn_.cluster.partition_bits);
+    dht::Placement placement(cluster_.table(), drawn_.cluster.partition_bits);
     const std::vector<Uuid>& nodes = placement.preference_list(partition);
-    const auto with_room = std::count_if(nodes.begin(), nodes.end(), [&](const Uuid& node) { return cluster_.find(node)->room() == Room::ample; });
+    const auto with_room = std::count_if(nodes.begin(), nodes.end(), [&](const Uuid& node) { return cluster_.find(node)->room() == dht::Room::ample; });
     return 2 * static_cast<std::size_t>(with_room) > nodes.size();
   }
 
   // A batch may find no leader within its time while groups come to themselves: then it is said again.
   Task<Result<CommitReply>> commit_one(Mutation mutation) {
-    PartitionedStore* store = careful_client().store();
+    dht::PartitionedStore* store = careful_client().store();
     Result<CommitReply> reply = fail(ErrorCode::timeout, {});
     for (unsigned i = 0; i < full_disk_attempts && !reply && reply.error().code == ErrorCode::timeout; ++i) {
       CommitRequest request;
@@ -339,8 +339,8 @@ class Scenario {
     std::map<PartitionId, unsigned> leases;
     for (unsigned i = 0; i < cluster_.size(); ++i) {
       if (!cluster_.node(i).running()) return false;
-      for (const GroupStatus& group : cluster_.node(i).status().groups) {
-        if (group.role == Role::leader && group.lease) ++leases[group.partition];
+      for (const dht::GroupStatus& group : cluster_.node(i).status().groups) {
+        if (group.role == dht::Role::leader && group.lease) ++leases[group.partition];
       }
     }
     return leases.size() == partitions();
@@ -350,14 +350,14 @@ class Scenario {
   bool moved() {
     if (world_.now() < next_look_) return false;
     next_look_ = world_.now() + milliseconds(50);
-    Placement placement(cluster_.table(), drawn_.cluster.partition_bits);
+    dht::Placement placement(cluster_.table(), drawn_.cluster.partition_bits);
     unsigned in_place = 0;
     for (unsigned i = 0; i < cluster_.size(); ++i) {
       SimNode& node = cluster_.node(i);
       if (!node.running()) return false;
-      const NodeStatus status = node.status();
-      for (const GroupStatus& group : status.groups) {
-        const bool leads = group.role == Role::leader && group.lease && status.table_version == cluster_.table().version;
+      const dht::NodeStatus status = node.status();
+      for (const dht::GroupStatus& group : status.groups) {
+        const bool leads = group.role == dht::Role::leader && group.lease && status.table_version == cluster_.table().version;
         if (leads && group.settled && placement.preference_list(group.partition).front() == node.id()) ++in_place;
       }
     }
@@ -368,7 +368,7 @@ class Scenario {
   bool data_in_place() {
     if (world_.now() < next_look_) return false;
     next_look_ = world_.now() + milliseconds(50);
-    Placement placement(cluster_.table(), drawn_.cluster.partition_bits);
+    dht::Placement placement(cluster_.table(), drawn_.cluster.partition_bits);
     for (std::uint32_t index = 0; index < partitions(); ++index) {
       std::set<Uuid> holders;
       for (unsigned i = 0; i < cluster_.size(); ++i) {
@@ -385,7 +385,7 @@ class Scenario {
   bool replicas_equal() {
     if (world_.now() < next_look_) return false;
     next_look_ = world_.now() + milliseconds(50);
-    std::map<PartitionId, std::pair<LogIndex, std::uint64_t>> states;
+    std::map<PartitionId, std::pair<dht::LogIndex, std::uint64_t>> states;
     for (unsigned i = 0; i < cluster_.size(); ++i) {
       if (is_full(i)) continue;  // it may lag for good
       for (const auto& [partition, group] : cluster_.node(i).live_disk().groups) {
@@ -403,8 +403,8 @@ class Scenario {
       if (is_full(i)) continue;
       for (const auto& [partition, group] : cluster_.node(i).live_disk().groups) {
         for (const auto& [row, stored] : group.rows.all()) {
-          if (row.key != lock_key && row.key != part_key) continue;
-          Reader reader(row.key == lock_key ? stored.value.view() : std::string_view(row.sort));
+          if (row.key != dht::lock_key && row.key != dht::part_key) continue;
+          Reader reader(row.key == dht::lock_key ? stored.value.view() : std::string_view(row.sort));
           RecordRef record = read_record_ref(reader);
           return "partition " + std::to_string(index_of(partition)) + " at node " + std::to_string(i) + ", laid by entry " +
                  std::to_string(stored.version) + " of " + std::to_string(group.applied) + ", record in partition " +
@@ -417,17 +417,17 @@ class Scenario {
 
   // Lookups from anywhere find the owner in at most log2(tokens) + 2 hops; hops are whole, so the logarithm is rounded down.
   bool look_up() {
-    const MembersTable& table = cluster_.table();
-    Placement placement(table, drawn_.cluster.partition_bits);
+    const dht::MembersTable& table = cluster_.table();
+    dht::Placement placement(table, drawn_.cluster.partition_bits);
     std::size_t tokens = 0;
-    for (const Member& member : table.members) tokens += member.tokens.size();
+    for (const dht::Member& member : table.members) tokens += member.tokens.size();
     // A node that leaves stays in Chord's ring until it is gone, and one that is called dead by mistake answers.
-    const bool all_in = std::all_of(table.members.begin(), table.members.end(), [](const Member& member) {
+    const bool all_in = std::all_of(table.members.begin(), table.members.end(), [](const dht::Member& member) {
       return member.state == MemberState::up || member.state == MemberState::joining;
     });
     if (!all_in) return true;
     std::vector<SimNode*> askable;  // who has no token routes for nobody
-    for (const Member& member : table.members) {
+    for (const dht::Member& member : table.members) {
       if (!member.tokens.empty()) askable.push_back(cluster_.find(member.id));
     }
     most_hops_ = static_cast<unsigned>(std::bit_width(tokens)) - 1 + 2;
@@ -468,13 +468,13 @@ class Scenario {
     while (node != nullptr && node->running() && ++found.hops <= most_hops_) {
       struct Answered {
         bool done = false;
-        std::optional<FindReply> reply;
+        std::optional<dht::FindReply> reply;
       };
       auto answered = std::make_shared<Answered>();
-      node->submit(FindOperation{position}, [answered](const OperationResult& result, Stamp) {
+      node->submit(dht::FindOperation{position}, [answered](const dht::OperationResult& result, Stamp) {
         answered->done = true;
         if (!result) return;
-        if (const auto* reply = std::get_if<FindReply>(&*result)) answered->reply = *reply;
+        if (const auto* reply = std::get_if<dht::FindReply>(&*result)) answered->reply = *reply;
       });
       world_.run(seconds(1), [&] { return answered->done; });
       if (!answered->reply) return found;
@@ -489,7 +489,7 @@ class Scenario {
 
   std::string describe() {
     std::string text = "  table " + std::to_string(cluster_.table().version) + ", primaries:";
-    Placement placement(cluster_.table(), drawn_.cluster.partition_bits);
+    dht::Placement placement(cluster_.table(), drawn_.cluster.partition_bits);
     for (std::uint32_t index = 0; index < partitions(); ++index) {
       const std::vector<Uuid>& list = placement.preference_list(PartitionId{index});
       text += " " + (list.empty() ? std::string("-") : std::to_string(cluster_.find(list.front())->index()));
@@ -500,7 +500,7 @@ class Scenario {
       text += "  node " + std::to_string(i) + (node.running() ? "" : " is down") + (node.frozen() ? " is frozen" : "") + "\n";
       if (!node.running()) continue;
       if (!node.durable_disk().genesis) text += "    waits for a ring\n";
-      for (const GroupStatus& group : node.status().groups) {
+      for (const dht::GroupStatus& group : node.status().groups) {
         text += "    partition " + std::to_string(index_of(group.partition)) + " role " +
                 std::to_string(static_cast<int>(group.role)) + " term " + std::to_string(group.term) + " log " +
                 std::to_string(group.first_index) + ".." + std::to_string(group.last_index) + " commit " +

@@ -1,6 +1,6 @@
 // One seed from beginning to end: a ring is created, clients work while things go wrong, the faults stop, and everything must come
 // to rest: a leader with a lease in every partition, replicas with equal states, no lock left, right Chord pointers, histories that
-// some order explains. Threads: one, virtual. See tests/sim/world.hpp for what makes it repeatable.
+// some order explains. Threads: one, virtual. See tests/sim/machines/world.hpp for what makes it repeatable.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "tests/sim/coverage.hpp"
-#include "tests/sim/world.hpp"
+#include "tests/sim/checks/coverage.hpp"
+#include "tests/sim/machines/world.hpp"
 
 namespace ringfs::sim {
 
@@ -32,7 +32,7 @@ struct SeedResult {
 
 SeedResult run_seed(std::uint64_t seed, const ScenarioOptions& options);
 
-// Whether the seed is one of those whose faults last for long (tests/sim/long_faults).
+// Whether the seed is one of those whose faults last for long (tests/sim/faults/long_faults).
 bool has_long_faults(std::uint64_t seed, const ScenarioOptions& options);
 
 // The guards that can be switched off to see whether the simulator notices.

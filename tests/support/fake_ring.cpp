@@ -7,8 +7,8 @@ namespace ringfs {
 
 namespace {
 
-OperationResult failure(ErrorCode code, std::string context = {}, Redirect redirect = {}) {
-  return tl::unexpected(OperationFailure{{code, std::move(context)}, std::move(redirect)});
+dht::OperationResult failure(ErrorCode code, std::string context = {}, dht::Redirect redirect = {}) {
+  return tl::unexpected(dht::OperationFailure{{code, std::move(context)}, std::move(redirect)});
 }
 
 }  // namespace
@@ -22,22 +22,22 @@ FakeRing::FakeRing(VirtualTime& time, std::size_t nodes, unsigned partition_bits
     ids.push_back(node.id);
     nodes_.push_back(node);
   }
-  auto tokens = allocate_first_tokens(ids, partition_bits, 3, 4);
+  auto tokens = dht::allocate_first_tokens(ids, partition_bits, 3, 4);
   table.version = 1;
   for (const FakeNode& node : nodes_) {
-    Member member;
+    dht::Member member;
     member.id = node.id;
     member.address = node.address;
     member.rest_address = node.address + "0";
     member.tokens = tokens[node.id];
     table.members.push_back(member);
   }
-  std::sort(table.members.begin(), table.members.end(), [](const Member& a, const Member& b) { return a.id < b.id; });
+  std::sort(table.members.begin(), table.members.end(), [](const dht::Member& a, const dht::Member& b) { return a.id < b.id; });
   genesis_.ring = random_uuid(random_);
   genesis_.partition_bits = partition_bits;
   genesis_.first_table = table;
   rows_->partition_bits = partition_bits;
-  Placement placement(table, partition_bits);
+  dht::Placement placement(table, partition_bits);
   for (std::uint32_t i = 0; i < (1u << partition_bits); ++i) {
     const std::vector<Uuid>& list = placement.preference_list(PartitionId{i});
     groups[PartitionId{i}] = {list, list.front()};
@@ -56,7 +56,7 @@ FakeNode& FakeRing::node(const Uuid& id) {
   return *std::find_if(nodes_.begin(), nodes_.end(), [&](const FakeNode& node) { return node.id == id; });
 }
 
-Task<OperationResult> FakeRing::call(std::string address, Uuid expected, Operation operation, TimePoint deadline) {
+Task<dht::OperationResult> FakeRing::call(std::string address, Uuid expected, dht::Operation operation, TimePoint deadline) {
   co_await boost::asio::post(time_.loop(), boost::asio::use_awaitable);
   auto place =
       std::find_if(nodes_.begin(), nodes_.end(), [&](const FakeNode& node) { return node.address == address; });
@@ -71,7 +71,7 @@ Task<OperationResult> FakeRing::call(std::string address, Uuid expected, Operati
   }
   if (!expected.is_nil() && expected != node.id) co_return failure(ErrorCode::wrong_identity, address);
   if (node.refuses) co_return failure(*node.refuses, address);
-  const CommitOperation* commit = std::get_if<CommitOperation>(&operation);
+  const dht::CommitOperation* commit = std::get_if<dht::CommitOperation>(&operation);
   Fate fate = Fate::answered;
   if (commit != nullptr && groups[commit->partition].leader == node.id && !commit_fates.empty()) {
     fate = commit_fates.front();
@@ -79,7 +79,7 @@ Task<OperationResult> FakeRing::call(std::string address, Uuid expected, Operati
   }
   if (fate == Fate::lost_before) co_return failure(ErrorCode::unreachable, "lost on the way there");
   if (fate == Fate::refused_no_space) co_return failure(ErrorCode::no_space);
-  OperationResult result = answer(node, operation);
+  dht::OperationResult result = answer(node, operation);
   switch (fate) {
     case Fate::reply_lost:
     case Fate::unreachable_after: co_return failure(ErrorCode::unreachable, "lost on the way back");
@@ -89,30 +89,30 @@ Task<OperationResult> FakeRing::call(std::string address, Uuid expected, Operati
   }
 }
 
-OperationResult FakeRing::answer(FakeNode& node, const Operation& operation) {
+dht::OperationResult FakeRing::answer(FakeNode& node, const dht::Operation& operation) {
   const bool waiting = node.state == FakeNode::State::waiting;
-  if (std::holds_alternative<TableOperation>(operation)) {
-    if (waiting) return Answer(TableAnswer{});
-    MembersTable copy = table;
+  if (std::holds_alternative<dht::TableOperation>(operation)) {
+    if (waiting) return dht::Answer(dht::TableAnswer{});
+    dht::MembersTable copy = table;
     if (node.table_version != 0) copy = genesis_.first_table;
-    return Answer(TableAnswer{genesis_, copy});
+    return dht::Answer(dht::TableAnswer{genesis_, copy});
   }
-  if (const auto* asked = std::get_if<StatusOperation>(&operation)) {
-    NodeStatus status = status_of(node);
-    for (const NodeEvent& event : node.events) {
+  if (const auto* asked = std::get_if<dht::StatusOperation>(&operation)) {
+    dht::NodeStatus status = status_of(node);
+    for (const dht::NodeEvent& event : node.events) {
       if (asked->events_after && event.sequence > *asked->events_after) status.events.push_back(event);
     }
-    return Answer(std::move(status));
+    return dht::Answer(std::move(status));
   }
-  if (std::holds_alternative<JoinOperation>(operation)) {
+  if (std::holds_alternative<dht::JoinOperation>(operation)) {
     ++node.joins;
     node.state = FakeNode::State::alive;
-    return Answer(Empty{});
+    return dht::Answer(dht::Empty{});
   }
   if (waiting) return failure(ErrorCode::not_member, "waits");
-  if (const FindOperation* lookup = std::get_if<FindOperation>(&operation)) return find(node, lookup->position);
-  const ReadOperation* read = std::get_if<ReadOperation>(&operation);
-  const CommitOperation* commit = std::get_if<CommitOperation>(&operation);
+  if (const dht::FindOperation* lookup = std::get_if<dht::FindOperation>(&operation)) return find(node, lookup->position);
+  const dht::ReadOperation* read = std::get_if<dht::ReadOperation>(&operation);
+  const dht::CommitOperation* commit = std::get_if<dht::CommitOperation>(&operation);
   if (read == nullptr && commit == nullptr) return failure(ErrorCode::invalid_argument);
   const PartitionId partition = read != nullptr ? read->partition : commit->partition;
   const Group& group = groups[partition];
@@ -121,28 +121,28 @@ OperationResult FakeRing::answer(FakeNode& node, const Operation& operation) {
   }
   if (group.leader != node.id) return failure(ErrorCode::not_leader, {}, {group.leader, group.members});
   if (read != nullptr) {
-    Result<ReadReply> reply = execute_read(read->request, rows_->partitions[partition].rows);
+    Result<ReadReply> reply = dht::execute_read(read->request, rows_->partitions[partition].rows);
     if (!reply) return failure(reply.error().code, reply.error().context);
-    ReadAnswer rows(*reply);
+    dht::ReadAnswer rows(*reply);
     rows.stamp = std::max(rows_->partitions[partition].stamp, ring_time() + clock_skew);
-    return Answer(std::move(rows));
+    return dht::Answer(std::move(rows));
   }
   Result<Batch> batch = decode_batch(commit->batch.head, commit->batch.blobs);
   if (!batch) return failure(batch.error().code);
   ++executions;
-  return Answer(rows_->apply(partition, *batch, ring_time() + clock_skew));
+  return dht::Answer(rows_->apply(partition, *batch, ring_time() + clock_skew));
 }
 
 // Each node knows its successor only: as many hops as there are tokens between.
-OperationResult FakeRing::find(const FakeNode& node, const Position& position) const {
+dht::OperationResult FakeRing::find(const FakeNode& node, const Position& position) const {
   std::vector<std::pair<Position, Uuid>> tokens;
-  for (const Member& member : table.members) {
+  for (const dht::Member& member : table.members) {
     for (const Position& token : member.tokens) tokens.push_back({token, member.id});
   }
   std::sort(tokens.begin(), tokens.end());
   auto reply = [&](bool final, std::size_t at, const Position& through) {
     const auto& [token, id] = tokens[at % tokens.size()];
-    return OperationResult(Answer(FindReply{final, id, table.find(id)->address, token, through}));
+    return dht::OperationResult(dht::Answer(dht::FindReply{final, id, table.find(id)->address, token, through}));
   };
   // Of the own tokens the closest one before the position.
   std::size_t best = tokens.size();
@@ -158,8 +158,8 @@ OperationResult FakeRing::find(const FakeNode& node, const Position& position) c
   return reply(false, next, tokens[best].first);
 }
 
-NodeStatus FakeRing::status_of(const FakeNode& node) const {
-  NodeStatus status;
+dht::NodeStatus FakeRing::status_of(const FakeNode& node) const {
+  dht::NodeStatus status;
   status.node = node.id;
   if (node.state != FakeNode::State::waiting) status.ring = genesis_.ring;
   if (node.foreign_ring) status.ring = node.foreign_ring;
@@ -177,9 +177,9 @@ NodeStatus FakeRing::status_of(const FakeNode& node) const {
   status.wall = time_.clock().stamp + node.clock_error;
   for (const auto& [partition, group] : groups) {
     if (std::find(group.members.begin(), group.members.end(), node.id) == group.members.end()) continue;
-    GroupStatus one;
+    dht::GroupStatus one;
     one.partition = partition;
-    one.role = group.leader == node.id ? Role::leader : Role::follower;
+    one.role = group.leader == node.id ? dht::Role::leader : dht::Role::follower;
     one.term = 3;
     one.leader = group.leader;
     one.settled = group.leader == node.id;

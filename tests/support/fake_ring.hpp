@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "dht/core/placement.hpp"
-#include "dht/net/client_transport.hpp"
+#include "dht/core/members/placement.hpp"
+#include "dht/net/transport/client_transport.hpp"
 #include "tests/support/memory_object_store.hpp"
 
 namespace ringfs {
@@ -30,16 +30,16 @@ struct FakeNode {
   std::optional<Uuid> foreign_ring;  // that it belongs to
   std::optional<ErrorCode> refuses;  // everything
   std::size_t joins = 0;             // calls that told it of its ring
-  std::vector<NodeEvent> events;
+  std::vector<dht::NodeEvent> events;
   std::set<PartitionId> damaged;     // its copies of these
   Duration clock_error{0};
 };
 
-class FakeRing : public ClientTransport {
+class FakeRing : public dht::ClientTransport {
  public:
   FakeRing(VirtualTime& time, std::size_t nodes, unsigned partition_bits = 4);
 
-  Task<OperationResult> call(std::string address, Uuid expected, Operation operation, TimePoint deadline) override;
+  Task<dht::OperationResult> call(std::string address, Uuid expected, dht::Operation operation, TimePoint deadline) override;
   Task<void> sleep(Duration duration) override { return time_.sleep(duration); }
   TimePoint now() override { return time_.clock().now; }
   Stamp ring_time() override { return time_.clock().stamp; }
@@ -50,8 +50,8 @@ class FakeRing : public ClientTransport {
   std::size_t size() const { return nodes_.size(); }
   FakeNode& add_waiting(const std::string& address);
   MemoryRing& rows() { return *rows_; }
-  const Genesis& genesis() const { return genesis_; }
-  MembersTable table;  // what nodes answer
+  const dht::Genesis& genesis() const { return genesis_; }
+  dht::MembersTable table;  // what nodes answer
 
   // Whom the partition's group consists of and who leads it; at first its placement and the first of it.
   struct Group {
@@ -74,17 +74,17 @@ class FakeRing : public ClientTransport {
   std::deque<Fate> commit_fates;
   Duration clock_skew{0};      // of the leaders' stamps against the ring's time
   std::size_t executions = 0;  // batches that went through evaluate()
-  std::function<void(FakeNode&, const Operation&)> before_call;
+  std::function<void(FakeNode&, const dht::Operation&)> before_call;
 
  private:
-  OperationResult answer(FakeNode& node, const Operation& operation);
-  OperationResult find(const FakeNode& node, const Position& position) const;
-  NodeStatus status_of(const FakeNode& node) const;
+  dht::OperationResult answer(FakeNode& node, const dht::Operation& operation);
+  dht::OperationResult find(const FakeNode& node, const Position& position) const;
+  dht::NodeStatus status_of(const FakeNode& node) const;
 
   VirtualTime& time_;
   SeededRandom random_{7};
   std::deque<FakeNode> nodes_;
-  Genesis genesis_;
+  dht::Genesis genesis_;
   std::shared_ptr<MemoryRing> rows_ = std::make_shared<MemoryRing>();
 };
 

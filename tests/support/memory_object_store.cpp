@@ -17,7 +17,7 @@ BatchResult MemoryRing::apply(PartitionId partition, const Batch& batch, Stamp n
 std::size_t MemoryRing::intents() const {
   std::size_t count = 0;
   for (const auto& [id, partition] : partitions) {
-    for (const auto& [row, stored] : partition.rows.all()) count += row.key == lock_key || row.key == part_key ? 1 : 0;
+    for (const auto& [row, stored] : partition.rows.all()) count += row.key == dht::lock_key || row.key == dht::part_key ? 1 : 0;
   }
   return count;
 }
@@ -31,7 +31,7 @@ std::size_t MemoryRing::records() const {
 }
 
 MemoryObjectStore::MemoryObjectStore(VirtualTime& time, std::shared_ptr<MemoryRing> ring, std::uint64_t seed,
-                                     TransactionFaults faults)
+                                     dht::TransactionFaults faults)
     : PartitionedStore(faults), time_(time), ring_(std::move(ring)), random_(seed), client_(random_uuid(random_)) {}
 
 // Every operation goes over the loop once, as a real one would.
@@ -67,7 +67,7 @@ Task<Result<ReadReply>> MemoryObjectStore::read_raw(PartitionId partition, ReadR
   if (!arrived) co_return tl::unexpected(arrived.error());
   if (clock().now >= deadline) co_return fail(ErrorCode::timeout);
   if (std::optional<Fault> fault = next_fault(read_faults_)) co_return fail(*fault->error, "injected");
-  Result<ReadReply> reply = execute_read(request, ring_->partitions[partition].rows);
+  Result<ReadReply> reply = dht::execute_read(request, ring_->partitions[partition].rows);
   if (!reply) co_return reply;
   EncodedBatch encoded = encode(*reply);
   co_return decode_read_reply(encoded.head, encoded.blobs);

@@ -10,7 +10,7 @@
 #include <memory>
 #include <set>
 
-#include "dht/net/partitioned_store.hpp"
+#include "dht/net/client/partitioned_store.hpp"
 #include "tests/support/memory_rows.hpp"
 #include "tests/support/virtual_time.hpp"
 
@@ -31,9 +31,9 @@ struct MemoryRing {
   std::size_t records() const;
 };
 
-class MemoryObjectStore : public PartitionedStore {
+class MemoryObjectStore : public dht::PartitionedStore {
  public:
-  MemoryObjectStore(VirtualTime& time, std::shared_ptr<MemoryRing> ring, std::uint64_t seed = 1, TransactionFaults faults = {});
+  MemoryObjectStore(VirtualTime& time, std::shared_ptr<MemoryRing> ring, std::uint64_t seed = 1, dht::TransactionFaults faults = {});
 
   Task<Result<ReadReply>> read_raw(PartitionId partition, ReadRequest request, TimePoint deadline) override;
   Task<Result<BatchResult>> commit_raw(PartitionId partition, std::vector<Condition> conditions,

@@ -6,11 +6,11 @@
 #include <map>
 #include <string>
 
-#include "dht/core/evaluate.hpp"
+#include "dht/core/rows/evaluate.hpp"
 
 namespace ringfs {
 
-class MemoryRows : public RowWriter {
+class MemoryRows : public dht::RowWriter {
  public:
   struct Stored {
     std::uint64_t version = 0;

@@ -8,7 +8,7 @@ build=$(realpath "${3:-build/release}")
 scratch=$build/headers_alone
 mkdir -p "$scratch"
 compiler="$(command -v ccache || true) ${2:-g++}"
-flags="-std=c++20 -I. -I$build/dht -fsyntax-only -DRINGFS_VERSION=\"test\" $(pkg-config --cflags fuse3 sqlite3)"
+flags="-std=c++20 -I. -I$build/dht -fsyntax-only -DRINGFS_VERSION=test $(pkg-config --cflags fuse3 sqlite3)"
 export compiler flags scratch
 # In whatever directory the tree lies.
 export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=true

@@ -1,8 +1,8 @@
 // Clocks that are wrong: the janitor's, a mount's, and times that lie in the future.
-#include "dht/core/room.hpp"
+#include "dht/core/rows/room_need.hpp"
 #include "tests/unit/fs/world.hpp"
 
-namespace ringfs {
+namespace ringfs::fs {
 namespace {
 
 // A ring whose disks are full.
@@ -15,7 +15,7 @@ class FullStore final : public MemoryObjectStore {
     Batch batch;
     batch.conditions = conditions;
     batch.mutations = mutations;
-    if (!needs_no_room(batch)) co_return fail(ErrorCode::no_space, "full");
+    if (!dht::needs_no_room(batch)) co_return fail(ErrorCode::no_space, "full");
     co_return co_await MemoryObjectStore::commit_raw(partition, std::move(conditions), std::move(mutations), deadline);
   }
 };
@@ -248,4 +248,4 @@ TEST_F(ClocksTest, AppendLock_OfADeadMountHoursAhead_IsBroken) {
 }
 
 }  // namespace
-}  // namespace ringfs
+}  // namespace ringfs::fs

@@ -3,7 +3,7 @@
 
 #include "tests/unit/fs/world.hpp"
 
-namespace ringfs {
+namespace ringfs::fs {
 namespace {
 
 class CrashTest : public World {
@@ -224,4 +224,4 @@ TEST_F(CrashTest, Truncation_AtEveryStep_NeverShowsOldBytesAgain) {
 }
 
 }  // namespace
-}  // namespace ringfs
+}  // namespace ringfs::fs

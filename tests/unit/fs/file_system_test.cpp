@@ -1,12 +1,12 @@
 // FileSystem: `.ring` and the rest side by side, statfs.
 #include "fs/file_system.hpp"
 
-#include "fs/control_tree.hpp"
+#include "fs/control/control_tree.hpp"
 #include "tests/support/fake_admin.hpp"
 #include "tests/support/silent_ring.hpp"
 #include "tests/unit/fs/world.hpp"
 
-namespace ringfs {
+namespace ringfs::fs {
 namespace {
 
 class RingWithSpace : public SilentRing {
@@ -119,4 +119,4 @@ TEST_F(FileSystemTest, Describe_OfAFile_NamesItsPartitionAndChunks) {
 }
 
 }  // namespace
-}  // namespace ringfs
+}  // namespace ringfs::fs

@@ -1,7 +1,7 @@
 // Several mounts on one file: appends, conversions, truncations at once.
 #include "tests/unit/fs/world.hpp"
 
-namespace ringfs {
+namespace ringfs::fs {
 namespace {
 
 class MountsTest : public World {
@@ -675,4 +675,4 @@ TEST_F(KernelPagesTest, Read_OvertakenByALargerSize_GoesOnToTheNewEnd) {
 }
 
 }  // namespace
-}  // namespace ringfs
+}  // namespace ringfs::fs

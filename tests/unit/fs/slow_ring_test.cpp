@@ -5,7 +5,7 @@
 
 #include "tests/unit/fs/world.hpp"
 
-namespace ringfs {
+namespace ringfs::fs {
 namespace {
 
 // Answers of reads that arrive after later commits were answered; partitions that never answer.
@@ -194,4 +194,4 @@ TEST_F(SlowRingTest, Lock_ThatOthersKeepTaking_IsGivenUpAtTheLimit) {
 }
 
 }  // namespace
-}  // namespace ringfs
+}  // namespace ringfs::fs

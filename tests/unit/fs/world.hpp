@@ -12,13 +12,13 @@
 #include <string>
 #include <vector>
 
-#include "fs/attributes.hpp"
+#include "fs/names/attributes.hpp"
 #include "fs/claims.hpp"
-#include "fs/keys.hpp"
+#include "fs/names/keys.hpp"
 #include "fs/volume.hpp"
 #include "tests/support/memory_object_store.hpp"
 
-namespace ringfs {
+namespace ringfs::fs {
 
 // One mount: a store of its own over the common ring, and a Volume on it.
 class Mount {
@@ -195,7 +195,7 @@ class World : public testing::Test {
       std::vector<RowAddress> locked;
       for (const auto& [id, partition] : ring->partitions) {
         for (const auto& [address, stored] : partition.rows.all()) {
-          if (address.key != lock_key) continue;
+          if (address.key != dht::lock_key) continue;
           Reader reader(address.sort);
           std::string key(reader.string());
           locked.push_back({key, std::string(reader.rest())});
@@ -303,4 +303,4 @@ inline std::string pattern(std::size_t size, std::uint64_t seed = 1) {
   return bytes;
 }
 
-}  // namespace ringfs
+}  // namespace ringfs::fs

@@ -1,0 +1,13 @@
+// Which batches may change the members table: told before they are applied, so that a replica reads the table's rows again
+// only when it must. Errs on the side of yes. Threads: none.
+#pragma once
+
+#include "dht/core/protocol/raft_types.hpp"
+#include "dht/base/rows.hpp"
+
+namespace ringfs::dht {
+
+bool touches_members_table(const Batch& batch);
+bool touches_members_table(const Entry& entry);  // of kind batch
+
+}  // namespace ringfs::dht

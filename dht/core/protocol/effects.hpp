@@ -1,0 +1,170 @@
+// Effects: everything the core wants from the world. Whoever drives a Node takes them after each call and carries
+// them out in the order below; that order is the safety contract (design 2).
+//
+//  1. `messages` may leave at once (a leader's appends go out before its own sync).
+//  2. `write` is one atomic, durable (fsynced) transaction. Writes happen in the order of their ids.
+//  3. `messages_after_write` leave only when every write taken up to and including this one is durable. (No write in
+//     these Effects: when all earlier ones are durable; at once if none is outstanding.)
+//  4. Then Node::written(id). A write that fails is never retried: the process exits (design 5.8).
+//  5. `applies` go to the store in order, behind the writes taken before them. An apply need not be synced on its own,
+//     but it is durable no later than any write that is carried out after it.
+//  6. `reads`, `loads`, `snapshot_reads` see the state of at least every apply that was reported by Node::applied.
+//
+// A crash may lose any suffix of what is not durable, never the middle.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dht/core/protocol/messages.hpp"
+#include "dht/core/protocol/operations.hpp"
+#include "dht/core/protocol/raft_types.hpp"
+
+namespace ringfs::dht {
+
+using OperationId = std::uint64_t;
+inline constexpr OperationId no_operation = 0;  // the core's own batches: nobody waits for the answer
+using EffectId = std::uint64_t;
+
+struct HardState {
+  Term term = 0;
+  Uuid vote;  // nil: none in this term
+};
+
+// A staged snapshot chunk, or the flip that makes the staged rows the group's rows.
+struct StageChunk {
+  std::uint64_t snapshot = 0;  // number 0 of another snapshot throws away what was staged
+  std::uint32_t number = 0;
+  SharedBytes rows;
+  std::vector<SharedBytes> blobs;
+};
+
+struct InstallSnapshot {
+  std::uint64_t snapshot = 0;
+  LogIndex last_index = 0;
+  Term last_term = 0;
+  Stamp last_stamp;
+  Configuration configuration;
+  LogIndex configuration_index = 0;
+};
+
+// What is wrong with the data of this node's replica on its disk. The worse one has the higher number.
+enum class Damage : std::uint8_t {
+  none = 0,
+  rows = 1,  // some rows cannot be read. What it acknowledged is there: it still counts, until the others can do without it
+  log = 2,   // entries or votes may be lost: it must not count for anything, nor speak, before it is another replica
+};
+
+// This node's replica loses all data and is called `added` from now on: rows, log and staged chunks go, term and vote stay. Makes the
+// group when there is none. What it then is: a learner that waits for its first snapshot, or what a removed replica leaves (design 5.5).
+struct ReplicaReset {
+  LogIndex added = 0;           // ReplicaId::added
+  Configuration configuration;  // where to ask; may be empty
+  LogIndex configuration_index = 0;
+};
+
+// Changes to one group's durable state. Within one GroupWrite, in this order: reset, unstage, stage, install, hard state, truncate, append,
+// cut, damage. A reset ends all damage, an install that of rows.
+struct GroupWrite {
+  PartitionId partition{};
+  std::optional<ReplicaReset> reset;
+  bool unstage = false;  // what was staged of a snapshot goes; nothing when there is none
+  std::optional<StageChunk> stage;
+  std::optional<InstallSnapshot> install;  // log becomes empty with base (last_index, last_term); applied = last_index
+  std::optional<HardState> hard_state;
+  std::optional<LogIndex> truncate_from;   // this entry and all after it go
+  std::vector<Entry> append;               // indices follow the log's last one without a gap
+  std::optional<LogIndex> cut_through;     // entries up to and including this one go; <= applied
+  std::optional<Damage> damage;            // was found; a restart must know
+};
+
+struct NodeWrite {
+  std::optional<Genesis> genesis;  // also creates this node's groups, with initial rows (initial_group, node.hpp)
+  std::optional<MembersTable> table;
+  std::vector<std::pair<Uuid, Incarnation>> peer_incarnations;
+};
+
+struct Write {
+  EffectId id = 0;
+  NodeWrite node;
+  std::vector<GroupWrite> groups;
+  bool empty() const;
+  bool only_stages() const;  // chunks of snapshots and nothing else: a restart throws them away, so they need not be durable
+};
+
+// Apply committed entries (applied, through] of a group: batches through evaluate(), configurations and no-ops just
+// move the index (configurations are remembered in the group's row). Answer: Node::applied with a result per batch entry.
+struct Apply {
+  PartitionId partition{};
+  LogIndex through = 0;
+};
+
+struct AppliedBatch {
+  LogIndex index = 0;
+  BatchResult result;
+};
+
+struct ReadEffect {
+  EffectId id = 0;
+  PartitionId partition{};
+  ReadRequest request;
+};
+
+struct LoadEntries {  // bodies of log entries that are no longer in memory; as many as fit in max_bytes, at least one
+  EffectId id = 0;
+  PartitionId partition{};
+  LogIndex first = 0;
+  LogIndex last = 0;
+  std::size_t max_bytes = 0;
+};
+
+// The next chunk of a snapshot for a follower. number 0 opens a read transaction on the group's rows; the store closes it after the last
+// chunk, after close = true, or when it was not asked for 30 s. Asked for again then, or with renew = true, it goes on in another
+// transaction behind the last chunk if nothing was applied since, so that the rows are the same; otherwise: unavailable, start over.
+struct SnapshotRead {
+  EffectId id = 0;
+  PartitionId partition{};
+  std::uint64_t snapshot = 0;
+  std::uint32_t number = 0;
+  bool close = false;  // no answer
+  bool renew = false;  // the transaction is old: what is written meanwhile piles up behind it
+};
+
+struct SnapshotData {
+  LogIndex last_index = 0;  // applied index of the snapshot's transaction
+  Term last_term = 0;
+  Stamp last_stamp;
+  Configuration configuration;
+  LogIndex configuration_index = 0;
+  SharedBytes rows;
+  std::vector<SharedBytes> blobs;
+  bool last = false;
+};
+
+struct Reply {
+  OperationId operation = 0;
+  OperationResult result;
+};
+
+// For logs, .ring/events and the simulator's coverage: what happened, in fixed names.
+struct Event {
+  std::string name;    // "leader_elected", "step_down", "snapshot_installed", ...
+  std::string detail;  // key=value pairs
+};
+
+struct Effects {
+  std::vector<Envelope> messages;
+  Write write;  // id 0: nothing to write
+  std::vector<Envelope> messages_after_write;
+  std::vector<Apply> applies;
+  std::vector<ReadEffect> reads;
+  std::vector<LoadEntries> loads;
+  std::vector<SnapshotRead> snapshot_reads;
+  std::vector<Reply> replies;
+  std::vector<Event> events;
+  TimePoint deadline = never;  // call tick() then, or earlier
+};
+
+}  // namespace ringfs::dht

@@ -1,0 +1,220 @@
+#include "dht/core/protocol/members_table.hpp"
+
+#include <algorithm>
+#include <charconv>
+
+#include "dht/base/settings.hpp"
+
+namespace ringfs::dht {
+
+namespace {
+
+constexpr std::uint8_t table_format = 1;
+constexpr std::uint8_t member_format = 1;
+constexpr std::size_t max_address_bytes = 300;  // a host name of 253 bytes, brackets, a colon and a port
+constexpr std::size_t max_settings = 64;
+constexpr std::size_t max_setting_name_bytes = 64;
+constexpr std::size_t max_setting_value_bytes = 1024;
+constexpr std::size_t token_bytes = 20;
+constexpr std::size_t smallest_member_bytes = 1 + 16 + 4 + 4 + 1 + 4 + 4;
+constexpr std::size_t smallest_setting_bytes = 4 + 4;
+
+constexpr std::string_view member_prefix = "m/";
+constexpr std::string_view setting_prefix = "s/";
+constexpr std::string_view version_sort = "v";
+
+void write(Writer& writer, const Member& member) {
+  writer.u8(member_format);
+  write(writer, member.id);
+  writer.string(member.address);
+  writer.string(member.rest_address);
+  writer.u8(static_cast<std::uint8_t>(member.state));
+  writer.u32(member.weight);
+  writer.u32(static_cast<std::uint32_t>(member.tokens.size()));
+  for (const Position& token : member.tokens) write(writer, token);
+}
+
+bool known_state(std::uint8_t state) {
+  return state >= static_cast<std::uint8_t>(MemberState::joining) &&
+         state <= static_cast<std::uint8_t>(MemberState::removed);
+}
+
+Result<Member> read_member(Reader& reader) {
+  if (reader.u8() != member_format) return fail(ErrorCode::corrupt, "format of a member");
+  Member member;
+  member.id = read_uuid(reader);
+  member.address = reader.string();
+  member.rest_address = reader.string();
+  std::uint8_t state = reader.u8();
+  member.weight = reader.u32();
+  std::size_t tokens = reader.count(token_bytes);
+  if (!reader.ok()) return fail(ErrorCode::corrupt, "a member is cut short");
+  if (member.id.is_nil()) return fail(ErrorCode::corrupt, "a member without a uuid");
+  if (member.address.size() > max_address_bytes || member.rest_address.size() > max_address_bytes) {
+    return fail(ErrorCode::corrupt, "a member's address is too long");
+  }
+  if (!known_state(state)) return fail(ErrorCode::corrupt, "state of a member");
+  member.state = static_cast<MemberState>(state);
+  if (tokens > max_tokens_per_member) return fail(ErrorCode::corrupt, "a member has too many tokens");
+  member.tokens.reserve(tokens);
+  for (std::size_t i = 0; i < tokens; ++i) {
+    Position token = read_position(reader);
+    if (!member.tokens.empty() && token <= member.tokens.back()) {
+      return fail(ErrorCode::corrupt, "a member's tokens are not ascending");
+    }
+    member.tokens.push_back(token);
+  }
+  return member;
+}
+
+bool setting_in_limits(std::string_view name, std::string_view value) {
+  return !name.empty() && name.size() <= max_setting_name_bytes && value.size() <= max_setting_value_bytes;
+}
+
+}  // namespace
+
+const Member* MembersTable::find(const Uuid& id) const {
+  auto found = std::lower_bound(members.begin(), members.end(), id,
+                                [](const Member& member, const Uuid& wanted) { return member.id < wanted; });
+  return found != members.end() && found->id == id ? &*found : nullptr;
+}
+
+// Whoever commits settings checks them. A row that is wrong all the same must mean the same to every node, and must not keep any of them
+// from reading the table: it counts as absent.
+unsigned MembersTable::replication() const {
+  return static_cast<unsigned>(setting_value(settings, replication_setting));
+}
+
+Duration MembersTable::replace_after() const {
+  return std::chrono::seconds(setting_value(settings, replace_after_setting));
+}
+
+std::optional<std::uint64_t> MembersTable::rebalance_rate() const {
+  const std::uint64_t rate = setting_value(settings, rebalance_rate_setting);
+  return rate == unlimited_rebalance_rate ? std::nullopt : std::optional(rate);
+}
+
+std::string encode(const Member& member) {
+  Writer writer;
+  write(writer, member);
+  return writer.take();
+}
+
+Result<Member> decode_member(std::string_view bytes) {
+  Reader reader(bytes);
+  Result<Member> member = read_member(reader);
+  if (member && !reader.done()) return fail(ErrorCode::corrupt, "bytes behind a member");
+  return member;
+}
+
+std::string encode(const MembersTable& table) {
+  Writer writer;
+  writer.u8(table_format);
+  writer.u64(table.version);
+  writer.u32(static_cast<std::uint32_t>(table.members.size()));
+  for (const Member& member : table.members) write(writer, member);
+  writer.u32(static_cast<std::uint32_t>(table.settings.size()));
+  for (const auto& [name, value] : table.settings) {
+    writer.string(name);
+    writer.string(value);
+  }
+  return writer.take();
+}
+
+Result<MembersTable> decode_members_table(std::string_view bytes) {
+  Reader reader(bytes);
+  if (reader.u8() != table_format) return fail(ErrorCode::corrupt, "format of the members table");
+  MembersTable table;
+  table.version = reader.u64();
+  std::size_t members = reader.count(smallest_member_bytes);
+  if (!reader.ok()) return fail(ErrorCode::corrupt, "the members table is cut short");
+  if (members > max_members) return fail(ErrorCode::corrupt, "too many members");
+  table.members.reserve(members);
+  for (std::size_t i = 0; i < members; ++i) {
+    Result<Member> member = read_member(reader);
+    if (!member) return tl::unexpected<Error>(member.error());
+    if (!table.members.empty() && member->id <= table.members.back().id) {
+      return fail(ErrorCode::corrupt, "members are not ascending");
+    }
+    table.members.push_back(std::move(*member));
+  }
+  std::size_t settings = reader.count(smallest_setting_bytes);
+  if (settings > max_settings) return fail(ErrorCode::corrupt, "too many settings");
+  for (std::size_t i = 0; i < settings && reader.ok(); ++i) {
+    std::string name(reader.string());
+    std::string value(reader.string());
+    if (!reader.ok()) break;
+    if (!setting_in_limits(name, value)) return fail(ErrorCode::corrupt, "a setting is out of limits");
+    if (!table.settings.empty() && name <= table.settings.rbegin()->first) {
+      return fail(ErrorCode::corrupt, "settings are not ascending");
+    }
+    table.settings.emplace_hint(table.settings.end(), std::move(name), std::move(value));
+  }
+  if (!reader.done()) return fail(ErrorCode::corrupt, "the members table has a wrong length");
+  return table;
+}
+
+InitialRow member_row(const Member& member) {
+  return {RowAddress{std::string(members_key), std::string(member_prefix).append(member.id.raw())}, encode(member)};
+}
+
+InitialRow setting_row(const std::string& name, const std::string& value) {
+  return {RowAddress{std::string(members_key), std::string(setting_prefix).append(name)}, value};
+}
+
+std::vector<InitialRow> rows_of(const MembersTable& table) {
+  std::vector<InitialRow> rows;
+  rows.reserve(table.members.size() + table.settings.size() + 1);
+  for (const Member& member : table.members) rows.push_back(member_row(member));
+  for (const auto& [name, value] : table.settings) rows.push_back(setting_row(name, value));
+  Writer version;
+  version.u64(table.version);
+  rows.push_back({RowAddress{std::string(members_key), std::string(version_sort)}, version.take()});
+  return rows;
+}
+
+namespace {
+
+Status add_row(MembersTable& table, const Row& row, bool& has_version) {
+  std::string_view sort = row.sort;
+  if (sort.starts_with(member_prefix)) {
+    Result<Member> member = decode_member(row.value.view());
+    if (!member) return tl::unexpected<Error>(member.error());
+    if (sort.substr(member_prefix.size()) != member->id.raw()) {
+      return fail(ErrorCode::corrupt, "a member's row lies under another uuid");
+    }
+    if (table.members.size() >= max_members) return fail(ErrorCode::corrupt, "too many members");
+    table.members.push_back(std::move(*member));
+  } else if (sort.starts_with(setting_prefix)) {
+    std::string_view name = sort.substr(setting_prefix.size());
+    if (!setting_in_limits(name, row.value.view())) return fail(ErrorCode::corrupt, "a setting is out of limits");
+    if (table.settings.size() >= max_settings) return fail(ErrorCode::corrupt, "too many settings");
+    table.settings.emplace(name, row.value.str());
+  } else if (sort == version_sort) {
+    Reader reader(row.value.view());
+    table.version = reader.u64();
+    if (!reader.done()) return fail(ErrorCode::corrupt, "version of the members table");
+    has_version = true;
+  } else {
+    return fail(ErrorCode::corrupt, "an unknown row in the members table");
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<MembersTable> table_from_rows(const std::vector<Row>& rows) {
+  MembersTable table;
+  bool has_version = false;
+  const std::string* previous = nullptr;
+  for (const Row& row : rows) {
+    if (previous != nullptr && row.sort <= *previous) return fail(ErrorCode::corrupt, "rows are not ascending");
+    previous = &row.sort;
+    Status added = add_row(table, row, has_version);
+    if (!added) return tl::unexpected<Error>(added.error());
+  }
+  if (!has_version) return fail(ErrorCode::corrupt, "the members table has no version");
+  return table;
+}
+
+}  // namespace ringfs::dht

@@ -1,0 +1,152 @@
+// Operations: what a client (a mount, a gateway, the command line) asks of a node, and what it answers.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "dht/base/error.hpp"
+#include "dht/base/rows.hpp"
+#include "dht/core/protocol/genesis.hpp"
+#include "dht/core/protocol/messages.hpp"
+
+namespace ringfs::dht {
+
+// A client that remembers what it reads asks for a promise that the rows stay as they are (row_leases.hpp).
+struct RowLease {
+  Uuid client;          // the one of its batches
+  Duration duration{};  // zero: none wanted
+};
+
+struct ReadOperation {
+  PartitionId partition{};
+  ReadRequest request;
+  RowLease lease = {};  // for the gets
+};
+
+struct CommitOperation {
+  PartitionId partition{};
+  EncodedBatch batch;
+  Duration lease{};  // a promise for the rows that it changes is wanted; zero: none
+};
+
+struct FindOperation {  // one step of an iterative Chord lookup
+  Position position;
+};
+
+struct TableOperation {};   // the node's newest copy and its genesis
+
+struct StatusOperation {
+  std::optional<std::uint64_t> events_after;  // the node's events that are newer than this one too (NodeEvent::sequence)
+};
+
+struct CreateOperation {    // make this waiting node a first node of a ring
+  Genesis genesis;
+};
+
+// Make this waiting node a member of a ring that exists. Its row, `joining`, is committed and in the table before.
+struct JoinOperation {
+  Genesis genesis;
+  MembersTable table;
+};
+
+using Operation = std::variant<ReadOperation, CommitOperation, FindOperation, TableOperation, StatusOperation, CreateOperation,
+                               JoinOperation>;
+
+struct FindReply {
+  bool final = false;     // node holds the successor token of the position; otherwise ask it next
+  Uuid node;
+  std::string address;
+  Position token;         // of that node
+  Position through;       // the answerer's token that knew
+};
+
+struct TableAnswer {
+  std::optional<Genesis> genesis;  // absent: the node waits unaffiliated
+  MembersTable table;
+};
+
+enum class Role : std::uint8_t { follower = 1, pre_candidate, candidate, leader, learner };
+
+struct GroupStatus {
+  PartitionId partition{};
+  Role role{};
+  Term term = 0;
+  std::optional<Uuid> leader;
+  LogIndex first_index = 0;  // of the log
+  LogIndex last_index = 0;
+  LogIndex commit = 0;
+  LogIndex applied = 0;
+  bool lease = false;        // leader: may serve reads now
+  unsigned behind = 0;       // leader: members that are not caught up or do not answer
+  bool snapshotting = false;
+  bool settled = false;      // leader: its members are those that the placement wants
+  unsigned learners = 0;     // of the newest configuration
+  bool damaged = false;      // out of service here, until a leader has replaced it (Node::take_out_of_service)
+};
+
+inline constexpr std::size_t max_events = 1024;  // that a node remembers, of partitions and of the ring each
+inline constexpr std::size_t max_event_text = 512;
+
+// What happened on a node, in the words of its log (effects.hpp, Event).
+struct NodeEvent {
+  std::uint64_t sequence = 0;  // growing for as long as the node exists, with gaps
+  Stamp time;                  // the ring's, as the node knows it
+  std::string name;
+  std::string detail;
+};
+
+struct NodeStatus {
+  Uuid node;
+  Incarnation incarnation;
+  std::optional<Uuid> ring;
+  std::uint64_t table_version = 0;
+  std::vector<GroupStatus> groups;   // those of removed replicas are not among them
+  std::uint64_t snapshot_bytes_sent = 0;  // of this process, to new and to lagging replicas
+  std::uint64_t database_bytes = 0;  // filled in by the driver
+  std::uint64_t disk_total_bytes = 0;
+  std::uint64_t disk_free_bytes = 0;
+  std::uint64_t disk_id = 0;         // nodes on one file system share it
+  bool no_space = false;
+  Duration disk_stalled{};           // how long the disk has work and has not answered; zero: it has none, or answered within a second
+  Duration disk_write_time{};        // of a durable write, of late; zero: none
+  bool disk_slow = false;            // for long, and much slower than the others'
+  bool late = false;                 // its loop's turns come late: too little processor time
+  std::string storage_note;          // what its storage has to say to whoever runs the node; empty: nothing. Filled in by the driver
+  Stamp wall;                        // its own clock; zero: it does not say
+  Stamp ring_time;                   // what the members agree on, as this one has heard them
+  std::vector<NodeEvent> events;     // ascending; filled in by the driver when they were asked for
+};
+
+struct Empty {};
+
+struct ReadAnswer : EncodedBatch {  // encode(ReadReply)
+  ReadAnswer() = default;
+  explicit ReadAnswer(const ReadReply& reply) : EncodedBatch(encode(reply)) {
+    for (std::size_t i = 0; i < reply.gets.size(); ++i) {
+      if (!reply.gets[i].found) absent.push_back(i);
+    }
+  }
+  explicit ReadAnswer(EncodedBatch reply) : EncodedBatch(std::move(reply)) {}
+  Duration lease{};  // of the gets, counted from when the client asked; zero: nothing is promised. Absent ones: absent_row_lease at most
+  Stamp stamp;       // the log's time when it was answered: what batches of the partition expire by. Zero: not said
+  std::vector<std::size_t> absent;  // gets that found nothing; known to the node, not sent
+};
+using Answer = std::variant<ReadAnswer, BatchResult, FindReply, TableAnswer, NodeStatus, Empty>;
+
+// Beside not_leader and not_member: whom to ask instead.
+struct Redirect {
+  std::optional<Uuid> leader;
+  std::vector<Uuid> members;  // of the group's configuration; empty when unknown
+};
+
+struct OperationFailure {
+  Error error;
+  Redirect redirect;
+};
+
+using OperationResult = tl::expected<Answer, OperationFailure>;
+
+}  // namespace ringfs::dht

@@ -1,0 +1,82 @@
+// Which rows of a partition pending transactions hold (design 5, "Several objects at once").
+//
+// A transaction holds a row alone if it puts, erases, overwrites or merely locks it: nobody else changes the row until it ends. A row to
+// which it only adds (add_i64, max_i64) it holds together with others: their additions of the same kind pass it, for the order of those
+// does not matter, and so does whatever leaves the bytes of the addition alone. All else meets the lock, reads above all: between the commit and
+// the resolve the addition has happened and the row does not show it yet. For the same reason nobody may be promised that a held row
+// stays as it is. That is told from these rows, in the very snapshot that is read, on every replica: no leader has to know it.
+//
+// A lock is a row under lock_key: sort = 32-bit length of the object's key, the key, the sort key; value = the holders. A
+// key's length comes first so that all locks of one object are neighbours and none of another object lies between.
+// Nearly always a partition holds no lock at all: one probe finds that out and nothing else is read. Threads: none of
+// its own; lives as long as one evaluate() or execute_read(). Limits: max_row_holders; who would be one more meets the first of them.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "dht/core/rows/evaluate.hpp"
+
+namespace ringfs::dht {
+
+std::string lock_sort(const std::string& key, const std::string& sort);
+std::string part_sort(const RecordRef& record);
+std::string encode_record_ref(const RecordRef& record);
+
+// Of a row: 64 bits at `offset`, added to or raised. Whoever does both at one place in one batch moves a number on, as changes do with times (fs/change_set.hpp,
+// move_time): others who move it pass, too, for their order matters by no more than what was added. Who only adds, or only raises, does not.
+struct Addition {
+  enum class Kind : std::uint8_t {
+    add = static_cast<std::uint8_t>(Mutation::Kind::add_i64),
+    raise = static_cast<std::uint8_t>(Mutation::Kind::max_i64),
+    move = 128,
+  };
+  Kind kind{};
+  std::uint32_t offset = 0;
+  friend auto operator<=>(const Addition&, const Addition&) = default;
+};
+
+struct RowHolder {
+  RecordRef record;
+  std::optional<Addition> addition;  // none: it holds the row alone, and is the only one
+  friend auto operator<=>(const RowHolder&, const RowHolder&) = default;
+};
+std::string encode(const std::vector<RowHolder>& holders);
+std::vector<RowHolder> decode_row_holders(std::string_view value);
+
+// What a prepare holds from then on.
+struct Holding {
+  std::set<RowAddress> alone;
+  std::map<RowAddress, std::set<Addition>> additions;  // to rows that it does not hold alone
+};
+Holding holding_of(const Mutation& prepare);
+
+class Locks {
+ public:
+  explicit Locks(RowReader& rows) : rows_(rows) {}
+
+  bool any();
+  std::vector<RowHolder> holders(const RowAddress& row);
+  // Locks of rows of the object whose sort keys start with `prefix` and are > after (if that is not empty), ascending,
+  // until visit returns false.
+  void scan(const std::string& key, const std::string& prefix, const std::string& after,
+            const std::function<bool(const std::string& sort, const std::vector<RowHolder>& holders)>& visit);
+
+ private:
+  RowReader& rows_;
+  std::optional<bool> any_;
+};
+
+// The first row or prefix that the batch names and a transaction holds against it. The batch's own transactions (those that it
+// prepares) do not count; resolve asks nobody.
+std::optional<RecordRef> find_lock(const Batch& batch, Locks& locks);
+
+// Whether a transaction adds to a row that the batch changes: find_lock() let it pass.
+bool changes_held_row(const Batch& batch, Locks& locks);
+
+}  // namespace ringfs::dht

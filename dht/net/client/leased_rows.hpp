@@ -1,0 +1,110 @@
+// The rows that a client may answer from its memory, because a leader promised that they stay as they are (row_leases.hpp).
+//
+// The leader lets this client's own batches pass its own promises, so a row that a batch of this client changes is forgotten
+// before the batch is sent, and is not remembered again from a read that was asked before the batch had ended. A batch whose end
+// is unknown may happen as long as it lives; until then its rows are read from the ring. What a pending transaction holds is not
+// remembered from a read, so its end, this client's or another's, changes nothing that is remembered.
+// Threads: one loop. Limits: max_leased_row_bytes, beyond which what has ended goes, then everything.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "dht/core/rows/row_leases.hpp"
+
+namespace ringfs::dht {
+
+inline constexpr std::size_t max_leased_row_bytes = 16 << 20;
+
+// Of one answer.
+struct RowPromise {
+  static constexpr int margin = 20;  // one part in so many is not used: this machine's clock may run slower than the leader's
+
+  TimePoint asked;
+  Duration lease{};
+  TimePoint until(bool present) const {
+    const Duration promised = present ? lease : std::min(lease, absent_row_lease);
+    return asked + promised - promised / margin;
+  }
+};
+
+class LeasedRows {
+  struct Leased {
+    RowAddress address;
+    ReadReply::Get get;
+    TimePoint until;
+    std::size_t bytes() const { return address.key.size() + address.sort.size() + get.row.value.size() + 128; }
+  };
+
+ public:
+  // `remember_held_rows`: TransactionFaults.
+  explicit LeasedRows(bool remember_held_rows = false) : remember_held_rows_(remember_held_rows) {}
+
+  // Every get under a promise that holds now, no scans; otherwise none. Call it before every read.
+  std::optional<ReadReply> find(const ReadRequest& request, TimePoint now);
+  // Whether find() would find them now.
+  bool knows(const ReadRequest& request, TimePoint now) const;
+
+  // From before a read is sent until its answer is remembered.
+  class Asking {
+   public:
+    explicit Asking(std::shared_ptr<LeasedRows> rows);
+    Asking(const Asking&) = delete;
+    Asking& operator=(const Asking&) = delete;
+    void remember(const ReadRequest& request, const ReadReply& reply, const RowPromise& promise);
+
+   private:
+    const std::shared_ptr<LeasedRows> rows_;
+    const std::uint64_t ticket_;
+  };
+
+  // From before a batch is sent until its end is known; or, if it never is, for as long as the batch may live.
+  class Changing {
+   public:
+    Changing(std::shared_ptr<LeasedRows> rows, const Batch& batch, TimePoint may_happen_until);
+    Changing(const Changing&) = delete;
+    Changing& operator=(const Changing&) = delete;
+    ~Changing();
+    void sent() { ended_ = false; }
+    void ended() { ended_ = true; }
+    // The batch was applied just now, and its rows stay as promised: what they are follows from what they were, if that is still
+    // certain at `now`.
+    void remember(const Batch& batch, std::uint64_t version, const RowPromise& promise, TimePoint now);
+
+   private:
+    const std::shared_ptr<LeasedRows> rows_;
+    RowChanges changes_;
+    const TimePoint may_happen_until_;
+    const std::uint64_t ticket_;
+    std::unordered_map<std::uint64_t, Leased> before_;  // what was known of them
+    bool ended_ = true;  // nothing was sent yet
+  };
+
+ private:
+  struct Own {
+    std::uint32_t under_way = 0;
+    std::uint64_t ended = 0;  // the ticket of that moment
+  };
+
+  const Leased* known(const RowAddress& row, TimePoint now) const;
+  void begin(const RowChanges& changes);
+  void end(const RowChanges& changes);
+  void end_the_old(TimePoint now);
+  void forget(std::uint64_t hash);
+  void make_room(TimePoint now);
+  bool changed_since(std::uint64_t hash, std::uint64_t ticket) const;
+
+  const bool remember_held_rows_;
+  std::unordered_map<std::uint64_t, Leased> rows_;
+  std::size_t bytes_ = 0;
+  std::uint64_t last_ticket_ = 0;
+  std::unordered_map<std::uint64_t, Own> own_;
+  Own everything_;
+  std::vector<std::pair<TimePoint, RowChanges>> unknown_;  // batches whose ends were never heard of
+};
+
+}  // namespace ringfs::dht

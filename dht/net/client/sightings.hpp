@@ -1,0 +1,51 @@
+// For how long this process has seen rows as they are, by its own boot clock.
+//
+// A row's version is unique in its partition for ever, so one that is seen with the same version twice was not changed between: the time between is
+// a lower bound of how long it has been so, whatever anybody's wall clock says. What a clock that is wrong can do to it: nothing.
+//
+// Threads: none. Limits: max_sightings rows; those that were not looked at for sighting_life make room for others, and what
+// finds no room has no age yet.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <utility>
+
+#include "dht/base/rows.hpp"
+#include "dht/base/time.hpp"
+
+namespace ringfs::dht {
+
+inline constexpr std::size_t max_sightings = 4096;  // of a client that meets that many dead transactions at once the oldest matter
+inline constexpr Duration sighting_life = std::chrono::minutes(10);
+
+class Sightings {
+ public:
+  // How long the row has been seen with this version, this look included.
+  Duration seen(PartitionId partition, const RowAddress& row, std::uint64_t version, TimePoint now) {
+    const std::pair<PartitionId, RowAddress> name{partition, row};
+    auto known = seen_.find(name);
+    if (known == seen_.end()) {
+      if (seen_.size() >= max_sightings) {
+        std::erase_if(seen_, [now](const auto& one) { return one.second.last + sighting_life < now; });
+        if (seen_.size() >= max_sightings) return Duration::zero();
+      }
+      known = seen_.emplace(name, Sighting{version, now, now}).first;
+    }
+    Sighting& sighting = known->second;
+    if (sighting.version != version) sighting = {version, now, now};
+    sighting.last = now;
+    return now - sighting.first;
+  }
+  void forget(PartitionId partition, const RowAddress& row) { seen_.erase({partition, row}); }
+
+ private:
+  struct Sighting {
+    std::uint64_t version = 0;
+    TimePoint first{};
+    TimePoint last{};
+  };
+  std::map<std::pair<PartitionId, RowAddress>, Sighting> seen_;
+};
+
+}  // namespace ringfs::dht

@@ -1,0 +1,145 @@
+#include "dht/net/runtime/server.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <boost/asio/steady_timer.hpp>
+
+#include "dht/net/transport/dial.hpp"
+#include "dht/net/runtime/server_session.hpp"
+#include "dht/net/transport/system_clock.hpp"
+
+namespace ringfs::dht {
+
+using boost::asio::ip::tcp;
+
+namespace {
+
+// How long nothing is accepted after the process ran out of descriptors: trying at once would spin.
+constexpr auto accept_pause = std::chrono::milliseconds(100);
+
+}  // namespace
+
+Server::Server(boost::asio::io_context& loop, Driver& driver, Listener listener, ServerOptions options)
+    : driver_(driver),
+      options_(std::move(options)),
+      listener_(std::move(listener)),
+      accept_pause_(loop),
+      sweep_timer_(loop.get_executor(), [this] { sweep(); }) {}
+
+Server::~Server() {
+  *alive_ = false;
+  stop();
+}
+
+void Server::start() {
+  accept();
+  sweep_timer_.wake_at(boot_time() + options_.limits.sweep);
+}
+
+void Server::accept() {
+  if (draining_) return;
+  listener_.acceptor.async_accept([this, alive = alive_](boost::system::error_code error, tcp::socket socket) {
+    if (!*alive || error == boost::asio::error::operation_aborted) return;
+    if (!error) {
+      accepted(std::move(socket));
+      accept();
+      return;
+    }
+    if (refused_log_.allow(boot_time())) spdlog::warn("event=accept_failed reason=\"{}\"", error.message());
+    accept_pause_.expires_after(accept_pause);
+    accept_pause_.async_wait([this, alive](boost::system::error_code cancelled) {
+      if (*alive && !cancelled) accept();
+    });
+  });
+}
+
+void Server::accepted(tcp::socket socket) {
+  ++counters_.accepted;
+  boost::system::error_code error;
+  tcp::endpoint endpoint = socket.remote_endpoint(error);
+  std::string peer = error ? std::string("unknown") : join_address(endpoint);
+  if (sessions_.size() >= options_.limits.connections) {
+    log_refused(peer, {ErrorCode::overloaded, "too many connections"});
+    return;  // the socket closes itself
+  }
+  auto session = std::make_shared<Session>(*this, options_.make_stream(std::move(socket)), std::move(peer));
+  sessions_.emplace(session.get(), session);
+  session->start();
+}
+
+void Server::sweep() {
+  TimePoint now = boot_time();
+  std::vector<std::shared_ptr<Session>> late;
+  for (auto& [key, session] : sessions_) {
+    if (session->is_late(now)) late.push_back(session);
+  }
+  for (auto& session : late) session->refuse({ErrorCode::timeout, "too slow: no greeting, or half a frame"}, true);
+  sweep_timer_.wake_at(now + options_.limits.sweep);
+}
+
+void Server::node_greeted(Session& session) {
+  Session*& newest = nodes_[session.greeting().node];
+  Session* older = std::exchange(newest, &session);
+  if (older != nullptr) {
+    // The peer gave the older connection up, or has been started again and its old process is gone.
+    bool restarted = !(older->greeting().incarnation == session.greeting().incarnation);
+    older->end_quietly();
+    if (restarted) driver_.peer_disconnected(session.greeting().node);
+  }
+  driver_.peer_connected(session.greeting().node, session.greeting().address);
+}
+
+void Server::node_gone(Session& session) {
+  auto found = nodes_.find(session.greeting().node);
+  if (found == nodes_.end() || found->second != &session) return;  // replaced by a newer connection
+  nodes_.erase(found);
+  driver_.peer_disconnected(session.greeting().node);
+}
+
+void Server::forget(Session& session) { sessions_.erase(&session); }
+
+void Server::log_refused(const std::string& peer, const Error& why) {
+  ++counters_.refused;
+  if (auto swallowed = refused_log_.allow(boot_time())) {
+    spdlog::warn("event=connection_refused peer={} reason=\"{}\" unlogged={}", peer, why.text(), *swallowed);
+  }
+}
+
+void Server::drain() {
+  draining_ = true;
+  boost::system::error_code ignored;  // closing has no failure that anybody could act on
+  listener_.acceptor.close(ignored);
+  accept_pause_.cancel();
+  std::vector<std::shared_ptr<Session>> sessions;  // some end in here
+  for (auto& [key, session] : sessions_) sessions.push_back(session);
+  for (auto& session : sessions) session->drain();
+}
+
+bool Server::room_for_client() const {
+  const ServerLimits& limits = options_.limits;
+  return clients_ < limits.connections - std::min(limits.reserved_for_nodes, limits.connections / 4);
+}
+
+std::size_t Server::open_requests() const {
+  std::size_t total = 0;
+  for (const auto& [key, session] : sessions_) total += session->requests_in_flight();
+  return total;
+}
+
+bool Server::flushed() const {
+  for (const auto& [key, session] : sessions_) {
+    if (session->is_client() && session->queued_bytes() > 0) return false;
+  }
+  return true;
+}
+
+void Server::stop() {
+  drain();
+  sweep_timer_.stop();
+  nodes_.clear();
+  auto sessions = std::exchange(sessions_, {});
+  for (auto& [key, session] : sessions) session->end_quietly();
+}
+
+}  // namespace ringfs::dht

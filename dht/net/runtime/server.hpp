@@ -1,0 +1,91 @@
+// The RPC server of a node: accepts connections of clients and of other nodes, checks their greetings, hands envelopes
+// and operations to the Driver and sends the answers back.
+//
+// Threads: the driver's loop. Errors: listen_on: invalid_argument (not an address; off loopback without TLS), exists
+// (the port is in use), access_denied, io_error. A connection that breaks the protocol is told why in an error frame
+// where that is safe, closed, and logged (rate-limited). Limits: ServerLimits. Source: docs/wire-format.md.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "dht/net/runtime/driver.hpp"
+#include "dht/net/transport/listener.hpp"
+#include "dht/net/transport/log_limit.hpp"
+
+namespace ringfs::dht {
+
+struct ServerLimits {
+  std::size_t connections = 4096;
+  std::size_t reserved_for_nodes = 256;    // of these, at most a quarter: clients that stay connected lock no node out
+  std::size_t requests_in_flight = 1024;  // of one client connection: then it is not read any more
+  std::size_t queue_bytes =
+      32 << 20;  // of one client connection: then it is not read, large answers become `overloaded`
+  Duration greeting = std::chrono::seconds(5);      // from accept to the peer's greeting
+  Duration frame = std::chrono::seconds(30);        // from a frame's first byte to its last
+  Duration sweep = std::chrono::milliseconds(500);  // how often the two are looked at
+};
+
+struct ServerOptions {
+  ServerLimits limits;
+  StreamMaker make_stream = make_tcp_stream;  // TLS goes in here
+};
+
+class Server {
+ public:
+  Server(boost::asio::io_context& loop, Driver& driver, Listener listener, ServerOptions options = {});
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  const std::string& address() const { return listener_.address; }
+  void start();  // begins to accept
+
+  // No new connections and no new requests. Answers to open requests still go out; clients' connections close when
+  // there is nothing left for them: call it again until open_requests() is 0 and all is flushed().
+  void drain();
+  std::size_t open_requests() const;
+  bool flushed() const;  // nothing queued on any client's connection
+  void stop();           // closes everything, cancels what is open
+
+  struct Counters {
+    std::uint64_t accepted = 0;
+    std::uint64_t refused = 0;  // too many connections, bad greetings, broken protocol
+    std::uint64_t requests = 0;
+    std::uint64_t envelopes = 0;
+  };
+  const Counters& counters() const { return counters_; }
+  std::size_t connections() const { return sessions_.size(); }
+
+ private:
+  class Session;
+  friend class Session;
+
+  void accept();
+  void accepted(boost::asio::ip::tcp::socket socket);
+  void sweep();
+  void forget(Session& session);
+  void node_greeted(Session& session);
+  void node_gone(Session& session);
+  void log_refused(const std::string& peer, const Error& why);
+  bool room_for_client() const;
+
+  Driver& driver_;
+  ServerOptions options_;
+  Listener listener_;
+  boost::asio::steady_timer accept_pause_;
+  WakeTimer sweep_timer_;
+  std::unordered_map<Session*, std::shared_ptr<Session>>
+      sessions_;                              // shared: a session may end inside its own callback
+  std::unordered_map<Uuid, Session*> nodes_;  // the newest connection of each peer
+  std::size_t clients_ = 0;                   // connections that greeted as clients
+  LogLimit refused_log_;
+  Counters counters_;
+  bool draining_ = false;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // for the accept in progress
+};
+
+}  // namespace ringfs::dht

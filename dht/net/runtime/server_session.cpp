@@ -1,0 +1,213 @@
+#include "dht/net/runtime/server_session.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include "dht/net/transport/system_clock.hpp"
+
+namespace ringfs::dht {
+
+namespace {
+
+// Answers up to here still go out when the queue is full: errors and results, not contents.
+constexpr std::size_t small_answer_bytes = 4 << 10;
+
+}  // namespace
+
+Server::Session::Session(Server& server, std::unique_ptr<Stream> stream, std::string peer)
+    : server_(&server), peer_(std::move(peer)), accepted_(boot_time()) {
+  connection_ = std::make_shared<FrameConnection>(std::move(stream), *this, server.driver_.flusher());
+  connection_->set_drain_notice(server.options_.limits.queue_bytes / 2);
+}
+
+void Server::Session::start() { connection_->start(); }
+
+bool Server::Session::is_late(TimePoint now) const {
+  if (!greeted_) return now - accepted_ >= server_->options_.limits.greeting;
+  TimePoint since = connection_->partial_since();
+  return since != never && !connection_->paused() && now - since >= server_->options_.limits.frame;
+}
+
+// ---- Frames ----------------------------------------------------------------------------------------
+
+void Server::Session::frame_received(FrameConnection&, ReceivedFrame frame) {
+  // The session may end in here; it stays alive until this returns.
+  std::shared_ptr<Session> self = shared_from_this();
+  if (server_ == nullptr) return;
+  if (!greeted_) {
+    if (frame.header.kind == FrameKind::greeting) {
+      greeted(frame);
+    } else {
+      refuse({ErrorCode::corrupt, "the first frame is not a greeting"}, false);
+    }
+    return;
+  }
+  bool client = greeting_.role == PeerRole::client;
+  if (frame.header.kind == FrameKind::request && client) {
+    request(frame);
+  } else if (frame.header.kind == FrameKind::envelope && !client) {
+    envelope(frame);
+  } else if (frame.header.kind == FrameKind::error) {
+    Result<Error> error = decode_error(frame);
+    refuse(error ? *error : error.error(), false);
+  } else {
+    refuse({ErrorCode::corrupt, "a frame that does not belong here"}, false);
+  }
+}
+
+void Server::Session::greeted(const ReceivedFrame& frame) {
+  Result<Greeting> greeting = decode_greeting(frame);
+  if (!greeting) {
+    refuse(greeting.error(), greeting.error().code == ErrorCode::version_mismatch);
+    return;
+  }
+  Status fits = check(*greeting);
+  if (!fits) {
+    refuse(fits.error(), true);
+    return;
+  }
+  greeted_ = true;
+  greeting_ = std::move(*greeting);
+  connection_->set_frame_limit(max_frame_bytes);
+  connection_->send(FrameKind::greeting, 0, encode(server_->driver_.own_greeting(greeting_.node)));
+  if (greeting_.role == PeerRole::node) {
+    server_->node_greeted(*this);
+  } else {
+    ++server_->clients_;
+  }
+}
+
+Status Server::Session::check(const Greeting& greeting) const {
+  Driver& driver = server_->driver_;
+  if (!greeting.expected.is_nil() && greeting.expected != driver.node().id()) {
+    return fail(ErrorCode::wrong_identity,
+                "this is node " + driver.node().id().text() + ", not " + greeting.expected.text());
+  }
+  const std::optional<Genesis>& genesis = driver.node().genesis();
+  if (genesis && !greeting.ring.is_nil() && greeting.ring != genesis->ring) {
+    return fail(ErrorCode::foreign_ring, "this node belongs to ring " + genesis->ring.text());
+  }
+  if (greeting.role == PeerRole::node) {
+    if (Status same = driver.check_peer(greeting); !same) return same;
+  }
+  if (greeting.role == PeerRole::client && !server_->room_for_client()) {
+    return fail(ErrorCode::overloaded, "too many clients");
+  }
+  return {};
+}
+
+void Server::Session::envelope(const ReceivedFrame& frame) {
+  Result<Envelope> envelope = decode_envelope(frame);
+  if (!envelope) {
+    refuse(envelope.error(), false);
+    return;
+  }
+  if (envelope->header.source != greeting_.node) {
+    refuse({ErrorCode::wrong_identity, "an envelope from another node than the one that greeted"}, false);
+    return;
+  }
+  ++server_->counters_.envelopes;
+  server_->driver_.receive(*envelope);
+}
+
+void Server::Session::request(const ReceivedFrame& frame) {
+  std::uint64_t number = frame.header.request;
+  if (requests_.contains(number)) {
+    refuse({ErrorCode::corrupt, "a request number that is in use"}, false);
+    return;
+  }
+  Result<Operation> operation = decode_operation(frame);
+  if (!operation) {
+    if (operation.error().code == ErrorCode::corrupt) {
+      refuse(operation.error(), false);
+    } else {  // well-formed, but beyond a limit
+      answer(number, tl::unexpected(OperationFailure{operation.error(), {}}));
+    }
+    return;
+  }
+  ++server_->counters_.requests;
+  std::weak_ptr<Session> weak = weak_from_this();
+  OperationId id = server_->driver_.submit(std::move(*operation), [weak, number](OperationResult result) {
+    std::shared_ptr<Session> session = weak.lock();
+    if (session) session->answer(number, std::move(result));
+  });
+  requests_.emplace(number, id);
+  throttle();
+}
+
+void Server::Session::answer(std::uint64_t number, OperationResult result) {
+  requests_.erase(number);
+  if (server_ == nullptr) return;
+  const Stamp now = server_->driver_.node().ring_time(boot_time());
+  WireMessage message = encode(Response{.stamp = now, .result = std::move(result)});
+  bool full =
+      connection_->queued_bytes() > server_->options_.limits.queue_bytes && message.bytes() > small_answer_bytes;
+  if (full || message.bytes() > max_frame_bytes) {
+    Error error = full ? Error{ErrorCode::overloaded, "the client does not read its answers"}
+                       : Error{ErrorCode::too_large, "an answer larger than a frame"};
+    message = encode(Response{.stamp = now, .result = tl::unexpected(OperationFailure{std::move(error), {}})});
+  }
+  connection_->send(FrameKind::response, number, std::move(message));
+  throttle();
+}
+
+// ---- Back-pressure ---------------------------------------------------------------------------------
+
+void Server::Session::throttle() {
+  if (server_ == nullptr || connection_->closed()) return;
+  const ServerLimits& limits = server_->options_.limits;
+  bool full =
+      draining_ || requests_.size() >= limits.requests_in_flight || connection_->queued_bytes() > limits.queue_bytes;
+  bool free = !draining_ && requests_.size() <= limits.requests_in_flight / 2 &&
+              connection_->queued_bytes() <= limits.queue_bytes / 2;
+  if (full) {
+    connection_->pause_reading();
+  } else if (free && connection_->paused()) {
+    std::shared_ptr<Session> self = shared_from_this();
+    connection_->resume_reading();
+  }
+}
+
+void Server::Session::queue_drained(FrameConnection&) { throttle(); }
+
+void Server::Session::drain() {
+  draining_ = true;
+  if (!is_client()) return;
+  connection_->pause_reading();
+  // What the client asks next it asks another node at once, instead of waiting for this one's end.
+  if (requests_.empty() && connection_->queued_bytes() == 0) end();
+}
+
+// ---- The end ---------------------------------------------------------------------------------------
+
+void Server::Session::refuse(const Error& why, bool tell) {
+  if (server_ == nullptr) return;
+  server_->log_refused(peer_, why);
+  if (tell) {
+    connection_->send(FrameKind::error, 0, encode(why));
+    connection_->close_after_flush();
+  }
+  end();
+}
+
+void Server::Session::connection_closed(FrameConnection&, const Error& why) {
+  if (server_ == nullptr) return;
+  bool broken = why.code != ErrorCode::unreachable;
+  if (broken) server_->log_refused(peer_, why);
+  spdlog::debug("event=connection_closed peer={} reason=\"{}\"", peer_, why.text());
+  end();
+}
+
+void Server::Session::end_quietly() { end(); }
+
+void Server::Session::end() {
+  if (server_ == nullptr) return;
+  std::shared_ptr<Session> self = shared_from_this();
+  Server* server = std::exchange(server_, nullptr);
+  connection_->close();
+  for (const auto& [number, operation] : std::exchange(requests_, {})) server->driver_.cancel(operation);
+  if (is_client()) --server->clients_;
+  if (greeted_ && greeting_.role == PeerRole::node) server->node_gone(*this);
+  server->forget(*this);
+}
+
+}  // namespace ringfs::dht

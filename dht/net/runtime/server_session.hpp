@@ -1,0 +1,51 @@
+// One accepted connection of a Server. Included by dht/net/runtime/server*.cpp only; threads, errors and limits as there.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "dht/net/runtime/server.hpp"
+
+namespace ringfs::dht {
+
+class Server::Session final : public FrameConnection::Owner, public std::enable_shared_from_this<Server::Session> {
+ public:
+  Session(Server& server, std::unique_ptr<Stream> stream, std::string peer);
+
+  void start();
+  const Greeting& greeting() const { return greeting_; }
+  bool is_client() const { return greeted_ && greeting_.role == PeerRole::client; }
+  bool is_late(TimePoint now) const;
+  std::size_t requests_in_flight() const { return requests_.size(); }
+  std::size_t queued_bytes() const { return connection_->queued_bytes(); }
+
+  // Ends the connection with a log line; `tell`: the peer speaks our protocol well enough to be told why.
+  void refuse(const Error& why, bool tell);
+  void end_quietly();
+  void drain();
+
+ private:
+  void frame_received(FrameConnection& connection, ReceivedFrame frame) override;
+  void connection_closed(FrameConnection& connection, const Error& why) override;
+  void queue_drained(FrameConnection& connection) override;
+
+  void greeted(const ReceivedFrame& frame);
+  Status check(const Greeting& greeting) const;
+  void envelope(const ReceivedFrame& frame);
+  void request(const ReceivedFrame& frame);
+  void answer(std::uint64_t request, OperationResult result);
+  void throttle();
+  void end();
+
+  Server* server_;  // null when over
+  std::shared_ptr<FrameConnection> connection_;
+  const std::string peer_;  // for logs
+  const TimePoint accepted_;
+  bool greeted_ = false;
+  Greeting greeting_;
+  std::unordered_map<std::uint64_t, OperationId> requests_;  // the client's number -> the driver's
+  bool draining_ = false;
+};
+
+}  // namespace ringfs::dht

@@ -1,0 +1,38 @@
+// Connecting to host:port without blocking: numeric addresses at once, names through the loop's
+// NameResolver.
+//
+// Threads: one loop. `done` is called once, never from inside dial(); after cancel() never. Errors: unreachable,
+// invalid_argument (not host:port), timeout.
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "dht/base/error.hpp"
+#include "dht/base/time.hpp"
+
+namespace ringfs::dht {
+
+struct HostPort {
+  std::string host;  // without brackets
+  std::string port;
+};
+// "127.0.0.1:4001", "[::1]:4001", "name:4001". Errors: invalid_argument.
+Result<HostPort> split_address(const std::string& address);
+// "host:port" with brackets where the host needs them.
+std::string join_address(const boost::asio::ip::tcp::endpoint& endpoint);
+
+class Dial {
+ public:
+  virtual ~Dial() = default;
+  virtual void cancel() = 0;
+};
+
+using DialDone = std::function<void(Result<boost::asio::ip::tcp::socket>)>;
+std::shared_ptr<Dial> dial(boost::asio::any_io_executor executor, const std::string& address, Duration limit,
+                           DialDone done);
+
+}  // namespace ringfs::dht

@@ -1,0 +1,88 @@
+#include "dht/net/transport/stream.hpp"
+
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+
+namespace ringfs::dht {
+
+namespace {
+
+using boost::asio::ip::tcp;
+
+constexpr int keepalive_idle_s = 5;
+constexpr int keepalive_interval_s = 2;
+constexpr int keepalive_count = 3;
+constexpr unsigned unacknowledged_limit_ms = 10'000;
+
+void set_option(int socket, int level, int name, int value) {
+  // A socket that refuses a tuning option still works; what matters is checked by reading and writing.
+  static_cast<void>(::setsockopt(socket, level, name, &value, sizeof value));
+}
+
+class TcpStream : public Stream {
+ public:
+  explicit TcpStream(tcp::socket socket) : socket_(std::move(socket)) {
+    int handle = socket_.native_handle();
+    set_option(handle, IPPROTO_TCP, TCP_NODELAY, 1);
+    set_option(handle, SOL_SOCKET, SO_KEEPALIVE, 1);
+    set_option(handle, IPPROTO_TCP, TCP_KEEPIDLE, keepalive_idle_s);
+    set_option(handle, IPPROTO_TCP, TCP_KEEPINTVL, keepalive_interval_s);
+    set_option(handle, IPPROTO_TCP, TCP_KEEPCNT, keepalive_count);
+    set_option(handle, IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(unacknowledged_limit_ms));
+  }
+
+  IoResult read_some(char* into, std::size_t size) override {
+    if (!socket_.is_open()) return {IoResult::State::closed};
+    for (;;) {
+      ssize_t count = ::recv(socket_.native_handle(), into, size, MSG_DONTWAIT);
+      if (count > 0) {
+        const auto bytes = static_cast<std::size_t>(count);
+        return {.state = IoResult::State::done, .bytes = bytes, .drained = bytes < size};
+      }
+      if (count == 0) return {IoResult::State::closed};
+      if (errno != EINTR) return failure(errno);
+    }
+  }
+
+  IoResult write_some(std::span<const iovec> pieces) override {
+    if (!socket_.is_open()) return {IoResult::State::closed};
+    msghdr message{};
+    message.msg_iov = const_cast<iovec*>(pieces.data());  // sendmsg does not change it
+    message.msg_iovlen = pieces.size();
+    for (;;) {
+      ssize_t count = ::sendmsg(socket_.native_handle(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+      if (count >= 0) return {IoResult::State::done, static_cast<std::size_t>(count)};
+      if (errno != EINTR) return failure(errno);
+    }
+  }
+
+  void wait_readable(Ready ready) override { wait(tcp::socket::wait_read, std::move(ready)); }
+  void wait_writable(Ready ready) override { wait(tcp::socket::wait_write, std::move(ready)); }
+
+  void close() override {
+    boost::system::error_code ignored;  // closing has no failure that anybody could act on
+    socket_.close(ignored);
+  }
+
+ private:
+  static IoResult failure(int error) {
+    if (error == EAGAIN || error == EWOULDBLOCK) return {IoResult::State::would_block};
+    return {IoResult::State::failed, 0, error};
+  }
+
+  void wait(tcp::socket::wait_type type, Ready ready) {
+    socket_.async_wait(type, [ready = std::move(ready)](boost::system::error_code error) {
+      if (error != boost::asio::error::operation_aborted) ready();
+    });
+  }
+
+  tcp::socket socket_;
+};
+
+}  // namespace
+
+std::unique_ptr<Stream> make_tcp_stream(tcp::socket socket) { return std::make_unique<TcpStream>(std::move(socket)); }
+
+}  // namespace ringfs::dht

@@ -1,0 +1,337 @@
+#include "dht/net/transport/tcp_transport.hpp"
+
+#include <algorithm>
+#include <boost/asio/associated_cancellation_slot.hpp>
+#include <boost/asio/dispatch.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <set>
+
+#include "dht/net/transport/dial.hpp"
+#include "dht/net/transport/system_clock.hpp"
+
+namespace ringfs::dht {
+
+namespace {
+
+OperationResult failure(ErrorCode code, std::string context) {
+  return tl::unexpected(OperationFailure{.error = {code, std::move(context)}, .redirect = {}});
+}
+
+}  // namespace
+
+struct TcpTransport::Call {
+  Handler handler;
+  std::shared_ptr<Channel> channel;
+  std::multimap<TimePoint, std::uint64_t>::iterator deadline;
+};
+
+// One address: its connection and the calls that use it.
+class TcpTransport::Channel final : public FrameConnection::Owner,
+                                    public std::enable_shared_from_this<TcpTransport::Channel> {
+ public:
+  Channel(TcpTransport& transport, std::string address)
+      : transport_(&transport), address_(std::move(address)), timer_(transport.executor_) {}
+
+  // False: the call cannot be sent, with the reason in `why`.
+  bool send(std::uint64_t id, const Uuid& expected, WireMessage message, Error& why) {
+    std::size_t queued = waiting_bytes_ + (connection_ ? connection_->queued_bytes() : 0);
+    const TcpTransportOptions& options = transport_->options_;
+    if (outstanding_.size() >= options.calls_per_connection || queued + message.bytes() > options.queue_bytes) {
+      why = {ErrorCode::overloaded, "too many calls to " + address_};
+      return false;
+    }
+    if (state_ == State::connected && !check(expected, why)) return false;
+    outstanding_.insert(id);
+    if (state_ == State::connected) {
+      connection_->send(FrameKind::request, id, std::move(message));
+      return true;
+    }
+    waiting_bytes_ += message.bytes();
+    waiting_.push_back({.id = id, .expected = expected, .message = std::move(message)});
+    if (state_ == State::idle) connect();
+    return true;
+  }
+
+  void forget(std::uint64_t id) { outstanding_.erase(id); }
+  bool unused() const { return outstanding_.empty(); }
+
+  void stop() {
+    transport_ = nullptr;
+    timer_.cancel();
+    if (dial_) dial_->cancel();
+    if (connection_) connection_->close();
+  }
+
+ private:
+  enum class State : std::uint8_t { idle, connecting, greeting, connected };
+  struct Waiting {
+    std::uint64_t id;
+    Uuid expected;
+    WireMessage message;
+  };
+
+  bool check(const Uuid& expected, Error& why) const {
+    const Uuid& ring = transport_->options_.ring;
+    if (!expected.is_nil() && expected != greeting_.node) {
+      why = {ErrorCode::wrong_identity, "node " + greeting_.node.text() + " answers at " + address_};
+      return false;
+    }
+    if (!ring.is_nil() && !greeting_.ring.is_nil() && ring != greeting_.ring) {
+      why = {ErrorCode::foreign_ring, "the node at " + address_ + " belongs to ring " + greeting_.ring.text()};
+      return false;
+    }
+    return true;
+  }
+
+  void connect() {
+    state_ = State::connecting;
+    dial_ = dial(
+        transport_->executor_, address_, transport_->options_.connect,
+        [self = shared_from_this()](Result<boost::asio::ip::tcp::socket> socket) { self->dialled(std::move(socket)); });
+  }
+
+  void dialled(Result<boost::asio::ip::tcp::socket> socket) {
+    dial_.reset();
+    if (transport_ == nullptr) return;
+    if (!socket) {
+      broken(socket.error());
+      return;
+    }
+    state_ = State::greeting;
+    connection_ = std::make_shared<FrameConnection>(transport_->options_.make_stream(std::move(*socket)), *this,
+                                                    transport_->flusher_);
+    connection_->start();
+    Greeting own{.role = PeerRole::client,
+                 .node = {},
+                 .incarnation = {},
+                 .ring = transport_->options_.ring,
+                 .table_version = 0,
+                 .stamp = wall_time(),
+                 .expected = {},  // checked for each call: they may differ
+                 .address = {}};
+    connection_->send(FrameKind::greeting, 0, encode(own));
+    timer_.expires_after(transport_->options_.greeting);
+    timer_.async_wait([self = shared_from_this(), connection = connection_](boost::system::error_code error) {
+      bool current = self->state_ == State::greeting && self->connection_ == connection;
+      if (!error && self->transport_ != nullptr && current)
+        self->broken({ErrorCode::unreachable, "no greeting in time"});
+    });
+  }
+
+  void frame_received(FrameConnection&, ReceivedFrame frame) override {
+    std::shared_ptr<Channel> self = shared_from_this();
+    if (frame.header.kind == FrameKind::error) {
+      Result<Error> error = decode_error(frame);
+      broken(error ? *error : error.error());
+    } else if (state_ == State::greeting && frame.header.kind == FrameKind::greeting) {
+      greeted(frame);
+    } else if (state_ == State::connected && frame.header.kind == FrameKind::response) {
+      response(frame);
+    } else {
+      broken({ErrorCode::corrupt, "a frame that does not belong here"});
+    }
+  }
+
+  void greeted(const ReceivedFrame& frame) {
+    Result<Greeting> greeting = decode_greeting(frame);
+    if (!greeting) {
+      broken(greeting.error());
+      return;
+    }
+    if (greeting->role != PeerRole::node) {
+      broken({ErrorCode::corrupt, "not a node answers at " + address_});
+      return;
+    }
+    timer_.cancel();
+    greeting_ = std::move(*greeting);
+    state_ = State::connected;
+    connection_->set_frame_limit(max_frame_bytes);
+    transport_->heard(address_, greeting_.stamp);
+    waiting_bytes_ = 0;
+    std::vector<Waiting> waiting = std::exchange(waiting_, {});
+    for (Waiting& item : waiting) {
+      if (transport_ == nullptr || state_ != State::connected) return;  // ended by a caller in between: all were told
+      Error why;
+      if (!outstanding_.contains(item.id)) continue;  // its deadline passed
+      if (check(item.expected, why)) {
+        connection_->send(FrameKind::request, item.id, std::move(item.message));
+      } else {
+        transport_->finish(item.id, failure(why.code, why.context));
+      }
+    }
+  }
+
+  void response(const ReceivedFrame& frame) {
+    Result<Response> response = decode_response(frame);
+    if (!response) {
+      broken(response.error());
+      return;
+    }
+    transport_->heard(address_, response->stamp);
+    // A late answer, after the call's deadline, has nobody to go to.
+    if (outstanding_.contains(frame.header.request))
+      transport_->finish(frame.header.request, std::move(response->result));
+  }
+
+  void connection_closed(FrameConnection&, const Error& why) override { broken(why); }
+
+  void broken(Error why) {
+    if (transport_ == nullptr) return;
+    std::shared_ptr<Channel> self = shared_from_this();
+    if (connection_) std::exchange(connection_, nullptr)->close();
+    timer_.cancel();
+    state_ = State::idle;
+    waiting_.clear();
+    waiting_bytes_ = 0;
+    bool named = why.code == ErrorCode::wrong_identity || why.code == ErrorCode::foreign_ring ||
+                 why.code == ErrorCode::version_mismatch;
+    ErrorCode code = named || not_reached(why.code) ? why.code : ErrorCode::unreachable;
+    std::string context = address_ + ": " + (named || not_reached(why.code) ? why.context : why.text());
+    // A caller that is told may call again at once: that call is not among these.
+    for (std::uint64_t id : std::exchange(outstanding_, {})) {
+      if (transport_ != nullptr) transport_->finish(id, failure(code, context));
+    }
+  }
+
+  TcpTransport* transport_;  // null after stop()
+  const std::string address_;
+  boost::asio::steady_timer timer_;
+  State state_ = State::idle;
+  std::shared_ptr<Dial> dial_;
+  std::shared_ptr<FrameConnection> connection_;
+  Greeting greeting_;             // when connected
+  std::vector<Waiting> waiting_;  // for the connection
+  std::size_t waiting_bytes_ = 0;
+  std::set<std::uint64_t> outstanding_;  // waiting or sent
+};
+
+// ---- TcpTransport ----------------------------------------------------------------------------------
+
+TcpTransport::TcpTransport(boost::asio::any_io_executor executor, Random& random, TcpTransportOptions options)
+    : executor_(executor),
+      random_(random),
+      options_(std::move(options)),
+      flusher_(executor),
+      timer_(executor, [this] { expire(); }) {}
+
+TcpTransport::~TcpTransport() {
+  stop();
+  *alive_ = false;
+}
+
+void TcpTransport::stop() {
+  stopped_ = true;
+  timer_.stop();
+  auto channels = std::exchange(channels_, {});
+  for (auto& [address, channel] : channels) channel->stop();
+  auto calls = std::exchange(calls_, {});
+  deadlines_.clear();
+  for (auto& [id, call] : calls) {
+    boost::asio::get_associated_cancellation_slot(call.handler).clear();
+    refuse(std::move(call.handler), ErrorCode::cancelled, "the transport was stopped");
+  }
+}
+
+Task<OperationResult> TcpTransport::call(std::string address, Uuid expected, Operation operation, TimePoint deadline) {
+  auto initiate = [](auto handler, TcpTransport* self, const std::string* to, const Uuid* whom, const Operation* what,
+                     TimePoint until) { self->begin(std::move(handler), *to, *whom, *what, until); };
+  // Named before the await: see "Coroutines" in the conventions. The pointers live in this coroutine's frame.
+  TcpTransport* self = this;
+  const std::string* to = &address;
+  const Uuid* whom = &expected;
+  const Operation* what = &operation;
+  OperationResult result =
+      co_await boost::asio::async_initiate<const boost::asio::use_awaitable_t<>, void(OperationResult)>(
+          std::move(initiate), boost::asio::use_awaitable, self, to, whom, what, deadline);
+  co_return result;
+}
+
+void TcpTransport::begin(Handler handler, const std::string& address, const Uuid& expected, const Operation& operation,
+                         TimePoint deadline) {
+  if (stopped_) return refuse(std::move(handler), ErrorCode::cancelled, "the transport was stopped");
+  if (deadline <= now()) return refuse(std::move(handler), ErrorCode::timeout, "the deadline has passed");
+  WireMessage message = encode(operation);
+  if (message.bytes() > max_frame_bytes) {
+    return refuse(std::move(handler), ErrorCode::too_large, "an operation larger than a frame");
+  }
+  std::shared_ptr<Channel> channel = channel_to(address);
+  if (!channel) return refuse(std::move(handler), ErrorCode::overloaded, "too many connections");
+  std::uint64_t id = next_call_++;
+  Error why;
+  if (!channel->send(id, expected, std::move(message), why)) return refuse(std::move(handler), why.code, why.context);
+  auto slot = boost::asio::get_associated_cancellation_slot(handler);
+  auto entry = deadlines_.emplace(deadline, id);
+  calls_.emplace(id, Call{.handler = std::move(handler), .channel = std::move(channel), .deadline = entry});
+  timer_.wake_at(deadline);
+  if (slot.is_connected()) {
+    slot.assign([this, id](boost::asio::cancellation_type) {
+      // Not from inside whoever cancels.
+      boost::asio::post(executor_, [this, id, alive = alive_] {
+        if (*alive) finish(id, failure(ErrorCode::cancelled, "the caller went away"));
+      });
+    });
+  }
+}
+
+std::shared_ptr<TcpTransport::Channel> TcpTransport::channel_to(const std::string& address) {
+  auto found = channels_.find(address);
+  if (found != channels_.end()) return found->second;
+  if (channels_.size() >= options_.connections) {
+    auto unused =
+        std::find_if(channels_.begin(), channels_.end(), [](const auto& item) { return item.second->unused(); });
+    if (unused == channels_.end()) return nullptr;
+    unused->second->stop();
+    heard_times_.erase(unused->first);
+    channels_.erase(unused);
+  }
+  return channels_.emplace(address, std::make_shared<Channel>(*this, address)).first->second;
+}
+
+void TcpTransport::finish(std::uint64_t id, OperationResult result) {
+  auto found = calls_.find(id);
+  if (found == calls_.end()) return;
+  Call call = std::move(found->second);
+  calls_.erase(found);
+  deadlines_.erase(call.deadline);
+  call.channel->forget(id);
+  boost::asio::get_associated_cancellation_slot(call.handler).clear();
+  // On the loop already: the caller goes on right here, without another turn.
+  boost::asio::dispatch(executor_, [handler = std::move(call.handler), result = std::move(result)]() mutable {
+    std::move(handler)(std::move(result));
+  });
+}
+
+void TcpTransport::refuse(Handler handler, ErrorCode code, std::string context) {
+  boost::asio::post(executor_, [handler = std::move(handler), result = failure(code, std::move(context))]() mutable {
+    std::move(handler)(std::move(result));
+  });
+}
+
+void TcpTransport::expire() {
+  TimePoint time = now();
+  while (!deadlines_.empty() && deadlines_.begin()->first <= time) {
+    finish(deadlines_.begin()->second, failure(ErrorCode::timeout, "no answer in time"));
+  }
+  if (!deadlines_.empty()) timer_.wake_at(deadlines_.begin()->first);
+}
+
+Task<void> TcpTransport::sleep(Duration duration) {
+  boost::asio::steady_timer timer(executor_);
+  timer.expires_after(duration);
+  // A cancelled sleep ends early; the caller's own deadline or cancellation decides what happens then.
+  boost::system::error_code ignored;
+  co_await timer.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
+}
+
+TimePoint TcpTransport::now() { return boot_time(); }
+
+Stamp TcpTransport::ring_time() {
+  return heard_times_.at(boot_time()).value_or(wall_time());
+}
+
+void TcpTransport::heard(const std::string& address, Stamp stamp) { heard_times_.heard(address, stamp, boot_time()); }
+
+}  // namespace ringfs::dht

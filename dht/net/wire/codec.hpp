@@ -1,0 +1,56 @@
+// The codec: values of dht/core to bytes on the wire and back (docs/wire-format.md). Wire types never leave it.
+//
+// Encoding copies no entry, blob or row: they ride behind the message as pieces. Decoding shares the frame's buffer;
+// pieces that are small beside it are copied, so that a few bytes never keep a large buffer alive. Everything decoded
+// is validated: sizes of identities, ranges of enums, order of entries, that pieces fill the payload exactly. What is
+// semantic (terms, indices against a log) is the core's business. Threads: none. Errors: corrupt (with what);
+// version_mismatch from a greeting.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "dht/base/error.hpp"
+#include "dht/core/protocol/messages.hpp"
+#include "dht/core/protocol/operations.hpp"
+#include "dht/net/wire/frame.hpp"
+
+namespace ringfs::dht {
+
+inline constexpr std::size_t max_error_context_bytes = 1024;  // longer ones are cut when encoded
+inline constexpr std::size_t max_address_bytes = 300;         // host names have at most 253 bytes
+
+enum class PeerRole : std::uint8_t { client = 1, node = 2 };
+
+// The first frame of both sides of every connection (design 4).
+struct Greeting {
+  PeerRole role{};
+  Uuid node;                // of a client: nil
+  Incarnation incarnation;  // of a client: zero
+  Uuid ring;                // nil: a waiting node, or a client that takes any ring
+  std::uint64_t table_version = 0;
+  Stamp stamp;          // a node's: the ring's time, as it knows it; a client's: its wall clock
+  Uuid expected;        // who should be at the other end; nil: anybody
+  std::string address;  // where the sender itself listens; empty: nowhere
+};
+
+WireMessage encode(const Greeting& greeting);
+Result<Greeting> decode_greeting(const ReceivedFrame& frame);
+
+WireMessage encode(const Error& error);
+Result<Error> decode_error(const ReceivedFrame& frame);
+
+WireMessage encode(const Envelope& envelope);
+Result<Envelope> decode_envelope(const ReceivedFrame& frame);
+
+WireMessage encode(const Operation& operation);
+Result<Operation> decode_operation(const ReceivedFrame& frame);
+
+struct Response {
+  Stamp stamp;  // the ring's time, as the node knew it when it answered
+  OperationResult result;
+};
+WireMessage encode(const Response& response);
+Result<Response> decode_response(const ReceivedFrame& frame);
+
+}  // namespace ringfs::dht

@@ -1,0 +1,319 @@
+// Where a file's contents lie: inline beside the inode up to 16 KiB, then in chunks spread over the ring.
+//
+// Chunks belong to a content id. What the inode says of its contents is {content id, cut}; every change of contents is
+// committed on condition of both, so whoever was overtaken (converted, truncated) learns it and sends again. Segment rows
+// say which chunks may exist and are committed before the chunks are written: what exists can always be found and removed.
+#include <boost/asio/this_coro.hpp>
+
+#include "fs/volume.hpp"
+
+namespace ringfs::fs {
+
+namespace {
+
+constexpr std::size_t parallel_cuts = 8;
+constexpr std::size_t segments_per_batch = 1000;
+constexpr std::size_t max_accounted = 65536;
+constexpr std::uint64_t single_chunks = 4;
+constexpr std::uint32_t segments_per_page = 16;
+
+// The chunks [first, first + count) of one segment may exist from now on. Two mounts may mark at once: bytes of one row.
+Mutation mark_chunks(InodeNumber inode, std::uint64_t content, std::uint64_t first, std::uint64_t count) {
+  const auto offset = static_cast<std::uint32_t>(first % segment_chunks);
+  return write_bytes(segment_row(inode, content, first / segment_chunks), offset, SharedBytes(std::string(count, '\1')));
+}
+
+Condition contents_are(InodeNumber inode, const InodeRow& row) {
+  return bytes_equal(inode_row(inode), InodeRow::content_offset, inode_contents_bytes(row));
+}
+
+}  // namespace
+
+void Volume::forget_read_ahead(OpenInode& open, std::uint64_t chunk) {
+  ++open.read_epoch;
+  auto place = open.read_ahead.find(chunk);
+  if (place == open.read_ahead.end()) return;
+  read_ahead_bytes_ -= place->second.cost;
+  open.read_ahead.erase(place);
+}
+
+void Volume::forget_read_ahead(OpenInode& open) {
+  ++open.read_epoch;
+  for (const auto& [chunk, cached] : open.read_ahead) read_ahead_bytes_ -= cached.cost;
+  open.read_ahead.clear();
+}
+
+void Volume::begin_own_change(OpenInode& open) {
+  open.own_change = open.row.change + 1;
+  open.own_change_seen = false;
+}
+
+// A row that showed our number before the answer came: it is ours if the commit succeeded, else somebody else's.
+void Volume::end_own_change(OpenInode& open, bool applied) {
+  if (open.own_change_seen && !applied) pages_are_stale(open);
+  open.own_change.reset();
+  open.own_change_seen = false;
+}
+
+void Volume::adopt(OpenInode& open, const LoadedInode& loaded, const ReadReply::Get* inline_row, Origin origin) {
+  if (open.known && loaded.version < open.version) return;
+  // Whatever the sizes are: the kernel may know the new one already, or never ask again.
+  const bool by_others = origin == Origin::elsewhere && open.version != 0 && open.row.change != loaded.row.change;
+  const bool changed = !open.known || open.row.change != loaded.row.change || open.row.content != loaded.row.content ||
+                       open.row.cut != loaded.row.cut;
+  if (changed) {
+    open.inline_known = false;
+    forget_read_ahead(open);
+  }
+  open.known = true;
+  open.row = loaded.row;
+  open.version = loaded.version;
+  if (inline_row != nullptr && loaded.row.content == 0) {
+    open.inline_known = true;
+    open.inline_bytes = inline_row->found ? inline_row->row.value : SharedBytes();
+  }
+  if (by_others && open.own_change == loaded.row.change) {
+    open.own_change_seen = true;
+  } else if (by_others) {
+    pages_are_stale(open);
+  }
+}
+
+Task<Status> Volume::refresh(OpenPointer open, TimePoint deadline) {
+  ReadRequest request;
+  request.gets.push_back(inode_row(open->inode));
+  request.gets.push_back(inline_row(open->inode));
+  Result<ReadReply> reply = co_await store_.read(std::move(request), deadline);
+  if (!reply) co_return tl::unexpected(reply.error());
+  if (!reply->gets[0].found) co_return fail(ErrorCode::stale_handle, "no such inode");
+  Result<InodeRow> row = decode_inode(reply->gets[0].row.value.view());
+  if (!row) co_return tl::unexpected(row.error());
+  adopt(*open, LoadedInode{*row, reply->gets[0].row.version}, &reply->gets[1]);
+  co_return Status();
+}
+
+Task<Result<bool>> Volume::convert(OpenPointer open, TimePoint deadline) {
+  // Short enough that the janitor, which waits for longer, does not get into the way of a conversion that goes on.
+  deadline = std::min(deadline, store_.clock().now + max_batch_life);
+  const InodeNumber inode = open->inode;
+  ReadRequest request;
+  request.gets.push_back(inode_row(inode));
+  request.gets.push_back(inline_row(inode));
+  Result<ReadReply> reply = co_await store_.read(std::move(request), deadline);
+  if (!reply) co_return tl::unexpected(reply.error());
+  if (!reply->gets[0].found) co_return fail(ErrorCode::stale_handle, "no such inode");
+  Result<InodeRow> row = decode_inode(reply->gets[0].row.value.view());
+  if (!row) co_return tl::unexpected(row.error());
+  adopt(*open, LoadedInode{*row, reply->gets[0].row.version}, &reply->gets[1]);
+  if (row->content != 0) co_return true;
+
+  const ReadReply::Get stored = reply->gets[1];
+  const std::uint64_t content = store_.random().next() | 1;
+  const RowAddress garbage = garbage_row(inode, content, store_.partition_bits());
+  const bool copy = stored.found && !stored.row.value.empty();
+  std::uint64_t garbage_version = 0;
+  if (copy) {
+    ChangeSet first;
+    first.require(Check::contents, contents_are(inode, *row));
+    first.change(put(garbage, SharedBytes(encode(GarbageRow{store_.clock().stamp.microseconds}))));
+    first.change(mark_chunks(inode, content, 0, 1));
+    Result<Outcome> announced = co_await first.apply(store_, deadline);
+    if (!announced) co_return tl::unexpected(announced.error());
+    if (!announced->applied()) co_return false;
+    garbage_version = announced->version;
+    ChangeSet chunk;
+    chunk.change(put({chunk_key(inode, content, 0), block_sort(0)}, stored.row.value));
+    Result<Outcome> written = co_await chunk.apply(store_, deadline);
+    if (!written) co_return tl::unexpected(written.error());
+  }
+  ChangeSet flip;
+  flip.require(Check::contents, contents_are(inode, *row));
+  flip.require(Check::inline_data, version_equals(inline_row(inode), stored.found ? stored.row.version : 0));
+  if (copy) {
+    // As it was announced: a janitor that found it old has written it anew before it touched the chunk.
+    flip.require(Check::other, version_equals(garbage, garbage_version));
+    flip.change(erase(garbage));
+  }
+  flip.change(write_bytes(inode_row(inode), InodeRow::content_offset, SharedBytes(encode_u64(content))));
+  flip.change(erase(inline_row(inode)));
+  Result<Outcome> flipped = co_await flip.apply(store_, deadline);
+  if (!flipped) co_return tl::unexpected(flipped.error());
+  if (!flipped->applied()) co_return false;
+  InodeRow now_chunked = *row;
+  now_chunked.content = content;
+  adopt(*open, LoadedInode{now_chunked, flipped->version}, nullptr, Origin::here);
+  co_return true;
+}
+
+Task<Result<bool>> Volume::account_segments(OpenPointer open, std::vector<std::uint64_t> chunks, TimePoint deadline) {
+  const InodeRow row = open->row;
+  std::string contents = inode_contents_bytes(row);
+  if (open->accounted_of != contents || open->accounted.size() > max_accounted) {
+    open->accounted.clear();
+    open->accounted_of = contents;
+  }
+  // The first chunks one by one, so that small files are removed without looking for chunks that never were; behind them
+  // whole segments, so that a long write commits this rarely. Both are remembered under their first chunk and length.
+  std::set<std::pair<std::uint64_t, std::uint64_t>> missing;
+  for (std::uint64_t chunk : chunks) {
+    const std::uint64_t begin = chunk < single_chunks ? chunk : chunk / segment_chunks * segment_chunks;
+    const std::pair<std::uint64_t, std::uint64_t> range{begin, chunk < single_chunks ? 1 : segment_chunks};
+    if (!open->accounted.contains(range)) missing.insert(range);
+  }
+  while (!missing.empty()) {
+    ChangeSet changes;
+    changes.require(Check::contents, contents_are(open->inode, row));
+    std::vector<std::pair<std::uint64_t, std::uint64_t>> batch;
+    for (auto range = missing.begin(); range != missing.end() && batch.size() < segments_per_batch;) {
+      batch.push_back(*range);
+      changes.change(mark_chunks(open->inode, row.content, range->first, range->second));
+      range = missing.erase(range);
+    }
+    Result<Outcome> outcome = co_await changes.apply(store_, deadline);
+    if (!outcome) co_return tl::unexpected(outcome.error());
+    if (!outcome->applied()) co_return false;
+    if (open->accounted_of == contents) open->accounted.insert(batch.begin(), batch.end());
+  }
+  co_return true;
+}
+
+// Finds what one chunk holds beyond `size`, and prepares its removal on condition of the versions seen.
+Task<void> Volume::plan_cut(std::shared_ptr<Volume> self, std::string key, std::uint64_t keep,
+                            std::shared_ptr<ChangeSet> plan, std::shared_ptr<CutResult> result, TimePoint deadline) {
+  const std::uint64_t block = keep / block_bytes;
+  const std::size_t rest = keep % block_bytes;
+  ReadRequest request;
+  request.gets.push_back({key, block_sort(block)});
+  ReadRequest::Scan scan;
+  scan.key = key;
+  scan.max_rows = blocks_per_chunk;
+  scan.values = false;
+  request.scans.push_back(std::move(scan));
+  Result<ReadReply> reply = co_await self->store_.read(std::move(request), deadline);
+  if (!reply) {
+    result->status = tl::unexpected(reply.error());
+    co_return;
+  }
+  const std::string last = block_sort(block);
+  for (const Row& stored : reply->scans.front().rows) {
+    const RowAddress row{key, stored.sort};
+    if (stored.sort < last) continue;
+    if (stored.sort == last && rest != 0) {
+      if (reply->gets.front().row.value.size() <= rest) continue;
+      plan->change(truncate_row(row, rest));
+    } else {
+      plan->change(erase(row));
+    }
+    plan->require(Check::block, version_equals(row, stored.version));
+  }
+}
+
+Task<void> Volume::carry_out_cut(std::shared_ptr<Volume> self, std::shared_ptr<ChangeSet> plan,
+                                 std::shared_ptr<CutResult> result, TimePoint deadline) {
+  Result<Outcome> outcome = co_await plan->apply(self->store_, deadline);
+  if (!outcome) result->status = tl::unexpected(outcome.error());
+  if (outcome && !outcome->applied()) result->overtaken = true;
+}
+
+// Cuts the chunks [first, last] to the size in `row`. False: somebody else finished this cut, or changed a block; look afresh.
+//
+// Another mount may finish the same cut first and write new bytes behind the end before this one gets on. So: look at the
+// chunks, then see that the cut is still unfinished (what was seen is older than any new bytes), then remove exactly that.
+Task<Result<bool>> Volume::cut_chunks(OpenPointer open, InodeRow row, std::vector<std::uint64_t> chunks, TimePoint deadline) {
+  boost::asio::any_io_executor executor = co_await boost::asio::this_coro::executor;
+  const auto size = static_cast<std::uint64_t>(row.size);
+  auto result = std::make_shared<CutResult>();
+  std::vector<std::shared_ptr<ChangeSet>> plans;
+  TaskGroup looking;
+  for (std::uint64_t chunk : chunks) {
+    plans.push_back(std::make_shared<ChangeSet>());
+    const std::uint64_t keep = size > chunk * chunk_bytes ? size - chunk * chunk_bytes : 0;
+    co_await looking.wait_below(parallel_cuts);
+    looking.spawn(executor, plan_cut(shared_from_this(), chunk_key(open->inode, row.content, chunk), keep, plans.back(), result,
+                                     deadline));
+  }
+  co_await looking.join();
+  if (!result->status) co_return tl::unexpected(result->status.error());
+  Result<LoadedInode> now = co_await read_inode(open->inode, deadline);
+  if (!now) co_return tl::unexpected(now.error());
+  if (inode_extent_bytes(now->row) != inode_extent_bytes(row)) co_return false;
+  TaskGroup cutting;
+  for (const std::shared_ptr<ChangeSet>& plan : plans) {
+    if (plan->empty()) continue;
+    co_await cutting.wait_below(parallel_cuts);
+    cutting.spawn(executor, carry_out_cut(shared_from_this(), plan, result, deadline));
+  }
+  co_await cutting.join();
+  if (!result->status) co_return tl::unexpected(result->status.error());
+  co_return !result->overtaken;
+}
+
+// open->mutex is held. Ends with an even cut or an error.
+Task<Status> Volume::finish_cut(OpenPointer open, TimePoint deadline) {
+  Retry retry(store_, deadline);
+  for (;;) {
+    Status fresh = co_await refresh(open, deadline);
+    if (!fresh) co_return fresh;
+    const InodeRow row = open->row;
+    if (!row.cutting()) co_return Status();
+    Result<bool> done = co_await cut_segments(open, row, deadline);
+    if (!done) co_return tl::unexpected(done.error());
+    forget_read_ahead(*open);
+    if (*done) {
+      ChangeSet finish;
+      finish.require(Check::contents, contents_are(open->inode, row));
+      finish.change(write_bytes(inode_row(open->inode), InodeRow::cut_offset, SharedBytes(encode_u64(row.cut + 1))));
+      Result<Outcome> outcome = co_await finish.apply(store_, deadline);
+      if (!outcome) co_return tl::unexpected(outcome.error());
+      if (outcome->applied()) {
+        InodeRow whole = row;
+        whole.cut += 1;
+        adopt(*open, LoadedInode{whole, outcome->version}, nullptr, Origin::here);
+        co_return Status();
+      }
+    }
+    bool again = co_await retry.again();
+    if (!again) co_return fail(ErrorCode::timeout, "truncate keeps being overtaken");
+  }
+}
+
+// All segments at and behind the end; their rows go with them, page by page, so that a cut that was interrupted gets on.
+Task<Result<bool>> Volume::cut_segments(OpenPointer open, InodeRow row, TimePoint deadline) {
+  const auto size = static_cast<std::uint64_t>(row.size);
+  const std::uint64_t first = size / segment_bytes;
+  const RowAddress prefix = segment_prefix(open->inode, row.content);
+  std::string after = first == 0 ? std::string() : segment_row(open->inode, row.content, first - 1).sort;
+  for (bool more = true; more;) {
+    ReadRequest request;
+    ReadRequest::Scan scan;
+    scan.key = prefix.key;
+    scan.prefix = prefix.sort;
+    scan.after = after;
+    scan.max_rows = segments_per_page;
+    request.scans.push_back(std::move(scan));
+    Result<ReadReply> reply = co_await store_.read(std::move(request), deadline);
+    if (!reply) co_return tl::unexpected(reply.error());
+    const ReadReply::ScanResult& page = reply->scans.front();
+    more = page.more;
+    std::vector<std::uint64_t> chunks;
+    ChangeSet gone;
+    for (const Row& stored : page.rows) {
+      const std::uint64_t segment = segment_of(stored.sort);
+      after = stored.sort;
+      for (std::uint64_t chunk : marked_chunks(segment, stored.value.view())) {
+        if (chunk >= size / chunk_bytes) chunks.push_back(chunk);
+      }
+      if (segment * segment_bytes >= size) gone.change(erase(segment_row(open->inode, row.content, segment)));
+    }
+    Result<bool> cut = co_await cut_chunks(open, row, std::move(chunks), deadline);
+    if (!cut || !*cut) co_return cut;
+    if (gone.empty()) continue;
+    gone.require(Check::contents, contents_are(open->inode, row));
+    Result<Outcome> outcome = co_await gone.apply(store_, deadline);
+    if (!outcome) co_return tl::unexpected(outcome.error());
+    if (!outcome->applied()) co_return false;
+  }
+  co_return true;
+}
+
+}  // namespace ringfs::fs

@@ -1,0 +1,368 @@
+// Write-behind and flush: from the write buffer to the ring.
+//
+// Order: segments accounted for, chunks written in parallel, then size, time and change counter in one commit (published).
+// Full chunks, and what lies before them, go in the background; at most publish_window of a file travels before it is published,
+// so that other mounts see a long write grow and memory comes free. What is published is always a beginning of what is dirty, so
+// no size is visible before the bytes under it. Overtaken (Check::contents failed): all that was sent is dirty again, look afresh.
+#include <algorithm>
+#include <boost/asio/this_coro.hpp>
+
+#include "fs/volume.hpp"
+
+namespace ringfs::fs {
+
+namespace {
+
+constexpr std::size_t parallel_chunks = 16;
+constexpr std::size_t publish_window_chunks = 16;
+constexpr std::size_t items_per_batch = 1000;  // keys and overheads stay within max_batch_bytes beside 1 MiB of data
+constexpr std::int64_t future_tolerance_ns = 1'000'000'000;
+
+// One batch's worth of a chunk's dirty bytes.
+class ChunkBatches {
+ public:
+  explicit ChunkBatches(std::string key) : key_(std::move(key)) {}
+
+  void add(const std::vector<Extent>& extents) {
+    for (std::size_t i = 0; i < extents.size();) {
+      const std::uint64_t block = extents[i].offset / block_bytes;
+      std::size_t end = i, bytes = 0;
+      while (end < extents.size() && extents[end].offset / block_bytes == block) bytes += extents[end++].bytes.size();
+      const RowAddress row{key_, block_sort(block % blocks_per_chunk)};
+      if (bytes == block_bytes) {
+        next().push_back(put(row, end == i + 1 ? extents[i].bytes : joined(extents, i, end)));
+      } else {
+        for (std::size_t j = i; j < end; ++j) {
+          auto offset = static_cast<std::uint32_t>(extents[j].offset % block_bytes);
+          next().push_back(write_bytes(row, offset, extents[j].bytes));
+        }
+      }
+      i = end;
+    }
+  }
+
+  std::vector<std::vector<Mutation>>& batches() { return batches_; }
+
+ private:
+  std::vector<Mutation>& next() {
+    if (batches_.empty() || batches_.back().size() >= items_per_batch) batches_.emplace_back();
+    return batches_.back();
+  }
+  static SharedBytes joined(const std::vector<Extent>& extents, std::size_t begin, std::size_t end) {
+    std::string whole;
+    whole.reserve(block_bytes);
+    for (std::size_t i = begin; i < end; ++i) whole.append(extents[i].bytes.view());
+    return SharedBytes(std::move(whole));
+  }
+
+  std::string key_;
+  std::vector<std::vector<Mutation>> batches_;
+};
+
+Condition contents_are(const OpenInode& open) {
+  return bytes_equal(inode_row(open.inode), InodeRow::content_offset, inode_contents_bytes(open.row));
+}
+
+}  // namespace
+
+void Volume::account(std::size_t before, std::size_t after) {
+  dirty_bytes_ = dirty_bytes_ + after - before;
+  if (after < before) room_.notify();
+}
+
+void Volume::add_times(ChangeSet& changes, const OpenInode& open, std::optional<std::int64_t> modified) const {
+  const RowAddress row = inode_row(open.inode);
+  const std::int64_t now = now_ns();
+  changes.change(add_i64(row, InodeRow::change_offset, 1));
+  move_time(changes, row, InodeRow::changed_offset, now);
+  if (modified) move_modified(changes, open, *modified);
+}
+
+// Times do not go back between mounts whose clocks differ a little; but a time that utimensat or a clock that was wrong put into the
+// future must not hide that the file changed.
+bool Volume::in_the_future(std::int64_t time) const { return time > now_ns() + future_tolerance_ns; }
+
+void Volume::move_modified(ChangeSet& changes, const OpenInode& open, std::int64_t modified) const {
+  const RowAddress row = inode_row(open.inode);
+  if (in_the_future(open.row.modified)) {
+    changes.change(write_bytes(row, InodeRow::modified_offset, SharedBytes(encode_i64(modified))));
+  } else {
+    move_time(changes, row, InodeRow::modified_offset, modified);
+  }
+}
+
+void Volume::publish(ChangeSet& changes, const OpenInode& open, std::optional<std::int64_t> modified,
+                     bool clears_set_id) const {
+  const RowAddress row = inode_row(open.inode);
+  changes.require(Check::change, bytes_equal(row, InodeRow::change_offset, encode_i64(open.row.change)));
+  changes.change(max_i64(row, InodeRow::size_offset, static_cast<std::int64_t>(open.buffer.sent_end())));
+  if (clears_set_id) clear_set_id(changes, open.inode, open.row);
+  add_times(changes, open, modified);
+}
+
+// By the mode that the ring has in the moment of the commit, whoever set it from wherever.
+void Volume::clear_set_id(ChangeSet& changes, InodeNumber inode, const InodeRow& row) {
+  const RowAddress address = inode_row(inode);
+  const std::uint32_t mode = without_set_id(row.mode);
+  changes.require(Check::mode, bytes_equal(address, InodeRow::mode_offset, encode_u32(row.mode)));
+  if (mode != row.mode) changes.change(write_bytes(address, InodeRow::mode_offset, SharedBytes(encode_u32(mode))));
+}
+
+// What those mutations make of the times in `row`.
+void Volume::note_times(InodeRow& row, const OpenInode& before, std::optional<std::int64_t> modified) const {
+  if (modified) row.modified = in_the_future(before.row.modified) ? *modified : moved_time(before.row.modified, *modified);
+  row.changed = moved_time(before.row.changed, now_ns());
+}
+
+// Of a write that is not published yet, so that publishing it does not move its time.
+std::int64_t Volume::write_time(const OpenInode& open) const {
+  const std::int64_t now = now_ns();
+  return open.known && !in_the_future(open.row.modified) ? moved_time(open.row.modified, now) : now;
+}
+
+void Volume::note_published(OpenInode& open, std::optional<std::int64_t> modified, bool cleared_set_id,
+                            std::uint64_t version) {
+  if (open.version < version) {  // else somebody read the row since, with this commit in it
+    open.row.size = std::max(open.row.size, static_cast<std::int64_t>(open.buffer.sent_end()));
+    open.row.change += 1;
+    note_times(open.row, open, modified);
+    if (cleared_set_id) open.row.mode = without_set_id(open.row.mode);
+    open.version = version;
+  }
+  if (open.unpublished_modified == modified) open.unpublished_modified.reset();
+  const std::size_t before = open.buffer.cost();
+  open.buffer.published();
+  account(before, open.buffer.cost());
+  if (!open.buffer.has_dirty()) open.clears_set_id = false;
+}
+
+void Volume::drop_buffer(OpenInode& open) {
+  const std::size_t before = open.buffer.cost();
+  open.buffer.clear();
+  open.unpublished_modified.reset();
+  open.dirty_since.reset();
+  open.clears_set_id = false;
+  account(before, open.buffer.cost());
+}
+
+Task<Result<bool>> Volume::publish_inline(OpenPointer open, TimePoint deadline) {
+  const std::size_t before = open->buffer.cost();
+  std::vector<Extent> extents = open->buffer.take(0);
+  account(before, open->buffer.cost());
+  const std::optional<std::int64_t> modified = open->unpublished_modified;
+  const RowAddress data = inline_row(open->inode);
+  const std::uint64_t epoch_version = open->version;
+  const bool clears = open->clears_set_id;
+  std::uint64_t version = 0;
+  for (std::size_t i = 0; i < extents.size();) {
+    ChangeSet changes;
+    changes.require(Check::contents, contents_are(*open));
+    for (std::size_t count = 0; i < extents.size() && count < items_per_batch; ++i, ++count) {
+      changes.change(write_bytes(data, static_cast<std::uint32_t>(extents[i].offset), extents[i].bytes));
+    }
+    if (i == extents.size()) publish(changes, *open, modified, clears);
+    begin_own_change(*open);
+    Result<Outcome> outcome = co_await changes.apply(store_, deadline);
+    end_own_change(*open, outcome && outcome->applied());
+    if (!outcome) co_return tl::unexpected(outcome.error());
+    if (!outcome->applied()) co_return false;
+    version = outcome->version;
+  }
+  // Somebody looked meanwhile: what they saw may be newer or older than this commit, so the next reader looks again.
+  if (open->version != epoch_version) open->inline_known = false;
+  if (open->inline_known) {
+    std::string bytes = open->inline_bytes.str();
+    for (const Extent& extent : extents) {
+      if (bytes.size() < extent.offset + extent.bytes.size()) bytes.resize(extent.offset + extent.bytes.size(), '\0');
+      bytes.replace(extent.offset, extent.bytes.size(), extent.bytes.view());
+    }
+    open->inline_bytes = SharedBytes(std::move(bytes));
+  }
+  note_published(*open, modified, clears, version);
+  co_return true;
+}
+
+Task<void> Volume::send_chunk(std::shared_ptr<Volume> self, OpenPointer open, std::uint64_t content, std::uint64_t chunk,
+                              std::shared_ptr<Status> status, TimePoint deadline) {
+  const std::size_t before = open->buffer.cost();
+  std::vector<Extent> extents = open->buffer.take(chunk);
+  self->account(before, open->buffer.cost());
+  ChunkBatches batches(chunk_key(open->inode, content, chunk));
+  batches.add(extents);
+  for (std::vector<Mutation>& mutations : batches.batches()) {
+    CommitRequest request;
+    request.mutations = std::move(mutations);
+    Result<CommitReply> reply = co_await self->store_.commit(std::move(request), deadline);
+    if (!reply) {
+      *status = tl::unexpected(reply.error());
+      break;
+    }
+  }
+  self->forget_read_ahead(*open, chunk);
+}
+
+Task<Result<bool>> Volume::send_and_publish(OpenPointer open, std::vector<std::uint64_t> chunks, TimePoint deadline) {
+  // What the chunks are sent under; adopt() may learn of a change meanwhile, and the commit below then fails on purpose.
+  const Condition unchanged = contents_are(*open);
+  const std::uint64_t content = open->row.content;
+  Result<bool> accounted = co_await account_segments(open, chunks, deadline);
+  if (!accounted || !*accounted) co_return accounted;
+  boost::asio::any_io_executor executor = co_await boost::asio::this_coro::executor;
+  const std::optional<std::int64_t> modified = open->unpublished_modified;
+  auto status = std::make_shared<Status>();
+  TaskGroup sending;
+  for (std::uint64_t chunk : chunks) {
+    co_await sending.wait_below(parallel_chunks);
+    if (!*status) break;
+    sending.spawn(executor, send_chunk(shared_from_this(), open, content, chunk, status, deadline));
+  }
+  co_await sending.join();
+  if (!*status) co_return tl::unexpected(status->error());
+  Retry retry(store_, deadline);
+  for (;;) {
+    const bool clears = open->clears_set_id;
+    ChangeSet changes;
+    changes.require(Check::contents, unchanged);
+    publish(changes, *open, modified, clears);
+    begin_own_change(*open);
+    Result<Outcome> outcome = co_await changes.apply(store_, deadline);
+    end_own_change(*open, outcome && outcome->applied());
+    if (!outcome) co_return tl::unexpected(outcome.error());
+    if (outcome->applied()) {
+      note_published(*open, modified, clears, outcome->version);
+      co_return true;
+    }
+    if (outcome->failed == Check::contents) co_return false;
+    // Somebody else changed bytes, the size or the mode: what was sent still counts, and the row is known anew.
+    Status fresh = co_await refresh(open, deadline);
+    if (!fresh) co_return tl::unexpected(fresh.error());
+    bool again = co_await retry.again();
+    if (!again) co_return fail(ErrorCode::timeout, "the file keeps changing");
+  }
+}
+
+Task<Status> Volume::write_out(OpenPointer open, Sending what, TimePoint deadline) {
+  if (open->buffer.empty() && !open->mutex.locked()) co_return Status();
+  Lock lock = co_await open->mutex.lock(left(deadline));
+  if (!lock) co_return fail(ErrorCode::timeout, "file is busy");
+  Status status = co_await write_out_locked(open, what, deadline);
+  co_return status;
+}
+
+Task<Status> Volume::write_out_locked(OpenPointer open, Sending what, TimePoint deadline) {
+  // Left behind only by a coroutine that was cancelled halfway.
+  const std::size_t cost = open->buffer.cost();
+  open->buffer.unsend();
+  account(cost, open->buffer.cost());
+  const TimePoint began = store_.clock().now;
+  Retry retry(store_, deadline);
+  for (bool look = !open->known;;) {
+    if (look) {
+      Status fresh = co_await refresh(open, deadline);
+      if (!fresh) co_return fresh;
+      look = false;
+    }
+    if (!open->buffer.has_dirty()) {
+      open->dirty_since.reset();
+      co_return Status();
+    }
+    if (what == Sending::full_chunks && !open->buffer.has_full_chunk()) co_return Status();
+    Result<bool> done = false;
+    if (open->row.content == 0 && open->buffer.end() <= inline_limit) {
+      done = co_await publish_inline(open, deadline);
+    } else if (open->row.content == 0) {
+      done = co_await convert(open, deadline);
+      if (done && *done) continue;
+    } else if (open->row.cutting()) {
+      Status finished = co_await finish_cut(open, deadline);
+      if (!finished) co_return finished;
+      continue;
+    } else {
+      std::vector<std::uint64_t> chunks =
+          what == Sending::everything ? open->buffer.dirty_chunks() : open->buffer.finished_chunks();
+      if (what == Sending::full_chunks && chunks.size() > publish_window_chunks) chunks.resize(publish_window_chunks);
+      done = co_await send_and_publish(open, std::move(chunks), deadline);
+    }
+    // One window a call, so that a long write is many calls with a deadline each; background() comes back for the rest.
+    if (done && *done) {
+      if (!open->buffer.has_dirty()) {
+        open->dirty_since.reset();
+      } else if (what == Sending::everything) {
+        open->dirty_since = began;  // what is dirty now was written since
+      }
+      co_return Status();
+    }
+    const std::size_t before = open->buffer.cost();
+    open->buffer.unsend();
+    account(before, open->buffer.cost());
+    if (!done) {
+      // Whether the commit happened is unknown; the next try starts from what the ring says.
+      open->known = false;
+      co_return tl::unexpected(done.error());
+    }
+    look = true;
+    bool again = co_await retry.again();
+    if (!again) co_return fail(ErrorCode::timeout, "the file keeps changing");
+  }
+}
+
+void Volume::start_background(OpenPointer open, Sending what) {
+  if (open->background_running || stopping_) return;
+  open->background_running = true;
+  tasks_.spawn(executor_, background(shared_from_this(), open, what));
+}
+
+Task<void> Volume::background(std::shared_ptr<Volume> self, OpenPointer open, Sending what) {
+  ++open->users;
+  ++self->background_writes_;
+  Status status = co_await self->write_out(open, what, self->deadline());
+  --self->background_writes_;
+  open->background_running = false;
+  if (!status) {
+    open->error = status.error();
+    ++open->error_number;
+    if (open->dirty_since) open->dirty_since = self->store_.clock().now;  // the next try is as far away as the first one was
+  }
+  self->room_.notify();
+  if (status && open->buffer.has_full_chunk()) self->start_background(open, Sending::full_chunks);
+  self->unuse_inode(open);
+}
+
+Volume::OpenPointer Volume::heaviest() const {
+  OpenPointer result;
+  for (const auto& [inode, open] : open_) {
+    if (open->background_running || open->buffer.empty()) continue;
+    // Files that failed before come last.
+    bool better = !result || (result->error && !open->error) ||
+                  (result->error.has_value() == open->error.has_value() && open->buffer.cost() > result->buffer.cost());
+    if (better) result = open;
+  }
+  return result;
+}
+
+Task<Status> Volume::wait_for_room(OpenPointer open, std::size_t bytes, TimePoint deadline) {
+  const std::uint64_t errors = open->error_number;
+  Retry retry(store_, deadline);
+  // A single write larger than the budget still gets through, alone.
+  while (dirty_bytes_ > 0 && dirty_bytes_ + bytes > options_.max_dirty_bytes) {
+    OpenPointer victim = heaviest();
+    if (victim && victim->error) {
+      bool again = co_await retry.again();
+      if (!again) co_return fail(ErrorCode::timeout, "no room for written data");
+    }
+    if (victim) start_background(victim, Sending::everything);
+    bool notified = co_await room_.wait(left(deadline));
+    if (open->error_number != errors && open->error) co_return tl::unexpected(*open->error);
+    if (!notified) co_return fail(ErrorCode::timeout, "no room for written data");
+  }
+  co_return Status();
+}
+
+Task<Status> Volume::flush_inode(OpenPointer open, TimePoint deadline) {
+  Status status = co_await write_out(open, Sending::everything, deadline);
+  // Everything that an earlier failure left behind is durable now.
+  if (status) open->error.reset();
+  co_return status;
+}
+
+}  // namespace ringfs::fs

@@ -1,0 +1,181 @@
+// Making files, special files, symbolic links and directories.
+//
+// Everything but a directory is one batch in the parent's partition. A directory lives under a placement of its own: first
+// its inode together with an orphan row (nothing reaches it yet), then the entry in the parent, then the orphan row goes. The
+// janitor collects what stays half made; whoever renames a directory takes the orphan row away first (rename.cpp), so a row
+// that is still there when it has aged, and whose name does not lead to the directory, proves that nothing ever did. And nothing
+// will: the janitor says so first in the parent's partition (given_up_row), and the entry is made on condition that it has not.
+#include <fcntl.h>
+
+#include <algorithm>
+
+#include "fs/volume.hpp"
+
+namespace ringfs::fs {
+
+namespace {
+
+constexpr std::size_t max_symlink_bytes = 4095;  // PATH_MAX without its NUL
+
+InodeRow new_inode(const Caller& caller, const InodeRow& parent, std::uint32_t mode, std::int64_t now) {
+  InodeRow row;
+  row.mode = mode;
+  row.uid = caller.uid;
+  row.gid = caller.gid;
+  if ((parent.mode & S_ISGID) != 0) {
+    row.gid = parent.gid;
+    if (S_ISDIR(mode)) row.mode |= S_ISGID;
+  }
+  row.modified = row.changed = row.accessed = now;
+  return row;
+}
+
+// What a new child depends on: the parent lives and has the mode and group that were used.
+void require_parent(ChangeSet& changes, InodeNumber parent, const InodeRow& header) {
+  changes.require(Check::directory, bytes_equal(inode_row(parent), 0, inode_header_bytes(header)));
+}
+
+Status check_new_name(const std::string& name) {
+  if (Status status = check_name(name); !status) return status;
+  if (is_dot(name)) return fail(ErrorCode::exists);
+  return {};
+}
+
+}  // namespace
+
+Task<Result<Volume::NewNode>> Volume::create_node(Caller caller, InodeNumber parent, std::string name, std::uint32_t mode,
+                                                  std::uint64_t device, std::string target, TimePoint deadline) {
+  Status valid = check_new_name(name);
+  if (!valid) co_return tl::unexpected(valid.error());
+  Retry retry(store_, deadline);
+  for (;;) {
+    Result<InodeRow> header = co_await directory_header(parent, deadline);
+    if (!header) co_return tl::unexpected(header.error());
+    const std::int64_t now = now_ns();
+    NewNode node;
+    node.inode = fresh_inode(placement_of(parent), store_.random());
+    node.loaded.row = new_inode(caller, *header, mode, now);
+    node.loaded.row.device = device;
+    node.loaded.row.generation = store_.random().next() & 0xffffffffU;
+    node.loaded.row.size = static_cast<std::int64_t>(target.size());
+    const EntryRow entry{node.inode, mode & S_IFMT};
+    ChangeSet changes;
+    require_no_entry(changes, Check::entry, parent, name);
+    require_parent(changes, parent, *header);
+    changes.require(Check::fresh_inode, absent(inode_row(node.inode)));
+    changes.require(Check::fresh_inode, empty_prefix(garbage_prefix(node.inode, store_.partition_bits())));
+    changes.change(put(entry_row(parent, name), SharedBytes(encode(entry))));
+    changes.change(put(inode_row(node.inode), SharedBytes(encode(node.loaded.row))));
+    if (S_ISLNK(mode)) changes.change(put(symlink_row(node.inode), SharedBytes(target)));
+    touch_directory(changes, parent, now);
+    Result<Outcome> outcome = co_await changes.apply(store_, deadline);
+    if (!outcome) co_return tl::unexpected(outcome.error());
+    if (outcome->applied()) {
+      names_.put({parent, name}, node.inode);
+      node.loaded.version = outcome->version;
+      co_return node;
+    }
+    if (outcome->failed == Check::entry) co_return fail(ErrorCode::exists);
+    if (outcome->failed == Check::directory) directories_seen_.erase(parent);
+    bool again = co_await retry.again();
+    if (!again) co_return fail(ErrorCode::timeout, "create");
+  }
+}
+
+Task<Result<Attributes>> Volume::make_node(Caller caller, InodeNumber parent, std::string name, std::uint32_t mode,
+                                           std::uint64_t device) {
+  std::uint32_t type = mode & S_IFMT;
+  if (type == 0) type = S_IFREG;
+  if (type == S_IFDIR || type == S_IFLNK) co_return fail(ErrorCode::invalid_argument, "mknod of this type");
+  const std::uint32_t permissions = (mode & 07777U) & ~static_cast<std::uint32_t>(caller.umask & 0777U);
+  Result<NewNode> node =
+      co_await create_node(caller, parent, std::move(name), type | permissions, device, std::string(), deadline());
+  if (!node) co_return tl::unexpected(node.error());
+  co_return give(node->inode, node->loaded);
+}
+
+Task<Result<Attributes>> Volume::make_symlink(Caller caller, InodeNumber parent, std::string name, std::string target) {
+  if (target.empty()) co_return fail(ErrorCode::not_found, "empty target");
+  if (target.size() > max_symlink_bytes) co_return fail(ErrorCode::name_too_long, "target");
+  Result<NewNode> node =
+      co_await create_node(caller, parent, std::move(name), S_IFLNK | 0777U, 0, std::move(target), deadline());
+  if (!node) co_return tl::unexpected(node.error());
+  co_return to_attributes(node->inode, node->loaded.row);
+}
+
+Task<void> Volume::confirm_directory(std::shared_ptr<Volume> self, InodeNumber directory, TimePoint deadline) {
+  ChangeSet changes;
+  const RowAddress orphan = orphan_row(directory, self->store_.partition_bits());
+  // Not if it was removed again meanwhile: then the orphan row is another one, and needed.
+  changes.require(Check::inode, bytes_equal(inode_row(directory), InodeRow::type_offset, inode_type_bytes(S_IFDIR, InodeState::live)));
+  changes.change(erase(orphan));
+  // Whatever becomes of it: the janitor does the same when the row has aged.
+  static_cast<void>(co_await changes.apply(self->store_, deadline));
+}
+
+Task<Result<Attributes>> Volume::make_directory(Caller caller, InodeNumber parent, std::string name, std::uint32_t mode) {
+  // Short enough that the janitor, which waits for longer, does not get into the way of a mkdir that goes on.
+  const TimePoint until = std::min(deadline(), store_.clock().now + max_batch_life);
+  Status valid = check_new_name(name);
+  if (!valid) co_return tl::unexpected(valid.error());
+  const std::uint32_t permissions = (mode & 07777U) & ~static_cast<std::uint32_t>(caller.umask & 0777U);
+  Retry retry(store_, until);
+  std::optional<InodeNumber> made;  // by an earlier turn, which then found the parent changed
+  InodeRow row;
+  for (;;) {
+    Result<InodeRow> header = co_await directory_header(parent, until);
+    if (!header) co_return tl::unexpected(header.error());
+    const std::int64_t now = now_ns();
+    InodeRow wanted = new_inode(caller, *header, S_IFDIR | permissions, now);
+    wanted.links = 2;
+    wanted.entries_by_hash = true;
+    wanted.parent = parent;
+    wanted.generation = store_.random().next() & 0xffffffffU;
+    const InodeNumber inode = made ? *made : fresh_inode(fresh_placement(store_.random()), store_.random());
+    const bool together = same_partition(parent, inode);
+    ChangeSet child, entry;
+    ChangeSet& first = together ? entry : child;
+    if (!made) {
+      row = wanted;
+      first.require(Check::fresh_inode, absent(inode_row(inode)));
+      first.require(Check::fresh_inode, empty_prefix(garbage_prefix(inode, store_.partition_bits())));
+      first.change(put(inode_row(inode), SharedBytes(encode(row))));
+    }
+    if (!together && !made) {
+      // A cheap look before anything is made: mkdir -p asks for what exists all the time.
+      Result<FoundEntry> existing = co_await find_entry(parent, name, until);
+      if (!existing) co_return tl::unexpected(existing.error());
+      if (existing->found) co_return fail(ErrorCode::exists);
+      OrphanRow orphan{OrphanRow::Kind::half_made, store_.clock().stamp.microseconds, 0, parent, name};
+      child.change(put(orphan_row(inode, store_.partition_bits()), SharedBytes(encode(orphan))));
+      Result<Outcome> outcome = co_await child.apply(store_, until);
+      if (!outcome) co_return tl::unexpected(outcome.error());
+      if (!outcome->applied()) continue;  // the number is in use: once in many lifetimes
+      made = inode;
+    } else if (!together && (row.mode != wanted.mode || row.gid != wanted.gid)) {
+      made.reset();  // the parent's set-group-id bit changed: the first one is left to the janitor
+      continue;
+    }
+    require_no_entry(entry, Check::entry, parent, name);
+    require_parent(entry, parent, *header);
+    if (!together) entry.require(Check::fresh_inode, absent(given_up_row(parent, inode, store_.partition_bits())));
+    entry.change(put(entry_row(parent, name), SharedBytes(encode(EntryRow{inode, S_IFDIR}))));
+    entry.change(add_i64(inode_row(parent), InodeRow::links_offset, 1));
+    touch_directory(entry, parent, now);
+    Result<Outcome> outcome = co_await entry.apply(store_, until);
+    if (!outcome) co_return tl::unexpected(outcome.error());
+    if (outcome->applied()) {
+      names_.put({parent, name}, inode);
+      directories_seen_.put(inode, row);
+      if (!together && !stopping_) tasks_.spawn(executor_, confirm_directory(shared_from_this(), inode, deadline()));
+      co_return to_attributes(inode, row);
+    }
+    if (outcome->failed == Check::entry) co_return fail(ErrorCode::exists);
+    if (outcome->failed == Check::directory) directories_seen_.erase(parent);
+    if (outcome->failed == Check::fresh_inode) made.reset();  // in use, or given up by the janitor: another one
+    bool again = co_await retry.again();
+    if (!again) co_return fail(ErrorCode::timeout, "mkdir");
+  }
+}
+
+}  // namespace ringfs::fs

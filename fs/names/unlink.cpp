@@ -1,0 +1,117 @@
+// Removing names. The last link of an inode makes it an orphan: its row stays, marked, together with an orphan row that the
+// janitor looks at; so does a removed directory, which may be open somewhere.
+#include "fs/volume.hpp"
+
+namespace ringfs::fs {
+
+// Why a directory cannot take a new name.
+Task<Error> Volume::directory_error(InodeNumber directory, TimePoint deadline) {
+  directories_seen_.erase(directory);
+  Result<InodeRow> row = co_await directory_header(directory, deadline);
+  if (row) co_return Error{ErrorCode::timeout, "the directory keeps changing"};
+  if (row.error().code == ErrorCode::stale_handle) co_return Error{ErrorCode::not_found, "directory was removed"};
+  co_return row.error();
+}
+
+void Volume::drop_link(ChangeSet& changes, InodeNumber inode, const InodeRow& row, std::int64_t now) const {
+  const RowAddress address = inode_row(inode);
+  // In a transaction the row stays locked, else a link() between prepare and commit would not be seen.
+  changes.lock(address);
+  changes.require(Check::inode, bytes_equal(address, InodeRow::links_offset, encode_i64(row.links)));
+  move_time(changes, address, InodeRow::changed_offset, now);
+  if (row.links > 1) {
+    changes.change(add_i64(address, InodeRow::links_offset, -1));
+    return;
+  }
+  changes.require(Check::inode, bytes_equal(address, InodeRow::type_offset, inode_type_bytes(row.mode, InodeState::live)));
+  changes.change(write_bytes(address, InodeRow::type_offset, SharedBytes(inode_type_bytes(row.mode, InodeState::unlinked))));
+  changes.change(write_bytes(address, InodeRow::links_offset, SharedBytes(encode_i64(0))));
+  OrphanRow orphan{OrphanRow::Kind::unlinked, store_.clock().stamp.microseconds, 0, 0, {}};
+  changes.change(put(orphan_row(inode, store_.partition_bits()), SharedBytes(encode(orphan))));
+}
+
+void Volume::drop_directory(ChangeSet& changes, InodeNumber inode, std::int64_t now) const {
+  const RowAddress address = inode_row(inode);
+  changes.require(Check::inode, bytes_equal(address, InodeRow::type_offset, inode_type_bytes(S_IFDIR, InodeState::live)));
+  changes.require(Check::empty, empty_prefix(entry_prefix(inode)));
+  changes.change(write_bytes(address, InodeRow::type_offset, SharedBytes(inode_type_bytes(S_IFDIR, InodeState::unlinked))));
+  changes.change(write_bytes(address, InodeRow::links_offset, SharedBytes(encode_i64(0))));
+  move_time(changes, address, InodeRow::changed_offset, now);
+  OrphanRow orphan{OrphanRow::Kind::unlinked, store_.clock().stamp.microseconds, 0, 0, {}};
+  changes.change(put(orphan_row(inode, store_.partition_bits()), SharedBytes(encode(orphan))));
+}
+
+Task<Status> Volume::unlink(InodeNumber parent, std::string name) {
+  const TimePoint until = deadline();
+  Status valid = check_name(name);
+  if (!valid) co_return valid;
+  if (is_dot(name)) co_return fail(ErrorCode::is_directory);
+  Retry retry(store_, until);
+  for (unsigned missing = 0;;) {
+    Result<FoundEntry> entry = co_await find_entry(parent, name, until);
+    if (!entry) co_return tl::unexpected(entry.error());
+    if (!entry->found) co_return fail(ErrorCode::not_found);
+    if (entry->entry.type == S_IFDIR) co_return fail(ErrorCode::is_directory);
+    const std::int64_t now = now_ns();
+    ChangeSet changes;
+    changes.require(Check::entry, value_equals(entry->row, entry->value));
+    changes.change(erase(entry->row));
+    touch_directory(changes, parent, now);
+    const InodeNumber inode = entry->entry.inode;
+    Result<LoadedInode> loaded = co_await entry_inode(std::move(*entry), until);
+    if (loaded) {
+      drop_link(changes, inode, loaded->row, now);
+    } else if (loaded.error().code == ErrorCode::stale_handle && ++missing > 3) {
+      // An entry without an inode must not exist; if it does, its user can at least remove it.
+      changes.require(Check::inode, absent(inode_row(inode)));
+    } else if (loaded.error().code == ErrorCode::stale_handle) {
+      bool more = co_await retry.again();
+      if (!more) co_return fail(ErrorCode::timeout, "unlink");
+      continue;
+    } else {
+      co_return tl::unexpected(loaded.error());
+    }
+    Result<Outcome> outcome = co_await changes.apply(store_, until);
+    if (!outcome && !Retry::worthwhile(outcome.error())) co_return tl::unexpected(outcome.error());
+    if (outcome && outcome->applied()) {
+      names_.erase({parent, name});
+      co_return Status();
+    }
+    bool again = co_await retry.again();
+    if (!again) co_return fail(ErrorCode::timeout, "unlink");
+  }
+}
+
+Task<Status> Volume::remove_directory(InodeNumber parent, std::string name) {
+  const TimePoint until = deadline();
+  Status valid = check_name(name);
+  if (!valid) co_return valid;
+  if (name == ".") co_return fail(ErrorCode::invalid_argument);
+  if (name == "..") co_return fail(ErrorCode::not_empty);
+  Retry retry(store_, until);
+  for (;;) {
+    Result<FoundEntry> entry = co_await find_entry(parent, name, until);
+    if (!entry) co_return tl::unexpected(entry.error());
+    if (!entry->found) co_return fail(ErrorCode::not_found);
+    if (entry->entry.type != S_IFDIR) co_return fail(ErrorCode::not_directory);
+    const std::int64_t now = now_ns();
+    ChangeSet changes;
+    changes.require(Check::entry, value_equals(entry->row, entry->value));
+    changes.change(erase(entry->row));
+    changes.change(add_i64(inode_row(parent), InodeRow::links_offset, -1));
+    touch_directory(changes, parent, now);
+    drop_directory(changes, entry->entry.inode, now);
+    Result<Outcome> outcome = co_await changes.apply(store_, until);
+    if (!outcome && !Retry::worthwhile(outcome.error())) co_return tl::unexpected(outcome.error());
+    if (outcome && outcome->applied()) {
+      names_.erase({parent, name});
+      directories_seen_.erase(entry->entry.inode);
+      co_return Status();
+    }
+    if (outcome && outcome->failed == Check::empty) co_return fail(ErrorCode::not_empty);
+    bool again = co_await retry.again();
+    if (!again) co_return fail(ErrorCode::timeout, "rmdir");
+  }
+}
+
+}  // namespace ringfs::fs

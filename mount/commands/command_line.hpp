@@ -1,0 +1,55 @@
+// The command line `ringfs`: one file a family of commands (the other files of this folder), each of which adds its commands to the app.
+//
+// A command's callback leaves what is to be done in Commands::action; main runs it and exits with its code.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "dht/base/error.hpp"
+
+namespace ringfs::mount {
+
+enum ExitCode : int { exit_ok = 0, exit_failed = 1, exit_usage = 2, exit_degraded = 3, exit_timeout = 4 };
+
+struct Commands {
+  std::function<int()> action;
+};
+
+void add_local_commands(CLI::App& app, Commands& commands);  // up, down
+void add_mount_commands(CLI::App& app, Commands& commands);  // mount, umount
+void add_create_command(CLI::App& app, Commands& commands);  // create
+void add_ring_commands(CLI::App& app, Commands& commands);   // status, members, ring, lookup, wait
+void add_member_commands(CLI::App& app, Commands& commands);  // add, remove
+void add_info_command(CLI::App& app, Commands& commands);    // info
+void add_doctor_command(CLI::App& app, Commands& commands);  // doctor
+
+// "ringfs: <cause>" and the next command to try on stderr; the exit code that belongs to the error.
+int report(const Error& error, const std::string& next = {});
+
+// Where a command finds its ring, and how it prints.
+struct RingOptions {
+  std::string nodes;  // host:port[,host:port]
+  std::string state;
+  std::string output = "table";
+  int timeout_seconds = 10;
+
+  void add_to(CLI::App& command);
+  bool json() const { return output == "json"; }
+};
+// The addresses to start from: of --node, or of the ring in the state directory. Errors: not_found, corrupt.
+Result<std::vector<std::string>> ring_addresses(const RingOptions& options);
+// The next command to try when the ring did not answer.
+int report_asking(const RingOptions& options, const Error& error);
+std::vector<std::string> split_list(const std::string& text);
+
+// Rows of cells, the first row a header; columns as wide as they need to be.
+void print_table(const std::vector<std::vector<std::string>>& rows);
+void print_json(const nlohmann::ordered_json& json);
+std::string human_bytes(std::uint64_t bytes);
+
+}  // namespace ringfs::mount

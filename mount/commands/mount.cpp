@@ -1,0 +1,104 @@
+// ringfs mount, ringfs umount
+#include <unistd.h>
+
+#include <iostream>
+#include <thread>
+
+#include "mount/commands/command_line.hpp"
+#include "mount/commands/mount_process.hpp"
+
+namespace ringfs::mount {
+namespace {
+
+constexpr auto look_interval = std::chrono::milliseconds(5);
+
+struct MountArguments {
+  std::string nodes, mount_point;
+  std::vector<std::string> options;
+  bool foreground = false;
+  std::string log_file;
+  int ready_descriptor = -1;
+};
+
+int mount(const MountArguments& arguments) {
+  const std::vector<std::string> addresses = split_list(arguments.nodes);
+  if (addresses.empty()) {
+    std::cerr << "ringfs: name at least one node as host:port\n";
+    return exit_usage;
+  }
+  MountOptions options;
+  options.source = source_of(arguments.nodes);
+  std::string option_text;
+  for (const std::string& text : arguments.options) {
+    const Status good = apply_mount_options(text, options);
+    if (!good) {
+      std::cerr << "ringfs: " << good.error().context << "\n";
+      return exit_usage;
+    }
+    option_text += (option_text.empty() ? "" : ",") + text;
+  }
+  const Status permitted = check_privileged_options(options, ::geteuid() == 0);
+  if (!permitted) return report(permitted.error());
+  options.mount_point = absolute_mount_point(arguments.mount_point);
+  const Status good = check_mount_point(options.mount_point);
+  if (!good) return report(good.error());
+  if (arguments.foreground) {
+    return serve_mount(addresses, options, arguments.log_file, arguments.ready_descriptor);
+  }
+
+  MountStart start;
+  start.addresses = addresses;
+  start.mount_point = options.mount_point;
+  start.options = option_text;
+  if (!arguments.log_file.empty()) start.log = std::filesystem::absolute(arguments.log_file);
+  const Result<ProcessMark> process = start_mount_process(start);
+  if (!process) return report(process.error(), "ringfs doctor --node " + addresses.front());
+  std::cout << "mounted on " << options.mount_point << " by process " << process->pid << "\n"
+            << "Unmount it with: ringfs umount " << options.mount_point << "\n";
+  return exit_ok;
+}
+
+int umount(const std::string& path) {
+  const std::string mount_point = absolute_mount_point(path);
+  const Result<bool> mounted = is_mounted(mount_point);
+  if (!mounted) return report(mounted.error());
+  if (!*mounted) return report(Error{ErrorCode::not_found, "no RingFS is mounted on " + mount_point});
+  const std::optional<ProcessMark> process = mount_process_of(mount_point);
+  const Status done = unmount_path(mount_point, false);
+  if (!done) return report(done.error());
+  // What programs had mapped into memory may have been written by the kernel only now: the process drains it, then
+  // ends.
+  const auto end = std::chrono::steady_clock::now() + mount_end_patience;
+  while (process && is_running(*process) && std::chrono::steady_clock::now() < end)
+    std::this_thread::sleep_for(look_interval);
+  if (process && is_running(*process)) {
+    return report(Error{ErrorCode::timeout,
+                        "unmounted, but process " + std::to_string(process->pid) + " still writes to the ring"},
+                  "ringfs status");
+  }
+  return exit_ok;
+}
+
+}  // namespace
+
+void add_mount_commands(CLI::App& app, Commands& commands) {
+  CLI::App* command = app.add_subcommand("mount", "Mount a ring; returns when it is usable");
+  auto arguments = std::make_shared<MountArguments>();
+  command->add_option("NODE", arguments->nodes, "Nodes to ask first: host:port[,host:port]")->required();
+  command->add_option("MOUNTPOINT", arguments->mount_point, "An empty directory")->required();
+  command
+      ->add_option("-o", arguments->options,
+                   "Mount options: allow_other, show_ring, cached=SECONDS, op_timeout=SECONDS, fsname=NAME, and those of mount(8)")
+      ->expected(1);
+  command->add_flag("--foreground", arguments->foreground, "Stay in the foreground, log to stderr");
+  command->add_option("--log-file", arguments->log_file, "Log to this file; at 16 MiB it becomes FILE.1, and that one goes");
+  command->add_option("--ready-fd", arguments->ready_descriptor)->group("");  // how the first process hears
+  command->callback([arguments, &commands] { commands.action = [arguments] { return mount(*arguments); }; });
+
+  CLI::App* unmount = app.add_subcommand("umount", "Unmount; everything written is in the ring when it returns");
+  auto path = std::make_shared<std::string>();
+  unmount->add_option("MOUNTPOINT", *path, "Where it is mounted")->required();
+  unmount->callback([path, &commands] { commands.action = [path] { return umount(*path); }; });
+}
+
+}  // namespace ringfs::mount

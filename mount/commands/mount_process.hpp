@@ -1,0 +1,61 @@
+// The process that serves one mount, and how the command line starts and ends it.
+//
+// It runs in `/`, so that it keeps no file system busy and never touches its own mount. SIGTERM, SIGINT and SIGHUP
+// unmount, drain and end it with code 0. Threads: one loop, blocking start. Every wait is bounded. Errors: text for a
+// person, and the next command where there is one.
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dht/base/error.hpp"
+#include "mount/commands/mount_options.hpp"
+#include "mount/commands/process.hpp"
+
+namespace ringfs::mount {
+
+inline constexpr auto mount_patience = std::chrono::seconds(30);
+// Within this a mount process that was told to end has ended: it unmounts (10 s), lets who has files open finish (5 s),
+// answers what is under way (twice the longest operation timeout) and writes what is dirty (30 s).
+inline constexpr auto mount_end_patience = std::chrono::seconds(10 + 5 + 2 * max_op_timeout_seconds + 30);
+
+// Serves until unmounted. Writes "ready\n" to `ready_descriptor` (unless < 0) when the mount is usable and then, unless
+// it logs to `log_file`, points stdout and stderr to /dev/null. Returns the process's exit code.
+int serve_mount(std::vector<std::string> addresses, MountOptions options, const std::string& log_file, int ready_descriptor);
+
+struct MountStart {
+  std::vector<std::string> addresses;
+  std::string mount_point;
+  std::string options;  // of -o
+  std::filesystem::path
+      pid_file;               // empty: none; written before it is ready, so that a cut short start leaves no stranger
+  std::filesystem::path log;  // empty: errors go to our stderr until it is ready, then nowhere
+};
+// A process that serves the mount; returns when it is usable.
+Result<ProcessMark> start_mount_process(const MountStart& start);
+
+// SIGTERM to a mount process, and waits until it has ended; says on stderr what it waits for when that takes long. True if
+// it had to be killed after mount_end_patience.
+bool stop_mount_process(const ProcessMark& mark);
+
+enum class MountAnswer {
+  answers,
+  dead,    // its process is gone: every access says ENOTCONN
+  silent,  // not within two seconds
+};
+MountAnswer probe_mount(const std::string& path);
+
+// Absolute, links resolved; also when what is mounted there has died.
+std::string absolute_mount_point(const std::string& path);
+// An existing, empty directory. Clears what a dead mount left (ENOTCONN) first.
+Status check_mount_point(const std::string& path);
+Result<bool> is_mounted(const std::string& path);
+// The process that serves this mount point, however it was started; of this user's, unless we are root.
+std::optional<ProcessMark> mount_process_of(const std::string& path);
+// Unmounts and waits until it is gone; `lazily` detaches whatever happens.
+Status unmount_path(const std::string& path, bool lazily);
+
+}  // namespace ringfs::mount

@@ -1,0 +1,80 @@
+#include "mount/commands/ring_session.hpp"
+
+#include "dht/base/random.hpp"
+#include "dht/net/client/object_client.hpp"
+#include "dht/net/client/ring_admin_client.hpp"
+#include "dht/net/client/ring_client.hpp"
+#include "dht/net/transport/system_clock.hpp"
+#include "dht/net/transport/tcp_transport.hpp"
+
+namespace ringfs::mount {
+
+namespace {
+
+constexpr Duration wait_poll = std::chrono::milliseconds(200);
+constexpr Duration wait_question = std::chrono::seconds(5);
+
+}  // namespace
+
+struct RingSession::Implementation {
+  Implementation(std::vector<std::string> addresses, Duration row_lease)
+      : transport(loop.get_executor(), random),
+        client(transport, std::move(addresses), options(row_lease)),
+        ring(transport, client),
+        admin(transport, client, ring) {}
+
+  static dht::ObjectClientOptions options(Duration row_lease) {
+    dht::ObjectClientOptions options;
+    options.row_lease = row_lease;
+    options.wall_clock = dht::wall_time;
+    return options;
+  }
+
+  boost::asio::io_context loop{1};
+  SystemRandom random;
+  dht::TcpTransport transport;
+  dht::ObjectClient client;
+  dht::RingClient ring;
+  dht::RingAdminClient admin;
+};
+
+RingSession::RingSession(std::vector<std::string> addresses, Duration row_lease)
+    : implementation_(std::make_unique<Implementation>(std::move(addresses), row_lease)) {}
+RingSession::~RingSession() = default;
+
+Task<Status> RingSession::start(TimePoint deadline) {
+  const Status started = co_await implementation_->client.start(deadline);
+  // From here on an address that was given to another ring's node is noticed.
+  if (started) implementation_->transport.set_ring(implementation_->client.directory().genesis().ring);
+  co_return started;
+}
+
+void RingSession::stop() { implementation_->transport.stop(); }
+
+void RingSession::finish() {
+  stop();
+  implementation_->loop.restart();
+  implementation_->loop.poll();
+}
+
+boost::asio::io_context& RingSession::loop() { return implementation_->loop; }
+dht::ClientTransport& RingSession::transport() { return implementation_->transport; }
+ObjectStore& RingSession::store() { return implementation_->client; }
+RingView& RingSession::view() { return implementation_->ring; }
+RingAdmin& RingSession::admin() { return implementation_->admin; }
+
+Task<Result<RingStatus>> wait_until_still(RingSession* session, TimePoint deadline, std::function<void(const RingStatus&)> look) {
+  for (;;) {
+    const TimePoint question_deadline = std::min(deadline, session->in(std::chrono::milliseconds(0)) + wait_question);
+    Result<RingStatus> status = co_await session->view().status(question_deadline);
+    if (status) look(*status);
+    if (status && !status->moving) co_return status;
+    if (session->in(std::chrono::milliseconds(0)) + wait_poll >= deadline) {
+      if (!status) co_return status;
+      co_return fail(ErrorCode::timeout, "data is still moving");
+    }
+    co_await session->store().sleep(wait_poll);
+  }
+}
+
+}  // namespace ringfs::mount

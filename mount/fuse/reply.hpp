@@ -1,0 +1,81 @@
+// One request of the kernel and its one answer.
+//
+// A coroutine owns the Request that it answers; a Request that is destroyed unanswered answers EIO, so that no process
+// hangs on a bug of ours. Every answering function says whether the kernel took the answer: false when somebody
+// answered before (a signal did) or the kernel no longer wants it; whoever hands out a handle must then take it back.
+// FUSE_INTERRUPT (design 7): `wait` ends at once with EINTR; a `read` is answered EINTR only when it is still
+// unanswered `interrupt_patience` later, its coroutine runs on; a `mutation` is awaited; a `command` hears of it and ends
+// before its next step. Threads: the mount's loop.
+// Errors: ErrorCode becomes an errno by fs/errno.cpp alone.
+#pragma once
+
+#include "mount/fuse/fuse_headers.hpp"
+
+#include <sys/uio.h>
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <memory>
+#include <optional>
+
+#include "fs/file_system.hpp"
+
+namespace ringfs::mount {
+
+struct stat to_stat(const fs::Attributes& attributes);
+
+class Request : public std::enable_shared_from_this<Request> {
+ public:
+  enum class Kind : std::uint8_t { read, mutation, wait, command };
+  static constexpr auto interrupt_patience = std::chrono::seconds(5);
+
+  // `cache_seconds`: how long the kernel may keep names and attributes.
+  Request(fuse_req_t request, Kind kind, boost::asio::any_io_executor executor, double cache_seconds);
+  ~Request();
+  Request(const Request&) = delete;
+  Request& operator=(const Request&) = delete;
+
+  // Call once it is in a shared_ptr: signals reach it from here on.
+  void listen_for_interrupts();
+  boost::asio::cancellation_slot cancellation_slot() { return cancellation_.slot(); }
+  // Ends it now, as a signal would end a `wait`.
+  void interrupt();
+
+  const fs::Caller& caller() const { return caller_; }
+  bool answered() const { return request_ == nullptr; }
+
+  bool error(int number);
+  bool error(const Error& error) { return this->error(fs::to_errno(error.code)); }
+  bool status(const Status& status) { return status ? error(0) : error(status.error()); }
+  bool entry(const fs::Attributes& attributes);
+  bool attributes(const fs::Attributes& attributes);
+  bool created(const fs::Attributes& attributes, const fuse_file_info& info);
+  bool opened(const fuse_file_info& info);
+  bool written(std::size_t bytes);
+  bool link_target(const std::string& target);
+  bool data(const fs::ReadResult& result);
+  bool buffer(const std::string& bytes);
+  bool file_system_status(const fs::FileSystemStatus& status);
+
+  // A directory listing of at most `size` bytes, as many of `entries` as fit.
+  std::string listing(const std::vector<fs::DirectoryEntry>& entries, std::size_t size, bool with_attributes) const;
+
+ private:
+  static void on_interrupt(fuse_req_t request, void* self);
+  fuse_req_t take();
+  fuse_entry_param entry_of(const fs::Attributes& attributes) const;
+  double timeout_of(fs::InodeNumber inode) const;
+
+  fuse_req_t request_;  // null once answered
+  const Kind kind_;
+  const double cache_seconds_;
+  fs::Caller caller_;
+  boost::asio::any_io_executor executor_;
+  boost::asio::cancellation_signal cancellation_;
+  std::optional<boost::asio::steady_timer> patience_;
+};
+
+using RequestPointer = std::shared_ptr<Request>;
+
+}  // namespace ringfs::mount

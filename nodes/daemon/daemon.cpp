@@ -1,0 +1,335 @@
+#include "nodes/daemon/daemon.hpp"
+
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <csignal>
+#include <iostream>
+#include <list>
+#include <optional>
+
+#include "dht/net/client/object_client.hpp"
+#include "dht/net/client/ring_admin_client.hpp"
+#include "dht/net/client/ring_client.hpp"
+#include "dht/net/runtime/server.hpp"
+#include "dht/net/transport/system_clock.hpp"
+#include "dht/net/transport/tcp_transport.hpp"
+#include "nodes/daemon/chores.hpp"
+#include "nodes/rest/gated_ring.hpp"
+#include "nodes/daemon/metrics.hpp"
+#include "nodes/rest/gateway.hpp"
+#include "nodes/store/files/sqlite_schema.hpp"
+#include "nodes/store/sqlite_store.hpp"
+
+namespace ringfs::nodes {
+
+namespace asio = boost::asio;
+using Outcome = tl::expected<void, DaemonFailure>;
+
+namespace {
+
+constexpr auto watch_interval = std::chrono::milliseconds(500);
+constexpr int unwind_turns = 100;  // each ends at least one await of every chore
+constexpr auto drain_poll = std::chrono::milliseconds(10);
+
+constexpr const char* damage_advice =
+    "if it is not a node's directory, give another --data; if it is damaged, look at the disk and keep the files: the "
+    "other nodes hold copies and go on. `ringfs remove NODE --force`, then a node with an empty --data and --join put a new one in its "
+    "place; an emptied directory alone would be a node that this ring does not know";
+
+DaemonFailure cannot_open(const Error& error, const std::filesystem::path& data) {
+  switch (error.code) {
+    case ErrorCode::overloaded:
+      return {ExitCode::directory_in_use, error.context, "stop the other ringfs-node, or give this one another --data"};
+    case ErrorCode::no_space:
+      return {ExitCode::disk_full, "the disk of " + data.string() + " is full: " + error.context,
+              "free some space and start again"};
+    case ErrorCode::version_mismatch:
+      return {ExitCode::database_newer, error.context, "start the newer ringfs-node that wrote it"};
+    case ErrorCode::corrupt:
+      return {ExitCode::database_unusable, error.context, damage_advice};
+    case ErrorCode::invalid_argument:
+      return {ExitCode::usage, error.context, "give a directory that may be written as --data"};
+    default: return {ExitCode::storage_failed, error.text(), "look at the disk and its permissions"};
+  }
+}
+
+DaemonFailure cannot_listen(const Error& error, const std::string& option) {
+  return {ExitCode::address_unusable, error.context,
+          "give another address with " + option + " (port 0 takes a free one)"};
+}
+
+}  // namespace
+
+class Daemon::Implementation {
+ public:
+  explicit Implementation(DaemonOptions options) : options_(std::move(options)), signals_(loop_), watch_(loop_) {}
+
+  ~Implementation() {
+    // Coroutines unwind while everything they use is still there; what has a timer goes before the loop.
+    draining_ = true;
+    if (driver_) driver_->stop();
+    if (transport_) transport_->stop();
+    for (asio::cancellation_signal& task : tasks_) task.emit(asio::cancellation_type::terminal);
+    loop_.restart();
+    for (int turn = 0; turn < unwind_turns && !tasks_.empty(); ++turn) loop_.poll();
+    gateway_.reset();
+    server_.reset();
+    transport_.reset();
+    driver_.reset();
+    store_.reset();
+  }
+
+  Outcome run() {
+    Outcome started = start();
+    if (!started) return started;
+    if (removed()) {
+      // Its data directory is of no use any more: whoever wants this machine back starts with an empty one.
+      const std::string ring = driver_->node().genesis()->ring.text();
+      std::cerr << "ringfs-node: node " << id_.text() << " was removed from its ring " << ring
+                << "; to be added again it needs another --data directory\n";
+      return {};
+    }
+    announce_ready();
+    loop_.run();
+    if (failure_) return tl::unexpected(*failure_);
+    spdlog::info("event=stopped node={}", id_.text());
+    return {};
+  }
+
+  DaemonOptions options_to_rebuild() const {
+    DaemonOptions options = options_;
+    options.rebuild = true;
+    options.ready_descriptor = -1;  // told once
+    if (!address_.empty()) options.listen = address_;
+    if (!rest_address_.empty()) options.rest = rest_address_;
+    return options;
+  }
+
+ private:
+  // ---- Start ----
+
+  Outcome start() {
+    // From here on a signal stops the node in an orderly way, however long opening takes.
+    signals_.add(SIGTERM);
+    signals_.add(SIGINT);
+    Result<dht::Listener> listener = dht::listen_on(loop_, options_.listen);
+    if (!listener) return tl::unexpected(cannot_listen(listener.error(), "--listen"));
+    SqliteStoreOptions store_options;
+    store_options.synchronous_off = options_.synchronous_off;
+    store_options.rebuild = options_.rebuild;
+    if (options_.scrub_without_pause) {
+      store_options.scrub.pause = std::chrono::seconds(1);
+      store_options.scrub.bytes_per_second = store_options.scrub.first_bytes_per_second;
+    }
+    Result<SqliteStore::Opened> opened = SqliteStore::open(options_.data, random_, std::move(store_options));
+    if (!opened) return tl::unexpected(cannot_open(opened.error(), options_.data));
+    store_ = std::move(opened->store);
+    id_ = opened->node.id;
+    address_ = listener->address;
+    make_client();
+    Outcome gateway = start_gateway();
+    if (!gateway) return gateway;
+    dht::DriverOptions driver_options;
+    driver_options.node.address = address_;
+    driver_options.node.rest_address = rest_address_;
+    driver_options.damaged = std::move(opened->damaged);
+    driver_ = std::make_unique<dht::Driver>(loop_, *store_, std::move(opened->node), random_, std::move(driver_options),
+                                       [this](Error error) { ended_by(std::move(error)); });
+    server_ = std::make_unique<dht::Server>(loop_, *driver_, std::move(*listener));
+    driver_->start();
+    server_->start();
+    start_chores();
+    signals_.async_wait([this](boost::system::error_code error, int signal) {
+      if (!error) begin_drain("signal " + std::to_string(signal));
+    });
+    watch();
+    return {};
+  }
+
+  void make_client() {
+    transport_ = std::make_unique<dht::TcpTransport>(loop_.get_executor(), random_);
+    // What a node writes down as a time is the ring's: its own clock may be the one that is wrong.
+    dht::ObjectClientOptions options;
+    options.wall_clock = [this] { return driver_->node().ring_time(dht::boot_time()); };
+    client_ = std::make_unique<dht::ObjectClient>(*transport_, std::vector<std::string>{address_}, options);
+    ring_ = std::make_unique<dht::RingClient>(*transport_, *client_);
+    gated_store_ = std::make_unique<GatedStore>(*client_);
+    gated_ring_ = std::make_unique<GatedRing>(*ring_);
+    admin_ = std::make_unique<dht::RingAdminClient>(*transport_, *client_, *ring_);
+    gated_admin_ = std::make_unique<GatedAdmin>(*admin_);
+  }
+
+  Outcome start_gateway() {
+    if (options_.rest.empty()) return {};
+    Result<dht::Listener> listener = dht::listen_on(loop_, options_.rest);
+    if (!listener) return tl::unexpected(cannot_listen(listener.error(), "--rest"));
+    rest_address_ = listener->address;
+    RestOptions options;
+    options.operation_timeout = [this] {
+      return std::chrono::seconds(setting_value(driver_->node().table().settings, op_timeout_setting));
+    };
+    gateway_ = std::make_unique<RestGateway>(loop_.get_executor(), *gated_store_, *gated_ring_, *gated_admin_, [this] { return metrics(); },
+                                             std::move(options));
+    gateway_->start(std::move(*listener));
+    return {};
+  }
+
+  void start_chores() {
+    chores_ = std::make_unique<Chores>(*driver_, *client_, address_, rest_address_, options_.janitor_interval);
+    spawn(chores_->start_client());
+    spawn(chores_->janitor());
+    spawn(chores_->announce());
+    if (!options_.join.empty()) spawn(chores_->join(*transport_, options_.join));
+  }
+
+  // Every coroutine can be cancelled, and the loop knows when all have ended.
+  void spawn(Task<void> work) {
+    auto task = tasks_.emplace(tasks_.end());
+    asio::co_spawn(loop_, std::move(work),
+                   asio::bind_cancellation_slot(task->slot(), [this, task](std::exception_ptr error) {
+                     tasks_.erase(task);
+                     if (!error || draining_) return;  // a cancelled coroutine ends with an exception
+                     try {
+                       std::rethrow_exception(error);
+                     } catch (const std::exception& exception) {
+                       spdlog::error("event=chore_ended reason=\"{}\"", exception.what());
+                     }
+                   }));
+  }
+
+  void announce_ready() {
+    std::string line = "ready node=" + id_.text() + " rpc=" + address_ +
+                       (rest_address_.empty() ? std::string() : " rest=" + rest_address_) + "\n";
+    spdlog::info("event=ready node={} rpc={} rest={}", id_.text(), address_, rest_address_);
+    std::cout << line << std::flush;
+    if (options_.ready_descriptor < 0) return;
+    ssize_t written = ::write(options_.ready_descriptor, line.data(), line.size());
+    if (written != static_cast<ssize_t>(line.size()))
+      spdlog::warn("event=ready_not_told descriptor={}", options_.ready_descriptor);
+    ::close(options_.ready_descriptor);
+  }
+
+  bool removed() const {
+    const dht::Member* self = driver_->node().table().find(id_);
+    return self != nullptr && self->state == MemberState::removed;
+  }
+
+  std::string metrics() { return node_metrics_text(driver_->status(), store_->status()); }
+
+  // ---- While running ----
+
+  void watch() {
+    watch_.expires_after(watch_interval);
+    watch_.async_wait([this](boost::system::error_code error) {
+      if (error || draining_) return;
+      if (chores_->client_started()) {
+        gated_store_->open();
+        gated_ring_->open();
+        gated_admin_->open();
+      }
+      const std::optional<dht::Genesis>& genesis = driver_->node().genesis();
+      if (genesis) transport_->set_ring(genesis->ring);
+      if (removed()) {
+        spdlog::info("event=removed node={} ring={}", id_.text(), genesis ? genesis->ring.text() : "");
+        begin_drain("this node was removed from its ring");
+        return;
+      }
+      watch();
+    });
+  }
+
+  void ended_by(Error error) {
+    if (error.code == ErrorCode::cloned_identity) {
+      failure_ = DaemonFailure{ExitCode::identity_refused, options_.data.string() + " is a copy, or an older state, of a node that has run since: " + error.context,
+                               "if no other process of this node runs, it cannot come back: remove it from its ring with force, and add an empty one"};
+    } else if (error.code == ErrorCode::corrupt) {
+      std::string file = (options_.data / database_file_name).string();
+      bool named = error.context.find(file) != std::string::npos;
+      failure_ = DaemonFailure{ExitCode::database_unusable,
+                               named ? error.context : file + " is damaged: " + error.context, damage_advice, true};
+    } else {
+      failure_ = DaemonFailure{ExitCode::storage_failed, "the storage failed: " + error.text(),
+                               "look at the disk, then start again: the node goes on from what the disk says"};
+    }
+    // Nothing that this process still believes may be acted on (design 5.8).
+    loop_.stop();
+  }
+
+  // ---- The end ----
+
+  void begin_drain(const std::string& reason) {
+    if (draining_) return;
+    draining_ = true;
+    TimePoint now = dht::boot_time();
+    drain_end_ = now + options_.drain_limit;
+    gateway_end_ = now + options_.drain_limit / 2;
+    spdlog::info("event=stopping reason=\"{}\" open_requests={}", reason, server_->open_requests());
+    // The gateway first: its requests go through this node's own server, which therefore goes on for everybody until
+    // they are answered.
+    if (gateway_) {
+      gateway_stopped_ = false;
+      asio::co_spawn(loop_, gateway_->stop(), [this](std::exception_ptr) { gateway_stopped_ = true; });
+    }
+    for (asio::cancellation_signal& task : tasks_) task.emit(asio::cancellation_type::terminal);
+    poll_drain();
+  }
+
+  void poll_drain() {
+    TimePoint now = dht::boot_time();
+    bool serving = !gateway_stopped_ && now < gateway_end_;
+    if (!serving) server_->drain();
+    bool quiet = !serving && server_->open_requests() == 0 && server_->flushed() && gateway_stopped_ && tasks_.empty();
+    if (quiet || now >= drain_end_) {
+      if (!quiet) spdlog::warn("event=drain_cut_short open_requests={}", server_->open_requests());
+      server_->stop();
+      transport_->stop();
+      driver_->stop();
+      loop_.stop();
+      return;
+    }
+    watch_.expires_after(drain_poll);
+    watch_.async_wait([this](boost::system::error_code error) {
+      if (!error) poll_drain();
+    });
+  }
+
+  const DaemonOptions options_;
+  SystemRandom random_;
+  std::list<asio::cancellation_signal> tasks_;  // one per running chore; before the loop, whose coroutines use them
+  std::unique_ptr<SqliteStore> store_;
+  std::unique_ptr<dht::TcpTransport> transport_;
+  std::unique_ptr<dht::ObjectClient> client_;
+  std::unique_ptr<dht::RingClient> ring_;
+  std::unique_ptr<GatedStore> gated_store_;
+  std::unique_ptr<GatedRing> gated_ring_;
+  std::unique_ptr<dht::RingAdminClient> admin_;
+  std::unique_ptr<GatedAdmin> gated_admin_;
+  std::unique_ptr<Chores> chores_;
+  asio::io_context loop_{1};
+  asio::signal_set signals_;
+  asio::steady_timer watch_;
+  std::unique_ptr<dht::Driver> driver_;
+  std::unique_ptr<dht::Server> server_;
+  std::unique_ptr<RestGateway> gateway_;
+  Uuid id_;
+  std::string address_;
+  std::string rest_address_;
+  std::optional<DaemonFailure> failure_;
+  bool draining_ = false;
+  bool gateway_stopped_ = true;
+  TimePoint drain_end_ = never;
+  TimePoint gateway_end_ = never;
+};
+
+Daemon::Daemon(DaemonOptions options) : implementation_(std::make_unique<Implementation>(std::move(options))) {}
+Daemon::~Daemon() = default;
+tl::expected<void, DaemonFailure> Daemon::run() { return implementation_->run(); }
+DaemonOptions Daemon::options_to_rebuild() const { return implementation_->options_to_rebuild(); }
+
+}  // namespace ringfs::nodes

@@ -1,0 +1,78 @@
+#include "nodes/store/files/lock.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+namespace ringfs::nodes {
+
+namespace {
+
+tl::unexpected<Error> system_failure(const std::filesystem::path& path, int error) {
+  return fail(error == ENOSPC ? ErrorCode::no_space : ErrorCode::io_error, path.string() + ": " + std::strerror(error));
+}
+
+}  // namespace
+
+Result<DirectoryLock> DirectoryLock::acquire(const std::filesystem::path& directory) {
+  std::filesystem::path file = directory / "lock";
+  int descriptor = open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (descriptor < 0) return system_failure(file, errno);
+  DirectoryLock lock(descriptor);
+  if (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return system_failure(file, errno);
+    std::array<char, 32> text{};
+    ssize_t count = pread(descriptor, text.data(), text.size() - 1, 0);
+    std::string holder(text.data(), count > 0 ? static_cast<std::size_t>(count) : 0);
+    holder.erase(holder.find_last_not_of(" \n") + 1);
+    return fail(ErrorCode::overloaded,
+                directory.string() + ": directory in use by process " + (holder.empty() ? "unknown" : holder));
+  }
+  std::string pid = std::to_string(getpid()) + "\n";
+  // Only for the message above: a disk that is too full for it must still open.
+  bool recorded = ftruncate(descriptor, 0) == 0 && pwrite(descriptor, pid.data(), pid.size(), 0) >= 0;
+  if (!recorded && errno != ENOSPC) return system_failure(file, errno);
+  return lock;
+}
+
+DirectoryLock::DirectoryLock(DirectoryLock&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
+
+DirectoryLock::~DirectoryLock() {
+  if (descriptor_ >= 0) close(descriptor_);
+}
+
+Status sync_directory(const std::filesystem::path& directory) {
+  int descriptor = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) return system_failure(directory, errno);
+  int result = fsync(descriptor);
+  int error = errno;
+  close(descriptor);
+  if (result != 0) return system_failure(directory, error);
+  return {};
+}
+
+Status make_directory(const std::filesystem::path& directory) {
+  if (directory.empty()) return fail(ErrorCode::invalid_argument, "no data directory given");
+  std::error_code error;
+  auto status = std::filesystem::status(directory, error);
+  if (std::filesystem::is_directory(status)) return {};
+  if (std::filesystem::exists(status))
+    return fail(ErrorCode::invalid_argument, directory.string() + " is not a directory");
+  std::filesystem::path whole = std::filesystem::absolute(directory, error);
+  if (error) return fail(ErrorCode::io_error, directory.string() + ": " + error.message());
+  if (whole.filename().empty()) whole = whole.parent_path();  // a trailing slash
+  std::filesystem::path parent = whole.parent_path();
+  if (parent != whole) {
+    if (Status made = make_directory(parent); !made) return made;
+  }
+  if (mkdir(whole.c_str(), 0700) != 0 && errno != EEXIST) return system_failure(whole, errno);
+  return sync_directory(parent);
+}
+
+}  // namespace ringfs::nodes

@@ -1,0 +1,478 @@
+#include "nodes/store/writer.hpp"
+
+#include <pthread.h>
+#include <spdlog/spdlog.h>
+
+#include <chrono>
+
+namespace ringfs::nodes {
+
+namespace {
+
+// In pages of the WAL. The checkpointer starts at the first; from the second on the writer moves what that left, and
+// from the third on it waits a moment for readers, so that the WAL can start over at all.
+constexpr int checkpoint_pages = 2048;
+constexpr int own_checkpoint_pages = 6144;
+constexpr int waiting_checkpoint_pages = 24576;
+constexpr int own_checkpoint_interval_pages = 1024;
+constexpr int waiting_checkpoint_interval_pages = 8192;
+constexpr int reader_wait_ms = 20;
+constexpr int busy_timeout_ms = 5000;
+constexpr std::uint64_t max_unsynced_bytes = 16 << 20;  // in the file of payloads
+constexpr unsigned transactions_between_garbage = 64;
+// Free room that stays in each file: what is written next finds it there. None of it when the disk is short.
+constexpr std::uint64_t kept_free_bytes = 32 << 20;
+constexpr std::uint64_t kept_free_share = 64;  // of the disk, if that is less
+constexpr std::uint64_t kept_free_bytes_when_short = 1 << 20;
+constexpr int vacuum_step_pages = 256;  // moved from the database's end in one transaction
+constexpr auto given_back_patience = std::chrono::seconds(1);
+constexpr int kept_wal_pages_when_short = 1024;
+constexpr auto space_retry = std::chrono::milliseconds(200);
+
+}  // namespace
+
+StoreWriter::StoreWriter(std::unique_ptr<Connection> connection, PayloadFile& payload_file, const Uuid& node,
+                         const SqliteStoreOptions& options, StoreHealth& health, Checkpointer& checkpointer, StoreSpace& space, HotRows& hot_rows,
+                         RowWatch& row_watch)
+    : connection_(std::move(connection)),
+      payload_file_(payload_file),
+      max_items_(options.transaction_items),
+      max_bytes_(options.transaction_bytes),
+      payload_file_bytes_(options.payload_file_bytes),
+      synchronous_off_(options.synchronous_off),
+      health_(health),
+      checkpointer_(checkpointer),
+      space_(space),
+      hot_rows_(hot_rows),
+      row_watch_(row_watch),
+      changes_(*connection_, payload_file, node, options),
+      page_bytes_(connection_->integer("PRAGMA page_size")) {
+  auto on_commit = [](void* self, sqlite3*, const char*, int pages) {
+    auto* writer = static_cast<StoreWriter*>(self);
+    writer->wal_pages_ = pages;
+    writer->checkpointer_.committed();
+    return SQLITE_OK;
+  };
+  sqlite3_wal_hook(connection_->raw(), on_commit, this);
+  // A commit waits for no sync of its own: those that must do so are synced by hand, so that the switch costs nothing.
+  connection_->execute(synchronous_off_ ? "PRAGMA synchronous = OFF" : "PRAGMA synchronous = NORMAL");
+  constexpr int incremental = 2;
+  can_vacuum_ = connection_->integer("PRAGMA auto_vacuum") == incremental;
+  measure_reusable();
+  more_to_give_back_ = true;
+  thread_ = std::thread([this] { run(); });
+}
+
+StoreWriter::~StoreWriter() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_one();
+  thread_.join();
+  sqlite3_wal_hook(connection_->raw(), nullptr, nullptr);
+}
+
+void StoreWriter::write(dht::Write write, WriteDone done) { push(WriteItem{std::move(write), std::move(done)}); }
+
+void StoreWriter::apply(dht::Apply apply, ApplyDone done) { push(ApplyItem{apply, std::move(done)}); }
+
+void StoreWriter::push(Item item) {
+  space_.queued(weight(item));
+  {
+    std::lock_guard lock(mutex_);
+    queue_.push_back(std::move(item));
+  }
+  wake_.notify_one();
+}
+
+std::size_t StoreWriter::weight(const Item& item) {
+  const auto* write = std::get_if<WriteItem>(&item);
+  if (!write) return 0;  // what an apply writes is bounded by the entries written before
+  std::size_t bytes = 0;
+  for (const dht::GroupWrite& group : write->write.groups) {
+    for (const dht::Entry& entry : group.append) bytes += entry.bytes();
+    if (!group.stage) continue;
+    bytes += group.stage->rows.size();
+    for (const SharedBytes& blob : group.stage->blobs) bytes += blob.size();
+  }
+  return bytes;
+}
+
+// What is staged of a snapshot is thrown away when a process starts: it lasts with the write that installs it, if at all.
+bool StoreWriter::must_last(const std::vector<Item>& items, std::size_t first, std::size_t count) {
+  return std::any_of(items.begin() + static_cast<std::ptrdiff_t>(first), items.begin() + static_cast<std::ptrdiff_t>(first + count),
+                     [](const Item& item) {
+                       const auto* write = std::get_if<WriteItem>(&item);
+                       return write != nullptr && !write->write.only_stages();
+                     });
+}
+
+PayloadHome StoreWriter::home_of_payloads(const std::vector<Item>& items, std::size_t first,
+                                                   std::size_t count) const {
+  std::size_t bytes = 0;
+  for (std::size_t i = first; i < first + count; ++i) {
+    const auto* write = std::get_if<WriteItem>(&items[i]);
+    if (!write) continue;
+    for (const dht::GroupWrite& group : write->write.groups) {
+      for (const dht::Entry& entry : group.append) bytes += entry.bytes() - entry.head.size();
+    }
+  }
+  return bytes < payload_file_bytes_ ? PayloadHome::database : PayloadHome::file;
+}
+
+std::vector<StoreWriter::Item> StoreWriter::take(Sync& sync) {
+  std::vector<Item> items;
+  sync = !queue_.empty() && std::holds_alternative<WriteItem>(queue_.front()) ? Sync::full : Sync::normal;
+  std::size_t bytes = 0;
+  std::size_t most = waiting_for_space_ ? 1 : max_items_;  // a little may fit where all of it does not
+  while (!queue_.empty() && items.size() < most) {
+    if (sync == Sync::normal && std::holds_alternative<WriteItem>(queue_.front())) break;
+    bytes += weight(queue_.front());
+    if (bytes > max_bytes_ && !items.empty()) break;
+    items.push_back(std::move(queue_.front()));
+    queue_.pop_front();
+  }
+  return items;
+}
+
+void StoreWriter::run() {
+  pthread_setname_np(pthread_self(), "store-writer");
+  for (;;) {
+    std::vector<Item> items;
+    Sync sync = Sync::full;
+    bool idle = false;
+    {
+      std::unique_lock lock(mutex_);
+      auto wanted = [this] { return !queue_.empty() || stopping_; };
+      if (waiting_for_space_) wake_.wait_for(lock, space_retry, [this] { return stopping_; });
+      if (!chores_due() && look_again() && !health_.failure()) wake_.wait_for(lock, given_back_patience, wanted);
+      else if (!chores_due()) wake_.wait(lock, wanted);
+      if (queue_.empty() && stopping_) return;
+      idle = queue_.empty();
+      items = take(sync);
+    }
+    if (!items.empty()) {
+      garbage_paused_ = false;
+      carry_out(std::move(items), sync);
+    }
+    if (idle || ++since_garbage_ >= transactions_between_garbage) {
+      since_garbage_ = 0;
+      do_chores();
+    }
+    look_after_wal();
+  }
+}
+
+void StoreWriter::answer(Item& item, Outcome outcome) {
+  if (auto* write = std::get_if<WriteItem>(&item)) {
+    write->done(std::get<Status>(std::move(outcome)));
+  } else {
+    std::get<ApplyItem>(item).done(std::get<Result<std::vector<dht::AppliedBatch>>>(std::move(outcome)));
+  }
+}
+
+void StoreWriter::refuse(Item& item, const Error& error) {
+  if (std::holds_alternative<WriteItem>(item)) {
+    answer(item, Status(tl::unexpected<Error>(error)));
+  } else {
+    answer(item, Result<std::vector<dht::AppliedBatch>>(tl::unexpected<Error>(error)));
+  }
+}
+
+// A sync that fails is never tried again (design 5.8): what is on the disk is not known any more.
+void StoreWriter::must_sync(const std::function<void()>& sync) {
+  try {
+    sync();
+  } catch (const StoreFailure& failure) {
+    health_.fail(failure.error());
+    throw;
+  }
+}
+
+void StoreWriter::sync_commits() {
+  must_sync([this] { connection_->sync_wal(); });
+  unsynced_commits_ = false;
+  payload_file_.durable();
+}
+
+std::vector<dht::AppliedBatch> StoreWriter::apply_one(const dht::Apply& apply) {
+  try {
+    return changes_.perform(apply);
+  } catch (const StoreFailure& failure) {
+    const Error error = in_partition(apply.partition, failure.error());
+    throw StoreFailure(error.code, error.context);
+  }
+}
+
+std::optional<Error> StoreWriter::attempt(std::vector<Item>& items, std::size_t first, std::size_t count, Sync sync,
+                                          std::vector<Outcome>& outcomes) {
+  try {
+    SqlTransaction transaction(*connection_);
+    const PayloadHome home = home_of_payloads(items, first, count);
+    for (std::size_t i = first; i < first + count; ++i) {
+      if (auto* write = std::get_if<WriteItem>(&items[i])) {
+        changes_.perform(write->write, home);
+        outcomes.emplace_back(Status());
+      } else {
+        outcomes.emplace_back(Result<std::vector<dht::AppliedBatch>>(apply_one(std::get<ApplyItem>(items[i]).apply)));
+      }
+    }
+    changes_.save_groups();
+    std::map<PartitionId, HotChanges> rows = changes_.take_row_changes();
+    const bool lasts = sync == Sync::full && !synchronous_off_ && must_last(items, first, count);
+    // Chunks of snapshots wait for no sync, but what a client writes meanwhile must not wait for many of them.
+    const bool many = payload_file_.unsynced_bytes() >= max_unsynced_bytes && !synchronous_off_;
+    if (lasts || many) must_sync([this] { payload_file_.sync(); });
+    hot_rows_.announce(rows);
+    row_watch_.announce(rows);
+    transaction.commit();
+    row_watch_.committed();
+    hot_rows_.publish(std::move(rows));
+    changes_.committed();
+    unsynced_commits_ = unlooked_ = true;
+    if (lasts) sync_commits();
+    if (synchronous_off_) payload_file_.durable();
+    return std::nullopt;
+  } catch (const StoreFailure& failure) {
+    outcomes.clear();
+    Error error = failure.error();
+    hot_rows_.clear();
+    row_watch_.rolled_back();
+    try {
+      connection_->rollback();
+      changes_.rolled_back();
+    } catch (const StoreFailure& worse) {
+      health_.fail(worse.error());
+    }
+    return error;
+  }
+}
+
+void StoreWriter::carry_out(std::vector<Item> items, Sync sync) {
+  if (given_up_) {
+    for (Item& item : items) refuse(item, *given_up_);  // nobody asks for the room any more
+    return;
+  }
+  std::optional<Error> error = health_.failure();
+  std::vector<Outcome> outcomes;
+  if (!error) error = attempt(items, 0, items.size(), sync, outcomes);
+  if (!error) {
+    std::size_t bytes = 0;
+    for (const Item& item : items) bytes += weight(item);
+    space_.dequeued(bytes);
+    space_.written(bytes);
+    space_found();
+    for (std::size_t i = 0; i < items.size(); ++i) answer(items[i], std::move(outcomes[i]));
+  } else if (health_.failure() || error->code == ErrorCode::io_error) {
+    health_.fail(*error);
+    for (Item& item : items) refuse(item, *error);
+  } else if (error->code == ErrorCode::no_space) {
+    wait_for_space(items, 0, *error);
+  } else {
+    one_by_one(items);
+  }
+}
+
+void StoreWriter::one_by_one(std::vector<Item>& items) {
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    bool is_write = std::holds_alternative<WriteItem>(items[i]);
+    std::vector<Outcome> outcomes;
+    std::optional<Error> error = health_.failure();
+    if (!error) {
+      error = attempt(items, i, 1, is_write ? Sync::full : Sync::normal, outcomes);
+      if (error && error->code == ErrorCode::no_space) {
+        wait_for_space(items, i, *error);
+        return;
+      }
+      if (error && (is_write || error->code == ErrorCode::io_error)) health_.fail(*error);
+    }
+    space_.dequeued(weight(items[i]));
+    if (error) {
+      refuse(items[i], *error);
+    } else {
+      answer(items[i], std::move(outcomes[0]));
+    }
+  }
+  space_found();
+}
+
+// The items from `first` on go back to where they came from.
+void StoreWriter::wait_for_space(std::vector<Item>& items, std::size_t first, const Error& error) {
+  bool stopping = false;
+  {
+    std::lock_guard lock(mutex_);
+    stopping = stopping_;
+    for (std::size_t i = items.size(); i-- > first && !stopping;) queue_.push_front(std::move(items[i]));
+  }
+  if (stopping) {  // nobody can wait for the space any more, and nothing may happen without what came before it
+    given_up_ = error;
+    for (std::size_t i = first; i < items.size(); ++i) refuse(items[i], error);
+    return;
+  }
+  waiting_for_space_ = true;
+  space_.set_waiting(true);
+  if (payload_file_.any_given_back() && !synchronous_off_) {  // that it was given back must last before it is used
+    try {
+      sync_commits();
+    } catch (const StoreFailure&) {
+      return;  // health_ has it
+    }
+  }
+  // A WAL that is moved completely starts over and needs no more space than it has.
+  if (checkpointer_.complete()) return;
+  Result<bool> done = checkpointer_.by_writer(*connection_, SQLITE_CHECKPOINT_PASSIVE);
+  if (!done) health_.fail(done.error());
+}
+
+void StoreWriter::space_found() {
+  if (!waiting_for_space_) return;
+  waiting_for_space_ = false;
+  space_.set_waiting(false);
+}
+
+bool StoreWriter::chores_due() const {
+  if (health_.failure()) return false;
+  return (changes_.garbage() && !garbage_paused_) || more_to_give_back_;
+}
+
+// Without anything to do now: a moment after the last commit, and for as long as room is wanted.
+bool StoreWriter::look_again() const {
+  return unlooked_ || payload_file_.any_given_back() || space_.status().room != dht::Room::ample;
+}
+
+void StoreWriter::do_chores() {
+  unlooked_ = false;
+  collect_garbage();
+  give_room_back();
+  measure_reusable();
+}
+
+// What only was given back can be used, and given to the disk, when that it was lasts.
+void StoreWriter::give_room_back() {
+  more_to_give_back_ = false;
+  if (health_.failure()) return;
+  try {
+    if (payload_file_.any_given_back()) {
+      if (unsynced_commits_ && !synchronous_off_) sync_commits();
+      else payload_file_.durable();
+    }
+    const dht::StorageStatus disk = space_.status();
+    const bool is_short = disk.room != dht::Room::ample;
+    const std::uint64_t keep = is_short ? kept_free_bytes_when_short : std::min(kept_free_bytes, disk.disk_total_bytes / kept_free_share);
+    const bool more_blocks = payload_file_.shrink(keep);
+    const bool more_pages = vacuum(keep);
+    if (is_short) shorten_wal();
+    more_to_give_back_ = more_blocks || more_pages;
+  } catch (const StoreFailure& failure) {
+    health_.fail(failure.error());
+  }
+}
+
+// A step. In the WAL, which moves it to the database; a checkpoint that moves all of it cuts the file.
+bool StoreWriter::vacuum(std::uint64_t keep_bytes) {
+  if (!can_vacuum_ || waiting_for_space_) return false;
+  const auto keep = static_cast<std::int64_t>(keep_bytes) / page_bytes_;
+  const std::int64_t surplus = connection_->integer("PRAGMA freelist_count") - keep;
+  if (surplus <= 0) return false;
+  try {
+    SqlTransaction transaction(*connection_);
+    connection_->execute("PRAGMA incremental_vacuum(" + std::to_string(std::min<std::int64_t>(surplus, vacuum_step_pages)) + ")");
+    transaction.commit();
+    unsynced_commits_ = true;
+    return surplus > vacuum_step_pages;
+  } catch (const StoreFailure& failure) {
+    connection_->rollback();
+    if (failure.error().code != ErrorCode::no_space) throw;
+    return false;
+  }
+}
+
+// It keeps its length for what comes next; a disk that is short wants it back.
+void StoreWriter::shorten_wal() {
+  if (wal_pages_ < kept_wal_pages_when_short && !wal_is_long_) return;
+  sqlite3_busy_timeout(connection_->raw(), reader_wait_ms);
+  Result<bool> done = checkpointer_.by_writer(*connection_, SQLITE_CHECKPOINT_TRUNCATE);
+  sqlite3_busy_timeout(connection_->raw(), busy_timeout_ms);
+  if (!done) health_.fail(done.error());
+  wal_is_long_ = done && !*done;
+  if (done && *done) wal_pages_ = 0;
+}
+
+void StoreWriter::collect_garbage() {
+  if (!changes_.garbage() || health_.failure()) return;
+  try {
+    SqlTransaction transaction(*connection_);
+    changes_.collect_garbage();
+    transaction.commit();
+    changes_.committed();
+    unsynced_commits_ = true;
+  } catch (const StoreFailure& failure) {
+    // A full disk is tried again after the next transaction. Damage in rows that nobody reads any more costs their space
+    // and nothing else.
+    try {
+      connection_->rollback();
+      changes_.rolled_back();
+    } catch (const StoreFailure& worse) {
+      health_.fail(worse.error());
+    }
+    if (failure.error().code == ErrorCode::corrupt && !health_.failure()) {
+      leave_garbage(failure.error());
+      return;
+    }
+    garbage_paused_ = true;
+    if (failure.error().code != ErrorCode::no_space) health_.fail(failure.error());
+  }
+}
+
+void StoreWriter::leave_garbage(const Error& why) {
+  try {
+    const SpaceId space = changes_.leave_garbage();
+    spdlog::warn("event=garbage_damaged space={} reason=\"{}\"", space, why.text());
+    wish_rebuild();
+  } catch (const StoreFailure& failure) {
+    health_.fail(failure.error());
+  }
+}
+
+// The next start leaves the garbage behind, and its space with it.
+void StoreWriter::wish_rebuild() {
+  try {
+    SqlTransaction transaction(*connection_);
+    changes_.wish_rebuild();
+    transaction.commit();
+    changes_.committed();
+  } catch (const StoreFailure& failure) {
+    connection_->rollback();
+    if (failure.error().code != ErrorCode::no_space) health_.fail(failure.error());
+  }
+}
+
+void StoreWriter::measure_reusable() {
+  try {
+    auto pages = static_cast<std::uint64_t>(connection_->integer("PRAGMA freelist_count"));
+    space_.set_reusable(pages * static_cast<std::uint64_t>(page_bytes_) + payload_file_.free_bytes());
+  } catch (const StoreFailure& failure) {
+    if (failure.error().code != ErrorCode::no_space) health_.fail(failure.error());
+  }
+}
+
+void StoreWriter::look_after_wal() {
+  if (health_.failure()) return;
+  if (wal_pages_ < checkpoint_requested_at_) checkpoint_requested_at_ = own_checkpoint_at_ = 0;  // it started over
+  if (wal_pages_ - checkpoint_requested_at_ >= checkpoint_pages) {
+    checkpoint_requested_at_ = wal_pages_;
+    checkpointer_.request();
+  }
+  bool wait = wal_pages_ >= waiting_checkpoint_pages;
+  int interval = wait ? waiting_checkpoint_interval_pages : own_checkpoint_interval_pages;
+  if (wal_pages_ < own_checkpoint_pages || wal_pages_ - own_checkpoint_at_ < interval) return;
+  own_checkpoint_at_ = wal_pages_;
+  sqlite3_busy_timeout(connection_->raw(), wait ? reader_wait_ms : busy_timeout_ms);
+  Result<bool> done =
+      checkpointer_.by_writer(*connection_, wait ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE);
+  sqlite3_busy_timeout(connection_->raw(), busy_timeout_ms);
+  if (!done) health_.fail(done.error());
+}
+
+}  // namespace ringfs::nodes

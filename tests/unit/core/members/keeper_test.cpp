@@ -1,0 +1,178 @@
+// What the leader of the table's partition makes of the reports.
+#include <gtest/gtest.h>
+
+#include "dht/core/members/keeper.hpp"
+#include "dht/core/raft/snapshot_pace.hpp"
+#include "tests/unit/core/raft/raft_cluster.hpp"
+
+namespace ringfs::dht::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::size_t partitions = 4;
+
+class Keeper : public ::testing::Test {
+ protected:
+  Keeper() {
+    table_.version = 5;
+    table_.settings["replication"] = "3";
+    for (unsigned i = 0; i < 7; ++i) table_.members.push_back({node_id(i), "", "", MemberState::up, {}, 100});
+  }
+  Member& member(unsigned i) { return table_.members[i]; }
+  // Everybody but `silent` leads what it leads and reports.
+  void report_all(std::set<unsigned> silent = {}, std::vector<Uuid> unsettled = {}, std::uint64_t version = 5) {
+    for (unsigned i = 0; i < table_.members.size(); ++i) {
+      if (silent.contains(i)) continue;
+      NodeReport report;
+      if (i < partitions) report.led = {PartitionId{i}};
+      if (i == 1) report.unsettled = unsettled;
+      for (unsigned other : silent) report.silent.push_back(node_id(other));
+      keeper_.report(node_id(i), version, report, now_);
+    }
+  }
+  std::map<unsigned, MemberState> changes() {
+    std::map<unsigned, MemberState> found;
+    for (const Member& one : keeper_.wanted_changes(table_, partitions, now_)) found[number_of(one.id)] = one.state;
+    return found;
+  }
+
+  MembersTable table_;
+  MembersKeeper keeper_;
+  TimePoint now_{100s};
+};
+
+TEST_F(Keeper, NothingToDo_ChangesNothing) {
+  report_all();
+  EXPECT_TRUE(changes().empty());
+}
+
+TEST_F(Keeper, JoiningMember_IsUpWhenNoGroupOwesItAnything) {
+  member(6).state = MemberState::joining;
+  report_all({}, {node_id(6)});
+  EXPECT_TRUE(changes().empty());
+  report_all();
+  EXPECT_EQ(changes(), (std::map<unsigned, MemberState>{{6, MemberState::up}}));
+}
+
+TEST_F(Keeper, PartitionWithoutAReport_HoldsEverythingUp) {
+  member(6).state = MemberState::joining;
+  member(5).state = MemberState::leaving;
+  report_all();
+  keeper_.report(node_id(2), 5, NodeReport{}, now_);  // it leads partition 2 no longer
+  EXPECT_TRUE(changes().empty());
+}
+
+TEST_F(Keeper, LeavingMember_IsRemovedWhenNobodyNamesIt) {
+  member(5).state = MemberState::leaving;
+  report_all({}, {node_id(5)});
+  EXPECT_TRUE(changes().empty());
+  report_all({5});  // it need not live
+  EXPECT_EQ(changes(), (std::map<unsigned, MemberState>{{5, MemberState::removed}}));
+}
+
+TEST_F(Keeper, ReportsOfAnotherTableOrOldOnes_DoNotCount) {
+  member(5).state = MemberState::leaving;
+  report_all({}, {}, 4);
+  EXPECT_TRUE(changes().empty());
+  report_all();
+  now_ += report_life + 1ms;
+  EXPECT_TRUE(changes().empty());
+}
+
+TEST_F(Keeper, SilentForAMajority_IsDead) {
+  report_all({6});
+  EXPECT_EQ(changes(), (std::map<unsigned, MemberState>{{6, MemberState::dead}}));
+}
+
+TEST_F(Keeper, SilentForAMinority_IsNotDead) {
+  report_all();
+  for (unsigned i = 0; i < 3; ++i) {  // of six others
+    NodeReport report;
+    report.silent = {node_id(6)};
+    keeper_.report(node_id(i), 5, report, now_);
+  }
+  EXPECT_TRUE(changes().empty());
+}
+
+TEST_F(Keeper, MoreThanAThird_IsAPartitionAndNoDeath) {
+  member(4).state = MemberState::dead;
+  member(5).state = MemberState::dead;
+  report_all({4, 5, 6});
+  EXPECT_TRUE(changes().empty());
+}
+
+TEST_F(Keeper, NobodyToTakeItsPlace_IsNotDead) {
+  table_.members.resize(3);
+  report_all({2});
+  EXPECT_TRUE(changes().empty());
+}
+
+TEST_F(Keeper, DeadMemberThatReports_Joins) {
+  member(6).state = MemberState::dead;
+  report_all();
+  EXPECT_EQ(changes(), (std::map<unsigned, MemberState>{{6, MemberState::joining}}));
+}
+
+// The same in a ring.
+
+TEST(MembersInARing, JoiningNode_GetsUp_AndLeavingNode_IsRemoved) {
+  Cluster cluster(4, 3);
+  unsigned added = cluster.add_machine();
+  cluster.join(added);
+  auto state = [&](unsigned i) { return cluster.table().find(node_id(i))->state; };
+  ASSERT_TRUE(cluster.run_until([&] { return state(added) == MemberState::up; }, 60s));
+  EXPECT_TRUE(cluster.run_until([&] { return cluster.settled(); }, 10s));
+  unsigned leaving = *cluster.leader(cluster.table_partition());
+  cluster.set_state(leaving, MemberState::leaving);
+  ASSERT_TRUE(cluster.run_until([&] { return state(leaving) == MemberState::removed; }, 60s));
+  for (const auto& [id, group] : cluster.machines[leaving].store.groups) EXPECT_FALSE(group.holds_data);
+  ASSERT_TRUE(cluster.run_until([&] { return cluster.machines[leaving].events["removed_from_ring"] > 0; }, 20s));
+}
+
+TEST(MembersInARing, NodeThatDoesNotAnswer_IsReplacedAndComesBack) {
+  Cluster cluster(5, 3);
+  cluster.commit_members([](const MembersTable& table) { return change_setting(table, "replication", "3"); });
+  cluster.commit_members([](const MembersTable& table) { return change_setting(table, "replace_after", "10"); });
+  auto state = [&](unsigned i) { return cluster.table().find(node_id(i))->state; };
+  cluster.run(5s);
+  cluster.crash(4);
+  cluster.run(8s);
+  EXPECT_EQ(state(4), MemberState::up);
+  ASSERT_TRUE(cluster.run_until([&] { return state(4) == MemberState::dead; }, 20s));
+  ASSERT_TRUE(cluster.run_until([&] { return cluster.settled(); }, 60s));
+  cluster.start(4);
+  ASSERT_TRUE(cluster.run_until([&] { return state(4) == MemberState::up; }, 60s));
+  ASSERT_TRUE(cluster.run_until([&] { return cluster.settled(true); }, 60s));
+}
+
+TEST(MembersInARing, PausedMoves_AddNobodyUntilTheyGoOn) {
+  Cluster cluster(3, 3);
+  cluster.commit_members([](const MembersTable& table) { return change_setting(table, "rebalance_rate", "0"); });
+  unsigned added = cluster.add_machine();
+  cluster.join(added);
+  cluster.run(5s);
+  EXPECT_TRUE(cluster.machines[added].store.groups.empty());
+  EXPECT_EQ(cluster.table().find(node_id(added))->state, MemberState::joining);
+  cluster.commit_members([](const MembersTable& table) { return change_setting(table, "rebalance_rate", ""); });
+  EXPECT_TRUE(cluster.run_until([&] { return cluster.table().find(node_id(added))->state == MemberState::up; }, 60s));
+}
+
+TEST(SnapshotPace, Rate_HoldsOverASecond) {
+  SnapshotPace pace;
+  TimePoint now{100s};
+  EXPECT_TRUE(pace.may_send(now));
+  pace.set_rate(1000);
+  std::uint64_t sent = 0;
+  for (int i = 0; i < 1000; ++i, now += 10ms) {
+    if (!pace.may_send(now)) continue;
+    pace.sent(700);
+    sent += 700;
+  }
+  EXPECT_GE(sent, 9000U);
+  EXPECT_LE(sent, 12000U);
+  EXPECT_EQ(pace.total(), sent);
+}
+
+}  // namespace
+}  // namespace ringfs::dht::test

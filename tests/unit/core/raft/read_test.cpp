@@ -1,0 +1,317 @@
+// Reads: the lease, the fall-back to a heartbeat round, and what a deposed leader answers.
+#include <gtest/gtest.h>
+
+#include "dht/core/raft/group.hpp"
+#include "dht/core/rows/row_leases.hpp"
+#include "tests/unit/core/raft/raft_cluster.hpp"
+
+namespace ringfs::dht::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+const std::string key = "a key";
+
+class ReadyGroupRead : public ReadyGroup {
+ protected:
+  ReadyGroupRead() : ReadyGroup(key) {}
+};
+
+bool is_heartbeat_traffic(const Envelope& envelope) {
+  return std::holds_alternative<Heartbeat>(envelope.message) || std::holds_alternative<HeartbeatReply>(envelope.message);
+}
+
+TEST_F(ReadyGroupRead, UnderTheLease_AnsweredWithoutAMessage) {
+  cluster.network.clear();
+  OperationId get = cluster.submit(leader, cluster.get(key));
+  EXPECT_EQ(value_of(cluster.reply(leader, get)), "<absent>");
+  EXPECT_TRUE(cluster.network.empty());
+}
+
+TEST_F(ReadyGroupRead, AtAFollower_ToldWhoLeads) {
+  cluster.run(500ms);
+  leader = *cluster.leader(partition);
+  unsigned follower = (leader + 1) % 3;
+  OperationId get = cluster.submit(follower, cluster.get(key));
+  OperationId put = cluster.submit(follower, cluster.put(key, "x"));
+  for (OperationId id : {get, put}) {
+    ASSERT_EQ(error_of(cluster.reply(follower, id)), ErrorCode::not_leader);
+    OperationResult result = *cluster.reply(follower, id);
+    EXPECT_EQ(result.error().redirect.leader, node_id(leader));
+    EXPECT_EQ(result.error().redirect.members.size(), 3U);
+  }
+}
+
+TEST_F(ReadyGroupRead, LeaseEndedWhileTheRowsWereRead_WaitsForARoundThatLeftAfterwards) {
+  cluster.run(1s);
+  cluster.machines[leader].hold_reads = true;
+  OperationId get = cluster.submit(leader, cluster.get(key));
+  cluster.advance_to(cluster.clock.now + 500ms);  // the disk took long
+  EXPECT_FALSE(cluster.group(leader, partition).lease);
+  cluster.machines[leader].hold_reads = false;
+  cluster.pump(leader);
+  EXPECT_FALSE(cluster.reply(leader, get)) << "no lease: nobody may have asked the others yet";
+  EXPECT_GT(cluster.machines[leader].events["read_index_fallback"], 0U);
+  cluster.settle();
+  EXPECT_EQ(value_of(cluster.reply(leader, get)), "<absent>");
+}
+
+TEST_F(ReadyGroupRead, AcknowledgementOfAnOlderRound_DoesNotServeAHeldRead) {
+  cluster.run(1s);
+  // A round is under way when the rows have been read ...
+  cluster.record = true;
+  cluster.deliver = [](const Envelope& envelope) { return !std::holds_alternative<HeartbeatReply>(envelope.message); };
+  cluster.run(450ms);
+  std::vector<HeartbeatReply> late;
+  for (const Envelope& envelope : cluster.delivered) {
+    auto* heartbeat = std::get_if<Heartbeat>(&envelope.message);
+    if (heartbeat == nullptr || number_of(envelope.header.source) != leader) continue;
+    late.push_back({heartbeat->round, false, Room::ample, {}});
+  }
+  ASSERT_FALSE(late.empty());
+  OperationId get = cluster.submit(leader, cluster.get(key));
+  ASSERT_FALSE(cluster.reply(leader, get));
+  cluster.network.clear();
+  // ... and its answer comes late. It proves nothing about now; nor does it hold a lease any more.
+  std::vector<Envelope> recorded = cluster.delivered;
+  cluster.advance_to(cluster.clock.now + 400ms);
+  for (const Envelope& envelope : recorded) {
+    auto* heartbeat = std::get_if<Heartbeat>(&envelope.message);
+    if (heartbeat == nullptr || number_of(envelope.header.source) != leader) continue;
+    cluster.inject(number_of(envelope.header.destination), leader, HeartbeatReply{heartbeat->round, false, Room::ample, {}});
+  }
+  EXPECT_FALSE(cluster.reply(leader, get));
+}
+
+TEST_F(ReadyGroupRead, LeaderCutOff_AnswersNoReadAfterItsLeaseAndTellsSoInTheEnd) {
+  unsigned old = leader;
+  cluster.isolate(old);
+  cluster.run(400ms);
+  OperationId get = cluster.submit(old, cluster.get(key));
+  EXPECT_FALSE(cluster.reply(old, get));
+  ASSERT_TRUE(cluster.run_until([&] { return cluster.reply(old, get).has_value(); }, 3s));
+  EXPECT_EQ(error_of(cluster.reply(old, get)), ErrorCode::not_leader);
+}
+
+TEST(GroupRead, LeaseAndOtherLeader_NeverAtTheSameTime) {
+  // The old leader's lease is over before anybody else can be elected, whatever the order of things.
+  Cluster cluster(3);
+  PartitionId partition = cluster.partition_of_key(key);
+  cluster.wait_ready(partition);
+  unsigned old = *cluster.leader(partition);
+  cluster.isolate(old);
+  cluster.disconnect(old);
+  bool overlap = false;
+  ASSERT_TRUE(cluster.run_until([&] {
+    bool other = false;
+    for (unsigned i = 0; i < 3; ++i) other |= i != old && cluster.group(i, partition).role == Role::leader;
+    overlap |= other && cluster.group(old, partition).lease;
+    return other;
+  }));
+  EXPECT_FALSE(overlap);
+}
+
+TEST(GroupRead, BeforeTheOwnNoOpIsApplied_Waits) {
+  for (bool fault : {false, true}) {
+    NodeOptions options;
+    options.faults.read_before_own_no_op = fault;
+    Cluster cluster(3, 2, true, options);
+    PartitionId partition = cluster.partition_of_key(key);
+    // Leaders are elected and get a lease, but nothing can be committed.
+    cluster.deliver = [](const Envelope& envelope) { return !std::holds_alternative<AppendReply>(envelope.message); };
+    ASSERT_TRUE(cluster.run_until([&] { return cluster.leader(partition).has_value(); }));
+    unsigned leader = *cluster.leader(partition);
+    OperationId get = cluster.submit(leader, cluster.get(key));
+    cluster.settle();
+    EXPECT_EQ(cluster.reply(leader, get).has_value(), fault);
+    cluster.heal();
+    ASSERT_TRUE(cluster.run_until([&] { return cluster.ready(partition); }));
+    cluster.settle();
+    EXPECT_EQ(value_of(cluster.reply(leader, get)), "<absent>");
+  }
+}
+
+TEST(GroupRead, NoHeartbeatArrives_NoLease) {
+  Cluster cluster(3);
+  PartitionId partition = cluster.partition_of_key(key);
+  cluster.deliver = [](const Envelope& envelope) { return !is_heartbeat_traffic(envelope); };
+  ASSERT_TRUE(cluster.run_until([&] { return cluster.leader(partition).has_value(); }));
+  unsigned leader = *cluster.leader(partition);
+  EXPECT_FALSE(cluster.group(leader, partition).lease);
+  OperationId get = cluster.submit(leader, cluster.get(key));
+  cluster.settle();
+  EXPECT_FALSE(cluster.reply(leader, get));
+  for (PartitionId led : cluster.node(leader).led_partitions(cluster.clock)) EXPECT_NE(led, partition);
+}
+
+TEST(GroupRead, IgnoreLeaseFault_ServesWithoutOne) {
+  NodeOptions options;
+  options.faults.ignore_lease = true;
+  Cluster cluster(3, 2, true, options);
+  PartitionId partition = cluster.partition_of_key(key);
+  cluster.wait_ready(partition);
+  unsigned old = *cluster.leader(partition);
+  cluster.isolate(old);
+  cluster.run(450ms);
+  OperationId get = cluster.submit(old, cluster.get(key));
+  EXPECT_EQ(value_of(cluster.reply(old, get)), "<absent>");
+}
+
+TEST_F(ReadyGroupRead, StoreFails_ErrorReachesTheClient) {
+  cluster.machines[leader].hold_reads = true;
+  OperationId get = cluster.submit(leader, cluster.get(key));
+  ReadEffect read = cluster.machines[leader].held_reads.front();
+  cluster.machines[leader].held_reads.pop_front();
+  cluster.node(leader).read_done(read.id, fail(ErrorCode::io_error, "a cable"), cluster.clock);
+  cluster.pump(leader);
+  EXPECT_EQ(error_of(cluster.reply(leader, get)), ErrorCode::io_error);
+}
+
+// The lease that a read got; zero: none.
+Duration lease_of(const std::optional<OperationResult>& result) {
+  const ReadAnswer* answer = result && *result ? std::get_if<ReadAnswer>(&**result) : nullptr;
+  return answer == nullptr ? Duration::zero() : answer->lease;
+}
+
+Operation leased_get(Cluster& cluster, std::uint8_t client) {
+  Operation operation = cluster.get(key);
+  Uuid id;
+  id.bytes[0] = client;
+  std::get<ReadOperation>(operation).lease = RowLease{id, max_row_lease};
+  return operation;
+}
+
+TEST_F(ReadyGroupRead, RowUnderALease_ChangeWaitsForItsEndAndIsNotLost) {
+  OperationId first = cluster.submit(leader, cluster.put(key, "w"));
+  cluster.run(row_contention_pause);  // else it is not promised to another client
+  ASSERT_TRUE(succeeded(cluster.reply(leader, first)));
+  OperationId get = cluster.submit(leader, leased_get(cluster, 77));
+  EXPECT_EQ(lease_of(cluster.reply(leader, get)), max_row_lease);
+  OperationId put = cluster.submit(leader, cluster.put(key, "x"));
+  cluster.run(max_row_lease / 2);
+  EXPECT_FALSE(cluster.reply(leader, put)) << "somebody may still answer the old row";
+  OperationId again = cluster.submit(leader, leased_get(cluster, 78));
+  EXPECT_EQ(value_of(cluster.reply(leader, again)), "w");
+  EXPECT_EQ(lease_of(cluster.reply(leader, again)), Duration::zero()) << "a change waits";
+  cluster.run(max_row_lease);
+  EXPECT_TRUE(succeeded(cluster.reply(leader, put)));
+}
+
+TEST_F(ReadyGroupRead, AbsentRowUnderALease_ChangeWaitsForAMoment) {
+  OperationId get = cluster.submit(leader, leased_get(cluster, 77));
+  EXPECT_EQ(value_of(cluster.reply(leader, get)), "<absent>");
+  OperationId put = cluster.submit(leader, cluster.put(key, "x"));
+  cluster.run(absent_row_lease / 2);
+  EXPECT_FALSE(cluster.reply(leader, put));
+  cluster.run(absent_row_lease);
+  EXPECT_TRUE(succeeded(cluster.reply(leader, put)));
+}
+
+TEST_F(ReadyGroupRead, LeaderThatIsAlone_PromisesNothingBeyondItsOwnLease) {
+  cluster.deliver = [&](const Envelope& envelope) { return !is_heartbeat_traffic(envelope); };
+  cluster.run(Timing().lease - max_row_lease);
+  OperationId get = cluster.submit(leader, leased_get(cluster, 77));
+  EXPECT_EQ(lease_of(cluster.reply(leader, get)), Duration::zero());
+}
+
+// Two changes of one row are applied together: the first one's client must not be promised what the second one changed.
+TEST_F(ReadyGroupRead, ChangeFollowedByAnotherOne_IsNotPromised) {
+  auto leased = [&](const std::string& value) {
+    Operation operation = cluster.put(key, value);
+    std::get<CommitOperation>(operation).lease = max_row_lease;
+    return operation;
+  };
+  auto lease = [&](OperationId id) { return std::get<BatchResult>(**cluster.reply(leader, id)).lease; };
+  OperationId alone = cluster.submit(leader, leased("x"));
+  cluster.settle();
+  ASSERT_TRUE(succeeded(cluster.reply(leader, alone)));
+  EXPECT_EQ(lease(alone), max_row_lease);
+  cluster.machines[leader].hold_disk = true;
+  OperationId first = cluster.submit(leader, leased("y"));
+  OperationId second = cluster.submit(leader, leased("z"));
+  cluster.machines[leader].hold_disk = false;
+  cluster.run(std::chrono::milliseconds(1));
+  cluster.settle();
+  ASSERT_TRUE(succeeded(cluster.reply(leader, first)) && succeeded(cluster.reply(leader, second)));
+  EXPECT_EQ(lease(first), Duration::zero());
+  EXPECT_EQ(lease(second), max_row_lease);
+}
+
+// A batch of one client; it asks for a promise with its answer.
+Operation leased_batch(Cluster& cluster, std::uint8_t client, std::uint64_t sequence, std::vector<Mutation> mutations) {
+  Operation like = cluster.put(key, "x");
+  auto& commit = std::get<CommitOperation>(like);
+  Batch batch = *decode_batch(commit.batch.head, commit.batch.blobs);
+  batch.client = Uuid{};
+  batch.client.bytes[0] = client;
+  batch.sequence = sequence;
+  batch.first_incomplete = sequence;
+  for (Mutation& mutation : mutations) {
+    if (mutation.kind != Mutation::Kind::resolve) (mutation.kind == Mutation::Kind::prepare ? mutation.part[0] : mutation).row = batch.mutations[0].row;
+  }
+  batch.mutations = std::move(mutations);
+  commit.batch = encode(batch);
+  commit.lease = max_row_lease;
+  return like;
+}
+
+std::vector<Mutation> one_mutation(Mutation::Kind kind) {
+  Mutation mutation;
+  mutation.kind = kind;
+  mutation.number = 1;
+  if (kind == Mutation::Kind::put) mutation.value = SharedBytes(std::string(8, '\0'));
+  if (kind == Mutation::Kind::prepare) mutation.part = one_mutation(Mutation::Kind::add_i64);
+  return {mutation};
+}
+
+TEST_F(ReadyGroupRead, RowThatAPendingTransactionAddsTo_IsNotPromisedWithABatchOrItsPrepare) {
+  using Kind = Mutation::Kind;
+  auto answer = [&](std::uint64_t sequence, Kind kind) {
+    OperationId id = cluster.submit(leader, leased_batch(cluster, 9, sequence, one_mutation(kind)));
+    cluster.settle();
+    std::optional<OperationResult> reply = cluster.reply(leader, id);
+    return reply && *reply ? std::get<BatchResult>(**reply) : BatchResult{};
+  };
+  EXPECT_EQ(answer(1, Kind::put).lease, max_row_lease);
+  const BatchResult prepared = answer(2, Kind::prepare);
+  EXPECT_EQ(prepared.outcome, BatchResult::Outcome::applied);
+  EXPECT_EQ(prepared.lease, Duration::zero());
+  const BatchResult added = answer(3, Kind::add_i64);
+  EXPECT_EQ(added.outcome, BatchResult::Outcome::applied);
+  EXPECT_EQ(added.lease, Duration::zero()) << "the transaction may change it at any time";
+  EXPECT_EQ(answer(4, Kind::resolve).outcome, BatchResult::Outcome::applied);
+  EXPECT_EQ(answer(5, Kind::add_i64).lease, max_row_lease);
+}
+
+// Of many groups each is within its own limit.
+TEST(GroupRead, TooManyBytesOfAllGroupsWaitForPromises_FurtherBatchesAreRefused) {
+  Cluster cluster(1);
+  std::map<PartitionId, std::string> keys;
+  for (unsigned i = 0; keys.size() < 4; ++i) keys.emplace(cluster.partition_of_key(std::to_string(i)), std::to_string(i));
+  for (const auto& [partition, one] : keys) {
+    cluster.wait_ready(partition);
+    Operation get = cluster.get(one);
+    std::get<ReadOperation>(get).lease = RowLease{node_id(77), max_row_lease};
+    ASSERT_GT(lease_of(cluster.reply(0, cluster.submit(0, std::move(get)))), Duration::zero());
+  }
+  const std::string value(max_value_bytes, 'x');
+  std::vector<OperationId> waiting;
+  std::optional<ErrorCode> refused;
+  for (unsigned round = 0; round < max_node_delayed_bytes / max_value_bytes && !refused; ++round) {
+    for (const auto& [partition, one] : keys) {
+      const OperationId put = cluster.submit(0, cluster.put(one, value));
+      refused = error_of(cluster.reply(0, put));
+      if (refused) break;
+      waiting.push_back(put);
+    }
+  }
+  EXPECT_EQ(refused, ErrorCode::overloaded);
+  EXPECT_LE(waiting.size() * value.size(), max_node_delayed_bytes);
+  EXPECT_LT(waiting.size() / keys.size() * value.size(), max_group_pending_bytes / 2) << "no group is near its own limit";
+  cluster.run(max_row_lease);
+  for (OperationId put : waiting) EXPECT_TRUE(succeeded(cluster.reply(0, put)));
+  EXPECT_TRUE(succeeded(cluster.reply(0, cluster.submit(0, cluster.put(key, "y"))))) << "there is room again";
+}
+
+}  // namespace
+}  // namespace ringfs::dht::test

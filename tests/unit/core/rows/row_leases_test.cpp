@@ -1,0 +1,175 @@
+// Promises to readers: who waits for whom, and for how long.
+#include "dht/core/rows/row_leases.hpp"
+
+#include <gtest/gtest.h>
+
+namespace ringfs::dht {
+namespace {
+
+using namespace std::chrono_literals;
+
+const TimePoint start{std::chrono::hours(1)};
+const RowAddress row{"object", "row"}, other_row{"object", "other"};
+
+Uuid client(std::uint8_t number) {
+  Uuid id;
+  id.bytes[0] = number;
+  return id;
+}
+
+RowChanges change(std::uint8_t number, const RowAddress& address, Mutation::Kind kind = Mutation::Kind::put) {
+  Batch batch;
+  batch.client = client(number);
+  Mutation mutation;
+  mutation.kind = kind;
+  mutation.row = address;
+  batch.mutations.push_back(mutation);
+  return changed_rows(batch);
+}
+
+TEST(RowLeases, ChangeByAnotherClient_WaitsForTheEndOfThePromise) {
+  RowLeases leases;
+  ASSERT_TRUE(leases.grant(client(1), {row_hash(row)}, start + 100ms, start));
+  EXPECT_EQ(leases.begin(change(2, row), start + 10ms), start + 100ms);
+  EXPECT_EQ(leases.begin(change(2, other_row), start + 10ms), start + 10ms) << "another row";
+  EXPECT_EQ(leases.last_until(), start + 100ms);
+}
+
+TEST(RowLeases, AbsentRow_IsPromisedForAMoment) {
+  RowLeases leases;
+  ASSERT_TRUE(leases.grant(client(1), {row_hash(row), row_hash(other_row)}, start + 100ms, start));
+  leases.found_absent(row_hash(row), start + 1ms);
+  EXPECT_EQ(leases.begin(change(2, row), start + 2ms), start + 1ms + absent_row_lease);
+  EXPECT_EQ(leases.begin(change(2, other_row), start + 2ms), start + 100ms);
+}
+
+TEST(RowLeases, AbsentRow_PromiseIsNotExtended) {
+  RowLeases leases;
+  ASSERT_TRUE(leases.grant(client(1), {row_hash(row)}, start + 2ms, start));
+  leases.found_absent(row_hash(row), start);
+  EXPECT_EQ(leases.begin(change(2, row), start), start + 2ms);
+}
+
+TEST(RowLeases, ErasedRows_AreThoseThatTheBatchLeavesAbsent) {
+  Batch batch;
+  for (const auto& [address, kind] : {std::pair{row, Mutation::Kind::erase}, std::pair{other_row, Mutation::Kind::erase},
+                                      std::pair{row, Mutation::Kind::put}}) {
+    Mutation mutation;
+    mutation.kind = kind;
+    mutation.row = address;
+    batch.mutations.push_back(mutation);
+  }
+  EXPECT_EQ(changed_rows(batch).erased, std::vector<std::uint64_t>{row_hash(other_row)});
+}
+
+TEST(RowLeases, ChangeByTheHolder_DoesNotWait) {
+  RowLeases leases;
+  ASSERT_TRUE(leases.grant(client(1), {row_hash(row)}, start + 100ms, start));
+  EXPECT_EQ(leases.begin(change(1, row), start + 10ms), start + 10ms);
+}
+
+TEST(RowLeases, SeveralHolders_EachWaitsForTheOthers) {
+  RowLeases leases;
+  ASSERT_TRUE(leases.grant(client(1), {row_hash(row)}, start + 50ms, start));
+  ASSERT_TRUE(leases.grant(client(2), {row_hash(row)}, start + 90ms, start));
+  EXPECT_EQ(leases.begin(change(1, row), start + 10ms), start + 90ms);
+}
+
+TEST(RowLeases, ChangeUnderWay_NoPromiseUntilItIsApplied) {
+  RowLeases leases;
+  RowChanges changes = change(1, row);
+  leases.begin(changes, start);
+  leases.entered(7, changes);
+  EXPECT_FALSE(leases.grant(client(1), {row_hash(row)}, start + 100ms, start));
+  EXPECT_FALSE(leases.grant(client(1), {row_hash(other_row), row_hash(row)}, start + 100ms, start)) << "all or nothing";
+  leases.applied(6);
+  EXPECT_FALSE(leases.grant(client(1), {row_hash(row)}, start + 100ms, start));
+  leases.applied(7);
+  EXPECT_TRUE(leases.grant(client(1), {row_hash(row)}, start + 100ms, start));
+}
+
+TEST(RowLeases, ChangeThatNeverEntered_IsForgotten) {
+  RowLeases leases;
+  RowChanges changes = change(1, row);
+  leases.begin(changes, start);
+  leases.end(changes);
+  EXPECT_TRUE(leases.grant(client(1), {row_hash(row)}, start + 100ms, start));
+}
+
+TEST(RowLeases, RowThatAnotherClientChangedLately_IsNotPromised) {
+  RowLeases leases;
+  RowChanges changes = change(1, row);
+  leases.begin(changes, start);
+  leases.entered(7, changes);
+  leases.applied(7);
+  EXPECT_FALSE(leases.grant(client(2), {row_hash(row)}, start + 100ms, start + 10ms));
+  EXPECT_TRUE(leases.grant(client(2), {row_hash(row)}, start + row_contention_pause + 100ms, start + row_contention_pause));
+}
+
+TEST(RowLeases, ErasedPrefix_WaitsForEveryPromiseOfOthers) {
+  RowLeases leases;
+  ASSERT_TRUE(leases.grant(client(1), {row_hash(row)}, start + 60ms, start));
+  ASSERT_TRUE(leases.grant(client(2), {row_hash(other_row)}, start + 80ms, start));
+  RowChanges changes = change(1, {"object", ""}, Mutation::Kind::erase_prefix);
+  EXPECT_EQ(leases.begin(changes, start), start + 80ms);
+  EXPECT_FALSE(leases.grant(client(3), {row_hash({"elsewhere", ""})}, start + 100ms, start));
+  leases.end(changes);
+  EXPECT_TRUE(leases.grant(client(3), {row_hash({"elsewhere", ""})}, start + 100ms, start));
+}
+
+TEST(RowLeases, ResolvedTransaction_WaitsForNobodyAndStopsNothing) {
+  RowLeases leases;
+  ASSERT_TRUE(leases.grant(client(1), {row_hash(row)}, start + 60ms, start));
+  const RowChanges changes = change(2, {}, Mutation::Kind::resolve);
+  EXPECT_EQ(leases.begin(changes, start), start);
+  EXPECT_TRUE(leases.grant(client(1), {row_hash(other_row)}, start + 60ms, start));
+  leases.end(changes);
+}
+
+TEST(RowLeases, PreparedPart_CountsWithItsLocks) {
+  Batch batch;
+  batch.client = client(2);
+  Mutation prepare;
+  prepare.kind = Mutation::Kind::prepare;
+  prepare.locks = {row};
+  Mutation part;
+  part.kind = Mutation::Kind::add_i64;
+  part.row = other_row;
+  prepare.part = {part};
+  batch.mutations = {prepare};
+  RowLeases leases;
+  ASSERT_TRUE(leases.grant(client(1), {row_hash(row)}, start + 40ms, start));
+  ASSERT_TRUE(leases.grant(client(1), {row_hash(other_row)}, start + 70ms, start));
+  EXPECT_EQ(leases.begin(changed_rows(batch), start), start + 70ms);
+  EXPECT_TRUE(changed_rows(batch).prepares);
+  RowLeases own;
+  ASSERT_TRUE(own.grant(client(2), {row_hash(row), row_hash(other_row)}, start + 70ms, start));
+  ASSERT_TRUE(own.grant(client(1), {row_hash({"object", "third"})}, start + 90ms, start));
+  EXPECT_EQ(own.begin(changed_rows(batch), start), start) << "neither its own client's promises nor those for other rows";
+}
+
+TEST(RowLeases, TooManyRows_NoPromiseUntilOldOnesHaveEnded) {
+  RowLeases leases;
+  auto numbered = [](std::size_t i) { return RowAddress{"object", std::to_string(i)}; };
+  std::size_t granted = 0;
+  while (granted <= max_leased_rows && leases.grant(client(1), {row_hash(numbered(granted))}, start + 100ms, start)) ++granted;
+  EXPECT_LE(granted, max_leased_rows);
+  EXPECT_GE(granted, max_leased_rows / 2);
+  const TimePoint later = start + 1s;
+  EXPECT_TRUE(leases.grant(client(1), {row_hash(row)}, later + 100ms, later));
+}
+
+TEST(RowLeases, RowThatTwoClientsChange_IsPromisedToNeither) {
+  RowLeases leases;
+  for (std::uint8_t number : {std::uint8_t{1}, std::uint8_t{2}}) {
+    RowChanges changes = change(number, row);
+    leases.begin(changes, start);
+    leases.end(changes);
+  }
+  EXPECT_FALSE(leases.grant(client(2), {row_hash(row)}, start + 100ms, start)) << "the other one would wait at its every change";
+  const TimePoint later = start + row_contention_pause;
+  EXPECT_TRUE(leases.grant(client(2), {row_hash(row)}, later + 100ms, later));
+}
+
+}  // namespace
+}  // namespace ringfs::dht
