@@ -15,11 +15,11 @@ constexpr Duration longest_wait = std::chrono::hours(24);
 
 using SteadyTime = std::chrono::steady_clock::time_point;
 
-SteadyTime end_after(Duration limit) { return std::chrono::steady_clock::now() + std::clamp(limit, Duration::zero(), longest_wait); }
-
-Duration until(SteadyTime end) {
-  return std::chrono::duration_cast<Duration>(end - std::chrono::steady_clock::now());
+SteadyTime end_after(Duration limit) {
+  return std::chrono::steady_clock::now() + std::clamp(limit, Duration::zero(), longest_wait);
 }
+
+Duration until(SteadyTime end) { return std::chrono::duration_cast<Duration>(end - std::chrono::steady_clock::now()); }
 
 }  // namespace
 

@@ -1,8 +1,8 @@
 // Waiting inside one loop: an event, a mutex across awaits, and groups of coroutines that can be joined.
 //
-// The waits take a limit so that no call outlives its deadline; the timer behind it only bounds the wait, what ends it is
-// notify(). State is shared with the waiters, so an object here may go while somebody waits for it.
-// Threads: one loop. Errors: waits say false when the limit passed.
+// The waits take a limit so that no call outlives its deadline; the timer behind it only bounds the wait, what ends it
+// is notify(). State is shared with the waiters, so an object here may go while somebody waits for it. Threads: one
+// loop. Errors: waits say false when the limit passed.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>

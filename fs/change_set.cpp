@@ -130,7 +130,8 @@ Task<Result<Outcome>> ChangeSet::apply(ObjectStore& store, TimePoint deadline, T
   auto outcome_of = [](const CommitReply& reply, const std::vector<Check>& checks) {
     Outcome outcome;
     outcome.version = reply.version;
-    if (!reply.applied) outcome.failed = reply.failed_condition < checks.size() ? checks[reply.failed_condition] : Check::other;
+    if (!reply.applied)
+      outcome.failed = reply.failed_condition < checks.size() ? checks[reply.failed_condition] : Check::other;
     return outcome;
   };
 

@@ -1,7 +1,9 @@
-// Conditions and mutations of one operation, sorted by partition: one batch when all lie in one partition, else a transaction.
+// Conditions and mutations of one operation, sorted by partition: one batch when all lie in one partition, else a
+// transaction.
 //
 // Every condition carries a Check, so that the caller learns which of its assumptions failed, wherever it was checked.
-// Threads: one loop. Errors of apply(): those of ObjectStore; `aborted` means that a rival won and the caller starts over.
+// Threads: one loop. Errors of apply(): those of ObjectStore; `aborted` means that a rival won and the caller starts
+// over.
 #pragma once
 
 #include <map>
@@ -62,8 +64,9 @@ class ChangeSet {
   void lock(RowAddress row);
   bool empty() const { return parts_.empty(); }
 
-  // Partitions are prepared in ascending order, but first those in which rows are only added to: the first one's changes are there as
-  // soon as the transaction is committed. `transaction`: already begun (and holding a lock); committed here.
+  // Partitions are prepared in ascending order, but first those in which rows are only added to: the first one's
+  // changes are there as soon as the transaction is committed. `transaction`: already begun (and holding a lock);
+  // committed here.
   Task<Result<Outcome>> apply(ObjectStore& store, TimePoint deadline, Transaction* transaction = nullptr);
 
  private:
@@ -82,7 +85,9 @@ class Retry {
   Retry(ObjectStore& store, TimePoint deadline) : store_(store), deadline_(deadline) {}
   Task<bool> again();
   // `aborted` and `locked` go away by trying again.
-  static bool worthwhile(const Error& error) { return error.code == ErrorCode::aborted || error.code == ErrorCode::locked; }
+  static bool worthwhile(const Error& error) {
+    return error.code == ErrorCode::aborted || error.code == ErrorCode::locked;
+  }
 
  private:
   ObjectStore& store_;

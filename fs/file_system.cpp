@@ -69,7 +69,8 @@ void FileSystem::on_pages_changed(PagesListener listener) {
 }
 
 Task<Result<Attributes>> FileSystem::lookup(Caller caller, InodeNumber parent, std::string name) {
-  if (parent == root_inode && name == ring_name) return implementation_->control.get_attributes(caller, ControlTree::root);
+  if (parent == root_inode && name == ring_name)
+    return implementation_->control.get_attributes(caller, ControlTree::root);
   if (parent == ControlTree::root && name == "..") return implementation_->volume->get_attributes(root_inode);
   if (ControlTree::owns(parent)) return implementation_->control.lookup(caller, parent, std::move(name));
   return implementation_->volume->lookup(parent, std::move(name));
@@ -112,7 +113,8 @@ Task<Result<Attributes>> FileSystem::make_directory(Caller caller, InodeNumber p
   co_return made;
 }
 
-Task<Result<Attributes>> FileSystem::make_symlink(Caller caller, InodeNumber parent, std::string name, std::string target) {
+Task<Result<Attributes>> FileSystem::make_symlink(Caller caller, InodeNumber parent, std::string name,
+                                                  std::string target) {
   if (Implementation::is_ring(parent, name)) co_return fail(ErrorCode::not_permitted, ring_name);
   Result<Attributes> made =
       co_await implementation_->volume->make_symlink(caller, parent, std::move(name), std::move(target));
@@ -120,7 +122,8 @@ Task<Result<Attributes>> FileSystem::make_symlink(Caller caller, InodeNumber par
 }
 
 Task<Result<Attributes>> FileSystem::link(Caller, InodeNumber inode, InodeNumber parent, std::string name) {
-  if (ControlTree::owns(inode) || Implementation::is_ring(parent, name)) co_return fail(ErrorCode::not_permitted, ring_name);
+  if (ControlTree::owns(inode) || Implementation::is_ring(parent, name))
+    co_return fail(ErrorCode::not_permitted, ring_name);
   Result<Attributes> linked = co_await implementation_->volume->link(inode, parent, std::move(name));
   co_return linked;
 }
@@ -137,8 +140,8 @@ Task<Status> FileSystem::remove_directory(Caller, InodeNumber parent, std::strin
   co_return status;
 }
 
-Task<Status> FileSystem::rename(Caller, InodeNumber parent, std::string name, InodeNumber new_parent, std::string new_name,
-                                unsigned flags) {
+Task<Status> FileSystem::rename(Caller, InodeNumber parent, std::string name, InodeNumber new_parent,
+                                std::string new_name, unsigned flags) {
   bool ring = Implementation::is_ring(parent, name) || Implementation::is_ring(new_parent, new_name);
   if (ring) co_return fail(ErrorCode::not_permitted, ring_name);
   Status status =
@@ -146,7 +149,8 @@ Task<Status> FileSystem::rename(Caller, InodeNumber parent, std::string name, In
   co_return status;
 }
 
-Task<Result<Opened>> FileSystem::create(Caller caller, InodeNumber parent, std::string name, std::uint32_t mode, int flags) {
+Task<Result<Opened>> FileSystem::create(Caller caller, InodeNumber parent, std::string name, std::uint32_t mode,
+                                        int flags) {
   if (Implementation::is_ring(parent, name)) co_return fail(ErrorCode::not_permitted, ring_name);
   Result<Opened> opened = co_await implementation_->volume->create(caller, parent, std::move(name), mode, flags);
   co_return opened;

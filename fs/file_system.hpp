@@ -1,11 +1,11 @@
 // File-system semantics over an ObjectStore: what the mount and, later, the gateway call. One instance a mount.
 //
-// Inode-based, as libfuse's low-level API. Names are bytes: 1..255 of anything but '/' and NUL. Permission checks are the
-// kernel's (default_permissions); here are only the rules the kernel cannot know (sticky bits and the like are its own).
-// Contents: writes are buffered per inode (bounded, max_dirty_bytes) and visible at once to every handle of this instance;
-// flush() and fsync() return when they are durable on a majority; a failed background write is reported by the next
-// write, flush or fsync of each handle. See docs/posix.md and design 6.
-// Threads: one loop. Deadlines: every call ends within `operation_timeout` (default 30 s) with ErrorCode::timeout.
+// Inode-based, as libfuse's low-level API. Names are bytes: 1..255 of anything but '/' and NUL. Permission checks are
+// the kernel's (default_permissions); here are only the rules the kernel cannot know (sticky bits and the like are its
+// own). Contents: writes are buffered per inode (bounded, max_dirty_bytes) and visible at once to every handle of this
+// instance; flush() and fsync() return when they are durable on a majority; a failed background write is reported by
+// the next write, flush or fsync of each handle. See docs/posix.md and design 6. Threads: one loop. Deadlines: every
+// call ends within `operation_timeout` (default 30 s) with ErrorCode::timeout.
 #pragma once
 
 #include <sys/types.h>
@@ -28,7 +28,7 @@ namespace ringfs::fs {
 using InodeNumber = std::uint64_t;
 inline constexpr InodeNumber root_inode = 1;
 inline constexpr std::size_t max_name_bytes = 255;
-inline constexpr std::size_t inline_limit = 16 * 1024;    // contents up to here lie in the inode's partition
+inline constexpr std::size_t inline_limit = 16 * 1024;  // contents up to here lie in the inode's partition
 inline constexpr std::size_t chunk_bytes = 1 << 20;
 inline constexpr std::size_t block_bytes = 64 * 1024;
 inline constexpr std::uint64_t max_file_bytes = std::uint64_t{1} << 50;
@@ -43,8 +43,8 @@ struct Caller {
   pid_t pid = 0;
   mode_t umask = 0;
 
-  // Whose changes of a program's contents take its set-user-id and set-group-id bits away. A process's capabilities do not
-  // arrive with its requests: CAP_FSETID is taken for root's.
+  // Whose changes of a program's contents take its set-user-id and set-group-id bits away. A process's capabilities do
+  // not arrive with its requests: CAP_FSETID is taken for root's.
   bool may_not_keep_set_id() const { return uid != 0; }
 };
 
@@ -82,13 +82,14 @@ struct Opened {
 struct DirectoryEntry {
   std::string name;
   InodeNumber inode = 0;
-  std::uint32_t type = 0;  // S_IFMT bits
+  std::uint32_t type = 0;    // S_IFMT bits
   std::uint64_t cookie = 0;  // read_directory from here gives the entries after this one
   std::optional<Attributes> attributes;
 };
 
 struct ReadResult {
-  std::vector<SharedBytes> pieces;  // in order, together at most what was asked; fewer bytes only at the end of the file
+  std::vector<SharedBytes>
+      pieces;  // in order, together at most what was asked; fewer bytes only at the end of the file
 };
 
 struct WriteHow {
@@ -119,7 +120,8 @@ struct PageChange {
     std::uint64_t offset = 0;
     SharedBytes bytes;
   };
-  std::optional<Tail> tail;  // then it takes these bytes, within one page; their end is its size if it knew a smaller one
+  std::optional<Tail>
+      tail;  // then it takes these bytes, within one page; their end is its size if it knew a smaller one
 };
 using PagesListener = std::function<void(PageChange change, std::function<void()> done)>;
 
@@ -135,17 +137,20 @@ class FileSystem {
 
   void set_operation_timeout(Duration timeout);  // of operations that begin from now on
 
-  // `listener` hears of files that are open here and whose contents changed otherwise than the kernel can know. It returns at
-  // once, and `done` is called on the loop when the kernel has done it: answers that would show the change wait for it.
+  // `listener` hears of files that are open here and whose contents changed otherwise than the kernel can know. It
+  // returns at once, and `done` is called on the loop when the kernel has done it: answers that would show the change
+  // wait for it.
   void on_pages_changed(PagesListener listener);
 
   Task<Result<Attributes>> lookup(Caller caller, InodeNumber parent, std::string name);
   Task<Result<Attributes>> get_attributes(Caller caller, InodeNumber inode, std::optional<Handle> handle);
-  Task<Result<Attributes>> set_attributes(Caller caller, InodeNumber inode, SetAttributes changes, std::optional<Handle> handle);
+  Task<Result<Attributes>> set_attributes(Caller caller, InodeNumber inode, SetAttributes changes,
+                                          std::optional<Handle> handle);
   Task<Result<std::string>> read_link(Caller caller, InodeNumber inode);
 
   // mode carries the type; umask was applied by the kernel or is applied here (caller.umask).
-  Task<Result<Attributes>> make_node(Caller caller, InodeNumber parent, std::string name, std::uint32_t mode, std::uint64_t device);
+  Task<Result<Attributes>> make_node(Caller caller, InodeNumber parent, std::string name, std::uint32_t mode,
+                                     std::uint64_t device);
   Task<Result<Attributes>> make_directory(Caller caller, InodeNumber parent, std::string name, std::uint32_t mode);
   Task<Result<Attributes>> make_symlink(Caller caller, InodeNumber parent, std::string name, std::string target);
   Task<Result<Attributes>> link(Caller caller, InodeNumber inode, InodeNumber parent, std::string name);
@@ -155,8 +160,8 @@ class FileSystem {
   Task<Status> rename(Caller caller, InodeNumber parent, std::string name, InodeNumber new_parent, std::string new_name,
                       unsigned flags);
 
-  // When the name exists by now: exists with O_EXCL; without, it is opened if it is a file of the caller that its mode lets
-  // open, else stale_handle: whether the caller may open it is the kernel's to say.
+  // When the name exists by now: exists with O_EXCL; without, it is opened if it is a file of the caller that its mode
+  // lets open, else stale_handle: whether the caller may open it is the kernel's to say.
   Task<Result<Opened>> create(Caller caller, InodeNumber parent, std::string name, std::uint32_t mode, int flags);
   Task<Result<Opened>> open(Caller caller, InodeNumber inode, int flags);
   Task<Result<ReadResult>> read(Handle handle, std::uint64_t offset, std::size_t size);
@@ -184,14 +189,16 @@ class FileSystem {
 // The errno for an error (never 0). The one table that does this.
 int to_errno(ErrorCode code);
 
-// One pass of the janitor over one partition: collects orphans and garbage whose time has come (design 6, crash safety);
-// transactions that were left behind are finish_records' work (dht/net/client/lock_resolver.hpp). Run by the primary of the partition in the node process. Bounded work a pass.
+// One pass of the janitor over one partition: collects orphans and garbage whose time has come (design 6, crash
+// safety); transactions that were left behind are finish_records' work (dht/net/client/lock_resolver.hpp). Run by the
+// primary of the partition in the node process. Bounded work a pass.
 struct JanitorReport {
   std::size_t orphans = 0, chunks = 0;
   std::size_t rows = 0;  // of orphans and garbage that were seen, also those that are too young
-  bool more = false;  // stopped at the bound; call again soon
+  bool more = false;     // stopped at the bound; call again soon
 };
-// `ages`: of the partition's rows (claims.hpp); without any nothing is due, and the report still says how many rows there are.
+// `ages`: of the partition's rows (claims.hpp); without any nothing is due, and the report still says how many rows
+// there are.
 Task<Result<JanitorReport>> janitor_pass(ObjectStore& store, PartitionId partition, RowAges ages, TimePoint deadline);
 
 }  // namespace ringfs::fs

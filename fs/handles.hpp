@@ -13,10 +13,10 @@
 #include <vector>
 
 #include "fs/async.hpp"
+#include "fs/contents/write_buffer.hpp"
 #include "fs/names/attributes.hpp"
 #include "fs/names/keys.hpp"
 #include "fs/names/listed_names.hpp"
-#include "fs/contents/write_buffer.hpp"
 
 namespace ringfs::fs {
 
@@ -37,9 +37,9 @@ struct StoredChunk {
 
 // What this mount's kernel may hold of a file's contents; kernel_pages.cpp says what follows from it.
 struct KernelView {
-  unsigned readers = 0;  // handles through which it keeps pages
-  unsigned writers = 0;  // those of them that are open for writing
-  unsigned direct = 0;   // handles past its pages
+  unsigned readers = 0;                 // handles through which it keeps pages
+  unsigned writers = 0;                 // those of them that are open for writing
+  unsigned direct = 0;                  // handles past its pages
   std::uint64_t size = 0;               // that it was given last; whether it took it: GivenSize
   std::uint64_t told = 0;               // the largest that it may have been given while the file was open
   std::optional<std::uint64_t> cut_at;  // the least end of file that a read was cut at: its page is zeros behind it
@@ -53,8 +53,8 @@ struct KernelView {
   bool uncovers(std::uint64_t end) const { return readers > 0 && cut_at && end > *cut_at; }
 };
 
-// The sizes of a regular file that answers gave this mount's kernel, also while nobody had it open. Of two answers that are on their
-// way at once it takes the one that it comes to first and throws the other one away.
+// The sizes of a regular file that answers gave this mount's kernel, also while nobody had it open. Of two answers that
+// are on their way at once it takes the one that it comes to first and throws the other one away.
 struct GivenSize {
   std::uint64_t size = 0;            // the last one
   TimePoint at;                      // when it was last given
@@ -82,8 +82,8 @@ struct OpenInode {
   WriteBuffer buffer;
   std::optional<TimePoint> dirty_since;  // since when the oldest bytes wait, or since the last try to send them failed
   bool clears_set_id = false;            // some of them were written by somebody who may not leave set-id bits
-  // While a change of the contents by this instance travels: what `row.change` will be. A row that already shows it tells
-  // nothing of others' changes.
+  // While a change of the contents by this instance travels: what `row.change` will be. A row that already shows it
+  // tells nothing of others' changes.
   std::optional<std::int64_t> own_change;
   bool own_change_seen = false;
   // Time of the last write that the ring's row does not show yet.
@@ -125,7 +125,8 @@ struct OpenDirectory {
   InodeNumber inode = 0;
   InodeNumber parent = 0;
   bool by_hash = false;  // of formats before: read whole, once a stream
-  // A window of entries, ascending by their positions (cookies, fs/names/entry_order.hpp): all that follow `after` up to the last one.
+  // A window of entries, ascending by their positions (cookies, fs/names/entry_order.hpp): all that follow `after` up
+  // to the last one.
   bool loaded = false;
   std::uint64_t after = 0;
   std::vector<DirectoryEntry> window;

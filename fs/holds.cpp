@@ -1,9 +1,10 @@
 // Life of a mount: making the root, the regular look at what is open, and the end.
 //
-// Every hold_interval an instance asks for the inodes that it has open: it learns of changes by other mounts and puts a hold
-// on those that were unlinked. A hold writes the orphan row, and the janitor takes only rows that nobody has written for long (an orphan
-// is kept for 25 s in any case: two looks that take as long as they may, or four). Bytes that wait in write buffers go to the ring after a few seconds: nobody can ask for it
-// (sync(2) sends nothing to a FUSE file system), and a mount's process that dies takes them with it.
+// Every hold_interval an instance asks for the inodes that it has open: it learns of changes by other mounts and puts a
+// hold on those that were unlinked. A hold writes the orphan row, and the janitor takes only rows that nobody has
+// written for long (an orphan is kept for 25 s in any case: two looks that take as long as they may, or four). Bytes
+// that wait in write buffers go to the ring after a few seconds: nobody can ask for it (sync(2) sends nothing to a FUSE
+// file system), and a mount's process that dies takes them with it.
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,7 +24,8 @@ constexpr Duration write_back_age = std::chrono::seconds(3);
 constexpr std::size_t parallel_write_backs = 64;  // the rest waits for the next look
 constexpr std::size_t tellings_a_look = 256;      // each ends by itself within seconds
 constexpr std::size_t inodes_per_check = 500;
-constexpr Duration check_limit = std::chrono::seconds(6);  // a partition without a majority costs its own round, no other
+constexpr Duration check_limit =
+    std::chrono::seconds(6);  // a partition without a majority costs its own round, no other
 constexpr std::size_t parallel_checks = 256;
 constexpr std::size_t parallel_flushes = 16;
 
@@ -137,7 +139,8 @@ Task<void> Volume::check_group(std::shared_ptr<Volume> self, PartitionId partiti
     auto begin = inodes.begin() + static_cast<std::ptrdiff_t>(i);
     auto end = inodes.begin() + static_cast<std::ptrdiff_t>(std::min(inodes.size(), i + inodes_per_check));
     std::vector<InodeNumber> some(begin, end);
-    Status checked = co_await self->check_some(std::move(some), std::min(deadline, self->store_.clock().now + check_limit));
+    Status checked =
+        co_await self->check_some(std::move(some), std::min(deadline, self->store_.clock().now + check_limit));
     if (checked) continue;
     *status = checked;
     break;
@@ -166,7 +169,8 @@ Task<Status> Volume::check_some(std::vector<InodeNumber> inodes, TimePoint deadl
       if (row && open) adopt(*open, LoadedInode{*row, inode.row.version}, nullptr);
       if (!row) result = tl::unexpected(row.error());
     }
-    // All in one batch: this does nothing to a row that the janitor has removed since. A row that is written is young again.
+    // All in one batch: this does nothing to a row that the janitor has removed since. A row that is written is young
+    // again.
     if (orphan.found) hold.change(add_i64(orphan_row(inodes[i], bits), OrphanRow::hold_offset, 1));
   }
   if (!hold.empty()) {

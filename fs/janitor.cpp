@@ -1,21 +1,22 @@
 // The janitor: removes what nothing refers to any more, one partition at a time, a bounded amount a pass.
 //
-// Orphans: inodes without a name, after orphan_age and when nobody holds them; half-made directories that nobody finished.
-// Garbage: contents of collected or truncated files, chunk by chunk through the segment rows.
+// Orphans: inodes without a name, after orphan_age and when nobody holds them; half-made directories that nobody
+// finished. Garbage: contents of collected or truncated files, chunk by chunk through the segment rows.
 //
-// No clock of any node or mount decides. How old a row is, is counted in the time of the partition's own log since a claim that
-// covers it (claims.hpp), and everything that is destroyed is destroyed on condition that the row is the one that was claimed: a hold, a
-// confirmation, the end of a conversion or a rival janitor wins safely. Where what is destroyed lies in other partitions than what could still
-// bring it to life, the claim is a row of its own that the latter meets: garbage is written anew before its chunks go, and a
-// directory's making is given up in the parent's partition (given_up_row) before its inode goes.
-// Abandoned transactions are not its business: whoever meets an intent resolves it (ObjectStore). Source: design 6.
+// No clock of any node or mount decides. How old a row is, is counted in the time of the partition's own log since a
+// claim that covers it (claims.hpp), and everything that is destroyed is destroyed on condition that the row is the one
+// that was claimed: a hold, a confirmation, the end of a conversion or a rival janitor wins safely. Where what is
+// destroyed lies in other partitions than what could still bring it to life, the claim is a row of its own that the
+// latter meets: garbage is written anew before its chunks go, and a directory's making is given up in the parent's
+// partition (given_up_row) before its inode goes. Abandoned transactions are not its business: whoever meets an intent
+// resolves it (ObjectStore). Source: design 6.
 #include <algorithm>
 #include <boost/asio/this_coro.hpp>
 
 #include "fs/async.hpp"
-#include "fs/names/attributes.hpp"
 #include "fs/change_set.hpp"
 #include "fs/janitor_faults.hpp"
+#include "fs/names/attributes.hpp"
 #include "fs/names/keys.hpp"
 
 namespace ringfs::fs {
@@ -24,11 +25,12 @@ namespace {
 
 // A log's time may run a tenth fast.
 constexpr Duration by_the_log(Duration age) { return age * 11 / 10; }
-// Mounts look at what they have open 6 s after their last look has ended, and a look takes 6 s at most (holds.cpp): two chances at least for each
-// to hold it, four if the ring answers at once; more for those who came before.
+// Mounts look at what they have open 6 s after their last look has ended, and a look takes 6 s at most (holds.cpp): two
+// chances at least for each to hold it, four if the ring answers at once; more for those who came before.
 constexpr Duration orphan_age = by_the_log(std::chrono::seconds(25));
 constexpr Duration held_age = by_the_log(std::chrono::seconds(90));
-// mkdir takes at most max_batch_life until it submits the entry, and that batch lives as long again; and as much to spare.
+// mkdir takes at most max_batch_life until it submits the entry, and that batch lives as long again; and as much to
+// spare.
 constexpr Duration half_made_age = by_the_log(3 * max_batch_life);
 // Writers learn of a truncation within 20 s, conversions end within 2 * max_batch_life.
 constexpr Duration garbage_age = by_the_log(3 * max_batch_life);
@@ -45,8 +47,8 @@ class Pass {
   Pass(ObjectStore& store, PartitionId partition, RowAges ages, TimePoint deadline, JanitorFaults faults)
       : store_(store), partition_(partition), deadline_(deadline), ages_(std::move(ages)), faults_(faults) {}
 
-  // A row that cannot be dealt with (damaged, or its chunks lie where nobody answers) does not keep the others; the first
-  // error is what the pass ends with.
+  // A row that cannot be dealt with (damaged, or its chunks lie where nobody answers) does not keep the others; the
+  // first error is what the pass ends with.
   Task<Result<JanitorReport>> run() {
     Result<std::vector<Row>> orphans = co_await list("O/");
     if (!orphans) co_return tl::unexpected(orphans.error());
@@ -59,7 +61,8 @@ class Pass {
     if (!garbage) co_return tl::unexpected(garbage.error());
     // From another one each time, so that those that fail do not use up every pass.
     if (!garbage->empty()) {
-      std::rotate(garbage->begin(), garbage->begin() + static_cast<std::ptrdiff_t>(store_.random().below(garbage->size())),
+      std::rotate(garbage->begin(),
+                  garbage->begin() + static_cast<std::ptrdiff_t>(store_.random().below(garbage->size())),
                   garbage->end());
     }
     for (const Row& stored : *garbage) {
@@ -158,16 +161,19 @@ class Pass {
         if (!contents) co_return tl::unexpected(contents.error());
         const bool unlinked = contents->state == InodeState::unlinked;
         // An orphan row of an inode that lives: never made by this code; keep the inode, report it.
-        if (!unlinked && row->kind == OrphanRow::Kind::unlinked) co_return fail(ErrorCode::corrupt, "orphan row of a live inode");
+        if (!unlinked && row->kind == OrphanRow::Kind::unlinked)
+          co_return fail(ErrorCode::corrupt, "orphan row of a live inode");
         changes.require(Check::contents,
                         bytes_equal(inode_row(inode), InodeRow::content_offset, inode_contents_bytes(*contents)));
-        changes.require(Check::inode, bytes_equal(inode_row(inode), InodeRow::type_offset, inode_type_bytes(contents->mode, contents->state)));
+        changes.require(Check::inode, bytes_equal(inode_row(inode), InodeRow::type_offset,
+                                                  inode_type_bytes(contents->mode, contents->state)));
         changes.change(erase(inode_row(inode)));
         changes.change(erase(inline_row(inode)));
         changes.change(erase(symlink_row(inode)));
         changes.change(erase(append_lock_row(inode)));
         if (contents->content != 0) {
-          // Claimed from the beginning: who could write to it or bring it back would have held it, and the inode goes in this very batch.
+          // Claimed from the beginning: who could write to it or bring it back would have held it, and the inode goes
+          // in this very batch.
           changes.change(put(garbage_row(inode, contents->content, store_.partition_bits()),
                              SharedBytes(encode(GarbageRow{GarbageRow::claimed_since}))));
         }
@@ -199,8 +205,10 @@ class Pass {
       if (entry->inode == inode) co_return Making::named;
     }
     if (faults_.unclaimed) co_return Making::given_up;
-    // Written, not put, as the claim of garbage is: such a batch is carried out on full disks, too (dht/core/rows/room_need.hpp).
-    changes.change(write_bytes(given_up_row(row.parent, inode, store_.partition_bits()), 0, SharedBytes(std::string(1, '\1'))));
+    // Written, not put, as the claim of garbage is: such a batch is carried out on full disks, too
+    // (dht/core/rows/room_need.hpp).
+    changes.change(
+        write_bytes(given_up_row(row.parent, inode, store_.partition_bits()), 0, SharedBytes(std::string(1, '\1'))));
     Result<Outcome> outcome = co_await changes.apply(store_, row_deadline_);
     if (!outcome) co_return tl::unexpected(outcome.error());
     co_return outcome->applied() ? Making::given_up : Making::changing;
@@ -290,7 +298,8 @@ class Pass {
     co_return Status();
   }
 
-  static Task<void> erase_chunk(ObjectStore* store, std::string key, std::shared_ptr<Status> status, TimePoint deadline) {
+  static Task<void> erase_chunk(ObjectStore* store, std::string key, std::shared_ptr<Status> status,
+                                TimePoint deadline) {
     CommitRequest request;
     request.mutations.push_back(erase_prefix({std::move(key), {}}));
     Result<CommitReply> reply = co_await store->commit(std::move(request), deadline);
@@ -314,7 +323,8 @@ Task<Result<JanitorReport>> janitor_pass(ObjectStore& store, PartitionId partiti
   co_return co_await janitor_pass(store, partition, std::move(ages), deadline, JanitorFaults{});
 }
 
-Task<Result<JanitorReport>> janitor_pass(ObjectStore& store, PartitionId partition, RowAges ages, TimePoint deadline, JanitorFaults faults) {
+Task<Result<JanitorReport>> janitor_pass(ObjectStore& store, PartitionId partition, RowAges ages, TimePoint deadline,
+                                         JanitorFaults faults) {
   Pass pass(store, partition, std::move(ages), deadline, faults);
   Result<JanitorReport> report = co_await pass.run();
   co_return report;

@@ -1,9 +1,10 @@
 // The file system without `.ring/`: FileSystem forwards here what the control tree does not own.
 //
-// One operation (or one concept) a file: lookup.cpp, inode.cpp, create.cpp, link.cpp, unlink.cpp, rename.cpp, directory.cpp
-// for names; contents.cpp, flush.cpp, append.cpp, truncate.cpp, read.cpp, open.cpp, kernel_pages.cpp, kernel_sizes.cpp for contents; holds.cpp for
-// files that are unlinked while open and bytes that wait. Background work keeps the Volume alive through a shared_ptr; the store must outlive the loop's work.
-// Threads, errors and deadlines as FileSystem.
+// One operation (or one concept) a file: lookup.cpp, inode.cpp, create.cpp, link.cpp, unlink.cpp, rename.cpp,
+// directory.cpp for names; contents.cpp, flush.cpp, append.cpp, truncate.cpp, read.cpp, open.cpp, kernel_pages.cpp,
+// kernel_sizes.cpp for contents; holds.cpp for files that are unlinked while open and bytes that wait. Background work
+// keeps the Volume alive through a shared_ptr; the store must outlive the loop's work. Threads, errors and deadlines as
+// FileSystem.
 #pragma once
 
 #include <map>
@@ -42,7 +43,8 @@ class Volume : public std::enable_shared_from_this<Volume> {
   Task<Result<Attributes>> link(InodeNumber inode, InodeNumber parent, std::string name);
   Task<Status> unlink(InodeNumber parent, std::string name);
   Task<Status> remove_directory(InodeNumber parent, std::string name);
-  Task<Status> rename(InodeNumber parent, std::string name, InodeNumber new_parent, std::string new_name, unsigned flags);
+  Task<Status> rename(InodeNumber parent, std::string name, InodeNumber new_parent, std::string new_name,
+                      unsigned flags);
 
   Task<Result<Opened>> create(Caller caller, InodeNumber parent, std::string name, std::uint32_t mode, int flags);
   Task<Result<Opened>> open(Caller caller, InodeNumber inode, int flags);
@@ -59,7 +61,8 @@ class Volume : public std::enable_shared_from_this<Volume> {
   bool owns_directory(Handle handle) const { return directories_.contains(handle); }
   Handle next_handle() { return ++last_handle_; }
 
-  // Puts a hold on every unlinked inode that is open here, and looks what others did to open ones. Every 20 s by itself.
+  // Puts a hold on every unlinked inode that is open here, and looks what others did to open ones. Every 20 s by
+  // itself.
   Task<Status> check_open_inodes(TimePoint deadline);
 
   Task<Result<LoadedInode>> read_inode(InodeNumber inode, TimePoint deadline);
@@ -108,7 +111,8 @@ class Volume : public std::enable_shared_from_this<Volume> {
 
   // inode.cpp
   Task<Result<InodeRow>> directory_header(InodeNumber directory, TimePoint deadline);
-  Task<Result<std::vector<std::optional<LoadedInode>>>> read_inodes(std::vector<InodeNumber> inodes, TimePoint deadline);
+  Task<Result<std::vector<std::optional<LoadedInode>>>> read_inodes(std::vector<InodeNumber> inodes,
+                                                                    TimePoint deadline);
   static Task<void> read_inode_group(std::shared_ptr<Volume> self, std::vector<InodeNumber> inodes,
                                      std::vector<std::size_t> places,
                                      std::shared_ptr<std::vector<std::optional<LoadedInode>>> results,
@@ -155,7 +159,8 @@ class Volume : public std::enable_shared_from_this<Volume> {
   // contents.cpp
   Task<Status> refresh(OpenPointer open, TimePoint deadline);
   enum class Origin { elsewhere, here };  // whose change it is
-  void adopt(OpenInode& open, const LoadedInode& loaded, const ReadReply::Get* inline_row, Origin origin = Origin::elsewhere);
+  void adopt(OpenInode& open, const LoadedInode& loaded, const ReadReply::Get* inline_row,
+             Origin origin = Origin::elsewhere);
   // Around a commit that raises the change counter by one, so that adopt() knows it for ours.
   static void begin_own_change(OpenInode& open);
   void end_own_change(OpenInode& open, bool applied);
@@ -176,12 +181,12 @@ class Volume : public std::enable_shared_from_this<Volume> {
                                   std::shared_ptr<CutResult> result, TimePoint deadline);
   // kernel_pages.cpp
   struct Telling {
-    bool by_answer = false;     // before an answer that gives the kernel the size
-    bool size_follows = false;  // the kernel learns the size from what it has asked for itself
-    bool raise = false;         // it takes the end to be elsewhere
-    std::optional<std::uint64_t> from;           // its pages from here on are not the contents
-    std::optional<std::uint64_t> until;          // only those up to here: pages behind may be locked by what waits for this
-    std::optional<PageChange::Tail> written;     // what was just written there
+    bool by_answer = false;              // before an answer that gives the kernel the size
+    bool size_follows = false;           // the kernel learns the size from what it has asked for itself
+    bool raise = false;                  // it takes the end to be elsewhere
+    std::optional<std::uint64_t> from;   // its pages from here on are not the contents
+    std::optional<std::uint64_t> until;  // only those up to here: pages behind may be locked by what waits for this
+    std::optional<PageChange::Tail> written;  // what was just written there
   };
   // kernel_sizes.cpp: every size that goes to the kernel by an answer, and what it surely has.
   void note_given(InodeNumber inode, std::uint64_t size);
@@ -212,8 +217,8 @@ class Volume : public std::enable_shared_from_this<Volume> {
   Task<Status> write_out_locked(OpenPointer open, Sending what, TimePoint deadline);  // open->mutex is held
   Task<Result<bool>> publish_inline(OpenPointer open, TimePoint deadline);
   Task<Result<bool>> send_and_publish(OpenPointer open, std::vector<std::uint64_t> chunks, TimePoint deadline);
-  static Task<void> send_chunk(std::shared_ptr<Volume> self, OpenPointer open, std::uint64_t content, std::uint64_t chunk,
-                               std::shared_ptr<Status> status, TimePoint deadline);
+  static Task<void> send_chunk(std::shared_ptr<Volume> self, OpenPointer open, std::uint64_t content,
+                               std::uint64_t chunk, std::shared_ptr<Status> status, TimePoint deadline);
   void add_times(ChangeSet& changes, const OpenInode& open, std::optional<std::int64_t> modified) const;
   bool in_the_future(std::int64_t time) const;
   void move_modified(ChangeSet& changes, const OpenInode& open, std::int64_t modified) const;
@@ -226,18 +231,22 @@ class Volume : public std::enable_shared_from_this<Volume> {
   OpenPointer heaviest() const;
   Task<Status> flush_inode(OpenPointer open, TimePoint deadline);
   // What is committed with the size: on condition that the row is as known here, so that it is known afterwards.
-  void publish(ChangeSet& changes, const OpenInode& open, std::optional<std::int64_t> modified, bool clears_set_id) const;
+  void publish(ChangeSet& changes, const OpenInode& open, std::optional<std::int64_t> modified,
+               bool clears_set_id) const;
   static void clear_set_id(ChangeSet& changes, InodeNumber inode, const InodeRow& row);
-  void note_published(OpenInode& open, std::optional<std::int64_t> modified, bool cleared_set_id, std::uint64_t version);
+  void note_published(OpenInode& open, std::optional<std::int64_t> modified, bool cleared_set_id,
+                      std::uint64_t version);
   void drop_buffer(OpenInode& open);
   // append.cpp
   // Where they end in the file; those below give `overtaken` when others were faster.
   static constexpr std::uint64_t overtaken = 0;
   Task<Result<std::uint64_t>> append(OpenPointer open, SharedBytes bytes, bool clears_set_id, TimePoint deadline);
-  Task<Result<std::uint64_t>> append_inline(OpenPointer open, SharedBytes bytes, bool clears_set_id, TimePoint deadline);
-  Task<Result<std::uint64_t>> append_chunks(OpenPointer open, SharedBytes bytes, bool clears_set_id, TimePoint deadline);
-  Task<Result<std::uint64_t>> append_under_lock(OpenPointer open, SharedBytes lock, SharedBytes bytes, bool clears_set_id,
-                                                TimePoint deadline);
+  Task<Result<std::uint64_t>> append_inline(OpenPointer open, SharedBytes bytes, bool clears_set_id,
+                                            TimePoint deadline);
+  Task<Result<std::uint64_t>> append_chunks(OpenPointer open, SharedBytes bytes, bool clears_set_id,
+                                            TimePoint deadline);
+  Task<Result<std::uint64_t>> append_under_lock(OpenPointer open, SharedBytes lock, SharedBytes bytes,
+                                                bool clears_set_id, TimePoint deadline);
   Task<Result<SharedBytes>> take_append_lock(OpenPointer open, TimePoint deadline);
   Task<Result<bool>> append_to_chunk(OpenPointer open, std::uint64_t content, std::uint64_t offset, SharedBytes bytes,
                                      SharedBytes lock, TimePoint deadline);
@@ -249,14 +258,16 @@ class Volume : public std::enable_shared_from_this<Volume> {
   // [offset, end) as one row of pieces, of what this instance holds and the ring; after know_contents().
   Task<Result<std::vector<SharedBytes>>> read_range(OpenPointer open, std::uint64_t offset, std::uint64_t end,
                                                     bool sequential, TimePoint deadline);
-  Task<Result<std::vector<Extent>>> read_stored(OpenPointer open, std::uint64_t offset, std::size_t size, bool sequential,
-                                                TimePoint deadline);
-  Task<Result<std::shared_ptr<const StoredChunk>>> load_blocks(OpenPointer open, std::uint64_t chunk, std::uint64_t first,
-                                                               std::uint64_t last, TimePoint deadline);
+  Task<Result<std::vector<Extent>>> read_stored(OpenPointer open, std::uint64_t offset, std::size_t size,
+                                                bool sequential, TimePoint deadline);
+  Task<Result<std::shared_ptr<const StoredChunk>>> load_blocks(OpenPointer open, std::uint64_t chunk,
+                                                               std::uint64_t first, std::uint64_t last,
+                                                               TimePoint deadline);
   void start_read_ahead(OpenPointer open, std::uint64_t chunk);
   static Task<void> run_read_ahead(std::shared_ptr<Volume> self, OpenPointer open, std::uint64_t chunk);
-  static Task<void> run_read_part(std::shared_ptr<Volume> self, OpenPointer open, std::uint64_t offset, std::size_t size,
-                                  bool sequential, std::shared_ptr<Result<std::vector<Extent>>> result, TimePoint deadline);
+  static Task<void> run_read_part(std::shared_ptr<Volume> self, OpenPointer open, std::uint64_t offset,
+                                  std::size_t size, bool sequential,
+                                  std::shared_ptr<Result<std::vector<Extent>>> result, TimePoint deadline);
   Task<Result<std::vector<Extent>>> read_from_chunk(OpenPointer open, std::uint64_t offset, std::size_t size,
                                                     bool sequential, TimePoint deadline);
   // open.cpp
@@ -268,7 +279,8 @@ class Volume : public std::enable_shared_from_this<Volume> {
                                          bool clears_set_id, TimePoint deadline);
   // directory.cpp
   void add_dots(OpenDirectory& directory, std::uint64_t cookie) const;
-  Task<Status> load_window(std::shared_ptr<OpenDirectory> directory, std::uint64_t cookie, bool with_attributes, TimePoint deadline);
+  Task<Status> load_window(std::shared_ptr<OpenDirectory> directory, std::uint64_t cookie, bool with_attributes,
+                           TimePoint deadline);
   Task<Status> load_page(std::shared_ptr<OpenDirectory> directory, std::uint64_t cookie, bool with_attributes,
                          TimePoint deadline);
   Task<Status> load_whole(std::shared_ptr<OpenDirectory> directory, TimePoint deadline);
@@ -302,9 +314,9 @@ class Volume : public std::enable_shared_from_this<Volume> {
 
   std::set<InodeNumber> converting_;  // directories whose entries are being brought into the order of their hashes
   HintCache<InodeNumber, std::shared_ptr<ListedNames>> listed_;
-  HintCache<Hint, InodeNumber> names_;           // (parent, name) -> inode
-  HintCache<InodeNumber, std::string> ways_;     // directory -> the name in it that led on to another directory last
-  HintCache<InodeNumber, InodeRow> directories_seen_;  // what creating a child depends on
+  HintCache<Hint, InodeNumber> names_;        // (parent, name) -> inode
+  HintCache<InodeNumber, std::string> ways_;  // directory -> the name in it that led on to another directory last
+  HintCache<InodeNumber, InodeRow> directories_seen_;   // what creating a child depends on
   HintCache<InodeNumber, std::int64_t> kernel_cached_;  // change counter whose contents the kernel may hold
   HintCache<InodeNumber, GivenSize> given_;
 
@@ -323,7 +335,8 @@ class Volume : public std::enable_shared_from_this<Volume> {
   std::size_t read_ahead_bytes_ = 0;
 };
 
-// Names of a component: 1..255 bytes of anything but '/' and NUL. Errors: name_too_long, invalid_argument, not_found (empty).
+// Names of a component: 1..255 bytes of anything but '/' and NUL. Errors: name_too_long, invalid_argument, not_found
+// (empty).
 Status check_name(const std::string& name);
 inline bool is_dot(const std::string& name) { return name == "." || name == ".."; }
 

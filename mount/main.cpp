@@ -38,7 +38,8 @@ int main(int argc, char** argv) {
     return ringfs::mount::exit_usage;
   }
   if (*helper) words = (*helper)->arguments;
-  if (words.size() > 1 && !words[1].starts_with('-') && std::find(names.begin(), names.end(), words[1]) == names.end()) {
+  if (words.size() > 1 && !words[1].starts_with('-') &&
+      std::find(names.begin(), names.end(), words[1]) == names.end()) {
     std::cerr << "ringfs: there is no command '" << words[1] << "'\n  try: ringfs --help\n";
     return ringfs::mount::exit_usage;
   }

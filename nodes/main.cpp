@@ -38,7 +38,8 @@ bool synchronous_off() {
   return true;
 }
 
-// For tests/chaos/damage.sh, which damages files of nodes that run. Not an option: the pace has its reasons (nodes/store/repair/scrub_options.hpp).
+// For tests/chaos/damage.sh, which damages files of nodes that run. Not an option: the pace has its reasons
+// (nodes/store/repair/scrub_options.hpp).
 bool scrub_without_pause() {
   const char* value = std::getenv("RINGFS_TEST_SCRUB");
   if (value == nullptr || std::string_view(value) != "without-pause") return false;

@@ -61,11 +61,14 @@ enum class ErrorCode : std::uint8_t {
   connection_refused,  // the host answers, but nobody listens there: as unreachable
   busy,                // another change of the same member is running
   too_few_nodes,       // the nodes that would remain are not enough for the copies
-  cloned_identity,     // another process has run with the peer's identity since: its database is a copy, or an older one put back
+  cloned_identity,  // another process has run with the peer's identity since: its database is a copy, or an older one
+                    // put back
 };
 
 // There was no connection: certainly nothing happened there.
-inline bool not_reached(ErrorCode code) { return code == ErrorCode::unreachable || code == ErrorCode::connection_refused; }
+inline bool not_reached(ErrorCode code) {
+  return code == ErrorCode::unreachable || code == ErrorCode::connection_refused;
+}
 
 // The enum's spelling: "not_found".
 std::string_view to_string(ErrorCode code);

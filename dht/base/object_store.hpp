@@ -35,7 +35,8 @@ struct CommitReply {
 struct TransactionPart {
   std::vector<Condition> conditions;
   std::vector<RowAddress> locks;
-  std::vector<Mutation> mutations;  // applied at commit, no erase_prefix; rows that are only added to may be added to by others meanwhile
+  std::vector<Mutation>
+      mutations;  // applied at commit, no erase_prefix; rows that are only added to may be added to by others meanwhile
 };
 
 // All or nothing across partitions. Parts are prepared one after another; several parts in one partition are
@@ -44,7 +45,8 @@ struct TransactionPart {
 class Transaction {
  public:
   virtual ~Transaction() = default;
-  // applied = false: a condition does not hold (the caller aborts). Errors: aborted (a rival won or broke it: start over).
+  // applied = false: a condition does not hold (the caller aborts). Errors: aborted (a rival won or broke it: start
+  // over).
   virtual Task<Result<CommitReply>> prepare(TransactionPart part) = 0;
   // After success every reader sees all of it, also before each partition was told: that may go on beside the caller.
   // Errors: aborted (nothing happened), timeout (unknown; somebody resolves it).
@@ -63,12 +65,13 @@ class ObjectStore {
   // All conditions and mutations in one partition; executed exactly once.
   virtual Task<Result<CommitReply>> commit(CommitRequest request, TimePoint deadline) = 0;
   virtual std::unique_ptr<Transaction> begin(TimePoint deadline) = 0;
-  // Until no committed transaction of this store has anything left to do. What is not done then, others do when they meet it.
+  // Until no committed transaction of this store has anything left to do. What is not done then, others do when they
+  // meet it.
   virtual Task<void> finish_transactions(TimePoint deadline) = 0;
 
   virtual unsigned partition_bits() const = 0;
-  // Now, and what this process calls the time: programs see it as times of files. A mount's own clock; a node's gateway, whose own may be
-  // wrong, has the ring's. Nothing else is made of it, least of all an age (row_ages.hpp).
+  // Now, and what this process calls the time: programs see it as times of files. A mount's own clock; a node's
+  // gateway, whose own may be wrong, has the ring's. Nothing else is made of it, least of all an age (row_ages.hpp).
   virtual Clock clock() const = 0;
   virtual Random& random() = 0;
   virtual Task<void> sleep(Duration duration) = 0;

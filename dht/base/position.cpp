@@ -8,9 +8,7 @@
 
 namespace ringfs {
 
-std::string Position::hex() const {
-  return to_hex({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
-}
+std::string Position::hex() const { return to_hex({reinterpret_cast<const char*>(bytes.data()), bytes.size()}); }
 
 std::uint64_t Position::top64() const {
   std::uint64_t value = 0;

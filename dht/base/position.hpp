@@ -27,7 +27,8 @@ Position plus_power_of_two(const Position& position, unsigned exponent);
 // Number of leading zero bits decides which finger reaches a distance: floor(log2(to - from)), 0 if equal.
 unsigned log2_distance(const Position& from, const Position& to);
 
-// Arcs going clockwise from `from`. An arc whose ends are equal is the whole circle (for the open arc: all but the end).
+// Arcs going clockwise from `from`. An arc whose ends are equal is the whole circle (for the open arc: all but the
+// end).
 bool in_open_arc(const Position& from, const Position& position, const Position& to);       // (from, to)
 bool in_half_open_arc(const Position& from, const Position& position, const Position& to);  // (from, to]
 

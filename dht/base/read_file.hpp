@@ -1,6 +1,7 @@
 // A whole file as it is, of /proc, too. For small ones: all of it is in memory.
 //
-// Threads: any. Errors: not_found (no such file); io_error: it cannot be opened or read to its end, with path and cause.
+// Threads: any. Errors: not_found (no such file); io_error: it cannot be opened or read to its end, with path and
+// cause.
 #pragma once
 
 #include <filesystem>

@@ -36,16 +36,16 @@ struct MemberView {
 struct PartitionView {
   PartitionId partition{};
   Position anchor;
-  std::optional<Uuid> leader;      // nobody claims to lead: no value
+  std::optional<Uuid> leader;  // nobody claims to lead: no value
   std::uint64_t term = 0;
-  std::vector<Uuid> replicas;      // preference order
+  std::vector<Uuid> replicas;       // preference order
   unsigned answering_replicas = 0;  // that answer and have caught up with the leader
 };
 
 struct RouteHop {
   Uuid node;
   std::string address;
-  Position token;       // through which token's pointers it answered
+  Position token;  // through which token's pointers it answered
   Duration round_trip{};
 };
 
@@ -64,28 +64,28 @@ std::string_view to_string(Health health);
 
 struct RingStatus {
   Uuid ring;
-  Health health{};           // ok: everything fully replicated; readonly: some partition has no leader with a quorum
-  unsigned nodes = 0;        // members that are not removed
+  Health health{};     // ok: everything fully replicated; readonly: some partition has no leader with a quorum
+  unsigned nodes = 0;  // members that are not removed
   unsigned answering = 0;
   unsigned replication = 0;
   unsigned partitions = 0;
   unsigned under_replicated = 0;  // partitions with a replica that is missing or behind
   unsigned leaderless = 0;
   std::uint64_t table_version = 0;
-  unsigned unsettled = 0;  // partitions whose members are not yet those that the members table wants
-  bool moving = false;  // data is being moved or a replica is catching up
+  unsigned unsettled = 0;            // partitions whose members are not yet those that the members table wants
+  bool moving = false;               // data is being moved or a replica is catching up
   std::vector<std::string> remarks;  // what the ring can survive, what is wrong; sentences for a person
 };
 
 struct RebalanceView {
   bool paused = false;
-  std::uint64_t rate_limit = 0;          // bytes a second of each node (dht/base/settings.hpp)
+  std::uint64_t rate_limit = 0;            // bytes a second of each node (dht/base/settings.hpp)
   unsigned partitions = 0, unsettled = 0;  // unsettled: the members are not yet those that the members table wants
-  unsigned learners = 0;                 // replicas that are being filled
-  std::uint64_t sent_bytes = 0;          // to new and lagging replicas, by the nodes' present processes
+  unsigned learners = 0;                   // replicas that are being filled
+  std::uint64_t sent_bytes = 0;            // to new and lagging replicas, by the nodes' present processes
 };
 
-struct SpaceView {  // statfs
+struct SpaceView {                // statfs
   std::uint64_t total_bytes = 0;  // of the nodes' disks, divided by the replication; disks shared by nodes count once
   std::uint64_t free_bytes = 0;
 };
@@ -107,8 +107,8 @@ class RingView {
   virtual Task<Result<std::vector<PartitionView>>> partitions(TimePoint deadline) = 0;
   virtual Task<Result<RouteView>> lookup(std::string key, TimePoint deadline) = 0;
   virtual Task<Result<RebalanceView>> rebalance(TimePoint deadline) = 0;
-  // Memberships, elections and repairs that are newer than `after`, as far as the nodes remember them (a node its last 1,024 of
-  // partitions and 1,024 of the ring, since it started), by time. A node that does not answer has none.
+  // Memberships, elections and repairs that are newer than `after`, as far as the nodes remember them (a node its last
+  // 1,024 of partitions and 1,024 of the ring, since it started), by time. A node that does not answer has none.
   virtual Task<Result<std::vector<EventView>>> events(EventCursor after, TimePoint deadline) = 0;
   virtual Task<Result<SpaceView>> space(TimePoint deadline) = 0;
   // Prometheus text and name=value counters of this process.

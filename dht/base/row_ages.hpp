@@ -1,11 +1,13 @@
 // How long rows of one partition have been as they are, by the time of the partition's own log.
 //
-// A row's version is the index of the log entry that wrote it, and an entry's stamp is the log's time when it was written. So a mark, the
-// index and the stamp of some entry, says of every row whose version is not above the index that nobody has changed it since that
-// stamp. No clock of any node or mount is asked, and whoever changes a row makes it young again (fs/claims.hpp makes the marks).
+// A row's version is the index of the log entry that wrote it, and an entry's stamp is the log's time when it was
+// written. So a mark, the index and the stamp of some entry, says of every row whose version is not above the index
+// that nobody has changed it since that stamp. No clock of any node or mount is asked, and whoever changes a row makes
+// it young again (fs/claims.hpp makes the marks).
 //
-// Units: the log's time, which runs at nine to eleven tenths of a leader's boot clock (dht/core/raft/log_clock.hpp). Threads: a plain value.
-// Limits: max_marks; with more, neighbours are merged, so that a row counts as a little younger than it is, never as older.
+// Units: the log's time, which runs at nine to eleven tenths of a leader's boot clock (dht/core/raft/log_clock.hpp).
+// Threads: a plain value. Limits: max_marks; with more, neighbours are merged, so that a row counts as a little younger
+// than it is, never as older.
 #pragma once
 
 #include <algorithm>
@@ -25,12 +27,12 @@ struct LogMark {
 
 inline constexpr std::size_t max_marks = 40;
 inline constexpr std::size_t mark_bytes = 16;  // an index and a stamp
-// The sort key of the row in which a partition's marks are kept, in the object of its anchor (fs/names/keys.hpp). It is named here because full disks must take
-// it (dht/core/raft/room.cpp): without ages nothing is removed.
+// The sort key of the row in which a partition's marks are kept, in the object of its anchor (fs/names/keys.hpp). It is
+// named here because full disks must take it (dht/core/raft/room.cpp): without ages nothing is removed.
 inline constexpr std::string_view marks_sort = "T/";
 inline constexpr std::size_t max_marks_bytes = 4 + max_marks * mark_bytes;
 inline constexpr Duration mark_spacing = std::chrono::milliseconds(5500);  // closer marks say nothing that matters
-inline constexpr Duration longest_age = std::chrono::seconds(200);   // nobody asks for more
+inline constexpr Duration longest_age = std::chrono::seconds(200);         // nobody asks for more
 
 class RowAges {
  public:
@@ -52,7 +54,8 @@ class RowAges {
   Stamp now_;
 };
 
-// What is worth keeping of `marks` at `now`, one of them or later: one that is longest_age old, and younger ones mark_spacing apart.
+// What is worth keeping of `marks` at `now`, one of them or later: one that is longest_age old, and younger ones
+// mark_spacing apart.
 inline std::vector<LogMark> worth_keeping(std::vector<LogMark> marks, Stamp now) {
   std::vector<LogMark> kept;
   for (const LogMark& mark : marks) {

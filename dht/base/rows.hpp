@@ -21,17 +21,22 @@
 
 namespace ringfs {
 
-inline constexpr std::size_t max_key_bytes = 2048;            // a key or a sort key: names of 255 bytes and REST keys fit
-inline constexpr std::size_t max_value_bytes = 1 << 20;       // one value
-inline constexpr std::size_t max_batch_bytes = (1 << 20) + (1 << 17);  // all of a batch: a 1 MiB chunk and its conditions
-inline constexpr std::size_t max_batch_items = 4096;          // conditions + mutations
-inline constexpr std::size_t max_read_items = 4096;           // gets + scans
-inline constexpr std::size_t max_reply_bytes = (1 << 20) + (1 << 17);  // rows of one reply; a scan stops before, a get past it is too_large
-inline constexpr std::size_t max_scan_locks = 1024;           // in the range of one scan; none may be left out: more is `overloaded`
-inline constexpr std::size_t max_row_holders = 255;           // additions that hold one row (locks.hpp): each of its readers asks for their ends
-inline constexpr std::size_t payload_threshold = 16 * 1024;   // values of at least this size are stored once (design 5, storage)
-inline constexpr Duration max_batch_life = std::chrono::seconds(60);   // expires - stamp at apply
-inline constexpr Duration dedup_life = std::chrono::seconds(120);      // how long a result is remembered
+inline constexpr std::size_t max_key_bytes = 2048;       // a key or a sort key: names of 255 bytes and REST keys fit
+inline constexpr std::size_t max_value_bytes = 1 << 20;  // one value
+inline constexpr std::size_t max_batch_bytes =
+    (1 << 20) + (1 << 17);                            // all of a batch: a 1 MiB chunk and its conditions
+inline constexpr std::size_t max_batch_items = 4096;  // conditions + mutations
+inline constexpr std::size_t max_read_items = 4096;   // gets + scans
+inline constexpr std::size_t max_reply_bytes =
+    (1 << 20) + (1 << 17);  // rows of one reply; a scan stops before, a get past it is too_large
+inline constexpr std::size_t max_scan_locks =
+    1024;  // in the range of one scan; none may be left out: more is `overloaded`
+inline constexpr std::size_t max_row_holders =
+    255;  // additions that hold one row (locks.hpp): each of its readers asks for their ends
+inline constexpr std::size_t payload_threshold =
+    16 * 1024;  // values of at least this size are stored once (design 5, storage)
+inline constexpr Duration max_batch_life = std::chrono::seconds(60);  // expires - stamp at apply
+inline constexpr Duration dedup_life = std::chrono::seconds(120);     // how long a result is remembered
 
 struct RowAddress {
   std::string key;
@@ -78,8 +83,9 @@ struct Mutation {
     max_i64,       // ... = max(itself, number); likewise
     write_bytes,   // bytes at `offset` = value; an absent or shorter row grows, zero-filled
     truncate,      // length = number; grows zero-filled; absent row: created unless number is 0
-    prepare,       // lay intents: lock `locks` and every row that `part` names (locks.hpp); keep `part`, which erases no prefix
-    resolve,       // end of a transaction here: apply the kept part (number = 1) or forget it (0); drop its locks
+    prepare,  // lay intents: lock `locks` and every row that `part` names (locks.hpp); keep `part`, which erases no
+              // prefix
+    resolve,  // end of a transaction here: apply the kept part (number = 1) or forget it (0); drop its locks
   };
   Kind kind{};
   RowAddress row;
@@ -115,16 +121,18 @@ struct BatchResult {
     locked,            // a row is held by the transaction `lock`
     expired,
     superseded,
-    invalid,           // limits broken, malformed, or an arithmetic overflow
+    invalid,  // limits broken, malformed, or an arithmetic overflow
   };
   Outcome outcome{};
   std::uint32_t failed_condition = 0;
   RecordRef lock;
   std::uint64_t version = 0;  // of every row that this batch wrote: the index of its log entry
   Stamp stamp;                // of its log entry
-  // Only in an answer, not in the encoding: the rows stay as this batch left them for so long from when the client asked.
+  // Only in an answer, not in the encoding: the rows stay as this batch left them for so long from when the client
+  // asked.
   Duration lease{};
-  // Only from the evaluator to the leader: a pending transaction adds to a row that this batch changed, too, at any time.
+  // Only from the evaluator to the leader: a pending transaction adds to a row that this batch changed, too, at any
+  // time.
   bool held = false;
 };
 
@@ -150,11 +158,12 @@ struct ReadReply {
   struct Get {
     bool found = false;
     Row row;
-    std::vector<RecordRef> locks;  // transactions that mean to change this row, each once: one, or several that add to it (max_row_holders)
+    std::vector<RecordRef> locks;  // transactions that mean to change this row, each once: one, or several that add to
+                                   // it (max_row_holders)
   };
   struct ScanResult {
-    std::vector<Row> rows;  // ascending by sort key
-    bool more = false;      // stopped at max_rows or at the reply's size
+    std::vector<Row> rows;         // ascending by sort key
+    bool more = false;             // stopped at max_rows or at the reply's size
     std::vector<RecordRef> locks;  // transactions that mean to change rows in the range, each once (max_scan_locks)
   };
   std::vector<Get> gets;

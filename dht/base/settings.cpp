@@ -12,11 +12,12 @@ constexpr std::uint64_t month_in_seconds = 31 * 24 * 3600;
 
 // The order is part of the inode numbers of .ring/config: append, never reorder.
 constexpr auto rules = std::to_array<SettingRule>({
-    {replication_setting, 1, 7, 3},                       // copies of everything, if there are as many nodes
-    {replace_after_setting, 1, month_in_seconds, 300},    // seconds without an answer, after which a node counts as dead
+    {replication_setting, 1, 7, 3},                     // copies of everything, if there are as many nodes
+    {replace_after_setting, 1, month_in_seconds, 300},  // seconds without an answer, after which a node counts as dead
     // Bytes a second that a node sends to new replicas; 0: no data moves.
     {rebalance_rate_setting, 0, unlimited_rebalance_rate, unlimited_rebalance_rate},
-    {op_timeout_setting, 1, max_op_timeout_seconds, default_op_timeout_seconds},  // seconds after which an operation of a client fails
+    {op_timeout_setting, 1, max_op_timeout_seconds,
+     default_op_timeout_seconds},  // seconds after which an operation of a client fails
 });
 
 }  // namespace
@@ -24,7 +25,8 @@ constexpr auto rules = std::to_array<SettingRule>({
 std::span<const SettingRule> setting_rules() { return rules; }
 
 const SettingRule* find_setting(std::string_view name) {
-  const auto found = std::find_if(rules.begin(), rules.end(), [&](const SettingRule& rule) { return rule.name == name; });
+  const auto found =
+      std::find_if(rules.begin(), rules.end(), [&](const SettingRule& rule) { return rule.name == name; });
   return found == rules.end() ? nullptr : &*found;
 }
 

@@ -1,4 +1,5 @@
-// The ring-wide settings: rows "s/<name>" of the members table (dht/core/protocol/members_table.hpp), numbers as decimal text.
+// The ring-wide settings: rows "s/<name>" of the members table (dht/core/protocol/members_table.hpp), numbers as
+// decimal text.
 //
 // Pure functions. A setting that is absent, or was written by a program that knows more, has its initial value here.
 #pragma once
@@ -21,8 +22,8 @@ struct SettingRule {
 inline constexpr std::string_view replication_setting = "replication";
 inline constexpr std::string_view replace_after_setting = "replace_after";
 inline constexpr std::string_view op_timeout_setting = "op_timeout";
-// A change that the ring has not carried out a minute after it was sent is never carried out (max_batch_life): a longer limit for an
-// operation would only be waited for.
+// A change that the ring has not carried out a minute after it was sent is never carried out (max_batch_life): a longer
+// limit for an operation would only be waited for.
 inline constexpr unsigned max_op_timeout_seconds = 50;
 inline constexpr unsigned default_op_timeout_seconds = 30;
 inline constexpr std::string_view rebalance_rate_setting = "rebalance_rate";

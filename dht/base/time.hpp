@@ -2,9 +2,9 @@
 //
 // TimePoint counts microseconds on a clock that never goes back and goes on during suspend
 // (CLOCK_BOOTTIME in the daemon, virtual in the simulator). Stamp is wall time, microseconds since the
-// epoch. There are three kinds of it, and none is compared with another: a machine's own clock, which may jump and be wrong
-// (file times are made of a mount's); the ring's, on which the nodes agree (dht/core/node/ring_time.hpp); and that of a partition's log, in
-// which batches expire and ages are counted (dht/core/raft/log_clock.hpp).
+// epoch. There are three kinds of it, and none is compared with another: a machine's own clock, which may jump and be
+// wrong (file times are made of a mount's); the ring's, on which the nodes agree (dht/core/node/ring_time.hpp); and
+// that of a partition's log, in which batches expire and ages are counted (dht/core/raft/log_clock.hpp).
 #pragma once
 
 #include <chrono>

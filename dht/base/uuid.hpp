@@ -40,7 +40,7 @@ struct Uuid {
   }
 };
 
-Uuid random_uuid(Random& random);               // RFC 4122 version 4
+Uuid random_uuid(Random& random);                // RFC 4122 version 4
 Result<Uuid> parse_uuid(std::string_view text);  // invalid_argument
 void write(Writer& writer, const Uuid& uuid);    // 16 raw bytes
 Uuid read_uuid(Reader& reader);

@@ -1,9 +1,9 @@
 // O_APPEND: whole writes at the file's true end, from any mount, durable when write() returns.
 //
-// Inline files: one batch on condition of the size. Chunked files: an append lock (a row beside the inode with a time to live)
-// serialises appenders. A holder that was too slow cannot hurt: it reads the versions of the chunk's rows, then sees that the lock
-// is still its own, then writes on condition of those versions, and publishes on condition of the lock; once somebody else took
-// over, whose first write is to the same place, both fail.
+// Inline files: one batch on condition of the size. Chunked files: an append lock (a row beside the inode with a time
+// to live) serialises appenders. A holder that was too slow cannot hurt: it reads the versions of the chunk's rows,
+// then sees that the lock is still its own, then writes on condition of those versions, and publishes on condition of
+// the lock; once somebody else took over, whose first write is to the same place, both fail.
 #include <algorithm>
 
 #include "fs/volume.hpp"
@@ -34,7 +34,8 @@ Condition extent_is(const OpenInode& open) {
 
 }  // namespace
 
-Task<Result<std::uint64_t>> Volume::append(OpenPointer open, SharedBytes bytes, bool clears_set_id, TimePoint deadline) {
+Task<Result<std::uint64_t>> Volume::append(OpenPointer open, SharedBytes bytes, bool clears_set_id,
+                                           TimePoint deadline) {
   Lock lock = co_await open->mutex.lock(left(deadline));
   if (!lock) co_return fail(ErrorCode::timeout, "file is busy");
   // Written through other handles of this instance: the end is behind it.
@@ -214,8 +215,8 @@ Task<Result<std::uint64_t>> Volume::append_under_lock(OpenPointer open, SharedBy
 }
 
 // False: the lock was taken over.
-Task<Result<bool>> Volume::append_to_chunk(OpenPointer open, std::uint64_t content, std::uint64_t offset, SharedBytes bytes,
-                                           SharedBytes lock, TimePoint deadline) {
+Task<Result<bool>> Volume::append_to_chunk(OpenPointer open, std::uint64_t content, std::uint64_t offset,
+                                           SharedBytes bytes, SharedBytes lock, TimePoint deadline) {
   const std::string key = chunk_key(open->inode, content, offset / chunk_bytes);
   const std::uint64_t chunk_begin = offset / chunk_bytes * chunk_bytes;
   Retry retry(store_, deadline);
@@ -244,8 +245,9 @@ Task<Result<bool>> Volume::append_to_chunk(OpenPointer open, std::uint64_t conte
       auto version = versions.find(row.sort);
       changes.require(Check::block, version_equals(row, version == versions.end() ? 0 : version->second));
       SharedBytes piece(bytes, done, part);
-      changes.change(part == block_bytes ? put(row, std::move(piece))
-                                         : write_bytes(row, static_cast<std::uint32_t>(place % block_bytes), std::move(piece)));
+      changes.change(part == block_bytes
+                         ? put(row, std::move(piece))
+                         : write_bytes(row, static_cast<std::uint32_t>(place % block_bytes), std::move(piece)));
       done += part;
     }
     Result<Outcome> outcome = co_await changes.apply(store_, deadline);

@@ -1,8 +1,9 @@
 // Where a file's contents lie: inline beside the inode up to 16 KiB, then in chunks spread over the ring.
 //
 // Chunks belong to a content id. What the inode says of its contents is {content id, cut}; every change of contents is
-// committed on condition of both, so whoever was overtaken (converted, truncated) learns it and sends again. Segment rows
-// say which chunks may exist and are committed before the chunks are written: what exists can always be found and removed.
+// committed on condition of both, so whoever was overtaken (converted, truncated) learns it and sends again. Segment
+// rows say which chunks may exist and are committed before the chunks are written: what exists can always be found and
+// removed.
 #include <boost/asio/this_coro.hpp>
 
 #include "fs/volume.hpp"
@@ -17,10 +18,12 @@ constexpr std::size_t max_accounted = 65536;
 constexpr std::uint64_t single_chunks = 4;
 constexpr std::uint32_t segments_per_page = 16;
 
-// The chunks [first, first + count) of one segment may exist from now on. Two mounts may mark at once: bytes of one row.
+// The chunks [first, first + count) of one segment may exist from now on. Two mounts may mark at once: bytes of one
+// row.
 Mutation mark_chunks(InodeNumber inode, std::uint64_t content, std::uint64_t first, std::uint64_t count) {
   const auto offset = static_cast<std::uint32_t>(first % segment_chunks);
-  return write_bytes(segment_row(inode, content, first / segment_chunks), offset, SharedBytes(std::string(count, '\1')));
+  return write_bytes(segment_row(inode, content, first / segment_chunks), offset,
+                     SharedBytes(std::string(count, '\1')));
 }
 
 Condition contents_are(InodeNumber inode, const InodeRow& row) {
@@ -152,8 +155,9 @@ Task<Result<bool>> Volume::account_segments(OpenPointer open, std::vector<std::u
     open->accounted.clear();
     open->accounted_of = contents;
   }
-  // The first chunks one by one, so that small files are removed without looking for chunks that never were; behind them
-  // whole segments, so that a long write commits this rarely. Both are remembered under their first chunk and length.
+  // The first chunks one by one, so that small files are removed without looking for chunks that never were; behind
+  // them whole segments, so that a long write commits this rarely. Both are remembered under their first chunk and
+  // length.
   std::set<std::pair<std::uint64_t, std::uint64_t>> missing;
   for (std::uint64_t chunk : chunks) {
     const std::uint64_t begin = chunk < single_chunks ? chunk : chunk / segment_chunks * segment_chunks;
@@ -215,11 +219,14 @@ Task<void> Volume::carry_out_cut(std::shared_ptr<Volume> self, std::shared_ptr<C
   if (outcome && !outcome->applied()) result->overtaken = true;
 }
 
-// Cuts the chunks [first, last] to the size in `row`. False: somebody else finished this cut, or changed a block; look afresh.
+// Cuts the chunks [first, last] to the size in `row`. False: somebody else finished this cut, or changed a block; look
+// afresh.
 //
-// Another mount may finish the same cut first and write new bytes behind the end before this one gets on. So: look at the
-// chunks, then see that the cut is still unfinished (what was seen is older than any new bytes), then remove exactly that.
-Task<Result<bool>> Volume::cut_chunks(OpenPointer open, InodeRow row, std::vector<std::uint64_t> chunks, TimePoint deadline) {
+// Another mount may finish the same cut first and write new bytes behind the end before this one gets on. So: look at
+// the chunks, then see that the cut is still unfinished (what was seen is older than any new bytes), then remove
+// exactly that.
+Task<Result<bool>> Volume::cut_chunks(OpenPointer open, InodeRow row, std::vector<std::uint64_t> chunks,
+                                      TimePoint deadline) {
   boost::asio::any_io_executor executor = co_await boost::asio::this_coro::executor;
   const auto size = static_cast<std::uint64_t>(row.size);
   auto result = std::make_shared<CutResult>();
@@ -229,8 +236,8 @@ Task<Result<bool>> Volume::cut_chunks(OpenPointer open, InodeRow row, std::vecto
     plans.push_back(std::make_shared<ChangeSet>());
     const std::uint64_t keep = size > chunk * chunk_bytes ? size - chunk * chunk_bytes : 0;
     co_await looking.wait_below(parallel_cuts);
-    looking.spawn(executor, plan_cut(shared_from_this(), chunk_key(open->inode, row.content, chunk), keep, plans.back(), result,
-                                     deadline));
+    looking.spawn(executor, plan_cut(shared_from_this(), chunk_key(open->inode, row.content, chunk), keep, plans.back(),
+                                     result, deadline));
   }
   co_await looking.join();
   if (!result->status) co_return tl::unexpected(result->status.error());
@@ -277,7 +284,8 @@ Task<Status> Volume::finish_cut(OpenPointer open, TimePoint deadline) {
   }
 }
 
-// All segments at and behind the end; their rows go with them, page by page, so that a cut that was interrupted gets on.
+// All segments at and behind the end; their rows go with them, page by page, so that a cut that was interrupted gets
+// on.
 Task<Result<bool>> Volume::cut_segments(OpenPointer open, InodeRow row, TimePoint deadline) {
   const auto size = static_cast<std::uint64_t>(row.size);
   const std::uint64_t first = size / segment_bytes;

@@ -1,9 +1,10 @@
 // Write-behind and flush: from the write buffer to the ring.
 //
-// Order: segments accounted for, chunks written in parallel, then size, time and change counter in one commit (published).
-// Full chunks, and what lies before them, go in the background; at most publish_window of a file travels before it is published,
-// so that other mounts see a long write grow and memory comes free. What is published is always a beginning of what is dirty, so
-// no size is visible before the bytes under it. Overtaken (Check::contents failed): all that was sent is dirty again, look afresh.
+// Order: segments accounted for, chunks written in parallel, then size, time and change counter in one commit
+// (published). Full chunks, and what lies before them, go in the background; at most publish_window of a file travels
+// before it is published, so that other mounts see a long write grow and memory comes free. What is published is always
+// a beginning of what is dirty, so no size is visible before the bytes under it. Overtaken (Check::contents failed):
+// all that was sent is dirty again, look afresh.
 #include <algorithm>
 #include <boost/asio/this_coro.hpp>
 
@@ -78,8 +79,8 @@ void Volume::add_times(ChangeSet& changes, const OpenInode& open, std::optional<
   if (modified) move_modified(changes, open, *modified);
 }
 
-// Times do not go back between mounts whose clocks differ a little; but a time that utimensat or a clock that was wrong put into the
-// future must not hide that the file changed.
+// Times do not go back between mounts whose clocks differ a little; but a time that utimensat or a clock that was wrong
+// put into the future must not hide that the file changed.
 bool Volume::in_the_future(std::int64_t time) const { return time > now_ns() + future_tolerance_ns; }
 
 void Volume::move_modified(ChangeSet& changes, const OpenInode& open, std::int64_t modified) const {
@@ -110,7 +111,8 @@ void Volume::clear_set_id(ChangeSet& changes, InodeNumber inode, const InodeRow&
 
 // What those mutations make of the times in `row`.
 void Volume::note_times(InodeRow& row, const OpenInode& before, std::optional<std::int64_t> modified) const {
-  if (modified) row.modified = in_the_future(before.row.modified) ? *modified : moved_time(before.row.modified, *modified);
+  if (modified)
+    row.modified = in_the_future(before.row.modified) ? *modified : moved_time(before.row.modified, *modified);
   row.changed = moved_time(before.row.changed, now_ns());
 }
 
@@ -182,8 +184,8 @@ Task<Result<bool>> Volume::publish_inline(OpenPointer open, TimePoint deadline) 
   co_return true;
 }
 
-Task<void> Volume::send_chunk(std::shared_ptr<Volume> self, OpenPointer open, std::uint64_t content, std::uint64_t chunk,
-                              std::shared_ptr<Status> status, TimePoint deadline) {
+Task<void> Volume::send_chunk(std::shared_ptr<Volume> self, OpenPointer open, std::uint64_t content,
+                              std::uint64_t chunk, std::shared_ptr<Status> status, TimePoint deadline) {
   const std::size_t before = open->buffer.cost();
   std::vector<Extent> extents = open->buffer.take(chunk);
   self->account(before, open->buffer.cost());
@@ -202,7 +204,8 @@ Task<void> Volume::send_chunk(std::shared_ptr<Volume> self, OpenPointer open, st
 }
 
 Task<Result<bool>> Volume::send_and_publish(OpenPointer open, std::vector<std::uint64_t> chunks, TimePoint deadline) {
-  // What the chunks are sent under; adopt() may learn of a change meanwhile, and the commit below then fails on purpose.
+  // What the chunks are sent under; adopt() may learn of a change meanwhile, and the commit below then fails on
+  // purpose.
   const Condition unchanged = contents_are(*open);
   const std::uint64_t content = open->row.content;
   Result<bool> accounted = co_await account_segments(open, chunks, deadline);
@@ -321,7 +324,8 @@ Task<void> Volume::background(std::shared_ptr<Volume> self, OpenPointer open, Se
   if (!status) {
     open->error = status.error();
     ++open->error_number;
-    if (open->dirty_since) open->dirty_since = self->store_.clock().now;  // the next try is as far away as the first one was
+    if (open->dirty_since)
+      open->dirty_since = self->store_.clock().now;  // the next try is as far away as the first one was
   }
   self->room_.notify();
   if (status && open->buffer.has_full_chunk()) self->start_background(open, Sending::full_chunks);

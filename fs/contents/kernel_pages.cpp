@@ -1,17 +1,21 @@
 // What the kernel of this mount knows of a file that is open here: its size, and pages of its contents.
 //
 // Four things would make a reader see what no file ever held, and are prevented here:
-//  - A read that is cut at the end of the file leaves zeros behind it in the kernel's page. When a larger size reaches the kernel
-//    first, those zeros are inside the file. So before the kernel hears of a size that uncovers such zeros, the pages from there
-//    on are dropped; a read that was under way goes on to the new end (read.cpp).
-//  - While pages are dropped, while it writes and while it takes older attributes in, the kernel throws away attributes that are on
-//    their way to it, and would end a read at the old size (kernel_sizes.cpp). So a larger size never travels by attributes alone:
-//    the bytes of the last page are handed to it, whose end makes the new size; if they cannot be read, whoever asks is told why.
-//    Not while a descriptor that writes through pages is open: the bytes could land on some that a write has just put there and not
-//    sent yet. Then the kernel learns the size from the answer and drops its pages itself, a moment later.
-//  - The kernel puts what a program writes into its pages before it sends it. When such a page is dropped in between, and read again
-//    up to the old end, the write uncovers zeros. So while a file is open here an open drops nothing, and a write that uncovers
-//    what was read shortly after a drop has that dropped once more (open.cpp).
+//  - A read that is cut at the end of the file leaves zeros behind it in the kernel's page. When a larger size reaches
+//  the kernel
+//    first, those zeros are inside the file. So before the kernel hears of a size that uncovers such zeros, the pages
+//    from there on are dropped; a read that was under way goes on to the new end (read.cpp).
+//  - While pages are dropped, while it writes and while it takes older attributes in, the kernel throws away attributes
+//  that are on
+//    their way to it, and would end a read at the old size (kernel_sizes.cpp). So a larger size never travels by
+//    attributes alone: the bytes of the last page are handed to it, whose end makes the new size; if they cannot be
+//    read, whoever asks is told why. Not while a descriptor that writes through pages is open: the bytes could land on
+//    some that a write has just put there and not sent yet. Then the kernel learns the size from the answer and drops
+//    its pages itself, a moment later.
+//  - The kernel puts what a program writes into its pages before it sends it. When such a page is dropped in between,
+//  and read again
+//    up to the old end, the write uncovers zeros. So while a file is open here an open drops nothing, and a write that
+//    uncovers what was read shortly after a drop has that dropped once more (open.cpp).
 //  - Others' changes may be anywhere, also where the size is as it was: all pages go.
 #include <fcntl.h>
 
@@ -23,8 +27,10 @@ namespace ringfs::fs {
 
 namespace {
 
-constexpr Duration tell_limit = std::chrono::seconds(5);  // the kernel may wait for pages that reads under way have locked
-constexpr Duration tell_write_limit = std::chrono::milliseconds(500);  // or for one that is locked by what waits for this
+constexpr Duration tell_limit =
+    std::chrono::seconds(5);  // the kernel may wait for pages that reads under way have locked
+constexpr Duration tell_write_limit =
+    std::chrono::milliseconds(500);  // or for one that is locked by what waits for this
 constexpr std::uint64_t page_bytes = 4096;
 
 std::uint64_t page_of(std::uint64_t offset) { return offset / page_bytes * page_bytes; }
@@ -45,10 +51,11 @@ void Volume::note_read(OpenInode& open, std::uint64_t end) {
   open.kernel.cut_at = std::min(open.kernel.cut_at.value_or(end), end);
 }
 
-// Of the page in which the file ends there, as much as `known` (bytes that were just written there) or the ring has. Nothing: it
-// shrank, or is empty.
+// Of the page in which the file ends there, as much as `known` (bytes that were just written there) or the ring has.
+// Nothing: it shrank, or is empty.
 Task<Result<std::optional<PageChange::Tail>>> Volume::last_page(OpenPointer open, std::uint64_t end,
-                                                                std::optional<PageChange::Tail> known, TimePoint deadline) {
+                                                                std::optional<PageChange::Tail> known,
+                                                                TimePoint deadline) {
   if (end == 0) co_return std::nullopt;
   const std::uint64_t page = page_of(end - 1);
   if (known && known->offset + known->bytes.size() == end) {
@@ -87,8 +94,9 @@ Task<Status> Volume::tell_kernel(OpenPointer open, Telling telling, TimePoint de
   const bool lacking = telling.by_answer && lacks(*open, end);
   if (!kernel.uncovers(end) && !kernel.stale && !telling.from && !telling.raise && !lacking) co_return Status();
   const bool may_raise = kernel.writers == 0;
-  // With the size that the answer brings, the kernel drops all its pages itself, a moment later; told now, it would throw that answer away. Of
-  // an append that nobody was told of yet it may: its own answer brings the size, and no page may show zeros in that moment.
+  // With the size that the answer brings, the kernel drops all its pages itself, a moment later; told now, it would
+  // throw that answer away. Of an append that nobody was told of yet it may: its own answer brings the size, and no
+  // page may show zeros in that moment.
   const bool may_be_late = kernel.appending > 0 && kernel.uncovers(end);
   if (telling.by_answer && ((!may_raise && !may_be_late) || end < kernel.size)) co_return Status();
   PageChange change;

@@ -1,10 +1,12 @@
-// Which size of a file the kernel of this mount surely has, so that a larger one is handed to it otherwise than by an answer.
+// Which size of a file the kernel of this mount surely has, so that a larger one is handed to it otherwise than by an
+// answer.
 //
-// An answer with attributes counts in the kernel (Linux fs/fuse/inode.c, fuse_change_attributes) only if nothing has changed the
-// inode's attributes there since its request began: no other answer, no write, no notification. So of two answers that are on their
-// way at once the first that the kernel comes to counts, and that may be the older one with the smaller size. Each is taken in by
-// the thread that asked, when it runs: nobody hears of it. A read that asked for the size would end at the smaller one. What is sure
-// is the end of bytes that the kernel was given by a notification or wrote itself, or a size that has been the only one for long.
+// An answer with attributes counts in the kernel (Linux fs/fuse/inode.c, fuse_change_attributes) only if nothing has
+// changed the inode's attributes there since its request began: no other answer, no write, no notification. So of two
+// answers that are on their way at once the first that the kernel comes to counts, and that may be the older one with
+// the smaller size. Each is taken in by the thread that asked, when it runs: nobody hears of it. A read that asked for
+// the size would end at the smaller one. What is sure is the end of bytes that the kernel was given by a notification
+// or wrote itself, or a size that has been the only one for long.
 #include <algorithm>
 
 #include "fs/volume.hpp"
@@ -47,7 +49,8 @@ void Volume::note_sure(InodeNumber inode, std::uint64_t size) {
   given_.put(inode, next);
 }
 
-// The kernel makes the file as large as this when it is answered, if it knows no larger one. Until then nobody was told that it is.
+// The kernel makes the file as large as this when it is answered, if it knows no larger one. Until then nobody was told
+// that it is.
 void Volume::note_written(OpenInode& open, std::uint64_t end) {
   open.kernel.size = std::max(open.kernel.size, end);
   open.kernel.told = std::max(open.kernel.told, end);

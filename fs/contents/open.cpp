@@ -1,6 +1,7 @@
 // Opening, creating, writing to and closing files.
 //
-// open() reads attributes and inline contents at once, so it sees every write that was closed anywhere before (close-to-open).
+// open() reads attributes and inline contents at once, so it sees every write that was closed anywhere before
+// (close-to-open).
 #include <fcntl.h>
 
 #include <algorithm>
@@ -57,15 +58,16 @@ Opened Volume::add_handle(Caller caller, OpenPointer open, int flags) {
   ++open->users;
   KernelView& kernel = open->kernel;
   if (!kernel.is_used()) {
-    // Nobody could read here before: whatever the kernel was told, what it reads from now on reaches to the present end.
-    // Its size is that of an older answer: the one to an open brings none.
+    // Nobody could read here before: whatever the kernel was told, what it reads from now on reaches to the present
+    // end. Its size is that of an older answer: the one to an open brings none.
     const std::uint64_t end = end_of_file(*open);
     const std::optional<GivenSize> given = given_.get(open->inode);
     kernel.size = given ? given->size : end;
     kernel.told = std::max(kernel.size, end);
     kernel.stale = false;
   }
-  // What others read through is right for this one, too. Dropped now, a page could take bytes along that a write has just put there.
+  // What others read through is right for this one, too. Dropped now, a page could take bytes along that a write has
+  // just put there.
   const bool in_use = pages_changed_ && kernel.readers > 0 && !kernel.stale && !kernel.telling.locked();
   if (file->cached) {
     if (kernel.readers == 0) kernel.cut_at.reset();  // it drops its pages with the answer, or keep_cache below
@@ -94,8 +96,8 @@ Opened Volume::add_handle(Caller caller, OpenPointer open, int flags) {
   return opened;
 }
 
-// What others changed is dropped before one more reads here. And bytes of the last page that are on their way to the kernel come
-// there before a program can write through its pages: kernel_pages.cpp.
+// What others changed is dropped before one more reads here. And bytes of the last page that are on their way to the
+// kernel come there before a program can write through its pages: kernel_pages.cpp.
 Task<Status> Volume::settle_before_open(OpenPointer open, bool writes_pages, TimePoint deadline) {
   KernelView& kernel = open->kernel;
   while (pages_changed_ && kernel.readers > 0 && (kernel.stale || kernel.telling.locked())) {
@@ -130,7 +132,8 @@ Task<Result<Opened>> Volume::open(Caller caller, InodeNumber inode, int flags) {
   co_return add_handle(caller, open, flags);
 }
 
-Task<Result<Opened>> Volume::create(Caller caller, InodeNumber parent, std::string name, std::uint32_t mode, int flags) {
+Task<Result<Opened>> Volume::create(Caller caller, InodeNumber parent, std::string name, std::uint32_t mode,
+                                    int flags) {
   const TimePoint until = deadline();
   if (files_.size() >= max_files) co_return fail(ErrorCode::overloaded, "open files");
   const std::uint32_t type = (mode & S_IFMT) == 0 ? S_IFREG : mode & S_IFMT;
@@ -149,9 +152,9 @@ Task<Result<Opened>> Volume::create(Caller caller, InodeNumber parent, std::stri
       co_return add_handle(caller, open, flags);
     }
     if (node.error().code != ErrorCode::exists || (flags & O_EXCL) != 0) co_return tl::unexpected(node.error());
-    // Another mount made it since the kernel looked, so nobody has checked its permissions. Told that the name is stale, the
-    // kernel looks once more and opens what it finds as any other file; but if the name comes and goes it gives up after
-    // that. So what needs no kernel to decide is opened here.
+    // Another mount made it since the kernel looked, so nobody has checked its permissions. Told that the name is
+    // stale, the kernel looks once more and opens what it finds as any other file; but if the name comes and goes it
+    // gives up after that. So what needs no kernel to decide is opened here.
     Result<FoundEntry> entry = co_await find_entry(parent, name, until);
     if (!entry) co_return tl::unexpected(entry.error());
     Result<LoadedInode> there = fail(ErrorCode::stale_handle);
@@ -170,8 +173,8 @@ Task<Result<Opened>> Volume::create(Caller caller, InodeNumber parent, std::stri
   }
 }
 
-// Past the kernel's pages or, if appending was switched on after the open, through them: then the kernel has put the bytes where it
-// took the end to be, into pages that may stay locked until this is answered.
+// Past the kernel's pages or, if appending was switched on after the open, through them: then the kernel has put the
+// bytes where it took the end to be, into pages that may stay locked until this is answered.
 Task<Result<std::size_t>> Volume::write_at_end(std::shared_ptr<OpenFile> file, std::uint64_t offset, SharedBytes bytes,
                                                bool clears_set_id, TimePoint deadline) {
   OpenPointer open = file->inode;
@@ -196,9 +199,10 @@ Task<Result<std::size_t>> Volume::write_at_end(std::shared_ptr<OpenFile> file, s
   co_return size;
 }
 
-// Before a write through pages is answered. What was read before its bytes came into them is covered by it. But a page that
-// was dropped since and read again has zeros behind the former end. The page in which the write ends the kernel keeps locked until
-// the answer, if it was not read before (fs/fuse/file.c, fuse_fill_write_pages): that one is left alone unless the former end is in it.
+// Before a write through pages is answered. What was read before its bytes came into them is covered by it. But a page
+// that was dropped since and read again has zeros behind the former end. The page in which the write ends the kernel
+// keeps locked until the answer, if it was not read before (fs/fuse/file.c, fuse_fill_write_pages): that one is left
+// alone unless the former end is in it.
 Task<void> Volume::settle_written_pages(OpenPointer open, std::uint64_t end, TimePoint deadline) {
   KernelView& kernel = open->kernel;
   if (!kernel.uncovers(end)) co_return;
@@ -287,7 +291,8 @@ Task<void> Volume::release(Handle handle) {
   // Normally flush() came before and nothing is left; pages of shared mappings come after it.
   if (!open->buffer.empty()) {
     Status status = co_await flush_inode(open, deadline());
-    const bool last = std::none_of(files_.begin(), files_.end(), [&](const auto& other) { return other.second->inode == open; });
+    const bool last =
+        std::none_of(files_.begin(), files_.end(), [&](const auto& other) { return other.second->inode == open; });
     // flush() reported the error; with the last handle nobody is left who could try again.
     if (!status && last && !open->background_running) drop_buffer(*open);
   }

@@ -1,7 +1,9 @@
-// Reading: the stored bytes (inline, or blocks of chunks; what is missing is zeros), and over them what is buffered here.
+// Reading: the stored bytes (inline, or blocks of chunks; what is missing is zeros), and over them what is buffered
+// here.
 //
-// A random read asks for the blocks it needs, one round trip. Sequential readers get whole chunks and the next ones ahead,
-// bounded by read_ahead_limit for the whole instance. What was read before a chunk changed is not kept (read_epoch).
+// A random read asks for the blocks it needs, one round trip. Sequential readers get whole chunks and the next ones
+// ahead, bounded by read_ahead_limit for the whole instance. What was read before a chunk changed is not kept
+// (read_epoch).
 #include <fcntl.h>
 
 #include <algorithm>
@@ -130,7 +132,8 @@ Task<Result<std::vector<Extent>>> Volume::read_from_chunk(OpenPointer open, std:
 }
 
 Task<void> Volume::run_read_part(std::shared_ptr<Volume> self, OpenPointer open, std::uint64_t offset, std::size_t size,
-                                 bool sequential, std::shared_ptr<Result<std::vector<Extent>>> result, TimePoint deadline) {
+                                 bool sequential, std::shared_ptr<Result<std::vector<Extent>>> result,
+                                 TimePoint deadline) {
   *result = co_await self->read_from_chunk(open, offset, size, sequential, deadline);
 }
 
@@ -156,7 +159,8 @@ Task<Result<std::vector<Extent>>> Volume::read_stored(OpenPointer open, std::uin
   for (std::uint64_t place = offset; place < end;) {
     const std::uint64_t until = std::min(end, (place / chunk_bytes + 1) * chunk_bytes);
     results.push_back(std::make_shared<Result<std::vector<Extent>>>());
-    group.spawn(executor, run_read_part(shared_from_this(), open, place, until - place, sequential, results.back(), deadline));
+    group.spawn(executor,
+                run_read_part(shared_from_this(), open, place, until - place, sequential, results.back(), deadline));
     place = until;
   }
   co_await group.join();
@@ -167,8 +171,8 @@ Task<Result<std::vector<Extent>>> Volume::read_stored(OpenPointer open, std::uin
   co_return extents;
 }
 
-// The row, and the inline bytes if that is where the contents are. A commit of ours may overtake the answer: then the row stays
-// the newer one, and its inline bytes are still missing.
+// The row, and the inline bytes if that is where the contents are. A commit of ours may overtake the answer: then the
+// row stays the newer one, and its inline bytes are still missing.
 Task<Status> Volume::know_contents(OpenPointer open, bool look, TimePoint deadline) {
   auto unknown = [&open] { return !open->known || (open->row.content == 0 && !open->inline_known); };
   for (look = look || unknown(); look; look = unknown()) {
@@ -179,8 +183,8 @@ Task<Status> Volume::know_contents(OpenPointer open, bool look, TimePoint deadli
   co_return Status();
 }
 
-// Bytes that are published while this reads leave the buffer, perhaps before the ring was asked for them: the layer above is
-// looked at first and after.
+// Bytes that are published while this reads leave the buffer, perhaps before the ring was asked for them: the layer
+// above is looked at first and after.
 Task<Result<std::vector<SharedBytes>>> Volume::read_range(OpenPointer open, std::uint64_t offset, std::uint64_t end,
                                                           bool sequential, TimePoint deadline) {
   std::vector<Extent> over = open->buffer.overlay(offset, end);

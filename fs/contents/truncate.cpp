@@ -1,6 +1,7 @@
-// Setting a file's size. To 0: contents become inline and empty, the chunks garbage. Shorter: the new size and an odd `cut` in
-// one commit, then the chunks are cut, then `cut` is even again; whoever finds it odd finishes it before the file grows.
-// Longer: a hole. Bytes written before the call count as written before it: they are sent first, or dropped with the rest.
+// Setting a file's size. To 0: contents become inline and empty, the chunks garbage. Shorter: the new size and an odd
+// `cut` in one commit, then the chunks are cut, then `cut` is even again; whoever finds it odd finishes it before the
+// file grows. Longer: a hole. Bytes written before the call count as written before it: they are sent first, or dropped
+// with the rest.
 #include <algorithm>
 
 #include "fs/volume.hpp"
@@ -51,7 +52,8 @@ Task<Result<bool>> Volume::set_size_once(OpenPointer open, std::uint64_t size, b
   adopt(*open, LoadedInode{next, outcome->version}, nullptr, Origin::here);
   if (open->version == outcome->version && next.content == 0 && (was_inline || size == 0)) {
     open->inline_known = true;
-    open->inline_bytes = size < bytes.size() && was_inline ? SharedBytes(bytes, 0, size) : (size == 0 ? SharedBytes() : bytes);
+    open->inline_bytes =
+        size < bytes.size() && was_inline ? SharedBytes(bytes, 0, size) : (size == 0 ? SharedBytes() : bytes);
   }
   co_return true;
 }

@@ -125,7 +125,8 @@ std::vector<Extent> ExtentMap::slice(std::uint64_t begin, std::uint64_t end) {
     const std::uint64_t first = std::max(begin, piece->first);
     const std::uint64_t last = std::min(end, piece->first + piece->second.size());
     if (first >= last) continue;
-    result.push_back({first, SharedBytes(freeze(piece->second), first - piece->first, last - first), piece->second.payload});
+    result.push_back(
+        {first, SharedBytes(freeze(piece->second), first - piece->first, last - first), piece->second.payload});
   }
   return result;
 }

@@ -1,13 +1,12 @@
 // Written bytes of one file that the ring does not hold for certain yet, shared by all handles of this instance.
 //
-// Bytes are `dirty` until somebody takes them to send, `sent` while they travel and until the size and time that make them
-// part of the file are committed too (published). Only then they leave memory: whatever happens to the file meanwhile
-// (truncated, converted by another mount), unsend() makes everything dirty again and nothing acknowledged is lost.
-// ExtentMap keeps the newest bytes per place; pieces never cross a block, so that a full aligned block is sent uncopied.
-// A piece of a large write keeps that write's whole buffer alive, so a buffer counts as a whole until its last piece has gone.
-// Threads: one loop. Limits: cost() counts what is alive and the pieces' overhead; FileSystemOptions::max_dirty_bytes bounds
-// the sum.
-// Source: design 6 and 7.
+// Bytes are `dirty` until somebody takes them to send, `sent` while they travel and until the size and time that make
+// them part of the file are committed too (published). Only then they leave memory: whatever happens to the file
+// meanwhile (truncated, converted by another mount), unsend() makes everything dirty again and nothing acknowledged is
+// lost. ExtentMap keeps the newest bytes per place; pieces never cross a block, so that a full aligned block is sent
+// uncopied. A piece of a large write keeps that write's whole buffer alive, so a buffer counts as a whole until its
+// last piece has gone. Threads: one loop. Limits: cost() counts what is alive and the pieces' overhead;
+// FileSystemOptions::max_dirty_bytes bounds the sum. Source: design 6 and 7.
 #pragma once
 
 #include <cstdint>
@@ -98,8 +97,9 @@ class WriteBuffer {
   // The dirty bytes of a chunk, which count as sent from now on.
   std::vector<Extent> take(std::uint64_t chunk);
   std::vector<std::uint64_t> dirty_chunks() const;
-  // What can go while the file is being written: the dirty chunks up to the last one of which every byte is dirty. Those before
-  // it go along, full or not: the size that is published with the full ones must not cover bytes that were left behind.
+  // What can go while the file is being written: the dirty chunks up to the last one of which every byte is dirty.
+  // Those before it go along, full or not: the size that is published with the full ones must not cover bytes that were
+  // left behind.
   std::vector<std::uint64_t> finished_chunks() const;
   bool has_full_chunk() const { return full_ > 0; }
 

@@ -11,7 +11,8 @@ namespace {
 std::vector<std::string> words_of(std::string_view line) {
   constexpr std::string_view blanks = " \t\r";
   std::vector<std::string> words;
-  for (std::size_t at = line.find_first_not_of(blanks); at != std::string_view::npos; at = line.find_first_not_of(blanks, at)) {
+  for (std::size_t at = line.find_first_not_of(blanks); at != std::string_view::npos;
+       at = line.find_first_not_of(blanks, at)) {
     const std::size_t end = std::min(line.find_first_of(blanks, at), line.size());
     words.emplace_back(line.substr(at, end - at));
     at = end;

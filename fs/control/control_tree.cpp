@@ -24,10 +24,10 @@
 #include "dht/base/hash.hpp"
 #include "dht/base/settings.hpp"
 #include "fs/control/commands.hpp"
-#include "fs/interruptible.hpp"
 #include "fs/control/rebalance_pace.hpp"
 #include "fs/control/ring_watch.hpp"
 #include "fs/control/utc_text.hpp"
+#include "fs/interruptible.hpp"
 
 namespace ringfs::fs {
 namespace {
@@ -233,15 +233,19 @@ std::string stats_text(std::string_view metrics) {
   return text;
 }
 
-std::string rebalance_text(const RebalanceView& view, std::uint64_t bytes_a_second, const std::optional<Duration>& left) {
+std::string rebalance_text(const RebalanceView& view, std::uint64_t bytes_a_second,
+                           const std::optional<Duration>& left) {
   const char* state = view.unsettled == 0 ? "idle" : view.paused ? "paused" : "moving";
   std::string text = std::string("state ") + state + "\n";
   text += "settled " + std::to_string(view.partitions - view.unsettled) + "/" + std::to_string(view.partitions) + "\n";
   text += "learners " + std::to_string(view.learners) + "\n";
   text += "sent-bytes " + std::to_string(view.sent_bytes) + "\n";
   text += "bytes-per-second " + std::to_string(bytes_a_second) + "\n";
-  text += "eta-seconds " + (left ? std::to_string(std::chrono::duration_cast<std::chrono::seconds>(*left).count()) : std::string("-")) + "\n";
-  text += "limit " + (view.rate_limit == unlimited_rebalance_rate ? std::string("none") : std::to_string(view.rate_limit)) + "\n";
+  text += "eta-seconds " +
+          (left ? std::to_string(std::chrono::duration_cast<std::chrono::seconds>(*left).count()) : std::string("-")) +
+          "\n";
+  text += "limit " +
+          (view.rate_limit == unlimited_rebalance_rate ? std::string("none") : std::to_string(view.rate_limit)) + "\n";
   return text;
 }
 
@@ -252,7 +256,12 @@ std::string line(std::string_view value) { return std::string(value) + "\n"; }
 class ControlTree::Implementation {
  public:
   Implementation(RingView& ring, RingAdmin& admin, ObjectStore& store, FileSystemOptions options)
-      : ring_(ring), admin_(admin), store_(store), options_(options), born_(store.clock().stamp), watch_(ring, store, options.operation_timeout) {}
+      : ring_(ring),
+        admin_(admin),
+        store_(store),
+        options_(options),
+        born_(store.clock().stamp),
+        watch_(ring, store, options.operation_timeout) {}
 
   void set_operation_timeout(Duration timeout) {
     options_.operation_timeout = timeout;
@@ -349,7 +358,8 @@ class ControlTree::Implementation {
         co_return refuse(caller, inode, ErrorCode::access_denied, "this file can only be read");
       }
       if (!may_command(caller)) {
-        co_return refuse(caller, inode, ErrorCode::not_permitted, "only root and the owner of the mount may write here");
+        co_return refuse(caller, inode, ErrorCode::not_permitted,
+                         "only root and the owner of the mount may write here");
       }
     }
     if (access == O_WRONLY) co_return std::string();
@@ -364,7 +374,8 @@ class ControlTree::Implementation {
     co_return text;
   }
 
-  // When lines before a refused one were accepted, their bytes are what was written: whoever writes the rest is told then.
+  // When lines before a refused one were accepted, their bytes are what was written: whoever writes the rest is told
+  // then.
   Task<Result<std::size_t>> write(Caller caller, InodeNumber inode, std::string bytes) {
     Result<Attributes> attributes = attributes_of(inode);
     if (!attributes) co_return tl::unexpected<Error>(attributes.error());
@@ -373,7 +384,8 @@ class ControlTree::Implementation {
     if (!may_command(caller)) {
       co_return refuse(caller, inode, ErrorCode::not_permitted, "only root and the owner of the mount may write here");
     }
-    // One limit for all lines. What a line began is awaited; before the next one a signal or the limit may end the write.
+    // One limit for all lines. What a line began is awaited; before the next one a signal or the limit may end the
+    // write.
     const TimePoint until = deadline();
     co_await hear_signals();
     std::size_t accepted = 0;
@@ -516,7 +528,8 @@ class ControlTree::Implementation {
 
   Task<Status> command(InodeNumber inode, std::string line, TimePoint until) {
     if (kind_of(inode) == Kind::setting) {
-      co_return co_await setting_command(admin_, std::string(setting_rules()[number_of(inode)].name), std::move(line), until);
+      co_return co_await setting_command(admin_, std::string(setting_rules()[number_of(inode)].name), std::move(line),
+                                         until);
     }
     const FixedEntry* entry = fixed(inode);
     RINGFS_CHECK(entry != nullptr);
@@ -615,8 +628,8 @@ class ControlTree::Implementation {
   // What anybody can bring about must not push out what happened to those who may command.
   void record(const std::string& file, const Error& error, bool to_commander) {
     const char* name = strerrorname_np(to_errno(error.code));
-    std::string text =
-        utc_text(store_.clock().stamp, Fraction::none) + " " + file + " " + (name != nullptr ? name : "EIO") + " " + error.text();
+    std::string text = utc_text(store_.clock().stamp, Fraction::none) + " " + file + " " +
+                       (name != nullptr ? name : "EIO") + " " + error.text();
     std::replace_if(
         text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < ' '; }, ' ');
     if (text.size() > max_error_text_bytes) text.resize(max_error_text_bytes);
@@ -681,7 +694,8 @@ Task<Result<std::string>> ControlTree::open(Caller caller, InodeNumber inode, in
   co_return co_await implementation_->open(caller, inode, flags);
 }
 
-Task<Result<std::string>> ControlTree::read(std::shared_ptr<EventStream> stream, std::uint64_t offset, std::size_t size) {
+Task<Result<std::string>> ControlTree::read(std::shared_ptr<EventStream> stream, std::uint64_t offset,
+                                            std::size_t size) {
   co_return co_await implementation_->read_events(std::move(stream), offset, size);
 }
 

@@ -1,5 +1,5 @@
-// How fast data moves, from what the nodes have sent at one look and the next; and when it will have moved at the pace of the
-// partitions that settled. Threads: one. Looks closer to each other than `shortest` do not count.
+// How fast data moves, from what the nodes have sent at one look and the next; and when it will have moved at the pace
+// of the partitions that settled. Threads: one. Looks closer to each other than `shortest` do not count.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +17,10 @@ class RebalancePace {
   // Bytes a second since the look before; 0 at the first one.
   std::uint64_t rate(std::uint64_t sent_bytes, unsigned unsettled, TimePoint now) {
     if (last_ && now - last_->when < shortest) {
-      if (unsettled == 0) left_ = Duration(0);
-      else if (left_ == Duration(0)) left_.reset();
+      if (unsettled == 0)
+        left_ = Duration(0);
+      else if (left_ == Duration(0))
+        left_.reset();
       return rate_;
     }
     rate_ = 0;

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "fs/interruptible.hpp"
 #include "fs/control/utc_text.hpp"
+#include "fs/interruptible.hpp"
 
 namespace ringfs::fs {
 namespace {

@@ -1,8 +1,8 @@
 // Reads of `.ring` that last until something happens: `wait` and `events` (docs/control-files.md).
 //
-// A request that waits is cancelled (`total`) by the signal that interrupts it and then ends with `interrupted`, at the next look at the
-// ring, which is soon. Threads as FileSystem. Errors: overloaded beyond max_waiters at a time; those of RingView once the ring could not
-// be asked for a whole operation_timeout.
+// A request that waits is cancelled (`total`) by the signal that interrupts it and then ends with `interrupted`, at the
+// next look at the ring, which is soon. Threads as FileSystem. Errors: overloaded beyond max_waiters at a time; those
+// of RingView once the ring could not be asked for a whole operation_timeout.
 #pragma once
 
 #include <cstdint>
@@ -19,13 +19,13 @@ struct EventStream {
   std::string text;
   std::uint64_t start = 0;  // offset of text's first byte in the file
   EventCursor seen;
-  bool follows = true;      // waits for the next event at the end of the known ones
+  bool follows = true;  // waits for the next event at the end of the known ones
 };
 
 class RingWatch {
  public:
-  static constexpr std::size_t max_waiters = 64;             // each holds a request of the mount
-  static constexpr std::size_t max_stream_bytes = 1 << 20;   // of one stream's text that was read already
+  static constexpr std::size_t max_waiters = 64;            // each holds a request of the mount
+  static constexpr std::size_t max_stream_bytes = 1 << 20;  // of one stream's text that was read already
   static constexpr Duration wait_poll = std::chrono::milliseconds(200);
   static constexpr Duration event_poll = std::chrono::milliseconds(500);
 
@@ -36,8 +36,8 @@ class RingWatch {
 
   // Until no data is moving.
   Task<Status> until_still();
-  // At most `size` bytes from `offset`: at the end of what is known not before there is more. Nothing behind the end. Errors: also
-  // invalid_argument, for what was dropped.
+  // At most `size` bytes from `offset`: at the end of what is known not before there is more. Nothing behind the end.
+  // Errors: also invalid_argument, for what was dropped.
   Task<Result<std::string>> read(std::shared_ptr<EventStream> stream, std::uint64_t offset, std::size_t size);
 
  private:

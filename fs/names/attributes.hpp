@@ -21,9 +21,10 @@ namespace ringfs::fs {
 enum class InodeState : std::uint8_t { live = 0, unlinked = 1 };
 
 struct InodeRow {
-  static constexpr std::uint32_t format_offset = 0, type_offset = 1, state_offset = 2, mode_offset = 4, uid_offset = 8, gid_offset = 12, links_offset = 16,
-                                 size_offset = 24, content_offset = 32, cut_offset = 40, modified_offset = 48,
-                                 changed_offset = 56, accessed_offset = 64, parent_offset = 88, change_offset = 96;
+  static constexpr std::uint32_t format_offset = 0, type_offset = 1, state_offset = 2, mode_offset = 4, uid_offset = 8,
+                                 gid_offset = 12, links_offset = 16, size_offset = 24, content_offset = 32,
+                                 cut_offset = 40, modified_offset = 48, changed_offset = 56, accessed_offset = 64,
+                                 parent_offset = 88, change_offset = 96;
   static constexpr std::size_t encoded_size = 104;
 
   InodeState state = InodeState::live;
@@ -39,9 +40,9 @@ struct InodeRow {
   std::int64_t accessed = 0;
   std::uint64_t device = 0;
   std::uint64_t generation = 0;
-  InodeNumber parent = 0;   // directories
+  InodeNumber parent = 0;        // directories
   bool entries_by_hash = false;  // directories: no entry lies where formats before put it (fs/names/keys.hpp)
-  std::int64_t change = 0;  // grows with every change of the contents
+  std::int64_t change = 0;       // grows with every change of the contents
 
   bool is_directory() const { return S_ISDIR(mode); }
   bool is_regular() const { return S_ISREG(mode); }
@@ -50,8 +51,9 @@ struct InodeRow {
 
 std::string encode(const InodeRow& row);
 Result<InodeRow> decode_inode(std::string_view bytes);
-// A time that a change gives: now, but later than it was before, so that each change shows even where a wrong clock or utimensat has put
-// the time into the future. `moved_time` says what mutations that do the same (change_set.hpp, move_time) made of it.
+// A time that a change gives: now, but later than it was before, so that each change shows even where a wrong clock or
+// utimensat has put the time into the future. `moved_time` says what mutations that do the same (change_set.hpp,
+// move_time) made of it.
 inline std::int64_t moved_time(std::int64_t before, std::int64_t now) { return std::max(before + 1, now); }
 // Times that are set stay this far from the end of what 64 bits hold, so that there is room to move on.
 inline constexpr std::int64_t last_settable_time = std::numeric_limits<std::int64_t>::max() - (std::int64_t{1} << 40);
@@ -61,7 +63,8 @@ std::string inode_header_bytes(const InodeRow& row);                 // at 0, 16
 std::string inode_contents_bytes(const InodeRow& row);               // at content_offset, 16 bytes: content, cut
 std::string inode_extent_bytes(const InodeRow& row);                 // at size_offset, 24 bytes: size, content, cut
 std::string inode_by_hash_bytes();                                   // at format_offset, 1 byte
-// Without the set-user-id bit, and without the set-group-id bit where the group may execute (elsewhere it means locking).
+// Without the set-user-id bit, and without the set-group-id bit where the group may execute (elsewhere it means
+// locking).
 std::uint32_t without_set_id(std::uint32_t mode);
 std::string encode_u32(std::uint32_t value);
 std::string encode_u64(std::uint64_t value);
@@ -82,19 +85,20 @@ struct OrphanRow {
   enum class Kind : std::uint8_t { unlinked = 1, half_made = 2 };
   static constexpr std::uint32_t hold_offset = 9;
   Kind kind = Kind::unlinked;
-  std::int64_t since = 0;       // microseconds, by the clock of the mount that made it: for people, nobody judges by it
-  std::int64_t holds = 0;       // grows when a mount that has it open says so, and the row's version with it
-  InodeNumber parent = 0;       // half_made: where its entry will be
+  std::int64_t since = 0;  // microseconds, by the clock of the mount that made it: for people, nobody judges by it
+  std::int64_t holds = 0;  // grows when a mount that has it open says so, and the row's version with it
+  InodeNumber parent = 0;  // half_made: where its entry will be
   std::string name;
 };
 std::string encode(const OrphanRow& row);
 Result<OrphanRow> decode_orphan(std::string_view bytes);
 
-// Contents that no inode refers to; the chunks go when the row is old enough (claims.hpp), after it was claimed by writing it anew: a
-// conversion that is still under way then finds another version than its own and starts over.
+// Contents that no inode refers to; the chunks go when the row is old enough (claims.hpp), after it was claimed by
+// writing it anew: a conversion that is still under way then finds another version than its own and starts over.
 struct GarbageRow {
   static constexpr std::int64_t claimed_since = -1;
-  std::int64_t since = 0;  // microseconds, by the clock of who made it: for people, nobody judges by it. claimed_since: claimed
+  std::int64_t since =
+      0;  // microseconds, by the clock of who made it: for people, nobody judges by it. claimed_since: claimed
   bool claimed() const { return since == claimed_since; }
 };
 std::string encode(const GarbageRow& row);

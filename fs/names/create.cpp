@@ -1,10 +1,11 @@
 // Making files, special files, symbolic links and directories.
 //
-// Everything but a directory is one batch in the parent's partition. A directory lives under a placement of its own: first
-// its inode together with an orphan row (nothing reaches it yet), then the entry in the parent, then the orphan row goes. The
-// janitor collects what stays half made; whoever renames a directory takes the orphan row away first (rename.cpp), so a row
-// that is still there when it has aged, and whose name does not lead to the directory, proves that nothing ever did. And nothing
-// will: the janitor says so first in the parent's partition (given_up_row), and the entry is made on condition that it has not.
+// Everything but a directory is one batch in the parent's partition. A directory lives under a placement of its own:
+// first its inode together with an orphan row (nothing reaches it yet), then the entry in the parent, then the orphan
+// row goes. The janitor collects what stays half made; whoever renames a directory takes the orphan row away first
+// (rename.cpp), so a row that is still there when it has aged, and whose name does not lead to the directory, proves
+// that nothing ever did. And nothing will: the janitor says so first in the parent's partition (given_up_row), and the
+// entry is made on condition that it has not.
 #include <fcntl.h>
 
 #include <algorithm>
@@ -43,8 +44,9 @@ Status check_new_name(const std::string& name) {
 
 }  // namespace
 
-Task<Result<Volume::NewNode>> Volume::create_node(Caller caller, InodeNumber parent, std::string name, std::uint32_t mode,
-                                                  std::uint64_t device, std::string target, TimePoint deadline) {
+Task<Result<Volume::NewNode>> Volume::create_node(Caller caller, InodeNumber parent, std::string name,
+                                                  std::uint32_t mode, std::uint64_t device, std::string target,
+                                                  TimePoint deadline) {
   Status valid = check_new_name(name);
   if (!valid) co_return tl::unexpected(valid.error());
   Retry retry(store_, deadline);
@@ -107,13 +109,15 @@ Task<void> Volume::confirm_directory(std::shared_ptr<Volume> self, InodeNumber d
   ChangeSet changes;
   const RowAddress orphan = orphan_row(directory, self->store_.partition_bits());
   // Not if it was removed again meanwhile: then the orphan row is another one, and needed.
-  changes.require(Check::inode, bytes_equal(inode_row(directory), InodeRow::type_offset, inode_type_bytes(S_IFDIR, InodeState::live)));
+  changes.require(Check::inode, bytes_equal(inode_row(directory), InodeRow::type_offset,
+                                            inode_type_bytes(S_IFDIR, InodeState::live)));
   changes.change(erase(orphan));
   // Whatever becomes of it: the janitor does the same when the row has aged.
   static_cast<void>(co_await changes.apply(self->store_, deadline));
 }
 
-Task<Result<Attributes>> Volume::make_directory(Caller caller, InodeNumber parent, std::string name, std::uint32_t mode) {
+Task<Result<Attributes>> Volume::make_directory(Caller caller, InodeNumber parent, std::string name,
+                                                std::uint32_t mode) {
   // Short enough that the janitor, which waits for longer, does not get into the way of a mkdir that goes on.
   const TimePoint until = std::min(deadline(), store_.clock().now + max_batch_life);
   Status valid = check_new_name(name);

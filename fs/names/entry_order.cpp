@@ -14,7 +14,8 @@ std::uint64_t entry_hash(std::string_view name) {
 
 std::string entry_hash_bytes(std::uint64_t hash) {
   std::string bytes(entry_hash_size, '\0');
-  for (std::size_t i = 0; i < entry_hash_size; ++i) bytes[i] = static_cast<char>(hash >> (8 * (entry_hash_size - 1 - i)));
+  for (std::size_t i = 0; i < entry_hash_size; ++i)
+    bytes[i] = static_cast<char>(hash >> (8 * (entry_hash_size - 1 - i)));
   return bytes;
 }
 

@@ -1,13 +1,14 @@
 // The order of a directory's entries, and positions in it.
 //
-// A position (the cookie of a listing, telldir) must stay right when entries come and go, for other open streams, other mounts and later
-// times. A count does not; a place in the order of the names would, but a name does not fit 63 bits. So entries lie in the order of a hash of
-// their names, and a position is that hash: the listing goes on with what lies behind it, whether or not the entry is still there. Names
-// with one hash follow each other by name and are told apart by a number in the position's last bits, their rank among those that are there.
-// Source: telldir(3); ext4 and others do likewise.
+// A position (the cookie of a listing, telldir) must stay right when entries come and go, for other open streams, other
+// mounts and later times. A count does not; a place in the order of the names would, but a name does not fit 63 bits.
+// So entries lie in the order of a hash of their names, and a position is that hash: the listing goes on with what lies
+// behind it, whether or not the entry is still there. Names with one hash follow each other by name and are told apart
+// by a number in the position's last bits, their rank among those that are there. Source: telldir(3); ext4 and others
+// do likewise.
 //
-// Threads: pure functions. Limits: 56 bits of SHA-256, so that two of 10^6 names share a hash once in 140,000 directories; of more than
-// max_same_hash names with one hash, which nobody can find, the last would not be listed.
+// Threads: pure functions. Limits: 56 bits of SHA-256, so that two of 10^6 names share a hash once in 140,000
+// directories; of more than max_same_hash names with one hash, which nobody can find, the last would not be listed.
 #pragma once
 
 #include <cstdint>
@@ -23,13 +24,15 @@ inline constexpr std::uint64_t max_same_hash = std::uint64_t{1} << rank_bits;
 inline constexpr std::uint64_t first_entry_position = std::uint64_t{1} << 62;
 
 std::uint64_t entry_hash(std::string_view name);
-std::string entry_hash_bytes(std::uint64_t hash);         // in the order of the numbers
-std::uint64_t entry_hash_of(std::string_view bytes);      // the other way round; at least entry_hash_size bytes
+std::string entry_hash_bytes(std::uint64_t hash);     // in the order of the numbers
+std::uint64_t entry_hash_of(std::string_view bytes);  // the other way round; at least entry_hash_size bytes
 
 constexpr std::uint64_t entry_position(std::uint64_t hash, std::uint64_t rank) {
   return first_entry_position | hash << rank_bits | rank;
 }
-constexpr std::uint64_t hash_of_position(std::uint64_t position) { return (position & (first_entry_position - 1)) >> rank_bits; }
+constexpr std::uint64_t hash_of_position(std::uint64_t position) {
+  return (position & (first_entry_position - 1)) >> rank_bits;
+}
 constexpr std::uint64_t rank_of_position(std::uint64_t position) { return position & (max_same_hash - 1); }
 
 }  // namespace ringfs::fs

@@ -12,7 +12,7 @@ constexpr std::size_t listing_hints = 64;  // directories, of one page each
 constexpr std::size_t name_hints = 16384;
 constexpr std::size_t directory_hints = 4096;
 constexpr std::size_t kernel_hints = 16384;
-constexpr std::size_t given_hints = 65536;  // of files that were looked at within seconds
+constexpr std::size_t given_hints = 65536;     // of files that were looked at within seconds
 constexpr std::size_t inodes_per_read = 1024;  // 104-byte rows: far below max_reply_bytes
 constexpr std::size_t parallel_reads = 16;
 
@@ -175,8 +175,8 @@ Task<Result<std::vector<std::optional<LoadedInode>>>> Volume::read_inodes(std::v
   TaskGroup group_tasks;
   for (auto& [partition, group] : groups) {
     co_await group_tasks.wait_below(parallel_reads);
-    group_tasks.spawn(executor, read_inode_group(shared_from_this(), std::move(group.inodes), std::move(group.places), results,
-                                                 error, deadline));
+    group_tasks.spawn(executor, read_inode_group(shared_from_this(), std::move(group.inodes), std::move(group.places),
+                                                 results, error, deadline));
   }
   co_await group_tasks.join();
   if (*error) co_return tl::unexpected(**error);
@@ -228,7 +228,8 @@ Task<Result<Attributes>> Volume::set_attributes(Caller caller, InodeNumber inode
     if (changes.mode) row.mode = (row.mode & S_IFMT) | (*changes.mode & 07777U);
     if (changes.uid) row.uid = *changes.uid;
     if (changes.gid) row.gid = *changes.gid;
-    // As Linux, which asks for a chown without a new owner by no field at all: root's takes the bits of a program away, too.
+    // As Linux, which asks for a chown without a new owner by no field at all: root's takes the bits of a program away,
+    // too.
     const bool chown = owner || (!times && !changes.mode && !changes.size);
     if (chown && !changes.mode && !row.is_directory()) row.mode = without_set_id(row.mode);
     const bool header = inode_header_bytes(row) != inode_header_bytes(loaded->row) || changes.mode || owner;

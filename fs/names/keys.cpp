@@ -114,7 +114,9 @@ RowAddress given_up_row(InodeNumber parent, InodeNumber directory, unsigned part
   return {anchor_key(partition_of_inode(parent, partition_bits), partition_bits), sort_key("H/", directory)};
 }
 
-RowAddress claim_row(PartitionId partition, unsigned partition_bits) { return {anchor_key(partition, partition_bits), std::string(marks_sort)}; }
+RowAddress claim_row(PartitionId partition, unsigned partition_bits) {
+  return {anchor_key(partition, partition_bits), std::string(marks_sort)};
+}
 
 std::vector<std::uint64_t> marked_chunks(std::uint64_t segment, std::string_view value) {
   std::vector<std::uint64_t> chunks;

@@ -1,9 +1,9 @@
 // Names of the rows that make up the file system (docs/file-system-format.md).
 //
-// An inode number is `0 | 27 placement bits | 36 bits`. Its rows lie in the object placement_key(placement bits), so the
-// number alone says which partition to ask. What the janitor must find without knowing a number (orphans, garbage) lies in
-// one well-known object per partition: the placement of the partition's anchor.
-// Threads: pure functions. Source: design 6.
+// An inode number is `0 | 27 placement bits | 36 bits`. Its rows lie in the object placement_key(placement bits), so
+// the number alone says which partition to ask. What the janitor must find without knowing a number (orphans, garbage)
+// lies in one well-known object per partition: the placement of the partition's anchor. Threads: pure functions.
+// Source: design 6.
 #pragma once
 
 #include <string>
@@ -27,19 +27,20 @@ std::uint32_t fresh_placement(Random& random);
 // A random number of this placement; never the root's or another of the first 1,024, which stay reserved.
 InodeNumber fresh_inode(std::uint32_t placement, Random& random);
 
-RowAddress inode_row(InodeNumber inode);                                   // I/ino
-RowAddress inline_row(InodeNumber inode);                                  // D/ino
-RowAddress symlink_row(InodeNumber inode);                                 // S/ino
-RowAddress append_lock_row(InodeNumber inode);                             // L/ino
-// Entries lie in the order of a hash of their names, so that a position in a listing is a number that stays (entry_order.hpp).
-RowAddress entry_row(InodeNumber directory, std::string_view name);        // E/dir:hash name
-RowAddress entry_prefix(InodeNumber directory);                            // E/dir: of entries in either place
+RowAddress inode_row(InodeNumber inode);        // I/ino
+RowAddress inline_row(InodeNumber inode);       // D/ino
+RowAddress symlink_row(InodeNumber inode);      // S/ino
+RowAddress append_lock_row(InodeNumber inode);  // L/ino
+// Entries lie in the order of a hash of their names, so that a position in a listing is a number that stays
+// (entry_order.hpp).
+RowAddress entry_row(InodeNumber directory, std::string_view name);  // E/dir:hash name
+RowAddress entry_prefix(InodeNumber directory);                      // E/dir: of entries in either place
 // Where formats before put the entry; `entries_by_hash` of the directory's inode says that none is left there.
-RowAddress old_entry_row(InodeNumber directory, std::string_view name);    // E/dir/name
-RowAddress old_entry_prefix(InodeNumber directory);                        // E/dir/
+RowAddress old_entry_row(InodeNumber directory, std::string_view name);                   // E/dir/name
+RowAddress old_entry_prefix(InodeNumber directory);                                       // E/dir/
 RowAddress segment_row(InodeNumber inode, std::uint64_t content, std::uint64_t segment);  // C/ino content segment
 RowAddress segment_prefix(InodeNumber inode, std::uint64_t content);
-std::string_view entry_name(std::string_view sort);                        // of an entry row's sort key
+std::string_view entry_name(std::string_view sort);  // of an entry row's sort key
 // Of a row whose sort key is two bytes and an inode number (I/, O/), else 0.
 InodeNumber inode_of(std::string_view sort);
 std::uint64_t segment_of(std::string_view sort);
@@ -47,12 +48,12 @@ std::uint64_t segment_of(std::string_view sort);
 std::vector<std::uint64_t> marked_chunks(std::uint64_t segment, std::string_view value);
 
 std::string anchor_key(PartitionId partition, unsigned partition_bits);
-RowAddress orphan_row(InodeNumber inode, unsigned partition_bits);                            // O/ino
-RowAddress garbage_row(InodeNumber inode, std::uint64_t content, unsigned partition_bits);    // G/ino content
+RowAddress orphan_row(InodeNumber inode, unsigned partition_bits);                          // O/ino
+RowAddress garbage_row(InodeNumber inode, std::uint64_t content, unsigned partition_bits);  // G/ino content
 RowAddress garbage_prefix(InodeNumber inode, unsigned partition_bits);
-// Says that the making of `directory` was given up, in the partition of the parent that was to name it.                    H/ino
+// Says that the making of `directory` was given up, in the partition of the parent that was to name it. H/ino
 RowAddress given_up_row(InodeNumber parent, InodeNumber directory, unsigned partition_bits);
-RowAddress claim_row(PartitionId partition, unsigned partition_bits);                         // T/ (claims.hpp)
+RowAddress claim_row(PartitionId partition, unsigned partition_bits);  // T/ (claims.hpp)
 
 std::string chunk_key(InodeNumber inode, std::uint64_t content, std::uint64_t index);
 std::string block_sort(std::uint64_t block);  // of a block within its chunk

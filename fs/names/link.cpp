@@ -1,5 +1,5 @@
-// Hard links: the new entry and the higher count, one batch or one transaction. The inode's row is locked meanwhile, so that
-// nobody takes the last other link away in between.
+// Hard links: the new entry and the higher count, one batch or one transaction. The inode's row is locked meanwhile, so
+// that nobody takes the last other link away in between.
 #include "fs/volume.hpp"
 
 namespace ringfs::fs {
@@ -26,10 +26,12 @@ Task<Result<Attributes>> Volume::link(InodeNumber inode, InodeNumber parent, std
     const std::int64_t now = now_ns();
     ChangeSet changes;
     require_no_entry(changes, Check::entry, parent, name);
-    changes.require(Check::directory, bytes_equal(inode_row(parent), InodeRow::type_offset, inode_type_bytes(S_IFDIR, InodeState::live)));
+    changes.require(Check::directory,
+                    bytes_equal(inode_row(parent), InodeRow::type_offset, inode_type_bytes(S_IFDIR, InodeState::live)));
     changes.change(put(entry_row(parent, name), SharedBytes(encode(EntryRow{inode, row.mode & S_IFMT}))));
     touch_directory(changes, parent, now);
-    changes.require(Check::inode, bytes_equal(inode_row(inode), InodeRow::type_offset, inode_type_bytes(row.mode, InodeState::live)));
+    changes.require(Check::inode,
+                    bytes_equal(inode_row(inode), InodeRow::type_offset, inode_type_bytes(row.mode, InodeState::live)));
     changes.require(Check::inode, bytes_equal(inode_row(inode), InodeRow::links_offset, encode_i64(row.links)));
     changes.lock(inode_row(inode));
     changes.change(add_i64(inode_row(inode), InodeRow::links_offset, 1));

@@ -22,8 +22,9 @@ ListedNames::Order ListedNames::looked_up(const std::string& name) {
     std::sort(by_name_.begin(), by_name_.end(),
               [this](std::uint32_t left, std::uint32_t right) { return names_[left].first < names_[right].first; });
   }
-  const auto found = std::lower_bound(by_name_.begin(), by_name_.end(), name,
-                                      [this](std::uint32_t place, const std::string& wanted) { return names_[place].first < wanted; });
+  const auto found =
+      std::lower_bound(by_name_.begin(), by_name_.end(), name,
+                       [this](std::uint32_t place, const std::string& wanted) { return names_[place].first < wanted; });
   if (found == by_name_.end() || names_[*found].first != name) return Order::none;
   const std::size_t listed = *found;
   const auto named = static_cast<std::size_t>(found - by_name_.begin());

@@ -1,5 +1,5 @@
-// The names of a directory as they were listed last, for whoever looks them up one after the other: in the order of the listing (ls -l,
-// find) or of the names (a shell's *, git). Only a guess.
+// The names of a directory as they were listed last, for whoever looks them up one after the other: in the order of the
+// listing (ls -l, find) or of the names (a shell's *, git). Only a guess.
 //
 // Threads: one loop. Limits: whoever fills it (directory.cpp).
 #pragma once
@@ -34,8 +34,8 @@ class ListedNames {
 
  private:
   std::uint64_t begin_, end_;
-  std::vector<Name> names_;              // in the order of the listing
-  std::vector<std::uint32_t> by_name_;   // places in names_, sorted by name; made when it is asked for
+  std::vector<Name> names_;                       // in the order of the listing
+  std::vector<std::uint32_t> by_name_;            // places in names_, sorted by name; made when it is asked for
   std::size_t next_listed_ = 0, next_named_ = 0;  // the places that are expected now
 };
 

@@ -1,7 +1,7 @@
 // Listings: pages of entries in the order of their positions (fs/names/entry_order.hpp), with their inodes when asked.
 //
-// A handle keeps a window of entries; the next page goes on behind the last position, so an entry that stays is listed exactly once
-// whatever happens to others, and a position means the same in every stream, on every mount, for ever.
+// A handle keeps a window of entries; the next page goes on behind the last position, so an entry that stays is listed
+// exactly once whatever happens to others, and a position means the same in every stream, on every mount, for ever.
 #include <algorithm>
 #include <set>
 #include <tuple>
@@ -18,7 +18,7 @@ constexpr std::uint32_t page_entries = 1000;
 // The inodes of a directory's files lie beside it: a small directory comes with all of them in the same read.
 constexpr std::uint32_t page_inodes = page_entries + 100;
 constexpr std::size_t most_listed_names = 10'000;  // remembered of one directory
-constexpr std::size_t max_directories = 65536;  // open at once
+constexpr std::size_t max_directories = 65536;     // open at once
 // Of a directory of a format before, which is read whole: some 60 MB. A larger one is converted before it is listed.
 constexpr std::size_t max_whole_entries = std::size_t{1} << 18;
 
@@ -39,7 +39,8 @@ Result<Inodes> decode_inodes(const ReadReply& reply) {
 class Positions {
  public:
   // They follow the position `after`, of the name `after_name` if others share its hash.
-  Positions(std::uint64_t after, std::string after_name) : last_(after), after_(after), after_name_(std::move(after_name)) {}
+  Positions(std::uint64_t after, std::string after_name)
+      : last_(after), after_(after), after_name_(std::move(after_name)) {}
 
   // No value: the entry lies at `after` or before it.
   std::optional<std::uint64_t> next(const std::string& name) {
@@ -66,8 +67,8 @@ class Positions {
   std::uint64_t hash_ = 0, rank_ = 0;
 };
 
-void add_entry(OpenDirectory& directory, std::string name, InodeNumber inode, std::uint32_t type, std::uint64_t position,
-               bool shares_hash) {
+void add_entry(OpenDirectory& directory, std::string name, InodeNumber inode, std::uint32_t type,
+               std::uint64_t position, bool shares_hash) {
   if (shares_hash) {
     if (!directory.window.empty()) directory.shared_hash[directory.window.back().cookie] = directory.window.back().name;
     directory.shared_hash[position] = name;
@@ -148,10 +149,12 @@ Task<Status> Volume::load_page(std::shared_ptr<OpenDirectory> directory, std::ui
   directory->after = cookie;
   if (from_start) add_dots(*directory, cookie);
   for (DirectoryEntry& dot : directory->window) {
-    if (const auto row = inodes->find(dot.inode); row != inodes->end()) dot.attributes = overlay_attributes(dot.inode, row->second);
+    if (const auto row = inodes->find(dot.inode); row != inodes->end())
+      dot.attributes = overlay_attributes(dot.inode, row->second);
   }
   const auto shared = directory->shared_hash.find(cookie);
-  Positions positions(std::max(cookie, first_entry_position - 1), shared == directory->shared_hash.end() ? std::string() : shared->second);
+  Positions positions(std::max(cookie, first_entry_position - 1),
+                      shared == directory->shared_hash.end() ? std::string() : shared->second);
   auto listed = std::make_shared<ListedNames>(from_start ? 0 : cookie);
   for (const Row& stored : reply->scans.front().rows) {
     Result<EntryRow> entry = decode_entry(stored.value.view());
@@ -171,8 +174,8 @@ Task<Status> Volume::load_page(std::shared_ptr<OpenDirectory> directory, std::ui
   co_return Status();
 }
 
-// Of formats before, whose order says nothing of positions. Entries that are brought to their new places meanwhile are met there, later in
-// the same scan, if not before, and perhaps twice.
+// Of formats before, whose order says nothing of positions. Entries that are brought to their new places meanwhile are
+// met there, later in the same scan, if not before, and perhaps twice.
 Task<Status> Volume::load_whole(std::shared_ptr<OpenDirectory> directory, TimePoint deadline) {
   struct Entry {
     std::uint64_t hash = 0;
@@ -216,7 +219,8 @@ Task<Status> Volume::load_whole(std::shared_ptr<OpenDirectory> directory, TimePo
   Positions positions(first_entry_position - 1, {});
   for (const Entry& entry : entries) {
     const std::optional<std::uint64_t> position = positions.next(entry.name);
-    if (position) add_entry(*directory, entry.name, entry.row.inode, entry.row.type, *position, positions.shares_hash());
+    if (position)
+      add_entry(*directory, entry.name, entry.row.inode, entry.row.type, *position, positions.shares_hash());
   }
   directory->at_end = true;
   directory->loaded = true;
@@ -254,7 +258,8 @@ Task<Status> Volume::fill_attributes(std::shared_ptr<OpenDirectory> directory, s
     while (place < directory->window.size() && directory->window[place].cookie < cookies[i]) ++place;
     if (place == directory->window.size()) break;
     DirectoryEntry& entry = directory->window[place];
-    if (entry.cookie == cookies[i] && entry.inode == inodes[i]) entry.attributes = overlay_attributes(inodes[i], (*rows)[i]->row);
+    if (entry.cookie == cookies[i] && entry.inode == inodes[i])
+      entry.attributes = overlay_attributes(inodes[i], (*rows)[i]->row);
   }
   co_return Status();
 }
@@ -270,8 +275,9 @@ Task<Result<std::vector<DirectoryEntry>>> Volume::read_directory(Handle handle, 
     directory->shared_hash.clear();
   }
   const auto place_behind = [&directory](std::uint64_t position) {
-    const auto place = std::upper_bound(directory->window.begin(), directory->window.end(), position,
-                                        [](std::uint64_t wanted, const DirectoryEntry& entry) { return wanted < entry.cookie; });
+    const auto place =
+        std::upper_bound(directory->window.begin(), directory->window.end(), position,
+                         [](std::uint64_t wanted, const DirectoryEntry& entry) { return wanted < entry.cookie; });
     return static_cast<std::size_t>(place - directory->window.begin());
   };
   bool filled = !with_attributes;
@@ -287,7 +293,8 @@ Task<Result<std::vector<DirectoryEntry>>> Volume::read_directory(Handle handle, 
     if (filled || count == 0) {
       const auto from = directory->window.begin() + static_cast<std::ptrdiff_t>(first);
       std::vector<DirectoryEntry> result(from, from + static_cast<std::ptrdiff_t>(count));
-      // Of files that are open here the kernel hears by answers that are as new as any (kernel_pages.cpp), not by an older page.
+      // Of files that are open here the kernel hears by answers that are as new as any (kernel_pages.cpp), not by an
+      // older page.
       for (DirectoryEntry& entry : result) {
         const OpenPointer open = find_open(entry.inode);
         if (open && open->kernel.is_used()) entry.attributes.reset();

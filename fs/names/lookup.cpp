@@ -1,5 +1,5 @@
-// Lookup: the entry in the parent's placement and, when a hint says which inode it will be, that inode's row in the same
-// snapshot. A wrong hint costs a second round trip, never a wrong answer.
+// Lookup: the entry in the parent's placement and, when a hint says which inode it will be, that inode's row in the
+// same snapshot. A wrong hint costs a second round trip, never a wrong answer.
 #include <algorithm>
 
 #include "fs/volume.hpp"
@@ -15,8 +15,8 @@ constexpr std::size_t most_names_ahead = 128;  // two rows of a hundred bytes ea
 // What is read stays in memory for a moment, and some of this is not there: more may come with it.
 bool Volume::must_ask(const ReadRequest& request) const { return store_.at_hand(request) == std::optional(false); }
 
-// Programs that list a directory look its names up one after the other (ls -l, cp -r, git status). Where what is read stays in
-// memory for a moment, the next ones come with the first.
+// Programs that list a directory look its names up one after the other (ls -l, cp -r, git status). Where what is read
+// stays in memory for a moment, the next ones come with the first.
 void Volume::read_names_ahead(ReadRequest& request, InodeNumber parent, const std::string& name, bool asks) {
   std::optional<std::shared_ptr<ListedNames>> known = listed_.get(parent);
   if (!known) return;
@@ -30,14 +30,15 @@ void Volume::read_names_ahead(ReadRequest& request, InodeNumber parent, const st
   listed.ahead = std::min(2 * listed.ahead, most_names_ahead);
 }
 
-// A walk asks for a directory's attributes, then for the next name in it; both lie in its placement. Where what is read stays in memory for a
-// moment, the name comes with the attributes: a directory on the way costs one request, not two.
+// A walk asks for a directory's attributes, then for the next name in it; both lie in its placement. Where what is read
+// stays in memory for a moment, the name comes with the attributes: a directory on the way costs one request, not two.
 void Volume::read_way_on(ReadRequest& request, InodeNumber directory) const {
   const std::optional<std::string> name = ways_.get(directory);
   if (!name || !must_ask(request)) return;
   for (RowAddress& row : entry_places(directory, *name)) request.gets.push_back(std::move(row));
   const std::optional<InodeNumber> next = names_.get({directory, *name});
-  if (next && same_partition(directory, *next)) request.gets.push_back(inode_row(*next));  // the look-up asks for it, too
+  if (next && same_partition(directory, *next))
+    request.gets.push_back(inode_row(*next));  // the look-up asks for it, too
 }
 
 // What is known of a directory's format stays true: entries only go from the old places to the new ones.
@@ -120,8 +121,8 @@ Task<Result<LoadedInode>> Volume::entry_inode(FoundEntry entry, TimePoint deadli
   co_return loaded;
 }
 
-// How the kernel finds the inode of a file handle that it has forgotten, of whatever type, and the directory above one (fuse_get_dentry,
-// fuse_get_parent in fs/fuse/inode.c).
+// How the kernel finds the inode of a file handle that it has forgotten, of whatever type, and the directory above one
+// (fuse_get_dentry, fuse_get_parent in fs/fuse/inode.c).
 Task<Result<Attributes>> Volume::lookup_dot(InodeNumber inode, bool above, TimePoint deadline) {
   Result<LoadedInode> loaded = co_await read_inode(inode, deadline);
   if (!loaded) co_return tl::unexpected(loaded.error());

@@ -1,16 +1,18 @@
 // Directories of formats before, whose entries lie in the order of their names (docs/file-system-format.md).
 //
-// Whoever opens one for listing brings its entries to their new places, some at a time and beside its work; when none is left in an old
-// place, the directory's inode says so, and nobody looks there again. Until then every operation looks in both places, new entries are only
-// made in the new ones, and an entry is in one place at any time. Whatever ends a conversion early, the next listing goes on with it.
+// Whoever opens one for listing brings its entries to their new places, some at a time and beside its work; when none
+// is left in an old place, the directory's inode says so, and nobody looks there again. Until then every operation
+// looks in both places, new entries are only made in the new ones, and an entry is in one place at any time. Whatever
+// ends a conversion early, the next listing goes on with it.
 #include "fs/volume.hpp"
 
 namespace ringfs::fs {
 
 namespace {
 
-constexpr std::uint32_t entries_per_batch = 512;  // three rows of a batch each, 300 bytes at most: half of what a batch may hold
-constexpr std::size_t max_conversions = 4;        // side by side; of further directories the next listing takes care
+constexpr std::uint32_t entries_per_batch =
+    512;  // three rows of a batch each, 300 bytes at most: half of what a batch may hold
+constexpr std::size_t max_conversions = 4;  // side by side; of further directories the next listing takes care
 
 }  // namespace
 
@@ -33,7 +35,8 @@ Task<Status> Volume::convert_entries(InodeNumber directory, TimePoint deadline) 
     Result<bool> some = co_await convert_some(directory, deadline);
     if (!some) co_return tl::unexpected(some.error());
     if (!*some) co_return Status();
-    if (store_.clock().now >= deadline) co_return fail(ErrorCode::timeout, "the directory is being brought into its new order");
+    if (store_.clock().now >= deadline)
+      co_return fail(ErrorCode::timeout, "the directory is being brought into its new order");
   }
 }
 
@@ -51,7 +54,8 @@ Task<Result<bool>> Volume::convert_some(InodeNumber directory, TimePoint deadlin
     if (!reply) co_return tl::unexpected(reply.error());
     const std::vector<Row>& rows = reply->scans.front().rows;
     ChangeSet changes;
-    changes.require(Check::directory, bytes_equal(inode_row(directory), InodeRow::type_offset, inode_type_bytes(S_IFDIR, InodeState::live)));
+    changes.require(Check::directory, bytes_equal(inode_row(directory), InodeRow::type_offset,
+                                                  inode_type_bytes(S_IFDIR, InodeState::live)));
     for (const Row& row : rows) {
       const RowAddress from{old_places.key, row.sort};
       RowAddress to = entry_row(directory, entry_name(row.sort));

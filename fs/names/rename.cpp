@@ -1,7 +1,8 @@
 // Rename: one batch inside a partition, otherwise one transaction; atomic with replacement, NOREPLACE and EXCHANGE.
 //
-// A directory that moves to another directory must not end up below itself. Two such moves may be harmless one by one and a
-// cycle together, so they are serialised by one ring-wide row, locked by the same transaction before the ancestors are walked.
+// A directory that moves to another directory must not end up below itself. Two such moves may be harmless one by one
+// and a cycle together, so they are serialised by one ring-wide row, locked by the same transaction before the
+// ancestors are walked.
 #include <linux/fs.h>
 
 #include "fs/volume.hpp"
@@ -22,7 +23,11 @@ Task<Status> Volume::rename(InodeNumber parent, std::string name, InodeNumber ne
   valid = check_name(new_name);
   if (!valid) co_return valid;
   if (is_dot(name) || is_dot(new_name)) co_return fail(ErrorCode::invalid_argument, "rename of . or ..");
-  RenameRequest request{parent, std::move(name), new_parent, std::move(new_name), (flags & RENAME_NOREPLACE) != 0,
+  RenameRequest request{parent,
+                        std::move(name),
+                        new_parent,
+                        std::move(new_name),
+                        (flags & RENAME_NOREPLACE) != 0,
                         (flags & RENAME_EXCHANGE) != 0};
   bool known = (flags & ~static_cast<unsigned>(RENAME_NOREPLACE | RENAME_EXCHANGE)) == 0;
   if (!known || (request.no_replace && request.exchange)) co_return fail(ErrorCode::invalid_argument, "rename flags");
@@ -63,7 +68,8 @@ Result<bool> Volume::check_rename(const RenameRequest& request, const FoundEntry
   if (request.no_replace && to.found) return fail(ErrorCode::exists);
   if (request.exchange && !to.found) return fail(ErrorCode::not_found);
   const bool moves_directory = from.entry.type == S_IFDIR;
-  if (moves_directory && from.entry.inode == request.new_parent) return fail(ErrorCode::invalid_argument, "into itself");
+  if (moves_directory && from.entry.inode == request.new_parent)
+    return fail(ErrorCode::invalid_argument, "into itself");
   if (!to.found) return true;
   if (from.entry.inode == to.entry.inode) return false;  // POSIX: two names of one file, or one name
   const bool onto_directory = to.entry.type == S_IFDIR;
@@ -86,7 +92,8 @@ Task<Result<bool>> Volume::confirm_before_rename(InodeNumber directory, TimePoin
   if (!reply) co_return tl::unexpected(reply.error());
   if (!reply->gets.front().found) co_return true;
   ChangeSet changes;
-  changes.require(Check::inode, bytes_equal(inode_row(directory), InodeRow::type_offset, inode_type_bytes(S_IFDIR, InodeState::live)));
+  changes.require(Check::inode, bytes_equal(inode_row(directory), InodeRow::type_offset,
+                                            inode_type_bytes(S_IFDIR, InodeState::live)));
   changes.change(erase(orphan));
   Result<Outcome> outcome = co_await changes.apply(store_, deadline);
   if (!outcome) co_return tl::unexpected(outcome.error());
@@ -107,8 +114,8 @@ Task<Status> Volume::check_not_inside(InodeNumber moved, InodeNumber destination
   co_return fail(ErrorCode::corrupt, "directories too deep");
 }
 
-void Volume::move_entries(ChangeSet& changes, const RenameRequest& request, const FoundEntry& from, const FoundEntry& to,
-                          std::int64_t now) const {
+void Volume::move_entries(ChangeSet& changes, const RenameRequest& request, const FoundEntry& from,
+                          const FoundEntry& to, std::int64_t now) const {
   const RowAddress target = entry_row(request.new_parent, request.new_name);
   const bool across = request.parent != request.new_parent;
   changes.require(Check::entry, value_equals(from.row, from.value));
@@ -118,8 +125,8 @@ void Volume::move_entries(ChangeSet& changes, const RenameRequest& request, cons
   } else {
     require_no_entry(changes, Check::target, request.new_parent, request.new_name);
   }
-  changes.require(Check::directory,
-                  bytes_equal(inode_row(request.new_parent), InodeRow::type_offset, inode_type_bytes(S_IFDIR, InodeState::live)));
+  changes.require(Check::directory, bytes_equal(inode_row(request.new_parent), InodeRow::type_offset,
+                                                inode_type_bytes(S_IFDIR, InodeState::live)));
   const RowAddress source = entry_row(request.parent, request.name);
   if (!request.exchange || from.row != source) changes.change(erase(from.row));
   if (request.exchange) changes.change(put(source, to.value));

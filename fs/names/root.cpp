@@ -1,10 +1,11 @@
-// The root's attributes when the ring is silent: whoever walks into `.ring` asks for them first, and `.ring` is what says why the ring is
-// silent.
+// The root's attributes when the ring is silent: whoever walks into `.ring` asks for them first, and `.ring` is what
+// says why the ring is silent.
 //
-// While the ring answers, each question goes to it, so that a chmod of the root counts at once and everywhere. When it has said nothing for
-// root_patience, which is longer than a node that dies or freezes holds anything up, the attributes last seen are the answer. From then on
-// a question waits short_patience only, until a look in the background hears the ring again. Only the root's own attributes are answered in
-// this way: its names and its listing are not.
+// While the ring answers, each question goes to it, so that a chmod of the root counts at once and everywhere. When it
+// has said nothing for root_patience, which is longer than a node that dies or freezes holds anything up, the
+// attributes last seen are the answer. From then on a question waits short_patience only, until a look in the
+// background hears the ring again. Only the root's own attributes are answered in this way: its names and its listing
+// are not.
 #include "fs/volume.hpp"
 
 namespace ringfs::fs {

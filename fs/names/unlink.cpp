@@ -1,5 +1,5 @@
-// Removing names. The last link of an inode makes it an orphan: its row stays, marked, together with an orphan row that the
-// janitor looks at; so does a removed directory, which may be open somewhere.
+// Removing names. The last link of an inode makes it an orphan: its row stays, marked, together with an orphan row that
+// the janitor looks at; so does a removed directory, which may be open somewhere.
 #include "fs/volume.hpp"
 
 namespace ringfs::fs {
@@ -23,8 +23,10 @@ void Volume::drop_link(ChangeSet& changes, InodeNumber inode, const InodeRow& ro
     changes.change(add_i64(address, InodeRow::links_offset, -1));
     return;
   }
-  changes.require(Check::inode, bytes_equal(address, InodeRow::type_offset, inode_type_bytes(row.mode, InodeState::live)));
-  changes.change(write_bytes(address, InodeRow::type_offset, SharedBytes(inode_type_bytes(row.mode, InodeState::unlinked))));
+  changes.require(Check::inode,
+                  bytes_equal(address, InodeRow::type_offset, inode_type_bytes(row.mode, InodeState::live)));
+  changes.change(
+      write_bytes(address, InodeRow::type_offset, SharedBytes(inode_type_bytes(row.mode, InodeState::unlinked))));
   changes.change(write_bytes(address, InodeRow::links_offset, SharedBytes(encode_i64(0))));
   OrphanRow orphan{OrphanRow::Kind::unlinked, store_.clock().stamp.microseconds, 0, 0, {}};
   changes.change(put(orphan_row(inode, store_.partition_bits()), SharedBytes(encode(orphan))));
@@ -32,9 +34,11 @@ void Volume::drop_link(ChangeSet& changes, InodeNumber inode, const InodeRow& ro
 
 void Volume::drop_directory(ChangeSet& changes, InodeNumber inode, std::int64_t now) const {
   const RowAddress address = inode_row(inode);
-  changes.require(Check::inode, bytes_equal(address, InodeRow::type_offset, inode_type_bytes(S_IFDIR, InodeState::live)));
+  changes.require(Check::inode,
+                  bytes_equal(address, InodeRow::type_offset, inode_type_bytes(S_IFDIR, InodeState::live)));
   changes.require(Check::empty, empty_prefix(entry_prefix(inode)));
-  changes.change(write_bytes(address, InodeRow::type_offset, SharedBytes(inode_type_bytes(S_IFDIR, InodeState::unlinked))));
+  changes.change(
+      write_bytes(address, InodeRow::type_offset, SharedBytes(inode_type_bytes(S_IFDIR, InodeState::unlinked))));
   changes.change(write_bytes(address, InodeRow::links_offset, SharedBytes(encode_i64(0))));
   move_time(changes, address, InodeRow::changed_offset, now);
   OrphanRow orphan{OrphanRow::Kind::unlinked, store_.clock().stamp.microseconds, 0, 0, {}};

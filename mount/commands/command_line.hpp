@@ -1,4 +1,5 @@
-// The command line `ringfs`: one file a family of commands (the other files of this folder), each of which adds its commands to the app.
+// The command line `ringfs`: one file a family of commands (the other files of this folder), each of which adds its
+// commands to the app.
 //
 // A command's callback leaves what is to be done in Commands::action; main runs it and exits with its code.
 #pragma once
@@ -20,13 +21,13 @@ struct Commands {
   std::function<int()> action;
 };
 
-void add_local_commands(CLI::App& app, Commands& commands);  // up, down
-void add_mount_commands(CLI::App& app, Commands& commands);  // mount, umount
-void add_create_command(CLI::App& app, Commands& commands);  // create
-void add_ring_commands(CLI::App& app, Commands& commands);   // status, members, ring, lookup, wait
+void add_local_commands(CLI::App& app, Commands& commands);   // up, down
+void add_mount_commands(CLI::App& app, Commands& commands);   // mount, umount
+void add_create_command(CLI::App& app, Commands& commands);   // create
+void add_ring_commands(CLI::App& app, Commands& commands);    // status, members, ring, lookup, wait
 void add_member_commands(CLI::App& app, Commands& commands);  // add, remove
-void add_info_command(CLI::App& app, Commands& commands);    // info
-void add_doctor_command(CLI::App& app, Commands& commands);  // doctor
+void add_info_command(CLI::App& app, Commands& commands);     // info
+void add_doctor_command(CLI::App& app, Commands& commands);   // doctor
 
 // "ringfs: <cause>" and the next command to try on stderr; the exit code that belongs to the error.
 int report(const Error& error, const std::string& next = {});

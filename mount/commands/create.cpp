@@ -2,8 +2,8 @@
 #include <bit>
 #include <iostream>
 
-#include "dht/net/transport/dial.hpp"
 #include "dht/net/client/ring_creation.hpp"
+#include "dht/net/transport/dial.hpp"
 #include "mount/commands/command_line.hpp"
 #include "mount/commands/ring_session.hpp"
 

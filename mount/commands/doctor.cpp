@@ -128,7 +128,8 @@ void check_local(Doctor& doctor, const StateDirectory& state, const LocalRing& r
       doctor.fail(name, "does not run; its log: " + state.node_log(node.number).string(), up);
     }
     std::error_code error;
-    for (const std::filesystem::directory_entry& entry : std::filesystem::directory_iterator(state.node_data(node.number), error)) {
+    for (const std::filesystem::directory_entry& entry :
+         std::filesystem::directory_iterator(state.node_data(node.number), error)) {
       std::error_code ignored;
       const std::uintmax_t size = entry.path().string().ends_with("-wal") ? entry.file_size(ignored) : 0;
       if (!ignored && size >= largest_wal && size > 0) {

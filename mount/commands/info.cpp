@@ -78,7 +78,9 @@ Json look_at(const std::filesystem::path& path) {
 
 int info(const InfoArguments& arguments) {
   const std::filesystem::path path = std::filesystem::absolute(arguments.path).lexically_normal();
-  const std::function<std::string()> look = [&path] { return look_at(path).dump(-1, ' ', false, Json::error_handler_t::replace); };
+  const std::function<std::string()> look = [&path] {
+    return look_at(path).dump(-1, ' ', false, Json::error_handler_t::replace);
+  };
   const Result<std::string> seen = run_apart(look, std::chrono::seconds(arguments.timeout_seconds));
   if (!seen) return report(Error{seen.error().code, path.string() + ": " + seen.error().context}, "ringfs doctor");
   const Json found = Json::parse(*seen);

@@ -13,7 +13,6 @@
 namespace ringfs::mount {
 namespace {
 
-
 constexpr auto up_patience = std::chrono::seconds(30);
 constexpr unsigned default_nodes = 5;
 constexpr unsigned default_rpc_port = 4000;
@@ -90,7 +89,8 @@ Status create(const StateDirectory& state, LocalRing& ring, std::chrono::steady_
 Result<bool> mounted_already(const StateDirectory& state, const LocalRing& ring, const std::string& mount_point) {
   if (const std::optional<ProcessMark> last = read_pid_file(state.mount_pid());
       last && life_of(*last) == ProcessLife::ending && !wait_until_gone({*last}, stop_grace).empty()) {
-    return fail(ErrorCode::timeout, "the mount's process " + std::to_string(last->pid) + " was killed but has not ended");
+    return fail(ErrorCode::timeout,
+                "the mount's process " + std::to_string(last->pid) + " was killed but has not ended");
   }
   const std::optional<ProcessMark> process = running_from(state.mount_pid());
   if (!process) return false;
@@ -234,12 +234,14 @@ int down(const std::string& state_text) {
   }
   // By the directory, not by ring.json: a damaged one must not keep nodes running.
   std::vector<ProcessMark> nodes;
-  for (const std::filesystem::directory_entry& entry : std::filesystem::directory_iterator(state.path() / "nodes", error)) {
+  for (const std::filesystem::directory_entry& entry :
+       std::filesystem::directory_iterator(state.path() / "nodes", error)) {
     if (const std::optional<ProcessMark> mark = running_from(entry.path() / "node.pid")) nodes.push_back(*mark);
   }
   stop(nodes, "the node");
   std::filesystem::remove(state.mount_pid(), error);
-  for (const std::filesystem::directory_entry& entry : std::filesystem::directory_iterator(state.path() / "nodes", error)) {
+  for (const std::filesystem::directory_entry& entry :
+       std::filesystem::directory_iterator(state.path() / "nodes", error)) {
     std::error_code ignored;
     if (!running_from(entry.path() / "node.pid")) std::filesystem::remove(entry.path() / "node.pid", ignored);
   }
@@ -272,7 +274,8 @@ void add_local_commands(CLI::App& app, Commands& commands) {
       ->check(CLI::Range(0, 65000));
   command
       ->add_option("--replace", arguments->replace,
-                   "Number of a node whose data is gone or damaged: a new node takes its place, and gets its data from the others")
+                   "Number of a node whose data is gone or damaged: a new node takes its place, and gets its data from "
+                   "the others")
       ->check(CLI::Range(1U, 1000000U));
   command->add_option("-o", arguments->options, "Mount options, as for `ringfs mount`");
   command->callback([arguments, &commands] { commands.action = [arguments] { return up(*arguments); }; });

@@ -7,7 +7,6 @@
 namespace ringfs::mount {
 namespace {
 
-
 Status put_aside(const std::filesystem::path& data) {
   std::error_code error;
   if (!std::filesystem::exists(data, error) || std::filesystem::is_empty(data, error)) return {};
@@ -38,13 +37,16 @@ Task<Status> take_place(RingSession* session, LocalNode node, TimePoint deadline
 }  // namespace
 
 Status prepare_replacement(const StateDirectory& state, LocalRing& ring, unsigned number) {
-  const auto node = std::find_if(ring.nodes.begin(), ring.nodes.end(), [&](const LocalNode& one) { return one.number == number; });
-  if (node == ring.nodes.end()) return fail(ErrorCode::not_found, "there is no node " + std::to_string(number) + " in " + state.path().string());
+  const auto node =
+      std::find_if(ring.nodes.begin(), ring.nodes.end(), [&](const LocalNode& one) { return one.number == number; });
+  if (node == ring.nodes.end())
+    return fail(ErrorCode::not_found, "there is no node " + std::to_string(number) + " in " + state.path().string());
   if (!ring.created) return fail(ErrorCode::unavailable, "the ring was never complete: start it without --replace");
   if (node->replaces) return {};  // cut short: it goes on
   if (const std::optional<ProcessMark> running = running_from(state.node_pid(number))) {
-    return fail(ErrorCode::busy, "node " + std::to_string(number) + " runs as process " + std::to_string(running->pid) +
-                                     ": nothing is to be replaced; if it is to go for good, remove it, or end its process first");
+    return fail(ErrorCode::busy,
+                "node " + std::to_string(number) + " runs as process " + std::to_string(running->pid) +
+                    ": nothing is to be replaced; if it is to go for good, remove it, or end its process first");
   }
   Status aside = put_aside(state.node_data(number));
   if (!aside) return aside;
@@ -52,7 +54,8 @@ Status prepare_replacement(const StateDirectory& state, LocalRing& ring, unsigne
   return state.save(ring);
 }
 
-void finish_replacements(const StateDirectory& state, LocalRing& ring, StartReport& report, std::chrono::steady_clock::time_point deadline) {
+void finish_replacements(const StateDirectory& state, LocalRing& ring, StartReport& report,
+                         std::chrono::steady_clock::time_point deadline) {
   for (LocalNode& node : ring.nodes) {
     const bool has_problem = std::any_of(report.problems.begin(), report.problems.end(),
                                          [&](const NodeProblem& one) { return one.number == node.number; });
@@ -62,7 +65,8 @@ void finish_replacements(const StateDirectory& state, LocalRing& ring, StartRepo
       if (one.number != node.number) others.push_back(one.rpc);
     }
     RingSession session(others);
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     Status taken = session.run(take_place(&session, node, session.in(left)));
     session.finish();
     if (taken) {
@@ -70,9 +74,10 @@ void finish_replacements(const StateDirectory& state, LocalRing& ring, StartRepo
       taken = state.save(ring);
     }
     if (!taken) {
-      report.problems.push_back({node.number,
-                                 Error{taken.error().code, "it runs, but does not take its predecessor's place yet: " + taken.error().text()},
-                                 replace_command(state, ring, node.number)});
+      report.problems.push_back(
+          {node.number,
+           Error{taken.error().code, "it runs, but does not take its predecessor's place yet: " + taken.error().text()},
+           replace_command(state, ring, node.number)});
     }
   }
 }

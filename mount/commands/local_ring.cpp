@@ -24,7 +24,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr int ring_file_format = 1;
-constexpr int database_unusable = 6;  // of ringfs-node (nodes/main.cpp)
+constexpr int database_unusable = 6;                      // of ringfs-node (nodes/main.cpp)
 constexpr auto lock_patience = std::chrono::seconds(60);  // another up or down ends by then
 constexpr auto look_interval = std::chrono::milliseconds(5);
 
@@ -114,8 +114,9 @@ Result<Starting> start_node(const StateDirectory& state, LocalNode& node, const 
   starting.log_offset = error ? 0 : size;
   SpawnOptions options;
   options.log = state.node_log(node.number);
-  options.arguments = {program,  "--data",  state.node_data(node.number).string(), "--listen",         node.rpc,
-                       "--rest", node.rest, "--log-file",                          options.log.string()};
+  options.arguments = {program,    "--data",     state.node_data(node.number).string(),
+                       "--listen", node.rpc,     "--rest",
+                       node.rest,  "--log-file", options.log.string()};
   options.new_session = true;
   const Result<ProcessMark> process = spawn_recorded(options, state.node_pid(node.number));
   if (!process) return tl::unexpected<Error>(process.error());
@@ -270,7 +271,8 @@ Status StateDirectory::lock() {
 
 Result<LocalRing> StateDirectory::load() const {
   const Result<std::string> text = read_file(ring_file());
-  if (!text && text.error().code == ErrorCode::not_found) return fail(ErrorCode::not_found, "there is no ring in " + path_.string());
+  if (!text && text.error().code == ErrorCode::not_found)
+    return fail(ErrorCode::not_found, "there is no ring in " + path_.string());
   if (!text) return tl::unexpected(text.error());
   Result<LocalRing> ring = decode_local_ring(*text);
   if (!ring) {
@@ -316,15 +318,19 @@ class Start {
     wait_until_ready();
     std::erase_if(report_.started, [&](unsigned number) { return removed_.contains(number) || has_problem(number); });
     std::erase_if(ring_.nodes, [&](const LocalNode& node) { return removed_.contains(node.number); });
-    if (ring_.nodes.empty()) return fail(ErrorCode::not_found, "every node in " + state_.path().string() + " was removed from its ring");
+    if (ring_.nodes.empty())
+      return fail(ErrorCode::not_found, "every node in " + state_.path().string() + " was removed from its ring");
     return std::move(report_);
   }
 
  private:
   bool has_problem(unsigned number) const {
-    return std::any_of(report_.problems.begin(), report_.problems.end(), [&](const NodeProblem& one) { return one.number == number; });
+    return std::any_of(report_.problems.begin(), report_.problems.end(),
+                       [&](const NodeProblem& one) { return one.number == number; });
   }
-  void problem(unsigned number, Error error, std::string next = {}) { report_.problems.push_back({number, std::move(error), std::move(next)}); }
+  void problem(unsigned number, Error error, std::string next = {}) {
+    report_.problems.push_back({number, std::move(error), std::move(next)});
+  }
 
   // Who was killed a moment ago holds its ports and its directory until its last thread is back from the disk.
   void wait_for_killed() {
@@ -336,10 +342,12 @@ class Start {
     const std::vector<ProcessMark> left = wait_until_gone(std::move(ending), stop_grace);
     for (const LocalNode& node : ring_.nodes) {
       const std::optional<ProcessMark> mark = read_pid_file(state_.node_pid(node.number));
-      const bool still = mark && std::any_of(left.begin(), left.end(), [&](const ProcessMark& one) { return one.pid == mark->pid; });
+      const bool still =
+          mark && std::any_of(left.begin(), left.end(), [&](const ProcessMark& one) { return one.pid == mark->pid; });
       if (!still) continue;
-      problem(node.number, Error{ErrorCode::timeout, "its process " + std::to_string(mark->pid) +
-                                                         " was killed but has not ended yet; look at its disk, and try again"});
+      problem(node.number,
+              Error{ErrorCode::timeout, "its process " + std::to_string(mark->pid) +
+                                            " was killed but has not ended yet; look at its disk, and try again"});
     }
   }
 
@@ -355,7 +363,8 @@ class Start {
   bool can_start(const LocalNode& node) {
     if (has_lost_data(state_, node)) {
       problem(node.number,
-              Error{ErrorCode::wrong_identity, "its data is gone: there is no database in " + state_.node_data(node.number).string() +
+              Error{ErrorCode::wrong_identity, "its data is gone: there is no database in " +
+                                                   state_.node_data(node.number).string() +
                                                    "; put the directory back, or give its place to a new node"},
               replace_command(state_, ring_, node.number));
       return false;
@@ -363,8 +372,9 @@ class Start {
     for (const std::string& address : {node.rpc, node.rest}) {
       if (!port_in_use(address)) continue;
       problem(node.number,
-              Error{ErrorCode::exists, "its port " + port_of(address) + " of " + address + " is in use" +
-                                           (ring_.created ? "" : "; or choose other ports with --rpc-port and --rest-port")},
+              Error{ErrorCode::exists,
+                    "its port " + port_of(address) + " of " + address + " is in use" +
+                        (ring_.created ? "" : "; or choose other ports with --rpc-port and --rest-port")},
               "ss -ltnp sport = :" + port_of(address));
       return false;
     }
@@ -386,7 +396,8 @@ class Start {
       std::this_thread::sleep_for(look_interval);
     }
     for (const Starting& one : starting_) {
-      problem(one.node->number, Error{ErrorCode::timeout, with_log("it did not come up in time", state_.node_log(one.node->number))});
+      problem(one.node->number,
+              Error{ErrorCode::timeout, with_log("it did not come up in time", state_.node_log(one.node->number))});
     }
   }
 
@@ -410,7 +421,8 @@ class Start {
 
 }  // namespace
 
-Result<StartReport> start_nodes(const StateDirectory& state, LocalRing& ring, std::chrono::steady_clock::time_point deadline) {
+Result<StartReport> start_nodes(const StateDirectory& state, LocalRing& ring,
+                                std::chrono::steady_clock::time_point deadline) {
   return Start(state, ring, deadline).run();
 }
 
@@ -423,7 +435,8 @@ std::string replace_command(const StateDirectory& state, const LocalRing& ring, 
 unsigned next_number(const StateDirectory& state, const LocalRing& ring) {
   unsigned last = ring.nodes.empty() ? 0 : ring.nodes.back().number;
   std::error_code error;
-  for (const std::filesystem::directory_entry& entry : std::filesystem::directory_iterator(state.path() / "nodes", error)) {
+  for (const std::filesystem::directory_entry& entry :
+       std::filesystem::directory_iterator(state.path() / "nodes", error)) {
     unsigned number = 0;
     const std::string name = entry.path().filename().string();
     const auto [end, bad] = std::from_chars(name.data(), name.data() + name.size(), number);

@@ -30,7 +30,8 @@ struct LocalNode {
   std::string rpc;  // host:port; port 0: taken at the first start
   std::string rest;
   std::optional<Uuid> id;
-  // The node that had this number before, whose data is gone: a member until this one has taken its place (local_replace.hpp).
+  // The node that had this number before, whose data is gone: a member until this one has taken its place
+  // (local_replace.hpp).
   std::optional<Uuid> replaces;
 };
 
@@ -100,9 +101,11 @@ struct StartReport {
   std::vector<NodeProblem> problems;  // nodes that do not run, and why
 };
 
-// Starts the nodes that do not run, all at once, and fills in their ids and addresses; those that were removed from the ring leave
-// `ring`. One that cannot be started does not keep the others from it. Errors: not_found (the program, or every node was removed).
-Result<StartReport> start_nodes(const StateDirectory& state, LocalRing& ring, std::chrono::steady_clock::time_point deadline);
+// Starts the nodes that do not run, all at once, and fills in their ids and addresses; those that were removed from the
+// ring leave `ring`. One that cannot be started does not keep the others from it. Errors: not_found (the program, or
+// every node was removed).
+Result<StartReport> start_nodes(const StateDirectory& state, LocalRing& ring,
+                                std::chrono::steady_clock::time_point deadline);
 
 // "ringfs up --replace 1 --state DIR MOUNTPOINT"
 std::string replace_command(const StateDirectory& state, const LocalRing& ring, unsigned number);

@@ -54,7 +54,9 @@ Task<Result<Uuid>> change(RingSession* session, const MemberArguments* arguments
     node = co_await session->admin().remove(arguments->member, arguments->force, deadline);
   if (!node || !arguments->wait) co_return node;
   ProgressBar bar;
-  std::function<void(const RingStatus&)> look = [&bar](const RingStatus& status) { bar.show(status.unsettled, status.partitions); };
+  std::function<void(const RingStatus&)> look = [&bar](const RingStatus& status) {
+    bar.show(status.unsettled, status.partitions);
+  };
   const TimePoint end = session->in(std::chrono::seconds(arguments->wait_seconds));
   const Result<RingStatus> still = co_await wait_until_still(session, end, std::move(look));
   if (!still) co_return fail(still.error().code, still.error().context + "; `ringfs wait` waits for it");
@@ -86,26 +88,30 @@ std::string next_address(const std::string& first, unsigned first_number, unsign
 
 // One more node process, in the state directory of the ring, and a member of it.
 int add_local(MemberArguments arguments) {
-  StateDirectory state(arguments.ring.state.empty() ? default_state_directory() : std::filesystem::absolute(arguments.ring.state));
+  StateDirectory state(arguments.ring.state.empty() ? default_state_directory()
+                                                    : std::filesystem::absolute(arguments.ring.state));
   Status status = state.lock();
   if (!status) return report(status.error());
   Result<LocalRing> ring = state.load();
   if (!ring) return report_asking(arguments.ring, ring.error());
-  if (!ring->created) return report(Error{ErrorCode::unavailable, "the ring is not complete yet"}, "ringfs up MOUNTPOINT");
+  if (!ring->created)
+    return report(Error{ErrorCode::unavailable, "the ring is not complete yet"}, "ringfs up MOUNTPOINT");
   const std::vector<std::string> members = ring->addresses();
   LocalNode node;
   node.number = next_number(state, *ring);
   node.rpc = next_address(ring->nodes.front().rpc, ring->nodes.front().number, node.number);
   node.rest = next_address(ring->nodes.front().rest, ring->nodes.front().number, node.number);
   if (ring->nodes.size() >= max_local_nodes)
-    return report(Error{ErrorCode::out_of_range, "a local ring has at most " + std::to_string(max_local_nodes) + " nodes"});
+    return report(
+        Error{ErrorCode::out_of_range, "a local ring has at most " + std::to_string(max_local_nodes) + " nodes"});
   LocalRing alone = *ring;
   alone.nodes = {node};
   const Result<StartReport> started = start_nodes(state, alone, std::chrono::steady_clock::now() + start_patience);
   if (!started) return report(started.error());
   if (!started->problems.empty()) {
     const NodeProblem& problem = started->problems.front();
-    return report(Error{problem.error.code, "node " + std::to_string(problem.number) + ": " + problem.error.context}, problem.next);
+    return report(Error{problem.error.code, "node " + std::to_string(problem.number) + ": " + problem.error.context},
+                  problem.next);
   }
   node = alone.nodes.front();
   arguments.member = node.rpc;
@@ -118,7 +124,8 @@ int add_local(MemberArguments arguments) {
   // It certainly is no member.
   ring->nodes.pop_back();
   static_cast<void>(state.save(*ring));  // if that fails, too, the next `up` starts a node that waits
-  if (const std::optional<ProcessMark> mark = running_from(state.node_pid(node.number))) stop_processes({*mark}, stop_grace);
+  if (const std::optional<ProcessMark> mark = running_from(state.node_pid(node.number)))
+    stop_processes({*mark}, stop_grace);
   return report_asking(arguments.ring, added.error());
 }
 
@@ -147,7 +154,8 @@ void add_common(CLI::App& command, MemberArguments& arguments) {
   arguments.ring.timeout_seconds = 30;
   arguments.ring.add_to(command);
   command.add_flag("--wait", arguments.wait, "Return when the data has moved");
-  command.add_option("--wait-timeout", arguments.wait_seconds, "Seconds after which --wait gives up")->check(CLI::Range(1, 7 * 86400));
+  command.add_option("--wait-timeout", arguments.wait_seconds, "Seconds after which --wait gives up")
+      ->check(CLI::Range(1, 7 * 86400));
 }
 
 }  // namespace
@@ -156,7 +164,8 @@ void add_member_commands(CLI::App& app, Commands& commands) {
   CLI::App* adding = app.add_subcommand("add", "Make a waiting node a member of the ring; data moves to it");
   auto added = std::make_shared<MemberArguments>();
   CLI::Option* address = adding->add_option("ADDRESS", added->member, "HOST:PORT where the node listens");
-  adding->add_flag("--local", added->local, "Start one more node process of a local ring, and add it")->excludes(address);
+  adding->add_flag("--local", added->local, "Start one more node process of a local ring, and add it")
+      ->excludes(address);
   add_common(*adding, *added);
   adding->callback([added, &commands] { commands.action = [added] { return add(*added); }; });
 

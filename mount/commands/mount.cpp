@@ -88,10 +88,12 @@ void add_mount_commands(CLI::App& app, Commands& commands) {
   command->add_option("MOUNTPOINT", arguments->mount_point, "An empty directory")->required();
   command
       ->add_option("-o", arguments->options,
-                   "Mount options: allow_other, show_ring, cached=SECONDS, op_timeout=SECONDS, fsname=NAME, and those of mount(8)")
+                   "Mount options: allow_other, show_ring, cached=SECONDS, op_timeout=SECONDS, fsname=NAME, and those "
+                   "of mount(8)")
       ->expected(1);
   command->add_flag("--foreground", arguments->foreground, "Stay in the foreground, log to stderr");
-  command->add_option("--log-file", arguments->log_file, "Log to this file; at 16 MiB it becomes FILE.1, and that one goes");
+  command->add_option("--log-file", arguments->log_file,
+                      "Log to this file; at 16 MiB it becomes FILE.1, and that one goes");
   command->add_option("--ready-fd", arguments->ready_descriptor)->group("");  // how the first process hears
   command->callback([arguments, &commands] { commands.action = [arguments] { return mount(*arguments); }; });
 

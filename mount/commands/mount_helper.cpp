@@ -23,12 +23,14 @@ std::string without_unknown(const std::string& options) {
 bool is_helper_call(const std::vector<std::string>& arguments, const std::vector<std::string>& commands) {
   if (std::filesystem::path(arguments[0]).filename().string().starts_with("mount.")) return true;
   if (arguments.size() < 3 || arguments[1].starts_with('-')) return false;
-  return arguments[1].find(':') != std::string::npos && std::find(commands.begin(), commands.end(), arguments[1]) == commands.end();
+  return arguments[1].find(':') != std::string::npos &&
+         std::find(commands.begin(), commands.end(), arguments[1]) == commands.end();
 }
 
 }  // namespace
 
-Result<std::optional<HelperCall>> parse_helper_call(const std::vector<std::string>& arguments, const std::vector<std::string>& commands) {
+Result<std::optional<HelperCall>> parse_helper_call(const std::vector<std::string>& arguments,
+                                                    const std::vector<std::string>& commands) {
   if (arguments.empty() || !is_helper_call(arguments, commands)) return std::optional<HelperCall>();
   std::vector<std::string> places;
   std::string options;
@@ -43,9 +45,12 @@ Result<std::optional<HelperCall>> parse_helper_call(const std::vector<std::strin
       ++i;
     } else if (word.size() > 1 && word[0] == '-') {
       for (const char letter : word.substr(1)) {
-        if (letter == 's') sloppy = true;
-        else if (letter == 'f') fake = true;
-        else if (letter == 'r') options += options.empty() ? "ro" : ",ro";
+        if (letter == 's')
+          sloppy = true;
+        else if (letter == 'f')
+          fake = true;
+        else if (letter == 'r')
+          options += options.empty() ? "ro" : ",ro";
         else if (letter != 'n' && letter != 'v' && letter != 'w') {
           return fail(ErrorCode::invalid_argument, std::string("mount option -") + letter + " is not known here");
         }
@@ -54,7 +59,9 @@ Result<std::optional<HelperCall>> parse_helper_call(const std::vector<std::strin
       places.push_back(word);
     }
   }
-  if (places.size() != 2) return fail(ErrorCode::invalid_argument, "usage: mount.ringfs HOST:PORT[,HOST:PORT] DIRECTORY [-sfnv] [-o OPTIONS]");
+  if (places.size() != 2)
+    return fail(ErrorCode::invalid_argument,
+                "usage: mount.ringfs HOST:PORT[,HOST:PORT] DIRECTORY [-sfnv] [-o OPTIONS]");
   HelperCall call;
   call.fake = fake;
   call.arguments = {arguments[0], "mount", places[0], places[1]};

@@ -45,8 +45,9 @@ constexpr auto flags = std::to_array<Flag>({
 });
 
 // They tell mount(8) and init who may mount, and when. default_permissions is always on.
-constexpr auto words_for_others = std::to_array<std::string_view>(
-    {"", "auto", "noauto", "defaults", "default_permissions", "group", "nofail", "nouser", "owner", "user", "users", "_netdev"});
+constexpr auto words_for_others =
+    std::to_array<std::string_view>({"", "auto", "noauto", "defaults", "default_permissions", "group", "nofail",
+                                     "nouser", "owner", "user", "users", "_netdev"});
 constexpr auto prefixes_for_others = std::to_array<std::string_view>({"x-", "X-", "comment="});
 
 constexpr std::size_t max_source_bytes = 64;
@@ -74,8 +75,8 @@ Status apply_value(const std::string& name, const std::string& value, MountOptio
   }
   if (name == "op_timeout") {
     if (parse_number(value, 1u, max_op_timeout_seconds, options.operation_timeout_seconds.emplace())) return {};
-    return fail(ErrorCode::invalid_argument, "-o op_timeout=SECONDS takes a number from 1 to " + std::to_string(max_op_timeout_seconds) +
-                                                 ", not '" + value + "'");
+    return fail(ErrorCode::invalid_argument, "-o op_timeout=SECONDS takes a number from 1 to " +
+                                                 std::to_string(max_op_timeout_seconds) + ", not '" + value + "'");
   }
   if (name == "fsname") {
     options.source = value;
@@ -86,10 +87,11 @@ Status apply_value(const std::string& name, const std::string& value, MountOptio
     if (value == "ringfs") return {};
     return fail(ErrorCode::invalid_argument, "a RingFS has the type fuse.ringfs: -o subtype=" + value + " cannot be");
   }
-  return fail(ErrorCode::invalid_argument,
-              "unknown mount option '" + name +
-                  "' (there are allow_other, show_ring, cached=SECONDS, op_timeout=SECONDS, fsname=NAME, and of mount(8) ro, rw, dev, "
-                  "nodev, suid, nosuid, exec, noexec, atime, noatime, relatime, sync, async, dirsync, and what is meant for mount(8) itself)");
+  return fail(ErrorCode::invalid_argument, "unknown mount option '" + name +
+                                               "' (there are allow_other, show_ring, cached=SECONDS, "
+                                               "op_timeout=SECONDS, fsname=NAME, and of mount(8) ro, rw, dev, "
+                                               "nodev, suid, nosuid, exec, noexec, atime, noatime, relatime, sync, "
+                                               "async, dirsync, and what is meant for mount(8) itself)");
 }
 
 }  // namespace
@@ -128,8 +130,8 @@ Status apply_mount_options(const std::string& text, MountOptions& options) {
 
 Status check_privileged_options(const MountOptions& options, bool is_root) {
   if (is_root || (!options.devices && !options.set_user_id)) return {};
-  return fail(ErrorCode::not_permitted,
-              std::string("only root may mount with the option ") + (options.devices ? "dev" : "suid") + "; leave it away");
+  return fail(ErrorCode::not_permitted, std::string("only root may mount with the option ") +
+                                            (options.devices ? "dev" : "suid") + "; leave it away");
 }
 
 std::string source_of(const std::string& addresses) {

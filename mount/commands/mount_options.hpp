@@ -1,5 +1,6 @@
-// What `-o` of `ringfs mount` means: RingFS's own words, those of mount(8) that the kernel carries out, and those that are meant for mount(8)
-// and init alone (man 8 mount, "filesystem-independent mount options"), so that a line of fstab works.
+// What `-o` of `ringfs mount` means: RingFS's own words, those of mount(8) that the kernel carries out, and those that
+// are meant for mount(8) and init alone (man 8 mount, "filesystem-independent mount options"), so that a line of fstab
+// works.
 //
 // Threads: pure functions. Of words that contradict each other the last one counts, as for mount(8).
 #pragma once
@@ -14,17 +15,17 @@
 namespace ringfs::mount {
 
 struct MountOptions {
-  std::string mount_point;  // absolute
+  std::string mount_point;        // absolute
   std::string source = "ringfs";  // what df and findmnt show as the device
   bool allow_other = false;
   bool read_only = false;
   bool devices = false, set_user_id = false;  // whether they mean anything here; otherwise nodev, nosuid
   bool no_programs = false;                   // noexec
   bool no_access_times = false;
-  bool synchronous = false;              // sync: each write is durable when it returns
-  bool synchronous_directories = false;  // dirsync, which changes of directories are anyway
-  bool show_ring = false;     // list .ring in the root
-  double cached_seconds = 0;  // how long the kernel may keep names and attributes
+  bool synchronous = false;                           // sync: each write is durable when it returns
+  bool synchronous_directories = false;               // dirsync, which changes of directories are anyway
+  bool show_ring = false;                             // list .ring in the root
+  double cached_seconds = 0;                          // how long the kernel may keep names and attributes
   std::optional<unsigned> operation_timeout_seconds;  // otherwise that of the ring (dht/base/settings.hpp)
 
   // As libfuse wants them, "-o" included.

@@ -24,9 +24,9 @@
 
 #include "dht/core/rows/row_leases.hpp"
 #include "dht/net/runtime/rotating_log.hpp"
-#include "mount/fuse/session.hpp"
 #include "mount/commands/mount_table.hpp"
 #include "mount/commands/ring_session.hpp"
+#include "mount/fuse/session.hpp"
 
 namespace ringfs::mount {
 namespace {
@@ -88,10 +88,11 @@ Task<void> unmount_on_signal(MountRun* run) {
   run->unmounting = false;
 }
 
-// The ring's op_timeout: at first before anybody works here, then whenever somebody has changed it. A ring that does not answer leaves
-// it as it is.
+// The ring's op_timeout: at first before anybody works here, then whenever somebody has changed it. A ring that does
+// not answer leaves it as it is.
 Task<void> adopt_settings(RingSession* ring, fs::FileSystem* file_system) {
-  const Result<std::map<std::string, std::string>> settings = co_await ring->admin().settings(ring->in(settings_patience));
+  const Result<std::map<std::string, std::string>> settings =
+      co_await ring->admin().settings(ring->in(settings_patience));
   if (settings) file_system->set_operation_timeout(std::chrono::seconds(setting_value(*settings, op_timeout_setting)));
 }
 
@@ -117,9 +118,8 @@ Task<int> serve(MountRun* run) {
   // The first leaders may still be on their way: each call has a deadline of its own, the whole has ours.
   for (;;) {
     status = co_await run->file_system.start();
-    const bool again =
-        !status && (status.error().code == ErrorCode::timeout || status.error().code == ErrorCode::unavailable ||
-                    not_reached(status.error().code));
+    const bool again = !status && (status.error().code == ErrorCode::timeout ||
+                                   status.error().code == ErrorCode::unavailable || not_reached(status.error().code));
     if (!again || run->ring.in(std::chrono::milliseconds(0)) >= deadline) break;
     co_await run->ring.store().sleep(std::chrono::milliseconds(20));
   }
@@ -190,12 +190,13 @@ MountAnswer probe_mount(const std::string& path) {
 bool stop_mount_process(const ProcessMark& mark) {
   send_signal(mark, SIGTERM);
   if (wait_until_gone({mark}, quiet_patience).empty()) return false;
-  std::cerr << "ringfs: waiting for the mount process " << mark.pid << ", which writes to the ring what is dirty (at most "
-            << mount_end_patience.count() << " s)" << std::endl;
+  std::cerr << "ringfs: waiting for the mount process " << mark.pid
+            << ", which writes to the ring what is dirty (at most " << mount_end_patience.count() << " s)" << std::endl;
   return !stop_processes({mark}, mount_end_patience - quiet_patience).empty();
 }
 
-int serve_mount(std::vector<std::string> addresses, MountOptions options, const std::string& log_file, int ready_descriptor) {
+int serve_mount(std::vector<std::string> addresses, MountOptions options, const std::string& log_file,
+                int ready_descriptor) {
   spdlog::set_default_logger(spdlog::stderr_logger_st("ringfs"));
   if (!log_file.empty()) {
     const Status opened = dht::log_to_file("ringfs", log_file);
@@ -210,14 +211,16 @@ int serve_mount(std::vector<std::string> addresses, MountOptions options, const 
   mallopt(M_TRIM_THRESHOLD, 8 << 20);
   RingSession ring(std::move(addresses), dht::max_row_lease);
   fs::FileSystemOptions file_system_options;
-  if (options.operation_timeout_seconds) file_system_options.operation_timeout = std::chrono::seconds(*options.operation_timeout_seconds);
+  if (options.operation_timeout_seconds)
+    file_system_options.operation_timeout = std::chrono::seconds(*options.operation_timeout_seconds);
   file_system_options.show_ring = options.show_ring;
   file_system_options.synchronous = options.synchronous;
   file_system_options.owner = ::getuid();
   fs::FileSystem file_system(ring.store(), ring.view(), ring.admin(), file_system_options);
   FuseSession session(ring.loop(), file_system, options);
   asio::signal_set signals(ring.loop(), SIGTERM, SIGINT, SIGHUP);
-  MountRun run{ring, file_system, session, signals, options, ready_descriptor, ready_descriptor >= 0 && log_file.empty()};
+  MountRun run{
+      ring, file_system, session, signals, options, ready_descriptor, ready_descriptor >= 0 && log_file.empty()};
   const int code = ring.run(serve(&run));
   ring.finish();
   return code;
@@ -296,7 +299,8 @@ Status check_mount_point(const std::string& path) {
       return fail(ErrorCode::exists, "a RingFS is mounted on " + path + " already; unmount it: ringfs umount " + path);
     if (answer == MountAnswer::silent) {
       return fail(ErrorCode::exists, "a RingFS is mounted on " + path +
-                                         " and does not answer; is its process stopped? Detach it: fusermount3 -u -z " + path);
+                                         " and does not answer; is its process stopped? Detach it: fusermount3 -u -z " +
+                                         path);
     }
     const Status cleared = unmount_path(path, true);
     if (!cleared) return cleared;
@@ -323,7 +327,8 @@ std::optional<ProcessMark> mount_process_of(const std::string& path) {
     const std::string name = entry.path().filename().string();
     if (name.find_first_not_of("0123456789") != std::string::npos) continue;
     const std::vector<std::string> words = words_of(entry.path() / "cmdline");
-    if (words.size() < 5 || words[1] != "mount" || std::find(words.begin(), words.end(), "--foreground") == words.end()) continue;
+    if (words.size() < 5 || words[1] != "mount" || std::find(words.begin(), words.end(), "--foreground") == words.end())
+      continue;
     if (std::filesystem::path(words[0]).filename() != std::filesystem::path(own_program()).filename()) continue;
     const std::filesystem::path from = first_directory_of(entry.path());
     const bool serves = std::any_of(words.begin() + 2, words.end(),

@@ -24,7 +24,8 @@ inline constexpr auto mount_end_patience = std::chrono::seconds(10 + 5 + 2 * max
 
 // Serves until unmounted. Writes "ready\n" to `ready_descriptor` (unless < 0) when the mount is usable and then, unless
 // it logs to `log_file`, points stdout and stderr to /dev/null. Returns the process's exit code.
-int serve_mount(std::vector<std::string> addresses, MountOptions options, const std::string& log_file, int ready_descriptor);
+int serve_mount(std::vector<std::string> addresses, MountOptions options, const std::string& log_file,
+                int ready_descriptor);
 
 struct MountStart {
   std::vector<std::string> addresses;
@@ -37,8 +38,8 @@ struct MountStart {
 // A process that serves the mount; returns when it is usable.
 Result<ProcessMark> start_mount_process(const MountStart& start);
 
-// SIGTERM to a mount process, and waits until it has ended; says on stderr what it waits for when that takes long. True if
-// it had to be killed after mount_end_patience.
+// SIGTERM to a mount process, and waits until it has ended; says on stderr what it waits for when that takes long. True
+// if it had to be killed after mount_end_patience.
 bool stop_mount_process(const ProcessMark& mark);
 
 enum class MountAnswer {

@@ -124,7 +124,8 @@ namespace {
 // A descriptor that closes itself, above those that the child gives a meaning to.
 class HighDescriptor {
  public:
-  explicit HighDescriptor(int descriptor) : descriptor_(descriptor < 0 ? -1 : fcntl(descriptor, F_DUPFD_CLOEXEC, first_free)) {
+  explicit HighDescriptor(int descriptor)
+      : descriptor_(descriptor < 0 ? -1 : fcntl(descriptor, F_DUPFD_CLOEXEC, first_free)) {
     if (descriptor >= 0) ::close(descriptor);
   }
   HighDescriptor(const HighDescriptor&) = delete;
@@ -145,10 +146,12 @@ struct Waiting {  // what the child needs until its program begins; made before 
   bool new_session;
 };
 
-// Only what is safe after a fork (man 7 signal-safety). It waits at the gate for a byte; at its end nobody wants it any more.
+// Only what is safe after a fork (man 7 signal-safety). It waits at the gate for a byte; at its end nobody wants it any
+// more.
 [[noreturn]] void begin_when_recorded(const Waiting& waiting) {
   if (waiting.new_session) setsid();
-  for (int number = 1; number < NSIG; ++number) ::signal(number, SIG_DFL);  // fails for some, which cannot be changed anyway
+  for (int number = 1; number < NSIG; ++number)
+    ::signal(number, SIG_DFL);  // fails for some, which cannot be changed anyway
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -180,17 +183,21 @@ std::optional<int> cause_from(int descriptor) {
 }  // namespace
 
 Result<ProcessMark> spawn_recorded(const SpawnOptions& options, const std::filesystem::path& pid_file) {
-  const auto cannot = [&](int error) { return fail(ErrorCode::io_error, "cannot start " + options.arguments[0] + ": " + std::strerror(error)); };
+  const auto cannot = [&](int error) {
+    return fail(ErrorCode::io_error, "cannot start " + options.arguments[0] + ": " + std::strerror(error));
+  };
   int gate_ends[2], cause_ends[2];
   if (pipe2(gate_ends, O_CLOEXEC) != 0) return cannot(errno);
   HighDescriptor gate_in(gate_ends[0]), gate_out(gate_ends[1]);
   if (pipe2(cause_ends, O_CLOEXEC) != 0) return cannot(errno);
   HighDescriptor cause_in(cause_ends[0]), cause_out(cause_ends[1]);
   HighDescriptor null(::open("/dev/null", O_RDWR | O_CLOEXEC));
-  HighDescriptor log(options.log.empty() ? -1 : ::open(options.log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+  HighDescriptor log(
+      options.log.empty() ? -1 : ::open(options.log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
   if (null.get() < 0 || (log.get() < 0 && !options.log.empty())) return cannot(errno);
   Waiting waiting{{}, null.get(), log.get(), gate_in.get(), cause_out.get(), options.inherited, options.new_session};
-  for (const std::string& argument : options.arguments) waiting.arguments.push_back(const_cast<char*>(argument.c_str()));
+  for (const std::string& argument : options.arguments)
+    waiting.arguments.push_back(const_cast<char*>(argument.c_str()));
   waiting.arguments.push_back(nullptr);
   const pid_t pid = fork();
   if (pid < 0) return cannot(errno);
@@ -258,7 +265,9 @@ std::vector<ProcessMark> wait_until_gone(std::vector<ProcessMark> marks, std::ch
   }
 }
 
-bool send_signal(const ProcessMark& mark, int number) { return life_of(mark) != ProcessLife::gone && kill(mark.pid, number) == 0; }
+bool send_signal(const ProcessMark& mark, int number) {
+  return life_of(mark) != ProcessLife::gone && kill(mark.pid, number) == 0;
+}
 
 Status write_pid_file(const std::filesystem::path& path, const ProcessMark& mark) {
   std::ofstream file(path, std::ios::trunc);
@@ -293,7 +302,8 @@ std::vector<pid_t> stop_processes(const std::vector<ProcessMark>& marks, std::ch
 Result<std::string> run_apart(const std::function<std::string()>& work, std::chrono::milliseconds limit) {
   if (other_threads_live(getpid())) return fail(ErrorCode::internal, "a process with other threads cannot look apart");
   int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) return fail(ErrorCode::io_error, std::string("cannot make a pipe: ") + std::strerror(errno));
+  if (pipe2(ends, O_CLOEXEC) != 0)
+    return fail(ErrorCode::io_error, std::string("cannot make a pipe: ") + std::strerror(errno));
   const pid_t child = fork();
   if (child < 0) {
     const std::string cause = std::strerror(errno);
@@ -337,7 +347,8 @@ Result<std::string> run_apart(const std::function<std::string()>& work, std::chr
   int status = 0;
   while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
-  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) return fail(ErrorCode::io_error, "the process that looked has died");
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+    return fail(ErrorCode::io_error, "the process that looked has died");
   return text;
 }
 

@@ -32,7 +32,8 @@ struct ProcessMark {
   std::string boot;
 };
 
-// The same for a process that is to be found again: its program begins when `pid_file` names it, and never if we die before. [0] is a path.
+// The same for a process that is to be found again: its program begins when `pid_file` names it, and never if we die
+// before. [0] is a path.
 Result<ProcessMark> spawn_recorded(const SpawnOptions& options, const std::filesystem::path& pid_file);
 
 // Of a child that has ended (reaps it): its code, 128 + signal when a signal ended it. Nothing while it runs.
@@ -40,8 +41,8 @@ std::optional<int> exit_code_of(pid_t child);
 
 std::optional<ProcessMark> mark_of(pid_t pid);
 enum class ProcessLife {
-  gone,     // or a zombie, or another process by now
-  ending,   // killed, or its main thread has ended: others still hold its sockets and locks, while the disk is slow
+  gone,    // or a zombie, or another process by now
+  ending,  // killed, or its main thread has ended: others still hold its sockets and locks, while the disk is slow
   running,
 };
 ProcessLife life_of(const ProcessMark& mark);
@@ -58,9 +59,10 @@ std::optional<ProcessMark> running_from(const std::filesystem::path& pid_file);
 // SIGTERM to all; who still runs after `grace` gets SIGKILL. Returns the pids that were killed.
 std::vector<pid_t> stop_processes(const std::vector<ProcessMark>& marks, std::chrono::milliseconds grace);
 
-// What `work` returns, run in a child process: for calls on a mounted file system, which no signal ends while its process
-// does not answer. Errors: timeout after `limit` (the child is left behind, killed), io_error, internal when other threads of ours run: what
-// they hold at the fork (locks of getaddrinfo, of the log) nobody would let go in the child.
+// What `work` returns, run in a child process: for calls on a mounted file system, which no signal ends while its
+// process does not answer. Errors: timeout after `limit` (the child is left behind, killed), io_error, internal when
+// other threads of ours run: what they hold at the fork (locks of getaddrinfo, of the log) nobody would let go in the
+// child.
 Result<std::string> run_apart(const std::function<std::string()>& work, std::chrono::milliseconds limit);
 
 // The last lines of a log, at most `bytes` of it.

@@ -63,7 +63,8 @@ ObjectStore& RingSession::store() { return implementation_->client; }
 RingView& RingSession::view() { return implementation_->ring; }
 RingAdmin& RingSession::admin() { return implementation_->admin; }
 
-Task<Result<RingStatus>> wait_until_still(RingSession* session, TimePoint deadline, std::function<void(const RingStatus&)> look) {
+Task<Result<RingStatus>> wait_until_still(RingSession* session, TimePoint deadline,
+                                          std::function<void(const RingStatus&)> look) {
   for (;;) {
     const TimePoint question_deadline = std::min(deadline, session->in(std::chrono::milliseconds(0)) + wait_question);
     Result<RingStatus> status = co_await session->view().status(question_deadline);

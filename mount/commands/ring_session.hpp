@@ -22,7 +22,8 @@ namespace ringfs::mount {
 
 class RingSession {
  public:
-  // `row_lease`: how long what is read may be answered from memory, as far as leaders promise it (dht/net/client/leased_rows.hpp).
+  // `row_lease`: how long what is read may be answered from memory, as far as leaders promise it
+  // (dht/net/client/leased_rows.hpp).
   explicit RingSession(std::vector<std::string> addresses, Duration row_lease = Duration::zero());
   ~RingSession();
   RingSession(const RingSession&) = delete;
@@ -66,8 +67,9 @@ class RingSession {
   std::unique_ptr<Implementation> implementation_;
 };
 
-// Until no data is moving; `look` gets what is seen meanwhile. A ring that does not answer for a while is asked again: it is what one
-// may be waiting for. Errors: timeout.
-Task<Result<RingStatus>> wait_until_still(RingSession* session, TimePoint deadline, std::function<void(const RingStatus&)> look);
+// Until no data is moving; `look` gets what is seen meanwhile. A ring that does not answer for a while is asked again:
+// it is what one may be waiting for. Errors: timeout.
+Task<Result<RingStatus>> wait_until_still(RingSession* session, TimePoint deadline,
+                                          std::function<void(const RingStatus&)> look);
 
 }  // namespace ringfs::mount

@@ -37,7 +37,8 @@ class LookupTimeouts {
   // Whether it timed out a moment ago; true once.
   bool take(const LookupOf& lookup, TimePoint now) {
     while (!timeouts_.empty() && now - timeouts_.front().when > valid_for) timeouts_.pop_front();
-    const auto found = std::find_if(timeouts_.begin(), timeouts_.end(), [&](const Timeout& one) { return one.lookup == lookup; });
+    const auto found =
+        std::find_if(timeouts_.begin(), timeouts_.end(), [&](const Timeout& one) { return one.lookup == lookup; });
     if (found == timeouts_.end()) return false;
     timeouts_.erase(found);
     return true;

@@ -166,7 +166,8 @@ std::optional<fs::Handle> handle_of(const fuse_file_info* info) {
 void get_attributes(fuse_req_t raw, fuse_ino_t inode, fuse_file_info* info) {
   session_of(raw).start(
       raw, Kind::read, 0,
-      [](fs::FileSystem* fs, RequestPointer request, fs::InodeNumber file, std::optional<fs::Handle> handle) -> Task<void> {
+      [](fs::FileSystem* fs, RequestPointer request, fs::InodeNumber file,
+         std::optional<fs::Handle> handle) -> Task<void> {
         const Result<fs::Attributes> found = co_await fs->get_attributes(request->caller(), file, handle);
         reply_attributes(*request, found);
       },
@@ -274,7 +275,8 @@ void read(fuse_req_t raw, fuse_ino_t inode, size_t size, off_t offset, fuse_file
   }
   session_of(raw).start(
       raw, fs::ControlTree::is_stream(inode) ? Kind::wait : Kind::read, 0,
-      [](fs::FileSystem* fs, RequestPointer request, fs::Handle handle, std::uint64_t from, std::size_t bytes) -> Task<void> {
+      [](fs::FileSystem* fs, RequestPointer request, fs::Handle handle, std::uint64_t from,
+         std::size_t bytes) -> Task<void> {
         const Result<fs::ReadResult> result = co_await fs->read(handle, from, bytes);
         if (result)
           request->data(*result);

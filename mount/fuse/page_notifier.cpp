@@ -46,7 +46,8 @@ void tell_kernel(fuse_session* session, const fs::PageChange& change) {
     fuse_bufvec bytes = FUSE_BUFVEC_INIT(change.tail->bytes.size());
     bytes.buf[0].mem = const_cast<char*>(change.tail->bytes.data());
     const auto offset = static_cast<off_t>(change.tail->offset);
-    const int result = fuse_lowlevel_notify_store(session, change.inode, offset, &bytes, static_cast<fuse_buf_copy_flags>(0));
+    const int result =
+        fuse_lowlevel_notify_store(session, change.inode, offset, &bytes, static_cast<fuse_buf_copy_flags>(0));
     warn_of(result, "page_not_stored", change.inode);
   }
 }
@@ -118,7 +119,8 @@ void PageNotifier::stop() {
 }
 
 bool PageNotifier::has_work() const {
-  return std::any_of(waiting_.begin(), waiting_.end(), [this](const auto& one) { return !telling_.contains(one.first); });
+  return std::any_of(waiting_.begin(), waiting_.end(),
+                     [this](const auto& one) { return !telling_.contains(one.first); });
 }
 
 void PageNotifier::run(const Tell& tell) {
@@ -126,8 +128,8 @@ void PageNotifier::run(const Tell& tell) {
   for (;;) {
     wake_.wait(lock, [this] { return ending_ || has_work(); });
     if (ending_) return;
-    const auto place =
-        std::find_if(waiting_.begin(), waiting_.end(), [this](const auto& one) { return !telling_.contains(one.first); });
+    const auto place = std::find_if(waiting_.begin(), waiting_.end(),
+                                    [this](const auto& one) { return !telling_.contains(one.first); });
     const auto node = waiting_.extract(place);
     telling_.insert(node.key());
     lock.unlock();

@@ -1,10 +1,11 @@
-// Tells the kernel what it must do with its pages of a file (fs/contents/kernel_pages.cpp): drop them, take the bytes of the last one.
+// Tells the kernel what it must do with its pages of a file (fs/contents/kernel_pages.cpp): drop them, take the bytes
+// of the last one.
 //
-// Threads of its own: the calls wait inside the kernel for pages that requests under way have locked, and those are answered by
-// the mount's loop (design 7). A few of them, so that a file whose pages are locked for long holds up no other; of one file one at
-// a time. Threads: change() and idle() from any; the rest from the loop's. Limits: a file waits here at most once, and only open
-// ones come; of `done` there are as many as answers that wait. Errors: an inode that the kernel has forgotten has no pages, and a
-// connection that has ended needs none.
+// Threads of its own: the calls wait inside the kernel for pages that requests under way have locked, and those are
+// answered by the mount's loop (design 7). A few of them, so that a file whose pages are locked for long holds up no
+// other; of one file one at a time. Threads: change() and idle() from any; the rest from the loop's. Limits: a file
+// waits here at most once, and only open ones come; of `done` there are as many as answers that wait. Errors: an inode
+// that the kernel has forgotten has no pages, and a connection that has ended needs none.
 #pragma once
 
 #include "mount/fuse/fuse_headers.hpp"
@@ -25,8 +26,9 @@ namespace ringfs::mount {
 // The kernel's calls for one change: pages are dropped before bytes are put into the last one. What fails is logged.
 void tell_kernel(fuse_session* session, const fs::PageChange& change);
 
-// What the kernel must still do with one file's pages: changes that came before the former ones were told, as few calls. A later
-// one's bytes replace a former one's. Bytes that a later one drops are still put there, before: their end is the file's.
+// What the kernel must still do with one file's pages: changes that came before the former ones were told, as few
+// calls. A later one's bytes replace a former one's. Bytes that a later one drops are still put there, before: their
+// end is the file's.
 struct PendingPages {
   fs::PageChange change;
   std::optional<fs::PageChange> then;  // drops alone

@@ -158,7 +158,8 @@ bool Request::file_system_status(const fs::FileSystemStatus& status) {
   return fuse_reply_statfs(take(), &result) == 0;
 }
 
-std::string Request::listing(const std::vector<fs::DirectoryEntry>& entries, std::size_t size, bool with_attributes) const {
+std::string Request::listing(const std::vector<fs::DirectoryEntry>& entries, std::size_t size,
+                             bool with_attributes) const {
   std::string bytes(size, '\0');
   std::size_t used = 0;
   for (const fs::DirectoryEntry& entry : entries) {

@@ -114,14 +114,14 @@ void FuseSession::initialised(fuse_conn_info& connection) {
   want(FUSE_CAP_ATOMIC_O_TRUNC, true);
   // File handles (name_to_handle_at, NFS): an inode number stands for one inode for ever, so any mount finds it again.
   want(FUSE_CAP_EXPORT_SUPPORT, true);
-  // With the first nearly every read asks for attributes before. With the second a size that another mount changed moves
-  // the end of the file and leaves its last page, zeros behind the old end; without both, the pages go when the size
-  // changes. What must be gone before the kernel hears of a size, and what does not show in it, pages_ tells.
+  // With the first nearly every read asks for attributes before. With the second a size that another mount changed
+  // moves the end of the file and leaves its last page, zeros behind the old end; without both, the pages go when the
+  // size changes. What must be gone before the kernel hears of a size, and what does not show in it, pages_ tells.
   want(FUSE_CAP_AUTO_INVAL_DATA, false);
   want(FUSE_CAP_EXPLICIT_INVAL_DATA, false);
   want(FUSE_CAP_WRITEBACK_CACHE, false);
-  // Set-user-id and set-group-id bits go in the commit that changes the contents (fs/contents/flush.cpp), by the mode that the ring has
-  // then. The kernel would look at the mode that it remembers, and forgets direct writes and O_TRUNC.
+  // Set-user-id and set-group-id bits go in the commit that changes the contents (fs/contents/flush.cpp), by the mode
+  // that the ring has then. The kernel would look at the mode that it remembers, and forgets direct writes and O_TRUNC.
   want(FUSE_CAP_HANDLE_KILLPRIV, true);
 #ifdef FUSE_CAP_HANDLE_KILLPRIV_V2
   want(FUSE_CAP_HANDLE_KILLPRIV_V2, true);

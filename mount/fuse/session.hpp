@@ -17,8 +17,8 @@
 #include <string>
 #include <unordered_set>
 
-#include "mount/fuse/lookup_timeouts.hpp"
 #include "mount/commands/mount_options.hpp"
+#include "mount/fuse/lookup_timeouts.hpp"
 #include "mount/fuse/page_notifier.hpp"
 
 namespace ringfs::mount {

@@ -75,8 +75,10 @@ Task<void> Chores::claim(PartitionId partition) {
   auto known = claimed_.find(partition);
   if (known != claimed_.end() && known->second.at + claim_interval > dht::boot_time()) co_return;
   Result<RowAges> ages = co_await claims_.claim(client_, partition, dht::boot_time() + pass_limit);
-  if (ages) claimed_.insert_or_assign(partition, Claimed{std::move(*ages), dht::boot_time()});
-  else spdlog::warn("event=janitor_failed partition={} reason=\"{}\"", index_of(partition), ages.error().text());
+  if (ages)
+    claimed_.insert_or_assign(partition, Claimed{std::move(*ages), dht::boot_time()});
+  else
+    spdlog::warn("event=janitor_failed partition={} reason=\"{}\"", index_of(partition), ages.error().text());
 }
 
 // What a pass finds is claimed, and goes in a later one: how old it is says a later claim (fs/claims.hpp).
@@ -102,14 +104,17 @@ Task<bool> Chores::pass(PartitionId partition) {
     co_await client_.sleep(shortest_pause);
   }
   dht::RecordsPlace& place = records_places_[partition];
-  Result<dht::RecordsReport> records = co_await dht::finish_records(client_, partition, &place, ages, dht::boot_time() + pass_limit);
+  Result<dht::RecordsReport> records =
+      co_await dht::finish_records(client_, partition, &place, ages, dht::boot_time() + pass_limit);
   if (place.at_the_first()) records_places_.erase(partition);
   if (!records) {
     spdlog::warn("event=janitor_failed partition={} reason=\"{}\"", index_of(partition), records.error().text());
   }
   empty = empty && records && records->none;
-  if (empty) claimed_.erase(partition);
-  else if (!known) co_await claim(partition);
+  if (empty)
+    claimed_.erase(partition);
+  else if (!known)
+    co_await claim(partition);
   co_return empty;
 }
 
@@ -150,7 +155,8 @@ Task<Status> Chores::commit_address() {
     self->rest_address = rest_address_;
     return {};
   };
-  Result<dht::MembersTable> table = co_await dht::edit_members_table(client_, change, dht::boot_time() + announce_limit);
+  Result<dht::MembersTable> table =
+      co_await dht::edit_members_table(client_, change, dht::boot_time() + announce_limit);
   if (!table) co_return tl::unexpected<Error>(table.error());
   co_return Status{};
 }
@@ -164,7 +170,8 @@ Task<void> Chores::join(dht::ClientTransport& transport, std::vector<std::string
     dht::RingAdminClient admin(transport, client, view);
     const TimePoint deadline = dht::boot_time() + join_limit;
     Status started = co_await client.start(deadline);
-    Result<Uuid> added = fail(started ? ErrorCode::internal : started.error().code, started ? "" : started.error().context);
+    Result<Uuid> added =
+        fail(started ? ErrorCode::internal : started.error().code, started ? "" : started.error().context);
     if (started) added = co_await admin.add(address_, deadline);
     if (added) {
       spdlog::info("event=joined ring={}", client.directory().genesis().ring.text());

@@ -8,22 +8,23 @@
 #include <string>
 #include <vector>
 
-#include "dht/net/runtime/driver.hpp"
 #include "dht/net/client/lock_resolver.hpp"
 #include "dht/net/client/object_client.hpp"
+#include "dht/net/runtime/driver.hpp"
 #include "fs/claims.hpp"
 #include "nodes/daemon/empty_partitions.hpp"
 
 namespace ringfs::nodes {
 
 inline constexpr int janitor_repeats = 10;
-// A small batch in each partition where something waits; a little less than the time between two passes, so that each knows ages: what is
-// removed is to give its room back within a minute.
+// A small batch in each partition where something waits; a little less than the time between two passes, so that each
+// knows ages: what is removed is to give its room back within a minute.
 inline constexpr Duration claim_interval = std::chrono::seconds(6);
 
 class Chores {
  public:
-  Chores(dht::Driver& driver, dht::ObjectClient& client, std::string address, std::string rest_address, Duration janitor_interval)
+  Chores(dht::Driver& driver, dht::ObjectClient& client, std::string address, std::string rest_address,
+         Duration janitor_interval)
       : driver_(driver),
         client_(client),
         address_(std::move(address)),

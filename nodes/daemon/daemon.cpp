@@ -20,8 +20,8 @@
 #include "dht/net/transport/system_clock.hpp"
 #include "dht/net/transport/tcp_transport.hpp"
 #include "nodes/daemon/chores.hpp"
-#include "nodes/rest/gated_ring.hpp"
 #include "nodes/daemon/metrics.hpp"
+#include "nodes/rest/gated_ring.hpp"
 #include "nodes/rest/gateway.hpp"
 #include "nodes/store/files/sqlite_schema.hpp"
 #include "nodes/store/sqlite_store.hpp"
@@ -39,7 +39,8 @@ constexpr auto drain_poll = std::chrono::milliseconds(10);
 
 constexpr const char* damage_advice =
     "if it is not a node's directory, give another --data; if it is damaged, look at the disk and keep the files: the "
-    "other nodes hold copies and go on. `ringfs remove NODE --force`, then a node with an empty --data and --join put a new one in its "
+    "other nodes hold copies and go on. `ringfs remove NODE --force`, then a node with an empty --data and --join put "
+    "a new one in its "
     "place; an emptied directory alone would be a node that this ring does not know";
 
 DaemonFailure cannot_open(const Error& error, const std::filesystem::path& data) {
@@ -51,8 +52,7 @@ DaemonFailure cannot_open(const Error& error, const std::filesystem::path& data)
               "free some space and start again"};
     case ErrorCode::version_mismatch:
       return {ExitCode::database_newer, error.context, "start the newer ringfs-node that wrote it"};
-    case ErrorCode::corrupt:
-      return {ExitCode::database_unusable, error.context, damage_advice};
+    case ErrorCode::corrupt: return {ExitCode::database_unusable, error.context, damage_advice};
     case ErrorCode::invalid_argument:
       return {ExitCode::usage, error.context, "give a directory that may be written as --data"};
     default: return {ExitCode::storage_failed, error.text(), "look at the disk and its permissions"};
@@ -140,7 +140,7 @@ class Daemon::Implementation {
     driver_options.node.rest_address = rest_address_;
     driver_options.damaged = std::move(opened->damaged);
     driver_ = std::make_unique<dht::Driver>(loop_, *store_, std::move(opened->node), random_, std::move(driver_options),
-                                       [this](Error error) { ended_by(std::move(error)); });
+                                            [this](Error error) { ended_by(std::move(error)); });
     server_ = std::make_unique<dht::Server>(loop_, *driver_, std::move(*listener));
     driver_->start();
     server_->start();
@@ -174,8 +174,9 @@ class Daemon::Implementation {
     options.operation_timeout = [this] {
       return std::chrono::seconds(setting_value(driver_->node().table().settings, op_timeout_setting));
     };
-    gateway_ = std::make_unique<RestGateway>(loop_.get_executor(), *gated_store_, *gated_ring_, *gated_admin_, [this] { return metrics(); },
-                                             std::move(options));
+    gateway_ = std::make_unique<RestGateway>(
+        loop_.get_executor(), *gated_store_, *gated_ring_, *gated_admin_, [this] { return metrics(); },
+        std::move(options));
     gateway_->start(std::move(*listener));
     return {};
   }
@@ -246,8 +247,11 @@ class Daemon::Implementation {
 
   void ended_by(Error error) {
     if (error.code == ErrorCode::cloned_identity) {
-      failure_ = DaemonFailure{ExitCode::identity_refused, options_.data.string() + " is a copy, or an older state, of a node that has run since: " + error.context,
-                               "if no other process of this node runs, it cannot come back: remove it from its ring with force, and add an empty one"};
+      failure_ = DaemonFailure{
+          ExitCode::identity_refused,
+          options_.data.string() + " is a copy, or an older state, of a node that has run since: " + error.context,
+          "if no other process of this node runs, it cannot come back: remove it from its ring with force, and add an "
+          "empty one"};
     } else if (error.code == ErrorCode::corrupt) {
       std::string file = (options_.data / database_file_name).string();
       bool named = error.context.find(file) != std::string::npos;

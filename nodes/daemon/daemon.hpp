@@ -42,13 +42,13 @@ struct DaemonOptions {
   std::filesystem::path data;
   std::string listen = "127.0.0.1:0";  // host:port of the RPC server; port 0: a free one
   std::string rest = "127.0.0.1:0";    // of the REST gateway; empty: none
-  std::vector<std::string> join;       // host:port of nodes of a ring that this node is to join; empty: it waits to be added
-  int ready_descriptor = -1;           // gets the ready line too, then is closed; -1: none
-  Duration drain_limit = std::chrono::seconds(2);  // half of it for REST requests: until then all are served
-  Duration janitor_interval = std::chrono::seconds(7);   // one pass over each led partition
-  bool rebuild = false;                                  // the store copies its database, verified, before it uses it
-  bool synchronous_off = false;                          // tests only: power failures lose what was acknowledged
-  bool scrub_without_pause = false;                      // tests only: passes follow each other, each as fast as the first
+  std::vector<std::string> join;  // host:port of nodes of a ring that this node is to join; empty: it waits to be added
+  int ready_descriptor = -1;      // gets the ready line too, then is closed; -1: none
+  Duration drain_limit = std::chrono::seconds(2);       // half of it for REST requests: until then all are served
+  Duration janitor_interval = std::chrono::seconds(7);  // one pass over each led partition
+  bool rebuild = false;                                 // the store copies its database, verified, before it uses it
+  bool synchronous_off = false;                         // tests only: power failures lose what was acknowledged
+  bool scrub_without_pause = false;  // tests only: passes follow each other, each as fast as the first
 };
 
 class Daemon {

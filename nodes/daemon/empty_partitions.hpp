@@ -1,5 +1,6 @@
-// Which partitions hold nothing for the janitor: a whole pass met no row of its concern, and nothing has been applied since, so
-// that another one would meet none either. A ring that nobody uses is then not read through every ten seconds.
+// Which partitions hold nothing for the janitor: a whole pass met no row of its concern, and nothing has been applied
+// since, so that another one would meet none either. A ring that nobody uses is then not read through every ten
+// seconds.
 //
 // Threads: one. Errors: none. Limits: one entry a partition that was led here.
 #pragma once
@@ -14,8 +15,10 @@ class EmptyPartitions {
  public:
   // `applied`: how far the log was applied *before* the pass, for what comes during it may be missed by it.
   void note(PartitionId partition, dht::LogIndex applied, bool empty) {
-    if (empty) applied_[partition] = applied;
-    else applied_.erase(partition);
+    if (empty)
+      applied_[partition] = applied;
+    else
+      applied_.erase(partition);
   }
   bool still_empty(PartitionId partition, dht::LogIndex applied) const {
     auto found = applied_.find(partition);

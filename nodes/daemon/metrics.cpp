@@ -44,31 +44,43 @@ std::string node_metrics_text(const dht::NodeStatus& status, const dht::StorageS
   gauge(registry, "ringfs_groups_led", "Partitions that this node leads.", static_cast<double>(led));
   gauge(registry, "ringfs_groups_leased", "Led partitions with a valid read lease.", static_cast<double>(leased));
   gauge(registry, "ringfs_groups_leaderless", "Replicas that know no leader.", static_cast<double>(leaderless));
-  gauge(registry, "ringfs_groups_behind", "Led partitions with a member that is behind or silent.", static_cast<double>(behind));
-  gauge(registry, "ringfs_groups_damaged", "Replicas whose data here is damaged and that wait to be replaced.", static_cast<double>(damaged));
-  counter(registry, "ringfs_verified_bytes_total", "Of rows, log entries and payloads, read and verified in the background.", storage.verified_bytes);
+  gauge(registry, "ringfs_groups_behind", "Led partitions with a member that is behind or silent.",
+        static_cast<double>(behind));
+  gauge(registry, "ringfs_groups_damaged", "Replicas whose data here is damaged and that wait to be replaced.",
+        static_cast<double>(damaged));
+  counter(registry, "ringfs_verified_bytes_total",
+          "Of rows, log entries and payloads, read and verified in the background.", storage.verified_bytes);
   counter(registry, "ringfs_verify_passes_total", "Through everything that the node holds.", storage.verify_passes);
   counter(registry, "ringfs_damage_found_total", "Damaged places that the background check met.", storage.damage_found);
-  gauge(registry, "ringfs_groups_unsettled", "Led partitions whose members are not yet those that the members table wants.",
-        static_cast<double>(unsettled));
-  gauge(registry, "ringfs_learners", "New replicas of led partitions that are being filled.", static_cast<double>(learners));
+  gauge(registry, "ringfs_groups_unsettled",
+        "Led partitions whose members are not yet those that the members table wants.", static_cast<double>(unsettled));
+  gauge(registry, "ringfs_learners", "New replicas of led partitions that are being filled.",
+        static_cast<double>(learners));
   gauge(registry, "ringfs_groups_filling", "Replicas here that take in a snapshot.", static_cast<double>(filling));
-  counter(registry, "ringfs_snapshot_sent_bytes_total", "Sent by this process to new and to lagging replicas.", status.snapshot_bytes_sent);
-  gauge(registry, "ringfs_unapplied_entries", "Committed log entries that are not applied yet.", static_cast<double>(unapplied));
+  counter(registry, "ringfs_snapshot_sent_bytes_total", "Sent by this process to new and to lagging replicas.",
+          status.snapshot_bytes_sent);
+  gauge(registry, "ringfs_unapplied_entries", "Committed log entries that are not applied yet.",
+        static_cast<double>(unapplied));
   gauge(registry, "ringfs_log_entries", "Log entries kept, all replicas together.", static_cast<double>(log_entries));
-  gauge(registry, "ringfs_table_version", "Version of the members table held.", static_cast<double>(status.table_version));
-  gauge(registry, "ringfs_database_bytes", "Size of the database, its WAL and the file of payloads.", static_cast<double>(status.database_bytes));
+  gauge(registry, "ringfs_table_version", "Version of the members table held.",
+        static_cast<double>(status.table_version));
+  gauge(registry, "ringfs_database_bytes", "Size of the database, its WAL and the file of payloads.",
+        static_cast<double>(status.database_bytes));
   gauge(registry, "ringfs_disk_total_bytes", "Size of the file system that holds the database.",
         static_cast<double>(status.disk_total_bytes));
   gauge(registry, "ringfs_disk_free_bytes", "Free space there.", static_cast<double>(status.disk_free_bytes));
   const auto seconds = [](Duration duration) { return std::chrono::duration<double>(duration).count(); };
-  gauge(registry, "ringfs_disk_stalled_seconds", "For how long the disk has not answered, once that is a second; else 0.",
-        seconds(status.disk_stalled));
-  gauge(registry, "ringfs_disk_write_seconds", "What a durable write took of late; 0: there was none.", seconds(status.disk_write_time));
-  gauge(registry, "ringfs_disk_slow", "1 while the disk is much slower than those of the other nodes: the node leads nothing.",
+  gauge(registry, "ringfs_disk_stalled_seconds",
+        "For how long the disk has not answered, once that is a second; else 0.", seconds(status.disk_stalled));
+  gauge(registry, "ringfs_disk_write_seconds", "What a durable write took of late; 0: there was none.",
+        seconds(status.disk_write_time));
+  gauge(registry, "ringfs_disk_slow",
+        "1 while the disk is much slower than those of the other nodes: the node leads nothing.",
         status.disk_slow ? 1 : 0);
-  gauge(registry, "ringfs_loop_late", "1 while the process gets too little processor time: the node leads nothing.", status.late ? 1 : 0);
-  gauge(registry, "ringfs_no_space", "1 while new entries are refused because the disk is full.", status.no_space ? 1 : 0);
+  gauge(registry, "ringfs_loop_late", "1 while the process gets too little processor time: the node leads nothing.",
+        status.late ? 1 : 0);
+  gauge(registry, "ringfs_no_space", "1 while new entries are refused because the disk is full.",
+        status.no_space ? 1 : 0);
   return prometheus::TextSerializer().Serialize(registry.Collect());
 }
 

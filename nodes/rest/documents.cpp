@@ -27,11 +27,15 @@ const std::vector<Endpoint>& endpoints() {
       {"put",
        "/v1/kv/{key}",
        "Store a value",
-       "Any bytes up to 1 MiB under any key (percent-encoded in the path, at most 2045 bytes). With If-Match: only if the value has "
-       "one of these ETags. With If-None-Match: * only if there is none. When the answer arrives, the value is on the disks of a "
+       "Any bytes up to 1 MiB under any key (percent-encoded in the path, at most 2045 bytes). With If-Match: only if "
+       "the value has "
+       "one of these ETags. With If-None-Match: * only if there is none. When the answer arrives, the value is on the "
+       "disks of a "
        "majority of its replicas.",
        "-T photo.jpg {base}/v1/kv/photo",
-       {{"204", "stored; ETag names this version"}, {"412", "the condition does not hold"}, {"413", "larger than 1 MiB"}}},
+       {{"204", "stored; ETag names this version"},
+        {"412", "the condition does not hold"},
+        {"413", "larger than 1 MiB"}}},
       {"get",
        "/v1/kv/{key}",
        "Read a value",
@@ -50,12 +54,23 @@ const std::vector<Endpoint>& endpoints() {
        "The Chord route hop by hop, the partition, its primary and its replicas.",
        "{base}/v1/lookup/photo",
        {{"200", "the route"}}},
-      {"get", "/v1/ring", "The ring", "Health and one entry per partition: anchor, leader, term, replicas.", "{base}/v1/ring", {{"200", "the ring"}}},
-      {"get", "/v1/members", "The members", "Every node: address, state, share, disk use, round trip.", "{base}/v1/members", {{"200", "the members"}}},
+      {"get",
+       "/v1/ring",
+       "The ring",
+       "Health and one entry per partition: anchor, leader, term, replicas.",
+       "{base}/v1/ring",
+       {{"200", "the ring"}}},
+      {"get",
+       "/v1/members",
+       "The members",
+       "Every node: address, state, share, disk use, round trip.",
+       "{base}/v1/members",
+       {{"200", "the members"}}},
       {"post",
        "/v1/members",
        "Add a node",
-       "The body is {\"address\": \"host:port\"} of a node that waits. The answer comes when it is a member; data moves to it afterwards.",
+       "The body is {\"address\": \"host:port\"} of a node that waits. The answer comes when it is a member; data "
+       "moves to it afterwards.",
        "-d '{\"address\": \"127.0.0.1:4010\"}' {base}/v1/members",
        {{"201", "a member, joining"},
         {"409", "it is a member, belongs to another ring, speaks another version, or is being removed"},
@@ -63,17 +78,26 @@ const std::vector<Endpoint>& endpoints() {
       {"delete",
        "/v1/members/{member}",
        "Remove a node",
-       "By its id or host:port. Its data moves to the others, then its process ends. With ?force=true although fewer nodes remain than there "
+       "By its id or host:port. Its data moves to the others, then its process ends. With ?force=true although fewer "
+       "nodes remain than there "
        "are copies.",
        "-X DELETE {base}/v1/members/127.0.0.1:4003",
-       {{"202", "leaving"}, {"404", "no such member"}, {"409", "it is being removed already, or too few nodes would remain"}, {"507", "the others are full"}}},
+       {{"202", "leaving"},
+        {"404", "no such member"},
+        {"409", "it is being removed already, or too few nodes would remain"},
+        {"507", "the others are full"}}},
       {"get",
        "/healthz",
        "Health",
        "ok, degraded (a replica is missing or behind) or readonly (a partition has no leader with a quorum).",
        "{base}/healthz",
        {{"200", "ok or degraded"}, {"503", "readonly"}}},
-      {"get", "/metrics", "Metrics", "Of this node, in Prometheus' text format.", "{base}/metrics", {{"200", "metrics"}}},
+      {"get",
+       "/metrics",
+       "Metrics",
+       "Of this node, in Prometheus' text format.",
+       "{base}/metrics",
+       {{"200", "metrics"}}},
   };
   return table;
 }
@@ -93,16 +117,17 @@ std::string openapi_document() {
     responses["504"] = {{"description", "no answer in time; a change may or may not have happened"}};
     json operation = {{"summary", endpoint.summary}, {"description", endpoint.detail}, {"responses", responses}};
     if (std::string_view(endpoint.path).find("{key}") != std::string_view::npos) {
-      operation["parameters"] = json::array(
-          {{{"name", "key"}, {"in", "path"}, {"required", true}, {"schema", {{"type", "string"}}}}});
+      operation["parameters"] =
+          json::array({{{"name", "key"}, {"in", "path"}, {"required", true}, {"schema", {{"type", "string"}}}}});
     }
     if (std::string_view(endpoint.path).find("{member}") != std::string_view::npos) {
-      operation["parameters"] = json::array(
-          {{{"name", "member"}, {"in", "path"}, {"required", true}, {"schema", {{"type", "string"}}}},
-           {{"name", "force"}, {"in", "query"}, {"required", false}, {"schema", {{"type", "boolean"}}}}});
+      operation["parameters"] =
+          json::array({{{"name", "member"}, {"in", "path"}, {"required", true}, {"schema", {{"type", "string"}}}},
+                       {{"name", "force"}, {"in", "query"}, {"required", false}, {"schema", {{"type", "boolean"}}}}});
     }
     if (std::string_view(endpoint.method) == "post") {
-      const json address = {{"type", "object"}, {"required", {"address"}}, {"properties", {{"address", {{"type", "string"}}}}}};
+      const json address = {
+          {"type", "object"}, {"required", {"address"}}, {"properties", {{"address", {{"type", "string"}}}}}};
       operation["requestBody"] = {{"content", {{"application/json", {{"schema", address}}}}}};
     }
     if (std::string_view(endpoint.method) == "put") {
@@ -112,7 +137,10 @@ std::string openapi_document() {
     paths[endpoint.path][endpoint.method] = operation;
   }
   json document = {{"openapi", "3.0.3"},
-                   {"info", {{"title", "RingFS"}, {"version", RINGFS_VERSION}, {"description", "Keys and values in a RingFS ring. Any node answers for any key."}}},
+                   {"info",
+                    {{"title", "RingFS"},
+                     {"version", RINGFS_VERSION},
+                     {"description", "Keys and values in a RingFS ring. Any node answers for any key."}}},
                    {"paths", paths}};
   return document.dump(2) + "\n";
 }

@@ -1,5 +1,6 @@
 #include "nodes/rest/gateway.hpp"
 
+#include <array>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/redirect_error.hpp>
@@ -9,7 +10,6 @@
 #include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/write.hpp>
-#include <array>
 #include <list>
 
 #include "dht/net/transport/listener.hpp"
@@ -30,8 +30,8 @@ constexpr std::size_t drop_limit_bytes = 4 << 20;
 constexpr Duration drop_limit = std::chrono::seconds(1);
 constexpr auto limit_repeat = std::chrono::milliseconds(50);
 
-// Cancels what a socket waits for when the time is up, until it is destroyed. Over and over: an operation that is made of
-// several may be between two of them.
+// Cancels what a socket waits for when the time is up, until it is destroyed. Over and over: an operation that is made
+// of several may be between two of them.
 class TimeLimit {
  public:
   TimeLimit(tcp::socket& socket, Duration limit) : state_(std::make_shared<State>(socket)) {
@@ -73,8 +73,8 @@ class TimeLimit {
 // Shared by the sessions: one that still runs when the gateway goes keeps what it uses.
 class RestGateway::Implementation : public std::enable_shared_from_this<RestGateway::Implementation> {
  public:
-  Implementation(asio::any_io_executor executor, ObjectStore& store, RingView& ring, RingAdmin& admin, std::function<std::string()> metrics,
-                 RestOptions options)
+  Implementation(asio::any_io_executor executor, ObjectStore& store, RingView& ring, RingAdmin& admin,
+                 std::function<std::string()> metrics, RestOptions options)
       : executor_(executor),
         acceptor_(executor),
         idle_(executor),
@@ -210,7 +210,7 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
     if (head) response.body().clear();  // Content-Length stays: RFC 9110, 9.3.2
     bool sent = co_await send(session.socket, std::move(response), self->options_.idle_timeout);
     session.under_way = false;
-    co_return keep && sent;
+    co_return keep&& sent;
   }
 
   // Reads a request; what to refuse it with, if so. Nothing and not done: the client went away without asking anything.
@@ -226,7 +226,8 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
     if (!error) co_await http::async_read(socket, buffer, parser, asio::redirect_error(asio::use_awaitable, error));
     if (!error) co_return std::nullopt;
     if (timer.expired()) {
-      RestResponse late = error_response(11, http::status::request_timeout, "timeout", "the request did not arrive in time");
+      RestResponse late =
+          error_response(11, http::status::request_timeout, "timeout", "the request did not arrive in time");
       late.keep_alive(false);
       co_return late;
     }
@@ -239,7 +240,8 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
     if (error == http::error::body_limit) {
       response = error_response(11, http::status::payload_too_large, "too_large", "a value has at most 1 MiB");
     } else if (error == http::error::header_limit) {
-      response = error_response(11, http::status::request_header_fields_too_large, "too_large", "headers have at most 16 KiB");
+      response =
+          error_response(11, http::status::request_header_fields_too_large, "too_large", "headers have at most 16 KiB");
     } else if (error.category() == http::make_error_code(http::error::bad_method).category() &&
                error != http::error::end_of_stream) {
       bool cut = error == http::error::partial_message;
@@ -263,15 +265,14 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
   bool stopping_ = false;
 };
 
-RestGateway::RestGateway(asio::any_io_executor executor, ObjectStore& store, RingView& ring,
-                         RingAdmin& admin, std::function<std::string()> metrics, RestOptions options)
-    : implementation_(std::make_shared<Implementation>(executor, store, ring, admin, std::move(metrics), std::move(options))) {}
+RestGateway::RestGateway(asio::any_io_executor executor, ObjectStore& store, RingView& ring, RingAdmin& admin,
+                         std::function<std::string()> metrics, RestOptions options)
+    : implementation_(
+          std::make_shared<Implementation>(executor, store, ring, admin, std::move(metrics), std::move(options))) {}
 
 RestGateway::~RestGateway() = default;
 
-void RestGateway::start(dht::Listener listener) {
-  implementation_->start(std::move(listener));
-}
+void RestGateway::start(dht::Listener listener) { implementation_->start(std::move(listener)); }
 
 Task<void> RestGateway::stop() { return implementation_->stop(); }
 

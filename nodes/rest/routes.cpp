@@ -65,8 +65,8 @@ struct TagList {
   std::vector<std::uint64_t> versions;
 };
 
-// Strong comparison is If-Match's, weak is If-None-Match's (RFC 9110, 8.8.3.2): our tags are strong, so a weak one never
-// matches strongly.
+// Strong comparison is If-Match's, weak is If-None-Match's (RFC 9110, 8.8.3.2): our tags are strong, so a weak one
+// never matches strongly.
 enum class Comparison { strong, weak };
 
 Result<TagList> parse_tags(std::string_view text, Comparison comparison) {
@@ -82,7 +82,8 @@ Result<TagList> parse_tags(std::string_view text, Comparison comparison) {
     bool weak = text.starts_with("W/");
     if (weak) text.remove_prefix(2);
     std::size_t end = text.size() > 1 && text[0] == '"' ? text.find('"', 1) : std::string_view::npos;
-    if (end == std::string_view::npos) return fail(ErrorCode::invalid_argument, "an entity tag is written in double quotes");
+    if (end == std::string_view::npos)
+      return fail(ErrorCode::invalid_argument, "an entity tag is written in double quotes");
     std::string_view digits = text.substr(1, end - 1);
     std::uint64_t version = 0;
     auto [stop, error] = std::from_chars(digits.data(), digits.data() + digits.size(), version);
@@ -134,7 +135,8 @@ Task<RestResponse> get_value(RestContext& context, RestRequest request, std::str
   auto match = tags_of(request, http::field::if_match, Comparison::strong);
   if (!match) co_return respond_error(version, match.error());
   if (*match && !matches(**match, found->row.version)) {
-    co_return error_response(version, http::status::precondition_failed, "condition_failed", "the value has another ETag");
+    co_return error_response(version, http::status::precondition_failed, "condition_failed",
+                             "the value has another ETag");
   }
   auto none_match = tags_of(request, http::field::if_none_match, Comparison::weak);
   if (!none_match) co_return respond_error(version, none_match.error());
@@ -233,14 +235,9 @@ Task<RestResponse> change_value(RestContext& context, RestRequest request, std::
 json to_json(const MemberView& member) {
   json tokens = json::array();
   for (const Position& token : member.tokens) tokens.push_back(token.hex());
-  json result = {{"id", member.id.text()},
-                 {"address", member.address},
-                 {"rest", member.rest_address},
-                 {"state", to_string(member.state)},
-                 {"answers", member.answers},
-                 {"share", member.share},
-                 {"used_bytes", member.used_bytes},
-                 {"tokens", tokens}};
+  json result = {{"id", member.id.text()},           {"address", member.address}, {"rest", member.rest_address},
+                 {"state", to_string(member.state)}, {"answers", member.answers}, {"share", member.share},
+                 {"used_bytes", member.used_bytes},  {"tokens", tokens}};
   result["round_trip_us"] = member.round_trip ? json(member.round_trip->count()) : json(nullptr);
   return result;
 }
@@ -257,9 +254,11 @@ Task<RestResponse> get_members(RestContext& context, unsigned version) {
 // {"address": "host:port"}. What a client gets wrong is 400, what the node says 409; one that does not answer is 502.
 Task<RestResponse> add_member(RestContext& context, unsigned version, std::string body) {
   const json request = json::parse(body, nullptr, false);
-  const bool good = request.is_object() && request.size() == 1 && request.contains("address") && request["address"].is_string();
+  const bool good =
+      request.is_object() && request.size() == 1 && request.contains("address") && request["address"].is_string();
   if (!good) {
-    co_return error_response(version, http::status::bad_request, "invalid_argument", "the body is {\"address\": \"host:port\"}");
+    co_return error_response(version, http::status::bad_request, "invalid_argument",
+                             "the body is {\"address\": \"host:port\"}");
   }
   const std::string address = request["address"].get<std::string>();
   auto node = co_await context.admin.add(address, deadline_of(context));
@@ -367,7 +366,8 @@ Result<std::string> percent_decode(std::string_view text) {
       continue;
     }
     unsigned value = 0;
-    if (i + 2 >= text.size()) return fail(ErrorCode::invalid_argument, "a percent sign is followed by two hexadecimal digits");
+    if (i + 2 >= text.size())
+      return fail(ErrorCode::invalid_argument, "a percent sign is followed by two hexadecimal digits");
     auto [stop, error] = std::from_chars(text.data() + i + 1, text.data() + i + 3, value, 16);
     if (error != std::errc() || stop != text.data() + i + 3) {
       return fail(ErrorCode::invalid_argument, "a percent sign is followed by two hexadecimal digits");
@@ -390,7 +390,8 @@ Task<RestResponse> answer(RestContext& context, RestRequest request) {
   if (is_kv || path.starts_with(lookup_path)) {
     auto name = percent_decode(std::string_view(path).substr(is_kv ? kv_path.size() : lookup_path.size()));
     if (!name) co_return respond_error(version, name.error());
-    if (name->empty()) co_return error_response(version, http::status::bad_request, "invalid_argument", "the key is empty");
+    if (name->empty())
+      co_return error_response(version, http::status::bad_request, "invalid_argument", "the key is empty");
     if (name->size() > max_name_bytes_in_path) {
       co_return error_response(version, http::status::uri_too_long, "too_large",
                                "a key has at most " + std::to_string(max_name_bytes_in_path) + " bytes");
@@ -416,7 +417,8 @@ Task<RestResponse> answer(RestContext& context, RestRequest request) {
     if (!member) co_return respond_error(version, member.error());
     const std::string query = target.size() > path.size() ? target.substr(path.size() + 1) : std::string();
     if (!query.empty() && query != "force=true" && query != "force=false") {
-      co_return error_response(version, http::status::bad_request, "invalid_argument", "the only parameter is force=true");
+      co_return error_response(version, http::status::bad_request, "invalid_argument",
+                               "the only parameter is force=true");
     }
     co_return co_await remove_member(context, version, std::move(*member), query == "force=true");
   }

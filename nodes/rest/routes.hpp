@@ -30,7 +30,8 @@ struct RestContext {
 Task<RestResponse> answer(RestContext& context, RestRequest request);
 
 // {"error": code, "reason": words} with a status.
-RestResponse error_response(unsigned version, boost::beast::http::status status, std::string_view code, std::string_view reason);
+RestResponse error_response(unsigned version, boost::beast::http::status status, std::string_view code,
+                            std::string_view reason);
 
 // %41 -> A; invalid_argument when malformed. '+' stays '+': this is a path, not a form.
 Result<std::string> percent_decode(std::string_view text);

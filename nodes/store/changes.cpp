@@ -78,7 +78,8 @@ StoreChanges::StoreChanges(Connection& connection, PayloadFile& payload_file, co
       set_peer_(connection,
                 "INSERT INTO peer(node, counter, nonce, checksum) VALUES(?, ?, ?, ?) ON CONFLICT(node) DO UPDATE SET "
                 "counter = excluded.counter, nonce = excluded.nonce, checksum = excluded.checksum"),
-      add_garbage_(connection, "INSERT OR IGNORE INTO garbage(space) VALUES(?)"),  // an old row of `grp` may name one that is
+      add_garbage_(connection,
+                   "INSERT OR IGNORE INTO garbage(space) VALUES(?)"),  // an old row of `grp` may name one that is
       next_garbage_(connection, "SELECT space FROM garbage ORDER BY space"),
       remove_garbage_(connection, "DELETE FROM garbage WHERE space = ?"),
       cache_(options.entry_cache_bytes) {
@@ -166,8 +167,8 @@ void StoreChanges::discard(SpaceId space) {
   garbage_ = true;
 }
 
-// Rows that were damaged may lie on pages of another time, and what these name as the rest of a long row belongs to others by now: emptied in
-// place they would give it away. They stay until the database is copied.
+// Rows that were damaged may lie on pages of another time, and what these name as the rest of a long row belongs to
+// others by now: emptied in place they would give it away. They stay until the database is copied.
 void StoreChanges::discard_rows(const GroupState& group) {
   discard(group.space);
   if (damage_of(group.damage) != dht::Damage::rows) return;

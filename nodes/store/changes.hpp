@@ -2,18 +2,18 @@
 //
 // Why apart from writer.hpp: here is what happens, there is when and how durably. Threads: the writer thread.
 // Errors: StoreFailure: corrupt (the disk or a chunk), no_space, io_error, internal (a Write that breaks the contract
-// of dht/core/protocol/effects.hpp). After an exception the caller rolls back and calls rolled_back(). Limits: the entries
-// cached until they are applied: SqliteStoreOptions::entry_cache_bytes.
+// of dht/core/protocol/effects.hpp). After an exception the caller rolls back and calls rolled_back(). Limits: the
+// entries cached until they are applied: SqliteStoreOptions::entry_cache_bytes.
 #pragma once
 
 #include <deque>
 #include <set>
 
-#include "nodes/store/rows/replica_ids.hpp"
-#include "nodes/store/files/sqlite_schema.hpp"
-#include "nodes/store/sqlite_store.hpp"
-#include "nodes/store/rows/groups.hpp"
 #include "nodes/store/files/identity.hpp"
+#include "nodes/store/files/sqlite_schema.hpp"
+#include "nodes/store/rows/groups.hpp"
+#include "nodes/store/rows/replica_ids.hpp"
+#include "nodes/store/sqlite_store.hpp"
 
 namespace ringfs::nodes {
 
@@ -108,7 +108,7 @@ class StoreChanges {
   bool garbage_ = false;
   SpaceId collecting_ = 0;
   std::set<SpaceId> damaged_garbage_;  // left where it is
-  EntryCache cache_;  // follows the open transaction; emptied when that is rolled back
+  EntryCache cache_;                   // follows the open transaction; emptied when that is rolled back
 };
 
 }  // namespace ringfs::nodes

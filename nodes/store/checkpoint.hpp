@@ -5,12 +5,12 @@
 // completely starts over. An open read transaction of a snapshot holds the WAL: it then grows by what is written until
 // that ends.
 //
-// Never two at once, and none that has nothing to move: SQLite before 3.51.3 can lose pages when a second checkpoint begins
-// while a commit starts the WAL over that the first one has just moved completely ("the WAL-reset bug",
+// Never two at once, and none that has nothing to move: SQLite before 3.51.3 can lose pages when a second checkpoint
+// begins while a commit starts the WAL over that the first one has just moved completely ("the WAL-reset bug",
 // sqlite.org/wal.html). A commit can start the WAL over only between a checkpoint that moved everything and the end of
 // that commit; `complete_` is set in just that time, and the thread begins no checkpoint while it is. The writer's own
-// checkpoints cannot race with a commit: it is the thread that commits. (Set a moment too late it may outlast the commit:
-// then the thread waits for one more.)
+// checkpoints cannot race with a commit: it is the thread that commits. (Set a moment too late it may outlast the
+// commit: then the thread waits for one more.)
 //
 // Threads: one of its own; request() from any, by_writer() and committed() from the writer's. Errors: a disk that fails
 // marks the StoreHealth; a full one is tried again.
@@ -46,7 +46,7 @@ class Checkpointer {
   Result<bool> checkpoint(Connection& connection, int mode);  // with gate_ held
   StoreHealth& health_;
   std::unique_ptr<Connection> connection_;
-  std::mutex gate_;                   // one checkpoint at a time
+  std::mutex gate_;                    // one checkpoint at a time
   std::atomic<bool> complete_{false};  // all of the WAL was moved, and nothing committed since
   std::mutex mutex_;
   std::condition_variable wake_;

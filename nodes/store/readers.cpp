@@ -15,7 +15,11 @@ constexpr std::int64_t reader_cache_kib = 4 << 10;
 
 struct StoreReaders::Tables {
   Tables(Connection& database, PayloadFile& file)
-      : connection(database), payloads(database, file), rows(database, payloads), groups(database), log(database, payloads) {}
+      : connection(database),
+        payloads(database, file),
+        rows(database, payloads),
+        groups(database),
+        log(database, payloads) {}
   Connection& connection;
   PayloadTable payloads;
   RowTable rows;
@@ -79,7 +83,8 @@ void StoreReaders::carry_out(Tables& tables, Item& item) {
     }
   };
   if (auto* read = std::get_if<Read>(&item)) {
-    read->done(guarded([this](Tables& all, const dht::ReadEffect& effect) { return read_rows(all, effect); }, read->effect));
+    read->done(
+        guarded([this](Tables& all, const dht::ReadEffect& effect) { return read_rows(all, effect); }, read->effect));
   } else {
     Load& load = std::get<Load>(item);
     load.done(guarded(load_entries, load.effect));

@@ -12,8 +12,8 @@
 #include <variant>
 
 #include "dht/net/runtime/storage.hpp"
-#include "nodes/store/rows/groups.hpp"
 #include "nodes/store/repair/health.hpp"
+#include "nodes/store/rows/groups.hpp"
 
 namespace ringfs::nodes {
 

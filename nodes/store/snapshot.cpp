@@ -110,8 +110,10 @@ void StoreSnapshots::run() {
       for (const auto& [key, session] : sessions_) {
         if (!session.parked) oldest = std::min(oldest, session.used);
       }
-      if (oldest == SteadyTime::max()) wake_.wait(lock, ready);
-      else wake_.wait_until(lock, oldest + idle_, ready);
+      if (oldest == SteadyTime::max())
+        wake_.wait(lock, ready);
+      else
+        wake_.wait_until(lock, oldest + idle_, ready);
       if (!queue_.empty()) {
         item = std::move(queue_.front());
         queue_.pop_front();

@@ -1,14 +1,15 @@
 // Snapshots going out: the rows of a partition, out of one read transaction, in chunks.
 //
 // A session is (partition, snapshot number); its chunk 0 opens a connection and a read transaction of its own. The last
-// chunk given may be asked for again. The transaction ends with the last chunk, when it is not asked for during snapshot_idle, or when
-// the reader says that it is old (SnapshotRead::renew); the session when it is closed. While a transaction is open the WAL cannot start
-// over and grows by what is written. A session whose transaction has ended before its last chunk goes on in a new one behind the last
-// row given, if nothing was applied to the partition since: then its rows are the same. Otherwise: unavailable.
+// chunk given may be asked for again. The transaction ends with the last chunk, when it is not asked for during
+// snapshot_idle, or when the reader says that it is old (SnapshotRead::renew); the session when it is closed. While a
+// transaction is open the WAL cannot start over and grows by what is written. A session whose transaction has ended
+// before its last chunk goes on in a new one behind the last row given, if nothing was applied to the partition since:
+// then its rows are the same. Otherwise: unavailable.
 //
 // Threads: read() from any; one thread of its own carries out and calls `done`. Errors: not_member, overloaded
-// (snapshot_sessions are open), unavailable (no such session, a chunk out of order, rows that changed: start over), corrupt, io_error.
-// Limits: SqliteStoreOptions; a chunk holds snapshot_chunk_bytes, or one row that is larger.
+// (snapshot_sessions are open), unavailable (no such session, a chunk out of order, rows that changed: start over),
+// corrupt, io_error. Limits: SqliteStoreOptions; a chunk holds snapshot_chunk_bytes, or one row that is larger.
 #pragma once
 
 #include <chrono>
@@ -17,10 +18,10 @@
 #include <functional>
 #include <thread>
 
-#include "nodes/store/sqlite_store.hpp"
-#include "nodes/store/repair/health.hpp"
 #include "nodes/store/files/payload_file.hpp"
+#include "nodes/store/repair/health.hpp"
 #include "nodes/store/rows/rows.hpp"
+#include "nodes/store/sqlite_store.hpp"
 
 namespace ringfs::nodes {
 

@@ -7,8 +7,8 @@
 #include <algorithm>
 #include <chrono>
 
-#include "nodes/store/files/sqlite_schema.hpp"
 #include "nodes/store/files/payload_file.hpp"
+#include "nodes/store/files/sqlite_schema.hpp"
 
 namespace ringfs::nodes {
 
@@ -18,7 +18,8 @@ constexpr auto measure_interval = std::chrono::milliseconds(500);
 constexpr std::size_t measure_after_bytes = 1 << 20;
 // In parts of the reserve.
 constexpr std::uint64_t ballast_part = 4;
-constexpr std::uint64_t ample_again_part = 4;  // more than the reserve, so that leaders do not change their minds with every batch
+constexpr std::uint64_t ample_again_part =
+    4;  // more than the reserve, so that leaders do not change their minds with every batch
 constexpr std::uint64_t low_part = 2;
 constexpr std::uint64_t none_part = 16;
 // Free room inside the files takes new rows, but the WAL that brings them there needs some real space, too.
@@ -34,7 +35,9 @@ std::uint64_t file_bytes(const std::filesystem::path& file) {
 }  // namespace
 
 StoreSpace::StoreSpace(std::filesystem::path directory, std::uint64_t reserve_bytes)
-    : directory_(std::move(directory)), reserve_bytes_(reserve_bytes), ballast_(directory_, reserve_bytes / ballast_part) {
+    : directory_(std::move(directory)),
+      reserve_bytes_(reserve_bytes),
+      ballast_(directory_, reserve_bytes / ballast_part) {
   measure();
   thread_ = std::thread([this] { run(); });
 }
@@ -61,7 +64,8 @@ dht::Room StoreSpace::room_now() const {
   const std::uint64_t left = left_bytes_ - std::min(left_bytes_, queued_bytes_);
   const std::uint64_t free = left + reusable_bytes_;
   auto has = [&](std::uint64_t bytes) { return free >= bytes && left >= bytes / real_part; };
-  if (has(reserve_bytes_ + (room_ == dht::Room::ample ? 0 : reserve_bytes_ / ample_again_part))) return dht::Room::ample;
+  if (has(reserve_bytes_ + (room_ == dht::Room::ample ? 0 : reserve_bytes_ / ample_again_part)))
+    return dht::Room::ample;
   if (has(reserve_bytes_ / low_part)) return dht::Room::low;
   return has(reserve_bytes_ / none_part) ? dht::Room::reserve : dht::Room::none;
 }
@@ -119,7 +123,8 @@ void StoreSpace::run() {
 void StoreSpace::measure() {
   // stat() only: opening and closing the file here would drop SQLite's POSIX locks on it.
   std::string file = (directory_ / database_file_name).string();
-  std::uint64_t database_bytes = file_bytes(file) + file_bytes(file + "-wal") + file_bytes(directory_ / payload_file_name);
+  std::uint64_t database_bytes =
+      file_bytes(file) + file_bytes(file + "-wal") + file_bytes(directory_ / payload_file_name);
   struct statvfs disk {};
   struct stat of_directory {};
   bool measured = statvfs(directory_.c_str(), &disk) == 0 && stat(directory_.c_str(), &of_directory) == 0;
@@ -131,8 +136,10 @@ void StoreSpace::measure() {
   status_.disk_id = static_cast<std::uint64_t>(of_directory.st_dev);
   settle();
   const std::uint64_t plenty = reserve_bytes_ + reserve_bytes_ / ample_again_part + ballast_.wanted_bytes();
-  if (room_ == dht::Room::none) ballast_.release();
-  else if (left_bytes_ >= plenty && !waiting_) ballast_.hold();
+  if (room_ == dht::Room::none)
+    ballast_.release();
+  else if (left_bytes_ >= plenty && !waiting_)
+    ballast_.hold();
 }
 
 }  // namespace ringfs::nodes

@@ -2,12 +2,13 @@
 //
 // Why a thread: statvfs() and stat() can hang on a disk that is in trouble, and status() is asked for on the protocol's
 // loop. Why the writer as well: at full speed the reserve is used up in less than a second, so it measures after every
-// MiB that it has written. A transaction that found no space says so here, and nobody has to wait for a measurement. What is queued
-// for the writer is taken off: it will need its room.
+// MiB that it has written. A transaction that found no space says so here, and nobody has to wait for a measurement.
+// What is queued for the writer is taken off: it will need its room.
 //
-// The marks of Room (dht/core/protocol/room.hpp), in parts of reserve_bytes (64 MiB: two generations of the WAL of 24 MiB, and as much growth of the
-// database as they bring): ample from all of it on (and a quarter more to be ample again), low from a half, reserve from a sixteenth, and
-// less is none. A quarter is held in a file of its own (ballast.hpp) until it is needed.
+// The marks of Room (dht/core/protocol/room.hpp), in parts of reserve_bytes (64 MiB: two generations of the WAL of 24
+// MiB, and as much growth of the database as they bring): ample from all of it on (and a quarter more to be ample
+// again), low from a half, reserve from a sixteenth, and less is none. A quarter is held in a file of its own
+// (ballast.hpp) until it is needed.
 //
 // Threads: any. Errors: none; what cannot be measured stays as it was.
 #pragma once
@@ -31,8 +32,8 @@ class StoreSpace {
   dht::StorageStatus status() const;  // as of the last measurement, at most about a second ago
 
   // Of the writer:
-  void written(std::size_t bytes);         // measures now and then
-  void queued(std::size_t bytes);          // from any thread; dequeued when it is written
+  void written(std::size_t bytes);  // measures now and then
+  void queued(std::size_t bytes);   // from any thread; dequeued when it is written
   void dequeued(std::size_t bytes);
   void set_reusable(std::uint64_t bytes);  // free room inside the database and the file of payloads
   void set_waiting(bool waiting);          // a transaction found no space and waits for it

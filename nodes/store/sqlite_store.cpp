@@ -2,13 +2,13 @@
 
 #include <spdlog/spdlog.h>
 
-#include "nodes/store/files/sqlite_schema.hpp"
 #include "nodes/store/ballast.hpp"
-#include "nodes/store/rows/chunks.hpp"
 #include "nodes/store/files/lock.hpp"
-#include "nodes/store/rows/persisted.hpp"
+#include "nodes/store/files/sqlite_schema.hpp"
 #include "nodes/store/readers.hpp"
 #include "nodes/store/repair/scrub.hpp"
+#include "nodes/store/rows/chunks.hpp"
+#include "nodes/store/rows/persisted.hpp"
 #include "nodes/store/snapshot.hpp"
 #include "nodes/store/space.hpp"
 #include "nodes/store/start.hpp"
@@ -31,7 +31,8 @@ Error with_path(const Error& error, const std::filesystem::path& directory) {
 // The members close in the reverse order: who reads first, then the writer with what is queued, then the lock.
 class SqliteStore::Implementation {
  public:
-  Implementation(std::filesystem::path path, DirectoryLock lock, StartedStore started, const SqliteStoreOptions& store_options)
+  Implementation(std::filesystem::path path, DirectoryLock lock, StartedStore started,
+                 const SqliteStoreOptions& store_options)
       : directory(std::move(path)),
         options(store_options),
         note(std::move(started.note)),
@@ -39,7 +40,8 @@ class SqliteStore::Implementation {
         payload_file(std::move(started.payload_file)),
         space(directory, options.reserve_bytes),
         checkpointer(directory, health, options.synchronous_off),
-        writer(std::move(started.connection), *payload_file, started.node.id, options, health, checkpointer, space, hot_rows, row_watch),
+        writer(std::move(started.connection), *payload_file, started.node.id, options, health, checkpointer, space,
+               hot_rows, row_watch),
         snapshots(directory, options, *payload_file, health),
         readers(directory, options.reader_threads, *payload_file, health, hot_rows),
         scrub(directory, *payload_file, health, row_watch, options.scrub) {}
@@ -75,7 +77,8 @@ Result<SqliteStore::Opened> SqliteStore::open(const std::filesystem::path& direc
   return open_once(directory, random, options);
 }
 
-Result<SqliteStore::Opened> SqliteStore::open_once(const std::filesystem::path& directory, Random& random, const SqliteStoreOptions& options) {
+Result<SqliteStore::Opened> SqliteStore::open_once(const std::filesystem::path& directory, Random& random,
+                                                   const SqliteStoreOptions& options) {
   Result<DirectoryLock> lock = DirectoryLock::acquire(directory);
   if (!lock) return tl::unexpected<Error>(lock.error());
   try {
@@ -84,8 +87,7 @@ Result<SqliteStore::Opened> SqliteStore::open_once(const std::filesystem::path& 
     opened.damaged = started.damaged;
     opened.node = started.node;
     if (Status synced = sync_directory(directory); !synced) return tl::unexpected<Error>(synced.error());
-    auto implementation =
-        std::make_unique<Implementation>(directory, std::move(*lock), std::move(started), options);
+    auto implementation = std::make_unique<Implementation>(directory, std::move(*lock), std::move(started), options);
     opened.store = std::unique_ptr<SqliteStore>(new SqliteStore(std::move(implementation)));
     return opened;
   } catch (const StoreFailure& failure) {
@@ -121,7 +123,9 @@ Status SqliteStore::check(const SharedBytes& rows, const std::vector<SharedBytes
   return check_chunk(rows, blobs);
 }
 
-void SqliteStore::watch_damage(std::function<void(dht::FoundDamage)> found) { implementation_->scrub.start(std::move(found)); }
+void SqliteStore::watch_damage(std::function<void(dht::FoundDamage)> found) {
+  implementation_->scrub.start(std::move(found));
+}
 
 dht::StorageStatus SqliteStore::status() {
   dht::StorageStatus status = implementation_->space.status();

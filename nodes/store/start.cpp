@@ -54,8 +54,8 @@ class StoreStart {
   }
 
   void copied(const StoreCopyReport& report) {
-    spdlog::info("event=database_copied rows={} entries={} payloads={} damaged_partitions={}", report.rows, report.entries, report.payloads,
-                 report.damaged.size());
+    spdlog::info("event=database_copied rows={} entries={} payloads={} damaged_partitions={}", report.rows,
+                 report.entries, report.payloads, report.damaged.size());
     for (const auto& [partition, damage] : report.damaged) reasons_[partition] = damage.why;
   }
 
@@ -65,7 +65,8 @@ class StoreStart {
     const bool summed = has_page_sums(*connection);
     if (summed && has_digests(*connection)) return connection;
     connection.reset();
-    const std::string lacking = summed ? "the database's rows have no digests" : "the database's pages have no checksums";
+    const std::string lacking =
+        summed ? "the database's rows have no digests" : "the database's pages have no checksums";
     spdlog::info("event=database_migrating reason=\"{}\"", lacking);
     try {
       copied(replace_database(directory_, options_.page_bytes, {}));

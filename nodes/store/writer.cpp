@@ -32,8 +32,8 @@ constexpr auto space_retry = std::chrono::milliseconds(200);
 }  // namespace
 
 StoreWriter::StoreWriter(std::unique_ptr<Connection> connection, PayloadFile& payload_file, const Uuid& node,
-                         const SqliteStoreOptions& options, StoreHealth& health, Checkpointer& checkpointer, StoreSpace& space, HotRows& hot_rows,
-                         RowWatch& row_watch)
+                         const SqliteStoreOptions& options, StoreHealth& health, Checkpointer& checkpointer,
+                         StoreSpace& space, HotRows& hot_rows, RowWatch& row_watch)
     : connection_(std::move(connection)),
       payload_file_(payload_file),
       max_items_(options.transaction_items),
@@ -99,17 +99,17 @@ std::size_t StoreWriter::weight(const Item& item) {
   return bytes;
 }
 
-// What is staged of a snapshot is thrown away when a process starts: it lasts with the write that installs it, if at all.
+// What is staged of a snapshot is thrown away when a process starts: it lasts with the write that installs it, if at
+// all.
 bool StoreWriter::must_last(const std::vector<Item>& items, std::size_t first, std::size_t count) {
-  return std::any_of(items.begin() + static_cast<std::ptrdiff_t>(first), items.begin() + static_cast<std::ptrdiff_t>(first + count),
-                     [](const Item& item) {
+  return std::any_of(items.begin() + static_cast<std::ptrdiff_t>(first),
+                     items.begin() + static_cast<std::ptrdiff_t>(first + count), [](const Item& item) {
                        const auto* write = std::get_if<WriteItem>(&item);
                        return write != nullptr && !write->write.only_stages();
                      });
 }
 
-PayloadHome StoreWriter::home_of_payloads(const std::vector<Item>& items, std::size_t first,
-                                                   std::size_t count) const {
+PayloadHome StoreWriter::home_of_payloads(const std::vector<Item>& items, std::size_t first, std::size_t count) const {
   std::size_t bytes = 0;
   for (std::size_t i = first; i < first + count; ++i) {
     const auto* write = std::get_if<WriteItem>(&items[i]);
@@ -146,8 +146,10 @@ void StoreWriter::run() {
       std::unique_lock lock(mutex_);
       auto wanted = [this] { return !queue_.empty() || stopping_; };
       if (waiting_for_space_) wake_.wait_for(lock, space_retry, [this] { return stopping_; });
-      if (!chores_due() && look_again() && !health_.failure()) wake_.wait_for(lock, given_back_patience, wanted);
-      else if (!chores_due()) wake_.wait(lock, wanted);
+      if (!chores_due() && look_again() && !health_.failure())
+        wake_.wait_for(lock, given_back_patience, wanted);
+      else if (!chores_due())
+        wake_.wait(lock, wanted);
       if (queue_.empty() && stopping_) return;
       idle = queue_.empty();
       items = take(sync);
@@ -354,12 +356,15 @@ void StoreWriter::give_room_back() {
   if (health_.failure()) return;
   try {
     if (payload_file_.any_given_back()) {
-      if (unsynced_commits_ && !synchronous_off_) sync_commits();
-      else payload_file_.durable();
+      if (unsynced_commits_ && !synchronous_off_)
+        sync_commits();
+      else
+        payload_file_.durable();
     }
     const dht::StorageStatus disk = space_.status();
     const bool is_short = disk.room != dht::Room::ample;
-    const std::uint64_t keep = is_short ? kept_free_bytes_when_short : std::min(kept_free_bytes, disk.disk_total_bytes / kept_free_share);
+    const std::uint64_t keep =
+        is_short ? kept_free_bytes_when_short : std::min(kept_free_bytes, disk.disk_total_bytes / kept_free_share);
     const bool more_blocks = payload_file_.shrink(keep);
     const bool more_pages = vacuum(keep);
     if (is_short) shorten_wal();
@@ -377,7 +382,8 @@ bool StoreWriter::vacuum(std::uint64_t keep_bytes) {
   if (surplus <= 0) return false;
   try {
     SqlTransaction transaction(*connection_);
-    connection_->execute("PRAGMA incremental_vacuum(" + std::to_string(std::min<std::int64_t>(surplus, vacuum_step_pages)) + ")");
+    connection_->execute("PRAGMA incremental_vacuum(" +
+                         std::to_string(std::min<std::int64_t>(surplus, vacuum_step_pages)) + ")");
     transaction.commit();
     unsynced_commits_ = true;
     return surplus > vacuum_step_pages;
@@ -408,8 +414,8 @@ void StoreWriter::collect_garbage() {
     changes_.committed();
     unsynced_commits_ = true;
   } catch (const StoreFailure& failure) {
-    // A full disk is tried again after the next transaction. Damage in rows that nobody reads any more costs their space
-    // and nothing else.
+    // A full disk is tried again after the next transaction. Damage in rows that nobody reads any more costs their
+    // space and nothing else.
     try {
       connection_->rollback();
       changes_.rolled_back();

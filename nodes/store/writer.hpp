@@ -5,14 +5,14 @@
 // gathers the next one. What it wrote into the file of payloads is synced before it commits. Within a transaction the
 // order is the queue's, so a crash loses a suffix and never the middle.
 // Garbage (rows of former epochs) goes in small steps when the queue is empty, and at least after every 64
-// transactions. So does free room inside the two files, beyond what is kept for what comes next: pages at the database's end
-// (incremental vacuum, of databases that were made with it) and blocks of the file of payloads. Room that was given back without a sync
-// is synced when nothing else was for given_back_patience.
+// transactions. So does free room inside the two files, beyond what is kept for what comes next: pages at the
+// database's end (incremental vacuum, of databases that were made with it) and blocks of the file of payloads. Room
+// that was given back without a sync is synced when nothing else was for given_back_patience.
 //
-// A transaction in which an item fails is rolled back. no_space: it goes back to the head of the queue and is tried again
-// every space_retry, item by item, until it fits; StoreSpace says so meanwhile. Nothing is refused: what is queued behind
-// builds on it. Anything else: each item is carried out by itself, so that the error meets the one that has it; a failed
-// write, or a failed disk, ends all further work (StoreHealth).
+// A transaction in which an item fails is rolled back. no_space: it goes back to the head of the queue and is tried
+// again every space_retry, item by item, until it fits; StoreSpace says so meanwhile. Nothing is refused: what is
+// queued behind builds on it. Anything else: each item is carried out by itself, so that the error meets the one that
+// has it; a failed write, or a failed disk, ends all further work (StoreHealth).
 //
 // Threads: write(), apply() from any; `done` is called on the writer thread. Errors: as storage.hpp. Limits: items and
 // bytes of a transaction; the queue is bounded by the core. Destruction carries out what is queued; what finds no space
@@ -25,9 +25,9 @@
 #include <variant>
 
 #include "dht/net/runtime/storage.hpp"
-#include "nodes/store/rows/row_watch.hpp"
 #include "nodes/store/changes.hpp"
 #include "nodes/store/checkpoint.hpp"
+#include "nodes/store/rows/row_watch.hpp"
 #include "nodes/store/space.hpp"
 
 namespace ringfs::nodes {
@@ -38,8 +38,8 @@ class StoreWriter {
   using ApplyDone = std::function<void(Result<std::vector<dht::AppliedBatch>>)>;
 
   StoreWriter(std::unique_ptr<Connection> connection, PayloadFile& payload_file, const Uuid& node,
-              const SqliteStoreOptions& options, StoreHealth& health, Checkpointer& checkpointer, StoreSpace& space, HotRows& hot_rows,
-              RowWatch& row_watch);
+              const SqliteStoreOptions& options, StoreHealth& health, Checkpointer& checkpointer, StoreSpace& space,
+              HotRows& hot_rows, RowWatch& row_watch);
   ~StoreWriter();
 
   void write(dht::Write write, WriteDone done);
@@ -100,10 +100,10 @@ class StoreWriter {
   RowWatch& row_watch_;
   StoreChanges changes_;
   unsigned since_garbage_ = 0;
-  bool garbage_paused_ = false;  // the disk was full: not before the next transaction
+  bool garbage_paused_ = false;     // the disk was full: not before the next transaction
   bool waiting_for_space_ = false;  // the head of the queue found none
   std::optional<Error> given_up_;   // there was no space, and the store is being closed
-  int wal_pages_ = 0;            // as of the last commit
+  int wal_pages_ = 0;               // as of the last commit
   int checkpoint_requested_at_ = 0;
   int own_checkpoint_at_ = 0;
   std::int64_t page_bytes_ = 0;

@@ -1,13 +1,15 @@
-// What file operations cost on any directory: create, stat, open+read, rename, append, unlink, chmod, directories, links and renames
-// across directories, listing, trees that are copied, searched, compared and removed, sequential and random I/O. Files lie two directories
-// below the one that is given. Works below that and leaves nothing behind.
+// What file operations cost on any directory: create, stat, open+read, rename, append, unlink, chmod, directories,
+// links and renames across directories, listing, trees that are copied, searched, compared and removed, sequential and
+// random I/O. Files lie two directories below the one that is given. Works below that and leaves nothing behind.
 //
-// With --second-mount, another mount of the same file system at that very directory, two threads also work in one directory, each through
-// its own mount.
+// With --second-mount, another mount of the same file system at that very directory, two threads also work in one
+// directory, each through its own mount.
 //
-// Prints a line per case: threads, operations, microseconds (median, 99th percentile, longest), operations or MB a second. With
-// --json one object with the same. Every case ends after its number of operations or after --seconds, whichever comes first, so
-// that a slow file system is measured too. Not a test: it asserts no time, but an operation that fails ends it with exit code 1.
+// Prints a line per case: threads, operations, microseconds (median, 99th percentile, longest), operations or MB a
+// second. With
+// --json one object with the same. Every case ends after its number of operations or after --seconds, whichever comes
+// first, so that a slow file system is measured too. Not a test: it asserts no time, but an operation that fails ends
+// it with exit code 1.
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -89,7 +91,8 @@ struct Measured {
 
   double at(double share) const {
     if (microseconds.empty()) return 0;
-    return microseconds[std::min(microseconds.size() - 1, static_cast<std::size_t>(share * static_cast<double>(microseconds.size())))];
+    return microseconds[std::min(microseconds.size() - 1,
+                                 static_cast<std::size_t>(share * static_cast<double>(microseconds.size())))];
   }
   double per_second() const { return static_cast<double>(operations) / seconds; }
   double megabytes() const { return per_second() * static_cast<double>(bytes_each) / 1e6; }
@@ -97,8 +100,8 @@ struct Measured {
 
 struct Plan {
   std::string directory;
-  std::string second_mount;       // empty: none
-  std::size_t files = 1000;       // of a thread
+  std::string second_mount;  // empty: none
+  std::size_t files = 1000;  // of a thread
   std::size_t large_megabytes = 256;
   double seconds = 15;
   std::vector<unsigned> threads{1, 4};
@@ -115,7 +118,8 @@ bool drop_caches() {
 
 class Bench {
  public:
-  explicit Bench(Plan plan) : plan_(std::move(plan)), root_(plan_.directory + "/ringfs-bench-" + std::to_string(::getpid())) {
+  explicit Bench(Plan plan)
+      : plan_(std::move(plan)), root_(plan_.directory + "/ringfs-bench-" + std::to_string(::getpid())) {
     if (::mkdir(root_.c_str(), 0755) != 0) fail("mkdir " + root_);
   }
   ~Bench() {
@@ -182,8 +186,10 @@ class Bench {
     measured.operations = measured.microseconds.size();
     std::sort(measured.microseconds.begin(), measured.microseconds.end());
     if (report) {
-      std::fprintf(stderr, "%-22s %2u threads %8zu operations  median %9.1f us  p99 %10.1f us  longest %10.1f us  %10.1f/s", name.c_str(),
-                   threads, measured.operations, measured.at(0.5), measured.at(0.99), measured.at(1), measured.per_second());
+      std::fprintf(stderr,
+                   "%-22s %2u threads %8zu operations  median %9.1f us  p99 %10.1f us  longest %10.1f us  %10.1f/s",
+                   name.c_str(), threads, measured.operations, measured.at(0.5), measured.at(0.99), measured.at(1),
+                   measured.per_second());
       if (bytes_each > 0) std::fprintf(stderr, "  %8.1f MB/s", measured.megabytes());
       std::fprintf(stderr, "\n");
       results_.push_back(std::move(measured));
@@ -218,7 +224,9 @@ class Bench {
       directories.push_back(root_ + "/small-" + std::to_string(threads) + "-" + std::to_string(thread));
       if (::mkdir(directories.back().c_str(), 0755) != 0) fail("mkdir");
     }
-    auto path = [&](unsigned thread, std::size_t number) { return directories[thread] + "/f" + std::to_string(number); };
+    auto path = [&](unsigned thread, std::size_t number) {
+      return directories[thread] + "/f" + std::to_string(number);
+    };
     const std::string contents(small_bytes, 'x');
     std::size_t files = measure("create", threads, plan_.files, [&](unsigned thread, std::size_t number) {
       File file(path(thread, number), O_CREAT | O_EXCL | O_WRONLY);
@@ -240,7 +248,9 @@ class Bench {
       file.append("x\n", 2);
       file.close();
     });
-    auto renamed = [&](unsigned thread, std::size_t number) { return directories[thread] + "/r" + std::to_string(number); };
+    auto renamed = [&](unsigned thread, std::size_t number) {
+      return directories[thread] + "/r" + std::to_string(number);
+    };
     std::size_t moved = measure("rename", threads, files, [&](unsigned thread, std::size_t number) {
       if (::rename(path(thread, number).c_str(), renamed(thread, number).c_str()) != 0) fail("rename");
     });
@@ -250,7 +260,8 @@ class Bench {
     for (const std::string& directory : directories) std::filesystem::remove_all(directory);
   }
 
-  // What touches two directories, or one and a file that was made in another one, beside a chmod, the smallest change of all.
+  // What touches two directories, or one and a file that was made in another one, beside a chmod, the smallest change
+  // of all.
   void across_directories() {
     const char* names[] = {"chmod", "mkdir", "rmdir", "link_across", "unlink_link", "rename_across", "unlink_moved"};
     if (std::none_of(std::begin(names), std::end(names), [&](const char* name) { return wanted(name); })) return;
@@ -260,11 +271,12 @@ class Bench {
     auto numbered = [](const std::string& directory, const char* kind, std::size_t number) {
       return directory + "/" + kind + std::to_string(number);
     };
-    const std::size_t files = measure("", 1, plan_.files / 2, [&](unsigned, std::size_t number) {
-      File(numbered(home, "f", number), O_CREAT | O_WRONLY).close();
-    }, 0, false);
+    const std::size_t files = measure(
+        "", 1, plan_.files / 2,
+        [&](unsigned, std::size_t number) { File(numbered(home, "f", number), O_CREAT | O_WRONLY).close(); }, 0, false);
     each("chmod", files, [&](std::size_t number) { return ::chmod(numbered(home, "f", number).c_str(), 0600); });
-    std::size_t made = each("mkdir", plan_.files / 4, [&](std::size_t number) { return ::mkdir(numbered(home, "d", number).c_str(), 0755); });
+    std::size_t made = each("mkdir", plan_.files / 4,
+                            [&](std::size_t number) { return ::mkdir(numbered(home, "d", number).c_str(), 0755); });
     each("rmdir", made, [&](std::size_t number) { return ::rmdir(numbered(home, "d", number).c_str()); });
     made = each("link_across", files, [&](std::size_t number) {
       return ::link(numbered(home, "f", number).c_str(), numbered(away, "l", number).c_str());
@@ -309,18 +321,21 @@ class Bench {
       File(path(homes, thread, "f", number), O_CREAT | O_EXCL | O_WRONLY).close();
       return 0;
     });
-    both("both_chmod", files, [&](unsigned thread, std::size_t number) { return ::chmod(path(homes, thread, "f", number).c_str(), 0600); });
+    both("both_chmod", files,
+         [&](unsigned thread, std::size_t number) { return ::chmod(path(homes, thread, "f", number).c_str(), 0600); });
     both("both_rename", files, [&](unsigned thread, std::size_t number) {
       return ::rename(path(homes, thread, "f", number).c_str(), path(homes, thread, "r", number).c_str());
     });
     both("both_rename_across", files, [&](unsigned thread, std::size_t number) {
       return ::rename(path(homes, thread, "r", number).c_str(), path(aways, thread, "r", number).c_str());
     });
-    both("both_unlink_moved", files, [&](unsigned thread, std::size_t number) { return ::unlink(path(aways, thread, "r", number).c_str()); });
+    both("both_unlink_moved", files,
+         [&](unsigned thread, std::size_t number) { return ::unlink(path(aways, thread, "r", number).c_str()); });
     const std::size_t made = both("both_mkdir", number_of_files, [&](unsigned thread, std::size_t number) {
       return ::mkdir(path(homes, thread, "d", number).c_str(), 0755);
     });
-    both("both_rmdir", made, [&](unsigned thread, std::size_t number) { return ::rmdir(path(homes, thread, "d", number).c_str()); });
+    both("both_rmdir", made,
+         [&](unsigned thread, std::size_t number) { return ::rmdir(path(homes, thread, "d", number).c_str()); });
     std::filesystem::remove_all(homes[0]);
     std::filesystem::remove_all(aways[0]);
   }
@@ -329,9 +344,12 @@ class Bench {
     if (!wanted("list_1000")) return;
     const std::string directory = root_ + "/listing";
     if (::mkdir(directory.c_str(), 0755) != 0) fail("mkdir");
-    std::size_t made = measure("", 1, 1000, [&](unsigned, std::size_t number) {
-      File(directory + "/f" + std::to_string(number), O_CREAT | O_WRONLY).close();
-    }, 0, false);
+    std::size_t made = measure(
+        "", 1, 1000,
+        [&](unsigned, std::size_t number) {
+          File(directory + "/f" + std::to_string(number), O_CREAT | O_WRONLY).close();
+        },
+        0, false);
     // As ls -l: names, then the attributes of each.
     measure("list_" + std::to_string(made), 1, 20, [&](unsigned, std::size_t) {
       std::size_t seen = 0;
@@ -352,10 +370,12 @@ class Bench {
   // 205 small files in 20 directories, one process after the other, as cp -r does it.
   void copied_tree() {
     if (!wanted("copy_205_files")) return;
-    const std::filesystem::path source = std::filesystem::temp_directory_path() / ("ringfs-bench-tree-" + std::to_string(::getpid()));
+    const std::filesystem::path source =
+        std::filesystem::temp_directory_path() / ("ringfs-bench-tree-" + std::to_string(::getpid()));
     for (std::size_t number = 0; number < 205; ++number) {
       std::filesystem::create_directories(source / std::to_string(number % 20));
-      std::ofstream(source / std::to_string(number % 20) / std::to_string(number)) << std::string(500 + number * 37 % 7000, 'y');
+      std::ofstream(source / std::to_string(number % 20) / std::to_string(number))
+          << std::string(500 + number * 37 % 7000, 'y');
     }
     measure("copy_205_files", 1, 3, [&](unsigned, std::size_t number) {
       const std::string command = "cp -r '" + source.string() + "' '" + root_ + "/tree-" + std::to_string(number) + "'";
@@ -369,7 +389,8 @@ class Bench {
     const char* names[] = {"cp_r", "find", "diff_r_cold", "rm_rf"};
     if (std::none_of(std::begin(names), std::end(names), [&](const char* name) { return wanted(name); })) return;
     constexpr std::size_t files = 494, directories = 94, trees = 3;
-    const std::filesystem::path source = std::filesystem::temp_directory_path() / ("ringfs-bench-whole-" + std::to_string(::getpid()));
+    const std::filesystem::path source =
+        std::filesystem::temp_directory_path() / ("ringfs-bench-whole-" + std::to_string(::getpid()));
     // Some below the top, most below those.
     std::vector<std::filesystem::path> places{source};
     for (std::size_t number = 1; number < directories; ++number) {
@@ -377,7 +398,8 @@ class Bench {
     }
     for (const std::filesystem::path& place : places) std::filesystem::create_directories(place);
     for (std::size_t number = 0; number < files; ++number) {
-      std::ofstream(places[number % directories] / ("f" + std::to_string(number))) << std::string(500 + number * 37 % 7000, 'y');
+      std::ofstream(places[number % directories] / ("f" + std::to_string(number)))
+          << std::string(500 + number * 37 % 7000, 'y');
     }
     auto tree = [&](std::size_t number) { return "'" + root_ + "/whole-" + std::to_string(number) + "'"; };
     auto program = [&](const char* name, std::size_t times, const std::function<std::string(std::size_t)>& command) {
@@ -385,9 +407,12 @@ class Bench {
         if (std::system(command(number).c_str()) != 0) throw std::runtime_error(command(number) + " failed");
       });
     };
-    const std::size_t copied = program("cp_r", trees, [&](std::size_t number) { return "cp -r '" + source.string() + "' " + tree(number); });
-    if (!drop_caches()) std::fprintf(stderr, "diff_r_cold: the kernel's caches could not be dropped (not root), it is warm\n");
-    program("diff_r_cold", copied, [&](std::size_t number) { return "diff -r '" + source.string() + "' " + tree(number); });
+    const std::size_t copied =
+        program("cp_r", trees, [&](std::size_t number) { return "cp -r '" + source.string() + "' " + tree(number); });
+    if (!drop_caches())
+      std::fprintf(stderr, "diff_r_cold: the kernel's caches could not be dropped (not root), it is warm\n");
+    program("diff_r_cold", copied,
+            [&](std::size_t number) { return "diff -r '" + source.string() + "' " + tree(number); });
     program("find", copied, [&](std::size_t number) { return "find " + tree(number) + " >/dev/null"; });
     program("rm_rf", copied, [&](std::size_t number) { return "rm -rf " + tree(number); });
     std::filesystem::remove_all(source);
@@ -416,7 +441,8 @@ class Bench {
       report_stream("write_fsync", written, start);
       file.close();
     }
-    if (!drop_caches()) std::fprintf(stderr, "read_cold: the kernel's caches could not be dropped (not root), it is warm\n");
+    if (!drop_caches())
+      std::fprintf(stderr, "read_cold: the kernel's caches could not be dropped (not root), it is warm\n");
     File file(path, O_RDONLY);
     const auto start = Clock::now();
     for (std::size_t i = 0; i < written; ++i) file.read_at(piece.data(), piece.size(), i * large_piece);
@@ -492,13 +518,18 @@ int main(int argc, char** argv) {
   CLI::App app("Measures file operations below a directory of any file system");
   Plan plan;
   bool json = false;
-  app.add_option("directory", plan.directory, "An existing directory of the file system in question")->required()->check(CLI::ExistingDirectory);
-  app.add_option("--second-mount", plan.second_mount, "Another mount of the same file system at that directory")->check(CLI::ExistingDirectory);
+  app.add_option("directory", plan.directory, "An existing directory of the file system in question")
+      ->required()
+      ->check(CLI::ExistingDirectory);
+  app.add_option("--second-mount", plan.second_mount, "Another mount of the same file system at that directory")
+      ->check(CLI::ExistingDirectory);
   app.add_option("--files", plan.files, "Small files of each thread");
   app.add_option("--large", plan.large_megabytes, "Size of the large file in MiB");
   app.add_option("--seconds", plan.seconds, "Longest time of a case");
   app.add_option("--threads", plan.threads, "Thread counts for the small files");
-  app.add_option("--only", plan.only, "Only the group with this case (overwrite_fsync, create, chmod, list_1000, copy_205_files, rm_rf, write_fsync, random_read)");
+  app.add_option("--only", plan.only,
+                 "Only the group with this case (overwrite_fsync, create, chmod, list_1000, copy_205_files, rm_rf, "
+                 "write_fsync, random_read)");
   app.add_flag("--json", json, "Print the figures as JSON");
   CLI11_PARSE(app, argc, argv);
   try {

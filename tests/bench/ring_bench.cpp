@@ -1,8 +1,10 @@
-// What the ring alone does, without a file system: puts and gets of small and of 1 MiB values by 1 to 500 clients at the same time.
+// What the ring alone does, without a file system: puts and gets of small and of 1 MiB values by 1 to 500 clients at
+// the same time.
 //
-// ring_bench HOST:PORT[,HOST:PORT...]: the nodes of a ring that is up. Every client has an identity of its own and asks for the next
-// thing when the last one is answered; they share some connections. A put is acknowledged when a majority has it on disk. Prints a line
-// per case: clients, operations a second, median and 99th percentile in microseconds. The values are erased again.
+// ring_bench HOST:PORT[,HOST:PORT...]: the nodes of a ring that is up. Every client has an identity of its own and asks
+// for the next thing when the last one is answered; they share some connections. A put is acknowledged when a majority
+// has it on disk. Prints a line per case: clients, operations a second, median and 99th percentile in microseconds. The
+// values are erased again.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
@@ -37,7 +39,8 @@ class RingBench {
  public:
   RingBench(std::vector<std::string> addresses, std::size_t connections, double seconds)
       : addresses_(std::move(addresses)), seconds_(seconds) {
-    for (std::size_t i = 0; i < connections; ++i) transports_.push_back(std::make_unique<dht::TcpTransport>(loop_.get_executor(), random_));
+    for (std::size_t i = 0; i < connections; ++i)
+      transports_.push_back(std::make_unique<dht::TcpTransport>(loop_.get_executor(), random_));
   }
 
   bool run(const Case& one, std::size_t clients) {
@@ -45,7 +48,8 @@ class RingBench {
     times_.clear();
     failure_.clear();
     while (clients_.size() < clients) {
-      clients_.push_back(std::make_unique<dht::ObjectClient>(*transports_[clients_.size() % transports_.size()], addresses_));
+      clients_.push_back(
+          std::make_unique<dht::ObjectClient>(*transports_[clients_.size() % transports_.size()], addresses_));
       spawn(start(clients_.back().get()));
     }
     finish();
@@ -63,10 +67,12 @@ class RingBench {
       return false;
     }
     std::sort(times_.begin(), times_.end());
-    auto at = [&](double share) { return times_[std::min(times_.size() - 1, static_cast<std::size_t>(share * static_cast<double>(times_.size())))]; };
+    auto at = [&](double share) {
+      return times_[std::min(times_.size() - 1, static_cast<std::size_t>(share * static_cast<double>(times_.size())))];
+    };
     const double rate = static_cast<double>(times_.size()) / seconds;
-    std::printf("%-16s %4zu clients %8zu operations %10.1f/s  median %9.1f us  p99 %10.1f us", one.name.c_str(), clients, times_.size(), rate,
-                at(0.5), at(0.99));
+    std::printf("%-16s %4zu clients %8zu operations %10.1f/s  median %9.1f us  p99 %10.1f us", one.name.c_str(),
+                clients, times_.size(), rate, at(0.5), at(0.99));
     if (one.value_bytes >= block_bytes) std::printf("  %8.1f MB/s", rate * static_cast<double>(one.value_bytes) / 1e6);
     std::printf("\n");
     std::fflush(stdout);
@@ -104,7 +110,8 @@ class RingBench {
   // Small values: 1,000 keys for each client; large ones: 8.
   std::string key_of(const Case& one, std::size_t client, std::size_t number) const {
     const std::size_t keys = one.value_bytes >= block_bytes ? 8 : 1000;
-    return "bench/" + std::to_string(one.value_bytes) + "/" + std::to_string(client) + "/" + std::to_string(number % keys);
+    return "bench/" + std::to_string(one.value_bytes) + "/" + std::to_string(client) + "/" +
+           std::to_string(number % keys);
   }
 
   Task<void> work(dht::ObjectClient* client, const Case& one, std::size_t number) {

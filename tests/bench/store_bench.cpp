@@ -3,8 +3,8 @@
 // store_bench [directory] [page size]: the directory must lie on the disk in question and is left behind empty of our
 // files. Prints a line per case: microseconds of an append, of an apply, and bytes that this process caused to be
 // written (/proc/self/io) for a byte of data. The fsync probe beside them says what the disk itself takes.
-// store_bench [directory] rows: what changes of rows cost the processor, without syncs: microseconds of the whole process
-// (getrusage) for a batch, of new rows, of rows that are there, of patches and erasures.
+// store_bench [directory] rows: what changes of rows cost the processor, without syncs: microseconds of the whole
+// process (getrusage) for a batch, of new rows, of rows that are there, of patches and erasures.
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -154,7 +154,9 @@ void queued(nodes::SqliteStore& store, dht::LogIndex& next, std::size_t bytes, i
 double processor_microseconds() {
   struct rusage usage {};
   require(getrusage(RUSAGE_SELF, &usage) == 0, "getrusage");
-  auto of = [](const timeval& time) { return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_usec); };
+  auto of = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_usec);
+  };
   return of(usage.ru_utime) + of(usage.ru_stime);
 }
 
@@ -168,7 +170,8 @@ Mutation change(Mutation::Kind kind, std::size_t row, std::size_t bytes, std::ui
 }
 
 // One mutation a batch; `rounds` batches, 32 queued.
-void changes(nodes::SqliteStore& store, dht::LogIndex& next, const char* what, std::size_t rounds, const std::function<Mutation(std::size_t)>& make) {
+void changes(nodes::SqliteStore& store, dht::LogIndex& next, const char* what, std::size_t rounds,
+             const std::function<Mutation(std::size_t)>& make) {
   std::vector<dht::Write> writes;
   for (std::size_t i = 0; i < rounds; ++i) {
     Batch batch;
@@ -220,15 +223,22 @@ void bench_rows(nodes::SqliteStore& store) {
   dht::LogIndex next = 1;
   auto any = [](std::size_t i) { return i * step % many; };
   changes(store, next, "put of 200 bytes, new", many, [&](std::size_t i) { return change(Kind::put, any(i), 200); });
-  changes(store, next, "put of 200 bytes, over another", many, [&](std::size_t i) { return change(Kind::put, any(i), 200); });
-  changes(store, next, "4 bytes into 200", many, [&](std::size_t i) { return change(Kind::write_bytes, any(i), 4, 100); });
-  changes(store, next, "put of 12 KiB over 200 bytes", few, [&](std::size_t i) { return change(Kind::put, any(i), 12 << 10); });
-  changes(store, next, "put of 12 KiB over another", few, [&](std::size_t i) { return change(Kind::put, any(i), 12 << 10); });
+  changes(store, next, "put of 200 bytes, over another", many,
+          [&](std::size_t i) { return change(Kind::put, any(i), 200); });
+  changes(store, next, "4 bytes into 200", many,
+          [&](std::size_t i) { return change(Kind::write_bytes, any(i), 4, 100); });
+  changes(store, next, "put of 12 KiB over 200 bytes", few,
+          [&](std::size_t i) { return change(Kind::put, any(i), 12 << 10); });
+  changes(store, next, "put of 12 KiB over another", few,
+          [&](std::size_t i) { return change(Kind::put, any(i), 12 << 10); });
   changes(store, next, "erasure of 12 KiB", few, [&](std::size_t i) { return change(Kind::erase, any(i), 0); });
-  changes(store, next, "erasure of 200 bytes", many / 2, [&](std::size_t i) { return change(Kind::erase, any(i + few), 0); });
+  changes(store, next, "erasure of 200 bytes", many / 2,
+          [&](std::size_t i) { return change(Kind::erase, any(i + few), 0); });
   changes(store, next, "put of 64 KiB, new", few, [&](std::size_t i) { return change(Kind::put, many + i, 64 << 10); });
-  changes(store, next, "put of 64 KiB over another", few, [&](std::size_t i) { return change(Kind::put, many + i, 64 << 10); });
-  changes(store, next, "4 KiB into 64 KiB", few, [&](std::size_t i) { return change(Kind::write_bytes, many + i, 4096, 8192); });
+  changes(store, next, "put of 64 KiB over another", few,
+          [&](std::size_t i) { return change(Kind::put, many + i, 64 << 10); });
+  changes(store, next, "4 KiB into 64 KiB", few,
+          [&](std::size_t i) { return change(Kind::write_bytes, many + i, 4096, 8192); });
   changes(store, next, "a prefix of some 250 rows", 97, [](std::size_t i) {
     Mutation mutation = change(Kind::erase_prefix, i, 0);
     mutation.row.sort = "name-";
@@ -253,7 +263,8 @@ int main(int argc, char** argv) {
   require(opened->node.groups.empty(), "a fresh directory");
   auto clean = [&] {
     opened->store.reset();
-    for (const char* name : {"ringfs.db", "ringfs.payloads", "ringfs.identity", "ringfs.db-mark", "ringfs.reserve", "lock"}) {
+    for (const char* name :
+         {"ringfs.db", "ringfs.payloads", "ringfs.identity", "ringfs.db-mark", "ringfs.reserve", "lock"}) {
       std::filesystem::remove(directory / name);
     }
   };

@@ -1,6 +1,7 @@
 // A disk that hangs, is slow or gives read errors, for one node of a ring: LD_PRELOAD for ringfs-node.
 //
-// A file named `trouble` in a node's data directory says what happens to the files beside it, at once and for as long as it says so:
+// A file named `trouble` in a node's data directory says what happens to the files beside it, at once and for as long
+// as it says so:
 //   hang       fsync and fdatasync do not return
 //   hang all   neither do reads
 //   slow MS    each sync takes so many milliseconds more
@@ -90,6 +91,8 @@ ssize_t pread64(int descriptor, void* buffer, size_t size, off64_t offset) {
   return syscall(SYS_pread64, descriptor, buffer, size, offset);
 }
 
-ssize_t pread(int descriptor, void* buffer, size_t size, off_t offset) { return pread64(descriptor, buffer, size, offset); }
+ssize_t pread(int descriptor, void* buffer, size_t size, off_t offset) {
+  return pread64(descriptor, buffer, size, offset);
+}
 
 }  // extern "C"

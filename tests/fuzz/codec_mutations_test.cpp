@@ -74,9 +74,9 @@ TEST(FrameMutations, AnyHeader_IsRefusedOrWithinLimits) {
   std::size_t accepted = 0;
   for (int round = 0; round < 200'000; ++round) {
     dht::FrameHeader header{.kind = dht::FrameKind{static_cast<std::uint8_t>(1 + random.below(5))},
-                       .message_bytes = static_cast<std::uint32_t>(random.below(5000)),
-                       .payload_bytes = static_cast<std::uint32_t>(random.below(5000)),
-                       .request = random.next()};
+                            .message_bytes = static_cast<std::uint32_t>(random.below(5000)),
+                            .payload_bytes = static_cast<std::uint32_t>(random.below(5000)),
+                            .request = random.next()};
     auto encoded = dht::encode_frame_header(header);
     std::string bytes(encoded.data(), encoded.size());
     mutate(bytes, bytes, random);

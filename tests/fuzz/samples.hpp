@@ -67,7 +67,8 @@ inline dht::Append append(Random& random) {
   message.previous_term = 7;
   message.commit = random.below(1000);
   dht::LogIndex index = message.previous_index;
-  for (dht::EntryKind kind : {dht::EntryKind::no_op, dht::EntryKind::configuration, dht::EntryKind::batch, dht::EntryKind::batch}) {
+  for (dht::EntryKind kind :
+       {dht::EntryKind::no_op, dht::EntryKind::configuration, dht::EntryKind::batch, dht::EntryKind::batch}) {
     dht::Entry entry;
     entry.index = ++index;
     entry.term = 50;
@@ -112,7 +113,8 @@ inline dht::MembersTable table(Random& random) {
                      anchor_of(PartitionId{static_cast<std::uint32_t>(100 + i)}, 8)};
     result.members.push_back(member);
   }
-  std::sort(result.members.begin(), result.members.end(), [](const dht::Member& a, const dht::Member& b) { return a.id < b.id; });
+  std::sort(result.members.begin(), result.members.end(),
+            [](const dht::Member& a, const dht::Member& b) { return a.id < b.id; });
   result.settings["replication"] = "3";
   return result;
 }
@@ -129,21 +131,30 @@ inline std::vector<dht::Message> messages(Random& random) {
   dht::ChordPeer peer{random_uuid(random), position(random)};
   dht::Heartbeat heartbeat{.round = random.next(), .digest = random.next(), .full = true, .groups = {}};
   for (int i = 0; i < 5; ++i) heartbeat.groups.push_back({partition(random), random.below(99), random.below(99), 1, 2});
-  dht::ChordNeighbours neighbours{.request = random.next(), .member = true, .predecessor = peer, .successors = {peer, peer}};
+  dht::ChordNeighbours neighbours{
+      .request = random.next(), .member = true, .predecessor = peer, .successors = {peer, peer}};
   return {
       dht::RequestVote{raft(random), true, false, random.below(1000), random.below(100)},
       dht::VoteReply{raft(random), false, true},
       append(random),
-      dht::AppendReply{raft(random), true, random.below(99), random.below(99), random.below(99), random.below(99), false},
+      dht::AppendReply{raft(random), true, random.below(99), random.below(99), random.below(99), random.below(99),
+                       false},
       dht::TimeoutNow{raft(random)},
       snapshot(random),
       dht::SnapshotReply{raft(random), random.next(), 3, false, true},
       heartbeat,
       dht::Heartbeat{.round = 2, .digest = 3, .full = false, .groups = {}},
-      dht::Heartbeat{.round = 3, .digest = 4, .full = false, .groups = {}, .fitness = {true, true, 80'000, 70'000}, .asks = true},
-      dht::HeartbeatReply{random.next(), false, dht::Room::reserve, {{partition(random), random.below(99), true}}, {false, false, 800, 900}, {partition(random)}},
+      dht::Heartbeat{
+          .round = 3, .digest = 4, .full = false, .groups = {}, .fitness = {true, true, 80'000, 70'000}, .asks = true},
+      dht::HeartbeatReply{random.next(),
+                          false,
+                          dht::Room::reserve,
+                          {{partition(random), random.below(99), true}},
+                          {false, false, 800, 900},
+                          {partition(random)}},
       dht::Ping{true},
-      dht::NodeReport{{partition(random), partition(random)}, {random_uuid(random)}, {random_uuid(random), random_uuid(random)}},
+      dht::NodeReport{
+          {partition(random), partition(random)}, {random_uuid(random)}, {random_uuid(random), random_uuid(random)}},
       dht::ReplicaQuery{raft(random)},
       dht::ReplicaRemoved{raft(random), dht::encode(configuration(random)), random.below(99)},
       dht::ChordNeighboursRequest{random.next(), position(random)},
@@ -213,13 +224,14 @@ inline std::vector<dht::OperationResult> results(Random& random) {
   leased.lease = Duration(80);
   return {dht::OperationResult(leased),
           dht::OperationResult(applied),
-          dht::OperationResult(dht::FindReply{true, random_uuid(random), "127.0.0.1:4001", position(random), position(random)}),
+          dht::OperationResult(
+              dht::FindReply{true, random_uuid(random), "127.0.0.1:4001", position(random), position(random)}),
           dht::OperationResult(dht::TableAnswer{genesis(random), table(random)}),
           dht::OperationResult(dht::TableAnswer{std::nullopt, dht::MembersTable{}}),
           dht::OperationResult(status),
           dht::OperationResult(dht::Empty{}),
           tl::unexpected(dht::OperationFailure{{ErrorCode::not_leader, "ask elsewhere"},
-                                          {random_uuid(random), {random_uuid(random), random_uuid(random)}}})};
+                                               {random_uuid(random), {random_uuid(random), random_uuid(random)}}})};
 }
 
 inline dht::Greeting greeting(Random& random, dht::PeerRole role = dht::PeerRole::node) {
@@ -238,13 +250,15 @@ inline dht::ReceivedFrame received(dht::FrameKind kind, const dht::WireMessage& 
   std::string body = message.message;
   for (const SharedBytes& piece : message.payload) body += piece.view();
   dht::FrameHeader header{.kind = kind,
-                     .message_bytes = static_cast<std::uint32_t>(message.message.size()),
-                     .payload_bytes = static_cast<std::uint32_t>(message.payload_bytes()),
-                     .request = request};
+                          .message_bytes = static_cast<std::uint32_t>(message.message.size()),
+                          .payload_bytes = static_cast<std::uint32_t>(message.payload_bytes()),
+                          .request = request};
   return {.header = header, .body = SharedBytes(std::move(body))};
 }
 
-inline std::string flat(const dht::WireMessage& message) { return received(dht::FrameKind::greeting, message).body.str(); }
+inline std::string flat(const dht::WireMessage& message) {
+  return received(dht::FrameKind::greeting, message).body.str();
+}
 
 // A frame of every kind and message.
 inline std::vector<dht::ReceivedFrame> frames(Random& random) {
@@ -254,7 +268,8 @@ inline std::vector<dht::ReceivedFrame> frames(Random& random) {
   for (dht::Message& message : messages(random)) {
     all.push_back(received(dht::FrameKind::envelope, dht::encode(envelope(random, std::move(message)))));
   }
-  for (dht::Operation& operation : operations(random)) all.push_back(received(dht::FrameKind::request, dht::encode(operation), 7));
+  for (dht::Operation& operation : operations(random))
+    all.push_back(received(dht::FrameKind::request, dht::encode(operation), 7));
   for (dht::OperationResult& result : results(random)) {
     all.push_back(received(dht::FrameKind::response, dht::encode(dht::Response{Stamp{9}, std::move(result)}), 7));
   }

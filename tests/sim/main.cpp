@@ -1,8 +1,8 @@
 // ringfs-sim: runs seeds of the simulator and says which ones found a violation.
 //
-// Exit code: 0 all seeds passed, 1 a violation (or none, where one was required; or, with --count, too few seeds that count or,
-// from 500 on, a promised row of the coverage table at 0), 2 usage.
-// RINGFS_SEED in the environment runs that one seed.
+// Exit code: 0 all seeds passed, 1 a violation (or none, where one was required; or, with --count, too few seeds that
+// count or, from 500 on, a promised row of the coverage table at 0), 2 usage. RINGFS_SEED in the environment runs that
+// one seed.
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <csignal>
@@ -32,15 +32,18 @@ constexpr std::uint64_t least_seeds_for_coverage = 500;
 std::uint64_t seed_in_use = 0;
 bool violation_wanted = false;
 
-// With a guard off a seed was noticed. That means something only if the same seed passes with the guard on: this process becomes that
-// run (by exec, because after a failed check nothing of it can be trusted), whose exit code is the answer.
+// With a guard off a seed was noticed. That means something only if the same seed passes with the guard on: this
+// process becomes that run (by exec, because after a failed check nothing of it can be trusted), whose exit code is the
+// answer.
 [[noreturn]] void run_with_the_guard_on(std::uint64_t seed, const std::optional<unsigned>& nodes) {
   std::printf("seed %llu with the guard on:\n", static_cast<unsigned long long>(seed));
   std::fflush(nullptr);
   std::string first = std::to_string(seed), size = std::to_string(nodes.value_or(0));
   unsetenv("RINGFS_SEED");
-  if (nodes) execl("/proc/self/exe", "ringfs-sim", "--seeds", "1", "--first", first.c_str(), "--nodes", size.c_str(), nullptr);
-  else execl("/proc/self/exe", "ringfs-sim", "--seeds", "1", "--first", first.c_str(), nullptr);
+  if (nodes)
+    execl("/proc/self/exe", "ringfs-sim", "--seeds", "1", "--first", first.c_str(), "--nodes", size.c_str(), nullptr);
+  else
+    execl("/proc/self/exe", "ringfs-sim", "--seeds", "1", "--first", first.c_str(), nullptr);
   std::perror("ringfs-sim: exec");
   std::_Exit(1);
 }
@@ -49,10 +52,12 @@ std::optional<unsigned> nodes_in_use;
 
 // A check of the core that failed: say which seed, then die as before.
 void report_abort(int signal) {
-  std::fprintf(stderr, "\nseed %llu: the program died of signal %d\n", static_cast<unsigned long long>(seed_in_use), signal);
+  std::fprintf(stderr, "\nseed %llu: the program died of signal %d\n", static_cast<unsigned long long>(seed_in_use),
+               signal);
   if (const World* world = running_world()) std::fprintf(stderr, "%s", world->trace_tail(40).c_str());
   if (violation_wanted && signal == SIGABRT) {
-    std::printf("seed %llu noticed it: a check of the core itself (see above)\n", static_cast<unsigned long long>(seed_in_use));
+    std::printf("seed %llu noticed it: a check of the core itself (see above)\n",
+                static_cast<unsigned long long>(seed_in_use));
     run_with_the_guard_on(seed_in_use, nodes_in_use);
   }
   std::signal(signal, SIG_DFL);
@@ -73,8 +78,9 @@ struct Totals {
 };
 
 void print_failure(std::uint64_t seed, const SeedResult& result) {
-  std::printf("seed %llu FAILED: %s\n  %s\n  (%s)\n%s\n", static_cast<unsigned long long>(seed), result.violation->invariant.c_str(),
-              result.violation->detail.c_str(), result.parameters.c_str(), result.trace.c_str());
+  std::printf("seed %llu FAILED: %s\n  %s\n  (%s)\n%s\n", static_cast<unsigned long long>(seed),
+              result.violation->invariant.c_str(), result.violation->detail.c_str(), result.parameters.c_str(),
+              result.trace.c_str());
   std::fflush(stdout);
 }
 
@@ -93,8 +99,9 @@ void print_totals(const Totals& totals, double seconds) {
 bool keeps_promises(const Totals& totals, std::uint64_t count, const std::optional<unsigned>& nodes) {
   bool kept = true;
   if (totals.counted < count) {
-    std::printf("FAILED: %llu of %llu seeds counted, less than %llu in a hundred\n", static_cast<unsigned long long>(totals.counted),
-                static_cast<unsigned long long>(totals.seeds), static_cast<unsigned long long>(least_counted_percent));
+    std::printf("FAILED: %llu of %llu seeds counted, less than %llu in a hundred\n",
+                static_cast<unsigned long long>(totals.counted), static_cast<unsigned long long>(totals.seeds),
+                static_cast<unsigned long long>(least_counted_percent));
     kept = false;
   }
   if (count < least_seeds_for_coverage) return kept;
@@ -118,7 +125,9 @@ void run_and_count(std::uint64_t seed, const ScenarioOptions& options, const Mod
   totals.counted += result.lacks.empty() ? 1 : 0;
   if (!result.lacks.empty()) ++totals.coverage["seed does not count: lacks " + result.lacks];
   totals.events += result.events;
-  if (modes.hashes) std::printf("seed %llu: %016llx\n", static_cast<unsigned long long>(seed), static_cast<unsigned long long>(result.hash));
+  if (modes.hashes)
+    std::printf("seed %llu: %016llx\n", static_cast<unsigned long long>(seed),
+                static_cast<unsigned long long>(result.hash));
   for (const auto& [what, number] : result.coverage) totals.coverage[what] += number;
   if (modes.determinism && !result.violation) {
     SeedResult again = run_seed(seed, options);
@@ -128,8 +137,8 @@ void run_and_count(std::uint64_t seed, const ScenarioOptions& options, const Mod
     ++totals.failed;
     ++totals.violations[result.violation->invariant];
     if (modes.expect_violation) {
-      std::printf("seed %llu noticed it: %s: %s\n", static_cast<unsigned long long>(seed), result.violation->invariant.c_str(),
-                  result.violation->detail.c_str());
+      std::printf("seed %llu noticed it: %s: %s\n", static_cast<unsigned long long>(seed),
+                  result.violation->invariant.c_str(), result.violation->detail.c_str());
       run_with_the_guard_on(seed, options.nodes);
     }
     print_failure(seed, result);
@@ -148,16 +157,19 @@ int main(int argc, char** argv) {
   Modes modes;
   ScenarioOptions options;
   app.add_option("--seeds", seeds, "How many seeds to run");
-  app.add_option("--count", count, "Run seeds until that many did enough to count (design 10), instead of a number of them");
+  app.add_option("--count", count,
+                 "Run seeds until that many did enough to count (design 10), instead of a number of them");
   app.add_option("--first", first, "The first seed");
   app.add_option("--time-budget", budget_seconds, "Run seeds for that many seconds instead of a number of them");
   app.add_option("--nodes", nodes, "Nodes of the ring, instead of drawing them")->check(CLI::Range(1u, most_nodes));
   app.add_option("--fault", options.fault, "Switch a guard off")->check(CLI::IsMember(guard_names()));
-  app.add_flag("--expect-violation", modes.expect_violation, "Succeed as soon as a seed fails that passes with the guard on");
+  app.add_flag("--expect-violation", modes.expect_violation,
+               "Succeed as soon as a seed fails that passes with the guard on");
   app.add_option("--likely", likely, "The seed to begin with, which found it before; then from the first one on");
   app.add_flag("--long-faults", long_faults, "Pass over the seeds whose faults do not last for long");
   app.add_flag("--determinism", modes.determinism, "Run every seed twice and compare the traces");
-  app.add_flag("--hashes", modes.hashes, "Print the hash of each seed's trace: two programs with the same hashes sent the same messages");
+  app.add_flag("--hashes", modes.hashes,
+               "Print the hash of each seed's trace: two programs with the same hashes sent the same messages");
   app.add_flag("--verbose", options.verbose, "Print every trace line");
   try {
     app.parse(argc, argv);

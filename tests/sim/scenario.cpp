@@ -33,9 +33,9 @@ constexpr Duration safety_shortest_with_files = seconds(100);  // longer than an
 constexpr Duration worst_ring_time = seconds(3);
 constexpr Duration safety_longest = seconds(150);
 constexpr Duration safety_shortest_long_faults = seconds(120);  // two of them or so
-constexpr Duration safety_longest_growing = seconds(400);  // two nodes stand still whenever one of them is down
+constexpr Duration safety_longest_growing = seconds(400);       // two nodes stand still whenever one of them is down
 constexpr Duration full_disk_timeout = seconds(10);
-constexpr unsigned full_disk_attempts = 40;      // each may find a group that has no leader yet
+constexpr unsigned full_disk_attempts = 40;  // each may find a group that has no leader yet
 constexpr Duration full_disks_bound = seconds(900);
 constexpr unsigned lookups = 12;
 constexpr Duration longest_pause = seconds(10);  // of a coordinator, beyond the age at which it is taken for dead
@@ -85,7 +85,8 @@ class Scenario {
     if (elections() < least_elections) return "elections";
     const std::uint64_t crashes = world_.counted("fault: kill") + world_.counted("fault: power loss");
     if (crashes < least_crashes) return "crashes";
-    if (world_.counted("batch: met a lock") + world_.counted("transfers that lost to a rival") == 0) return "a contested transaction";
+    if (world_.counted("batch: met a lock") + world_.counted("transfers that lost to a rival") == 0)
+      return "a contested transaction";
     if (cluster_.size() >= least_nodes_for_a_snapshot) {
       if (world_.counted("raft: snapshot installed") == 0) return "a snapshot";
     } else if (crashes < least_crashes_of_a_small_ring) {
@@ -147,7 +148,8 @@ class Scenario {
     nemesis_.start();
     long_faults_.start();
     if (drawn_.long_faults.active) availability_.start();
-    if (drawn_.full == Draw::Full::minority) fill((static_cast<unsigned>(cluster_.size()) - 1) / 2, "fault: a minority is full for good");
+    if (drawn_.full == Draw::Full::minority)
+      fill((static_cast<unsigned>(cluster_.size()) - 1) / 2, "fault: a minority is full for good");
     TimePoint start = world_.now();
     const Duration shortest = drawn_.long_faults.active ? safety_shortest_long_faults
                               : drawn_.files            ? safety_shortest_with_files
@@ -190,7 +192,8 @@ class Scenario {
     if (!client.running()) return;
     if (drawn_.coordinators_pause > 0 && world_.chance(drawn_.coordinators_pause)) {
       // Until others take it for dead, while it has parts elsewhere; then it goes on where it was.
-      client.transport().pause_before(TransactionStep::flip, dht::max_transaction_age + world_.between(Duration::zero(), longest_pause));
+      client.transport().pause_before(TransactionStep::flip,
+                                      dht::max_transaction_age + world_.between(Duration::zero(), longest_pause));
       return;
     }
     auto die = [this, &client] {
@@ -211,7 +214,8 @@ class Scenario {
 
   bool come_to_rest() {
     if (!must("a leader with a lease everywhere", rest_bound, [this] { return leaders_everywhere(); })) return false;
-    if (drawn_.members.active && !must("the moves that the placement wants", moving_bound, [this] { return moved(); })) return false;
+    if (drawn_.members.active && !must("the moves that the placement wants", moving_bound, [this] { return moved(); }))
+      return false;
     if (!settle_locks()) return false;
     if (drawn_.clocks_agree && !agree_about_time()) return false;
     bool ended = false, right = false;
@@ -223,14 +227,17 @@ class Scenario {
     }
     if (drawn_.full != Draw::Full::none && !full_disks_are_bearable()) return false;
     if (!must("equal replicas", rest_bound, [this] { return replicas_equal(); })) return false;
-    if (drawn_.members.active && !must("the data where the members are", rest_bound, [this] { return data_in_place(); })) return false;
+    if (drawn_.members.active &&
+        !must("the data where the members are", rest_bound, [this] { return data_in_place(); }))
+      return false;
     return !world_.violation();
   }
 
   bool agree_about_time() {
     if (!must("agreement about the time", rest_bound, [this] { return time_agreed(); })) return false;
     const bool wandered = world_.run(seconds(5), [this] { return !time_agreed(); });
-    if (wandered) world_.violate("ring time", "it was agreed upon, and moved away while a majority's clocks were right");
+    if (wandered)
+      world_.violate("ring time", "it was agreed upon, and moved away while a majority's clocks were right");
     return !wandered;
   }
 
@@ -244,8 +251,8 @@ class Scenario {
     return true;
   }
 
-  // Transactions whose coordinator died are pending until they were seen for long enough; then whoever meets their locks ends
-  // them.
+  // Transactions whose coordinator died are pending until they were seen for long enough; then whoever meets their
+  // locks ends them.
   bool settle_locks() {
     // Seen in a first round, old enough for a second one; while groups still move each account may take its time.
     const Duration round = drawn_.workload.accounts * drawn_.workload.operation_timeout + seconds(1);
@@ -278,7 +285,8 @@ class Scenario {
   bool has_room(PartitionId partition) {
     dht::Placement placement(cluster_.table(), drawn_.cluster.partition_bits);
     const std::vector<Uuid>& nodes = placement.preference_list(partition);
-    const auto with_room = std::count_if(nodes.begin(), nodes.end(), [&](const Uuid& node) { return cluster_.find(node)->room() == dht::Room::ample; });
+    const auto with_room = std::count_if(
+        nodes.begin(), nodes.end(), [&](const Uuid& node) { return cluster_.find(node)->room() == dht::Room::ample; });
     return 2 * static_cast<std::size_t>(with_room) > nodes.size();
   }
 
@@ -310,7 +318,8 @@ class Scenario {
       if (heard) written = co_await commit_one(mutation);
       if (room && !written) *wrong = where + "a majority has room, a put ends in " + written.error().text();
       if (!room && written) *wrong = where + "a majority is full, and a put is applied";
-      if (!room && !written && written.error().code != ErrorCode::no_space) *wrong = where + "a put ends in " + written.error().text();
+      if (!room && !written && written.error().code != ErrorCode::no_space)
+        *wrong = where + "a put ends in " + written.error().text();
       mutation.kind = Mutation::Kind::erase_prefix;
       mutation.row = {key, ""};
       mutation.value = {};
@@ -357,7 +366,8 @@ class Scenario {
       if (!node.running()) return false;
       const dht::NodeStatus status = node.status();
       for (const dht::GroupStatus& group : status.groups) {
-        const bool leads = group.role == dht::Role::leader && group.lease && status.table_version == cluster_.table().version;
+        const bool leads =
+            group.role == dht::Role::leader && group.lease && status.table_version == cluster_.table().version;
         if (leads && group.settled && placement.preference_list(group.partition).front() == node.id()) ++in_place;
       }
     }
@@ -406,16 +416,18 @@ class Scenario {
           if (row.key != dht::lock_key && row.key != dht::part_key) continue;
           Reader reader(row.key == dht::lock_key ? stored.value.view() : std::string_view(row.sort));
           RecordRef record = read_record_ref(reader);
-          return "partition " + std::to_string(index_of(partition)) + " at node " + std::to_string(i) + ", laid by entry " +
-                 std::to_string(stored.version) + " of " + std::to_string(group.applied) + ", record in partition " +
-                 std::to_string(index_of(record.partition)) + ", started " + std::to_string(record.id.started);
+          return "partition " + std::to_string(index_of(partition)) + " at node " + std::to_string(i) +
+                 ", laid by entry " + std::to_string(stored.version) + " of " + std::to_string(group.applied) +
+                 ", record in partition " + std::to_string(index_of(record.partition)) + ", started " +
+                 std::to_string(record.id.started);
         }
       }
     }
     return {};
   }
 
-  // Lookups from anywhere find the owner in at most log2(tokens) + 2 hops; hops are whole, so the logarithm is rounded down.
+  // Lookups from anywhere find the owner in at most log2(tokens) + 2 hops; hops are whole, so the logarithm is rounded
+  // down.
   bool look_up() {
     const dht::MembersTable& table = cluster_.table();
     dht::Placement placement(table, drawn_.cluster.partition_bits);
@@ -497,15 +509,17 @@ class Scenario {
     text += "\n";
     for (unsigned i = 0; i < cluster_.size(); ++i) {
       SimNode& node = cluster_.node(i);
-      text += "  node " + std::to_string(i) + (node.running() ? "" : " is down") + (node.frozen() ? " is frozen" : "") + "\n";
+      text += "  node " + std::to_string(i) + (node.running() ? "" : " is down") + (node.frozen() ? " is frozen" : "") +
+              "\n";
       if (!node.running()) continue;
       if (!node.durable_disk().genesis) text += "    waits for a ring\n";
       for (const dht::GroupStatus& group : node.status().groups) {
         text += "    partition " + std::to_string(index_of(group.partition)) + " role " +
                 std::to_string(static_cast<int>(group.role)) + " term " + std::to_string(group.term) + " log " +
                 std::to_string(group.first_index) + ".." + std::to_string(group.last_index) + " commit " +
-                std::to_string(group.commit) + " applied " + std::to_string(group.applied) + (group.lease ? " lease" : "") +
-                (group.snapshotting ? " snapshotting" : "") + (group.settled ? " settled" : "") +
+                std::to_string(group.commit) + " applied " + std::to_string(group.applied) +
+                (group.lease ? " lease" : "") + (group.snapshotting ? " snapshotting" : "") +
+                (group.settled ? " settled" : "") +
                 (group.learners > 0 ? " learners " + std::to_string(group.learners) : "") + "\n";
       }
     }
@@ -542,10 +556,11 @@ SeedResult run_seed(std::uint64_t seed, const ScenarioOptions& options) {
   Draw drawn = draw(world, options);
   SeedResult result;
   result.nodes = drawn.cluster.nodes;
-  result.parameters = std::to_string(drawn.cluster.nodes) + " nodes, " + std::to_string(1u << drawn.cluster.partition_bits) +
-                      " partitions, replication " + std::to_string(drawn.cluster.replication) + ", " +
-                      std::to_string(drawn.clients + 1) + " clients of " + std::to_string(drawn.workers) +
-                      (drawn.members.active ? ", members change, " + std::to_string(drawn.cluster.spares) + " wait" : "");
+  result.parameters =
+      std::to_string(drawn.cluster.nodes) + " nodes, " + std::to_string(1u << drawn.cluster.partition_bits) +
+      " partitions, replication " + std::to_string(drawn.cluster.replication) + ", " +
+      std::to_string(drawn.clients + 1) + " clients of " + std::to_string(drawn.workers) +
+      (drawn.members.active ? ", members change, " + std::to_string(drawn.cluster.spares) + " wait" : "");
   {
     Scenario scenario(world, drawn);
     scenario.run();

@@ -1,6 +1,7 @@
-// One seed from beginning to end: a ring is created, clients work while things go wrong, the faults stop, and everything must come
-// to rest: a leader with a lease in every partition, replicas with equal states, no lock left, right Chord pointers, histories that
-// some order explains. Threads: one, virtual. See tests/sim/machines/world.hpp for what makes it repeatable.
+// One seed from beginning to end: a ring is created, clients work while things go wrong, the faults stop, and
+// everything must come to rest: a leader with a lease in every partition, replicas with equal states, no lock left,
+// right Chord pointers, histories that some order explains. Threads: one, virtual. See tests/sim/machines/world.hpp for
+// what makes it repeatable.
 #pragma once
 
 #include <cstdint>

@@ -32,7 +32,8 @@ FakeRing::FakeRing(VirtualTime& time, std::size_t nodes, unsigned partition_bits
     member.tokens = tokens[node.id];
     table.members.push_back(member);
   }
-  std::sort(table.members.begin(), table.members.end(), [](const dht::Member& a, const dht::Member& b) { return a.id < b.id; });
+  std::sort(table.members.begin(), table.members.end(),
+            [](const dht::Member& a, const dht::Member& b) { return a.id < b.id; });
   genesis_.ring = random_uuid(random_);
   genesis_.partition_bits = partition_bits;
   genesis_.first_table = table;
@@ -56,7 +57,8 @@ FakeNode& FakeRing::node(const Uuid& id) {
   return *std::find_if(nodes_.begin(), nodes_.end(), [&](const FakeNode& node) { return node.id == id; });
 }
 
-Task<dht::OperationResult> FakeRing::call(std::string address, Uuid expected, dht::Operation operation, TimePoint deadline) {
+Task<dht::OperationResult> FakeRing::call(std::string address, Uuid expected, dht::Operation operation,
+                                          TimePoint deadline) {
   co_await boost::asio::post(time_.loop(), boost::asio::use_awaitable);
   auto place =
       std::find_if(nodes_.begin(), nodes_.end(), [&](const FakeNode& node) { return node.address == address; });
@@ -110,7 +112,8 @@ dht::OperationResult FakeRing::answer(FakeNode& node, const dht::Operation& oper
     return dht::Answer(dht::Empty{});
   }
   if (waiting) return failure(ErrorCode::not_member, "waits");
-  if (const dht::FindOperation* lookup = std::get_if<dht::FindOperation>(&operation)) return find(node, lookup->position);
+  if (const dht::FindOperation* lookup = std::get_if<dht::FindOperation>(&operation))
+    return find(node, lookup->position);
   const dht::ReadOperation* read = std::get_if<dht::ReadOperation>(&operation);
   const dht::CommitOperation* commit = std::get_if<dht::CommitOperation>(&operation);
   if (read == nullptr && commit == nullptr) return failure(ErrorCode::invalid_argument);

@@ -31,7 +31,7 @@ struct FakeNode {
   std::optional<ErrorCode> refuses;  // everything
   std::size_t joins = 0;             // calls that told it of its ring
   std::vector<dht::NodeEvent> events;
-  std::set<PartitionId> damaged;     // its copies of these
+  std::set<PartitionId> damaged;  // its copies of these
   Duration clock_error{0};
 };
 
@@ -39,7 +39,8 @@ class FakeRing : public dht::ClientTransport {
  public:
   FakeRing(VirtualTime& time, std::size_t nodes, unsigned partition_bits = 4);
 
-  Task<dht::OperationResult> call(std::string address, Uuid expected, dht::Operation operation, TimePoint deadline) override;
+  Task<dht::OperationResult> call(std::string address, Uuid expected, dht::Operation operation,
+                                  TimePoint deadline) override;
   Task<void> sleep(Duration duration) override { return time_.sleep(duration); }
   TimePoint now() override { return time_.clock().now; }
   Stamp ring_time() override { return time_.clock().stamp; }

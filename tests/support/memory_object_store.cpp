@@ -17,7 +17,8 @@ BatchResult MemoryRing::apply(PartitionId partition, const Batch& batch, Stamp n
 std::size_t MemoryRing::intents() const {
   std::size_t count = 0;
   for (const auto& [id, partition] : partitions) {
-    for (const auto& [row, stored] : partition.rows.all()) count += row.key == dht::lock_key || row.key == dht::part_key ? 1 : 0;
+    for (const auto& [row, stored] : partition.rows.all())
+      count += row.key == dht::lock_key || row.key == dht::part_key ? 1 : 0;
   }
   return count;
 }

@@ -33,7 +33,8 @@ struct MemoryRing {
 
 class MemoryObjectStore : public dht::PartitionedStore {
  public:
-  MemoryObjectStore(VirtualTime& time, std::shared_ptr<MemoryRing> ring, std::uint64_t seed = 1, dht::TransactionFaults faults = {});
+  MemoryObjectStore(VirtualTime& time, std::shared_ptr<MemoryRing> ring, std::uint64_t seed = 1,
+                    dht::TransactionFaults faults = {});
 
   Task<Result<ReadReply>> read_raw(PartitionId partition, ReadRequest request, TimePoint deadline) override;
   Task<Result<BatchResult>> commit_raw(PartitionId partition, std::vector<Condition> conditions,
@@ -44,7 +45,8 @@ class MemoryObjectStore : public dht::PartitionedStore {
   Task<void> sleep(Duration duration) override { return time_.sleep(duration); }
 
   // ---- Faults.
-  // The next `count` commits end with `error`; executed: they happened all the same. 0: what was asked for before is forgotten.
+  // The next `count` commits end with `error`; executed: they happened all the same. 0: what was asked for before is
+  // forgotten.
   void fail_commits(std::size_t count, ErrorCode error, bool executed = false);
   // Before what fail_commits asks for next: that many commits go well.
   void succeed_commits(std::size_t count);

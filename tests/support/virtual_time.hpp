@@ -29,7 +29,8 @@ class Begun {
 
  private:
   friend class VirtualTime;
-  std::shared_ptr<std::optional<T>> result_ = std::make_shared<std::optional<T>>();  // the call may outlive the test's interest in it
+  std::shared_ptr<std::optional<T>> result_ =
+      std::make_shared<std::optional<T>>();  // the call may outlive the test's interest in it
 };
 
 class VirtualTime {

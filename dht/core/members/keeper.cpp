@@ -54,8 +54,9 @@ std::optional<Member> MembersKeeper::dead_member(const MembersTable& table) cons
     placed += is_placed(member) ? 1 : 0;
     dead += member.state == MemberState::dead ? 1 : 0;
   }
-  const bool most_live = 3 * (dead + 1) <= placed + dead;  // beyond a third it is a partition of the network, not deaths
-  const bool substitute = placed > table.replication();    // otherwise the groups would only shrink
+  const bool most_live =
+      3 * (dead + 1) <= placed + dead;                   // beyond a third it is a partition of the network, not deaths
+  const bool substitute = placed > table.replication();  // otherwise the groups would only shrink
   if (!most_live || !substitute) return std::nullopt;
   for (const Member& member : table.members) {
     if (is_placed(member) && silent_for_most(table, member.id)) return member;

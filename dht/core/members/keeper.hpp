@@ -2,12 +2,13 @@
 //
 //   joining -> up       it holds all that the placement gives it
 //   leaving -> removed  no committed configuration names it
-//   up, joining -> dead a majority of the other nodes has not heard it for replace_after; never more than a third of the nodes, and only
+//   up, joining -> dead a majority of the other nodes has not heard it for replace_after; never more than a third of
+//   the nodes, and only
 //                       if enough nodes are left to take its place
 //   dead -> joining     it reports again
 //
-// A report counts for the table version under which it was made, and for report_life. Threads: none. Pure: whoever holds it commits what
-// it wants. Limits: one report per member.
+// A report counts for the table version under which it was made, and for report_life. Threads: none. Pure: whoever
+// holds it commits what it wants. Limits: one report per member.
 #pragma once
 
 #include <map>

@@ -5,6 +5,8 @@
 
 namespace ringfs::dht {
 
-inline bool is_placed(const Member& member) { return member.state == MemberState::up || member.state == MemberState::joining; }
+inline bool is_placed(const Member& member) {
+  return member.state == MemberState::up || member.state == MemberState::joining;
+}
 
 }  // namespace ringfs::dht

@@ -1,5 +1,6 @@
 // Placement: a pure function of the members table (design 4). Two nodes with the same table version never
-// disagree. Preference list of a partition: the first r distinct nodes in state up or joining clockwise from its anchor.
+// disagree. Preference list of a partition: the first r distinct nodes in state up or joining clockwise from its
+// anchor.
 #pragma once
 
 #include <map>
@@ -35,8 +36,9 @@ class Placement {
 // Nobody else's tokens move when one node is added.
 std::map<Uuid, std::vector<Position>> allocate_first_tokens(const std::vector<Uuid>& nodes, unsigned partition_bits,
                                                             unsigned replication, unsigned tokens_per_node = 8);
-// The rows that make a node leave: its own one, `leaving` and without tokens, and those of the nodes that take its tokens, chosen so that the
-// largest numbers of primaries and replicas stay small. Each group that it is a member of gets one new member, as if the tokens just went.
+// The rows that make a node leave: its own one, `leaving` and without tokens, and those of the nodes that take its
+// tokens, chosen so that the largest numbers of primaries and replicas stay small. Each group that it is a member of
+// gets one new member, as if the tokens just went.
 std::vector<Member> leave_members(const MembersTable& table, const Uuid& leaving, unsigned partition_bits);
 std::vector<Position> allocate_tokens(const MembersTable& table, const Uuid& joining, unsigned partition_bits,
                                       unsigned tokens_per_node = 8);

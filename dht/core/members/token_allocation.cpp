@@ -13,9 +13,9 @@
 
 #include "dht/base/error.hpp"
 #include "dht/base/random.hpp"
+#include "dht/core/members/placed_members.hpp"
 #include "dht/core/members/placement.hpp"
 #include "dht/core/members/token_circle.hpp"
-#include "dht/core/members/placed_members.hpp"
 
 namespace ringfs::dht {
 
@@ -23,9 +23,9 @@ namespace {
 
 constexpr std::size_t most_trials = 64;           // of a first allocation; more gain nothing measurable
 constexpr std::size_t trial_budget = 40'000'000;  // steps of all trials together: well below a second
-constexpr unsigned refinements = 4;            // rounds of moving a joining node's tokens one by one
-constexpr std::size_t reserve_for_later = 4;   // a joining node takes at most this fraction of the free anchors
-constexpr std::size_t most_candidates = 4096;  // anchors tried for one token; a stride passes over the others
+constexpr unsigned refinements = 4;               // rounds of moving a joining node's tokens one by one
+constexpr std::size_t reserve_for_later = 4;      // a joining node takes at most this fraction of the free anchors
+constexpr std::size_t most_candidates = 4096;     // anchors tried for one token; a stride passes over the others
 
 // ---- Creation -------------------------------------------------------------------------------------
 
@@ -185,7 +185,7 @@ namespace {
 
 struct Standing {
   std::vector<TokenCircle::Token> tokens;  // of the nodes that hold data
-  std::set<std::size_t> taken;        // anchors of every member that is not removed: a dead one may come back
+  std::set<std::size_t> taken;             // anchors of every member that is not removed: a dead one may come back
   std::size_t nodes = 0;
 };
 
@@ -352,10 +352,12 @@ std::vector<Member> leave_members(const MembersTable& table, const Uuid& leaving
   for (const Position& token : gone.tokens) anchors.push_back(index_of(partition_of(token, partition_bits)));
   if (!heirs.empty()) {
     gone.tokens.clear();
-    for (const auto& [anchor, owner] : Leaving(std::move(standing), std::size_t{1} << partition_bits, table.replication()).give(anchors)) {
+    for (const auto& [anchor, owner] :
+         Leaving(std::move(standing), std::size_t{1} << partition_bits, table.replication()).give(anchors)) {
       std::vector<Position>& tokens = heirs[owner].tokens;
       Position token = anchor_position(anchor, partition_bits);
-      if (tokens.size() < max_tokens_per_member) tokens.insert(std::lower_bound(tokens.begin(), tokens.end(), token), token);
+      if (tokens.size() < max_tokens_per_member)
+        tokens.insert(std::lower_bound(tokens.begin(), tokens.end(), token), token);
     }
   }
   for (Member& heir : heirs) {

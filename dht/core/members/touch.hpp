@@ -1,9 +1,9 @@
-// Which batches may change the members table: told before they are applied, so that a replica reads the table's rows again
-// only when it must. Errs on the side of yes. Threads: none.
+// Which batches may change the members table: told before they are applied, so that a replica reads the table's rows
+// again only when it must. Errs on the side of yes. Threads: none.
 #pragma once
 
-#include "dht/core/protocol/raft_types.hpp"
 #include "dht/base/rows.hpp"
+#include "dht/core/protocol/raft_types.hpp"
 
 namespace ringfs::dht {
 

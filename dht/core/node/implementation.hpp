@@ -14,12 +14,12 @@
 #include <vector>
 
 #include "dht/core/chord/chord.hpp"
-#include "dht/core/raft/group.hpp"
-#include "dht/core/raft/heartbeats.hpp"
 #include "dht/core/members/keeper.hpp"
 #include "dht/core/node/node.hpp"
-#include "dht/core/raft/outbox.hpp"
 #include "dht/core/node/ring_time.hpp"
+#include "dht/core/raft/group.hpp"
+#include "dht/core/raft/heartbeats.hpp"
+#include "dht/core/raft/outbox.hpp"
 
 namespace ringfs::dht {
 
@@ -27,8 +27,8 @@ inline constexpr Duration timer_granularity = std::chrono::milliseconds(10);  //
 inline constexpr Duration urgent_gap = std::chrono::milliseconds(10);         // between heartbeats out of turn
 inline constexpr Duration table_fetch_timeout = std::chrono::seconds(1);
 inline constexpr Duration table_read_retry = std::chrono::seconds(1);
-inline constexpr Duration refusal_event_gap = std::chrono::seconds(1);        // one event per name and this long
-inline constexpr std::size_t max_known_peers = 4 * max_members;               // incarnations that are remembered
+inline constexpr Duration refusal_event_gap = std::chrono::seconds(1);  // one event per name and this long
+inline constexpr std::size_t max_known_peers = 4 * max_members;         // incarnations that are remembered
 inline constexpr std::size_t max_waiting_creates = 16;
 
 class Node::Implementation {
@@ -145,7 +145,7 @@ class Node::Implementation {
   Heartbeats heartbeats_;
   HeartbeatLists heartbeat_lists_;
   std::uint64_t heartbeat_lists_of_ = UINT64_MAX;  // services_.heartbeat_changes when they were made
-  std::set<Uuid> answered_;  // in this turn: a round that is due leaves with the answer
+  std::set<Uuid> answered_;                        // in this turn: a round that is due leaves with the answer
   std::map<Uuid, Incarnation> peers_;
   std::set<Uuid> disconnected_;  // since they were heard last
 
@@ -163,8 +163,8 @@ class Node::Implementation {
   TimePoint started_at_{};
   MembersKeeper keeper_;
   RingTime ring_time_;
-  std::vector<Uuid> voices_;       // members whose clocks count
-  bool clock_wrong_ = false;       // the own one, as was said last
+  std::vector<Uuid> voices_;             // members whose clocks count
+  bool clock_wrong_ = false;             // the own one, as was said last
   std::uint64_t last_table_change_ = 0;  // sequence of the own batches
   TimePoint next_table_change_ = TimePoint::min();
 

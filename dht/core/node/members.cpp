@@ -1,17 +1,19 @@
-// Who answers, what this node's groups still have to move, and what the leader of the table's partition makes of it (design 4).
+// Who answers, what this node's groups still have to move, and what the leader of the table's partition makes of it
+// (design 4).
 #include <algorithm>
 
 #include "dht/core/members/change.hpp"
-#include "dht/core/node/implementation.hpp"
 #include "dht/core/members/placed_members.hpp"
+#include "dht/core/node/implementation.hpp"
 
 namespace ringfs::dht {
 
 namespace {
 
-constexpr Duration ping_after = std::chrono::seconds(2);        // without hearing a member: ask it
+constexpr Duration ping_after = std::chrono::seconds(2);          // without hearing a member: ask it
 constexpr Duration table_change_life = std::chrono::seconds(10);  // of a batch that changes the table
-constexpr Duration table_change_patience = std::chrono::seconds(3);  // before the next one, if the version does not change
+constexpr Duration table_change_patience =
+    std::chrono::seconds(3);  // before the next one, if the version does not change
 
 }  // namespace
 
@@ -20,7 +22,8 @@ void Node::Implementation::tend_members() {
   report_at_ = now() + report_interval;
   judge_fitness();
   for (const Member& member : table_.members) {
-    const bool asked = member.id != self_ && member.state != MemberState::removed && heard(member.id) + ping_after <= now();
+    const bool asked =
+        member.id != self_ && member.state != MemberState::removed && heard(member.id) + ping_after <= now();
     if (asked) out_.send(member.id, Ping{});
   }
   NodeReport report = make_report();
@@ -70,7 +73,8 @@ NodeReport Node::Implementation::make_report() const {
   report.unsettled.assign(unsettled.begin(), unsettled.end());
   const Duration patience = table_.replace_after();
   for (const Member& member : table_.members) {
-    if (member.id != self_ && is_placed(member) && heard(member.id) + patience <= now()) report.silent.push_back(member.id);
+    if (member.id != self_ && is_placed(member) && heard(member.id) + patience <= now())
+      report.silent.push_back(member.id);
   }
   return report;
 }

@@ -80,8 +80,8 @@ void Node::Implementation::tick() {
   }
 }
 
-// Less often while there is nothing to replicate, but so that a lease is renewed while it still allows a promise to readers, and
-// that whoever answers counts as answering. Rounds are at most one and a half intervals apart.
+// Less often while there is nothing to replicate, but so that a lease is renewed while it still allows a promise to
+// readers, and that whoever answers counts as answering. Rounds are at most one and a half intervals apart.
 Duration Node::Implementation::heartbeat_interval() const {
   const Timing& timing = genesis_->timing;
   bool quiet = services_.active_at == TimePoint::min() || services_.active_at + options_.quiet_after <= now();
@@ -155,7 +155,8 @@ Effects Node::Implementation::take_effects() {
     one->flush();
     watch(*one);
   }
-  if (!services_.urgent_heartbeats.empty() && (urgent_sent_at_ == TimePoint::min() || urgent_sent_at_ + urgent_gap <= now())) {
+  if (!services_.urgent_heartbeats.empty() &&
+      (urgent_sent_at_ == TimePoint::min() || urgent_sent_at_ + urgent_gap <= now())) {
     urgent_sent_at_ = now();
     std::set<Uuid> urgent = std::exchange(services_.urgent_heartbeats, {});
     send_heartbeats(urgent);
@@ -169,7 +170,8 @@ Effects Node::Implementation::take_effects() {
     }
   }
   // Not at the end of a quiet interval: followers wait for the commit index.
-  if (heartbeat_at_ != never && services_.active_at == now()) heartbeat_at_ = std::min(heartbeat_at_, now() + genesis_->timing.heartbeat);
+  if (heartbeat_at_ != never && services_.active_at == now())
+    heartbeat_at_ = std::min(heartbeat_at_, now() + genesis_->timing.heartbeat);
   Effects effects = out_.take();
   watch_storage(effects);
   for (Envelope& message : effects.messages) message.header.stamp = services_.clock.stamp;

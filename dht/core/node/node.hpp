@@ -40,8 +40,8 @@ class Node {
   // The connection to or from a peer closed: its process may be gone. Speeds up elections, never shortens a lease.
   void peer_disconnected(const Uuid& peer, Clock clock);
 
-  // Whether a peer that greets may be this node's peer at all. Errors: cloned_identity (an earlier incarnation than one that was heard, or
-  // another one of the same number: its database was copied, or an older one put back).
+  // Whether a peer that greets may be this node's peer at all. Errors: cloned_identity (an earlier incarnation than one
+  // that was heard, or another one of the same number: its database was copied, or an older one put back).
   Status check_peer(const Uuid& peer, const Incarnation& incarnation, Clock clock);
 
   void submit(OperationId id, Operation operation, Clock clock);
@@ -49,21 +49,26 @@ class Node {
 
   void written(EffectId write, Clock clock);
   void applied(PartitionId partition, LogIndex through, std::vector<AppliedBatch> results, Clock clock);
-  // Nothing of an apply was carried out, because a row (Damage::rows) or an entry (Damage::log) that it needs cannot be read.
+  // Nothing of an apply was carried out, because a row (Damage::rows) or an entry (Damage::log) that it needs cannot be
+  // read.
   void apply_failed(PartitionId partition, LogIndex through, Damage damage, Clock clock);
   void read_done(EffectId id, Result<ReadAnswer> answer, Clock clock);
   void loaded(EffectId id, Result<std::vector<Entry>> entries, Clock clock);
   void snapshot_read(EffectId id, Result<SnapshotData> data, Clock clock);
-  // What this replica of the partition holds is damaged, and is written down as that. Its leader takes it out of the group and adds this
-  // node again under another identity, with fresh data, as soon as the sound replicas are a majority without it.
-  //   Damage::log   it steps down, votes for nobody, acknowledges nothing and sends its clients elsewhere, at once and whatever follows.
-  //   Damage::rows  it goes on until then, for its log is sound: as a leader it hands over to a sound replica that keeps up, if there is one.
-  // Reads, loads and snapshots that fail with corrupt say the same by themselves. An apply that is under way may still be answered or not.
+  // What this replica of the partition holds is damaged, and is written down as that. Its leader takes it out of the
+  // group and adds this node again under another identity, with fresh data, as soon as the sound replicas are a
+  // majority without it.
+  //   Damage::log   it steps down, votes for nobody, acknowledges nothing and sends its clients elsewhere, at once and
+  //   whatever follows. Damage::rows  it goes on until then, for its log is sound: as a leader it hands over to a sound
+  //   replica that keeps up, if there is one.
+  // Reads, loads and snapshots that fail with corrupt say the same by themselves. An apply that is under way may still
+  // be answered or not.
   void take_out_of_service(PartitionId partition, Damage damage, Clock clock);
-  // An entry of this replica's log cannot be read. Applied ones are in the rows: they are cut off. Otherwise Damage::log.
+  // An entry of this replica's log cannot be read. Applied ones are in the rows: they are cut off. Otherwise
+  // Damage::log.
   void entry_damaged(PartitionId partition, LogIndex index, Clock clock);
-  // What the disk has room for. Reading and voting go on whatever it is. Below ample the groups here are led elsewhere if somebody has room,
-  // logs are cut to what is needed, and snapshots that come in are dropped.
+  // What the disk has room for. Reading and voting go on whatever it is. Below ample the groups here are led elsewhere
+  // if somebody has room, logs are cut to what is needed, and snapshots that come in are dropped.
   void set_room(Room room, Clock clock);
 
   Effects take_effects();
@@ -76,7 +81,8 @@ class Node {
   Stamp ring_time(TimePoint now) const;
   // Partitions that this node leads with a lease, for the janitor.
   std::vector<PartitionId> led_partitions(Clock clock) const;
-  // Up to where this node's replica has applied its log: while this stays, no row of the partition changes. 0: no replica here.
+  // Up to where this node's replica has applied its log: while this stays, no row of the partition changes. 0: no
+  // replica here.
   LogIndex applied_index(PartitionId partition) const;
 
  private:

@@ -108,7 +108,8 @@ void Node::Implementation::start(OperationId id, CommitOperation operation) {
   }
   RowChanges changes = changed_rows(*batch);
   changes.lease = operation.lease;
-  one->propose(id, std::move(operation.batch), std::move(changes), {touches_members_table(*batch), !needs_no_room(*batch)});
+  one->propose(id, std::move(operation.batch), std::move(changes),
+               {touches_members_table(*batch), !needs_no_room(*batch)});
 }
 
 void Node::Implementation::start(OperationId id, const FindOperation& operation) {

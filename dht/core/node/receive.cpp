@@ -72,10 +72,14 @@ void Node::Implementation::receive(const Envelope& envelope) {
   if (envelope.header.table_version > table_.version) fetch_table(source);
   std::visit(
       [&](const auto& message) {
-        if constexpr (requires { message.raft; }) on_group(source, message);
-        else if constexpr (requires { message.unsettled; }) keeper_.report(source, envelope.header.table_version, message, now());
-        else if constexpr (requires { ChordMessage(message); }) on_chord(source, message);
-        else on(source, message);
+        if constexpr (requires { message.raft; })
+          on_group(source, message);
+        else if constexpr (requires { message.unsettled; })
+          keeper_.report(source, envelope.header.table_version, message, now());
+        else if constexpr (requires { ChordMessage(message); })
+          on_chord(source, message);
+        else
+          on(source, message);
       },
       envelope.message);
 }
@@ -86,13 +90,14 @@ void Node::Implementation::on_group(const Uuid& source, const ToGroup& message) 
   constexpr bool from_leader = std::is_same_v<ToGroup, Append> || std::is_same_v<ToGroup, SnapshotChunk>;
   if (from_leader && one == nullptr) one = new_replica(message.raft);
   if (one == nullptr) return;
-  if constexpr (std::is_same_v<ToGroup, AppendReply> || std::is_same_v<ToGroup, SnapshotReply>) heard_room(source, message.room);
+  if constexpr (std::is_same_v<ToGroup, AppendReply> || std::is_same_v<ToGroup, SnapshotReply>)
+    heard_room(source, message.room);
   one->receive(source, message);
   watch(*one);
 }
 
-// A leader made this node a learner of a group of which it never had a replica. Voters come into being only from genesis, whose replicas
-// were added at index 0: a node that does not have its own lost its disk, and is nobody.
+// A leader made this node a learner of a group of which it never had a replica. Voters come into being only from
+// genesis, whose replicas were added at index 0: a node that does not have its own lost its disk, and is nobody.
 Group* Node::Implementation::new_replica(const RaftHeader& header) {
   if (header.destination_added == 0 || index_of(header.partition) >= services_.placement.partitions()) return nullptr;
   PersistedGroup nothing;
@@ -129,8 +134,10 @@ void Node::Implementation::on(const Uuid& source, const Heartbeat& message) {
       answer = one->heartbeat(source, tuple);
       watch(*one);
     }
-    if (!answer.acknowledged) reply.refused.push_back({tuple.partition, answer.term, answer.damaged});
-    else if (answer.damaged) reply.damaged.push_back(tuple.partition);
+    if (!answer.acknowledged)
+      reply.refused.push_back({tuple.partition, answer.term, answer.damaged});
+    else if (answer.damaged)
+      reply.damaged.push_back(tuple.partition);
   }
   // At once, even if a new term is not durable yet: what is promised here (no vote for L) is kept by a restarted
   // process as well, and says nothing about the log.
@@ -153,7 +160,8 @@ void Node::Implementation::on(const Uuid& source, const HeartbeatReply& message)
     if (one == nullptr) continue;
     auto refusal = refused.find(tuple.partition);
     if (refusal == refused.end()) {
-      one->heartbeat_acknowledged(source, tuple, acknowledged->round, acknowledged->sent_at, damaged.contains(tuple.partition));
+      one->heartbeat_acknowledged(source, tuple, acknowledged->round, acknowledged->sent_at,
+                                  damaged.contains(tuple.partition));
     } else {
       one->heartbeat_refused(source, tuple, refusal->second);
       watch(*one);

@@ -70,7 +70,8 @@ void RingTime::update(Clock own, const std::vector<Uuid>& members, const Uuid& s
     measured_ = false;
     agreed_since_.reset();
   }
-  std::erase_if(samples_, [&](const auto& one) { return std::find(members.begin(), members.end(), one.first) == members.end(); });
+  std::erase_if(samples_,
+                [&](const auto& one) { return std::find(members.begin(), members.end(), one.first) == members.end(); });
   for (auto& [node, samples] : samples_) roll(samples, own.now);
   const Duration own_offset = offset_of(own.stamp, own.now);
   const Median wanted = median(own_offset, members, self);
@@ -83,8 +84,10 @@ void RingTime::update(Clock own, const std::vector<Uuid>& members, const Uuid& s
   own_error_ = own_offset - wanted.offset;
   const Duration difference = wanted.offset - offset_;
   const bool far = difference > max_slewed || difference < -max_slewed;
-  if (!far) agreed_since_.reset();
-  else if (!agreed_since_) agreed_since_ = own.now;
+  if (!far)
+    agreed_since_.reset();
+  else if (!agreed_since_)
+    agreed_since_ = own.now;
   const bool stepped = agreed_since_ && own.now - *agreed_since_ >= step_patience;
   if (!measured_ || stepped) {
     offset_ = wanted.offset;

@@ -1,17 +1,21 @@
 // What time it is, as the members of a ring agree: the median of their wall clocks, approached in small steps.
 //
-// Every message between nodes carries its sender's wall clock. Of each member the largest distance between that and the own boot clock within a
-// few seconds counts, since a message that was late can only make it smaller. The ring's time follows the lower median of all that
-// were heard lately, the own one included, at nine to eleven tenths of the boot clock: of two members the slower one counts, of three a wrong one does not.
+// Every message between nodes carries its sender's wall clock. Of each member the largest distance between that and the
+// own boot clock within a few seconds counts, since a message that was late can only make it smaller. The ring's time
+// follows the lower median of all that were heard lately, the own one included, at nine to eleven tenths of the boot
+// clock: of two members the slower one counts, of three a wrong one does not.
 //
-//   measure   At the start, and after a gap in which this process did not run (a suspended machine), the median is taken over as soon as a
-//             majority agrees about it, or all were heard. Until then: the own wall clock at the start, the time carried on after a gap.
-//   slew      Afterwards, while a majority agrees, it moves towards the median by at most a tenth of the time that passes.
-//   step      A difference of more than max_slewed is taken over at once when a majority has agreed about it for step_patience: a
+//   measure   At the start, and after a gap in which this process did not run (a suspended machine), the median is
+//   taken over as soon as a
+//             majority agrees about it, or all were heard. Until then: the own wall clock at the start, the time
+//             carried on after a gap.
+//   slew      Afterwards, while a majority agrees, it moves towards the median by at most a tenth of the time that
+//   passes. step      A difference of more than max_slewed is taken over at once when a majority has agreed about it
+//   for step_patience: a
 //             ring that started in 1970 and was set right. Logs do not follow steps (log_clock.hpp).
 //
-// Threads: none. Pure: time comes in. Errors: none; a member that says nothing, or zero, has no voice. Limits: a sample a member; members that are gone are
-// forgotten with update().
+// Threads: none. Pure: time comes in. Errors: none; a member that says nothing, or zero, has no voice. Limits: a sample
+// a member; members that are gone are forgotten with update().
 #pragma once
 
 #include <map>
@@ -23,11 +27,11 @@
 
 namespace ringfs::dht {
 
-inline constexpr Duration clock_window = std::chrono::seconds(5);        // samples count for one to two of these
-inline constexpr Duration clock_gap = std::chrono::seconds(5);           // without update(): measure again
-inline constexpr Duration max_slewed = std::chrono::seconds(60);         // what a tenth makes good within step_patience
+inline constexpr Duration clock_window = std::chrono::seconds(5);  // samples count for one to two of these
+inline constexpr Duration clock_gap = std::chrono::seconds(5);     // without update(): measure again
+inline constexpr Duration max_slewed = std::chrono::seconds(60);   // what a tenth makes good within step_patience
 inline constexpr Duration step_patience = std::chrono::minutes(10);
-inline constexpr Duration clock_agreement = std::chrono::seconds(2);     // clocks that differ by less agree
+inline constexpr Duration clock_agreement = std::chrono::seconds(2);        // clocks that differ by less agree
 inline constexpr Duration tolerated_clock_error = std::chrono::seconds(5);  // beyond it a node's clock is called wrong
 
 class RingTime {
@@ -52,16 +56,16 @@ class RingTime {
     TimePoint began{};                   // of this window
   };
   struct Median {
-    Duration offset{};       // of the lower median to the boot clock
-    bool agreed = false;     // a majority of the members lies within clock_agreement of it
-    bool all = false;        // of the members were heard
+    Duration offset{};    // of the lower median to the boot clock
+    bool agreed = false;  // a majority of the members lies within clock_agreement of it
+    bool all = false;     // of the members were heard
   };
   static void roll(Samples& samples, TimePoint now);
   Median median(Duration own, const std::vector<Uuid>& members, const Uuid& self) const;
 
   std::map<Uuid, Samples> samples_;
-  Duration offset_;             // the ring's time - the boot clock
-  bool measured_ = false;       // since the start or the last gap
+  Duration offset_;        // the ring's time - the boot clock
+  bool measured_ = false;  // since the start or the last gap
   TimePoint updated_;
   std::optional<TimePoint> agreed_since_;  // that offset_ is wrong by more than max_slewed
   std::optional<Duration> own_error_;

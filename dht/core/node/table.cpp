@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "dht/core/node/implementation.hpp"
 #include "dht/core/members/placed_members.hpp"
+#include "dht/core/node/implementation.hpp"
 
 namespace ringfs::dht {
 
@@ -107,7 +107,8 @@ void Node::Implementation::adopt(MembersTable table, const char* from) {
   set_table(std::move(table));
   out_.node_write().table = table_;
   const Member* own = table_.find(self_);
-  if (own != nullptr && own->state == MemberState::removed) out_.event("removed_from_ring", "version=" + std::to_string(table_.version));
+  if (own != nullptr && own->state == MemberState::removed)
+    out_.event("removed_from_ring", "version=" + std::to_string(table_.version));
   if (options_.faults.place_voters) place_voters();
 }
 

@@ -53,20 +53,22 @@ struct InstallSnapshot {
 // What is wrong with the data of this node's replica on its disk. The worse one has the higher number.
 enum class Damage : std::uint8_t {
   none = 0,
-  rows = 1,  // some rows cannot be read. What it acknowledged is there: it still counts, until the others can do without it
+  rows = 1,  // some rows cannot be read. What it acknowledged is there: it still counts, until the others can do
+             // without it
   log = 2,   // entries or votes may be lost: it must not count for anything, nor speak, before it is another replica
 };
 
-// This node's replica loses all data and is called `added` from now on: rows, log and staged chunks go, term and vote stay. Makes the
-// group when there is none. What it then is: a learner that waits for its first snapshot, or what a removed replica leaves (design 5.5).
+// This node's replica loses all data and is called `added` from now on: rows, log and staged chunks go, term and vote
+// stay. Makes the group when there is none. What it then is: a learner that waits for its first snapshot, or what a
+// removed replica leaves (design 5.5).
 struct ReplicaReset {
   LogIndex added = 0;           // ReplicaId::added
   Configuration configuration;  // where to ask; may be empty
   LogIndex configuration_index = 0;
 };
 
-// Changes to one group's durable state. Within one GroupWrite, in this order: reset, unstage, stage, install, hard state, truncate, append,
-// cut, damage. A reset ends all damage, an install that of rows.
+// Changes to one group's durable state. Within one GroupWrite, in this order: reset, unstage, stage, install, hard
+// state, truncate, append, cut, damage. A reset ends all damage, an install that of rows.
 struct GroupWrite {
   PartitionId partition{};
   std::optional<ReplicaReset> reset;
@@ -74,10 +76,10 @@ struct GroupWrite {
   std::optional<StageChunk> stage;
   std::optional<InstallSnapshot> install;  // log becomes empty with base (last_index, last_term); applied = last_index
   std::optional<HardState> hard_state;
-  std::optional<LogIndex> truncate_from;   // this entry and all after it go
-  std::vector<Entry> append;               // indices follow the log's last one without a gap
-  std::optional<LogIndex> cut_through;     // entries up to and including this one go; <= applied
-  std::optional<Damage> damage;            // was found; a restart must know
+  std::optional<LogIndex> truncate_from;  // this entry and all after it go
+  std::vector<Entry> append;              // indices follow the log's last one without a gap
+  std::optional<LogIndex> cut_through;    // entries up to and including this one go; <= applied
+  std::optional<Damage> damage;           // was found; a restart must know
 };
 
 struct NodeWrite {
@@ -91,11 +93,13 @@ struct Write {
   NodeWrite node;
   std::vector<GroupWrite> groups;
   bool empty() const;
-  bool only_stages() const;  // chunks of snapshots and nothing else: a restart throws them away, so they need not be durable
+  bool only_stages()
+      const;  // chunks of snapshots and nothing else: a restart throws them away, so they need not be durable
 };
 
 // Apply committed entries (applied, through] of a group: batches through evaluate(), configurations and no-ops just
-// move the index (configurations are remembered in the group's row). Answer: Node::applied with a result per batch entry.
+// move the index (configurations are remembered in the group's row). Answer: Node::applied with a result per batch
+// entry.
 struct Apply {
   PartitionId partition{};
   LogIndex through = 0;
@@ -120,9 +124,10 @@ struct LoadEntries {  // bodies of log entries that are no longer in memory; as 
   std::size_t max_bytes = 0;
 };
 
-// The next chunk of a snapshot for a follower. number 0 opens a read transaction on the group's rows; the store closes it after the last
-// chunk, after close = true, or when it was not asked for 30 s. Asked for again then, or with renew = true, it goes on in another
-// transaction behind the last chunk if nothing was applied since, so that the rows are the same; otherwise: unavailable, start over.
+// The next chunk of a snapshot for a follower. number 0 opens a read transaction on the group's rows; the store closes
+// it after the last chunk, after close = true, or when it was not asked for 30 s. Asked for again then, or with renew =
+// true, it goes on in another transaction behind the last chunk if nothing was applied since, so that the rows are the
+// same; otherwise: unavailable, start over.
 struct SnapshotRead {
   EffectId id = 0;
   PartitionId partition{};

@@ -79,8 +79,8 @@ const Member* MembersTable::find(const Uuid& id) const {
   return found != members.end() && found->id == id ? &*found : nullptr;
 }
 
-// Whoever commits settings checks them. A row that is wrong all the same must mean the same to every node, and must not keep any of them
-// from reading the table: it counts as absent.
+// Whoever commits settings checks them. A row that is wrong all the same must mean the same to every node, and must not
+// keep any of them from reading the table: it counts as absent.
 unsigned MembersTable::replication() const {
   return static_cast<unsigned>(setting_value(settings, replication_setting));
 }

@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "dht/base/error.hpp"
-#include "dht/base/position.hpp"
 #include "dht/base/member_state.hpp"
+#include "dht/base/position.hpp"
 #include "dht/base/rows.hpp"
 #include "dht/base/time.hpp"
 #include "dht/base/uuid.hpp"
@@ -25,7 +25,7 @@ inline constexpr std::size_t max_tokens_per_member = 256;
 
 struct Member {
   Uuid id;
-  std::string address;       // host:port, a hint: the node announces its current one
+  std::string address;  // host:port, a hint: the node announces its current one
   std::string rest_address;
   MemberState state = MemberState::up;
   std::vector<Position> tokens;  // each on a partition's anchor; ascending
@@ -42,7 +42,8 @@ struct MembersTable {
   // The settings (dht/base/settings.hpp).
   unsigned replication() const;
   Duration replace_after() const;  // a node that does not answer for so long is dead
-  std::optional<std::uint64_t> rebalance_rate() const;  // bytes a second that a node sends to new replicas; none: as fast as it goes
+  std::optional<std::uint64_t> rebalance_rate()
+      const;  // bytes a second that a node sends to new replicas; none: as fast as it goes
   friend bool operator==(const MembersTable&, const MembersTable&) = default;
 };
 

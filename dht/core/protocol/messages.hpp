@@ -67,13 +67,13 @@ struct Append {
 struct AppendReply {
   RaftHeader raft;
   bool success = false;
-  LogIndex match = 0;      // success: everything up to here agrees and is durable
-  LogIndex rejected = 0;   // failure: the previous_index that did not match
-  LogIndex hint_index = 0; // failure: the leader may try from here (etcd's fast back-up)
+  LogIndex match = 0;       // success: everything up to here agrees and is durable
+  LogIndex rejected = 0;    // failure: the previous_index that did not match
+  LogIndex hint_index = 0;  // failure: the leader may try from here (etcd's fast back-up)
   Term hint_term = 0;
-  bool no_space = false;   // failure because the follower's disk is full
-  bool absent = false;     // failure because there are no rows to build on: only a snapshot helps
-  Room room = Room::ample; // of the follower's node
+  bool no_space = false;    // failure because the follower's disk is full
+  bool absent = false;      // failure because there are no rows to build on: only a snapshot helps
+  Room room = Room::ample;  // of the follower's node
 };
 
 struct TimeoutNow {
@@ -82,14 +82,14 @@ struct TimeoutNow {
 
 struct SnapshotChunk {
   RaftHeader raft;
-  std::uint64_t snapshot = 0;   // the sender's number for it; another number starts over
-  LogIndex last_index = 0;      // of what the snapshot contains
+  std::uint64_t snapshot = 0;  // the sender's number for it; another number starts over
+  LogIndex last_index = 0;     // of what the snapshot contains
   Term last_term = 0;
-  Stamp last_stamp;             // the log that follows goes on from it
-  std::string configuration;    // encode(Configuration) at last_index
+  Stamp last_stamp;           // the log that follows goes on from it
+  std::string configuration;  // encode(Configuration) at last_index
   LogIndex configuration_index = 0;
-  std::uint32_t number = 0;     // of this chunk, from 0
-  SharedBytes rows;             // opaque to the core; the store's business
+  std::uint32_t number = 0;  // of this chunk, from 0
+  SharedBytes rows;          // opaque to the core; the store's business
   std::vector<SharedBytes> blobs;
   bool last = false;
 };
@@ -97,7 +97,7 @@ struct SnapshotChunk {
 struct SnapshotReply {
   RaftHeader raft;
   std::uint64_t snapshot = 0;
-  std::uint32_t next = 0;   // chunk wanted next
+  std::uint32_t next = 0;  // chunk wanted next
   bool installed = false;
   bool refused = false;     // start over later
   Room room = Room::ample;  // of the follower's node
@@ -108,10 +108,11 @@ struct ReplicaQuery {
   RaftHeader raft;
 };
 
-// The configuration in force at a committed index, at or above the entry that added the receiver, does not name it: it never counts again.
+// The configuration in force at a committed index, at or above the entry that added the receiver, does not name it: it
+// never counts again.
 struct ReplicaRemoved {
   RaftHeader raft;
-  std::string configuration;  // encode(Configuration)
+  std::string configuration;         // encode(Configuration)
   LogIndex configuration_index = 0;  // through which it is known to be in force
 };
 
@@ -134,26 +135,27 @@ struct HeartbeatGroup {
 };
 
 struct Heartbeat {
-  std::uint64_t round = 0;       // the sender's number; the reply names it, the sender knows when it sent it
-  std::uint64_t digest = 0;      // of the list of groups
-  bool full = false;             // groups present; otherwise the receiver uses the list that had this digest
+  std::uint64_t round = 0;             // the sender's number; the reply names it, the sender knows when it sent it
+  std::uint64_t digest = 0;            // of the list of groups
+  bool full = false;                   // groups present; otherwise the receiver uses the list that had this digest
   std::vector<HeartbeatGroup> groups;  // groups the sender leads and the receiver is a member of
-  FitnessReport fitness = {};    // the sender's
-  bool asks = false;             // it wants to hand groups over: the receiver should find out whether its disk answers
+  FitnessReport fitness = {};          // the sender's
+  bool asks = false;  // it wants to hand groups over: the receiver should find out whether its disk answers
 };
 
 struct HeartbeatReply {
   std::uint64_t round = 0;
-  bool unknown_digest = false;   // send the full list; nothing was acknowledged
-  Room room = Room::ample;       // of the answering node
+  bool unknown_digest = false;  // send the full list; nothing was acknowledged
+  Room room = Room::ample;      // of the answering node
   struct Refusal {
     PartitionId partition{};
-    Term term = 0;               // the receiver's term for this group
-    bool damaged = false;        // this very replica is out of service: it must be replaced
+    Term term = 0;         // the receiver's term for this group
+    bool damaged = false;  // this very replica is out of service: it must be replaced
   };
   std::vector<Refusal> refused;  // groups that do not acknowledge this leader; all others of the list do
   FitnessReport fitness = {};    // the receiver's
-  std::vector<PartitionId> damaged = {};  // of those that do, with damaged rows: to be replaced when the others suffice. Ascending
+  std::vector<PartitionId> damaged =
+      {};  // of those that do, with damaged rows: to be replaced when the others suffice. Ascending
 };
 
 // ---- Chord (dht/core/chord/chord.hpp) --------------------------------------------------------------------
@@ -189,9 +191,9 @@ struct ChordFind {
 struct ChordFound {
   std::uint64_t request = 0;
   bool member = false;
-  bool final = false;   // peer is the successor of the position; otherwise ask peer next
+  bool final = false;  // peer is the successor of the position; otherwise ask peer next
   ChordPeer peer;
-  Position through;     // the answerer's token that knew
+  Position through;  // the answerer's token that knew
 };
 
 // ---- The members table ----------------------------------------------------------------------------
@@ -206,16 +208,17 @@ struct Ping {
   bool answer = false;
 };
 
-// What a node tells the replicas of the table's partition, once an interval (dht/core/members/keeper.hpp). Made under the table version of the header.
+// What a node tells the replicas of the table's partition, once an interval (dht/core/members/keeper.hpp). Made under
+// the table version of the header.
 struct NodeReport {
   std::vector<PartitionId> led;  // while somebody joins or leaves
   std::vector<Uuid> unsettled;   // members that one of these groups still has to get (joining) or to lose (leaving)
   std::vector<Uuid> silent;      // members that it has not heard for replace_after
 };
 
-using Message = std::variant<RequestVote, VoteReply, Append, AppendReply, TimeoutNow, SnapshotChunk, SnapshotReply, Heartbeat,
-                             HeartbeatReply, ChordNeighboursRequest, ChordNeighbours, ChordNotify, ChordFind, ChordFound,
-                             TableRequest, TableReply, ReplicaQuery, ReplicaRemoved, Ping, NodeReport>;
+using Message = std::variant<RequestVote, VoteReply, Append, AppendReply, TimeoutNow, SnapshotChunk, SnapshotReply,
+                             Heartbeat, HeartbeatReply, ChordNeighboursRequest, ChordNeighbours, ChordNotify, ChordFind,
+                             ChordFound, TableRequest, TableReply, ReplicaQuery, ReplicaRemoved, Ping, NodeReport>;
 
 struct Envelope {
   Header header;

@@ -36,13 +36,14 @@ struct FindOperation {  // one step of an iterative Chord lookup
   Position position;
 };
 
-struct TableOperation {};   // the node's newest copy and its genesis
+struct TableOperation {};  // the node's newest copy and its genesis
 
 struct StatusOperation {
-  std::optional<std::uint64_t> events_after;  // the node's events that are newer than this one too (NodeEvent::sequence)
+  std::optional<std::uint64_t>
+      events_after;  // the node's events that are newer than this one too (NodeEvent::sequence)
 };
 
-struct CreateOperation {    // make this waiting node a first node of a ring
+struct CreateOperation {  // make this waiting node a first node of a ring
   Genesis genesis;
 };
 
@@ -52,15 +53,15 @@ struct JoinOperation {
   MembersTable table;
 };
 
-using Operation = std::variant<ReadOperation, CommitOperation, FindOperation, TableOperation, StatusOperation, CreateOperation,
-                               JoinOperation>;
+using Operation = std::variant<ReadOperation, CommitOperation, FindOperation, TableOperation, StatusOperation,
+                               CreateOperation, JoinOperation>;
 
 struct FindReply {
-  bool final = false;     // node holds the successor token of the position; otherwise ask it next
+  bool final = false;  // node holds the successor token of the position; otherwise ask it next
   Uuid node;
   std::string address;
-  Position token;         // of that node
-  Position through;       // the answerer's token that knew
+  Position token;    // of that node
+  Position through;  // the answerer's token that knew
 };
 
 struct TableAnswer {
@@ -79,12 +80,12 @@ struct GroupStatus {
   LogIndex last_index = 0;
   LogIndex commit = 0;
   LogIndex applied = 0;
-  bool lease = false;        // leader: may serve reads now
-  unsigned behind = 0;       // leader: members that are not caught up or do not answer
+  bool lease = false;   // leader: may serve reads now
+  unsigned behind = 0;  // leader: members that are not caught up or do not answer
   bool snapshotting = false;
-  bool settled = false;      // leader: its members are those that the placement wants
-  unsigned learners = 0;     // of the newest configuration
-  bool damaged = false;      // out of service here, until a leader has replaced it (Node::take_out_of_service)
+  bool settled = false;   // leader: its members are those that the placement wants
+  unsigned learners = 0;  // of the newest configuration
+  bool damaged = false;   // out of service here, until a leader has replaced it (Node::take_out_of_service)
 };
 
 inline constexpr std::size_t max_events = 1024;  // that a node remembers, of partitions and of the ring each
@@ -103,21 +104,23 @@ struct NodeStatus {
   Incarnation incarnation;
   std::optional<Uuid> ring;
   std::uint64_t table_version = 0;
-  std::vector<GroupStatus> groups;   // those of removed replicas are not among them
+  std::vector<GroupStatus> groups;        // those of removed replicas are not among them
   std::uint64_t snapshot_bytes_sent = 0;  // of this process, to new and to lagging replicas
-  std::uint64_t database_bytes = 0;  // filled in by the driver
+  std::uint64_t database_bytes = 0;       // filled in by the driver
   std::uint64_t disk_total_bytes = 0;
   std::uint64_t disk_free_bytes = 0;
-  std::uint64_t disk_id = 0;         // nodes on one file system share it
+  std::uint64_t disk_id = 0;  // nodes on one file system share it
   bool no_space = false;
-  Duration disk_stalled{};           // how long the disk has work and has not answered; zero: it has none, or answered within a second
-  Duration disk_write_time{};        // of a durable write, of late; zero: none
-  bool disk_slow = false;            // for long, and much slower than the others'
-  bool late = false;                 // its loop's turns come late: too little processor time
-  std::string storage_note;          // what its storage has to say to whoever runs the node; empty: nothing. Filled in by the driver
-  Stamp wall;                        // its own clock; zero: it does not say
-  Stamp ring_time;                   // what the members agree on, as this one has heard them
-  std::vector<NodeEvent> events;     // ascending; filled in by the driver when they were asked for
+  Duration disk_stalled{};  // how long the disk has work and has not answered; zero: it has none, or answered within a
+                            // second
+  Duration disk_write_time{};  // of a durable write, of late; zero: none
+  bool disk_slow = false;      // for long, and much slower than the others'
+  bool late = false;           // its loop's turns come late: too little processor time
+  std::string
+      storage_note;  // what its storage has to say to whoever runs the node; empty: nothing. Filled in by the driver
+  Stamp wall;        // its own clock; zero: it does not say
+  Stamp ring_time;   // what the members agree on, as this one has heard them
+  std::vector<NodeEvent> events;  // ascending; filled in by the driver when they were asked for
 };
 
 struct Empty {};
@@ -130,7 +133,8 @@ struct ReadAnswer : EncodedBatch {  // encode(ReadReply)
     }
   }
   explicit ReadAnswer(EncodedBatch reply) : EncodedBatch(std::move(reply)) {}
-  Duration lease{};  // of the gets, counted from when the client asked; zero: nothing is promised. Absent ones: absent_row_lease at most
+  Duration lease{};  // of the gets, counted from when the client asked; zero: nothing is promised. Absent ones:
+                     // absent_row_lease at most
   Stamp stamp;       // the log's time when it was answered: what batches of the partition expire by. Zero: not said
   std::vector<std::size_t> absent;  // gets that found nothing; known to the node, not sent
 };

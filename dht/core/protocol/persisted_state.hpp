@@ -16,18 +16,18 @@ namespace ringfs::dht {
 struct PersistedGroup {
   PartitionId partition{};
   HardState hard_state;
-  ReplicaId replica;                // this node's own identity in the group
-  bool holds_data = true;           // false since a ReplicaReset, until a snapshot is installed: no rows, no log
-  Configuration configuration;      // the newest one applied or installed
+  ReplicaId replica;            // this node's own identity in the group
+  bool holds_data = true;       // false since a ReplicaReset, until a snapshot is installed: no rows, no log
+  Configuration configuration;  // the newest one applied or installed
   LogIndex configuration_index = 0;
   LogIndex applied = 0;
-  LogIndex base_index = 0;          // the entry before the log's first one
+  LogIndex base_index = 0;  // the entry before the log's first one
   Term base_term = 0;
-  std::vector<EntryInfo> log;       // base_index + 1, base_index + 2, ...
+  std::vector<EntryInfo> log;                // base_index + 1, base_index + 2, ...
   std::vector<Entry> configuration_entries;  // entries of kind configuration above `applied`, with their bodies
-  Stamp last_stamp;                 // of the log's last entry, or of the base
-  // Found by this process or an earlier one. With Damage::log the log is left out (base_index = applied), and the hard state and the
-  // configuration may be unknown (term 0, empty): only partition and replica must be right.
+  Stamp last_stamp;                          // of the log's last entry, or of the base
+  // Found by this process or an earlier one. With Damage::log the log is left out (base_index = applied), and the hard
+  // state and the configuration may be unknown (term 0, empty): only partition and replica must be right.
   Damage damage = Damage::none;
 };
 

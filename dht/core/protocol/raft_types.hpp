@@ -42,8 +42,8 @@ struct Entry {
   Term term = 0;
   Stamp stamp;  // the log's time (log_clock.hpp), never going back within a log
   EntryKind kind = EntryKind::no_op;
-  SharedBytes head;                 // batch: EncodedBatch::head; configuration: encode(Configuration); no-op: empty
-  std::vector<SharedBytes> blobs;   // batch: EncodedBatch::blobs
+  SharedBytes head;                // batch: EncodedBatch::head; configuration: encode(Configuration); no-op: empty
+  std::vector<SharedBytes> blobs;  // batch: EncodedBatch::blobs
 
   std::size_t bytes() const;  // what it weighs in queues and caches: head + blobs + 64
 };

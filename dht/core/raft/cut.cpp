@@ -1,4 +1,5 @@
-// Cutting the log (design 5.6). Only below the applied index; the cut is a write, behind which the applies before it are durable.
+// Cutting the log (design 5.6). Only below the applied index; the cut is a write, behind which the applies before it
+// are durable.
 #include <algorithm>
 
 #include "dht/core/raft/group.hpp"
@@ -9,9 +10,12 @@ namespace ringfs::dht {
 LogIndex Group::needed_from(Duration patience) const {
   LogIndex needed = applied_;
   for (const auto& [replica, progress] : progress_) {
-    if (progress.snapshot && progress.snapshot->last_index != 0) needed = std::min(needed, progress.snapshot->last_index);
-    else if (progress.short_since && *progress.short_since + patience <= now()) continue;  // its disk is full: as if it were dead
-    else if (!progress.absent && progress.acknowledged_sent_at + patience > now()) needed = std::min(needed, progress.match);
+    if (progress.snapshot && progress.snapshot->last_index != 0)
+      needed = std::min(needed, progress.snapshot->last_index);
+    else if (progress.short_since && *progress.short_since + patience <= now())
+      continue;  // its disk is full: as if it were dead
+    else if (!progress.absent && progress.acknowledged_sent_at + patience > now())
+      needed = std::min(needed, progress.match);
   }
   return needed;
 }
@@ -34,8 +38,8 @@ void Group::cut_log(LogIndex through) {
   services_.out.group_write(partition_).cut_through = through;
 }
 
-// Cuts to half the limit when the applied part of the log exceeds it. A leader keeps what slow followers that answer still
-// need, up to the limits of the tail.
+// Cuts to half the limit when the applied part of the log exceeds it. A leader keeps what slow followers that answer
+// still need, up to the limits of the tail.
 void Group::maybe_cut() {
   LogSize limit{log_limit_entries, log_limit_bytes};
   LogSize tail{log_tail_entries, log_tail_bytes};

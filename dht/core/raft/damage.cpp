@@ -1,8 +1,9 @@
 // A replica whose data on the disk is damaged (Damage, effects.hpp), until it is another replica with fresh data.
 //
-// The way out is a change of members: out of the group, then in again under another identity (membership.cpp), for a replica that
-// forgot what it promised must not count for a moment. What it does until then depends on what is lost. Without its log or its votes: nothing. With
-// damaged rows and a sound log: all that a voter does, or a group of which another member is down would stand still for one row.
+// The way out is a change of members: out of the group, then in again under another identity (membership.cpp), for a
+// replica that forgot what it promised must not count for a moment. What it does until then depends on what is lost.
+// Without its log or its votes: nothing. With damaged rows and a sound log: all that a voter does, or a group of which
+// another member is down would stand still for one row.
 #include "dht/core/raft/group.hpp"
 
 namespace ringfs::dht {
@@ -20,7 +21,8 @@ void Group::take_out_of_service(Damage damage) {
   services_.out.group_write(partition_).damage = damage;
   mark();
   if (out_of_service()) {
-    // Who follows need not wait for time-outs, if what readers were promised has ended; a lease of this term ends with its leader.
+    // Who follows need not wait for time-outs, if what readers were promised has ended; a lease of this term ends with
+    // its leader.
     const std::optional<ReplicaId> heir = role_ == Role::leader ? heir_of_damaged() : std::nullopt;
     if (heir && row_leases_.last_until() <= now()) services_.out.send(heir->node, TimeoutNow{header(*heir)});
     leave_to_others();
@@ -49,12 +51,15 @@ void Group::apply_failed(LogIndex through, Damage damage) {
   mark();
 }
 
-// As a leader: a voter that is sound, keeps up, answers and is fit to lead; of several the first of the preference list.
+// As a leader: a voter that is sound, keeps up, answers and is fit to lead; of several the first of the preference
+// list.
 std::optional<ReplicaId> Group::heir_of_damaged() const {
   std::optional<ReplicaId> heir;
   for (const ReplicaId& voter : configuration().voters) {
     auto progress = progress_.find(voter);
-    if (progress == progress_.end() || progress->second.damaged || !caught_up(voter, progress->second) || said_unfit(voter)) continue;
+    if (progress == progress_.end() || progress->second.damaged || !caught_up(voter, progress->second) ||
+        said_unfit(voter))
+      continue;
     if (!heir || preference_rank(voter.node) < preference_rank(heir->node)) heir = voter;
   }
   return heir;
@@ -62,7 +67,8 @@ std::optional<ReplicaId> Group::heir_of_damaged() const {
 
 // For a client that needs what is damaged: somebody else has it in a moment, or nobody has.
 Error Group::damage_error(std::string context) const {
-  if (role_ != Role::leader || heir_of_damaged()) return {ErrorCode::unavailable, "this replica is damaged, another one will serve"};
+  if (role_ != Role::leader || heir_of_damaged())
+    return {ErrorCode::unavailable, "this replica is damaged, another one will serve"};
   return {ErrorCode::corrupt, std::move(context)};
 }
 

@@ -5,11 +5,12 @@
 
 namespace ringfs::dht {
 
-// A voter of the newest configuration, or of one before it that the newest may still give way to: a leader that removes itself may be the
-// only one whose log holds the last configuration, and then nobody else can be elected (dissertation, figure 4.6).
+// A voter of the newest configuration, or of one before it that the newest may still give way to: a leader that removes
+// itself may be the only one whose log holds the last configuration, and then nobody else can be elected (dissertation,
+// figure 4.6).
 bool Group::promotable() const {
   return serves() && std::any_of(configurations_.begin(), configurations_.end(),
-                                    [this](const ConfigurationAt& one) { return is_voter(one.configuration, replica_); });
+                                 [this](const ConfigurationAt& one) { return is_voter(one.configuration, replica_); });
 }
 
 unsigned Group::preference_rank(const Uuid& node) const {
@@ -17,9 +18,9 @@ unsigned Group::preference_rank(const Uuid& node) const {
   return static_cast<unsigned>(std::find(list.begin(), list.end(), node) - list.begin());
 }
 
-// Whoever acknowledged a leader promised it L without another one; this process's last life may have done so just before
-// it ended. A leader keeps the promise to itself. Only a RequestVote that the leader asked for (TimeoutNow) may pass: that
-// leader takes no lease any more in the term that is being left.
+// Whoever acknowledged a leader promised it L without another one; this process's last life may have done so just
+// before it ended. A leader keeps the promise to itself. Only a RequestVote that the leader asked for (TimeoutNow) may
+// pass: that leader takes no lease any more in the term that is being left.
 bool Group::must_refuse_votes() const {
   if (services_.faults.ignore_lease) return false;
   if (now() < refuse_votes_until_) return true;
@@ -32,7 +33,8 @@ void Group::persist_hard_state() {
   hard_state_write_ = services_.out.write_id();
 }
 
-// What waited for it is said only now: the own vote counts, and those who are asked, or who asked, get the time to answer.
+// What waited for it is said only now: the own vote counts, and those who are asked, or who asked, get the time to
+// answer.
 void Group::hard_state_written() {
   hard_state_write_ = 0;
   if (role_ == Role::leader) return;
@@ -54,13 +56,14 @@ Duration Group::unfit_delay() const {
 
 void Group::reset_election_deadline() {
   const Timing& timing = services_.timing;
-  auto spread = static_cast<std::uint64_t>(std::max<std::int64_t>((timing.election_maximum - timing.election_minimum).count(), 1));
+  auto spread = static_cast<std::uint64_t>(
+      std::max<std::int64_t>((timing.election_maximum - timing.election_minimum).count(), 1));
   election_timeout_ = timing.election_minimum + Duration(services_.random.below(spread));
   election_deadline_ = now() + election_timeout_ + unfit_delay();
 }
 
-// When a campaign that decided nothing is tried again: sooner than a follower's time-out, for nobody leads meanwhile, but ever
-// slower, so that slow disks and networks get their time.
+// When a campaign that decided nothing is tried again: sooner than a follower's time-out, for nobody leads meanwhile,
+// but ever slower, so that slow disks and networks get their time.
 Duration Group::retry_wait() const {
   Duration wait = services_.timing.election_minimum / 4;
   for (unsigned i = 0; i < std::min(failed_campaigns_, 3U); ++i) wait = wait * 2;
@@ -147,8 +150,8 @@ void Group::stop_leading(std::optional<Uuid> next_leader) {
   services_.moving.erase(partition_);
   query_at_ = now() + replica_query_patience;
   role_ = Role::follower;
-  // What is committed will be applied here and answered then, unless the disk hangs; of the rest nobody can know. The same sequence
-  // may be tried again.
+  // What is committed will be applied here and answered then, unless the disk hangs; of the rest nobody can know. The
+  // same sequence may be tried again.
   while (!operations_.empty() && (disk_hangs() || operations_.rbegin()->first > commit_)) {
     auto last = std::prev(operations_.end());
     fail_operation(last->second.operation, ErrorCode::not_leader, "leadership was lost");
@@ -162,15 +165,16 @@ void Group::stop_leading(std::optional<Uuid> next_leader) {
 
 void Group::pre_campaign() {
   if (!promotable()) return;
-  if (disk_hangs() && !services_.faults.vote_with_hung_disk) {  // another vote could not be written; one that is under way still counts
+  if (disk_hangs() &&
+      !services_.faults.vote_with_hung_disk) {  // another vote could not be written; one that is under way still counts
     if (role_ != Role::candidate) role_ = Role::follower;
     leader_.reset();
     reset_election_deadline();
     return;
   }
   if (hard_state_write_ != 0) {
-    // A term and a vote are under way, and nobody has been asked or told with them yet. Others would be written behind them, and so on
-    // for ever where a write takes longer than this time-out.
+    // A term and a vote are under way, and nobody has been asked or told with them yet. Others would be written behind
+    // them, and so on for ever where a write takes longer than this time-out.
     leader_.reset();
     set_retry_deadline();
     return;
@@ -206,8 +210,10 @@ void Group::campaign(bool transfer) {
   late_votes_.clear();
   persist_hard_state();
   // Two candidates that voted for themselves wait for each other in vain: of three voters the third one is gone.
-  if (transfer) reset_election_deadline();
-  else set_retry_deadline();
+  if (transfer)
+    reset_election_deadline();
+  else
+    set_retry_deadline();
   event("campaign", transfer ? "pre_vote=0 transfer=1" : "pre_vote=0");
   for (const ReplicaId& voter : all_voters(configuration())) {
     if (voter == replica_) continue;
@@ -220,7 +226,8 @@ void Group::campaign(bool transfer) {
 void Group::receive(const Uuid& source, const RequestVote& message) {
   if (!accept(source, message.raft)) return;
   if (!holds_data_) return;  // its log is gone: it must not say that another one is up to date
-  if (disk_hangs() && !services_.faults.vote_with_hung_disk) return;  // whoever counted on this vote would wait for it in vain
+  if (disk_hangs() && !services_.faults.vote_with_hung_disk)
+    return;  // whoever counted on this vote would wait for it in vain
   bool up_to_date = message.last_term > log_.last_term() ||
                     (message.last_term == log_.last_term() && message.last_index >= log_.last_index());
   bool refuse = must_refuse_votes() && !(message.transfer && !message.pre_vote);
@@ -249,8 +256,10 @@ void Group::receive(const Uuid& source, const RequestVote& message) {
     }
     reply.raft.term = term_;
   }
-  if (services_.faults.send_vote_before_write) services_.out.send(source, reply);
-  else services_.out.send_after_write(source, reply);
+  if (services_.faults.send_vote_before_write)
+    services_.out.send(source, reply);
+  else
+    services_.out.send_after_write(source, reply);
 }
 
 void Group::receive(const Uuid& source, const VoteReply& message) {
@@ -280,8 +289,10 @@ void Group::tally() {
   switch (vote_outcome(configuration(), votes_)) {
     case VoteOutcome::pending: return;
     case VoteOutcome::won:
-      if (role_ == Role::pre_candidate) campaign(false);
-      else become_leader();
+      if (role_ == Role::pre_candidate)
+        campaign(false);
+      else
+        become_leader();
       return;
     case VoteOutcome::lost:
       // Asks again at the deadline that is set.
@@ -334,8 +345,8 @@ void Group::peer_disconnected(const Uuid& peer) {
   election_deadline_ = std::min(election_deadline_, earliest);
 }
 
-// Leadership drifts to the first of the preference list, where Chord lookups end, once that node has kept up for a while; from a leader
-// that is being removed, or is not fit to lead, to anybody who can take it.
+// Leadership drifts to the first of the preference list, where Chord lookups end, once that node has kept up for a
+// while; from a leader that is being removed, or is not fit to lead, to anybody who can take it.
 void Group::drift_to_preferred() {
   const bool unfit = should_not_lead();
   const bool hung = unfit && disk_hangs();
@@ -352,7 +363,8 @@ void Group::drift_to_preferred() {
     event("transfer_failed");
     if (hung) give_up_leading();
     // The lease of this term was given away: take a new term, for which nobody need wait.
-    else if (sent) campaign(true);
+    else if (sent)
+      campaign(true);
     return;
   }
   if (lease_void_ && !disk_hangs()) {  // it hung, and nobody took over or could: as above
@@ -386,10 +398,11 @@ void Group::drift_to_preferred() {
 // The preferred primary, if it is another one and has kept up for long enough.
 std::optional<ReplicaId> Group::patient_preferred() {
   const std::vector<ReplicaId>& voters = configuration().voters;
-  auto preferred = std::find_if(voters.begin(), voters.end(), [&](const ReplicaId& one) { return preference_rank(one.node) == 0; });
+  auto preferred =
+      std::find_if(voters.begin(), voters.end(), [&](const ReplicaId& one) { return preference_rank(one.node) == 0; });
   auto progress = preferred == voters.end() ? progress_.end() : progress_.find(*preferred);
-  const bool suits = progress != progress_.end() && !progress->second.damaged && caught_up(*preferred, progress->second) &&
-                     !said_unfit(*preferred);
+  const bool suits = progress != progress_.end() && !progress->second.damaged &&
+                     caught_up(*preferred, progress->second) && !said_unfit(*preferred);
   if (!suits || room_of(preferred->node) < services_.room) {
     preferred_since_.reset();
     return std::nullopt;
@@ -416,7 +429,8 @@ void Group::receive(const Uuid& source, const TimeoutNow& message) {
   if (!accept(source, message.raft)) return;
   if (message.raft.term != term_ || leader_ != source || role_ != Role::follower || !promotable()) return;
   if (incoming_ && incoming_->install) return;
-  if (disk_hangs() && !services_.faults.vote_with_hung_disk) return;  // the leader finds another way when nobody answers
+  if (disk_hangs() && !services_.faults.vote_with_hung_disk)
+    return;  // the leader finds another way when nobody answers
   campaign(true);
 }
 

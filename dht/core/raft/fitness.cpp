@@ -59,7 +59,9 @@ Duration Fitness::idle_for(TimePoint now) const {
 }
 
 FitnessReport Fitness::report(TimePoint now) const {
-  const auto bounded = [](Duration time) { return static_cast<std::uint32_t>(std::min<std::int64_t>(time.count(), UINT32_MAX)); };
+  const auto bounded = [](Duration time) {
+    return static_cast<std::uint32_t>(std::min<std::int64_t>(time.count(), UINT32_MAX));
+  };
   const Duration answered = synced_at_ == TimePoint::min() ? Duration::zero() : std::max(now - synced_at_, Duration(1));
   return {hangs(now), slow_ || late_, bounded(answered), bounded(write_time(now))};
 }
@@ -96,7 +98,8 @@ void Fitness::judge(TimePoint now) {
   std::erase_if(peers_, [now](const auto& peer) { return peer.second.at + fitness_life <= now; });
   const Duration own = write_time(now);
   const Duration others = write_time_of_peers(now);
-  // Nothing to compare: what was found holds. Below the floor no comparison is needed: the others may have nothing to write for hours.
+  // Nothing to compare: what was found holds. Below the floor no comparison is needed: the others may have nothing to
+  // write for hours.
   if (own == Duration::zero() || (others == Duration::zero() && own >= slow_floor)) return;
   const bool slower = own >= slow_floor && own >= slow_factor * others;
   if (slower == slow_) {

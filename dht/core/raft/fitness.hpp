@@ -1,12 +1,13 @@
 // Whether this node should lead groups, and what its peers say of themselves: slow is not dead (design 5).
 //
-// Raft's liveness rests on heartbeats, which need the loop alone. A node whose disk hangs, or whose disk or loop is much slower than the
-// others', would therefore lead for ever and take its groups with it. So it measures itself:
+// Raft's liveness rests on heartbeats, which need the loop alone. A node whose disk hangs, or whose disk or loop is
+// much slower than the others', would therefore lead for ever and take its groups with it. So it measures itself:
 //   hangs    the store has work, and nothing of its kind (writes; reads) came back for disk_patience
-//   slow     a durable write takes slow_factor times what it takes the peers, and slow_floor at least, for slow_patience
-//   late     the loop's turns come late for a quarter of the time: too little processor time
-// and says so in every heartbeat and in every answer to one. What a leader and a voter make of it is in leader_fitness.cpp.
-// An idle disk is not known to answer: whoever wants to know asks, and the peer then writes a little (Heartbeat::asks).
+//   slow     a durable write takes slow_factor times what it takes the peers, and slow_floor at least, for
+//   slow_patience late     the loop's turns come late for a quarter of the time: too little processor time
+// and says so in every heartbeat and in every answer to one. What a leader and a voter make of it is in
+// leader_fitness.cpp. An idle disk is not known to answer: whoever wants to know asks, and the peer then writes a
+// little (Heartbeat::asks).
 //
 // Threads: none. Errors: none. Limits: one report a peer; as many writes and reads as the core has under way.
 #pragma once
@@ -21,28 +22,33 @@
 
 namespace ringfs::dht {
 
-inline constexpr Duration disk_patience = std::chrono::seconds(1);         // without an answer while there is work: it hangs
-inline constexpr Duration fitness_life = std::chrono::seconds(1);           // of what a peer said: rounds come every 240 ms at least
-inline constexpr Duration slow_floor = std::chrono::milliseconds(20);      // faster is no trouble, whatever the others have
+inline constexpr Duration disk_patience = std::chrono::seconds(1);  // without an answer while there is work: it hangs
+inline constexpr Duration fitness_life =
+    std::chrono::seconds(1);  // of what a peer said: rounds come every 240 ms at least
+inline constexpr Duration slow_floor = std::chrono::milliseconds(20);  // faster is no trouble, whatever the others have
 inline constexpr int slow_factor = 5;
-inline constexpr Duration slow_patience = std::chrono::seconds(30);        // to become slow, and to be taken for well again
-inline constexpr Duration write_time_life = std::chrono::seconds(10);      // of a measured write time
-inline constexpr Duration sparse_samples = std::chrono::seconds(4);         // write times that lie so far apart count half each
-inline constexpr Duration lateness_allowed = std::chrono::milliseconds(100);  // of one turn: an ordinary sight on a busy machine
-inline constexpr Duration lateness_counted = std::chrono::seconds(1);      // of one turn at most: one long freeze is no habit
-inline constexpr int lateness_share = 4;                                   // a quarter of the time ...
-inline constexpr Duration lateness_limit = std::chrono::seconds(3);        // ... and so much more: late
-inline constexpr Duration lateness_most = std::chrono::seconds(10);        // remembered
+inline constexpr Duration slow_patience = std::chrono::seconds(30);    // to become slow, and to be taken for well again
+inline constexpr Duration write_time_life = std::chrono::seconds(10);  // of a measured write time
+inline constexpr Duration sparse_samples =
+    std::chrono::seconds(4);  // write times that lie so far apart count half each
+inline constexpr Duration lateness_allowed =
+    std::chrono::milliseconds(100);  // of one turn: an ordinary sight on a busy machine
+inline constexpr Duration lateness_counted =
+    std::chrono::seconds(1);                                         // of one turn at most: one long freeze is no habit
+inline constexpr int lateness_share = 4;                             // a quarter of the time ...
+inline constexpr Duration lateness_limit = std::chrono::seconds(3);  // ... and so much more: late
+inline constexpr Duration lateness_most = std::chrono::seconds(10);  // remembered
 
 class Fitness {
  public:
-  // The store got something and gave it back. `synced`: the write is durable when it is answered, as all are but staged chunks.
+  // The store got something and gave it back. `synced`: the write is durable when it is answered, as all are but staged
+  // chunks.
   void write_given(EffectId write, bool synced, TimePoint now);
   void written(EffectId through, TimePoint now);
   void reads_given(std::size_t reads, TimePoint now);
   void read_answered(TimePoint now);
-  // The loop came for a tick that was due. For the time in which it did not run (a process that was stopped, a machine that was suspended)
-  // no disk is to blame.
+  // The loop came for a tick that was due. For the time in which it did not run (a process that was stopped, a machine
+  // that was suspended) no disk is to blame.
   void ticked(TimePoint due, TimePoint now);
   void heard(const Uuid& peer, const FitnessReport& report, TimePoint now) { peers_[peer] = {report, now}; }
   // Once a second: compares with the peers.
@@ -60,8 +66,8 @@ class Fitness {
   Duration idle_for(TimePoint now) const;    // since the last durable write; zero: one is under way
   FitnessReport report(TimePoint now) const;
 
-  // By what the peer said within fitness_life: its disk wrote something durably within disk_patience, and since the own disk hangs, if it
-  // does: of nodes that share a disk none is better.
+  // By what the peer said within fitness_life: its disk wrote something durably within disk_patience, and since the own
+  // disk hangs, if it does: of nodes that share a disk none is better.
   bool answers(const Uuid& peer, TimePoint now) const;
   bool fit(const Uuid& peer, TimePoint now) const;    // it does, and is not slow
   bool unfit(const Uuid& peer, TimePoint now) const;  // it said so

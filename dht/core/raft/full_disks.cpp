@@ -13,20 +13,24 @@ Room Group::room_of(const Uuid& node) const {
   return known == services_.peer_rooms.end() ? Room::ample : known->second;
 }
 
-// What a majority of the voters can take in. Who does not answer takes in nothing; but when a majority does not answer, room is not what is
-// missing: then what they said last counts, and clients wait for an election rather than hear of a full disk.
+// What a majority of the voters can take in. Who does not answer takes in nothing; but when a majority does not answer,
+// room is not what is missing: then what they said last counts, and clients wait for an election rather than hear of a
+// full disk.
 Room Group::quorum_room() const {
   const bool heard = quorum_answers(configuration().voters);
-  return quorum_value<Room>(configuration(), Room::none,
-                            [&](const ReplicaId& voter) { return !heard || answers(voter) ? room_of(voter.node) : Room::none; });
+  return quorum_value<Room>(configuration(), Room::none, [&](const ReplicaId& voter) {
+    return !heard || answers(voter) ? room_of(voter.node) : Room::none;
+  });
 }
 
 std::optional<Error> Group::room_refusal(bool needs_room) const {
   const Room needed = needs_room ? Room::ample : Room::reserve;
   if (services_.faults.ignore_rooms) return std::nullopt;
-  // A new leader asks before it admits what might stand in everybody's way: the first heartbeats are answered in a moment.
+  // A new leader asks before it admits what might stand in everybody's way: the first heartbeats are answered in a
+  // moment.
   const bool fresh = now() < led_since_ + services_.timing.election_minimum;
-  if (needs_room && fresh && !quorum_answers(configuration().voters)) return Error{ErrorCode::overloaded, "a new leader"};
+  if (needs_room && fresh && !quorum_answers(configuration().voters))
+    return Error{ErrorCode::overloaded, "a new leader"};
   const Room elsewhere = quorum_room();
   if (elsewhere < needed || (services_.faults.refuse_frees && elsewhere != Room::ample)) {
     return Error{ErrorCode::no_space, "a majority of the partition's disks is full"};
@@ -36,8 +40,8 @@ std::optional<Error> Group::room_refusal(bool needs_room) const {
   return std::nullopt;
 }
 
-// Of a leader without ample room: the voter with ample room that keeps up, the most preferred one of those; if it can take in nothing at
-// all, one that can at least take what needs no room.
+// Of a leader without ample room: the voter with ample room that keeps up, the most preferred one of those; if it can
+// take in nothing at all, one that can at least take what needs no room.
 std::optional<ReplicaId> Group::heir_with_room() const {
   std::optional<ReplicaId> heir;
   if (services_.room == Room::ample) return heir;
@@ -46,8 +50,9 @@ std::optional<ReplicaId> Group::heir_with_room() const {
     auto progress = progress_.find(voter);
     if (progress == progress_.end() || progress->second.damaged || !caught_up(voter, progress->second)) continue;
     if (room_of(voter.node) < enough || said_unfit(voter)) continue;
-    const bool better = !heir || room_of(voter.node) > room_of(heir->node) ||
-                        (room_of(voter.node) == room_of(heir->node) && preference_rank(voter.node) < preference_rank(heir->node));
+    const bool better =
+        !heir || room_of(voter.node) > room_of(heir->node) ||
+        (room_of(voter.node) == room_of(heir->node) && preference_rank(voter.node) < preference_rank(heir->node));
     if (better) heir = voter;
   }
   return heir;
@@ -57,7 +62,9 @@ std::optional<ReplicaId> Group::heir_with_room() const {
 void Group::trim_to_room(const ReplicaId& replica, std::vector<Entry>& entries) const {
   const Room room = room_of(replica.node);
   if (room >= Room::low) return;
-  auto refused = [&](const Entry& entry) { return room == Room::none ? entry.kind == EntryKind::batch : !needs_no_room(entry); };
+  auto refused = [&](const Entry& entry) {
+    return room == Room::none ? entry.kind == EntryKind::batch : !needs_no_room(entry);
+  };
   entries.erase(std::find_if(entries.begin(), entries.end(), refused), entries.end());
 }
 
@@ -72,9 +79,9 @@ std::size_t Group::fitting_entries(const Append& message, std::size_t first) con
   return end;
 }
 
-// What was admitted before a majority's disks filled up stands in front of what would give room back. A majority does not have it, so
-// that majority can elect somebody without it, who removes it here. Its clients are told that the outcome is not known, as after any
-// change of leader.
+// What was admitted before a majority's disks filled up stands in front of what would give room back. A majority does
+// not have it, so that majority can elect somebody without it, who removes it here. Its clients are told that the
+// outcome is not known, as after any change of leader.
 void Group::give_way_when_stuck() {
   const LogIndex reached = quorum_match();
   const Entry* next = reached < log_.last_index() ? log_.body(reached + 1) : nullptr;
@@ -91,11 +98,12 @@ void Group::give_way_when_stuck() {
   election_deadline_ = now() + 3 * services_.timing.election_maximum;  // the others first
 }
 
-// The voter had no room to stage a snapshot beside the rows that it has. If the others are enough, it is replaced like a damaged one: its
-// old rows go first, and as a learner it waits for room without holding up anybody.
+// The voter had no room to stage a snapshot beside the rows that it has. If the others are enough, it is replaced like
+// a damaged one: its old rows go first, and as a learner it waits for room without holding up anybody.
 void Group::starved(const ReplicaId& replica, Progress& progress) {
   if (room_of(replica.node) == Room::ample || !is_voter(configuration(), replica)) return;
-  if (++progress.starved < max_starved_snapshots || progress.to_be_replaced() || !quorum_has_room_without(replica)) return;
+  if (++progress.starved < max_starved_snapshots || progress.to_be_replaced() || !quorum_has_room_without(replica))
+    return;
   progress.given_up = true;
   event("replica_given_up", "node=" + replica.node.text() + " reason=no_space");
 }

@@ -42,8 +42,8 @@ Group::Group(const PersistedGroup& persisted, bool created, bool holds_members_t
   // The preferred primary comes first, so that a fresh ring is usable at once and leaders are where lookups end.
   reset_election_deadline();
   if (preference_rank(services_.self) == 0) {
-    election_deadline_ = now() + services_.timing.lease + services_.timing.heartbeat / 5 +
-                         Duration(services_.random.below(40000));
+    election_deadline_ =
+        now() + services_.timing.lease + services_.timing.heartbeat / 5 + Duration(services_.random.below(40000));
   } else {
     election_deadline_ += services_.timing.lease;
   }
@@ -76,7 +76,8 @@ bool Group::accept(const Uuid& source, const RaftHeader& header) const {
 
 std::map<ReplicaId, Progress>::iterator Group::progress_of(const ReplicaId& replica) {
   if (!services_.faults.ignore_replica_identity) return progress_.find(replica);
-  return std::find_if(progress_.begin(), progress_.end(), [&](const auto& known) { return known.first.node == replica.node; });
+  return std::find_if(progress_.begin(), progress_.end(),
+                      [&](const auto& known) { return known.first.node == replica.node; });
 }
 
 // False: the entry is a configuration that does not decode; nothing happened.
@@ -147,7 +148,8 @@ void Group::configuration_changed() {
   if (role_ != Role::leader) return;
   std::set<ReplicaId> others;
   const Configuration& newest = configuration();
-  for (const auto* half : {&newest.voters, &newest.old_voters, &newest.learners}) others.insert(half->begin(), half->end());
+  for (const auto* half : {&newest.voters, &newest.old_voters, &newest.learners})
+    others.insert(half->begin(), half->end());
   others.erase(replica_);
   for (auto known = progress_.begin(); known != progress_.end();) {
     if (others.contains(known->first)) {

@@ -14,9 +14,10 @@
 //   replica.cpp      how a replica comes into being, and how it learns that it is none any more
 //   damage.cpp       what a replica whose data is damaged still does, and who follows it
 //
-// Inputs change the state and put votes, replies and writes into the Outbox; flush(), once a turn, sends the appends and hands
-// out the applies, so that many proposals of one turn share a message. Threads: none. Errors: messages that do not make sense are
-// dropped; a broken promise of the driver, or a committed entry that would change, aborts. Limits: below.
+// Inputs change the state and put votes, replies and writes into the Outbox; flush(), once a turn, sends the appends
+// and hands out the applies, so that many proposals of one turn share a message. Threads: none. Errors: messages that
+// do not make sense are dropped; a broken promise of the driver, or a committed entry that would change, aborts.
+// Limits: below.
 #pragma once
 
 #include <deque>
@@ -26,59 +27,71 @@
 #include <string>
 #include <vector>
 
+#include "dht/core/members/placement.hpp"
+#include "dht/core/protocol/node_options.hpp"
+#include "dht/core/protocol/persisted_state.hpp"
 #include "dht/core/raft/fitness.hpp"
 #include "dht/core/raft/log.hpp"
 #include "dht/core/raft/log_budget.hpp"
 #include "dht/core/raft/log_clock.hpp"
-#include "dht/core/protocol/node_options.hpp"
-#include "dht/core/protocol/persisted_state.hpp"
 #include "dht/core/raft/outbox.hpp"
-#include "dht/core/members/placement.hpp"
 #include "dht/core/raft/progress.hpp"
 #include "dht/core/raft/quorum.hpp"
-#include "dht/core/rows/row_leases.hpp"
 #include "dht/core/raft/snapshot_pace.hpp"
+#include "dht/core/rows/row_leases.hpp"
 
 namespace ringfs::dht {
 
-inline constexpr std::size_t max_apply_entries = 256;           // of one Apply; one is outstanding per group
+inline constexpr std::size_t max_apply_entries = 256;  // of one Apply; one is outstanding per group
 inline constexpr std::size_t max_apply_bytes = 4 << 20;
-inline constexpr std::size_t leader_cache_bytes = 2 << 20;      // bodies kept for followers that lag a little
+inline constexpr std::size_t leader_cache_bytes = 2 << 20;  // bodies kept for followers that lag a little
 inline constexpr std::size_t follower_cache_bytes = 256 << 10;
-inline constexpr std::size_t log_limit_entries = 4096;          // beyond either of these the log is cut ...
+inline constexpr std::size_t log_limit_entries = 4096;  // beyond either of these the log is cut ...
 inline constexpr std::size_t log_limit_bytes = 8 << 20;
-inline constexpr std::size_t log_tail_entries = 20000;          // ... but kept for a slow follower that answers, up to these
+inline constexpr std::size_t log_tail_entries = 20000;  // ... but kept for a slow follower that answers, up to these
 inline constexpr std::size_t log_tail_bytes = 64 << 20;
-inline constexpr std::size_t max_turn_cut_bytes = 16 << 20;     // for the node's budget, one turn: a transaction that nobody notices
-inline constexpr Duration log_patience = std::chrono::seconds(30);        // the budget spares what somebody needs who answered so lately: a restart
-inline constexpr std::size_t max_node_pending_bytes = 256 << 20;  // of one node's groups: entries that are not applied; beyond it leaders refuse
-inline constexpr std::size_t max_running_reads = 16384;         // of one node: reads that the store has not answered, cancelled ones too
-inline constexpr unsigned max_snapshots_sending = 8;            // of one node at a time
-inline constexpr unsigned max_learner_snapshots = 6;            // of these to learners, so that a voter that lags never waits for moves
+inline constexpr std::size_t max_turn_cut_bytes =
+    16 << 20;  // for the node's budget, one turn: a transaction that nobody notices
+inline constexpr Duration log_patience =
+    std::chrono::seconds(30);  // the budget spares what somebody needs who answered so lately: a restart
+inline constexpr std::size_t max_node_pending_bytes =
+    256 << 20;  // of one node's groups: entries that are not applied; beyond it leaders refuse
+inline constexpr std::size_t max_running_reads =
+    16384;  // of one node: reads that the store has not answered, cancelled ones too
+inline constexpr unsigned max_snapshots_sending = 8;  // of one node at a time
+inline constexpr unsigned max_learner_snapshots =
+    6;  // of these to learners, so that a voter that lags never waits for moves
 inline constexpr std::size_t snapshot_chunk_estimate = 512 << 10;
-inline constexpr Duration paced_chunk_interval = std::chrono::seconds(5);   // a slow pace sends fewer snapshots at once, or each would take for ever
-inline constexpr Duration paced_transaction_age = std::chrono::seconds(30); // of a snapshot that waits for the pace: then it is renewed
-inline constexpr std::size_t max_snapshots_receiving = 32;      // likewise: each has a chunk under way
-inline constexpr std::size_t max_held_read_bytes = 64 << 20;    // of one node: answers that wait for a heartbeat round
-inline constexpr std::size_t max_waiting_reads = 4096;          // of one group: reads that wait for its leader's no-op
-inline constexpr std::size_t max_delayed_batches = 4096;        // of one group: they wait for the end of a row lease
-// Of one node's groups: of 256 groups each may be within its own limits. As many batches of ordinary size (4 KiB) as these bytes hold.
+inline constexpr Duration paced_chunk_interval =
+    std::chrono::seconds(5);  // a slow pace sends fewer snapshots at once, or each would take for ever
+inline constexpr Duration paced_transaction_age =
+    std::chrono::seconds(30);                               // of a snapshot that waits for the pace: then it is renewed
+inline constexpr std::size_t max_snapshots_receiving = 32;  // likewise: each has a chunk under way
+inline constexpr std::size_t max_held_read_bytes = 64 << 20;  // of one node: answers that wait for a heartbeat round
+inline constexpr std::size_t max_waiting_reads = 4096;        // of one group: reads that wait for its leader's no-op
+inline constexpr std::size_t max_delayed_batches = 4096;      // of one group: they wait for the end of a row lease
+// Of one node's groups: of 256 groups each may be within its own limits. As many batches of ordinary size (4 KiB) as
+// these bytes hold.
 inline constexpr std::size_t max_node_delayed_bytes = 64 << 20;
 inline constexpr std::size_t max_node_delayed_batches = 16384;
-inline constexpr LogIndex transfer_slack_entries = 256;         // a preferred primary that lags less has caught up
-inline constexpr Duration transfer_patience = std::chrono::seconds(2);    // it must answer and keep up for so long
-inline constexpr Duration transfer_pause = std::chrono::seconds(10);      // after an attempt that failed
-inline constexpr Duration snapshot_patience = std::chrono::seconds(10);   // without an answer: give the snapshot up
-inline constexpr std::size_t max_groups_moving = 16;            // led by one node, with a learner that is being filled
-inline constexpr Duration stuck_patience = std::chrono::seconds(2);       // entries that a majority has no room for: let it elect without them
-inline constexpr unsigned max_starved_snapshots = 2;            // then a voter that cannot catch up for want of room gives its replica up
-inline constexpr Duration learner_patience = std::chrono::seconds(5);         // without an answer: others need not wait for it
-inline constexpr Duration hand_over_patience = std::chrono::seconds(3);       // of a leader that is removed, to find an heir
-inline constexpr Duration replica_query_patience = std::chrono::seconds(3);   // without a leader: ask whether it still is a member
+inline constexpr LogIndex transfer_slack_entries = 256;  // a preferred primary that lags less has caught up
+inline constexpr Duration transfer_patience = std::chrono::seconds(2);   // it must answer and keep up for so long
+inline constexpr Duration transfer_pause = std::chrono::seconds(10);     // after an attempt that failed
+inline constexpr Duration snapshot_patience = std::chrono::seconds(10);  // without an answer: give the snapshot up
+inline constexpr std::size_t max_groups_moving = 16;  // led by one node, with a learner that is being filled
+inline constexpr Duration stuck_patience =
+    std::chrono::seconds(2);  // entries that a majority has no room for: let it elect without them
+inline constexpr unsigned max_starved_snapshots =
+    2;  // then a voter that cannot catch up for want of room gives its replica up
+inline constexpr Duration learner_patience = std::chrono::seconds(5);  // without an answer: others need not wait for it
+inline constexpr Duration hand_over_patience = std::chrono::seconds(3);  // of a leader that is removed, to find an heir
+inline constexpr Duration replica_query_patience =
+    std::chrono::seconds(3);  // without a leader: ask whether it still is a member
 
 // What the groups of a node share. Outlives them.
 struct GroupServices {
-  GroupServices(const Uuid& node, Random& random_source, Outbox& outbox) : self(node), random(random_source), out(outbox) {}
+  GroupServices(const Uuid& node, Random& random_source, Outbox& outbox)
+      : self(node), random(random_source), out(outbox) {}
 
   const Uuid self;
   Random& random;
@@ -86,31 +99,32 @@ struct GroupServices {
   NodeOptions::Faults faults;
   Timing timing;
   Placement placement;
-  Clock clock{};                         // of the call that is being carried out
-  Stamp ring_time;                       // likewise, as the members agree
-  Fitness fitness;                       // of this node and of its peers
+  Clock clock{};                           // of the call that is being carried out
+  Stamp ring_time;                         // likewise, as the members agree
+  Fitness fitness;                         // of this node and of its peers
   TimePoint ask_until = TimePoint::min();  // heartbeats ask the peers whether their disks answer
-  Room room = Room::ample;               // of this node's disk
-  std::map<Uuid, Room> peer_rooms;       // as they said last
-  TimePoint appended_at{};               // the newest entry of any group here
+  Room room = Room::ample;                 // of this node's disk
+  std::map<Uuid, Room> peer_rooms;         // as they said last
+  TimePoint appended_at{};                 // the newest entry of any group here
   TimePoint active_at = TimePoint::min();  // a group that this node leads had something to replicate
-  LogIndex log_keep_entries = 0;         // NodeOptions; 0: cut by size
+  LogIndex log_keep_entries = 0;           // NodeOptions; 0: cut by size
   LogBudget log_budget;
   std::size_t append_bytes = max_append_bytes;
-  std::uint64_t last_round = 0;          // newest heartbeat round that left to anybody
-  std::set<Uuid> urgent_heartbeats;      // peers that should get a round at once
-  std::set<PartitionId> dirty;           // groups that want flush()
-  std::uint64_t heartbeat_changes = 0;   // grows whenever heartbeat_for() of some group may say something else
+  std::uint64_t last_round = 0;         // newest heartbeat round that left to anybody
+  std::set<Uuid> urgent_heartbeats;     // peers that should get a round at once
+  std::set<PartitionId> dirty;          // groups that want flush()
+  std::uint64_t heartbeat_changes = 0;  // grows whenever heartbeat_for() of some group may say something else
   unsigned snapshots_sending = 0;
-  unsigned learner_snapshots = 0;        // of these
-  std::set<PartitionId> moving;          // groups led here whose learners are being filled
-  bool moves_paused = false;             // no learner is added
+  unsigned learner_snapshots = 0;  // of these
+  std::set<PartitionId> moving;    // groups led here whose learners are being filled
+  bool moves_paused = false;       // no learner is added
   SnapshotPace pace;
-  std::set<PartitionId> receiving;       // groups that take in a snapshot
-  std::size_t unapplied_bytes = 0;       // of all groups
-  std::size_t delayed_bytes = 0;         // likewise
+  std::set<PartitionId> receiving;  // groups that take in a snapshot
+  std::size_t unapplied_bytes = 0;  // of all groups
+  std::size_t delayed_bytes = 0;    // likewise
   std::size_t delayed_batches = 0;
-  std::map<Uuid, std::shared_ptr<std::size_t>> inflight_bytes;  // appends to each peer that are not answered, of all groups
+  std::map<Uuid, std::shared_ptr<std::size_t>>
+      inflight_bytes;  // appends to each peer that are not answered, of all groups
   std::size_t held_read_bytes = 0;
 };
 
@@ -136,16 +150,17 @@ class Group {
   std::optional<HeartbeatGroup> heartbeat_for(const ReplicaId& peer) const;
   struct HeartbeatAnswer {
     bool acknowledged = false;
-    Term term = 0;  // when not: this replica's, 0 when it is another replica
+    Term term = 0;         // when not: this replica's, 0 when it is another replica
     bool damaged = false;  // acknowledged: its rows; otherwise this very replica is out of service
   };
   HeartbeatAnswer heartbeat(const Uuid& source, const HeartbeatGroup& heartbeat);
-  void heartbeat_acknowledged(const Uuid& source, const HeartbeatGroup& sent, std::uint64_t round, TimePoint sent_at, bool damaged);
+  void heartbeat_acknowledged(const Uuid& source, const HeartbeatGroup& sent, std::uint64_t round, TimePoint sent_at,
+                              bool damaged);
   void heartbeat_refused(const Uuid& source, const HeartbeatGroup& sent, const HeartbeatReply::Refusal& refusal);
 
-  void tick();                  // election time-outs
-  TimePoint deadline() const;   // of tick()
-  void interval();              // as a leader: once every heartbeat interval
+  void tick();                 // election time-outs
+  TimePoint deadline() const;  // of tick()
+  void interval();             // as a leader: once every heartbeat interval
   void peer_disconnected(const Uuid& peer);
   void peer_restarted(const Uuid& peer);
 
@@ -165,8 +180,8 @@ class Group {
 
   void flush();
   void cut_for_budget(const LogBudget::Cut& wanted);
-  void drop_staged_snapshot();              // for want of room
-  void peer_has_room(const Uuid& peer);     // again, or more than before
+  void drop_staged_snapshot();           // for want of room
+  void peer_has_room(const Uuid& peer);  // again, or more than before
 
   PartitionId partition() const { return partition_; }
   bool leading() const { return role_ == Role::leader; }
@@ -178,9 +193,10 @@ class Group {
   void take_out_of_service(Damage damage);
   void entry_damaged(LogIndex index);
   bool removed() const;
-  bool owes(const Uuid& node) const;        // as a leader: the placement wants it, and it does not vote in a configuration of its own yet
+  bool owes(const Uuid& node)
+      const;  // as a leader: the placement wants it, and it does not vote in a configuration of its own yet
   bool names_node(const Uuid& node) const;  // in any configuration that may count
-  bool settled() const;  // as a leader: its members are those that the placement wants
+  bool settled() const;                     // as a leader: its members are those that the placement wants
   Redirect redirect() const;
   GroupStatus status() const;
   LogIndex applied_index() const { return applied_; }
@@ -230,8 +246,8 @@ class Group {
     Uuid source;
     std::uint64_t number = 0;
     std::uint32_t next_chunk = 0;
-    RaftHeader raft;                 // of its last chunk
-    LogIndex last_index = 0;         // of what it contains
+    RaftHeader raft;                         // of its last chunk
+    LogIndex last_index = 0;                 // of what it contains
     std::optional<InstallSnapshot> install;  // all chunks are staged; waits for the outstanding apply
   };
 
@@ -245,7 +261,9 @@ class Group {
   bool accept(const Uuid& source, const RaftHeader& header) const;
   std::map<ReplicaId, Progress>::iterator progress_of(const ReplicaId& replica);
   RaftHeader header(const ReplicaId& to) const { return {partition_, term_, replica_.added, to.added}; }
-  RaftHeader answer_header(const RaftHeader& asked) const { return {partition_, term_, replica_.added, asked.source_added}; }
+  RaftHeader answer_header(const RaftHeader& asked) const {
+    return {partition_, term_, replica_.added, asked.source_added};
+  }
   bool append_to_log(Entry entry, bool may_touch_members);
   void add_unapplied(std::size_t bytes);
   void drop_unapplied(std::size_t bytes);
@@ -419,12 +437,13 @@ class Group {
   // Election.
   Role role_ = Role::follower;
   std::optional<Uuid> leader_;
-  TimePoint last_heard_ = TimePoint::min();     // from a leader of the term of that moment
+  TimePoint last_heard_ = TimePoint::min();          // from a leader of the term of that moment
   TimePoint refuse_votes_until_ = TimePoint::min();  // an earlier life of this process may have granted a lease
   TimePoint election_deadline_{};
-  Duration election_timeout_{};  // drawn with the last reset, without unfit_delay()
-  std::map<ReplicaId, bool> votes_;       // of the campaign or pre-campaign that is on
-  std::map<ReplicaId, bool> late_votes_;  // of the campaign in term_ that ran into its time-out: they are as good as before
+  Duration election_timeout_{};      // drawn with the last reset, without unfit_delay()
+  std::map<ReplicaId, bool> votes_;  // of the campaign or pre-campaign that is on
+  std::map<ReplicaId, bool>
+      late_votes_;                 // of the campaign in term_ that ran into its time-out: they are as good as before
   EffectId hard_state_write_ = 0;  // of the newest term and vote; 0: they are durable
   unsigned failed_campaigns_ = 0;  // since a leader was heard
 
@@ -439,7 +458,7 @@ class Group {
   std::optional<TimePoint> preferred_since_;  // caught up and answering
   bool handing_over_ = false;                 // the transfer waits for the ends of row leases
   LogIndex stuck_at_ = 0;
-  std::optional<TimePoint> stuck_since_;      // a majority has no room for the entry after commit_
+  std::optional<TimePoint> stuck_since_;  // a majority has no room for the entry after commit_
   TimePoint next_transfer_ = TimePoint::min();
 
   // Promises to readers, and batches that wait for their ends.
@@ -455,15 +474,15 @@ class Group {
   std::optional<IncomingSnapshot> incoming_;
 
   // Membership.
-  std::optional<TimePoint> joint_since_;     // as a leader: the joint configuration is committed
-  std::optional<ConfigurationAt> retire_;    // committed, and excludes this replica; waits for the outstanding apply
+  std::optional<TimePoint> joint_since_;   // as a leader: the joint configuration is committed
+  std::optional<ConfigurationAt> retire_;  // committed, and excludes this replica; waits for the outstanding apply
   TimePoint query_at_ = never;
 
   // Damage.
   Damage damage_ = Damage::none;
-  bool apply_blocked_ = false;               // the next entry cannot be applied here
-  bool repairing_ = false;                   // what was damaged is gone; waits for fresh rows
-  std::optional<LogIndex> ignored_apply_;    // was under way when it was taken out of service
+  bool apply_blocked_ = false;             // the next entry cannot be applied here
+  bool repairing_ = false;                 // what was damaged is gone; waits for fresh rows
+  std::optional<LogIndex> ignored_apply_;  // was under way when it was taken out of service
 };
 
 }  // namespace ringfs::dht

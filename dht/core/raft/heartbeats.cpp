@@ -29,7 +29,8 @@ std::uint64_t digest_of(const std::vector<HeartbeatGroup>& groups) {
 
 Heartbeat Heartbeats::make(const Uuid& peer, Groups groups, std::uint64_t round, TimePoint now) {
   Peer& state = peers_[peer];
-  if (!state.last_sent || !std::equal(groups.begin(), groups.end(), state.last_sent->begin(), state.last_sent->end(), same)) {
+  if (!state.last_sent ||
+      !std::equal(groups.begin(), groups.end(), state.last_sent->begin(), state.last_sent->end(), same)) {
     state.last_digest = digest_of(groups);
     state.last_sent = std::make_shared<const Groups>(std::move(groups));
   }
@@ -46,11 +47,12 @@ Heartbeat Heartbeats::make(const Uuid& peer, Groups groups, std::uint64_t round,
 
 bool Heartbeats::due(const Uuid& peer, Duration interval, TimePoint now) const {
   auto known = peers_.find(peer);
-  return known == peers_.end() || known->second.sent_at == TimePoint::min() || known->second.sent_at + interval / 2 <= now;
+  return known == peers_.end() || known->second.sent_at == TimePoint::min() ||
+         known->second.sent_at + interval / 2 <= now;
 }
 
 std::optional<Heartbeats::Acknowledged> Heartbeats::acknowledge(const Uuid& peer, const HeartbeatReply& reply,
-                                                               bool& resend) {
+                                                                bool& resend) {
   resend = false;
   auto known = peers_.find(peer);
   if (known == peers_.end()) return std::nullopt;

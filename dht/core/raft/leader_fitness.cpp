@@ -1,9 +1,10 @@
 // A leader that should not lead hands over, and who may take over (fitness.hpp; design 5).
 //
-// A leader whose disk hangs cannot enter another term, for a vote must be written first. It waits until the promises to readers have ended (no
-// new ones are given), then hands over to a voter whose disk is known to answer; if none takes it, it stops leading, so that the others
-// elect one of themselves. If they could not, it stays: a ring on one disk is none the better for it. A hung write has not failed, so
-// nothing that builds on it is said, and a hung disk neither asks for votes nor gives any.
+// A leader whose disk hangs cannot enter another term, for a vote must be written first. It waits until the promises to
+// readers have ended (no new ones are given), then hands over to a voter whose disk is known to answer; if none takes
+// it, it stops leading, so that the others elect one of themselves. If they could not, it stays: a ring on one disk is
+// none the better for it. A hung write has not failed, so nothing that builds on it is said, and a hung disk neither
+// asks for votes nor gives any.
 #include <algorithm>
 
 #include "dht/core/raft/group.hpp"
@@ -42,14 +43,17 @@ void Group::ask_about_disks() {
   services_.ask_until = now() + fitness_life;
 }
 
-// Of those that keep up and whose disks answer one that is well, by preference; from a hung disk to a slow one if there is no other.
+// Of those that keep up and whose disks answer one that is well, by preference; from a hung disk to a slow one if there
+// is no other.
 std::optional<ReplicaId> Group::heir_of_unfit() const {
   if (!others_can_elect()) return std::nullopt;
   std::optional<ReplicaId> heir;
   for (bool well : {true, false}) {
     for (const ReplicaId& voter : configuration().voters) {
       auto progress = progress_.find(voter);
-      if (progress == progress_.end() || progress->second.damaged || !caught_up(voter, progress->second) || !disk_answers(voter)) continue;
+      if (progress == progress_.end() || progress->second.damaged || !caught_up(voter, progress->second) ||
+          !disk_answers(voter))
+        continue;
       if (known_fit(voter) != well) continue;
       if (!disk_hangs() && room_of(voter.node) < services_.room) continue;  // it would hand back
       if (!heir || preference_rank(voter.node) < preference_rank(heir->node)) heir = voter;

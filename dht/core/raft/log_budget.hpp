@@ -1,13 +1,13 @@
 // How much of their logs all groups of a node keep together behind what they applied, and which of them is cut next.
 //
-// Each group cuts its own log (group.hpp), but a node has as many logs as partitions, and one that gets no more writes would keep
-// its last megabytes for ever: contents of files that are long overwritten or removed. So beyond the budget the largest
-// log is halved, whosever it is, until the sum fits again. A log that followers still need is passed over for a while, but only up
-// to a tail of as much again.
+// Each group cuts its own log (group.hpp), but a node has as many logs as partitions, and one that gets no more writes
+// would keep its last megabytes for ever: contents of files that are long overwritten or removed. So beyond the budget
+// the largest log is halved, whosever it is, until the sum fits again. A log that followers still need is passed over
+// for a while, but only up to a tail of as much again.
 //
-// Threads: none. Cost: O(log groups) a call. Limits: a group keeps least_bytes(), so that a follower that lags for a moment goes
-// on by the log; the sum of those is at most a quarter of the budget. Entries that are not applied are bounded by
-// max_node_pending_bytes (group.hpp) and do not count here.
+// Threads: none. Cost: O(log groups) a call. Limits: a group keeps least_bytes(), so that a follower that lags for a
+// moment goes on by the log; the sum of those is at most a quarter of the budget. Entries that are not applied are
+// bounded by max_node_pending_bytes (group.hpp) and do not count here.
 #pragma once
 
 #include <map>
@@ -19,11 +19,13 @@
 
 namespace ringfs::dht {
 
-// A megabyte for each of 256 groups, and the time that a node may be away under full load without needing snapshots: some seconds.
+// A megabyte for each of 256 groups, and the time that a node may be away under full load without needing snapshots:
+// some seconds.
 inline constexpr std::size_t max_node_log_bytes = 256 << 20;
 inline constexpr std::size_t max_least_log_bytes = 256 << 10;  // of one group
-// A part of the budget is enough for a node that takes in nothing for a while, whose followers have all or need a snapshot anyway; and
-// on a disk that is nearly full the contents of removed files must not stay in logs: 16 MiB are some seconds.
+// A part of the budget is enough for a node that takes in nothing for a while, whose followers have all or need a
+// snapshot anyway; and on a disk that is nearly full the contents of removed files must not stay in logs: 16 MiB are
+// some seconds.
 inline constexpr std::size_t quiet_log_share = 4;
 inline constexpr std::size_t short_log_share = 16;
 inline constexpr Duration quiet_log_after = std::chrono::seconds(60);

@@ -1,10 +1,12 @@
-// Membership change: a leader moves its group to the nodes that the placement wants (design 5.5; dissertation, chapter 4).
+// Membership change: a leader moves its group to the nodes that the placement wants (design 5.5; dissertation, chapter
+// 4).
 //
 //   add learners -> they catch up, by the log or a snapshot -> joint configuration -> new configuration
 //
-// One change is in flight: nothing is proposed before the newest configuration is applied, and nothing before an entry of the own term is
-// applied (the bug of single-server changes, raft-dev 2015). Each step is derived anew from the newest configuration and the placement,
-// so a new leader goes on where the last one stopped. A live voter goes only in the joint configuration in which its replacement votes.
+// One change is in flight: nothing is proposed before the newest configuration is applied, and nothing before an entry
+// of the own term is applied (the bug of single-server changes, raft-dev 2015). Each step is derived anew from the
+// newest configuration and the placement, so a new leader goes on where the last one stopped. A live voter goes only in
+// the joint configuration in which its replacement votes.
 #include <algorithm>
 
 #include "dht/core/raft/group.hpp"
@@ -36,7 +38,8 @@ void Group::move_members() {
     return;
   }
   joint_since_.reset();
-  const bool whole = std::none_of(progress_.begin(), progress_.end(), [](const auto& one) { return one.second.to_be_replaced(); });
+  const bool whole =
+      std::none_of(progress_.begin(), progress_.end(), [](const auto& one) { return one.second.to_be_replaced(); });
   if (settled() && whole) return;
   const std::vector<Uuid>& wanted = services_.placement.preference_list(partition_);
   if (wanted.empty()) return;
@@ -47,16 +50,17 @@ void Group::move_members() {
 
 void Group::append_configuration(const Configuration& next) {
   append_local(EntryKind::configuration, SharedBytes(encode(next)), {}, false);
-  event("configuration_proposed", "index=" + std::to_string(log_.last_index()) + " voters=" + std::to_string(next.voters.size()) +
-                                      " old=" + std::to_string(next.old_voters.size()) +
-                                      " learners=" + std::to_string(next.learners.size()));
+  event("configuration_proposed",
+        "index=" + std::to_string(log_.last_index()) + " voters=" + std::to_string(next.voters.size()) +
+            " old=" + std::to_string(next.old_voters.size()) + " learners=" + std::to_string(next.learners.size()));
 }
 
 // Learners that a move needs, without those that no move needs any more. No value: they are right.
 std::optional<Configuration> Group::with_learners(const std::vector<Uuid>& wanted) {
   Configuration next = configuration();
   std::erase_if(next.learners, [&](const ReplicaId& learner) {
-    return to_be_replaced(learner) || std::find(wanted.begin(), wanted.end(), learner.node) == wanted.end() || has_node(next.voters, learner.node);
+    return to_be_replaced(learner) || std::find(wanted.begin(), wanted.end(), learner.node) == wanted.end() ||
+           has_node(next.voters, learner.node);
   });
   const bool room = services_.moving.contains(partition_) || services_.moving.size() < max_groups_moving;
   for (const Uuid& node : wanted) {
@@ -82,34 +86,42 @@ std::optional<Configuration> Group::with_voters(const std::vector<Uuid>& wanted)
   return next;
 }
 
-// Those wanted, once all of them vote or could. While one of them is not there and a voter is missing or nobody knows for how
-// long: those that are ready, and as many of the present voters as it takes. Empty: wait.
+// Those wanted, once all of them vote or could. While one of them is not there and a voter is missing or nobody knows
+// for how long: those that are ready, and as many of the present voters as it takes. Empty: wait.
 std::vector<ReplicaId> Group::target_voters(const std::vector<Uuid>& wanted) const {
   const Configuration& current = configuration();
   std::vector<ReplicaId> target;
   bool stalled = false;
   for (const Uuid& node : wanted) {
     if (const ReplicaId* voter = of_node(current.voters, node)) {
-      if (is_replaced_now(*voter)) stalled = true;  // it comes again as a learner
-      else target.push_back(*voter);
+      if (is_replaced_now(*voter))
+        stalled = true;  // it comes again as a learner
+      else
+        target.push_back(*voter);
       continue;
     }
     const ReplicaId* learner = of_node(current.learners, node);
     auto progress = learner == nullptr ? progress_.end() : progress_.find(*learner);
     if (progress == progress_.end()) continue;
-    if (caught_up(progress->first, progress->second)) target.push_back(*learner);
-    else stalled = stalled || (!answering(progress->second) && progress->second.since + learner_patience <= now());
+    if (caught_up(progress->first, progress->second))
+      target.push_back(*learner);
+    else
+      stalled = stalled || (!answering(progress->second) && progress->second.since + learner_patience <= now());
   }
   if (target.size() == wanted.size()) return target;
-  if (!stalled && std::all_of(current.voters.begin(), current.voters.end(), [&](const ReplicaId& one) { return answers(one); })) return {};
-  // A damaged voter may have the last good copy of some row: it goes only when the sound ones are a majority without it, also where fewer
-  // copies than that are wanted from now on.
-  const bool any_goes = std::any_of(current.voters.begin(), current.voters.end(), [&](const ReplicaId& one) { return is_replaced_now(one); });
+  if (!stalled &&
+      std::all_of(current.voters.begin(), current.voters.end(), [&](const ReplicaId& one) { return answers(one); }))
+    return {};
+  // A damaged voter may have the last good copy of some row: it goes only when the sound ones are a majority without
+  // it, also where fewer copies than that are wanted from now on.
+  const bool any_goes = std::any_of(current.voters.begin(), current.voters.end(),
+                                    [&](const ReplicaId& one) { return is_replaced_now(one); });
   const std::size_t majority = current.voters.size() / 2 + 1;
   const std::size_t enough = any_goes ? std::max(wanted.size(), majority) : wanted.size();
   for (bool live : {true, false}) {
     for (const ReplicaId& voter : current.voters) {
-      const bool kept = target.size() >= enough || has_node(target, voter.node) || is_replaced_now(voter) || answers(voter) != live;
+      const bool kept =
+          target.size() >= enough || has_node(target, voter.node) || is_replaced_now(voter) || answers(voter) != live;
       if (!kept) target.push_back(voter);
     }
   }
@@ -142,10 +154,12 @@ bool Group::quorum_answers(const std::vector<ReplicaId>& voters) const {
   return 2 * static_cast<std::size_t>(answering) > voters.size();
 }
 
-// The joint configuration is committed. A leader that is not among the new voters hands leadership over first, if one of them takes it.
+// The joint configuration is committed. A leader that is not among the new voters hands leadership over first, if one
+// of them takes it.
 void Group::leave_joint() {
   if (!joint_since_) joint_since_ = now();
-  if (leaving() && heir_of_leaving() && *joint_since_ + hand_over_patience > now()) return;  // drift_to_preferred() does it
+  if (leaving() && heir_of_leaving() && *joint_since_ + hand_over_patience > now())
+    return;  // drift_to_preferred() does it
   Configuration next = configuration();
   next.old_voters.clear();
   append_configuration(next);
@@ -162,7 +176,9 @@ std::optional<ReplicaId> Group::heir_of_leaving() const {
   std::optional<ReplicaId> heir;
   for (const ReplicaId& voter : configuration().voters) {
     auto progress = progress_.find(voter);
-    if (progress == progress_.end() || progress->second.damaged || !caught_up(voter, progress->second) || said_unfit(voter)) continue;
+    if (progress == progress_.end() || progress->second.damaged || !caught_up(voter, progress->second) ||
+        said_unfit(voter))
+      continue;
     if (!heir || preference_rank(voter.node) == 0) heir = voter;
   }
   return heir;
@@ -176,8 +192,10 @@ void Group::note_moving() {
     if (progress == progress_.end() || caught_up(learner, progress->second)) continue;
     moving = moving || answering(progress->second) || progress->second.since + learner_patience > now();
   }
-  if (moving) services_.moving.insert(partition_);
-  else services_.moving.erase(partition_);
+  if (moving)
+    services_.moving.insert(partition_);
+  else
+    services_.moving.erase(partition_);
 }
 
 bool Group::owes(const Uuid& node) const {

@@ -6,15 +6,13 @@
 
 namespace ringfs::dht {
 
-bool Write::empty() const {
-  return !node.genesis && !node.table && node.peer_incarnations.empty() && groups.empty();
-}
+bool Write::empty() const { return !node.genesis && !node.table && node.peer_incarnations.empty() && groups.empty(); }
 
 bool Write::only_stages() const {
   const bool of_node = node.genesis || node.table || !node.peer_incarnations.empty();
   return !of_node && std::all_of(groups.begin(), groups.end(), [](const GroupWrite& group) {
-    return (group.stage || group.unstage) && !group.reset && !group.install && !group.hard_state && !group.truncate_from &&
-           group.append.empty() && !group.cut_through && !group.damage;
+    return (group.stage || group.unstage) && !group.reset && !group.install && !group.hard_state &&
+           !group.truncate_from && group.append.empty() && !group.cut_through && !group.damage;
   });
 }
 

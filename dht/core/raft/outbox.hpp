@@ -1,8 +1,8 @@
 // Collects the effects of one call into a Node, and remembers who waits for what.
 //
-// Groups and the node put messages, writes and replies in here; take() hands them out. The write that is being collected
-// has an id from its first change on, so that a group knows which Node::written makes it durable.
-// Threads: none. Limits: open operations (max_pending_operations); everything else is emptied by every take().
+// Groups and the node put messages, writes and replies in here; take() hands them out. The write that is being
+// collected has an id from its first change on, so that a group knows which Node::written makes it durable. Threads:
+// none. Limits: open operations (max_pending_operations); everything else is emptied by every take().
 #pragma once
 
 #include <map>
@@ -26,8 +26,8 @@ class Outbox {
   void send_after_write(const Uuid& destination, Message message);
 
   NodeWrite& node_write();
-  // The partition's changes in this write. Between separate_group_write and end_group_write they are a GroupWrite of their own,
-  // carried out behind what was there and before what follows.
+  // The partition's changes in this write. Between separate_group_write and end_group_write they are a GroupWrite of
+  // their own, carried out behind what was there and before what follows.
   GroupWrite& group_write(PartitionId partition);
   GroupWrite& separate_group_write(PartitionId partition);
   void end_group_write(PartitionId partition) { group_writes_.erase(partition); }

@@ -14,8 +14,8 @@
 
 namespace ringfs::dht {
 
-inline constexpr std::size_t max_append_bytes = 1 << 20;      // of one append message, or one entry if that is larger
-inline constexpr std::size_t max_inflight_messages = 64;      // appends to one follower that are not answered
+inline constexpr std::size_t max_append_bytes = 1 << 20;  // of one append message, or one entry if that is larger
+inline constexpr std::size_t max_inflight_messages = 64;  // appends to one follower that are not answered
 inline constexpr std::size_t max_inflight_bytes = 8 << 20;
 // To one peer, of all groups together: beyond this only groups that have nothing in flight there go on, and beyond the
 // second none, so that the peer's queue (dht/net/transport/peer.hpp) has room for everybody's heartbeats and votes.
@@ -25,16 +25,17 @@ inline constexpr std::size_t hard_peer_inflight_bytes = 24 << 20;
 struct Progress {
   enum class State : std::uint8_t { probe, replicate, snapshot };
   State state = State::probe;
-  LogIndex match = 0;  // everything up to here agrees and is durable there
-  LogIndex next = 1;   // to send
-  bool paused = false;  // probe: wait for an answer
-  bool absent = false;  // it has no rows yet: only a snapshot helps
-  bool damaged = false; // its data there is: out of service, or with rows that cannot be read
+  LogIndex match = 0;     // everything up to here agrees and is durable there
+  LogIndex next = 1;      // to send
+  bool paused = false;    // probe: wait for an answer
+  bool absent = false;    // it has no rows yet: only a snapshot helps
+  bool damaged = false;   // its data there is: out of service, or with rows that cannot be read
   bool given_up = false;  // it has no room for what it lacks, and nobody needs it there
-  bool hurried = false; // its rows change faster than the pace allows to send them: the next snapshot is sent at full speed
-  unsigned starved = 0; // snapshots in a row that it had no room for
-  std::optional<TimePoint> short_since;  // its node has no ample room
-  TimePoint since{};    // this leader knows of it
+  bool hurried =
+      false;  // its rows change faster than the pace allows to send them: the next snapshot is sent at full speed
+  unsigned starved = 0;                     // snapshots in a row that it had no room for
+  std::optional<TimePoint> short_since;     // its node has no ample room
+  TimePoint since{};                        // this leader knows of it
   TimePoint sent_at = TimePoint::min();     // the last append or chunk
   TimePoint replied_at = TimePoint::min();  // the last answer to one
   TimePoint not_before = TimePoint::min();  // a full disk there, or no slot for a snapshot here: try again then
@@ -61,9 +62,9 @@ struct Progress {
     std::uint32_t next_chunk = 0;        // of the outstanding read
     LogIndex last_index = 0;             // of what it contains, known from the first chunk on
     TimePoint heard_at{};
-    bool waiting = false;                // for the pace
-    bool learner = false;                // takes one of the slots for learners
-    TimePoint opened_at{};               // its read transaction
+    bool waiting = false;   // for the pace
+    bool learner = false;   // takes one of the slots for learners
+    TimePoint opened_at{};  // its read transaction
   };
   std::optional<Snapshot> snapshot;
 
@@ -88,8 +89,8 @@ struct Progress {
       inflight.pop_front();
     }
   }
-  // Start over: from what is certain when appends were under way. A probe keeps its place: it has found out nothing yet,
-  // and `match` is 0 under a new leader.
+  // Start over: from what is certain when appends were under way. A probe keeps its place: it has found out nothing
+  // yet, and `match` is 0 under a new leader.
   void probe() {
     if (state != State::probe) next = match + 1;
     state = State::probe;

@@ -1,4 +1,5 @@
-// Reads by the leader under a lease, and ReadIndex where the lease does not hold (dissertation, sections 6.4 and 6.4.1).
+// Reads by the leader under a lease, and ReadIndex where the lease does not hold (dissertation, sections 6.4
+// and 6.4.1).
 //
 // The snapshot is taken first and the lease checked afterwards: a lease that holds now held when the rows were read.
 #include <algorithm>
@@ -18,11 +19,13 @@ Value Group::acknowledged_value(Value lowest, Value own, const ValueOf& value_of
 }
 
 TimePoint Group::quorum_acknowledged_at() const {
-  return acknowledged_value(TimePoint::min(), now(), [](const Progress& progress) { return progress.acknowledged_sent_at; });
+  return acknowledged_value(TimePoint::min(), now(),
+                            [](const Progress& progress) { return progress.acknowledged_sent_at; });
 }
 
 std::uint64_t Group::quorum_acknowledged_round() const {
-  return acknowledged_value<std::uint64_t>(0, UINT64_MAX, [](const Progress& progress) { return progress.acknowledged_round; });
+  return acknowledged_value<std::uint64_t>(0, UINT64_MAX,
+                                           [](const Progress& progress) { return progress.acknowledged_round; });
 }
 
 TimePoint Group::lease_end() const {
@@ -38,8 +41,8 @@ bool Group::lease_holds() const {
   return lease_end() > now();
 }
 
-// The rows stay as they are for the time returned: nobody else can be leader before it ends, and the own batches wait for it.
-// Before a transfer all promises must have ended, for the next leader does not know them.
+// The rows stay as they are for the time returned: nobody else can be leader before it ends, and the own batches wait
+// for it. Before a transfer all promises must have ended, for the next leader does not know them.
 Duration Group::promisable(Duration wanted) const {
   if (wanted <= Duration::zero() || transfer_ || handing_over_) return Duration::zero();
   Duration duration = std::min(wanted, max_row_lease);
@@ -149,8 +152,10 @@ void Group::release_held_reads() {
 }
 
 void Group::fail_reads() {
-  for (const WaitingRead& read : waiting_reads_) fail_operation(read.operation, ErrorCode::not_leader, "leadership was lost");
-  for (const auto& [id, read] : running_reads_) fail_operation(read.operation, ErrorCode::not_leader, "leadership was lost");
+  for (const WaitingRead& read : waiting_reads_)
+    fail_operation(read.operation, ErrorCode::not_leader, "leadership was lost");
+  for (const auto& [id, read] : running_reads_)
+    fail_operation(read.operation, ErrorCode::not_leader, "leadership was lost");
   for (const HeldRead& read : held_reads_) {
     services_.held_read_bytes -= read.answer.size();
     fail_operation(read.operation, ErrorCode::not_leader, "leadership was lost");

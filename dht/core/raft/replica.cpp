@@ -1,8 +1,10 @@
-// Who this replica is: how it comes into being as a learner, and how it learns that it is a member no longer (design 5.5).
+// Who this replica is: how it comes into being as a learner, and how it learns that it is a member no longer
+// (design 5.5).
 //
-// A replica is (node, index of the configuration entry that added it). A leader that names this node by another index tells that the present
-// life is over: it adds a node anew only when the configuration that excludes it is committed. Data goes only on that
-// knowledge, or on a committed configuration itself: the own applied one, or one that another replica shows.
+// A replica is (node, index of the configuration entry that added it). A leader that names this node by another index
+// tells that the present life is over: it adds a node anew only when the configuration that excludes it is committed.
+// Data goes only on that knowledge, or on a committed configuration itself: the own applied one, or one that another
+// replica shows.
 #include <algorithm>
 
 #include "dht/core/raft/group.hpp"
@@ -15,7 +17,8 @@ Group::ConfigurationAt Group::committed_configuration() const {
   return {std::max(newest.index, applied_), newest.configuration};
 }
 
-// The configuration, in force at a committed index, says that this replica never counts again. Below the entry that added it it says nothing.
+// The configuration, in force at a committed index, says that this replica never counts again. Below the entry that
+// added it it says nothing.
 bool Group::excludes(const ConfigurationAt& committed) const {
   return !committed.configuration.voters.empty() && committed.index >= replica_.added &&
          !names(committed.configuration, replica_);
@@ -24,7 +27,8 @@ bool Group::excludes(const ConfigurationAt& committed) const {
 // What a removed replica leaves: term, vote, identity, and where to ask.
 bool Group::removed() const { return !holds_data_ && excludes(configurations_.front()); }
 
-// A leader's message is for this replica as it is, or as it becomes by that. What a removed one gets is late: it must not rise again.
+// A leader's message is for this replica as it is, or as it becomes by that. What a removed one gets is late: it must
+// not rise again.
 bool Group::accept_from_leader(const Uuid& source, const RaftHeader& header) {
   if (accept(source, header) && !removed()) return true;
   if (take_identity(header)) return true;
@@ -36,13 +40,14 @@ bool Group::accept_from_leader(const Uuid& source, const RaftHeader& header) {
   return false;
 }
 
-// A leader addresses another life of this replica than the present one. True: it is that one from now on, without data. A higher index
-// is a later life. A lower one under a higher term means that the entry which added the present life was never committed, so
-// it never was a voter. Everything else is a late message.
+// A leader addresses another life of this replica than the present one. True: it is that one from now on, without data.
+// A higher index is a later life. A lower one under a higher term means that the entry which added the present life was
+// never committed, so it never was a voter. Everything else is a late message.
 bool Group::take_identity(const RaftHeader& header) {
   const LogIndex added = header.destination_added;
   const ConfigurationAt committed = committed_configuration();
-  if (committed.index >= added && !committed.configuration.voters.empty() && !names(committed.configuration, {services_.self, added})) {
+  if (committed.index >= added && !committed.configuration.voters.empty() &&
+      !names(committed.configuration, {services_.self, added})) {
     return false;  // that life is over, too
   }
   bool later = added > replica_.added && header.term >= term_;
@@ -60,7 +65,8 @@ void Group::reset_replica(LogIndex added, ConfigurationAt where_to_ask) {
   RINGFS_CHECK(applying_through_ == applied_);
   leave_to_others();
   damage_ends(true);
-  services_.out.separate_group_write(partition_).reset = ReplicaReset{added, where_to_ask.configuration, where_to_ask.index};
+  services_.out.separate_group_write(partition_).reset =
+      ReplicaReset{added, where_to_ask.configuration, where_to_ask.index};
   services_.out.end_group_write(partition_);
   replica_.added = added;
   holds_data_ = false;
@@ -150,7 +156,8 @@ void Group::receive(const Uuid& source, const ReplicaRemoved& message) {
 // A hint that saves those who were removed the time until they ask.
 void Group::tell_removed(const Configuration& before, const ConfigurationAt& committed) {
   std::set<ReplicaId> gone;
-  for (const auto* list : {&before.voters, &before.old_voters, &before.learners}) gone.insert(list->begin(), list->end());
+  for (const auto* list : {&before.voters, &before.old_voters, &before.learners})
+    gone.insert(list->begin(), list->end());
   for (const ReplicaId& replica : gone) {
     if (replica == replica_ || names(committed.configuration, replica)) continue;
     services_.out.send(replica.node, removed_message(replica, committed));

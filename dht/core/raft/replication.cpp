@@ -1,8 +1,8 @@
 // Proposals, appends, commit and what heartbeats mean for one group (Raft paper, section 5.3; dissertation, 10.2.1).
 #include <algorithm>
 
-#include "dht/core/raft/group.hpp"
 #include "dht/core/members/touch.hpp"
+#include "dht/core/raft/group.hpp"
 
 namespace ringfs::dht {
 
@@ -19,7 +19,8 @@ constexpr int retransmit_intervals = 5;  // without an answer to an append: what
 std::optional<Error> Group::refusal(std::size_t bytes, bool needs_room) const {
   if (role_ != Role::leader) return Error{ErrorCode::not_leader, {}};
   if (transfer_) return Error{ErrorCode::overloaded, "leadership is being transferred"};
-  if (apply_blocked_) return damage_error("an earlier change needs what is damaged on this node, and there is no other copy");
+  if (apply_blocked_)
+    return damage_error("an earlier change needs what is damaged on this node, and there is no other copy");
   if (std::optional<Error> error = room_refusal(needs_room)) return error;
   bool full = unapplied_bytes_ + delayed_bytes_ + bytes > max_group_pending_bytes ||
               services_.unapplied_bytes + bytes > max_node_pending_bytes;
@@ -33,7 +34,8 @@ void Group::propose(OperationId operation, EncodedBatch batch, RowChanges change
     return;
   }
   TimePoint free = row_leases_.begin(changes, now());
-  const bool waits_for_nobody = services_.faults.ignore_row_leases || (services_.faults.prepare_ignores_row_leases && changes.prepares);
+  const bool waits_for_nobody =
+      services_.faults.ignore_row_leases || (services_.faults.prepare_ignores_row_leases && changes.prepares);
   if (free > now() && !waits_for_nobody && !may_delay(batch.size())) {
     row_leases_.end(changes);
     fail_operation(operation, ErrorCode::overloaded, "too many batches wait for the ends of row leases");
@@ -194,8 +196,10 @@ void Group::loaded(EffectId id, Result<std::vector<Entry>> entries) {
       if (entry.index != progress.next + i || log_.term(entry.index) != entry.term) return;
     }
     trim_to_room(replica, *entries);
-    if (!entries->empty() || progress.state == Progress::State::probe) send_append(replica, progress, std::move(*entries));
-    else progress.not_before = now() + services_.timing.heartbeat;
+    if (!entries->empty() || progress.state == Progress::State::probe)
+      send_append(replica, progress, std::move(*entries));
+    else
+      progress.not_before = now() + services_.timing.heartbeat;
     return;
   }
 }
@@ -298,11 +302,15 @@ void Group::interval() {
   if (role_ != Role::leader) return;
   bool active = applied_ < log_.last_index() || transfer_ || should_not_lead();
   for (auto& [replica, progress] : progress_) {
-    if (room_of(replica.node) == Room::ample) progress.short_since.reset();
-    else if (!progress.short_since) progress.short_since = now();
+    if (room_of(replica.node) == Room::ample)
+      progress.short_since.reset();
+    else if (!progress.short_since)
+      progress.short_since = now();
     active = active || progress.snapshot;
-    if (progress.snapshot) tick_snapshot(replica, progress);
-    else tick_progress(replica, progress);
+    if (progress.snapshot)
+      tick_snapshot(replica, progress);
+    else
+      tick_progress(replica, progress);
   }
   if (active) services_.active_at = now();
   if (!services_.faults.ignore_lease) {
@@ -317,7 +325,8 @@ void Group::interval() {
 }
 
 // Retransmission: what is not answered in time by somebody who answers heartbeats is sent again, from what is certain.
-// Whoever does not answer heartbeats gets nothing until he does, but for a new learner: it answers none before an append has made it.
+// Whoever does not answer heartbeats gets nothing until he does, but for a new learner: it answers none before an
+// append has made it.
 void Group::tick_progress(const ReplicaId& replica, Progress& progress) {
   bool waiting = progress.paused || !progress.inflight.empty();
   TimePoint active = std::max(progress.sent_at, progress.replied_at);
@@ -457,8 +466,8 @@ Group::HeartbeatAnswer Group::heartbeat(const Uuid& source, const HeartbeatGroup
   return {true, term_, damage_ != Damage::none};
 }
 
-void Group::heartbeat_acknowledged(const Uuid& source, const HeartbeatGroup& sent, std::uint64_t round, TimePoint sent_at,
-                                   bool damaged) {
+void Group::heartbeat_acknowledged(const Uuid& source, const HeartbeatGroup& sent, std::uint64_t round,
+                                   TimePoint sent_at, bool damaged) {
   auto progress = progress_.find({source, sent.destination_added});
   if (role_ != Role::leader || sent.term != term_ || progress == progress_.end()) return;
   if (round <= progress->second.acknowledged_round) return;

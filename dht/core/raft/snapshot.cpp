@@ -13,7 +13,8 @@ bool Group::snapshot_slot_free(bool learner) const {
   if (services_.snapshots_sending >= max_snapshots_sending) return false;
   if (!learner) return true;
   if (services_.moves_paused || !services_.pace.may_send(now())) return false;
-  return services_.learner_snapshots < services_.pace.chunks_in(paced_chunk_interval, snapshot_chunk_estimate, max_learner_snapshots);
+  return services_.learner_snapshots <
+         services_.pace.chunks_in(paced_chunk_interval, snapshot_chunk_estimate, max_learner_snapshots);
 }
 
 void Group::start_snapshot(const ReplicaId& replica, Progress& progress) {

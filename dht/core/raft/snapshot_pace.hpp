@@ -1,7 +1,7 @@
 // How fast a node sends snapshots to new replicas: a token bucket over all its groups (setting rebalance_rate).
 //
-// Why: moving data must not push what clients do aside. Only learners wait for it; a voter that lags is repaired at full speed.
-// Threads: none. Limits: what is saved up is one second's worth.
+// Why: moving data must not push what clients do aside. Only learners wait for it; a voter that lags is repaired at
+// full speed. Threads: none. Limits: what is saved up is one second's worth.
 #pragma once
 
 #include <algorithm>
@@ -20,7 +20,8 @@ class SnapshotPace {
   // How many chunks of `bytes` are sent in `time`; at most `most`, at least one.
   unsigned chunks_in(Duration time, std::size_t bytes, unsigned most) const {
     if (!rate_) return most;
-    const double chunks = static_cast<double>(*rate_) * static_cast<double>(time.count()) / 1e6 / static_cast<double>(bytes);
+    const double chunks =
+        static_cast<double>(*rate_) * static_cast<double>(time.count()) / 1e6 / static_cast<double>(bytes);
     return chunks >= most ? most : std::max(1U, static_cast<unsigned>(chunks));
   }
 
@@ -29,7 +30,9 @@ class SnapshotPace {
     auto most = static_cast<std::int64_t>(*rate_);
     Duration elapsed = std::min<Duration>(now - std::min(refilled_, now), std::chrono::seconds(1));
     refilled_ = now;
-    budget_ = std::min(budget_ + static_cast<std::int64_t>(static_cast<double>(most) * static_cast<double>(elapsed.count()) / 1e6), most);
+    budget_ = std::min(
+        budget_ + static_cast<std::int64_t>(static_cast<double>(most) * static_cast<double>(elapsed.count()) / 1e6),
+        most);
     return budget_ > 0;
   }
   // One message may take more than there is; the next one waits until it is paid back.

@@ -4,15 +4,16 @@
 // sequences at or above first_incomplete. A result is forgotten when first_incomplete passes it or it is older than
 // dedup_life: by then the batch has expired (expires <= stamp + max_batch_life), so a copy of it can only be refused.
 //
-// That proof needs stamps of one log and nothing else: a batch is executed by an entry whose stamp lies in [expires - max_batch_life,
-// expires]; stamps never go back within a log; its result is kept for dedup_life = 2 * max_batch_life in stamps, so it is there until the log's
-// time has passed expires + max_batch_life at least. No clock of a node, a client or the ring enters it, and none of them being wrong or stepped
-// can hurt it: they decide only how fast a log's time goes on (log_clock.hpp). It also tells a client which "expired" proves that
-// nothing happened (object_client.cpp, certainly_not_executed).
+// That proof needs stamps of one log and nothing else: a batch is executed by an entry whose stamp lies in [expires -
+// max_batch_life, expires]; stamps never go back within a log; its result is kept for dedup_life = 2 * max_batch_life
+// in stamps, so it is there until the log's time has passed expires + max_batch_life at least. No clock of a node, a
+// client or the ring enters it, and none of them being wrong or stepped can hurt it: they decide only how fast a log's
+// time goes on (log_clock.hpp). It also tells a client which "expired" proves that nothing happened (object_client.cpp,
+// certainly_not_executed).
 //
-// A batch that was refused because it expires too far ahead is remembered until it has expired: its client was told that it
-// was not executed, so a copy of it must not be when its time has come.
-// Limits: max_remembered results a client and partition. Threads: as evaluate().
+// A batch that was refused because it expires too far ahead is remembered until it has expired: its client was told
+// that it was not executed, so a copy of it must not be when its time has come. Limits: max_remembered results a client
+// and partition. Threads: as evaluate().
 #pragma once
 
 #include <cstdint>

@@ -39,7 +39,8 @@ bool holds(const Condition& condition, RowReader& rows) {
 }
 
 // Locks, conditions, mutations: what a batch does that is executed for the first time.
-BatchResult execute(const Batch& batch, Stamp stamp, std::uint64_t index, RowWriter& rows, const EvaluateFaults& faults) {
+BatchResult execute(const Batch& batch, Stamp stamp, std::uint64_t index, RowWriter& rows,
+                    const EvaluateFaults& faults) {
   BatchResult result;
   result.stamp = stamp;
   result.outcome = Outcome::invalid;
@@ -82,7 +83,8 @@ BatchResult evaluate(const Batch& batch, Stamp stamp, std::uint64_t index, RowWr
   }
   refused.outcome = Outcome::expired;
   if (!faults.no_expiry && stamp > batch.expires) return refused;
-  // What is learnt of a sequence is kept longer than a copy of its batch can be executed: batches live for a limited time.
+  // What is learnt of a sequence is kept longer than a copy of its batch can be executed: batches live for a limited
+  // time.
   const bool too_far_ahead = !faults.no_expiry && batch.expires > stamp + max_batch_life;
   BatchResult result = refused;
   refused.outcome = Outcome::invalid;

@@ -30,8 +30,8 @@ class RowReader {
   virtual std::optional<Row> get(const RowAddress& row) = 0;
   // The row's version without its value.
   virtual std::optional<std::uint64_t> version(const RowAddress& row) = 0;
-  // Rows of the object with sort keys > after (or >= prefix when after is empty) that start with prefix, ascending, until
-  // visit returns false. values = false: values come empty.
+  // Rows of the object with sort keys > after (or >= prefix when after is empty) that start with prefix, ascending,
+  // until visit returns false. values = false: values come empty.
   virtual void scan(const std::string& key, const std::string& prefix, const std::string& after, bool values,
                     const std::function<bool(Row&&)>& visit) = 0;
 };
@@ -39,12 +39,14 @@ class RowReader {
 // Changes belong to the same atomic transaction as the apply; reads through it see them at once.
 class RowWriter : public RowReader {
  public:
-  // `value` may be one of the entry's blobs itself (same data()): the store then shares the payload instead of copying it.
+  // `value` may be one of the entry's blobs itself (same data()): the store then shares the payload instead of copying
+  // it.
   virtual void put(const RowAddress& row, const SharedBytes& value, std::uint64_t version) = 0;
   virtual void erase(const RowAddress& row) = 0;
   virtual void erase_prefix(const std::string& key, const std::string& prefix) = 0;
   // Overwrites bytes inside a row that exists and is long enough. Cheaper than put for a small part of a large value.
-  virtual void overwrite(const RowAddress& row, std::uint32_t offset, std::string_view bytes, std::uint64_t version) = 0;
+  virtual void overwrite(const RowAddress& row, std::uint32_t offset, std::string_view bytes,
+                         std::uint64_t version) = 0;
 };
 
 // Test-only switches (design 10, mutation testing).
@@ -55,7 +57,8 @@ struct EvaluateFaults {
 };
 
 // The batch as decoded from the entry; a batch that does not decode is handled by the caller as Outcome::invalid.
-BatchResult evaluate(const Batch& batch, Stamp stamp, std::uint64_t index, RowWriter& rows, const EvaluateFaults& faults = {});
+BatchResult evaluate(const Batch& batch, Stamp stamp, std::uint64_t index, RowWriter& rows,
+                     const EvaluateFaults& faults = {});
 
 // Errors: too_large (a get does not fit in max_reply_bytes), corrupt (from the store, as thrown by it).
 Result<ReadReply> execute_read(const ReadRequest& request, RowReader& rows);

@@ -12,7 +12,9 @@ namespace {
 
 constexpr std::size_t addition_bytes = 8;  // an add_i64 or max_i64 changes 64 bits
 
-bool adds(const Mutation& mutation) { return mutation.kind == Mutation::Kind::add_i64 || mutation.kind == Mutation::Kind::max_i64; }
+bool adds(const Mutation& mutation) {
+  return mutation.kind == Mutation::Kind::add_i64 || mutation.kind == Mutation::Kind::max_i64;
+}
 
 // What all of these do together to the place to which `one` of them adds.
 Addition addition_of(const std::vector<Mutation>& mutations, const Mutation& one) {
@@ -74,7 +76,8 @@ Holding holding_of(const Mutation& prepare) {
     if (!adds(change)) holding.alone.insert(change.row);
   }
   for (const Mutation& change : prepare.part) {
-    if (adds(change) && !holding.alone.contains(change.row)) holding.additions[change.row].insert(addition_of(prepare.part, change));
+    if (adds(change) && !holding.alone.contains(change.row))
+      holding.additions[change.row].insert(addition_of(prepare.part, change));
   }
   return holding;
 }
@@ -117,7 +120,9 @@ constexpr std::uint64_t any_end = std::numeric_limits<std::uint64_t>::max();
 const Touch existence{0, 0, std::nullopt};  // no addition makes a row or takes it away
 const Touch whole{0, any_end, std::nullopt};
 
-Touch touch_of(const Addition& addition) { return {addition.offset, std::uint64_t{addition.offset} + addition_bytes, addition}; }
+Touch touch_of(const Addition& addition) {
+  return {addition.offset, std::uint64_t{addition.offset} + addition_bytes, addition};
+}
 
 Touch touch_of(const Batch& batch, const Mutation& mutation) {
   switch (mutation.kind) {
@@ -134,14 +139,16 @@ Touch touch_of(const Condition& condition) {
     case Condition::Kind::absent:
     case Condition::Kind::present:
     case Condition::Kind::empty_prefix: return existence;
-    case Condition::Kind::bytes_equal: return {condition.offset, condition.offset + condition.value.size(), std::nullopt};
+    case Condition::Kind::bytes_equal:
+      return {condition.offset, condition.offset + condition.value.size(), std::nullopt};
     default: return whole;
   }
 }
 
 bool meets(const RowHolder& holder, const Touch& touch) {
   if (!holder.addition) return true;
-  if (holder.addition == touch.addition) return false;  // in either order the sum, or the larger, is the same (or nearly, Addition)
+  if (holder.addition == touch.addition)
+    return false;  // in either order the sum, or the larger, is the same (or nearly, Addition)
   return touch.begin < holder.addition->offset + addition_bytes && holder.addition->offset < touch.end;
 }
 
@@ -164,7 +171,8 @@ class LockSearch {
 
   bool condition(const Condition& condition) {
     const Touch touch = touch_of(condition);
-    return condition.kind == Condition::Kind::empty_prefix ? prefix(condition.row, touch, own_) : row(condition.row, touch, own_);
+    return condition.kind == Condition::Kind::empty_prefix ? prefix(condition.row, touch, own_)
+                                                           : row(condition.row, touch, own_);
   }
 
   std::optional<RecordRef> found() const { return found_; }
@@ -203,7 +211,8 @@ class LockSearch {
       }
       if (holders.size() + additions.size() <= max_row_holders) continue;
       // Too many at a time: as if it could not pass.
-      const auto other = std::find_if(holders.begin(), holders.end(), [&](const RowHolder& one) { return one.record != mutation.record; });
+      const auto other = std::find_if(holders.begin(), holders.end(),
+                                      [&](const RowHolder& one) { return one.record != mutation.record; });
       if (other != holders.end()) {
         found_ = other->record;
         return true;
@@ -235,7 +244,8 @@ std::optional<RecordRef> find_lock(const Batch& batch, Locks& locks) {
 
 bool changes_held_row(const Batch& batch, Locks& locks) {
   return locks.any() && std::any_of(batch.mutations.begin(), batch.mutations.end(), [&](const Mutation& mutation) {
-           const bool transaction = mutation.kind == Mutation::Kind::prepare || mutation.kind == Mutation::Kind::resolve;
+           const bool transaction =
+               mutation.kind == Mutation::Kind::prepare || mutation.kind == Mutation::Kind::resolve;
            return !transaction && mutation.kind != Mutation::Kind::erase_prefix && !locks.holders(mutation.row).empty();
          });
 }

@@ -113,7 +113,8 @@ void MutationPlan::hold(const Mutation& prepare, const Holding& holding) {
     const RowAddress lock_row{lock_key, lock_sort(row.key, row.sort)};
     const std::optional<SharedBytes>& lock = current(lock_row);
     std::vector<RowHolder> holders = lock ? decode_row_holders(lock->view()) : std::vector<RowHolder>();
-    if (!holders.empty() && !holders.front().addition) continue;  // an earlier prepare of the same transaction holds it alone
+    if (!holders.empty() && !holders.front().addition)
+      continue;  // an earlier prepare of the same transaction holds it alone
     for (const Addition& addition : additions) {
       const RowHolder holder{prepare.record, addition};
       if (std::find(holders.begin(), holders.end(), holder) == holders.end()) holders.push_back(holder);
@@ -189,7 +190,9 @@ const std::optional<SharedBytes>& MutationPlan::current(const RowAddress& row) {
   return known.value;
 }
 
-void MutationPlan::put(const RowAddress& row, SharedBytes value) { images_[row] = Image{std::move(value), {}, true, false}; }
+void MutationPlan::put(const RowAddress& row, SharedBytes value) {
+  images_[row] = Image{std::move(value), {}, true, false};
+}
 
 void MutationPlan::erase(const RowAddress& row) { images_[row] = Image{std::nullopt, {}, true, false}; }
 

@@ -10,14 +10,14 @@ namespace ringfs::dht {
 namespace {
 
 struct Tally {
-  std::size_t gone = 0;     // rows or parts of rows that go, transactions that end
-  std::size_t marks = 0;    // changed in place
-  std::size_t notes = 0;    // small rows put beside
+  std::size_t gone = 0;   // rows or parts of rows that go, transactions that end
+  std::size_t marks = 0;  // changed in place
+  std::size_t notes = 0;  // small rows put beside
   bool grows = false;
 };
 
-// Transactions end by their records, and begin with one: a removal that needs two partitions must be able to. The members table is how
-// the ring gets a node that has room.
+// Transactions end by their records, and begin with one: a removal that needs two partitions must be able to. The
+// members table is how the ring gets a node that has room.
 bool is_of_the_ring(const RowAddress& row) { return row.key == record_key || row.key == members_key; }
 
 // One row a partition, overwritten for as long as something waits to be removed: nothing goes without it.
@@ -36,10 +36,14 @@ void count(const Mutation& mutation, Tally& tally) {
       tally.grows = tally.grows || mutation.value.size() > most_mark_bytes || mutation.offset > most_mark_bytes;
       return;
     case Mutation::Kind::put:
-      if (is_of_the_ring(mutation.row)) ++tally.marks;
-      else if (is_marks(mutation.row) && mutation.value.size() <= max_marks_bytes) ++tally.marks;
-      else if (mutation.value.size() <= most_note_bytes) ++tally.notes;
-      else tally.grows = true;
+      if (is_of_the_ring(mutation.row))
+        ++tally.marks;
+      else if (is_marks(mutation.row) && mutation.value.size() <= max_marks_bytes)
+        ++tally.marks;
+      else if (mutation.value.size() <= most_note_bytes)
+        ++tally.notes;
+      else
+        tally.grows = true;
       return;
     case Mutation::Kind::prepare:
       ++tally.marks;
@@ -56,14 +60,15 @@ std::size_t new_rows(const Batch& batch) {
       return (one.kind == Mutation::Kind::put || one.kind == Mutation::Kind::write_bytes) && one.row == row;
     });
   };
-  return static_cast<std::size_t>(std::count_if(batch.conditions.begin(), batch.conditions.end(), [&](const Condition& condition) {
-    const bool absent = condition.kind == Condition::Kind::absent ||
-                        (condition.kind == Condition::Kind::version_equals && condition.version == 0);
-    if (!absent || is_of_the_ring(condition.row) || is_marks(condition.row)) return false;
-    return makes(batch.mutations, condition.row) ||
-           std::any_of(batch.mutations.begin(), batch.mutations.end(),
-                       [&](const Mutation& one) { return makes(one.part, condition.row); });
-  }));
+  return static_cast<std::size_t>(
+      std::count_if(batch.conditions.begin(), batch.conditions.end(), [&](const Condition& condition) {
+        const bool absent = condition.kind == Condition::Kind::absent ||
+                            (condition.kind == Condition::Kind::version_equals && condition.version == 0);
+        if (!absent || is_of_the_ring(condition.row) || is_marks(condition.row)) return false;
+        return makes(batch.mutations, condition.row) ||
+               std::any_of(batch.mutations.begin(), batch.mutations.end(),
+                           [&](const Mutation& one) { return makes(one.part, condition.row); });
+      }));
 }
 
 }  // namespace

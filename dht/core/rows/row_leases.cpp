@@ -54,7 +54,8 @@ bool RowLeases::room(std::size_t rows, TimePoint now) {
     next_sweep_ = now + max_row_lease;
     std::erase_if(rows_, [&](const auto& item) {
       const Row& row = item.second;
-      return row.under_way == 0 && !promised(row, now) && (row.written == TimePoint::min() || row.written + row_contention_pause <= now);
+      return row.under_way == 0 && !promised(row, now) &&
+             (row.written == TimePoint::min() || row.written + row_contention_pause <= now);
     });
     sweep_at_ = std::clamp<std::size_t>(2 * rows_.size(), 1024, max_leased_rows);
   }
@@ -97,7 +98,8 @@ TimePoint RowLeases::begin(const RowChanges& changes, TimePoint now) {
     Row& row = rows_[hash];
     ++row.under_way;
     if (promised(row, now) && row.holder != changes.client) free = std::max(free, row.until);
-    const bool another = row.written != TimePoint::min() && row.writer != changes.client && row.written + row_contention_pause > now;
+    const bool another =
+        row.written != TimePoint::min() && row.writer != changes.client && row.written + row_contention_pause > now;
     if (another) row.contended = now;
     row.writer = changes.client;
     row.written = now;

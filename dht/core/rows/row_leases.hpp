@@ -1,18 +1,19 @@
-// What a group's leader has promised to readers: that a row does not change before a moment, so that a client may answer from
-// its memory until then (design 7; Gray and Cheriton, "Leases", SOSP 1989, without recall).
+// What a group's leader has promised to readers: that a row does not change before a moment, so that a client may
+// answer from its memory until then (design 7; Gray and Cheriton, "Leases", SOSP 1989, without recall).
 //
-// A row that a pending transaction holds is not promised either, and resolving the transaction waits for nobody: the rows themselves say
-// who holds them (locks.hpp), in the same snapshot that a reader gets, so what is read with a lock is not remembered (LeasedRows), and a
-// batch that changed such a row is answered without a promise (BatchResult::held). Preparing waits like any other change.
+// A row that a pending transaction holds is not promised either, and resolving the transaction waits for nobody: the
+// rows themselves say who holds them (locks.hpp), in the same snapshot that a reader gets, so what is read with a lock
+// is not remembered (LeasedRows), and a batch that changed such a row is answered without a promise
+// (BatchResult::held). Preparing waits like any other change.
 //
-// A promise is given only while no batch under way changes the row, and no longer than nobody else can be leader. A batch that
-// changes a promised row enters the log when the promise has ended; from its arrival on no new promise is given for its rows, so that
-// it waits at most max_row_lease once. A client's own batches do not wait for its own promises: it knows what it changes. A row
-// that another client changed a moment ago is not promised at all, so that mounts that share a directory do not wait for each other.
-// That a row is absent is promised for absent_row_lease only: just long enough for the change that follows the look, so that mounts
-// which race for a name do not wait for each other.
-// Threads: none. Limits: max_leased_rows; beyond it no promise is given. Rows are told apart by a 64-bit hash: two rows that
-// share one wait for each other needlessly.
+// A promise is given only while no batch under way changes the row, and no longer than nobody else can be leader. A
+// batch that changes a promised row enters the log when the promise has ended; from its arrival on no new promise is
+// given for its rows, so that it waits at most max_row_lease once. A client's own batches do not wait for its own
+// promises: it knows what it changes. A row that another client changed a moment ago is not promised at all, so that
+// mounts that share a directory do not wait for each other. That a row is absent is promised for absent_row_lease only:
+// just long enough for the change that follows the look, so that mounts which race for a name do not wait for each
+// other. Threads: none. Limits: max_leased_rows; beyond it no promise is given. Rows are told apart by a 64-bit hash:
+// two rows that share one wait for each other needlessly.
 #pragma once
 
 #include <cstdint>
@@ -37,9 +38,9 @@ struct RowChanges {
   Uuid client;
   std::vector<std::uint64_t> rows;    // ascending
   std::vector<std::uint64_t> erased;  // those of them that are absent afterwards
-  bool everything = false;  // a prefix: any row
-  bool prepares = false;    // they change when the transaction ends, without asking
-  Duration lease{};         // that the client wants for them when it has happened
+  bool everything = false;            // a prefix: any row
+  bool prepares = false;              // they change when the transaction ends, without asking
+  Duration lease{};                   // that the client wants for them when it has happened
 };
 RowChanges changed_rows(const Batch& batch);
 std::uint64_t row_hash(const RowAddress& row);
@@ -66,9 +67,9 @@ class RowLeases {
  private:
   struct Row {
     TimePoint until = TimePoint::min();
-    Uuid holder;              // nil: several
+    Uuid holder;  // nil: several
     std::uint32_t under_way = 0;
-    Uuid writer;              // of the last change
+    Uuid writer;  // of the last change
     TimePoint written = TimePoint::min();
     TimePoint contended = TimePoint::min();  // another client than the last one changed it
   };

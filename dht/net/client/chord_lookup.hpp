@@ -7,8 +7,8 @@
 
 #include <vector>
 
-#include "dht/net/transport/client_transport.hpp"
 #include "dht/net/client/ring_directory.hpp"
+#include "dht/net/transport/client_transport.hpp"
 
 namespace ringfs::dht {
 

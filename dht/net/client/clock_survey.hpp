@@ -1,8 +1,8 @@
 // Which nodes' clocks are wrong, as whoever asks them all at once can tell.
 //
-// A clock counts as wrong when it is further than tolerated_clock_error and the question's round trip from the lower median of all that
-// answered. Where no majority of them agrees nobody can say which ones are wrong, only that they differ.
-// Threads: pure.
+// A clock counts as wrong when it is further than tolerated_clock_error and the question's round trip from the lower
+// median of all that answered. Where no majority of them agrees nobody can say which ones are wrong, only that they
+// differ. Threads: pure.
 #pragma once
 
 #include <algorithm>
@@ -43,17 +43,18 @@ inline std::vector<std::string> wrong_clocks(const std::vector<ClockReading>& re
   }
   if (wrong.empty()) return {};
   if (2 * (readings.size() - wrong.size()) <= readings.size()) {
-    const auto [low, high] = std::minmax_element(readings.begin(), readings.end(), [](const ClockReading& left, const ClockReading& right) {
-      return left.offset < right.offset;
-    });
-    return {"The nodes' clocks differ by up to " + length_text(high->offset - low->offset) + " (" + high->node + " is ahead of " +
-            low->node + "), and no majority agrees which one is right: set them right."};
+    const auto [low, high] = std::minmax_element(
+        readings.begin(), readings.end(),
+        [](const ClockReading& left, const ClockReading& right) { return left.offset < right.offset; });
+    return {"The nodes' clocks differ by up to " + length_text(high->offset - low->offset) + " (" + high->node +
+            " is ahead of " + low->node + "), and no majority agrees which one is right: set them right."};
   }
   std::vector<std::string> sentences;
   for (const ClockReading* one : wrong) {
     const Duration off = one->offset - median;
     sentences.push_back("The clock of node " + one->node + " is wrong: " + length_text(off) +
-                        (off > Duration::zero() ? " ahead of" : " behind") + " the others'. Set it right; until then the others' time counts.");
+                        (off > Duration::zero() ? " ahead of" : " behind") +
+                        " the others'. Set it right; until then the others' time counts.");
   }
   return sentences;
 }

@@ -33,7 +33,8 @@ class KnownRows final : public RowReader {
     std::optional<Row> known = get(row);
     return known ? std::optional(known->version) : std::nullopt;
   }
-  void scan(const std::string&, const std::string&, const std::string&, bool, const std::function<bool(Row&&)>&) override {}
+  void scan(const std::string&, const std::string&, const std::string&, bool,
+            const std::function<bool(Row&&)>&) override {}
   bool guessed(const RowAddress& row) const { return unknown_.contains(row); }
 
  private:
@@ -47,7 +48,8 @@ class AfterRows final : public RowWriter {
   AfterRows(const KnownRows& known, std::uint64_t version) : known_(known), version_(version) {}
   std::optional<Row> get(const RowAddress&) override { return std::nullopt; }
   std::optional<std::uint64_t> version(const RowAddress&) override { return std::nullopt; }
-  void scan(const std::string&, const std::string&, const std::string&, bool, const std::function<bool(Row&&)>&) override {}
+  void scan(const std::string&, const std::string&, const std::string&, bool,
+            const std::function<bool(Row&&)>&) override {}
   void put(const RowAddress& row, const SharedBytes& value, std::uint64_t) override {
     if (known_.guessed(row)) return;
     ReadReply::Get& get = rows[row];
@@ -58,7 +60,8 @@ class AfterRows final : public RowWriter {
     if (!known_.guessed(row)) rows[row] = ReadReply::Get{};
   }
   void erase_prefix(const std::string&, const std::string&) override {}
-  void overwrite(const RowAddress&, std::uint32_t, std::string_view, std::uint64_t) override {}  // a large row: not kept
+  void overwrite(const RowAddress&, std::uint32_t, std::string_view, std::uint64_t) override {
+  }  // a large row: not kept
 
   std::map<RowAddress, ReadReply::Get> rows;
 
@@ -85,7 +88,8 @@ std::optional<ReadReply> LeasedRows::find(const ReadRequest& request, TimePoint 
 
 bool LeasedRows::knows(const ReadRequest& request, TimePoint now) const {
   return request.scans.empty() && !request.gets.empty() &&
-         std::all_of(request.gets.begin(), request.gets.end(), [&](const RowAddress& row) { return known(row, now) != nullptr; });
+         std::all_of(request.gets.begin(), request.gets.end(),
+                     [&](const RowAddress& row) { return known(row, now) != nullptr; });
 }
 
 const LeasedRows::Leased* LeasedRows::known(const RowAddress& row, TimePoint now) const {
@@ -143,7 +147,10 @@ void LeasedRows::Asking::remember(const ReadRequest& request, const ReadReply& r
 // ---- The client's own batches ----------------------------------------------------------------------
 
 LeasedRows::Changing::Changing(std::shared_ptr<LeasedRows> rows, const Batch& batch, TimePoint may_happen_until)
-    : rows_(std::move(rows)), changes_(changed_rows(batch)), may_happen_until_(may_happen_until), ticket_(++rows_->last_ticket_) {
+    : rows_(std::move(rows)),
+      changes_(changed_rows(batch)),
+      may_happen_until_(may_happen_until),
+      ticket_(++rows_->last_ticket_) {
   for (std::uint64_t hash : changes_.rows) {
     auto known = rows_->rows_.find(hash);
     if (known != rows_->rows_.end()) before_.insert(*known);
@@ -151,7 +158,8 @@ LeasedRows::Changing::Changing(std::shared_ptr<LeasedRows> rows, const Batch& ba
   rows_->begin(changes_);
 }
 
-void LeasedRows::Changing::remember(const Batch& batch, std::uint64_t version, const RowPromise& promise, TimePoint now) {
+void LeasedRows::Changing::remember(const Batch& batch, std::uint64_t version, const RowPromise& promise,
+                                    TimePoint now) {
   if (changes_.everything || rows_->everything_.under_way > 0 || rows_->everything_.ended > ticket_) return;
   // Until now no other client can have changed a row whose former promise has not ended.
   std::erase_if(before_, [now](const auto& item) { return item.second.until <= now; });

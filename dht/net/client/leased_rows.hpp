@@ -1,10 +1,12 @@
-// The rows that a client may answer from its memory, because a leader promised that they stay as they are (row_leases.hpp).
+// The rows that a client may answer from its memory, because a leader promised that they stay as they are
+// (row_leases.hpp).
 //
-// The leader lets this client's own batches pass its own promises, so a row that a batch of this client changes is forgotten
-// before the batch is sent, and is not remembered again from a read that was asked before the batch had ended. A batch whose end
-// is unknown may happen as long as it lives; until then its rows are read from the ring. What a pending transaction holds is not
-// remembered from a read, so its end, this client's or another's, changes nothing that is remembered.
-// Threads: one loop. Limits: max_leased_row_bytes, beyond which what has ended goes, then everything.
+// The leader lets this client's own batches pass its own promises, so a row that a batch of this client changes is
+// forgotten before the batch is sent, and is not remembered again from a read that was asked before the batch had
+// ended. A batch whose end is unknown may happen as long as it lives; until then its rows are read from the ring. What
+// a pending transaction holds is not remembered from a read, so its end, this client's or another's, changes nothing
+// that is remembered. Threads: one loop. Limits: max_leased_row_bytes, beyond which what has ended goes, then
+// everything.
 #pragma once
 
 #include <algorithm>
@@ -22,7 +24,8 @@ inline constexpr std::size_t max_leased_row_bytes = 16 << 20;
 
 // Of one answer.
 struct RowPromise {
-  static constexpr int margin = 20;  // one part in so many is not used: this machine's clock may run slower than the leader's
+  static constexpr int margin =
+      20;  // one part in so many is not used: this machine's clock may run slower than the leader's
 
   TimePoint asked;
   Duration lease{};
@@ -71,8 +74,8 @@ class LeasedRows {
     ~Changing();
     void sent() { ended_ = false; }
     void ended() { ended_ = true; }
-    // The batch was applied just now, and its rows stay as promised: what they are follows from what they were, if that is still
-    // certain at `now`.
+    // The batch was applied just now, and its rows stay as promised: what they are follows from what they were, if that
+    // is still certain at `now`.
     void remember(const Batch& batch, std::uint64_t version, const RowPromise& promise, TimePoint now);
 
    private:
@@ -81,7 +84,7 @@ class LeasedRows {
     const TimePoint may_happen_until_;
     const std::uint64_t ticket_;
     std::unordered_map<std::uint64_t, Leased> before_;  // what was known of them
-    bool ended_ = true;  // nothing was sent yet
+    bool ended_ = true;                                 // nothing was sent yet
   };
 
  private:

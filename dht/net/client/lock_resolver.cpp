@@ -188,7 +188,8 @@ Task<Status> finish_record(PartitionedStore& store, PartitionId partition, Row r
     if (!aborted) co_return tl::unexpected(aborted.error());
     co_return Status();  // its locks go when they are met or found; the tombstone waits for its time
   }
-  // Its coordinator has stopped tidying up by then; what a part adds to a row without a lock shows only when it is resolved.
+  // Its coordinator has stopped tidying up by then; what a part adds to a row without a lock shows only when it is
+  // resolved.
   if (!old) co_return Status();
   for (PartitionId participant : record->participants) {
     Result<LockFate> resolved =
@@ -286,8 +287,8 @@ class RecordsPass {
 
 }  // namespace
 
-Task<Result<RecordsReport>> finish_records(PartitionedStore& store, PartitionId partition, RecordsPlace* place, RowAges ages,
-                                            TimePoint deadline) {
+Task<Result<RecordsReport>> finish_records(PartitionedStore& store, PartitionId partition, RecordsPlace* place,
+                                           RowAges ages, TimePoint deadline) {
   RecordsPass pass(store, partition, *place, std::move(ages), deadline);
   co_return co_await pass.run();
 }

@@ -6,9 +6,9 @@
 //         +------ tombstone ------> aborted --old enough, by the janitor--> (deleted)
 //
 // Nobody acts on absence: whoever meets a lock whose record is missing puts an aborted tombstone in its place first, so
-// that a first prepare that is still under way cannot create the record afterwards. Nor on age: a record that is pending
-// for too long becomes such a tombstone before any of its locks is dropped, so that a coordinator that wakes up late cannot
-// commit what has lost a part.
+// that a first prepare that is still under way cannot create the record afterwards. Nor on age: a record that is
+// pending for too long becomes such a tombstone before any of its locks is dropped, so that a coordinator that wakes up
+// late cannot commit what has lost a part.
 //
 // Why every interleaving is right. (1) The fate is decided by one row in one partition and changes only by conditional
 // batches: absent -> pending, pending -> committed, pending -> aborted, absent -> aborted. So committed and aborted
@@ -19,10 +19,10 @@
 // who meets them drops, by (2) or by the tombstone. (5) A record that is pending for too long is aborted by a flip like
 // any other; its coordinator's own flip then fails.
 //
-// How old a record is nobody reads off a wall clock, for those of coordinators may be hours apart. That a coordinator is dead is
-// believed when this process has seen its record pending for max_transaction_age by its own boot clock (sightings.hpp). When a tombstone
-// may go is a matter of safety, since a first prepare that is still under way must find it: that is counted in the time of the
-// record's partition (row_ages.hpp), by which the prepare's batch expires.
+// How old a record is nobody reads off a wall clock, for those of coordinators may be hours apart. That a coordinator
+// is dead is believed when this process has seen its record pending for max_transaction_age by its own boot clock
+// (sightings.hpp). When a tombstone may go is a matter of safety, since a first prepare that is still under way must
+// find it: that is counted in the time of the record's partition (row_ages.hpp), by which the prepare's batch expires.
 //
 // Threads: one loop. Errors: those of read_raw and commit_raw.
 #pragma once
@@ -37,13 +37,14 @@ namespace ringfs::dht {
 
 // A coordinator whose record was seen pending for longer than this is taken for dead.
 inline constexpr Duration max_transaction_age = std::chrono::seconds(10);
-// Tombstones and finished records that are older than this, in the time of their partition, can be deleted: no batch of the
-// transaction can be executed any more.
+// Tombstones and finished records that are older than this, in the time of their partition, can be deleted: no batch of
+// the transaction can be executed any more.
 inline constexpr Duration record_life = max_batch_life + dedup_life;
 static_assert(record_life < longest_age);
 
 // The value of a record row: its state first. `since` is the transaction's start while pending and the time of the flip
-// afterwards, by the coordinator's notion of the ring's time: for people. The participants are known when it is committed.
+// afterwards, by the coordinator's notion of the ring's time: for people. The participants are known when it is
+// committed.
 struct TransactionRecord {
   RecordState state{};
   Stamp since;
@@ -66,12 +67,13 @@ Task<Result<bool>> is_aborted(PartitionedStore& store, RecordRef lock, TimePoint
 Task<Result<LockFate>> settle_lock(PartitionedStore& store, PartitionId where, RecordRef lock, TimePoint deadline);
 
 // For the janitor: a record of this partition whose coordinator did not clean up. Aborts it when it is pending for too
-// long; resolves the parts of a committed one; deletes what is older than record_life by `ages`. Does nothing about younger ones.
-// Errors: those of commit_raw; the record then stays for the next round.
+// long; resolves the parts of a committed one; deletes what is older than record_life by `ages`. Does nothing about
+// younger ones. Errors: those of commit_raw; the record then stays for the next round.
 Task<Status> finish_record(PartitionedStore& store, PartitionId partition, Row row, RowAges ages, TimePoint deadline);
-// The same for all records of a partition, and settles the parts (of whichever record) that lie in it for longer than a coordinator may
-// live. A call that reaches its deadline first leaves in `place` where the next one goes on, so that those which take all the time,
-// because somebody does not answer, hide nothing that comes after them. Errors: the first; the others were looked at all the same.
+// The same for all records of a partition, and settles the parts (of whichever record) that lie in it for longer than a
+// coordinator may live. A call that reaches its deadline first leaves in `place` where the next one goes on, so that
+// those which take all the time, because somebody does not answer, hide nothing that comes after them. Errors: the
+// first; the others were looked at all the same.
 inline constexpr std::uint32_t records_per_page = 256;
 struct RecordsPlace {
   std::string record, part;  // the sort keys that were looked at last; empty: from the first
@@ -81,8 +83,8 @@ struct RecordsReport {
   std::size_t seen = 0;  // records and parts, in this call
   bool none = false;     // there is nothing in the partition
 };
-Task<Result<RecordsReport>> finish_records(PartitionedStore& store, PartitionId partition, RecordsPlace* place, RowAges ages,
-                                            TimePoint deadline);
+Task<Result<RecordsReport>> finish_records(PartitionedStore& store, PartitionId partition, RecordsPlace* place,
+                                           RowAges ages, TimePoint deadline);
 
 // Shared with the coordinator.
 Condition record_is(const RecordRef& record, SharedBytes value);

@@ -32,7 +32,8 @@ Task<Result<MembersTable>> read_members_table(ObjectStore& store, TimePoint dead
   co_return table_from_rows(rows);
 }
 
-Task<Result<MembersTable>> edit_members_table(ObjectStore& store, std::function<Status(MembersTable&)> change, TimePoint deadline) {
+Task<Result<MembersTable>> edit_members_table(ObjectStore& store, std::function<Status(MembersTable&)> change,
+                                              TimePoint deadline) {
   Backoff backoff(store.random(), first_pause, longest_pause);
   for (unsigned edit = 0; edit < max_edits; ++edit) {
     Result<MembersTable> before = co_await read_members_table(store, deadline);
@@ -40,7 +41,8 @@ Task<Result<MembersTable>> edit_members_table(ObjectStore& store, std::function<
     MembersTable after = *before;
     Status changed = change(after);
     if (!changed) co_return tl::unexpected(changed.error());
-    std::sort(after.members.begin(), after.members.end(), [](const Member& left, const Member& right) { return left.id < right.id; });
+    std::sort(after.members.begin(), after.members.end(),
+              [](const Member& left, const Member& right) { return left.id < right.id; });
     if (after == *before) co_return after;
     after.version = before->version + 1;
     MembersChange rows = change_table(*before, after);

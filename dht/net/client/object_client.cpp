@@ -8,16 +8,16 @@ namespace ringfs::dht {
 
 namespace {
 
-// The log's time and what this client makes of it may differ by some seconds without harm: the batch may expire later than its
-// deadline (a mutation that timed out may happen), and stays below max_batch_life.
+// The log's time and what this client makes of it may differ by some seconds without harm: the batch may expire later
+// than its deadline (a mutation that timed out may happen), and stays below max_batch_life.
 constexpr Duration clock_slack = std::chrono::seconds(5);
 // By then a log that runs a tenth fast or slow is off by more than half a batch's life.
 constexpr Duration log_time_life = std::chrono::minutes(5);
 
-// What "expired" says of a batch that may have been executed by an earlier try. By the log's stamps alone: had it been executed, its
-// stamp was in [expires - max_batch_life, expires]. Stamps never go back, so an entry stamped below that range comes before any
-// execution, and refused it for good (dedup.hpp remembers that). And up to dedup_life behind it an execution would be remembered and
-// have been answered. Only later than that nobody can tell.
+// What "expired" says of a batch that may have been executed by an earlier try. By the log's stamps alone: had it been
+// executed, its stamp was in [expires - max_batch_life, expires]. Stamps never go back, so an entry stamped below that
+// range comes before any execution, and refused it for good (dedup.hpp remembers that). And up to dedup_life behind it
+// an execution would be remembered and have been answered. Only later than that nobody can tell.
 bool certainly_not_executed(const Batch& batch, const BatchResult& expired) {
   return expired.stamp <= batch.expires + (dedup_life - max_batch_life);
 }
@@ -154,7 +154,8 @@ Task<Result<ReadReply>> ObjectClient::read_raw(PartitionId partition, ReadReques
   Way way;
   way.partition = partition;
   way.deadline = deadline;
-  Operation operation{ReadOperation{partition, std::move(request), RowLease{client_, leasing ? options_.row_lease : Duration::zero()}}};
+  Operation operation{
+      ReadOperation{partition, std::move(request), RowLease{client_, leasing ? options_.row_lease : Duration::zero()}}};
   Result<Answer> answer = co_await ask(way, std::move(operation));
   if (!answer) co_return tl::unexpected(answer.error());
   const ReadAnswer* rows = std::get_if<ReadAnswer>(&*answer);
@@ -170,7 +171,9 @@ Task<Result<ReadReply>> ObjectClient::read_raw(PartitionId partition, ReadReques
   co_return reply;
 }
 
-void ObjectClient::log_time_is(PartitionId partition, Stamp stamp) { log_times_[partition] = {stamp, transport_.now()}; }
+void ObjectClient::log_time_is(PartitionId partition, Stamp stamp) {
+  log_times_[partition] = {stamp, transport_.now()};
+}
 
 // The stamp of an entry that may have been answered from memory.
 void ObjectClient::log_time_is_at_least(PartitionId partition, Stamp stamp) {
@@ -226,7 +229,8 @@ Task<Result<BatchResult>> ObjectClient::commit_raw(PartitionId partition, std::v
     if (!answer) co_return tl::unexpected(answer.error());
     const BatchResult* result = std::get_if<BatchResult>(&*answer);
     if (result == nullptr) co_return fail(ErrorCode::corrupt, "not the answer to a batch");
-    const bool promised = options_.row_lease > Duration::zero() && result->lease > Duration::zero() && start == 0 && way.calls == 1;
+    const bool promised =
+        options_.row_lease > Duration::zero() && result->lease > Duration::zero() && start == 0 && way.calls == 1;
     if (promised && result->outcome == BatchResult::Outcome::applied) {
       changing.remember(batch, result->version, {asked, result->lease}, transport_.now());
     }

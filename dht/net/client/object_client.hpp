@@ -10,10 +10,12 @@
 // is answered from the partition's memory. A batch is said again under a new sequence only when its own result says
 // that it was not executed. Sequences below first_incomplete were answered or given up and are never asked again.
 //
-// A batch expires by the time of its partition's log, which may be far from anybody's clock (dht/core/raft/log_clock.hpp). Every answer of a
-// partition's leader says it; of a partition that has not answered for log_time_life it is asked before the first batch.
+// A batch expires by the time of its partition's log, which may be far from anybody's clock
+// (dht/core/raft/log_clock.hpp). Every answer of a partition's leader says it; of a partition that has not answered for
+// log_time_life it is asked before the first batch.
 //
-// Rows that a leader promised to leave alone for a moment are read from memory (leased_rows.hpp), when row_lease asks for that.
+// Rows that a leader promised to leave alone for a moment are read from memory (leased_rows.hpp), when row_lease asks
+// for that.
 //
 // Threads: one loop. Errors: timeout (a mutation may have happened or not), too_large, invalid_argument, no_space
 // (certainly not executed), corrupt. Limits: max_in_flight batches a partition (further ones wait), every try and the
@@ -28,10 +30,10 @@
 #include <vector>
 
 #include "dht/net/client/chord_lookup.hpp"
-#include "dht/net/transport/client_transport.hpp"
 #include "dht/net/client/leased_rows.hpp"
 #include "dht/net/client/partitioned_store.hpp"
 #include "dht/net/client/ring_directory.hpp"
+#include "dht/net/transport/client_transport.hpp"
 
 namespace ringfs::dht {
 
@@ -42,9 +44,9 @@ struct ObjectClientOptions {
   Duration first_pause = std::chrono::milliseconds(10);  // between rounds, plus as much jitter
   Duration longest_pause = std::chrono::milliseconds(125);
   Duration avoid_time = std::chrono::seconds(3);
-  Duration row_lease{};             // asked for with every get; at most max_row_lease; zero: none
+  Duration row_lease{};               // asked for with every get; at most max_row_lease; zero: none
   std::function<Stamp()> wall_clock;  // what ObjectStore::clock() calls the time; none: the ring's
-  std::size_t max_in_flight = 256;  // batches a partition; the partition remembers four times as many
+  std::size_t max_in_flight = 256;    // batches a partition; the partition remembers four times as many
   TransactionFaults faults;
 };
 
@@ -75,7 +77,9 @@ class ObjectClient final : public PartitionedStore {
                                        std::vector<Mutation> mutations, TimePoint deadline) override;
   std::optional<bool> at_hand(const ReadRequest& request) const override;
   unsigned partition_bits() const override;
-  Clock clock() const override { return {transport_.now(), options_.wall_clock ? options_.wall_clock() : transport_.ring_time()}; }
+  Clock clock() const override {
+    return {transport_.now(), options_.wall_clock ? options_.wall_clock() : transport_.ring_time()};
+  }
   Stamp ring_time() const override { return transport_.ring_time(); }
   Random& random() override { return transport_.random(); }
   Task<void> sleep(Duration duration) override { return transport_.sleep(duration); }

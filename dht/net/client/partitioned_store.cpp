@@ -109,12 +109,13 @@ Task<Result<ReadReply>> PartitionedStore::read(ReadRequest request, TimePoint de
     for (const RecordRef& lock : locks) {
       Result<LockFate> fate = co_await settle_lock(*this, *partition, lock, deadline);
       if (!fate && fate.error().code == ErrorCode::no_space) {
-        // The record decides even where its end cannot be written down: of one that is aborted the old rows hold. Of one that is
-        // committed the new rows come with the room; a read never fails for want of it.
+        // The record decides even where its end cannot be written down: of one that is aborted the old rows hold. Of
+        // one that is committed the new rows come with the room; a read never fails for want of it.
         Result<bool> aborted = co_await is_aborted(*this, lock, deadline);
         if (!aborted) co_return tl::unexpected(aborted.error());
         if (*aborted) continue;
-        if (clock().now + most_lock_wait >= deadline) co_return fail(ErrorCode::timeout, "a row is locked, and the disks are full");
+        if (clock().now + most_lock_wait >= deadline)
+          co_return fail(ErrorCode::timeout, "a row is locked, and the disks are full");
         co_await sleep(most_lock_wait);
         again = true;
         continue;

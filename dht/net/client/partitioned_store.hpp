@@ -2,7 +2,8 @@
 //
 // A subclass brings single operations to one partition's group (read_raw, commit_raw: exactly once, locks showing).
 // This class finds the partition of an object's key, and hides the locks of pending transactions: readers get the old
-// or the new rows, writers wait (dht/net/client/lock_resolver.hpp). It also begins transactions (dht/net/client/transaction.hpp).
+// or the new rows, writers wait (dht/net/client/lock_resolver.hpp). It also begins transactions
+// (dht/net/client/transaction.hpp).
 //
 // Threads: one loop. Errors of read and commit: timeout, invalid_argument (rows of several partitions, reserved keys,
 // an addition that overflows), too_large, overloaded, corrupt, no_space.
@@ -22,8 +23,8 @@ struct TransactionFaults {
   bool drop_without_tombstone = false;  // of a record that is missing, or whose coordinator is taken for dead
 };
 
-// Committed transactions of one client that still have partitions to tell, beside their callers: a bound for the memory and for the
-// load of a client that commits faster than partitions answer. Beyond it callers do their own work.
+// Committed transactions of one client that still have partitions to tell, beside their callers: a bound for the memory
+// and for the load of a client that commits faster than partitions answer. Beyond it callers do their own work.
 inline constexpr std::size_t max_transactions_ending = 64;
 
 class PartitionedStore : public ObjectStore {
@@ -34,8 +35,9 @@ class PartitionedStore : public ObjectStore {
   Task<Result<CommitReply>> commit(CommitRequest request, TimePoint deadline) final;
   std::unique_ptr<Transaction> begin(TimePoint deadline) final;
   Task<void> finish_transactions(TimePoint deadline) final;
-  // Runs the task beside the caller, or in it when there are too many. It uses the store: its owner calls finish_transactions(), or
-  // ends what is asked and runs the loop once more, or never runs it again, before the store goes.
+  // Runs the task beside the caller, or in it when there are too many. It uses the store: its owner calls
+  // finish_transactions(), or ends what is asked and runs the loop once more, or never runs it again, before the store
+  // goes.
   Task<void> run_beside(Task<void> task);
 
   // Locks come back as they are.
@@ -47,7 +49,8 @@ class PartitionedStore : public ObjectStore {
   PartitionId partition_of_key(const std::string& key) const;
   const TransactionFaults& faults() const { return faults_; }
   Sightings& sightings() { return sightings_; }  // of records and parts of transactions
-  // The nodes' agreed time, as far as this client has heard: which of two transactions is the older one. Nothing else hangs on it.
+  // The nodes' agreed time, as far as this client has heard: which of two transactions is the older one. Nothing else
+  // hangs on it.
   virtual Stamp ring_time() const { return clock().stamp; }
 
  private:

@@ -6,8 +6,8 @@
 #include "dht/base/settings.hpp"
 #include "dht/core/members/placed_members.hpp"
 #include "dht/core/members/placement.hpp"
-#include "dht/net/transport/dial.hpp"
 #include "dht/net/client/members_edit.hpp"
+#include "dht/net/transport/dial.hpp"
 
 namespace ringfs::dht {
 
@@ -18,7 +18,8 @@ constexpr Duration agreed_time = std::chrono::seconds(3);  // longer than a node
 constexpr Duration tell_pause = std::chrono::milliseconds(100);
 
 Member* find_member(MembersTable& table, const Uuid& id) {
-  const auto found = std::find_if(table.members.begin(), table.members.end(), [&](const Member& one) { return one.id == id; });
+  const auto found =
+      std::find_if(table.members.begin(), table.members.end(), [&](const Member& one) { return one.id == id; });
   return found == table.members.end() ? nullptr : &*found;
 }
 
@@ -42,8 +43,10 @@ Status put_joining(MembersTable& table, const Uuid& node, const std::string& add
   const bool returns = known != nullptr && (known->state == MemberState::removed || known->state == MemberState::dead);
   if (known != nullptr && !returns) return {};
   if (known == nullptr && table.members.size() >= max_members) {
-    // The row of one that was removed only says so to itself, should it come back: the others refuse whom the table does not name.
-    const auto past = std::find_if(table.members.begin(), table.members.end(), [](const Member& one) { return one.state == MemberState::removed; });
+    // The row of one that was removed only says so to itself, should it come back: the others refuse whom the table
+    // does not name.
+    const auto past = std::find_if(table.members.begin(), table.members.end(),
+                                   [](const Member& one) { return one.state == MemberState::removed; });
     if (past == table.members.end()) {
       return fail(ErrorCode::out_of_range, "a ring has at most " + std::to_string(max_members) + " members");
     }
@@ -66,13 +69,17 @@ Status put_leaving(MembersTable& table, const std::string& name, bool force, uns
   if (member == nullptr) return fail(ErrorCode::not_found, "no such member " + name);
   node = member->id;
   if (member->state == MemberState::leaving) return fail(ErrorCode::busy, name + " is being removed already");
-  const auto others = static_cast<std::size_t>(std::count_if(
-      table.members.begin(), table.members.end(), [&](const Member& one) { return one.id != member->id && is_placed(one); }));
+  const auto others =
+      static_cast<std::size_t>(std::count_if(table.members.begin(), table.members.end(), [&](const Member& one) {
+        return one.id != member->id && is_placed(one);
+      }));
   const std::size_t now = others + (is_placed(*member) ? 1 : 0);
   const std::size_t needed = std::min<std::size_t>(table.replication(), now);
-  if (others == 0) return fail(ErrorCode::too_few_nodes, name + " is the last node: it holds the only copy of everything");
+  if (others == 0)
+    return fail(ErrorCode::too_few_nodes, name + " is the last node: it holds the only copy of everything");
   if (others < needed && !force) {
-    return fail(ErrorCode::too_few_nodes, std::to_string(others) + " would remain for " + std::to_string(table.replication()) +
+    return fail(ErrorCode::too_few_nodes, std::to_string(others) + " would remain for " +
+                                              std::to_string(table.replication()) +
                                               " copies; add another one first, or force it");
   }
   for (const Member& changed : leave_members(table, node, partition_bits)) *find_member(table, changed.id) = changed;
@@ -83,7 +90,8 @@ Status put_leaving(MembersTable& table, const std::string& name, bool force, uns
 
 Task<Result<NodeStatus>> RingAdminClient::ask_status(std::string address, TimePoint deadline) {
   Operation question{StatusOperation{}};
-  OperationResult result = co_await transport_.call(address, Uuid{}, std::move(question), std::min(deadline, transport_.now() + answer_time));
+  OperationResult result = co_await transport_.call(address, Uuid{}, std::move(question),
+                                                    std::min(deadline, transport_.now() + answer_time));
   if (!result) {
     const Error& error = result.error().error;
     co_return fail(error.code, error.context.empty() ? "node " + address : error.context);
@@ -122,10 +130,12 @@ Task<Result<Uuid>> RingAdminClient::add(std::string address, TimePoint deadline)
 Task<Status> RingAdminClient::tell(std::string address, Uuid node, MembersTable table, TimePoint deadline) {
   for (;;) {
     Operation join{JoinOperation{client_.directory().genesis(), table}};
-    OperationResult result = co_await transport_.call(address, node, std::move(join), std::min(deadline, transport_.now() + answer_time));
+    OperationResult result =
+        co_await transport_.call(address, node, std::move(join), std::min(deadline, transport_.now() + answer_time));
     if (result) co_return Status();
     const Error error = result.error().error;
-    const bool again = not_reached(error.code) || error.code == ErrorCode::timeout || error.code == ErrorCode::unavailable;
+    const bool again =
+        not_reached(error.code) || error.code == ErrorCode::timeout || error.code == ErrorCode::unavailable;
     if (!again || transport_.now() + tell_pause >= deadline) co_return tl::unexpected(error);
     co_await transport_.sleep(tell_pause);
   }
@@ -142,10 +152,12 @@ Task<Status> RingAdminClient::check_room(Uuid leaving, TimePoint deadline) {
   }
   for (const MemberView& member : *members) {
     if (member.id == leaving || !member.answers || member.no_space) continue;
-    if (seen.insert({member.address.substr(0, member.address.rfind(':')), member.disk_id}).second) room += member.disk_free_bytes;
+    if (seen.insert({member.address.substr(0, member.address.rfind(':')), member.disk_id}).second)
+      room += member.disk_free_bytes;
   }
   if (room >= needed) co_return Status();
-  co_return fail(ErrorCode::no_space, "the others have room for " + std::to_string(room) + " bytes, it holds " + std::to_string(needed));
+  co_return fail(ErrorCode::no_space,
+                 "the others have room for " + std::to_string(room) + " bytes, it holds " + std::to_string(needed));
 }
 
 Task<Result<Uuid>> RingAdminClient::remove(std::string member, bool force, TimePoint deadline) {

@@ -1,4 +1,5 @@
-// RingAdmin over the ring itself: the members table is an object like any other, and a node that joins is told by a call.
+// RingAdmin over the ring itself: the members table is an object like any other, and a node that joins is told by a
+// call.
 //
 // Threads: one loop; transport, object client and ring view outlive it. Errors: ring_admin.hpp. Limits: max_members.
 #pragma once

@@ -38,9 +38,11 @@ void counter(std::string& text, const std::string& name, const std::string& help
 // So many members hold data.
 void remark_copies(RingStatus& status, std::size_t holders) {
   if (holders == 1) {
-    status.remarks.push_back("There is one copy of everything: what that node loses is lost, and while it is down nothing can be read.");
+    status.remarks.push_back(
+        "There is one copy of everything: what that node loses is lost, and while it is down nothing can be read.");
   } else if (holders == 2) {
-    status.remarks.push_back("There are two nodes: while one of them is down nothing can be read or written, but nothing is lost.");
+    status.remarks.push_back(
+        "There are two nodes: while one of them is down nothing can be read or written, but nothing is lost.");
   }
   if (holders < status.replication) {
     status.remarks.push_back("There are fewer nodes than the replication of " + std::to_string(status.replication) +
@@ -72,7 +74,8 @@ std::size_t RingClient::Survey::answering() const {
       std::count_if(nodes.begin(), nodes.end(), [](const Answering& node) { return node.status.has_value(); }));
 }
 
-Task<void> RingClient::ask_status(ClientTransport& transport, Answering* node, StatusOperation question, TimePoint deadline) {
+Task<void> RingClient::ask_status(ClientTransport& transport, Answering* node, StatusOperation question,
+                                  TimePoint deadline) {
   const TimePoint asked = transport.now();
   Operation operation{question};
   OperationResult result =
@@ -116,7 +119,8 @@ Task<Result<RingClient::Survey>> RingClient::survey(TimePoint deadline, const Ev
 bool RingClient::keeps_up(const NodeStatus& node, PartitionId partition, const GroupStatus& leader) {
   if (node.disk_stalled > Duration::zero()) return false;  // what it has not written it does not have
   const GroupStatus* group = find_group(node, partition);
-  if (group == nullptr || group->snapshotting || group->damaged || group->term != leader.term || group->role == Role::learner)
+  if (group == nullptr || group->snapshotting || group->damaged || group->term != leader.term ||
+      group->role == Role::learner)
     return false;
   return group->applied + tolerated_lag >= leader.commit;
 }
@@ -164,7 +168,8 @@ std::string RingClient::trouble_of(const Member& member, const NodeStatus& statu
   const std::string where = "node " + member.address;
   if (status.disk_stalled > Duration::zero() && !status.no_space) {
     const auto seconds = duration_cast<std::chrono::seconds>(status.disk_stalled).count();
-    return "The disk of " + where + " has not answered for " + count_of(static_cast<std::size_t>(seconds), "second", "seconds") +
+    return "The disk of " + where + " has not answered for " +
+           count_of(static_cast<std::size_t>(seconds), "second", "seconds") +
            ": others lead its partitions. Look at the disk, or take the node away.";
   }
   if (status.disk_slow) {
@@ -172,7 +177,8 @@ std::string RingClient::trouble_of(const Member& member, const NodeStatus& statu
     return "The disk of " + where + " is much slower than those of the others (" + std::to_string(milliseconds) +
            " ms a write): it leads nothing until it keeps up again.";
   }
-  if (status.late) return "The process of " + where + " gets too little processor time: it leads nothing until it does.";
+  if (status.late)
+    return "The process of " + where + " gets too little processor time: it leads nothing until it does.";
   return {};
 }
 
@@ -191,13 +197,17 @@ Task<Result<RingStatus>> RingClient::status(TimePoint deadline) {
   std::size_t silent = 0, dead = 0;
   std::vector<ClockReading> clocks;
   for (const Answering& node : surveyed->nodes) {
-    if (node.member.state == MemberState::dead) ++dead;
-    else if (!node.status) ++silent;
+    if (node.member.state == MemberState::dead)
+      ++dead;
+    else if (!node.status)
+      ++silent;
     if (node.member.state == MemberState::joining || node.member.state == MemberState::leaving) status.moving = true;
     if (!node.status) continue;
     no_space = no_space || node.status->no_space;
-    if (std::string trouble = trouble_of(node.member, *node.status); !trouble.empty()) troubles.push_back(std::move(trouble));
-    if (!node.status->storage_note.empty()) troubles.push_back("Node " + node.member.address + ": " + node.status->storage_note + ".");
+    if (std::string trouble = trouble_of(node.member, *node.status); !trouble.empty())
+      troubles.push_back(std::move(trouble));
+    if (!node.status->storage_note.empty())
+      troubles.push_back("Node " + node.member.address + ": " + node.status->storage_note + ".");
     if (node.status->wall != Stamp{}) {
       const Duration offset = node.status->wall - Stamp{node.answered.time_since_epoch().count()};
       clocks.push_back({node.member.id.text() + " (" + node.member.address + ")", offset, node.round_trip});
@@ -242,7 +252,8 @@ Task<Result<RingStatus>> RingClient::status(TimePoint deadline) {
   co_return status;
 }
 
-// Which nodes have damaged copies, and what becomes of them. Partitions of which too few sound copies are left come first.
+// Which nodes have damaged copies, and what becomes of them. Partitions of which too few sound copies are left come
+// first.
 std::vector<std::string> RingClient::damage_remarks(const Survey& survey) {
   struct Partition {
     std::size_t damaged = 0, sound = 0;
@@ -271,15 +282,22 @@ std::vector<std::string> RingClient::damage_remarks(const Survey& survey) {
       ++unmentioned;
       continue;
     }
-    const std::string rest = known.sound == 0 ? "no sound copy is left: what is damaged cannot be read, the rest can; bring back any node that is away"
-                                              : "the sound copies are no majority, so it is not replaced by itself: bring back nodes that are away, or add a node, "
-                                                "which is filled from what is sound, and remove the damaged one";
-    remarks.push_back("Partition " + std::to_string(index_of(partition)) + " is damaged on " + known.nodes + ", and " + rest + ".");
+    const std::string rest =
+        known.sound == 0
+            ? "no sound copy is left: what is damaged cannot be read, the rest can; bring back any node that is away"
+            : "the sound copies are no majority, so it is not replaced by itself: bring back nodes that are away, or "
+              "add a node, "
+              "which is filled from what is sound, and remove the damaged one";
+    remarks.push_back("Partition " + std::to_string(index_of(partition)) + " is damaged on " + known.nodes + ", and " +
+                      rest + ".");
   }
-  if (unmentioned > 0) remarks.push_back(count_of(unmentioned, "more partition is", "more partitions are") + " in the same state.");
+  if (unmentioned > 0)
+    remarks.push_back(count_of(unmentioned, "more partition is", "more partitions are") + " in the same state.");
   for (const auto& [address, copies] : by_node) {
-    remarks.push_back(count_of(copies, "copy", "copies") + " of partitions on " + address + (copies == 1 ? " is" : " are") +
-                      " damaged" + (stuck == 0 ? " and being replaced from the other nodes" : "") + "; look at its disk if that comes again.");
+    remarks.push_back(count_of(copies, "copy", "copies") + " of partitions on " + address +
+                      (copies == 1 ? " is" : " are") + " damaged" +
+                      (stuck == 0 ? " and being replaced from the other nodes" : "") +
+                      "; look at its disk if that comes again.");
   }
   return remarks;
 }
@@ -381,9 +399,9 @@ Task<Result<RouteView>> RingClient::lookup(std::string key, TimePoint deadline) 
   co_return view;
 }
 
-// Nodes whose data lies on one file system share its space, so it counts once. What is free is what can be written before the first
-// partition is full: contents are spread over all of them, each goes on while a majority of its replicas has room, and a node's room is
-// shared by the partitions that it holds.
+// Nodes whose data lies on one file system share its space, so it counts once. What is free is what can be written
+// before the first partition is full: contents are spread over all of them, each goes on while a majority of its
+// replicas has room, and a node's room is shared by the partitions that it holds.
 Task<Result<SpaceView>> RingClient::space(TimePoint deadline) {
   Result<Survey> surveyed = co_await survey(deadline);
   if (!surveyed) co_return tl::unexpected(surveyed.error());
@@ -411,13 +429,15 @@ Task<Result<SpaceView>> RingClient::space(TimePoint deadline) {
   }
   for (const Answering& node : surveyed->nodes) {
     if (!node.status || !held.contains(node.member.id)) continue;
-    const double share = static_cast<double>(node.status->disk_free_bytes) / static_cast<double>(std::max<std::uint64_t>(1, sharers[disk_of(node)]));
+    const double share = static_cast<double>(node.status->disk_free_bytes) /
+                         static_cast<double>(std::max<std::uint64_t>(1, sharers[disk_of(node)]));
     room[node.member.id] = share / static_cast<double>(held[node.member.id]);
   }
   double least = static_cast<double>(space.total_bytes) / static_cast<double>(partitions);
   for (std::size_t i = 0; i < partitions; ++i) {
     std::vector<double> rooms;
-    for (const Uuid& node : client_.directory().placement().preference_list(static_cast<PartitionId>(i))) rooms.push_back(room[node]);
+    for (const Uuid& node : client_.directory().placement().preference_list(static_cast<PartitionId>(i)))
+      rooms.push_back(room[node]);
     if (rooms.empty()) continue;
     std::sort(rooms.begin(), rooms.end());
     least = std::min(least, rooms[(rooms.size() - 1) / 2]);  // a majority has this much
@@ -430,7 +450,8 @@ std::string RingClient::metrics_text() {
   const ObjectClientCounters& counters = client_.counters();
   std::string text;
   counter(text, "reads_total", "Reads of one partition.", counters.reads);
-  counter(text, "leased_reads_total", "Of the reads, those answered from memory under a row lease.", counters.leased_reads);
+  counter(text, "leased_reads_total", "Of the reads, those answered from memory under a row lease.",
+          counters.leased_reads);
   counter(text, "commits_total", "Batches for one partition.", counters.commits);
   counter(text, "calls_total", "Operations sent to nodes, retries included.", counters.calls);
   counter(text, "redirects_total", "Answers that named another leader.", counters.redirects);

@@ -43,7 +43,8 @@ class RingClient final : public RingView {
 
   // A newer table first, then everybody's status.
   Task<Result<Survey>> survey(TimePoint deadline, const EventCursor* events_after = nullptr);
-  static Task<void> ask_status(ClientTransport& transport, Answering* node, StatusOperation question, TimePoint deadline);
+  static Task<void> ask_status(ClientTransport& transport, Answering* node, StatusOperation question,
+                               TimePoint deadline);
   std::vector<PartitionView> partition_views(const Survey& survey) const;
   static RebalanceView rebalance_view(const Survey& survey, std::size_t partitions, const MembersTable& table);
   // Voters and learners that keep up, as the leader counts them, and those that follow it.

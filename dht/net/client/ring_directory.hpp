@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "dht/base/random.hpp"
-#include "dht/core/protocol/genesis.hpp"
 #include "dht/core/members/placement.hpp"
+#include "dht/core/protocol/genesis.hpp"
 
 namespace ringfs::dht {
 

@@ -22,7 +22,8 @@ Task<void> resolve_one(PartitionedStore& store, PartitionId partition, RecordRef
   *resolved = result && result->outcome == BatchResult::Outcome::applied;
 }
 
-Task<bool> resolve_all(PartitionedStore& store, RecordRef record, std::set<PartitionId> partitions, bool commit, TimePoint deadline) {
+Task<bool> resolve_all(PartitionedStore& store, RecordRef record, std::set<PartitionId> partitions, bool commit,
+                       TimePoint deadline) {
   std::unique_ptr<bool[]> resolved(new bool[partitions.size()]());
   std::vector<Task<void>> tasks;
   for (PartitionId partition : partitions) {
@@ -40,7 +41,8 @@ Task<void> forget_record(PartitionedStore& store, RecordRef record, TimePoint de
 }
 
 // What is left of a committed transaction.
-Task<void> end_committed(PartitionedStore& store, RecordRef record, std::set<PartitionId> unresolved, TimePoint deadline) {
+Task<void> end_committed(PartitionedStore& store, RecordRef record, std::set<PartitionId> unresolved,
+                         TimePoint deadline) {
   const bool resolved = co_await resolve_all(store, record, std::move(unresolved), true, deadline);
   if (resolved) co_await forget_record(store, record, deadline);
 }
@@ -158,7 +160,8 @@ Task<Status> TransactionCoordinator::commit() {
   state_ = State::committed;
   if (others.empty()) co_return Status();
   const TimePoint deadline = cleanup_deadline();
-  const bool adds = std::any_of(others.begin(), others.end(), [this](PartitionId one) { return adding_.contains(one); });
+  const bool adds =
+      std::any_of(others.begin(), others.end(), [this](PartitionId one) { return adding_.contains(one); });
   if (adds) {
     const bool resolved = co_await resolve_all(store_, record_, std::exchange(others, {}), true, deadline);
     if (!resolved) co_return Status();  // whoever meets its locks does it

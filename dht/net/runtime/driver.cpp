@@ -161,7 +161,8 @@ Status Driver::check_peer(const Greeting& greeting) {
 
 bool Driver::accepted() const {
   const std::vector<Member>& members = node_.table().members;
-  const auto nodes = std::count_if(members.begin(), members.end(), [](const Member& one) { return one.state != MemberState::removed; });
+  const auto nodes = std::count_if(members.begin(), members.end(),
+                                   [](const Member& one) { return one.state != MemberState::removed; });
   return static_cast<std::ptrdiff_t>(accepted_by_.size()) >= nodes / 2;  // a majority with this one
 }
 
@@ -216,7 +217,8 @@ void Driver::carry_out(Effects effects) {
   for (LoadEntries& load : effects.loads) {
     EffectId id = load.id;
     PartitionId partition = load.partition;
-    storage_.load(std::move(load), on_loop<Result<std::vector<Entry>>>([this, id, partition](Result<std::vector<Entry>> entries) {
+    storage_.load(std::move(load),
+                  on_loop<Result<std::vector<Entry>>>([this, id, partition](Result<std::vector<Entry>> entries) {
                     if (!entries && entries.error().code == ErrorCode::corrupt) note_damage(partition, entries.error());
                     node_.loaded(id, std::move(entries), read_clock());
                     schedule_turn();
@@ -226,7 +228,8 @@ void Driver::carry_out(Effects effects) {
     EffectId id = read.id;
     bool close = read.close;
     PartitionId partition = read.partition;
-    storage_.snapshot_read(std::move(read), on_loop<Result<SnapshotData>>([this, id, close, partition](Result<SnapshotData> data) {
+    storage_.snapshot_read(std::move(read),
+                           on_loop<Result<SnapshotData>>([this, id, close, partition](Result<SnapshotData> data) {
                              if (close) return;
                              if (!data && is_lost_here(data.error())) {
                                note_damage(partition, data.error());
@@ -363,12 +366,13 @@ void Driver::read(ReadEffect read) {
 // Which of the two cannot be read, an entry or a row, shows when the entries are asked for.
 void Driver::apply_failed(PartitionId partition, LogIndex through, const Error& why) {
   const LogIndex first = node_.applied_index(partition) + 1;
-  storage_.load(LoadEntries{0, partition, first, through, SIZE_MAX},
-                on_loop<Result<std::vector<Entry>>>([this, partition, through, why](Result<std::vector<Entry>> entries) {
-                  note_damage(partition, why);
-                  node_.apply_failed(partition, through, entries ? Damage::rows : Damage::log, read_clock());
-                  schedule_turn();
-                }));
+  storage_.load(
+      LoadEntries{0, partition, first, through, SIZE_MAX},
+      on_loop<Result<std::vector<Entry>>>([this, partition, through, why](Result<std::vector<Entry>> entries) {
+        note_damage(partition, why);
+        node_.apply_failed(partition, through, entries ? Damage::rows : Damage::log, read_clock());
+        schedule_turn();
+      }));
 }
 
 // What was found, once for each replica: readers may meet the same row again and again.
@@ -379,8 +383,10 @@ void Driver::note_damage(PartitionId partition, const Error& why) {
 
 void Driver::damage_found(const FoundDamage& found) {
   note_damage(found.partition, found.why);
-  if (found.entry) node_.entry_damaged(found.partition, *found.entry, read_clock());
-  else node_.take_out_of_service(found.partition, Damage::rows, read_clock());
+  if (found.entry)
+    node_.entry_damaged(found.partition, *found.entry, read_clock());
+  else
+    node_.take_out_of_service(found.partition, Damage::rows, read_clock());
   schedule_turn();
 }
 
@@ -423,19 +429,22 @@ void Driver::fill_in(NodeStatus& status) {
 
 void Driver::log(const Event& event) {
   // What happens to each of hundreds of groups whenever one node comes or goes, and to busy ones all the time.
-  static constexpr std::array<std::string_view, 7> routine = {"campaign",      "leader_elected", "step_down",         "transfer",
-                                                              "batch_delayed", "log_cut",        "log_cut_for_budget"};
+  static constexpr std::array<std::string_view, 7> routine = {
+      "campaign", "leader_elected", "step_down", "transfer", "batch_delayed", "log_cut", "log_cut_for_budget"};
   bool is_routine = std::find(routine.begin(), routine.end(), event.name) != routine.end();
   spdlog::log(is_routine ? spdlog::level::debug : spdlog::level::info, "event={} {}", event.name, event.detail);
   // Not what busy groups do all the time: it would push out what somebody wants to see.
-  static constexpr std::array<std::string_view, 4> ordinary = {"campaign", "batch_delayed", "log_cut", "log_cut_for_budget"};
+  static constexpr std::array<std::string_view, 4> ordinary = {"campaign", "batch_delayed", "log_cut",
+                                                               "log_cut_for_budget"};
   if (std::find(ordinary.begin(), ordinary.end(), event.name) != ordinary.end()) return;
   constexpr std::string_view of_one = "partition=";
   const bool of_partition = event.detail.starts_with(of_one);
   if (of_partition && event.name == "replica_repaired") {
-    damaged_.erase(PartitionId{static_cast<std::uint32_t>(std::strtoul(event.detail.c_str() + of_one.size(), nullptr, 10))});
+    damaged_.erase(
+        PartitionId{static_cast<std::uint32_t>(std::strtoul(event.detail.c_str() + of_one.size(), nullptr, 10))});
   }
-  journal_.add(of_partition ? EventJournal::About::partition : EventJournal::About::ring, event.name, event.detail, node_.ring_time(boot_time()));
+  journal_.add(of_partition ? EventJournal::About::partition : EventJournal::About::ring, event.name, event.detail,
+               node_.ring_time(boot_time()));
 }
 
 void Driver::trouble(std::string name, std::string detail) {

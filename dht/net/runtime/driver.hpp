@@ -5,10 +5,10 @@
 // together is written together (group commit); the write in progress gathers the next batch.
 // Threads: one loop; the store's callbacks come from its threads and are handed over in batches, one wake-up for many.
 // Errors: a write that fails, or an apply for another reason than damage, is final: on_fatal is called once and nothing
-// is carried out any more (design 5.8). A full disk is none of these (storage.hpp). Damage (corrupt) costs the replica that
-// has it, not the node: the core lets the others serve and replaces it (Node::take_out_of_service). Limits: the core's;
-// connections to peers as in peer.hpp. The storage must outlive the driver or have called back everything; callbacks
-// that come after the driver's end are dropped.
+// is carried out any more (design 5.8). A full disk is none of these (storage.hpp). Damage (corrupt) costs the replica
+// that has it, not the node: the core lets the others serve and replaces it (Node::take_out_of_service). Limits: the
+// core's; connections to peers as in peer.hpp. The storage must outlive the driver or have called back everything;
+// callbacks that come after the driver's end are dropped.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -22,8 +22,8 @@
 
 #include "dht/core/node/node.hpp"
 #include "dht/net/runtime/event_journal.hpp"
-#include "dht/net/transport/peer.hpp"
 #include "dht/net/runtime/storage.hpp"
+#include "dht/net/transport/peer.hpp"
 #include "dht/net/transport/wake_timer.hpp"
 
 namespace ringfs::dht {
@@ -33,7 +33,7 @@ struct DriverOptions {
   PeerLimits peers;
   StreamMaker make_stream = make_tcp_stream;
   Duration status_interval = std::chrono::seconds(1);  // how often the store is asked about its disk when idle
-  std::map<PartitionId, Error> damaged;                // what the store found when it was opened; `persisted` says so, too
+  std::map<PartitionId, Error> damaged;  // what the store found when it was opened; `persisted` says so, too
 };
 
 class Driver : public Peers::Listener {

@@ -23,7 +23,8 @@ void EventJournal::add(About about, std::string name, std::string detail, Stamp 
 
 std::vector<NodeEvent> EventJournal::after(std::uint64_t sequence) const {
   auto newer = [&](const std::deque<NodeEvent>& events) {
-    return std::partition_point(events.begin(), events.end(), [&](const NodeEvent& event) { return event.sequence <= sequence; });
+    return std::partition_point(events.begin(), events.end(),
+                                [&](const NodeEvent& event) { return event.sequence <= sequence; });
   };
   std::vector<NodeEvent> result;
   std::merge(newer(of_partitions_), of_partitions_.end(), newer(of_ring_), of_ring_.end(), std::back_inserter(result),

@@ -1,7 +1,8 @@
 // The newest events of a node, for those who ask (StatusOperation::events_after, `.ring/events`).
 //
-// Threads: one loop. Limits: max_events events of partitions and as many of the node and its ring, each text cut at max_event_text
-// bytes; older ones are forgotten. What happens to hundreds of partitions at a time does not push out what happens to the ring.
+// Threads: one loop. Limits: max_events events of partitions and as many of the node and its ring, each text cut at
+// max_event_text bytes; older ones are forgotten. What happens to hundreds of partitions at a time does not push out
+// what happens to the ring.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +16,8 @@ namespace ringfs::dht {
 
 class EventJournal {
  public:
-  // `life`: which start of the node this is (Incarnation::counter), so that sequence numbers grow from one process to the next.
+  // `life`: which start of the node this is (Incarnation::counter), so that sequence numbers grow from one process to
+  // the next.
   explicit EventJournal(std::uint64_t life);
 
   enum class About : std::uint8_t { partition, ring };

@@ -44,7 +44,8 @@ class RotatingSink final : public spdlog::sinks::base_sink<std::mutex> {
 Result<std::unique_ptr<RotatingFile>> RotatingFile::open(std::filesystem::path path, std::size_t max_bytes,
                                                          const std::vector<int>& companions) {
   const int descriptor = ::open(path.c_str(), open_flags, open_mode);
-  if (descriptor < 0) return fail(ErrorCode::io_error, "cannot open the log " + path.string() + ": " + std::strerror(errno));
+  if (descriptor < 0)
+    return fail(ErrorCode::io_error, "cannot open the log " + path.string() + ": " + std::strerror(errno));
   std::unique_ptr<RotatingFile> file(new RotatingFile(std::move(path), max_bytes, descriptor));
   for (int companion : companions) {
     if (same_file(companion, descriptor)) file->companions_.push_back(companion);
@@ -66,7 +67,8 @@ std::size_t RotatingFile::bytes() const {
 void RotatingFile::append(std::string_view line) {
   const std::size_t before = bytes();
   if (before > 0 && before + line.size() > max_bytes_) rotate();
-  [[maybe_unused]] const ssize_t written = ::write(descriptor_, line.data(), line.size());  // a full disk loses the line
+  [[maybe_unused]] const ssize_t written =
+      ::write(descriptor_, line.data(), line.size());  // a full disk loses the line
 }
 
 void RotatingFile::rotate() {

@@ -20,7 +20,7 @@ namespace ringfs::dht {
 
 struct ServerLimits {
   std::size_t connections = 4096;
-  std::size_t reserved_for_nodes = 256;    // of these, at most a quarter: clients that stay connected lock no node out
+  std::size_t reserved_for_nodes = 256;   // of these, at most a quarter: clients that stay connected lock no node out
   std::size_t requests_in_flight = 1024;  // of one client connection: then it is not read any more
   std::size_t queue_bytes =
       32 << 20;  // of one client connection: then it is not read, large answers become `overloaded`

@@ -1,4 +1,5 @@
-// One accepted connection of a Server. Included by dht/net/runtime/server*.cpp only; threads, errors and limits as there.
+// One accepted connection of a Server. Included by dht/net/runtime/server*.cpp only; threads, errors and limits as
+// there.
 #pragma once
 
 #include <memory>

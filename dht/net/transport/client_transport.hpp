@@ -1,8 +1,9 @@
-// How the object client reaches nodes. Implemented over TCP (dht/net/transport/tcp_transport) and by the simulator, so that the
-// client that people use is the one that the simulator tries to break.
+// How the object client reaches nodes. Implemented over TCP (dht/net/transport/tcp_transport) and by the simulator, so
+// that the client that people use is the one that the simulator tries to break.
 //
-// Threads: one loop. Errors of call(): unreachable (no connection, or it broke before the answer: the operation may have
-// happened), timeout (no answer by `deadline`), wrong_identity, foreign_ring, version_mismatch; otherwise the node's own answer.
+// Threads: one loop. Errors of call(): unreachable (no connection, or it broke before the answer: the operation may
+// have happened), timeout (no answer by `deadline`), wrong_identity, foreign_ring, version_mismatch; otherwise the
+// node's own answer.
 #pragma once
 
 #include <string>

@@ -58,7 +58,8 @@ class Attempt : public Dial, public std::enable_shared_from_this<Attempt> {
       socket_.async_connect(endpoint, [self](boost::system::error_code error) { self->connected(error); });
       return;
     }
-    auto& resolver = boost::asio::use_service<NameResolver>(boost::asio::query(socket_.get_executor(), boost::asio::execution::context));
+    auto& resolver = boost::asio::use_service<NameResolver>(
+        boost::asio::query(socket_.get_executor(), boost::asio::execution::context));
     const auto port = static_cast<std::uint16_t>(std::stoul(parts->port));
     // Alive until it is done: by its timer.
     resolver.resolve(parts->host, socket_.get_executor(), weak_from_this(),

@@ -5,8 +5,8 @@
 #include <boost/asio/post.hpp>
 #include <cstring>
 
-#include "dht/net/wire/codec.hpp"
 #include "dht/net/transport/system_clock.hpp"
+#include "dht/net/wire/codec.hpp"
 
 namespace ringfs::dht {
 

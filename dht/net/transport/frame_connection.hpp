@@ -4,8 +4,8 @@
 // Threads: one loop. Ownership: shared_ptr, because a wait for the socket may outlive whoever wanted the connection;
 // the owner is a plain pointer that detach() or close() forgets. Errors: the owner hears of the end once, with the
 // reason: unreachable (closed, reset), corrupt, too_large, version_mismatch. Limits: frames of max_greeting_bytes until
-// set_frame_limit(); memory for a frame grows with what arrives of it, whatever its header claims; the queue's bound is the
-// owner's to keep (queued_bytes()).
+// set_frame_limit(); memory for a frame grows with what arrives of it, whatever its header claims; the queue's bound is
+// the owner's to keep (queued_bytes()).
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
@@ -15,8 +15,8 @@
 #include <vector>
 
 #include "dht/base/time.hpp"
-#include "dht/net/wire/frame.hpp"
 #include "dht/net/transport/stream.hpp"
+#include "dht/net/wire/frame.hpp"
 
 namespace ringfs::dht {
 

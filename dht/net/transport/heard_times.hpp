@@ -1,7 +1,8 @@
-// What time a client's nodes say it is: the lower median of what each of them said last, so that one that is wrong moves nobody.
+// What time a client's nodes say it is: the lower median of what each of them said last, so that one that is wrong
+// moves nobody.
 //
-// Each node says the time on which it agrees with the others (dht/core/node/ring_time.hpp); one that hears no others believes its own clock.
-// Threads: none. Limits: an entry an address; whoever drops an address calls erase().
+// Each node says the time on which it agrees with the others (dht/core/node/ring_time.hpp); one that hears no others
+// believes its own clock. Threads: none. Limits: an entry an address; whoever drops an address calls erase().
 #pragma once
 
 #include <map>
@@ -14,7 +15,9 @@ namespace ringfs::dht {
 
 class HeardTimes {
  public:
-  void heard(const std::string& address, Stamp stamp, TimePoint now) { offsets_[address] = stamp - Stamp{now.time_since_epoch().count()}; }
+  void heard(const std::string& address, Stamp stamp, TimePoint now) {
+    offsets_[address] = stamp - Stamp{now.time_since_epoch().count()};
+  }
   void erase(const std::string& address) { offsets_.erase(address); }
   // Nothing: nobody has said anything yet.
   std::optional<Stamp> at(TimePoint now) const {

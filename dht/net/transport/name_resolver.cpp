@@ -85,7 +85,8 @@ void NameResolver::set_lookup(Lookup lookup) {
   state_->lookup = std::move(lookup);
 }
 
-void NameResolver::resolve(const std::string& host, asio::any_io_executor executor, std::weak_ptr<void> owner, Done done) {
+void NameResolver::resolve(const std::string& host, asio::any_io_executor executor, std::weak_ptr<void> owner,
+                           Done done) {
   const std::lock_guard lock(state_->mutex);
   const auto place = state_->waiting.find(host);
   if (place == state_->waiting.end() && state_->waiting.size() >= max_waiting_names) {

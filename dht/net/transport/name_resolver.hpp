@@ -1,11 +1,13 @@
 // Names to addresses, without letting one slow name hold up the others.
 //
-// getaddrinfo blocks, for half a minute when a name server does not answer, and Asio's resolver asks for one name at a time on one thread: a
-// member whose name cannot be resolved would delay every dial by name. Here each name that is asked for has a thread of its own, up to
-// max_resolver_threads, and who asks for the same name waits for the same answer.
+// getaddrinfo blocks, for half a minute when a name server does not answer, and Asio's resolver asks for one name at a
+// time on one thread: a member whose name cannot be resolved would delay every dial by name. Here each name that is
+// asked for has a thread of its own, up to max_resolver_threads, and who asks for the same name waits for the same
+// answer.
 //
-// A service of the io_context: one a loop. Threads: resolve() on the loop; the answer is posted to the loop. Errors: unreachable with the
-// cause; overloaded beyond max_waiting_names. Ends without waiting for names that are still asked for.
+// A service of the io_context: one a loop. Threads: resolve() on the loop; the answer is posted to the loop. Errors:
+// unreachable with the cause; overloaded beyond max_waiting_names. Ends without waiting for names that are still asked
+// for.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
@@ -20,8 +22,8 @@
 
 namespace ringfs::dht {
 
-inline constexpr unsigned max_resolver_threads = 8;       // names that are slow at one time before others wait for them
-inline constexpr std::size_t max_waiting_names = 1024;    // more than a ring has members
+inline constexpr unsigned max_resolver_threads = 8;     // names that are slow at one time before others wait for them
+inline constexpr std::size_t max_waiting_names = 1024;  // more than a ring has members
 
 class NameResolver final : public boost::asio::execution_context::service {
  public:

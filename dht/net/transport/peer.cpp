@@ -31,7 +31,8 @@ class Peers::Link final : public FrameConnection::Owner, public std::enable_shar
     WireMessage message = encode(envelope);
     std::size_t queued = waiting_bytes_ + (connection_ ? connection_->queued_bytes() : 0);
     // What is small passes a little longer: heartbeats and votes behind a full queue keep leaders in office.
-    const std::size_t limit = peers_->limits_.queue_bytes + (message.bytes() <= small_envelope_bytes ? peers_->limits_.queue_bytes / 8 : 0);
+    const std::size_t limit =
+        peers_->limits_.queue_bytes + (message.bytes() <= small_envelope_bytes ? peers_->limits_.queue_bytes / 8 : 0);
     if (!fits(message) || queued + message.bytes() > limit) {
       ++peers_->counters_.dropped;
       if (dropped_log_.allow(boot_time())) {

@@ -16,14 +16,14 @@
 
 #include "dht/base/random.hpp"
 #include "dht/core/protocol/messages.hpp"
-#include "dht/net/wire/codec.hpp"
 #include "dht/net/transport/frame_connection.hpp"
+#include "dht/net/wire/codec.hpp"
 
 namespace ringfs::dht {
 
 inline constexpr std::size_t max_peer_queue_bytes = 32 << 20;
 inline constexpr std::size_t small_envelope_bytes = 16 << 10;  // may exceed the queue's limit by an eighth of it
-inline constexpr std::size_t max_peers = 1000;  // as many as a ring has members
+inline constexpr std::size_t max_peers = 1000;                 // as many as a ring has members
 
 struct PeerLimits {
   std::size_t queue_bytes = max_peer_queue_bytes;

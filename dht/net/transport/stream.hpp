@@ -21,8 +21,8 @@ struct IoResult {
   State state = State::done;
   std::size_t bytes = 0;  // done: how many, at least 1
   int error = 0;          // failed: errno
-  // done, reading: nothing was left, so that the next thing to do is to wait. Never set by a stream that holds bytes back
-  // which wait_readable() does not see, as TLS does.
+  // done, reading: nothing was left, so that the next thing to do is to wait. Never set by a stream that holds bytes
+  // back which wait_readable() does not see, as TLS does.
   bool drained = false;
 };
 

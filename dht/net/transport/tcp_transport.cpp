@@ -211,11 +211,9 @@ class TcpTransport::Channel final : public FrameConnection::Owner,
 // ---- TcpTransport ----------------------------------------------------------------------------------
 
 TcpTransport::TcpTransport(boost::asio::any_io_executor executor, Random& random, TcpTransportOptions options)
-    : executor_(executor),
-      random_(random),
-      options_(std::move(options)),
-      flusher_(executor),
-      timer_(executor, [this] { expire(); }) {}
+    : executor_(executor), random_(random), options_(std::move(options)), flusher_(executor), timer_(executor, [this] {
+        expire();
+      }) {}
 
 TcpTransport::~TcpTransport() {
   stop();
@@ -328,9 +326,7 @@ Task<void> TcpTransport::sleep(Duration duration) {
 
 TimePoint TcpTransport::now() { return boot_time(); }
 
-Stamp TcpTransport::ring_time() {
-  return heard_times_.at(boot_time()).value_or(wall_time());
-}
+Stamp TcpTransport::ring_time() { return heard_times_.at(boot_time()).value_or(wall_time()); }
 
 void TcpTransport::heard(const std::string& address, Stamp stamp) { heard_times_.heard(address, stamp, boot_time()); }
 

@@ -14,10 +14,10 @@
 #include <unordered_map>
 
 #include "dht/net/transport/client_transport.hpp"
-#include "dht/net/wire/codec.hpp"
 #include "dht/net/transport/frame_connection.hpp"
 #include "dht/net/transport/heard_times.hpp"
 #include "dht/net/transport/wake_timer.hpp"
+#include "dht/net/wire/codec.hpp"
 
 namespace ringfs::dht {
 

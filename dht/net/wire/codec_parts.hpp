@@ -12,7 +12,8 @@
 namespace ringfs::dht::codec {
 
 inline constexpr std::uint32_t max_partitions = 1 << 16;
-// Of terms and incarnations, which only ever grow by one: the next one must not wrap around because of what a peer says.
+// Of terms and incarnations, which only ever grow by one: the next one must not wrap around because of what a peer
+// says.
 inline constexpr std::uint64_t max_counter = std::uint64_t{1} << 62;
 
 // Hands out the pieces behind a message, in order.

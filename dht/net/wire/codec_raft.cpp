@@ -24,7 +24,9 @@ RaftHeader get_raft(const wire::Raft& in, Check& check) {
 }
 
 // 0, which an older node says as well, is ample.
-std::uint32_t shortage_of(Room room) { return static_cast<std::uint32_t>(Room::ample) - static_cast<std::uint32_t>(room); }
+std::uint32_t shortage_of(Room room) {
+  return static_cast<std::uint32_t>(Room::ample) - static_cast<std::uint32_t>(room);
+}
 
 Room room_of(std::uint32_t shortage, Check& check) {
   constexpr auto most = static_cast<std::uint32_t>(Room::ample);
@@ -149,7 +151,9 @@ void put(const ReplicaQuery& in, wire::Envelope& envelope, WireMessage&) {
   put_raft(in.raft, envelope.mutable_replica_query()->mutable_raft());
 }
 
-ReplicaQuery get(const wire::ReplicaQuery& in, Check& check, Pieces&) { return ReplicaQuery{get_raft(in.raft(), check)}; }
+ReplicaQuery get(const wire::ReplicaQuery& in, Check& check, Pieces&) {
+  return ReplicaQuery{get_raft(in.raft(), check)};
+}
 
 void put(const ReplicaRemoved& in, wire::Envelope& envelope, WireMessage&) {
   wire::ReplicaRemoved* out = envelope.mutable_replica_removed();

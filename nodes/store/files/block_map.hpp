@@ -1,5 +1,5 @@
-// Which blocks of a file are taken: a bit for each, so that memory follows from the file's length alone (32 MiB for each TiB of
-// blocks of 4 KiB), however its free room is scattered.
+// Which blocks of a file are taken: a bit for each, so that memory follows from the file's length alone (32 MiB for
+// each TiB of blocks of 4 KiB), however its free room is scattered.
 //
 // take() gives the lowest run that is long enough (first fit), which keeps a file short. Threads: one. Errors: none.
 #pragma once

@@ -43,7 +43,9 @@ void DatabaseFiles::work_around_damage() {
 Status DatabaseFiles::open_wal(bool heed_mark) {
   std::lock_guard lock(mutex_);
   if (wal_read_) return {};
-  const WalDamage damage = around_damage_ ? WalDamage::worked_around : heed_mark ? WalDamage::refused : WalDamage::ignored;
+  const WalDamage damage = around_damage_ ? WalDamage::worked_around
+                           : heed_mark    ? WalDamage::refused
+                                          : WalDamage::ignored;
   Result<WalContents> read = read_wal(database_, damage);
   if (!read) return tl::unexpected<Error>(read.error());
   marked_ = read_mark(database_).value_or(WalMark{});
@@ -108,7 +110,8 @@ DatabaseFiles::Frame DatabaseFiles::check_frame(std::uint64_t frame, std::string
 
 bool DatabaseFiles::first_page_lost(std::uint64_t frame) const {
   std::lock_guard lock(mutex_);
-  return std::find(around_.lost_first_pages.begin(), around_.lost_first_pages.end(), frame) != around_.lost_first_pages.end();
+  return std::find(around_.lost_first_pages.begin(), around_.lost_first_pages.end(), frame) !=
+         around_.lost_first_pages.end();
 }
 
 bool DatabaseFiles::lost_page(std::uint64_t number) const {

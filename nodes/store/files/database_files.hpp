@@ -1,10 +1,10 @@
-// What the file layer below SQLite knows of one database that is open in this process: how its pages are laid out, the sum of each
-// frame of its WAL, and where that durably ends.
+// What the file layer below SQLite knows of one database that is open in this process: how its pages are laid out, the
+// sum of each frame of its WAL, and where that durably ends.
 //
-// All connections to a database share one of these. The frames' sums are learned when the WAL is opened (wal_frames.hpp) and when
-// frames are written; a frame that does not match when it is read is damage. It lasts from the first file that is opened to the
-// last one that is closed.
-// Threads: any. Errors: those of wal_frames.hpp. Limits: 8 bytes for each frame of the WAL.
+// All connections to a database share one of these. The frames' sums are learned when the WAL is opened
+// (wal_frames.hpp) and when frames are written; a frame that does not match when it is read is damage. It lasts from
+// the first file that is opened to the last one that is closed. Threads: any. Errors: those of wal_frames.hpp. Limits:
+// 8 bytes for each frame of the WAL.
 #pragma once
 
 #include <map>
@@ -28,13 +28,13 @@ class DatabaseFiles {
   // ---- Pages of the database ----
   void learn_layout(std::string_view header);  // none when this is no header
   std::optional<PageLayout> layout() const;
-  // Held while a page of the database is written, and while one that did not match is read again: who reads without SQLite's locks
-  // (the header, when a connection is opened) may meet half of a write.
+  // Held while a page of the database is written, and while one that did not match is read again: who reads without
+  // SQLite's locks (the header, when a connection is opened) may meet half of a write.
   std::mutex& page_writes() { return page_writes_; }
 
   // ---- The WAL ----
-  // From now on damage before the mark is worked around, so that all else can be copied out; nothing may be written then. Before the
-  // database is opened: the first page may be damaged.
+  // From now on damage before the mark is worked around, so that all else can be copied out; nothing may be written
+  // then. Before the database is opened: the first page may be damaged.
   void work_around_damage();
   // What stands for the first page then, if there is a copy. Lasts.
   const std::optional<std::string>& first_page() const { return first_page_; }
@@ -50,15 +50,15 @@ class DatabaseFiles {
   enum class Frame { sound, damaged, unknown };
   Frame check_frame(std::uint64_t frame, std::string_view page) const;
   bool first_page_lost(std::uint64_t frame) const;  // with this frame
-  bool lost_page(std::uint64_t number) const;  // of the database, by damage in the WAL that is worked around
+  bool lost_page(std::uint64_t number) const;       // of the database, by damage in the WAL that is worked around
   // What SQLite is to see of the WAL where damage is worked around; false: as it is.
   bool show_header(char* bytes) const;
   bool show_frame_header(std::uint64_t frame, char* bytes) const;
 
   // ---- The mark ----
-  WalMark end() const;                 // as written, before a sync of the WAL
-  void synced(const WalMark& end);     // after it
-  Status forget_mark();                // synced; before the WAL goes
+  WalMark end() const;              // as written, before a sync of the WAL
+  void synced(const WalMark& end);  // after it
+  Status forget_mark();             // synced; before the WAL goes
 
  private:
   const std::string database_;

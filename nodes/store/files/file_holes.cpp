@@ -69,7 +69,8 @@ bool FileHoles::punch_run(std::uint64_t first, std::uint64_t count) {
   }
   if (errno == EOPNOTSUPP || errno == ENOSYS) {
     impossible_ = true;
-    spdlog::warn("event=no_holes file={} reason=\"the file system does not give room inside a file back\"", path_.string());
+    spdlog::warn("event=no_holes file={} reason=\"the file system does not give room inside a file back\"",
+                 path_.string());
     return false;
   }
   if (errno == ENOSPC) return false;  // one that copies to change: later
@@ -89,7 +90,8 @@ std::uint64_t FileHoles::punch(const BlockMap& taken, std::uint64_t end, std::ui
       const std::uint64_t size = std::min<std::uint64_t>(run, most - done);
       if (!punch_run(word * word_bits + top - size, size)) return done;
       done += size;
-      const std::uint64_t bits = size == word_bits ? ~std::uint64_t{0} : ((std::uint64_t{1} << size) - 1) << (top - size);
+      const std::uint64_t bits =
+          size == word_bits ? ~std::uint64_t{0} : ((std::uint64_t{1} << size) - 1) << (top - size);
       open &= ~bits;
     }
   }

@@ -15,8 +15,8 @@ namespace ringfs::nodes {
 
 namespace {
 
-// sqlite.org/fileformat2.html, section 1.3: the change counter, the size in pages, the free list's first trunk and length; the counter for
-// which the size is valid, and the version that wrote it.
+// sqlite.org/fileformat2.html, section 1.3: the change counter, the size in pages, the free list's first trunk and
+// length; the counter for which the size is valid, and the version that wrote it.
 struct Field {
   std::size_t place = 0, bytes = 0;
 };
@@ -44,14 +44,17 @@ std::optional<std::string> whole_page(const std::filesystem::path& file) {
 
 std::filesystem::path first_page_of(const std::filesystem::path& database) { return database.string() + "-first"; }
 
-std::optional<std::string> read_first_page(const std::filesystem::path& database) { return whole_page(first_page_of(database)); }
+std::optional<std::string> read_first_page(const std::filesystem::path& database) {
+  return whole_page(first_page_of(database));
+}
 
 bool first_page_holds(const std::filesystem::path& database) { return whole_page(database).has_value(); }
 
 void keep_first_page(const std::filesystem::path& database) {
   std::optional<std::string> page = whole_page(database);
   if (!page) return;
-  for (const Field& field : changing) std::fill_n(page->begin() + static_cast<std::ptrdiff_t>(field.place), field.bytes, '\0');
+  for (const Field& field : changing)
+    std::fill_n(page->begin() + static_cast<std::ptrdiff_t>(field.place), field.bytes, '\0');
   put_page_sum(page->data(), page->size(), 1);
   if (read_first_page(database) == page) return;
   write_whole_file(first_page_of(database), *page);

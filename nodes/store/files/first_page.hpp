@@ -1,10 +1,11 @@
-// A second copy of the database's first page: the schema, and how all other pages are laid out. With it damaged no other page could be
-// found, though all of them are whole.
+// A second copy of the database's first page: the schema, and how all other pages are laid out. With it damaged no
+// other page could be found, though all of them are whole.
 //
-// The copy is a file of its own, `ringfs.db-first`, in which what changes with every transaction (size, free list, counters) is zero: SQLite
-// then asks the file, or the WAL, for the size, which is enough to read. A start writes it when it is missing or the schema has changed;
-// it goes before another database takes the place of this one. Only what is read while damage is worked around comes from it.
-// Threads: plain functions. Errors: StoreFailure: no_space, io_error. Limits: a schema of one page.
+// The copy is a file of its own, `ringfs.db-first`, in which what changes with every transaction (size, free list,
+// counters) is zero: SQLite then asks the file, or the WAL, for the size, which is enough to read. A start writes it
+// when it is missing or the schema has changed; it goes before another database takes the place of this one. Only what
+// is read while damage is worked around comes from it. Threads: plain functions. Errors: StoreFailure: no_space,
+// io_error. Limits: a schema of one page.
 #pragma once
 
 #include <filesystem>

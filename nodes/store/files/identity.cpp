@@ -15,7 +15,8 @@ constexpr std::size_t sum_bytes = 8;
 }  // namespace
 
 std::optional<StoredIdentity> read_identity(const std::filesystem::path& directory) {
-  const std::string bytes = read_file(directory / identity_file_name).value_or(std::string());  // a sector that cannot be read is damage
+  const std::string bytes =
+      read_file(directory / identity_file_name).value_or(std::string());  // a sector that cannot be read is damage
   if (bytes.size() < sum_bytes) return std::nullopt;
   const std::string_view body = std::string_view(bytes).substr(0, bytes.size() - sum_bytes);
   Reader sum(std::string_view(bytes).substr(body.size()));

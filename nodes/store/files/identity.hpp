@@ -1,8 +1,10 @@
-// A second copy of what a node cannot do without and nobody else holds: who it is, how often it has run, which ring it belongs to.
+// A second copy of what a node cannot do without and nobody else holds: who it is, how often it has run, which ring it
+// belongs to.
 //
-// Why: the table `meta` is a page or two of the database. With them damaged a node would have to be given up although its ring holds
-// all else. The copy is a small file of its own with its own sum, written anew under another name, synced and renamed, before
-// `meta` changes: it is never older. Threads: one at a time. Errors: StoreFailure: no_space, io_error.
+// Why: the table `meta` is a page or two of the database. With them damaged a node would have to be given up although
+// its ring holds all else. The copy is a small file of its own with its own sum, written anew under another name,
+// synced and renamed, before `meta` changes: it is never older. Threads: one at a time. Errors: StoreFailure: no_space,
+// io_error.
 #pragma once
 
 #include <filesystem>

@@ -14,8 +14,8 @@ namespace ringfs::nodes {
 
 namespace {
 
-// Rows of a snapshot that was being staged may name blocks that a power failure has taken from the end of the file, but not more
-// than can have been on the way.
+// Rows of a snapshot that was being staged may name blocks that a power failure has taken from the end of the file, but
+// not more than can have been on the way.
 constexpr std::uint64_t max_lost_bytes = std::uint64_t{1} << 36;
 constexpr std::uint64_t start_writing_bytes = 2 << 20;
 
@@ -32,7 +32,8 @@ std::filesystem::path file_of(const std::filesystem::path& directory, Connection
 }  // namespace
 
 PayloadFile::PayloadFile(const std::filesystem::path& directory, Connection& connection)
-    : path_(file_of(directory, connection)), descriptor_(open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)),
+    : path_(file_of(directory, connection)),
+      descriptor_(open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)),
       holes_(path_, descriptor_.value, block_bytes) {
   struct stat status {};
   if (descriptor_.value < 0 || fstat(descriptor_.value, &status) != 0) file_failed(path_, errno);
@@ -62,17 +63,21 @@ void PayloadFile::take_what_is_named(Connection& connection) {
     const Extent extent = extent_of(query.integer(0));
     const bool plausible = extent.count > 0 && extent.first < (length_ + max_lost_bytes) / block_bytes;
     if (plausible && blocks_.take_at(extent.first, extent.count)) continue;
-    throw StoreFailure(ErrorCode::corrupt, "payload " + std::to_string(query.integer(0)) + " lies where no payload can, or where another one does");
+    throw StoreFailure(ErrorCode::corrupt, "payload " + std::to_string(query.integer(0)) +
+                                               " lies where no payload can, or where another one does");
   }
 }
 
 std::string PayloadFile::read(PayloadId id, std::uint64_t size) const {
   const Extent extent = extent_of(id);
-  auto damaged = [&](const std::string& what) { throw StoreFailure(ErrorCode::corrupt, "payload " + std::to_string(id) + ": " + what); };
+  auto damaged = [&](const std::string& what) {
+    throw StoreFailure(ErrorCode::corrupt, "payload " + std::to_string(id) + ": " + what);
+  };
   if (size > extent.count * block_bytes) damaged("larger than its place");
   std::string bytes(size, '\0');
   for (std::size_t done = 0; done < size;) {
-    ssize_t count = pread(descriptor_.value, bytes.data() + done, size - done, static_cast<off_t>(extent.first * block_bytes + done));
+    ssize_t count = pread(descriptor_.value, bytes.data() + done, size - done,
+                          static_cast<off_t>(extent.first * block_bytes + done));
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) file_failed(path_, errno);
     if (count == 0) damaged(path_.string() + " ends before it");
@@ -115,7 +120,8 @@ void PayloadFile::give_back(PayloadId id) { given_back_now_.push_back(extent_of(
 
 void PayloadFile::sync() {
   if (unsynced_bytes_ == 0) return;
-  if (fdatasync(descriptor_.value) != 0) throw StoreFailure(ErrorCode::io_error, "sync of " + path_.string() + ": " + std::strerror(errno));
+  if (fdatasync(descriptor_.value) != 0)
+    throw StoreFailure(ErrorCode::io_error, "sync of " + path_.string() + ": " + std::strerror(errno));
   unsynced_bytes_ = unstarted_bytes_ = 0;
 }
 

@@ -2,15 +2,19 @@
 // (docs/disk-format.md).
 //
 // Why not in the database: its WAL and its checkpoints write each byte twice, page by page. Why it is as safe:
-//   - bytes are written and synced before the transaction that refers to them is, so a payload that a durable entry names is there;
-//   - they are never changed in place: a patched payload moves into the database (PayloadTable::overwrite), which has transactions;
-//   - blocks are used again only when the transaction that gave them back is durable, or a power failure could bring a row back
+//   - bytes are written and synced before the transaction that refers to them is, so a payload that a durable entry
+//   names is there;
+//   - they are never changed in place: a patched payload moves into the database (PayloadTable::overwrite), which has
+//   transactions;
+//   - blocks are used again only when the transaction that gave them back is durable, or a power failure could bring a
+//   row back
 //     whose bytes are gone, and when no read transaction that began before it is open any more.
-// Which blocks are taken is not written anywhere: the ids of the payloads say it, and they are looked through at start. What a
-// transaction that never became durable wrote is therefore free again.
+// Which blocks are taken is not written anywhere: the ids of the payloads say it, and they are looked through at start.
+// What a transaction that never became durable wrote is therefore free again.
 //
-// Threads: read() and Reading from any; everything else from the writer's. Errors: StoreFailure: no_space, io_error; corrupt
-// (the file is missing or shorter than a payload needs). Limits: a payload of at most max_bytes; larger ones lie in the database.
+// Threads: read() and Reading from any; everything else from the writer's. Errors: StoreFailure: no_space, io_error;
+// corrupt (the file is missing or shorter than a payload needs). Limits: a payload of at most max_bytes; larger ones
+// lie in the database.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +25,8 @@
 #include <string>
 #include <vector>
 
-#include "nodes/store/files/block_map.hpp"
 #include "dht/base/descriptor.hpp"
+#include "nodes/store/files/block_map.hpp"
 #include "nodes/store/files/file_holes.hpp"
 #include "nodes/store/files/sqlite_handle.hpp"
 
@@ -40,7 +44,8 @@ class PayloadFile {
   static constexpr unsigned count_bits = 12;
   static constexpr std::uint64_t max_bytes = ((1U << count_bits) - 1) * block_bytes;
 
-  // Opens or creates the file of the database that `connection` has open. Throws corrupt: it is missing, or two payloads overlap.
+  // Opens or creates the file of the database that `connection` has open. Throws corrupt: it is missing, or two
+  // payloads overlap.
   PayloadFile(const std::filesystem::path& directory, Connection& connection);
   PayloadFile(const PayloadFile&) = delete;
   PayloadFile& operator=(const PayloadFile&) = delete;
@@ -51,16 +56,16 @@ class PayloadFile {
   // Within the transaction that is open.
   PayloadId write(std::string_view bytes);
   void give_back(PayloadId id);
-  void sync();         // what was written since the last time; after an error the store must do nothing more
+  void sync();  // what was written since the last time; after an error the store must do nothing more
   std::uint64_t unsynced_bytes() const { return unsynced_bytes_; }
-  void committed();    // that transaction is visible to new readers
+  void committed();  // that transaction is visible to new readers
   void rolled_back();
-  void durable();      // all that was committed is on the disk
+  void durable();  // all that was committed is on the disk
 
   // Free blocks that have room on the disk already; without those that were only given back.
   std::uint64_t free_bytes() const;
-  // Gives free blocks back to the disk until free_bytes() is `keep` at most: the file's end, then holes; a step of at most max_step_bytes.
-  // True: there is more to do. Blocks that may be used again only (durable()).
+  // Gives free blocks back to the disk until free_bytes() is `keep` at most: the file's end, then holes; a step of at
+  // most max_step_bytes. True: there is more to do. Blocks that may be used again only (durable()).
   bool shrink(std::uint64_t keep_bytes);
   static constexpr std::uint64_t max_step_bytes = 32 << 20;
   bool any_given_back() const { return !given_back_.empty(); }  // not to be used yet
@@ -96,9 +101,9 @@ class PayloadFile {
   std::uint64_t length_ = 0;  // bytes
   BlockMap blocks_;
   FileHoles holes_;
-  std::vector<Extent> written_now_;   // by the open transaction
+  std::vector<Extent> written_now_;  // by the open transaction
   std::vector<Extent> given_back_now_;
-  std::deque<Freed> given_back_;      // in order of commits; not to be used yet
+  std::deque<Freed> given_back_;  // in order of commits; not to be used yet
   std::uint64_t given_back_blocks_ = 0;
   std::uint64_t unsynced_bytes_ = 0;
   std::uint64_t unstarted_bytes_ = 0;  // of these the kernel was not told yet to write them

@@ -68,7 +68,8 @@ void Connection::execute(const char* sql) {
 }
 
 void Connection::run(const char* literal) {
-  auto found = std::find_if(prepared_.begin(), prepared_.end(), [&](const auto& item) { return item.first == literal; });
+  auto found =
+      std::find_if(prepared_.begin(), prepared_.end(), [&](const auto& item) { return item.first == literal; });
   if (found == prepared_.end()) {
     sqlite3_stmt* statement = nullptr;
     int code = sqlite3_prepare_v3(database_, literal, -1, SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
@@ -84,8 +85,10 @@ void Connection::run(const char* literal) {
 void Connection::sync_wal() {
   sqlite3_file* wal = nullptr;
   int code = sqlite3_file_control(database_, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal);
-  if (code == SQLITE_OK) code = wal == nullptr || wal->pMethods == nullptr ? SQLITE_IOERR : wal->pMethods->xSync(wal, SQLITE_SYNC_NORMAL);
-  if (code != SQLITE_OK) throw StoreFailure(ErrorCode::io_error, std::string("sync of the WAL: ") + sqlite3_errstr(code));
+  if (code == SQLITE_OK)
+    code = wal == nullptr || wal->pMethods == nullptr ? SQLITE_IOERR : wal->pMethods->xSync(wal, SQLITE_SYNC_NORMAL);
+  if (code != SQLITE_OK)
+    throw StoreFailure(ErrorCode::io_error, std::string("sync of the WAL: ") + sqlite3_errstr(code));
 }
 
 std::int64_t Connection::integer(const char* sql) {

@@ -49,7 +49,7 @@ class Connection {
   std::filesystem::path file() const { return sqlite3_db_filename(database_, "main"); }  // absolute
   bool in_transaction() const { return sqlite3_get_autocommit(database_) == 0; }
   void rollback() noexcept;  // nothing when no transaction is open
-  void sync_wal();         // everything committed so far is durable
+  void sync_wal();           // everything committed so far is durable
   [[noreturn]] void raise(int code, const std::string& doing) const;
 
  private:

@@ -7,9 +7,9 @@
 #include <cerrno>
 #include <cstring>
 
+#include "dht/base/descriptor.hpp"
 #include "dht/base/hash.hpp"
 #include "nodes/store/files/database_files.hpp"
-#include "dht/base/descriptor.hpp"
 #include "nodes/store/files/first_page.hpp"
 #include "nodes/store/files/identity.hpp"
 #include "nodes/store/files/payload_file.hpp"
@@ -52,8 +52,8 @@ CREATE TABLE garbage(space INTEGER PRIMARY KEY);
 )sql",
     // NULL in a row that format 1 wrote.
     "ALTER TABLE peer ADD COLUMN checksum INTEGER;",
-    // Entries of all partitions in the order of their coming, found by an index. In the order of partitions nearly every append
-    // met a full page in the middle of the tree and moved entries between three of them.
+    // Entries of all partitions in the order of their coming, found by an index. In the order of partitions nearly
+    // every append met a full page in the middle of the tree and moved entries between three of them.
     R"sql(
 ALTER TABLE log RENAME TO log_of_format_2;
 CREATE TABLE log(
@@ -68,10 +68,12 @@ DROP TABLE log_of_format_2;
     "ALTER TABLE grp ADD COLUMN holds_data INTEGER NOT NULL DEFAULT 1;",
     // From format 5 on payloads may lie in a file of their own: programs before it must not open the database.
     "",
-    // From format 6 on pages have sums, and groups digests, which programs before it would not write. A database is created with them, or copied.
+    // From format 6 on pages have sums, and groups digests, which programs before it would not write. A database is
+    // created with them, or copied.
     "",
 };
-// Of format 5 already, without which this program cannot run: a disk that has no room for the copy must not stop a node.
+// Of format 5 already, without which this program cannot run: a disk that has no room for the copy must not stop a
+// node.
 constexpr const char* damage_column = "ALTER TABLE grp ADD COLUMN damage INTEGER NOT NULL DEFAULT 0";
 // Right of a group that is made from then on.
 constexpr const char* digest_columns = R"sql(
@@ -91,7 +93,8 @@ void configure(Connection& connection, std::int64_t cache_kib) {
   connection.execute("PRAGMA mmap_size = 0");  // a bad sector must be an error, not a signal
   connection.execute("PRAGMA temp_store = MEMORY");
   connection.execute("PRAGMA trusted_schema = OFF");
-  // Debian's SQLite overwrites what is deleted with zeros, by the log and again by the checkpoint: a moved partition would be written twice more.
+  // Debian's SQLite overwrites what is deleted with zeros, by the log and again by the checkpoint: a moved partition
+  // would be written twice more.
   connection.execute("PRAGMA secure_delete = OFF");
   connection.execute(pragma("cache_size", -cache_kib));
   connection.execute(pragma("journal_size_limit", wal_kept_bytes));
@@ -102,8 +105,8 @@ void configure(Connection& connection, std::int64_t cache_kib) {
 }
 
 [[noreturn]] void too_new(const std::filesystem::path& file, std::int64_t format) {
-  throw StoreFailure(ErrorCode::version_mismatch, file.string() + " is of format " + std::to_string(format) + ", this program knows up to " +
-                                                      std::to_string(database_format));
+  throw StoreFailure(ErrorCode::version_mismatch, file.string() + " is of format " + std::to_string(format) +
+                                                      ", this program knows up to " + std::to_string(database_format));
 }
 
 enum class FileKind { absent, sqlite };
@@ -114,7 +117,7 @@ FileKind look_at(const std::filesystem::path& file) {
   if (descriptor < 0 && errno == ENOENT) return FileKind::absent;
   if (descriptor < 0) throw StoreFailure(ErrorCode::io_error, file.string() + ": " + std::strerror(errno));
   constexpr std::string_view magic("SQLite format 3", 16);  // with its NUL
-  constexpr std::size_t format_place = 60;  // user_version, and application_id behind it
+  constexpr std::size_t format_place = 60;                  // user_version, and application_id behind it
   std::array<char, database_header_bytes> head{};
   ssize_t count = read(descriptor, head.data(), head.size());
   int error = errno;
@@ -149,11 +152,13 @@ FileKind look_at(const std::filesystem::path& file) {
 // Within a transaction.
 void make_tables(Connection& connection, std::int64_t from, std::int64_t to) {
   if (from < to) {
-    for (std::int64_t step = from; step < to; ++step) connection.execute(migration_steps[static_cast<std::size_t>(step)]);
+    for (std::int64_t step = from; step < to; ++step)
+      connection.execute(migration_steps[static_cast<std::size_t>(step)]);
     connection.execute(pragma("application_id", database_application_id));
     connection.execute(pragma("user_version", to));
   }
-  if (connection.integer("SELECT count(*) FROM pragma_table_info('grp') WHERE name = 'damage'") == 0) connection.execute(damage_column);
+  if (connection.integer("SELECT count(*) FROM pragma_table_info('grp') WHERE name = 'damage'") == 0)
+    connection.execute(damage_column);
   if (from == 0 && to == database_format) connection.execute(digest_columns);
 }
 
@@ -176,8 +181,8 @@ void reserve_page_sums(Connection& connection) {
   if (code != SQLITE_OK) connection.raise(code, "reserving bytes for the sums of pages");
 }
 
-// So that a database can give room back while it is used (StoreWriter::vacuum). Before the first table, and nothing to a database that
-// exists: one gets it when it is copied.
+// So that a database can give room back while it is used (StoreWriter::vacuum). Before the first table, and nothing to
+// a database that exists: one gets it when it is copied.
 void vacuum_in_steps(Connection& connection) {
   if (connection.integer("PRAGMA page_count") == 0) connection.execute("PRAGMA auto_vacuum = INCREMENTAL");
 }
@@ -211,10 +216,12 @@ std::unique_ptr<Connection> open_database(const std::filesystem::path& directory
   }
   std::error_code unreadable;
   if (created && std::filesystem::file_size(directory / payload_file_name, unreadable) > 0 && !unreadable) {
-    throw ForeignDatabase(ErrorCode::corrupt, file.string() + " is missing or empty, but " + payload_file_name + " is there");
+    throw ForeignDatabase(ErrorCode::corrupt,
+                          file.string() + " is missing or empty, but " + payload_file_name + " is there");
   }
   if (created && read_identity(directory)) {
-    throw ForeignDatabase(ErrorCode::corrupt, file.string() + " is missing or empty, but " + identity_file_name + " is there");
+    throw ForeignDatabase(ErrorCode::corrupt,
+                          file.string() + " is missing or empty, but " + identity_file_name + " is there");
   }
   try {
     renew_wal(file.string() + "-wal");
@@ -269,10 +276,12 @@ bool has_digests(Connection& connection) {
 
 std::unique_ptr<Connection> open_damaged(const std::filesystem::path& directory) {
   // Before the first read, which is of the first page. SQLite knows the database by its real path.
-  const std::shared_ptr<DatabaseFiles> files = DatabaseFiles::of((std::filesystem::canonical(directory) / database_file_name).string());
+  const std::shared_ptr<DatabaseFiles> files =
+      DatabaseFiles::of((std::filesystem::canonical(directory) / database_file_name).string());
   files->work_around_damage();
   auto connection = std::make_unique<Connection>(directory / database_file_name, SQLITE_OPEN_READWRITE);
-  if (connection->file() != files->database()) throw StoreFailure(ErrorCode::internal, "SQLite calls the database " + connection->file().string());
+  if (connection->file() != files->database())
+    throw StoreFailure(ErrorCode::internal, "SQLite calls the database " + connection->file().string());
   configure(*connection, copy_cache_kib);
   connection->execute("PRAGMA wal_autocheckpoint = 0");
   connection->execute("PRAGMA query_only = 1");

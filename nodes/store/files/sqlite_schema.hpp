@@ -21,9 +21,9 @@ class ForeignDatabase : public StoreFailure {
   using StoreFailure::StoreFailure;
 };
 
-// Opens the database for writing; creates it when there is none, with sums on its pages. One of an older format is brought up to
-// format 5, in place: sums and digests it gets by being copied (nodes/store/repair/replacement.hpp). Page cache: 16 MiB; synchronous = FULL until the writer
-// takes over, which syncs by hand.
+// Opens the database for writing; creates it when there is none, with sums on its pages. One of an older format is
+// brought up to format 5, in place: sums and digests it gets by being copied (nodes/store/repair/replacement.hpp). Page
+// cache: 16 MiB; synchronous = FULL until the writer takes over, which syncs by hand.
 std::unique_ptr<Connection> open_database(const std::filesystem::path& directory, unsigned page_bytes);
 bool has_page_sums(const Connection& connection);
 bool has_digests(Connection& connection);  // of rows and logs, in the table `grp`; of format 6
@@ -41,7 +41,8 @@ std::unique_ptr<Connection> open_damaged(const std::filesystem::path& directory)
 // A new database with all tables, to copy into; nothing is synced and nothing can be rolled back.
 std::unique_ptr<Connection> create_copy(const std::filesystem::path& file, unsigned page_bytes);
 
-inline constexpr const char* rebuild_wish = "rebuild";  // in `meta`: why the next start copies the database (nodes/store/repair/copy.hpp)
+inline constexpr const char* rebuild_wish =
+    "rebuild";  // in `meta`: why the next start copies the database (nodes/store/repair/copy.hpp)
 
 // Named values of the table `meta`; each carries a checksum. Errors: corrupt.
 class MetaTable {

@@ -19,8 +19,9 @@ namespace {
 
 constexpr const char* below_name = "unix-excl";
 constexpr const char* own_name = "ringfs-wal";
-constexpr std::size_t max_collected_bytes = 4 << 20;  // memory; of a transaction beyond it the first part is written earlier
-constexpr std::size_t max_write_bytes = 64 << 10;      // "unix" takes a size for its lowest 17 bits
+constexpr std::size_t max_collected_bytes =
+    4 << 20;  // memory; of a transaction beyond it the first part is written earlier
+constexpr std::size_t max_write_bytes = 64 << 10;  // "unix" takes a size for its lowest 17 bits
 constexpr int frame_header_size = static_cast<int>(frame_header_bytes);
 constexpr int wal_header_size = static_cast<int>(wal_header_bytes);
 constexpr int write_lock = 0;  // of the WAL's index: SQLite's WAL_WRITE_LOCK
@@ -41,9 +42,9 @@ struct State {
   // Of a WAL, the pieces that were not written yet.
   std::string bytes;
   sqlite3_int64 offset = 0;
-  bool last_frame = false;            // the header of a transaction's last frame has come, its page has not
-  std::uint64_t ended_frames = 0;     // with them a transaction ends
-  std::uint32_t database_pages = 0;   // as it says
+  bool last_frame = false;           // the header of a transaction's last frame has come, its page has not
+  std::uint64_t ended_frames = 0;    // with them a transaction ends
+  std::uint32_t database_pages = 0;  // as it says
 };
 
 struct File {
@@ -76,7 +77,8 @@ int write_collected(sqlite3_file* file) {
   int code = SQLITE_OK;
   for (std::size_t done = 0; done < state.bytes.size() && code == SQLITE_OK; done += max_write_bytes) {
     const std::size_t size = std::min(max_write_bytes, state.bytes.size() - done);
-    code = write_below(file, state.bytes.data() + done, static_cast<int>(size), state.offset + static_cast<sqlite3_int64>(done));
+    code = write_below(file, state.bytes.data() + done, static_cast<int>(size),
+                       state.offset + static_cast<sqlite3_int64>(done));
   }
   state.bytes.clear();  // after an error, too: SQLite rolls the transaction back
   state.last_frame = false;
@@ -169,11 +171,12 @@ int read_wal_bytes(sqlite3_file* file, void* into, int size, sqlite3_int64 offse
   if (page_bytes == 0 || offset < wal_header_size) return code;
   const Place place = place_of(offset, page_bytes);
   if (place.within == 0 && size >= frame_header_size) {
-    // Recovery and the sums of a transaction that is written anew read whole frames. Where damage is worked around recovery must
-    // pass the frames that are lost.
+    // Recovery and the sums of a transaction that is written anew read whole frames. Where damage is worked around
+    // recovery must pass the frames that are lost.
     if (state.files->show_frame_header(place.frame, bytes)) return code;
     if (static_cast<std::uint32_t>(size) < frame_header_bytes + page_bytes) return code;
-    return check_frame(state, place.frame, std::string_view(bytes + frame_header_bytes, page_bytes), bytes + frame_header_bytes, page_bytes);
+    return check_frame(state, place.frame, std::string_view(bytes + frame_header_bytes, page_bytes),
+                       bytes + frame_header_bytes, page_bytes);
   }
   if (place.within != frame_header_bytes) return code;
   const auto asked = static_cast<std::size_t>(size);
@@ -185,8 +188,9 @@ int read_wal_bytes(sqlite3_file* file, void* into, int size, sqlite3_int64 offse
 
 // ---- The database's pages ---------------------------------------------------------------------------
 
-// A page that nobody ever wrote: the writer may ask for one beyond what is committed, in a transaction that gave it back before.
-// Outside of WAL mode, while a database is made, nothing is committed yet. To everybody else each page was written.
+// A page that nobody ever wrote: the writer may ask for one beyond what is committed, in a transaction that gave it
+// back before. Outside of WAL mode, while a database is made, nothing is committed yet. To everybody else each page was
+// written.
 bool may_be_unwritten(sqlite3_file* file, std::uint64_t number) {
   State& state = state_of(file);
   if (!state.files->wal_open()) return true;
@@ -205,7 +209,9 @@ int read_page_as_it_is(sqlite3_file* file, char* into, std::uint32_t page_bytes,
   const auto size = static_cast<int>(page_bytes);
   const auto offset = static_cast<sqlite3_int64>((number - 1) * page_bytes);
   int code = read_below(file, into, size, offset);
-  if (state.files->lost_page(number)) return damaged("page " + std::to_string(number) + " of " + state.files->database() + " may be lost with a damaged frame");
+  if (state.files->lost_page(number))
+    return damaged("page " + std::to_string(number) + " of " + state.files->database() +
+                   " may be lost with a damaged frame");
   auto sound = [&] { return code == SQLITE_OK && page_sum_holds(std::string_view(into, page_bytes), number); };
   if (sound() || !verifying) return code;
   if (code != SQLITE_OK && code != SQLITE_IOERR_SHORT_READ) return code;
@@ -233,7 +239,8 @@ int read_database(sqlite3_file* file, void* into, int size, sqlite3_int64 offset
   const auto from = static_cast<std::uint64_t>(offset);
   const auto end = from + static_cast<std::uint64_t>(size);
   auto* bytes = static_cast<char*>(into);
-  if (from % page_bytes == 0 && end - from == page_bytes) return read_page(file, bytes, layout->page_bytes, from / page_bytes + 1);
+  if (from % page_bytes == 0 && end - from == page_bytes)
+    return read_page(file, bytes, layout->page_bytes, from / page_bytes + 1);
   int all = SQLITE_OK;
   state.page.resize(page_bytes);
   for (std::uint64_t place = from; place < end;) {
@@ -312,7 +319,9 @@ int file_size(sqlite3_file* file, sqlite3_int64* size) {
 
 int lock(sqlite3_file* file, int level) { return below(file)->pMethods->xLock(below(file), level); }
 int unlock(sqlite3_file* file, int level) { return below(file)->pMethods->xUnlock(below(file), level); }
-int check_reserved_lock(sqlite3_file* file, int* result) { return below(file)->pMethods->xCheckReservedLock(below(file), result); }
+int check_reserved_lock(sqlite3_file* file, int* result) {
+  return below(file)->pMethods->xCheckReservedLock(below(file), result);
+}
 int file_control(sqlite3_file* file, int operation, void* argument) {
   return below(file)->pMethods->xFileControl(below(file), operation, argument);
 }
@@ -331,9 +340,25 @@ void shm_barrier(sqlite3_file* file) { below(file)->pMethods->xShmBarrier(below(
 int shm_unmap(sqlite3_file* file, int remove) { return below(file)->pMethods->xShmUnmap(below(file), remove); }
 
 // Version 2: the WAL's index, but no memory-mapped reads, which nobody could verify.
-constexpr sqlite3_io_methods methods = {
-    2,      close_file, read,         write,          truncate, sync, file_size, lock, unlock, check_reserved_lock, file_control, sector_size, device_characteristics,
-    shm_map, shm_lock,  shm_barrier,  shm_unmap,      nullptr,  nullptr};
+constexpr sqlite3_io_methods methods = {2,
+                                        close_file,
+                                        read,
+                                        write,
+                                        truncate,
+                                        sync,
+                                        file_size,
+                                        lock,
+                                        unlock,
+                                        check_reserved_lock,
+                                        file_control,
+                                        sector_size,
+                                        device_characteristics,
+                                        shm_map,
+                                        shm_lock,
+                                        shm_barrier,
+                                        shm_unmap,
+                                        nullptr,
+                                        nullptr};
 
 // Before the first read: how the pages lie; where the WAL ends.
 int look_into(sqlite3_file* file, State& state) {

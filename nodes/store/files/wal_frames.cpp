@@ -9,8 +9,8 @@
 #include <cstring>
 
 #include "dht/base/bytes.hpp"
-#include "dht/base/hash.hpp"
 #include "dht/base/descriptor.hpp"
+#include "dht/base/hash.hpp"
 
 namespace ringfs::nodes {
 
@@ -48,13 +48,15 @@ Sum add(std::string_view bytes, Sum sum, bool big_endian) {
 }
 
 Error failed(const std::filesystem::path& file, int error) {
-  return {error == ENOSPC || error == EDQUOT ? ErrorCode::no_space : ErrorCode::io_error, file.string() + ": " + std::strerror(error)};
+  return {error == ENOSPC || error == EDQUOT ? ErrorCode::no_space : ErrorCode::io_error,
+          file.string() + ": " + std::strerror(error)};
 }
 
 // A window onto the file that moves forwards.
 class FrameReader {
  public:
-  FrameReader(int descriptor, std::uint32_t page_bytes) : descriptor_(descriptor), frame_bytes_(frame_header_bytes + page_bytes) {}
+  FrameReader(int descriptor, std::uint32_t page_bytes)
+      : descriptor_(descriptor), frame_bytes_(frame_header_bytes + page_bytes) {}
   // Header and page; empty: the file ends before the frame does, or error().
   std::string_view frame(std::uint64_t number) {
     const std::uint64_t offset = wal_header_bytes + number * frame_bytes_;
@@ -63,7 +65,8 @@ class FrameReader {
       from_ = offset;
       std::size_t done = 0;
       while (done < bytes_.size()) {
-        const ssize_t count = pread(descriptor_, bytes_.data() + done, bytes_.size() - done, static_cast<off_t>(from_ + done));
+        const ssize_t count =
+            pread(descriptor_, bytes_.data() + done, bytes_.size() - done, static_cast<off_t>(from_ + done));
         if (count < 0 && errno == EINTR) continue;
         if (count < 0) error_ = errno;
         if (count <= 0) break;
@@ -85,12 +88,15 @@ class FrameReader {
 };
 
 struct Frame {
-  explicit Frame(std::string_view bytes) : header(bytes.substr(0, frame_header_bytes)), page(bytes.substr(frame_header_bytes)) {}
+  explicit Frame(std::string_view bytes)
+      : header(bytes.substr(0, frame_header_bytes)), page(bytes.substr(frame_header_bytes)) {}
   std::uint32_t number() const { return word_at(header, 0); }
   std::uint32_t database_pages() const { return word_at(header, 4); }
   std::uint64_t salts() const { return std::uint64_t{word_at(header, 8)} << 32 | word_at(header, 12); }
   Sum stored() const { return {word_at(header, 16), word_at(header, 20)}; }
-  Sum computed(Sum before, bool big_endian) const { return add(page, add(header.substr(0, 8), before, big_endian), big_endian); }
+  Sum computed(Sum before, bool big_endian) const {
+    return add(page, add(header.substr(0, 8), before, big_endian), big_endian);
+  }
   std::string_view header;
   std::string_view page;
 };
@@ -98,7 +104,8 @@ struct Frame {
 // Follows the chain, and around damage.
 class Scan {
  public:
-  Scan(const WalHeader& header, std::uint64_t marked, FrameReader& frames) : header_(header), marked_(marked), frames_(frames) {}
+  Scan(const WalHeader& header, std::uint64_t marked, FrameReader& frames)
+      : header_(header), marked_(marked), frames_(frames) {}
 
   // Frames that hold, in a row.
   void follow(WalContents& contents) {
@@ -150,11 +157,13 @@ class Scan {
   }
 
  private:
-  // A page that a damaged frame may have held is lost, and with it what older frames have of it, unless a newer one has it.
+  // A page that a damaged frame may have held is lost, and with it what older frames have of it, unless a newer one has
+  // it.
   bool finish(WalContents& contents) const {
     for (const Suspected& suspected : suspected_) {
       bool newer = false;
-      for (std::uint64_t frame = suspected.frame + 1; frame < contents.committed && !newer; ++frame) newer = numbers_[frame] == suspected.page;
+      for (std::uint64_t frame = suspected.frame + 1; frame < contents.committed && !newer; ++frame)
+        newer = numbers_[frame] == suspected.page;
       if (newer) continue;
       contents.lost_pages.push_back(suspected.page);
       for (std::uint64_t frame = 0; frame < suspected.frame; ++frame) {
@@ -182,8 +191,8 @@ class Scan {
     return next.salts() == header_.salts && next.computed(sum, header_.big_endian) == next.stored();
   }
 
-  // Whether the chain can be taken up again behind `number`: a frame's stored sum is right when the next frame continues from it, or
-  // nothing more is needed.
+  // Whether the chain can be taken up again behind `number`: a frame's stored sum is right when the next frame
+  // continues from it, or nothing more is needed.
   bool goes_on_behind(std::uint64_t number) {
     for (std::uint64_t last = number; last < number + max_damaged_run; ++last) {
       if (last + 1 >= marked_) return true;
@@ -194,12 +203,15 @@ class Scan {
     return false;
   }
 
-  // What is wrong with a frame: its header is put right, or its page is lost. `sum`: of the chain before it, then with it.
-  bool mend(WalContents& contents, const Frame& frame, std::uint64_t number, Sum& sum, std::array<char, frame_header_bytes>& header) {
+  // What is wrong with a frame: its header is put right, or its page is lost. `sum`: of the chain before it, then with
+  // it.
+  bool mend(WalContents& contents, const Frame& frame, std::uint64_t number, Sum& sum,
+            std::array<char, frame_header_bytes>& header) {
     put_word(header.data() + 8, static_cast<std::uint32_t>(header_.salts >> 32));
     put_word(header.data() + 12, static_cast<std::uint32_t>(header_.salts));
     const Sum computed = frame.computed(sum, header_.big_endian);
-    if (computed == frame.stored() || continues(number, computed)) {  // salts or the stored sum are flipped, nothing that counts
+    if (computed == frame.stored() ||
+        continues(number, computed)) {  // salts or the stored sum are flipped, nothing that counts
       sum = computed;
       return true;
     }
@@ -244,8 +256,8 @@ std::optional<WalHeader> mended_header(std::string& bytes, std::uint64_t salts) 
 }
 
 Error ends_early(const std::filesystem::path& wal, std::uint64_t frames, std::uint64_t marked) {
-  return {ErrorCode::corrupt, wal.string() + " is damaged: it can be read up to frame " + std::to_string(frames) + ", but " +
-                                  std::to_string(marked) + " were synced"};
+  return {ErrorCode::corrupt, wal.string() + " is damaged: it can be read up to frame " + std::to_string(frames) +
+                                  ", but " + std::to_string(marked) + " were synced"};
 }
 
 }  // namespace
@@ -276,7 +288,8 @@ Status write_mark(const std::filesystem::path& database, const WalMark& mark, bo
   writer.u64(checksum(writer.bytes()));
   const std::string_view bytes = writer.bytes();
   const ssize_t written = pwrite(file.value, bytes.data(), bytes.size(), 0);
-  if (written != static_cast<ssize_t>(bytes.size())) return tl::unexpected<Error>(failed(path, written < 0 ? errno : ENOSPC));
+  if (written != static_cast<ssize_t>(bytes.size()))
+    return tl::unexpected<Error>(failed(path, written < 0 ? errno : ENOSPC));
   if (synced && fsync(file.value) != 0) return tl::unexpected<Error>(failed(path, errno));
   return {};
 }
@@ -290,7 +303,8 @@ std::optional<WalHeader> decode_wal_header(std::string_view bytes) {
   header.page_bytes = word_at(bytes, 8);
   header.salts = std::uint64_t{word_at(bytes, 16)} << 32 | word_at(bytes, 20);
   header.sum = {word_at(bytes, 24), word_at(bytes, 28)};
-  if (header.page_bytes < 512 || header.page_bytes > 65536 || !std::has_single_bit(header.page_bytes)) return std::nullopt;
+  if (header.page_bytes < 512 || header.page_bytes > 65536 || !std::has_single_bit(header.page_bytes))
+    return std::nullopt;
   if (add(bytes.substr(0, 24), {0, 0}, header.big_endian) != header.sum) return std::nullopt;
   return header;
 }
@@ -319,7 +333,8 @@ Result<WalContents> read_wal(const std::filesystem::path& database, WalDamage da
   }
   const WalHeader header = *contents.header;
   // A generation that is older than the mark: that of the mark was lost.
-  const auto newer = static_cast<std::int32_t>(static_cast<std::uint32_t>(mark.salts >> 32) - static_cast<std::uint32_t>(header.salts >> 32));
+  const auto newer = static_cast<std::int32_t>(static_cast<std::uint32_t>(mark.salts >> 32) -
+                                               static_cast<std::uint32_t>(header.salts >> 32));
   if (mark.frames > 0 && newer > 0) return tl::unexpected<Error>(ends_early(path, 0, mark.frames));
   const std::uint64_t marked = mark.salts == header.salts ? mark.frames : 0;
   FrameReader frames(file.value, header.page_bytes);

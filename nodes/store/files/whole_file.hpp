@@ -1,5 +1,5 @@
-// A small file that is there whole or not at all: written under another name (FILE-new), synced, renamed, the directory synced.
-// Threads: one at a time for a file. Errors: StoreFailure: no_space, io_error.
+// A small file that is there whole or not at all: written under another name (FILE-new), synced, renamed, the directory
+// synced. Threads: one at a time for a file. Errors: StoreFailure: no_space, io_error.
 #pragma once
 
 #include <filesystem>

@@ -5,9 +5,9 @@
 #include <algorithm>
 
 #include "dht/base/hash.hpp"
-#include "nodes/store/rows/replica_ids.hpp"
-#include "nodes/store/files/sqlite_schema.hpp"
 #include "nodes/store/files/identity.hpp"
+#include "nodes/store/files/sqlite_schema.hpp"
+#include "nodes/store/rows/replica_ids.hpp"
 
 namespace ringfs::nodes {
 
@@ -19,10 +19,11 @@ std::string name_of(PartitionId partition) { return "partition " + std::to_strin
 
 bool is_damage(const StoreFailure& failure) { return failure.error().code == ErrorCode::corrupt; }
 
-// What format 5 cannot tell by its pages: rows that stand where their space does not say, entries that their index does not name.
+// What format 5 cannot tell by its pages: rows that stand where their space does not say, entries that their index does
+// not name.
 struct Misplaced {
   std::set<SpaceId> spaces;
-  SpaceId spaces_from = INT64_MAX;  // these could not be looked through
+  SpaceId spaces_from = INT64_MAX;                // these could not be looked through
   std::map<std::int64_t, std::uint64_t> entries;  // of each partition, counted in the table itself
   bool entries_known = true;
 };
@@ -38,7 +39,8 @@ Misplaced find_misplaced(Connection& from, const std::set<SpaceId>& known) {
     bool beside_unknown = false;
     while (query.step()) {
       const SpaceId next = query.integer(0);
-      const bool ordered = std::tuple(space, std::string_view(key), std::string_view(sort)) < std::tuple(next, query.bytes(1), query.bytes(2));
+      const bool ordered = std::tuple(space, std::string_view(key), std::string_view(sort)) <
+                           std::tuple(next, query.bytes(1), query.bytes(2));
       if (!ordered || beside_unknown) found.spaces.insert({space, next});
       beside_unknown = !known.contains(next);
       if (beside_unknown) found.spaces.insert({space, next});
@@ -141,10 +143,13 @@ class StoreCopy {
         ids_(from),
         copied_ids_(to),
         rows_(from, "SELECT key, sort, version, payload, checksum, value FROM rows WHERE space = ? ORDER BY key, sort"),
-        insert_row_(to, "INSERT INTO rows(space, key, sort, version, payload, checksum, value) VALUES(?, ?, ?, ?, ?, ?, ?)"),
+        insert_row_(
+            to, "INSERT INTO rows(space, key, sort, version, payload, checksum, value) VALUES(?, ?, ?, ?, ?, ?, ?)"),
         remove_rows_(to, "DELETE FROM rows WHERE space = ?"),
         entries_(from, "SELECT idx, term, stamp, kind, size, blobs, checksum, head FROM log WHERE p = ? ORDER BY idx"),
-        insert_entry_(to, "INSERT INTO log(p, idx, term, stamp, kind, size, blobs, checksum, head) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)"),
+        insert_entry_(to,
+                      "INSERT INTO log(p, idx, term, stamp, kind, size, blobs, checksum, head) VALUES(?, ?, ?, ?, ?, "
+                      "?, ?, ?, ?)"),
         remove_entries_(to, "DELETE FROM log WHERE p = ?") {}
 
   StoreCopyReport run() {
@@ -324,7 +329,8 @@ class StoreCopy {
     const StoreCopyReport before{{}, report_.rows, report_.entries, 0};
     if (damage_of(group.damage) != dht::Damage::log) {
       try {
-        if (options_.leave_out.contains(group.partition)) throw StoreFailure(ErrorCode::corrupt, name_of(group.partition) + ": given up");
+        if (options_.leave_out.contains(group.partition))
+          throw StoreFailure(ErrorCode::corrupt, name_of(group.partition) + ": given up");
         check_places(group);
         copy_log(group);
         copy_rows(group);
@@ -355,13 +361,17 @@ class StoreCopy {
     Query query(entries_, p);
     while (query.step()) {
       if (query.natural(0) != ++index) {
-        throw StoreFailure(ErrorCode::corrupt, name_of(group.partition) + ": the log has a gap before entry " + std::to_string(query.natural(0)));
+        throw StoreFailure(ErrorCode::corrupt, name_of(group.partition) + ": the log has a gap before entry " +
+                                                   std::to_string(query.natural(0)));
       }
-      const StoredEntry stored = verified_entry(group.partition, query.natural(0), query.natural(1), Stamp{query.integer(2)}, static_cast<dht::EntryKind>(query.integer(3)),
+      const StoredEntry stored = verified_entry(group.partition, query.natural(0), query.natural(1),
+                                                Stamp{query.integer(2)}, static_cast<dht::EntryKind>(query.integer(3)),
                                                 query.bytes(5), query.bytes(7), query.natural(6));
       for (PayloadId payload : stored.payloads) take(payload);
       auto insert = [&](const auto& blobs) {
-        Query(insert_entry_, p, query.integer(0), query.integer(1), query.integer(2), query.integer(3), query.integer(4), blobs, query.integer(6), query.bytes(7)).finish();
+        Query(insert_entry_, p, query.integer(0), query.integer(1), query.integer(2), query.integer(3),
+              query.integer(4), blobs, query.integer(6), query.bytes(7))
+            .finish();
       };
       if (query.null(5)) {
         insert(nullptr);
@@ -384,12 +394,13 @@ class StoreCopy {
     const auto counted = misplaced_.entries.find(p);
     const std::uint64_t in_table = counted == misplaced_.entries.end() ? 0 : counted->second;
     if (!misplaced_.entries_known || in_table != index - group.base_index) {
-      throw StoreFailure(ErrorCode::corrupt, name_of(group.partition) + ": the log's index does not name all of its entries");
+      throw StoreFailure(ErrorCode::corrupt,
+                         name_of(group.partition) + ": the log's index does not name all of its entries");
     }
   }
 
-  // Rows that are not all that was written are better than none, if nobody else has them: they are kept, and the replica is marked. So is
-  // the digest, which goes on saying so.
+  // Rows that are not all that was written are better than none, if nobody else has them: they are kept, and the
+  // replica is marked. So is the digest, which goes on saying so.
   void copy_rows(GroupState& group) {
     RowDigest digest = 0;
     Query query(rows_, group.space);
@@ -403,7 +414,8 @@ class StoreCopy {
       }
       if (payload) {
         digest += row_term(row, query.natural(2), take(*payload), {});
-        Query(insert_row_, group.space, row.key, row.sort, query.integer(2), *payload, query.integer(4), nullptr).finish();
+        Query(insert_row_, group.space, row.key, row.sort, query.integer(2), *payload, query.integer(4), nullptr)
+            .finish();
       } else {
         digest += query.natural(4);
         Query(insert_row_, group.space, row.key, row.sort, query.integer(2), nullptr, query.integer(4), value).finish();
@@ -451,7 +463,8 @@ class StoreCopy {
 
 }  // namespace
 
-StoreCopyReport copy_store(const std::filesystem::path& directory, Connection& from, Connection& to, const StoreCopyOptions& options) {
+StoreCopyReport copy_store(const std::filesystem::path& directory, Connection& from, Connection& to,
+                           const StoreCopyOptions& options) {
   return StoreCopy(directory, from, to, options).run();
 }
 

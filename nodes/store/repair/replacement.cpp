@@ -9,8 +9,8 @@
 
 #include "dht/base/descriptor.hpp"
 #include "nodes/store/files/first_page.hpp"
-#include "nodes/store/files/sqlite_schema.hpp"
 #include "nodes/store/files/lock.hpp"
+#include "nodes/store/files/sqlite_schema.hpp"
 #include "nodes/store/files/wal_frames.hpp"
 
 namespace ringfs::nodes {
@@ -18,8 +18,12 @@ namespace ringfs::nodes {
 namespace {
 
 std::filesystem::path database_in(const std::filesystem::path& directory) { return directory / database_file_name; }
-std::filesystem::path copy_in(const std::filesystem::path& directory) { return database_in(directory).string() + "-copy"; }
-std::filesystem::path complete_in(const std::filesystem::path& directory) { return database_in(directory).string() + "-complete"; }
+std::filesystem::path copy_in(const std::filesystem::path& directory) {
+  return database_in(directory).string() + "-copy";
+}
+std::filesystem::path complete_in(const std::filesystem::path& directory) {
+  return database_in(directory).string() + "-complete";
+}
 
 void remove_file(const std::filesystem::path& file) {
   if (unlink(file.c_str()) != 0 && errno != ENOENT) file_failed(file, errno);
@@ -30,7 +34,8 @@ void rename_file(const std::filesystem::path& from, const std::filesystem::path&
 }
 
 void sync_names(const std::filesystem::path& directory) {
-  if (Status synced = sync_directory(directory); !synced) throw StoreFailure(synced.error().code, synced.error().context);
+  if (Status synced = sync_directory(directory); !synced)
+    throw StoreFailure(synced.error().code, synced.error().context);
 }
 
 void sync_file(const std::filesystem::path& file) {
@@ -50,8 +55,8 @@ void expect_room(const std::filesystem::path& directory) {
   const std::uint64_t needed = bytes_of(database_in(directory)) + bytes_of(wal_of(database_in(directory)));
   const std::uint64_t left = std::uint64_t{disk.f_bavail} * disk.f_frsize;
   if (left >= needed) return;
-  throw StoreFailure(ErrorCode::no_space, "copying " + database_in(directory).string() + " needs " + std::to_string(needed) + " bytes, " +
-                                              std::to_string(left) + " are free");
+  throw StoreFailure(ErrorCode::no_space, "copying " + database_in(directory).string() + " needs " +
+                                              std::to_string(needed) + " bytes, " + std::to_string(left) + " are free");
 }
 
 void tell(const ReplacementHook& hook, ReplacementStep step) {
@@ -76,8 +81,8 @@ void finish_replacement(const std::filesystem::path& directory, const Replacemen
   tell(hook, ReplacementStep::replaced);
 }
 
-StoreCopyReport replace_database(const std::filesystem::path& directory, unsigned page_bytes, const StoreCopyOptions& options,
-                                 const ReplacementHook& hook) {
+StoreCopyReport replace_database(const std::filesystem::path& directory, unsigned page_bytes,
+                                 const StoreCopyOptions& options, const ReplacementHook& hook) {
   expect_room(directory);
   StoreCopyReport report;
   try {

@@ -13,11 +13,12 @@ namespace ringfs::nodes {
 
 namespace {
 
-constexpr std::int64_t scrub_cache_kib = 64;   // what it read a moment ago is not to be found there again
-constexpr std::size_t step_rows = 64;          // a step: some milliseconds, of 4 MiB at most when all are blocks
+constexpr std::int64_t scrub_cache_kib = 64;  // what it read a moment ago is not to be found there again
+constexpr std::size_t step_rows = 64;         // a step: some milliseconds, of 4 MiB at most when all are blocks
 constexpr std::size_t step_bytes = 1 << 20;
 constexpr unsigned max_walks = 2;  // of a group's rows in one pass, until they were added up: the next pass comes, too
-// setpriority(2). The first pass mends what happened while the node was down: behind clients, but not behind everybody on the machine.
+// setpriority(2). The first pass mends what happened while the node was down: behind clients, but not behind everybody
+// on the machine.
 constexpr int first_priority = 5;
 constexpr int later_priority = 19;
 
@@ -25,7 +26,8 @@ constexpr int later_priority = 19;
 bool is_damage(const Error& error) { return error.code == ErrorCode::corrupt || error.code == ErrorCode::io_error; }
 
 void set_priority(int priority) {
-  if (setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), priority) != 0) spdlog::warn("event=scrub_priority_kept errno={}", errno);
+  if (setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), priority) != 0)
+    spdlog::warn("event=scrub_priority_kept errno={}", errno);
 }
 
 }  // namespace
@@ -36,11 +38,13 @@ struct StoreScrub::Tables {
         payloads(database, file),
         groups(database),
         log(database, payloads),
-        rows(database,
-             "SELECT key, sort, version, payload, checksum, value FROM rows WHERE space = ?1 AND (key, sort) > (?2, ?3) "
-             "ORDER BY key, sort LIMIT ?4"),
+        rows(
+            database,
+            "SELECT key, sort, version, payload, checksum, value FROM rows WHERE space = ?1 AND (key, sort) > (?2, ?3) "
+            "ORDER BY key, sort LIMIT ?4"),
         first_rows(database,
-                   "SELECT key, sort, version, payload, checksum, value FROM rows WHERE space = ?1 ORDER BY key, sort LIMIT ?2") {}
+                   "SELECT key, sort, version, payload, checksum, value FROM rows WHERE space = ?1 ORDER BY key, sort "
+                   "LIMIT ?2") {}
   Connection& connection;
   PayloadTable payloads;
   GroupTable groups;
@@ -51,17 +55,21 @@ struct StoreScrub::Tables {
 // Where it is within one group.
 struct StoreScrub::Place {
   PartitionId partition{};
-  SpaceId space = 0;                // of the rows; another one: they were replaced
-  std::optional<RowAddress> row;    // the last one read
-  RowDigest digest = 0;             // of the rows up to there, in the state of the last step
-  dht::LogIndex applied = 0;             // in that state
-  bool adds_up = false;             // the digest is known
-  dht::LogIndex entry = 0;               // likewise
+  SpaceId space = 0;              // of the rows; another one: they were replaced
+  std::optional<RowAddress> row;  // the last one read
+  RowDigest digest = 0;           // of the rows up to there, in the state of the last step
+  dht::LogIndex applied = 0;      // in that state
+  bool adds_up = false;           // the digest is known
+  dht::LogIndex entry = 0;        // likewise
 };
 
 StoreScrub::StoreScrub(std::filesystem::path directory, PayloadFile& payload_file, StoreHealth& health, RowWatch& watch,
                        const ScrubOptions& options)
-    : directory_(std::move(directory)), payload_file_(payload_file), health_(health), watch_(watch), options_(options) {}
+    : directory_(std::move(directory)),
+      payload_file_(payload_file),
+      health_(health),
+      watch_(watch),
+      options_(options) {}
 
 StoreScrub::~StoreScrub() {
   {
@@ -112,7 +120,8 @@ void StoreScrub::pass(std::uint64_t bytes_per_second) {
   Tables tables(*connection, payload_file_);
   std::map<PartitionId, Error> unreadable;
   std::map<PartitionId, GroupState> groups = tables.groups.load_all(unreadable);
-  // The writer has it in memory and writes it again with the next change: nothing is lost while this process lives, nor known when it ends.
+  // The writer has it in memory and writes it again with the next change: nothing is lost while this process lives, nor
+  // known when it ends.
   for (const auto& [partition, why] : unreadable) report({partition, std::nullopt, why});
   for (const auto& [partition, state] : groups) {
     if (health_.failure() || !wait(Duration::zero())) return;
@@ -124,7 +133,8 @@ void StoreScrub::group(Tables& tables, PartitionId partition) {
   if (!rows(tables, partition)) return;
   Place place;
   place.partition = partition;
-  if (walk(tables, place, &StoreScrub::log_step) && tables.groups.has_digests()) walk(tables, place, &StoreScrub::log_sum_step);
+  if (walk(tables, place, &StoreScrub::log_step) && tables.groups.has_digests())
+    walk(tables, place, &StoreScrub::log_sum_step);
 }
 
 bool StoreScrub::rows(Tables& tables, PartitionId partition) {
@@ -160,7 +170,9 @@ bool StoreScrub::walk(Tables& tables, Place& place, bool (StoreScrub::*step)(Tab
 bool StoreScrub::rows_step(Tables& tables, Place& place, std::size_t& bytes) {
   try {
     std::optional<GroupState> state = tables.groups.load(place.partition);
-    if (!state || !state->holds_data || damage_of(state->damage) == dht::Damage::log || (place.row && state->space != place.space)) return false;
+    if (!state || !state->holds_data || damage_of(state->damage) == dht::Damage::log ||
+        (place.row && state->space != place.space))
+      return false;
     catch_up(*state, place);
     std::size_t count = 0;
     auto visit = [&](Query& query) {
@@ -168,7 +180,8 @@ bool StoreScrub::rows_step(Tables& tables, Place& place, std::size_t& bytes) {
         ++count;
         SpaceRow row = verified_row(tables.payloads, place.space, query);
         // Interior pages of another time lead anywhere.
-        if (place.row && !(*place.row < row.address)) throw StoreFailure(ErrorCode::corrupt, describe(place.space, row.address) + " is out of order");
+        if (place.row && !(*place.row < row.address))
+          throw StoreFailure(ErrorCode::corrupt, describe(place.space, row.address) + " is out of order");
         place.digest += row_term(row);
         bytes += row.address.key.size() + row.address.sort.size() + row.value.size();
         place.row = std::move(row.address);
@@ -183,7 +196,8 @@ bool StoreScrub::rows_step(Tables& tables, Place& place, std::size_t& bytes) {
       visit(query);
     }
     if (count == step_rows || bytes >= step_bytes) return true;
-    if (place.adds_up && place.digest != state->rows_digest) report({place.partition, std::nullopt, lost_rows(place.partition)});
+    if (place.adds_up && place.digest != state->rows_digest)
+      report({place.partition, std::nullopt, lost_rows(place.partition)});
     return false;
   } catch (const StoreFailure& failure) {
     if (!is_damage(failure.error())) throw;

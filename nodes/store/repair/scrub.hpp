@@ -1,12 +1,14 @@
-// Reads every row, log entry and payload that the store holds, again and again, and says which are damaged (design 5.10).
+// Reads every row, log entry and payload that the store holds, again and again, and says which are damaged
+// (design 5.10).
 //
-// Why: a copy that nobody reads may be bad for years, and is missed when the others are gone. Checksums are verified wherever something is read;
-// this makes sure that everything is read. And it alone sees a write that the disk has lost: each group's rows and entries are added up
-// and compared with what its row in `grp` says of them (row_digest.hpp). It has a thread of low priority and a connection with next to no cache, whose read
-// transactions last for one step, so that neither clients nor checkpoints wait for it. What the kernel's page cache holds is verified there,
-// not on the disk.
-// Threads: start() and count() from any; `found` is called on the scrub's thread. Errors: none; damage (and a sector that cannot be read) is what
-// it looks for, of each group and kind once in a pass. Limits: ScrubOptions; a step.
+// Why: a copy that nobody reads may be bad for years, and is missed when the others are gone. Checksums are verified
+// wherever something is read; this makes sure that everything is read. And it alone sees a write that the disk has
+// lost: each group's rows and entries are added up and compared with what its row in `grp` says of them
+// (row_digest.hpp). It has a thread of low priority and a connection with next to no cache, whose read transactions
+// last for one step, so that neither clients nor checkpoints wait for it. What the kernel's page cache holds is
+// verified there, not on the disk. Threads: start() and count() from any; `found` is called on the scrub's thread.
+// Errors: none; damage (and a sector that cannot be read) is what it looks for, of each group and kind once in a pass.
+// Limits: ScrubOptions; a step.
 #pragma once
 
 #include <atomic>
@@ -16,10 +18,10 @@
 #include <thread>
 
 #include "dht/net/runtime/storage.hpp"
-#include "nodes/store/rows/row_watch.hpp"
+#include "nodes/store/repair/health.hpp"
 #include "nodes/store/repair/scrub_options.hpp"
 #include "nodes/store/rows/groups.hpp"
-#include "nodes/store/repair/health.hpp"
+#include "nodes/store/rows/row_watch.hpp"
 
 namespace ringfs::nodes {
 

@@ -27,7 +27,8 @@ std::uint64_t checksum_of(PartitionId partition, const dht::Entry& entry, std::s
 
 constexpr std::string_view plain_columns =
     "p, term, vote, replica_added, configuration, configuration_index, applied, applied_term, applied_stamp, "
-    "base_index, base_term, base_stamp, space, staging_space, staging_snapshot, staging_next, checksum, holds_data, damage";
+    "base_index, base_term, base_stamp, space, staging_space, staging_snapshot, staging_next, checksum, holds_data, "
+    "damage";
 constexpr std::string_view digest_columns = ", rows_digest, staging_digest, log_digest, log_end";
 
 std::string columns(bool with_digests) {
@@ -126,7 +127,8 @@ std::uint64_t group_checksum(const GroupState& group, const std::string& configu
     writer.u32(group.staging->next);
   }
   if (!group.holds_data) writer.boolean(false);  // absent otherwise: rows of format 3 keep their sums
-  if (group.damage != ReplicaDamage::none) writer.u32(static_cast<std::uint32_t>(group.damage));  // so do those of format 5
+  if (group.damage != ReplicaDamage::none)
+    writer.u32(static_cast<std::uint32_t>(group.damage));  // so do those of format 5
   if (with_digests) {
     writer.u64(group.rows_digest);
     writer.u64(group.staging ? group.staging->digest : 0);
@@ -142,8 +144,8 @@ void GroupTable::save(const GroupState& group) {
   auto run = [&](const auto& space, const auto& snapshot, const auto& next, const auto&... digests) {
     Query(save_, index_of(group.partition), group.hard_state.term, group.hard_state.vote.raw(), group.replica_added,
           configuration, group.configuration_index, group.applied, group.applied_term, group.applied_stamp.microseconds,
-          group.base_index, group.base_term, group.base_stamp.microseconds, group.space, space, snapshot, next, sum, group.holds_data ? 1 : 0,
-          static_cast<int>(group.damage), digests...)
+          group.base_index, group.base_term, group.base_stamp.microseconds, group.space, space, snapshot, next, sum,
+          group.holds_data ? 1 : 0, static_cast<int>(group.damage), digests...)
         .finish();
   };
   auto with_staging = [&](const auto&... digests) {
@@ -292,8 +294,8 @@ std::vector<PayloadId> decode_payloads(std::string_view bytes) {
   return payloads;
 }
 
-StoredEntry verified_entry(PartitionId partition, dht::LogIndex index, dht::Term term, Stamp stamp, dht::EntryKind kind, std::string_view blobs,
-                           std::string_view head, std::uint64_t expected) {
+StoredEntry verified_entry(PartitionId partition, dht::LogIndex index, dht::Term term, Stamp stamp, dht::EntryKind kind,
+                           std::string_view blobs, std::string_view head, std::uint64_t expected) {
   StoredEntry stored;
   stored.entry = dht::Entry{index, term, stamp, kind, SharedBytes(std::string(head)), {}};
   if (checksum_of(partition, stored.entry, blobs) != expected) {
@@ -304,8 +306,9 @@ StoredEntry verified_entry(PartitionId partition, dht::LogIndex index, dht::Term
 }
 
 StoredEntry LogTable::verified(PartitionId partition, const Query& query) {
-  return verified_entry(partition, query.natural(0), query.natural(1), Stamp{query.integer(2)}, static_cast<dht::EntryKind>(query.integer(3)),
-                        query.bytes(4), query.bytes(6), query.natural(5));
+  return verified_entry(partition, query.natural(0), query.natural(1), Stamp{query.integer(2)},
+                        static_cast<dht::EntryKind>(query.integer(3)), query.bytes(4), query.bytes(6),
+                        query.natural(5));
 }
 
 void LogTable::load(PartitionId partition, dht::LogIndex first, dht::LogIndex last,
@@ -366,16 +369,18 @@ bool log_is_whole(const GroupState& group, const LogTable::Sum& entries) {
 }
 
 Error lost_entries(const GroupState& group) {
-  return {ErrorCode::corrupt, name_of(group.partition) + ": its log is not what was written, up to entry " + std::to_string(group.last_index) +
-                                  ": the disk has lost a write"};
+  return {ErrorCode::corrupt, name_of(group.partition) + ": its log is not what was written, up to entry " +
+                                  std::to_string(group.last_index) + ": the disk has lost a write"};
 }
 
 Error lost_vote(PartitionId partition) {
-  return {ErrorCode::corrupt, name_of(partition) + ": its term or vote is not the last that was written: the disk has lost a write"};
+  return {ErrorCode::corrupt,
+          name_of(partition) + ": its term or vote is not the last that was written: the disk has lost a write"};
 }
 
 Error lost_rows(PartitionId partition) {
-  return {ErrorCode::corrupt, name_of(partition) + ": its rows are not those that were written: the disk has lost a write"};
+  return {ErrorCode::corrupt,
+          name_of(partition) + ": its rows are not those that were written: the disk has lost a write"};
 }
 
 }  // namespace ringfs::nodes

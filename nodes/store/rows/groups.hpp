@@ -23,7 +23,7 @@ struct Staging {
 // What is left of a replica whose data was damaged, until it is reset.
 enum class ReplicaDamage : std::uint8_t {
   none = 0,
-  data = 1,        // the log, and with it what was acknowledged, is gone or not to be used; term, vote and identity hold
+  data = 1,  // the log, and with it what was acknowledged, is gone or not to be used; term, vote and identity hold
   everything = 2,  // what it voted for is lost, too, and maybe even whether there was a replica
   rows = 3,        // some rows cannot be read; all else holds
 };
@@ -35,7 +35,7 @@ struct GroupState {
   ReplicaDamage damage = ReplicaDamage::none;
   dht::HardState hard_state;
   dht::LogIndex replica_added = 0;  // ReplicaId::added of this node's replica
-  bool holds_data = true;      // PersistedGroup
+  bool holds_data = true;           // PersistedGroup
   dht::Configuration configuration;
   dht::LogIndex configuration_index = 0;
   dht::LogIndex applied = 0;
@@ -47,8 +47,8 @@ struct GroupState {
   SpaceId space = 0;
   std::optional<Staging> staging;
   dht::LogIndex last_index = 0;  // of the log
-  // What the space's rows, and the checksums of the log's entries, add up to modulo 2^64: what was written, whatever the disk made of it
-  // (row_digest.hpp). Kept and compared in databases that have them (GroupTable::has_digests).
+  // What the space's rows, and the checksums of the log's entries, add up to modulo 2^64: what was written, whatever
+  // the disk made of it (row_digest.hpp). Kept and compared in databases that have them (GroupTable::has_digests).
   RowDigest rows_digest = 0;
   std::uint64_t log_digest = 0;
 };
@@ -57,7 +57,8 @@ struct GroupState {
 std::uint64_t group_checksum(const GroupState& group, const std::string& configuration, bool with_digests);
 // The number of a space that never was; the next one is written in `meta`.
 SpaceId take_new_space(MetaTable& meta);
-// The next one will be behind this one, which is in use. Else the page of `meta` was old: a write of it that the disk has lost.
+// The next one will be behind this one, which is in use. Else the page of `meta` was old: a write of it that the disk
+// has lost.
 void never_take_space_again(MetaTable& meta, SpaceId used);
 
 class GroupTable {
@@ -86,9 +87,10 @@ struct StoredEntry {
   std::vector<PayloadId> payloads;  // of entry.blobs
 };
 
-// An entry as the table `log` has it, whose checksum was verified; entry.blobs is empty, its payloads are named only. Errors: corrupt.
-StoredEntry verified_entry(PartitionId partition, dht::LogIndex index, dht::Term term, Stamp stamp, dht::EntryKind kind, std::string_view blobs,
-                           std::string_view head, std::uint64_t expected);
+// An entry as the table `log` has it, whose checksum was verified; entry.blobs is empty, its payloads are named only.
+// Errors: corrupt.
+StoredEntry verified_entry(PartitionId partition, dht::LogIndex index, dht::Term term, Stamp stamp, dht::EntryKind kind,
+                           std::string_view blobs, std::string_view head, std::uint64_t expected);
 std::vector<PayloadId> decode_payloads(std::string_view bytes);  // of log.blobs; throws corrupt
 
 class LogTable {
@@ -99,9 +101,11 @@ class LogTable {
     std::uint64_t checksum = 0;
   };
   Appended append(PartitionId partition, const dht::Entry& entry, PayloadHome home);
-  std::uint64_t remove(PartitionId partition, dht::LogIndex first, dht::LogIndex last);  // what their checksums add up to
+  std::uint64_t remove(PartitionId partition, dht::LogIndex first,
+                       dht::LogIndex last);  // what their checksums add up to
   // Entries first..last in order, verified, until visit returns false.
-  void load(PartitionId partition, dht::LogIndex first, dht::LogIndex last, const std::function<bool(StoredEntry&&)>& visit);
+  void load(PartitionId partition, dht::LogIndex first, dht::LogIndex last,
+            const std::function<bool(StoredEntry&&)>& visit);
   // What is needed of every entry when a node starts: verified, without reading payloads.
   struct Info {
     dht::EntryInfo info;

@@ -30,7 +30,8 @@ class HotRows::View final : public dht::RowReader {
     complete_ = false;
     return std::nullopt;
   }
-  void scan(const std::string& key, const std::string&, const std::string&, bool, const std::function<bool(Row&&)>&) override {
+  void scan(const std::string& key, const std::string&, const std::string&, bool,
+            const std::function<bool(Row&&)>&) override {
     if (key != dht::lock_key || !partition_.lock_free) complete_ = false;
   }
   bool complete() const { return complete_; }
@@ -113,7 +114,8 @@ void HotRows::clear() {
   bytes_ = 0;
 }
 
-void HotRows::add(PartitionId id, dht::LogIndex applied, const std::vector<RowAddress>& rows, const ReadReply& reply, bool lock_free) {
+void HotRows::add(PartitionId id, dht::LogIndex applied, const std::vector<RowAddress>& rows, const ReadReply& reply,
+                  bool lock_free) {
   std::lock_guard guard(mutex_);
   Partition& partition = partitions_[id];
   if (applied < partition.applied) return;

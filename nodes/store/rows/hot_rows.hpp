@@ -1,10 +1,11 @@
-// Rows that were read or written lately, answered on the loop without crossing to a thread and back (design 5, "Storage").
+// Rows that were read or written lately, answered on the loop without crossing to a thread and back (design 5,
+// "Storage").
 //
-// They always equal the database: the writer announces which rows its transaction changes before the commit, during which
-// partitions concerned answer nothing from here, and publishes them after it. A reader thread adds what it read if its snapshot is
-// not older than what was published last. So nobody sees a row here that is older than one that was seen in the database.
-// Threads: any; a mutex, held for microseconds. Limits: max_hot_bytes, then everything goes and fills again; values that are
-// payloads are not kept. Errors: none.
+// They always equal the database: the writer announces which rows its transaction changes before the commit, during
+// which partitions concerned answer nothing from here, and publishes them after it. A reader thread adds what it read
+// if its snapshot is not older than what was published last. So nobody sees a row here that is older than one that was
+// seen in the database. Threads: any; a mutex, held for microseconds. Limits: max_hot_bytes, then everything goes and
+// fills again; values that are payloads are not kept. Errors: none.
 #pragma once
 
 #include <map>
@@ -22,7 +23,7 @@ inline constexpr std::size_t max_hot_bytes = 8 << 20;
 
 // What a transaction does to a partition's rows, in order.
 struct HotChange {
-  RowAddress row;            // a prefix: the object's key and the beginning of the sort keys
+  RowAddress row;  // a prefix: the object's key and the beginning of the sort keys
   bool prefix = false;
   bool unknown = false;      // too large to be kept: only forget it
   std::optional<Row> after;  // none: it is gone
@@ -32,7 +33,7 @@ struct HotChange {
 struct HotChanges {
   dht::LogIndex before = 0;   // what was applied
   dht::LogIndex applied = 0;  // afterwards
-  bool all = false;      // other rows altogether: a snapshot was installed
+  bool all = false;           // other rows altogether: a snapshot was installed
   std::vector<HotChange> rows;
 };
 
@@ -47,7 +48,8 @@ class HotRows {
   void clear();
 
   // A reader, of what it found at `applied`. `lock_free`: the partition held no lock at all then.
-  void add(PartitionId partition, dht::LogIndex applied, const std::vector<RowAddress>& rows, const ReadReply& reply, bool lock_free);
+  void add(PartitionId partition, dht::LogIndex applied, const std::vector<RowAddress>& rows, const ReadReply& reply,
+           bool lock_free);
 
  private:
   class View;

@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <set>
 
-#include "nodes/store/rows/replica_ids.hpp"
+#include "nodes/store/files/identity.hpp"
 #include "nodes/store/files/sqlite_schema.hpp"
 #include "nodes/store/rows/groups.hpp"
-#include "nodes/store/files/identity.hpp"
+#include "nodes/store/rows/replica_ids.hpp"
 
 namespace ringfs::nodes {
 
@@ -107,7 +107,8 @@ dht::PersistedGroup persisted_group(LogTable& log, const GroupState& group, cons
   return persisted;
 }
 
-// What is applied is in the rows: a log that is damaged there only is as good without those entries. False: it is damaged behind them, too.
+// What is applied is in the rows: a log that is damaged there only is as good without those entries. False: it is
+// damaged behind them, too.
 bool cut_to_applied(LogTable& log, GroupTable& groups, GroupState& group) {
   dht::LogIndex next = group.applied;
   std::uint64_t digest = 0;
@@ -139,8 +140,15 @@ dht::PersistedGroup without_log(const GroupState& group, const Uuid& node) {
 class GroupLoader {
  public:
   GroupLoader(Connection& connection, PayloadFile& file, const Uuid& node, std::map<PartitionId, Error>& damaged)
-      : connection_(connection), payloads_(connection, file), log_(connection, payloads_), groups_(connection), ids_(connection),
-        meta_(connection), add_garbage_(connection, "INSERT OR IGNORE INTO garbage(space) VALUES(?)"), node_(node), damaged_(damaged) {}
+      : connection_(connection),
+        payloads_(connection, file),
+        log_(connection, payloads_),
+        groups_(connection),
+        ids_(connection),
+        meta_(connection),
+        add_garbage_(connection, "INSERT OR IGNORE INTO garbage(space) VALUES(?)"),
+        node_(node),
+        damaged_(damaged) {}
 
   // What needs no log, in the transaction that is open. used: greatest_space_of_rows().
   void prepare(SpaceId used) {
@@ -148,14 +156,16 @@ class GroupLoader {
     states_ = groups_.load_all(unreadable);
     keep_spaces_apart(used);
     for (const auto& [partition, why] : unreadable) states_[partition] = in_its_place(partition, why);
-    const bool all_replaced =
-        std::none_of(states_.begin(), states_.end(), [](const auto& one) { return damage_of(one.second.damage) == dht::Damage::log; });
+    const bool all_replaced = std::none_of(states_.begin(), states_.end(), [](const auto& one) {
+      return damage_of(one.second.damage) == dht::Damage::log;
+    });
     if (all_replaced && ids_.nameless_spaces()) collect_nameless_spaces();
     const std::map<PartitionId, dht::LogIndex> added = ids_.all_added();
     for (auto& [partition, group] : states_) {
       auto known = added.find(partition);
       const dht::LogIndex written = known == added.end() ? 0 : known->second;
-      if (written != group.replica_added) ids_.set_added(partition, group.replica_added);  // a database of an older program
+      if (written != group.replica_added)
+        ids_.set_added(partition, group.replica_added);  // a database of an older program
       if (group.damage != ReplicaDamage::none) damaged_.emplace(partition, noted_damage(group));
       compare_vote(group);
       if (group.staging) {  // the core does not remember it: whoever sends it starts over
@@ -214,11 +224,13 @@ class GroupLoader {
 
   // A space that is given out twice has rows of another partition, or of another time.
   void keep_spaces_apart(SpaceId used) {
-    for (const auto& [partition, group] : states_) used = std::max({used, group.space, group.staging ? group.staging->space : 0});
+    for (const auto& [partition, group] : states_)
+      used = std::max({used, group.space, group.staging ? group.staging->space : 0});
     never_take_space_again(meta_, used);
   }
 
-  // Both copies are of one transaction. If the row is older, all that it says is, and what has changed since may not show in the log.
+  // Both copies are of one transaction. If the row is older, all that it says is, and what has changed since may not
+  // show in the log.
   void compare_vote(GroupState& group) {
     const dht::HardState second = ids_.vote(group.partition).value_or(dht::HardState{});
     if (is_later(group.hard_state, second)) ids_.set_vote(group.partition, group.hard_state);
@@ -232,7 +244,8 @@ class GroupLoader {
     groups_.save(group);
   }
 
-  // A replica whose own row cannot be read: which life of it is over is known, and that is all that is needed to replace it.
+  // A replica whose own row cannot be read: which life of it is over is known, and that is all that is needed to
+  // replace it.
   GroupState in_its_place(PartitionId partition, const Error& why) {
     damaged_.emplace(partition, why);
     GroupState group;
@@ -276,7 +289,8 @@ class GroupLoader {
   std::map<PartitionId, GroupState> states_;
 };
 
-// Outside of transactions, for a damaged page would end one. If there is one at the rows' end, what `grp` names must do: 0.
+// Outside of transactions, for a damaged page would end one. If there is one at the rows' end, what `grp` names must
+// do: 0.
 SpaceId greatest_space_of_rows(Connection& connection) {
   try {
     return std::max(connection.integer("SELECT coalesce(max(space), 0) FROM rows"),
@@ -287,7 +301,8 @@ SpaceId greatest_space_of_rows(Connection& connection) {
   }
 }
 
-// The second copy is never older than `meta`, unless a page of that is what it was before a write that the disk has lost.
+// The second copy is never older than `meta`, unless a page of that is what it was before a write that the disk has
+// lost.
 void take_newer(dht::PersistedNode& node, MetaTable& meta, StoredIdentity& identity, const StoredIdentity& second) {
   if (second.id != identity.id) return;
   if (second.incarnation.counter > node.incarnation.counter) node.incarnation = second.incarnation;
@@ -302,7 +317,7 @@ void take_newer(dht::PersistedNode& node, MetaTable& meta, StoredIdentity& ident
 }  // namespace
 
 dht::PersistedNode load_persisted(Connection& connection, PayloadFile& file, Random& random,
-                             std::map<PartitionId, Error>& damaged) {
+                                  std::map<PartitionId, Error>& damaged) {
   dht::PersistedNode node;
   const SpaceId used = greatest_space_of_rows(connection);
   const std::filesystem::path directory = connection.file().parent_path();

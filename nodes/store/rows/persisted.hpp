@@ -13,9 +13,9 @@
 namespace ringfs::nodes {
 
 // Draws an identity when there is none, raises the incarnation, drops snapshots that were staged half: one synced
-// transaction. Damage that is met is written down; groups that have some are handed out, too (PersistedGroup::damage), and `damaged` says
-// what is wrong with them, or was cut off.
+// transaction. Damage that is met is written down; groups that have some are handed out, too (PersistedGroup::damage),
+// and `damaged` says what is wrong with them, or was cut off.
 dht::PersistedNode load_persisted(Connection& connection, PayloadFile& file, Random& random,
-                             std::map<PartitionId, Error>& damaged);
+                                  std::map<PartitionId, Error>& damaged);
 
 }  // namespace ringfs::nodes

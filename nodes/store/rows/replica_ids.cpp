@@ -14,7 +14,9 @@ constexpr std::string_view added_end = "replica0";  // '0' follows '/'
 constexpr std::string_view vote_prefix = "vote/";
 constexpr const char* nameless_name = "nameless_spaces";
 
-std::string name_of(std::string_view prefix, PartitionId partition) { return std::string(prefix) + std::to_string(index_of(partition)); }
+std::string name_of(std::string_view prefix, PartitionId partition) {
+  return std::string(prefix) + std::to_string(index_of(partition));
+}
 
 dht::LogIndex decode_added(const std::string& name, const std::string& value) {
   Reader reader(value);
@@ -27,7 +29,8 @@ dht::LogIndex decode_added(const std::string& name, const std::string& value) {
 
 ReplicaIds::ReplicaIds(Connection& connection)
     : meta_(connection),
-      names_(connection, "SELECT CAST(name AS BLOB) FROM meta WHERE name >= CAST(?1 AS TEXT) AND name < CAST(?2 AS TEXT)"),
+      names_(connection,
+             "SELECT CAST(name AS BLOB) FROM meta WHERE name >= CAST(?1 AS TEXT) AND name < CAST(?2 AS TEXT)"),
       remove_(connection, "DELETE FROM meta WHERE name = CAST(? AS TEXT)") {}
 
 dht::LogIndex ReplicaIds::added(PartitionId partition) {
@@ -44,7 +47,8 @@ std::map<PartitionId, dht::LogIndex> ReplicaIds::all_added() {
       const std::string name(query.bytes(0));
       char* rest = nullptr;
       const unsigned long number = std::strtoul(name.c_str() + added_prefix.size(), &rest, 10);
-      if (*rest != '\0' || number > UINT32_MAX) throw StoreFailure(ErrorCode::corrupt, "meta \"" + name + "\" names no partition");
+      if (*rest != '\0' || number > UINT32_MAX)
+        throw StoreFailure(ErrorCode::corrupt, "meta \"" + name + "\" names no partition");
       named.insert(PartitionId{static_cast<std::uint32_t>(number)});
     }
   }
@@ -85,8 +89,10 @@ void ReplicaIds::set_vote(PartitionId partition, const dht::HardState& state) {
 bool ReplicaIds::nameless_spaces() { return meta_.get(nameless_name).has_value(); }
 
 void ReplicaIds::set_nameless_spaces(bool any) {
-  if (any) meta_.set(nameless_name, "1");
-  else Query(remove_, std::string(nameless_name)).finish();
+  if (any)
+    meta_.set(nameless_name, "1");
+  else
+    Query(remove_, std::string(nameless_name)).finish();
 }
 
 }  // namespace ringfs::nodes

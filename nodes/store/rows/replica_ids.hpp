@@ -1,10 +1,11 @@
-// By which index each of this node's replicas was added, and its term and vote, once more beside `grp`: values of the table `meta`
-// (docs/disk-format.md).
+// By which index each of this node's replicas was added, and its term and vote, once more beside `grp`: values of the
+// table `meta` (docs/disk-format.md).
 //
-// Why: a replica whose row in `grp` cannot be read must know which of its lives is over, or nobody would replace it; and a row that is what
-// it was before a write that the disk has lost would take a vote back, with a sum that holds. These values change
-// rarely, and lie on other pages than `grp`, written by the same transactions; that a replica is damaged stands in `grp` itself (GroupState::damage), for a row there
-// that cannot be read is the worst damage whatever it said. Threads: as the connection's. Errors: StoreFailure.
+// Why: a replica whose row in `grp` cannot be read must know which of its lives is over, or nobody would replace it;
+// and a row that is what it was before a write that the disk has lost would take a vote back, with a sum that holds.
+// These values change rarely, and lie on other pages than `grp`, written by the same transactions; that a replica is
+// damaged stands in `grp` itself (GroupState::damage), for a row there that cannot be read is the worst damage whatever
+// it said. Threads: as the connection's. Errors: StoreFailure.
 #pragma once
 
 #include <map>
@@ -31,7 +32,8 @@ class ReplicaIds {
   std::optional<dht::HardState> vote(PartitionId partition);
   void set_vote(PartitionId partition, const dht::HardState& state);
 
-  // There are spaces that no row of `grp` names any more: the rows of replicas whose own row was lost, kept until these are replaced.
+  // There are spaces that no row of `grp` names any more: the rows of replicas whose own row was lost, kept until these
+  // are replaced.
   bool nameless_spaces();
   void set_nameless_spaces(bool any);
 

@@ -4,7 +4,8 @@
 
 namespace ringfs::nodes {
 
-RowDigest row_term(const RowAddress& row, std::uint64_t version, std::optional<std::uint64_t> payload_checksum, std::string_view value) {
+RowDigest row_term(const RowAddress& row, std::uint64_t version, std::optional<std::uint64_t> payload_checksum,
+                   std::string_view value) {
   std::optional<PayloadId> contents;
   if (payload_checksum) contents = static_cast<PayloadId>(*payload_checksum);
   return row_checksum(row, version, contents, value);

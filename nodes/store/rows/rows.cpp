@@ -218,9 +218,11 @@ RowTable::RowTable(Connection& connection, PayloadTable& payloads)
              "ON CONFLICT(space, key, sort) DO UPDATE SET version = excluded.version, payload = excluded.payload, "
              "checksum = excluded.checksum, value = excluded.value"),
       erase_(connection, "DELETE FROM rows WHERE space = ? AND key = ? AND sort = ?"),
-      former_from_(connection, "SELECT version, payload, checksum, sort FROM rows WHERE space = ? AND key = ? AND sort >= ?"),
-      former_between_(connection,
-                      "SELECT version, payload, checksum, sort FROM rows WHERE space = ? AND key = ? AND sort >= ? AND sort < ?"),
+      former_from_(connection,
+                   "SELECT version, payload, checksum, sort FROM rows WHERE space = ? AND key = ? AND sort >= ?"),
+      former_between_(
+          connection,
+          "SELECT version, payload, checksum, sort FROM rows WHERE space = ? AND key = ? AND sort >= ? AND sort < ?"),
       erase_from_(connection, "DELETE FROM rows WHERE space = ? AND key = ? AND sort >= ?"),
       erase_between_(connection, "DELETE FROM rows WHERE space = ? AND key = ? AND sort >= ? AND sort < ?"),
       some_(connection, "SELECT key, sort, payload, version, checksum FROM rows WHERE space = ? LIMIT ?") {}
@@ -433,8 +435,10 @@ void RowTable::erase_prefix(const std::string& key, const std::string& prefix) {
   auto collect = [&](Query& query) {
     while (query.step()) {
       Found former{query.natural(0), payload_column(query, 1), query.natural(2), {}};
-      if (former.payload) with_payloads.emplace_back(RowAddress{key, std::string(query.bytes(3))}, former);
-      else gone += former.checksum;
+      if (former.payload)
+        with_payloads.emplace_back(RowAddress{key, std::string(query.bytes(3))}, former);
+      else
+        gone += former.checksum;
     }
   };
   if (end) {
@@ -489,7 +493,8 @@ bool RowTable::erase_some(SpaceId space, std::size_t max_rows) {
     while (query.step()) {
       Item item{{std::string(query.bytes(0)), std::string(query.bytes(1))}, payload_column(query, 2)};
       // A damaged row may name somebody else's payload.
-      if (item.payload && row_checksum(item.row, query.natural(3), item.payload, {}) != query.natural(4)) item.payload.reset();
+      if (item.payload && row_checksum(item.row, query.natural(3), item.payload, {}) != query.natural(4))
+        item.payload.reset();
       items.push_back(std::move(item));
     }
   }

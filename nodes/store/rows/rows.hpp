@@ -1,9 +1,10 @@
 // Payloads and rows in SQLite: the RowReader and RowWriter that evaluate() and execute_read() run over.
 //
 // A value of at least payload_threshold bytes is a payload, written once: a log entry and then a row refer to the same
-// one by its id. What large entries and snapshots bring lies in the file of payloads (nodes/store/files/payload_file.hpp) and never changes; what
-// the evaluator makes of it lies in the database. A payload is immutable while more than one refers to it; overwrite() patches an
-// unshared one of the database in place and copies any other into the database once. It goes when nothing refers to it any more.
+// one by its id. What large entries and snapshots bring lies in the file of payloads
+// (nodes/store/files/payload_file.hpp) and never changes; what the evaluator makes of it lies in the database. A
+// payload is immutable while more than one refers to it; overwrite() patches an unshared one of the database in place
+// and copies any other into the database once. It goes when nothing refers to it any more.
 //
 // Threads: as the connection's. Errors: StoreFailure; corrupt when a checksum does not match or a payload is missing,
 // naming the row. Limits: scan() holds scan_page_rows rows without their payloads at a time.
@@ -16,10 +17,10 @@
 #include <vector>
 
 #include "dht/core/rows/evaluate.hpp"
+#include "nodes/store/files/payload_file.hpp"
+#include "nodes/store/files/sqlite_handle.hpp"
 #include "nodes/store/rows/hot_rows.hpp"
 #include "nodes/store/rows/row_digest.hpp"
-#include "nodes/store/files/sqlite_handle.hpp"
-#include "nodes/store/files/payload_file.hpp"
 
 namespace ringfs::nodes {
 
@@ -36,9 +37,9 @@ class PayloadTable {
   };
   // One reference. In the file only what is synced before its transaction, or thrown away at the next start.
   Named insert(std::string_view bytes, PayloadHome home);
-  Named share(PayloadId id);                 // one reference more
-  std::uint64_t release(PayloadId id);       // one less; at none the payload goes. Its checksum
-  void release_or_leave(PayloadId id);       // the same, but left where it is if what is known of it is damaged
+  Named share(PayloadId id);            // one reference more
+  std::uint64_t release(PayloadId id);  // one less; at none the payload goes. Its checksum
+  void release_or_leave(PayloadId id);  // the same, but left where it is if what is known of it is damaged
   SharedBytes read(PayloadId id);
   std::uint64_t size(PayloadId id);  // as noted, the bytes are not looked at
   // A payload with the bytes replaced; the caller's reference moves to it.

@@ -6,10 +6,12 @@ namespace ringfs::sim {
 
 namespace {
 constexpr Duration judge_interval = std::chrono::milliseconds(100);
-constexpr Duration start_up = std::chrono::seconds(3);  // of a process: it refuses votes at first, and has to hear of its groups
+constexpr Duration start_up =
+    std::chrono::seconds(3);  // of a process: it refuses votes at first, and has to hear of its groups
 
 const dht::GroupStatus* group_of(const dht::NodeStatus& status, PartitionId partition) {
-  auto found = std::find_if(status.groups.begin(), status.groups.end(), [&](const dht::GroupStatus& group) { return group.partition == partition; });
+  auto found = std::find_if(status.groups.begin(), status.groups.end(),
+                            [&](const dht::GroupStatus& group) { return group.partition == partition; });
   return found == status.groups.end() ? nullptr : &*found;
 }
 }  // namespace
@@ -34,7 +36,9 @@ void Availability::look() {
   world_.after(judge_interval, [this] { look(); });
 }
 
-bool Availability::able(SimNode& node) const { return node.running() && !node.frozen() && !node.starved() && !node.disk_hangs(); }
+bool Availability::able(SimNode& node) const {
+  return node.running() && !node.frozen() && !node.starved() && !node.disk_hangs();
+}
 
 bool Availability::well(SimNode& node) const { return able(node) && node.running_since() + start_up <= world_.now(); }
 
@@ -43,7 +47,8 @@ bool Availability::quick(SimNode& node) const { return well(node) && !node.disk_
 bool Availability::sound(const Uuid& node, PartitionId partition, const std::map<Uuid, dht::NodeStatus>& states) const {
   const auto& stored = cluster_.find(node)->live_disk().groups;
   auto group = stored.find(partition);
-  if (group != stored.end() && (group->second.damage != dht::Damage::none || group->second.rows.any_rotten())) return false;
+  if (group != stored.end() && (group->second.damage != dht::Damage::none || group->second.rows.any_rotten()))
+    return false;
   auto state = states.find(node);
   if (state == states.end()) return true;
   const dht::GroupStatus* here = group_of(state->second, partition);
@@ -70,16 +75,19 @@ bool Availability::majority_of(const std::vector<dht::ReplicaId>& voters, const 
   return false;
 }
 
-Duration Availability::longest_write(const std::vector<dht::ReplicaId>& voters, const std::map<Uuid, dht::NodeStatus>& states) const {
+Duration Availability::longest_write(const std::vector<dht::ReplicaId>& voters,
+                                     const std::map<Uuid, dht::NodeStatus>& states) const {
   Duration longest{};
   for (const dht::ReplicaId& voter : voters) {
     auto state = states.find(voter.node);
-    if (state != states.end() && well(*cluster_.find(voter.node))) longest = std::max(longest, state->second.disk_write_time);
+    if (state != states.end() && well(*cluster_.find(voter.node)))
+      longest = std::max(longest, state->second.disk_write_time);
   }
   return longest;
 }
 
-void Availability::judge(PartitionId partition, const dht::Configuration& configuration, const std::map<Uuid, dht::NodeStatus>& states) {
+void Availability::judge(PartitionId partition, const dht::Configuration& configuration,
+                         const std::map<Uuid, dht::NodeStatus>& states) {
   Group& group = groups_[partition];
   const TimePoint now = world_.now();
   std::vector<dht::ReplicaId> candidates = configuration.voters;
@@ -90,14 +98,17 @@ void Availability::judge(PartitionId partition, const dht::Configuration& config
   }
   if (group.owed_since == never) group.owed_since = now;
   const bool others_are_quick = majority_of(configuration.voters, candidates, &Availability::quick);
-  if (!others_are_quick) group.quick_since = never;
-  else if (group.quick_since == never) group.quick_since = now;
+  if (!others_are_quick)
+    group.quick_since = never;
+  else if (group.quick_since == never)
+    group.quick_since = now;
   for (const auto& [id, status] : states) {
     const dht::GroupStatus* here = group_of(status, partition);
     if (here == nullptr || here->role != dht::Role::leader || !here->lease) continue;
     SimNode& node = *cluster_.find(id);
     // Nothing was asked of a hung disk so far, or not for long enough: nobody can know.
-    const bool unnoticed = node.disk_hangs() && status.disk_stalled == Duration::zero() && !node.starved() && !node.frozen();
+    const bool unnoticed =
+        node.disk_hangs() && status.disk_stalled == Duration::zero() && !node.starved() && !node.frozen();
     if (able(node) || unnoticed) group.served_at = now;
     const bool unfit = node.disk_slow() || node.starved();
     if (unfit && others_are_quick && node.unfit_since() + unfit_bound <= now && group.owed_since + unfit_bound <= now) {
@@ -122,12 +133,13 @@ std::string Availability::described(PartitionId partition, const std::map<Uuid, 
     const dht::GroupStatus* group = group_of(status, partition);
     if (group == nullptr) continue;
     SimNode& node = *cluster_.find(id);
-    text += "\n    node " + std::to_string(node.index()) + " role " + std::to_string(static_cast<int>(group->role)) + " term " +
-            std::to_string(group->term) + " log .." + std::to_string(group->last_index) + " commit " + std::to_string(group->commit) +
-            (group->lease ? " lease" : "") + (node.disk_hangs() ? " hangs" : "") + (node.disk_slow() ? " slow" : "") +
-            (node.starved() ? " starved" : "") + (node.frozen() ? " frozen" : "") + " stalled " +
-            std::to_string(status.disk_stalled.count()) + (status.disk_slow ? " knows that it is slow" : "") +
-            (status.late ? " knows that it is late" : "") + " write " + std::to_string(status.disk_write_time.count());
+    text += "\n    node " + std::to_string(node.index()) + " role " + std::to_string(static_cast<int>(group->role)) +
+            " term " + std::to_string(group->term) + " log .." + std::to_string(group->last_index) + " commit " +
+            std::to_string(group->commit) + (group->lease ? " lease" : "") + (node.disk_hangs() ? " hangs" : "") +
+            (node.disk_slow() ? " slow" : "") + (node.starved() ? " starved" : "") + (node.frozen() ? " frozen" : "") +
+            " stalled " + std::to_string(status.disk_stalled.count()) +
+            (status.disk_slow ? " knows that it is slow" : "") + (status.late ? " knows that it is late" : "") +
+            " write " + std::to_string(status.disk_write_time.count());
   }
   return text;
 }

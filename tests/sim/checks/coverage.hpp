@@ -1,5 +1,6 @@
-// What a run of seeds promises to have met: every kind of fault, every transition of the protocol, every step at which a coordinator can
-// die. Counting them is World::count's business; here is the list, so that a row that stays at 0 fails a run instead of being overlooked.
+// What a run of seeds promises to have met: every kind of fault, every transition of the protocol, every step at which
+// a coordinator can die. Counting them is World::count's business; here is the list, so that a row that stays at 0
+// fails a run instead of being overlooked.
 //
 // Threads: none.
 #pragma once

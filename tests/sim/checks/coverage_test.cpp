@@ -18,7 +18,9 @@ Coverage everything_once() {
   return coverage;
 }
 
-TEST(Coverage, EveryRowHappened_NothingIsMissing) { EXPECT_TRUE(missing_coverage(everything_once(), many_nodes).empty()); }
+TEST(Coverage, EveryRowHappened_NothingIsMissing) {
+  EXPECT_TRUE(missing_coverage(everything_once(), many_nodes).empty());
+}
 
 TEST(Coverage, RowAtZeroOrNeverCounted_IsMissing) {
   Coverage coverage = everything_once();

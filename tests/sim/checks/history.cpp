@@ -31,7 +31,8 @@ struct Place {
 struct HashPlace {
   std::size_t operator()(const Place& place) const {
     std::uint64_t hash = checksum({reinterpret_cast<const char*>(place.done.data()), sizeof place.done});
-    return hash ^ (static_cast<std::uint64_t>(place.state.value) * 0x9E3779B97F4A7C15u) ^ (place.state.present ? 1u : 0u);
+    return hash ^ (static_cast<std::uint64_t>(place.state.value) * 0x9E3779B97F4A7C15u) ^
+           (place.state.present ? 1u : 0u);
   }
 };
 
@@ -55,10 +56,10 @@ std::optional<RegisterState> next(const RegisterOperation& operation, const Regi
   return std::nullopt;
 }
 
-// Which operations nobody heard of can be left out without changing the verdict: of two dozen of them the search would try each
-// selection. Such a write, compare-and-set or erase matters only to somebody who sees its value, possibly with additions, or who saw that
-// a value was not there (a compare-and-set that was refused). With no such operation whatever comes between it and the next write is
-// content with the state before it, too.
+// Which operations nobody heard of can be left out without changing the verdict: of two dozen of them the search would
+// try each selection. Such a write, compare-and-set or erase matters only to somebody who sees its value, possibly with
+// additions, or who saw that a value was not there (a compare-and-set that was refused). With no such operation
+// whatever comes between it and the next write is content with the state before it, too.
 class Needs {
  public:
   explicit Needs(const std::vector<RegisterOperation>& history) {
@@ -71,7 +72,8 @@ class Needs {
   bool needed(const RegisterOperation& operation, const std::vector<RegisterOperation>& history) const {
     using Kind = RegisterOperation::Kind;
     if (operation.returned != never || operation.kind == Kind::add) return true;
-    const RegisterState made = operation.kind == Kind::erase ? RegisterState{} : RegisterState{true, operation.argument};
+    const RegisterState made =
+        operation.kind == Kind::erase ? RegisterState{} : RegisterState{true, operation.argument};
     return std::any_of(history.begin(), history.end(), [&](const RegisterOperation& other) {
       if (&other == &operation || other.returned < operation.called) return false;
       if (other.kind == Kind::read) return may_become(made, other.seen);
@@ -93,7 +95,8 @@ void drop_what_nobody_needs(std::vector<RegisterOperation>& history) {
   const Needs needs(history);
   bool dropped = true;
   while (dropped) {  // one that is gone needs nothing any more
-    auto idle = std::find_if(history.begin(), history.end(), [&](const auto& operation) { return !needs.needed(operation, history); });
+    auto idle = std::find_if(history.begin(), history.end(),
+                             [&](const auto& operation) { return !needs.needed(operation, history); });
     dropped = idle != history.end();
     if (dropped) history.erase(idle);
   }
@@ -107,7 +110,8 @@ class Search {
       return operation.returned == never && operation.kind == RegisterOperation::Kind::read;
     });
     drop_what_nobody_needs(history_);
-    std::sort(history_.begin(), history_.end(), [](const auto& left, const auto& right) { return left.called < right.called; });
+    std::sort(history_.begin(), history_.end(),
+              [](const auto& left, const auto& right) { return left.called < right.called; });
     for (std::size_t i = 0; i < history_.size(); ++i) {
       if (history_[i].returned == never) continue;
       flip(is_heard_, i);
@@ -145,8 +149,8 @@ class Search {
     return false;
   }
 
-  // Been here before, or here with more left over: of the operations that nobody heard any may stay undone, so whoever gets
-  // here with more of them done cannot do better.
+  // Been here before, or here with more left over: of the operations that nobody heard any may stay undone, so whoever
+  // gets here with more of them done cannot do better.
   bool seen(const Place& place) {
     Place heard = place;
     Set unheard = place.done;
@@ -155,7 +159,8 @@ class Search {
       unheard[i] &= ~is_heard_[i];
     }
     std::vector<Set>& before = seen_[heard];
-    if (std::any_of(before.begin(), before.end(), [&](const Set& used) { return contains(unheard, used); })) return true;
+    if (std::any_of(before.begin(), before.end(), [&](const Set& used) { return contains(unheard, used); }))
+      return true;
     std::erase_if(before, [&](const Set& used) { return contains(used, unheard); });
     before.push_back(unheard);
     return false;
@@ -175,7 +180,8 @@ std::string to_text(const RegisterState& state) { return state.present ? std::to
 std::string to_text(const RegisterOperation& operation) {
   using Kind = RegisterOperation::Kind;
   auto seconds = [](TimePoint time) {
-    return time == never ? std::string("never") : std::to_string(static_cast<double>(time.time_since_epoch().count()) / 1e6 - 3600);
+    return time == never ? std::string("never")
+                         : std::to_string(static_cast<double>(time.time_since_epoch().count()) / 1e6 - 3600);
   };
   std::string text = seconds(operation.called) + " .. " + seconds(operation.returned) + "  ";
   switch (operation.kind) {

@@ -1,8 +1,9 @@
 // What clients asked and heard about one object, and whether some order of the operations explains it.
 //
-// An object is a 64-bit register that may be absent. The checker is Wing and Gong's search ("Testing and verifying concurrent
-// objects", 1993) with Lowe's memo of (set of operations done, state). An operation whose end nobody heard may have happened at any
-// time after its call, or never; the memo knows that fewer of these done is never worse. Limits: max_history operations an object; the search gives up after max_search_steps.
+// An object is a 64-bit register that may be absent. The checker is Wing and Gong's search ("Testing and verifying
+// concurrent objects", 1993) with Lowe's memo of (set of operations done, state). An operation whose end nobody heard
+// may have happened at any time after its call, or never; the memo knows that fewer of these done is never worse.
+// Limits: max_history operations an object; the search gives up after max_search_steps.
 #pragma once
 
 #include <cstdint>
@@ -26,8 +27,8 @@ struct RegisterState {
 struct RegisterOperation {
   enum class Kind : std::uint8_t { read, write, erase, compare_and_set, add };
   Kind kind{};
-  RegisterState expected;      // compare_and_set
-  std::int64_t argument = 0;   // write, compare_and_set: the new value; add: the number
+  RegisterState expected;     // compare_and_set
+  std::int64_t argument = 0;  // write, compare_and_set: the new value; add: the number
   TimePoint called{};
   TimePoint returned = never;  // never: nobody heard how it ended
   bool applied = true;         // compare_and_set

@@ -17,7 +17,9 @@ std::uint64_t body_of(const dht::Entry& entry) {
   return hash | 1;
 }
 
-std::string at(dht::LogIndex index, dht::Term term) { return "index " + std::to_string(index) + " term " + std::to_string(term); }
+std::string at(dht::LogIndex index, dht::Term term) {
+  return "index " + std::to_string(index) + " term " + std::to_string(term);
+}
 
 }  // namespace
 
@@ -68,8 +70,8 @@ void Invariants::on_start(const Uuid& node, const DiskState& durable) {
   }
   auto spoke = incarnations_.find(node);
   if (spoke != incarnations_.end() && durable.incarnation.counter <= spoke->second.counter) {
-    world_.violate("incarnations rise", node.text() + " was " + std::to_string(spoke->second.counter) + " and starts as " +
-                                            std::to_string(durable.incarnation.counter));
+    world_.violate("incarnations rise", node.text() + " was " + std::to_string(spoke->second.counter) +
+                                            " and starts as " + std::to_string(durable.incarnation.counter));
   }
 }
 
@@ -96,15 +98,17 @@ void Invariants::acknowledged(const Uuid& source, const dht::AppendReply& reply,
   check_filled(reply.raft.partition, {source, reply.raft.source_added}, "acknowledged an append");
   auto group = disk.groups.find(reply.raft.partition);
   // Held back until what it is about was dropped: a committed configuration excludes its replica by then.
-  if (group != disk.groups.end() && (group->second.replica_added != reply.raft.source_added || !group->second.holds_data)) return;
+  if (group != disk.groups.end() &&
+      (group->second.replica_added != reply.raft.source_added || !group->second.holds_data))
+    return;
   dht::LogIndex durable = group == disk.groups.end() ? 0 : group->second.last_index();
   if (durable < reply.match) {
     violate("acknowledged appends are durable", reply.raft.partition,
             source.text() + " acknowledged " + std::to_string(reply.match) + " and has " + std::to_string(durable));
     return;
   }
-  // In a later term a later leader may have replaced what this reply, held back until now, is about; what a snapshot covers is
-  // compared when it is installed.
+  // In a later term a later leader may have replaced what this reply, held back until now, is about; what a snapshot
+  // covers is compared when it is installed.
   if (group == disk.groups.end() || group->second.hard_state.term != reply.raft.term) return;
   if (group->second.base_index > reply.match || reply.match == 0) return;
   const std::map<dht::LogIndex, dht::Term>& sent = partitions_[reply.raft.partition].sent[reply.raft.term];
@@ -121,8 +125,9 @@ void Invariants::acknowledged(const Uuid& source, const dht::AppendReply& reply,
   }
   world_.count("acknowledged terms compared");
   if (here != leaders->second) {
-    violate("acknowledged appends are durable", reply.raft.partition,
-            source.text() + " acknowledged " + at(reply.match, leaders->second) + " and has term " + std::to_string(here));
+    violate(
+        "acknowledged appends are durable", reply.raft.partition,
+        source.text() + " acknowledged " + at(reply.match, leaders->second) + " and has term " + std::to_string(here));
   }
 }
 
@@ -132,7 +137,8 @@ void Invariants::on_send(const dht::Envelope& envelope, const DiskState& disk) {
   incarnations_[source] = envelope.header.incarnation;
   if (const auto* append = std::get_if<dht::Append>(&envelope.message)) {
     leader(append->raft.partition, append->raft.term, source);
-    append_sent(*append);  // first: the leader goes by the newest configuration that it has, which may be in this very message
+    append_sent(
+        *append);  // first: the leader goes by the newest configuration that it has, which may be in this very message
     committed_by_leader(append->raft.partition, append->commit, append->raft.term, disk);
   } else if (const auto* heartbeat = std::get_if<dht::Heartbeat>(&envelope.message)) {
     for (const dht::HeartbeatGroup& group : heartbeat->groups) {
@@ -152,7 +158,8 @@ void Invariants::on_send(const dht::Envelope& envelope, const DiskState& disk) {
     world_.count("raft: leadership handed over");
     leader(handed_over->raft.partition, handed_over->raft.term, source);
   } else if (const auto* installed = std::get_if<dht::SnapshotReply>(&envelope.message)) {
-    if (installed->raft.term >= foreign_term) violate("foreign rings", installed->raft.partition, "an answer to a forged message");
+    if (installed->raft.term >= foreign_term)
+      violate("foreign rings", installed->raft.partition, "an answer to a forged message");
   }
 }
 
@@ -171,10 +178,13 @@ void Invariants::vote_sent(const dht::Envelope& envelope, const dht::VoteReply& 
   auto group = disk.groups.find(partition);
   dht::HardState durable = group == disk.groups.end() ? dht::HardState{} : group->second.hard_state;
   bool kept = durable.term > reply.raft.term || (durable.term == reply.raft.term && durable.vote == candidate);
-  if (!kept) violate("a vote is durable before it leaves", partition, voter.text() + " in term " + std::to_string(reply.raft.term));
+  if (!kept)
+    violate("a vote is durable before it leaves", partition,
+            voter.text() + " in term " + std::to_string(reply.raft.term));
 }
 
-void Invariants::committed_by_leader(PartitionId partition, dht::LogIndex index, dht::Term term, const DiskState& disk) {
+void Invariants::committed_by_leader(PartitionId partition, dht::LogIndex index, dht::Term term,
+                                     const DiskState& disk) {
   Partition& known = partitions_[partition];
   if (index <= known.highest) return;
   auto group = disk.groups.find(partition);
@@ -197,7 +207,8 @@ void Invariants::require_majority(PartitionId partition, dht::LogIndex index, dh
     }
   });
   auto majority = [&](const std::vector<dht::ReplicaId>& half) {
-    auto holding = std::count_if(half.begin(), half.end(), [&](const dht::ReplicaId& voter) { return holders.contains(voter); });
+    auto holding =
+        std::count_if(half.begin(), half.end(), [&](const dht::ReplicaId& voter) { return holders.contains(voter); });
     return half.empty() || static_cast<std::size_t>(holding) * 2 > half.size();
   };
   const std::vector<dht::Configuration> candidates = configurations_from(partition, index);
@@ -209,7 +220,8 @@ void Invariants::require_majority(PartitionId partition, dht::LogIndex index, dh
           at(index, term) + " is durable on " + std::to_string(holders.size()) + " replicas");
 }
 
-// The newest committed one at or below `index`, the committed ones above it, and those above all of these that somebody proposed.
+// The newest committed one at or below `index`, the committed ones above it, and those above all of these that somebody
+// proposed.
 std::vector<dht::Configuration> Invariants::configurations_from(PartitionId partition, dht::LogIndex index) const {
   const Partition& known = partitions_.at(partition);
   std::vector<dht::Configuration> found;
@@ -257,19 +269,24 @@ void Invariants::check_stamp(PartitionId partition, dht::Term previous_term, con
   if (previous == known.stamps.end()) return;
   const auto& [stamp, seen] = previous->second;
   const Duration passed = now - seen;
-  if (entry.stamp < stamp) violate("log time", partition, at(entry.index, entry.term) + " has an earlier stamp than the one before");
+  if (entry.stamp < stamp)
+    violate("log time", partition, at(entry.index, entry.term) + " has an earlier stamp than the one before");
   if (entry.stamp - stamp > passed * 12 / 10 + slack) {  // a tenth, and boot clocks that drift
-    violate("log time", partition, at(entry.index, entry.term) + " is stamped " + std::to_string((entry.stamp - stamp).count()) +
-                                       " us after the one before, which was seen " + std::to_string(passed.count()) + " us ago");
+    violate("log time", partition,
+            at(entry.index, entry.term) + " is stamped " + std::to_string((entry.stamp - stamp).count()) +
+                " us after the one before, which was seen " + std::to_string(passed.count()) + " us ago");
   }
 }
 
 void Invariants::on_hard_state_lost(const Uuid& node, PartitionId partition) {
   partitions_[partition].said.erase(node);
-  std::erase_if(votes_, [&](const auto& vote) { return std::get<0>(vote.first) == node && std::get<1>(vote.first) == partition; });
+  std::erase_if(votes_, [&](const auto& vote) {
+    return std::get<0>(vote.first) == node && std::get<1>(vote.first) == partition;
+  });
 }
 
-void Invariants::on_hard_state(const Uuid& node, PartitionId partition, const dht::HardState& before, const dht::HardState& after) {
+void Invariants::on_hard_state(const Uuid& node, PartitionId partition, const dht::HardState& before,
+                               const dht::HardState& after) {
   if (after.term >= foreign_term) violate("foreign rings", partition, node.text() + " adopted a forged term");
   if (after.term < before.term) violate("terms never go back", partition, node.text());
   if (after.term == before.term && !before.vote.is_nil() && after.vote != before.vote) {
@@ -346,17 +363,20 @@ void Invariants::count_transitions(const AppliedEntry& applied) {
   if (part->step == TransactionStep::resolve_aborted) world_.count("transaction: part dropped by another");
 }
 
-void Invariants::on_installed(const dht::ReplicaId& replica, PartitionId partition, dht::LogIndex index, dht::Term term, std::uint64_t state_hash) {
+void Invariants::on_installed(const dht::ReplicaId& replica, PartitionId partition, dht::LogIndex index, dht::Term term,
+                              std::uint64_t state_hash) {
   Partition& known = partitions_[partition];
   known.filled.insert(replica);
   auto found = known.committed.find(index);
   if (found == known.committed.end() || found->second.body == 0) {
-    if (index != 0) violate("snapshots hold committed entries only", partition, at(index, term) + " at " + replica.node.text());
+    if (index != 0)
+      violate("snapshots hold committed entries only", partition, at(index, term) + " at " + replica.node.text());
     return;
   }
   if (found->second.term != term) violate("committed entries never change", partition, "snapshot " + at(index, term));
   if (found->second.state != (state_hash | 1)) {
-    violate("equal applied index, equal state", partition, "snapshot " + at(index, term) + " at " + replica.node.text());
+    violate("equal applied index, equal state", partition,
+            "snapshot " + at(index, term) + " at " + replica.node.text());
   }
 }
 
@@ -369,15 +389,15 @@ void Invariants::on_commit_reply(PartitionId partition, const BatchResult& resul
   }
 }
 
-void Invariants::on_read_reply(const Uuid& node, PartitionId partition, const dht::ReadAnswer& answer, dht::Term committed_term,
-                               const DiskState& disk) {
+void Invariants::on_read_reply(const Uuid& node, PartitionId partition, const dht::ReadAnswer& answer,
+                               dht::Term committed_term, const DiskState& disk) {
   const Partition& known = partitions_[partition];
   auto group = disk.groups.find(partition);
   if (group == disk.groups.end()) return violate("reads come from replicas", partition, node.text());
   if (committed_term > group->second.hard_state.term) {
     violate("leases", partition,
-            node.text() + " served a read in term " + std::to_string(group->second.hard_state.term) + " after a commit in term " +
-                std::to_string(committed_term));
+            node.text() + " served a read in term " + std::to_string(group->second.hard_state.term) +
+                " after a commit in term " + std::to_string(committed_term));
   }
   Result<ReadReply> reply = decode_read_reply(answer.head, answer.blobs);
   if (!reply) return violate("read replies decode", partition, node.text());
@@ -413,33 +433,40 @@ void Invariants::on_committed_configuration(const Uuid& node, PartitionId partit
   if (index == 0) partitions_[partition].filled.insert({node, 0});
 }
 
-void Invariants::configuration_proposed(PartitionId partition, dht::LogIndex index, dht::Term term, const dht::Configuration& configuration) {
+void Invariants::configuration_proposed(PartitionId partition, dht::LogIndex index, dht::Term term,
+                                        const dht::Configuration& configuration) {
   check_distinct(partition, configuration);
   Partition& known = partitions_[partition];
   if (!known.proposed.try_emplace({index, term}, configuration).second) return;
   world_.count("raft: configuration proposed");
-  if (known.highest_term < term) violate("no two disjoint quorums", partition, at(index, term) + " before a commit in this term");
+  if (known.highest_term < term)
+    violate("no two disjoint quorums", partition, at(index, term) + " before a commit in this term");
   for (const auto& [place, other] : known.proposed) {
     if (place.second == term && place.first < index && place.first > known.highest) {
-      violate("no two disjoint quorums", partition, at(index, term) + " while " + at(place.first, term) + " is in flight");
+      violate("no two disjoint quorums", partition,
+              at(index, term) + " while " + at(place.first, term) + " is in flight");
     }
   }
 }
 
-void Invariants::configuration_committed(PartitionId partition, dht::LogIndex index, const dht::Configuration& configuration) {
+void Invariants::configuration_committed(PartitionId partition, dht::LogIndex index,
+                                         const dht::Configuration& configuration) {
   std::map<dht::LogIndex, dht::Configuration>& committed = partitions_[partition].configurations;
   auto [place, first] = committed.try_emplace(index, configuration);
   if (!first) {
-    if (place->second != configuration) violate("committed entries never change", partition, "configuration " + std::to_string(index));
+    if (place->second != configuration)
+      violate("committed entries never change", partition, "configuration " + std::to_string(index));
     return;
   }
   check_distinct(partition, configuration);
   if (place == committed.begin()) return;
   const dht::Configuration& before = std::prev(place)->second;
   std::set<dht::ReplicaId> old(before.voters.begin(), before.voters.end());
-  const std::vector<dht::ReplicaId>& source = configuration.old_voters.empty() ? configuration.voters : configuration.old_voters;
+  const std::vector<dht::ReplicaId>& source =
+      configuration.old_voters.empty() ? configuration.voters : configuration.old_voters;
   if (std::set<dht::ReplicaId>(source.begin(), source.end()) != old) {
-    violate("no two disjoint quorums", partition, "configuration " + std::to_string(index) + " does not follow from the one before");
+    violate("no two disjoint quorums", partition,
+            "configuration " + std::to_string(index) + " does not follow from the one before");
   }
   if (!configuration.old_voters.empty()) world_.count("raft: joint configuration committed");
 }

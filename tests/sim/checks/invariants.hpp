@@ -7,20 +7,25 @@
 //  equal applied index => equal state           hash of all rows
 //  votes and terms never go back                also across restarts; a vote leaves only when it is durable
 //  terms and incarnations that left are durable what a node said before a crash is not above what it starts with
-//  acknowledged appends are durable             an AppendReply never runs ahead of its sender's disk, and what lies there is
+//  acknowledged appends are durable             an AppendReply never runs ahead of its sender's disk, and what lies
+//  there is
 //                                               what the leader sent
 //  exactly once                                 a (client, sequence) is executed by one entry of one partition
 //  acknowledged commits are committed           a reply names a committed entry
-//  leases                                       no later-term commit at the moment of a read served under a lease, and none
+//  leases                                       no later-term commit at the moment of a read served under a lease, and
+//  none
 //                                               when a read arrived that was served without one
 //  distinct replicas                            of one configuration lie on distinct nodes
-//  no two disjoint quorums                      committed configurations follow each other by learners or through a joint one, one at a
+//  no two disjoint quorums                      committed configurations follow each other by learners or through a
+//  joint one, one at a
 //                                               time, and only after a commit in the leader's own term
-//  voters hold what they count for              a vote or an acknowledgement comes from a replica that got its rows from genesis or
+//  voters hold what they count for              a vote or an acknowledgement comes from a replica that got its rows
+//  from genesis or
 //                                               from a snapshot
 //  data goes after the commit                   of a configuration that excludes the replica
 //  foreign rings                                nothing that came from another ring has an effect
-//  log time                                     stamps of a log never go back, and rise no faster than boot clocks and a tenth, whatever wall
+//  log time                                     stamps of a log never go back, and rise no faster than boot clocks and
+//  a tenth, whatever wall
 //                                               clocks show
 //
 // Threads: one, virtual. Memory: one record per log entry of the run.
@@ -32,8 +37,8 @@
 #include <tuple>
 
 #include "tests/sim/machines/disk_state.hpp"
-#include "tests/sim/workload/transaction_steps.hpp"
 #include "tests/sim/machines/world.hpp"
+#include "tests/sim/workload/transaction_steps.hpp"
 
 namespace ringfs::sim {
 
@@ -53,21 +58,26 @@ class Invariants {
   // A node answers a client. `disk`: what it handed to its system.
   void on_commit_reply(PartitionId partition, const BatchResult& result);
   // `committed_term`: the highest that may have been committed when the rows were read.
-  void on_read_reply(const Uuid& node, PartitionId partition, const dht::ReadAnswer& answer, dht::Term committed_term, const DiskState& disk);
+  void on_read_reply(const Uuid& node, PartitionId partition, const dht::ReadAnswer& answer, dht::Term committed_term,
+                     const DiskState& disk);
 
   // A process starts from this disk.
   void on_start(const Uuid& node, const DiskState& durable);
   // Of genesis (index 0), or of a snapshot that was installed.
-  void on_committed_configuration(const Uuid& node, PartitionId partition, dht::LogIndex index, const dht::Configuration& configuration);
+  void on_committed_configuration(const Uuid& node, PartitionId partition, dht::LogIndex index,
+                                  const dht::Configuration& configuration);
   void on_reset(const Uuid& node, PartitionId partition, std::optional<dht::LogIndex> had_data);
   void on_append(PartitionId partition, dht::Term previous_term, const dht::Entry& entry);
-  // The disk lost term and vote: what the node said as the replica that it was binds it no more, if it is another one before it speaks.
+  // The disk lost term and vote: what the node said as the replica that it was binds it no more, if it is another one
+  // before it speaks.
   void on_hard_state_lost(const Uuid& node, PartitionId partition);
   // All boot clocks went on by so much at once.
   void on_suspended(Duration length) { suspended_ += length; }
-  void on_hard_state(const Uuid& node, PartitionId partition, const dht::HardState& before, const dht::HardState& after);
+  void on_hard_state(const Uuid& node, PartitionId partition, const dht::HardState& before,
+                     const dht::HardState& after);
   void on_applied(const Uuid& node, PartitionId partition, const AppliedEntry& applied);
-  void on_installed(const dht::ReplicaId& replica, PartitionId partition, dht::LogIndex index, dht::Term term, std::uint64_t state_hash);
+  void on_installed(const dht::ReplicaId& replica, PartitionId partition, dht::LogIndex index, dht::Term term,
+                    std::uint64_t state_hash);
 
   // Of a committed entry.
   dht::Term highest_term(PartitionId partition) const;
@@ -78,24 +88,27 @@ class Invariants {
   const dht::Configuration* newest_configuration(PartitionId partition) const;
 
  private:
-  struct Known {           // one index of a partition's committed log
+  struct Known {  // one index of a partition's committed log
     dht::Term term = 0;
     std::uint64_t body = 0;   // 0: only announced so far
     std::uint64_t state = 0;  // 0: nobody applied it yet
   };
   struct Partition {
     std::map<dht::Term, Uuid> leaders;
-    std::map<std::pair<dht::LogIndex, dht::Term>, std::pair<dht::Term, std::uint64_t>> entries;  // -> previous term, body
-    std::map<std::pair<dht::LogIndex, dht::Term>, std::pair<Stamp, TimePoint>> stamps;  // and when the entry was seen first
+    std::map<std::pair<dht::LogIndex, dht::Term>, std::pair<dht::Term, std::uint64_t>>
+        entries;  // -> previous term, body
+    std::map<std::pair<dht::LogIndex, dht::Term>, std::pair<Stamp, TimePoint>>
+        stamps;  // and when the entry was seen first
     std::map<dht::LogIndex, Known> committed;
-    dht::LogIndex highest = 0;       // committed
-    dht::Term highest_term = 0;      // of a committed entry
+    dht::LogIndex highest = 0;   // committed
+    dht::Term highest_term = 0;  // of a committed entry
     std::map<std::pair<Uuid, std::uint64_t>, dht::LogIndex> executed;
-    std::map<dht::Term, std::map<dht::LogIndex, dht::Term>> sent;  // by the leader of a term: the terms of the entries in its Appends
+    std::map<dht::Term, std::map<dht::LogIndex, dht::Term>>
+        sent;  // by the leader of a term: the terms of the entries in its Appends
     std::map<dht::LogIndex, dht::Configuration> configurations;  // committed
     std::map<std::pair<dht::LogIndex, dht::Term>, dht::Configuration> proposed;
     std::set<dht::ReplicaId> filled;  // got their rows from genesis or a snapshot
-    std::map<Uuid, dht::Term> said;  // the highest term that a node named as its own
+    std::map<Uuid, dht::Term> said;   // the highest term that a node named as its own
   };
 
   void leader(PartitionId partition, dht::Term term, const Uuid& node);
@@ -107,7 +120,8 @@ class Invariants {
   void vote_sent(const dht::Envelope& envelope, const dht::VoteReply& reply, const DiskState& disk);
   void count_transitions(const AppliedEntry& applied);
   void violate(const char* invariant, PartitionId partition, const std::string& detail);
-  void configuration_proposed(PartitionId partition, dht::LogIndex index, dht::Term term, const dht::Configuration& configuration);
+  void configuration_proposed(PartitionId partition, dht::LogIndex index, dht::Term term,
+                              const dht::Configuration& configuration);
   void configuration_committed(PartitionId partition, dht::LogIndex index, const dht::Configuration& configuration);
   void check_stamp(PartitionId partition, dht::Term previous_term, const dht::Entry& entry);
   void check_distinct(PartitionId partition, const dht::Configuration& configuration);

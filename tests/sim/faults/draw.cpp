@@ -91,7 +91,8 @@ void draw_focus(World& world, Draw& drawn) {
     drawn.workload.accounts = 4;
     drawn.workload.account_reads = 0.6;
     drawn.workload.count_reads = 0.9;
-  } else if (die < 43 && drawn.cluster.nodes >= least_nodes_with_a_majority && drawn.cluster.nodes <= most_nodes_that_move) {
+  } else if (die < 43 && drawn.cluster.nodes >= least_nodes_with_a_majority &&
+             drawn.cluster.nodes <= most_nodes_that_move) {
     // What lasts for minutes, with few other faults: groups must be served meanwhile.
     drawn.long_faults.active = true;
     drawn.nemesis.only = {"client death"};
@@ -112,12 +113,15 @@ void draw_focus(World& world, Draw& drawn) {
 // Nodes that join and leave while clients work: in every third seed, and whenever there is one node at the beginning.
 void draw_members(World& world, Draw& drawn) {
   const bool single = drawn.cluster.nodes == 1;
-  if (drawn.long_faults.active || drawn.cluster.nodes > most_nodes_that_move || (!single && !world.chance(share_of_moving_rings))) return;
+  if (drawn.long_faults.active || drawn.cluster.nodes > most_nodes_that_move ||
+      (!single && !world.chance(share_of_moving_rings)))
+    return;
   drawn.members.active = true;
   drawn.cluster.spares = static_cast<unsigned>(world.between(single ? 2 : 1, 3));
   drawn.members.grow_and_shrink = single;
   unsigned nodes = drawn.cluster.nodes + drawn.cluster.spares;
-  drawn.cluster.partition_bits = std::max(drawn.cluster.partition_bits, static_cast<unsigned>(std::bit_width(2 * nodes - 1)));
+  drawn.cluster.partition_bits =
+      std::max(drawn.cluster.partition_bits, static_cast<unsigned>(std::bit_width(2 * nodes - 1)));
   drawn.members.pause_high = world.between(milliseconds(500), seconds(5));
   // So short that a crash or a partition is taken for a death.
   if (world.chance(0.4)) drawn.cluster.replace_after_seconds = static_cast<unsigned>(world.between(2, 6));
@@ -167,7 +171,8 @@ Draw draw(World& world, const ScenarioOptions& options) {
   draw_focus(world, drawn);
   if (cluster.nodes < least_nodes_for_a_snapshot) drawn.nemesis.kills = 0.5;
   draw_members(world, drawn);
-  const bool may_be_full = !drawn.members.active && !drawn.files && !drawn.long_faults.active && cluster.nodes >= 3 && cluster.nodes <= most_nodes_that_move;
+  const bool may_be_full = !drawn.members.active && !drawn.files && !drawn.long_faults.active && cluster.nodes >= 3 &&
+                           cluster.nodes <= most_nodes_that_move;
   if (may_be_full && world.chance(share_of_full_rings)) {
     drawn.full = world.chance(0.5) ? Draw::Full::minority : Draw::Full::majority;
   }
@@ -177,14 +182,34 @@ Draw draw(World& world, const ScenarioOptions& options) {
 }
 
 const std::vector<std::string>& guard_names() {
-  static const std::vector<std::string> names{
-      "send_vote_before_write", "commit_earlier_terms", "ignore_previous_term",   "ignore_lease",         "read_before_own_no_op",
-      "no_dedup",               "no_expiry",            "drop_without_tombstone", "patch_shared_payloads",
-      "ignore_row_leases",      "prepare_ignores_row_leases", "remember_held_rows", "no_add_locks",
-      "count_learners",         "overlapping_changes",  "skip_joint",             "ignore_replica_identity",
-      "place_voters",           "drop_early",           "lead_with_hung_disk",    "vote_with_hung_disk",  "hand_over_blindly",
-      "serve_damage",           "ignore_rooms",         "refuse_frees",           "believe_own_clock",    "believe_last_node",
-      "unclaimed_garbage"};
+  static const std::vector<std::string> names{"send_vote_before_write",
+                                              "commit_earlier_terms",
+                                              "ignore_previous_term",
+                                              "ignore_lease",
+                                              "read_before_own_no_op",
+                                              "no_dedup",
+                                              "no_expiry",
+                                              "drop_without_tombstone",
+                                              "patch_shared_payloads",
+                                              "ignore_row_leases",
+                                              "prepare_ignores_row_leases",
+                                              "remember_held_rows",
+                                              "no_add_locks",
+                                              "count_learners",
+                                              "overlapping_changes",
+                                              "skip_joint",
+                                              "ignore_replica_identity",
+                                              "place_voters",
+                                              "drop_early",
+                                              "lead_with_hung_disk",
+                                              "vote_with_hung_disk",
+                                              "hand_over_blindly",
+                                              "serve_damage",
+                                              "ignore_rooms",
+                                              "refuse_frees",
+                                              "believe_own_clock",
+                                              "believe_last_node",
+                                              "unclaimed_garbage"};
   return names;
 }
 

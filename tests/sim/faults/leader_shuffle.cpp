@@ -41,7 +41,9 @@ void LeaderShuffle::await_leader(Play play) {
   play.leader = cluster_.find(leader)->index();
   switch (next_cut(play)) {
     case Cut::at_once: world_.after(Duration(1), [=, this] { silence_leader(play); }); break;
-    case Cut::soon: world_.after(world_.between(Duration(1), milliseconds(12)), [=, this] { silence_leader(play); }); break;
+    case Cut::soon:
+      world_.after(world_.between(Duration(1), milliseconds(12)), [=, this] { silence_leader(play); });
+      break;
     case Cut::ripe:
       play.give_up = world_.now() + longest_ripening;
       for (unsigned i = 0; i < cluster_.size(); ++i) {
@@ -53,7 +55,8 @@ void LeaderShuffle::await_leader(Play play) {
   }
 }
 
-// Figure 8 is two leaders of whose entries nothing leaves them, and then the first of them again, of whose old entries some do.
+// Figure 8 is two leaders of whose entries nothing leaves them, and then the first of them again, of whose old entries
+// some do.
 LeaderShuffle::Cut LeaderShuffle::next_cut(const Play& play) {
   constexpr Cut figure_8[] = {Cut::at_once, Cut::at_once, Cut::ripe};
   if (play.figure_8) return figure_8[play.round % std::size(figure_8)];
@@ -72,7 +75,8 @@ const GroupState* LeaderShuffle::durable_group(unsigned node, PartitionId partit
   return group == disk.groups.end() ? nullptr : &group->second;
 }
 
-// Somebody has just got some of what the leader found in its log beyond what is committed, and nothing of the leader's own term.
+// Somebody has just got some of what the leader found in its log beyond what is committed, and nothing of the leader's
+// own term.
 bool LeaderShuffle::earlier_terms_spread(const Play& play) {
   const GroupState* leaders = durable_group(play.leader, play.partition);
   if (leaders == nullptr) return false;
@@ -81,7 +85,8 @@ bool LeaderShuffle::earlier_terms_spread(const Play& play) {
     if (group == nullptr || group->last_index() == play.ends[i]) continue;
     dht::LogIndex last = group->last_index();
     dht::Term term = group->term_at(last);
-    if (last > cluster_.invariants().highest_committed(play.partition) && term < play.last_term && term == leaders->term_at(last)) {
+    if (last > cluster_.invariants().highest_committed(play.partition) && term < play.last_term &&
+        term == leaders->term_at(last)) {
       return true;
     }
   }
@@ -104,8 +109,10 @@ void LeaderShuffle::silence_leader(Play play) {
 void LeaderShuffle::silence(unsigned node, bool silent) {
   for (unsigned i = 0; i < cluster_.size(); ++i) {
     if (i == node) continue;
-    if (silent) cluster_.network().block(node, i);
-    else cluster_.network().unblock(node, i);
+    if (silent)
+      cluster_.network().block(node, i);
+    else
+      cluster_.network().unblock(node, i);
   }
 }
 

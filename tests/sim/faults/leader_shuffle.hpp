@@ -1,5 +1,5 @@
-// One leader of a partition after the other falls silent as soon as it leads, while it hears everything and clients reach it: logs
-// grow apart. Half of the plays follow figure 8 of the Raft paper.
+// One leader of a partition after the other falls silent as soon as it leads, while it hears everything and clients
+// reach it: logs grow apart. Half of the plays follow figure 8 of the Raft paper.
 //
 // It only cuts links, at moments that it sees from outside. Threads: one, virtual.
 #pragma once
@@ -17,7 +17,8 @@ class LeaderShuffle {
   LeaderShuffle(const LeaderShuffle&) = delete;
   LeaderShuffle& operator=(const LeaderShuffle&) = delete;
 
-  // A play of some rounds. False: one is on already (a node that is silent is so to all groups), or there is nobody to be silent to.
+  // A play of some rounds. False: one is on already (a node that is silent is so to all groups), or there is nobody to
+  // be silent to.
   bool start();
   // For good. Whoever is silent is for the network to heal.
   void stop() { stopped_ = true; }
@@ -27,10 +28,10 @@ class LeaderShuffle {
     PartitionId partition{};
     bool figure_8 = false;
     unsigned round = 0, rounds = 0;
-    dht::Term last_term = 0;               // of the leader that fell silent last
+    dht::Term last_term = 0;          // of the leader that fell silent last
     unsigned leader = 0;              // the one whose turn it is
     std::optional<unsigned> silent;   // the one that is silent now
-    std::vector<dht::LogIndex> ends;       // of everybody's log, when that one was elected
+    std::vector<dht::LogIndex> ends;  // of everybody's log, when that one was elected
     TimePoint give_up{};
   };
   enum class Cut {

@@ -58,14 +58,17 @@ std::function<void()> LongFaults::hang(SimNode& node) {
   return [&node] { node.set_disk_hangs(false, false); };
 }
 
-// Each a little after the one before: that is when a store has something to sync; or so much later that the groups of the one before have
-// been handed over, some of them to the next one, while it has lost nothing yet in those to which nobody writes. They answer again at once.
+// Each a little after the one before: that is when a store has something to sync; or so much later that the groups of
+// the one before have been handed over, some of them to the next one, while it has lost nothing yet in those to which
+// nobody writes. They answer again at once.
 std::function<void()> LongFaults::hang_several() {
   std::vector<SimNode*> nodes;
   for (std::size_t i = 0; i < cluster_.size(); ++i) nodes.push_back(&cluster_.node(i));
   const bool all = world_.chance(0.4);
-  const auto count = all ? nodes.size() : static_cast<std::size_t>(world_.between(2, std::max<std::uint64_t>(2, nodes.size() / 2)));
-  while (nodes.size() > count) nodes.erase(nodes.begin() + static_cast<std::ptrdiff_t>(world_.between(0, nodes.size() - 1)));
+  const auto count =
+      all ? nodes.size() : static_cast<std::size_t>(world_.between(2, std::max<std::uint64_t>(2, nodes.size() / 2)));
+  while (nodes.size() > count)
+    nodes.erase(nodes.begin() + static_cast<std::ptrdiff_t>(world_.between(0, nodes.size() - 1)));
   world_.trace("disks hang", nodes.front()->index(), nodes.size());
   world_.count(all ? "fault: all disks hang" : "fault: several hung disks");
   const Duration apart = world_.chance(0.5) ? several_apart : one_after_another;
@@ -97,8 +100,9 @@ std::function<void()> LongFaults::one_way(SimNode& node) {
   const std::uint64_t kind = world_.between(0, 3);
   for (unsigned i = 0; i < cluster_.size(); ++i) {
     if (i == node.index()) continue;
-    if (kind == 0 || (kind >= 2 && i == other)) links.emplace_back(node.index(), i);  // says nothing that is heard there
-    if (kind == 1) links.emplace_back(i, node.index());                               // hears nobody
+    if (kind == 0 || (kind >= 2 && i == other))
+      links.emplace_back(node.index(), i);               // says nothing that is heard there
+    if (kind == 1) links.emplace_back(i, node.index());  // hears nobody
   }
   world_.trace("one way", node.index(), kind, other);
   for (const auto& [from, to] : links) cluster_.network().block(from, to);

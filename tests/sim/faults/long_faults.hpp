@@ -24,7 +24,8 @@ struct LongFaultsOptions {
 
 class LongFaults {
  public:
-  LongFaults(Cluster& cluster, LongFaultsOptions options) : cluster_(cluster), world_(cluster.world()), options_(options) {}
+  LongFaults(Cluster& cluster, LongFaultsOptions options)
+      : cluster_(cluster), world_(cluster.world()), options_(options) {}
   void start();
   void stop();
 

@@ -11,7 +11,7 @@ using std::chrono::milliseconds;
 
 constexpr Duration affiliate_interval = milliseconds(300);
 constexpr unsigned most_looks_for_damage = 300;  // a minute: it is noticed and mended sooner, unless nodes are away
-constexpr std::size_t enough_rows = 4096;  // of the table, in one scan
+constexpr std::size_t enough_rows = 4096;        // of the table, in one scan
 // Those to whom the placement gives something, or the others.
 std::vector<dht::Member> members_of(const dht::MembersTable& table, bool placed) {
   std::vector<dht::Member> members;
@@ -61,9 +61,12 @@ Task<void> MembersOperator::grow_and_shrink(ObjectStore* store) {
       const std::size_t now = members_of(*table, true).size();
       if (now == wanted) break;
       const bool some_wait = table->members.size() < cluster_.size();
-      if (now > wanted) co_await leave(store, std::move(*table));
-      else if (some_wait) co_await join(store, std::move(*table));
-      else co_await come_back(store, std::move(*table));
+      if (now > wanted)
+        co_await leave(store, std::move(*table));
+      else if (some_wait)
+        co_await join(store, std::move(*table));
+      else
+        co_await come_back(store, std::move(*table));
     }
   }
   if (!stopped_) world_.count("members: 1, 2, 3 and 1 nodes");
@@ -84,7 +87,8 @@ Task<bool> MembersOperator::commit(ObjectStore* store, dht::MembersChange change
   CommitRequest request;
   request.conditions = std::move(change.conditions);
   request.mutations = std::move(change.mutations);
-  Result<CommitReply> reply = co_await store->commit(std::move(request), store->clock().now + options_.operation_timeout);
+  Result<CommitReply> reply =
+      co_await store->commit(std::move(request), store->clock().now + options_.operation_timeout);
   co_return reply && reply->applied;
 }
 
@@ -107,12 +111,14 @@ Task<void> MembersOperator::join(ObjectStore* store, dht::MembersTable table) {
     if (after.find(cluster_.node(i).id()) != nullptr) continue;
     members.push_back(joining(after, cluster_.node(i)));
     after.members.push_back(members.back());
-    std::sort(after.members.begin(), after.members.end(), [](const dht::Member& a, const dht::Member& b) { return a.id < b.id; });
+    std::sort(after.members.begin(), after.members.end(),
+              [](const dht::Member& a, const dht::Member& b) { return a.id < b.id; });
   }
   if (members.empty()) co_return;
   dht::MembersChange wanted = change_members(table, members);
   const bool done = co_await commit(store, std::move(wanted));
-  for (const dht::Member& member : members) affiliate(cluster_.find(member.id)->index());  // it may have happened all the same
+  for (const dht::Member& member : members)
+    affiliate(cluster_.find(member.id)->index());  // it may have happened all the same
   if (!done) co_return;
   world_.count(members.size() == 2 ? "members: two join at once" : "members: one joins");
   world_.trace("join", members.size(), before);
@@ -128,7 +134,8 @@ void MembersOperator::affiliate(unsigned index) {
   world_.after(affiliate_interval, [this, index] { affiliate(index); });
 }
 
-// Mostly any node, often the leader of the table's own partition; sometimes it is called dead instead, sometimes it comes back at once.
+// Mostly any node, often the leader of the table's own partition; sometimes it is called dead instead, sometimes it
+// comes back at once.
 Task<void> MembersOperator::leave(ObjectStore* store, dht::MembersTable table) {
   std::vector<dht::Member> members = members_of(table, true);
   if (members.size() < 2) co_return;

@@ -1,5 +1,5 @@
-// Somebody who adds nodes to the ring and takes them away while everything goes wrong: commits rows of the members table as `add` and
-// `remove` do, through a simulated client.
+// Somebody who adds nodes to the ring and takes them away while everything goes wrong: commits rows of the members
+// table as `add` and `remove` do, through a simulated client.
 //
 // Threads: one, virtual.
 #pragma once
@@ -14,14 +14,15 @@ namespace ringfs::sim {
 struct MembersOptions {
   bool active = false;
   Duration pause_low = std::chrono::milliseconds(300), pause_high = std::chrono::seconds(4);
-  double back_again = 0.25;  // share of leaves that are taken back at once, while late messages are under way
+  double back_again = 0.25;      // share of leaves that are taken back at once, while late messages are under way
   bool grow_and_shrink = false;  // first 1, 2, 3, 2, 1 nodes, then as the others
   Duration operation_timeout = std::chrono::seconds(5);
 };
 
 class MembersOperator {
  public:
-  MembersOperator(Cluster& cluster, MembersOptions options) : cluster_(cluster), world_(cluster.world()), options_(options) {}
+  MembersOperator(Cluster& cluster, MembersOptions options)
+      : cluster_(cluster), world_(cluster.world()), options_(options) {}
   MembersOperator(const MembersOperator&) = delete;
   MembersOperator& operator=(const MembersOperator&) = delete;
 

@@ -29,7 +29,8 @@ bool in_a_snapshot(SimNode& node, dht::Role role) {
 // The log ends in two halves.
 bool in_a_joint_configuration(SimNode& node) {
   const auto& groups = node.live_disk().groups;
-  return std::any_of(groups.begin(), groups.end(), [](const auto& group) { return !group.second.newest_configuration().old_voters.empty(); });
+  return std::any_of(groups.begin(), groups.end(),
+                     [](const auto& group) { return !group.second.newest_configuration().old_voters.empty(); });
 }
 }  // namespace
 
@@ -65,10 +66,12 @@ Nemesis::Nemesis(Cluster& cluster, NemesisOptions options, unsigned endpoints, s
       {"wrong clock", [this] { return wrong_clock(); }},
       {"clock drift", [this] { return drift(); }},
       {"learner killed in a snapshot", counted_where_it_happens([this] {
-         kill_when("fault: learner killed in a snapshot", [](SimNode& node) { return in_a_snapshot(node, dht::Role::learner); });
+         kill_when("fault: learner killed in a snapshot",
+                   [](SimNode& node) { return in_a_snapshot(node, dht::Role::learner); });
        })},
       {"leader killed in a snapshot", counted_where_it_happens([this] {
-         kill_when("fault: leader killed in a snapshot", [](SimNode& node) { return in_a_snapshot(node, dht::Role::leader); });
+         kill_when("fault: leader killed in a snapshot",
+                   [](SimNode& node) { return in_a_snapshot(node, dht::Role::leader); });
        })},
       {"kill in a joint configuration", counted_where_it_happens([this] {
          kill_when("fault: kill in a joint configuration", in_a_joint_configuration);
@@ -78,8 +81,9 @@ Nemesis::Nemesis(Cluster& cluster, NemesisOptions options, unsigned endpoints, s
       {"forged message", counted_where_it_happens([this] { cluster_.send_forged_message(); })},
   };
   for (Fault& fault : optional) {
-    bool wanted = options_.only.empty() ? world_.chance(options_.share_of_faults)
-                                        : std::find(options_.only.begin(), options_.only.end(), fault.name) != options_.only.end();
+    bool wanted = options_.only.empty()
+                      ? world_.chance(options_.share_of_faults)
+                      : std::find(options_.only.begin(), options_.only.end(), fault.name) != options_.only.end();
     if (wanted) faults_.push_back(std::move(fault));
   }
 }
@@ -149,8 +153,10 @@ void Nemesis::bring_back(unsigned index, Duration low, Duration high) {
   world_.after(world_.between(low, high), [this, index] {
     SimNode& node = cluster_.node(index);
     if (node.running()) return;
-    if (node.disk_hangs()) bring_back(index, seconds(1), seconds(2));  // the start would hang, too
-    else node.start();
+    if (node.disk_hangs())
+      bring_back(index, seconds(1), seconds(2));  // the start would hang, too
+    else
+      node.start();
   });
 }
 
@@ -172,7 +178,8 @@ void Nemesis::kill_between_effects() {
 bool Nemesis::power(unsigned nodes) {
   std::vector<unsigned> order(cluster_.size());
   for (unsigned i = 0; i < order.size(); ++i) order[i] = i;
-  for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[static_cast<std::size_t>(world_.between(0, i - 1))]);
+  for (std::size_t i = order.size(); i > 1; --i)
+    std::swap(order[i - 1], order[static_cast<std::size_t>(world_.between(0, i - 1))]);
   bool any_ran = false;
   for (unsigned i = 0; i < nodes && i < order.size(); ++i) {
     any_ran = any_ran || cluster_.node(order[i]).running();
@@ -250,7 +257,8 @@ bool Nemesis::isolate_leader() {
   SimNode* leader = leader_of_something();
   if (leader == nullptr || cluster_.size() < 2) return false;
   const dht::NodeStatus status = leader->status();
-  if (std::any_of(status.groups.begin(), status.groups.end(), [](const dht::GroupStatus& group) { return group.lease; })) {
+  if (std::any_of(status.groups.begin(), status.groups.end(),
+                  [](const dht::GroupStatus& group) { return group.lease; })) {
     world_.count("fault: leader isolated under a lease");
   }
   for (unsigned i = 0; i < cluster_.size(); ++i) {
@@ -296,7 +304,8 @@ bool Nemesis::damage_a_replica() {
     if (voters.size() < 3) continue;
     // The leader's more often than the others': it is the one who reads.
     const bool leads = world_.chance(0.3);
-    const Uuid& damaged = leads ? leader->id() : voters[static_cast<std::size_t>(world_.between(0, voters.size() - 1))].node;
+    const Uuid& damaged =
+        leads ? leader->id() : voters[static_cast<std::size_t>(world_.between(0, voters.size() - 1))].node;
     if (!cluster_.can_spare(group.partition, damaged)) continue;
     found.emplace_back(cluster_.find(damaged), group.partition);
   }
@@ -335,15 +344,16 @@ bool Nemesis::members_move() {
     SimNode& node = cluster_.node(i);
     if (!node.running()) continue;
     const dht::NodeStatus status = node.status();
-    const bool moving = std::any_of(status.groups.begin(), status.groups.end(),
-                                    [](const dht::GroupStatus& group) { return group.role == dht::Role::leader && !group.settled; });
+    const bool moving = std::any_of(status.groups.begin(), status.groups.end(), [](const dht::GroupStatus& group) {
+      return group.role == dht::Role::leader && !group.settled;
+    });
     if (moving) return true;
   }
   return false;
 }
 
-// Somebody who cannot hear the leader asks a follower for its vote just when that one has restarted and the leader cannot reach
-// it any more: what the follower promised the leader in its former life must still hold.
+// Somebody who cannot hear the leader asks a follower for its vote just when that one has restarted and the leader
+// cannot reach it any more: what the follower promised the leader in its former life must still hold.
 bool Nemesis::restart_under_a_lease() {
   auto partition = static_cast<PartitionId>(world_.between(0, (1u << cluster_.options().partition_bits) - 1));
   SimNode* leader = cluster_.find(cluster_.invariants().newest_leader(partition).second);
@@ -371,7 +381,8 @@ bool Nemesis::slow_disk() {
   DiskSpeed slow = cluster_.options().disk;
   slow.stall_probability = 0.3;
   node.set_disk_speed(slow);
-  world_.after(world_.between(milliseconds(200), seconds(4)), [this, &node] { node.set_disk_speed(cluster_.options().disk); });
+  world_.after(world_.between(milliseconds(200), seconds(4)),
+               [this, &node] { node.set_disk_speed(cluster_.options().disk); });
   return true;
 }
 
@@ -387,7 +398,8 @@ bool Nemesis::disk_full() {
 
 void Nemesis::fill_for_good(unsigned nodes) {
   const auto all = static_cast<unsigned>(cluster_.size());
-  for (auto next = static_cast<unsigned>(world_.between(0, all - 1)); full_.size() < std::min(nodes, all); ++next) full_.insert(next % all);
+  for (auto next = static_cast<unsigned>(world_.between(0, all - 1)); full_.size() < std::min(nodes, all); ++next)
+    full_.insert(next % all);
   world_.trace("full for good", nodes);
   for (unsigned index : full_) cluster_.node(index).set_room(dht::Room::reserve);
 }
@@ -404,7 +416,8 @@ bool Nemesis::bad_network() {
     bad.late_high = milliseconds(800);
   }
   cluster_.network().set_quality(bad);
-  world_.after(world_.between(milliseconds(300), seconds(6)), [this] { cluster_.network().set_quality(good_network_); });
+  world_.after(world_.between(milliseconds(300), seconds(6)),
+               [this] { cluster_.network().set_quality(good_network_); });
   return true;
 }
 
@@ -414,7 +427,8 @@ bool Nemesis::jump_wall_clock() {
   return true;
 }
 
-// For long: of a minority of the first nodes, by minutes to hours or by decades, until it is set right or wrong otherwise.
+// For long: of a minority of the first nodes, by minutes to hours or by decades, until it is set right or wrong
+// otherwise.
 bool Nemesis::wrong_clock() {
   const unsigned minority = (static_cast<unsigned>(cluster_.size()) - 1) / 2;
   if (minority == 0) return false;

@@ -1,7 +1,7 @@
 // What goes wrong: faults drawn at random times until stop(), which repairs everything.
 //
-// Each seed draws which kinds of faults it sees (swarm testing: Groce et al., ISSTA 2012), so that rare combinations have room.
-// Threads: one, virtual.
+// Each seed draws which kinds of faults it sees (swarm testing: Groce et al., ISSTA 2012), so that rare combinations
+// have room. Threads: one, virtual.
 #pragma once
 
 #include <functional>
@@ -9,14 +9,14 @@
 #include <string>
 #include <vector>
 
-#include "tests/sim/machines/cluster.hpp"
 #include "tests/sim/faults/leader_shuffle.hpp"
+#include "tests/sim/machines/cluster.hpp"
 
 namespace ringfs::sim {
 
 struct NemesisOptions {
   Duration pause_low = std::chrono::milliseconds(200), pause_high = std::chrono::milliseconds(3000);
-  double share_of_faults = 0.6;  // of the kinds below that this seed sees
+  double share_of_faults = 0.6;   // of the kinds below that this seed sees
   std::vector<std::string> only;  // not empty: these kinds, and kills
   double kills = 0.15;            // share of plain kills among all faults; the first two faults are kills anyway
   double calm = 0.12;             // share of pauses in which operations can get through
@@ -27,7 +27,8 @@ struct NemesisOptions {
 
 class Nemesis {
  public:
-  // `endpoints`: how many the network has; clients come behind the nodes. `kill_client`: one of the clients, at some step.
+  // `endpoints`: how many the network has; clients come behind the nodes. `kill_client`: one of the clients, at some
+  // step.
   Nemesis(Cluster& cluster, NemesisOptions options, unsigned endpoints, std::function<void()> kill_client);
 
   // A few crashes at once, while the ring is being created.

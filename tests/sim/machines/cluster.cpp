@@ -51,7 +51,8 @@ void Cluster::add_node(unsigned index, Uuid id) {
   options.log_budget_bytes = options_.log_budget_bytes;
   options.quiet_after = options_.quiet_after;
   options.append_bytes = options_.append_bytes;
-  nodes_.push_back(std::make_unique<SimNode>(*this, index, id, std::move(options), options_.disk, options_.disk_faults));
+  nodes_.push_back(
+      std::make_unique<SimNode>(*this, index, id, std::move(options), options_.disk, options_.disk_faults));
 }
 
 const dht::MembersTable& Cluster::table() const {
@@ -95,8 +96,9 @@ bool Cluster::can_spare(PartitionId partition, const Uuid& node) {
     SimNode& other = *find(voter.node);
     if (voter.node == node) return voter.added == group->second.replica_added;
     auto theirs = other.live_disk().groups.find(partition);
-    return other.running() && other.room() == dht::Room::ample && !other.is_damaged(partition) && theirs != other.live_disk().groups.end() &&
-           theirs->second.replica_added == voter.added && theirs->second.newest_configuration() == newest;
+    return other.running() && other.room() == dht::Room::ample && !other.is_damaged(partition) &&
+           theirs != other.live_disk().groups.end() && theirs->second.replica_added == voter.added &&
+           theirs->second.newest_configuration() == newest;
   });
 }
 
@@ -124,7 +126,8 @@ void Cluster::create_on(unsigned index) {
 }
 
 bool Cluster::created() const {
-  return std::all_of(nodes_.begin(), nodes_.begin() + options_.nodes, [](const auto& node) { return node->durable_disk().genesis.has_value(); });
+  return std::all_of(nodes_.begin(), nodes_.begin() + options_.nodes,
+                     [](const auto& node) { return node->durable_disk().genesis.has_value(); });
 }
 
 void Cluster::send(unsigned from, std::shared_ptr<const dht::Envelope> envelope) {

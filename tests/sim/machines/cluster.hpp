@@ -51,13 +51,16 @@ class Cluster {
   SimNode& node(std::size_t index) { return *nodes_[index]; }
   SimNode* find(const Uuid& id);
   SimNode* find_address(const std::string& address);
-  // Whether the others of the group run, are sound, have room for what they may lack, and are a majority without this node's replica.
+  // Whether the others of the group run, are sound, have room for what they may lack, and are a majority without this
+  // node's replica.
   bool can_spare(PartitionId partition, const Uuid& node);
   bool any_damaged() const;
-  // From now on groups may be left with one copy: none is damaged that could turn out to be it. Nobody could notice in time.
+  // From now on groups may be left with one copy: none is damaged that could turn out to be it. Nobody could notice in
+  // time.
   void keep_copies_sound() { copies_sound_ = true; }
   unsigned running() const;
-  // All machines, the clients' included, were suspended for so long: their boot clocks went on, what was under way in the network did not.
+  // All machines, the clients' included, were suspended for so long: their boot clocks went on, what was under way in
+  // the network did not.
   void suspend(Duration length);
   Duration suspended() const { return suspended_; }
 

@@ -30,8 +30,8 @@ bool read_chunk(const dht::StageChunk& chunk, GroupState& group) {
   return reader.done() && blob == chunk.blobs.size();
 }
 
-// A row that is overwritten in part gets a payload of its own when a log entry shares the present one; without that guard the entry
-// changes with it. True: one was shared.
+// A row that is overwritten in part gets a payload of its own when a log entry shares the present one; without that
+// guard the entry changes with it. True: one was shared.
 bool settle_patches(GroupState& group, const DiskFaults& faults) {
   bool shared = false;
   for (const SimRows::Patch& patch : group.rows.take_patches()) {
@@ -82,7 +82,8 @@ std::string DiskState::perform(const dht::Write& write, const Uuid& self, DiskWa
         GroupState& group = groups[initial.partition];
         group.configuration = initial.configuration;
         if (watcher != nullptr) watcher->on_configuration(initial.partition, 0, group.configuration);
-        for (const dht::InitialRow& row : initial.rows) group.rows.put(row.row, SharedBytes(row.value), initial_row_version);
+        for (const dht::InitialRow& row : initial.rows)
+          group.rows.put(row.row, SharedBytes(row.value), initial_row_version);
       }
     }
     genesis = write.node.genesis;
@@ -169,9 +170,11 @@ void DiskState::reset(PartitionId partition, const dht::ReplicaReset& reset, Dis
 
 std::string DiskState::install(GroupState& group, const dht::GroupWrite& write, DiskWatcher* watcher) {
   const dht::InstallSnapshot& snapshot = *write.install;
-  if (snapshot.snapshot != group.staged_snapshot || group.staged.empty()) return "install of a snapshot that is not staged";
+  if (snapshot.snapshot != group.staged_snapshot || group.staged.empty())
+    return "install of a snapshot that is not staged";
   const dht::Entry* same = group.entry(snapshot.last_index);
-  if (same != nullptr && same->term == snapshot.last_term) return "install of a snapshot over the log that it was taken from";
+  if (same != nullptr && same->term == snapshot.last_term)
+    return "install of a snapshot over the log that it was taken from";
   if (snapshot.last_index < group.applied) return "install of a snapshot below the applied index";
   group.rows.clear();
   for (const dht::StageChunk& chunk : group.staged) {
@@ -189,7 +192,8 @@ std::string DiskState::install(GroupState& group, const dht::GroupWrite& write, 
   group.configuration_index = snapshot.configuration_index;
   if (watcher != nullptr) {
     watcher->on_configuration(write.partition, group.configuration_index, group.configuration);
-    watcher->on_installed(write.partition, group.replica_added, snapshot.last_index, snapshot.last_term, group.rows.hash());
+    watcher->on_installed(write.partition, group.replica_added, snapshot.last_index, snapshot.last_term,
+                          group.rows.hash());
   }
   return {};
 }
@@ -287,7 +291,8 @@ dht::PersistedNode DiskState::persisted(const Uuid& self) const {
     for (const dht::Entry& entry : group.log) {
       if (group.damage == dht::Damage::log) break;
       persisted.log.push_back({entry.index, entry.term, static_cast<std::uint32_t>(entry.bytes())});
-      if (entry.kind == dht::EntryKind::configuration && entry.index > group.applied) persisted.configuration_entries.push_back(entry);
+      if (entry.kind == dht::EntryKind::configuration && entry.index > group.applied)
+        persisted.configuration_entries.push_back(entry);
     }
     persisted.last_stamp = group.log.empty() ? group.base_stamp : group.log.back().stamp;
     node.groups.push_back(std::move(persisted));

@@ -1,8 +1,8 @@
 // What one node's database holds, and how writes and applies change it. The simulated disk keeps two of them: what was
 // handed to the operating system, and what is durable.
 //
-// Threads: none of its own. A change that breaks the contract of dht/core/protocol/effects.hpp (a gap in the log, a cut above the applied
-// index, ...) is an error of the core: perform() says what is wrong instead of carrying on.
+// Threads: none of its own. A change that breaks the contract of dht/core/protocol/effects.hpp (a gap in the log, a cut
+// above the applied index, ...) is an error of the core: perform() says what is wrong instead of carrying on.
 #pragma once
 
 #include <deque>
@@ -11,9 +11,9 @@
 #include <variant>
 #include <vector>
 
+#include "dht/core/node/node.hpp"
 #include "dht/core/protocol/effects.hpp"
 #include "dht/core/rows/evaluate.hpp"
-#include "dht/core/node/node.hpp"
 #include "tests/sim/machines/sim_rows.hpp"
 
 namespace ringfs::sim {
@@ -21,14 +21,16 @@ namespace ringfs::sim {
 // Test-only switches (design 10, mutation testing).
 struct DiskFaults {
   dht::EvaluateFaults evaluate;
-  bool serve_damage = false;  // what the disk lost is taken for what is not there: rows, the end of a log, a group's term and vote
-  bool patch_shared_payloads = false;  // a small write into a row changes the payload that a log entry shares, instead of a copy
+  bool serve_damage =
+      false;  // what the disk lost is taken for what is not there: rows, the end of a log, a group's term and vote
+  bool patch_shared_payloads =
+      false;  // a small write into a row changes the payload that a log entry shares, instead of a copy
 };
 
 struct GroupState {
   dht::HardState hard_state;
   dht::LogIndex replica_added = 0;
-  bool holds_data = true;       // PersistedGroup
+  bool holds_data = true;            // PersistedGroup
   dht::Configuration configuration;  // the newest one applied or installed
   dht::LogIndex configuration_index = 0;
   dht::LogIndex applied = 0;
@@ -65,13 +67,16 @@ class DiskWatcher {
  public:
   virtual ~DiskWatcher() = default;
   // Of the genesis record, or of a snapshot that was installed; those in the log come through on_append.
-  virtual void on_configuration(PartitionId partition, dht::LogIndex index, const dht::Configuration& configuration) = 0;
+  virtual void on_configuration(PartitionId partition, dht::LogIndex index,
+                                const dht::Configuration& configuration) = 0;
   // `had_data`: what the replica was called whose data goes; none: there was none.
-  virtual void on_reset(PartitionId partition, std::optional<dht::LogIndex> had_data, const dht::ReplicaReset& reset) = 0;
+  virtual void on_reset(PartitionId partition, std::optional<dht::LogIndex> had_data,
+                        const dht::ReplicaReset& reset) = 0;
   virtual void on_append(PartitionId partition, dht::Term previous_term, const dht::Entry& entry) = 0;
   virtual void on_hard_state(PartitionId partition, const dht::HardState& before, const dht::HardState& after) = 0;
   virtual void on_applied(PartitionId partition, const AppliedEntry& applied) = 0;
-  virtual void on_installed(PartitionId partition, dht::LogIndex added, dht::LogIndex index, dht::Term term, std::uint64_t state_hash) = 0;
+  virtual void on_installed(PartitionId partition, dht::LogIndex added, dht::LogIndex index, dht::Term term,
+                            std::uint64_t state_hash) = 0;
 };
 
 // What the disk of a stopped node loses of a group.
@@ -96,8 +101,8 @@ struct DiskState {
   // Empty text: done. `watcher` may be null.
   std::string perform(const dht::Write& write, const Uuid& self, DiskWatcher* watcher);
   // `met_damage`: it needs a row that is lost, and nothing was done. May be null.
-  std::string perform(const dht::Apply& apply, const DiskFaults& faults, DiskWatcher* watcher, std::vector<dht::AppliedBatch>* results,
-                      bool* met_damage = nullptr);
+  std::string perform(const dht::Apply& apply, const DiskFaults& faults, DiskWatcher* watcher,
+                      std::vector<dht::AppliedBatch>* results, bool* met_damage = nullptr);
   void perform(const LostRows& lost, const DiskFaults& faults);
   void perform(const LostGroup& lost, const DiskFaults& faults);
   dht::PersistedNode persisted(const Uuid& self) const;

@@ -37,7 +37,8 @@ void SimClient::start() {
   options.faults = cluster_.options().transaction_faults;
   // A mount's own clock, which may be wrong by hours.
   World& world = cluster_.world();
-  const Duration error = world.chance(0.3) ? world.between(Duration(0), std::chrono::hours(6)) - std::chrono::hours(3) : Duration(0);
+  const Duration error =
+      world.chance(0.3) ? world.between(Duration(0), std::chrono::hours(6)) - std::chrono::hours(3) : Duration(0);
   options.wall_clock = [&world, error] { return true_time(world.now()) + error; };
   store_ = std::make_unique<dht::ObjectClient>(*transport_, std::move(addresses), options);
 }

@@ -6,7 +6,7 @@
 namespace ringfs::sim {
 
 namespace {
-constexpr unsigned jobs_per_sync = 16;              // group commit: more than that wait for the next sync
+constexpr unsigned jobs_per_sync = 16;  // group commit: more than that wait for the next sync
 constexpr Duration snapshot_life = std::chrono::seconds(30);
 constexpr std::size_t open_snapshots = 64;
 }  // namespace
@@ -60,7 +60,8 @@ void SimDisk::run_next() {
       Result<std::vector<dht::AppliedBatch>> results(std::move(batches));
       if (met_damage) results = fail(ErrorCode::corrupt, "a row is lost");
       // Applying is reported without a sync.
-      soon(Duration(1), [done = std::move(job.applied), results = std::move(results)]() mutable { done(std::move(results)); });
+      soon(Duration(1),
+           [done = std::move(job.applied), results = std::move(results)]() mutable { done(std::move(results)); });
       if (met_damage) {
         world_.count("fault: lost row met by an apply");
         run_next();
@@ -102,8 +103,10 @@ void SimDisk::set_hangs(bool hangs, bool reads) {
 
 void SimDisk::read_soon(std::function<void()> action) {
   soon(world_.between(speed_.step_low, speed_.step_high), [this, action = std::move(action)]() mutable {
-    if (reads_hang_) stuck_reads_.push_back(std::move(action));
-    else action();
+    if (reads_hang_)
+      stuck_reads_.push_back(std::move(action));
+    else
+      action();
   });
 }
 

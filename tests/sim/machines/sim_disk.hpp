@@ -1,8 +1,8 @@
 // One node's disk in virtual time, behind the same promises as the real store (dht/core/protocol/effects.hpp).
 //
-// Two states: what the process handed to the operating system (it survives kill -9), and what is durable. Writes and applies
-// are carried out one after the other; a sync makes everything before it durable and ends the writes that waited for it. A power loss
-// keeps a random prefix of what was handed over since the last sync. Threads: one, virtual.
+// Two states: what the process handed to the operating system (it survives kill -9), and what is durable. Writes and
+// applies are carried out one after the other; a sync makes everything before it durable and ends the writes that
+// waited for it. A power loss keeps a random prefix of what was handed over since the last sync. Threads: one, virtual.
 #pragma once
 
 #include <deque>
@@ -15,9 +15,9 @@
 namespace ringfs::sim {
 
 struct DiskSpeed {
-  Duration step_low{5}, step_high{60};       // to carry out one write, apply or read
-  Duration sync_low{100}, sync_high{3000};   // one fsync
-  double stall_probability = 0;              // of a sync that takes stall_low..stall_high instead
+  Duration step_low{5}, step_high{60};      // to carry out one write, apply or read
+  Duration sync_low{100}, sync_high{3000};  // one fsync
+  double stall_probability = 0;             // of a sync that takes stall_low..stall_high instead
   Duration stall_low{200000}, stall_high{2500000};
 };
 
@@ -40,8 +40,8 @@ class SimDisk {
   dht::PersistedNode start();
 
   void set_speed(DiskSpeed speed) { speed_ = speed; }
-  // The next entries or rows that a follower is to get from here cannot be read (a bad checksum, say), if `spared` says that the
-  // others of the group can do without this replica.
+  // The next entries or rows that a follower is to get from here cannot be read (a bad checksum, say), if `spared` says
+  // that the others of the group can do without this replica.
   void set_unreadable(bool unreadable) { unreadable_ = unreadable; }
   // The sync that is under way and all that follow end when it is over; with `reads` the reads, too.
   void set_hangs(bool hangs, bool reads);
@@ -91,11 +91,11 @@ class SimDisk {
   bool busy_ = false;
   bool unreadable_ = false;
   bool hangs_ = false, reads_hang_ = false;
-  bool sync_stuck_ = false;                         // it would be over but for hangs_
+  bool sync_stuck_ = false;  // it would be over but for hangs_
   std::vector<std::function<void()>> stuck_reads_;
   std::function<bool(PartitionId)> spared_;
   unsigned since_sync_ = 0;
-  std::uint64_t run_ = 0;    // of the process; older callbacks are dropped
+  std::uint64_t run_ = 0;  // of the process; older callbacks are dropped
   std::map<std::pair<PartitionId, std::uint64_t>, OpenSnapshot> snapshots_;
 };
 

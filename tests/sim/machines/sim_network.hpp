@@ -1,7 +1,7 @@
 // The network between nodes, and between clients and nodes: delays, losses, duplicates, reordering and partitions.
 //
-// Endpoints are numbers: nodes first, clients behind them. What is carried is an action that runs at the receiver. Reordering
-// comes from delays that are drawn for each message alone. Threads: one, virtual.
+// Endpoints are numbers: nodes first, clients behind them. What is carried is an action that runs at the receiver.
+// Reordering comes from delays that are drawn for each message alone. Threads: one, virtual.
 #pragma once
 
 #include <functional>
@@ -14,11 +14,11 @@
 namespace ringfs::sim {
 
 struct NetworkQuality {
-  Duration low{100}, high{900};      // one way
+  Duration low{100}, high{900};  // one way
   double drop = 0;
   double duplicate = 0;
-  double late = 0;                   // share of messages that take late_low..late_high
-  bool late_copies = false;          // of a message that comes twice, one does
+  double late = 0;           // share of messages that take late_low..late_high
+  bool late_copies = false;  // of a message that comes twice, one does
   Duration late_low{20000}, late_high{3000000};
 };
 

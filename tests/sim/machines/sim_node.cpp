@@ -12,26 +12,29 @@ namespace {
 constexpr std::int64_t million = 1'000'000;
 constexpr Stamp epoch{1'700'000'000 * million};
 constexpr Duration timer_lateness = std::chrono::microseconds(500);
-// Until all know that a disk hangs: it notices itself, what was heard before is forgotten, and a transfer that was under way ends.
+// Until all know that a disk hangs: it notices itself, what was heard before is forgotten, and a transfer that was
+// under way ends.
 constexpr Duration hang_known_bound = dht::disk_patience + dht::fitness_life + std::chrono::seconds(1);
-constexpr Duration echoes[] = {std::chrono::milliseconds(2), std::chrono::milliseconds(50), std::chrono::milliseconds(200), std::chrono::milliseconds(600)};
+constexpr Duration echoes[] = {std::chrono::milliseconds(2), std::chrono::milliseconds(50),
+                               std::chrono::milliseconds(200), std::chrono::milliseconds(600)};
 
 // In the order of the variant Message.
-constexpr const char* send_names[] = {"send request-vote",    "send vote-reply",      "send append",
-                                      "send append-reply",    "send timeout-now",     "send snapshot-chunk",
-                                      "send snapshot-reply",  "send heartbeat",       "send heartbeat-reply",
-                                      "send chord-ask",       "send chord-neighbours", "send chord-notify",
-                                      "send chord-find",      "send chord-found",     "send table-request",
-                                      "send table-reply",     "send replica-query",   "send replica-removed",
-                                      "send ping",            "send node-report"};
-constexpr const char* receive_names[] = {"get request-vote",    "get vote-reply",      "get append",
-                                         "get append-reply",    "get timeout-now",     "get snapshot-chunk",
-                                         "get snapshot-reply",  "get heartbeat",       "get heartbeat-reply",
-                                         "get chord-ask",       "get chord-neighbours", "get chord-notify",
-                                         "get chord-find",      "get chord-found",     "get table-request",
-                                         "get table-reply",     "get replica-query",   "get replica-removed",
-                                         "get ping",            "get node-report"};
-static_assert(std::size(send_names) == std::variant_size_v<dht::Message> && std::size(receive_names) == std::variant_size_v<dht::Message>);
+constexpr const char* send_names[] = {"send request-vote",   "send vote-reply",       "send append",
+                                      "send append-reply",   "send timeout-now",      "send snapshot-chunk",
+                                      "send snapshot-reply", "send heartbeat",        "send heartbeat-reply",
+                                      "send chord-ask",      "send chord-neighbours", "send chord-notify",
+                                      "send chord-find",     "send chord-found",      "send table-request",
+                                      "send table-reply",    "send replica-query",    "send replica-removed",
+                                      "send ping",           "send node-report"};
+constexpr const char* receive_names[] = {"get request-vote",   "get vote-reply",       "get append",
+                                         "get append-reply",   "get timeout-now",      "get snapshot-chunk",
+                                         "get snapshot-reply", "get heartbeat",        "get heartbeat-reply",
+                                         "get chord-ask",      "get chord-neighbours", "get chord-notify",
+                                         "get chord-find",     "get chord-found",      "get table-request",
+                                         "get table-reply",    "get replica-query",    "get replica-removed",
+                                         "get ping",           "get node-report"};
+static_assert(std::size(send_names) == std::variant_size_v<dht::Message> &&
+              std::size(receive_names) == std::variant_size_v<dht::Message>);
 
 struct Subject {  // of a message: what a trace line says about it
   std::uint64_t partition = 0, term = 0, index = 0;
@@ -77,7 +80,8 @@ void SimClock::reboot(TimePoint world_now, TimePoint local_now) {
   world_base_ = world_now;
 }
 
-SimNode::SimNode(Cluster& cluster, unsigned index, Uuid id, dht::NodeOptions options, DiskSpeed speed, DiskFaults faults)
+SimNode::SimNode(Cluster& cluster, unsigned index, Uuid id, dht::NodeOptions options, DiskSpeed speed,
+                 DiskFaults faults)
     : cluster_(cluster),
       index_(index),
       id_(id),
@@ -151,7 +155,8 @@ void SimNode::close_connections() {
   waiting_.clear();
   for (auto& [id, operation] : waiting) {
     if (operation.reply && world.chance(0.8)) {
-      operation.reply(tl::unexpected(dht::OperationFailure{{ErrorCode::unreachable, "connection closed"}, {}}), Stamp{});
+      operation.reply(tl::unexpected(dht::OperationFailure{{ErrorCode::unreachable, "connection closed"}, {}}),
+                      Stamp{});
     }
   }
   cluster_.connections_closed(index_);
@@ -245,7 +250,8 @@ void SimNode::happen(std::function<void(dht::Node&, Clock)> event) {
 void SimNode::receive(std::shared_ptr<const dht::Envelope> envelope) {
   happen([this, envelope](dht::Node& node, Clock clock) {
     Subject subject = subject_of(envelope->message);
-    cluster_.world().trace(receive_names[envelope->message.index()], index_, subject.partition, subject.term, subject.index);
+    cluster_.world().trace(receive_names[envelope->message.index()], index_, subject.partition, subject.term,
+                           subject.index);
     node.receive(*envelope, clock);
   });
 }
@@ -303,7 +309,8 @@ void SimNode::carry_out(dht::Effects effects) {
   if (!step()) return;
   if (!effects.messages_after_write.empty()) {
     std::vector<std::shared_ptr<const dht::Envelope>> messages;
-    for (dht::Envelope& message : effects.messages_after_write) messages.push_back(std::make_shared<const dht::Envelope>(std::move(message)));
+    for (dht::Envelope& message : effects.messages_after_write)
+      messages.push_back(std::make_shared<const dht::Envelope>(std::move(message)));
     if (writes_durable_ == writes_taken_) {
       for (const auto& message : messages) {
         send(message);
@@ -338,7 +345,8 @@ void SimNode::write(dht::Write write) {
   std::uint64_t number = ++writes_taken_;
   cluster_.world().trace("write", index_, write.id, write.groups.size());
   dht::EffectId id = write.id;
-  for (const dht::GroupWrite& group : write.groups) cluster_.invariants().on_entries_made(group.partition, group.append);
+  for (const dht::GroupWrite& group : write.groups)
+    cluster_.invariants().on_entries_made(group.partition, group.append);
   disk_.write(std::move(write), [this, number, id] {
     // Frozen: the write is durable, but the process hears of it later; so do the messages that wait for it.
     happen([this, number, id](dht::Node& node, Clock clock) {
@@ -360,8 +368,10 @@ void SimNode::start_storage_effects(dht::Effects& effects) {
   for (const dht::Apply& apply : effects.applies) {
     disk_.apply(apply, [this, apply](Result<std::vector<dht::AppliedBatch>> results) {
       happen([apply, results = std::move(results)](dht::Node& node, Clock clock) {
-        if (results) node.applied(apply.partition, apply.through, *results, clock);
-        else node.apply_failed(apply.partition, apply.through, dht::Damage::rows, clock);
+        if (results)
+          node.applied(apply.partition, apply.through, *results, clock);
+        else
+          node.apply_failed(apply.partition, apply.through, dht::Damage::rows, clock);
       });
     });
   }
@@ -393,23 +403,27 @@ void SimNode::send(std::shared_ptr<const dht::Envelope> envelope) {
   cluster_.invariants().on_send(*envelope, disk_.durable());
   check_hung_disk(*envelope);
   const auto* reply = std::get_if<dht::AppendReply>(&envelope->message);
-  if (reply != nullptr && reply->success && cluster_.options().former_lives_echo) acknowledged_[reply->raft.partition] = envelope;
+  if (reply != nullptr && reply->success && cluster_.options().former_lives_echo)
+    acknowledged_[reply->raft.partition] = envelope;
   cluster_.send(index_, std::move(envelope));
 }
 
-// A node that knows that its disk hangs neither asks for votes nor gives any, and nobody makes it lead who can know it, too.
+// A node that knows that its disk hangs neither asks for votes nor gives any, and nobody makes it lead who can know it,
+// too.
 void SimNode::check_hung_disk(const dht::Envelope& envelope) {
   const auto* vote = std::get_if<dht::VoteReply>(&envelope.message);
   if (std::holds_alternative<dht::RequestVote>(envelope.message) || (vote != nullptr && vote->granted)) {
     if (disk_hangs() && status().disk_stalled >= dht::disk_patience) {
-      cluster_.world().violate("a hung disk has no part in elections", "node " + std::to_string(index_) + " asks for a vote or gives one");
+      cluster_.world().violate("a hung disk has no part in elections",
+                               "node " + std::to_string(index_) + " asks for a vote or gives one");
     }
   } else if (std::holds_alternative<dht::TimeoutNow>(envelope.message)) {
     SimNode& heir = *cluster_.find(envelope.header.destination);
     const bool alert = !starved() && !heir.starved() && heir.running() && !heir.frozen();
     if (alert && heir.disk_hangs() && heir.status().disk_stalled >= hang_known_bound) {
-      cluster_.world().violate("nobody hands over to a hung disk",
-                               "node " + std::to_string(index_) + " hands over to node " + std::to_string(heir.index()));
+      cluster_.world().violate(
+          "nobody hands over to a hung disk",
+          "node " + std::to_string(index_) + " hands over to node " + std::to_string(heir.index()));
     }
   }
 }
@@ -498,7 +512,8 @@ void SimNode::on_applied(PartitionId partition, const AppliedEntry& applied) {
   cluster_.invariants().on_applied(id_, partition, applied);
 }
 
-void SimNode::on_installed(PartitionId partition, dht::LogIndex added, dht::LogIndex index, dht::Term term, std::uint64_t state_hash) {
+void SimNode::on_installed(PartitionId partition, dht::LogIndex added, dht::LogIndex index, dht::Term term,
+                           std::uint64_t state_hash) {
   cluster_.world().trace("installed", index_, index_of(partition), index);
   cluster_.world().count("raft: snapshot installed");
   cluster_.invariants().on_installed({id_, added}, partition, index, term, state_hash);

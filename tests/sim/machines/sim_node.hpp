@@ -1,7 +1,7 @@
 // One node process in the simulated world: drives a Node as the daemon does, with a simulated disk, network and clock.
 //
-// It can be killed between any two steps of carrying out effects, lose its power, be frozen and restarted; what it keeps is what its
-// disk kept. Threads: one, virtual.
+// It can be killed between any two steps of carrying out effects, lose its power, be frozen and restarted; what it
+// keeps is what its disk kept. Threads: one, virtual.
 #pragma once
 
 #include <deque>
@@ -85,7 +85,9 @@ class SimNode : private DiskWatcher {
   // Whoever says so freezes it again and again.
   void set_starved(bool starved);
   bool starved() const { return starved_; }
-  TimePoint unfit_since() const { return std::max(unfit_since_, running_since_); }  // its disk is slow, or it is starved
+  TimePoint unfit_since() const {
+    return std::max(unfit_since_, running_since_);
+  }  // its disk is slow, or it is starved
   TimePoint running_since() const { return running_since_; }
   void set_disk_unreadable(bool unreadable) { disk_.set_unreadable(unreadable); }
   SimClock& clock() { return clock_; }
@@ -136,7 +138,8 @@ class SimNode : private DiskWatcher {
   void on_append(PartitionId partition, dht::Term previous_term, const dht::Entry& entry) override;
   void on_hard_state(PartitionId partition, const dht::HardState& before, const dht::HardState& after) override;
   void on_applied(PartitionId partition, const AppliedEntry& applied) override;
-  void on_installed(PartitionId partition, dht::LogIndex added, dht::LogIndex index, dht::Term term, std::uint64_t state_hash) override;
+  void on_installed(PartitionId partition, dht::LogIndex added, dht::LogIndex index, dht::Term term,
+                    std::uint64_t state_hash) override;
 
   Cluster& cluster_;
   const unsigned index_;

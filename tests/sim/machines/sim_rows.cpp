@@ -46,9 +46,11 @@ void SimRows::scan(const std::string& key, const std::string& prefix, const std:
   auto position = after.empty() ? rows_.lower_bound({key, prefix}) : rows_.upper_bound({key, std::max(after, prefix)});
   // `after` below the prefix: a row that equals the prefix itself is still wanted.
   if (!after.empty() && after < prefix) position = rows_.lower_bound({key, prefix});
-  for (; position != rows_.end() && position->first.key == key && position->first.sort.starts_with(prefix); ++position) {
+  for (; position != rows_.end() && position->first.key == key && position->first.sort.starts_with(prefix);
+       ++position) {
     if (met(position->first)) continue;
-    if (!visit(Row{position->first.sort, position->second.version, values ? position->second.value : SharedBytes()})) return;
+    if (!visit(Row{position->first.sort, position->second.version, values ? position->second.value : SharedBytes()}))
+      return;
   }
 }
 

@@ -29,8 +29,8 @@ class SimRows : public dht::RowWriter {
   void erase_prefix(const std::string& key, const std::string& prefix) override;
   void overwrite(const RowAddress& row, std::uint32_t offset, std::string_view bytes, std::uint64_t version) override;
 
-  // The disk lost this row: whoever looks at it, at a range that has it, or puts something in its place meets damage, once noticed by
-  // take_noticed(). `served`: there is no guard that would notice, and the row is not there.
+  // The disk lost this row: whoever looks at it, at a range that has it, or puts something in its place meets damage,
+  // once noticed by take_noticed(). `served`: there is no guard that would notice, and the row is not there.
   void rot(const RowAddress& row, bool served);
   bool any_rotten() const { return !rotten_.empty(); }
   bool take_noticed() { return std::exchange(noticed_, false); }
@@ -40,8 +40,8 @@ class SimRows : public dht::RowWriter {
   const std::map<RowAddress, Stored>& all() const { return rows_; }
   void clear();
 
-  // Large values that were overwritten in part since the last call: before and after. Whether a log entry that shares the payload
-  // changes with it is the disk's business.
+  // Large values that were overwritten in part since the last call: before and after. Whether a log entry that shares
+  // the payload changes with it is the disk's business.
   struct Patch {
     SharedBytes before, after;
   };

@@ -31,8 +31,8 @@ Task<dht::OperationResult> SimTransport::wait(std::function<void(std::uint64_t)>
     }
     start(number);
   };
-  co_return co_await asio::async_initiate<const asio::use_awaitable_t<>, void(dht::OperationResult)>(std::move(initiate),
-                                                                                               asio::use_awaitable);
+  co_return co_await asio::async_initiate<const asio::use_awaitable_t<>, void(dht::OperationResult)>(
+      std::move(initiate), asio::use_awaitable);
 }
 
 void SimTransport::finish(std::uint64_t number, dht::OperationResult result) {
@@ -57,12 +57,14 @@ Task<void> SimTransport::sleep(Duration duration) {
   static_cast<void>(ignored);
 }
 
-Task<dht::OperationResult> SimTransport::call(std::string address, Uuid expected, dht::Operation operation, TimePoint deadline) {
+Task<dht::OperationResult> SimTransport::call(std::string address, Uuid expected, dht::Operation operation,
+                                              TimePoint deadline) {
   const std::optional<TransactionBatch> said = own_step(operation);
   const bool unsaid = dies_before(said);
   const Duration pause = unsaid ? Duration::zero() : pause_before(said);
   auto shared = std::make_shared<const dht::Operation>(std::move(operation));
-  std::function<void(std::uint64_t)> start = [this, address, expected, shared, deadline, unsaid, pause](std::uint64_t number) {
+  std::function<void(std::uint64_t)> start = [this, address, expected, shared, deadline, unsaid,
+                                              pause](std::uint64_t number) {
     if (unsaid) return;
     if (pause == Duration::zero()) return start_call(number, address, expected, shared, deadline);
     cluster_.world().after(pause, [self = weak_from_this(), number, address, expected, shared, deadline] {
@@ -82,7 +84,8 @@ void SimTransport::start_call(std::uint64_t number, const std::string& address, 
       if (auto transport = self.lock()) transport->finish(number, std::move(result));
     };
   };
-  if (deadline != never) world.after(std::max(Duration(0), deadline - now()), later(failed(ErrorCode::timeout, "no answer")));
+  if (deadline != never)
+    world.after(std::max(Duration(0), deadline - now()), later(failed(ErrorCode::timeout, "no answer")));
   SimNode* node = cluster_.find_address(address);
   if (node == nullptr) {
     world.after(Duration(300), later(failed(ErrorCode::unreachable, "no such host")));
@@ -100,8 +103,8 @@ void SimTransport::start_call(std::uint64_t number, const std::string& address, 
   if (cluster_.network().carry(endpoint_, index, std::move(arrive))) copied_at_ = now();
 }
 
-void SimTransport::ask(const std::weak_ptr<SimTransport>& self, Cluster& cluster, unsigned endpoint, std::uint64_t number,
-                       unsigned index, const dht::Operation& operation) {
+void SimTransport::ask(const std::weak_ptr<SimTransport>& self, Cluster& cluster, unsigned endpoint,
+                       std::uint64_t number, unsigned index, const dht::Operation& operation) {
   SimNode& node = cluster.node(index);
   SimNetwork& network = cluster.network();
   if (!node.running()) {
@@ -145,9 +148,12 @@ std::optional<TransactionBatch> SimTransport::own_step(const dht::Operation& ope
   if (said->step == TransactionStep::first_prepare) begun_.insert(said->id);
   if (!begun_.contains(said->id)) return std::nullopt;
   if (said->step == TransactionStep::resolve_committed) {
-    const bool next = resolved_last_ && resolved_last_->first == said->id && resolved_last_->second != commit->partition;
-    if (next) said->step = TransactionStep::resolve_next;
-    else resolved_last_ = {said->id, commit->partition};
+    const bool next =
+        resolved_last_ && resolved_last_->first == said->id && resolved_last_->second != commit->partition;
+    if (next)
+      said->step = TransactionStep::resolve_next;
+    else
+      resolved_last_ = {said->id, commit->partition};
   }
   return said;
 }

@@ -1,8 +1,8 @@
 // How a simulated client process reaches nodes: ClientTransport in virtual time.
 //
-// Calls and sleeps suspend a coroutine until an event of the world completes them; the world's owner polls the io_context after each event.
-// No real timer is ever used. drop_everything() is the client's death: coroutines that wait here are destroyed where they stand.
-// Threads: one, virtual.
+// Calls and sleeps suspend a coroutine until an event of the world completes them; the world's owner polls the
+// io_context after each event. No real timer is ever used. drop_everything() is the client's death: coroutines that
+// wait here are destroyed where they stand. Threads: one, virtual.
 #pragma once
 
 #include <boost/asio/any_completion_handler.hpp>
@@ -20,8 +20,8 @@
 
 namespace ringfs::sim {
 
-// Copies of requests test that nothing is executed twice. TCP makes none, so `no_space` may promise that nothing has happened and will; where
-// the network has copied a request of this client lately, that answer is not heard.
+// Copies of requests test that nothing is executed twice. TCP makes none, so `no_space` may promise that nothing has
+// happened and will; where the network has copied a request of this client lately, that answer is not heard.
 inline constexpr Duration copy_memory = std::chrono::seconds(20);  // an operation's time and the latest copy's
 
 class SimTransport : public dht::ClientTransport, public std::enable_shared_from_this<SimTransport> {
@@ -29,7 +29,8 @@ class SimTransport : public dht::ClientTransport, public std::enable_shared_from
   // `endpoint`: the client's number in the network.
   SimTransport(Cluster& cluster, boost::asio::io_context& loop, unsigned endpoint);
 
-  Task<dht::OperationResult> call(std::string address, Uuid expected, dht::Operation operation, TimePoint deadline) override;
+  Task<dht::OperationResult> call(std::string address, Uuid expected, dht::Operation operation,
+                                  TimePoint deadline) override;
   Task<void> sleep(Duration duration) override;
   TimePoint now() override;
   Stamp ring_time() override;
@@ -50,8 +51,8 @@ class SimTransport : public dht::ClientTransport, public std::enable_shared_from
   // Suspends until finish() is called for the number that `start` is given.
   Task<dht::OperationResult> wait(std::function<void(std::uint64_t)> start);
   void finish(std::uint64_t number, dht::OperationResult result);
-  void start_call(std::uint64_t number, const std::string& address, const Uuid& expected, std::shared_ptr<const dht::Operation> operation,
-                  TimePoint deadline);
+  void start_call(std::uint64_t number, const std::string& address, const Uuid& expected,
+                  std::shared_ptr<const dht::Operation> operation, TimePoint deadline);
   static void ask(const std::weak_ptr<SimTransport>& self, Cluster& cluster, unsigned endpoint, std::uint64_t number,
                   unsigned index, const dht::Operation& operation);
   // What it does for a transaction that this client coordinates.

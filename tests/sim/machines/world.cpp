@@ -64,16 +64,16 @@ void World::run(Duration length) {
 std::string World::format(const Line& line) {
   char buffer[256];
   std::snprintf(buffer, sizeof buffer, "%12.6f %-24s %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64,
-                static_cast<double>((line.when - start_of_time).count()) / 1e6, line.what, line.numbers[0], line.numbers[1],
-                line.numbers[2], line.numbers[3]);
+                static_cast<double>((line.when - start_of_time).count()) / 1e6, line.what, line.numbers[0],
+                line.numbers[1], line.numbers[2], line.numbers[3]);
   return buffer;
 }
 
 void World::trace(const char* what, std::uint64_t a, std::uint64_t b, std::uint64_t c, std::uint64_t d) {
   Line& line = lines_[line_count_++ % trace_lines_kept];
   line = {now_, what, {a, b, c, d}};
-  std::int64_t numbers[5] = {now_.time_since_epoch().count(), static_cast<std::int64_t>(a), static_cast<std::int64_t>(b),
-                             static_cast<std::int64_t>(c), static_cast<std::int64_t>(d)};
+  std::int64_t numbers[5] = {now_.time_since_epoch().count(), static_cast<std::int64_t>(a),
+                             static_cast<std::int64_t>(b), static_cast<std::int64_t>(c), static_cast<std::int64_t>(d)};
   hash_ = checksum(what, hash_);
   hash_ = checksum({reinterpret_cast<const char*>(numbers), sizeof numbers}, hash_);
   if (verbose_) std::printf("%s\n", format(line).c_str());

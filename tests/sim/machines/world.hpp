@@ -1,8 +1,8 @@
 // The simulated world: virtual time, an ordered event queue, one source of randomness and a trace.
 //
-// One seed decides everything: events run in order of (time, sequence number), nothing reads a real clock, and containers
-// that are iterated are ordered. The trace hash covers every event that matters, so two runs of one seed can be compared.
-// A violation is recorded once, the first one wins, and stops the run. Threads: one.
+// One seed decides everything: events run in order of (time, sequence number), nothing reads a real clock, and
+// containers that are iterated are ordered. The trace hash covers every event that matters, so two runs of one seed can
+// be compared. A violation is recorded once, the first one wins, and stops the run. Threads: one.
 #pragma once
 
 #include <array>
@@ -91,7 +91,7 @@ class World {
   std::uint64_t executed_ = 0;
   std::vector<Scheduled> queue_;  // a heap
   std::function<void()> after_event_;
-  std::vector<Line> lines_;       // the last trace_lines_kept, a ring
+  std::vector<Line> lines_;  // the last trace_lines_kept, a ring
   std::uint64_t line_count_ = 0;
   std::uint64_t hash_ = 0;
   Coverage coverage_;

@@ -34,11 +34,13 @@ std::optional<TransactionBatch> transaction_batch(const Batch& batch) {
         return TransactionBatch{alone ? TransactionStep::forget : TransactionStep::flip, *id};
       }
       Result<dht::TransactionRecord> record = dht::decode_transaction_record(mutation.value.view());
-      if (mutation.kind == Mutation::Kind::put && record) return TransactionBatch{step_of_record(batch, record->state), *id};
+      if (mutation.kind == Mutation::Kind::put && record)
+        return TransactionBatch{step_of_record(batch, record->state), *id};
     }
     if (mutation.kind == Mutation::Kind::prepare) found = {TransactionStep::next_prepare, mutation.record.id};
     if (mutation.kind == Mutation::Kind::resolve) {
-      found = {mutation.number != 0 ? TransactionStep::resolve_committed : TransactionStep::resolve_aborted, mutation.record.id};
+      found = {mutation.number != 0 ? TransactionStep::resolve_committed : TransactionStep::resolve_aborted,
+               mutation.record.id};
     }
   }
   return found;

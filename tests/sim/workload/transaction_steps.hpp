@@ -1,5 +1,5 @@
-// What a batch does for a transaction, read from the batch itself: the steps of a coordinator (dht/net/client/transaction.hpp) and of those who
-// end what one left behind (dht/net/client/lock_resolver.hpp).
+// What a batch does for a transaction, read from the batch itself: the steps of a coordinator
+// (dht/net/client/transaction.hpp) and of those who end what one left behind (dht/net/client/lock_resolver.hpp).
 //
 // A client can be made to die at each of these, and each is counted when it is applied. Threads: none.
 #pragma once
@@ -18,9 +18,10 @@ enum class TransactionStep {
   abort,              // pending -> aborted
   tombstone,          // absent -> aborted
   resolve_committed,  // a part's changes take effect, its locks go
-  resolve_next,       // the same for another part of a transaction: only its coordinator's history tells it from the first one
-  resolve_aborted,    // its locks go
-  forget,             // the record goes
+  resolve_next,  // the same for another part of a transaction: only its coordinator's history tells it from the first
+                 // one
+  resolve_aborted,  // its locks go
+  forget,           // the record goes
 };
 
 struct TransactionBatch {
@@ -44,9 +45,13 @@ struct TransactionMoment {
 std::string death_at(const TransactionMoment& moment);
 
 // The steps that a coordinator takes itself.
-inline constexpr TransactionStep coordinator_steps[] = {
-    TransactionStep::first_prepare,     TransactionStep::next_prepare,    TransactionStep::flip,  TransactionStep::abort,
-    TransactionStep::resolve_committed, TransactionStep::resolve_next,    TransactionStep::resolve_aborted,
-    TransactionStep::forget};
+inline constexpr TransactionStep coordinator_steps[] = {TransactionStep::first_prepare,
+                                                        TransactionStep::next_prepare,
+                                                        TransactionStep::flip,
+                                                        TransactionStep::abort,
+                                                        TransactionStep::resolve_committed,
+                                                        TransactionStep::resolve_next,
+                                                        TransactionStep::resolve_aborted,
+                                                        TransactionStep::forget};
 
 }  // namespace ringfs::sim

@@ -31,18 +31,21 @@ std::optional<TransactionStep> step_of(std::vector<Condition> conditions, std::v
 }
 
 TEST(TransactionSteps, Prepares_AreToldApartByTheRecord) {
-  EXPECT_EQ(step_of({dht::record_is_absent(record)}, {dht::put_record(record, in_state(RecordState::pending)), prepare()}),
-            TransactionStep::first_prepare);
+  EXPECT_EQ(
+      step_of({dht::record_is_absent(record)}, {dht::put_record(record, in_state(RecordState::pending)), prepare()}),
+      TransactionStep::first_prepare);
   EXPECT_EQ(step_of({}, {prepare()}), TransactionStep::next_prepare);
 }
 
 TEST(TransactionSteps, Ends_AreToldApartByStateAndCondition) {
   const Condition pending = dht::record_is(record, dht::pending_record(record.id));
-  EXPECT_EQ(step_of({pending}, {dht::put_record(record, in_state(RecordState::committed)), dht::resolve_part(record, true)}),
-            TransactionStep::flip);
+  EXPECT_EQ(
+      step_of({pending}, {dht::put_record(record, in_state(RecordState::committed)), dht::resolve_part(record, true)}),
+      TransactionStep::flip);
   EXPECT_EQ(step_of({pending}, {dht::erase_record(record), dht::resolve_part(record, true)}), TransactionStep::flip);
   EXPECT_EQ(step_of({pending}, {dht::put_record(record, in_state(RecordState::aborted))}), TransactionStep::abort);
-  EXPECT_EQ(step_of({dht::record_is_absent(record)}, {dht::put_record(record, in_state(RecordState::aborted))}), TransactionStep::tombstone);
+  EXPECT_EQ(step_of({dht::record_is_absent(record)}, {dht::put_record(record, in_state(RecordState::aborted))}),
+            TransactionStep::tombstone);
 }
 
 TEST(TransactionSteps, WhatComesAfterTheEnd) {

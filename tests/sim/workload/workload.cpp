@@ -54,7 +54,8 @@ void Workload::acknowledged_one() {
 
 Workload::Register& Workload::current(std::size_t number) {
   std::deque<Register>& generations = registers_[number];
-  // A change of which nobody heard may have happened at any time, or not: with too many of them the search for an order takes for ever.
+  // A change of which nobody heard may have happened at any time, or not: with too many of them the search for an order
+  // takes for ever.
   const auto unheard = [](const Register& object) {
     return std::count_if(object.history.begin(), object.history.end(), [](const RegisterOperation& operation) {
       return operation.returned == never && operation.kind != RegisterOperation::Kind::read;
@@ -79,7 +80,8 @@ Task<bool> Workload::set_up(ObjectStore* store) {
       account.balance = first_balance;
       request.mutations.push_back(put(key, "balance", encode_account(account)));
       request.mutations.push_back(put(key, "count", integer(0)));
-      Result<CommitReply> reply = co_await store->commit(std::move(request), store->clock().now + options_.operation_timeout);
+      Result<CommitReply> reply =
+          co_await store->commit(std::move(request), store->clock().now + options_.operation_timeout);
       if (!reply) failed(reply.error());
       there = reply.has_value();
     }
@@ -115,7 +117,8 @@ Task<void> Workload::clean_up(dht::PartitionedStore* store) {
     const TimePoint deadline = store->clock().now + options_.operation_timeout;
     Result<RowAges> ages = co_await claims.claim(*store, partition, deadline);
     if (!ages) continue;
-    Result<dht::RecordsReport> finished = co_await dht::finish_records(*store, partition, &places[partition], *ages, deadline);
+    Result<dht::RecordsReport> finished =
+        co_await dht::finish_records(*store, partition, &places[partition], *ages, deadline);
     const std::size_t seen = finished ? finished->seen : 0;
     for (std::size_t record = 0; record < seen; ++record) world_.count("transaction: record or part looked after");
   }
@@ -174,7 +177,8 @@ CommitRequest Workload::request_for(const Register& object, const RegisterOperat
     case Kind::read: break;
     case Kind::write:
     case Kind::compare_and_set:
-      for (const char* row : {"v", "copy"}) request.mutations.push_back(put(object.key, row, integer(operation.argument)));
+      for (const char* row : {"v", "copy"})
+        request.mutations.push_back(put(object.key, row, integer(operation.argument)));
       if (world_.chance(options_.large_values)) {
         std::string large(options_.large_value_bytes, static_cast<char>('a' + operation.argument % 26));
         request.mutations.push_back(put(object.key, "large", SharedBytes(std::move(large))));
@@ -207,17 +211,21 @@ Task<void> Workload::change_register(ObjectStore* store, Register* object) {
   RegisterOperation operation;
   std::uint64_t die = world_.between(0, 99);
   operation.kind = die < 35 ? Kind::compare_and_set : die < 70 ? Kind::write : die < 90 ? Kind::add : Kind::erase;
-  // Every value is written once, so that a read tells which write it saw; additions stay below the distance between them.
-  operation.argument = operation.kind == Kind::add ? static_cast<std::int64_t>(world_.between(1, 9)) : 1000 * next_value_++;
+  // Every value is written once, so that a read tells which write it saw; additions stay below the distance between
+  // them.
+  operation.argument =
+      operation.kind == Kind::add ? static_cast<std::int64_t>(world_.between(1, 9)) : 1000 * next_value_++;
   operation.expected = object->seen;
   operation.called = world_.now();
   std::size_t number = object->history.size();
   object->history.push_back(operation);
   CommitRequest request = request_for(*object, operation);
-  Result<CommitReply> reply = co_await store->commit(std::move(request), store->clock().now + options_.operation_timeout);
+  Result<CommitReply> reply =
+      co_await store->commit(std::move(request), store->clock().now + options_.operation_timeout);
   if (!reply) {
     failed(reply.error());
-    // The one error of a batch that promises that nothing happened: from now on a read that does nothing stands in its place.
+    // The one error of a batch that promises that nothing happened: from now on a read that does nothing stands in its
+    // place.
     if (reply.error().code == ErrorCode::no_space) object->history[number].kind = Kind::read;
     co_return;
   }
@@ -240,7 +248,8 @@ Task<bool> Workload::read_everything(ObjectStore* store) {
     for (Register& object : generations) {
       bool answered = false;
       for (int attempt = 0; attempt < final_attempts && !answered; ++attempt) {
-        if (object.history.size() + 1 >= max_history) object.history.pop_back();  // only unanswered reads come here again
+        if (object.history.size() + 1 >= max_history)
+          object.history.pop_back();  // only unanswered reads come here again
         co_await read_register(store, &object, &answered);
       }
       if (!answered) co_return false;
@@ -255,7 +264,8 @@ Task<bool> Workload::read_everything(ObjectStore* store) {
       check_known_ends(*account, i, called);
       ReadRequest request;
       request.gets.push_back({account_keys_[i], "count"});
-      Result<ReadReply> count = co_await store->read(std::move(request), store->clock().now + options_.operation_timeout);
+      Result<ReadReply> count =
+          co_await store->read(std::move(request), store->clock().now + options_.operation_timeout);
       if (!count || !count->gets[0].found) continue;
       answered = true;
       final_accounts_.push_back(*account);
@@ -271,16 +281,18 @@ void Workload::check() {
   for (std::size_t i = 0; i < final_accounts_.size(); ++i) {
     sum += final_accounts_[i].balance;
     if (static_cast<std::size_t>(final_counts_[i]) != final_accounts_[i].transfers.size()) {
-      world_.violate("transactions are all or nothing",
-                     account_keys_[i] + " counts " + std::to_string(final_counts_[i]) + " transfers and names " +
-                         std::to_string(final_accounts_[i].transfers.size()));
+      world_.violate("transactions are all or nothing", account_keys_[i] + " counts " +
+                                                            std::to_string(final_counts_[i]) + " transfers and names " +
+                                                            std::to_string(final_accounts_[i].transfers.size()));
     }
   }
   if (sum != first_balance * static_cast<std::int64_t>(final_accounts_.size())) {
     world_.violate("transactions are all or nothing", "the accounts add up to " + std::to_string(sum));
   }
   for (const auto& [id, made] : transfers_) {
-    auto contains = [&, number = id](std::size_t account) { return final_accounts_[account].transfers.contains(number); };
+    auto contains = [&, number = id](std::size_t account) {
+      return final_accounts_[account].transfers.contains(number);
+    };
     auto in = std::count_if(made.accounts.begin(), made.accounts.end(), contains);
     if (in != 0 && static_cast<std::size_t>(in) != made.accounts.size()) {
       world_.violate("transactions are all or nothing", "a part of transfer " + std::to_string(id) + " happened");

@@ -1,9 +1,10 @@
 // What simulated clients do, and what must be true of what they heard.
 //
-// Registers: contested objects with reads, writes, erasures, compare-and-sets and additions; each keeps two equal rows, so that a
-// torn batch shows; every object's history is checked for linearizability. Accounts: transfers between partitions; the sum stays, a
-// transfer is in both accounts or in neither, and nobody sees one half. Each account also counts its transfers, by additions of the
-// transactions, and nobody sees less than what was committed or seen before. Threads: one, virtual.
+// Registers: contested objects with reads, writes, erasures, compare-and-sets and additions; each keeps two equal rows,
+// so that a torn batch shows; every object's history is checked for linearizability. Accounts: transfers between
+// partitions; the sum stays, a transfer is in both accounts or in neither, and nobody sees one half. Each account also
+// counts its transfers, by additions of the transactions, and nobody sees less than what was committed or seen before.
+// Threads: one, virtual.
 #pragma once
 
 #include <algorithm>
@@ -28,14 +29,15 @@ struct WorkloadOptions {
   Duration think_low{5000}, think_high{80000};
   Duration operation_timeout = std::chrono::seconds(5);
   Duration transfer_timeout = std::chrono::seconds(8);
-  double transfers = 0.2;       // share of transfers among all operations
+  double transfers = 0.2;  // share of transfers among all operations
   double account_reads = 0.1;
-  double count_reads = 0.5;     // share of these that read what transactions add to; and of committed transfers that look at once
-  double three_parties = 0.4;   // share of transfers that touch three accounts, if there are as many
-  double abandoned = 0.05;      // share of transfers that are left lying without commit
-  double large_values = 0.03;   // share of writes that carry one
+  double count_reads =
+      0.5;  // share of these that read what transactions add to; and of committed transfers that look at once
+  double three_parties = 0.4;  // share of transfers that touch three accounts, if there are as many
+  double abandoned = 0.05;     // share of transfers that are left lying without commit
+  double large_values = 0.03;  // share of writes that carry one
   std::size_t large_value_bytes = payload_threshold + 4096;
-  double patches = 0.3;         // share of additions that write a few bytes into the large value, too
+  double patches = 0.3;  // share of additions that write a few bytes into the large value, too
 };
 
 class Workload {
@@ -65,7 +67,7 @@ class Workload {
   struct Register {
     std::string key;
     std::deque<RegisterOperation> history;
-    RegisterState seen;             // lately, by somebody
+    RegisterState seen;              // lately, by somebody
     std::uint64_t seen_version = 0;  // 0: not known
   };
   struct Account {
@@ -77,7 +79,9 @@ class Workload {
     std::vector<std::size_t> accounts;  // from the first one to the others, in the order of their prepares
     enum class End { unknown, committed, aborted } end = End::unknown;
     TimePoint ended = never;
-    bool touches(std::size_t account) const { return std::find(accounts.begin(), accounts.end(), account) != accounts.end(); }
+    bool touches(std::size_t account) const {
+      return std::find(accounts.begin(), accounts.end(), account) != accounts.end();
+    }
   };
   // A transfer that holds its first `held` accounts and wants the next one.
   struct Halfway {
@@ -94,7 +98,8 @@ class Workload {
   Task<void> transfer(ObjectStore* store);
   Task<void> try_transfer(ObjectStore* store, std::uint64_t id, bool* again);
   // False: it ended without this part; `again`: another try may succeed.
-  Task<bool> prepare_part(ObjectStore* store, Transaction* transaction, Halfway place, std::int64_t amount, bool* again);
+  Task<bool> prepare_part(ObjectStore* store, Transaction* transaction, Halfway place, std::int64_t amount,
+                          bool* again);
   Task<void> read_accounts(ObjectStore* store);
   // Twice, so that clients which remember rows do so.
   Task<void> read_count(ObjectStore* store, std::size_t number);

@@ -1,4 +1,5 @@
-// The accounts of a workload: transfers among two or three of them, each in a partition of its own, and what readers may see of those.
+// The accounts of a workload: transfers among two or three of them, each in a partition of its own, and what readers
+// may see of those.
 #include <algorithm>
 
 #include "tests/sim/workload/requests.hpp"
@@ -9,7 +10,8 @@ namespace ringfs::sim {
 namespace {
 
 constexpr int transfer_attempts = 3;
-constexpr Duration between_counts_low = std::chrono::milliseconds(1), between_counts_high = std::chrono::milliseconds(40);
+constexpr Duration between_counts_low = std::chrono::milliseconds(1),
+                   between_counts_high = std::chrono::milliseconds(40);
 
 // A member of `places` as long as this lives: in the frame of a coroutine, whose client may die at any suspension.
 template <class Place>
@@ -72,7 +74,8 @@ Task<void> Workload::transfer(ObjectStore* store) {
   }
 }
 
-// Two transactions hold what the other one wants, as two renames between the same directories in opposite directions do.
+// Two transactions hold what the other one wants, as two renames between the same directories in opposite directions
+// do.
 void Workload::count_crossing(const Halfway& own) {
   auto holds = [&](const Halfway& place, std::size_t account) {
     const std::vector<std::size_t>& accounts = transfers_.at(place.id).accounts;
@@ -86,7 +89,8 @@ void Workload::count_crossing(const Halfway& own) {
   if (crosses) world_.count("transaction: crosses another");
 }
 
-Task<bool> Workload::prepare_part(ObjectStore* store, Transaction* transaction, Halfway place, std::int64_t amount, bool* again) {
+Task<bool> Workload::prepare_part(ObjectStore* store, Transaction* transaction, Halfway place, std::int64_t amount,
+                                  bool* again) {
   const std::size_t number = transfers_.at(place.id).accounts[place.held];
   Result<Account> account = co_await read_account(store, number);
   if (!account) co_return false;
@@ -122,7 +126,8 @@ Task<void> Workload::try_transfer(ObjectStore* store, std::uint64_t id, bool* ag
   std::unique_ptr<Transaction> transaction = store->begin(store->clock().now + options_.transfer_timeout);
   for (std::size_t held = 0; held < transfers_.at(id).accounts.size(); ++held) {
     Halfway place{id, held};
-    const bool prepared = co_await prepare_part(store, transaction.get(), place, held == 0 ? -others * amount : amount, again);
+    const bool prepared =
+        co_await prepare_part(store, transaction.get(), place, held == 0 ? -others * amount : amount, again);
     if (prepared) continue;
     co_await transaction->abort();
     transfers_[id].end = Transfer::End::aborted;
@@ -134,7 +139,8 @@ Task<void> Workload::try_transfer(ObjectStore* store, std::uint64_t id, bool* ag
     co_return;
   }
   // Another thread of the same program, meanwhile.
-  if (world_.chance(options_.count_reads / 2)) co_await read_count_once(store, transfers_.at(id).accounts.back(), false);
+  if (world_.chance(options_.count_reads / 2))
+    co_await read_count_once(store, transfers_.at(id).accounts.back(), false);
   Status committed = co_await transaction->commit();
   if (committed) {
     transfers_[id].end = Transfer::End::committed;
@@ -199,12 +205,13 @@ Task<void> Workload::read_count_once(ObjectStore* store, std::size_t number, boo
   Reader reader(reply->gets[1].row.value.view());
   static_cast<void>(reader.i64());
   if (const std::int64_t named = reader.u32(); named != count) {
-    world_.violate("transactions are all or nothing",
-                   account_keys_[number] + " counts " + std::to_string(count) + " transfers and names " + std::to_string(named));
+    world_.violate("transactions are all or nothing", account_keys_[number] + " counts " + std::to_string(count) +
+                                                          " transfers and names " + std::to_string(named));
   }
 }
 
-// What was added by transfers that had ended is there, of others at most those that may have; and nothing of what somebody saw is gone.
+// What was added by transfers that had ended is there, of others at most those that may have; and nothing of what
+// somebody saw is gone.
 void Workload::check_count(std::int64_t count, std::size_t number, TimePoint called) {
   std::int64_t least = 0, most = 0;
   for (const auto& [id, made] : transfers_) {
@@ -219,8 +226,9 @@ void Workload::check_count(std::int64_t count, std::size_t number, TimePoint cal
     break;
   }
   if (count < least || count > most) {
-    world_.violate("linearizability of additions", account_keys_[number] + " counts " + std::to_string(count) + " transfers, which are " +
-                                                       std::to_string(least) + " to " + std::to_string(most));
+    world_.violate("linearizability of additions", account_keys_[number] + " counts " + std::to_string(count) +
+                                                       " transfers, which are " + std::to_string(least) + " to " +
+                                                       std::to_string(most));
   }
   seen.push_back({world_.now(), seen.empty() ? count : std::max(count, seen.back().most)});
 }

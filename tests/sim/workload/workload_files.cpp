@@ -23,7 +23,9 @@ constexpr Duration longest_neglect = seconds(45);
 constexpr double hasty_passes = 0.3;
 constexpr Duration pass_limit = seconds(10);
 
-bool is_final(const Error& error) { return error.code == ErrorCode::stale_handle || error.code == ErrorCode::not_found; }
+bool is_final(const Error& error) {
+  return error.code == ErrorCode::stale_handle || error.code == ErrorCode::not_found;
+}
 
 }  // namespace
 
@@ -84,10 +86,14 @@ Task<void> FilesWorkload::Implementation::work(ObjectStore* store) {
   while (!stopped_) {
     co_await store->sleep(world_.between(milliseconds(100), seconds(2)));
     const std::uint64_t die = world_.between(0, 9);
-    if (die < 3) co_await keep_one(volume.get());
-    else if (die < 6) co_await grow_one(volume.get());
-    else if (die < 7) co_await make_directory(volume.get());
-    else co_await read_kept(volume.get(), store);
+    if (die < 3)
+      co_await keep_one(volume.get());
+    else if (die < 6)
+      co_await grow_one(volume.get());
+    else if (die < 7)
+      co_await make_directory(volume.get());
+    else
+      co_await read_kept(volume.get(), store);
   }
   volume_.reset();
   volume->abandon();
@@ -146,8 +152,10 @@ Task<void> FilesWorkload::Implementation::read_kept(fs::Volume* volume, ObjectSt
   const Kept kept = kept_[place];
   Result<std::string> bytes = co_await read_all(volume, kept.handle);
   const bool neglected = kept_[place].neglected || store->clock().now - looked_at_ > longest_neglect;
-  if (!bytes && is_final(bytes.error()) && !neglected) world_.violate("open files stay", "an unlinked file that is open: " + bytes.error().text());
-  if (bytes && *bytes != kept.contents) world_.violate("open files stay", "an unlinked file that is open has other contents");
+  if (!bytes && is_final(bytes.error()) && !neglected)
+    world_.violate("open files stay", "an unlinked file that is open: " + bytes.error().text());
+  if (bytes && *bytes != kept.contents)
+    world_.violate("open files stay", "an unlinked file that is open has other contents");
   if (bytes) world_.count("files: unlinked file read");
   if (store->clock().now < kept.until && !neglected) co_return;
   co_await volume->release(kept.handle);
@@ -163,7 +171,8 @@ Task<void> FilesWorkload::Implementation::grow_one(fs::Volume* volume) {
   const fs::InodeNumber inode = opened->attributes.inode;
   std::string contents;
   bool closed = true;
-  for (const std::size_t size : {static_cast<std::size_t>(world_.between(1, 9000)), static_cast<std::size_t>(world_.between(9000, 60000))}) {
+  for (const std::size_t size :
+       {static_cast<std::size_t>(world_.between(1, 9000)), static_cast<std::size_t>(world_.between(9000, 60000))}) {
     std::string part = random_bytes(size);
     Result<std::size_t> written = co_await volume->write(handle, contents.size(), SharedBytes(part));
     closed = closed && written;
@@ -207,7 +216,8 @@ Task<void> FilesWorkload::Implementation::clean(ObjectStore* store) {
     fs::JanitorFaults faults;
     faults.hasty = world_.chance(hasty_passes);
     faults.unclaimed = unclaimed_;
-    Result<fs::JanitorReport> report = co_await fs::janitor_pass(*store, partition, *ages, store->clock().now + pass_limit, faults);
+    Result<fs::JanitorReport> report =
+        co_await fs::janitor_pass(*store, partition, *ages, store->clock().now + pass_limit, faults);
     if (!report) continue;
     for (std::size_t i = 0; i < report->orphans; ++i) world_.count("files: orphan collected");
     for (std::size_t i = 0; i < report->chunks; ++i) world_.count("files: chunk collected");

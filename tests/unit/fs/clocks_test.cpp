@@ -10,8 +10,8 @@ class FullStore final : public MemoryObjectStore {
  public:
   using MemoryObjectStore::MemoryObjectStore;
 
-  Task<Result<BatchResult>> commit_raw(PartitionId partition, std::vector<Condition> conditions, std::vector<Mutation> mutations,
-                                       TimePoint deadline) override {
+  Task<Result<BatchResult>> commit_raw(PartitionId partition, std::vector<Condition> conditions,
+                                       std::vector<Mutation> mutations, TimePoint deadline) override {
     Batch batch;
     batch.conditions = conditions;
     batch.mutations = mutations;
@@ -26,7 +26,8 @@ class ClocksTest : public World {
  protected:
   // What a janitor that is wrong about every age would believe.
   static RowAges everything_is_old() {
-    return RowAges({{std::numeric_limits<std::uint64_t>::max(), Stamp{1}}}, Stamp{std::chrono::microseconds(24h).count()});
+    return RowAges({{std::numeric_limits<std::uint64_t>::max(), Stamp{1}}},
+                   Stamp{std::chrono::microseconds(24h).count()});
   }
   void clean_as_if_old(Mount& by) {
     for (const PartitionId partition : partitions()) {
@@ -133,7 +134,8 @@ TEST_F(ClocksTest, Mkdir_AJanitorThinksItIsOld_TheDirectoryIsWhole) {
   check_invariants();
 }
 
-// What gives room back must work when there is none: an orphan, contents that were replaced, a directory that nobody finished.
+// What gives room back must work when there is none: an orphan, contents that were replaced, a directory that nobody
+// finished.
 TEST_F(ClocksTest, Janitor_OnFullDisks_RemovesWhatItWouldElsewhere) {
   Mount& a = mount();
   a.put(root_inode, "gone", pattern(2 << 20));
@@ -165,7 +167,8 @@ TEST_F(ClocksTest, Janitor_OnFullDisks_RemovesWhatItWouldElsewhere) {
   check_invariants();
 }
 
-// Room comes back within a minute of a removal (docs/resilience.md): claims and looks every eight seconds, a little rarer than the nodes make them.
+// Room comes back within a minute of a removal (docs/resilience.md): claims and looks every eight seconds, a little
+// rarer than the nodes make them.
 TEST_F(ClocksTest, UnlinkedFile_ThatNobodyHolds_IsGoneWithinAMinute) {
   Mount& a = mount();
   a.put(root_inode, "f", pattern(2 << 20));

@@ -8,8 +8,8 @@ namespace {
 
 class CrashTest : public World {
  protected:
-  // Runs `operation` on a mount that dies after 0, 1, 2, ... steps until it survives; `after` then looks through another one.
-  // done: the operation said that it succeeded.
+  // Runs `operation` on a mount that dies after 0, 1, 2, ... steps until it survives; `after` then looks through
+  // another one. done: the operation said that it succeeded.
   void at_every_step(std::function<void(Mount&, const std::string&)> prepare,
                      std::function<bool(Mount&, const std::string&)> operation,
                      std::function<void(Mount&, const std::string&, bool)> after) {
@@ -180,47 +180,45 @@ TEST_F(CrashTest, UnlinkAndRmdir_AtEveryStep_RemoveTheNameOrNothing) {
 }
 
 TEST_F(CrashTest, Conversion_AtEveryStep_KeepsTheOldBytes) {
-  at_every_step(
-      [](Mount& w, const std::string& name) { w.put(w.find(root_inode, name), "f", pattern(10000)); },
-      [this](Mount& m, const std::string&) {
-        const InodeNumber base = base_;
-        Result<Attributes> file = m.run(m.volume->lookup(base, "f"));
-        if (!file) return false;
-        Result<Opened> opened = m.run(m.volume->open({}, file->inode, O_RDWR));
-        if (!opened) return false;
-        m.write(opened->handle, 10000, pattern(90000, 9));
-        bool done = bool(m.run(m.volume->flush(opened->handle)));
-        m.run(m.volume->release(opened->handle));
-        return done;
-      },
-      [](Mount& w, const std::string& name, bool done) {
-        std::string bytes = w.get(w.find(root_inode, name), "f");
-        std::string whole = pattern(10000) + pattern(90000, 9);
-        EXPECT_TRUE(bytes == whole || (!done && bytes == pattern(10000))) << bytes.size();
-      });
+  at_every_step([](Mount& w, const std::string& name) { w.put(w.find(root_inode, name), "f", pattern(10000)); },
+                [this](Mount& m, const std::string&) {
+                  const InodeNumber base = base_;
+                  Result<Attributes> file = m.run(m.volume->lookup(base, "f"));
+                  if (!file) return false;
+                  Result<Opened> opened = m.run(m.volume->open({}, file->inode, O_RDWR));
+                  if (!opened) return false;
+                  m.write(opened->handle, 10000, pattern(90000, 9));
+                  bool done = bool(m.run(m.volume->flush(opened->handle)));
+                  m.run(m.volume->release(opened->handle));
+                  return done;
+                },
+                [](Mount& w, const std::string& name, bool done) {
+                  std::string bytes = w.get(w.find(root_inode, name), "f");
+                  std::string whole = pattern(10000) + pattern(90000, 9);
+                  EXPECT_TRUE(bytes == whole || (!done && bytes == pattern(10000))) << bytes.size();
+                });
 }
 
 TEST_F(CrashTest, Truncation_AtEveryStep_NeverShowsOldBytesAgain) {
-  at_every_step(
-      [](Mount& w, const std::string& name) { w.put(w.find(root_inode, name), "f", pattern(3 << 20)); },
-      [this](Mount& m, const std::string&) {
-        const InodeNumber base = base_;
-        Result<Attributes> file = m.run(m.volume->lookup(base, "f"));
-        return file && m.truncate(file->inode, 100001);
-      },
-      [](Mount& w, const std::string& name, bool done) {
-        InodeNumber file = w.find(w.find(root_inode, name), "f");
-        std::string old = pattern(3 << 20);
-        if (w.stat(file).size == old.size() && !done) {
-          EXPECT_TRUE(w.contents(file) == old);
-          return;
-        }
-        // Whoever makes it longer first finishes the cut.
-        EXPECT_TRUE(w.truncate(file, 2 << 20));
-        std::string expected = old.substr(0, 100001);
-        expected.resize(2 << 20, '\0');
-        EXPECT_TRUE(w.contents(file) == expected);
-      });
+  at_every_step([](Mount& w, const std::string& name) { w.put(w.find(root_inode, name), "f", pattern(3 << 20)); },
+                [this](Mount& m, const std::string&) {
+                  const InodeNumber base = base_;
+                  Result<Attributes> file = m.run(m.volume->lookup(base, "f"));
+                  return file && m.truncate(file->inode, 100001);
+                },
+                [](Mount& w, const std::string& name, bool done) {
+                  InodeNumber file = w.find(w.find(root_inode, name), "f");
+                  std::string old = pattern(3 << 20);
+                  if (w.stat(file).size == old.size() && !done) {
+                    EXPECT_TRUE(w.contents(file) == old);
+                    return;
+                  }
+                  // Whoever makes it longer first finishes the cut.
+                  EXPECT_TRUE(w.truncate(file, 2 << 20));
+                  std::string expected = old.substr(0, 100001);
+                  expected.resize(2 << 20, '\0');
+                  EXPECT_TRUE(w.contents(file) == expected);
+                });
 }
 
 }  // namespace

@@ -36,7 +36,8 @@ TEST_F(MountsTest, Append_ToASmallFile_IsOneCommit) {
   a.close(opened.handle);
 }
 
-// Three mounts append records while the file grows from inline over several chunks. Every record is whole and there once.
+// Three mounts append records while the file grows from inline over several chunks. Every record is whole and there
+// once.
 TEST_F(MountsTest, ConcurrentAppends_FromManyMounts_AreWholeAndAtTheEnd) {
   for (std::uint64_t seed = 1; seed <= 8; ++seed) {
     std::vector<Mount*> mounts{&mount(), &mount(), &mount()};
@@ -132,7 +133,8 @@ TEST_F(MountsTest, Conversion_OnTwoMountsAtOnce_LosesNothing) {
   }
 }
 
-// One mount writes and flushes while another truncates and writes: what was flushed after the truncation returned is there.
+// One mount writes and flushes while another truncates and writes: what was flushed after the truncation returned is
+// there.
 TEST_F(MountsTest, WriteAndTruncate_OnTwoMounts_NeverLoseAFlushedWrite) {
   for (std::uint64_t seed = 1; seed <= 30; ++seed) {
     SeededRandom random(seed);
@@ -251,8 +253,8 @@ TEST_F(MountsTest, Create_OfANameThatAnotherMountMade_OpensItOnlyForItsOwner) {
   EXPECT_EQ(b.error(b.volume->create(owner, root_inode, "link", 0644, read_or_make)), ErrorCode::stale_handle);
 }
 
-// The first chunk never becomes full: it was begun and flushed before. What others see of the file has its bytes at any time, also
-// if the writer ends here.
+// The first chunk never becomes full: it was begun and flushed before. What others see of the file has its bytes at any
+// time, also if the writer ends here.
 TEST_F(MountsTest, LongWrite_BegunInTheMiddleOfAChunk_IsVisibleOnlyWithItsBytes) {
   Mount& a = mount();
   Mount& b = mount();
@@ -386,8 +388,9 @@ TEST_F(KernelPagesTest, OwnAppend_DropsWhatWasCutAtTheFormerEndAndKeepsTheRest) 
   a.close(reader);
 }
 
-// The kernel takes the end to be where it was before another mount's append: it is told where it really is, for the next one.
-// Somebody asks for the size between an append's commit and its answer, while a descriptor for plain writes is open.
+// The kernel takes the end to be where it was before another mount's append: it is told where it really is, for the
+// next one. Somebody asks for the size between an append's commit and its answer, while a descriptor for plain writes
+// is open.
 TEST_F(KernelPagesTest, SizeOfAnOwnAppendThatIsNotAnswered_DropsWhatWasCutBefore) {
   Mount& a = mount();
   const InodeNumber file = a.put(root_inode, "log", "first ");
@@ -438,8 +441,8 @@ TEST_F(KernelPagesTest, AppendBehindAnotherMounts_TellsTheKernelItsEnd) {
   b.close(log);
 }
 
-// The kernel was answered with the present size, but threw that answer away, as it does while it writes itself: its append comes with
-// the place that it knew before.
+// The kernel was answered with the present size, but threw that answer away, as it does while it writes itself: its
+// append comes with the place that it knew before.
 TEST_F(KernelPagesTest, AppendBehindAnotherMounts_OfAKernelThatLostTheAnswerWithTheEnd_TellsItTheEnd) {
   Mount& a = mount();
   Mount& b = mount();
@@ -487,8 +490,8 @@ TEST_F(KernelPagesTest, OwnWrites_ThroughPages_AreNotTold) {
   a.close(reader);
 }
 
-// The kernel drops its pages some time after it was answered: perhaps between taking the written bytes into one and sending them, and
-// what is read then has zeros where they will be.
+// The kernel drops its pages some time after it was answered: perhaps between taking the written bytes into one and
+// sending them, and what is read then has zeros where they will be.
 TEST_F(KernelPagesTest, OwnWrite_AfterAReadOfADroppedPage_DropsItAgain) {
   Mount& a = mount();
   const InodeNumber file = a.put(root_inode, "f", std::string(5000, 'a'));
@@ -567,7 +570,8 @@ TEST_F(KernelPagesTest, OpenForWriting_WaitsForBytesOnTheirWayToTheKernel) {
   b.close(reader);
 }
 
-// Of two answers that overlap the kernel takes one, and that may be the smaller size: also of an answer before the file was open.
+// Of two answers that overlap the kernel takes one, and that may be the smaller size: also of an answer before the file
+// was open.
 TEST_F(KernelPagesTest, LargerSize_SoonAfterAnAnswerWithASmallerOne_IsHandedToTheKernel) {
   Mount& a = mount();
   Mount& b = mount();
@@ -646,7 +650,8 @@ TEST_F(KernelPagesTest, LargerSize_WhoseLastPageCannotBeRead_IsAnsweredWithTheEr
   b.close(reader);
 }
 
-// A read that was under way when the kernel heard of a larger file: it would take what is missing of its page for zeros.
+// A read that was under way when the kernel heard of a larger file: it would take what is missing of its page for
+// zeros.
 TEST_F(KernelPagesTest, Read_OvertakenByALargerSize_GoesOnToTheNewEnd) {
   Mount& a = mount();
   Mount& b = mount();

@@ -12,8 +12,8 @@
 #include <string>
 #include <vector>
 
-#include "fs/names/attributes.hpp"
 #include "fs/claims.hpp"
+#include "fs/names/attributes.hpp"
 #include "fs/names/keys.hpp"
 #include "fs/volume.hpp"
 #include "tests/support/memory_object_store.hpp"
@@ -178,7 +178,8 @@ class World : public testing::Test {
     for (const PartitionId partition : partitions()) {
       const RowAges ages = claim(by, partition);
       for (bool more = true; more;) {
-        JanitorReport report = by.must(janitor_pass(by.store, partition, ages, time.clock().now + std::chrono::minutes(1)));
+        JanitorReport report =
+            by.must(janitor_pass(by.store, partition, ages, time.clock().now + std::chrono::minutes(1)));
         sum.orphans += report.orphans;
         sum.chunks += report.chunks;
         sum.rows += report.rows;
@@ -210,8 +211,9 @@ class World : public testing::Test {
     EXPECT_EQ(ring->intents(), 0U);
   }
 
-  // What holds whenever nothing is under way: every entry leads to an inode of its type, links are at least the names, a
-  // live inode has a name (unless it is half made), a directory's parent names it; rows of contents belong to somebody.
+  // What holds whenever nothing is under way: every entry leads to an inode of its type, links are at least the names,
+  // a live inode has a name (unless it is half made), a directory's parent names it; rows of contents belong to
+  // somebody.
   void check_invariants() {
     std::map<InodeNumber, InodeRow> inodes;
     std::map<InodeNumber, int> names;
@@ -263,9 +265,10 @@ class World : public testing::Test {
       }
     }
     for (const auto& [directory, entries] : children) {
-      EXPECT_TRUE(inodes.contains(directory) && inodes[directory].state == InodeState::live) << "entries of a removed directory";
-      auto subdirectories =
-          std::count_if(entries.begin(), entries.end(), [&](InodeNumber inode) { return inodes[inode].is_directory(); });
+      EXPECT_TRUE(inodes.contains(directory) && inodes[directory].state == InodeState::live)
+          << "entries of a removed directory";
+      auto subdirectories = std::count_if(entries.begin(), entries.end(),
+                                          [&](InodeNumber inode) { return inodes[inode].is_directory(); });
       EXPECT_EQ(inodes[directory].links, 2 + subdirectories) << "links of directory " << directory;
     }
     for (const auto& [inode, content] : chunks) {

@@ -247,7 +247,8 @@ void join_until(MembersTable& table, std::size_t nodes, unsigned bits) {
 
 void leave(MembersTable& table, const Uuid& id, unsigned bits) {
   for (const Member& changed : leave_members(table, id, bits)) {
-    *std::find_if(table.members.begin(), table.members.end(), [&](const Member& one) { return one.id == changed.id; }) = changed;
+    *std::find_if(table.members.begin(), table.members.end(), [&](const Member& one) { return one.id == changed.id; }) =
+        changed;
   }
 }
 
@@ -312,9 +313,9 @@ TEST(TokenAllocation, JoinsAndLeaves_BalanceTable) {
   std::printf("%6s %11s %10s %9s %10s %9s   max / mean\n", "", "", "primaries", "replicas", "primaries", "replicas");
   for (std::size_t nodes : {3U, 5U, 10U, 30U, 100U}) {
     BalanceRow row = balance_row(nodes);
-    std::printf("%6zu %11u %10.2f %9.2f %10.2f %9.2f\n", nodes, 1U << bits_for(nodes + std::max<std::size_t>(nodes / 4, 1)),
-                row.joins.primaries_max_to_mean, row.joins.replicas_max_to_mean, row.leaves.primaries_max_to_mean,
-                row.leaves.replicas_max_to_mean);
+    std::printf("%6zu %11u %10.2f %9.2f %10.2f %9.2f\n", nodes,
+                1U << bits_for(nodes + std::max<std::size_t>(nodes / 4, 1)), row.joins.primaries_max_to_mean,
+                row.joins.replicas_max_to_mean, row.leaves.primaries_max_to_mean, row.leaves.replicas_max_to_mean);
     EXPECT_LE(row.joins.primaries_max_to_mean, 1.25) << nodes;
     EXPECT_LE(row.joins.replicas_max_to_mean, 1.25) << nodes;
     EXPECT_LE(row.leaves.primaries_max_to_mean, 1.25) << nodes;

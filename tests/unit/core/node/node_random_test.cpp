@@ -1,6 +1,6 @@
-// Random schedules: messages lost, delayed, reordered and doubled, disks that stall, processes that freeze or die. Afterwards:
-// nothing that was acknowledged is gone, every read was fresh, logs agree, and the ring serves again. The simulator (tests/sim) goes
-// further; this runs in a second and points at the culprit.
+// Random schedules: messages lost, delayed, reordered and doubled, disks that stall, processes that freeze or die.
+// Afterwards: nothing that was acknowledged is gone, every read was fresh, logs agree, and the ring serves again. The
+// simulator (tests/sim) goes further; this runs in a second and points at the culprit.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -14,7 +14,8 @@ using namespace std::chrono_literals;
 
 class RandomRun {
  public:
-  RandomRun(std::uint64_t seed, unsigned nodes) : seed_(seed), random_(seed), cluster_(nodes, 3, true, options_of(seed)) {
+  RandomRun(std::uint64_t seed, unsigned nodes)
+      : seed_(seed), random_(seed), cluster_(nodes, 3, true, options_of(seed)) {
     for (const char* name : {"a", "b", "c", "d"}) keys_.push_back(name);
     cluster_.deliver = [this](const Envelope& envelope) { return pass(envelope); };
   }
@@ -160,7 +161,8 @@ class RandomRun {
 
   void write(unsigned i) {
     const std::string& key = keys_[random_.below(keys_.size())];
-    // Values grow, so that a lost write shows: the counter is in the value and a later one is never overtaken on purpose.
+    // Values grow, so that a lost write shows: the counter is in the value and a later one is never overtaken on
+    // purpose.
     std::string value = std::to_string(++counter_);
     OperationId id = cluster_.submit(i, cluster_.put(key, value));
     pending_[{i, id}] = {true, key, counter_, floor_[key]};
@@ -240,7 +242,8 @@ class RandomRun {
         EXPECT_EQ(other.store.groups.at(partition).applied, group.applied) << "seed " << seed_;
         EXPECT_TRUE(other.store.groups.at(partition).rows == group.rows) << "replicas differ, seed " << seed_;
       }
-      EXPECT_EQ(cluster_.leader(partition), cluster_.preferred(partition)) << "leadership did not drift, seed " << seed_;
+      EXPECT_EQ(cluster_.leader(partition), cluster_.preferred(partition))
+          << "leadership did not drift, seed " << seed_;
     }
     for (const std::string& key : keys_) {
       std::optional<Row> row = one.groups.at(cluster_.partition_of_key(key)).rows.get({key, "v"});
@@ -286,7 +289,8 @@ TEST(NodeRandom, FaultsOfEveryKind_NothingAcknowledgedIsLostAndReadsAreFresh) {
     for (const auto& [name, number] : run.events()) events[name] += number;
   }
   if (count < 10) return;
-  for (const char* name : {"leader_elected", "step_down", "transfer", "log_truncated", "read_index_fallback", "snapshot_installed"}) {
+  for (const char* name :
+       {"leader_elected", "step_down", "transfer", "log_truncated", "read_index_fallback", "snapshot_installed"}) {
     EXPECT_GT(events[name], 0U) << name;
   }
 }

@@ -368,11 +368,13 @@ unsigned pieces(const std::vector<Envelope>& delivered, const Uuid& from, const 
   return count;
 }
 
-// Two nodes that lead groups of each other, nothing else: a heartbeat, the answer with the other's heartbeat, the answer.
+// Two nodes that lead groups of each other, nothing else: a heartbeat, the answer with the other's heartbeat, the
+// answer.
 TEST(NodeHeartbeats, TwoLeadersOfEachOther_SendThreePiecesAnInterval) {
   Cluster cluster(2, 4);
   cluster.deliver = [](const Envelope& envelope) {
-    return !std::holds_alternative<ChordNeighboursRequest>(envelope.message) && !std::holds_alternative<ChordFind>(envelope.message);
+    return !std::holds_alternative<ChordNeighboursRequest>(envelope.message) &&
+           !std::holds_alternative<ChordFind>(envelope.message);
   };
   cluster.run(20s);
   for (unsigned i = 0; i < 2; ++i) ASSERT_FALSE(cluster.node(i).led_partitions(cluster.clock).empty());

@@ -170,8 +170,8 @@ TEST(LogClockTest, FollowsTheRingsTime_WithinATenthOfTheBootClock) {
   EXPECT_EQ(clock.next(first + 3h, start + 20s), first + 22s);
 }
 
-// A leader knew of three minutes that the next one, which began again meanwhile, had missed; its last entries were overtaken. What the next one
-// stamped is not three minutes old then.
+// A leader knew of three minutes that the next one, which began again meanwhile, had missed; its last entries were
+// overtaken. What the next one stamped is not three minutes old then.
 TEST(LogClockTest, OvertakenTail_IsForgotten) {
   const TimePoint start{1h};
   const Stamp first{1'700'000'000'000'000};
@@ -243,8 +243,8 @@ TEST(LogAheadOfTheRing, MembersChangeAndBatchesGoOn) {
   unsigned victim = 0;
   while (cluster.leader(cluster.table_partition()) == victim) ++victim;
   cluster.crash(victim);
-  EXPECT_TRUE(cluster.run_until(
-      [&] { return cluster.table().find(node_id(victim))->state == MemberState::dead; }, 60s));
+  EXPECT_TRUE(
+      cluster.run_until([&] { return cluster.table().find(node_id(victim))->state == MemberState::dead; }, 60s));
 }
 
 }  // namespace

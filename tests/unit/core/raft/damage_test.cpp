@@ -47,7 +47,10 @@ class GroupDamage : public ::testing::Test {
   // It was replaced by another one, which has its rows and is like the others.
   void expect_replaced(unsigned i, const std::string& value) {
     ASSERT_TRUE(cluster().run_until(
-        [&] { return !cluster().group(i, partition).damaged && cluster().holds(i, partition) && cluster().settled(true); }, 60s));
+        [&] {
+          return !cluster().group(i, partition).damaged && cluster().holds(i, partition) && cluster().settled(true);
+        },
+        60s));
     cluster().run(1s);
     EXPECT_GT(store(i).groups.at(partition).replica.added, 0U);
     EXPECT_EQ(store(i).groups.at(partition).damage, Damage::none);
@@ -55,7 +58,9 @@ class GroupDamage : public ::testing::Test {
     EXPECT_EQ(cluster().configuration(partition).voters.size(), 3U);
     EXPECT_GT(cluster().machines[i].events["replica_repaired"], 0U);
   }
-  unsigned other(unsigned i, unsigned by = 1) const { return (i + by) % static_cast<unsigned>(cluster_->machines.size()); }
+  unsigned other(unsigned i, unsigned by = 1) const {
+    return (i + by) % static_cast<unsigned>(cluster_->machines.size());
+  }
 
   std::unique_ptr<Cluster> cluster_;
   PartitionId partition{};
@@ -68,7 +73,8 @@ TEST_F(GroupDamage, LeaderWhoseRowCannotBeRead_SendsItsClientsToAnotherAtOnce) {
   EXPECT_EQ(error_of(read_at(leader)), ErrorCode::unavailable);
   EXPECT_EQ(store(leader).groups.at(partition).damage, Damage::rows);
   // By a transfer of leadership, not by time-outs.
-  ASSERT_TRUE(cluster().run_until([&] { return cluster().ready(partition) && cluster().leader(partition) != leader; }, 400ms));
+  ASSERT_TRUE(
+      cluster().run_until([&] { return cluster().ready(partition) && cluster().leader(partition) != leader; }, 400ms));
   EXPECT_EQ(value_of(read_at(*cluster().leader(partition))), "x");
   write("y");
   expect_replaced(leader, "y");
@@ -95,7 +101,8 @@ TEST_F(GroupDamage, FollowerWithDamagedRows_StillCountsWhileTheThirdIsAway) {
     cluster().run(300ms);
   }
   EXPECT_TRUE(cluster().group(damaged, partition).damaged);
-  EXPECT_EQ(store(damaged).groups.at(partition).replica.added, 0U);  // its rows may be the last good ones but the leader's
+  EXPECT_EQ(store(damaged).groups.at(partition).replica.added,
+            0U);  // its rows may be the last good ones but the leader's
   cluster().start(away);
   expect_replaced(damaged, "9");
 }
@@ -112,16 +119,19 @@ TEST_F(GroupDamage, TwoOfThreeWithDamagedRows_AreKept) {
   // A node more carries the group over to what is sound.
   unsigned added = cluster().add_machine();
   cluster().join(added);
-  ASSERT_TRUE(cluster().run_until([&] { return cluster().configuration(partition).voters.size() >= 2 && try_to_write("z"); }, 30s));
+  ASSERT_TRUE(cluster().run_until(
+      [&] { return cluster().configuration(partition).voters.size() >= 2 && try_to_write("z"); }, 30s));
 }
 
-// The copy that shall stay is the damaged one: it must be replaced first, which takes a majority of those that are there now.
+// The copy that shall stay is the damaged one: it must be replaced first, which takes a majority of those that are
+// there now.
 TEST_F(GroupDamage, ReplicaThatIsToBeTheOnlyOne_IsReplacedBeforeTheOthersGo) {
   make(3);
   cluster().commit_members([](const MembersTable& table) { return change_setting(table, "replication", "1"); });
   ASSERT_EQ(cluster().configuration(partition).voters.size(), 3U);
   cluster().take_out_of_service(leader, partition, Damage::log);  // the preferred primary
-  ASSERT_TRUE(cluster().run_until([&] { return cluster().configuration(partition).voters.size() == 1 && cluster().settled(true); }, 60s));
+  ASSERT_TRUE(cluster().run_until(
+      [&] { return cluster().configuration(partition).voters.size() == 1 && cluster().settled(true); }, 60s));
   EXPECT_FALSE(cluster().group(leader, partition).damaged);
   EXPECT_EQ(cluster().stored(leader, key), "x");
   EXPECT_TRUE(try_to_write("y"));

@@ -175,7 +175,8 @@ TEST_F(ReadyGroupElection, LeaderFrozenAndVotesSplit_NextTryComesSoonerThanATime
   cluster.deliver = [&](const Envelope& envelope) {
     if (number_of(envelope.header.source) == frozen || number_of(envelope.header.destination) == frozen) return false;
     const auto* vote = std::get_if<RequestVote>(&envelope.message);
-    if (vote == nullptr || vote->raft.partition != partition || vote->pre_vote || vote->raft.term > term + 1) return true;
+    if (vote == nullptr || vote->raft.partition != partition || vote->pre_vote || vote->raft.term > term + 1)
+      return true;
     if (!split) split = cluster.clock.now;
     return false;  // as if the other one had voted for itself at the same moment
   };

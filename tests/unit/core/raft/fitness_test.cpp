@@ -1,4 +1,5 @@
-// What a node finds out about itself and its peers: a disk that hangs, is slower than the others', a loop that comes late.
+// What a node finds out about itself and its peers: a disk that hangs, is slower than the others', a loop that comes
+// late.
 #include "dht/core/raft/fitness.hpp"
 
 #include <gtest/gtest.h>

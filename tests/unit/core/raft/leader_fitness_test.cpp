@@ -1,4 +1,5 @@
-// A leader whose disk hangs or is slow: it hands over, gives up or stays; who takes over, and who neither votes nor asks for votes.
+// A leader whose disk hangs or is slow: it hands over, gives up or stays; who takes over, and who neither votes nor
+// asks for votes.
 #include <gtest/gtest.h>
 
 #include "tests/unit/core/raft/raft_cluster.hpp"
@@ -15,7 +16,8 @@ class GroupFitness : public ReadyGroup {
   GroupFitness() : ReadyGroup(key) {}
   // Everything that is committed from now on is held up on this disk.
   void hang(unsigned i) { cluster.machines[i].hold_disk = true; }
-  // It has much to write; work_once() lets it do the next of that, 400 ms later: so it answers, and what is new takes seconds.
+  // It has much to write; work_once() lets it do the next of that, 400 ms later: so it answers, and what is new takes
+  // seconds.
   void keep_busy(unsigned i) {
     hang(i);
     for (int n = 0; n < 12; ++n) {
@@ -72,7 +74,8 @@ class GroupFitness : public ReadyGroup {
         continue;
       }
       const OperationId id = cluster.submit(*led, cluster.put(key, value));
-      cluster.run_until([&] { return cluster.reply(*led, id).has_value(); }, std::max(end - cluster.clock.now, Duration(1)));
+      cluster.run_until([&] { return cluster.reply(*led, id).has_value(); },
+                        std::max(end - cluster.clock.now, Duration(1)));
       if (committed(*led, id)) return true;
       cluster.run(20ms);
     }
@@ -83,7 +86,8 @@ class GroupFitness : public ReadyGroup {
 TEST_F(GroupFitness, LeaderWhoseDiskHangs_HandsOverToOneWhoseDiskAnswers) {
   hang(leader);
   cluster.submit(leader, cluster.put(key, "x"));
-  EXPECT_TRUE(cluster.run_until([&] { return cluster.leader(partition) != leader && cluster.ready(partition); }, 1600ms));
+  EXPECT_TRUE(
+      cluster.run_until([&] { return cluster.leader(partition) != leader && cluster.ready(partition); }, 1600ms));
   EXPECT_GT(cluster.machines[leader].events["transfer"], 0U);
   EXPECT_TRUE(put_somewhere("y", 1s));
   cluster.release_disk(leader);
@@ -200,7 +204,8 @@ TEST_F(GroupFitness, DiskThatBecameSlowUnderItsLeader_CampaignsAfterThoseThatAre
 }
 
 TEST_F(GroupFitness, SlowDisk_CampaignsAfterThoseThatAreWell_AlsoWhenTheLeaderIsSeenToDie) {
-  const unsigned slow = number_of(Placement(cluster.genesis.first_table, cluster.genesis.partition_bits).preference_list(partition)[1]);
+  const unsigned slow =
+      number_of(Placement(cluster.genesis.first_table, cluster.genesis.partition_bits).preference_list(partition)[1]);
   ASSERT_NE(slow, leader);
   make_slow(slow);
   const unsigned campaigns = cluster.machines[slow].events["campaign"];
@@ -219,11 +224,13 @@ TEST_F(GroupFitness, HungDisk_GivesNoPreVote) {
   cluster.run(1200ms);
   cluster.network.clear();
   const GroupStatus status = cluster.group(hung, partition);
-  cluster.inject(candidate, hung, RequestVote{{partition, status.term + 1, 0, 0}, true, false, status.last_index + 9, status.term});
+  cluster.inject(candidate, hung,
+                 RequestVote{{partition, status.term + 1, 0, 0}, true, false, status.last_index + 9, status.term});
   EXPECT_TRUE(cluster.taken<VoteReply>(candidate).empty());
   cluster.release_disk(hung);
   cluster.network.clear();
-  cluster.inject(candidate, hung, RequestVote{{partition, status.term + 1, 0, 0}, true, false, status.last_index + 9, status.term});
+  cluster.inject(candidate, hung,
+                 RequestVote{{partition, status.term + 1, 0, 0}, true, false, status.last_index + 9, status.term});
   EXPECT_FALSE(cluster.taken<VoteReply>(candidate).empty());
 }
 
@@ -251,7 +258,8 @@ TEST_F(GroupFitness, PreferredPrimaryWhoseDiskHangs_DoesNotGetItsGroupsBack) {
   }
   EXPECT_NE(cluster.leader(partition), leader);
   cluster.release_disk(leader);
-  EXPECT_TRUE(cluster.run_until([&] { return cluster.leader(partition) == leader; }, 30s)) << "well again, it leads again";
+  EXPECT_TRUE(cluster.run_until([&] { return cluster.leader(partition) == leader; }, 30s))
+      << "well again, it leads again";
 }
 
 TEST_F(GroupFitness, IdlePreferredPrimary_IsAskedWhetherItsDiskAnswers_BeforeItLeads) {
@@ -261,7 +269,8 @@ TEST_F(GroupFitness, IdlePreferredPrimary_IsAskedWhetherItsDiskAnswers_BeforeItL
   cluster.heal();
   cluster.run(30s);
   EXPECT_NE(cluster.leader(partition), leader);
-  EXPECT_EQ(cluster.machines[*cluster.leader(partition)].events["transfer_failed"], 0U) << "nobody was without a leader for it";
+  EXPECT_EQ(cluster.machines[*cluster.leader(partition)].events["transfer_failed"], 0U)
+      << "nobody was without a leader for it";
   cluster.release_disk(leader);
   EXPECT_TRUE(cluster.run_until([&] { return cluster.leader(partition) == leader; }, 30s));
 }

@@ -199,7 +199,8 @@ TEST_F(LogBudgetOfANode, FollowerThatAnswersButTakesNothing_KeepsTheTailAndNoMor
   unsigned leader = *cluster.leader(busy());
   away = (leader + 1) % 3;
   cluster.deliver = [this](const Envelope& envelope) {
-    bool grows = std::holds_alternative<Append>(envelope.message) || std::holds_alternative<SnapshotChunk>(envelope.message);
+    bool grows =
+        std::holds_alternative<Append>(envelope.message) || std::holds_alternative<SnapshotChunk>(envelope.message);
     return !grows || number_of(envelope.header.destination) != away;
   };
   write(busy(), 150);

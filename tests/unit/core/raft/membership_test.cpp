@@ -1,4 +1,5 @@
-// Nodes that join and leave: learners, joint configurations, what removed replicas keep, and how they learn that they are removed.
+// Nodes that join and leave: learners, joint configurations, what removed replicas keep, and how they learn that they
+// are removed.
 #include <gtest/gtest.h>
 
 #include "dht/core/raft/group.hpp"
@@ -158,11 +159,13 @@ TEST_F(GroupMembership, RemovedReplicaThatWasDown_LearnsItFromAnybody) {
   write("x");
   Configuration before = cluster().configuration(partition);
   unsigned removed = (*cluster().leader(partition) + 1) % 4;
-  while (!has_node(before.voters, node_id(removed)) || removed == *cluster().leader(partition)) removed = (removed + 1) % 4;
+  while (!has_node(before.voters, node_id(removed)) || removed == *cluster().leader(partition))
+    removed = (removed + 1) % 4;
   cluster().crash(removed);
   cluster().set_state(removed, MemberState::leaving);
-  ASSERT_TRUE(cluster().run_until([&] { return !has_node(cluster().configuration(partition).voters, node_id(removed)) &&
-                                               cluster().settled(); }, 30s));
+  ASSERT_TRUE(cluster().run_until(
+      [&] { return !has_node(cluster().configuration(partition).voters, node_id(removed)) && cluster().settled(); },
+      30s));
   EXPECT_TRUE(cluster().holds(removed, partition)) << "it cannot know yet";
   Term term = cluster().group(*cluster().leader(partition), partition).term;
   cluster().start(removed);
@@ -213,7 +216,8 @@ TEST_F(GroupMembership, LateMessagesOfAFormerLife_AreDropped) {
   settle();
   write("y");
   cluster().set_state(moved, MemberState::joining);
-  ASSERT_TRUE(cluster().run_until([&] { return has_node(cluster().configuration(partition).learners, node_id(moved)); }, 20s));
+  ASSERT_TRUE(
+      cluster().run_until([&] { return has_node(cluster().configuration(partition).learners, node_id(moved)); }, 20s));
   leader = *cluster().leader(partition);
   LogIndex added = 0;
   for (const ReplicaId& learner : cluster().configuration(partition).learners) added = learner.added;
@@ -235,7 +239,8 @@ TEST_F(GroupMembership, LateMessagesOfAFormerLife_AreDropped) {
   EXPECT_FALSE(cluster().reply(leader, put).has_value());
 }
 
-// Found by the simulator: a stub that took late chunks of its former life in held data again, voted, and committed entries were lost.
+// Found by the simulator: a stub that took late chunks of its former life in held data again, voted, and committed
+// entries were lost.
 TEST_F(GroupMembership, RemovedReplica_DoesNotRiseFromLateMessages) {
   make(4);
   write("x");
@@ -263,7 +268,8 @@ TEST_F(GroupMembership, RemovedReplica_DoesNotRiseFromLateMessages) {
   EXPECT_TRUE(cluster().taken<AppendReply>(leader).empty());
 }
 
-// Found by the simulator: a learner in whose log the entry that added it was never committed heard of no configuration above that index.
+// Found by the simulator: a learner in whose log the entry that added it was never committed heard of no configuration
+// above that index.
 TEST_F(GroupMembership, LearnerWhoseEntryWasNeverCommitted_LearnsThatItIsNone) {
   make(3);
   write("x");
@@ -300,7 +306,8 @@ TEST_F(GroupMembership, ReplicaOutOfService_IsReplacedByAnotherOneOfItsNode) {
     cluster().inject((damaged + 1) % 3, damaged, RequestVote{{partition, 90, 0, 0}, false, true, 1000, 89});
     EXPECT_TRUE(cluster().taken<VoteReply>((damaged + 1) % 3).empty());
     write("y");
-    ASSERT_TRUE(cluster().run_until([&] { return !cluster().group(damaged, partition).damaged && cluster().settled(true); }, 60s));
+    ASSERT_TRUE(cluster().run_until(
+        [&] { return !cluster().group(damaged, partition).damaged && cluster().settled(true); }, 60s));
     cluster().run(1s);
     EXPECT_GT(cluster().machines[damaged].store.groups.at(partition).replica.added, 0U);
     EXPECT_EQ(cluster().stored(damaged, key), "y");
@@ -312,14 +319,18 @@ TEST_F(GroupMembership, LearnerThatIsNotWantedAnyMore_IsTakenOutAndForgetsItsRow
   make(3);
   write("x");
   unsigned added = cluster().add_machine();
-  cluster().deliver = [&](const Envelope& envelope) { return !std::holds_alternative<SnapshotReply>(envelope.message); };
+  cluster().deliver = [&](const Envelope& envelope) {
+    return !std::holds_alternative<SnapshotReply>(envelope.message);
+  };
   cluster().join(added);
   auto learners = [&] {
     unsigned sum = 0;
-    for (std::uint32_t index = 0; index < 4; ++index) sum += cluster().configuration(PartitionId{index}).learners.empty() ? 0 : 1;
+    for (std::uint32_t index = 0; index < 4; ++index)
+      sum += cluster().configuration(PartitionId{index}).learners.empty() ? 0 : 1;
     return sum;
   };
-  ASSERT_TRUE(cluster().run_until([&] { return learners() > 0 && cluster().machines[added].events["replica_added"] > 0; }, 20s));
+  ASSERT_TRUE(cluster().run_until(
+      [&] { return learners() > 0 && cluster().machines[added].events["replica_added"] > 0; }, 20s));
   cluster().set_state(added, MemberState::leaving);
   cluster().heal();
   ASSERT_TRUE(cluster().run_until([&] { return cluster().settled() && learners() == 0; }, 30s));

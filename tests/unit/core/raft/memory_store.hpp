@@ -9,8 +9,8 @@
 #include <set>
 #include <vector>
 
-#include "dht/core/rows/evaluate.hpp"
 #include "dht/core/node/node.hpp"
+#include "dht/core/rows/evaluate.hpp"
 #include "tests/support/memory_rows.hpp"
 
 namespace ringfs::dht::test {
@@ -75,7 +75,8 @@ class MemoryStore {
         if (stored.damage == Damage::log) break;
         group.log.push_back({index, entry.term, static_cast<std::uint32_t>(entry.bytes())});
         group.last_stamp = entry.stamp;
-        if (entry.kind == EntryKind::configuration && index > stored.applied) group.configuration_entries.push_back(entry);
+        if (entry.kind == EntryKind::configuration && index > stored.applied)
+          group.configuration_entries.push_back(entry);
       }
       node.groups.push_back(std::move(group));
     }

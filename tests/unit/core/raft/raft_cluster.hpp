@@ -1,7 +1,7 @@
 // A few nodes, their disks and the network between them in one thread and virtual time, for tests that read as scripts.
 //
-// Messages arrive at once, in order, unless `deliver` says no. Disks work at once unless a machine's `hold_disk` is set; then
-// writes and applies queue up, with the messages that must wait for them.
+// Messages arrive at once, in order, unless `deliver` says no. Disks work at once unless a machine's `hold_disk` is
+// set; then writes and applies queue up, with the messages that must wait for them.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -339,7 +339,8 @@ class Cluster {
     std::optional<unsigned> led = leader(partition);
     return led ? machines[*led].store.groups.at(partition).configuration : Configuration{};
   }
-  // Every group is led under a lease, by the preferred primary if `preferred`, and has the members that the placement wants.
+  // Every group is led under a lease, by the preferred primary if `preferred`, and has the members that the placement
+  // wants.
   bool settled(bool at_primary = false) {
     Placement placement(table(), genesis.partition_bits);
     for (std::uint32_t index = 0; index < placement.partitions(); ++index) {
@@ -377,7 +378,8 @@ class Cluster {
 
   // A message as if `from` had sent it.
   Envelope envelope(unsigned from, unsigned to, Message message) {
-    return {{genesis.ring, node_id(from), {machines[from].store.starts, 1000 + from}, node_id(to), 1}, std::move(message)};
+    return {{genesis.ring, node_id(from), {machines[from].store.starts, 1000 + from}, node_id(to), 1},
+            std::move(message)};
   }
   void inject(unsigned from, unsigned to, Message message) {
     node(to).receive(envelope(from, to, std::move(message)), clock_of(to));
@@ -412,8 +414,10 @@ class Cluster {
         if (task.write) behind = &task;
       }
       for (Envelope& one : effects.messages_after_write) {
-        if (behind != nullptr) behind->after.push_back(std::move(one));
-        else network.push_back(std::move(one));
+        if (behind != nullptr)
+          behind->after.push_back(std::move(one));
+        else
+          network.push_back(std::move(one));
       }
     }
     for (const Apply& apply : effects.applies) machine.disk.push_back({std::nullopt, apply, {}});

@@ -18,7 +18,8 @@ class ReadyGroupRead : public ReadyGroup {
 };
 
 bool is_heartbeat_traffic(const Envelope& envelope) {
-  return std::holds_alternative<Heartbeat>(envelope.message) || std::holds_alternative<HeartbeatReply>(envelope.message);
+  return std::holds_alternative<Heartbeat>(envelope.message) ||
+         std::holds_alternative<HeartbeatReply>(envelope.message);
 }
 
 TEST_F(ReadyGroupRead, UnderTheLease_AnsweredWithoutAMessage) {
@@ -78,7 +79,8 @@ TEST_F(ReadyGroupRead, AcknowledgementOfAnOlderRound_DoesNotServeAHeldRead) {
   for (const Envelope& envelope : recorded) {
     auto* heartbeat = std::get_if<Heartbeat>(&envelope.message);
     if (heartbeat == nullptr || number_of(envelope.header.source) != leader) continue;
-    cluster.inject(number_of(envelope.header.destination), leader, HeartbeatReply{heartbeat->round, false, Room::ample, {}});
+    cluster.inject(number_of(envelope.header.destination), leader,
+                   HeartbeatReply{heartbeat->round, false, Room::ample, {}});
   }
   EXPECT_FALSE(cluster.reply(leader, get));
 }
@@ -247,7 +249,8 @@ Operation leased_batch(Cluster& cluster, std::uint8_t client, std::uint64_t sequ
   batch.sequence = sequence;
   batch.first_incomplete = sequence;
   for (Mutation& mutation : mutations) {
-    if (mutation.kind != Mutation::Kind::resolve) (mutation.kind == Mutation::Kind::prepare ? mutation.part[0] : mutation).row = batch.mutations[0].row;
+    if (mutation.kind != Mutation::Kind::resolve)
+      (mutation.kind == Mutation::Kind::prepare ? mutation.part[0] : mutation).row = batch.mutations[0].row;
   }
   batch.mutations = std::move(mutations);
   commit.batch = encode(batch);
@@ -287,7 +290,8 @@ TEST_F(ReadyGroupRead, RowThatAPendingTransactionAddsTo_IsNotPromisedWithABatchO
 TEST(GroupRead, TooManyBytesOfAllGroupsWaitForPromises_FurtherBatchesAreRefused) {
   Cluster cluster(1);
   std::map<PartitionId, std::string> keys;
-  for (unsigned i = 0; keys.size() < 4; ++i) keys.emplace(cluster.partition_of_key(std::to_string(i)), std::to_string(i));
+  for (unsigned i = 0; keys.size() < 4; ++i)
+    keys.emplace(cluster.partition_of_key(std::to_string(i)), std::to_string(i));
   for (const auto& [partition, one] : keys) {
     cluster.wait_ready(partition);
     Operation get = cluster.get(one);
@@ -307,7 +311,8 @@ TEST(GroupRead, TooManyBytesOfAllGroupsWaitForPromises_FurtherBatchesAreRefused)
   }
   EXPECT_EQ(refused, ErrorCode::overloaded);
   EXPECT_LE(waiting.size() * value.size(), max_node_delayed_bytes);
-  EXPECT_LT(waiting.size() / keys.size() * value.size(), max_group_pending_bytes / 2) << "no group is near its own limit";
+  EXPECT_LT(waiting.size() / keys.size() * value.size(), max_group_pending_bytes / 2)
+      << "no group is near its own limit";
   cluster.run(max_row_lease);
   for (OperationId put : waiting) EXPECT_TRUE(succeeded(cluster.reply(0, put)));
   EXPECT_TRUE(succeeded(cluster.reply(0, cluster.submit(0, cluster.put(key, "y"))))) << "there is room again";

@@ -52,7 +52,8 @@ struct Lagging {
     operation.batch = encode(batch);
     return operation;
   }
-  // The receiver starts, and crashes when this chunk is sent to it; the chunk arrives, or it and all that comes after it is lost.
+  // The receiver starts, and crashes when this chunk is sent to it; the chunk arrives, or it and all that comes after
+  // it is lost.
   void crash_receiver_at(std::uint32_t number, bool arrives) {
     bool sent = false;
     cluster.deliver = [&](const Envelope& envelope) {
@@ -66,7 +67,8 @@ struct Lagging {
     cluster.heal();
   }
   bool same_rows() {
-    return cluster.machines[away].store.groups.at(partition).rows == cluster.machines[leader].store.groups.at(partition).rows;
+    return cluster.machines[away].store.groups.at(partition).rows ==
+           cluster.machines[leader].store.groups.at(partition).rows;
   }
 };
 
@@ -171,9 +173,11 @@ TEST(GroupSnapshot, ReceiverHasNoRoomTwice_ItGivesItsReplicaUpAndIsFilledAnew) {
   starving.run_short();
   ASSERT_TRUE(starving.cluster.run_until([&] { return starving.given_up() == 1; }));
   // Another life of the replica begins without rows.
-  ASSERT_TRUE(starving.cluster.run_until([&] { return starving.cluster.machines[starving.away].events["replica_added"] > lives; }));
+  ASSERT_TRUE(starving.cluster.run_until(
+      [&] { return starving.cluster.machines[starving.away].events["replica_added"] > lives; }));
   EXPECT_TRUE(starving.cluster.run_until([&] { return starving.same_rows(); }, 20s));
-  EXPECT_TRUE(starving.cluster.run_until([&] { return starving.cluster.group(starving.leader, starving.partition).learners == 0; }));
+  EXPECT_TRUE(starving.cluster.run_until(
+      [&] { return starving.cluster.group(starving.leader, starving.partition).learners == 0; }));
 }
 
 // Without it the ring would depend on a voter that cannot take anything in.
@@ -358,7 +362,8 @@ TEST_F(SlowMoves, Paused_SnapshotsToLearnersGiveTheirSlotsBackAndGoOnLater) {
   EXPECT_EQ(open, 0U);
   lagging_voter_is_repaired();
   set_rate("");
-  EXPECT_TRUE(cluster_.run_until([&] { return cluster_.table().find(node_id(added_))->state == MemberState::up; }, 120s));
+  EXPECT_TRUE(
+      cluster_.run_until([&] { return cluster_.table().find(node_id(added_))->state == MemberState::up; }, 120s));
 }
 
 }  // namespace

@@ -405,16 +405,18 @@ TEST_F(EvaluateTest, Prepare_Additions_AreMetByWhateverTouchesTheirBytes) {
   put("n", std::string(24, '\0'));
   ASSERT_EQ(run({}, {prepare(record(1), {mutate(MKind::add_i64, "n", {}, 5, field)})}).outcome, Outcome::applied);
   for (const Mutation& mutation :
-       {mutate(MKind::put, "n", "x"), mutate(MKind::erase, "n"), mutate(MKind::truncate, "n", {}, 3), mutate(MKind::erase_prefix, ""),
-        mutate(MKind::max_i64, "n", {}, 7, field), mutate(MKind::add_i64, "n", {}, 7, field + 4),
-        mutate(MKind::write_bytes, "n", "x", 0, field), mutate(MKind::write_bytes, "n", "x", 0, field + 8)}) {
+       {mutate(MKind::put, "n", "x"), mutate(MKind::erase, "n"), mutate(MKind::truncate, "n", {}, 3),
+        mutate(MKind::erase_prefix, ""), mutate(MKind::max_i64, "n", {}, 7, field),
+        mutate(MKind::add_i64, "n", {}, 7, field + 4), mutate(MKind::write_bytes, "n", "x", 0, field),
+        mutate(MKind::write_bytes, "n", "x", 0, field + 8)}) {
     BatchResult result = run({}, {mutation});
     EXPECT_EQ(result.outcome, Outcome::locked) << static_cast<int>(mutation.kind) << " at " << mutation.offset;
     EXPECT_EQ(result.lock, record(1));
   }
   const std::uint64_t version = *rows_.version({"o", "n"});
-  for (const Condition& condition : {require(CKind::value_equals, "n", SharedBytes(std::string(24, '\0'))),
-                                     require(CKind::version_equals, "n", {}, version), require(CKind::bytes_equal, "n", "x", 0, field + 7)}) {
+  for (const Condition& condition :
+       {require(CKind::value_equals, "n", SharedBytes(std::string(24, '\0'))),
+        require(CKind::version_equals, "n", {}, version), require(CKind::bytes_equal, "n", "x", 0, field + 7)}) {
     EXPECT_EQ(run({condition}, {}).outcome, Outcome::locked) << static_cast<int>(condition.kind);
   }
 }
@@ -422,16 +424,20 @@ TEST_F(EvaluateTest, Prepare_Additions_AreMetByWhateverTouchesTheirBytes) {
 TEST_F(EvaluateTest, Prepare_Additions_LetPassWhatLeavesTheirBytesAlone) {
   put("n", std::string(24, '\0'));
   run({}, {prepare(record(1), {mutate(MKind::add_i64, "n", {}, 5, field)})});
-  for (const Mutation& mutation : {mutate(MKind::add_i64, "n", {}, 1, field), mutate(MKind::add_i64, "n", {}, 1, field + 8),
-                                   mutate(MKind::max_i64, "n", {}, 9, 0), mutate(MKind::write_bytes, "n", "12345678", 0, 0)}) {
+  for (const Mutation& mutation :
+       {mutate(MKind::add_i64, "n", {}, 1, field), mutate(MKind::add_i64, "n", {}, 1, field + 8),
+        mutate(MKind::max_i64, "n", {}, 9, 0), mutate(MKind::write_bytes, "n", "12345678", 0, 0)}) {
     BatchResult result = run({}, {mutation});
     EXPECT_EQ(result.outcome, Outcome::applied) << static_cast<int>(mutation.kind) << " at " << mutation.offset;
     EXPECT_TRUE(result.held) << "and nobody is promised that the row stays so";
   }
-  EXPECT_EQ(run({require(CKind::present, "n"), require(CKind::bytes_equal, "n", "12345678"), require(CKind::bytes_equal, "n", SharedBytes(i64(1)), 0, field + 8)}, {})
+  EXPECT_EQ(run({require(CKind::present, "n"), require(CKind::bytes_equal, "n", "12345678"),
+                 require(CKind::bytes_equal, "n", SharedBytes(i64(1)), 0, field + 8)},
+                {})
                 .outcome,
             Outcome::applied);
-  EXPECT_EQ(run({require(CKind::empty_prefix, "n")}, {}).outcome, Outcome::condition_failed) << "no addition takes a row away";
+  EXPECT_EQ(run({require(CKind::empty_prefix, "n")}, {}).outcome, Outcome::condition_failed)
+      << "no addition takes a row away";
   EXPECT_FALSE(put("other", "x").held);
   run({}, {resolve(record(1), true)});
   EXPECT_EQ(value("n"), "12345678" + i64(6) + i64(1));
@@ -441,14 +447,17 @@ TEST_F(EvaluateTest, Prepare_Additions_LetPassWhatLeavesTheirBytesAlone) {
 // Both at one place: a time that moves on (fs/change_set.hpp).
 TEST_F(EvaluateTest, Prepare_AdditionAndMaximumAtOnePlace_LetPassOnlyTheSame) {
   put("n", std::string(24, '\0'));
-  const std::vector<Mutation> moves{mutate(MKind::add_i64, "n", {}, 1, field), mutate(MKind::max_i64, "n", {}, 1000, field)};
+  const std::vector<Mutation> moves{mutate(MKind::add_i64, "n", {}, 1, field),
+                                    mutate(MKind::max_i64, "n", {}, 1000, field)};
   run({}, {prepare(record(1), moves)});
   EXPECT_EQ(run({}, {mutate(MKind::add_i64, "n", {}, 1, field)}).outcome, Outcome::locked);
   EXPECT_EQ(run({}, {mutate(MKind::max_i64, "n", {}, 5, field)}).outcome, Outcome::locked);
   EXPECT_EQ(run({}, {prepare(record(2), {mutate(MKind::add_i64, "n", {}, 1, field)})}).outcome, Outcome::locked);
   EXPECT_EQ(run({}, moves).outcome, Outcome::applied) << "as a create does beside a pending rename";
   EXPECT_EQ(run({}, {prepare(record(3), moves)}).outcome, Outcome::applied);
-  EXPECT_EQ(run({}, {mutate(MKind::add_i64, "n", {}, 1, field + 8), mutate(MKind::max_i64, "n", {}, 9, 0)}).outcome, Outcome::applied) << "other places";
+  EXPECT_EQ(run({}, {mutate(MKind::add_i64, "n", {}, 1, field + 8), mutate(MKind::max_i64, "n", {}, 9, 0)}).outcome,
+            Outcome::applied)
+      << "other places";
   run({}, {resolve(record(1), true)});
   run({}, {resolve(record(3), true)});
   EXPECT_EQ(value("n"), i64(9) + i64(1002) + i64(1)) << "each moved it";
@@ -486,9 +495,11 @@ TEST_F(EvaluateTest, Prepare_RowThatAnotherOneAddsTo_IsNotHeldAloneAndTheOtherWa
   EXPECT_EQ(run({}, {prepare(record(2), {}, {{"o", "n"}})}).lock, record(1));
   EXPECT_EQ(run({}, {prepare(record(2), {mutate(MKind::put, "n", "x")})}).lock, record(1));
   EXPECT_EQ(run({}, {prepare(record(2), {mutate(MKind::add_i64, "m", {}, 1)})}).lock, record(1));
-  EXPECT_EQ(run({}, {prepare(record(2), {mutate(MKind::max_i64, "n", {}, 1)})}).lock, record(1)) << "a sum and a maximum have an order";
+  EXPECT_EQ(run({}, {prepare(record(2), {mutate(MKind::max_i64, "n", {}, 1)})}).lock, record(1))
+      << "a sum and a maximum have an order";
   // The transaction itself may hold what it adds to, before or after.
-  EXPECT_EQ(run({}, {prepare(record(1), {mutate(MKind::add_i64, "m", {}, 1)}, {{"o", "n"}})}).outcome, Outcome::applied);
+  EXPECT_EQ(run({}, {prepare(record(1), {mutate(MKind::add_i64, "m", {}, 1)}, {{"o", "n"}})}).outcome,
+            Outcome::applied);
   EXPECT_EQ(run({}, {mutate(MKind::add_i64, "n", {}, 1)}).outcome, Outcome::locked) << "it holds it alone now";
   run({}, {resolve(record(1), true)});
   EXPECT_EQ(value("n"), i64(1));
@@ -519,7 +530,8 @@ TEST_F(EvaluateTest, Additions_OfTooManyTransactions_MeetTheFirst) {
 
 TEST_F(EvaluateTest, Faults_NoAddLocks_AdditionsHoldNothing) {
   put("n", i64(0));
-  evaluate(batch({}, {prepare(record(1), {mutate(MKind::add_i64, "n", {}, 1)})}), now_, ++index_, rows_, {.no_add_locks = true});
+  evaluate(batch({}, {prepare(record(1), {mutate(MKind::add_i64, "n", {}, 1)})}), now_, ++index_, rows_,
+           {.no_add_locks = true});
   EXPECT_EQ(put("n", i64(5)).outcome, Outcome::applied);
   EXPECT_EQ(rows_under(lock_key), 0u);
 }

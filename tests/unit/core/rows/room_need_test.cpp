@@ -39,14 +39,16 @@ TEST(Room, RemovingAndMarking_NeedNone) {
   EXPECT_TRUE(needs_no_room(batch({of(Kind::resolve, "", "")})));
   EXPECT_TRUE(needs_no_room(batch({of(Kind::max_i64, "i", ""), of(Kind::write_bytes, "i", "", std::string(64, 'x'))})));
   // unlink: the name goes, the inode is marked, a small row says that nobody names it
-  EXPECT_TRUE(needs_no_room(batch({of(Kind::erase, "d", "name"), of(Kind::write_bytes, "i", "", "12345678"), of(Kind::put, "a", "O/1", std::string(40, 'x'))})));
+  EXPECT_TRUE(needs_no_room(batch({of(Kind::erase, "d", "name"), of(Kind::write_bytes, "i", "", "12345678"),
+                                   of(Kind::put, "a", "O/1", std::string(40, 'x'))})));
 }
 
 TEST(Room, NewRowsAndContents_NeedSome) {
   EXPECT_FALSE(needs_no_room(batch({of(Kind::put, "i", "", std::string(100, 'x'))})));
   EXPECT_FALSE(needs_no_room(batch({of(Kind::put, "kv", "", "1")})));
   EXPECT_FALSE(needs_no_room(batch({of(Kind::write_bytes, "i", "", std::string(4096, 'x'))})));
-  EXPECT_FALSE(needs_no_room(batch({of(Kind::write_bytes, "i", "", "x"), of(Kind::put, "i", "", std::string(100, 'x'))})));
+  EXPECT_FALSE(
+      needs_no_room(batch({of(Kind::write_bytes, "i", "", "x"), of(Kind::put, "i", "", std::string(100, 'x'))})));
   Mutation far = of(Kind::write_bytes, "c", "0", "x");
   far.offset = 1 << 19;
   EXPECT_FALSE(needs_no_room(batch({far})));
@@ -55,7 +57,7 @@ TEST(Room, NewRowsAndContents_NeedSome) {
 TEST(Room, ANameThatIsNew_NeedsSomeUnlessAnotherGoes) {
   const Mutation name = of(Kind::put, "d", "name", "inode");
   const Mutation links = of(Kind::add_i64, "i", "");
-  EXPECT_FALSE(needs_no_room(batch({name, links}, {absent("d", "name")})));  // link(2)
+  EXPECT_FALSE(needs_no_room(batch({name, links}, {absent("d", "name")})));                                // link(2)
   EXPECT_TRUE(needs_no_room(batch({name, links, of(Kind::erase, "d", "other")}, {absent("d", "name")})));  // rename(2)
 }
 
@@ -70,7 +72,8 @@ TEST(Room, PartsOfTransactions_CountLikeTheBatchesTheyBecome) {
 }
 
 TEST(Room, TheMembersTable_MayAlwaysChange) {
-  EXPECT_TRUE(needs_no_room(batch({of(Kind::put, std::string(members_key), "m", std::string(300, 'x'))}, {absent(std::string(members_key), "m")})));
+  EXPECT_TRUE(needs_no_room(batch({of(Kind::put, std::string(members_key), "m", std::string(300, 'x'))},
+                                  {absent(std::string(members_key), "m")})));
 }
 
 // Without them nothing gets old, and nothing is removed.
@@ -81,7 +84,8 @@ TEST(Room, TheMarksOfAJanitorsClaims_MayAlwaysChange) {
   version.kind = Condition::Kind::version_equals;
   version.row = claim.row;
   EXPECT_TRUE(needs_no_room(batch({claim}, {version})));
-  EXPECT_FALSE(needs_no_room(batch({of(Kind::put, "anchor", std::string(marks_sort), std::string(max_marks_bytes + 1, 'x'))})));
+  EXPECT_FALSE(
+      needs_no_room(batch({of(Kind::put, "anchor", std::string(marks_sort), std::string(max_marks_bytes + 1, 'x'))})));
   EXPECT_FALSE(needs_no_room(batch({claim, of(Kind::put, "i", "", std::string(100, 'x'))})));
 }
 

@@ -52,8 +52,9 @@ TEST(RowLeases, AbsentRow_PromiseIsNotExtended) {
 
 TEST(RowLeases, ErasedRows_AreThoseThatTheBatchLeavesAbsent) {
   Batch batch;
-  for (const auto& [address, kind] : {std::pair{row, Mutation::Kind::erase}, std::pair{other_row, Mutation::Kind::erase},
-                                      std::pair{row, Mutation::Kind::put}}) {
+  for (const auto& [address, kind] :
+       {std::pair{row, Mutation::Kind::erase}, std::pair{other_row, Mutation::Kind::erase},
+        std::pair{row, Mutation::Kind::put}}) {
     Mutation mutation;
     mutation.kind = kind;
     mutation.row = address;
@@ -103,7 +104,8 @@ TEST(RowLeases, RowThatAnotherClientChangedLately_IsNotPromised) {
   leases.entered(7, changes);
   leases.applied(7);
   EXPECT_FALSE(leases.grant(client(2), {row_hash(row)}, start + 100ms, start + 10ms));
-  EXPECT_TRUE(leases.grant(client(2), {row_hash(row)}, start + row_contention_pause + 100ms, start + row_contention_pause));
+  EXPECT_TRUE(
+      leases.grant(client(2), {row_hash(row)}, start + row_contention_pause + 100ms, start + row_contention_pause));
 }
 
 TEST(RowLeases, ErasedPrefix_WaitsForEveryPromiseOfOthers) {
@@ -145,14 +147,16 @@ TEST(RowLeases, PreparedPart_CountsWithItsLocks) {
   RowLeases own;
   ASSERT_TRUE(own.grant(client(2), {row_hash(row), row_hash(other_row)}, start + 70ms, start));
   ASSERT_TRUE(own.grant(client(1), {row_hash({"object", "third"})}, start + 90ms, start));
-  EXPECT_EQ(own.begin(changed_rows(batch), start), start) << "neither its own client's promises nor those for other rows";
+  EXPECT_EQ(own.begin(changed_rows(batch), start), start)
+      << "neither its own client's promises nor those for other rows";
 }
 
 TEST(RowLeases, TooManyRows_NoPromiseUntilOldOnesHaveEnded) {
   RowLeases leases;
   auto numbered = [](std::size_t i) { return RowAddress{"object", std::to_string(i)}; };
   std::size_t granted = 0;
-  while (granted <= max_leased_rows && leases.grant(client(1), {row_hash(numbered(granted))}, start + 100ms, start)) ++granted;
+  while (granted <= max_leased_rows && leases.grant(client(1), {row_hash(numbered(granted))}, start + 100ms, start))
+    ++granted;
   EXPECT_LE(granted, max_leased_rows);
   EXPECT_GE(granted, max_leased_rows / 2);
   const TimePoint later = start + 1s;
@@ -166,7 +170,8 @@ TEST(RowLeases, RowThatTwoClientsChange_IsPromisedToNeither) {
     leases.begin(changes, start);
     leases.end(changes);
   }
-  EXPECT_FALSE(leases.grant(client(2), {row_hash(row)}, start + 100ms, start)) << "the other one would wait at its every change";
+  EXPECT_FALSE(leases.grant(client(2), {row_hash(row)}, start + 100ms, start))
+      << "the other one would wait at its every change";
   const TimePoint later = start + row_contention_pause;
   EXPECT_TRUE(leases.grant(client(2), {row_hash(row)}, later + 100ms, later));
 }

@@ -124,7 +124,8 @@ TEST_F(ContentsTest, Truncate_DownAndUp_ShowsZerosAtEverySize) {
     SetAttributes changes;
     changes.size = 0;
     return a.volume->set_attributes({}, root_inode, changes);
-  }()), ErrorCode::is_directory);
+  }()),
+            ErrorCode::is_directory);
   check_invariants();
 }
 
@@ -392,7 +393,8 @@ TEST_F(ContentsTest, Write_AfterAppendWasSwitchedOnOrOff_GoesWhereTheDescriptorS
   EXPECT_EQ(mount().contents(file), "AB23456789end!");
 }
 
-// By the mode that the ring has when the contents change: here it is set on another mount after the open and after the write.
+// By the mode that the ring has when the contents change: here it is set on another mount after the open and after the
+// write.
 TEST_F(ContentsTest, SetIdBits_GoWithEveryChangeByAnotherUser) {
   Mount& a = mount();
   Mount& b = mount();

@@ -150,8 +150,8 @@ TEST_F(ControlTreeTest, Root_Listed_NamesEveryFileOnceWithItsInode) {
     cookie = entry.cookie;
   }
   EXPECT_EQ(names, (std::vector<std::string>{"version", "id", "health", "status", "members", "ring", "node", "lookup",
-                                             "stats", "metrics", "error_log", "wait", "add", "remove", "config", "rebalance",
-                                             "events"}));
+                                             "stats", "metrics", "error_log", "wait", "add", "remove", "config",
+                                             "rebalance", "events"}));
 }
 
 TEST_F(ControlTreeTest, Values_Read_AreOneLine) {
@@ -321,12 +321,13 @@ TEST_F(ControlTreeTest, Write_InterruptedBySignal_EndsBehindTheLineUnderWay) {
   const InodeNumber file = inode("replication", inode("config"));
   boost::asio::cancellation_signal signal;
   std::optional<Result<std::size_t>> written;
-  boost::asio::co_spawn(loop_, tree_.write(Caller{owner, owner, 1, 0}, file, "3\n4\n3\n4\n"),
-                        boost::asio::bind_cancellation_slot(signal.slot(), [&](std::exception_ptr thrown, Result<std::size_t> result) {
-                          EXPECT_FALSE(thrown);
-                          written = std::move(result);
-                        }));
-  time_.settle();  // it begins
+  boost::asio::co_spawn(
+      loop_, tree_.write(Caller{owner, owner, 1, 0}, file, "3\n4\n3\n4\n"),
+      boost::asio::bind_cancellation_slot(signal.slot(), [&](std::exception_ptr thrown, Result<std::size_t> result) {
+        EXPECT_FALSE(thrown);
+        written = std::move(result);
+      }));
+  time_.settle();                                  // it begins
   time_.advance(std::chrono::milliseconds(1500));  // in the second line
   ASSERT_FALSE(written);
   signal.emit(boost::asio::cancellation_type::total);
@@ -364,7 +365,8 @@ TEST_F(ControlTreeTest, Wait_OnARingThatDoesNotAnswer_Fails) {
 }
 
 // As the mount does it: the request's coroutine is cancelled by a signal while it waits.
-Task<Result<std::string>> ended_by_signal(Task<Result<std::string>> request, MemoryObjectStore* store, boost::asio::cancellation_type type) {
+Task<Result<std::string>> ended_by_signal(Task<Result<std::string>> request, MemoryObjectStore* store,
+                                          boost::asio::cancellation_type type) {
   boost::asio::cancellation_signal signal;
   const auto executor = co_await boost::asio::this_coro::executor;
   Result<std::string> result = fail(ErrorCode::internal, "not ended");
@@ -384,8 +386,8 @@ Task<Result<std::string>> ended_by_signal(Task<Result<std::string>> request, Mem
 
 TEST_F(ControlTreeTest, Wait_Interrupted_EndsWithInterruptedAndLeavesNoRecord) {
   ring_.moving_for = 1000;
-  const auto result =
-      time_.run(ended_by_signal(tree_.open(Caller{}, inode("wait"), O_RDONLY), &store_, boost::asio::cancellation_type::total));
+  const auto result = time_.run(
+      ended_by_signal(tree_.open(Caller{}, inode("wait"), O_RDONLY), &store_, boost::asio::cancellation_type::total));
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().code, ErrorCode::interrupted);
   ring_.moving_for = 0;
@@ -393,10 +395,18 @@ TEST_F(ControlTreeTest, Wait_Interrupted_EndsWithInterruptedAndLeavesNoRecord) {
 }
 
 TEST_F(ControlTreeTest, Rebalance_Read_SaysWhatMovesHowFastAndUntilWhen) {
-  ring_.rebalance_ = {.paused = false, .rate_limit = unlimited_rebalance_rate, .partitions = 16, .unsettled = 0, .learners = 0, .sent_bytes = 500};
-  EXPECT_EQ(text("rebalance"), "state idle\nsettled 16/16\nlearners 0\nsent-bytes 500\nbytes-per-second 0\neta-seconds 0\nlimit none\n");
-  ring_.rebalance_ = {.paused = false, .rate_limit = 1000, .partitions = 16, .unsettled = 10, .learners = 3, .sent_bytes = 500};
-  EXPECT_EQ(text("rebalance"), "state moving\nsettled 6/16\nlearners 3\nsent-bytes 500\nbytes-per-second 0\neta-seconds -\nlimit 1000\n")
+  ring_.rebalance_ = {.paused = false,
+                      .rate_limit = unlimited_rebalance_rate,
+                      .partitions = 16,
+                      .unsettled = 0,
+                      .learners = 0,
+                      .sent_bytes = 500};
+  EXPECT_EQ(text("rebalance"),
+            "state idle\nsettled 16/16\nlearners 0\nsent-bytes 500\nbytes-per-second 0\neta-seconds 0\nlimit none\n");
+  ring_.rebalance_ = {
+      .paused = false, .rate_limit = 1000, .partitions = 16, .unsettled = 10, .learners = 3, .sent_bytes = 500};
+  EXPECT_EQ(text("rebalance"),
+            "state moving\nsettled 6/16\nlearners 3\nsent-bytes 500\nbytes-per-second 0\neta-seconds -\nlimit 1000\n")
       << "no pace is known yet";
   ring_.rebalance_.paused = true;
   EXPECT_EQ(text("rebalance").substr(0, 13), "state paused\n");
@@ -417,7 +427,9 @@ TEST_F(ControlTreeTest, Events_Read_AreTheKnownOnesThenWaitForTheNext) {
   EXPECT_TRUE(ControlTree::is_stream(inode("events")));
   ring_.events_ = {event(1, "member_up", "node=x")};
   auto stream = std::make_shared<EventStream>();
-  auto read = [&](std::uint64_t offset, std::size_t size) { return time_.run(tree_.read(stream, offset, size)).value(); };
+  auto read = [&](std::uint64_t offset, std::size_t size) {
+    return time_.run(tree_.read(stream, offset, size)).value();
+  };
   EXPECT_EQ(read(0, 10), first_event.substr(0, 10));
   EXPECT_EQ(read(10, 4096), first_event.substr(10));
   EXPECT_EQ(read(first_event.size() + 1, 4096), "") << "behind the end";
@@ -452,7 +464,8 @@ TEST_F(ControlTreeTest, Events_ReadForLong_ForgetWhatWasRead) {
 
 TEST_F(ControlTreeTest, Events_Interrupted_EndsWithInterrupted) {
   auto stream = std::make_shared<EventStream>();
-  const auto result = time_.run(ended_by_signal(tree_.read(stream, 0, 4096), &store_, boost::asio::cancellation_type::total));
+  const auto result =
+      time_.run(ended_by_signal(tree_.read(stream, 0, 4096), &store_, boost::asio::cancellation_type::total));
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().code, ErrorCode::interrupted);
   EXPECT_EQ(text("error_log"), "");
@@ -478,7 +491,8 @@ TEST_F(ControlTreeTest, Remove_Written_TakesForce) {
 }
 
 TEST_F(ControlTreeTest, Commands_Malformed_AreInvalidAndSaySo) {
-  for (const auto& [file, line] : {std::pair{"add", "a b\n"}, {"add", "\n"}, {"remove", "a b\n"}, {"remove", "a force b\n"}}) {
+  for (const auto& [file, line] :
+       {std::pair{"add", "a b\n"}, {"add", "\n"}, {"remove", "a b\n"}, {"remove", "a force b\n"}}) {
     const Result<std::size_t> written = write(inode(file), line, owner);
     ASSERT_FALSE(written) << file << " " << line;
     EXPECT_EQ(written.error().code, ErrorCode::invalid_argument);

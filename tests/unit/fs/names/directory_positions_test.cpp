@@ -1,4 +1,5 @@
-// Positions in listings: they stay right when entries come and go, in other streams, on other mounts, in directories of formats before.
+// Positions in listings: they stay right when entries come and go, in other streams, on other mounts, in directories of
+// formats before.
 #include "fs/names/entry_order.hpp"
 #include "tests/unit/fs/world.hpp"
 
@@ -11,18 +12,21 @@ class DirectoryPositionsTest : public World {
     return by.must(by.volume->make_node({}, directory, name, S_IFREG | 0644, 0)).inode;
   }
   // All entries from `cookie` on, in a stream of their own.
-  static std::vector<DirectoryEntry> listed(Mount& by, InodeNumber directory, std::uint64_t cookie = 0, std::size_t at_once = 97) {
+  static std::vector<DirectoryEntry> listed(Mount& by, InodeNumber directory, std::uint64_t cookie = 0,
+                                            std::size_t at_once = 97) {
     const Handle handle = by.must(by.volume->open_directory(directory));
     std::vector<DirectoryEntry> all = listed_from(by, handle, cookie, at_once);
     by.volume->release_directory(handle);
     return all;
   }
-  static std::vector<DirectoryEntry> listed_from(Mount& by, Handle handle, std::uint64_t cookie, std::size_t at_once = 97) {
+  static std::vector<DirectoryEntry> listed_from(Mount& by, Handle handle, std::uint64_t cookie,
+                                                 std::size_t at_once = 97) {
     std::vector<DirectoryEntry> all;
     for (;;) {
       std::vector<DirectoryEntry> some = by.must(by.volume->read_directory(handle, cookie, at_once, false));
       if (some.empty()) return all;
-      for (const DirectoryEntry& entry : some) EXPECT_GT(entry.cookie, std::exchange(cookie, entry.cookie)) << entry.name;
+      for (const DirectoryEntry& entry : some)
+        EXPECT_GT(entry.cookie, std::exchange(cookie, entry.cookie)) << entry.name;
       std::move(some.begin(), some.end(), std::back_inserter(all));
     }
   }
@@ -36,7 +40,8 @@ class DirectoryPositionsTest : public World {
     std::vector<std::pair<RowAddress, SharedBytes>> entries;
     for (auto& [id, partition] : ring->partitions) {
       for (const auto& [address, stored] : partition.rows.all()) {
-        if (!address.sort.starts_with(entry_prefix(directory).sort) || address.key != entry_prefix(directory).key) continue;
+        if (!address.sort.starts_with(entry_prefix(directory).sort) || address.key != entry_prefix(directory).key)
+          continue;
         entries.emplace_back(address, stored.value);
       }
     }
@@ -56,7 +61,10 @@ class DirectoryPositionsTest : public World {
     std::size_t count = 0;
     for (const auto& [id, partition] : ring->partitions) {
       for (const auto& [address, stored] : partition.rows.all()) {
-        count += address.key == old_entry_prefix(directory).key && address.sort.starts_with(old_entry_prefix(directory).sort) ? 1 : 0;
+        count +=
+            address.key == old_entry_prefix(directory).key && address.sort.starts_with(old_entry_prefix(directory).sort)
+                ? 1
+                : 0;
       }
     }
     return count;
@@ -121,7 +129,8 @@ TEST_F(DirectoryPositionsTest, Positions_OfALargeDirectory_AreRightInAnyOrderOfA
 TEST_F(DirectoryPositionsTest, Positions_FitOffsets) {
   Mount& a = mount();
   for (int i = 0; i < 100; ++i) file(a, root_inode, "f" + std::to_string(i));
-  for (const DirectoryEntry& entry : listed(a, root_inode)) EXPECT_LT(entry.cookie, std::uint64_t{1} << 63) << entry.name;
+  for (const DirectoryEntry& entry : listed(a, root_inode))
+    EXPECT_LT(entry.cookie, std::uint64_t{1} << 63) << entry.name;
 }
 
 // Two names with one hash.
@@ -146,7 +155,8 @@ TEST_F(SameHashTest, Listing_InStepsOfOne_HasBoth) {
   EXPECT_EQ(names(all), names(listed(a, root_inode)));
   // A new stream goes on between the two.
   for (std::size_t i = 0; i < all.size(); ++i) {
-    EXPECT_EQ(names(listed(a, root_inode, all[i].cookie)), names({all.begin() + static_cast<std::ptrdiff_t>(i) + 1, all.end()}));
+    EXPECT_EQ(names(listed(a, root_inode, all[i].cookie)),
+              names({all.begin() + static_cast<std::ptrdiff_t>(i) + 1, all.end()}));
   }
 }
 
@@ -156,7 +166,8 @@ TEST_F(SameHashTest, Listing_WhoseReaderStandsBetweenThem_HasTheSecondWhenTheFir
   file(a, root_inode, first);
   file(a, root_inode, second);
   const std::vector<DirectoryEntry> all = listed(a, root_inode);
-  const auto place = std::find_if(all.begin(), all.end(), [&](const DirectoryEntry& entry) { return entry.name == first; });
+  const auto place =
+      std::find_if(all.begin(), all.end(), [&](const DirectoryEntry& entry) { return entry.name == first; });
   ASSERT_NE(place, all.end());
   const Handle stream = a.must(a.volume->open_directory(root_inode));
   ASSERT_EQ(listed_from(a, stream, 0).size(), all.size());
@@ -243,7 +254,7 @@ TEST_F(DirectoryPositionsTest, OldDirectory_UnderChangeFromTwoMounts_LosesNothin
     there.insert("f" + std::to_string(i));
   }
   make_old(a, d);
-  const Handle stream = a.must(a.volume->open_directory(d));  // a conversion begins
+  const Handle stream = a.must(a.volume->open_directory(d));         // a conversion begins
   b.volume->release_directory(b.must(b.volume->open_directory(d)));  // and another one
   for (int i = 0; i < 200; ++i) {
     Mount& by = i % 2 == 0 ? a : b;

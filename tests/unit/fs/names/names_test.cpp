@@ -81,7 +81,8 @@ TEST_F(NamesTest, Names_OfEveryByteAndLength_RoundTrip) {
   EXPECT_EQ(a.error(a.volume->lookup(root_inode, std::string(256, 'x'))), ErrorCode::name_too_long);
   EXPECT_EQ(a.error(a.volume->make_directory({}, root_inode, std::string(256, 'x'), 0755)), ErrorCode::name_too_long);
   EXPECT_EQ(a.error(a.volume->make_node({}, root_inode, "a/b", S_IFREG | 0644, 0)), ErrorCode::invalid_argument);
-  EXPECT_EQ(a.error(a.volume->make_node({}, root_inode, std::string("a\0b", 3), S_IFREG, 0)), ErrorCode::invalid_argument);
+  EXPECT_EQ(a.error(a.volume->make_node({}, root_inode, std::string("a\0b", 3), S_IFREG, 0)),
+            ErrorCode::invalid_argument);
   EXPECT_EQ(a.error(a.volume->lookup(root_inode, "")), ErrorCode::not_found);
 }
 

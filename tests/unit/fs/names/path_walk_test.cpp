@@ -13,7 +13,8 @@ class RememberingStore : public MemoryObjectStore {
   using MemoryObjectStore::MemoryObjectStore;
 
   std::optional<bool> at_hand(const ReadRequest& request) const override {
-    return std::all_of(request.gets.begin(), request.gets.end(), [this](const RowAddress& row) { return rows_.contains(row); });
+    return std::all_of(request.gets.begin(), request.gets.end(),
+                       [this](const RowAddress& row) { return rows_.contains(row); });
   }
   Task<Result<ReadReply>> read_raw(PartitionId partition, ReadRequest request, TimePoint deadline) override {
     if (!*at_hand(request)) ++asked;

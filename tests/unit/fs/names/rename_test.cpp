@@ -118,8 +118,8 @@ TEST_F(RenameTest, Exchange_OfFileAndDirectoryAcrossDirectories_SwapsBoth) {
   check_invariants();
 }
 
-// Two moves, each harmless, together a cycle: a/b and c/d; a -> c/d/a while c -> a/b/c. At most one may win, whatever the order
-// of the single steps.
+// Two moves, each harmless, together a cycle: a/b and c/d; a -> c/d/a while c -> a/b/c. At most one may win, whatever
+// the order of the single steps.
 TEST_F(RenameTest, OppositeDirectoryMoves_InEveryInterleaving_NeverFormACycle) {
   for (std::uint64_t seed = 1; seed <= 40; ++seed) {
     SeededRandom random(seed);
@@ -187,7 +187,9 @@ TEST_F(RenameTest, ManyMounts_ChangingOneTree_KeepEveryInvariant) {
         auto name = [&] { return std::string(1, static_cast<char>('a' + random.below(5))); };
         ++running;
         switch (random.below(7)) {
-          case 0: boost::asio::co_spawn(loop, volume.make_node({}, p, name(), S_IFREG | 0644, 0), attributes_end); break;
+          case 0:
+            boost::asio::co_spawn(loop, volume.make_node({}, p, name(), S_IFREG | 0644, 0), attributes_end);
+            break;
           case 1: boost::asio::co_spawn(loop, volume.make_directory({}, p, name(), 0755), attributes_end); break;
           case 2: boost::asio::co_spawn(loop, volume.unlink(p, name()), status_end); break;
           case 3: boost::asio::co_spawn(loop, volume.remove_directory(p, name()), status_end); break;

@@ -16,8 +16,9 @@ Words translated(const Words& words) {
 }
 
 TEST(MountHelper, CommandsOfRingfs_AreLeftAlone) {
-  for (const Words& words : {Words{"ringfs"}, Words{"ringfs", "status"}, Words{"ringfs", "mount", "h:1", "/mnt"}, Words{"ringfs", "h:1"},
-                             Words{"/usr/bin/ringfs", "--version"}, Words{"ringfs", "typo", "x"}}) {
+  for (const Words& words :
+       {Words{"ringfs"}, Words{"ringfs", "status"}, Words{"ringfs", "mount", "h:1", "/mnt"}, Words{"ringfs", "h:1"},
+        Words{"/usr/bin/ringfs", "--version"}, Words{"ringfs", "typo", "x"}}) {
     const Result<std::optional<HelperCall>> call = parse_helper_call(words, commands);
     ASSERT_TRUE(call);
     EXPECT_FALSE(*call);
@@ -27,9 +28,11 @@ TEST(MountHelper, CommandsOfRingfs_AreLeftAlone) {
 TEST(MountHelper, CallsOfMount8_BecomeRingfsMount) {
   EXPECT_EQ(translated({"/sbin/mount.ringfs", "h:1,i:2", "/mnt", "-nv", "-o", "rw,noatime", "-t", "ringfs"}),
             (Words{"/sbin/mount.ringfs", "mount", "h:1,i:2", "/mnt", "-o", "rw,noatime"}));
-  EXPECT_EQ(translated({"mount.fuse.ringfs", "h:1", "/mnt", "-r"}), (Words{"mount.fuse.ringfs", "mount", "h:1", "/mnt", "-o", "ro"}));
+  EXPECT_EQ(translated({"mount.fuse.ringfs", "h:1", "/mnt", "-r"}),
+            (Words{"mount.fuse.ringfs", "mount", "h:1", "/mnt", "-o", "ro"}));
   // mount.fuse3 runs the program itself.
-  EXPECT_EQ(translated({"ringfs", "h:1", "/mnt", "-o", "rw,dev,suid"}), (Words{"ringfs", "mount", "h:1", "/mnt", "-o", "rw,dev,suid"}));
+  EXPECT_EQ(translated({"ringfs", "h:1", "/mnt", "-o", "rw,dev,suid"}),
+            (Words{"ringfs", "mount", "h:1", "/mnt", "-o", "rw,dev,suid"}));
 }
 
 TEST(MountHelper, Sloppy_LeavesOutWhatIsNotKnown) {
@@ -44,8 +47,9 @@ TEST(MountHelper, Fake_IsSaid) {
 }
 
 TEST(MountHelper, Malformed_IsRefused) {
-  for (const Words& words : {Words{"mount.ringfs"}, Words{"mount.ringfs", "h:1"}, Words{"mount.ringfs", "h:1", "/mnt", "-o"},
-                             Words{"mount.ringfs", "h:1", "/mnt", "-x"}, Words{"mount.ringfs", "h:1", "/mnt", "more"}}) {
+  for (const Words& words :
+       {Words{"mount.ringfs"}, Words{"mount.ringfs", "h:1"}, Words{"mount.ringfs", "h:1", "/mnt", "-o"},
+        Words{"mount.ringfs", "h:1", "/mnt", "-x"}, Words{"mount.ringfs", "h:1", "/mnt", "more"}}) {
     const Result<std::optional<HelperCall>> call = parse_helper_call(words, commands);
     ASSERT_FALSE(call);
     EXPECT_EQ(call.error().code, ErrorCode::invalid_argument);

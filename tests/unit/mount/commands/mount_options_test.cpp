@@ -31,8 +31,9 @@ TEST(MountOptions, Empty_ChangesNothing) {
 }
 
 TEST(MountOptions, UnknownOrMalformed_IsRefusedByName) {
-  for (const char* text : {"allow_other=1", "noatime=1", "fsname", "fsname=", "subtype=other", "strictatime", "bind", "cached", "cached=", "cached=-1", "cached=1x", "cached=nan",
-                           "op_timeout=0", "ro,fancy", "default_permissions=0"}) {
+  for (const char* text :
+       {"allow_other=1", "noatime=1", "fsname", "fsname=", "subtype=other", "strictatime", "bind", "cached",
+        "cached=", "cached=-1", "cached=1x", "cached=nan", "op_timeout=0", "ro,fancy", "default_permissions=0"}) {
     MountOptions options;
     const Status status = apply_mount_options(text, options);
     ASSERT_FALSE(status) << text;
@@ -56,8 +57,9 @@ TEST(MountOptions, WordsOfMount8_ReachTheKernel) {
 TEST(MountOptions, WordsForMount8AndInit_AreTheirs) {
   MountOptions options;
   const std::string before = options.fuse_arguments()[1];
-  ASSERT_TRUE(apply_mount_options("defaults,_netdev,user,users,nouser,owner,group,auto,noauto,nofail,x-systemd.automount,X-mine,comment=it",
-                                  options));
+  ASSERT_TRUE(apply_mount_options(
+      "defaults,_netdev,user,users,nouser,owner,group,auto,noauto,nofail,x-systemd.automount,X-mine,comment=it",
+      options));
   EXPECT_EQ(options.fuse_arguments()[1], before);
 }
 

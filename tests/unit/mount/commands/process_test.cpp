@@ -182,7 +182,8 @@ TEST_F(ProcessTest, SpawnRecorded_WhoseParentIsKilledBeforeThePidFile_NeverBegin
   close(ends[1]);
   // It has a child, and waits for a reader.
   const std::string children = "/proc/" + std::to_string(parent) + "/task/" + std::to_string(parent) + "/children";
-  for (int i = 0; i < 1000 && tail_of(children).empty(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  for (int i = 0; i < 1000 && tail_of(children).empty(); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
   ASSERT_FALSE(tail_of(children).empty());
   ASSERT_EQ(kill(parent, SIGKILL), 0);
   int status = 0;

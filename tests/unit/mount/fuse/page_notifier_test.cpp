@@ -39,7 +39,8 @@ fs::PageChange both(fs::PageChange change, std::uint64_t offset, const std::stri
 
 std::string text(const fs::PageChange& change) {
   std::string text;
-  if (change.from) text += "drop " + std::to_string(*change.from) + "-" + (change.until ? std::to_string(*change.until) : "");
+  if (change.from)
+    text += "drop " + std::to_string(*change.from) + "-" + (change.until ? std::to_string(*change.until) : "");
   if (change.from && change.tail) text += ", ";
   if (change.tail) text += "put " + change.tail->bytes.str() + " at " + std::to_string(change.tail->offset);
   return text;
@@ -69,11 +70,13 @@ TEST(PendingPages, BytesAndARange_AreBothTold) {
   EXPECT_EQ(told({both(drop(4096), 8192, "old"), both(drop(0, 4096), 8192, "newer")}), "drop 0-, put newer at 8192");
 }
 
-// Whoever drops pages without bytes of its own knows that others changed them: those of before must not come into a page after it.
+// Whoever drops pages without bytes of its own knows that others changed them: those of before must not come into a
+// page after it.
 TEST(PendingPages, BytesOfBefore_AreDroppedWithTheirPage) {
   EXPECT_EQ(told({tail(0, "old"), drop(0)}), "put old at 0; drop 0-");
   EXPECT_EQ(told({both(drop(4096), 4096, "old"), drop(8192), drop(0, 4096)}), "drop 4096-, put old at 4096; drop 0-");
-  EXPECT_EQ(told({both(drop(4096, 8192), 4096, "old"), drop(0, 4096), tail(4096, "newer")}), "drop 0-8192, put newer at 4096");
+  EXPECT_EQ(told({both(drop(4096, 8192), 4096, "old"), drop(0, 4096), tail(4096, "newer")}),
+            "drop 0-8192, put newer at 4096");
 }
 
 class PageNotifierTest : public testing::Test {

@@ -9,7 +9,8 @@ using namespace std::chrono_literals;
 
 std::vector<ClockReading> readings(std::vector<Duration> offsets, Duration round_trip = 1ms) {
   std::vector<ClockReading> result;
-  for (std::size_t i = 0; i < offsets.size(); ++i) result.push_back({std::string(1, static_cast<char>('A' + i)), offsets[i], round_trip});
+  for (std::size_t i = 0; i < offsets.size(); ++i)
+    result.push_back({std::string(1, static_cast<char>('A' + i)), offsets[i], round_trip});
   return result;
 }
 

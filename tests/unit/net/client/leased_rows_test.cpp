@@ -10,9 +10,7 @@ using namespace std::chrono_literals;
 
 const TimePoint start{std::chrono::hours(1)};
 // A promise that is used until `start + duration`.
-RowPromise promise(Duration duration) {
-  return {start, duration * RowPromise::margin / (RowPromise::margin - 1)};
-}
+RowPromise promise(Duration duration) { return {start, duration * RowPromise::margin / (RowPromise::margin - 1)}; }
 const RowAddress row{"object", "row"}, other_row{"object", "other"};
 
 class LeasedRowsTest : public testing::Test {
@@ -95,7 +93,8 @@ TEST_F(LeasedRowsTest, LockedRow_IsNotRemembered) {
   EXPECT_EQ(known(), "<nothing>");
 }
 
-// What its own transaction prepared is forgotten then, and shows a lock from then on: the end of it changes nothing that is known.
+// What its own transaction prepared is forgotten then, and shows a lock from then on: the end of it changes nothing
+// that is known.
 TEST_F(LeasedRowsTest, OwnTransaction_ForgetsWhatItPreparesAndNothingWhenItEnds) {
   learn("a");
   Mutation prepare;

@@ -113,7 +113,8 @@ TEST_F(ObjectClientTest, Cold_Partition_IsFoundByAChordLookup) {
   ASSERT_TRUE(time_.run(fresh.commit(request, in(10))));
   EXPECT_EQ(fresh.counters().lookups, 1u);
   EXPECT_GE(fresh.counters().lookup_hops, 1u);
-  EXPECT_EQ(fresh.counters().calls, 2u) << "the lookup ends at the primary, which leads: it says the log's time, then takes the batch";
+  EXPECT_EQ(fresh.counters().calls, 2u)
+      << "the lookup ends at the primary, which leads: it says the log's time, then takes the batch";
 }
 
 TEST_F(ObjectClientTest, LeaderChanged_OneRedirect_AndTheCacheKnows) {
@@ -287,7 +288,8 @@ TEST_F(ObjectClientTest, LeadersClockIsAhead_ShortDeadline_StillWorks) {
   ASSERT_TRUE(increment(1)) << "stamps never go back within a partition";
 }
 
-// Far from every clock, in either direction, and the first try of the first batch leaves nobody knowing whether it happened.
+// Far from every clock, in either direction, and the first try of the first batch leaves nobody knowing whether it
+// happened.
 TEST_F(ObjectClientTest, LogIsHoursAhead_UncertainFirstTry_StillWorks) {
   ring_.clock_skew = std::chrono::hours(3);
   for (const Fate fate : {Fate::lost_before, Fate::reply_lost}) {
@@ -310,7 +312,8 @@ TEST_F(ObjectClientTest, LogIsHoursBehind_UncertainTry_StillWorks) {
   EXPECT_EQ(number(), 2);
 }
 
-// What the client last heard of the log is wrong by now, and a try is uncertain: the log's stamps tell whether it may be said again.
+// What the client last heard of the log is wrong by now, and a try is uncertain: the log's stamps tell whether it may
+// be said again.
 TEST_F(ObjectClientTest, LogJumpedSinceItWasHeard_AfterAnUncertainTry_IsSaidAgainOnlyIfItCertainlyDidNotHappen) {
   ASSERT_TRUE(increment());
   ring_.clock_skew = std::chrono::seconds(50);  // the batch expired a moment ago

@@ -25,7 +25,8 @@ class RingAdminClientTest : public testing::Test {
   // The rows of the members table as genesis makes them.
   void write_table() {
     CommitRequest commit;
-    for (const InitialRow& row : rows_of(ring_.table)) commit.mutations.push_back(put(row.row.key, row.row.sort, row.value));
+    for (const InitialRow& row : rows_of(ring_.table))
+      commit.mutations.push_back(put(row.row.key, row.row.sort, row.value));
     ASSERT_TRUE(time_.run(client_.commit(std::move(commit), in(10))));
   }
   MembersTable table() {
@@ -51,7 +52,9 @@ class RingAdminClientTest : public testing::Test {
   }
 
   Result<Uuid> add(const std::string& address) { return time_.run(admin_.add(address, in(10))); }
-  Result<Uuid> remove(const std::string& member, bool force = false) { return time_.run(admin_.remove(member, force, in(10))); }
+  Result<Uuid> remove(const std::string& member, bool force = false) {
+    return time_.run(admin_.remove(member, force, in(10)));
+  }
   Status set(const std::string& name, const std::string& value) { return time_.run(admin_.set(name, value, in(10))); }
 
   boost::asio::io_context loop_;
@@ -126,10 +129,10 @@ TEST_F(RingAdminClientTest, Add_Refusals_NameTheReasonAndChangeNothing) {
   ring_.add_waiting("10.0.0.8:1").state = FakeNode::State::frozen;
   ring_.add_waiting("10.0.0.9:1").refuses = ErrorCode::wrong_identity;
   const std::pair<std::string, ErrorCode> refusals[] = {
-      {"10.0.0.5:1", ErrorCode::foreign_ring},        {"10.0.0.6:1", ErrorCode::version_mismatch},
-      {"10.0.0.7:1", ErrorCode::connection_refused},  {"10.0.0.8:1", ErrorCode::timeout},
-      {"10.0.0.9:1", ErrorCode::wrong_identity},      {"10.0.0.77:1", ErrorCode::unreachable},
-      {"10.0.0.1:4000", ErrorCode::already_member},   {"nonsense", ErrorCode::invalid_argument}};
+      {"10.0.0.5:1", ErrorCode::foreign_ring},       {"10.0.0.6:1", ErrorCode::version_mismatch},
+      {"10.0.0.7:1", ErrorCode::connection_refused}, {"10.0.0.8:1", ErrorCode::timeout},
+      {"10.0.0.9:1", ErrorCode::wrong_identity},     {"10.0.0.77:1", ErrorCode::unreachable},
+      {"10.0.0.1:4000", ErrorCode::already_member},  {"nonsense", ErrorCode::invalid_argument}};
   for (const auto& [address, code] : refusals) {
     const Result<Uuid> added = add(address);
     ASSERT_FALSE(added) << address;

@@ -9,9 +9,7 @@ namespace {
 
 class RingClientTest : public testing::Test {
  protected:
-  void SetUp() override {
-    ASSERT_TRUE(time_.run(client_.start(in(10))));
-  }
+  void SetUp() override { ASSERT_TRUE(time_.run(client_.start(in(10)))); }
   TimePoint in(int seconds) const { return time_.clock().now + std::chrono::seconds(seconds); }
   Result<RingStatus> status() { return time_.run(view_.status(in(10))); }
 
@@ -61,7 +59,8 @@ TEST_F(RingClientTest, Status_ANodeThatShouldNotLead_IsDegradedAndNamed) {
   const auto remark = [this](const std::string& words) {
     Result<RingStatus> result = status();
     return result && result->health == Health::degraded &&
-           std::any_of(result->remarks.begin(), result->remarks.end(), [&](const std::string& one) { return one.find(words) != std::string::npos; });
+           std::any_of(result->remarks.begin(), result->remarks.end(),
+                       [&](const std::string& one) { return one.find(words) != std::string::npos; });
   };
   node.disk_stalled = std::chrono::milliseconds(7400);
   EXPECT_TRUE(remark("The disk of node " + node.address + " has not answered for 7 seconds"));
@@ -114,7 +113,9 @@ TEST_F(RingClientTest, Status_DamagedCopies_AreDegradedAndNameTheirNodes) {
   };
   node_of(members[0]).damaged.insert(partition);  // the leader, too
   std::string said = remarks();
-  EXPECT_NE(said.find(node_of(members[0]).address + " is damaged and being replaced from the other nodes"), std::string::npos) << said;
+  EXPECT_NE(said.find(node_of(members[0]).address + " is damaged and being replaced from the other nodes"),
+            std::string::npos)
+      << said;
   node_of(members[1]).damaged.insert(partition);
   said = remarks();
   EXPECT_NE(said.find("Partition 3 is damaged on "), std::string::npos) << said;

@@ -124,8 +124,8 @@ class MutedStore final : public MemoryObjectStore {
  public:
   MutedStore(VirtualTime& time, std::shared_ptr<MemoryRing> ring, PartitionId silent)
       : MemoryObjectStore(time, std::move(ring), 99), silent_(silent) {}
-  Task<Result<BatchResult>> commit_raw(PartitionId partition, std::vector<Condition> conditions, std::vector<Mutation> mutations,
-                                       TimePoint deadline) override {
+  Task<Result<BatchResult>> commit_raw(PartitionId partition, std::vector<Condition> conditions,
+                                       std::vector<Mutation> mutations, TimePoint deadline) override {
     if (partition == silent_) {
       co_await sleep(deadline - clock().now);
       co_return fail(ErrorCode::timeout, "silent");
@@ -262,8 +262,8 @@ TEST_F(TransactionTest, Coordinator_AbortedBetweenPrepares_CannotGoOn) {
 }
 
 TEST_F(TransactionTest, ClocksAreFarApart_NobodyAbortsWhatIsPending) {
-  for (const Duration error : {Duration(std::chrono::seconds(11)), Duration(std::chrono::hours(5)), Duration(-std::chrono::hours(5)),
-                               Duration(-std::chrono::seconds(1'700'000'000))}) {
+  for (const Duration error : {Duration(std::chrono::seconds(11)), Duration(std::chrono::hours(5)),
+                               Duration(-std::chrono::hours(5)), Duration(-std::chrono::seconds(1'700'000'000))}) {
     SCOPED_TRACE(error.count());
     other_.set_clock_error(error);
     set_all("old");
@@ -273,7 +273,8 @@ TEST_F(TransactionTest, ClocksAreFarApart_NobodyAbortsWhatIsPending) {
       for (const std::string& each : keys_) EXPECT_EQ(get(other_, each), "old");
       for (auto& [id, place] : ring_->partitions) ASSERT_TRUE(time_.run(finish_all(id)));
     }
-    EXPECT_EQ(time_.run(write(other_, keys_[0], "mine", time_.clock().now + std::chrono::seconds(2))).error().code, ErrorCode::timeout);
+    EXPECT_EQ(time_.run(write(other_, keys_[0], "mine", time_.clock().now + std::chrono::seconds(2))).error().code,
+              ErrorCode::timeout);
     EXPECT_TRUE(time_.run(transaction->commit()));
     for (const std::string& key : keys_) EXPECT_EQ(get(other_, key), "new");
   }
@@ -408,7 +409,9 @@ TEST_F(TransactionTest, FinishRecords_StuckOnes_HideNothingThatComesAfterThem) {
   MemoryRing::Partition& place = ring_->partitions[partition(0)];
   const PartitionId silent = partition(2);
   const Stamp before = time_.clock().stamp;
-  const auto stuck_id = [&](std::size_t number) { return TransactionId{static_cast<std::uint64_t>(before.microseconds) + number, {}}; };
+  const auto stuck_id = [&](std::size_t number) {
+    return TransactionId{static_cast<std::uint64_t>(before.microseconds) + number, {}};
+  };
   constexpr std::size_t stuck = records_per_page + 10;
   for (std::size_t i = 0; i < stuck; ++i) {
     const TransactionRecord committed{RecordState::committed, before, {silent}};
@@ -423,7 +426,8 @@ TEST_F(TransactionTest, FinishRecords_StuckOnes_HideNothingThatComesAfterThem) {
 
   RecordsPlace where;
   MutedStore muted(time_, ring_, silent);
-  ASSERT_TRUE(time_.run(finish_records(muted, partition(0), &where, RowAges(), deadline()))) << "they are seen, and too young";
+  ASSERT_TRUE(time_.run(finish_records(muted, partition(0), &where, RowAges(), deadline())))
+      << "they are seen, and too young";
   ASSERT_GT(ring_->intents(), 0u);
   time_.advance(max_transaction_age + std::chrono::seconds(1));
   for (std::size_t pass = 0; pass < 2 * stuck && ring_->intents() > 0; ++pass) {

@@ -36,7 +36,8 @@ TEST(EventJournal, Sequences_OfALaterProcess_AreGreater) {
 
 TEST(EventJournal, Events_TooManyAndTooLong_AreCut) {
   EventJournal journal(1);
-  for (std::size_t i = 0; i < max_events + 10; ++i) journal.add(About::partition, std::to_string(i), std::string(1000, 'x'), Stamp{});
+  for (std::size_t i = 0; i < max_events + 10; ++i)
+    journal.add(About::partition, std::to_string(i), std::string(1000, 'x'), Stamp{});
   const std::vector<NodeEvent> all = journal.after(0);
   ASSERT_EQ(all.size(), max_events);
   EXPECT_EQ(all.front().name, "10");
@@ -53,7 +54,8 @@ TEST(EventJournal, ManyOfPartitions_DoNotPushOutThoseOfTheRing) {
   ASSERT_EQ(all.size(), max_events + 2);
   EXPECT_EQ(all.front().name, "member_up");
   EXPECT_EQ(all.back().name, "member_dead");
-  EXPECT_TRUE(std::is_sorted(all.begin(), all.end(), [](auto& left, auto& right) { return left.sequence < right.sequence; }));
+  EXPECT_TRUE(
+      std::is_sorted(all.begin(), all.end(), [](auto& left, auto& right) { return left.sequence < right.sequence; }));
 }
 
 }  // namespace

@@ -25,7 +25,7 @@ class MemoryStorage : public Storage {
   bool hold_writes = false;
   // The next write fails like this.
   std::optional<Error> write_error;
-  std::set<PartitionId> damaged_applies;  // these fail, until the partition has other rows
+  std::set<PartitionId> damaged_applies;          // these fail, until the partition has other rows
   std::function<void(FoundDamage)> damage_found;  // what the background check calls
   StorageStatus disk{
       .database_bytes = 1, .disk_total_bytes = 1000, .disk_free_bytes = 500, .disk_id = 7, .room = Room::ample};
@@ -76,7 +76,8 @@ class MemoryStorage : public Storage {
   void load(LoadEntries load, std::function<void(Result<std::vector<Entry>>)> done) override { done(store.load(load)); }
 
   void snapshot_read(SnapshotRead read, std::function<void(Result<SnapshotData>)> done) override {
-    if (!read.close && !store.groups.contains(read.partition)) return done(fail(ErrorCode::unavailable, "no such group"));
+    if (!read.close && !store.groups.contains(read.partition))
+      return done(fail(ErrorCode::unavailable, "no such group"));
     Result<SnapshotData> data = store.snapshot_read(read);
     if (!read.close) done(std::move(data));
   }

@@ -116,8 +116,9 @@ TEST_F(FrameConnectionTest, FramesUnderAHold_LeaveAtItsEndWithoutAnotherTurn) {
 }
 
 TEST_F(FrameConnectionTest, BodyOfAnySizeInAnyPieces_ArrivesWhole) {
-  for (std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{16 << 10}, std::size_t{(128 << 10) - 1},
-                           std::size_t{128 << 10}, std::size_t{(128 << 10) + 1}, std::size_t{1 << 20}, max_frame_bytes}) {
+  for (std::size_t size :
+       {std::size_t{0}, std::size_t{1}, std::size_t{16 << 10}, std::size_t{(128 << 10) - 1}, std::size_t{128 << 10},
+        std::size_t{(128 << 10) + 1}, std::size_t{1 << 20}, max_frame_bytes}) {
     for (std::size_t piece : {std::size_t{1000}, std::size_t{64 << 10}, size + frame_header_bytes}) {
       frames.clear();
       std::string body(size, 0);

@@ -8,9 +8,9 @@
 #include <functional>
 #include <memory>
 
-#include "dht/net/transport/dial.hpp"
 #include "dht/net/runtime/driver.hpp"
 #include "dht/net/runtime/server.hpp"
+#include "dht/net/transport/dial.hpp"
 #include "dht/net/transport/system_clock.hpp"
 #include "tests/unit/net/runtime/memory_storage.hpp"
 

@@ -48,9 +48,10 @@ class NameResolverTest : public testing::Test {
 TEST_F(NameResolverTest, SlowName_HoldsUpNoOther) {
   std::vector<std::string> answered;
   for (const char* host : {"slow", "fast", "nowhere"}) {
-    resolver().resolve(host, loop.get_executor(), owner, [&answered, host](const Result<NameResolver::Addresses>& found) {
-      answered.push_back(std::string(host) + (found ? "" : " fails"));
-    });
+    resolver().resolve(host, loop.get_executor(), owner,
+                       [&answered, host](const Result<NameResolver::Addresses>& found) {
+                         answered.push_back(std::string(host) + (found ? "" : " fails"));
+                       });
   }
   run_until([&] { return answered.size() == 2; });
   std::sort(answered.begin(), answered.end());
@@ -83,7 +84,8 @@ TEST_F(NameResolverTest, Dial_ByANameBesideASlowOne_Connects) {
   tcp::acceptor acceptor(loop, tcp::endpoint(make_address("127.0.0.1"), 0));
   const std::string port = ":" + std::to_string(acceptor.local_endpoint().port());
   bool slow_ended = false, connected = false;
-  const auto slow = dial(loop.get_executor(), "slow" + port, std::chrono::minutes(1), [&](const Result<tcp::socket>&) { slow_ended = true; });
+  const auto slow = dial(loop.get_executor(), "slow" + port, std::chrono::minutes(1),
+                         [&](const Result<tcp::socket>&) { slow_ended = true; });
   const auto fast = dial(loop.get_executor(), "fast" + port, std::chrono::minutes(1),
                          [&](const Result<tcp::socket>& socket) { connected = socket.has_value(); });
   run_until([&] { return connected; });
@@ -95,12 +97,14 @@ TEST_F(NameResolverTest, Loop_ThatEndsWhileANameIsAskedFor_DoesNotWaitForIt) {
   auto other = std::make_unique<boost::asio::io_context>();
   std::promise<void> begun;
   const std::shared_future<void> gate = released;
-  boost::asio::use_service<NameResolver>(*other).set_lookup([&begun, gate](const std::string&) -> Result<NameResolver::Addresses> {
-    begun.set_value();
-    gate.wait();
-    return NameResolver::Addresses{};
-  });
-  boost::asio::use_service<NameResolver>(*other).resolve("slow", other->get_executor(), owner, [](const Result<NameResolver::Addresses>&) {});
+  boost::asio::use_service<NameResolver>(*other).set_lookup(
+      [&begun, gate](const std::string&) -> Result<NameResolver::Addresses> {
+        begun.set_value();
+        gate.wait();
+        return NameResolver::Addresses{};
+      });
+  boost::asio::use_service<NameResolver>(*other).resolve("slow", other->get_executor(), owner,
+                                                         [](const Result<NameResolver::Addresses>&) {});
   begun.get_future().wait();
   other.reset();  // returns although nobody has released the name
   release();

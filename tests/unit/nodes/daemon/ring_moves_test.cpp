@@ -1,16 +1,17 @@
-// Nodes that join and leave with real databases and sockets: rows, payloads and logs arrive, and what was removed is gone from the disk.
+// Nodes that join and leave with real databases and sockets: rows, payloads and logs arrive, and what was removed is
+// gone from the disk.
 #include <boost/asio/io_context.hpp>
 
 #include "dht/core/members/change.hpp"
 #include "dht/core/members/placement.hpp"
-#include "dht/net/runtime/driver.hpp"
 #include "dht/net/client/ring_creation.hpp"
+#include "dht/net/runtime/driver.hpp"
 #include "dht/net/runtime/server.hpp"
 #include "dht/net/transport/system_clock.hpp"
 #include "tests/support/scratch_directory.hpp"
 #include "tests/unit/net/transport/loopback.hpp"
-#include "tests/unit/nodes/store/lost_writes.hpp"
 #include "tests/unit/nodes/store/fixture.hpp"
+#include "tests/unit/nodes/store/lost_writes.hpp"
 
 namespace ringfs::nodes {
 namespace {
@@ -76,8 +77,9 @@ class RingMoves : public testing::Test {
     dht::DriverOptions driver;
     driver.node.address = process.address;
     driver.node.log_keep_entries = 16;
-    process.driver = std::make_unique<dht::Driver>(loop, *process.store, std::move(opened->node), process.random, driver,
-                                              [&process](Error error) { process.fatal = std::move(error); });
+    process.driver =
+        std::make_unique<dht::Driver>(loop, *process.store, std::move(opened->node), process.random, driver,
+                                      [&process](Error error) { process.fatal = std::move(error); });
     process.server = std::make_unique<dht::Server>(loop, *process.driver, std::move(*listener), dht::ServerOptions{});
     process.driver->start();
     process.server->start();
@@ -92,7 +94,8 @@ class RingMoves : public testing::Test {
   dht::OperationResult ask(Process& process, dht::Operation operation) {
     std::optional<dht::OperationResult> result;
     process.driver->submit(std::move(operation), [&](dht::OperationResult answer) { result = std::move(answer); });
-    if (!run_until([&] { return result.has_value(); })) return tl::unexpected(dht::OperationFailure{{ErrorCode::timeout, {}}, {}});
+    if (!run_until([&] { return result.has_value(); }))
+      return tl::unexpected(dht::OperationFailure{{ErrorCode::timeout, {}}, {}});
     return *result;
   }
   // Whoever leads.
@@ -175,7 +178,8 @@ class RingMoves : public testing::Test {
 TEST_F(RingMoves, NodeJoinsAndAnotherLeaves_EverythingIsThereAndTheLeaverIsEmpty) {
   const dht::Genesis genesis = make_ring();
   for (int i = 0; i < 60; ++i) ASSERT_TRUE(write("small " + std::to_string(i), std::to_string(i)));
-  for (int i = 0; i < 12; ++i) ASSERT_TRUE(write("large " + std::to_string(i), pattern(65536, static_cast<char>('a' + i))));
+  for (int i = 0; i < 12; ++i)
+    ASSERT_TRUE(write("large " + std::to_string(i), pattern(65536, static_cast<char>('a' + i))));
 
   Process& added = start(4);
   ASSERT_TRUE(change([&](const dht::MembersTable& before) {
@@ -200,7 +204,8 @@ TEST_F(RingMoves, NodeJoinsAndAnotherLeaves_EverythingIsThereAndTheLeaverIsEmpty
   stop(added);
   run(added, added.address);
   for (int i = 0; i < 60; ++i) EXPECT_EQ(read("small " + std::to_string(i)), std::to_string(i));
-  for (int i = 0; i < 12; ++i) EXPECT_EQ(read("large " + std::to_string(i)), pattern(65536, static_cast<char>('a' + i)));
+  for (int i = 0; i < 12; ++i)
+    EXPECT_EQ(read("large " + std::to_string(i)), pattern(65536, static_cast<char>('a' + i)));
   EXPECT_TRUE(write("small 0", "again"));
   for (auto& process : processes) EXPECT_FALSE(process->fatal) << process->fatal->text();
 
@@ -210,7 +215,8 @@ TEST_F(RingMoves, NodeJoinsAndAnotherLeaves_EverythingIsThereAndTheLeaverIsEmpty
   for (const dht::PersistedGroup& group : disk->node.groups) EXPECT_FALSE(group.holds_data);
 }
 
-// A page of one node's database is what it was before an acknowledged write. Nobody is told but by that node's background check.
+// A page of one node's database is what it was before an acknowledged write. Nobody is told but by that node's
+// background check.
 TEST_F(RingMoves, RowsWhoseWriteOneDiskHasLost_AreReplacedByThemselves) {
   make_ring();
   const std::string key = "a row whose write is lost";
@@ -234,7 +240,8 @@ TEST_F(RingMoves, RowsWhoseWriteOneDiskHasLost_AreReplacedByThemselves) {
   restart([&](const std::filesystem::path& database) { before = read_file(database).value(); });
   ASSERT_TRUE(write(key, "acknowledged"));
   ASSERT_TRUE(run_until(has_all));
-  restart([&](const std::filesystem::path& database) { EXPECT_EQ(lose_writes(database, before, "rows", "before"), 1u); });
+  restart(
+      [&](const std::filesystem::path& database) { EXPECT_EQ(lose_writes(database, before, "rows", "before"), 1u); });
   ASSERT_TRUE(run_until([&] { return has_all() && value_of(*loser.store, partition, key, "v") == "acknowledged"; }));
   EXPECT_GT(loser.store->status().damage_found, 0u);
   for (auto& process : processes) EXPECT_FALSE(process->fatal) << process->fatal->text();

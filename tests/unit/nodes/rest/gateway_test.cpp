@@ -1,4 +1,5 @@
-// The REST gateway over real sockets: what a client gets whose request is too much, too slow, cut short, or one too many.
+// The REST gateway over real sockets: what a client gets whose request is too much, too slow, cut short, or one too
+// many.
 #include "nodes/rest/gateway.hpp"
 
 #include <gtest/gtest.h>
@@ -26,7 +27,8 @@ class RestGatewayTest : public testing::Test {
     Result<dht::Listener> listener = dht::listen_on(loop, "127.0.0.1:0");
     ASSERT_TRUE(listener);
     port = listener->acceptor.local_endpoint().port();
-    gateway = std::make_unique<RestGateway>(loop.get_executor(), store, ring, admin, [] { return std::string("metrics\n"); }, options);
+    gateway = std::make_unique<RestGateway>(
+        loop.get_executor(), store, ring, admin, [] { return std::string("metrics\n"); }, options);
     gateway->start(std::move(*listener));
     thread = std::thread([this] {
       auto work = boost::asio::make_work_guard(loop);

@@ -51,15 +51,16 @@ class RacingStore final : public MemoryObjectStore {
       : MemoryObjectStore(time, std::move(ring), 2), other_(other) {}
   void race() { racing_ = true; }
 
-  Task<Result<BatchResult>> commit_raw(PartitionId partition, std::vector<Condition> conditions, std::vector<Mutation> mutations,
-                                       TimePoint deadline) override {
+  Task<Result<BatchResult>> commit_raw(PartitionId partition, std::vector<Condition> conditions,
+                                       std::vector<Mutation> mutations, TimePoint deadline) override {
     if (std::exchange(racing_, false)) {
       CommitRequest other;
       other.mutations.push_back(put(std::string(kv_prefix) + "k", "v", std::string("another's")));
       auto first = co_await other_.commit(std::move(other), deadline);
       EXPECT_TRUE(first && first->applied);
     }
-    auto result = co_await MemoryObjectStore::commit_raw(partition, std::move(conditions), std::move(mutations), deadline);
+    auto result =
+        co_await MemoryObjectStore::commit_raw(partition, std::move(conditions), std::move(mutations), deadline);
     co_return result;
   }
 
@@ -87,7 +88,8 @@ class RestRoutes : public testing::Test {
   MemoryObjectStore store{time, memory};
   FixedRing ring;
   FakeAdmin admin;
-  RestContext context{store, ring, admin, [] { return std::string("ringfs_groups 1\n"); }, [] { return std::chrono::seconds(30); }};
+  RestContext context{store, ring, admin, [] { return std::string("ringfs_groups 1\n"); },
+                      [] { return std::chrono::seconds(30); }};
 };
 
 TEST_F(RestRoutes, Value_AnyBytes_ComeBackWithAnETag) {
@@ -111,7 +113,8 @@ TEST_F(RestRoutes, Value_Absent_Is404WithAReason) {
 }
 
 TEST_F(RestRoutes, Put_IfNoneMatchAny_OnlyTheFirstWins) {
-  EXPECT_EQ(ask(http::verb::put, "/v1/kv/k", "1", {{http::field::if_none_match, "*"}}).result(), http::status::no_content);
+  EXPECT_EQ(ask(http::verb::put, "/v1/kv/k", "1", {{http::field::if_none_match, "*"}}).result(),
+            http::status::no_content);
   EXPECT_EQ(ask(http::verb::put, "/v1/kv/k", "2", {{http::field::if_none_match, "*"}}).result(),
             http::status::precondition_failed);
   EXPECT_EQ(ask(http::verb::get, "/v1/kv/k").body(), "1");
@@ -141,9 +144,12 @@ TEST_F(RestRoutes, Delete_IfMatch_OnlyOnThatVersion) {
 
 TEST_F(RestRoutes, Get_IfNoneMatchCurrent_IsNotModified) {
   std::string tag(ask(http::verb::put, "/v1/kv/k", "1")[http::field::etag]);
-  EXPECT_EQ(ask(http::verb::get, "/v1/kv/k", {}, {{http::field::if_none_match, tag}}).result(), http::status::not_modified);
-  EXPECT_EQ(ask(http::verb::get, "/v1/kv/k", {}, {{http::field::if_none_match, "\"999999\""}}).result(), http::status::ok);
-  EXPECT_EQ(ask(http::verb::get, "/v1/kv/k", {}, {{http::field::if_none_match, "junk"}}).result(), http::status::bad_request);
+  EXPECT_EQ(ask(http::verb::get, "/v1/kv/k", {}, {{http::field::if_none_match, tag}}).result(),
+            http::status::not_modified);
+  EXPECT_EQ(ask(http::verb::get, "/v1/kv/k", {}, {{http::field::if_none_match, "\"999999\""}}).result(),
+            http::status::ok);
+  EXPECT_EQ(ask(http::verb::get, "/v1/kv/k", {}, {{http::field::if_none_match, "junk"}}).result(),
+            http::status::bad_request);
 }
 
 TEST_F(RestRoutes, IfMatch_WeakTag_NeverMatches) {
@@ -158,15 +164,18 @@ TEST_F(RestRoutes, IfMatch_WeakTag_NeverMatches) {
 
 TEST_F(RestRoutes, Condition_OnSeveralLines_IsOneList) {
   std::string tag(ask(http::verb::put, "/v1/kv/k", "1")[http::field::etag]);
-  EXPECT_EQ(ask(http::verb::put, "/v1/kv/k", "2", {{http::field::if_match, "\"999\""}, {http::field::if_match, tag}}).result(),
+  EXPECT_EQ(ask(http::verb::put, "/v1/kv/k", "2", {{http::field::if_match, "\"999\""}, {http::field::if_match, tag}})
+                .result(),
             http::status::no_content);
-  EXPECT_EQ(ask(http::verb::put, "/v1/kv/k", "3", {{http::field::if_none_match, tag}, {http::field::if_none_match, "\"999\""}})
+  EXPECT_EQ(ask(http::verb::put, "/v1/kv/k", "3",
+                {{http::field::if_none_match, tag}, {http::field::if_none_match, "\"999\""}})
                 .result(),
             http::status::no_content);
   std::string now(ask(http::verb::get, "/v1/kv/k")[http::field::etag]);
-  EXPECT_EQ(ask(http::verb::get, "/v1/kv/k", {}, {{http::field::if_none_match, "\"999\""}, {http::field::if_none_match, now}})
-                .result(),
-            http::status::not_modified);
+  EXPECT_EQ(
+      ask(http::verb::get, "/v1/kv/k", {}, {{http::field::if_none_match, "\"999\""}, {http::field::if_none_match, now}})
+          .result(),
+      http::status::not_modified);
 }
 
 TEST_F(RestRoutes, Put_ThatLosesARaceItsConditionDoesNotMind_IsJudgedAnew) {
@@ -251,11 +260,14 @@ TEST_F(RestRoutes, Members_PostOfAnythingElse_IsBad) {
 }
 
 TEST_F(RestRoutes, Members_RefusedChanges_SayWhy) {
-  const std::pair<ErrorCode, http::status> refusals[] = {
-      {ErrorCode::already_member, http::status::conflict},   {ErrorCode::foreign_ring, http::status::conflict},
-      {ErrorCode::version_mismatch, http::status::conflict}, {ErrorCode::busy, http::status::conflict},
-      {ErrorCode::connection_refused, http::status::bad_gateway}, {ErrorCode::unreachable, http::status::bad_gateway},
-      {ErrorCode::timeout, http::status::gateway_timeout},   {ErrorCode::invalid_argument, http::status::bad_request}};
+  const std::pair<ErrorCode, http::status> refusals[] = {{ErrorCode::already_member, http::status::conflict},
+                                                         {ErrorCode::foreign_ring, http::status::conflict},
+                                                         {ErrorCode::version_mismatch, http::status::conflict},
+                                                         {ErrorCode::busy, http::status::conflict},
+                                                         {ErrorCode::connection_refused, http::status::bad_gateway},
+                                                         {ErrorCode::unreachable, http::status::bad_gateway},
+                                                         {ErrorCode::timeout, http::status::gateway_timeout},
+                                                         {ErrorCode::invalid_argument, http::status::bad_request}};
   for (const auto& [code, status] : refusals) {
     admin.refused["add a:1"] = Error{code, "because"};
     RestResponse refused = ask(http::verb::post, "/v1/members", R"({"address": "a:1"})");

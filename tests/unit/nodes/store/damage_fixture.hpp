@@ -1,5 +1,5 @@
-// What the tests of damaged files share: a node with rows, logs and payloads of several partitions, some of them only in its WAL,
-// and everything that can be asked of its files, as text.
+// What the tests of damaged files share: a node with rows, logs and payloads of several partitions, some of them only
+// in its WAL, and everything that can be asked of its files, as text.
 #pragma once
 
 #include <algorithm>
@@ -9,13 +9,13 @@
 
 #include "dht/base/hash.hpp"
 #include "dht/base/read_file.hpp"
+#include "nodes/store/files/identity.hpp"
 #include "nodes/store/files/sqlite_schema.hpp"
 #include "nodes/store/files/sqlite_wal_vfs.hpp"
-#include "nodes/store/rows/groups.hpp"
-#include "nodes/store/files/identity.hpp"
 #include "nodes/store/files/wal_frames.hpp"
-#include "tests/unit/nodes/store/lost_writes.hpp"
+#include "nodes/store/rows/groups.hpp"
 #include "tests/unit/nodes/store/fixture.hpp"
+#include "tests/unit/nodes/store/lost_writes.hpp"
 
 namespace ringfs::nodes {
 
@@ -52,7 +52,7 @@ class DamageTest : public StoreTest {
     for (unsigned i = 0; i < names; ++i) {
       if (i % entries == index % entries) mutations.push_back(put(key_of(p), name_of(i), pattern(90 + 7 * i, 'a')));
     }
-    if (index == 2) mutations.push_back(put(key_of(p), "long", std::string(6000, 'l')));             // overflow pages
+    if (index == 2) mutations.push_back(put(key_of(p), "long", std::string(6000, 'l')));            // overflow pages
     if (index == 3) mutations.push_back(put(std::string(1500, 'k') + key_of(p), "s", "long key"));  // of a key
     if (index == 4) mutations.push_back(put(key_of(p), "payload", pattern(17000, 'p')));
     return batch_entry(index, std::move(mutations));
@@ -66,7 +66,8 @@ class DamageTest : public StoreTest {
     ASSERT_TRUE(wait_write(*store, std::move(write)));
     auto applied = wait_apply(*store, PartitionId{p}, last);
     ASSERT_TRUE(applied) << applied.error().text();
-    for (const dht::AppliedBatch& batch : *applied) ASSERT_EQ(batch.result.outcome, BatchResult::Outcome::applied) << batch.index;
+    for (const dht::AppliedBatch& batch : *applied)
+      ASSERT_EQ(batch.result.outcome, BatchResult::Outcome::applied) << batch.index;
   }
 
   // A node whose database holds most, and whose WAL, left by a process that was killed, the rest, synced up to its end.
@@ -76,8 +77,9 @@ class DamageTest : public StoreTest {
     ASSERT_TRUE(wait_write(*store, genesis_write()));
     for (unsigned p = 0; p < partitions; ++p) write_partition(p, 1, 4);
     // Free pages: what was erased again.
-    run(PartitionId{0}, {batch_entry(5, {put("gone", "a", std::string(15000, 'g')), put("gone", "b", std::string(15000, 'h'))}),
-                         batch_entry(6, {mutation(Mutation::Kind::erase_prefix, "gone", "")})});
+    run(PartitionId{0},
+        {batch_entry(5, {put("gone", "a", std::string(15000, 'g')), put("gone", "b", std::string(15000, 'h'))}),
+         batch_entry(6, {mutation(Mutation::Kind::erase_prefix, "gone", "")})});
     options.payload_file_bytes = 1 << 20;  // from here on payloads lie in the database
     reopen();
     run(PartitionId{1}, {batch_entry(5, {put(key_of(1), "small payload", pattern(16500, 'q'))})});
@@ -93,7 +95,8 @@ class DamageTest : public StoreTest {
     ASSERT_GT(std::filesystem::file_size(wal_of(database())), 100'000u);
   }
 
-  // The node's files as they are now, and back as they were then: the store must not be open at the first, and is not after the second.
+  // The node's files as they are now, and back as they were then: the store must not be open at the first, and is not
+  // after the second.
   void keep_files() { std::filesystem::copy(directory, scratch / "kept", std::filesystem::copy_options::recursive); }
   void restore_files() {
     store.reset();
@@ -119,13 +122,14 @@ class DamageTest : public StoreTest {
     LogTable log(*connection, payloads);
     GroupTable groups(*connection);
     MetaTable meta(*connection);
-    for (const char* name : {"id", "incarnation", "genesis", "table", "next_space", "absent"}) said += meta.get(name).value_or("-") + "\n";
+    for (const char* name : {"id", "incarnation", "genesis", "table", "next_space", "absent"})
+      said += meta.get(name).value_or("-") + "\n";
     std::map<PartitionId, Error> unreadable;
     const std::map<PartitionId, GroupState> all = groups.load_all(unreadable);
     if (!unreadable.empty()) throw StoreFailure(ErrorCode::corrupt, unreadable.begin()->second.context);
     for (const auto& [partition, group] : all) {
-      said += std::to_string(index_of(partition)) + " " + std::to_string(group.hard_state.term) + " " + std::to_string(group.applied) + " " +
-              std::to_string(group.last_index) + "\n";
+      said += std::to_string(index_of(partition)) + " " + std::to_string(group.hard_state.term) + " " +
+              std::to_string(group.applied) + " " + std::to_string(group.last_index) + "\n";
       log.load(partition, 0, INT64_MAX, [&](StoredEntry&& stored) {
         said += std::to_string(stored.entry.index) + stored.entry.head.str();
         for (const SharedBytes& blob : stored.entry.blobs) said += std::to_string(checksum(blob.view()));
@@ -154,10 +158,12 @@ class DamageTest : public StoreTest {
   // Replicas whose log is lost, which say nothing and are replaced, and all others.
   static std::size_t lost_logs(const dht::PersistedNode& node) {
     return static_cast<std::size_t>(
-        std::count_if(node.groups.begin(), node.groups.end(), [](const dht::PersistedGroup& one) { return one.damage == dht::Damage::log; }));
+        std::count_if(node.groups.begin(), node.groups.end(),
+                      [](const dht::PersistedGroup& one) { return one.damage == dht::Damage::log; }));
   }
   static const dht::PersistedGroup& group_in(const dht::PersistedNode& node, PartitionId partition) {
-    auto found = std::find_if(node.groups.begin(), node.groups.end(), [&](const dht::PersistedGroup& one) { return one.partition == partition; });
+    auto found = std::find_if(node.groups.begin(), node.groups.end(),
+                              [&](const dht::PersistedGroup& one) { return one.partition == partition; });
     if (found == node.groups.end()) std::abort();
     return *found;
   }

@@ -31,13 +31,16 @@ class StoreDamage : public DamageTest {
       EXPECT_TRUE(loaded) << loaded.error().text();
     }
   }
-  void spoil_page(std::size_t number) { overwrite(database(), (number - 1) * page_bytes + 100, "nothing that belongs here"); }
+  void spoil_page(std::size_t number) {
+    overwrite(database(), (number - 1) * page_bytes + 100, "nothing that belongs here");
+  }
 };
 
 // The two that people met: a file that read as zeros, and one that was not there and was made again.
 TEST_F(StoreDamage, Key_WithAFlippedBit_IsDamageAndNotAbsence) {
   make_node(false);
-  const std::size_t place = place_of(database(), key_of(3) + name_of(8)) + 3;  // key and sort key of a row lie side by side
+  const std::size_t place =
+      place_of(database(), key_of(3) + name_of(8)) + 3;  // key and sort key of a row lie side by side
   flip_bit(database(), place, 1);
   reopen();
   expect_corrupt(read_name(3, name_of(8)), 3);
@@ -59,7 +62,8 @@ TEST_F(StoreDamage, Page_InAnothersPlace_IsDamage) {
   const std::vector<std::size_t> leaves = leaves_of(database(), "rows");
   ASSERT_GE(leaves.size(), 3u);
   const std::string all = contents(database());
-  overwrite(database(), (leaves[1] - 1) * page_bytes, std::string_view(all).substr((leaves[2] - 1) * page_bytes, page_bytes));
+  overwrite(database(), (leaves[1] - 1) * page_bytes,
+            std::string_view(all).substr((leaves[2] - 1) * page_bytes, page_bytes));
   EXPECT_THROW(everything(directory), StoreFailure);
 }
 
@@ -201,11 +205,13 @@ TEST_F(StoreDamage, Garbage_ThatNamesWhatIsNotThere_Goes) {
   reopen();
   store.reset();
   // A payload that the garbage names is not there.
-  change("DELETE FROM payload WHERE id IN (SELECT payload FROM rows WHERE space = (SELECT space FROM grp WHERE p = 2))");
+  change(
+      "DELETE FROM payload WHERE id IN (SELECT payload FROM rows WHERE space = (SELECT space FROM grp WHERE p = 2))");
   change("DELETE FROM log WHERE p = 2");
   reopen();
   ASSERT_TRUE(wait_write(*store, reset_write(PartitionId{2}, 9)));
-  for (dht::LogIndex index = 7; index < 300; ++index) run(PartitionId{0}, {batch_entry(index, {put(key_of(0), "x", "y")})});
+  for (dht::LogIndex index = 7; index < 300; ++index)
+    run(PartitionId{0}, {batch_entry(index, {put(key_of(0), "x", "y")})});
   EXPECT_FALSE(store->status().failure);
   store.reset();
   EXPECT_EQ(number("SELECT count(*) FROM garbage"), 0);

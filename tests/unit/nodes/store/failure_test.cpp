@@ -1,7 +1,7 @@
 // The store when the process dies, the disk is full or the disk fails.
 #include <fcntl.h>
-#include <signal.h>
 #include <limits.h>
+#include <signal.h>
 #include <sys/mount.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -330,13 +330,16 @@ TEST_F(StoreOnTmpfs, Disk_FullOfWhatWasJustDeleted_TakesWhatComesNext) {
   constexpr dht::LogIndex blocks = 16;
   auto fill = [](dht::LogIndex first, char letter) {
     std::vector<dht::Entry> entries;
-    for (dht::LogIndex i = 0; i < blocks; ++i) entries.push_back(batch_entry(first + i, {put("c", std::to_string(i), pattern(1 << 20, letter))}));
+    for (dht::LogIndex i = 0; i < blocks; ++i)
+      entries.push_back(batch_entry(first + i, {put("c", std::to_string(i), pattern(1 << 20, letter))}));
     return entries;
   };
   run(first_partition, fill(1, 'a'));
   ASSERT_TRUE(wait_write(*store, cut_write(first_partition, blocks)));
   const dht::LogIndex erasing = blocks + 1;
-  ASSERT_TRUE(wait_write(*store, append_write(first_partition, {batch_entry(erasing, {mutation(Mutation::Kind::erase_prefix, "c", "")})})));
+  ASSERT_TRUE(wait_write(
+      *store,
+      append_write(first_partition, {batch_entry(erasing, {mutation(Mutation::Kind::erase_prefix, "c", "")})})));
   ASSERT_TRUE(wait_apply(*store, first_partition, erasing));  // without a sync
   run(first_partition, fill(erasing + 1, 'b'));               // 16 MiB more do not fit
   EXPECT_EQ(value_of(*store, first_partition, "c", "7"), pattern(1 << 20, 'b'));
@@ -373,14 +376,18 @@ TEST_F(StoreOnTmpfs, Disk_Filled_WhatIsRemovedGoesBackToTheDisk) {
   while (last < 1000 && store->status().room == dht::Room::ample) {
     ++last;
     const std::string key = std::to_string(last);
-    run(first_partition, {batch_entry(last, {put("c", key, pattern(1 << 18, 'a')), put("d", key, pattern(12 << 10, 'b'))})});
+    run(first_partition,
+        {batch_entry(last, {put("c", key, pattern(1 << 18, 'a')), put("d", key, pattern(12 << 10, 'b'))})});
   }
   EXPECT_LT(free_on_disk(), std::uint64_t{10} << 20);
   EXPECT_LT(store->status().disk_free_bytes, std::uint64_t{1} << 20);  // what can still be written
   ++last;
-  run(first_partition, {batch_entry(last, {mutation(Mutation::Kind::erase_prefix, "c", ""), mutation(Mutation::Kind::erase_prefix, "d", "")})});
+  run(first_partition, {batch_entry(last, {mutation(Mutation::Kind::erase_prefix, "c", ""),
+                                           mutation(Mutation::Kind::erase_prefix, "d", "")})});
   ASSERT_TRUE(wait_write(*store, cut_write(first_partition, last)));
-  for (int i = 0; i < 200 && (store->status().room != dht::Room::ample || free_on_disk() + (std::uint64_t{12} << 20) < before); ++i) {
+  for (int i = 0;
+       i < 200 && (store->status().room != dht::Room::ample || free_on_disk() + (std::uint64_t{12} << 20) < before);
+       ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
   }
   EXPECT_EQ(store->status().room, dht::Room::ample);

@@ -5,9 +5,9 @@
 #include <fstream>
 #include <thread>
 
+#include "nodes/store/checkpoint.hpp"
 #include "nodes/store/files/first_page.hpp"
 #include "nodes/store/files/sqlite_schema.hpp"
-#include "nodes/store/checkpoint.hpp"
 #include "tests/unit/nodes/store/fixture.hpp"
 
 namespace ringfs::nodes {
@@ -83,8 +83,8 @@ class StoreFiles : public StoreTest {
     EXPECT_EQ(data.error().code, ErrorCode::corrupt);
     // A patch must not hide it behind a new checksum.
     ASSERT_TRUE(wait_write(
-        *store,
-        append_write(first_partition, {batch_entry(3, {mutation(Mutation::Kind::write_bytes, "k", "large", "x", 9)})})));
+        *store, append_write(first_partition,
+                             {batch_entry(3, {mutation(Mutation::Kind::write_bytes, "k", "large", "x", 9)})})));
     auto applied = wait_apply(*store, first_partition, 3);
     ASSERT_FALSE(applied);
     EXPECT_EQ(applied.error().code, ErrorCode::corrupt);
@@ -426,7 +426,8 @@ TEST_F(StoreFiles, RowsOfADamagedGroup_StayUntilItIsReplaced) {
   open();
   fill();
   store.reset();
-  const std::string old_rows = "SELECT count(*) FROM rows WHERE space = " + std::to_string(number("SELECT space FROM grp WHERE p = 3"));
+  const std::string old_rows =
+      "SELECT count(*) FROM rows WHERE space = " + std::to_string(number("SELECT space FROM grp WHERE p = 3"));
   const std::int64_t kept = number(old_rows);
   ASSERT_GT(kept, 0);
   change("UPDATE grp SET term = term + 7 WHERE p = 3");
@@ -487,10 +488,14 @@ TEST_F(StoreFiles, BackgroundCheck_FindsWhatNobodyReads) {
   fill();
   fill_second();
   // Not applied, or it would be cut off when the store is opened.
-  ASSERT_TRUE(wait_write(*store, append_write(second_partition, {batch_entry(2, {put("k", "large", pattern(20000, 'z'))})})));
+  ASSERT_TRUE(
+      wait_write(*store, append_write(second_partition, {batch_entry(2, {put("k", "large", pattern(20000, 'z'))})})));
   store.reset();
   const std::vector<std::pair<std::function<void()>, Found>> damages = {
-      {[&] { flip("rows", "value", "sort = x'" + to_hex("inline") + "' AND space = (SELECT space FROM grp WHERE p = 3)"); }, {"inline", false}},
+      {[&] {
+         flip("rows", "value", "sort = x'" + to_hex("inline") + "' AND space = (SELECT space FROM grp WHERE p = 3)");
+       },
+       {"inline", false}},
       {[&] { flip_in_file(10000); }, {"large", false}},
       {[&] { flip_in_file(30000); }, {"log entry 2", true}},
   };

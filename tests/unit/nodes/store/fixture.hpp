@@ -10,10 +10,10 @@
 #include <functional>
 #include <future>
 
-#include "nodes/store/files/sqlite_handle.hpp"
-#include "nodes/store/sqlite_store.hpp"
-#include "nodes/store/rows/groups.hpp"
 #include "nodes/store/files/payload_file.hpp"
+#include "nodes/store/files/sqlite_handle.hpp"
+#include "nodes/store/rows/groups.hpp"
+#include "nodes/store/sqlite_store.hpp"
 #include "tests/support/mutations.hpp"
 #include "tests/support/scratch_directory.hpp"
 
@@ -29,7 +29,8 @@ inline Status wait_write(dht::Storage& store, dht::Write write) {
   return promise.get_future().get();
 }
 
-inline Result<std::vector<dht::AppliedBatch>> wait_apply(dht::Storage& store, PartitionId partition, dht::LogIndex through) {
+inline Result<std::vector<dht::AppliedBatch>> wait_apply(dht::Storage& store, PartitionId partition,
+                                                         dht::LogIndex through) {
   std::promise<Result<std::vector<dht::AppliedBatch>>> promise;
   store.apply({partition, through}, [&](auto result) { promise.set_value(std::move(result)); });
   return promise.get_future().get();
@@ -43,15 +44,15 @@ inline Result<ReadReply> wait_read(dht::Storage& store, PartitionId partition, R
   return decode_read_reply(answer->head, answer->blobs);
 }
 
-inline Result<std::vector<dht::Entry>> wait_load(dht::Storage& store, PartitionId partition, dht::LogIndex first, dht::LogIndex last,
-                                            std::size_t max_bytes = 1 << 20) {
+inline Result<std::vector<dht::Entry>> wait_load(dht::Storage& store, PartitionId partition, dht::LogIndex first,
+                                                 dht::LogIndex last, std::size_t max_bytes = 1 << 20) {
   std::promise<Result<std::vector<dht::Entry>>> promise;
   store.load({1, partition, first, last, max_bytes}, [&](auto entries) { promise.set_value(std::move(entries)); });
   return promise.get_future().get();
 }
 
 inline Result<dht::SnapshotData> wait_snapshot(dht::Storage& store, PartitionId partition, std::uint64_t snapshot,
-                                          std::uint32_t number) {
+                                               std::uint32_t number) {
   std::promise<Result<dht::SnapshotData>> promise;
   store.snapshot_read({1, partition, snapshot, number, false}, [&](auto data) { promise.set_value(std::move(data)); });
   return promise.get_future().get();
@@ -86,12 +87,14 @@ inline dht::Entry batch_entry(dht::LogIndex index, std::vector<Mutation> mutatio
   batch.expires = test_stamp + std::chrono::seconds(30);
   batch.mutations = std::move(mutations);
   EncodedBatch encoded = encode(batch);
-  return dht::Entry{index,        term,         test_stamp + Duration(static_cast<std::int64_t>(index)), dht::EntryKind::batch,
-               encoded.head, encoded.blobs};
+  return dht::Entry{
+      index,        term,         test_stamp + Duration(static_cast<std::int64_t>(index)), dht::EntryKind::batch,
+      encoded.head, encoded.blobs};
 }
 
 inline dht::Entry no_op(dht::LogIndex index, dht::Term term = 1) {
-  return dht::Entry{index, term, test_stamp + Duration(static_cast<std::int64_t>(index)), dht::EntryKind::no_op, {}, {}};
+  return dht::Entry{index, term, test_stamp + Duration(static_cast<std::int64_t>(index)), dht::EntryKind::no_op,
+                    {},    {}};
 }
 
 // A write about one group; what changes is the caller's to say.
@@ -143,8 +146,8 @@ inline dht::Write stage_write(PartitionId partition, dht::StageChunk chunk) {
 // `last`: the snapshot's last chunk.
 inline dht::Write install_write(PartitionId partition, std::uint64_t snapshot, const dht::SnapshotData& last) {
   dht::Write write = group_write(partition);
-  write.groups[0].install =
-      dht::InstallSnapshot{snapshot, last.last_index, last.last_term, last.last_stamp, last.configuration, last.configuration_index};
+  write.groups[0].install = dht::InstallSnapshot{snapshot,        last.last_index,    last.last_term,
+                                                 last.last_stamp, last.configuration, last.configuration_index};
   return write;
 }
 
@@ -157,7 +160,8 @@ inline dht::Genesis genesis_of_one(const Uuid& node, unsigned partition_bits) {
   dht::Member member;
   member.id = node;
   member.address = "127.0.0.1:1";
-  for (std::uint32_t i = 0; i < 1U << partition_bits; ++i) member.tokens.push_back(anchor_of(PartitionId{i}, partition_bits));
+  for (std::uint32_t i = 0; i < 1U << partition_bits; ++i)
+    member.tokens.push_back(anchor_of(PartitionId{i}, partition_bits));
   genesis.first_table.members.push_back(member);
   return genesis;
 }
@@ -168,8 +172,8 @@ inline std::string pattern(std::size_t size, char first) {
   return bytes;
 }
 
-// Runs `work` in a process of its own, which it ends with _exit(): what is open then is left as by a process that was killed. The exit
-// code; -1: the process could not be started, or ended otherwise.
+// Runs `work` in a process of its own, which it ends with _exit(): what is open then is left as by a process that was
+// killed. The exit code; -1: the process could not be started, or ended otherwise.
 inline int exit_code_of(const std::function<void()>& work) {
   const pid_t child = fork();
   if (child == 0) {
@@ -230,7 +234,8 @@ class StoreTest : public testing::Test {
     EXPECT_TRUE(unreadable.empty());
     for (const auto& [partition, group] : groups) {
       const auto sum = static_cast<std::int64_t>(group_checksum(group, encode(group.configuration), false));
-      connection.execute("UPDATE grp SET checksum = " + std::to_string(sum) + " WHERE p = " + std::to_string(index_of(partition)));
+      connection.execute("UPDATE grp SET checksum = " + std::to_string(sum) +
+                         " WHERE p = " + std::to_string(index_of(partition)));
     }
     for (const char* column : {"rows_digest", "staging_digest", "log_digest", "log_end"}) {
       connection.execute("ALTER TABLE grp DROP COLUMN " + std::string(column));

@@ -1,8 +1,9 @@
-// One flipped bit at ten thousand places of a stopped node's files, each tried alone: it is noticed, or no answer changes.
+// One flipped bit at ten thousand places of a stopped node's files, each tried alone: it is noticed, or no answer
+// changes.
 #include <fcntl.h>
 
-#include "dht/base/hash.hpp"
 #include "dht/base/descriptor.hpp"
+#include "dht/base/hash.hpp"
 #include "nodes/store/files/first_page.hpp"
 #include "tests/unit/nodes/store/damage_fixture.hpp"
 
@@ -23,7 +24,8 @@ class StoreFlips : public DamageTest {
     const std::string before = everything(directory);
     std::vector<std::pair<std::filesystem::path, std::uint64_t>> files;
     std::uint64_t total = 0;
-    for (const char* name : {"ringfs.db", "ringfs.db-wal", "ringfs.db-mark", "ringfs.db-first", "ringfs.payloads", "ringfs.identity"}) {
+    for (const char* name :
+         {"ringfs.db", "ringfs.db-wal", "ringfs.db-mark", "ringfs.db-first", "ringfs.payloads", "ringfs.identity"}) {
       const std::filesystem::path file = directory / name;
       if (!std::filesystem::exists(file)) continue;
       files.emplace_back(file, std::filesystem::file_size(file));
@@ -40,7 +42,8 @@ class StoreFlips : public DamageTest {
       EXPECT_EQ(pread(descriptor.value, &byte, 1, static_cast<off_t>(place)), 1);
       const auto flipped = static_cast<unsigned char>(byte ^ (1U << bit));
       EXPECT_EQ(pwrite(descriptor.value, &flipped, 1, static_cast<off_t>(place)), 1);
-      const std::string where = file->first.filename().string() + " byte " + std::to_string(place) + " bit " + std::to_string(bit);
+      const std::string where =
+          file->first.filename().string() + " byte " + std::to_string(place) + " bit " + std::to_string(bit);
       try {
         if (everything(directory) == before) {
           ++outcome.meaningless;
@@ -125,8 +128,10 @@ TEST_F(StoreFlips, FirstPage_Damaged_NothingElseIs) {
   for (std::uint64_t place = 0; place < 4096; place += 149) {
     restore_files();
     flip_bit(database(), place, static_cast<unsigned>(place % 8));
-    for (std::uint64_t frame = wal_header_bytes; frame < std::filesystem::file_size(wal_of(database())); frame += 4096 + frame_header_bytes) {
-      if (number_in(wal_of(database()), frame) == 1) flip_bit(wal_of(database()), frame + frame_header_bytes + place, 3);
+    for (std::uint64_t frame = wal_header_bytes; frame < std::filesystem::file_size(wal_of(database()));
+         frame += 4096 + frame_header_bytes) {
+      if (number_in(wal_of(database()), frame) == 1)
+        flip_bit(wal_of(database()), frame + frame_header_bytes + place, 3);
     }
     SCOPED_TRACE(place);
     open();

@@ -1,4 +1,5 @@
-// A disk that acknowledged writes and lost them: pages of a closed database are put back as they were, with the sums that they had then.
+// A disk that acknowledged writes and lost them: pages of a closed database are put back as they were, with the sums
+// that they had then.
 #pragma once
 
 #include <filesystem>
@@ -27,7 +28,8 @@ inline bool write_at(const std::filesystem::path& file, std::size_t place, std::
 inline std::vector<std::size_t> leaves_of(const std::filesystem::path& database, const std::string& table) {
   std::vector<std::size_t> pages;
   Connection connection(database, SQLITE_OPEN_READWRITE);
-  Statement statement(connection, "SELECT pageno FROM dbstat WHERE name = '" + table + "' AND pagetype = 'leaf' ORDER BY pageno");
+  Statement statement(connection,
+                      "SELECT pageno FROM dbstat WHERE name = '" + table + "' AND pagetype = 'leaf' ORDER BY pageno");
   Query query(statement);
   while (query.step()) pages.push_back(static_cast<std::size_t>(query.natural(0)));
   return pages;
@@ -38,17 +40,20 @@ inline std::string_view page_in(const std::string& database, std::size_t page) {
 }
 
 inline void put_page_back(const std::filesystem::path& database, const std::string& before, std::size_t page) {
-  if (!write_at(database, (page - 1) * lost_page_bytes, page_in(before, page))) throw std::runtime_error("cannot write " + database.string());
+  if (!write_at(database, (page - 1) * lost_page_bytes, page_in(before, page)))
+    throw std::runtime_error("cannot write " + database.string());
 }
 
 // Of the leaves that are not what they were those that hold `marker`, then or now, are again what they were.
-inline unsigned lose_writes(const std::filesystem::path& database, const std::string& before, const std::string& table, const std::string& marker) {
+inline unsigned lose_writes(const std::filesystem::path& database, const std::string& before, const std::string& table,
+                            const std::string& marker) {
   const std::vector<std::size_t> leaves = leaves_of(database, table);
   const std::string after = read_file(database).value();
   unsigned lost = 0;
   for (std::size_t page : leaves) {
     if (page * lost_page_bytes > before.size() || page_in(before, page) == page_in(after, page)) continue;
-    const bool marked = page_in(before, page).find(marker) != std::string::npos || page_in(after, page).find(marker) != std::string::npos;
+    const bool marked = page_in(before, page).find(marker) != std::string::npos ||
+                        page_in(after, page).find(marker) != std::string::npos;
     if (!marked) continue;
     put_page_back(database, before, page);
     ++lost;

@@ -1,4 +1,5 @@
-// Writes that the disk acknowledged and lost: a page of the database is what it was before, with the sum that it had then.
+// Writes that the disk acknowledged and lost: a page of the database is what it was before, with the sum that it had
+// then.
 #include <atomic>
 #include <thread>
 
@@ -85,7 +86,9 @@ TEST_F(StoreLostWrites, Put_Lost_IsNoticed) {
   lose({put("directory", row_of(200) + "-new", "value")}, row_of(200) + "-new", std::nullopt);
 }
 
-TEST_F(StoreLostWrites, Overwrite_Lost_IsNoticed) { lose({put("directory", row_of(200), "newer")}, row_of(200), pattern(150, 'a')); }
+TEST_F(StoreLostWrites, Overwrite_Lost_IsNoticed) {
+  lose({put("directory", row_of(200), "newer")}, row_of(200), pattern(150, 'a'));
+}
 
 TEST_F(StoreLostWrites, Patch_Lost_IsNoticed) {
   lose({mutation(Mutation::Kind::write_bytes, "directory", row_of(200), "newer", 7)}, row_of(200), pattern(150, 'a'));
@@ -98,13 +101,14 @@ TEST_F(StoreLostWrites, Erase_Lost_IsNoticed) {
 TEST_F(StoreLostWrites, NoWriteLost_NothingIsNoticed) {
   fill();
   open();
-  run(partition, {batch_entry(2, {put("directory", row_of(200), "newer"), mutation(Mutation::Kind::erase, "directory", row_of(7))})});
+  run(partition, {batch_entry(2, {put("directory", row_of(200), "newer"),
+                                  mutation(Mutation::Kind::erase, "directory", row_of(7))})});
   reopen();
   EXPECT_FALSE(check());
 }
 
-// The id of a payload says where its bytes lie; when the write of the table that names its checksum is lost with that of the bytes, all
-// sums match.
+// The id of a payload says where its bytes lie; when the write of the table that names its checksum is lost with that
+// of the bytes, all sums match.
 TEST_F(StoreLostWrites, Payload_WhoseBytesAndChecksumAreLost_IsNoticed) {
   options.payload_file_bytes = 1 << 20;  // in the database
   open();
@@ -120,7 +124,9 @@ TEST_F(StoreLostWrites, Payload_WhoseBytesAndChecksumAreLost_IsNoticed) {
   if (lost == 0) {  // on a page of overflow
     const std::string after = contents(database());
     for (std::size_t page = 2; page * lost_page_bytes <= before.size(); ++page) {
-      if (page_in(before, page).find("its own") == std::string::npos || page_in(after, page).find("patched") == std::string::npos) continue;
+      if (page_in(before, page).find("its own") == std::string::npos ||
+          page_in(after, page).find("patched") == std::string::npos)
+        continue;
       put_page_back(database(), before, page);
       ++lost;
     }
@@ -148,7 +154,8 @@ TEST_P(StoreLostWritesBusy, Check_WhileRowsChange_SaysWhatIsLostAndNothingElse) 
   dht::LogIndex next = 1;
   for (unsigned group = 0; group < 10; ++group) {
     std::vector<Mutation> mutations;
-    for (unsigned i = 0; i < rows; ++i) mutations.push_back(put("directory-" + std::to_string(group), row_of(i), pattern(150, 'a')));
+    for (unsigned i = 0; i < rows; ++i)
+      mutations.push_back(put("directory-" + std::to_string(group), row_of(i), pattern(150, 'a')));
     run(partition, {batch_entry(next++, std::move(mutations))});
   }
   store.reset();
@@ -206,11 +213,13 @@ TEST_F(StoreLostWrites, Copy_OfRowsThatAreNotAllThatWereWritten_KeepsAndMarksThe
 // Their pages may name what belongs to others by now.
 TEST_F(StoreLostWrites, Rows_ThatWereDamaged_AreLeftBehindByACopyAndNotEmptiedInPlace) {
   fill();
-  const std::string of_the_space = "SELECT count(*) FROM rows WHERE space = " + std::to_string(number("SELECT space FROM grp WHERE p = 3"));
+  const std::string of_the_space =
+      "SELECT count(*) FROM rows WHERE space = " + std::to_string(number("SELECT space FROM grp WHERE p = 3"));
   open();
   ASSERT_TRUE(wait_write(*store, damage_write(partition, dht::Damage::rows)));
   ASSERT_TRUE(wait_write(*store, reset_write(partition, 9)));
-  for (dht::LogIndex index = 2; index < 600; ++index) run(second_partition, {batch_entry(index, {put("directory", "other", "again")})});
+  for (dht::LogIndex index = 2; index < 600; ++index)
+    run(second_partition, {batch_entry(index, {put("directory", "other", "again")})});
   EXPECT_GE(number(of_the_space), rows);
   reopen();
   store.reset();
@@ -222,7 +231,8 @@ TEST_F(StoreLostWrites, Rows_ThatWereDamaged_AreLeftBehindByACopyAndNotEmptiedIn
 // An entry that was acknowledged and is in the log's table, but not in its index: the log would be shorter.
 TEST_F(StoreLostWrites, Entry_MissingAtTheEndOfTheLog_TakesTheReplicaOutOfService) { lose_append("log_place"); }
 
-// SQLite gives the number of a row that went to the next one: the entry that was overtaken is back in the place of the one that replaced it.
+// SQLite gives the number of a row that went to the next one: the entry that was overtaken is back in the place of the
+// one that replaced it.
 TEST_F(StoreLostWrites, Entry_ThatWasOvertakenIsBack_TakesTheReplicaOutOfService) {
   fill();
   open();
@@ -373,7 +383,8 @@ class StoreDigestsRandom : public StoreDigests, public testing::WithParamInterfa
   Mutation any_mutation() {
     using Kind = Mutation::Kind;
     const std::string key = "key-" + std::to_string(choice.below(3));
-    const std::string sort = std::string(choice.below(2) + 1, static_cast<char>('a' + choice.below(4))) + std::to_string(choice.below(4));
+    const std::string sort =
+        std::string(choice.below(2) + 1, static_cast<char>('a' + choice.below(4))) + std::to_string(choice.below(4));
     const std::size_t size = choice.below(3) == 0 ? 15000 + choice.below(60000) : choice.below(400);
     const auto offset = static_cast<std::uint32_t>(choice.below(20000));
     switch (choice.below(8)) {
@@ -410,7 +421,8 @@ class StoreDigestsRandom : public StoreDigests, public testing::WithParamInterfa
   // Entries that another leader's replace before they are applied.
   void overtake(PartitionId partition) {
     const dht::LogIndex from = next[partition];
-    ASSERT_TRUE(wait_write(*store, append_write(partition, {any_entry(from), any_entry(from + 1), any_entry(from + 2)})));
+    ASSERT_TRUE(
+        wait_write(*store, append_write(partition, {any_entry(from), any_entry(from + 1), any_entry(from + 2)})));
     dht::Write write = append_write(partition, {any_entry(from + 1, 2)});
     write.groups[0].truncate_from = from + 1;
     ASSERT_TRUE(wait_write(*store, std::move(write)));
@@ -459,7 +471,9 @@ TEST_P(StoreDigestsRandom, Digests_AfterAnything_AreWhatIsThere) {
         break;
       case 5:
         if (next[partition] > 1) {
-          ASSERT_TRUE(wait_write(*store, cut_write(partition, next[partition] - 1 - choice.below(std::min<dht::LogIndex>(next[partition], 4)))));
+          ASSERT_TRUE(wait_write(
+              *store,
+              cut_write(partition, next[partition] - 1 - choice.below(std::min<dht::LogIndex>(next[partition], 4)))));
         }
         break;
       default: apply_some(partition); break;
@@ -499,7 +513,9 @@ TEST_F(StoreDigests, Digests_AfterAFailedApply_AreWhatIsThere) {
   store.reset();
   flip_bit(directory / payload_file_name, 10000, 2);
   open();
-  ASSERT_TRUE(wait_write(*store, append_write(first_partition, {batch_entry(2, {put("k", "b", "2"), mutation(Mutation::Kind::write_bytes, "k", "large", "x", 9)})})));
+  ASSERT_TRUE(wait_write(
+      *store, append_write(first_partition, {batch_entry(2, {put("k", "b", "2"), mutation(Mutation::Kind::write_bytes,
+                                                                                          "k", "large", "x", 9)})})));
   EXPECT_FALSE(wait_apply(*store, first_partition, 2));
   flip_bit(directory / payload_file_name, 10000, 2);
   run(second_partition, {batch_entry(1, {put("k", "a", "1")})});

@@ -28,7 +28,9 @@ class StorePayloadFile : public StoreTest {
     file_->durable();
     return id;
   }
-  bool is(PayloadId id, char letter, std::size_t size = 20000) { return file_->read(id, size) == std::string(size, letter); }
+  bool is(PayloadId id, char letter, std::size_t size = 20000) {
+    return file_->read(id, size) == std::string(size, letter);
+  }
 
   std::uint64_t on_disk() const {
     struct stat status {};
@@ -99,7 +101,8 @@ TEST_F(StorePayloadFile, Open_TakesWhatTheTableNamesAndNothingElse) {
   PayloadId a = written('a');
   PayloadId b = written('b');
   PayloadId c = written('c');
-  for (PayloadId id : {a, c}) connection_->execute("INSERT INTO payload VALUES(" + std::to_string(id) + ", 1, 20000, 0)");
+  for (PayloadId id : {a, c})
+    connection_->execute("INSERT INTO payload VALUES(" + std::to_string(id) + ", 1, 20000, 0)");
   open_file();
   EXPECT_EQ(file_->free_bytes(), 20480u);
   EXPECT_EQ(written('d'), b);

@@ -59,10 +59,13 @@ TEST_F(StorePayload, Put_OfLittle_LiesInTheDatabaseAndOfMuchInTheFile) {
   const std::string in_file = "SELECT count(*) FROM payload WHERE id >= " + std::to_string(PayloadFile::first_id);
   run(first_partition, {batch_entry(1, {put("c", "0", pattern(block_bytes, 'a'))})});
   EXPECT_EQ(number(in_file), 0);
-  run(first_partition, {batch_entry(2, {put("c", "1", pattern(block_bytes, 'b')), put("c", "2", pattern(block_bytes, 'c'))})});
+  run(first_partition,
+      {batch_entry(2, {put("c", "1", pattern(block_bytes, 'b')), put("c", "2", pattern(block_bytes, 'c'))})});
   EXPECT_EQ(number(in_file), 2);
   EXPECT_EQ(payloads(), 3);
-  for (int i = 0; i < 3; ++i) EXPECT_EQ(value_of(*store, first_partition, "c", std::to_string(i)), pattern(block_bytes, static_cast<char>('a' + i)));
+  for (int i = 0; i < 3; ++i)
+    EXPECT_EQ(value_of(*store, first_partition, "c", std::to_string(i)),
+              pattern(block_bytes, static_cast<char>('a' + i)));
   expect_payloads_in_place();
 }
 

@@ -1,6 +1,6 @@
 // A database of format 5 becomes one of format 6: its pages get sums, and damage does not get them with it.
-#include "nodes/store/files/identity.hpp"
 #include "nodes/store/repair/replacement.hpp"
+#include "nodes/store/files/identity.hpp"
 
 #include <sys/mount.h>
 
@@ -13,25 +13,29 @@ namespace {
 
 class StoreReplacement : public DamageTest {
  protected:
-  // As the program before this one left it: no reserved bytes, no sums, no second copy of its identity. By SQLite itself.
+  // As the program before this one left it: no reserved bytes, no sums, no second copy of its identity. By SQLite
+  // itself.
   void make_older() {
     store.reset();
     drop_digests();
     const std::filesystem::path newer = scratch / "newer.db";
     std::filesystem::rename(database(), newer);
     sqlite3* plain = nullptr;
-    ASSERT_EQ(sqlite3_open_v2(database().c_str(), &plain, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, "unix"), SQLITE_OK);
+    ASSERT_EQ(sqlite3_open_v2(database().c_str(), &plain, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, "unix"),
+              SQLITE_OK);
     auto execute = [&](const std::string& sql) {
-      EXPECT_EQ(sqlite3_exec(plain, sql.c_str(), nullptr, nullptr, nullptr), SQLITE_OK) << sql << ": " << sqlite3_errmsg(plain);
+      EXPECT_EQ(sqlite3_exec(plain, sql.c_str(), nullptr, nullptr, nullptr), SQLITE_OK)
+          << sql << ": " << sqlite3_errmsg(plain);
     };
     execute("ATTACH '" + newer.string() + "' AS newer");
     std::vector<std::string> schema;
-    ASSERT_EQ(sqlite3_exec(plain, "SELECT sql FROM newer.sqlite_schema WHERE sql IS NOT NULL",
-                           [](void* into, int, char** values, char**) {
-                             static_cast<std::vector<std::string>*>(into)->push_back(values[0]);
-                             return 0;
-                           },
-                           &schema, nullptr),
+    ASSERT_EQ(sqlite3_exec(
+                  plain, "SELECT sql FROM newer.sqlite_schema WHERE sql IS NOT NULL",
+                  [](void* into, int, char** values, char**) {
+                    static_cast<std::vector<std::string>*>(into)->push_back(values[0]);
+                    return 0;
+                  },
+                  &schema, nullptr),
               SQLITE_OK);
     for (const std::string& sql : schema) execute(sql);
     for (const char* table : {"meta", "peer", "grp", "log", "rows", "payload", "payload_data", "garbage"}) {
@@ -63,7 +67,7 @@ class StoreReplacement : public DamageTest {
     store.reset();
     EXPECT_EQ(contents(database()).at(20), 8);
     EXPECT_EQ(number("PRAGMA user_version"), 6);
-    EXPECT_EQ(number("PRAGMA integrity_check = 1") , 0);  // "ok" is no number
+    EXPECT_EQ(number("PRAGMA integrity_check = 1"), 0);  // "ok" is no number
     EXPECT_FALSE(std::filesystem::exists(database().string() + "-copy"));
     EXPECT_FALSE(std::filesystem::exists(database().string() + "-complete"));
     expect_payloads_in_place();
@@ -104,7 +108,8 @@ TEST_F(StoreReplacement, Crash_AtEachStep_LeavesTheOldOneOrTheNewOne) {
   make_node(false);
   make_older();
   keep_files();
-  for (auto last : {ReplacementStep::copied, ReplacementStep::synced, ReplacementStep::complete, ReplacementStep::wal_gone, ReplacementStep::replaced}) {
+  for (auto last : {ReplacementStep::copied, ReplacementStep::synced, ReplacementStep::complete,
+                    ReplacementStep::wal_gone, ReplacementStep::replaced}) {
     restore_files();
     const int code = exit_code_of([&] {
       open_database(directory, 4096).reset();  // the column of format 5
@@ -154,11 +159,16 @@ TEST_F(StoreReplacement, FormatFive_RowInAnotherSpace_IsNoticed) {
   make_older();
   sqlite3* plain = nullptr;
   ASSERT_EQ(sqlite3_open_v2(database().c_str(), &plain, SQLITE_OPEN_READWRITE, "unix"), SQLITE_OK);
-  EXPECT_EQ(sqlite3_exec(plain, "UPDATE rows SET space = 5000 + space WHERE space = (SELECT space FROM grp WHERE p = 4) AND sort = x'66696c652d6e616d652d38'",
-                         nullptr, nullptr, nullptr), SQLITE_OK) << sqlite3_errmsg(plain);
+  EXPECT_EQ(sqlite3_exec(plain,
+                         "UPDATE rows SET space = 5000 + space WHERE space = (SELECT space FROM grp WHERE p = 4) AND "
+                         "sort = x'66696c652d6e616d652d38'",
+                         nullptr, nullptr, nullptr),
+            SQLITE_OK)
+      << sqlite3_errmsg(plain);
   sqlite3_close(plain);
   reopen();
-  // It stands behind all others now; its neighbours' partitions are suspected. In place of a flipped bit it would stand in the midst.
+  // It stands behind all others now; its neighbours' partitions are suspected. In place of a flipped bit it would stand
+  // in the midst.
   EXPECT_FALSE(damaged.empty());
 }
 

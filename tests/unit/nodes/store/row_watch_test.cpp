@@ -9,11 +9,13 @@ constexpr PartitionId partition{4};
 
 class RowWatchTest : public testing::Test {
  protected:
-  void transaction(dht::LogIndex before, dht::LogIndex applied, std::vector<HotChange> rows, bool all = false, PartitionId of = partition) {
+  void transaction(dht::LogIndex before, dht::LogIndex applied, std::vector<HotChange> rows, bool all = false,
+                   PartitionId of = partition) {
     announce(before, applied, std::move(rows), all, of);
     watch.committed();
   }
-  void announce(dht::LogIndex before, dht::LogIndex applied, std::vector<HotChange> rows, bool all = false, PartitionId of = partition) {
+  void announce(dht::LogIndex before, dht::LogIndex applied, std::vector<HotChange> rows, bool all = false,
+                PartitionId of = partition) {
     std::map<PartitionId, HotChanges> changes;
     changes[of] = {before, applied, all, std::move(rows)};
     watch.announce(changes);

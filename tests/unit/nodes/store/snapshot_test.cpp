@@ -10,7 +10,8 @@ class StoreSnapshot : public StoreTest {
   void fill() {
     dht::Configuration configuration;
     configuration.voters = {{node.id, 0}};
-    dht::Entry first{1, 1, test_stamp + Duration(1), dht::EntryKind::configuration, SharedBytes(encode(configuration)), {}};
+    dht::Entry first{1, 1, test_stamp + Duration(1), dht::EntryKind::configuration, SharedBytes(encode(configuration)),
+                     {}};
     std::vector<Mutation> mutations;
     for (int i = 0; i < 500; ++i) mutations.push_back(put("k", "small " + std::to_string(i), pattern(200, 'a')));
     run(first_partition, {first, batch_entry(2, mutations)});
@@ -215,7 +216,8 @@ TEST_F(StoreSnapshot, Snapshot_WhileItsRowsAreReplaced_StillGivesTheirBytes) {
   dht::LogIndex last = 12;
   auto replace_all = [&] {
     for (dht::LogIndex i = 3; i < 13; ++i) {
-      run(first_partition, {batch_entry(++last, {put("c", std::to_string(i), pattern(65536, static_cast<char>('A' + last % 20)))})});
+      run(first_partition,
+          {batch_entry(++last, {put("c", std::to_string(i), pattern(65536, static_cast<char>('A' + last % 20)))})});
     }
     ASSERT_TRUE(wait_write(*store, cut_write(first_partition, last)));
   };
@@ -226,7 +228,8 @@ TEST_F(StoreSnapshot, Snapshot_WhileItsRowsAreReplaced_StillGivesTheirBytes) {
   ASSERT_TRUE(data.last);
   ASSERT_TRUE(wait_write(*opened->store, install_in_term_5(9, data)));
   EXPECT_EQ(rows_of(*opened->store, "c"), rows);
-  // The log and the rows of one round, and those of the round before it that are given back: then there is room for all that comes.
+  // The log and the rows of one round, and those of the round before it that are given back: then there is room for all
+  // that comes.
   for (int i = 0; i < 2; ++i) replace_all();
   const std::uintmax_t needed = length();
   for (int i = 0; i < 5; ++i) replace_all();
@@ -253,7 +256,8 @@ TEST_F(StoreSnapshot, Staged_AndLostByAPowerFailure_IsThrownAwayAndItsRoomUsedAg
   EXPECT_FALSE(opened->store->status().failure);
 }
 
-// A snapshot that waits long for its reader must not keep its read transaction: what is written meanwhile would pile up behind it.
+// A snapshot that waits long for its reader must not keep its read transaction: what is written meanwhile would pile up
+// behind it.
 TEST_F(StoreSnapshot, Snapshot_NotAskedForLong_GoesOnWhereItWasWhenNothingWasApplied) {
   options.snapshot_chunk_bytes = 100 << 10;
   options.snapshot_idle = std::chrono::milliseconds(50);
@@ -287,7 +291,8 @@ TEST_F(StoreSnapshot, Snapshot_RenewedAfterAnApply_StartsOver) {
   run(first_partition, {batch_entry(13, {put("k", "more", "x")})});
   ASSERT_TRUE(wait_snapshot(*store, first_partition, 9, 1));  // its own transaction still shows the former rows
   std::promise<Result<dht::SnapshotData>> promise;
-  store->snapshot_read({1, first_partition, 9, 2, false, true}, [&](Result<dht::SnapshotData> data) { promise.set_value(std::move(data)); });
+  store->snapshot_read({1, first_partition, 9, 2, false, true},
+                       [&](Result<dht::SnapshotData> data) { promise.set_value(std::move(data)); });
   Result<dht::SnapshotData> data = promise.get_future().get();
   ASSERT_FALSE(data);
   EXPECT_EQ(data.error().code, ErrorCode::unavailable);

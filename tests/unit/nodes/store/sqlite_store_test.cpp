@@ -74,7 +74,8 @@ TEST_F(StoreTest, Groups_ClosedAndOpenedAgain_AreAsWritten) {
   configuration.voters = {{node.id, 4}, {Uuid{}, 0}};
   dht::Configuration later = configuration;
   later.learners = {{Uuid{}, 6}};
-  dht::Entry fourth{4, 2, test_stamp + Duration(4), dht::EntryKind::configuration, SharedBytes(encode(configuration)), {}};
+  dht::Entry fourth{4, 2, test_stamp + Duration(4), dht::EntryKind::configuration, SharedBytes(encode(configuration)),
+                    {}};
   dht::Entry sixth{6, 2, test_stamp + Duration(6), dht::EntryKind::configuration, SharedBytes(encode(later)), {}};
   dht::Write write = append_write(
       first_partition, {no_op(1), batch_entry(2, {put("k", "a", "1")}), batch_entry(3, {put("k", "b", "2")}), fourth,

@@ -13,7 +13,8 @@ class WalFrames : public StoreTest {
   void make_wal() {
     const int code = exit_code_of([this] {
       open();
-      for (dht::LogIndex i = 1; i <= 8; ++i) run(first_partition, {batch_entry(i, {put("k", std::to_string(i), pattern(3000, 'a'))})});
+      for (dht::LogIndex i = 1; i <= 8; ++i)
+        run(first_partition, {batch_entry(i, {put("k", std::to_string(i), pattern(3000, 'a'))})});
       _exit(wait_write(*store, append_write(first_partition, {no_op(9)})) ? 0 : 1);
     });
     ASSERT_EQ(code, 0);
@@ -32,7 +33,9 @@ class WalFrames : public StoreTest {
     stream.seekp(static_cast<std::streamoff>(place));
     stream.put(static_cast<char>(byte ^ bits));
   }
-  static std::uint64_t frame_place(std::uint64_t frame) { return wal_header_bytes + frame * (4096 + frame_header_bytes); }
+  static std::uint64_t frame_place(std::uint64_t frame) {
+    return wal_header_bytes + frame * (4096 + frame_header_bytes);
+  }
 };
 
 TEST_F(WalFrames, Mark_OfAKilledProcess_IsTheEndOfItsLastSync) {
@@ -89,7 +92,8 @@ TEST_F(WalFrames, Wal_OfAnOlderGenerationThanItsMark_IsDamage) {
   const WalMark mark = *read_mark(database());
   ASSERT_TRUE(write_mark(database(), {mark.salts + (std::uint64_t{1} << 32), 3}, true));
   EXPECT_FALSE(read_wal(database()));
-  ASSERT_TRUE(write_mark(database(), {mark.salts - (std::uint64_t{1} << 32), 30000}, true));  // it has started over since
+  ASSERT_TRUE(
+      write_mark(database(), {mark.salts - (std::uint64_t{1} << 32), 30000}, true));  // it has started over since
   EXPECT_TRUE(read_wal(database()));
 }
 
@@ -114,7 +118,9 @@ TEST_F(WalFrames, Frames_DamagedSideBySide_AreLostTogether) {
   make_wal();
   Result<WalContents> sound = read_wal(database());
   ASSERT_TRUE(sound);
-  for (std::uint64_t frame : {std::uint64_t{4}, std::uint64_t{5}, std::uint64_t{6}, sound->committed - 2, sound->committed - 1}) flip(frame_place(frame) + 1000);
+  for (std::uint64_t frame :
+       {std::uint64_t{4}, std::uint64_t{5}, std::uint64_t{6}, sound->committed - 2, sound->committed - 1})
+    flip(frame_place(frame) + 1000);
   Result<WalContents> around = read_wal(database(), WalDamage::worked_around);
   ASSERT_TRUE(around) << around.error().text();
   EXPECT_EQ(around->lost, (std::vector<std::uint64_t>{4, 5, 6, sound->committed - 2, sound->committed - 1}));
@@ -154,7 +160,9 @@ TEST_F(WalFrames, Header_OfAFrameDamaged_HidesNoOtherFrame) {
       EXPECT_EQ(around->database_pages, sound->database_pages);
     } else if (byte < 4) {  // the number: that of the page that was meant is among the lost, unless it came again
       const std::uint32_t meant = number_of(7) ^ std::uint32_t{4} << 8 * (3 - byte);
-      EXPECT_TRUE(std::find(around->lost_pages.begin(), around->lost_pages.end(), meant) != around->lost_pages.end() || again(7, meant, sound->committed)) << byte;
+      EXPECT_TRUE(std::find(around->lost_pages.begin(), around->lost_pages.end(), meant) != around->lost_pages.end() ||
+                  again(7, meant, sound->committed))
+          << byte;
     }
     flip(frame_place(7) + byte);
   }
