@@ -10,7 +10,8 @@ build_packages="
   libprotobuf-dev protobuf-compiler libexpected-dev libcli11-dev libspdlog-dev
   prometheus-cpp-dev libcurl4-openssl-dev zlib1g-dev libxxhash-dev libgtest-dev libgmock-dev librapidcheck-dev"
 test_packages="
-  git sqlite3 tar curl jq python3 attr fio util-linux bsdutils e2fsprogs iproute2 clang libclang-rt-14-dev mount coreutils diffutils libbenchmark-dev faketime"
+  git sqlite3 tar curl jq python3 attr fio util-linux bsdutils e2fsprogs iproute2 clang libclang-rt-14-dev mount coreutils diffutils libbenchmark-dev faketime
+  clang-format shellcheck"
 
 case "${1:-build}" in
   build) wanted=$build_packages ;;

@@ -40,8 +40,7 @@ constexpr auto drain_poll = std::chrono::milliseconds(10);
 constexpr const char* damage_advice =
     "if it is not a node's directory, give another --data; if it is damaged, look at the disk and keep the files: the "
     "other nodes hold copies and go on. `ringfs remove NODE --force`, then a node with an empty --data and --join put "
-    "a new one in its "
-    "place; an emptied directory alone would be a node that this ring does not know";
+    "a new one in its place; an emptied directory alone would be a node that this ring does not know";
 
 DaemonFailure cannot_open(const Error& error, const std::filesystem::path& data) {
   switch (error.code) {

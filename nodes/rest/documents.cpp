@@ -28,10 +28,8 @@ const std::vector<Endpoint>& endpoints() {
        "/v1/kv/{key}",
        "Store a value",
        "Any bytes up to 1 MiB under any key (percent-encoded in the path, at most 2045 bytes). With If-Match: only if "
-       "the value has "
-       "one of these ETags. With If-None-Match: * only if there is none. When the answer arrives, the value is on the "
-       "disks of a "
-       "majority of its replicas.",
+       "the value has one of these ETags. With If-None-Match: * only if there is none. When the answer arrives, the "
+       "value is on the disks of a majority of its replicas.",
        "-T photo.jpg {base}/v1/kv/photo",
        {{"204", "stored; ETag names this version"},
         {"412", "the condition does not hold"},
@@ -79,8 +77,7 @@ const std::vector<Endpoint>& endpoints() {
        "/v1/members/{member}",
        "Remove a node",
        "By its id or host:port. Its data moves to the others, then its process ends. With ?force=true although fewer "
-       "nodes remain than there "
-       "are copies.",
+       "nodes remain than there are copies.",
        "-X DELETE {base}/v1/members/127.0.0.1:4003",
        {{"202", "leaving"},
         {"404", "no such member"},
@@ -150,10 +147,13 @@ std::string docs_page() {
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>RingFS REST interface</title>
 <style>
- body { font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem; color: #1c2733; background: #fff; }
+ body { font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem; }
+ body { color: #1c2733; background: #fff; }
  h1 { font-size: 1.6rem; margin-bottom: .25rem; } h2 { font-size: 1.05rem; margin: 2rem 0 .25rem; }
- code, pre { font: 14px/1.45 ui-monospace, monospace; } pre { background: #f2f5f8; padding: .6rem .8rem; border-radius: 6px; overflow-x: auto; }
- .method { display: inline-block; min-width: 4.2rem; font-weight: 700; color: #0b5cad; } table { border-collapse: collapse; }
+ code, pre { font: 14px/1.45 ui-monospace, monospace; }
+ pre { background: #f2f5f8; padding: .6rem .8rem; border-radius: 6px; overflow-x: auto; }
+ .method { display: inline-block; min-width: 4.2rem; font-weight: 700; color: #0b5cad; }
+ table { border-collapse: collapse; }
  td { padding: .1rem 1rem .1rem 0; vertical-align: top; } td:first-child { font-weight: 600; }
 </style></head><body>
 <h1>RingFS REST interface</h1>

@@ -286,8 +286,7 @@ std::vector<std::string> RingClient::damage_remarks(const Survey& survey) {
         known.sound == 0
             ? "no sound copy is left: what is damaged cannot be read, the rest can; bring back any node that is away"
             : "the sound copies are no majority, so it is not replaced by itself: bring back nodes that are away, or "
-              "add a node, "
-              "which is filled from what is sound, and remove the damaged one";
+              "add a node, which is filled from what is sound, and remove the damaged one";
     remarks.push_back("Partition " + std::to_string(index_of(partition)) + " is damaged on " + known.nodes + ", and " +
                       rest + ".");
   }
