@@ -141,6 +141,6 @@ std::string block_sort(std::uint64_t block) {
   return writer.take();
 }
 
-RowAddress directory_move_row() { return {"fs/names/listing-move", "lock"}; }
+RowAddress directory_move_row() { return {"fs/directory-move", "lock"}; }
 
 }  // namespace ringfs::fs
