@@ -1,4 +1,4 @@
-// The one table that turns errors into errno (man 3 errno; design 8).
+// The one table that turns errors into errno (man 3 errno; docs/design.md#errors).
 #include <cerrno>
 
 #include "fs/file_system.hpp"

@@ -4,8 +4,8 @@
 // the kernel's (default_permissions); here are only the rules the kernel cannot know (sticky bits and the like are its
 // own). Contents: writes are buffered per inode (bounded, max_dirty_bytes) and visible at once to every handle of this
 // instance; flush() and fsync() return when they are durable on a majority; a failed background write is reported by
-// the next write, flush or fsync of each handle. See docs/posix.md and design 6. Threads: one loop. Deadlines: every
-// call ends within `operation_timeout` (default 30 s) with ErrorCode::timeout.
+// the next write, flush or fsync of each handle. See docs/posix.md and docs/design.md#contents. Threads: one loop.
+// Deadlines: every call ends within `operation_timeout` (default 30 s) with ErrorCode::timeout.
 #pragma once
 
 #include <sys/types.h>
@@ -24,7 +24,7 @@
 
 namespace ringfs::fs {
 
-// 0 | 27 placement bits | 36 random bits (design 6); the root is 1.
+// 0 | 27 placement bits | 36 random bits (docs/design.md#inodes-and-names); the root is 1.
 using InodeNumber = std::uint64_t;
 inline constexpr InodeNumber root_inode = 1;
 inline constexpr std::size_t max_name_bytes = 255;
@@ -189,9 +189,9 @@ class FileSystem {
 // The errno for an error (never 0). The one table that does this.
 int to_errno(ErrorCode code);
 
-// One pass of the janitor over one partition: collects orphans and garbage whose time has come (design 6, crash
-// safety); transactions that were left behind are finish_records' work (dht/net/client/lock_resolver.hpp). Run by the
-// primary of the partition in the node process. Bounded work a pass.
+// One pass of the janitor over one partition: collects orphans and garbage whose time has come
+// (docs/design.md#the-janitor); transactions that were left behind are finish_records' work
+// (dht/net/client/lock_resolver.hpp). Run by the leader of the partition in the node process. Bounded work a pass.
 struct JanitorReport {
   std::size_t orphans = 0, chunks = 0;
   std::size_t rows = 0;  // of orphans and garbage that were seen, also those that are too young

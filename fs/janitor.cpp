@@ -9,7 +9,7 @@
 // destroyed lies in other partitions than what could still bring it to life, the claim is a row of its own that the
 // latter meets: garbage is written anew before its chunks go, and a directory's making is given up in the parent's
 // partition (given_up_row) before its inode goes. Abandoned transactions are not its business: whoever meets an intent
-// resolves it (ObjectStore). Source: design 6.
+// resolves it (ObjectStore). Source: docs/design.md#the-janitor.
 #include <algorithm>
 #include <boost/asio/this_coro.hpp>
 
@@ -32,7 +32,7 @@ constexpr Duration held_age = by_the_log(std::chrono::seconds(90));
 // mkdir takes at most max_batch_life until it submits the entry, and that batch lives as long again; and as much to
 // spare.
 constexpr Duration half_made_age = by_the_log(3 * max_batch_life);
-// Writers learn of a truncation within 20 s, conversions end within 2 * max_batch_life.
+// Writers learn of a truncation at their next look (holds.cpp: every 6 s), conversions end within 2 * max_batch_life.
 constexpr Duration garbage_age = by_the_log(3 * max_batch_life);
 // A batch of mkdir expires by the time of the partition in which this was written.
 constexpr Duration given_up_age = by_the_log(3 * max_batch_life);

@@ -1,4 +1,5 @@
-// Test-only switches of the janitor, so that the simulator can show what its claims are for (design 10).
+// Test-only switches of the janitor, so that the simulator can show what its claims are for
+// (docs/design.md#proof-by-simulation).
 #pragma once
 
 #include "fs/file_system.hpp"

@@ -1,7 +1,7 @@
 // The file system without `.ring/`: FileSystem forwards here what the control tree does not own.
 //
 // One operation (or one concept) a file: lookup.cpp, inode.cpp, create.cpp, link.cpp, unlink.cpp, rename.cpp,
-// directory.cpp for names; contents.cpp, flush.cpp, append.cpp, truncate.cpp, read.cpp, open.cpp, kernel_pages.cpp,
+// listing.cpp for names; contents.cpp, flush.cpp, append.cpp, truncate.cpp, read.cpp, open.cpp, kernel_pages.cpp,
 // kernel_sizes.cpp for contents; holds.cpp for files that are unlinked while open and bytes that wait. Background work
 // keeps the Volume alive through a shared_ptr; the store must outlive the loop's work. Threads, errors and deadlines as
 // FileSystem.
@@ -61,7 +61,7 @@ class Volume : public std::enable_shared_from_this<Volume> {
   bool owns_directory(Handle handle) const { return directories_.contains(handle); }
   Handle next_handle() { return ++last_handle_; }
 
-  // Puts a hold on every unlinked inode that is open here, and looks what others did to open ones. Every 20 s by
+  // Puts a hold on every unlinked inode that is open here, and looks what others did to open ones. Every 6 s by
   // itself.
   Task<Status> check_open_inodes(TimePoint deadline);
 
@@ -277,7 +277,7 @@ class Volume : public std::enable_shared_from_this<Volume> {
   Opened add_handle(Caller caller, OpenPointer open, int flags);
   Task<Result<std::size_t>> write_at_end(std::shared_ptr<OpenFile> file, std::uint64_t offset, SharedBytes bytes,
                                          bool clears_set_id, TimePoint deadline);
-  // directory.cpp
+  // listing.cpp
   void add_dots(OpenDirectory& directory, std::uint64_t cookie) const;
   Task<Status> load_window(std::shared_ptr<OpenDirectory> directory, std::uint64_t cookie, bool with_attributes,
                            TimePoint deadline);

@@ -1,4 +1,4 @@
-// The state of a member of the ring (design 4).
+// The state of a member of the ring (docs/design.md#members-table).
 #pragma once
 
 #include <cstdint>

@@ -45,7 +45,7 @@ Position anchor_of(PartitionId partition, unsigned partition_bits);  // the lowe
 
 // Where an object's key lives: the first 160 bits of SHA-256 of the key; but a key that starts with
 // placement_prefix and four bytes b (big-endian, 27 bits in use) lives at those 27 bits as the top of a
-// position, so that a file's inode can lie beside its directory (design 6).
+// position, so that a file's inode can lie beside its directory (docs/design.md#inodes-and-names).
 inline constexpr std::string_view placement_prefix = "i/";
 Position key_position(std::string_view key);
 std::string placement_key(std::uint32_t placement);  // placement < 2^27

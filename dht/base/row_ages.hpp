@@ -28,7 +28,7 @@ struct LogMark {
 inline constexpr std::size_t max_marks = 40;
 inline constexpr std::size_t mark_bytes = 16;  // an index and a stamp
 // The sort key of the row in which a partition's marks are kept, in the object of its anchor (fs/names/keys.hpp). It is
-// named here because full disks must take it (dht/core/raft/room.cpp): without ages nothing is removed.
+// named here because full disks must take it (dht/core/rows/room_need.cpp): without ages nothing is removed.
 inline constexpr std::string_view marks_sort = "T/";
 inline constexpr std::size_t max_marks_bytes = 4 + max_marks * mark_bytes;
 inline constexpr Duration mark_spacing = std::chrono::milliseconds(5500);  // closer marks say nothing that matters

@@ -1,8 +1,8 @@
 // Objects, rows, batches and reads: what a client says to the group of one partition.
 //
 // An object is what one key names: sorted rows (sort key -> value) in one partition. A Batch is evaluated
-// when it is applied, by every replica alike (dht/core/rows/evaluate.hpp, design 5.2): if all conditions hold, all
-// mutations happen; otherwise none. All rows of a batch or a read lie in one partition.
+// when it is applied, by every replica alike (dht/core/rows/evaluate.hpp, docs/design.md#batches): if all conditions
+// hold, all mutations happen; otherwise none. All rows of a batch or a read lie in one partition.
 //
 // Limits: below, checked by validate() before anything is proposed. Keys that start with a NUL byte belong to
 // the evaluator (dedup records, locks, transaction records) and are refused from clients where noted.
@@ -34,7 +34,7 @@ inline constexpr std::size_t max_scan_locks =
 inline constexpr std::size_t max_row_holders =
     255;  // additions that hold one row (locks.hpp): each of its readers asks for their ends
 inline constexpr std::size_t payload_threshold =
-    16 * 1024;  // values of at least this size are stored once (design 5, storage)
+    16 * 1024;  // values of at least this size are stored once (docs/design.md#store-files)
 inline constexpr Duration max_batch_life = std::chrono::seconds(60);  // expires - stamp at apply
 inline constexpr Duration dedup_life = std::chrono::seconds(120);     // how long a result is remembered
 
@@ -44,7 +44,7 @@ struct RowAddress {
   friend auto operator<=>(const RowAddress&, const RowAddress&) = default;
 };
 
-// Transaction ids sort by age: the lowest wins (design 5, "several objects at once").
+// Transaction ids sort by age: the lowest wins (docs/design.md#transactions).
 struct TransactionId {
   std::uint64_t started = 0;  // ring time in microseconds
   Uuid random;

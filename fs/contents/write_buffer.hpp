@@ -6,7 +6,7 @@
 // lost. ExtentMap keeps the newest bytes per place; pieces never cross a block, so that a full aligned block is sent
 // uncopied. A piece of a large write keeps that write's whole buffer alive, so a buffer counts as a whole until its
 // last piece has gone. Threads: one loop. Limits: cost() counts what is alive and the pieces' overhead;
-// FileSystemOptions::max_dirty_bytes bounds the sum. Source: design 6 and 7.
+// FileSystemOptions::max_dirty_bytes bounds the sum. Source: docs/design.md#write-behind-and-kernel-pages.
 #pragma once
 
 #include <cstdint>

@@ -33,7 +33,7 @@ namespace ringfs::fs {
 namespace {
 
 constexpr std::size_t max_remembered_names = 4096;  // each came from a lookup; far more than anybody has open
-constexpr std::size_t max_error_log_records = 32;   // design 8
+constexpr std::size_t max_error_log_records = 32;   // docs/design.md#control-files
 constexpr std::size_t max_stranger_records = 8;     // of users who may not command
 constexpr std::size_t max_error_text_bytes = 512;   // of one record
 constexpr std::size_t max_command_bytes = 4096;     // of one line: beyond it E2BIG
@@ -539,7 +539,7 @@ class ControlTree::Implementation {
       case File::rebalance: co_return co_await rebalance_command(admin_, std::move(line), until);
       default: break;
     }
-    RINGFS_CHECK(entry->file == File::error_log);  // the only other row of the table with mode 0200
+    RINGFS_CHECK(entry->file == File::error_log);  // the only other row of the table that may be written
     error_log_.clear();
     co_return Status();
   }

@@ -1,4 +1,5 @@
-// `.ring/`: the ring's state and commands as files (design 8). FileSystem delegates every inode whose top bit is set.
+// `.ring/`: the ring's state and commands as files (docs/design.md#control-files). FileSystem delegates every inode
+// whose top bit is set.
 //
 // Files are generated: size 0, direct I/O, content fixed at open but for `events`. Threads and deadlines as FileSystem.
 #pragma once

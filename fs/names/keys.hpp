@@ -3,7 +3,7 @@
 // An inode number is `0 | 27 placement bits | 36 bits`. Its rows lie in the object placement_key(placement bits), so
 // the number alone says which partition to ask. What the janitor must find without knowing a number (orphans, garbage)
 // lies in one well-known object per partition: the placement of the partition's anchor. Threads: pure functions.
-// Source: design 6.
+// Source: docs/design.md#inodes-and-names.
 #pragma once
 
 #include <string>

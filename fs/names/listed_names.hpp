@@ -1,7 +1,7 @@
 // The names of a directory as they were listed last, for whoever looks them up one after the other: in the order of the
 // listing (ls -l, find) or of the names (a shell's *, git). Only a guess.
 //
-// Threads: one loop. Limits: whoever fills it (directory.cpp).
+// Threads: one loop. Limits: whoever fills it (listing.cpp).
 #pragma once
 
 #include <string>

@@ -2,10 +2,11 @@
 // of the last one.
 //
 // Threads of its own: the calls wait inside the kernel for pages that requests under way have locked, and those are
-// answered by the mount's loop (design 7). A few of them, so that a file whose pages are locked for long holds up no
-// other; of one file one at a time. Threads: change() and idle() from any; the rest from the loop's. Limits: a file
-// waits here at most once, and only open ones come; of `done` there are as many as answers that wait. Errors: an inode
-// that the kernel has forgotten has no pages, and a connection that has ended needs none.
+// answered by the mount's loop (docs/design.md#write-behind-and-kernel-pages). A few of them, so that a file whose
+// pages are locked for long holds up no other; of one file one at a time. Threads: change() and idle() from any; the
+// rest from the loop's. Limits: a file waits here at most once, and only open ones come; of `done` there are as many as
+// answers that wait. Errors: an inode that the kernel has forgotten has no pages, and a connection that has ended needs
+// none.
 #pragma once
 
 #include "mount/fuse/fuse_headers.hpp"

@@ -3,9 +3,9 @@
 // A coroutine owns the Request that it answers; a Request that is destroyed unanswered answers EIO, so that no process
 // hangs on a bug of ours. Every answering function says whether the kernel took the answer: false when somebody
 // answered before (a signal did) or the kernel no longer wants it; whoever hands out a handle must then take it back.
-// FUSE_INTERRUPT (design 7): `wait` ends at once with EINTR; a `read` is answered EINTR only when it is still
-// unanswered `interrupt_patience` later, its coroutine runs on; a `mutation` is awaited; a `command` hears of it and
-// ends before its next step. Threads: the mount's loop. Errors: ErrorCode becomes an errno by fs/errno.cpp alone.
+// FUSE_INTERRUPT (docs/design.md#the-mount): `wait` ends at once with EINTR; a `read` is answered EINTR only when it is
+// still unanswered `interrupt_patience` later, its coroutine runs on; a `mutation` is awaited; a `command` hears of it
+// and ends before its next step. Threads: the mount's loop. Errors: ErrorCode becomes an errno by fs/errno.cpp alone.
 #pragma once
 
 #include "mount/fuse/fuse_headers.hpp"

@@ -225,7 +225,8 @@ void FuseSession::finished(Request& request, std::size_t payload_bytes, const st
   room_.cancel();
 }
 
-// The kernel gives every new mount 128 KiB of read-ahead; only root may raise it, and only after INIT (design 7).
+// The kernel gives every new mount 128 KiB of read-ahead; only root may raise it, and only after INIT
+// (docs/design.md#the-mount).
 void FuseSession::look_at_mount() {
   looked_at_mount_ = true;
   const std::optional<MountEntry> entry = find_mount(options_.mount_point);

@@ -1,4 +1,4 @@
-// The FUSE connection of one mount as one more descriptor of the mount's loop (design 7).
+// The FUSE connection of one mount as one more descriptor of the mount's loop (docs/design.md#the-mount).
 //
 // Requests are received and answered on the loop, each by a coroutine of its own (operations.cpp). The node id is
 // the inode number: there is no state per lookup and forget is nothing. Threads: the loop that it was made with;

@@ -260,7 +260,7 @@ class Daemon::Implementation {
       failure_ = DaemonFailure{ExitCode::storage_failed, "the storage failed: " + error.text(),
                                "look at the disk, then start again: the node goes on from what the disk says"};
     }
-    // Nothing that this process still believes may be acted on (design 5.8).
+    // Nothing that this process still believes may be acted on (docs/design.md#failed-writes).
     loop_.stop();
   }
 

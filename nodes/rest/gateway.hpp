@@ -1,4 +1,5 @@
-// The REST gateway of a node: raw keys and values, lookups, the ring and its members over HTTP/1.1 (design 9).
+// The REST gateway of a node: raw keys and values, lookups, the ring and its members over HTTP/1.1
+// (docs/design.md#rest-gateway).
 //
 //   PUT, GET, HEAD, DELETE /v1/kv/{key}   any bytes up to 1 MiB; ETag, If-Match, If-None-Match (RFC 9110, section 13)
 //   GET /v1/lookup/{key}, /v1/ring, /v1/members, /healthz, /metrics, /openapi.json, /docs

@@ -46,7 +46,7 @@ struct SqliteStoreOptions {
   // Copy the database, verified, before it is used (nodes/store/repair/copy.hpp): damage was met in what all partitions
   // share.
   bool rebuild = false;
-  // Test-only switches (design 10).
+  // Test-only switches (docs/design.md#proof-by-simulation).
   dht::EvaluateFaults faults;
   bool synchronous_off = false;  // no fsync of what is written and moved
 };

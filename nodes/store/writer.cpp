@@ -182,7 +182,7 @@ void StoreWriter::refuse(Item& item, const Error& error) {
   }
 }
 
-// A sync that fails is never tried again (design 5.8): what is on the disk is not known any more.
+// A sync that fails is never tried again (docs/design.md#failed-writes): what is on the disk is not known any more.
 void StoreWriter::must_sync(const std::function<void()>& sync) {
   try {
     sync();

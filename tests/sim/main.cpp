@@ -158,7 +158,7 @@ int main(int argc, char** argv) {
   ScenarioOptions options;
   app.add_option("--seeds", seeds, "How many seeds to run");
   app.add_option("--count", count,
-                 "Run seeds until that many did enough to count (design 10), instead of a number of them");
+                 "Run seeds until that many did enough to count (docs/simulator.md), instead of a number of them");
   app.add_option("--first", first, "The first seed");
   app.add_option("--time-budget", budget_seconds, "Run seeds for that many seconds instead of a number of them");
   app.add_option("--nodes", nodes, "Nodes of the ring, instead of drawing them")->check(CLI::Range(1u, most_nodes));

@@ -1,6 +1,6 @@
-// ringfs-routing-sim: how many nodes a lookup asks in stable rings of growing size, against the bound of design 3,
-// log2(tokens) + 2. Exit code 1 when a lookup ends at a wrong node or asks more. RINGFS_SEED chooses keys and first
-// nodes.
+// ringfs-routing-sim: how many nodes a lookup asks in stable rings of growing size, against the bound of
+// docs/design.md#chord, log2(tokens) + 2. Exit code 1 when a lookup ends at a wrong node or asks more. RINGFS_SEED
+// chooses keys and first nodes.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>

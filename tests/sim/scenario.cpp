@@ -41,7 +41,7 @@ constexpr unsigned lookups = 12;
 constexpr Duration longest_pause = seconds(10);  // of a coordinator, beyond the age at which it is taken for dead
 constexpr std::size_t trace_lines_reported = 60;
 
-// What a seed must have done to count (design 10).
+// What a seed must have done to count (docs/design.md#proof-by-simulation).
 constexpr std::uint64_t least_acknowledged = 500;
 constexpr std::uint64_t least_elections = 3;
 constexpr std::uint64_t least_crashes = 2;

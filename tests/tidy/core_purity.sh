@@ -1,5 +1,5 @@
 #!/bin/bash
-# dht/core is a pure state machine: no I/O, threads, clocks, random devices, logging or hash-ordered iteration (design 2).
+# dht/core is a pure state machine: no I/O, threads, clocks, random devices, logging or hash-ordered iteration (docs/design.md#the-protocol-has-no-io).
 set -eu
 cd "$1"
 forbidden='#include <(boost/asio|thread|mutex|atomic|condition_variable|future|iostream|fstream|random|ctime|time\.h|unistd\.h|sys/|sqlite3|spdlog|unordered_map|unordered_set|filesystem)|std::(this_thread|chrono::(steady|system|high_resolution)_clock|cout|cerr|random_device|unordered_)|clock_gettime|gettimeofday|RAND_bytes|SystemRandom|co_await|getenv'

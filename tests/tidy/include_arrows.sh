@@ -63,7 +63,7 @@ tracked=$(git -c safe.directory='*' ls-files) || exit 1
 [ -n "$tracked" ] || { echo "git lists no files in $1"; exit 1; }
 for entry in $(cut -d/ -f1 <<<"$tracked" | sort -u); do
   case "$entry" in
-    CMakeLists.txt | CMakePresets.json | dht | nodes | fs | mount | tests | examples | docs | README.md | LICENSE | .*) ;;
+    CMakeLists.txt | CMakePresets.json | dht | nodes | fs | mount | tests | examples | docs | README.md | CONTRIBUTING.md | LICENSE | .*) ;;
     *) echo "unexpected at the top level: $entry"; status=1 ;;
   esac
 done

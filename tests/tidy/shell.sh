@@ -1,5 +1,5 @@
 #!/bin/bash
-# shellcheck of every shell script, by .shellcheckrc.
+# Runs shellcheck over every shell script, by .shellcheckrc.
 set -eu
 cd "$1"
 scripts=$(git -c safe.directory='*' ls-files '*.sh' .ci/run)

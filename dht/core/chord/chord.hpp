@@ -1,5 +1,5 @@
-// Chord: routing and liveness only (design 3). Says where a position probably is; the partition's group says who may
-// answer. A wrong pointer costs a hop, never a wrong answer.
+// Chord: routing and liveness only (docs/design.md#chord). Says where a position probably is; the partition's group
+// says who may answer. A wrong pointer costs a hop, never a wrong answer.
 //
 // Every token of this node is a Chord virtual node with predecessor, successor list and fingers, after Pamela Zave's
 // corrected protocol ("Reasoning about identifier spaces: how to make Chord correct", IEEE TSE 2017): join takes the

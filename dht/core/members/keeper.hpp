@@ -1,4 +1,5 @@
-// What the leader of the table's partition makes of the nodes' reports: who is up, who is gone, who is dead (design 4).
+// What the leader of the table's partition makes of the nodes' reports: who is up, who is gone, who is dead
+// (docs/design.md#members-table).
 //
 //   joining -> up       it holds all that the placement gives it
 //   leaving -> removed  no committed configuration names it

@@ -1,4 +1,4 @@
-// Who holds data or should: the members to whom the placement gives partitions (design 4).
+// Who holds data or should: the members to whom the placement gives partitions (docs/design.md#placement).
 #pragma once
 
 #include "dht/core/protocol/members_table.hpp"

@@ -1,5 +1,5 @@
-// Placement: a pure function of the members table (design 4). Two nodes with the same table version never
-// disagree. Preference list of a partition: the first r distinct nodes in state up or joining clockwise from its
+// Placement: a pure function of the members table (docs/design.md#placement). Two nodes with the same table version
+// never disagree. Preference list of a partition: the first r distinct nodes in state up or joining clockwise from its
 // anchor.
 #pragma once
 
@@ -32,7 +32,7 @@ class Placement {
 };
 
 // Token allocation. At creation: tokens of all first nodes, evenly interleaved over the anchors, the order of nodes
-// permuted from round to round so that a dead node's load spreads (design 4, "Tokens sit on anchors").
+// permuted from round to round so that a dead node's load spreads (docs/design.md#tokens).
 // Nobody else's tokens move when one node is added.
 std::map<Uuid, std::vector<Position>> allocate_first_tokens(const std::vector<Uuid>& nodes, unsigned partition_bits,
                                                             unsigned replication, unsigned tokens_per_node = 8);

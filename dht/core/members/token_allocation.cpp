@@ -1,4 +1,4 @@
-// Token allocation (design 4, "Tokens sit on anchors"). Both functions are deterministic: the same input gives the
+// Token allocation (docs/design.md#tokens). Both functions are deterministic: the same input gives the
 // same tokens on every node and in every run.
 //
 // At most half of the anchors are given away as long as there are two for every node, so that nodes can join later

@@ -1,5 +1,5 @@
 // Who answers, what this node's groups still have to move, and what the leader of the table's partition makes of it
-// (design 4).
+// (docs/design.md#members-table).
 #include <algorithm>
 
 #include "dht/core/members/change.hpp"

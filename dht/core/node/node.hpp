@@ -1,5 +1,6 @@
 // One ring node's protocol as a pure state machine: routing (chord.hpp), membership (members_table.hpp) and the Raft
-// groups of its partitions (group.hpp). No sockets, threads, clocks, files or logs in here (design 2).
+// groups of its partitions (group.hpp). No sockets, threads, clocks, files or logs in here
+// (docs/design.md#the-protocol-has-no-io).
 //
 // Drive it like this, from one thread: call one of receive/tick/submit/written/applied/..., then take_effects() and
 // carry them out as effects.hpp demands. Errors: a bad peer or client gets a reply or is ignored; a broken promise of

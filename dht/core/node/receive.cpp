@@ -1,4 +1,4 @@
-// Messages from other nodes: who may speak (design 4, "Header of every message"), and to whom in here.
+// Messages from other nodes: who may speak (docs/design.md#node-identity), and to whom in here.
 #include <utility>
 
 #include "dht/core/node/implementation.hpp"
@@ -13,7 +13,8 @@ void Node::Implementation::refused_event(const char* name, const Uuid& source) {
   out_.event(name, "source=" + source.text());
 }
 
-// Peers keep the highest incarnation that they saw of each node, also across their own restarts (design 4).
+// Peers keep the highest incarnation that they saw of each node, also across their own restarts
+// (docs/design.md#node-identity).
 const char* Node::Implementation::identity_refusal(const Uuid& peer, const Incarnation& incarnation) const {
   if (peer == self_) return "clone_refused";  // somebody runs on a copy of this node's disk
   auto known = peers_.find(peer);

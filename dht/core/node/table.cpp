@@ -1,4 +1,4 @@
-// Genesis, and how this node's copy of the members table stays new (design 4).
+// Genesis, and how this node's copy of the members table stays new (docs/design.md#creation).
 #include <algorithm>
 #include <utility>
 

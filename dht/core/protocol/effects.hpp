@@ -1,11 +1,11 @@
 // Effects: everything the core wants from the world. Whoever drives a Node takes them after each call and carries
-// them out in the order below; that order is the safety contract (design 2).
+// them out in the order below; that order is the safety contract (docs/design.md#the-protocol-has-no-io).
 //
 //  1. `messages` may leave at once (a leader's appends go out before its own sync).
 //  2. `write` is one atomic, durable (fsynced) transaction. Writes happen in the order of their ids.
 //  3. `messages_after_write` leave only when every write taken up to and including this one is durable. (No write in
 //     these Effects: when all earlier ones are durable; at once if none is outstanding.)
-//  4. Then Node::written(id). A write that fails is never retried: the process exits (design 5.8).
+//  4. Then Node::written(id). A write that fails is never retried: the process exits (docs/design.md#failed-writes).
 //  5. `applies` go to the store in order, behind the writes taken before them. An apply need not be synced on its own,
 //     but it is durable no later than any write that is carried out after it.
 //  6. `reads`, `loads`, `snapshot_reads` see the state of at least every apply that was reported by Node::applied.
@@ -60,7 +60,7 @@ enum class Damage : std::uint8_t {
 
 // This node's replica loses all data and is called `added` from now on: rows, log and staged chunks go, term and vote
 // stay. Makes the group when there is none. What it then is: a learner that waits for its first snapshot, or what a
-// removed replica leaves (design 5.5).
+// removed replica leaves (docs/design.md#replica-identity).
 struct ReplicaReset {
   LogIndex added = 0;           // ReplicaId::added
   Configuration configuration;  // where to ask; may be empty

@@ -1,5 +1,5 @@
 // The genesis record: what a ring is for ever. Every first node fsyncs it and from then on refuses another
-// (design 4, "Creation"). Voters of the first groups follow from first_table; nothing else ever makes a voter.
+// (docs/design.md#creation). Voters of the first groups follow from first_table; nothing else ever makes a voter.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// The members table: the committed list of nodes, an object in the ring itself (design 4).
+// The members table: the committed list of nodes, an object in the ring itself (docs/design.md#members-table).
 //
 // Object key members_key; rows: "m/" + 16 uuid bytes -> member, "s/" + name -> setting (text), "v" -> the
 // table's version as a 64-bit big-endian integer, raised by every batch that changes any of them. The table

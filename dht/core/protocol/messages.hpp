@@ -1,7 +1,7 @@
 // Messages between nodes. Plain structs; the wire form is dht/net/wire/codec's business.
 //
 // Every message travels in an Envelope whose header says who speaks to whom; Node::receive refuses a foreign ring,
-// a wrong destination and an old or cloned incarnation (design 4).
+// a wrong destination and an old or cloned incarnation (docs/design.md#node-identity).
 #pragma once
 
 #include <cstdint>
@@ -116,7 +116,7 @@ struct ReplicaRemoved {
   LogIndex configuration_index = 0;  // through which it is known to be in force
 };
 
-// ---- Heartbeats, one frame per node pair and interval (design 5.7) ---------------------------------
+// ---- Heartbeats, one frame per node pair and interval (docs/design.md#heartbeats) ---------------------------------
 
 // What a node says of itself in every heartbeat and in every answer to one (fitness.hpp).
 struct FitnessReport {

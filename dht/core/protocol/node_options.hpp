@@ -18,7 +18,8 @@ inline constexpr std::size_t max_group_pending_bytes =
 struct NodeOptions {
   std::string address;  // of its own RPC server; announced when the table says otherwise
   std::string rest_address;
-  // Test-only switches that take a guard away, so that the simulator can show that it would notice (design 10).
+  // Test-only switches that take a guard away, so that the simulator can show that it would notice
+  // (docs/design.md#proof-by-simulation).
   struct Faults {
     bool send_vote_before_write = false;
     bool commit_earlier_terms = false;

@@ -18,7 +18,8 @@ using Term = std::uint64_t;
 using LogIndex = std::uint64_t;  // the first entry has index 1; 0 is "before the log"
 
 // A replica is (node, index of the configuration entry that added it): a node that was removed and added again is
-// another replica, so that late messages of its former life do not count (design 5.5). Genesis adds at index 0.
+// another replica, so that late messages of its former life do not count (docs/design.md#replica-identity). Genesis
+// adds at index 0.
 struct ReplicaId {
   Uuid node;
   LogIndex added = 0;

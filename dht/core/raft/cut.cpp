@@ -1,5 +1,5 @@
-// Cutting the log (design 5.6). Only below the applied index; the cut is a write, behind which the applies before it
-// are durable.
+// Cutting the log (docs/design.md#log-compaction). Only below the applied index; the cut is a write, behind which the
+// applies before it are durable.
 #include <algorithm>
 
 #include "dht/core/raft/group.hpp"

@@ -1,4 +1,5 @@
-// Whether this node should lead groups, and what its peers say of themselves: slow is not dead (design 5).
+// Whether this node should lead groups, and what its peers say of themselves: slow is not dead
+// (docs/design.md#fitness).
 //
 // Raft's liveness rests on heartbeats, which need the loop alone. A node whose disk hangs, or whose disk or loop is
 // much slower than the others', would therefore lead for ever and take its groups with it. So it measures itself:

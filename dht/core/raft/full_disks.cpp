@@ -1,4 +1,4 @@
-// Disks that are full (design 5.8): a majority with room goes on, as if the others were dead.
+// Disks that are full (docs/design.md#full-disks): a majority with room goes on, as if the others were dead.
 #include <algorithm>
 
 #include "dht/core/raft/group.hpp"

@@ -60,8 +60,9 @@ void Group::event(const char* name, const std::string& detail) const {
   services_.out.event(name, std::move(text));
 }
 
-// The message is for this very replica, and its source is not an earlier life of a replica that we know (design 5.5).
-// A source that we do not know may be a member of a configuration that has not arrived here yet.
+// The message is for this very replica, and its source is not an earlier life of a replica that we know
+// (docs/design.md#replica-identity). A source that we do not know may be a member of a configuration that has not
+// arrived here yet.
 bool Group::accept(const Uuid& source, const RaftHeader& header) const {
   if (header.destination_added != replica_.added || out_of_service()) return false;
   if (services_.faults.ignore_replica_identity) return true;

@@ -1,4 +1,4 @@
-// One Raft group: this node's replica of one partition (design 5).
+// One Raft group: this node's replica of one partition (docs/design.md#partitions-and-groups).
 //
 // Raft as published (Ongaro, "Consensus: Bridging Theory and Practice", 2014) with PreVote, CheckQuorum, leader leases,
 // ReadIndex as their fall-back, leadership transfer, pipelined appends, chunked snapshots and joint configurations.

@@ -1,4 +1,5 @@
-// Heartbeats, one frame per pair of nodes and interval, for all groups that one of them leads (design 5.7).
+// Heartbeats, one frame per pair of nodes and interval, for all groups that one of them leads
+// (docs/design.md#heartbeats).
 //
 // A list of groups that the other side has acknowledged once is sent as its digest from then on. A reply names its
 // round; the sender knows when that round left and which list it carried, so that an acknowledgement counts for exactly

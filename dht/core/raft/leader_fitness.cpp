@@ -1,4 +1,4 @@
-// A leader that should not lead hands over, and who may take over (fitness.hpp; design 5).
+// A leader that should not lead hands over, and who may take over (fitness.hpp; docs/design.md#fitness).
 //
 // A leader whose disk hangs cannot enter another term, for a vote must be written first. It waits until the promises to
 // readers have ended (no new ones are given), then hands over to a voter whose disk is known to answer; if none takes

@@ -1,4 +1,4 @@
-// The time of one partition's log: what a leader stamps entries with (design 5.3).
+// The time of one partition's log: what a leader stamps entries with (docs/design.md#ring-time-and-log-time).
 //
 // It follows the ring's time (ring_time.hpp), but at nine to eleven tenths of this replica's boot clock since the stamp
 // that the log has, or the start of this process. So it never goes back, never jumps and never stands still, whoever

@@ -1,5 +1,5 @@
-// Membership change: a leader moves its group to the nodes that the placement wants (design 5.5; dissertation, chapter
-// 4).
+// Membership change: a leader moves its group to the nodes that the placement wants (docs/design.md#membership-change;
+// dissertation, chapter 4).
 //
 //   add learners -> they catch up, by the log or a snapshot -> joint configuration -> new configuration
 //

@@ -1,5 +1,5 @@
 // Who this replica is: how it comes into being as a learner, and how it learns that it is a member no longer
-// (design 5.5).
+// (docs/design.md#replica-identity).
 //
 // A replica is (node, index of the configuration entry that added it). A leader that names this node by another index
 // tells that the present life is over: it adds a node anew only when the configuration that excludes it is committed.

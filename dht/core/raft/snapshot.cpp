@@ -1,4 +1,4 @@
-// Snapshots of the partition's rows for followers whose entries were cut (design 5.6).
+// Snapshots of the partition's rows for followers whose entries were cut (docs/design.md#snapshots).
 #include <algorithm>
 #include <utility>
 

@@ -1,4 +1,4 @@
-// What a partition remembers of each client's batches, so that none is executed twice (design 5.3).
+// What a partition remembers of each client's batches, so that none is executed twice (docs/design.md#exactly-once).
 //
 // One row per client under dedup_key: the highest first_incomplete, until when the row is needed and the results of the
 // sequences at or above first_incomplete. A result is forgotten when first_incomplete passes it or it is older than

@@ -1,4 +1,5 @@
-// Evaluates batches and reads over rows: the same code over SQLite and over the simulator's store (design 2, 5.2, 5.3).
+// Evaluates batches and reads over rows: the same code over SQLite and over the simulator's store
+// (docs/design.md#the-protocol-has-no-io and docs/design.md#batches and docs/design.md#exactly-once).
 //
 // evaluate() is deterministic: the result and the rows afterwards depend on the batch, the entry's stamp and index and
 // the rows before, nothing else. It keeps in the partition itself, under keys that start with NUL:
@@ -49,7 +50,7 @@ class RowWriter : public RowReader {
                          std::uint64_t version) = 0;
 };
 
-// Test-only switches (design 10, mutation testing).
+// Test-only switches (docs/design.md#proof-by-simulation).
 struct EvaluateFaults {
   bool no_dedup = false;
   bool no_expiry = false;

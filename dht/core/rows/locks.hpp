@@ -1,4 +1,4 @@
-// Which rows of a partition pending transactions hold (design 5, "Several objects at once").
+// Which rows of a partition pending transactions hold (docs/design.md#transactions).
 //
 // A transaction holds a row alone if it puts, erases, overwrites or merely locks it: nobody else changes the row until
 // it ends. A row to which it only adds (add_i64, max_i64) it holds together with others: their additions of the same

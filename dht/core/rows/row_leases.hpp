@@ -1,5 +1,6 @@
 // What a group's leader has promised to readers: that a row does not change before a moment, so that a client may
-// answer from its memory until then (design 7; Gray and Cheriton, "Leases", SOSP 1989, without recall).
+// answer from its memory until then (docs/design.md#row-leases; Gray and Cheriton, "Leases", SOSP 1989, without
+// recall).
 //
 // A row that a pending transaction holds is not promised either, and resolving the transaction waits for nobody: the
 // rows themselves say who holds them (locks.hpp), in the same snapshot that a reader gets, so what is read with a lock

@@ -1,5 +1,6 @@
-// An iterative Chord lookup, driven by the asker (design 3): each node names the closest preceding token that it knows,
-// or the answer. A wrong pointer costs a hop, never a wrong answer: what it finds is whom to ask, not who may answer.
+// An iterative Chord lookup, driven by the asker (docs/design.md#chord): each node names the closest preceding token
+// that it knows, or the answer. A wrong pointer costs a hop, never a wrong answer: what it finds is whom to ask, not
+// who may answer.
 //
 // Threads: one loop. Limits: max_lookup_hops a start, max_lookup_starts nodes to start from, one try's time a hop.
 // Errors: timeout, unreachable (nobody could be asked), unavailable (pointers led in a circle).

@@ -1,5 +1,5 @@
-// What to do about a lock that somebody met: ask the transaction's record, and end what can be ended (design 5,
-// "Several objects at once"). The life of a record:
+// What to do about a lock that somebody met: ask the transaction's record, and end what can be ended
+// (docs/design.md#transactions). The life of a record:
 //
 //      (absent) --first prepare--> pending --flip--> committed --all parts resolved--> (deleted)
 //         |                           |

@@ -1,14 +1,16 @@
 // The ring as one client sees it: finds each partition's leader, asks again when nodes die, and yet has each batch
 // executed exactly once. Every mount, gateway and tool owns one.
 //
-// Finding (design 3, 4): a cache partition -> (leader, members) makes a warm operation one hop; a stale entry costs a
-// redirect; a cold one an iterative Chord lookup. When a node does not answer or does not know, the order is: its hint,
-// other members of the group, the placement of the members table and of the one before, a Chord lookup; then a pause
-// with jitter and all over again until the deadline. Nodes that did not answer are asked last for some seconds.
+// Finding (docs/design.md#chord and docs/design.md#members-table): a cache partition -> (leader, members) makes a warm
+// operation one hop; a stale entry costs a redirect; a cold one an iterative Chord lookup. When a node does not answer
+// or does not know, the order is: its hint, other members of the group, the placement of the members table and of the
+// one before, a Chord lookup; then a pause with jitter and all over again until the deadline. Nodes that did not answer
+// are asked last for some seconds.
 //
-// Exactly once (design 5.3): a batch keeps its sequence and its expiry through all tries, so a try whose reply was lost
-// is answered from the partition's memory. A batch is said again under a new sequence only when its own result says
-// that it was not executed. Sequences below first_incomplete were answered or given up and are never asked again.
+// Exactly once (docs/design.md#exactly-once): a batch keeps its sequence and its expiry through all tries, so a try
+// whose reply was lost is answered from the partition's memory. A batch is said again under a new sequence only when
+// its own result says that it was not executed. Sequences below first_incomplete were answered or given up and are
+// never asked again.
 //
 // A batch expires by the time of its partition's log, which may be far from anybody's clock
 // (dht/core/raft/log_clock.hpp). Every answer of a partition's leader says it; of a partition that has not answered for

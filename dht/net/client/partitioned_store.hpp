@@ -17,7 +17,8 @@
 
 namespace ringfs::dht {
 
-// Test-only switch that takes a guard away, so that the simulator can show that it would notice (design 10).
+// Test-only switch that takes a guard away, so that the simulator can show that it would notice
+// (docs/design.md#proof-by-simulation).
 struct TransactionFaults {
   bool remember_held_rows = false;      // under a row lease, although a pending transaction changes them
   bool drop_without_tombstone = false;  // of a record that is missing, or whose coordinator is taken for dead

@@ -1,4 +1,4 @@
-// Creating a ring from waiting nodes (design 4, "Creation"): all of them get the same genesis record.
+// Creating a ring from waiting nodes (docs/design.md#creation): all of them get the same genesis record.
 //
 // Running it again is harmless and finishes what a failed run began: who has the genesis already is the one to copy
 // from. Threads: one loop. Every call ends by `deadline`. Errors: invalid_argument (no node, one node twice, counts out

@@ -1,4 +1,4 @@
-// The coordinator of two-phase commit with intents (design 5, "Several objects at once").
+// The coordinator of two-phase commit with intents (docs/design.md#transactions).
 //
 //   1. first prepare: record (pending, on condition that it is absent) and the first part's locks, in one batch
 //   2. further parts' locks, one after another

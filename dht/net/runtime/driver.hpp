@@ -5,10 +5,10 @@
 // together is written together (group commit); the write in progress gathers the next batch.
 // Threads: one loop; the store's callbacks come from its threads and are handed over in batches, one wake-up for many.
 // Errors: a write that fails, or an apply for another reason than damage, is final: on_fatal is called once and nothing
-// is carried out any more (design 5.8). A full disk is none of these (storage.hpp). Damage (corrupt) costs the replica
-// that has it, not the node: the core lets the others serve and replaces it (Node::take_out_of_service). Limits: the
-// core's; connections to peers as in peer.hpp. The storage must outlive the driver or have called back everything;
-// callbacks that come after the driver's end are dropped.
+// is carried out any more (docs/design.md#failed-writes). A full disk is none of these (storage.hpp). Damage (corrupt)
+// costs the replica that has it, not the node: the core lets the others serve and replaces it
+// (Node::take_out_of_service). Limits: the core's; connections to peers as in peer.hpp. The storage must outlive the
+// driver or have called back everything; callbacks that come after the driver's end are dropped.
 #pragma once
 
 #include <boost/asio/io_context.hpp>

@@ -236,7 +236,7 @@ void TcpTransport::stop() {
 Task<OperationResult> TcpTransport::call(std::string address, Uuid expected, Operation operation, TimePoint deadline) {
   auto initiate = [](auto handler, TcpTransport* self, const std::string* to, const Uuid* whom, const Operation* what,
                      TimePoint until) { self->begin(std::move(handler), *to, *whom, *what, until); };
-  // Named before the await: see "Coroutines" in the conventions. The pointers live in this coroutine's frame.
+  // Named before the await: see CONTRIBUTING.md#coroutines. The pointers live in this coroutine's frame.
   TcpTransport* self = this;
   const std::string* to = &address;
   const Uuid* whom = &expected;

@@ -22,7 +22,7 @@ inline constexpr std::size_t max_address_bytes = 300;         // host names have
 
 enum class PeerRole : std::uint8_t { client = 1, node = 2 };
 
-// The first frame of both sides of every connection (design 4).
+// The first frame of both sides of every connection (docs/design.md#node-identity).
 struct Greeting {
   PeerRole role{};
   Uuid node;                // of a client: nil

@@ -5,7 +5,7 @@
 // read from, another page's place, in leaves, interior pages, overflow, free-list trunks and the schema alike. Why in
 // the file layer: SQLite believes what the structure of a page says, and a flipped bit of a key makes a row that is
 // there look absent. What a sum cannot tell is a write that never reached the disk: the old page is whole
-// (row_digest.hpp). Pages that are all zeros were never written: see sqlite_files.hpp for who may read them. Threads:
+// (row_digest.hpp). Pages that are all zeros were never written: see database_files.hpp for who may read them. Threads:
 // plain functions. Limits: SQLite's page sizes. Source: sqlite.org/fileformat2.html, section 1.3.
 #pragma once
 

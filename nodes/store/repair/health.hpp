@@ -1,5 +1,5 @@
 // Whether the store still works. After the first failure of the disk (or of our own promises) nothing is done any more:
-// what the disk holds may not be trusted until the process starts again (design 5.8). Threads: any.
+// what the disk holds may not be trusted until the process starts again (docs/design.md#failed-writes). Threads: any.
 #pragma once
 
 #include <atomic>

@@ -1,5 +1,5 @@
 // Reads every row, log entry and payload that the store holds, again and again, and says which are damaged
-// (design 5.10).
+// (docs/design.md#damage-and-repair).
 //
 // Why: a copy that nobody reads may be bad for years, and is missed when the others are gone. Checksums are verified
 // wherever something is read; this makes sure that everything is read. And it alone sees a write that the disk has

@@ -1,5 +1,5 @@
-// Rows that were read or written lately, answered on the loop without crossing to a thread and back (design 5,
-// "Storage").
+// Rows that were read or written lately, answered on the loop without crossing to a thread and back
+// (docs/design.md#store-files).
 //
 // They always equal the database: the writer announces which rows its transaction changes before the commit, during
 // which partitions concerned answer nothing from here, and publishes them after it. A reader thread adds what it read

@@ -1,4 +1,5 @@
-// What must hold at every moment, whatever fails: watched from outside, over all nodes at once (design 10).
+// What must hold at every moment, whatever fails: watched from outside, over all nodes at once
+// (docs/design.md#proof-by-simulation).
 //
 //  one leader per (partition, term)             every Append and Heartbeat names its sender as the leader of its term
 //  log matching                                 (partition, index, term) names one entry with one predecessor

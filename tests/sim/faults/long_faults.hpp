@@ -1,4 +1,4 @@
-// Faults that last for minutes, one after the other: what is slow but not dead (design 5).
+// Faults that last for minutes, one after the other: what is slow but not dead (docs/design.md#fitness).
 //
 //   hung disk     syncs do not end; sometimes reads do not either
 //   hung disks    of several nodes at once, or of all: nodes that share one disk

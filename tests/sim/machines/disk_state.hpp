@@ -18,7 +18,7 @@
 
 namespace ringfs::sim {
 
-// Test-only switches (design 10, mutation testing).
+// Test-only switches (docs/design.md#proof-by-simulation).
 struct DiskFaults {
   dht::EvaluateFaults evaluate;
   bool serve_damage =
@@ -50,7 +50,7 @@ struct GroupState {
   dht::Term term_at(dht::LogIndex index) const;
   // Of the log's last configuration entry, or the one applied.
   dht::Configuration newest_configuration() const;
-  // Blobs of the log that are one payload with a row's value (design 5, storage).
+  // Blobs of the log that are one payload with a row's value (docs/design.md#store-files).
   std::vector<SharedBytes*> entries_sharing(const SharedBytes& value);
 };
 

@@ -59,7 +59,7 @@ class SimNode : private DiskWatcher {
   void start();
   void kill();        // kill -9; peers and clients see the connection close
   void lose_power();  // nobody is told; what was not synced may be gone, the boot clock starts anew
-  // A sync fails: the process gives up, and what was not synced may be gone (design 5.8).
+  // A sync fails: the process gives up, and what was not synced may be gone (docs/design.md#failed-writes).
   void fail_sync();
   // The process is killed when it has carried out that many more steps.
   void kill_after_steps(unsigned steps) { steps_left_ = steps; }

@@ -231,7 +231,7 @@ TEST(TokenAllocation, Join_ManyPartitionsAndNodes_StaysBalanced) {
   EXPECT_LE(balance.replicas_max_to_mean, 1.25);
 }
 
-// Sixteen partitions for every node, at least: what the aim of 1.25 is promised for (design 4).
+// Sixteen partitions for every node, at least: what the aim of 1.25 is promised for (docs/design.md#placement).
 unsigned bits_for(std::size_t nodes) {
   unsigned bits = 4;
   while ((std::size_t{1} << bits) < 16 * nodes) ++bits;
