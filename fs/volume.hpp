@@ -74,18 +74,18 @@ class Volume : public std::enable_shared_from_this<Volume> {
   using Hint = std::pair<InodeNumber, std::string>;
 
   // Keeps an inode in open_ while an operation uses it.
-  class Use {
+  class InodePin {
    public:
-    Use(Volume& volume, InodeNumber inode);
-    Use(const Use&) = delete;
-    ~Use();
+    InodePin(Volume& volume, InodeNumber inode);
+    InodePin(const InodePin&) = delete;
+    ~InodePin();
     const OpenPointer& pointer() const { return pointer_; }
 
    private:
     Volume& volume_;
     OpenPointer pointer_;
   };
-  friend class Use;
+  friend class InodePin;
 
   struct FoundEntry {
     bool found = false;
@@ -103,8 +103,8 @@ class Volume : public std::enable_shared_from_this<Volume> {
   Duration left(TimePoint deadline) const { return std::max(Duration::zero(), deadline - store_.clock().now); }
   bool same_partition(InodeNumber left, InodeNumber right) const;
   OpenPointer find_open(InodeNumber inode) const;
-  OpenPointer use_inode(InodeNumber inode);
-  void unuse_inode(const OpenPointer& open);
+  OpenPointer pin_inode(InodeNumber inode);
+  void unpin_inode(const OpenPointer& open);
   void remember(InodeNumber inode, const InodeRow& row);
   Attributes overlay_attributes(InodeNumber inode, const InodeRow& row) const;
   void touch_directory(ChangeSet& changes, InodeNumber directory, std::int64_t now) const;

@@ -329,7 +329,7 @@ Task<void> Volume::background(std::shared_ptr<Volume> self, OpenPointer open, Se
   }
   self->room_.notify();
   if (status && open->buffer.has_full_chunk()) self->start_background(open, Sending::full_chunks);
-  self->unuse_inode(open);
+  self->unpin_inode(open);
 }
 
 Volume::OpenPointer Volume::heaviest() const {

@@ -120,8 +120,8 @@ Task<Result<Opened>> Volume::open(Caller caller, InodeNumber inode, int flags) {
     if (!emptied) co_return tl::unexpected(emptied.error());
     note_given(inode, 0);
   }
-  Use use(*this, inode);
-  OpenPointer open = use.pointer();
+  InodePin pin(*this, inode);
+  OpenPointer open = pin.pointer();
   Status fresh = co_await refresh(open, until);
   if (!fresh) co_return tl::unexpected(fresh.error());
   if (open->row.is_directory()) co_return fail(ErrorCode::is_directory);
@@ -144,8 +144,8 @@ Task<Result<Opened>> Volume::create(Caller caller, InodeNumber parent, std::stri
     std::string copy = name;
     Result<NewNode> node = co_await create_node(caller, parent, std::move(copy), full_mode, 0, std::string(), until);
     if (node) {
-      Use use(*this, node->inode);
-      OpenPointer open = use.pointer();
+      InodePin pin(*this, node->inode);
+      OpenPointer open = pin.pointer();
       adopt(*open, node->loaded, nullptr);
       if (open->version == node->loaded.version) open->inline_known = true;  // and empty
       note_given(node->inode, 0);
@@ -296,7 +296,7 @@ Task<void> Volume::release(Handle handle) {
     // flush() reported the error; with the last handle nobody is left who could try again.
     if (!status && last && !open->background_running) drop_buffer(*open);
   }
-  unuse_inode(open);
+  unpin_inode(open);
 }
 
 }  // namespace ringfs::fs

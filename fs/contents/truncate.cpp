@@ -60,8 +60,8 @@ Task<Result<bool>> Volume::set_size_once(OpenPointer open, std::uint64_t size, b
 
 Task<Status> Volume::set_size(InodeNumber inode, std::uint64_t size, bool clears_set_id, TimePoint deadline) {
   if (size > max_file_bytes) co_return fail(ErrorCode::file_too_large);
-  Use use(*this, inode);
-  OpenPointer open = use.pointer();
+  InodePin pin(*this, inode);
+  OpenPointer open = pin.pointer();
   kernel_cached_.erase(inode);
   Lock lock = co_await open->mutex.lock(left(deadline));
   if (!lock) co_return fail(ErrorCode::timeout, "file is busy");

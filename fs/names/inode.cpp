@@ -51,22 +51,22 @@ bool Volume::same_partition(InodeNumber left, InodeNumber right) const {
   return partition_of_inode(left, store_.partition_bits()) == partition_of_inode(right, store_.partition_bits());
 }
 
-Volume::Use::Use(Volume& volume, InodeNumber inode) : volume_(volume), pointer_(volume.use_inode(inode)) {}
-Volume::Use::~Use() { volume_.unuse_inode(pointer_); }
+Volume::InodePin::InodePin(Volume& volume, InodeNumber inode) : volume_(volume), pointer_(volume.pin_inode(inode)) {}
+Volume::InodePin::~InodePin() { volume_.unpin_inode(pointer_); }
 
 Volume::OpenPointer Volume::find_open(InodeNumber inode) const {
   auto place = open_.find(inode);
   return place == open_.end() ? nullptr : place->second;
 }
 
-Volume::OpenPointer Volume::use_inode(InodeNumber inode) {
+Volume::OpenPointer Volume::pin_inode(InodeNumber inode) {
   OpenPointer& open = open_[inode];
   if (!open) open = std::make_shared<OpenInode>(inode);
   ++open->users;
   return open;
 }
 
-void Volume::unuse_inode(const OpenPointer& open) {
+void Volume::unpin_inode(const OpenPointer& open) {
   --open->users;
   if (!open->is_idle()) return;
   forget_read_ahead(*open);

@@ -22,7 +22,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr auto node_patience = std::chrono::seconds(2);           // for one node to answer
+constexpr auto node_timeout = std::chrono::seconds(2);            // for one node to answer
 constexpr double warn_free_share = 0.10, fail_free_share = 0.02;  // of a disk
 constexpr std::uintmax_t warn_wal_bytes = std::uintmax_t{1} << 30;
 constexpr Duration warn_clock_difference = std::chrono::milliseconds(500);
@@ -158,14 +158,14 @@ void check_local(Doctor& doctor, const StateDirectory& state, const LocalRing& r
     doctor.warn("mount", "not mounted", up);
 }
 
-// Node by node, each over a connection of its own: the greeting brings that node's clock.
+// Node by node, each over a connection of its own: the handshake brings that node's clock.
 bool check_nodes(Doctor& doctor, const std::vector<std::string>& addresses) {
   bool any = false;
   for (const std::string& address : addresses) {
     RingSession session({address});
     dht::Operation question = dht::StatusOperation{};
     dht::OperationResult answer =
-        session.run(session.transport().call(address, Uuid{}, std::move(question), session.in(node_patience)));
+        session.run(session.transport().call(address, Uuid{}, std::move(question), session.in(node_timeout)));
     const Stamp answered = dht::wall_time();
     session.finish();
     const std::string check = "at " + address;

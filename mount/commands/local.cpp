@@ -13,7 +13,7 @@
 namespace ringfs::mount {
 namespace {
 
-constexpr auto up_patience = std::chrono::seconds(30);
+constexpr auto up_timeout = std::chrono::seconds(30);
 constexpr unsigned default_nodes = 5;
 constexpr unsigned default_rpc_port = 4000;
 constexpr unsigned default_rest_port = 3000;
@@ -162,7 +162,7 @@ int up(const UpArguments& arguments) {
     if (!status) return report(status.error());
   }
 
-  const auto deadline = std::chrono::steady_clock::now() + up_patience;
+  const auto deadline = std::chrono::steady_clock::now() + up_timeout;
   // The ring's uuid is on disk before any node hears of it: a creation that was cut short is finished by the next `up`.
   if (!loaded) status = state.save(ring);
   if (!status) return report(status.error());
@@ -221,7 +221,7 @@ int down(const std::string& state_text) {
     ++stopped;
     if (stop_mount_process(*mount)) {
       killed = true;
-      std::cerr << "ringfs: the mount process " << mount->pid << " did not end within " << mount_end_patience.count()
+      std::cerr << "ringfs: the mount process " << mount->pid << " did not end within " << mount_end_timeout.count()
                 << " s and was killed; what it had not written is lost\n";
     }
   }

@@ -24,8 +24,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr int ring_file_format = 1;
-constexpr int database_unusable = 6;                      // of ringfs-node (nodes/main.cpp)
-constexpr auto lock_patience = std::chrono::seconds(60);  // another up or down ends by then
+constexpr int database_unusable = 6;                     // of ringfs-node (nodes/main.cpp)
+constexpr auto lock_timeout = std::chrono::seconds(60);  // another up or down ends by then
 constexpr auto look_interval = std::chrono::milliseconds(5);
 
 std::string cause() { return std::strerror(errno); }
@@ -257,7 +257,7 @@ Status StateDirectory::lock() {
     return fail(ErrorCode::io_error, "cannot make the state directory " + path_.string() + ": " + error.message());
   lock_ = ::open((path_ / "lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (lock_ < 0) return fail(ErrorCode::io_error, "cannot open " + (path_ / "lock").string() + ": " + cause());
-  const auto end = std::chrono::steady_clock::now() + lock_patience;
+  const auto end = std::chrono::steady_clock::now() + lock_timeout;
   while (flock(lock_, LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK && errno != EINTR)
       return fail(ErrorCode::io_error, "cannot lock " + path_.string() + ": " + cause());

@@ -11,7 +11,7 @@ namespace ringfs::mount {
 namespace {
 
 using Json = nlohmann::ordered_json;
-constexpr auto start_patience = std::chrono::seconds(30);
+constexpr auto start_timeout = std::chrono::seconds(30);
 constexpr int default_wait_seconds = 3600;
 constexpr std::size_t bar_width = 30;
 
@@ -106,7 +106,7 @@ int add_local(MemberArguments arguments) {
         Error{ErrorCode::out_of_range, "a local ring has at most " + std::to_string(max_local_nodes) + " nodes"});
   LocalRing alone = *ring;
   alone.nodes = {node};
-  const Result<StartReport> started = start_nodes(state, alone, std::chrono::steady_clock::now() + start_patience);
+  const Result<StartReport> started = start_nodes(state, alone, std::chrono::steady_clock::now() + start_timeout);
   if (!started) return report(started.error());
   if (!started->problems.empty()) {
     const NodeProblem& problem = started->problems.front();

@@ -68,7 +68,7 @@ int umount(const std::string& path) {
   if (!done) return report(done.error());
   // What programs had mapped into memory may have been written by the kernel only now: the process drains it, then
   // ends.
-  const auto end = std::chrono::steady_clock::now() + mount_end_patience;
+  const auto end = std::chrono::steady_clock::now() + mount_end_timeout;
   while (process && is_running(*process) && std::chrono::steady_clock::now() < end)
     std::this_thread::sleep_for(look_interval);
   if (process && is_running(*process)) {

@@ -33,16 +33,16 @@ namespace {
 
 namespace asio = boost::asio;
 
-constexpr auto reach_patience = std::chrono::seconds(10);  // until some node answers
-constexpr auto start_patience = std::chrono::seconds(25);  // until the root directory is there; below mount_patience
-constexpr auto drain_patience = std::chrono::seconds(30);  // for what is dirty at the end
-constexpr auto in_use_patience = std::chrono::seconds(5);  // for who still has files open when we are told to end
+constexpr auto reach_timeout = std::chrono::seconds(10);  // until some node answers
+constexpr auto start_timeout = std::chrono::seconds(25);  // until the root directory is there; below mount_timeout
+constexpr auto drain_timeout = std::chrono::seconds(30);  // for what is dirty at the end
+constexpr auto in_use_timeout = std::chrono::seconds(5);  // for who still has files open when we are told to end
 constexpr auto settings_interval = std::chrono::seconds(10);
-constexpr auto settings_patience = std::chrono::seconds(5);
-constexpr auto unmount_patience = std::chrono::seconds(10);
+constexpr auto settings_timeout = std::chrono::seconds(5);
+constexpr auto unmount_timeout = std::chrono::seconds(10);
 constexpr auto look_interval = std::chrono::milliseconds(10);
-constexpr auto probe_patience = std::chrono::seconds(2);
-constexpr auto quiet_patience = std::chrono::seconds(3);  // before it is said what is waited for
+constexpr auto probe_timeout = std::chrono::seconds(2);
+constexpr auto quiet_timeout = std::chrono::seconds(3);  // before it is said what is waited for
 
 // Tells whoever started us, and lets go of its stderr: a shell that reads it would wait for us for ever.
 void announce(int descriptor, bool let_go) {
@@ -84,7 +84,7 @@ Task<void> unmount_on_signal(MountRun* run) {
   }
   run->unmounting = true;
   spdlog::info("event=unmounting signal={}", number);
-  co_await run->session.unmount(in_use_patience);
+  co_await run->session.unmount(in_use_timeout);
   run->unmounting = false;
 }
 
@@ -92,7 +92,7 @@ Task<void> unmount_on_signal(MountRun* run) {
 // not answer leaves it as it is.
 Task<void> adopt_settings(RingSession* ring, fs::FileSystem* file_system) {
   const Result<std::map<std::string, std::string>> settings =
-      co_await ring->admin().settings(ring->in(settings_patience));
+      co_await ring->admin().settings(ring->in(settings_timeout));
   if (settings) file_system->set_operation_timeout(std::chrono::seconds(setting_value(*settings, op_timeout_setting)));
 }
 
@@ -109,11 +109,11 @@ int fail_mount(const Error& error) {
 }
 
 Task<int> serve(MountRun* run) {
-  const TimePoint deadline = run->ring.in(start_patience);
+  const TimePoint deadline = run->ring.in(start_timeout);
   asio::co_spawn(run->ring.loop(), unmount_on_signal(run), [](const std::exception_ptr& thrown) {
     if (thrown) spdlog::error("event=unmount_failed");
   });
-  Status status = co_await run->ring.start(run->ring.in(reach_patience));
+  Status status = co_await run->ring.start(run->ring.in(reach_timeout));
   if (!status) co_return fail_mount(Error{status.error().code, "cannot reach the ring: " + status.error().context});
   // The first leaders may still be on their way: each call has a deadline of its own, the whole has ours.
   for (;;) {
@@ -145,7 +145,7 @@ Task<int> serve(MountRun* run) {
   run->signals.cancel();
   run->over = true;
   while (run->unmounting) co_await run->ring.store().sleep(look_interval);
-  status = co_await run->file_system.stop(run->ring.in(drain_patience));
+  status = co_await run->file_system.stop(run->ring.in(drain_timeout));
   if (!status) {
     spdlog::error("event=drain_failed error=\"{}\"", status.error().text());
     co_return 1;
@@ -182,17 +182,17 @@ MountAnswer probe_mount(const std::string& path) {
     struct stat ignored {};
     return std::string(::stat(path.c_str(), &ignored) != 0 && errno == ENOTCONN ? "dead" : "answers");
   };
-  const Result<std::string> answer = run_apart(look, probe_patience);
+  const Result<std::string> answer = run_apart(look, probe_timeout);
   if (!answer) return MountAnswer::silent;
   return *answer == "dead" ? MountAnswer::dead : MountAnswer::answers;
 }
 
 bool stop_mount_process(const ProcessMark& mark) {
   send_signal(mark, SIGTERM);
-  if (wait_until_gone({mark}, quiet_patience).empty()) return false;
+  if (wait_until_gone({mark}, quiet_timeout).empty()) return false;
   std::cerr << "ringfs: waiting for the mount process " << mark.pid
-            << ", which writes to the ring what is dirty (at most " << mount_end_patience.count() << " s)" << std::endl;
-  return !stop_processes({mark}, mount_end_patience - quiet_patience).empty();
+            << ", which writes to the ring what is dirty (at most " << mount_end_timeout.count() << " s)" << std::endl;
+  return !stop_processes({mark}, mount_end_timeout - quiet_timeout).empty();
 }
 
 int serve_mount(std::vector<std::string> addresses, MountOptions options, const std::string& log_file,
@@ -253,7 +253,7 @@ Result<ProcessMark> start_mount_process(const MountStart& start) {
     ::close(ends[0]);
     return mark;
   }
-  const auto end = std::chrono::steady_clock::now() + mount_patience;
+  const auto end = std::chrono::steady_clock::now() + mount_timeout;
   bool ready = false, ended = false;
   while (!ready && !ended && std::chrono::steady_clock::now() < end) {
     pollfd wait{ends[0], POLLIN, 0};
@@ -347,7 +347,7 @@ Status unmount_path(const std::string& path, bool lazily) {
   options.arguments.push_back(path);
   const Result<pid_t> child = spawn_process(options);
   if (!child) return tl::unexpected<Error>(child.error());
-  const auto end = std::chrono::steady_clock::now() + unmount_patience;
+  const auto end = std::chrono::steady_clock::now() + unmount_timeout;
   std::optional<int> code;
   while (!(code = exit_code_of(*child)) && std::chrono::steady_clock::now() < end)
     std::this_thread::sleep_for(look_interval);

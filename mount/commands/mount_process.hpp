@@ -17,10 +17,10 @@
 
 namespace ringfs::mount {
 
-inline constexpr auto mount_patience = std::chrono::seconds(30);
+inline constexpr auto mount_timeout = std::chrono::seconds(30);
 // Within this a mount process that was told to end has ended: it unmounts (10 s), lets who has files open finish (5 s),
 // answers what is under way (twice the longest operation timeout) and writes what is dirty (30 s).
-inline constexpr auto mount_end_patience = std::chrono::seconds(10 + 5 + 2 * max_op_timeout_seconds + 30);
+inline constexpr auto mount_end_timeout = std::chrono::seconds(10 + 5 + 2 * max_op_timeout_seconds + 30);
 
 // Serves until unmounted. Writes "ready\n" to `ready_descriptor` (unless < 0) when the mount is usable and then, unless
 // it logs to `log_file`, points stdout and stderr to /dev/null. Returns the process's exit code.
@@ -39,7 +39,7 @@ struct MountStart {
 Result<ProcessMark> start_mount_process(const MountStart& start);
 
 // SIGTERM to a mount process, and waits until it has ended; says on stderr what it waits for when that takes long. True
-// if it had to be killed after mount_end_patience.
+// if it had to be killed after mount_end_timeout.
 bool stop_mount_process(const ProcessMark& mark);
 
 enum class MountAnswer {

@@ -253,8 +253,8 @@ ProcessLife life_of(const ProcessMark& mark) {
 
 bool is_running(const ProcessMark& mark) { return life_of(mark) == ProcessLife::running; }
 
-std::vector<ProcessMark> wait_until_gone(std::vector<ProcessMark> marks, std::chrono::milliseconds patience) {
-  const auto end = std::chrono::steady_clock::now() + patience;
+std::vector<ProcessMark> wait_until_gone(std::vector<ProcessMark> marks, std::chrono::milliseconds timeout) {
+  const auto end = std::chrono::steady_clock::now() + timeout;
   for (;;) {
     std::erase_if(marks, [](const ProcessMark& mark) {
       exit_code_of(mark.pid);  // reaps it when it is our child

@@ -48,7 +48,7 @@ enum class ProcessLife {
 ProcessLife life_of(const ProcessMark& mark);
 bool is_running(const ProcessMark& mark);
 // Waits for those that are ending or running; reaps our own children. Returns those that are still there.
-std::vector<ProcessMark> wait_until_gone(std::vector<ProcessMark> marks, std::chrono::milliseconds patience);
+std::vector<ProcessMark> wait_until_gone(std::vector<ProcessMark> marks, std::chrono::milliseconds timeout);
 bool send_signal(const ProcessMark& mark, int number);
 
 Status write_pid_file(const std::filesystem::path& path, const ProcessMark& mark);

@@ -293,7 +293,7 @@ void write(fuse_req_t raw, fuse_ino_t inode, const char* bytes, size_t size, off
   }
   FuseSession& session = session_of(raw);
   SharedBytes payload = session.take_payload(bytes, size);
-  // Pages that were changed through a mapping lie where they lie, whatever the descriptor says.
+  // mmap writeback carries its own offset: ignore O_APPEND and O_SYNC.
   fs::WriteHow how;
   how.flags = info->writepage ? 0 : info->flags;
   how.clears_set_id = !info->writepage;  // a change through a mapping takes no bits away, as elsewhere in Linux

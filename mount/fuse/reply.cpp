@@ -68,10 +68,10 @@ void Request::on_interrupt(fuse_req_t, void* self) {
     if (!pointer || pointer->answered()) return;
     if (pointer->kind_ == Kind::wait) return pointer->interrupt();
     if (pointer->kind_ == Kind::command) return pointer->cancellation_.emit(boost::asio::cancellation_type::total);
-    if (pointer->patience_) return;
-    pointer->patience_.emplace(pointer->executor_);
-    pointer->patience_->expires_after(interrupt_patience);
-    pointer->patience_->async_wait([weak](const boost::system::error_code& cancelled) {
+    if (pointer->timeout_) return;
+    pointer->timeout_.emplace(pointer->executor_);
+    pointer->timeout_->expires_after(interrupt_timeout);
+    pointer->timeout_->async_wait([weak](const boost::system::error_code& cancelled) {
       const RequestPointer late = weak.lock();
       if (!cancelled && late && !late->answered()) late->error(EINTR);
     });
@@ -84,7 +84,7 @@ void Request::interrupt() {
 }
 
 fuse_req_t Request::take() {
-  patience_.reset();
+  timeout_.reset();
   return std::exchange(request_, nullptr);
 }
 

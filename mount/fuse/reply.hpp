@@ -4,7 +4,7 @@
 // hangs on a bug of ours. Every answering function says whether the kernel took the answer: false when somebody
 // answered before (a signal did) or the kernel no longer wants it; whoever hands out a handle must then take it back.
 // FUSE_INTERRUPT (docs/design.md#the-mount): `wait` ends at once with EINTR; a `read` is answered EINTR only when it is
-// still unanswered `interrupt_patience` later, its coroutine runs on; a `mutation` is awaited; a `command` hears of it
+// still unanswered `interrupt_timeout` later, its coroutine runs on; a `mutation` is awaited; a `command` hears of it
 // and ends before its next step. Threads: the mount's loop. Errors: ErrorCode becomes an errno by fs/errno.cpp alone.
 #pragma once
 
@@ -27,7 +27,7 @@ struct stat to_stat(const fs::Attributes& attributes);
 class Request : public std::enable_shared_from_this<Request> {
  public:
   enum class Kind : std::uint8_t { read, mutation, wait, command };
-  static constexpr auto interrupt_patience = std::chrono::seconds(5);
+  static constexpr auto interrupt_timeout = std::chrono::seconds(5);
 
   // `cache_seconds`: how long the kernel may keep names and attributes.
   Request(fuse_req_t request, Kind kind, boost::asio::any_io_executor executor, double cache_seconds);
@@ -72,7 +72,7 @@ class Request : public std::enable_shared_from_this<Request> {
   fs::Caller caller_;
   boost::asio::any_io_executor executor_;
   boost::asio::cancellation_signal cancellation_;
-  std::optional<boost::asio::steady_timer> patience_;
+  std::optional<boost::asio::steady_timer> timeout_;
 };
 
 using RequestPointer = std::shared_ptr<Request>;

@@ -237,7 +237,7 @@ void FuseSession::look_at_mount() {
   spdlog::debug("event=read_ahead_set device={} permitted={}", device_, file.good());
 }
 
-Task<void> FuseSession::unmount(std::chrono::seconds patience) {
+Task<void> FuseSession::unmount(std::chrono::seconds timeout) {
   const std::string& path = options_.mount_point;
   asio::steady_timer timer(loop_);
   for (const bool lazily : {false, true}) {
@@ -258,7 +258,7 @@ Task<void> FuseSession::unmount(std::chrono::seconds patience) {
     if (code == 0) break;
     if (!lazily) spdlog::warn("event=unmount_busy path={} action=detach", path);
   }
-  const auto end = std::chrono::steady_clock::now() + patience;
+  const auto end = std::chrono::steady_clock::now() + timeout;
   while (!fuse_session_exited(session_) && std::chrono::steady_clock::now() < end) {
     timer.expires_after(unmount_look);
     co_await timer.async_wait(asio::use_awaitable);

@@ -40,8 +40,8 @@ class FuseSession {
   // when the kernel and we have agreed (INIT).
   Task<void> serve(std::function<void()> on_ready);
   // Unmounts, so that serve() ends: cleanly if nobody uses the mount; otherwise detaches it at once and lets who still
-  // has files open go on for `patience`, then cuts the connection.
-  Task<void> unmount(std::chrono::seconds patience);
+  // has files open go on for `timeout`, then cuts the connection.
+  Task<void> unmount(std::chrono::seconds timeout);
 
   // For the operations.
   fs::FileSystem& file_system() { return file_system_; }

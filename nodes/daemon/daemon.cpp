@@ -19,7 +19,7 @@
 #include "dht/net/runtime/server.hpp"
 #include "dht/net/transport/system_clock.hpp"
 #include "dht/net/transport/tcp_transport.hpp"
-#include "nodes/daemon/chores.hpp"
+#include "nodes/daemon/background_tasks.hpp"
 #include "nodes/daemon/metrics.hpp"
 #include "nodes/rest/gated_ring.hpp"
 #include "nodes/rest/gateway.hpp"
@@ -34,7 +34,7 @@ using Outcome = tl::expected<void, DaemonFailure>;
 namespace {
 
 constexpr auto watch_interval = std::chrono::milliseconds(500);
-constexpr int unwind_turns = 100;  // each ends at least one await of every chore
+constexpr int unwind_turns = 100;  // each ends at least one await of every background task
 constexpr auto drain_poll = std::chrono::milliseconds(10);
 
 constexpr const char* damage_advice =
@@ -143,7 +143,7 @@ class Daemon::Implementation {
     server_ = std::make_unique<dht::Server>(loop_, *driver_, std::move(*listener));
     driver_->start();
     server_->start();
-    start_chores();
+    start_background_tasks();
     signals_.async_wait([this](boost::system::error_code error, int signal) {
       if (!error) begin_drain("signal " + std::to_string(signal));
     });
@@ -180,12 +180,13 @@ class Daemon::Implementation {
     return {};
   }
 
-  void start_chores() {
-    chores_ = std::make_unique<Chores>(*driver_, *client_, address_, rest_address_, options_.janitor_interval);
-    spawn(chores_->start_client());
-    spawn(chores_->janitor());
-    spawn(chores_->announce());
-    if (!options_.join.empty()) spawn(chores_->join(*transport_, options_.join));
+  void start_background_tasks() {
+    background_tasks_ =
+        std::make_unique<BackgroundTasks>(*driver_, *client_, address_, rest_address_, options_.janitor_interval);
+    spawn(background_tasks_->start_client());
+    spawn(background_tasks_->janitor());
+    spawn(background_tasks_->announce());
+    if (!options_.join.empty()) spawn(background_tasks_->join(*transport_, options_.join));
   }
 
   // Every coroutine can be cancelled, and the loop knows when all have ended.
@@ -198,7 +199,7 @@ class Daemon::Implementation {
                      try {
                        std::rethrow_exception(error);
                      } catch (const std::exception& exception) {
-                       spdlog::error("event=chore_ended reason=\"{}\"", exception.what());
+                       spdlog::error("event=background_task_ended reason=\"{}\"", exception.what());
                      }
                    }));
   }
@@ -228,7 +229,7 @@ class Daemon::Implementation {
     watch_.expires_after(watch_interval);
     watch_.async_wait([this](boost::system::error_code error) {
       if (error || draining_) return;
-      if (chores_->client_started()) {
+      if (background_tasks_->client_started()) {
         gated_store_->open();
         gated_ring_->open();
         gated_admin_->open();
@@ -304,7 +305,8 @@ class Daemon::Implementation {
 
   const DaemonOptions options_;
   SystemRandom random_;
-  std::list<asio::cancellation_signal> tasks_;  // one per running chore; before the loop, whose coroutines use them
+  std::list<asio::cancellation_signal>
+      tasks_;  // one per running background task; before the loop, whose coroutines use them
   std::unique_ptr<SqliteStore> store_;
   std::unique_ptr<dht::TcpTransport> transport_;
   std::unique_ptr<dht::ObjectClient> client_;
@@ -313,7 +315,7 @@ class Daemon::Implementation {
   std::unique_ptr<GatedRing> gated_ring_;
   std::unique_ptr<dht::RingAdminClient> admin_;
   std::unique_ptr<GatedAdmin> gated_admin_;
-  std::unique_ptr<Chores> chores_;
+  std::unique_ptr<BackgroundTasks> background_tasks_;
   asio::io_context loop_{1};
   asio::signal_set signals_;
   asio::steady_timer watch_;

@@ -1,10 +1,11 @@
-// One node as a process: store, driver, RPC server, REST gateway, and the chores that a node does as a client of its
-// own ring.
+// One node as a process: store, driver, RPC server, REST gateway, and the background tasks that a node does as a client
+// of its own ring.
 //
-// Chores: the janitor over the partitions that this node leads (docs/design.md#the-janitor), and announcing its address
-// when the members table has another one (docs/design.md#members-table). Both go through an object client like any
-// mount's, to whoever leads. Threads: run() runs the loop on the calling thread; the store has its own threads. Errors:
-// DaemonFailure with the exit code and words for an operator. Limits: drain_limit to end open requests after a signal.
+// BackgroundTasks: the janitor over the partitions that this node leads (docs/design.md#the-janitor), and announcing
+// its address when the members table has another one (docs/design.md#members-table). Both go through an object client
+// like any mount's, to whoever leads. Threads: run() runs the loop on the calling thread; the store has its own
+// threads. Errors: DaemonFailure with the exit code and words for an operator. Limits: drain_limit to end open requests
+// after a signal.
 #pragma once
 
 #include <filesystem>

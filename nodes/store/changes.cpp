@@ -203,7 +203,7 @@ void StoreChanges::perform_group(const dht::GroupWrite& write, PayloadHome home)
   }
   if (write.truncate_from) truncate(group, *write.truncate_from);
   for (const dht::Entry& entry : write.append) append(group, entry, home);
-  if (write.cut_through) cut(group, *write.cut_through);
+  if (write.compact_through) cut(group, *write.compact_through);
   if (write.damage) note_damage(group, *write.damage);
 }
 

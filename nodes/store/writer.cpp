@@ -25,7 +25,7 @@ constexpr std::uint64_t kept_free_bytes = 32 << 20;
 constexpr std::uint64_t kept_free_share = 64;  // of the disk, if that is less
 constexpr std::uint64_t kept_free_bytes_when_short = 1 << 20;
 constexpr int vacuum_step_pages = 256;  // moved from the database's end in one transaction
-constexpr auto given_back_patience = std::chrono::seconds(1);
+constexpr auto given_back_timeout = std::chrono::seconds(1);
 constexpr int kept_wal_pages_when_short = 1024;
 constexpr auto space_retry = std::chrono::milliseconds(200);
 
@@ -146,9 +146,9 @@ void StoreWriter::run() {
       std::unique_lock lock(mutex_);
       auto wanted = [this] { return !queue_.empty() || stopping_; };
       if (waiting_for_space_) wake_.wait_for(lock, space_retry, [this] { return stopping_; });
-      if (!chores_due() && look_again() && !health_.failure())
-        wake_.wait_for(lock, given_back_patience, wanted);
-      else if (!chores_due())
+      if (!background_tasks_due() && look_again() && !health_.failure())
+        wake_.wait_for(lock, given_back_timeout, wanted);
+      else if (!background_tasks_due())
         wake_.wait(lock, wanted);
       if (queue_.empty() && stopping_) return;
       idle = queue_.empty();
@@ -160,7 +160,7 @@ void StoreWriter::run() {
     }
     if (idle || ++since_garbage_ >= transactions_between_garbage) {
       since_garbage_ = 0;
-      do_chores();
+      run_background_tasks();
     }
     look_after_wal();
   }
@@ -333,7 +333,7 @@ void StoreWriter::space_found() {
   space_.set_waiting(false);
 }
 
-bool StoreWriter::chores_due() const {
+bool StoreWriter::background_tasks_due() const {
   if (health_.failure()) return false;
   return (changes_.garbage() && !garbage_paused_) || more_to_give_back_;
 }
@@ -343,7 +343,7 @@ bool StoreWriter::look_again() const {
   return unlooked_ || payload_file_.any_given_back() || space_.status().room != dht::Room::ample;
 }
 
-void StoreWriter::do_chores() {
+void StoreWriter::run_background_tasks() {
   unlooked_ = false;
   collect_garbage();
   give_room_back();

@@ -7,7 +7,7 @@
 // Garbage (rows of former epochs) goes in small steps when the queue is empty, and at least after every 64
 // transactions. So does free room inside the two files, beyond what is kept for what comes next: pages at the
 // database's end (incremental vacuum, of databases that were made with it) and blocks of the file of payloads. Room
-// that was given back without a sync is synced when nothing else was for given_back_patience.
+// that was given back without a sync is synced when nothing else was for given_back_timeout.
 //
 // A transaction in which an item fails is rolled back. no_space: it goes back to the head of the queue and is tried
 // again every space_retry, item by item, until it fits; StoreSpace says so meanwhile. Nothing is refused: what is
@@ -75,9 +75,9 @@ class StoreWriter {
   static void refuse(Item& item, const Error& error);
   static void answer(Item& item, Outcome outcome);
   static std::size_t weight(const Item& item);
-  bool chores_due() const;
+  bool background_tasks_due() const;
   bool look_again() const;
-  void do_chores();
+  void run_background_tasks();
   void collect_garbage();
   void leave_garbage(const Error& why);
   void wish_rebuild();
@@ -109,7 +109,7 @@ class StoreWriter {
   std::int64_t page_bytes_ = 0;
   bool can_vacuum_ = false;
   bool unsynced_commits_ = false;
-  bool unlooked_ = false;  // commits since the last chores
+  bool unlooked_ = false;  // commits since the last background tasks
   bool more_to_give_back_ = false;
   bool wal_is_long_ = true;  // as far as is known: since the start, or since it could not be cut
 

@@ -25,7 +25,7 @@ namespace {
 
 using namespace ringfs;
 
-constexpr Duration patience = std::chrono::seconds(30);
+constexpr Duration timeout = std::chrono::seconds(30);
 constexpr std::size_t block_bytes = 64 << 10;  // values above are several rows, as the contents of files are
 
 struct Case {
@@ -103,7 +103,7 @@ class RingBench {
   }
 
   Task<void> start(dht::ObjectClient* client) {
-    Status status = co_await client->start(now() + patience);
+    Status status = co_await client->start(now() + timeout);
     if (!status) failure_ = status.error().text();
   }
 
@@ -129,7 +129,7 @@ class RingBench {
           mutation.value = value;
           request.mutations.push_back(std::move(mutation));
         }
-        Result<CommitReply> reply = co_await client->commit(std::move(request), now() + patience);
+        Result<CommitReply> reply = co_await client->commit(std::move(request), now() + timeout);
         if (!reply) failure_ = reply.error().text();
         written_[key] = one.value_bytes;
       } else {
@@ -137,7 +137,7 @@ class RingBench {
         ReadRequest::Scan scan;
         scan.key = readable_[random_.below(readable_.size())];
         request.scans.push_back(std::move(scan));
-        Result<ReadReply> reply = co_await client->read(std::move(request), now() + patience);
+        Result<ReadReply> reply = co_await client->read(std::move(request), now() + timeout);
         if (!reply) failure_ = reply.error().text();
         std::size_t bytes = 0;
         if (reply) {
@@ -155,7 +155,7 @@ class RingBench {
     mutation.kind = Mutation::Kind::erase_prefix;
     mutation.row = {std::move(key), {}};
     request.mutations.push_back(std::move(mutation));
-    Result<CommitReply> reply = co_await client->commit(std::move(request), now() + patience);
+    Result<CommitReply> reply = co_await client->commit(std::move(request), now() + timeout);
     if (!reply) failure_ = reply.error().text();
   }
 

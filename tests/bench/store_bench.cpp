@@ -62,7 +62,7 @@ dht::Write batch_write(dht::LogIndex index, std::size_t bytes) {
   group.partition = partition;
   group.append.push_back(dht::Entry{index, 1, bench_stamp, dht::EntryKind::batch, encoded.head, encoded.blobs});
   constexpr dht::LogIndex kept = 32;
-  if (index > 2 * kept && index % kept == 0) group.cut_through = index - 2 * kept;
+  if (index > 2 * kept && index % kept == 0) group.compact_through = index - 2 * kept;
   dht::Write write;
   write.id = index;
   write.groups.push_back(std::move(group));
@@ -183,7 +183,7 @@ void changes(nodes::SqliteStore& store, dht::LogIndex& next, const char* what, s
     dht::GroupWrite group;
     group.partition = partition;
     group.append.push_back(dht::Entry{next + i, 1, bench_stamp, dht::EntryKind::batch, encoded.head, encoded.blobs});
-    if (i == 0 && next > 1) group.cut_through = next - 1;
+    if (i == 0 && next > 1) group.compact_through = next - 1;
     dht::Write write;
     write.id = next + i;
     write.groups.push_back(std::move(group));

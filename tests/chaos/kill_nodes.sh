@@ -54,7 +54,7 @@ await_cp() {
 # `other`: one whose leader has not died yet. Leadership drifts back to who came back, so one is taken that its preferred primary leads.
 victims=()
 kill_and_restart() {
-  local partition=$1 what=$2 victim id heir="" before now end
+  local partition=$1 what=$2 victim id target="" before now end
   await_cp
   if [ "$partition" = other ]; then
     read -r partition id < <("$ringfs" ring --state "$state" --output json | jq -er --args \
@@ -71,12 +71,12 @@ kill_and_restart() {
   before=$(copied)
   victims+=("$id")
   for _ in $(seq 150); do
-    heir=$(leader_id "$partition") || true
-    [ -n "$heir" ] && [ "$heir" != "$id" ] && break
+    target=$(leader_id "$partition") || true
+    [ -n "$target" ] && [ "$target" != "$id" ] && break
     sleep 0.2
   done
-  [ -n "$heir" ] && [ "$heir" != "$id" ] || die "partition $partition is led by '$heir' 30 s after its leader $id died"
-  heir=$(number_of "$heir")
+  [ -n "$target" ] && [ "$target" != "$id" ] || die "partition $partition is led by '$target' 30 s after its leader $id died"
+  target=$(number_of "$target")
   now=$before
   end=$((SECONDS + 30))
   while [ "$now" -le "$before" ] && [ $SECONDS -lt $end ]; do
@@ -84,7 +84,7 @@ kill_and_restart() {
     now=$(copied)
   done
   [ "$now" -gt "$before" ] || die "cp made no progress in 30 s without node $victim"
-  say "node $heir leads, $((now - before)) more files without node $victim"
+  say "node $target leads, $((now - before)) more files without node $victim"
   [ ! -e "$scratch/cp.failed" ] || die "cp failed: $(cat "$scratch/cp.log")"
   restart_ring
   wait_healthy

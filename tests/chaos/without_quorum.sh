@@ -39,7 +39,7 @@ grep -qx "up 1" "$scratch/status" || die "more than one is up"
 grep -qx "leaderless 256" "$scratch/status" || die "some partition has a leader"
 grep -q "remark 2 nodes do not answer" "$scratch/status" || die "nobody says that two nodes do not answer"
 for file in version id error_log members ring rebalance stats metrics config/replication config/op_timeout node/"$key"/address \
-  node/"$key"/state lookup/kv%2Fgreeting; do
+  node/"$key"/state lookup/kv%2Fhandshake; do
   [ -n "$(reads "$file")" ] || [ "$file" = error_log ] || die ".ring/$file is empty"
 done
 [ "$(reads members | wc -l)" -eq 3 ] || die "not three members: $(reads members)"

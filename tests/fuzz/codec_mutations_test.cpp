@@ -80,10 +80,10 @@ TEST(FrameMutations, AnyHeader_IsRefusedOrWithinLimits) {
     auto encoded = dht::encode_frame_header(header);
     std::string bytes(encoded.data(), encoded.size());
     mutate(bytes, bytes, random);
-    Result<dht::FrameHeader> decoded = dht::decode_frame_header(bytes, dht::max_greeting_bytes);
+    Result<dht::FrameHeader> decoded = dht::decode_frame_header(bytes, dht::max_handshake_bytes);
     if (!decoded) continue;
     ++accepted;
-    ASSERT_LE(decoded->body_bytes(), dht::max_greeting_bytes);
+    ASSERT_LE(decoded->body_bytes(), dht::max_handshake_bytes);
   }
   EXPECT_GT(accepted, 0U);
 }

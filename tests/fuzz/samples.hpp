@@ -234,7 +234,7 @@ inline std::vector<dht::OperationResult> results(Random& random) {
                                                {random_uuid(random), {random_uuid(random), random_uuid(random)}}})};
 }
 
-inline dht::Greeting greeting(Random& random, dht::PeerRole role = dht::PeerRole::node) {
+inline dht::Handshake handshake(Random& random, dht::PeerRole role = dht::PeerRole::node) {
   return {.role = role,
           .node = random_uuid(random),
           .incarnation = {random.below(99), random.next()},
@@ -257,13 +257,13 @@ inline dht::ReceivedFrame received(dht::FrameKind kind, const dht::WireMessage& 
 }
 
 inline std::string flat(const dht::WireMessage& message) {
-  return received(dht::FrameKind::greeting, message).body.str();
+  return received(dht::FrameKind::handshake, message).body.str();
 }
 
 // A frame of every kind and message.
 inline std::vector<dht::ReceivedFrame> frames(Random& random) {
   std::vector<dht::ReceivedFrame> all;
-  all.push_back(received(dht::FrameKind::greeting, dht::encode(greeting(random))));
+  all.push_back(received(dht::FrameKind::handshake, dht::encode(handshake(random))));
   all.push_back(received(dht::FrameKind::error, dht::encode(Error{ErrorCode::foreign_ring, "not yours"})));
   for (dht::Message& message : messages(random)) {
     all.push_back(received(dht::FrameKind::envelope, dht::encode(envelope(random, std::move(message)))));
@@ -283,7 +283,7 @@ inline Result<std::string> decode_any(const dht::ReceivedFrame& frame) {
     return flat(dht::encode(*value));
   };
   switch (frame.header.kind) {
-    case dht::FrameKind::greeting: return again(dht::decode_greeting(frame));
+    case dht::FrameKind::handshake: return again(dht::decode_handshake(frame));
     case dht::FrameKind::envelope: return again(dht::decode_envelope(frame));
     case dht::FrameKind::request: return again(dht::decode_operation(frame));
     case dht::FrameKind::response: return again(dht::decode_response(frame));

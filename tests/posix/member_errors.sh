@@ -64,7 +64,7 @@ listener = socket.create_server(("127.0.0.1", 0))
 open(sys.argv[1], "w").write(str(listener.getsockname()[1]))
 while True:
     connection = listener.accept()[0]
-    connection.sendall(b"RNG1" + bytes([2, 1]) + bytes(18))  # a greeting of protocol version 2
+    connection.sendall(b"RNG1" + bytes([2, 1]) + bytes(18))  # a handshake of protocol version 2
     connection.recv(4096)
     connection.close()
 PYTHON

@@ -83,7 +83,7 @@ class Chord::Implementation {
   enum class Phase { idle, probing, running };
 
   // chord.cpp
-  Duration patience() const { return options_.timing.stabilize / 2; }
+  Duration timeout() const { return options_.timing.stabilize / 2; }
   void send(const Uuid& node, ChordMessage message);
   void handle_local();
   void handle(const Uuid& source, const ChordMessage& message);

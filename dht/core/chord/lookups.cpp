@@ -12,7 +12,7 @@ constexpr unsigned most_hops = 40;  // a stable ring of 65,536 tokens needs 18
 }  // namespace
 
 void Chord::Implementation::begin(std::optional<Lookup>& slot, const Position& position, const Uuid& first) {
-  slot = Lookup{next_request_++, position, first, 0, now_, now_ + patience()};
+  slot = Lookup{next_request_++, position, first, 0, now_, now_ + timeout()};
   send(first, ChordFind{slot->request, position});
 }
 
@@ -22,7 +22,7 @@ std::optional<ChordPeer> Chord::Implementation::follow(std::optional<Lookup>& sl
   if (found.final) return found.peer;
   // An answer may name a node that does not answer this one; and nobody may send a lookup in circles.
   if (lookup.hops + 1 >= most_hops || found.peer.node == lookup.asked) return {};
-  slot = Lookup{next_request_++, lookup.position, found.peer.node, lookup.hops + 1, now_, now_ + patience()};
+  slot = Lookup{next_request_++, lookup.position, found.peer.node, lookup.hops + 1, now_, now_ + timeout()};
   send(found.peer.node, ChordFind{slot->request, lookup.position});
   return {};
 }

@@ -37,11 +37,11 @@ bool ChordPeers::dead(const Uuid& node) const {
   return belief != beliefs_.end() && belief->second.dead;
 }
 
-bool ChordPeers::worth_asking(const Uuid& node, TimePoint now, Duration patience) {
+bool ChordPeers::worth_asking(const Uuid& node, TimePoint now, Duration timeout) {
   auto belief = beliefs_.find(node);
   if (belief == beliefs_.end() || !belief->second.dead) return true;
   if (now < belief->second.ask_again) return false;
-  belief->second.ask_again = now + patience;
+  belief->second.ask_again = now + timeout;
   return true;
 }
 

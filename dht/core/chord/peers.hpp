@@ -29,7 +29,7 @@ class ChordPeers {
   bool dead(const Uuid& node) const;
   bool alive(const ChordPeer& peer) const { return !dead(peer.node); }
   // Not dead, or dead for long enough that asking once more is worth a request.
-  bool worth_asking(const Uuid& node, TimePoint now, Duration patience);
+  bool worth_asking(const Uuid& node, TimePoint now, Duration timeout);
 
   // Each returns whether the belief changed.
   bool heard(const Uuid& node);

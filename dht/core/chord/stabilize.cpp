@@ -13,7 +13,7 @@ constexpr unsigned finger_pause = 4;  // intervals for one lookup then: a wrong 
 }  // namespace
 
 void Chord::Implementation::ask(std::optional<Ask>& slot, Ask::Why why, const ChordPeer& peer) {
-  slot = Ask{next_request_++, why, peer, now_, now_ + patience()};
+  slot = Ask{next_request_++, why, peer, now_, now_ + timeout()};
   send(peer.node, ChordNeighboursRequest{slot->request, peer.token});
 }
 

@@ -71,7 +71,7 @@ void Chord::Implementation::ask_next_probe() {
   Uuid node = probe_candidates_.back();
   probe_candidates_.pop_back();
   std::uint64_t request = next_request_++;
-  probes_[request] = {node, now_, now_ + patience()};
+  probes_[request] = {node, now_, now_ + timeout()};
   Position any = pointers_.empty() ? Position{} : pointers_.begin()->first;
   send(node, ChordFind{request, any});
 }

@@ -107,7 +107,7 @@ std::array<std::size_t, 3> score(const Owners& owners, std::size_t nodes, std::s
   std::size_t limit = std::min(replication, nodes);
   std::vector<std::size_t> primaries(nodes, 0);
   std::vector<std::size_t> replicas(nodes, 0);
-  std::map<std::pair<std::size_t, std::size_t>, std::size_t> heirs;
+  std::map<std::pair<std::size_t, std::size_t>, std::size_t> recipients;
   for (std::size_t token = 0; token < tokens; ++token) {
     // The arc that ends at this token holds the anchors behind the token before it.
     std::size_t before = token == 0 ? spread_anchor(tokens - 1, tokens, partitions) : 0;
@@ -123,10 +123,10 @@ std::array<std::size_t, 3> score(const Owners& owners, std::size_t nodes, std::s
     }
     primaries[list[0]] += arc;
     for (std::size_t i = 0; i < std::min(found, limit); ++i) replicas[list[i]] += arc;
-    if (found > 1) heirs[{list[0], list[1]}] += arc;
+    if (found > 1) recipients[{list[0], list[1]}] += arc;
   }
   std::size_t inherited = 0;
-  for (const auto& [pair, arc] : heirs) inherited = std::max(inherited, arc);
+  for (const auto& [pair, arc] : recipients) inherited = std::max(inherited, arc);
   return {*std::max_element(replicas.begin(), replicas.end()), *std::max_element(primaries.begin(), primaries.end()),
           inherited};
 }
@@ -344,24 +344,24 @@ std::vector<Member> leave_members(const MembersTable& table, const Uuid& leaving
   Member gone = *member;
   gone.state = MemberState::leaving;
   Standing standing = standing_of(table, leaving, partition_bits);
-  std::vector<Member> heirs;  // in the order of the standing
+  std::vector<Member> recipients;  // in the order of the standing
   for (const Member& other : table.members) {
-    if (other.id != leaving && is_placed(other) && !other.tokens.empty()) heirs.push_back(other);
+    if (other.id != leaving && is_placed(other) && !other.tokens.empty()) recipients.push_back(other);
   }
   std::vector<std::size_t> anchors;
   for (const Position& token : gone.tokens) anchors.push_back(index_of(partition_of(token, partition_bits)));
-  if (!heirs.empty()) {
+  if (!recipients.empty()) {
     gone.tokens.clear();
     for (const auto& [anchor, owner] :
          Leaving(std::move(standing), std::size_t{1} << partition_bits, table.replication()).give(anchors)) {
-      std::vector<Position>& tokens = heirs[owner].tokens;
+      std::vector<Position>& tokens = recipients[owner].tokens;
       Position token = anchor_position(anchor, partition_bits);
       if (tokens.size() < max_tokens_per_member)
         tokens.insert(std::lower_bound(tokens.begin(), tokens.end(), token), token);
     }
   }
-  for (Member& heir : heirs) {
-    if (heir != *table.find(heir.id)) changed.push_back(std::move(heir));
+  for (Member& recipient : recipients) {
+    if (recipient != *table.find(recipient.id)) changed.push_back(std::move(recipient));
   }
   changed.push_back(std::move(gone));
   return changed;

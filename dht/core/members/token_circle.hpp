@@ -32,7 +32,7 @@ class TokenCircle {
     mean_arc_ = static_cast<double>(partitions) / static_cast<double>(tokens_.size() + 1);
     View view{tokens_, tokens_.size(), {}};
     for (std::size_t i = 0; i < tokens_.size(); ++i)
-      add(view, i, static_cast<std::ptrdiff_t>(arc(view, i)), loads_, heirs_);
+      add(view, i, static_cast<std::ptrdiff_t>(arc(view, i)), loads_, recipients_);
   }
 
   // How much the cost grows (or, below zero, falls) with this token.
@@ -41,7 +41,7 @@ class TokenCircle {
     std::size_t at = place_of(token.anchor);
     View after{tokens_, at, token};
     touched_.clear();
-    heir_delta_.clear();
+    recipient_delta_.clear();
     std::size_t size = tokens_.size();
     auto cut = static_cast<std::ptrdiff_t>(arc(after, at));  // the new token takes this much from the one behind it
     change(before, at % size, -cut);
@@ -63,10 +63,10 @@ class TokenCircle {
       cost += cost_of(sum) - cost_of(loads_[node]);
       delta = {};
     }
-    for (const auto& [pair, delta] : heir_delta_) {
-      auto found = heirs_.find(pair);
-      std::ptrdiff_t load = found == heirs_.end() ? 0 : found->second;
-      cost += heirs_weight *
+    for (const auto& [pair, delta] : recipient_delta_) {
+      auto found = recipients_.find(pair);
+      std::ptrdiff_t load = found == recipients_.end() ? 0 : found->second;
+      cost += recipients_weight *
               (square(static_cast<double>(load + delta) / mean_arc_) - square(static_cast<double>(load) / mean_arc_));
     }
     auto old_arc = static_cast<double>(arc(before, at % size));
@@ -78,7 +78,7 @@ class TokenCircle {
  private:
   // What evenness of the arcs and of inheritance weigh beside the loads: enough to choose among equals.
   static constexpr double arcs_weight = 0.02;
-  static constexpr double heirs_weight = 0.02;
+  static constexpr double recipients_weight = 0.02;
 
   struct Load {
     std::ptrdiff_t primaries = 0;
@@ -110,7 +110,7 @@ class TokenCircle {
   }
 
   template <class Loads, class Heirs>
-  void add(const View& view, std::size_t i, std::ptrdiff_t partitions, Loads& loads, Heirs& heirs) {
+  void add(const View& view, std::size_t i, std::ptrdiff_t partitions, Loads& loads, Heirs& recipients) {
     std::array<std::size_t, most_replication> list{};
     std::size_t found = 0;
     for (std::size_t step = 0; step < view.size() && found < replication_; ++step) {
@@ -119,7 +119,7 @@ class TokenCircle {
       if (std::find(list.begin(), end, node) != end) continue;
       if (found == 0) loads[node].primaries += partitions;
       loads[node].replicas += partitions;
-      if (found == 1) heirs[{list[0], node}] += partitions;
+      if (found == 1) recipients[{list[0], node}] += partitions;
       list[found++] = node;
     }
   }
@@ -133,7 +133,7 @@ class TokenCircle {
         return circle.delta_[node];
       }
     } deltas{*this};
-    add(view, i, partitions, deltas, heir_delta_);
+    add(view, i, partitions, deltas, recipient_delta_);
   }
 
   // A high power of load / mean: nearly the maximum, but it also tells two layouts with one maximum apart.
@@ -152,9 +152,9 @@ class TokenCircle {
   double mean_replicas_ = 1;
   double mean_arc_ = 1;
   std::vector<Load> loads_;
-  std::map<std::pair<std::size_t, std::size_t>, std::ptrdiff_t> heirs_;  // (primary, next node) -> partitions
-  std::vector<Load> delta_;                                              // all zero between two candidates
-  std::map<std::pair<std::size_t, std::size_t>, std::ptrdiff_t> heir_delta_;
+  std::map<std::pair<std::size_t, std::size_t>, std::ptrdiff_t> recipients_;  // (primary, next node) -> partitions
+  std::vector<Load> delta_;                                                   // all zero between two candidates
+  std::map<std::pair<std::size_t, std::size_t>, std::ptrdiff_t> recipient_delta_;
   std::vector<std::size_t> touched_;
   std::vector<std::size_t> seen_;
 };

@@ -45,7 +45,7 @@ class Node::Implementation {
   void loaded(EffectId id, Result<std::vector<Entry>> entries);
   void snapshot_read(EffectId id, Result<SnapshotData> data);
   void apply_failed(PartitionId partition, LogIndex through, Damage damage);
-  void take_out_of_service(PartitionId partition, Damage damage);
+  void mark_damaged(PartitionId partition, Damage damage);
   void entry_damaged(PartitionId partition, LogIndex index);
   void set_room(Room room);
   Effects take_effects();

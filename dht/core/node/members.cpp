@@ -12,7 +12,7 @@ namespace {
 
 constexpr Duration ping_after = std::chrono::seconds(2);          // without hearing a member: ask it
 constexpr Duration table_change_life = std::chrono::seconds(10);  // of a batch that changes the table
-constexpr Duration table_change_patience =
+constexpr Duration table_change_timeout =
     std::chrono::seconds(3);  // before the next one, if the version does not change
 
 }  // namespace
@@ -71,9 +71,9 @@ NodeReport Node::Implementation::make_report() const {
     }
   }
   report.unsettled.assign(unsettled.begin(), unsettled.end());
-  const Duration patience = table_.replace_after();
+  const Duration timeout = table_.replace_after();
   for (const Member& member : table_.members) {
-    if (member.id != self_ && is_placed(member) && heard(member.id) + patience <= now())
+    if (member.id != self_ && is_placed(member) && heard(member.id) + timeout <= now())
       report.silent.push_back(member.id);
   }
   return report;
@@ -83,7 +83,7 @@ void Node::Implementation::keep_table(Group& home) {
   if (now() < next_table_change_) return;
   std::vector<Member> changes = keeper_.wanted_changes(table_, services_.placement.partitions(), now());
   if (changes.empty()) return;
-  next_table_change_ = now() + table_change_patience;
+  next_table_change_ = now() + table_change_timeout;
   for (const Member& member : changes) {
     out_.event("member_" + std::string(to_string(member.state)), "node=" + member.id.text());
   }

@@ -80,8 +80,8 @@ void Node::Implementation::tick() {
   }
 }
 
-// Less often while there is nothing to replicate, but so that a lease is renewed while it still allows a promise to
-// readers, and that whoever answers counts as answering. Rounds are at most one and a half intervals apart.
+// Less often while there is nothing to replicate, but so that the leader lease is renewed while it still allows row
+// leases, and that whoever answers counts as answering. Rounds are at most one and a half intervals apart.
 Duration Node::Implementation::heartbeat_interval() const {
   const Timing& timing = genesis_->timing;
   bool quiet = services_.active_at == TimePoint::min() || services_.active_at + options_.quiet_after <= now();
@@ -143,8 +143,8 @@ void Node::Implementation::keep_log_budget() {
   services_.log_budget.set_share(services_.room != Room::ample ? short_log_share : idle ? quiet_log_share : 1);
   const std::size_t before = services_.log_budget.bytes();
   while (std::optional<LogBudget::Cut> cut = services_.log_budget.next()) {
-    group(cut->partition)->cut_for_budget(*cut);
-    if (before - services_.log_budget.bytes() >= max_turn_cut_bytes) return;
+    group(cut->partition)->compact_for_budget(*cut);
+    if (before - services_.log_budget.bytes() >= max_turn_compaction_bytes) return;
   }
 }
 
@@ -208,10 +208,10 @@ void Node::Implementation::apply_failed(PartitionId partition, LogIndex through,
   watch(*one);
 }
 
-void Node::Implementation::take_out_of_service(PartitionId partition, Damage damage) {
+void Node::Implementation::mark_damaged(PartitionId partition, Damage damage) {
   Group* one = group(partition);
   if (one == nullptr) return;
-  one->take_out_of_service(damage);
+  one->mark_damaged(damage);
   watch(*one);
 }
 
@@ -243,7 +243,7 @@ void Node::Implementation::read_done(EffectId id, Result<ReadAnswer> answer) {
   RINGFS_CHECK(partition.has_value());
   Group* one = group(*partition);
   if (id == table_read_) {
-    if (one != nullptr && !answer && answer.error().code == ErrorCode::corrupt) one->take_out_of_service(Damage::rows);
+    if (one != nullptr && !answer && answer.error().code == ErrorCode::corrupt) one->mark_damaged(Damage::rows);
     table_read(std::move(answer));
   } else if (one != nullptr) {
     one->read_done(id, std::move(answer));
@@ -334,9 +334,9 @@ void Node::apply_failed(PartitionId partition, LogIndex through, Damage damage, 
   implementation_->apply_failed(partition, through, damage);
 }
 
-void Node::take_out_of_service(PartitionId partition, Damage damage, Clock clock) {
+void Node::mark_damaged(PartitionId partition, Damage damage, Clock clock) {
   implementation_->set_clock(clock);
-  implementation_->take_out_of_service(partition, damage);
+  implementation_->mark_damaged(partition, damage);
 }
 
 void Node::entry_damaged(PartitionId partition, LogIndex index, Clock clock) {

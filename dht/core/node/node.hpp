@@ -64,7 +64,7 @@ class Node {
   //   replica that keeps up, if there is one.
   // Reads, loads and snapshots that fail with corrupt say the same by themselves. An apply that is under way may still
   // be answered or not.
-  void take_out_of_service(PartitionId partition, Damage damage, Clock clock);
+  void mark_damaged(PartitionId partition, Damage damage, Clock clock);
   // An entry of this replica's log cannot be read. Applied ones are in the rows: they are cut off. Otherwise
   // Damage::log.
   void entry_damaged(PartitionId partition, LogIndex index, Clock clock);

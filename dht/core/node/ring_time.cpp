@@ -88,7 +88,7 @@ void RingTime::update(Clock own, const std::vector<Uuid>& members, const Uuid& s
     agreed_since_.reset();
   else if (!agreed_since_)
     agreed_since_ = own.now;
-  const bool stepped = agreed_since_ && own.now - *agreed_since_ >= step_patience;
+  const bool stepped = agreed_since_ && own.now - *agreed_since_ >= step_timeout;
   if (!measured_ || stepped) {
     offset_ = wanted.offset;
     measured_ = true;

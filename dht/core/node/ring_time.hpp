@@ -11,7 +11,7 @@
 //             carried on after a gap.
 //   slew      Afterwards, while a majority agrees, it moves towards the median by at most a tenth of the time that
 //   passes. step      A difference of more than max_slewed is taken over at once when a majority has agreed about it
-//   for step_patience: a
+//   for step_timeout: a
 //             ring that started in 1970 and was set right. Logs do not follow steps (log_clock.hpp).
 //
 // Threads: none. Pure: time comes in. Errors: none; a member that says nothing, or zero, has no voice. Limits: a sample
@@ -29,8 +29,8 @@ namespace ringfs::dht {
 
 inline constexpr Duration clock_window = std::chrono::seconds(5);  // samples count for one to two of these
 inline constexpr Duration clock_gap = std::chrono::seconds(5);     // without update(): measure again
-inline constexpr Duration max_slewed = std::chrono::seconds(60);   // what a tenth makes good within step_patience
-inline constexpr Duration step_patience = std::chrono::minutes(10);
+inline constexpr Duration max_slewed = std::chrono::seconds(60);   // what a tenth makes good within step_timeout
+inline constexpr Duration step_timeout = std::chrono::minutes(10);
 inline constexpr Duration clock_agreement = std::chrono::seconds(2);        // clocks that differ by less agree
 inline constexpr Duration tolerated_clock_error = std::chrono::seconds(5);  // beyond it a node's clock is called wrong
 

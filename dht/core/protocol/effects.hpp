@@ -76,10 +76,10 @@ struct GroupWrite {
   std::optional<StageChunk> stage;
   std::optional<InstallSnapshot> install;  // log becomes empty with base (last_index, last_term); applied = last_index
   std::optional<HardState> hard_state;
-  std::optional<LogIndex> truncate_from;  // this entry and all after it go
-  std::vector<Entry> append;              // indices follow the log's last one without a gap
-  std::optional<LogIndex> cut_through;    // entries up to and including this one go; <= applied
-  std::optional<Damage> damage;           // was found; a restart must know
+  std::optional<LogIndex> truncate_from;    // this entry and all after it go
+  std::vector<Entry> append;                // indices follow the log's last one without a gap
+  std::optional<LogIndex> compact_through;  // entries up to and including this one go; <= applied
+  std::optional<Damage> damage;             // was found; a restart must know
 };
 
 struct NodeWrite {

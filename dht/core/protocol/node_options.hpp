@@ -28,7 +28,7 @@ struct NodeOptions {
     bool read_before_own_no_op = false;
     bool ignore_row_leases = false;
     bool prepare_ignores_row_leases = false;  // only a transaction's parts wait for nobody
-    bool promise_held_rows = false;           // that a batch changed, although a pending transaction changes them, too
+    bool lease_held_rows = false;             // that a batch changed, although a pending transaction changes them, too
     bool count_learners = false;              // as if they voted
     bool overlapping_changes = false;         // of the members of one group
     bool skip_joint = false;                  // from the old voters to the new ones in one step

@@ -14,7 +14,7 @@
 
 namespace ringfs::dht {
 
-// A client that remembers what it reads asks for a promise that the rows stay as they are (row_leases.hpp).
+// A client that remembers what it reads asks for a lease on the rows (row_leases.hpp).
 struct RowLease {
   Uuid client;          // the one of its batches
   Duration duration{};  // zero: none wanted
@@ -29,7 +29,7 @@ struct ReadOperation {
 struct CommitOperation {
   PartitionId partition{};
   EncodedBatch batch;
-  Duration lease{};  // a promise for the rows that it changes is wanted; zero: none
+  Duration lease{};  // on the rows that it changes; zero: none is wanted
 };
 
 struct FindOperation {  // one step of an iterative Chord lookup
@@ -85,7 +85,7 @@ struct GroupStatus {
   bool snapshotting = false;
   bool settled = false;   // leader: its members are those that the placement wants
   unsigned learners = 0;  // of the newest configuration
-  bool damaged = false;   // out of service here, until a leader has replaced it (Node::take_out_of_service)
+  bool damaged = false;   // out of service here, until a leader has replaced it (Node::mark_damaged)
 };
 
 inline constexpr std::size_t max_events = 1024;  // that a node remembers, of partitions and of the ring each
@@ -133,7 +133,7 @@ struct ReadAnswer : EncodedBatch {  // encode(ReadReply)
     }
   }
   explicit ReadAnswer(EncodedBatch reply) : EncodedBatch(std::move(reply)) {}
-  Duration lease{};  // of the gets, counted from when the client asked; zero: nothing is promised. Absent ones:
+  Duration lease{};  // of the gets, counted from when the client asked; zero: no lease. Absent ones:
                      // absent_row_lease at most
   Stamp stamp;       // the log's time when it was answered: what batches of the partition expire by. Zero: not said
   std::vector<std::size_t> absent;  // gets that found nothing; known to the node, not sent

@@ -14,17 +14,17 @@ const char* name_of(Damage damage) { return damage == Damage::log ? "log" : "row
 
 }  // namespace
 
-void Group::take_out_of_service(Damage damage) {
+void Group::mark_damaged(Damage damage) {
   if (!holds_data_ || damage <= damage_) return;
   damage_ = damage;
   event("replica_damaged", "added=" + std::to_string(replica_.added) + " what=" + name_of(damage));
   services_.out.group_write(partition_).damage = damage;
   mark();
-  if (out_of_service()) {
-    // Who follows need not wait for time-outs, if what readers were promised has ended; a lease of this term ends with
+  if (has_lost_log()) {
+    // Who follows need not wait for time-outs, if the row leases have ended; a lease of this term ends with
     // its leader.
-    const std::optional<ReplicaId> heir = role_ == Role::leader ? heir_of_damaged() : std::nullopt;
-    if (heir && row_leases_.last_until() <= now()) services_.out.send(heir->node, TimeoutNow{header(*heir)});
+    const std::optional<ReplicaId> target = role_ == Role::leader ? target_of_damaged() : std::nullopt;
+    if (target && row_leases_.last_until() <= now()) services_.out.send(target->node, TimeoutNow{header(*target)});
     leave_to_others();
     if (applying_through_ > applied_) ignored_apply_ = std::exchange(applying_through_, applied_);
     return;
@@ -42,7 +42,7 @@ void Group::apply_failed(LogIndex through, Damage damage) {
   RINGFS_CHECK(through == applying_through_ && through > applied_);
   applying_through_ = applied_;
   apply_blocked_ = true;
-  take_out_of_service(damage);
+  mark_damaged(damage);
   // Nobody will hear their results from here.
   for (const auto& [index, pending] : std::exchange(operations_, {})) {
     const Error error = damage_error("what it needs is damaged on this node");
@@ -53,21 +53,21 @@ void Group::apply_failed(LogIndex through, Damage damage) {
 
 // As a leader: a voter that is sound, keeps up, answers and is fit to lead; of several the first of the preference
 // list.
-std::optional<ReplicaId> Group::heir_of_damaged() const {
-  std::optional<ReplicaId> heir;
+std::optional<ReplicaId> Group::target_of_damaged() const {
+  std::optional<ReplicaId> target;
   for (const ReplicaId& voter : configuration().voters) {
     auto progress = progress_.find(voter);
     if (progress == progress_.end() || progress->second.damaged || !caught_up(voter, progress->second) ||
         said_unfit(voter))
       continue;
-    if (!heir || preference_rank(voter.node) < preference_rank(heir->node)) heir = voter;
+    if (!target || preference_rank(voter.node) < preference_rank(target->node)) target = voter;
   }
-  return heir;
+  return target;
 }
 
 // For a client that needs what is damaged: somebody else has it in a moment, or nobody has.
 Error Group::damage_error(std::string context) const {
-  if (role_ != Role::leader || heir_of_damaged())
+  if (role_ != Role::leader || target_of_damaged())
     return {ErrorCode::unavailable, "this replica is damaged, another one will serve"};
   return {ErrorCode::corrupt, std::move(context)};
 }
@@ -76,10 +76,10 @@ Error Group::damage_error(std::string context) const {
 void Group::entry_damaged(LogIndex index) {
   if (!serves() || index <= log_.base_index() || index > log_.last_index()) return;  // it went meanwhile
   if (index > applied_) {
-    take_out_of_service(Damage::log);
+    mark_damaged(Damage::log);
     return;
   }
-  cut_log(applied_);
+  compact_log(applied_);
   note_log_size();
   event("log_cut_for_damage", "through=" + std::to_string(applied_));
 }

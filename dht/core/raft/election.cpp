@@ -18,9 +18,9 @@ unsigned Group::preference_rank(const Uuid& node) const {
   return static_cast<unsigned>(std::find(list.begin(), list.end(), node) - list.begin());
 }
 
-// Whoever acknowledged a leader promised it L without another one; this process's last life may have done so just
-// before it ended. A leader keeps the promise to itself. Only a RequestVote that the leader asked for (TimeoutNow) may
-// pass: that leader takes no lease any more in the term that is being left.
+// Whoever acknowledged a leader granted it a lease of L, without another leader; this process's last life may have done
+// so just before it ended. A leader grants itself the same. Only a RequestVote that the leader asked for (TimeoutNow)
+// may pass: that leader takes no lease any more in the term that is being left.
 bool Group::must_refuse_votes() const {
   if (services_.faults.ignore_lease) return false;
   if (now() < refuse_votes_until_) return true;
@@ -77,8 +77,8 @@ void Group::set_retry_deadline() {
 
 TimePoint Group::deadline() const {
   if (role_ == Role::leader) {
-    const TimePoint promises_end = handing_over_ && !transfer_ ? row_leases_.last_until() : never;
-    return std::min(promises_end, delayed_.empty() ? never : delayed_.begin()->first);
+    const TimePoint leases_end = handing_over_ && !transfer_ ? row_leases_.last_until() : never;
+    return std::min(leases_end, delayed_.empty() ? never : delayed_.begin()->first);
   }
   TimePoint query = removed() ? never : query_at_;
   return promotable() ? std::min(election_deadline_, query) : query;
@@ -122,7 +122,7 @@ bool Group::follow(const Uuid& source, const RaftHeader& header) {
   if (header.term < term_) return false;
   if (header.term == term_ && role_ == Role::leader) return false;
   last_heard_ = now();
-  query_at_ = last_heard_ + replica_query_patience;
+  query_at_ = last_heard_ + replica_query_timeout;
   failed_campaigns_ = 0;
   // Drawn once for each leader that is followed: a heartbeat is too frequent for another random number.
   if (header.term > term_ || leader_ != source || role_ == Role::candidate || role_ == Role::pre_candidate) {
@@ -148,7 +148,7 @@ void Group::stop_leading(std::optional<Uuid> next_leader) {
   joint_since_.reset();
   stuck_since_.reset();
   services_.moving.erase(partition_);
-  query_at_ = now() + replica_query_patience;
+  query_at_ = now() + replica_query_timeout;
   role_ = Role::follower;
   // What is committed will be applied here and answered then, unless the disk hangs; of the rest nobody can know. The
   // same sequence may be tried again.
@@ -237,7 +237,7 @@ void Group::receive(const Uuid& source, const RequestVote& message) {
     if (!refuse && up_to_date && message.raft.term > term_) {
       reply.granted = true;
       reply.raft.term = message.raft.term;
-      services_.out.send(source, reply);  // a pre-vote promises nothing
+      services_.out.send(source, reply);  // a pre-vote binds nobody
     } else {
       services_.out.send_after_write(source, reply);
     }
@@ -337,7 +337,7 @@ void Group::peer_disconnected(const Uuid& peer) {
     mark();
   }
   if (leader_ != peer || role_ != Role::follower || !promotable() || unfit_delay() > Duration::zero()) return;
-  // As soon as the promise to the leader ends, in the order of preference so that votes are not split.
+  // As soon as the lease of the leader ends, in the order of preference so that votes are not split.
   const Timing& timing = services_.timing;
   Duration jitter = timing.heartbeat / 5 + preference_rank(services_.self) * (timing.heartbeat / 2) +
                     Duration(services_.random.below(static_cast<std::uint64_t>(timing.heartbeat.count() / 2) + 1));
@@ -374,29 +374,29 @@ void Group::drift_to_preferred() {
   handing_over_ = false;  // until it turns out below that it is time
   if (unfit) ask_about_disks();
   if (now() < next_transfer_ && !hung) return;
-  std::optional<ReplicaId> heir;
+  std::optional<ReplicaId> target;
   if (unfit) {
-    heir = heir_of_unfit();
+    target = target_of_unfit();
   } else if (damage_ != Damage::none) {
-    heir = heir_of_damaged();
+    target = target_of_damaged();
   } else {
-    heir = joint_since_ && leaving() ? heir_of_leaving() : heir_with_room();
-    if (!heir) heir = patient_preferred();
+    target = joint_since_ && leaving() ? target_of_leaving() : target_with_room();
+    if (!target) target = preferred_primary();
   }
-  if (!heir) {
-    if (hung && services_.fitness.stalled(now()) >= 2 * disk_patience) give_up_leading();
+  if (!target) {
+    if (hung && services_.fitness.stalled(now()) >= 2 * disk_timeout) give_up_leading();
     return;
   }
-  // No new promises, and those given must end before: the next leader would not know them.
+  // No new row leases, and those granted must end before: the next leader would not know them.
   handing_over_ = true;
   if (row_leases_.last_until() > now()) return;
-  transfer_ = Transfer{*heir, now() + services_.timing.election_minimum / (hung ? 2 : 1), false};
-  event("transfer", "to=" + heir->node.text());
+  transfer_ = Transfer{*target, now() + services_.timing.election_minimum / (hung ? 2 : 1), false};
+  event("transfer", "to=" + target->node.text());
   transfer_if_ready();
 }
 
 // The preferred primary, if it is another one and has kept up for long enough.
-std::optional<ReplicaId> Group::patient_preferred() {
+std::optional<ReplicaId> Group::preferred_primary() {
   const std::vector<ReplicaId>& voters = configuration().voters;
   auto preferred =
       std::find_if(voters.begin(), voters.end(), [&](const ReplicaId& one) { return preference_rank(one.node) == 0; });
@@ -409,7 +409,7 @@ std::optional<ReplicaId> Group::patient_preferred() {
   }
   // The random part spreads the transfers of a node that came back.
   if (!preferred_since_) preferred_since_ = now() + Duration(services_.random.below(1000000));
-  if (*preferred_since_ + transfer_patience > now()) return std::nullopt;
+  if (*preferred_since_ + transfer_timeout > now()) return std::nullopt;
   if (known_fit(*preferred)) return *preferred;
   ask_about_disks();
   return std::nullopt;
@@ -419,7 +419,7 @@ void Group::transfer_if_ready() {
   if (!transfer_ || transfer_->sent) return;
   auto target = progress_.find(transfer_->target);
   if (target == progress_.end() || target->second.match != log_.last_index()) return;
-  if (row_leases_.last_until() > now() || !delayed_.empty()) return;  // what was promised ends in this term
+  if (row_leases_.last_until() > now() || !delayed_.empty()) return;  // the row leases end in this term
   transfer_->sent = true;
   lease_void_ = true;
   services_.out.send(target->first.node, TimeoutNow{header(target->first)});

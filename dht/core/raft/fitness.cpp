@@ -68,7 +68,7 @@ FitnessReport Fitness::report(TimePoint now) const {
 
 // What is late is remembered and forgotten at a quarter of the time that passes.
 void Fitness::ticked(TimePoint due, TimePoint now) {
-  if (due + disk_patience < now) {  // less does not make a disk look hung
+  if (due + disk_timeout < now) {  // less does not make a disk look hung
     const Duration paused = now - due;
     writes_.pause(paused, now);
     reads_.pause(paused, now);
@@ -107,7 +107,7 @@ void Fitness::judge(TimePoint now) {
     return;
   }
   if (!other_since_) other_since_ = now;
-  if (*other_since_ + slow_patience > now) return;
+  if (*other_since_ + slow_timeout > now) return;
   slow_ = slower;
   other_since_.reset();
 }
@@ -122,7 +122,7 @@ bool Fitness::answers(const Uuid& peer, TimePoint now) const {
   if (said == nullptr || said->hangs || said->answered_us == 0) return false;
   const TimePoint answered = peers_.at(peer).at - Duration(said->answered_us);
   if (hangs(now) && answered <= now - stalled(now)) return false;
-  return answered + disk_patience > now;
+  return answered + disk_timeout > now;
 }
 
 bool Fitness::fit(const Uuid& peer, TimePoint now) const { return answers(peer, now) && !said_by(peer, now)->slow; }

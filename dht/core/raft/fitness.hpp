@@ -3,9 +3,9 @@
 //
 // Raft's liveness rests on heartbeats, which need the loop alone. A node whose disk hangs, or whose disk or loop is
 // much slower than the others', would therefore lead for ever and take its groups with it. So it measures itself:
-//   hangs    the store has work, and nothing of its kind (writes; reads) came back for disk_patience
+//   hangs    the store has work, and nothing of its kind (writes; reads) came back for disk_timeout
 //   slow     a durable write takes slow_factor times what it takes the peers, and slow_floor at least, for
-//   slow_patience late     the loop's turns come late for a quarter of the time: too little processor time
+//   slow_timeout late     the loop's turns come late for a quarter of the time: too little processor time
 // and says so in every heartbeat and in every answer to one. What a leader and a voter make of it is in
 // leader_fitness.cpp. An idle disk is not known to answer: whoever wants to know asks, and the peer then writes a
 // little (Heartbeat::asks).
@@ -23,12 +23,12 @@
 
 namespace ringfs::dht {
 
-inline constexpr Duration disk_patience = std::chrono::seconds(1);  // without an answer while there is work: it hangs
+inline constexpr Duration disk_timeout = std::chrono::seconds(1);  // without an answer while there is work: it hangs
 inline constexpr Duration fitness_life =
     std::chrono::seconds(1);  // of what a peer said: rounds come every 240 ms at least
 inline constexpr Duration slow_floor = std::chrono::milliseconds(20);  // faster is no trouble, whatever the others have
 inline constexpr int slow_factor = 5;
-inline constexpr Duration slow_patience = std::chrono::seconds(30);    // to become slow, and to be taken for well again
+inline constexpr Duration slow_timeout = std::chrono::seconds(30);     // to become slow, and to be taken for well again
 inline constexpr Duration write_time_life = std::chrono::seconds(10);  // of a measured write time
 inline constexpr Duration sparse_samples =
     std::chrono::seconds(4);  // write times that lie so far apart count half each
@@ -57,17 +57,17 @@ class Fitness {
 
   Duration stalled(TimePoint now) const;  // how long the store has work and has not answered; zero: it has none
   bool writing() const { return !given_.empty(); }
-  bool hangs(TimePoint now) const { return stalled(now) >= disk_patience; }
+  bool hangs(TimePoint now) const { return stalled(now) >= disk_timeout; }
   bool disk_slow() const { return slow_; }
   bool late() const { return late_; }
   bool fit(TimePoint now) const { return !hangs(now) && !slow_ && !late_; }
-  // Whether something was durably written within disk_patience. If not, the disk hangs, or nothing was asked of it.
-  bool answers(TimePoint now) const { return synced_at_ != TimePoint::min() && synced_at_ + disk_patience > now; }
+  // Whether something was durably written within disk_timeout. If not, the disk hangs, or nothing was asked of it.
+  bool answers(TimePoint now) const { return synced_at_ != TimePoint::min() && synced_at_ + disk_timeout > now; }
   Duration write_time(TimePoint now) const;  // of late; zero: not known
   Duration idle_for(TimePoint now) const;    // since the last durable write; zero: one is under way
   FitnessReport report(TimePoint now) const;
 
-  // By what the peer said within fitness_life: its disk wrote something durably within disk_patience, and since the own
+  // By what the peer said within fitness_life: its disk wrote something durably within disk_timeout, and since the own
   // disk hangs, if it does: of nodes that share a disk none is better.
   bool answers(const Uuid& peer, TimePoint now) const;
   bool fit(const Uuid& peer, TimePoint now) const;    // it does, and is not slow

@@ -42,20 +42,20 @@ std::optional<Error> Group::room_refusal(bool needs_room) const {
 
 // Of a leader without ample room: the voter with ample room that keeps up, the most preferred one of those; if it can
 // take in nothing at all, one that can at least take what needs no room.
-std::optional<ReplicaId> Group::heir_with_room() const {
-  std::optional<ReplicaId> heir;
-  if (services_.room == Room::ample) return heir;
+std::optional<ReplicaId> Group::target_with_room() const {
+  std::optional<ReplicaId> target;
+  if (services_.room == Room::ample) return target;
   const Room enough = services_.room == Room::none ? Room::reserve : Room::ample;
   for (const ReplicaId& voter : configuration().voters) {
     auto progress = progress_.find(voter);
     if (progress == progress_.end() || progress->second.damaged || !caught_up(voter, progress->second)) continue;
     if (room_of(voter.node) < enough || said_unfit(voter)) continue;
     const bool better =
-        !heir || room_of(voter.node) > room_of(heir->node) ||
-        (room_of(voter.node) == room_of(heir->node) && preference_rank(voter.node) < preference_rank(heir->node));
-    if (better) heir = voter;
+        !target || room_of(voter.node) > room_of(target->node) ||
+        (room_of(voter.node) == room_of(target->node) && preference_rank(voter.node) < preference_rank(target->node));
+    if (better) target = voter;
   }
-  return heir;
+  return target;
 }
 
 // What its disk has no room for is not sent: those behind it wait as well.
@@ -92,7 +92,7 @@ void Group::give_way_when_stuck() {
   }
   if (!stuck_since_ || stuck_at_ != reached) stuck_since_ = now();
   stuck_at_ = reached;
-  if (*stuck_since_ + stuck_patience > now()) return;
+  if (*stuck_since_ + stuck_timeout > now()) return;
   event("gave_way", "commit=" + std::to_string(commit_) + " last=" + std::to_string(log_.last_index()));
   become_follower(term_, std::nullopt);
   election_deadline_ = now() + 3 * services_.timing.election_maximum;  // the others first

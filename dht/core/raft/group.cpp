@@ -36,7 +36,7 @@ Group::Group(const PersistedGroup& persisted, bool created, bool holds_members_t
   }
   note_log_size();
   members_touched_ = holds_members_table_ && holds_data_;
-  query_at_ = now() + replica_query_patience;
+  query_at_ = now() + replica_query_timeout;
   if (!created) refuse_votes_until_ = now() + services_.timing.lease;
   role_ = promotable() ? Role::follower : Role::learner;
   // The preferred primary comes first, so that a fresh ring is usable at once and leaders are where lookups end.
@@ -64,7 +64,7 @@ void Group::event(const char* name, const std::string& detail) const {
 // (docs/design.md#replica-identity). A source that we do not know may be a member of a configuration that has not
 // arrived here yet.
 bool Group::accept(const Uuid& source, const RaftHeader& header) const {
-  if (header.destination_added != replica_.added || out_of_service()) return false;
+  if (header.destination_added != replica_.added || has_lost_log()) return false;
   if (services_.faults.ignore_replica_identity) return true;
   const Configuration& known = configuration();
   for (const auto* half : {&known.voters, &known.old_voters, &known.learners}) {
@@ -181,7 +181,7 @@ void Group::advance_commit(LogIndex index) {
 // One Apply is outstanding at a time, and none beside a snapshot that is about to replace everything.
 void Group::emit_apply() {
   if (applying_through_ > applied_ || commit_ <= applied_) return;
-  if (out_of_service() || apply_blocked_ || (incoming_ && incoming_->install)) return;
+  if (has_lost_log() || apply_blocked_ || (incoming_ && incoming_->install)) return;
   LogIndex through = applied_;
   std::size_t bytes = 0;
   while (through < commit_ && through - applied_ < max_apply_entries) {
@@ -203,7 +203,7 @@ void Group::applied(LogIndex through, const std::vector<AppliedBatch>& results) 
   for (LogIndex index = applied_ + 1; index <= through; ++index) drop_unapplied(log_.entry_bytes(index));
   applied_ = through;
   for (const AppliedBatch& batch : results) {
-    // Those behind it are still under way when its rows are promised.
+    // Those behind it are still under way when its rows are leased.
     std::optional<RowChanges> changed = row_leases_.applied(batch.index);
     auto pending = operations_.find(batch.index);
     if (pending == operations_.end()) continue;
@@ -211,8 +211,8 @@ void Group::applied(LogIndex through, const std::vector<AppliedBatch>& results) 
       BatchResult result = batch.result;
       // Only if it happened just now: a result from the record says nothing of what happened since.
       const bool fresh = result.outcome == BatchResult::Outcome::applied && result.version == batch.index;
-      const bool held = result.held && !services_.faults.promise_held_rows;
-      if (fresh && changed && !held) result.lease = promise(*changed);
+      const bool held = result.held && !services_.faults.lease_held_rows;
+      if (fresh && changed && !held) result.lease = grant_lease(*changed);
       services_.out.reply(pending->second.operation, Answer(std::move(result)));
     } else {
       fail_operation(pending->second.operation, ErrorCode::not_leader, "another leader's entry took its place");
@@ -236,7 +236,7 @@ void Group::applied(LogIndex through, const std::vector<AppliedBatch>& results) 
     members_touched_ = true;
   }
   if (may_read()) start_waiting_reads();
-  maybe_cut();
+  maybe_compact();
   mark();
 }
 

@@ -7,7 +7,7 @@
 //   leader_fitness.cpp      a leader whose disk hangs or is slow hands over
 //   replication.cpp  proposals, appends, commit, heartbeats
 //   snapshot.cpp     snapshots to and from others
-//   cut.cpp          cutting the log
+//   compaction.cpp          cutting the log
 //   full_disks.cpp         disks that are full: what a leader admits and sends, who leads instead
 //   read.cpp         reads and the lease
 //   membership.cpp   a leader moves its group to the nodes that the placement wants
@@ -50,9 +50,9 @@ inline constexpr std::size_t log_limit_entries = 4096;  // beyond either of thes
 inline constexpr std::size_t log_limit_bytes = 8 << 20;
 inline constexpr std::size_t log_tail_entries = 20000;  // ... but kept for a slow follower that answers, up to these
 inline constexpr std::size_t log_tail_bytes = 64 << 20;
-inline constexpr std::size_t max_turn_cut_bytes =
+inline constexpr std::size_t max_turn_compaction_bytes =
     16 << 20;  // for the node's budget, one turn: a transaction that nobody notices
-inline constexpr Duration log_patience =
+inline constexpr Duration log_timeout =
     std::chrono::seconds(30);  // the budget spares what somebody needs who answered so lately: a restart
 inline constexpr std::size_t max_node_pending_bytes =
     256 << 20;  // of one node's groups: entries that are not applied; beyond it leaders refuse
@@ -75,17 +75,17 @@ inline constexpr std::size_t max_delayed_batches = 4096;      // of one group: t
 inline constexpr std::size_t max_node_delayed_bytes = 64 << 20;
 inline constexpr std::size_t max_node_delayed_batches = 16384;
 inline constexpr LogIndex transfer_slack_entries = 256;  // a preferred primary that lags less has caught up
-inline constexpr Duration transfer_patience = std::chrono::seconds(2);   // it must answer and keep up for so long
-inline constexpr Duration transfer_pause = std::chrono::seconds(10);     // after an attempt that failed
-inline constexpr Duration snapshot_patience = std::chrono::seconds(10);  // without an answer: give the snapshot up
+inline constexpr Duration transfer_timeout = std::chrono::seconds(2);   // it must answer and keep up for so long
+inline constexpr Duration transfer_pause = std::chrono::seconds(10);    // after an attempt that failed
+inline constexpr Duration snapshot_timeout = std::chrono::seconds(10);  // without an answer: give the snapshot up
 inline constexpr std::size_t max_groups_moving = 16;  // led by one node, with a learner that is being filled
-inline constexpr Duration stuck_patience =
+inline constexpr Duration stuck_timeout =
     std::chrono::seconds(2);  // entries that a majority has no room for: let it elect without them
 inline constexpr unsigned max_starved_snapshots =
     2;  // then a voter that cannot catch up for want of room gives its replica up
-inline constexpr Duration learner_patience = std::chrono::seconds(5);  // without an answer: others need not wait for it
-inline constexpr Duration hand_over_patience = std::chrono::seconds(3);  // of a leader that is removed, to find an heir
-inline constexpr Duration replica_query_patience =
+inline constexpr Duration learner_timeout = std::chrono::seconds(5);  // without an answer: others need not wait for it
+inline constexpr Duration hand_over_timeout = std::chrono::seconds(3);  // of a leader that is removed, to find a target
+inline constexpr Duration replica_query_timeout =
     std::chrono::seconds(3);  // without a leader: ask whether it still is a member
 
 // What the groups of a node share. Outlives them.
@@ -179,7 +179,7 @@ class Group {
   void snapshot_read(EffectId id, Result<SnapshotData> data);
 
   void flush();
-  void cut_for_budget(const LogBudget::Cut& wanted);
+  void compact_for_budget(const LogBudget::Cut& wanted);
   void drop_staged_snapshot();           // for want of room
   void peer_has_room(const Uuid& peer);  // again, or more than before
 
@@ -189,8 +189,8 @@ class Group {
   const Configuration& configuration() const { return configurations_.back().configuration; }
   bool lease_holds() const;
   // False: it waits for its first snapshot, is what a removed replica leaves, or is out of service.
-  bool serves() const { return holds_data_ && !out_of_service(); }
-  void take_out_of_service(Damage damage);
+  bool serves() const { return holds_data_ && !has_lost_log(); }
+  void mark_damaged(Damage damage);
   void entry_damaged(LogIndex index);
   bool removed() const;
   bool owes(const Uuid& node)
@@ -223,7 +223,7 @@ class Group {
   };
   struct RunningRead {
     OperationId operation = 0;
-    Duration lease{};                 // promised when it began
+    Duration lease{};                 // granted when it began
     std::vector<std::uint64_t> rows;  // for these
   };
   struct DelayedBatch {
@@ -293,7 +293,7 @@ class Group {
   void check_quorum();
   void drift_to_preferred();
   void transfer_if_ready();
-  std::optional<ReplicaId> patient_preferred();
+  std::optional<ReplicaId> preferred_primary();
   unsigned preference_rank(const Uuid& node) const;
 
   // leader_fitness.cpp
@@ -304,7 +304,7 @@ class Group {
   bool disk_answers(const ReplicaId& replica) const;
   bool others_can_elect() const;
   void ask_about_disks();
-  std::optional<ReplicaId> heir_of_unfit() const;
+  std::optional<ReplicaId> target_of_unfit() const;
   void give_up_leading();
 
   // full_disks.cpp
@@ -312,7 +312,7 @@ class Group {
   Room quorum_room() const;
   bool quorum_has_room_without(const ReplicaId& replica) const;
   std::optional<Error> room_refusal(bool needs_room) const;
-  std::optional<ReplicaId> heir_with_room() const;
+  std::optional<ReplicaId> target_with_room() const;
   void trim_to_room(const ReplicaId& replica, std::vector<Entry>& entries) const;
   std::size_t fitting_entries(const Append& message, std::size_t first) const;
   void give_way_when_stuck();
@@ -331,7 +331,7 @@ class Group {
   void send_append(const ReplicaId& replica, Progress& progress, std::vector<Entry> entries);
   LogIndex quorum_match() const;
   void maybe_commit();
-  Duration answer_patience() const;
+  Duration answer_timeout() const;
   bool answering(const Progress& progress) const;
   void tick_progress(const ReplicaId& replica, Progress& progress);
   void evict_bodies();
@@ -347,7 +347,7 @@ class Group {
   void read_next_chunk(const ReplicaId& replica, Progress& progress);
   void maybe_install();
 
-  // cut.cpp
+  // compaction.cpp
   struct LogSize {
     std::size_t entries = 0;
     std::size_t bytes = 0;
@@ -355,14 +355,14 @@ class Group {
   };
   LogSize applied_log() const { return {applied_ - log_.base_index(), log_.bytes() - unapplied_bytes_}; }
   void note_log_size() { services_.log_budget.set(partition_, applied_log().bytes); }
-  LogIndex needed_from(Duration patience) const;
-  LogIndex cut_point(const LogSize& keep, LogIndex needed, const LogSize& tail, LogSize& left) const;
-  void cut_log(LogIndex through);
-  void maybe_cut();
+  LogIndex needed_from(Duration timeout) const;
+  LogIndex compaction_point(const LogSize& keep, LogIndex needed, const LogSize& tail, LogSize& left) const;
+  void compact_log(LogIndex through);
+  void maybe_compact();
 
   // damage.cpp
-  bool out_of_service() const { return damage_ == Damage::log; }
-  std::optional<ReplicaId> heir_of_damaged() const;
+  bool has_lost_log() const { return damage_ == Damage::log; }
+  std::optional<ReplicaId> target_of_damaged() const;
   Error damage_error(std::string context) const;
   void damage_ends(bool by_reset);
 
@@ -373,8 +373,8 @@ class Group {
   std::uint64_t quorum_acknowledged_round() const;
   bool may_read() const;
   TimePoint lease_end() const;
-  RunningRead promise(OperationId operation, const std::vector<RowAddress>& rows, const RowLease& wanted);
-  Duration promise(const RowChanges& changed);
+  RunningRead grant_lease(OperationId operation, const std::vector<RowAddress>& rows, const RowLease& wanted);
+  Duration grant_lease(const RowChanges& changed);
   Duration promisable(Duration wanted) const;
   void start_waiting_reads();
   void release_held_reads();
@@ -391,7 +391,7 @@ class Group {
   bool quorum_answers(const std::vector<ReplicaId>& voters) const;
   void leave_joint();
   bool leaving() const;
-  std::optional<ReplicaId> heir_of_leaving() const;
+  std::optional<ReplicaId> target_of_leaving() const;
   void note_moving();
   bool to_be_replaced(const ReplicaId& replica) const;  // damaged, or without room for what it lacks
   bool is_replaced_now(const ReplicaId& voter) const;
@@ -404,7 +404,7 @@ class Group {
   void reset_replica(LogIndex added, ConfigurationAt where_to_ask);
   void leave_to_others();
   void maybe_retire();
-  Duration query_patience() const;
+  Duration query_timeout() const;
   void ask_membership();
   ReplicaRemoved removed_message(const ReplicaId& replica, const ConfigurationAt& committed) const;
   void tell_removed(const Configuration& before, const ConfigurationAt& committed);
@@ -461,7 +461,7 @@ class Group {
   std::optional<TimePoint> stuck_since_;  // a majority has no room for the entry after commit_
   TimePoint next_transfer_ = TimePoint::min();
 
-  // Promises to readers, and batches that wait for their ends.
+  // Row leases, and batches that wait for their ends.
   RowLeases row_leases_;
   std::multimap<TimePoint, DelayedBatch> delayed_;
   std::size_t delayed_bytes_ = 0;

@@ -1,7 +1,7 @@
 // A leader that should not lead hands over, and who may take over (fitness.hpp; docs/design.md#fitness).
 //
-// A leader whose disk hangs cannot enter another term, for a vote must be written first. It waits until the promises to
-// readers have ended (no new ones are given), then hands over to a voter whose disk is known to answer; if none takes
+// A leader whose disk hangs cannot enter another term, for a vote must be written first. It waits until the row leases
+// have ended (no new ones are given), then hands over to a voter whose disk is known to answer; if none takes
 // it, it stops leading, so that the others elect one of themselves. If they could not, it stays: a ring on one disk is
 // none the better for it. A hung write has not failed, so nothing that builds on it is said, and a hung disk neither
 // asks for votes nor gives any.
@@ -45,9 +45,9 @@ void Group::ask_about_disks() {
 
 // Of those that keep up and whose disks answer one that is well, by preference; from a hung disk to a slow one if there
 // is no other.
-std::optional<ReplicaId> Group::heir_of_unfit() const {
+std::optional<ReplicaId> Group::target_of_unfit() const {
   if (!others_can_elect()) return std::nullopt;
-  std::optional<ReplicaId> heir;
+  std::optional<ReplicaId> target;
   for (bool well : {true, false}) {
     for (const ReplicaId& voter : configuration().voters) {
       auto progress = progress_.find(voter);
@@ -56,11 +56,11 @@ std::optional<ReplicaId> Group::heir_of_unfit() const {
         continue;
       if (known_fit(voter) != well) continue;
       if (!disk_hangs() && room_of(voter.node) < services_.room) continue;  // it would hand back
-      if (!heir || preference_rank(voter.node) < preference_rank(heir->node)) heir = voter;
+      if (!target || preference_rank(voter.node) < preference_rank(target->node)) target = voter;
     }
-    if (heir || !disk_hangs()) return heir;
+    if (target || !disk_hangs()) return target;
   }
-  return heir;
+  return target;
 }
 
 // Nobody took it over. Without its heartbeats the others elect one of themselves.

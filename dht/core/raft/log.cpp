@@ -54,7 +54,7 @@ void Log::truncate_from(LogIndex index) {
   }
 }
 
-void Log::cut_through(LogIndex index) {
+void Log::compact_through(LogIndex index) {
   RINGFS_CHECK(index <= last_index());
   while (base_index_ < index) {
     const EntryInfo& first = entries_.front();

@@ -35,9 +35,9 @@ class Log {
   // The largest index <= `index` (not below the base) whose term is <= `term`: where two logs may agree.
   LogIndex last_with_term_up_to(LogIndex index, Term term) const;
 
-  void append(Entry entry);            // index must be last_index() + 1
-  void truncate_from(LogIndex index);  // this entry and all after it go
-  void cut_through(LogIndex index);    // this entry and all before it go; it becomes the base
+  void append(Entry entry);              // index must be last_index() + 1
+  void truncate_from(LogIndex index);    // this entry and all after it go
+  void compact_through(LogIndex index);  // this entry and all before it go; it becomes the base
   void reset(LogIndex base_index, Term base_term);
   // Drops the oldest cached bodies with index <= through while more than keep_bytes are cached.
   void evict(LogIndex through, std::size_t keep_bytes);

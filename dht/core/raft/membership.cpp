@@ -106,7 +106,7 @@ std::vector<ReplicaId> Group::target_voters(const std::vector<Uuid>& wanted) con
     if (caught_up(progress->first, progress->second))
       target.push_back(*learner);
     else
-      stalled = stalled || (!answering(progress->second) && progress->second.since + learner_patience <= now());
+      stalled = stalled || (!answering(progress->second) && progress->second.since + learner_timeout <= now());
   }
   if (target.size() == wanted.size()) return target;
   if (!stalled &&
@@ -158,7 +158,7 @@ bool Group::quorum_answers(const std::vector<ReplicaId>& voters) const {
 // of them takes it.
 void Group::leave_joint() {
   if (!joint_since_) joint_since_ = now();
-  if (leaving() && heir_of_leaving() && *joint_since_ + hand_over_patience > now())
+  if (leaving() && target_of_leaving() && *joint_since_ + hand_over_timeout > now())
     return;  // drift_to_preferred() does it
   Configuration next = configuration();
   next.old_voters.clear();
@@ -172,16 +172,16 @@ bool Group::leaving() const {
 }
 
 // Of the new voters one that keeps up, the preferred primary if it does.
-std::optional<ReplicaId> Group::heir_of_leaving() const {
-  std::optional<ReplicaId> heir;
+std::optional<ReplicaId> Group::target_of_leaving() const {
+  std::optional<ReplicaId> target;
   for (const ReplicaId& voter : configuration().voters) {
     auto progress = progress_.find(voter);
     if (progress == progress_.end() || progress->second.damaged || !caught_up(voter, progress->second) ||
         said_unfit(voter))
       continue;
-    if (!heir || preference_rank(voter.node) == 0) heir = voter;
+    if (!target || preference_rank(voter.node) == 0) target = voter;
   }
-  return heir;
+  return target;
 }
 
 // Which groups take up one of the node's moves: those with a learner that is being filled.
@@ -190,7 +190,7 @@ void Group::note_moving() {
   for (const ReplicaId& learner : configuration().learners) {
     auto progress = progress_.find(learner);
     if (progress == progress_.end() || caught_up(learner, progress->second)) continue;
-    moving = moving || answering(progress->second) || progress->second.since + learner_patience > now();
+    moving = moving || answering(progress->second) || progress->second.since + learner_timeout > now();
   }
   if (moving)
     services_.moving.insert(partition_);

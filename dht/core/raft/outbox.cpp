@@ -12,7 +12,7 @@ bool Write::only_stages() const {
   const bool of_node = node.genesis || node.table || !node.peer_incarnations.empty();
   return !of_node && std::all_of(groups.begin(), groups.end(), [](const GroupWrite& group) {
     return (group.stage || group.unstage) && !group.reset && !group.install && !group.hard_state &&
-           !group.truncate_from && group.append.empty() && !group.cut_through && !group.damage;
+           !group.truncate_from && group.append.empty() && !group.compact_through && !group.damage;
   });
 }
 

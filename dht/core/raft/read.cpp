@@ -41,15 +41,16 @@ bool Group::lease_holds() const {
   return lease_end() > now();
 }
 
-// The rows stay as they are for the time returned: nobody else can be leader before it ends, and the own batches wait
-// for it. Before a transfer all promises must have ended, for the next leader does not know them.
+// The rows stay as they are for the time returned: it never outlasts the leader lease, and the own batches wait
+// for it. Before a transfer all row leases must have ended, for the next leader does not know them.
 Duration Group::promisable(Duration wanted) const {
   if (wanted <= Duration::zero() || transfer_ || handing_over_) return Duration::zero();
   Duration duration = std::min(wanted, max_row_lease);
   return lease_end() < now() + duration ? Duration::zero() : duration;
 }
 
-Group::RunningRead Group::promise(OperationId operation, const std::vector<RowAddress>& rows, const RowLease& wanted) {
+Group::RunningRead Group::grant_lease(OperationId operation, const std::vector<RowAddress>& rows,
+                                      const RowLease& wanted) {
   RunningRead read{operation, rows.empty() ? Duration::zero() : promisable(wanted.duration), {}};
   if (read.lease == Duration::zero()) return read;
   read.rows.reserve(rows.size());
@@ -59,7 +60,7 @@ Group::RunningRead Group::promise(OperationId operation, const std::vector<RowAd
 }
 
 // For rows as a batch that was just applied left them.
-Duration Group::promise(const RowChanges& changed) {
+Duration Group::grant_lease(const RowChanges& changed) {
   const bool may_change = changed.everything || changed.prepares;
   Duration duration = may_change ? Duration::zero() : promisable(changed.lease);
   if (duration == Duration::zero() || !may_read()) return Duration::zero();
@@ -83,8 +84,8 @@ void Group::read(OperationId operation, ReadRequest request, const RowLease& lea
     return;
   }
   if (may_read()) {
-    // Promised before the rows are read: they are the same from now on.
-    RunningRead running = promise(operation, request.gets, lease);
+    // Granted before the rows are read: they are the same from now on.
+    RunningRead running = grant_lease(operation, request.gets, lease);
     running_reads_[services_.out.read(partition_, std::move(request))] = std::move(running);
     return;
   }
@@ -107,13 +108,13 @@ void Group::start_waiting_reads() {
 void Group::read_done(EffectId id, Result<ReadAnswer> answer) {
   auto running = running_reads_.find(id);
   if (running == running_reads_.end()) return;  // leadership was lost meanwhile; it was answered
-  const auto [operation, promised, rows] = std::move(running->second);
+  const auto [operation, granted, rows] = std::move(running->second);
   running_reads_.erase(running);
   if (!answer && answer.error().code == ErrorCode::corrupt) {
-    take_out_of_service(Damage::rows);
+    mark_damaged(Damage::rows);
     answer = tl::unexpected<Error>(damage_error(answer.error().context));
   }
-  if (answer && promised > Duration::zero()) {
+  if (answer && granted > Duration::zero()) {
     for (std::size_t absent : answer->absent) row_leases_.found_absent(rows.at(absent), now());
   }
   if (!services_.out.is_open(operation)) return;
@@ -123,7 +124,7 @@ void Group::read_done(EffectId id, Result<ReadAnswer> answer) {
   }
   answer->stamp = log_time();
   if (lease_holds()) {
-    answer->lease = promised;
+    answer->lease = granted;
     services_.out.reply(operation, Answer(std::move(*answer)));
     return;
   }

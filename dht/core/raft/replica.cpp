@@ -56,7 +56,7 @@ bool Group::take_identity(const RaftHeader& header) {
   if (applying_through_ > applied_) return false;  // the leader says so again
   event("replica_added", "added=" + std::to_string(added));
   reset_replica(added, committed);
-  query_at_ = now() + query_patience();
+  query_at_ = now() + query_timeout();
   return true;
 }
 
@@ -108,14 +108,14 @@ void Group::maybe_retire() {
   event("replica_removed", "added=" + std::to_string(replica_.added));
 }
 
-Duration Group::query_patience() const {
-  auto half = static_cast<std::uint64_t>(replica_query_patience.count() / 2);
-  return replica_query_patience + Duration(services_.random.below(half));
+Duration Group::query_timeout() const {
+  auto half = static_cast<std::uint64_t>(replica_query_timeout.count() / 2);
+  return replica_query_timeout + Duration(services_.random.below(half));
 }
 
 // Nobody leads this replica: either there is no leader, or it is not a member any more and nobody tells it.
 void Group::ask_membership() {
-  query_at_ = now() + query_patience();
+  query_at_ = now() + query_timeout();
   services_.receiving.erase(partition_);  // whoever sent a snapshot is silent; others may
   std::set<Uuid> others;
   const Configuration& known = configuration();

@@ -77,7 +77,7 @@ void Group::append_batch(DelayedBatch batch) {
   row_leases_.entered(log_.last_index(), std::move(batch.changes));
 }
 
-// Those that waited for the end of a promise.
+// Those that waited for the end of a row lease.
 void Group::append_delayed() {
   while (!delayed_.empty() && delayed_.begin()->first <= now()) {
     DelayedBatch batch = take_delayed(delayed_.begin());
@@ -115,10 +115,10 @@ Stamp Group::log_time() const {
   return log_clock_.next(services_.ring_time, now());
 }
 
-Duration Group::answer_patience() const { return answer_intervals * services_.timing.heartbeat; }
+Duration Group::answer_timeout() const { return answer_intervals * services_.timing.heartbeat; }
 
 bool Group::answering(const Progress& progress) const {
-  return progress.acknowledged_sent_at + answer_patience() > now();
+  return progress.acknowledged_sent_at + answer_timeout() > now();
 }
 
 // Sends what the window and the state of the follower allow.
@@ -459,7 +459,7 @@ std::optional<HeartbeatGroup> Group::heartbeat_for(const ReplicaId& peer) const 
 Group::HeartbeatAnswer Group::heartbeat(const Uuid& source, const HeartbeatGroup& heartbeat) {
   RaftHeader header{partition_, heartbeat.term, heartbeat.source_added, heartbeat.destination_added};
   if (!accept(source, header) || removed()) {
-    return {false, 0, out_of_service() && heartbeat.destination_added == replica_.added};
+    return {false, 0, has_lost_log() && heartbeat.destination_added == replica_.added};
   }
   if (!follow(source, header)) return {false, term_, false};
   if (!(incoming_ && incoming_->install) && holds_data_) advance_commit(heartbeat.commit);

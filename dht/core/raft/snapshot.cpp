@@ -64,7 +64,7 @@ void Group::snapshot_read(EffectId id, Result<SnapshotData> data) {
       if (data.error().code == ErrorCode::unavailable && snapshot.learner) progress.hurried = true;
       stop_snapshot(progress);
       progress.not_before = now() + 10 * services_.timing.heartbeat;
-      if (data.error().code == ErrorCode::corrupt) take_out_of_service(Damage::rows);
+      if (data.error().code == ErrorCode::corrupt) mark_damaged(Damage::rows);
       return;
     }
     SnapshotChunk chunk;
@@ -97,7 +97,7 @@ void Group::send_chunk(const ReplicaId& replica, Progress& progress) {
 
 void Group::tick_snapshot(const ReplicaId& replica, Progress& progress) {
   Progress::Snapshot& snapshot = *progress.snapshot;
-  if (snapshot.heard_at + snapshot_patience <= now()) {
+  if (snapshot.heard_at + snapshot_timeout <= now()) {
     event("snapshot_abandoned", "to=" + replica.node.text());
     stop_snapshot(progress);
     return;

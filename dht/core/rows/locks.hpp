@@ -4,7 +4,7 @@
 // it ends. A row to which it only adds (add_i64, max_i64) it holds together with others: their additions of the same
 // kind pass it, for the order of those does not matter, and so does whatever leaves the bytes of the addition alone.
 // All else meets the lock, reads above all: between the commit and the resolve the addition has happened and the row
-// does not show it yet. For the same reason nobody may be promised that a held row stays as it is. That is told from
+// does not show it yet. For the same reason no lease on a held row is granted. That is told from
 // these rows, in the very snapshot that is read, on every replica: no leader has to know it.
 //
 // A lock is a row under lock_key: sort = 32-bit length of the object's key, the key, the sort key; value = the holders.

@@ -24,7 +24,7 @@ void add(const Mutation& mutation, RowChanges& changes, std::set<std::uint64_t>&
       for (const RowAddress& lock : mutation.locks) changes.rows.push_back(row_hash(lock));
       for (const Mutation& part : mutation.part) add(part, changes, erased);
       return;
-    case Mutation::Kind::resolve: return;  // of rows that nobody was promised since they were prepared
+    case Mutation::Kind::resolve: return;  // of rows that nobody has a lease on since they were prepared
   }
   changes.everything = true;  // an unknown kind: the evaluator refuses it
 }
@@ -54,7 +54,7 @@ bool RowLeases::room(std::size_t rows, TimePoint now) {
     next_sweep_ = now + max_row_lease;
     std::erase_if(rows_, [&](const auto& item) {
       const Row& row = item.second;
-      return row.under_way == 0 && !promised(row, now) &&
+      return row.under_way == 0 && !leased(row, now) &&
              (row.written == TimePoint::min() || row.written + row_contention_pause <= now);
     });
     sweep_at_ = std::clamp<std::size_t>(2 * rows_.size(), 1024, max_leased_rows);
@@ -70,7 +70,7 @@ bool RowLeases::grant(const Uuid& client, const std::vector<std::uint64_t>& hash
   }
   for (std::uint64_t hash : hashes) {
     Row& row = rows_[hash];
-    row.holder = !promised(row, now) || row.holder == client ? client : Uuid{};
+    row.holder = !leased(row, now) || row.holder == client ? client : Uuid{};
     row.until = std::max(row.until, until);
   }
   TimePoint& last = clients_[client];
@@ -97,7 +97,7 @@ TimePoint RowLeases::begin(const RowChanges& changes, TimePoint now) {
   for (std::uint64_t hash : changes.rows) {
     Row& row = rows_[hash];
     ++row.under_way;
-    if (promised(row, now) && row.holder != changes.client) free = std::max(free, row.until);
+    if (leased(row, now) && row.holder != changes.client) free = std::max(free, row.until);
     const bool another =
         row.written != TimePoint::min() && row.writer != changes.client && row.written + row_contention_pause > now;
     if (another) row.contended = now;
@@ -128,7 +128,7 @@ void RowLeases::clear() {
   in_log_.clear();
   everything_under_way_ = 0;
   sweep_at_ = 1024;
-  // last_until_ stays: what was promised is promised.
+  // last_until_ stays: what was granted is granted.
 }
 
 }  // namespace ringfs::dht

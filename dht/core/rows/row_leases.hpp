@@ -1,20 +1,20 @@
-// What a group's leader has promised to readers: that a row does not change before a moment, so that a client may
-// answer from its memory until then (docs/design.md#row-leases; Gray and Cheriton, "Leases", SOSP 1989, without
-// recall).
+// Row leases: a group's leader grants a client the right to answer reads of a row from its memory until a moment
+// (docs/design.md#row-leases; Gray and Cheriton, "Leases", SOSP 1989, without recall).
 //
-// A row that a pending transaction holds is not promised either, and resolving the transaction waits for nobody: the
-// rows themselves say who holds them (locks.hpp), in the same snapshot that a reader gets, so what is read with a lock
-// is not remembered (LeasedRows), and a batch that changed such a row is answered without a promise
-// (BatchResult::held). Preparing waits like any other change.
+// A row lease never outlives the leader lease. It is granted only while no batch under way changes the row. A batch
+// that changes a leased row enters the log when the lease has ended. From its arrival on nobody is granted a new lease
+// on its rows, so it waits for max_row_lease at most. A client's own leases do not delay its own batches: it knows what
+// it changes. A row that another client changed within row_contention_pause gets no lease, so that mounts that share a
+// directory do not wait for each other. A lease on an absent row lasts for absent_row_lease only: long enough for the
+// change that follows the look-up, so that mounts that race for a name do not wait for each other.
 //
-// A promise is given only while no batch under way changes the row, and no longer than nobody else can be leader. A
-// batch that changes a promised row enters the log when the promise has ended; from its arrival on no new promise is
-// given for its rows, so that it waits at most max_row_lease once. A client's own batches do not wait for its own
-// promises: it knows what it changes. A row that another client changed a moment ago is not promised at all, so that
-// mounts that share a directory do not wait for each other. That a row is absent is promised for absent_row_lease only:
-// just long enough for the change that follows the look, so that mounts which race for a name do not wait for each
-// other. Threads: none. Limits: max_leased_rows; beyond it no promise is given. Rows are told apart by a 64-bit hash:
-// two rows that share one wait for each other needlessly.
+// A row that a pending transaction holds gets no lease either, and resolving the transaction waits for nobody. The rows
+// themselves say who holds them (locks.hpp), in the same snapshot that a reader gets. So LeasedRows does not remember
+// what was read with a lock, and a batch that changed such a row is answered without a lease (BatchResult::held).
+// Preparing waits like any other change.
+//
+// Threads: none. Limits: max_leased_rows; beyond it no lease is granted. Rows are told apart by a 64-bit hash: two rows
+// that share one wait for each other needlessly.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +31,7 @@ namespace ringfs::dht {
 
 inline constexpr Duration max_row_lease = std::chrono::milliseconds(100);
 inline constexpr Duration absent_row_lease = std::chrono::milliseconds(10);
-inline constexpr Duration row_contention_pause = std::chrono::seconds(2);  // after another client's change: no promise
+inline constexpr Duration row_contention_pause = std::chrono::seconds(2);  // after another client's change: no lease
 inline constexpr std::size_t max_leased_rows = 16384;                      // of one group
 
 // The rows that a batch changes, or may change.
@@ -48,12 +48,12 @@ std::uint64_t row_hash(const RowAddress& row);
 
 class RowLeases {
  public:
-  // Promises that none of the rows changes before `until`. False: it cannot, and nothing happened.
+  // None of the rows changes before `until`. False: that cannot be granted, and nothing happened.
   bool grant(const Uuid& client, const std::vector<std::uint64_t>& rows, TimePoint until, TimePoint now);
-  // The row was absent when it was read, so nobody was promised more: those who asked before were told the same.
+  // The row was absent when it was read: the lease on it is the short one, for those who asked before, too.
   void found_absent(std::uint64_t row, TimePoint now);
 
-  // A batch arrived: from now on until its end no promise for its rows is given. Returns when it may enter the log.
+  // A batch arrived: from now on until its end no lease on its rows is granted. Returns when it may enter the log.
   TimePoint begin(const RowChanges& changes, TimePoint now);
   // It is the log's entry `index` now: it ends when that is applied.
   void entered(LogIndex index, RowChanges changes) { in_log_.emplace_back(index, std::move(changes)); }
@@ -62,7 +62,7 @@ class RowLeases {
   // It will never enter the log.
   void end(const RowChanges& changes);
 
-  TimePoint last_until() const { return last_until_; }  // of all promises
+  TimePoint last_until() const { return last_until_; }  // of all leases
   void clear();                                         // leadership ended
 
  private:
@@ -75,12 +75,12 @@ class RowLeases {
     TimePoint contended = TimePoint::min();  // another client than the last one changed it
   };
 
-  bool promised(const Row& row, TimePoint now) const { return row.until > now; }
+  bool leased(const Row& row, TimePoint now) const { return row.until > now; }
   bool contended(const Row& row, const Uuid& client, TimePoint now) const;
   bool room(std::size_t rows, TimePoint now);
 
   std::map<std::uint64_t, Row> rows_;
-  std::map<Uuid, TimePoint> clients_;  // the last promise to each
+  std::map<Uuid, TimePoint> clients_;  // the end of the last lease of each
   std::deque<std::pair<LogIndex, RowChanges>> in_log_;
   std::size_t everything_under_way_ = 0;
   std::size_t sweep_at_ = 1024;

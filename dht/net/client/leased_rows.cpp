@@ -126,7 +126,7 @@ bool LeasedRows::changed_since(std::uint64_t hash, std::uint64_t ticket) const {
 
 LeasedRows::Asking::Asking(std::shared_ptr<LeasedRows> rows) : rows_(std::move(rows)), ticket_(++rows_->last_ticket_) {}
 
-void LeasedRows::Asking::remember(const ReadRequest& request, const ReadReply& reply, const RowPromise& promise) {
+void LeasedRows::Asking::remember(const ReadRequest& request, const ReadReply& reply, const GrantedLease& lease) {
   LeasedRows& rows = *rows_;
   if (rows.everything_.under_way > 0 || rows.everything_.ended > ticket_) return;
   for (std::size_t i = 0; i < request.gets.size() && i < reply.gets.size(); ++i) {
@@ -135,7 +135,7 @@ void LeasedRows::Asking::remember(const ReadRequest& request, const ReadReply& r
     const bool held = !reply.gets[i].locks.empty() && !rows.remember_held_rows_;
     if (held || rows.changed_since(hash, ticket_)) continue;
     rows.forget(hash);
-    Leased leased{request.gets[i], reply.gets[i], promise.until(reply.gets[i].found)};
+    Leased leased{request.gets[i], reply.gets[i], lease.until(reply.gets[i].found)};
     leased.get.locks.clear();
     SharedBytes& value = leased.get.row.value;
     if (value.size() <= small_value_bytes) value = SharedBytes(value.str());
@@ -158,10 +158,10 @@ LeasedRows::Changing::Changing(std::shared_ptr<LeasedRows> rows, const Batch& ba
   rows_->begin(changes_);
 }
 
-void LeasedRows::Changing::remember(const Batch& batch, std::uint64_t version, const RowPromise& promise,
+void LeasedRows::Changing::remember(const Batch& batch, std::uint64_t version, const GrantedLease& lease,
                                     TimePoint now) {
   if (changes_.everything || rows_->everything_.under_way > 0 || rows_->everything_.ended > ticket_) return;
-  // Until now no other client can have changed a row whose former promise has not ended.
+  // Until now no other client can have changed a row whose former lease has not ended.
   std::erase_if(before_, [now](const auto& item) { return item.second.until <= now; });
   KnownRows known(before_);
   MutationPlan plan(known);
@@ -176,7 +176,7 @@ void LeasedRows::Changing::remember(const Batch& batch, std::uint64_t version, c
     const bool alone = own != rows_->own_.end() && own->second.under_way == 1 && own->second.ended <= ticket_;
     if (!alone) continue;  // another batch of this client changes it, too
     rows_->forget(hash);
-    const TimePoint until = promise.until(get.found);
+    const TimePoint until = lease.until(get.found);
     Leased leased{address, std::move(get), until};
     rows_->bytes_ += leased.bytes();
     rows_->rows_.emplace(hash, std::move(leased));

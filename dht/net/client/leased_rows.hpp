@@ -1,11 +1,10 @@
-// The rows that a client may answer from its memory, because a leader promised that they stay as they are
-// (row_leases.hpp).
+// The rows on which a client has a lease, and which it therefore answers from its memory (row_leases.hpp).
 //
-// The leader lets this client's own batches pass its own promises, so a row that a batch of this client changes is
-// forgotten before the batch is sent, and is not remembered again from a read that was asked before the batch had
-// ended. A batch whose end is unknown may happen as long as it lives; until then its rows are read from the ring. What
-// a pending transaction holds is not remembered from a read, so its end, this client's or another's, changes nothing
-// that is remembered. Threads: one loop. Limits: max_leased_row_bytes, beyond which what has ended goes, then
+// This client's leases do not delay its own batches. So a row that a batch of this client changes is forgotten before
+// the batch is sent, and is not remembered again from a read that was asked before the batch had ended. A batch whose
+// end is unknown may happen as long as it lives; until then its rows are read from the ring. What a pending transaction
+// holds is not remembered from a read. So the end of a transaction, this client's or another's, changes nothing that is
+// remembered. Threads: one loop. Limits: max_leased_row_bytes, beyond which what has ended goes, then
 // everything.
 #pragma once
 
@@ -23,15 +22,15 @@ namespace ringfs::dht {
 inline constexpr std::size_t max_leased_row_bytes = 16 << 20;
 
 // Of one answer.
-struct RowPromise {
+struct GrantedLease {
   static constexpr int margin =
       20;  // one part in so many is not used: this machine's clock may run slower than the leader's
 
   TimePoint asked;
   Duration lease{};
   TimePoint until(bool present) const {
-    const Duration promised = present ? lease : std::min(lease, absent_row_lease);
-    return asked + promised - promised / margin;
+    const Duration granted = present ? lease : std::min(lease, absent_row_lease);
+    return asked + granted - granted / margin;
   }
 };
 
@@ -47,7 +46,7 @@ class LeasedRows {
   // `remember_held_rows`: TransactionFaults.
   explicit LeasedRows(bool remember_held_rows = false) : remember_held_rows_(remember_held_rows) {}
 
-  // Every get under a promise that holds now, no scans; otherwise none. Call it before every read.
+  // Every get under a lease that holds now, no scans; otherwise none. Call it before every read.
   std::optional<ReadReply> find(const ReadRequest& request, TimePoint now);
   // Whether find() would find them now.
   bool knows(const ReadRequest& request, TimePoint now) const;
@@ -58,7 +57,7 @@ class LeasedRows {
     explicit Asking(std::shared_ptr<LeasedRows> rows);
     Asking(const Asking&) = delete;
     Asking& operator=(const Asking&) = delete;
-    void remember(const ReadRequest& request, const ReadReply& reply, const RowPromise& promise);
+    void remember(const ReadRequest& request, const ReadReply& reply, const GrantedLease& lease);
 
    private:
     const std::shared_ptr<LeasedRows> rows_;
@@ -74,9 +73,9 @@ class LeasedRows {
     ~Changing();
     void sent() { ended_ = false; }
     void ended() { ended_ = true; }
-    // The batch was applied just now, and its rows stay as promised: what they are follows from what they were, if that
+    // The batch was applied just now, and its rows are leased: what they are follows from what they were, if that
     // is still certain at `now`.
-    void remember(const Batch& batch, std::uint64_t version, const RowPromise& promise, TimePoint now);
+    void remember(const Batch& batch, std::uint64_t version, const GrantedLease& lease, TimePoint now);
 
    private:
     const std::shared_ptr<LeasedRows> rows_;

@@ -10,7 +10,7 @@ namespace {
 
 // Each round either ends or lost a race against a flip of the same record, of which there are two at most.
 constexpr int max_rounds = 4;
-constexpr Duration one_record_patience = std::chrono::seconds(3);
+constexpr Duration one_record_timeout = std::chrono::seconds(3);
 
 Task<Result<LockFate>> resolve_here(PartitionedStore& store, PartitionId where, RecordRef lock, bool commit,
                                     TimePoint deadline) {
@@ -231,7 +231,7 @@ class RecordsPass {
 
  private:
   // One whose participant does not answer holds up the others for no longer than this.
-  TimePoint until() const { return std::min(deadline_, store_.clock().now + one_record_patience); }
+  TimePoint until() const { return std::min(deadline_, store_.clock().now + one_record_timeout); }
 
   void note(const Status& status) {
     if (!status && !first_error_) first_error_ = status.error();

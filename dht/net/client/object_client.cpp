@@ -151,12 +151,12 @@ Task<Result<ReadReply>> ObjectClient::read_raw(PartitionId partition, ReadReques
   const bool leasing = options_.row_lease > Duration::zero() && gets > 0 && !request.gets.front().key.starts_with('\0');
   LeasedRows::Asking asking(leased_rows_);
   const ReadRequest wanted = leasing ? request : ReadRequest{};
-  Way way;
-  way.partition = partition;
-  way.deadline = deadline;
+  RequestState state;
+  state.partition = partition;
+  state.deadline = deadline;
   Operation operation{
       ReadOperation{partition, std::move(request), RowLease{client_, leasing ? options_.row_lease : Duration::zero()}}};
-  Result<Answer> answer = co_await ask(way, std::move(operation));
+  Result<Answer> answer = co_await ask(state, std::move(operation));
   if (!answer) co_return tl::unexpected(answer.error());
   const ReadAnswer* rows = std::get_if<ReadAnswer>(&*answer);
   if (rows == nullptr) co_return fail(ErrorCode::corrupt, "not the answer to a read");
@@ -184,11 +184,11 @@ void ObjectClient::log_time_is_at_least(PartitionId partition, Stamp stamp) {
 Task<Status> ObjectClient::learn_log_time(PartitionId partition, TimePoint deadline) {
   auto known = log_times_.find(partition);
   if (known != log_times_.end() && known->second.heard + log_time_life > transport_.now()) co_return Status();
-  Way way;
-  way.partition = partition;
-  way.deadline = deadline;
+  RequestState state;
+  state.partition = partition;
+  state.deadline = deadline;
   Operation operation{ReadOperation{partition, ReadRequest{}, RowLease{}}};
-  Result<Answer> answer = co_await ask(way, std::move(operation));
+  Result<Answer> answer = co_await ask(state, std::move(operation));
   if (!answer) co_return tl::unexpected(answer.error());
   const ReadAnswer* read = std::get_if<ReadAnswer>(&*answer);
   if (read == nullptr) co_return fail(ErrorCode::corrupt, "not the answer to a read");
@@ -218,27 +218,27 @@ Task<Result<BatchResult>> ObjectClient::commit_raw(PartitionId partition, std::v
     batch.expires = log_times_[partition].at(transport_.now()) + life;
     if (Status status = validate(batch); !status) co_return tl::unexpected(status.error());
 
-    Way way;
-    way.partition = partition;
+    RequestState state;
+    state.partition = partition;
     // After its expiry no try can succeed any more, and a result may have been forgotten: the end is unknown.
-    way.deadline = std::min(deadline, transport_.now() + life);
+    state.deadline = std::min(deadline, transport_.now() + life);
     Operation operation{CommitOperation{partition, encode(batch), options_.row_lease}};
     changing.sent();
-    Result<Answer> answer = co_await ask(way, std::move(operation));
-    if (answer || !way.uncertain) changing.ended();
+    Result<Answer> answer = co_await ask(state, std::move(operation));
+    if (answer || !state.uncertain) changing.ended();
     if (!answer) co_return tl::unexpected(answer.error());
     const BatchResult* result = std::get_if<BatchResult>(&*answer);
     if (result == nullptr) co_return fail(ErrorCode::corrupt, "not the answer to a batch");
-    const bool promised =
-        options_.row_lease > Duration::zero() && result->lease > Duration::zero() && start == 0 && way.calls == 1;
-    if (promised && result->outcome == BatchResult::Outcome::applied) {
+    const bool granted =
+        options_.row_lease > Duration::zero() && result->lease > Duration::zero() && start == 0 && state.calls == 1;
+    if (granted && result->outcome == BatchResult::Outcome::applied) {
       changing.remember(batch, result->version, {asked, result->lease}, transport_.now());
     }
     const bool refused = result->outcome == BatchResult::Outcome::expired;
     if (!refused) log_time_is_at_least(partition, result->stamp);
     if (!refused && result->outcome != BatchResult::Outcome::superseded) co_return *result;
     // Refused by the log's time: what this client made of it was wrong.
-    const bool again = refused && (!way.uncertain || certainly_not_executed(batch, *result));
+    const bool again = refused && (!state.uncertain || certainly_not_executed(batch, *result));
     if (!again || start + 1 >= max_fresh_starts || transport_.now() >= deadline) {
       ++counters_.timeouts;
       co_return fail(ErrorCode::timeout, "the batch expired");
@@ -266,53 +266,53 @@ Task<Status> ObjectClient::reserve_sequence(PartitionId partition, TimePoint dea
 
 // ---- Finding who answers --------------------------------------------------------------------------
 
-Task<Result<Answer>> ObjectClient::ask(Way& way, Operation operation) {
+Task<Result<Answer>> ObjectClient::ask(RequestState& state, Operation operation) {
   RINGFS_CHECK(directory_.known());
-  way.try_time = options_.try_time;
-  way.last = Error{ErrorCode::timeout, "no node could be asked"};
+  state.try_time = options_.try_time;
+  state.last = Error{ErrorCode::timeout, "no node could be asked"};
   Backoff backoff(transport_.random(), options_.first_pause, options_.longest_pause);
   const bool is_commit = std::holds_alternative<CommitOperation>(operation);
-  while (transport_.now() < way.deadline) {
-    std::optional<NodeAddress> node = co_await next_node(way);
+  while (transport_.now() < state.deadline) {
+    std::optional<NodeAddress> node = co_await next_node(state);
     if (!node) {
-      co_await pause(way, backoff);
+      co_await pause(state, backoff);
       continue;
     }
-    way.tried.insert(node->node);
-    ++way.calls;
+    state.tried.insert(node->node);
+    ++state.calls;
     ++counters_.calls;
-    const TimePoint until = std::min(transport_.now() + way.try_time, way.deadline);
+    const TimePoint until = std::min(transport_.now() + state.try_time, state.deadline);
     OperationResult result = co_await transport_.call(node->address, node->node, operation, until);
     if (result) {
       directory_.answered(node->node);
-      Route& route = routes_[way.partition];
+      Route& route = routes_[state.partition];
       route.leader = node->node;
       route.named_at = transport_.now();
       co_return std::move(*result);
     }
-    way.last = result.error().error;
-    const ErrorCode code = way.last.code;
+    state.last = result.error().error;
+    const ErrorCode code = state.last.code;
     // Whatever is not a refusal at the node's door may have been executed. A leader that is deposed answers not_leader,
     // too, and says so in words: its batch may be committed by its successor.
-    const bool refused = (code == ErrorCode::not_leader && way.last.context.empty()) || code == ErrorCode::overloaded ||
-                         code == ErrorCode::no_space || code == ErrorCode::too_large ||
+    const bool refused = (code == ErrorCode::not_leader && state.last.context.empty()) ||
+                         code == ErrorCode::overloaded || code == ErrorCode::no_space || code == ErrorCode::too_large ||
                          code == ErrorCode::invalid_argument || code == ErrorCode::wrong_identity ||
                          code == ErrorCode::foreign_ring || code == ErrorCode::version_mismatch;
-    if (is_commit && !refused) way.uncertain = true;
-    const Next next = learn_from(way, node->node, result.error());
-    if (next == Next::give_up) co_return tl::unexpected(way.last);
-    if (next == Next::pause) co_await pause(way, backoff);
+    if (is_commit && !refused) state.uncertain = true;
+    const Next next = learn_from(state, node->node, result.error());
+    if (next == Next::give_up) co_return tl::unexpected(state.last);
+    if (next == Next::pause) co_await pause(state, backoff);
   }
   ++counters_.timeouts;
-  co_return fail(ErrorCode::timeout, way.last.text());
+  co_return fail(ErrorCode::timeout, state.last.text());
 }
 
-ObjectClient::Next ObjectClient::learn_from(Way& way, const Uuid& node, const OperationFailure& failure) {
+ObjectClient::Next ObjectClient::learn_from(RequestState& state, const Uuid& node, const OperationFailure& failure) {
   switch (failure.error.code) {
     case ErrorCode::not_leader:
     case ErrorCode::not_member:
       directory_.answered(node);
-      follow_redirect(way, node, failure.redirect);
+      follow_redirect(state, node, failure.redirect);
       return Next::try_another;
     case ErrorCode::unavailable:  // a new leader that may not serve yet, a node that starts: soon
     case ErrorCode::overloaded: directory_.answered(node); return Next::pause;
@@ -322,12 +322,12 @@ ObjectClient::Next ObjectClient::learn_from(Way& way, const Uuid& node, const Op
     case ErrorCode::no_space:
       // With an earlier try that may have been executed the truth is not known: go on until it is, or until the
       // deadline.
-      return way.uncertain ? Next::pause : Next::give_up;
+      return state.uncertain ? Next::pause : Next::give_up;
     case ErrorCode::corrupt:
-      return ++way.corrupt_answers >= max_corrupt_answers && !way.uncertain ? Next::give_up : Next::pause;
+      return ++state.corrupt_answers >= max_corrupt_answers && !state.uncertain ? Next::give_up : Next::pause;
     case ErrorCode::timeout:
       ++counters_.unanswered;
-      way.try_time = std::min(2 * way.try_time, options_.longest_try_time);
+      state.try_time = std::min(2 * state.try_time, options_.longest_try_time);
       break;
     case ErrorCode::unreachable:
     case ErrorCode::connection_refused: ++counters_.unanswered; break;
@@ -335,13 +335,13 @@ ObjectClient::Next ObjectClient::learn_from(Way& way, const Uuid& node, const Op
   }
   directory_.avoid(node, transport_.now(), options_.avoid_time,
                    failure.error.code == ErrorCode::timeout ? RingDirectory::Why::silent : RingDirectory::Why::refused);
-  auto route = routes_.find(way.partition);
+  auto route = routes_.find(state.partition);
   if (route != routes_.end() && route->second.leader == node) route->second.leader.reset();
   return Next::try_another;
 }
 
-void ObjectClient::follow_redirect(Way& way, const Uuid& node, const Redirect& redirect) {
-  Route& route = routes_[way.partition];
+void ObjectClient::follow_redirect(RequestState& state, const Uuid& node, const Redirect& redirect) {
+  Route& route = routes_[state.partition];
   if (!redirect.members.empty()) route.members = redirect.members;
   if (redirect.leader && *redirect.leader != node) {
     ++counters_.redirects;
@@ -354,14 +354,14 @@ void ObjectClient::follow_redirect(Way& way, const Uuid& node, const Redirect& r
 }
 
 // The leader, the group, the placement; among them those that answer first.
-std::optional<NodeAddress> ObjectClient::known_node(const Way& way) {
+std::optional<NodeAddress> ObjectClient::known_node(const RequestState& state) {
   const TimePoint now = transport_.now();
   std::vector<Uuid> nodes;
-  auto route = routes_.find(way.partition);
+  auto route = routes_.find(state.partition);
   if (route != routes_.end()) {
     const std::optional<Uuid>& leader = route->second.leader;
-    if (leader && !way.tried.contains(*leader)) {
-      // A follower names a frozen leader until its own patience ends. One that is still named a second after the last
+    if (leader && !state.tried.contains(*leader)) {
+      // A follower names a frozen leader until its own timeout ends. One that is still named a second after the last
       // call that it did not answer lives; what this client remembers from before says nothing.
       const std::optional<TimePoint> unanswered = directory_.last_unanswered(*leader);
       const bool named_again = unanswered && route->second.named_at - *unanswered > options_.try_time;
@@ -370,12 +370,12 @@ std::optional<NodeAddress> ObjectClient::known_node(const Way& way) {
     }
     nodes = route->second.members;
   }
-  const std::vector<Uuid> placed = directory_.placed(way.partition);
+  const std::vector<Uuid> placed = directory_.placed(state.partition);
   nodes.insert(nodes.end(), placed.begin(), placed.end());
   std::optional<NodeAddress> refused;
   std::optional<NodeAddress> silent;
   for (const Uuid& node : nodes) {
-    if (way.tried.contains(node)) continue;
+    if (state.tried.contains(node)) continue;
     const std::optional<std::string> address = directory_.address_of(node);
     if (!address) continue;
     if (!directory_.is_avoided(node, now)) return NodeAddress{node, *address};
@@ -386,35 +386,36 @@ std::optional<NodeAddress> ObjectClient::known_node(const Way& way) {
   }
   if (refused) return refused;
   // A silent node costs a whole try: only when there is nobody else to ask in this round.
-  return way.tried.empty() ? silent : std::nullopt;
+  return state.tried.empty() ? silent : std::nullopt;
 }
 
-Task<std::optional<NodeAddress>> ObjectClient::next_node(Way& way) {
-  const bool cold = !routes_.contains(way.partition);
-  if (!cold || way.looked_up) {
-    std::optional<NodeAddress> node = known_node(way);
-    if (node || way.looked_up) co_return node;
+Task<std::optional<NodeAddress>> ObjectClient::next_node(RequestState& state) {
+  const bool cold = !routes_.contains(state.partition);
+  if (!cold || state.looked_up) {
+    std::optional<NodeAddress> node = known_node(state);
+    if (node || state.looked_up) co_return node;
   }
-  way.looked_up = true;
-  Result<LookupRoute> route = co_await lookup(anchor_of(way.partition, partition_bits()), way.deadline);
-  if (route && !way.tried.contains(route->owner.node) && !directory_.is_avoided(route->owner.node, transport_.now())) {
+  state.looked_up = true;
+  Result<LookupRoute> route = co_await lookup(anchor_of(state.partition, partition_bits()), state.deadline);
+  if (route && !state.tried.contains(route->owner.node) &&
+      !directory_.is_avoided(route->owner.node, transport_.now())) {
     co_return route->owner;
   }
-  co_return known_node(way);
+  co_return known_node(state);
 }
 
-Task<void> ObjectClient::pause(Way& way, Backoff& backoff) {
+Task<void> ObjectClient::pause(RequestState& state, Backoff& backoff) {
   ++counters_.rounds;
-  ++way.rounds;
-  way.tried.clear();
-  if (way.rounds % lookup_every_rounds == 0) way.looked_up = false;
+  ++state.rounds;
+  state.tried.clear();
+  if (state.rounds % lookup_every_rounds == 0) state.looked_up = false;
   const TimePoint now = transport_.now();
-  const Duration rest = way.deadline - now;
+  const Duration rest = state.deadline - now;
   const Duration wait = std::min(backoff.next(), rest);
   if (wait > Duration(0)) co_await transport_.sleep(wait);
-  if (transport_.now() >= next_refresh_ && transport_.now() < way.deadline) {
-    Status refreshed = co_await refresh_table(std::min(way.deadline, transport_.now() + options_.try_time));
-    if (!refreshed) way.last = refreshed.error();
+  if (transport_.now() >= next_refresh_ && transport_.now() < state.deadline) {
+    Status refreshed = co_await refresh_table(std::min(state.deadline, transport_.now() + options_.try_time));
+    if (!refreshed) state.last = refreshed.error();
   }
 }
 

@@ -16,7 +16,7 @@
 // (dht/core/raft/log_clock.hpp). Every answer of a partition's leader says it; of a partition that has not answered for
 // log_time_life it is asked before the first batch.
 //
-// Rows that a leader promised to leave alone for a moment are read from memory (leased_rows.hpp), when row_lease asks
+// Rows on which this client has a lease are read from memory (leased_rows.hpp), when row_lease asks
 // for that.
 //
 // Threads: one loop. Errors: timeout (a mutation may have happened or not), too_large, invalid_argument, no_space
@@ -111,7 +111,7 @@ class ObjectClient final : public PartitionedStore {
     std::shared_ptr<std::set<std::uint64_t>> outstanding = std::make_shared<std::set<std::uint64_t>>();
   };
   // One operation's way through the nodes.
-  struct Way {
+  struct RequestState {
     PartitionId partition{};
     TimePoint deadline;
     std::set<Uuid> tried;    // in this round
@@ -126,12 +126,12 @@ class ObjectClient final : public PartitionedStore {
   // What a failed try means for the operation.
   enum class Next { try_another, pause, give_up };
 
-  Task<Result<Answer>> ask(Way& way, Operation operation);
-  Task<std::optional<NodeAddress>> next_node(Way& way);
-  std::optional<NodeAddress> known_node(const Way& way);
-  Next learn_from(Way& way, const Uuid& node, const OperationFailure& failure);
-  void follow_redirect(Way& way, const Uuid& node, const Redirect& redirect);
-  Task<void> pause(Way& way, Backoff& backoff);
+  Task<Result<Answer>> ask(RequestState& state, Operation operation);
+  Task<std::optional<NodeAddress>> next_node(RequestState& state);
+  std::optional<NodeAddress> known_node(const RequestState& state);
+  Next learn_from(RequestState& state, const Uuid& node, const OperationFailure& failure);
+  void follow_redirect(RequestState& state, const Uuid& node, const Redirect& redirect);
+  Task<void> pause(RequestState& state, Backoff& backoff);
   Task<Status> reserve_sequence(PartitionId partition, TimePoint deadline);
   Task<Status> learn_log_time(PartitionId partition, TimePoint deadline);
   void log_time_is(PartitionId partition, Stamp stamp);

@@ -152,9 +152,9 @@ void Driver::identity_refused(const Uuid& peer, const Error& why) {
   });
 }
 
-Status Driver::check_peer(const Greeting& greeting) {
+Status Driver::check_peer(const Handshake& handshake) {
   if (stopped_) return {};
-  Status fits = node_.check_peer(greeting.node, greeting.incarnation, read_clock());
+  Status fits = node_.check_peer(handshake.node, handshake.incarnation, read_clock());
   schedule_turn();
   return fits;
 }
@@ -171,7 +171,7 @@ std::string Driver::address_of(const Uuid& peer) {
   return member == nullptr ? std::string() : member->address;
 }
 
-Greeting Driver::own_greeting(const Uuid& expected) {
+Handshake Driver::own_handshake(const Uuid& expected) {
   return {.role = PeerRole::node,
           .node = node_.id(),
           .incarnation = incarnation_,
@@ -386,7 +386,7 @@ void Driver::damage_found(const FoundDamage& found) {
   if (found.entry)
     node_.entry_damaged(found.partition, *found.entry, read_clock());
   else
-    node_.take_out_of_service(found.partition, Damage::rows, read_clock());
+    node_.mark_damaged(found.partition, Damage::rows, read_clock());
   schedule_turn();
 }
 

@@ -7,7 +7,7 @@
 // Errors: a write that fails, or an apply for another reason than damage, is final: on_fatal is called once and nothing
 // is carried out any more (docs/design.md#failed-writes). A full disk is none of these (storage.hpp). Damage (corrupt)
 // costs the replica that has it, not the node: the core lets the others serve and replaces it
-// (Node::take_out_of_service). Limits: the core's; connections to peers as in peer.hpp. The storage must outlive the
+// (Node::mark_damaged). Limits: the core's; connections to peers as in peer.hpp. The storage must outlive the
 // driver or have called back everything; callbacks that come after the driver's end are dropped.
 #pragma once
 
@@ -63,8 +63,8 @@ class Driver : public Peers::Listener {
   NodeStatus status();
   Flusher& flusher() { return flusher_; }
   const Peers::Counters& peer_counters() const { return peers_.counters(); }
-  Greeting own_greeting(const Uuid& expected) override;
-  Status check_peer(const Greeting& greeting) override;
+  Handshake own_handshake(const Uuid& expected) override;
+  Status check_peer(const Handshake& handshake) override;
   // Enough of the others have taken this process for the node that it says it is: it may say where it is to be found.
   bool accepted() const;
 

@@ -74,27 +74,27 @@ void Server::sweep() {
   for (auto& [key, session] : sessions_) {
     if (session->is_late(now)) late.push_back(session);
   }
-  for (auto& session : late) session->refuse({ErrorCode::timeout, "too slow: no greeting, or half a frame"}, true);
+  for (auto& session : late) session->refuse({ErrorCode::timeout, "too slow: no handshake, or half a frame"}, true);
   sweep_timer_.wake_at(now + options_.limits.sweep);
 }
 
 void Server::node_greeted(Session& session) {
-  Session*& newest = nodes_[session.greeting().node];
+  Session*& newest = nodes_[session.handshake().node];
   Session* older = std::exchange(newest, &session);
   if (older != nullptr) {
     // The peer gave the older connection up, or has been started again and its old process is gone.
-    bool restarted = !(older->greeting().incarnation == session.greeting().incarnation);
+    bool restarted = !(older->handshake().incarnation == session.handshake().incarnation);
     older->end_quietly();
-    if (restarted) driver_.peer_disconnected(session.greeting().node);
+    if (restarted) driver_.peer_disconnected(session.handshake().node);
   }
-  driver_.peer_connected(session.greeting().node, session.greeting().address);
+  driver_.peer_connected(session.handshake().node, session.handshake().address);
 }
 
 void Server::node_gone(Session& session) {
-  auto found = nodes_.find(session.greeting().node);
+  auto found = nodes_.find(session.handshake().node);
   if (found == nodes_.end() || found->second != &session) return;  // replaced by a newer connection
   nodes_.erase(found);
-  driver_.peer_disconnected(session.greeting().node);
+  driver_.peer_disconnected(session.handshake().node);
 }
 
 void Server::forget(Session& session) { sessions_.erase(&session); }

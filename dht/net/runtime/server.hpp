@@ -1,4 +1,4 @@
-// The RPC server of a node: accepts connections of clients and of other nodes, checks their greetings, hands envelopes
+// The RPC server of a node: accepts connections of clients and of other nodes, checks their handshakes, hands envelopes
 // and operations to the Driver and sends the answers back.
 //
 // Threads: the driver's loop. Errors: listen_on: invalid_argument (not an address; off loopback without TLS), exists
@@ -24,7 +24,7 @@ struct ServerLimits {
   std::size_t requests_in_flight = 1024;  // of one client connection: then it is not read any more
   std::size_t queue_bytes =
       32 << 20;  // of one client connection: then it is not read, large answers become `overloaded`
-  Duration greeting = std::chrono::seconds(5);      // from accept to the peer's greeting
+  Duration handshake = std::chrono::seconds(5);     // from accept to the peer's handshake
   Duration frame = std::chrono::seconds(30);        // from a frame's first byte to its last
   Duration sweep = std::chrono::milliseconds(500);  // how often the two are looked at
 };
@@ -53,7 +53,7 @@ class Server {
 
   struct Counters {
     std::uint64_t accepted = 0;
-    std::uint64_t refused = 0;  // too many connections, bad greetings, broken protocol
+    std::uint64_t refused = 0;  // too many connections, bad handshakes, broken protocol
     std::uint64_t requests = 0;
     std::uint64_t envelopes = 0;
   };

@@ -22,7 +22,7 @@ Server::Session::Session(Server& server, std::unique_ptr<Stream> stream, std::st
 void Server::Session::start() { connection_->start(); }
 
 bool Server::Session::is_late(TimePoint now) const {
-  if (!greeted_) return now - accepted_ >= server_->options_.limits.greeting;
+  if (!greeted_) return now - accepted_ >= server_->options_.limits.handshake;
   TimePoint since = connection_->partial_since();
   return since != never && !connection_->paused() && now - since >= server_->options_.limits.frame;
 }
@@ -34,14 +34,14 @@ void Server::Session::frame_received(FrameConnection&, ReceivedFrame frame) {
   std::shared_ptr<Session> self = shared_from_this();
   if (server_ == nullptr) return;
   if (!greeted_) {
-    if (frame.header.kind == FrameKind::greeting) {
+    if (frame.header.kind == FrameKind::handshake) {
       greeted(frame);
     } else {
-      refuse({ErrorCode::corrupt, "the first frame is not a greeting"}, false);
+      refuse({ErrorCode::corrupt, "the first frame is not a handshake"}, false);
     }
     return;
   }
-  bool client = greeting_.role == PeerRole::client;
+  bool client = handshake_.role == PeerRole::client;
   if (frame.header.kind == FrameKind::request && client) {
     request(frame);
   } else if (frame.header.kind == FrameKind::envelope && !client) {
@@ -55,41 +55,41 @@ void Server::Session::frame_received(FrameConnection&, ReceivedFrame frame) {
 }
 
 void Server::Session::greeted(const ReceivedFrame& frame) {
-  Result<Greeting> greeting = decode_greeting(frame);
-  if (!greeting) {
-    refuse(greeting.error(), greeting.error().code == ErrorCode::version_mismatch);
+  Result<Handshake> handshake = decode_handshake(frame);
+  if (!handshake) {
+    refuse(handshake.error(), handshake.error().code == ErrorCode::version_mismatch);
     return;
   }
-  Status fits = check(*greeting);
+  Status fits = check(*handshake);
   if (!fits) {
     refuse(fits.error(), true);
     return;
   }
   greeted_ = true;
-  greeting_ = std::move(*greeting);
+  handshake_ = std::move(*handshake);
   connection_->set_frame_limit(max_frame_bytes);
-  connection_->send(FrameKind::greeting, 0, encode(server_->driver_.own_greeting(greeting_.node)));
-  if (greeting_.role == PeerRole::node) {
+  connection_->send(FrameKind::handshake, 0, encode(server_->driver_.own_handshake(handshake_.node)));
+  if (handshake_.role == PeerRole::node) {
     server_->node_greeted(*this);
   } else {
     ++server_->clients_;
   }
 }
 
-Status Server::Session::check(const Greeting& greeting) const {
+Status Server::Session::check(const Handshake& handshake) const {
   Driver& driver = server_->driver_;
-  if (!greeting.expected.is_nil() && greeting.expected != driver.node().id()) {
+  if (!handshake.expected.is_nil() && handshake.expected != driver.node().id()) {
     return fail(ErrorCode::wrong_identity,
-                "this is node " + driver.node().id().text() + ", not " + greeting.expected.text());
+                "this is node " + driver.node().id().text() + ", not " + handshake.expected.text());
   }
   const std::optional<Genesis>& genesis = driver.node().genesis();
-  if (genesis && !greeting.ring.is_nil() && greeting.ring != genesis->ring) {
+  if (genesis && !handshake.ring.is_nil() && handshake.ring != genesis->ring) {
     return fail(ErrorCode::foreign_ring, "this node belongs to ring " + genesis->ring.text());
   }
-  if (greeting.role == PeerRole::node) {
-    if (Status same = driver.check_peer(greeting); !same) return same;
+  if (handshake.role == PeerRole::node) {
+    if (Status same = driver.check_peer(handshake); !same) return same;
   }
-  if (greeting.role == PeerRole::client && !server_->room_for_client()) {
+  if (handshake.role == PeerRole::client && !server_->room_for_client()) {
     return fail(ErrorCode::overloaded, "too many clients");
   }
   return {};
@@ -101,7 +101,7 @@ void Server::Session::envelope(const ReceivedFrame& frame) {
     refuse(envelope.error(), false);
     return;
   }
-  if (envelope->header.source != greeting_.node) {
+  if (envelope->header.source != handshake_.node) {
     refuse({ErrorCode::wrong_identity, "an envelope from another node than the one that greeted"}, false);
     return;
   }
@@ -206,7 +206,7 @@ void Server::Session::end() {
   connection_->close();
   for (const auto& [number, operation] : std::exchange(requests_, {})) server->driver_.cancel(operation);
   if (is_client()) --server->clients_;
-  if (greeted_ && greeting_.role == PeerRole::node) server->node_gone(*this);
+  if (greeted_ && handshake_.role == PeerRole::node) server->node_gone(*this);
   server->forget(*this);
 }
 

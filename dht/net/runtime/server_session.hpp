@@ -15,8 +15,8 @@ class Server::Session final : public FrameConnection::Owner, public std::enable_
   Session(Server& server, std::unique_ptr<Stream> stream, std::string peer);
 
   void start();
-  const Greeting& greeting() const { return greeting_; }
-  bool is_client() const { return greeted_ && greeting_.role == PeerRole::client; }
+  const Handshake& handshake() const { return handshake_; }
+  bool is_client() const { return greeted_ && handshake_.role == PeerRole::client; }
   bool is_late(TimePoint now) const;
   std::size_t requests_in_flight() const { return requests_.size(); }
   std::size_t queued_bytes() const { return connection_->queued_bytes(); }
@@ -32,7 +32,7 @@ class Server::Session final : public FrameConnection::Owner, public std::enable_
   void queue_drained(FrameConnection& connection) override;
 
   void greeted(const ReceivedFrame& frame);
-  Status check(const Greeting& greeting) const;
+  Status check(const Handshake& handshake) const;
   void envelope(const ReceivedFrame& frame);
   void request(const ReceivedFrame& frame);
   void answer(std::uint64_t request, OperationResult result);
@@ -44,7 +44,7 @@ class Server::Session final : public FrameConnection::Owner, public std::enable_
   const std::string peer_;  // for logs
   const TimePoint accepted_;
   bool greeted_ = false;
-  Greeting greeting_;
+  Handshake handshake_;
   std::unordered_map<std::uint64_t, OperationId> requests_;  // the client's number -> the driver's
   bool draining_ = false;
 };

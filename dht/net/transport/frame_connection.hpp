@@ -3,9 +3,9 @@
 // Frames that are sent in one turn of the loop leave together, in as few system calls as the socket takes (Flusher).
 // Threads: one loop. Ownership: shared_ptr, because a wait for the socket may outlive whoever wanted the connection;
 // the owner is a plain pointer that detach() or close() forgets. Errors: the owner hears of the end once, with the
-// reason: unreachable (closed, reset), corrupt, too_large, version_mismatch. Limits: frames of max_greeting_bytes until
-// set_frame_limit(); memory for a frame grows with what arrives of it, whatever its header claims; the queue's bound is
-// the owner's to keep (queued_bytes()).
+// reason: unreachable (closed, reset), corrupt, too_large, version_mismatch. Limits: frames of max_handshake_bytes
+// until set_frame_limit(); memory for a frame grows with what arrives of it, whatever its header claims; the queue's
+// bound is the owner's to keep (queued_bytes()).
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
@@ -113,7 +113,7 @@ class FrameConnection : public std::enable_shared_from_this<FrameConnection> {
   std::unique_ptr<Stream> stream_;
   Owner* owner_;
   Flusher* flusher_;
-  std::size_t frame_limit_ = max_greeting_bytes;
+  std::size_t frame_limit_ = max_handshake_bytes;
   std::size_t drain_notice_bytes_ = 0;
 
   // Receiving: small frames through buffer_, the rest of large ones straight into body_.

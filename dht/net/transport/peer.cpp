@@ -69,7 +69,7 @@ class Peers::Link final : public FrameConnection::Owner, public std::enable_shar
   }
 
  private:
-  enum class State : std::uint8_t { idle, connecting, greeting, connected, backing_off };
+  enum class State : std::uint8_t { idle, connecting, handshake, connected, backing_off };
 
   void connect() {
     // What the peer itself said last is newer than the table.
@@ -92,32 +92,32 @@ class Peers::Link final : public FrameConnection::Owner, public std::enable_shar
       lost(socket.error());
       return;
     }
-    state_ = State::greeting;
+    state_ = State::handshake;
     connection_ = std::make_shared<FrameConnection>(peers_->make_stream_(std::move(*socket)), *this, peers_->flusher_);
     connection_->start();
-    connection_->send(FrameKind::greeting, 0, encode(peers_->listener_.own_greeting(peer_)));
-    after(peers_->limits_.greeting, [](Link& link) { link.lost({ErrorCode::timeout, "no greeting in time"}); });
+    connection_->send(FrameKind::handshake, 0, encode(peers_->listener_.own_handshake(peer_)));
+    after(peers_->limits_.handshake, [](Link& link) { link.lost({ErrorCode::timeout, "no handshake in time"}); });
   }
 
   void frame_received(FrameConnection&, ReceivedFrame frame) override {
     if (frame.header.kind == FrameKind::error) {
       Result<Error> error = decode_error(frame);
-      const bool refused = state_ == State::greeting && error && error->code == ErrorCode::cloned_identity;
+      const bool refused = state_ == State::handshake && error && error->code == ErrorCode::cloned_identity;
       std::shared_ptr<Link> self = shared_from_this();
       lost(error ? *error : error.error());
       if (refused && peers_ != nullptr) peers_->listener_.identity_refused(peer_, *error);
       return;
     }
-    if (state_ != State::greeting || frame.header.kind != FrameKind::greeting) {
+    if (state_ != State::handshake || frame.header.kind != FrameKind::handshake) {
       lost({ErrorCode::corrupt, "a frame that does not belong here"});
       return;
     }
-    Result<Greeting> greeting = decode_greeting(frame);
-    if (!greeting) {
-      lost(greeting.error());
-    } else if (greeting->node != peer_) {
-      lost({ErrorCode::wrong_identity, "node " + greeting->node.text() + " answers there"});
-    } else if (Status fits = peers_->listener_.check_peer(*greeting); !fits) {
+    Result<Handshake> handshake = decode_handshake(frame);
+    if (!handshake) {
+      lost(handshake.error());
+    } else if (handshake->node != peer_) {
+      lost({ErrorCode::wrong_identity, "node " + handshake->node.text() + " answers there"});
+    } else if (Status fits = peers_->listener_.check_peer(*handshake); !fits) {
       lost(fits.error());
     } else {
       greeted();

@@ -28,7 +28,7 @@ inline constexpr std::size_t max_peers = 1000;                 // as many as a r
 struct PeerLimits {
   std::size_t queue_bytes = max_peer_queue_bytes;
   Duration connect = std::chrono::seconds(2);
-  Duration greeting = std::chrono::seconds(5);
+  Duration handshake = std::chrono::seconds(5);
   Duration first_back_off = std::chrono::milliseconds(50);
   Duration last_back_off = std::chrono::seconds(1);
 };
@@ -38,14 +38,14 @@ class Peers {
   class Listener {
    public:
     // What this node says of itself to `expected`.
-    virtual Greeting own_greeting(const Uuid& expected) = 0;
+    virtual Handshake own_handshake(const Uuid& expected) = 0;
     // host:port, empty: not known.
     virtual std::string address_of(const Uuid& peer) = 0;
     // No connection could be made, or it broke.
     virtual void peer_lost(const Uuid& peer) = 0;
-    // The connected peer's greeting, which said that it is `peer`. Errors: cloned_identity.
-    virtual Status check_peer(const Greeting& greeting) = 0;
-    // It took our greeting, or refuses this process for good: cloned_identity.
+    // The connected peer's handshake, which said that it is `peer`. Errors: cloned_identity.
+    virtual Status check_peer(const Handshake& handshake) = 0;
+    // It took our handshake, or refuses this process for good: cloned_identity.
     virtual void peer_accepted(const Uuid& peer) = 0;
     virtual void identity_refused(const Uuid& peer, const Error& why) = 0;
 

@@ -66,7 +66,7 @@ class TcpTransport::Channel final : public FrameConnection::Owner,
   }
 
  private:
-  enum class State : std::uint8_t { idle, connecting, greeting, connected };
+  enum class State : std::uint8_t { idle, connecting, handshake, connected };
   struct Waiting {
     std::uint64_t id;
     Uuid expected;
@@ -75,12 +75,12 @@ class TcpTransport::Channel final : public FrameConnection::Owner,
 
   bool check(const Uuid& expected, Error& why) const {
     const Uuid& ring = transport_->options_.ring;
-    if (!expected.is_nil() && expected != greeting_.node) {
-      why = {ErrorCode::wrong_identity, "node " + greeting_.node.text() + " answers at " + address_};
+    if (!expected.is_nil() && expected != handshake_.node) {
+      why = {ErrorCode::wrong_identity, "node " + handshake_.node.text() + " answers at " + address_};
       return false;
     }
-    if (!ring.is_nil() && !greeting_.ring.is_nil() && ring != greeting_.ring) {
-      why = {ErrorCode::foreign_ring, "the node at " + address_ + " belongs to ring " + greeting_.ring.text()};
+    if (!ring.is_nil() && !handshake_.ring.is_nil() && ring != handshake_.ring) {
+      why = {ErrorCode::foreign_ring, "the node at " + address_ + " belongs to ring " + handshake_.ring.text()};
       return false;
     }
     return true;
@@ -100,24 +100,24 @@ class TcpTransport::Channel final : public FrameConnection::Owner,
       broken(socket.error());
       return;
     }
-    state_ = State::greeting;
+    state_ = State::handshake;
     connection_ = std::make_shared<FrameConnection>(transport_->options_.make_stream(std::move(*socket)), *this,
                                                     transport_->flusher_);
     connection_->start();
-    Greeting own{.role = PeerRole::client,
-                 .node = {},
-                 .incarnation = {},
-                 .ring = transport_->options_.ring,
-                 .table_version = 0,
-                 .stamp = wall_time(),
-                 .expected = {},  // checked for each call: they may differ
-                 .address = {}};
-    connection_->send(FrameKind::greeting, 0, encode(own));
-    timer_.expires_after(transport_->options_.greeting);
+    Handshake own{.role = PeerRole::client,
+                  .node = {},
+                  .incarnation = {},
+                  .ring = transport_->options_.ring,
+                  .table_version = 0,
+                  .stamp = wall_time(),
+                  .expected = {},  // checked for each call: they may differ
+                  .address = {}};
+    connection_->send(FrameKind::handshake, 0, encode(own));
+    timer_.expires_after(transport_->options_.handshake);
     timer_.async_wait([self = shared_from_this(), connection = connection_](boost::system::error_code error) {
-      bool current = self->state_ == State::greeting && self->connection_ == connection;
+      bool current = self->state_ == State::handshake && self->connection_ == connection;
       if (!error && self->transport_ != nullptr && current)
-        self->broken({ErrorCode::unreachable, "no greeting in time"});
+        self->broken({ErrorCode::unreachable, "no handshake in time"});
     });
   }
 
@@ -126,7 +126,7 @@ class TcpTransport::Channel final : public FrameConnection::Owner,
     if (frame.header.kind == FrameKind::error) {
       Result<Error> error = decode_error(frame);
       broken(error ? *error : error.error());
-    } else if (state_ == State::greeting && frame.header.kind == FrameKind::greeting) {
+    } else if (state_ == State::handshake && frame.header.kind == FrameKind::handshake) {
       greeted(frame);
     } else if (state_ == State::connected && frame.header.kind == FrameKind::response) {
       response(frame);
@@ -136,20 +136,20 @@ class TcpTransport::Channel final : public FrameConnection::Owner,
   }
 
   void greeted(const ReceivedFrame& frame) {
-    Result<Greeting> greeting = decode_greeting(frame);
-    if (!greeting) {
-      broken(greeting.error());
+    Result<Handshake> handshake = decode_handshake(frame);
+    if (!handshake) {
+      broken(handshake.error());
       return;
     }
-    if (greeting->role != PeerRole::node) {
+    if (handshake->role != PeerRole::node) {
       broken({ErrorCode::corrupt, "not a node answers at " + address_});
       return;
     }
     timer_.cancel();
-    greeting_ = std::move(*greeting);
+    handshake_ = std::move(*handshake);
     state_ = State::connected;
     connection_->set_frame_limit(max_frame_bytes);
-    transport_->heard(address_, greeting_.stamp);
+    transport_->heard(address_, handshake_.stamp);
     waiting_bytes_ = 0;
     std::vector<Waiting> waiting = std::exchange(waiting_, {});
     for (Waiting& item : waiting) {
@@ -202,7 +202,7 @@ class TcpTransport::Channel final : public FrameConnection::Owner,
   State state_ = State::idle;
   std::shared_ptr<Dial> dial_;
   std::shared_ptr<FrameConnection> connection_;
-  Greeting greeting_;             // when connected
+  Handshake handshake_;           // when connected
   std::vector<Waiting> waiting_;  // for the connection
   std::size_t waiting_bytes_ = 0;
   std::set<std::uint64_t> outstanding_;  // waiting or sent

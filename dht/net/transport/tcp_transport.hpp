@@ -27,7 +27,7 @@ struct TcpTransportOptions {
   std::size_t calls_per_connection = 4096;  // outstanding: beyond, overloaded
   std::size_t queue_bytes = 64 << 20;       // not yet sent, of one connection: beyond, overloaded
   Duration connect = std::chrono::seconds(3);
-  Duration greeting = std::chrono::seconds(5);
+  Duration handshake = std::chrono::seconds(5);
   StreamMaker make_stream = make_tcp_stream;
 };
 

@@ -71,41 +71,41 @@ using codec::Check;
 using codec::Pieces;
 using codec::raw;
 
-WireMessage encode(const Greeting& greeting) {
-  wire::Greeting out;
+WireMessage encode(const Handshake& handshake) {
+  wire::Handshake out;
   out.set_protocol(protocol_version);
-  out.set_role(static_cast<std::uint32_t>(greeting.role));
-  out.set_node(raw(greeting.node));
-  codec::put_incarnation(greeting.incarnation, out.mutable_incarnation());
-  out.set_ring(raw(greeting.ring));
-  out.set_table_version(greeting.table_version);
-  out.set_stamp(greeting.stamp.microseconds);
-  out.set_expected(raw(greeting.expected));
-  out.set_address(greeting.address);
+  out.set_role(static_cast<std::uint32_t>(handshake.role));
+  out.set_node(raw(handshake.node));
+  codec::put_incarnation(handshake.incarnation, out.mutable_incarnation());
+  out.set_ring(raw(handshake.ring));
+  out.set_table_version(handshake.table_version);
+  out.set_stamp(handshake.stamp.microseconds);
+  out.set_expected(raw(handshake.expected));
+  out.set_address(handshake.address);
   return {.message = out.SerializeAsString(), .payload = {}};
 }
 
-Result<Greeting> decode_greeting(const ReceivedFrame& frame) {
-  wire::Greeting in;
+Result<Handshake> decode_handshake(const ReceivedFrame& frame) {
+  wire::Handshake in;
   if (frame.header.payload_bytes != 0 || !codec::parse(frame, in))
-    return fail(ErrorCode::corrupt, "greeting does not decode");
+    return fail(ErrorCode::corrupt, "handshake does not decode");
   if (in.protocol() != protocol_version) {
     return fail(ErrorCode::version_mismatch, "the peer speaks protocol version " + std::to_string(in.protocol()) +
                                                  ", this is version " + std::to_string(protocol_version));
   }
   Check check;
-  Greeting greeting;
-  greeting.role = check.enumeration(in.role(), PeerRole::node);
-  greeting.node = check.uuid(in.node());
-  greeting.incarnation = codec::get_incarnation(in.incarnation(), check);
-  greeting.ring = check.uuid(in.ring());
-  greeting.table_version = in.table_version();
-  greeting.stamp = Stamp{in.stamp()};
-  greeting.expected = check.uuid(in.expected());
-  greeting.address = check.text(in.address(), max_address_bytes);
-  check.require(greeting.role == PeerRole::client || !greeting.node.is_nil());
-  if (!check.ok) return fail(ErrorCode::corrupt, "greeting does not decode");
-  return greeting;
+  Handshake handshake;
+  handshake.role = check.enumeration(in.role(), PeerRole::node);
+  handshake.node = check.uuid(in.node());
+  handshake.incarnation = codec::get_incarnation(in.incarnation(), check);
+  handshake.ring = check.uuid(in.ring());
+  handshake.table_version = in.table_version();
+  handshake.stamp = Stamp{in.stamp()};
+  handshake.expected = check.uuid(in.expected());
+  handshake.address = check.text(in.address(), max_address_bytes);
+  check.require(handshake.role == PeerRole::client || !handshake.node.is_nil());
+  if (!check.ok) return fail(ErrorCode::corrupt, "handshake does not decode");
+  return handshake;
 }
 
 WireMessage encode(const Error& error) {

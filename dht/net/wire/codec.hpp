@@ -4,7 +4,7 @@
 // pieces that are small beside it are copied, so that a few bytes never keep a large buffer alive. Everything decoded
 // is validated: sizes of identities, ranges of enums, order of entries, that pieces fill the payload exactly. What is
 // semantic (terms, indices against a log) is the core's business. Threads: none. Errors: corrupt (with what);
-// version_mismatch from a greeting.
+// version_mismatch from a handshake.
 #pragma once
 
 #include <string>
@@ -23,7 +23,7 @@ inline constexpr std::size_t max_address_bytes = 300;         // host names have
 enum class PeerRole : std::uint8_t { client = 1, node = 2 };
 
 // The first frame of both sides of every connection (docs/design.md#node-identity).
-struct Greeting {
+struct Handshake {
   PeerRole role{};
   Uuid node;                // of a client: nil
   Incarnation incarnation;  // of a client: zero
@@ -34,8 +34,8 @@ struct Greeting {
   std::string address;  // where the sender itself listens; empty: nowhere
 };
 
-WireMessage encode(const Greeting& greeting);
-Result<Greeting> decode_greeting(const ReceivedFrame& frame);
+WireMessage encode(const Handshake& handshake);
+Result<Handshake> decode_handshake(const ReceivedFrame& frame);
 
 WireMessage encode(const Error& error);
 Result<Error> decode_error(const ReceivedFrame& frame);

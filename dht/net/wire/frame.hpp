@@ -19,16 +19,16 @@ namespace ringfs::dht {
 
 inline constexpr std::uint8_t protocol_version = 1;
 inline constexpr std::size_t frame_header_bytes = 24;
-inline constexpr std::size_t max_greeting_bytes = 4 << 10;  // message + payload, until greetings were exchanged
+inline constexpr std::size_t max_handshake_bytes = 4 << 10;  // message + payload, until handshakes were exchanged
 inline constexpr std::size_t max_frame_bytes =
     2 << 20;  // message + payload afterwards: a 1 MiB chunk and what goes with it
 
 enum class FrameKind : std::uint8_t {
-  greeting = 1,  // first frame of both sides
-  envelope = 2,  // node to node, one way
-  request = 3,   // client to node
-  response = 4,  // node to client, with the request's number
-  error = 5,     // why the sender closes the connection
+  handshake = 1,  // first frame of both sides
+  envelope = 2,   // node to node, one way
+  request = 3,    // client to node
+  response = 4,   // node to client, with the request's number
+  error = 5,      // why the sender closes the connection
 };
 
 struct FrameHeader {

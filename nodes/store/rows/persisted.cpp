@@ -41,7 +41,7 @@ std::vector<std::pair<Uuid, dht::Incarnation>> peers(Connection& connection) {
     Reader reader(query.bytes(0));
     Uuid peer = read_uuid(reader);
     dht::Incarnation incarnation{query.natural(1), query.natural(2)};
-    // Better to learn it anew at the peer's next greeting than to refuse the peer for ever, or not to start.
+    // Better to learn it anew at the peer's next handshake than to refuse the peer for ever, or not to start.
     if (!reader.done() || (!query.null(3) && peer_checksum(peer, incarnation) != query.natural(3))) {
       spdlog::error("event=peer_row_damaged node={}", to_hex(query.bytes(0)));
       continue;

@@ -2,7 +2,7 @@
 """Sends junk to a node's RPC and REST ports and checks every answer: junk.py RPC REST CONNECTIONS [slow].
 
 REST: what is refused gets 400, 408, 413 or 431 with a reason in JSON, also when the client does not close its side; bytes that are
-not HTTP at all may just be closed on. Nothing that was cut short is stored. RPC: what comes back, if anything, is a greeting and an
+not HTTP at all may just be closed on. Nothing that was cut short is stored. RPC: what comes back, if anything, is a handshake and an
 error frame, and the connection is closed. Nothing hangs: with `slow`, clients that send half of something wait for the node's own
 limits, a minute at most.
 """
@@ -18,7 +18,7 @@ import threading
 generator = random.Random(11)
 REQUEST_LIMIT = 60  # seconds the node gives a request (docs: nodes/rest/gateway.hpp)
 FRAME_LIMIT = 30  # and a frame (docs/wire-format.md)
-GREETING_LIMIT = 5
+HANDSHAKE_LIMIT = 5
 SLACK = 30  # a busy machine
 
 
@@ -27,11 +27,11 @@ def address(text):
     return host, int(port)
 
 
-def send(where, data, finish=True, patience=SLACK):
+def send(where, data, finish=True, timeout=SLACK):
     """All that comes back until the node closes. `finish`: our side is closed behind the data."""
     answer = b""
     with socket.create_connection(where, timeout=10) as connection:
-        connection.settimeout(patience)
+        connection.settimeout(timeout)
         try:
             connection.sendall(data)
             if finish:
@@ -39,7 +39,7 @@ def send(where, data, finish=True, patience=SLACK):
             while piece := connection.recv(65536):
                 answer += piece
         except socket.timeout as error:
-            raise AssertionError(f"no end after {patience} s to {data[:60]!r}; so far {answer[:200]!r}") from error
+            raise AssertionError(f"no end after {timeout} s to {data[:60]!r}; so far {answer[:200]!r}") from error
         except OSError as error:
             # Closed on us, at whichever step we hear of it.
             if error.errno not in (errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN):
@@ -60,7 +60,7 @@ def refused(data, *codes, silence=False, **how):
 
 
 def dropped(data, **how):
-    """Node-to-node port: closed, after frames of greeting (1) or error (5) at most."""
+    """Node-to-node port: closed, after frames of handshake (1) or error (5) at most."""
     answer = send(rpc, data, **how)
     while answer:
         assert len(answer) >= 24, f"{data[:60]!r} gave {answer!r}"
@@ -95,30 +95,30 @@ def in_parallel(*checks):
 
 
 rpc, rest = address(sys.argv[1]), address(sys.argv[2])
-# Greeting of a client of any ring: protocol 1, role 1.
-greeting = frame(1, b"\x08\x01\x10\x01" + b"\x1a\x10" + bytes(16) + b"\x22\x00" + b"\x2a\x10" + bytes(16) + b"\x42\x10" + bytes(16))
+# Handshake of a client of any ring: protocol 1, role 1.
+handshake = frame(1, b"\x08\x01\x10\x01" + b"\x1a\x10" + bytes(16) + b"\x22\x00" + b"\x2a\x10" + bytes(16) + b"\x42\x10" + bytes(16))
 put = b"PUT /v1/kv/%s HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\ncut short"
 
 slow, slow_failures = in_parallel(*([] if sys.argv[4:] != ["slow"] else [
-    lambda: refused(put % b"junk-slow", 408, finish=False, patience=REQUEST_LIMIT + SLACK),
-    lambda: refused(b"GET /v1/kv/x HT", 408, finish=False, patience=REQUEST_LIMIT + SLACK),
-    lambda: dropped(b"", finish=False, patience=GREETING_LIMIT + SLACK),
-    lambda: dropped(b"RNG1", finish=False, patience=GREETING_LIMIT + SLACK),
-    lambda: dropped(greeting[:-5], finish=False, patience=GREETING_LIMIT + SLACK),
-    lambda: dropped(greeting + frame(3, b"abc", length=1000, request=1), finish=False, patience=FRAME_LIMIT + SLACK),
+    lambda: refused(put % b"junk-slow", 408, finish=False, timeout=REQUEST_LIMIT + SLACK),
+    lambda: refused(b"GET /v1/kv/x HT", 408, finish=False, timeout=REQUEST_LIMIT + SLACK),
+    lambda: dropped(b"", finish=False, timeout=HANDSHAKE_LIMIT + SLACK),
+    lambda: dropped(b"RNG1", finish=False, timeout=HANDSHAKE_LIMIT + SLACK),
+    lambda: dropped(handshake[:-5], finish=False, timeout=HANDSHAKE_LIMIT + SLACK),
+    lambda: dropped(handshake + frame(3, b"abc", length=1000, request=1), finish=False, timeout=FRAME_LIMIT + SLACK),
 ]))
 
-# Our own frames, cut short at every kind of place, and a whole greeting that is followed by nothing.
-for cut in (1, 4, 23, 24, 30, len(greeting) - 1, len(greeting)):
-    dropped(greeting[:cut])
-dropped(greeting + frame(3, b"abc", length=1000, request=1))
-dropped(greeting + frame(3, b"abc", request=1)[:20])
-dropped(greeting + frame(3, generator.randbytes(200), request=1))
-dropped(greeting + frame(2, generator.randbytes(200)))
-dropped(greeting + frame(9, b"unknown kind"), finish=False)
-dropped(greeting + frame(3, b"", length=0x7FFFFFFF, request=1), finish=False)
+# Our own frames, cut short at every kind of place, and a whole handshake that is followed by nothing.
+for cut in (1, 4, 23, 24, 30, len(handshake) - 1, len(handshake)):
+    dropped(handshake[:cut])
+dropped(handshake + frame(3, b"abc", length=1000, request=1))
+dropped(handshake + frame(3, b"abc", request=1)[:20])
+dropped(handshake + frame(3, generator.randbytes(200), request=1))
+dropped(handshake + frame(2, generator.randbytes(200)))
+dropped(handshake + frame(9, b"unknown kind"), finish=False)
+dropped(handshake + frame(3, b"", length=0x7FFFFFFF, request=1), finish=False)
 dropped(frame(1, b"", length=1 << 20), finish=False)
-dropped(frame(3, b"before a greeting", request=1), finish=False)
+dropped(frame(3, b"before a handshake", request=1), finish=False)
 
 for size in (1, 3, 23, 24, 25, 100, 5000, 200_000):
     dropped(generator.randbytes(size))

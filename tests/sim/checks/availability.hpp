@@ -19,7 +19,7 @@ namespace ringfs::sim {
 // A second to notice that the disk hangs, as much again for heartbeats that ask others about theirs, the ends of leases
 // and a time-out of the transfer; an election that is contested once.
 inline constexpr Duration unserved_bound = std::chrono::milliseconds(4500);
-// To be measured (30 s), to be noticed by the leader's next interval and handed over; once more if the heir fails.
+// To be measured (30 s), to be noticed by the leader's next interval and handed over; once more if the target fails.
 inline constexpr Duration unfit_bound = std::chrono::seconds(50);
 
 class Availability {

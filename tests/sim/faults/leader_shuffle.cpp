@@ -7,7 +7,7 @@ namespace ringfs::sim {
 namespace {
 using std::chrono::milliseconds;
 
-constexpr Duration patience = std::chrono::seconds(4);  // with an election
+constexpr Duration timeout = std::chrono::seconds(4);  // with an election
 constexpr Duration look_interval = milliseconds(1);
 constexpr Duration longest_ripening = milliseconds(20);
 constexpr Duration ripening_look = std::chrono::microseconds(100);
@@ -17,7 +17,7 @@ bool LeaderShuffle::start() {
   if (cluster_.size() < 3 || playing_) return false;
   playing_ = true;
   Play play;
-  play.give_up = world_.now() + patience;
+  play.give_up = world_.now() + timeout;
   play.partition = static_cast<PartitionId>(world_.between(0, (1u << cluster_.options().partition_bits) - 1));
   play.figure_8 = world_.chance(0.5);
   play.rounds = static_cast<unsigned>(world_.between(play.figure_8 ? 4 : 2, 6));
@@ -39,7 +39,7 @@ void LeaderShuffle::await_leader(Play play) {
   }
   play.last_term = term;
   play.leader = cluster_.find(leader)->index();
-  switch (next_cut(play)) {
+  switch (next_compaction(play)) {
     case Cut::at_once: world_.after(Duration(1), [=, this] { silence_leader(play); }); break;
     case Cut::soon:
       world_.after(world_.between(Duration(1), milliseconds(12)), [=, this] { silence_leader(play); });
@@ -57,7 +57,7 @@ void LeaderShuffle::await_leader(Play play) {
 
 // Figure 8 is two leaders of whose entries nothing leaves them, and then the first of them again, of whose old entries
 // some do.
-LeaderShuffle::Cut LeaderShuffle::next_cut(const Play& play) {
+LeaderShuffle::Cut LeaderShuffle::next_compaction(const Play& play) {
   constexpr Cut figure_8[] = {Cut::at_once, Cut::at_once, Cut::ripe};
   if (play.figure_8) return figure_8[play.round % std::size(figure_8)];
   return world_.chance(0.5) ? Cut::at_once : Cut::soon;
@@ -102,7 +102,7 @@ void LeaderShuffle::silence_leader(Play play) {
   play.ends.clear();
   // What clients say to it now stays with it.
   const Duration pause = world_.between(Duration(1), milliseconds(300));
-  play.give_up = world_.now() + pause + patience;
+  play.give_up = world_.now() + pause + timeout;
   world_.after(pause, [=, this] { await_leader(play); });
 }
 

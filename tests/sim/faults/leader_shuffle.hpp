@@ -40,7 +40,7 @@ class LeaderShuffle {
     ripe,     // what earlier terms left to it does, and nothing of its own
   };
   void await_leader(Play play);
-  Cut next_cut(const Play& play);
+  Cut next_compaction(const Play& play);
   void silence_when_ripe(Play play);
   bool earlier_terms_spread(const Play& play);
   const GroupState* durable_group(unsigned node, PartitionId partition);

@@ -320,7 +320,7 @@ void Nemesis::damage(SimNode& node, PartitionId partition) {
   const std::uint64_t die = world_.between(0, rows.empty() ? 2 : 5);
   world_.trace("damaged replica", index_of(partition), die);
   if (die == 0) {
-    node.take_out_of_service(partition, dht::Damage::log);
+    node.mark_damaged(partition, dht::Damage::log);
   } else if (die > 2) {
     LostRows lost{partition, {}};
     std::uint64_t until_one = world_.between(0, rows.size() - 1);  // one of them at least

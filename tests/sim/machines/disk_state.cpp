@@ -103,7 +103,7 @@ std::string DiskState::perform(const dht::GroupWrite& write, DiskWatcher* watche
   auto known = groups.find(write.partition);
   if (known == groups.end()) return "a write to a replica that does not exist";
   GroupState& group = known->second;
-  if (!group.holds_data && !write.install && (!write.append.empty() || write.truncate_from || write.cut_through)) {
+  if (!group.holds_data && !write.install && (!write.append.empty() || write.truncate_from || write.compact_through)) {
     return "a log without the rows that it builds on";
   }
   if (write.unstage) {
@@ -141,9 +141,9 @@ std::string DiskState::perform(const dht::GroupWrite& write, DiskWatcher* watche
     group.log.push_back(entry);
   }
   if (write.damage) group.damage = *write.damage;
-  if (write.cut_through) {
-    if (*write.cut_through > group.applied) return "cut above the applied index";
-    while (!group.log.empty() && group.base_index < *write.cut_through) {
+  if (write.compact_through) {
+    if (*write.compact_through > group.applied) return "cut above the applied index";
+    while (!group.log.empty() && group.base_index < *write.compact_through) {
       group.base_index = group.log.front().index;
       group.base_term = group.log.front().term;
       group.base_stamp = group.log.front().stamp;

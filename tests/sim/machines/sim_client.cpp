@@ -8,11 +8,11 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr Duration patience = std::chrono::seconds(10);
+constexpr Duration timeout = std::chrono::seconds(10);
 
 Task<void> started(dht::ObjectClient* store, Task<void> task) {
   while (!store->directory().known()) {
-    Status status = co_await store->start(store->clock().now + patience);
+    Status status = co_await store->start(store->clock().now + timeout);
     static_cast<void>(status);  // no node answered: go on asking
   }
   co_await std::move(task);

@@ -14,7 +14,7 @@ constexpr Stamp epoch{1'700'000'000 * million};
 constexpr Duration timer_lateness = std::chrono::microseconds(500);
 // Until all know that a disk hangs: it notices itself, what was heard before is forgotten, and a transfer that was
 // under way ends.
-constexpr Duration hang_known_bound = dht::disk_patience + dht::fitness_life + std::chrono::seconds(1);
+constexpr Duration hang_known_bound = dht::disk_timeout + dht::fitness_life + std::chrono::seconds(1);
 constexpr Duration echoes[] = {std::chrono::milliseconds(2), std::chrono::milliseconds(50),
                                std::chrono::milliseconds(200), std::chrono::milliseconds(600)};
 
@@ -198,8 +198,8 @@ void SimNode::set_room(dht::Room room) {
   happen([room](dht::Node& node, Clock clock) { node.set_room(room, clock); });
 }
 
-void SimNode::take_out_of_service(PartitionId partition, dht::Damage damage) {
-  happen([partition, damage](dht::Node& node, Clock clock) { node.take_out_of_service(partition, damage, clock); });
+void SimNode::mark_damaged(PartitionId partition, dht::Damage damage) {
+  happen([partition, damage](dht::Node& node, Clock clock) { node.mark_damaged(partition, damage, clock); });
 }
 
 void SimNode::lose_rows(LostRows lost) {
@@ -231,7 +231,7 @@ void SimNode::schedule_scrub() {
     if (run != run_) return;
     for (const PartitionId partition : disk_.groups_with_lost_rows()) {
       cluster_.world().count("fault: lost rows found by the check");
-      take_out_of_service(partition, dht::Damage::rows);
+      mark_damaged(partition, dht::Damage::rows);
     }
   });
 }
@@ -413,17 +413,17 @@ void SimNode::send(std::shared_ptr<const dht::Envelope> envelope) {
 void SimNode::check_hung_disk(const dht::Envelope& envelope) {
   const auto* vote = std::get_if<dht::VoteReply>(&envelope.message);
   if (std::holds_alternative<dht::RequestVote>(envelope.message) || (vote != nullptr && vote->granted)) {
-    if (disk_hangs() && status().disk_stalled >= dht::disk_patience) {
+    if (disk_hangs() && status().disk_stalled >= dht::disk_timeout) {
       cluster_.world().violate("a hung disk has no part in elections",
                                "node " + std::to_string(index_) + " asks for a vote or gives one");
     }
   } else if (std::holds_alternative<dht::TimeoutNow>(envelope.message)) {
-    SimNode& heir = *cluster_.find(envelope.header.destination);
-    const bool alert = !starved() && !heir.starved() && heir.running() && !heir.frozen();
-    if (alert && heir.disk_hangs() && heir.status().disk_stalled >= hang_known_bound) {
+    SimNode& target = *cluster_.find(envelope.header.destination);
+    const bool alert = !starved() && !target.starved() && target.running() && !target.frozen();
+    if (alert && target.disk_hangs() && target.status().disk_stalled >= hang_known_bound) {
       cluster_.world().violate(
           "nobody hands over to a hung disk",
-          "node " + std::to_string(index_) + " hands over to node " + std::to_string(heir.index()));
+          "node " + std::to_string(index_) + " hands over to node " + std::to_string(target.index()));
     }
   }
 }

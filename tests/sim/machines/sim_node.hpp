@@ -71,7 +71,7 @@ class SimNode : private DiskWatcher {
   void freeze_in_next_read(Duration length) { freeze_in_read_ = length; }
   void set_room(dht::Room room);
   dht::Room room() const { return room_; }
-  void take_out_of_service(PartitionId partition, dht::Damage damage);
+  void mark_damaged(PartitionId partition, dht::Damage damage);
   // The disk loses them; whoever reads all of it in the background finds that out some time later.
   void lose_rows(LostRows lost);
   // ... loses a group's state or the end of its log; the process must be down.

@@ -140,13 +140,13 @@ TEST_P(FirstTokens, NodeDies_ItsLoad_SpreadsOverSeveral) {
   for (Member& member : table.members) {
     member.state = MemberState::dead;
     auto after = primaries(Placement(table, 8));
-    std::size_t heirs = 0;
+    std::size_t recipients = 0;
     for (const auto& [id, count] : after) {
       std::size_t gained = count - before[id];
-      heirs += gained > 0 ? 1 : 0;
+      recipients += gained > 0 ? 1 : 0;
       EXPECT_LE(static_cast<double>(gained), 0.6 * static_cast<double>(before[member.id]));
     }
-    EXPECT_GE(heirs, GetParam() == 5 ? 2U : 3U);
+    EXPECT_GE(recipients, GetParam() == 5 ? 2U : 3U);
     member.state = MemberState::up;
   }
 }

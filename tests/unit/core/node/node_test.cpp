@@ -139,7 +139,7 @@ TEST(NodeHeader, PeersThatGreet_AreRefusedOnlyForAnotherProcessOfTheSameNode) {
   const ErrorCode fits = ErrorCode::internal;
   EXPECT_EQ(check(0, heard), fits);
   EXPECT_EQ(check(0, {heard.counter + 1, 5}), fits);
-  EXPECT_EQ(check(0, heard), fits) << "a greeting alone is not remembered";
+  EXPECT_EQ(check(0, heard), fits) << "a handshake alone is not remembered";
   EXPECT_EQ(check(77, {1, 1}), fits) << "not heard before";
   EXPECT_EQ(check(0, {heard.counter, heard.nonce + 1}), ErrorCode::cloned_identity);
   EXPECT_EQ(check(0, {heard.counter - 1, heard.nonce}), ErrorCode::cloned_identity);

@@ -94,7 +94,7 @@ TEST_F(RingTimeTest, Step_OnlyAfterAMajorityHasAgreedForLong) {
   start();
   run(20s);
   errors_ = {-1'700'000'000s, 0s, 0s};
-  run(step_patience - 30s);
+  run(step_timeout - 30s);
   EXPECT_LT(error(), Duration(-1'600'000'000s));
   run(1min);
   EXPECT_EQ(error(), 0s);

@@ -27,7 +27,7 @@ TEST(Write, OnlyStages_WithAnythingElse_MustLast) {
   EXPECT_FALSE(with([](Write& other) { other.groups[1].hard_state.emplace(); }));
   EXPECT_FALSE(with([](Write& other) { other.groups[1].truncate_from = 3; }));
   EXPECT_FALSE(with([](Write& other) { other.groups[1].append.emplace_back(); }));
-  EXPECT_FALSE(with([](Write& other) { other.groups[1].cut_through = 3; }));
+  EXPECT_FALSE(with([](Write& other) { other.groups[1].compact_through = 3; }));
   EXPECT_FALSE(with([](Write& other) { other.node.genesis.emplace(); }));
   EXPECT_FALSE(with([](Write& other) { other.node.table.emplace(); }));
   EXPECT_FALSE(with([](Write& other) { other.node.peer_incarnations.emplace_back(); }));

@@ -95,7 +95,7 @@ TEST_F(GroupDamage, FollowerWithDamagedRows_StillCountsWhileTheThirdIsAway) {
   const unsigned damaged = other(leader), away = other(leader, 2);
   cluster().crash(away);
   cluster().run(1s);  // the leader knows
-  cluster().take_out_of_service(damaged, partition, Damage::rows);
+  cluster().mark_damaged(damaged, partition, Damage::rows);
   for (int i = 0; i < 10; ++i) {
     EXPECT_TRUE(try_to_write(std::to_string(i)));
     cluster().run(300ms);
@@ -109,8 +109,8 @@ TEST_F(GroupDamage, FollowerWithDamagedRows_StillCountsWhileTheThirdIsAway) {
 
 TEST_F(GroupDamage, TwoOfThreeWithDamagedRows_AreKept) {
   make(3);
-  cluster().take_out_of_service(other(leader), partition, Damage::rows);
-  cluster().take_out_of_service(other(leader, 2), partition, Damage::rows);
+  cluster().mark_damaged(other(leader), partition, Damage::rows);
+  cluster().mark_damaged(other(leader, 2), partition, Damage::rows);
   cluster().run(10s);
   EXPECT_EQ(store(other(leader)).groups.at(partition).replica.added, 0U);
   EXPECT_EQ(store(other(leader, 2)).groups.at(partition).replica.added, 0U);
@@ -129,7 +129,7 @@ TEST_F(GroupDamage, ReplicaThatIsToBeTheOnlyOne_IsReplacedBeforeTheOthersGo) {
   make(3);
   cluster().commit_members([](const MembersTable& table) { return change_setting(table, "replication", "1"); });
   ASSERT_EQ(cluster().configuration(partition).voters.size(), 3U);
-  cluster().take_out_of_service(leader, partition, Damage::log);  // the preferred primary
+  cluster().mark_damaged(leader, partition, Damage::log);  // the preferred primary
   ASSERT_TRUE(cluster().run_until(
       [&] { return cluster().configuration(partition).voters.size() == 1 && cluster().settled(true); }, 60s));
   EXPECT_FALSE(cluster().group(leader, partition).damaged);
@@ -165,7 +165,7 @@ TEST_F(GroupDamage, ReplicaWithALostLog_VotesForNobodyAfterARestart) {
   make(3);
   const unsigned damaged = other(leader), away = other(leader, 2);
   cluster().crash(away);
-  cluster().take_out_of_service(damaged, partition);
+  cluster().mark_damaged(damaged, partition);
   cluster().crash(damaged);
   cluster().start(damaged);
   EXPECT_TRUE(cluster().group(damaged, partition).damaged);

@@ -163,7 +163,7 @@ TEST_F(ReadyGroupElection, LeaderKilled_SuccessorDoesNotWaitForTheTimeOut) {
   cluster.disconnect(old);
   TimePoint killed = cluster.clock.now;
   ASSERT_TRUE(cluster.run_until([&] { return cluster.ready(partition); }));
-  EXPECT_GE(cluster.clock.now - killed, 300ms) << "the promise to the old leader was broken";
+  EXPECT_GE(cluster.clock.now - killed, 300ms) << "the old leader's lease was broken";
   EXPECT_LT(cluster.clock.now - killed, 1s);
 }
 

@@ -275,23 +275,23 @@ TEST_F(GroupFitness, IdlePreferredPrimary_IsAskedWhetherItsDiskAnswers_BeforeItL
   EXPECT_TRUE(cluster.run_until([&] { return cluster.leader(partition) == leader; }, 30s));
 }
 
-TEST_F(GroupFitness, PromisesToReaders_EndBeforeTheLeadershipGoes) {
+TEST_F(GroupFitness, RowLeases_EndBeforeTheLeadershipGoes) {
   ReadOperation read = cluster.get(key);
   read.lease = {node_id(9), 100ms};
   hang(leader);
   cluster.submit(leader, cluster.put("another " + key, "x"));
   cluster.submit(leader, cluster.put(key, "x"));
-  TimePoint promised = TimePoint::min();
+  TimePoint leased = TimePoint::min();
   ASSERT_TRUE(cluster.run_until(
       [&] {
         if (cluster.leader(partition) != leader) return true;
         const OperationId id = cluster.submit(leader, read);
         std::optional<OperationResult> answer = cluster.reply(leader, id);
-        if (answer && *answer) promised = std::max(promised, cluster.clock.now + std::get<ReadAnswer>(**answer).lease);
+        if (answer && *answer) leased = std::max(leased, cluster.clock.now + std::get<ReadAnswer>(**answer).lease);
         return false;
       },
       3s));
-  EXPECT_LE(promised, cluster.clock.now);
+  EXPECT_LE(leased, cluster.clock.now);
   cluster.release_disk(leader);
 }
 

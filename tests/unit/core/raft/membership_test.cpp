@@ -296,7 +296,7 @@ TEST_F(GroupMembership, ReplicaOutOfService_IsReplacedByAnotherOneOfItsNode) {
     write("x");
     unsigned leader = *cluster().leader(partition);
     unsigned damaged = leads ? leader : (leader + 1) % 3;
-    cluster().take_out_of_service(damaged, partition);
+    cluster().mark_damaged(damaged, partition);
     EXPECT_TRUE(cluster().group(damaged, partition).damaged);
     EXPECT_NE(cluster().group(damaged, partition).role, Role::leader);
     OperationId get = cluster().submit(damaged, cluster().get(key));

@@ -204,11 +204,11 @@ class MemoryStore {
       ASSERT_EQ(entry.index, group.last_index() + 1);
       group.log[entry.index] = entry;
     }
-    if (one.cut_through) {
-      ASSERT_LE(*one.cut_through, group.applied);
-      group.base_term = group.term_of(*one.cut_through);
-      group.base_index = *one.cut_through;
-      group.log.erase(group.log.begin(), group.log.upper_bound(*one.cut_through));
+    if (one.compact_through) {
+      ASSERT_LE(*one.compact_through, group.applied);
+      group.base_term = group.term_of(*one.compact_through);
+      group.base_index = *one.compact_through;
+      group.log.erase(group.log.begin(), group.log.upper_bound(*one.compact_through));
     }
   }
 

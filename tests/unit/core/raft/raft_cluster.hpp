@@ -111,8 +111,8 @@ class Cluster {
     start(i);
     return i;
   }
-  void take_out_of_service(unsigned i, PartitionId partition, Damage damage = Damage::log) {
-    node(i).take_out_of_service(partition, damage, clock_of(i));
+  void mark_damaged(unsigned i, PartitionId partition, Damage damage = Damage::log) {
+    node(i).mark_damaged(partition, damage, clock_of(i));
     pump(i);
   }
   // What is not on the disk is gone.

@@ -185,7 +185,7 @@ Operation leased_get(Cluster& cluster, std::uint8_t client) {
 
 TEST_F(ReadyGroupRead, RowUnderALease_ChangeWaitsForItsEndAndIsNotLost) {
   OperationId first = cluster.submit(leader, cluster.put(key, "w"));
-  cluster.run(row_contention_pause);  // else it is not promised to another client
+  cluster.run(row_contention_pause);  // else another client gets no lease
   ASSERT_TRUE(succeeded(cluster.reply(leader, first)));
   OperationId get = cluster.submit(leader, leased_get(cluster, 77));
   EXPECT_EQ(lease_of(cluster.reply(leader, get)), max_row_lease);
@@ -209,15 +209,16 @@ TEST_F(ReadyGroupRead, AbsentRowUnderALease_ChangeWaitsForAMoment) {
   EXPECT_TRUE(succeeded(cluster.reply(leader, put)));
 }
 
-TEST_F(ReadyGroupRead, LeaderThatIsAlone_PromisesNothingBeyondItsOwnLease) {
+TEST_F(ReadyGroupRead, LeaderThatIsAlone_GrantsNothingBeyondItsOwnLease) {
   cluster.deliver = [&](const Envelope& envelope) { return !is_heartbeat_traffic(envelope); };
   cluster.run(Timing().lease - max_row_lease);
   OperationId get = cluster.submit(leader, leased_get(cluster, 77));
   EXPECT_EQ(lease_of(cluster.reply(leader, get)), Duration::zero());
 }
 
-// Two changes of one row are applied together: the first one's client must not be promised what the second one changed.
-TEST_F(ReadyGroupRead, ChangeFollowedByAnotherOne_IsNotPromised) {
+// Two changes of one row are applied together: the first one's client must not get a lease on what the second one
+// changed.
+TEST_F(ReadyGroupRead, ChangeFollowedByAnotherOne_GetsNoLease) {
   auto leased = [&](const std::string& value) {
     Operation operation = cluster.put(key, value);
     std::get<CommitOperation>(operation).lease = max_row_lease;
@@ -239,7 +240,7 @@ TEST_F(ReadyGroupRead, ChangeFollowedByAnotherOne_IsNotPromised) {
   EXPECT_EQ(lease(second), max_row_lease);
 }
 
-// A batch of one client; it asks for a promise with its answer.
+// A batch of one client; it asks for a lease with its answer.
 Operation leased_batch(Cluster& cluster, std::uint8_t client, std::uint64_t sequence, std::vector<Mutation> mutations) {
   Operation like = cluster.put(key, "x");
   auto& commit = std::get<CommitOperation>(like);
@@ -267,7 +268,7 @@ std::vector<Mutation> one_mutation(Mutation::Kind kind) {
   return {mutation};
 }
 
-TEST_F(ReadyGroupRead, RowThatAPendingTransactionAddsTo_IsNotPromisedWithABatchOrItsPrepare) {
+TEST_F(ReadyGroupRead, RowThatAPendingTransactionAddsTo_GetsNoLeaseWithABatchOrItsPrepare) {
   using Kind = Mutation::Kind;
   auto answer = [&](std::uint64_t sequence, Kind kind) {
     OperationId id = cluster.submit(leader, leased_batch(cluster, 9, sequence, one_mutation(kind)));
@@ -287,7 +288,7 @@ TEST_F(ReadyGroupRead, RowThatAPendingTransactionAddsTo_IsNotPromisedWithABatchO
 }
 
 // Of many groups each is within its own limit.
-TEST(GroupRead, TooManyBytesOfAllGroupsWaitForPromises_FurtherBatchesAreRefused) {
+TEST(GroupRead, TooManyBytesOfAllGroupsWaitForRowLeases_FurtherBatchesAreRefused) {
   Cluster cluster(1);
   std::map<PartitionId, std::string> keys;
   for (unsigned i = 0; keys.size() < 4; ++i)

@@ -474,7 +474,7 @@ TEST(LogView, TermsBodiesAndBytes_FollowAppendTruncateCutAndEvict) {
   EXPECT_EQ(log.body(15), nullptr);
   ASSERT_NE(log.body(16), nullptr);
   EXPECT_EQ(log.body(16)->index, 16U);
-  log.cut_through(17);
+  log.compact_through(17);
   EXPECT_EQ(log.base_term(), 4U);
   EXPECT_EQ(log.body(17), nullptr);
   EXPECT_EQ(log.bytes(), 100U);

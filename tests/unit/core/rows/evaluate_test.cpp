@@ -429,7 +429,7 @@ TEST_F(EvaluateTest, Prepare_Additions_LetPassWhatLeavesTheirBytesAlone) {
         mutate(MKind::max_i64, "n", {}, 9, 0), mutate(MKind::write_bytes, "n", "12345678", 0, 0)}) {
     BatchResult result = run({}, {mutation});
     EXPECT_EQ(result.outcome, Outcome::applied) << static_cast<int>(mutation.kind) << " at " << mutation.offset;
-    EXPECT_TRUE(result.held) << "and nobody is promised that the row stays so";
+    EXPECT_TRUE(result.held) << "and nobody gets a lease on the row";
   }
   EXPECT_EQ(run({require(CKind::present, "n"), require(CKind::bytes_equal, "n", "12345678"),
                  require(CKind::bytes_equal, "n", SharedBytes(i64(1)), 0, field + 8)},

@@ -1,4 +1,4 @@
-// Promises to readers: who waits for whom, and for how long.
+// Row leases: who waits for whom, and for how long.
 #include "dht/core/rows/row_leases.hpp"
 
 #include <gtest/gtest.h>
@@ -27,7 +27,7 @@ RowChanges change(std::uint8_t number, const RowAddress& address, Mutation::Kind
   return changed_rows(batch);
 }
 
-TEST(RowLeases, ChangeByAnotherClient_WaitsForTheEndOfThePromise) {
+TEST(RowLeases, ChangeByAnotherClient_WaitsForTheEndOfTheLease) {
   RowLeases leases;
   ASSERT_TRUE(leases.grant(client(1), {row_hash(row)}, start + 100ms, start));
   EXPECT_EQ(leases.begin(change(2, row), start + 10ms), start + 100ms);
@@ -35,7 +35,7 @@ TEST(RowLeases, ChangeByAnotherClient_WaitsForTheEndOfThePromise) {
   EXPECT_EQ(leases.last_until(), start + 100ms);
 }
 
-TEST(RowLeases, AbsentRow_IsPromisedForAMoment) {
+TEST(RowLeases, AbsentRow_IsLeasedForAMoment) {
   RowLeases leases;
   ASSERT_TRUE(leases.grant(client(1), {row_hash(row), row_hash(other_row)}, start + 100ms, start));
   leases.found_absent(row_hash(row), start + 1ms);
@@ -43,7 +43,7 @@ TEST(RowLeases, AbsentRow_IsPromisedForAMoment) {
   EXPECT_EQ(leases.begin(change(2, other_row), start + 2ms), start + 100ms);
 }
 
-TEST(RowLeases, AbsentRow_PromiseIsNotExtended) {
+TEST(RowLeases, AbsentRow_LeaseIsNotExtended) {
   RowLeases leases;
   ASSERT_TRUE(leases.grant(client(1), {row_hash(row)}, start + 2ms, start));
   leases.found_absent(row_hash(row), start);
@@ -76,7 +76,7 @@ TEST(RowLeases, SeveralHolders_EachWaitsForTheOthers) {
   EXPECT_EQ(leases.begin(change(1, row), start + 10ms), start + 90ms);
 }
 
-TEST(RowLeases, ChangeUnderWay_NoPromiseUntilItIsApplied) {
+TEST(RowLeases, ChangeUnderWay_NoLeaseUntilItIsApplied) {
   RowLeases leases;
   RowChanges changes = change(1, row);
   leases.begin(changes, start);
@@ -97,7 +97,7 @@ TEST(RowLeases, ChangeThatNeverEntered_IsForgotten) {
   EXPECT_TRUE(leases.grant(client(1), {row_hash(row)}, start + 100ms, start));
 }
 
-TEST(RowLeases, RowThatAnotherClientChangedLately_IsNotPromised) {
+TEST(RowLeases, RowThatAnotherClientChangedLately_GetsNoLease) {
   RowLeases leases;
   RowChanges changes = change(1, row);
   leases.begin(changes, start);
@@ -108,7 +108,7 @@ TEST(RowLeases, RowThatAnotherClientChangedLately_IsNotPromised) {
       leases.grant(client(2), {row_hash(row)}, start + row_contention_pause + 100ms, start + row_contention_pause));
 }
 
-TEST(RowLeases, ErasedPrefix_WaitsForEveryPromiseOfOthers) {
+TEST(RowLeases, ErasedPrefix_WaitsForEveryLeaseOfOthers) {
   RowLeases leases;
   ASSERT_TRUE(leases.grant(client(1), {row_hash(row)}, start + 60ms, start));
   ASSERT_TRUE(leases.grant(client(2), {row_hash(other_row)}, start + 80ms, start));
@@ -147,11 +147,10 @@ TEST(RowLeases, PreparedPart_CountsWithItsLocks) {
   RowLeases own;
   ASSERT_TRUE(own.grant(client(2), {row_hash(row), row_hash(other_row)}, start + 70ms, start));
   ASSERT_TRUE(own.grant(client(1), {row_hash({"object", "third"})}, start + 90ms, start));
-  EXPECT_EQ(own.begin(changed_rows(batch), start), start)
-      << "neither its own client's promises nor those for other rows";
+  EXPECT_EQ(own.begin(changed_rows(batch), start), start) << "neither its own client's leases nor those on other rows";
 }
 
-TEST(RowLeases, TooManyRows_NoPromiseUntilOldOnesHaveEnded) {
+TEST(RowLeases, TooManyRows_NoLeaseUntilOldOnesHaveEnded) {
   RowLeases leases;
   auto numbered = [](std::size_t i) { return RowAddress{"object", std::to_string(i)}; };
   std::size_t granted = 0;
@@ -163,7 +162,7 @@ TEST(RowLeases, TooManyRows_NoPromiseUntilOldOnesHaveEnded) {
   EXPECT_TRUE(leases.grant(client(1), {row_hash(row)}, later + 100ms, later));
 }
 
-TEST(RowLeases, RowThatTwoClientsChange_IsPromisedToNeither) {
+TEST(RowLeases, RowThatTwoClientsChange_IsLeasedToNeither) {
   RowLeases leases;
   for (std::uint8_t number : {std::uint8_t{1}, std::uint8_t{2}}) {
     RowChanges changes = change(number, row);

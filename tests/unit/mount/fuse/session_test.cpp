@@ -379,7 +379,7 @@ TEST_F(FuseSessionTest, Wait_WhenASignalArrives_EndsWithEintr) {
   EXPECT_EQ(ring_.questions, questions);
 }
 
-// The signal ends a read only after the patience; until then it goes on as if nothing had happened.
+// The signal ends a read only after the timeout; until then it goes on as if nothing had happened.
 TEST_F(FuseSessionTest, Stat_WhenASignalArrivesAndTheRingAnswersLate_Succeeds) {
   ASSERT_EQ(write_all(at("f"), "x"), 0);
   struct sigaction action {};

@@ -9,8 +9,10 @@ namespace {
 using namespace std::chrono_literals;
 
 const TimePoint start{std::chrono::hours(1)};
-// A promise that is used until `start + duration`.
-RowPromise promise(Duration duration) { return {start, duration * RowPromise::margin / (RowPromise::margin - 1)}; }
+// A lease that is used until `start + duration`.
+GrantedLease lease_of(Duration duration) {
+  return {start, duration * GrantedLease::margin / (GrantedLease::margin - 1)};
+}
 const RowAddress row{"object", "row"}, other_row{"object", "other"};
 
 class LeasedRowsTest : public testing::Test {
@@ -39,7 +41,7 @@ class LeasedRowsTest : public testing::Test {
   }
   void learn(const std::string& value) {
     LeasedRows::Asking asking(rows_);
-    asking.remember(request({row}), reply(value), promise(100ms));
+    asking.remember(request({row}), reply(value), lease_of(100ms));
   }
   std::string known(TimePoint now = start) {
     std::optional<ReadReply> found = rows_->find(request({row}), now);
@@ -59,7 +61,7 @@ TEST_F(LeasedRowsTest, AbsentRow_IsKnownForAMoment) {
   LeasedRows::Asking asking(rows_);
   ReadReply nothing;
   nothing.gets.resize(1);
-  asking.remember(request({row}), nothing, promise(100ms));
+  asking.remember(request({row}), nothing, lease_of(100ms));
   EXPECT_TRUE(rows_->find(request({row}), start + absent_row_lease / 2));
   EXPECT_FALSE(rows_->find(request({row}), start + absent_row_lease));
 }
@@ -71,7 +73,7 @@ TEST_F(LeasedRowsTest, RowThatItErased_IsKnownToBeAbsentForAMoment) {
     LeasedRows::Changing changing(rows_, batch, start + 60s);
     changing.sent();
     changing.ended();
-    changing.remember(batch, 9, promise(100ms), start);
+    changing.remember(batch, 9, lease_of(100ms), start);
   }
   std::optional<ReadReply> known = rows_->find(request({row}), start + absent_row_lease / 2);
   ASSERT_TRUE(known);
@@ -89,7 +91,7 @@ TEST_F(LeasedRowsTest, Request_ForMoreThanIsKnown_IsNotAnswered) {
 
 TEST_F(LeasedRowsTest, LockedRow_IsNotRemembered) {
   LeasedRows::Asking asking(rows_);
-  asking.remember(request({row}), reply("a", true), promise(100ms));
+  asking.remember(request({row}), reply("a", true), lease_of(100ms));
   EXPECT_EQ(known(), "<nothing>");
 }
 
@@ -109,7 +111,7 @@ TEST_F(LeasedRowsTest, OwnTransaction_ForgetsWhatItPreparesAndNothingWhenItEnds)
     changing.ended();
   }
   LeasedRows::Asking asking(rows_);
-  asking.remember(request({other_row}), reply("other"), promise(100ms));
+  asking.remember(request({other_row}), reply("other"), lease_of(100ms));
   Batch resolves;
   resolves.mutations.emplace_back().kind = Mutation::Kind::resolve;
   LeasedRows::Changing resolving(rows_, resolves, start + 60s);
@@ -132,7 +134,7 @@ TEST_F(LeasedRowsTest, ReadAskedBeforeTheOwnChangeEnded_IsNotRemembered) {
     changing.sent();
     changing.ended();
   }
-  early.remember(request({row}), reply("old"), promise(100ms));
+  early.remember(request({row}), reply("old"), lease_of(100ms));
   EXPECT_EQ(known(), "<nothing>");
   learn("new");
   EXPECT_EQ(known(), "new");
@@ -147,7 +149,7 @@ TEST_F(LeasedRowsTest, OwnChangeWithoutAnAnswer_KeepsTheRowOutWhileItMayHappen) 
   EXPECT_EQ(known(), "<nothing>");
   EXPECT_EQ(known(start + 60s), "<nothing>");
   LeasedRows::Asking asking(rows_);
-  asking.remember(request({row}), reply("b"), promise(61s));
+  asking.remember(request({row}), reply("b"), lease_of(61s));
   EXPECT_EQ(known(start + 60s), "b");
 }
 
@@ -161,7 +163,7 @@ TEST_F(LeasedRowsTest, TooManyBytes_AreNotKept) {
   const std::string large(1 << 20, 'x');
   for (unsigned i = 0; i < 40; ++i) {
     LeasedRows::Asking asking(rows_);
-    asking.remember(request({{"object", std::to_string(i)}}), reply(large), promise(100ms));
+    asking.remember(request({{"object", std::to_string(i)}}), reply(large), lease_of(100ms));
     rows_->find(request({row}), start);
   }
   std::size_t kept = 0;
@@ -179,7 +181,7 @@ TEST_F(LeasedRowsTest, OwnChangeOfAKnownRow_IsKnownAfterwards) {
     LeasedRows::Changing changing(rows_, batch, start + 60s);
     changing.sent();
     changing.ended();
-    changing.remember(batch, 9, promise(200ms), start + 10ms);
+    changing.remember(batch, 9, lease_of(200ms), start + 10ms);
   }
   Writer five;
   five.i64(5);
@@ -196,7 +198,7 @@ TEST_F(LeasedRowsTest, OwnChangeAfterTheFormerLeaseEnded_ReliesOnNothingFormer) 
   LeasedRows::Changing changing(rows_, batch, start + 60s);
   changing.sent();
   changing.ended();
-  changing.remember(batch, 9, promise(300ms), start + 100ms);  // somebody else may have been there
+  changing.remember(batch, 9, lease_of(300ms), start + 100ms);  // somebody else may have been there
   EXPECT_EQ(known(start + 100ms), "<nothing>");
 }
 
@@ -204,7 +206,7 @@ TEST_F(LeasedRowsTest, OwnChangesAtTheSameTime_AreNotGuessed) {
   Batch batch = change(row);
   batch.mutations[0].value = SharedBytes("mine");
   LeasedRows::Changing first(rows_, batch, start + 60s), second(rows_, batch, start + 60s);
-  first.remember(batch, 9, promise(100ms), start);
+  first.remember(batch, 9, lease_of(100ms), start);
   EXPECT_EQ(known(), "<nothing>");
 }
 
@@ -215,7 +217,7 @@ TEST_F(LeasedRowsTest, ManyOwnChanges_ReadsAskedBeforeRememberNothing) {
     changing.sent();
     changing.ended();
   }
-  early.remember(request({{"object", "3"}}), reply("old"), promise(100ms));
+  early.remember(request({{"object", "3"}}), reply("old"), lease_of(100ms));
   EXPECT_FALSE(rows_->find(request({{"object", "3"}}), start));
   learn("a");
   EXPECT_EQ(known(), "a");

@@ -12,7 +12,7 @@ namespace ringfs::dht {
 namespace {
 
 using Outcome = BatchResult::Outcome;
-constexpr Duration patience = std::chrono::seconds(30);
+constexpr Duration timeout = std::chrono::seconds(30);
 
 class TransactionTest : public testing::Test {
  protected:
@@ -27,7 +27,7 @@ class TransactionTest : public testing::Test {
     }
   }
 
-  TimePoint deadline() const { return time_.clock().now + patience; }
+  TimePoint deadline() const { return time_.clock().now + timeout; }
 
   static Mutation put(const std::string& key, const std::string& value) { return ringfs::put(key, "row", value); }
   static Condition require(Condition::Kind kind, const std::string& key, const std::string& value = {}) {

@@ -427,8 +427,8 @@ TEST_F(RingTest, SnapshotChunkThatDoesNotDecode_NeverReachesTheStore) {
   chunk.configuration = encode(configuration);
   chunk.rows = SharedBytes(std::string("bad"));
   Envelope envelope;
-  Greeting greeting = leader->driver->own_greeting(follower->id);
-  envelope.header = {greeting.ring, leader->id, greeting.incarnation, follower->id, greeting.table_version};
+  Handshake handshake = leader->driver->own_handshake(follower->id);
+  envelope.header = {handshake.ring, leader->id, handshake.incarnation, follower->id, handshake.table_version};
   envelope.message = chunk;
   follower->driver->receive(envelope);
   run_for(loop, std::chrono::milliseconds(200));
@@ -436,7 +436,7 @@ TEST_F(RingTest, SnapshotChunkThatDoesNotDecode_NeverReachesTheStore) {
   EXPECT_TRUE(commit("kv/a", "2"));
 }
 
-TEST_F(RingTest, NodeAtANewAddress_IsFoundThroughItsGreeting) {
+TEST_F(RingTest, NodeAtANewAddress_IsFoundThroughItsHandshake) {
   ASSERT_TRUE(commit("kv/a", "1"));
   nodes[2]->kill();
   nodes[2]->start();  // another port; the members table still has the old one

@@ -11,25 +11,25 @@ namespace {
 class ServerTest : public testing::Test {
  protected:
   WireMessage status_request() { return encode(Operation(StatusOperation{})); }
-  Greeting node_greeting() {
-    Greeting greeting = samples::greeting(random);
-    greeting.ring = Uuid{};
-    greeting.expected = Uuid{};
-    greeting.address.clear();
-    return greeting;
+  Handshake node_handshake() {
+    Handshake handshake = samples::handshake(random);
+    handshake.ring = Uuid{};
+    handshake.expected = Uuid{};
+    handshake.address.clear();
+    return handshake;
   }
 
   boost::asio::io_context loop;
   SeededRandom random{99};
-  ServerLimits limits{.greeting = std::chrono::milliseconds(300),
+  ServerLimits limits{.handshake = std::chrono::milliseconds(300),
                       .frame = std::chrono::milliseconds(300),
                       .sweep = std::chrono::milliseconds(20)};
   TestNode node{loop, 1, limits};
 };
 
-TEST_F(ServerTest, Greeting_TellsWhoAnswers) {
+TEST_F(ServerTest, Handshake_TellsWhoAnswers) {
   RawPeer peer(loop, node.address);
-  Greeting answer = peer.meet();
+  Handshake answer = peer.meet();
   EXPECT_EQ(answer.role, PeerRole::node);
   EXPECT_EQ(answer.node, node.id);
   EXPECT_EQ(answer.incarnation.counter, 1U);
@@ -64,24 +64,24 @@ TEST_F(ServerTest, ManyRequestsInOneWrite_AreAllAnswered) {
 
 TEST_F(ServerTest, WrongExpectedIdentity_IsRefusedWithWords) {
   RawPeer peer(loop, node.address);
-  Greeting greeting = RawPeer::client_greeting();
-  greeting.expected = random_uuid(random);
-  peer.greet(greeting);
+  Handshake handshake = RawPeer::client_handshake();
+  handshake.expected = random_uuid(random);
+  peer.greet(handshake);
   peer.expect_refused(ErrorCode::wrong_identity);
 }
 
 TEST_F(ServerTest, RightExpectedIdentity_IsGreeted) {
   RawPeer peer(loop, node.address);
-  Greeting greeting = RawPeer::client_greeting();
-  greeting.expected = node.id;
-  EXPECT_EQ(peer.meet(greeting).node, node.id);
+  Handshake handshake = RawPeer::client_handshake();
+  handshake.expected = node.id;
+  EXPECT_EQ(peer.meet(handshake).node, node.id);
 }
 
 TEST_F(ServerTest, NodeWithOurOwnIdentity_IsRefused) {
   RawPeer peer(loop, node.address);
-  Greeting greeting = node_greeting();
-  greeting.node = node.id;
-  peer.greet(greeting);
+  Handshake handshake = node_handshake();
+  handshake.node = node.id;
+  peer.greet(handshake);
   peer.expect_refused(ErrorCode::cloned_identity);
 }
 
@@ -92,12 +92,12 @@ TEST_F(ServerTest, OtherFrameVersion_IsToldVersionMismatch) {
   peer.expect_refused(ErrorCode::version_mismatch);
 }
 
-TEST_F(ServerTest, OtherGreetingVersion_IsToldVersionMismatch) {
+TEST_F(ServerTest, OtherHandshakeVersion_IsToldVersionMismatch) {
   RawPeer peer(loop, node.address);
-  WireMessage greeting = encode(RawPeer::client_greeting());
-  ASSERT_EQ(greeting.message.substr(0, 2), std::string("\x08\x01"));  // field 1, version 1
-  greeting.message[1] = 2;
-  peer.send(FrameKind::greeting, 0, greeting);
+  WireMessage handshake = encode(RawPeer::client_handshake());
+  ASSERT_EQ(handshake.message.substr(0, 2), std::string("\x08\x01"));  // field 1, version 1
+  handshake.message[1] = 2;
+  peer.send(FrameKind::handshake, 0, handshake);
   peer.expect_refused(ErrorCode::version_mismatch);
 }
 
@@ -113,9 +113,9 @@ TEST_F(ServerTest, Junk_ClosesAtOnceAndTheNextClientIsServed) {
   EXPECT_EQ(node.server->counters().refused, 3U);
 }
 
-TEST_F(ServerTest, LargeFrameBeforeTheGreeting_IsRefused) {
+TEST_F(ServerTest, LargeFrameBeforeTheHandshake_IsRefused) {
   RawPeer peer(loop, node.address);
-  peer.send(FrameKind::greeting, 0, {.message = std::string(max_greeting_bytes + 1, 'x'), .payload = {}});
+  peer.send(FrameKind::handshake, 0, {.message = std::string(max_handshake_bytes + 1, 'x'), .payload = {}});
   EXPECT_TRUE(peer.wait_closed());
 }
 
@@ -128,7 +128,7 @@ TEST_F(ServerTest, FrameAboveTheLimit_ClosesTheConnection) {
   EXPECT_TRUE(peer.wait_closed());
 }
 
-TEST_F(ServerTest, RequestBeforeTheGreeting_ClosesTheConnection) {
+TEST_F(ServerTest, RequestBeforeTheHandshake_ClosesTheConnection) {
   RawPeer peer(loop, node.address);
   peer.send(FrameKind::request, 1, status_request());
   EXPECT_TRUE(peer.wait_closed());
@@ -179,7 +179,7 @@ TEST_F(ServerTest, IdleClient_StaysConnected) {
 
 TEST_F(ServerTest, EnvelopeFromAnotherSource_ClosesTheConnection) {
   RawPeer peer(loop, node.address);
-  peer.meet(node_greeting());
+  peer.meet(node_handshake());
   peer.send(FrameKind::envelope, 0, encode(samples::envelope(random, TableRequest{})));
   EXPECT_TRUE(peer.wait_closed());
   EXPECT_EQ(node.server->counters().envelopes, 0U);
@@ -193,10 +193,10 @@ TEST_F(ServerTest, ClientThatSendsEnvelopes_IsClosed) {
 }
 
 TEST_F(ServerTest, NewConnectionOfAPeer_ReplacesTheOlder) {
-  Greeting greeting = node_greeting();
+  Handshake handshake = node_handshake();
   RawPeer older(loop, node.address), newer(loop, node.address);
-  older.meet(greeting);
-  newer.meet(greeting);
+  older.meet(handshake);
+  newer.meet(handshake);
   EXPECT_TRUE(older.wait_closed());
   EXPECT_FALSE(newer.closed);
 }
@@ -229,10 +229,10 @@ TEST_F(ServerTest, ManyClients_LeaveRoomForNodes) {
     clients.back()->meet();
   }
   RawPeer seventh(loop, small.address);
-  seventh.greet(RawPeer::client_greeting());
+  seventh.greet(RawPeer::client_handshake());
   seventh.expect_refused(ErrorCode::overloaded);
   RawPeer other(loop, small.address);
-  EXPECT_EQ(other.meet(node_greeting()).node, small.id);
+  EXPECT_EQ(other.meet(node_handshake()).node, small.id);
   clients.pop_back();
   ASSERT_TRUE(run_until(loop, [&] { return small.server->connections() == 6; }));
   RawPeer eighth(loop, small.address);

@@ -95,27 +95,27 @@ class RawPeer : public FrameConnection::Owner {
     connection->start();
   }
 
-  static Greeting client_greeting() {
-    Greeting greeting;
-    greeting.role = PeerRole::client;
-    return greeting;
+  static Handshake client_handshake() {
+    Handshake handshake;
+    handshake.role = PeerRole::client;
+    return handshake;
   }
 
   void send(FrameKind kind, std::uint64_t request, const WireMessage& message) {
     connection->send(kind, request, message);
   }
-  void greet(const Greeting& greeting) { send(FrameKind::greeting, 0, encode(greeting)); }
+  void greet(const Handshake& handshake) { send(FrameKind::handshake, 0, encode(handshake)); }
   void send_bytes(const std::string& bytes) {
     RINGFS_CHECK(::send(native, bytes.data(), bytes.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size()));
   }
-  // Greets as a client and takes the greeting that comes back.
-  Greeting meet(const Greeting& greeting = client_greeting()) {
-    greet(greeting);
+  // Greets as a client and takes the handshake that comes back.
+  Handshake meet(const Handshake& handshake = client_handshake()) {
+    greet(handshake);
     EXPECT_TRUE(wait_frames(1));
-    Result<Greeting> answer = decode_greeting(frames.at(0));
+    Result<Handshake> answer = decode_handshake(frames.at(0));
     EXPECT_TRUE(answer);
     frames.clear();
-    return answer ? *answer : Greeting{};
+    return answer ? *answer : Handshake{};
   }
 
   bool wait_frames(std::size_t count) {

@@ -10,13 +10,13 @@ namespace {
 
 class PeersTest : public testing::Test, public Peers::Listener {
  protected:
-  Greeting own_greeting(const Uuid& expected) override {
-    Greeting greeting = samples::greeting(random);
-    greeting.expected = expected;
-    return greeting;
+  Handshake own_handshake(const Uuid& expected) override {
+    Handshake handshake = samples::handshake(random);
+    handshake.expected = expected;
+    return handshake;
   }
   std::string address_of(const Uuid&) override { return address; }
-  Status check_peer(const Greeting&) override { return {}; }
+  Status check_peer(const Handshake&) override { return {}; }
   void peer_accepted(const Uuid& accepted) override { EXPECT_EQ(accepted, peer); }
   void identity_refused(const Uuid& refused_by, const Error& why) override {
     EXPECT_EQ(refused_by, peer);
@@ -48,9 +48,9 @@ class PeersTest : public testing::Test, public Peers::Listener {
   // The newest connection's peer greets back, as `id`.
   void greet(const Uuid& id) {
     ASSERT_TRUE(run_until(loop, [this] { return !remotes.empty() && !remotes.back()->frames.empty(); }));
-    Greeting greeting = samples::greeting(random);
-    greeting.node = id;
-    remotes.back()->greet(greeting);
+    Handshake handshake = samples::handshake(random);
+    handshake.node = id;
+    remotes.back()->greet(handshake);
   }
   void send(Message message = TableRequest{}) {
     Envelope envelope = samples::envelope(random, std::move(message));
@@ -66,21 +66,21 @@ class PeersTest : public testing::Test, public Peers::Listener {
   std::vector<std::unique_ptr<RawPeer>> remotes;
   int losses = 0, refusals = 0;
   PeerLimits limits{.queue_bytes = 100'000,
-                    .greeting = std::chrono::milliseconds(200),
+                    .handshake = std::chrono::milliseconds(200),
                     .first_back_off = std::chrono::milliseconds(10),
                     .last_back_off = std::chrono::milliseconds(40)};
   Flusher flusher{loop.get_executor()};
   Peers peers{loop.get_executor(), *this, flusher, random, limits};
 };
 
-TEST_F(PeersTest, EnvelopesBeforeTheGreeting_AreSentInOrderAfterIt) {
+TEST_F(PeersTest, EnvelopesBeforeTheHandshake_AreSentInOrderAfterIt) {
   listen();
   for (std::uint64_t i = 1; i <= 5; ++i) send(ChordFind{i, samples::position(random)});
   greet(peer);
   ASSERT_TRUE(remotes.back()->wait_frames(6));
-  Result<Greeting> greeting = decode_greeting(remotes.back()->frames[0]);
-  ASSERT_TRUE(greeting);
-  EXPECT_EQ(greeting->expected, peer);
+  Result<Handshake> handshake = decode_handshake(remotes.back()->frames[0]);
+  ASSERT_TRUE(handshake);
+  EXPECT_EQ(handshake->expected, peer);
   for (std::uint64_t i = 1; i <= 5; ++i) {
     Result<Envelope> envelope = decode_envelope(remotes.back()->frames[i]);
     ASSERT_TRUE(envelope);
@@ -149,10 +149,10 @@ TEST_F(PeersTest, AnotherNodeAnswers_IsReportedAndNothingIsSentToIt) {
   greet(random_uuid(random));
   ASSERT_TRUE(run_until(loop, [this] { return losses == 1; }));
   ASSERT_TRUE(remotes.back()->wait_closed());
-  EXPECT_EQ(remotes.back()->frames.size(), 1U);  // the greeting
+  EXPECT_EQ(remotes.back()->frames.size(), 1U);  // the handshake
 }
 
-TEST_F(PeersTest, NoGreeting_IsReportedAfterTheLimit) {
+TEST_F(PeersTest, NoHandshake_IsReportedAfterTheLimit) {
   listen();
   send();
   EXPECT_TRUE(run_until(loop, [this] { return losses == 1; }));

@@ -49,11 +49,11 @@ class TcpTransportTest : public testing::Test {
     // Greets the newest connection as this node.
     void greet(const Uuid& id, Stamp stamp = wall_time()) {
       RINGFS_CHECK(run_until(loop, [this] { return !peers.empty() && !peers.back()->frames.empty(); }));
-      Greeting greeting;
-      greeting.role = PeerRole::node;
-      greeting.node = id;
-      greeting.stamp = stamp;
-      peers.back()->greet(greeting);
+      Handshake handshake;
+      handshake.role = PeerRole::node;
+      handshake.node = id;
+      handshake.stamp = stamp;
+      peers.back()->greet(handshake);
     }
     boost::asio::io_context& loop;
     Listener listener;
@@ -142,7 +142,7 @@ TEST_F(TcpTransportTest, NoAnswer_IsTimeoutAndALateOneIsIgnored) {
   EXPECT_FALSE(stranger.peers.back()->closed);
 }
 
-TEST_F(TcpTransportTest, NoGreeting_IsUnreachableOrTimeoutByTheDeadline) {
+TEST_F(TcpTransportTest, NoHandshake_IsUnreachableOrTimeoutByTheDeadline) {
   Stranger stranger(loop);
   auto pending = call(stranger.listener.address, {}, std::chrono::milliseconds(100));
   ASSERT_TRUE(wait(pending));

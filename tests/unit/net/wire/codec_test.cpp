@@ -138,30 +138,30 @@ TEST(Codec, TableThatDoesNotDecode_IsCorrupt) {
 
 TEST(Codec, EmptyAndUnknownMessages_AreCorrupt) {
   for (FrameKind kind :
-       {FrameKind::greeting, FrameKind::envelope, FrameKind::request, FrameKind::response, FrameKind::error}) {
+       {FrameKind::handshake, FrameKind::envelope, FrameKind::request, FrameKind::response, FrameKind::error}) {
     EXPECT_EQ(code_of(samples::received(kind, WireMessage{})) == ErrorCode::internal, false);
     EXPECT_NE(code_of(samples::received(kind, WireMessage{.message = "\xff\xff\xff", .payload = {}})),
               ErrorCode::internal);
   }
 }
 
-TEST(Greeting, NodeWithoutIdentity_IsCorrupt) {
+TEST(Handshake, NodeWithoutIdentity_IsCorrupt) {
   SeededRandom random(10);
-  Greeting greeting = samples::greeting(random);
-  greeting.node = Uuid{};
-  EXPECT_EQ(code_of(samples::received(FrameKind::greeting, encode(greeting))), ErrorCode::corrupt);
-  greeting.role = PeerRole::client;
-  EXPECT_EQ(code_of(samples::received(FrameKind::greeting, encode(greeting))), ErrorCode::internal);
+  Handshake handshake = samples::handshake(random);
+  handshake.node = Uuid{};
+  EXPECT_EQ(code_of(samples::received(FrameKind::handshake, encode(handshake))), ErrorCode::corrupt);
+  handshake.role = PeerRole::client;
+  EXPECT_EQ(code_of(samples::received(FrameKind::handshake, encode(handshake))), ErrorCode::internal);
 }
 
-TEST(Greeting, LongestAddress_FitsTheGreetingLimitAndLongerIsCorrupt) {
+TEST(Handshake, LongestAddress_FitsTheHandshakeLimitAndLongerIsCorrupt) {
   SeededRandom random(11);
-  Greeting greeting = samples::greeting(random);
-  greeting.address = std::string(max_address_bytes, 'a');
-  EXPECT_LE(encode(greeting).bytes(), max_greeting_bytes);
-  EXPECT_EQ(code_of(samples::received(FrameKind::greeting, encode(greeting))), ErrorCode::internal);
-  greeting.address += 'a';
-  EXPECT_EQ(code_of(samples::received(FrameKind::greeting, encode(greeting))), ErrorCode::corrupt);
+  Handshake handshake = samples::handshake(random);
+  handshake.address = std::string(max_address_bytes, 'a');
+  EXPECT_LE(encode(handshake).bytes(), max_handshake_bytes);
+  EXPECT_EQ(code_of(samples::received(FrameKind::handshake, encode(handshake))), ErrorCode::internal);
+  handshake.address += 'a';
+  EXPECT_EQ(code_of(samples::received(FrameKind::handshake, encode(handshake))), ErrorCode::corrupt);
 }
 
 TEST(ErrorFrame, LongContext_IsCutAndControlCharactersReplaced) {

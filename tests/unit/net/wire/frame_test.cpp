@@ -60,9 +60,9 @@ TEST(FrameHeader, UnknownKindOrFlagsOrShort_IsCorrupt) {
 
 TEST(FrameHeader, BodyAtLimit_PassesAndOneMoreIsTooLarge) {
   FrameHeader header{.kind = FrameKind::envelope, .message_bytes = 96, .payload_bytes = 4000, .request = 0};
-  EXPECT_TRUE(decode_frame_header(header_bytes(header), max_greeting_bytes));
+  EXPECT_TRUE(decode_frame_header(header_bytes(header), max_handshake_bytes));
   ++header.payload_bytes;
-  EXPECT_EQ(code_of(header_bytes(header), max_greeting_bytes), ErrorCode::too_large);
+  EXPECT_EQ(code_of(header_bytes(header), max_handshake_bytes), ErrorCode::too_large);
   // Lengths whose sum wraps around in 32 bits.
   header.message_bytes = header.payload_bytes = 0x80000000U;
   EXPECT_EQ(code_of(header_bytes(header), max_frame_bytes), ErrorCode::too_large);

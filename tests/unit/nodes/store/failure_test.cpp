@@ -132,7 +132,7 @@ TEST_F(StoreFailureTest, Process_KilledWhileWriting_LosesNothingThatWasAcknowled
         if (!result) _exit(3);
       });
       if (i % 50 == 0) {
-        opened->store->write(cut_write(first_partition, i - 20), [](Status status) {
+        opened->store->write(compact_write(first_partition, i - 20), [](Status status) {
           if (!status) _exit(4);
         });
       }
@@ -335,7 +335,7 @@ TEST_F(StoreOnTmpfs, Disk_FullOfWhatWasJustDeleted_TakesWhatComesNext) {
     return entries;
   };
   run(first_partition, fill(1, 'a'));
-  ASSERT_TRUE(wait_write(*store, cut_write(first_partition, blocks)));
+  ASSERT_TRUE(wait_write(*store, compact_write(first_partition, blocks)));
   const dht::LogIndex erasing = blocks + 1;
   ASSERT_TRUE(wait_write(
       *store,
@@ -384,7 +384,7 @@ TEST_F(StoreOnTmpfs, Disk_Filled_WhatIsRemovedGoesBackToTheDisk) {
   ++last;
   run(first_partition, {batch_entry(last, {mutation(Mutation::Kind::erase_prefix, "c", ""),
                                            mutation(Mutation::Kind::erase_prefix, "d", "")})});
-  ASSERT_TRUE(wait_write(*store, cut_write(first_partition, last)));
+  ASSERT_TRUE(wait_write(*store, compact_write(first_partition, last)));
   for (int i = 0;
        i < 200 && (store->status().room != dht::Room::ample || free_on_disk() + (std::uint64_t{12} << 20) < before);
        ++i) {

@@ -51,7 +51,7 @@ class StoreFiles : public StoreTest {
   }
   void fill_second() { run(second_partition, {batch_entry(1, {put("k", "inline", "another")})}); }
   // Partition 3 is damaged like this, partition 7 works.
-  void expect_out_of_service(const std::string& why) {
+  void expect_damaged(const std::string& why) {
     open();
     ASSERT_EQ(node.groups.size(), 2u);
     EXPECT_EQ(node.groups[0].damage, dht::Damage::log);
@@ -127,7 +127,7 @@ TEST_F(StoreFiles, Open_OlderFormat_IsBroughtUpToDateWithWhatItHolds) {
   run(second_partition, {batch_entry(1, {put("k", "large", large)})});
   run(second_partition, {batch_entry(2, {mutation(Mutation::Kind::write_bytes, "k", "large", "patched", 77)})});
   large.replace(77, 7, "patched");
-  ASSERT_TRUE(wait_write(*store, cut_write(second_partition, 2)));
+  ASSERT_TRUE(wait_write(*store, compact_write(second_partition, 2)));
   store.reset();
   EXPECT_EQ(number("SELECT id FROM payload"), 1);
   std::filesystem::remove(directory / payload_file_name);
@@ -351,9 +351,9 @@ TEST_F(StoreFiles, Open_DamagedGroup_TakesItOutOfServiceAndItsVoteIsNotForgotten
   fill_second();
   store.reset();
   flip("grp", "vote", "p = 3");
-  expect_out_of_service("partition 3");
+  expect_damaged("partition 3");
   store.reset();
-  expect_out_of_service("what it voted for is not known");  // over starts
+  expect_damaged("what it voted for is not known");  // over starts
 }
 
 TEST_F(StoreFiles, Open_DamagedIdentity_IsTakenFromItsSecondCopy) {
@@ -525,7 +525,7 @@ TEST_F(StoreFiles, Open_GapInALog_TakesItsGroupOutOfService) {
   fill_second();
   store.reset();
   change("DELETE FROM log WHERE p = 3 AND idx = 2");
-  expect_out_of_service("gap before entry 3");
+  expect_damaged("gap before entry 3");
 }
 
 TEST_F(StoreFiles, Open_FlippedTermOfALogEntry_TakesItsGroupOutOfService) {
@@ -535,7 +535,7 @@ TEST_F(StoreFiles, Open_FlippedTermOfALogEntry_TakesItsGroupOutOfService) {
   ASSERT_TRUE(wait_write(*store, append_write(first_partition, {no_op(3)})));
   store.reset();
   change("UPDATE log SET term = term + 1 WHERE p = 3 AND idx = 3");
-  expect_out_of_service("log entry 3: checksum does not match");
+  expect_damaged("log entry 3: checksum does not match");
 }
 
 TEST_F(StoreFiles, Open_FlippedSizeOfALogEntry_TakesItsGroupOutOfService) {
@@ -545,7 +545,7 @@ TEST_F(StoreFiles, Open_FlippedSizeOfALogEntry_TakesItsGroupOutOfService) {
   ASSERT_TRUE(wait_write(*store, append_write(first_partition, {no_op(3)})));
   store.reset();
   change("UPDATE log SET size = size + 4096 WHERE p = 3 AND idx = 3");
-  expect_out_of_service("log entry 3: its size does not match");
+  expect_damaged("log entry 3: its size does not match");
 }
 
 TEST_F(StoreFiles, Garbage_WhoseContentsAreDamaged_GoesAndNothingElseSuffers) {

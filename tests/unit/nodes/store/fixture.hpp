@@ -112,9 +112,9 @@ inline dht::Write append_write(PartitionId partition, std::vector<dht::Entry> en
   return write;
 }
 
-inline dht::Write cut_write(PartitionId partition, dht::LogIndex through) {
+inline dht::Write compact_write(PartitionId partition, dht::LogIndex through) {
   dht::Write write = group_write(partition);
-  write.groups[0].cut_through = through;
+  write.groups[0].compact_through = through;
   return write;
 }
 

@@ -472,8 +472,8 @@ TEST_P(StoreDigestsRandom, Digests_AfterAnything_AreWhatIsThere) {
       case 5:
         if (next[partition] > 1) {
           ASSERT_TRUE(wait_write(
-              *store,
-              cut_write(partition, next[partition] - 1 - choice.below(std::min<dht::LogIndex>(next[partition], 4)))));
+              *store, compact_write(partition,
+                                    next[partition] - 1 - choice.below(std::min<dht::LogIndex>(next[partition], 4)))));
         }
         break;
       default: apply_some(partition); break;

@@ -19,7 +19,7 @@ TEST_F(StorePayload, Put_OfABlob_SharesItWithTheLogUntilThatIsCut) {
       {batch_entry(1, {put("c", "0", block), put("c", "1", pattern(block_bytes, 'b')), put("c", "small", "x")})});
   EXPECT_EQ(payloads(), 2);
   EXPECT_EQ(references(), 4);
-  ASSERT_TRUE(wait_write(*store, cut_write(first_partition, 1)));
+  ASSERT_TRUE(wait_write(*store, compact_write(first_partition, 1)));
   EXPECT_EQ(payloads(), 2);
   EXPECT_EQ(references(), 2);
   EXPECT_EQ(value_of(*store, first_partition, "c", "0"), block);
@@ -44,7 +44,7 @@ TEST_F(StorePayload, WriteBytes_IntoASharedPayload_CopiesOnceThenPatchesInPlace)
   auto logged = wait_load(*store, first_partition, 1, 1);
   ASSERT_TRUE(logged) << logged.error().text();
   EXPECT_EQ((*logged)[0].blobs.at(0).view(), pattern(block_bytes, 'a'));  // the log's entry is as it was
-  ASSERT_TRUE(wait_write(*store, cut_write(first_partition, 3)));
+  ASSERT_TRUE(wait_write(*store, compact_write(first_partition, 3)));
   EXPECT_EQ(payloads(), 1);
   reopen();
   EXPECT_EQ(value_of(*store, first_partition, "c", "0"), block);
@@ -74,7 +74,7 @@ TEST_F(StorePayload, ErasePrefix_OverRowsWithPayloads_TakesThoseOfThePrefixOnly)
   run(first_partition, {batch_entry(1, {put("c", "a1", pattern(20000, 'a')), put("c", "a2", pattern(20000, 'b')),
                                         put("c", "b", pattern(20000, 'c')),
                                         put("c", std::string("\xff\xff") + "1", pattern(20000, 'd'))})});
-  ASSERT_TRUE(wait_write(*store, cut_write(first_partition, 1)));
+  ASSERT_TRUE(wait_write(*store, compact_write(first_partition, 1)));
   EXPECT_EQ(payloads(), 4);
   run(first_partition, {batch_entry(2, {mutation(Kind::erase_prefix, "c", "a")})});
   EXPECT_EQ(payloads(), 2);
@@ -120,7 +120,7 @@ TEST_P(StorePayloadHistory, OfPutsPatchesErasesAndCuts_KeepsCountsAndValues) {
     }
     run(first_partition, {batch_entry(i, mutations)});
     if (draw.below(10) == 0) {
-      ASSERT_TRUE(wait_write(*store, cut_write(first_partition, i - draw.below(3) * (i > 5 ? 1 : 0))));
+      ASSERT_TRUE(wait_write(*store, compact_write(first_partition, i - draw.below(3) * (i > 5 ? 1 : 0))));
     }
     if (i % 70 == 0) reopen();
   }
@@ -129,7 +129,7 @@ TEST_P(StorePayloadHistory, OfPutsPatchesErasesAndCuts_KeepsCountsAndValues) {
     std::optional<std::string> value = value_of(*store, first_partition, "c", std::to_string(i));
     EXPECT_EQ(value, expected == model.end() ? std::nullopt : std::optional(expected->second)) << i;
   }
-  ASSERT_TRUE(wait_write(*store, cut_write(first_partition, 200)));
+  ASSERT_TRUE(wait_write(*store, compact_write(first_partition, 200)));
   EXPECT_EQ(references(), number("SELECT count(*) FROM rows WHERE payload IS NOT NULL"));
   EXPECT_EQ(references(), payloads());
   expect_payloads_in_place();

@@ -219,7 +219,7 @@ TEST_F(StoreSnapshot, Snapshot_WhileItsRowsAreReplaced_StillGivesTheirBytes) {
       run(first_partition,
           {batch_entry(++last, {put("c", std::to_string(i), pattern(65536, static_cast<char>('A' + last % 20)))})});
     }
-    ASSERT_TRUE(wait_write(*store, cut_write(first_partition, last)));
+    ASSERT_TRUE(wait_write(*store, compact_write(first_partition, last)));
   };
   replace_all();
   replace_all();

@@ -87,7 +87,7 @@ TEST_F(StoreTest, Groups_ClosedAndOpenedAgain_AreAsWritten) {
   ASSERT_EQ(applied->size(), 2u);
   EXPECT_EQ((*applied)[1].index, 3u);
   EXPECT_EQ((*applied)[1].result.version, 3u);
-  ASSERT_TRUE(wait_write(*store, cut_write(first_partition, 2)));
+  ASSERT_TRUE(wait_write(*store, compact_write(first_partition, 2)));
   reopen();
   ASSERT_EQ(node.groups.size(), 1u);
   const dht::PersistedGroup& group = node.groups[0];

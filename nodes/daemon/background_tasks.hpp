@@ -21,10 +21,10 @@ inline constexpr int janitor_repeats = 10;
 // knows ages: what is removed is to give its room back within a minute.
 inline constexpr Duration claim_interval = std::chrono::seconds(6);
 
-class Chores {
+class BackgroundTasks {
  public:
-  Chores(dht::Driver& driver, dht::ObjectClient& client, std::string address, std::string rest_address,
-         Duration janitor_interval)
+  BackgroundTasks(dht::Driver& driver, dht::ObjectClient& client, std::string address, std::string rest_address,
+                  Duration janitor_interval)
       : driver_(driver),
         client_(client),
         address_(std::move(address)),

@@ -1,4 +1,4 @@
-#include "nodes/daemon/chores.hpp"
+#include "nodes/daemon/background_tasks.hpp"
 
 #include <spdlog/spdlog.h>
 
@@ -27,7 +27,7 @@ constexpr Duration shortest_pause = std::chrono::milliseconds(5);
 
 }  // namespace
 
-Task<void> Chores::start_client() {
+Task<void> BackgroundTasks::start_client() {
   while (!client_started_) {
     if (driver_.node().genesis()) {
       Status started = co_await client_.start(dht::boot_time() + start_limit);
@@ -40,7 +40,7 @@ Task<void> Chores::start_client() {
 
 // ---- The janitor -----------------------------------------------------------------------------------
 
-Task<void> Chores::janitor() {
+Task<void> BackgroundTasks::janitor() {
   for (;;) {
     if (!client_started_) {
       co_await client_.sleep(affiliation_poll);
@@ -57,7 +57,7 @@ Task<void> Chores::janitor() {
   }
 }
 
-std::vector<PartitionId> Chores::partitions_to_clean() const {
+std::vector<PartitionId> BackgroundTasks::partitions_to_clean() const {
   std::vector<PartitionId> partitions = driver_.node().led_partitions(dht::read_clock());
   std::erase_if(partitions, [this](PartitionId partition) {
     return empty_.still_empty(partition, driver_.node().applied_index(partition));
@@ -65,13 +65,13 @@ std::vector<PartitionId> Chores::partitions_to_clean() const {
   return partitions;
 }
 
-Task<void> Chores::clean(PartitionId partition) {
+Task<void> BackgroundTasks::clean(PartitionId partition) {
   const dht::LogIndex applied = driver_.node().applied_index(partition);
   const bool empty = co_await pass(partition);
   empty_.note(partition, applied, empty);
 }
 
-Task<void> Chores::claim(PartitionId partition) {
+Task<void> BackgroundTasks::claim(PartitionId partition) {
   auto known = claimed_.find(partition);
   if (known != claimed_.end() && known->second.at + claim_interval > dht::boot_time()) co_return;
   Result<RowAges> ages = co_await claims_.claim(client_, partition, dht::boot_time() + pass_limit);
@@ -82,7 +82,7 @@ Task<void> Chores::claim(PartitionId partition) {
 }
 
 // What a pass finds is claimed, and goes in a later one: how old it is says a later claim (fs/claims.hpp).
-Task<bool> Chores::pass(PartitionId partition) {
+Task<bool> BackgroundTasks::pass(PartitionId partition) {
   bool empty = false;
   const bool known = claimed_.contains(partition);
   if (known) co_await claim(partition);
@@ -120,13 +120,13 @@ Task<bool> Chores::pass(PartitionId partition) {
 
 // ---- The announcement ------------------------------------------------------------------------------
 
-bool Chores::address_is_stale() const {
+bool BackgroundTasks::address_is_stale() const {
   const dht::Member* self = driver_.node().table().find(driver_.node().id());
   if (self == nullptr || self->state == MemberState::removed) return false;
   return self->address != address_ || self->rest_address != rest_address_;
 }
 
-Task<void> Chores::announce() {
+Task<void> BackgroundTasks::announce() {
   for (;;) {
     co_await client_.sleep(announce_poll);
     if (!client_started_ || !address_is_stale() || !driver_.accepted()) continue;
@@ -145,7 +145,7 @@ Task<void> Chores::announce() {
   }
 }
 
-Task<Status> Chores::commit_address() {
+Task<Status> BackgroundTasks::commit_address() {
   auto change = [this](dht::MembersTable& table) -> Status {
     const auto self = std::find_if(table.members.begin(), table.members.end(),
                                    [this](const dht::Member& member) { return member.id == driver_.node().id(); });
@@ -163,7 +163,7 @@ Task<Status> Chores::commit_address() {
 
 // ---- Joining ---------------------------------------------------------------------------------------
 
-Task<void> Chores::join(dht::ClientTransport& transport, std::vector<std::string> nodes) {
+Task<void> BackgroundTasks::join(dht::ClientTransport& transport, std::vector<std::string> nodes) {
   while (!driver_.node().genesis()) {
     dht::ObjectClient client(transport, nodes);
     dht::RingClient view(transport, client);
