@@ -20,7 +20,7 @@ restart_ring
 second_mount "$other"
 handles check
 say "files in .ring"
-python3 - "$mnt" "$(dirname "$0")" <<'PYTHON'
+python3 - "$mnt" "$here/programs" <<'PYTHON'
 import os, sys
 sys.path.insert(0, sys.argv[2])
 import handles
