@@ -6,10 +6,9 @@
 // directory, each through its own mount.
 //
 // Prints a line per case: threads, operations, microseconds (median, 99th percentile, longest), operations or MB a
-// second. With
-// --json one object with the same. Every case ends after its number of operations or after --seconds, whichever comes
-// first, so that a slow file system is measured too. Not a test: it asserts no time, but an operation that fails ends
-// it with exit code 1.
+// second; or one JSON object with the same (--json). Every case ends after its number of operations or after --seconds,
+// whichever comes first, so that a slow file system is measured too. Not a test: it asserts no time, but an operation
+// that fails ends it with exit code 1.
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>

@@ -6,10 +6,9 @@
 # A path may be written without its ending (`dht/net/runtime/driver` is driver.hpp and driver.cpp). Left out: what is in fenced code, paths
 # with wildcards or placeholders, and Linux's own sources under fs/fuse/.
 set -eu
+source "$(dirname "$0")/lib.sh"
 cd "$1"
-# As root in somebody else's checkout, git refuses "dubious ownership" unless told.
-files=$(git -c safe.directory='*' ls-files '*.md') || exit 1
-[ -n "$files" ] || { echo "git lists no documents in $1"; exit 1; }
+files=$(tracked '*.md')
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
@@ -33,7 +32,6 @@ paths() {
 }
 
 for file in $files; do
-  [ -e "$file" ] || continue  # deleted and not yet committed
   folder=$(dirname "$file")
   for target in $(targets "$file"); do
     case "$target" in
@@ -60,8 +58,8 @@ for file in $files; do
 done >"$scratch/found"
 
 # What the code cites: documents with their headings, files by their path, files by their name alone.
-code=$(git -c safe.directory='*' ls-files '*.hpp' '*.cpp' '*.proto' '*.sh' '*.py' '*.txt' | while read -r file; do [ ! -e "$file" ] || echo "$file"; done)
-everything=$(git -c safe.directory='*' ls-files; git -c safe.directory='*' ls-files --others --exclude-standard)
+code=$(tracked '*.hpp' '*.cpp' '*.proto' '*.sh' '*.py' '*.txt')
+everything=$(tracked; git -c safe.directory='*' ls-files --others --exclude-standard)
 # cited PATTERN: FILE:MATCH of every place, each once.
 # shellcheck disable=SC2086 # a list of words
 cited() { grep -oE "$1" $code /dev/null | sort -u; }

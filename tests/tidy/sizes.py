@@ -92,17 +92,22 @@ def wide_text(path):
             yield number + 1
 
 
+def tracked(tree, *patterns):
+    """What git knows and is there, as lib.sh has it."""
+    listed = subprocess.check_output(["git", "-c", "safe.directory=*", "ls-files", "--", *patterns], cwd=tree, text=True).split()
+    there = [name for name in listed if (tree / name).exists()]
+    assert there, f"git lists no {patterns} in {tree}"
+    return there
+
+
 def main():
     tree = pathlib.Path(sys.argv[1])
-    listed = subprocess.check_output(["git", "-c", "safe.directory=*", "ls-files", "*.hpp", "*.cpp"], cwd=tree, text=True).split()
-    assert listed, f"git lists no files in {tree}"
     found = {}
     folders = {}
-    for name in listed:
+    for name in tracked(tree, "*.hpp", "*.cpp"):
         path = tree / name
-        if not path.exists():
-            continue
-        folders[str(pathlib.Path(name).parent)] = folders.get(str(pathlib.Path(name).parent), 0) + 1
+        folder = str(pathlib.Path(name).parent)
+        folders[folder] = folders.get(folder, 0) + 1
         lines = path.read_text().split("\n")
         for number, line in enumerate(lines):
             if len(line) > COLUMNS:
@@ -116,8 +121,8 @@ def main():
     for folder, size in folders.items():
         if size > FILES:
             found[("folder", folder)] = f"{folder}: {size} files, more than {FILES}"
-    for name in subprocess.check_output(["git", "-c", "safe.directory=*", "ls-files", "*.md"], cwd=tree, text=True).split():
-        for number in wide_text(tree / name) if (tree / name).exists() else []:
+    for name in tracked(tree, "*.md"):
+        for number in wide_text(tree / name):
             found[("columns", name)] = f"{name}:{number}: more than {COLUMNS} columns"
     wrong = [text for what, text in sorted(found.items()) if what not in EXCEPTIONS]
     wrong += [f"no longer an exception: {what}" for what in EXCEPTIONS if what not in found]

@@ -99,14 +99,15 @@ rpc, rest = address(sys.argv[1]), address(sys.argv[2])
 handshake = frame(1, b"\x08\x01\x10\x01" + b"\x1a\x10" + bytes(16) + b"\x22\x00" + b"\x2a\x10" + bytes(16) + b"\x42\x10" + bytes(16))
 put = b"PUT /v1/kv/%s HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\ncut short"
 
-slow, slow_failures = in_parallel(*([] if sys.argv[4:] != ["slow"] else [
+halves = [
     lambda: refused(put % b"junk-slow", 408, finish=False, timeout=REQUEST_LIMIT + SLACK),
     lambda: refused(b"GET /v1/kv/x HT", 408, finish=False, timeout=REQUEST_LIMIT + SLACK),
     lambda: dropped(b"", finish=False, timeout=HANDSHAKE_LIMIT + SLACK),
     lambda: dropped(b"RNG1", finish=False, timeout=HANDSHAKE_LIMIT + SLACK),
     lambda: dropped(handshake[:-5], finish=False, timeout=HANDSHAKE_LIMIT + SLACK),
     lambda: dropped(handshake + frame(3, b"abc", length=1000, request=1), finish=False, timeout=FRAME_LIMIT + SLACK),
-]))
+]
+slow, slow_failures = in_parallel(*(halves if sys.argv[4:] == ["slow"] else []))
 
 # Our own frames, cut short at every kind of place, and a whole handshake that is followed by nothing.
 for cut in (1, 4, 23, 24, 30, len(handshake) - 1, len(handshake)):
