@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian 12 packages that RingFS needs. Sourced or run by quickstart.sh and tests/run.sh.
 #   packages.sh build|test
-# `build`: to build and run RingFS. `test`: besides, what the tests use. Does nothing when all are installed.
+# `build`: the packages to build and run RingFS. `test`: also those of the tests. Does nothing when all are installed.
 set -eu
 
 build_packages="

@@ -1,7 +1,7 @@
 #!/bin/bash
 # From a fresh Debian 12 to a mounted ten-node ring: installs packages, builds, starts the ring, mounts it, works on it,
 # kills a node, shows that nothing is lost. Idempotent.
-#   examples/quickstart.sh [MOUNTPOINT]   leaves the ring mounted for you to play with (default ~/ringfs)
+#   examples/quickstart.sh [MOUNTPOINT]   leaves the ring mounted (default ~/ringfs)
 #   examples/quickstart.sh --check        verifies each step in a scratch directory and takes everything down again
 # RINGFS_BUILD=DIRECTORY: uses that build; installs and builds nothing.
 set -eu
@@ -39,7 +39,7 @@ if [ "$check" = yes ]; then
   state=$scratch/state
   mountpoint=$scratch/mnt
   ports="--rpc-port 0 --rest-port 0"
-  # Whatever happened: nothing stays mounted, no process stays, and nothing is removed through a mount.
+  # Always: nothing stays mounted, no process stays, and nothing is removed through a mount.
   clean_up() {
     status=$?
     trap - EXIT
@@ -51,7 +51,7 @@ if [ "$check" = yes ]; then
     fi
     if [ -d "$state" ] && ! timeout 40 "$ringfs" down --state "$state" >/dev/null 2>&1; then
       for file in "$state"/mount.pid "$state"/nodes/*/node.pid; do
-        # The number may belong to somebody else by now.
+        # The process id may belong to another process by now.
         read -r pid _ <"$file" && runs_ours "$pid" && kill -9 "$pid"
       done 2>/dev/null
     fi
@@ -78,8 +78,7 @@ else
 fi
 mkdir -p "$mountpoint"
 
-# Until .ring/health is ok, at most a minute: a node that has just come has to catch up. `.ring/wait` waits for data that moves
-# between nodes, which is something else.
+# Waits until .ring/health is ok, at most a minute: a new node has to catch up. `.ring/wait` waits for moving data only.
 wait_healthy() {
   for _ in $(seq 300); do
     health=$(head -n 1 "$mountpoint/.ring/health") || health=unknown
@@ -114,7 +113,7 @@ echo "$(find "$work/tree" -type f | wc -l) files, no difference"
 step "the ring's state"
 wait_healthy || die "the ring is $health a minute after it was made"
 show cat "$mountpoint/.ring/status"
-# What it must say of ten nodes that are well.
+# The expected status of ten healthy nodes.
 if [ "$check" = yes ]; then
   status_text=$(cat "$mountpoint/.ring/status")
   for line in "state ok" "nodes 10" "up 10" "replication 3" "under-replicated 0" "leaderless 0" "moving no"; do

@@ -15,7 +15,7 @@ fi
 echo "== packages"
 examples/packages.sh test
 
-# Mounted tests need a FUSE device and the right to mount: as root.
+# Mounted tests need a FUSE device and root.
 run=""
 if [ "$(id -u)" -ne 0 ]; then
   command -v sudo >/dev/null || { echo "tests/run.sh: the mounted tests need root: run as root or install sudo" >&2; exit 1; }

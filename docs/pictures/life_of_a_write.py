@@ -4,8 +4,8 @@
     docs/pictures/life_of_a_write.py            # writes the picture beside this file
     docs/pictures/life_of_a_write.py FILE.svg   # or there
 
-The steps are the list below: change them here and in the document together. Each step has a row of its own, and steps that happen at
-the same time share one. Fails when two texts would overlap or one would leave its place.
+The steps are the list below: change them here and in the document together. Each step has a row; steps that happen at the same time
+share one. Fails when two texts would overlap or a text does not fit.
 """
 import pathlib
 import sys
@@ -39,7 +39,7 @@ def phase(text):
     return ("phase", 0, 0, text)
 
 
-# A row a step; a list is a row of steps that happen at the same time. Rows are numbered, phases are not.
+# One row per step; a list is a row of steps that happen at the same time. Rows are numbered, phases are not.
 STEPS = [
     phase("open(\"f\", O_CREAT | O_WRONLY): the first commit"),
     message(PROGRAM, KERNEL, "open"),

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Starts one more node and makes it a member of the ring; returns when it holds its part of the data.
+# Starts one more node and makes it a member of the ring; returns when it holds its share of the data.
 source "$(dirname "$0")/common.sh"
 need curl
 need jq

@@ -5,7 +5,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 build=${RINGFS_BUILD:-$root/build/release}
 testbed=${TESTBED:-${TMPDIR:-/tmp}/testbed}
 nodes=10
-# With those that were added since.
+# Including nodes that were added since.
 added=$(find "$testbed/nodes" -mindepth 1 -maxdepth 1 -type d 2>/dev/null | wc -l)
 [ "$added" -le "$nodes" ] || nodes=$added
 
@@ -15,16 +15,15 @@ need() { command -v "$1" >/dev/null || die "needs $1: apt-get install $1"; }
 # The REST address of node $1 (1..nodes).
 rest_of() { sed -n 's/.* rest=\([^ ]*\).*/\1/p' "$testbed/nodes/$1/ready"; }
 rpc_of() { sed -n 's/.* rpc=\([^ ]*\).*/\1/p' "$testbed/nodes/$1/ready"; }
-# Whether node $1 runs: a killed process may stay as a zombie, which has no executable any more, or its number may be another
-# program's by now.
+# Whether node $1 runs. A killed process may stay as a zombie, which has no executable, or another program may have its process id.
 alive() {
   local exe
   [ -f "$testbed/nodes/$1/pid" ] || return 1
   exe=$(readlink "/proc/$(cat "$testbed/nodes/$1/pid")/exe") || return 1
-  exe=${exe% (deleted)}  # built anew meanwhile
+  exe=${exe% (deleted)}  # rebuilt meanwhile
   [ "${exe##*/}" = ringfs-node ]
 }
-# A directory that the testbed made says so in a file: clean.sh removes no other.
+# A file marks a directory that the testbed made: clean.sh removes no other.
 marker=$testbed/.ringfs-testbed
 make_testbed() {
   [ -z "$(ls -A "$testbed" 2>/dev/null)" ] || [ -e "$marker" ] || die "$testbed is not empty and not the testbed's: set TESTBED to another directory"
@@ -47,7 +46,7 @@ launch() {
   die "node $1 did not start: $(tail -n 3 "$home/log")"
 }
 
-# A random living node's number, another than $1 if given.
+# The number of a random living node, other than $1 if given.
 random_node() {
   local candidate
   for _ in $(seq 1000); do

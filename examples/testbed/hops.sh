@@ -1,5 +1,5 @@
 #!/bin/bash
-# Looks every key up from a random node and prints how many nodes were asked.
+# Looks up every key from a random node and prints how many nodes were asked.
 source "$(dirname "$0")/common.sh"
 set -o pipefail
 need curl

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Reads each pair back through a random node, another one than it was written through, and compares.
+# Reads each pair back through a random node other than its writer and compares.
 source "$(dirname "$0")/common.sh"
 need curl
 declare -A writers

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Removes a node from the ring: one that is dead, if there is one, else a living one. Returns when its data has moved to the others.
+# Removes a dead node from the ring, or a living one if none is dead. Returns when its data has moved to the others.
 source "$(dirname "$0")/common.sh"
 need curl
 need jq

@@ -8,7 +8,7 @@ addresses=""
 for number in $(seq "$nodes"); do addresses="$addresses $(rpc_of "$number")"; done
 # shellcheck disable=SC2086 # a list of words
 "$build/bin/ringfs" create $addresses
-# The ring serves when every partition has a leader; a node when it knows its ring.
+# The ring serves when every partition has a leader; a node serves when it knows its ring.
 for number in $(seq "$nodes"); do
   for _ in $(seq 100); do
     health=$(curl -s "http://$(rest_of "$number")/healthz" | jq -r .health 2>/dev/null || true)

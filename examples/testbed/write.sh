@@ -1,5 +1,5 @@
 #!/bin/bash
-# Stores each pair through a random node, and writes down through which: writers.tsv.
+# Stores each pair through a random node and records that node in writers.tsv.
 source "$(dirname "$0")/common.sh"
 need curl
 count=0

@@ -1,11 +1,11 @@
 #!/bin/bash
-# That nothing grows without bound, and what a ring costs that does nothing: docs/bounds.md.
+# Shows that memory, descriptors and files are bounded, and the cost of an idle ring: docs/bounds.md.
 #   bounds.sh BUILD [--minutes 60] [--files 200000] [--only idle|flat|churn]
-# idle    a ring of 10 nodes with its mount: processor time and memory while nothing happens for two minutes
+# idle    a ring of 10 nodes with its mount: processor time and memory during two minutes without operations
 # flat    files in one directory: microseconds a file from the first thousand to the last
-# churn   a bounded working set that is changed all the time: memory, descriptors, threads and databases over time
-# As root; the rings lie below TMPDIR (/var/tmp), which must be on a disk. It fails when an operation failed, a byte was wrong, or
-# something still grows in the last third of the churn; never for a time.
+# churn   a bounded working set that changes all the time: memory, descriptors, threads and databases over time
+# As root; the rings lie below TMPDIR (/var/tmp), which must be on a disk. It fails when an operation fails, a byte is wrong, or
+# a quantity still grows in the last third of the churn; never because of a duration.
 minutes=60
 files=200000
 only=""
@@ -21,7 +21,7 @@ while [ $# -gt 0 ]; do
   shift 2
 done
 case "$only" in "" | idle | flat | churn) ;; *) echo "bounds.sh: there is no $only" >&2; exit 2 ;; esac
-# Each with a ring and a scratch directory of its own.
+# Each part has a ring and a scratch directory of its own.
 if [ -z "$only" ]; then
   status=0
   for one in idle flat churn; do
@@ -34,7 +34,7 @@ export TMPDIR=${TMPDIR:-/var/tmp}
 set -- "$build_directory"
 source "$(dirname "$0")/../posix/lib.sh"
 churn=$here/../bench/churn.py
-settle_seconds=30  # after the start, before it is called idle
+settle_seconds=30  # after the start, before the measurement
 idle_seconds=120
 sample_seconds=20
 removed_seconds=60

@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""What bounds.sh runs: loads on a mounted ring, and a look at its processes.
+"""The loads of bounds.sh on a mounted ring, and the measurements of its processes.
 
-  churn.py churn DIR COUNTER --seconds S       a bounded working set that never rests, every byte compared
+  churn.py churn DIR COUNTER --seconds S       a bounded working set that changes all the time, every byte compared
   churn.py sample SAMPLES STATE COUNTER PID    until PID (the load) ends: a line per process of the ring and moment
-  churn.py report SAMPLES                      a table over time; exit code 1: something still grows
+  churn.py report SAMPLES                      a table over time; exit code 1: a quantity still grows
   churn.py flat DIR STATE --files N            creates files in one directory, lists and removes them
-  churn.py idle STATE --seconds S              what the processes use meanwhile
+  churn.py idle STATE --seconds S              what the processes use during S seconds
   churn.py now STATE                           a line for each process of the ring
 
 STATE is the directory that `ringfs up --state` made; COUNTER a file outside the mount that holds the number of operations. The load
-keeps what every file must contain in its own memory. An operation that fails, or bytes that differ, end it with exit code 1. The load
-may be stopped (SIGSTOP) for a while: the samples tell when.
+keeps the expected contents of every file in its own memory. A failed operation or wrong bytes end it with exit code 1. The load may be
+stopped (SIGSTOP) for a while: the samples show when.
 """
 import argparse
 import glob
@@ -43,7 +43,7 @@ LARGE_PAUSE = 0.1
 
 
 class Wrong(Exception):
-    """The mount gave other bytes or names than it must."""
+    """The mount gave wrong bytes or names."""
 
 
 # ---- The load --------------------------------------------------------------------------------------
@@ -71,7 +71,7 @@ class Symlink:
 
 
 def write_all(descriptor, data, offset=None):
-    """At the offset, or where the descriptor stands."""
+    """At the offset, or at the position of the descriptor."""
     written = os.write(descriptor, data) if offset is None else os.pwrite(descriptor, data, offset)
     if written != len(data):
         raise Wrong("%d of %d bytes written" % (written, len(data)))
@@ -94,7 +94,7 @@ def opened(path, flags, action):
 
 
 def put(data, offset, part):
-    """What pwrite does to a file's contents."""
+    """The contents after a pwrite."""
     if offset > len(data):
         data.extend(bytes(offset - len(data)))
     data[offset:offset + len(part)] = part
@@ -108,7 +108,7 @@ def cut(data, size):
 
 
 class Load:
-    """The threads, and what they share."""
+    """The threads and their shared state."""
 
     def __init__(self, counter, seconds, pace):
         self.counter = os.open(counter, os.O_RDWR | os.O_CREAT, 0o600)
@@ -185,7 +185,7 @@ class SmallWorker(Worker):
         pass
 
     def choose(self):
-        # What follows may take for granted that there is a file.
+        # The following operations need a file.
         if not self.files:
             return self.create
         # Towards the size that the working set is to have.
@@ -239,7 +239,7 @@ class SmallWorker(Worker):
             at = next((index for index, (a, b) in enumerate(zip(seen, data)) if a != b), min(len(seen), len(data)))
             raise Wrong("%s: %d bytes, not %d; the first that differs: %d" % (path, len(seen), len(data), at))
 
-    # Operations. True: it was one.
+    # Operations. True: it was done.
 
     def create(self):
         directory, file = self.directory(), File()
@@ -408,7 +408,7 @@ class SmallWorker(Worker):
         return True
 
     def remove_directory(self):
-        """One that holds no other directory, with what is in it."""
+        """A directory without subdirectories, and its contents."""
         leaves = [one for one in self.directories[1:] if not any(isinstance(thing, Directory) for thing in one.entries.values())]
         if not leaves:
             return False
@@ -635,7 +635,7 @@ def look(pid, log, data):
 
 
 def sample(arguments):
-    """JSON lines: seconds, operations, whether the load stands still, and what `look` sees of each process."""
+    """JSON lines: seconds, operations, whether the load is stopped, and the measurements of each process."""
     watched = processes(arguments.state)
     begin = time.monotonic()
     with open(arguments.samples, "w", buffering=1) as file:
@@ -653,15 +653,15 @@ def sample(arguments):
     return 0
 
 
-# ---- What the samples say --------------------------------------------------------------------------
+# ---- The report ------------------------------------------------------------------------------------
 
-# quantity: unit, its divisor, and what may be added between the second and the last third besides a tenth of it. A database and the
-# file of payloads keep the size that they once needed; its WAL, too (up to 128 MiB).
+# quantity: unit, its divisor, and how much it may grow between the second and the last third, besides a tenth. A database and the file
+# of payloads keep their largest size; so does the WAL (up to 128 MiB).
 QUANTITIES = {
     "rss": ("MiB", MIB, 2 * MIB), "anonymous": ("MiB", MIB, 2 * MIB), "pss": ("MiB", MIB, None), "descriptors": ("", 1, 4),
     "threads": ("", 1, 1), "database": ("MiB", MIB, 8 * MIB), "in use": ("MiB", MIB, 8 * MIB), "wal": ("MiB", MIB, 16 * MIB),
     "payloads": ("MiB", MIB, 8 * MIB),
-    "log": ("MiB", MIB, None)}  # None: only shown. Logs grow; pss does when other programs that shared pages with it end
+    "log": ("MiB", MIB, None)}  # None: only shown. Logs grow; pss grows when other programs that shared pages end
 GROWTH_ALLOWED = 0.10
 SHORT_NAMES = {"anonymous": "anon", "descriptors": "fds", "log": "log file"}
 
@@ -673,7 +673,7 @@ def medians(samples, name, quantity):
 def report(arguments):
     with open(arguments.samples) as file:
         samples = [json.loads(line) for line in file]
-    # While the load verifies and removes everything at the end, it counts nothing any more: that is no churn.
+    # While the load verifies and removes everything at the end, it counts no operations: that is not churn.
     last = samples[-1]["operations"]
     churned = next((index for index, one in enumerate(samples) if one["operations"] == last), len(samples) - 1)
     samples = samples[:churned + 1]
@@ -765,7 +765,7 @@ MARKS = (1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000,
 def flat(arguments):
     watched = processes(arguments.state)
     marks = [mark for mark in MARKS if mark < arguments.files] + [arguments.files]
-    continued = []  # a time in which this process was stopped says nothing
+    continued = []  # times in which this process was stopped do not count
     signal.signal(signal.SIGCONT, lambda *_: continued.append(time.monotonic()))
     os.mkdir(arguments.directory)
     print("open(O_CREAT | O_EXCL) and close, microseconds a file between the line above and this one; MiB of memory then")
@@ -820,7 +820,7 @@ def now(arguments):
     return 0
 
 
-# ---- Nothing happens -------------------------------------------------------------------------------
+# ---- An idle ring ----------------------------------------------------------------------------------
 
 
 def idle(arguments):

@@ -42,7 +42,7 @@ clean_up() {
   umount -l "$scratch/gluster" "$scratch/moose" 2>/dev/null
   umount -l /var/lib/glusterd /var/log/glusterfs /var/run/gluster 2>/dev/null
   rm -rf --one-file-system "$scratch"
-  exit $status  # whatever still runs ends with this process's pid namespace
+  exit $status  # remaining processes end with this process's pid namespace
 }
 trap clean_up EXIT
 
@@ -87,7 +87,7 @@ if [ $gluster = yes ]; then
   gluster --mode=script volume stop bench force >&2
 fi
 if [ $moose = yes ]; then
-  # Its chunkservers refuse loopback addresses: they get the one that this network namespace has besides.
+  # Its chunkservers refuse loopback addresses: they get the other address of this network namespace.
   host=10.77.0.1
   daemon="WORKING_USER = root\nWORKING_GROUP = root\nLIMIT_GLIBC_MALLOC_ARENAS = 0"
   mkdir -p "$scratch/moose" "$scratch/mfsmaster"
@@ -106,14 +106,14 @@ if [ $moose = yes ]; then
   done
   mfsmount "$scratch/moose" -H $host >"$scratch/moose.log" 2>&1 || { cat "$scratch/moose.log"; exit 1; }
   mfssetgoal -r 3 "$scratch/moose" >&2
-  # Three copies from the first file on: the servers have told the master of themselves when it lists them all.
+  # Three copies from the first file on: wait until the master lists all servers.
   for _ in $(seq 100); do [ "$(mfscli -H $host -SCS -p 2>/dev/null | grep -c "$host")" -ge 3 ] && break; sleep 0.1; done
   measure moosefs "$scratch/moose" "$@"
   columns="$columns moosefs"
   umount "$scratch/moose"
 fi
 
-# One row a case: microseconds (median), or operations or MB a second where several threads or a stream count.
+# One row per case: microseconds (median); operations or MB a second for several threads or a stream.
 echo
 printf '%-30s' case
 for column in $columns; do printf '%14s' "$column"; done

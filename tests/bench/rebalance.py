@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""What rebalance.sh runs: files that can be checked, operations that are timed, a node that is added, and the table.
+"""The steps of rebalance.sh: files that can be checked, timed operations, the added node, and the table.
 
-  rebalance.py fill DIR RECORD --gigabytes G       incompressible files of 1 to 8 MiB; what is in them follows from their numbers
-  rebalance.py verify DIR RECORD                   every byte of them; exit code 1: one is wrong or cannot be read
+  rebalance.py fill DIR RECORD --gigabytes G       incompressible files of 1 to 8 MiB; their numbers determine their contents
+  rebalance.py verify DIR RECORD                   checks every byte; exit code 1: one is wrong or cannot be read
   rebalance.py probe DIR                           MB a second of a sequential write with fdatasync, three times, and of one bare SQLite writer
   rebalance.py operations DIR RECORD OUT (--seconds S | --until FILE)   one thread, one operation after the other, each timed
-  rebalance.py check DIR OUT                       what `operations` (with that OUT) left on DIR
+  rebalance.py check DIR OUT                       checks what `operations` (with that OUT) left in DIR
   rebalance.py move MOUNT STATE OUT COMMAND...     runs COMMAND, which adds a node, then waits for .ring/wait
   rebalance.py report STATE RESULTS                the table; the nodes must be stopped
 
@@ -97,7 +97,7 @@ def verify(arguments):
 
 
 def probe(arguments):
-    """Contents that differ, or a disk below might store them once."""
+    """Distinct contents, because a disk might store equal ones once."""
     pieces = [random.randbytes(MIB) for _ in range(16)]
     path = os.path.join(arguments.directory, "probe")
     rates = []
@@ -118,11 +118,11 @@ def probe(arguments):
     return 0
 
 
-# ---- What clients do -----------------------------------------------------------------------------------
+# ---- Operations of clients -----------------------------------------------------------------------------
 
 
 class Wrong(Exception):
-    """The mount gave other bytes than it must."""
+    """The mount gave wrong bytes."""
 
 
 class Operations:
@@ -201,7 +201,7 @@ class Operations:
         return "synced %s %d" % (self.run, number)
 
     def read_large(self):
-        """64 KiB of a file that is among the data that move."""
+        """64 KiB of a file whose data may move."""
         number = self.random.randrange(len(self.sizes))
         block = self.random.randrange(self.sizes[number] // BLOCK)
         path, expected = big_file(self.large, number), block_contents(number, block)
@@ -210,7 +210,7 @@ class Operations:
             raise Wrong("%s at %d" % (path, block * BLOCK))
 
     def one(self, kind):
-        """Up to its `yield` an operation prepares itself, what follows is timed."""
+        """An operation prepares itself up to its `yield`; the rest is timed."""
         steps = getattr(self, kind)()
         next(steps)
         begin = time.monotonic()
@@ -251,7 +251,7 @@ def run_of(out):
 
 
 def check(arguments):
-    """The last run that overwrote a file decides what is in it: checked after each run."""
+    """The last run that overwrote a file determines its contents: checked after each run."""
     left = Operations(arguments.directory, run_of(arguments.out))
     record = load(arguments.out)
     problems = []
@@ -362,7 +362,7 @@ def move(arguments):
 
 
 def data_of(path):
-    """Bytes of the values that the node's replicas hold, without logs and without what waits to be emptied."""
+    """Bytes of the values that the node's replicas hold, without logs and dropped spaces."""
     database = sqlite3.connect("file:%s?mode=ro" % path, uri=True)
     (count,) = database.execute("""
         SELECT coalesce(sum(coalesce(payload.size, length(rows.value))), 0) FROM rows LEFT JOIN payload ON payload.id = rows.payload

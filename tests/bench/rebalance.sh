@@ -1,9 +1,10 @@
 #!/bin/bash
-# A fourth node joins a ring of three that holds gigabytes: how long its data takes, and what clients notice meanwhile.
+# A fourth node joins a ring of three that holds gigabytes: the time of the move, and its effect on clients.
 #   rebalance.sh BUILD [--gigabytes 2]
-# Prints how much moved at what rate, beside the disk's sequential one, and what operations of one thread took before and meanwhile. As
-# root; the ring lies below TMPDIR (/var/tmp), which must be on a disk. It fails when an operation failed, a byte was wrong, or a
-# partition lies elsewhere than on three nodes; never for a time. RINGFS_RESULTS keeps the figures of every operation in that directory.
+# Prints the moved bytes and their rate, the disk's sequential rate, and the durations of one thread's operations before and during
+# the move. As root; the ring lies below TMPDIR (/var/tmp), which must be on a disk. It fails when an operation fails, a byte is wrong,
+# or a partition does not lie on exactly three nodes; never because of a duration. RINGFS_RESULTS names a directory that keeps the times
+# of every operation.
 gigabytes=2
 build_directory=${1:?"rebalance.sh BUILD [--gigabytes N]"}
 shift
@@ -22,7 +23,7 @@ results=$scratch/results
 mkdir "$results"
 still_seconds=15        # for checkpoints of what was written before
 undisturbed_seconds=30
-move_seconds=3600       # a limit, no aim
+move_seconds=3600       # a limit, not an aim
 [ "$(stat -f -c %T "$scratch")" != tmpfs ] || die "$TMPDIR is no disk"
 
 machine() { say "$(nproc) processors, load average $(cut -d' ' -f1 /proc/loadavg)"; }

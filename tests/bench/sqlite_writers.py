@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""What bare SQLite writers reach together on a disk: 64 KiB blocks, 16 of them a transaction, WAL, synchronous = FULL.
+"""The throughput of bare SQLite writers on a disk: 64 KiB blocks, 16 of them a transaction, WAL, synchronous = FULL.
 
-sqlite_writers.py DIRECTORY [MIB EACH [WRITERS]]: three are the measure for a sequential write to three replicas that share a disk, one
-stands beside a node that is filled.
+sqlite_writers.py DIRECTORY [MIB EACH [WRITERS]]: three are the reference for a sequential write to three replicas that share a disk, one
+for a node that is filled.
 """
 import multiprocessing, os, shutil, sqlite3, sys, tempfile, time
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Flips bits in a node's files, at places that a seed decides.
    damage.py DIRECTORY COUNT SEED rows       of a node that is stopped: in values of rows, heads of log entries, the configurations of groups, payloads
-   damage.py DIRECTORY COUNT SEED payloads   also of one that runs: in bytes of the file of payloads that some payload has, as far as can be seen
-   damage.py DIRECTORY COUNT SEED files      of one that is stopped: anywhere in its files but the one held in reserve
-   damage.py DIRECTORY COUNT SEED lost DATABASE   of one that is stopped: pages of rows are what they were in this earlier copy of its database
-Prints where; fails when there is nothing to damage."""
+   damage.py DIRECTORY COUNT SEED payloads   also of one that runs: in used bytes of the file of payloads
+   damage.py DIRECTORY COUNT SEED files      of one that is stopped: anywhere in its files except the reserve
+   damage.py DIRECTORY COUNT SEED lost DATABASE   of one that is stopped: restores pages of rows from this earlier copy of its database
+Prints the places; fails when there is nothing to damage."""
 import os
 import random
 import sqlite3
@@ -21,7 +21,7 @@ def flip_in_file(file, offset, bit):
     print("%s byte %d bit %d" % (file, offset, bit))
 
 
-# A byte of a block that is not all zeros: free blocks of a young file are.
+# A byte of a block that is not all zeros, as free blocks of a young file are.
 def flip_payload(file, chance):
     size = os.path.getsize(file)
     for _ in range(1000):
@@ -34,8 +34,8 @@ def flip_payload(file, chance):
     sys.exit("no payloads in " + file)
 
 
-# A bit of what the database file has of a value, and with it of the page: by the file, for SQLite would leave a page behind whose sum is
-# wrong, the first one among them. Values that are not found there in one piece (overflow pages) are left alone.
+# A bit of a value in the database file. It is flipped in the file, because SQLite would write pages with wrong sums, the first page
+# among them. Values that are not in one piece (overflow pages) are skipped.
 def flip_value(file, value, chance):
     with open(file, "rb") as database:
         place = database.read().rfind(value)
@@ -66,7 +66,7 @@ def leaves(database):
     return pages
 
 
-# Whole pages with whole sums: writes that the disk acknowledged and never made.
+# Whole pages with valid sums: writes that the disk acknowledged and lost.
 def lose_writes(file, earlier, count, chance):
     both = sorted(leaves(file) & leaves(earlier))
     with open(earlier, "rb") as old, open(file, "r+b") as new:
@@ -95,7 +95,7 @@ def main():
     elif kind == "rows":
         file = os.path.join(directory, "ringfs.db")
         for _ in range(count):
-            # Anew each time, and without touching anything: the node that was stopped left no write-ahead log.
+            # Opened anew each time and read-only: the stopped node left no write-ahead log.
             database = sqlite3.connect("file:%s?immutable=1" % file, uri=True)
             what = chance.randrange(4)
             if what == 0:

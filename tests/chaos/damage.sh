@@ -1,6 +1,6 @@
 #!/bin/bash
-# Bits are flipped in one node's files, while it is stopped and while it runs: the ring mends itself. No operation of load.py fails, every
-# byte is right, health says ok again without a hand, and in the end all replicas are sound and equal.
+# Bits are flipped in one node's files, while it is stopped and while it runs: the ring repairs itself. No operation of load.py fails,
+# every byte is right, health becomes ok by itself, and in the end all replicas are undamaged and equal.
 #   damage.sh BUILD [SEED]
 source "$(dirname "$0")/../posix/lib.sh"
 load=$here/../chaos/load.py
@@ -22,7 +22,7 @@ start_load
 # count_events NAME: in the logs of all nodes.
 count_events() { grep -hc "event=$1" "$state"/nodes/*/node.log | awk '{sum += $1} END {print sum}'; }
 
-# end_victim SIGNAL: of the node $victim; it has ended then.
+# end_victim SIGNAL: sends it to the node $victim; returns when the process has ended.
 end_victim() {
   local pid
   pid=$(node_pid "$victim")
@@ -33,7 +33,7 @@ end_victim() {
 # flip COUNT SEED KIND: bits in the files of the node $victim (damage.py).
 flip() { python3 "$damage" "$state/nodes/$victim/data" "$1" "$2" "$3" >"$scratch/flips" || die "$(cat "$scratch/flips")"; }
 
-# repaired WHAT: until no replica is damaged and health is ok; something must have been found and replaced.
+# repaired WHAT: waits until no replica is damaged and health is ok; at least one replica must have been found damaged and replaced.
 repaired() {
   wait_healthy
   local found=0 again=0
@@ -57,7 +57,7 @@ same
 repaired "killed"
 same
 
-say "a node is stopped, 60 bits are flipped in what it holds, and it starts again"
+say "a node is stopped, 60 bits are flipped in its data, and it starts again"
 victim=$(leader_of 0)
 end_victim -TERM
 flip 60 "$seed" rows
@@ -70,7 +70,7 @@ say "a node runs, and 20 bits are flipped in its payloads"
 victim=$(leader_of 64)
 flip 20 "$((seed + 1))" payloads
 same
-# The check needs a moment for a pass: what nobody reads is found by it.
+# Only the background check finds damage in bytes that no client reads; it needs a moment for a pass.
 for _ in $(seq 300); do
   [ "$(count_events data_damaged)" -gt "$found_before" ] && break
   sleep 0.2
@@ -78,7 +78,7 @@ done
 repaired "running"
 same
 
-say "the damage that there is while a node is damaged and killed again and again"
+say "a damaged node is killed again and again"
 victim=$(leader_of 128)
 end_victim -TERM
 flip 30 "$((seed + 2))" rows
@@ -93,7 +93,7 @@ same
 
 end_load || die "the load"
 "$ringfs" down --state "$state" >/dev/null
-# Rows of replicas that were damaged lie there until a start copies the database.
+# Rows of damaged replicas stay until a start copies the database.
 restart_ring
 wait_healthy
 "$ringfs" down --state "$state" >/dev/null

@@ -1,7 +1,7 @@
 #!/bin/bash
-# One node's disk hangs, is slow, or gives read errors: nothing fails meanwhile, health names the node, and all is well afterwards.
+# One node's disk hangs, is slow, or gives read errors: no operation fails, health names the node and is ok afterwards.
 #   disk_trouble.sh BUILD [ROUNDS]      rounds of 24 creates in 24 directories in each kind of trouble: 5
-# The library disk_trouble.so (tests/chaos/disk_trouble.cpp) does to one node's files what a file beside them says.
+# The library disk_trouble.so (tests/chaos/disk_trouble.cpp) reads the fault of a node's files from a file beside them.
 source "$(dirname "$0")/../posix/lib.sh"
 rounds=${2:-5}
 directories=24
@@ -42,7 +42,7 @@ PYTHON
 # led_by NODE: how many partitions it leads.
 led_by() { "$ringfs" ring --state "$state" --output json | jq --arg id "$(id_of "$1")" '[.[] | select(.leader == $id)] | length'; }
 
-# says TEXT SECONDS: .ring/status has a remark with it.
+# says TEXT SECONDS: waits until .ring/status has a remark with this text.
 says() {
   for _ in $(seq $((2 * $2))); do
     grep -qF "$1" "$mnt/.ring/status" && return
@@ -52,7 +52,7 @@ says() {
   die "nobody says '$1' after $2 s"
 }
 
-# busy_until COMMAND...: creates until it is true, at most two minutes.
+# busy_until COMMAND...: creates files until the command succeeds, at most two minutes.
 busy_until() {
   local number=0
   until "$@"; do
@@ -80,7 +80,7 @@ for node in 2 3; do
   leads_nothing "$node" || die "it still leads $(led_by "$node") partitions"
   says "The disk of node $(address_of "$node") has not answered" 5
   [ "$(health)" = degraded ] || die "health is '$(health)'"
-  timeout 3 cat "$mnt/.ring/events" >"$scratch/events" || true  # it goes on for ever
+  timeout 3 cat "$mnt/.ring/events" >"$scratch/events" || true  # the file never ends
   grep -q "disk_hangs" "$scratch/events" || die "no event says so"
   well "$node"
   wait_healthy
@@ -109,7 +109,7 @@ for number in $(seq "$rounds"); do
   for directory in "$mnt"/d*; do ls "$directory" >/dev/null || die "a directory cannot be read"; done
 done
 well 3
-# What met one is damaged and replaced, or its node has ended.
+# A replica that met a read error is damaged and replaced, or its node has ended.
 "$ringfs" down --state "$state" >/dev/null
 LD_PRELOAD=$preload restart_ring
 wait_healthy
@@ -118,7 +118,7 @@ say "a ring whose disk hangs goes down all the same"
 trouble 1 hang
 echo x >"$mnt/d0/last"
 begin=$SECONDS
-"$ringfs" down --state "$state" >"$scratch/down.log" 2>&1 || true  # it says that it had to kill that node
+"$ringfs" down --state "$state" >"$scratch/down.log" 2>&1 || true  # it has to kill that node
 cat "$scratch/down.log"
 grep -q "was killed" "$scratch/down.log" || die "the disk did not hang"
 echo "   after $((SECONDS - begin)) s"

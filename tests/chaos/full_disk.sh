@@ -1,7 +1,7 @@
 #!/bin/bash
-# A full disk is no worse than a dead node. Three nodes, node 2's data on a disk of 300 MB: the two others go on when it is full, a node can
-# be added, everything can be removed, and what is removed goes back to the disks without a restart. Then two disks are filled by
-# somebody else to the last byte: ENOSPC at once instead of a time-out, reads and removing go on, also after a restart.
+# A full disk costs no more than a dead node. Three nodes, node 2's data on a disk of 300 MB: the two others go on when it is full, a
+# node can be added, everything can be removed, and removed bytes go back to the disks without a restart. Then another program fills two
+# disks to the last byte: ENOSPC at once instead of a timeout; reads and removals go on, also after a restart.
 #   full_disk.sh BUILD
 source "$(dirname "$0")/../posix/lib.sh"
 [ "$(id -u)" -eq 0 ] || die "mounting file systems needs root"
@@ -17,8 +17,8 @@ make_disk() {
   disk_mounts+=("$(disk "$1")")
 }
 
-# What others leave of a disk: nothing but what the node held in reserve, 16 MiB. A node whose disk gets short gives back what it can, logs above
-# all, and what was removed a moment ago is collected: others take that, too, until nothing more comes.
+# Fills a disk up to the node's reserve of 16 MiB. A node whose disk gets short gives room back, mostly from logs, and the janitor
+# collects removed files; that room is filled, too, until no more comes.
 fill() {
   local still=0 left
   cat /dev/zero >"$(disk "$1")/of-others" 2>/dev/null || true
@@ -36,7 +36,7 @@ fill() {
   die "the disk of node $1 is not full"
 }
 
-# within SECONDS COMMAND...: it comes true.
+# within SECONDS COMMAND...: the command succeeds by then.
 within() {
   local seconds=$1
   shift
@@ -75,7 +75,7 @@ all_there || die "not what was written"
 
 say "everything is removed, and the disks get it back"
 rm -r "$mnt/load"
-# Node 2 keeps what a short disk may keep; the others 256 MiB of logs, the reserve, a WAL and what comes next.
+# Node 2 keeps what a short disk may keep; the others keep 256 MiB of logs, the reserve, a WAL and free room for the next writes.
 within 60 uses_less_than 2 160
 for number in 3 4; do within 60 uses_less_than "$number" 340; done
 wait_healthy

@@ -1,21 +1,21 @@
 #!/bin/bash
-# A ring grows from one node to ten and shrinks to three, the first node leaves as well, while files are in use: no operation fails, every
-# byte is right, and in the end each partition lies on the three that remain and nowhere else (shown by the nodes' databases).
+# A ring grows from one node to ten and shrinks to three, without the first one, while files are in use: no operation fails, every byte
+# is right, and in the end each partition lies on the three remaining nodes and no other (read from the nodes' databases).
 #   grow_and_shrink.sh BUILD
-# load.py writes and reads with checksums, and a tree that was copied before is compared. Prints how long the longest operations took.
+# load.py writes and reads with checksums, and a copied tree is compared. Prints the durations of the longest operations.
 source "$(dirname "$0")/../posix/lib.sh"
 load=$here/../chaos/load.py
 logs=$scratch/logs
 mkdir "$logs"
 
-# step WHAT: says how long the one before it took.
+# step WHAT: prints the duration of the previous step.
 step() {
   [ -z "${step_began:-}" ] || say "... $((SECONDS - step_began)) s"
   step_began=$SECONDS
   say "$1"
 }
 
-# expect_members COUNT: all are up, and each is the preferred primary of something.
+# expect_members COUNT: all are up, and each is the preferred primary of at least one partition.
 expect_members() {
   local up primaries
   up=$(awk '$3 == "up"' "$mnt/.ring/members" | wc -l)
@@ -26,7 +26,7 @@ expect_members() {
   fi
 }
 
-# expect_degraded MISSING: fewer nodes than copies, and the remark that says how many to add.
+# expect_degraded MISSING: fewer nodes than copies; the remark says how many nodes to add.
 expect_degraded() {
   [ "$(health)" = degraded ] || die "health is '$(health)' with $1 nodes too few"
   grep -q "^remark There are fewer nodes .* add $1 node" "$mnt/.ring/status" || { cat "$mnt/.ring/status"; die "no such remark"; }
@@ -96,7 +96,7 @@ step "four leave at once: three"
 leave 2 5 7 10
 wait_healthy
 expect_members 3
-# One less than there are copies is refused.
+# Fewer nodes than copies are refused.
 last=$(id_of 4)
 if echo "$last" 2>"$scratch/refused" >"$mnt/.ring/remove"; then die "a node was removed although two would remain"; fi
 
@@ -118,7 +118,7 @@ step "where everything lies"
 "$ringfs" down --state "$state" >/dev/null
 placement() { python3 "$here/../chaos/placement.py" 3 "$@" || die "replicas are not where they belong"; }
 databases() { for number in "$@"; do echo "$state/nodes/$number/data/ringfs.db"; done; }
-# Three copies on the three, and none beside them: all databases together have three as well.
+# Three copies on the three nodes, and no others: all databases together have three as well.
 # shellcheck disable=SC2046 # a list of words
 placement $(databases 4 6 9)
 placement "$state"/nodes/*/data/ringfs.db | tail -n 1

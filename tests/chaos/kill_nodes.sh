@@ -5,7 +5,7 @@
 source "$(dirname "$0")/../posix/lib.sh"
 tree=${RINGFS_TREE:-}
 if [ -z "$tree" ]; then
-  # The headers that the build needs are there on every machine; the rest makes up the weight.
+  # Every machine has the headers that the build needs; large files make up the rest of the bytes.
   tree=$scratch/tree
   mkdir "$tree"
   cp -rL /usr/include/boost/{asio,beast,spirit,mpl,fusion,geometry} "$tree"
@@ -20,7 +20,7 @@ wait_healthy
 cp -r "$tree" "$mnt/copy-0"
 diff -r --no-dereference "$tree" "$mnt/copy-0" || die "the undisturbed copy differs"
 
-# Copies the tree again and again into numbered directories until told to stop, so that cp surely runs while nodes die.
+# Copies the tree again and again into numbered directories until told to stop, so that cp certainly runs while nodes die.
 rm -f "$scratch/stop" "$scratch/cp.failed"
 (
   round=0
@@ -35,7 +35,7 @@ extra_pids+=("$copier")
 
 copied() { find "$mnt" -path "$mnt/copy-[1-9]*" -type f | wc -l; }
 
-# Until cp runs and has at least half of a tree before it; then it certainly runs when the node dies.
+# Waits until cp has at least half of a tree left; then it certainly runs when the node dies.
 await_cp() {
   local round
   for _ in $(seq 600); do
@@ -51,7 +51,7 @@ await_cp() {
 }
 
 # kill_and_restart PARTITION WHAT: its leader dies while cp runs, another node leads, cp goes on, the node comes back. PARTITION
-# `other`: one whose leader has not died yet. Leadership drifts back to who came back, so one is taken that its preferred primary leads.
+# `other`: one whose leader has not died yet. Leadership returns to restarted nodes, so a partition led by its preferred primary is taken.
 victims=()
 kill_and_restart() {
   local partition=$1 what=$2 victim id target="" before now end

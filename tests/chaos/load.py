@@ -1,22 +1,22 @@
 #!/usr/bin/env python3
 """Writers and readers on a mount, for tests that disturb the ring below it.
 
-  load.py run DIR RECORDS LOGS     until LOGS/stop exists: three writers and two readers, a process each, and one beside them
-  load.py verify DIR RECORDS       everything that was acknowledged is in DIR; nothing is there that was not written
-  load.py longest LOGS             what each kind of operation took at most, and what failed
-  load.py report LOGS              what every operation took while something was broken, from LOGS/* and LOGS/rounds
+  load.py run DIR RECORDS LOGS     until LOGS/stop exists: three writers and two readers, a process each, and one beside the ring
+  load.py verify DIR RECORDS       checks that DIR has everything acknowledged and nothing that was not written
+  load.py longest LOGS             the longest operation of each kind, and the failures
+  load.py report LOGS              the durations of all operations during the faults, from LOGS/* and LOGS/rounds
 
 RECORDS is a file outside the mount. For every object it holds two generations: the last one that a writer began, and the last
 one that the mount acknowledged (by fsync or close; a rename or an unlink by its return). Contents follow from the generation, so
-what is read tells how old it is: it must be between the acknowledged and the begun one. The file outlives the processes, and a
+a reader knows the generation that it read: it must be between the acknowledged and the begun one. The file outlives the processes, and a
 second `run` goes on where the first one ended.
 
 Objects:
-  slots    small files, whose generations are created, replaced by a rename, rewritten in place, moved to another directory, unlinked
+  slots    small files; their generations are created, replaced by a rename, rewritten in place, moved to another directory, unlinked
   blocks   64 KiB each of one file that is overwritten again and again
   log      records appended to a log, with close and with fsync; one object, its generation is the number of records
 
-LOGS/<process>: a line per operation: begin, seconds, name, and for a failed one why. Exit code 1: bytes were wrong (verify), or an
+LOGS/<process>: a line per operation: begin, seconds, name, and the reason of a failure. Exit code 1: bytes were wrong (verify), or an
 operation failed or gave wrong bytes (run, report); 2: nothing is proved.
 """
 import ctypes
@@ -35,9 +35,9 @@ BLOCKS = 64
 BLOCK = 64 << 10
 PAGE = 4 << 10
 LOG_RECORD = 128
-RECORDS_PER_LOG = 2000  # beyond 16 KiB a file's contents become chunks: each log goes through that
+RECORDS_PER_LOG = 2000  # beyond 16 KiB a file's contents become chunks, which happens to each log
 SIZES = (10, 900, 4096, 20000, 70000, 200000)
-PAUSE = 0.004           # between two operations of a process: to see stalls, not to fill the processors
+PAUSE = 0.004           # between two operations of a process: the test measures stalls, not throughput
 RETRY_PAUSE = 0.05
 SYNC_EVERY = 4          # blocks
 REOPEN_EVERY = 16       # appends through one descriptor, which fsync acknowledges; as many more with a close each
@@ -49,7 +49,7 @@ ABSENT, CREATED, REPLACED, REWRITTEN, MOVED = range(5)
 
 
 class Wrong(Exception):
-    """The ring gave other bytes, or fewer, than it must."""
+    """The ring gave wrong or too few bytes."""
 
 
 class Records:
@@ -140,7 +140,7 @@ class Tree:
             return True
         if begun == acknowledged or begun % 5 not in (CREATED, REWRITTEN):
             return False
-        # A file that is being written is as long as the writes that were carried out.
+        # A file that is being written has the length of the finished writes.
         here, there = state
         return there is None and here is not None and slot_contents(slot, begun).startswith(here)
 
@@ -151,7 +151,7 @@ class Tree:
         acknowledged = self.records.acknowledged(slot)
         state = self.read_slot(slot)
         begun = self.records.begun(slot)
-        # Two opens are not one moment: while a slot moves on, only each file for itself can be judged.
+        # Two opens are not atomic: while a slot moves on, only each file by itself can be checked.
         if self.slot_may_be(slot, state, acknowledged, begun) or (begun != acknowledged and self.explained(slot, state, acknowledged, begun)):
             return
         raise Wrong("slot %d, generations %d..%d: %s" % (slot, acknowledged, begun, describe(state)))
@@ -221,7 +221,7 @@ def read_if_there(path):
 
 
 def is_there(path):
-    """Unlike os.path.exists it does not take a failure for an answer."""
+    """Unlike os.path.exists it raises on failures other than ENOENT."""
     try:
         os.stat(path)
         return True
@@ -248,7 +248,7 @@ def wrong_page(data, block, acknowledged, begun):
 
 
 class Worker:
-    """One process: one operation after the other, each timed and logged, a failed one done again."""
+    """One process: one operation after the other, each timed and logged; a failed one is repeated."""
 
     def __init__(self, name, tree, logs, seed):
         self.tree = tree
@@ -270,7 +270,7 @@ class Worker:
         self.log.close()
 
     def timed(self, name, action):
-        """True: it went well."""
+        """True: it succeeded."""
         begin, clock = time.time(), time.monotonic()
         why = ""
         try:
@@ -293,7 +293,7 @@ class Worker:
         try:
             os.close(descriptor)
         except OSError:
-            pass  # what mattered was told by the operation that failed
+            pass  # the failed operation has reported the error
 
 
 def write_all(descriptor, data):
@@ -307,7 +307,7 @@ class SlotWriter(Worker):
     def step(self):
         slot = self.random.randrange(SLOTS)
         generation = self.records.acknowledged(slot) + 1
-        # Done again after a failure: what the failed try achieved is not known, so the first steps may find it done.
+        # Repeated after a failure: the failed try may have had its effect, so the first steps may find it done.
         again = self.records.begun(slot) == generation
         self.records.begin(slot, generation)
         action = (self.unlink, self.create, self.replace, self.rewrite, self.move)[generation % 5]
@@ -317,7 +317,7 @@ class SlotWriter(Worker):
                 return
 
     def write(self, slot, generation, path, flags):
-        """Closed or synced, then acknowledged; a temporary file is nothing yet."""
+        """Closed or synced, then acknowledged; a temporary file does not count."""
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | flags, 0o644)
         try:
             write_all(descriptor, slot_contents(slot, generation))
@@ -361,7 +361,7 @@ class BlockWriter(Worker):
     def step(self):
         if len(self.pending) >= SYNC_EVERY:
             while not self.timed("fsync", self.sync):
-                # What a failed fsync left is not known: written anew, as a careful program does.
+                # The state after a failed fsync is unknown, so everything is written again, as a careful program does.
                 if self.done() or not all([self.overwrite(block) for block, generation in self.pending]):
                     return
             return
@@ -447,7 +447,7 @@ class FileReader(Worker):
 
 
 class Machine(Worker):
-    """What the same machine does to a process that has nothing to do with the ring: sleeps, and syncs beside the nodes' data."""
+    """Measures the delays of the machine alone: sleeps, and syncs beside the nodes' data."""
 
     def __init__(self, name, tree, logs, seed):
         super().__init__(name, tree, logs, seed)
@@ -474,7 +474,7 @@ def run(directory, records_path, logs):
     for kind in (*KINDS, Machine):
         child = os.fork()
         if child == 0:
-            ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: not without the parent
+            ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: ends with the parent
             worker = kind(kind.__name__, tree, logs, seed + len(children))
             worker.run()
             os._exit(1 if worker.failed else 0)
@@ -487,7 +487,7 @@ def run(directory, records_path, logs):
 
 
 def verify(directory, records_path):
-    """With no load running: what is begun but not acknowledged may have happened or not."""
+    """Without a running load: operations that were begun but not acknowledged may have happened or not."""
     records = Records(records_path)
     tree = Tree(directory, records)
     problems = []
@@ -565,7 +565,7 @@ def histogram(title, values):
 
 
 def report(logs):
-    """LOGS/rounds: number, kind, whose primary, partition, node, and when it was struck, back, and well again."""
+    """LOGS/rounds: number, kind, whose primary, partition, node, and when it was struck, back, and settled."""
     operations = load_operations(logs, KINDS)
     machine = load_operations(logs, (Machine,))
     longest = {}
@@ -579,7 +579,7 @@ def report(logs):
     for index, line in enumerate(rounds):
         number, kind, whose, partition, node = line[:5]
         struck, back, well = map(float, line[5:])
-        # What is under way at the next blow is of the next round.
+        # An operation that is under way at the next blow belongs to the next round.
         within = [one for one in operations if one.end >= struck and one.begin < well and one.end < blows[index + 1]]
         down = [one for one in within if one.begin < back]
         after = [one for one in within if one.begin >= back]
@@ -605,7 +605,7 @@ def report(logs):
 
 
 def print_longest(logs):
-    """Of each kind of operation, and what failed."""
+    """The longest of each kind of operation, and the failures."""
     operations = load_operations(logs, KINDS)
     machine = load_operations(logs, (Machine,))
     for name in sorted(set(one.name for one in operations)):

@@ -1,6 +1,6 @@
 #!/bin/bash
-# A disk has lost writes that it acknowledged: pages of one node's rows are what they were earlier, with the sums that they had then. The
-# ring notices, replaces what is old, and every byte is right. No load meanwhile: until the check gets there, reads of old rows are old.
+# A disk has lost writes that it acknowledged: pages of one node's rows have earlier contents with valid sums. The ring notices,
+# replaces the old replicas, and every byte is right. No load meanwhile: until the check has found them, reads of these rows are old.
 #   lost_writes.sh BUILD [SEED]
 source "$(dirname "$0")/../posix/lib.sh"
 damage=$here/../chaos/damage.py

@@ -1,9 +1,9 @@
 #!/bin/bash
 # Nodes join, leave and die while files are in use: no operation fails, every byte is right, and in the end each partition lies on
-# exactly three nodes and nowhere else (shown by the nodes' databases).
+# exactly three nodes (read from the nodes' databases).
 #   membership.sh BUILD
 # load.py writes and reads with checksums, cp copies a tree, git works. Meanwhile: three nodes are added, two removed, one is killed and
-# comes back, one is killed and replaced, and comes back later. Prints how long the longest operations took.
+# comes back, one is killed and replaced, and comes back later. Prints the durations of the longest operations.
 source "$(dirname "$0")/../posix/lib.sh"
 load=$here/../chaos/load.py
 logs=$scratch/logs
@@ -26,7 +26,7 @@ start_load
 programs=$!
 extra_pids+=("$programs")
 
-# What a person who watches sees.
+# The files that a user watches.
 cat "$mnt/.ring/events" >"$scratch/events" &
 watcher=$!
 extra_pids+=("$watcher")

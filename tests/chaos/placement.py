@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Which node holds which partition, read from the databases of nodes that are stopped.
+"""Checks which nodes hold which partitions, from the databases of stopped nodes.
    placement.py COPIES DATABASE...
-Fails unless every partition lies on exactly COPIES nodes, nodes that hold no part of a partition keep no rows of it, replicas that have
-applied as much hold the same rows, and every payload is where its id says (docs/disk-format.md), with the bytes that its checksum says."""
+Fails unless every partition lies on exactly COPIES nodes, other nodes keep no rows of it, replicas with equal applied indexes hold equal
+rows, and every payload is at the place of its id (docs/disk-format.md) with the bytes of its checksum."""
 import collections
 import ctypes
 import hashlib
@@ -38,7 +38,7 @@ def check_payloads(file, database):
 
 
 def digest_of(database, space):
-    """Of all rows of a space: equal where the rows are, wherever their payloads lie."""
+    """A hash of all rows of a space, independent of the places of their payloads."""
     digest = hashlib.sha256()
     for row in database.execute("""
             SELECT key, sort, version, value, payload.size, payload.checksum FROM rows LEFT JOIN payload ON payload.id = rows.payload

@@ -16,7 +16,7 @@ if [ "${2:-}" = --expect-loss ]; then
 fi
 [ "$(id -u)" -eq 0 ] || die "mounting file systems needs root"
 
-# What the test is about did not hold.
+# Acknowledged data was lost.
 lost() {
   echo "LOST: $*"
   [ $expect_loss = yes ] || die "acknowledged data was lost"
@@ -38,7 +38,7 @@ make_disk() {
   plug_in "$1"
 }
 
-# cut_power NODE...: their disks stop at this very moment, one after the other within microseconds; then their processes end.
+# cut_power NODE...: stops their disks at once, one after the other within microseconds, then their processes.
 cut_power() {
   local number pids=() disks=()
   for number in "$@"; do
@@ -53,14 +53,14 @@ disks = [os.open(path, os.O_RDONLY) for path in sys.argv[1:]]
 for disk in disks:
     fcntl.ioctl(disk, EXT4_IOC_SHUTDOWN, struct.pack("I", EXT4_GOING_FLAGS_NOLOGFLUSH))
 PYTHON
-  kill -9 "${pids[@]}" 2>/dev/null || true  # one that met the dead disk before has ended by itself
+  kill -9 "${pids[@]}" 2>/dev/null || true  # a process that met the dead disk has ended by itself
   for number in "$@"; do
     touch "$(disk "$number")/dead" 2>/dev/null && die "the disk of node $number still works"
     unplug "$number"
   done
 }
 
-# The pages that never reached the device go with the mount; the processes have to be gone for that.
+# Unmounting drops the pages that never reached the device; the processes must have ended before.
 unplug() {
   for _ in $(seq 100); do
     umount "$(disk "$1")" 2>/dev/null && return
@@ -79,7 +79,7 @@ power_on() {
   fi
 }
 
-# The ring is as before. Without fsync a replica may have forgotten what it acknowledged, and its group wait for it for ever.
+# The ring must serve again. Without fsync a replica may have lost what it acknowledged, and its group may wait for it for ever.
 recovered() {
   if [ $expect_loss = no ]; then wait_healthy; else sleep 5; fi
 }
@@ -88,7 +88,7 @@ recovered() {
 
 start_load() {
   logs=$scratch/logs-$1
-  # Without any fsync a node forgets the ring as well, and could not come back. What is to be lost is what the load was told.
+  # Without any fsync a node would also forget its ring and could not come back. Only acknowledged writes of the load are to be lost.
   if [ $expect_loss = yes ]; then sync -f "$(disk 1)" && sync -f "$(disk 2)" && sync -f "$(disk 3)"; fi
   mkdir "$logs"
   python3 "$load" run "$mnt/load" "$scratch/records" "$logs" >"$scratch/load-$1.log" 2>&1 &
@@ -100,14 +100,14 @@ start_load() {
 
 stop_load() {
   touch "$logs/stop"
-  wait "$loader" || true  # what failed is in the logs
+  wait "$loader" || true  # the logs have the failures
   say "$(cat "$logs"/*Writer "$logs"/*Reader | wc -l) operations"
   local wrong
   wrong=$(grep -h "wrong:" "$logs"/*er | head -n 5) || true
   [ -z "$wrong" ] || lost "$wrong"
 }
 
-# no_failures [ERRNO]: the mount did not fail an operation, except with this one.
+# no_failures [ERRNO]: no operation of the mount failed, except with this errno.
 no_failures() {
   local failures
   [ $expect_loss = no ] || return 0

@@ -1,15 +1,15 @@
 #!/bin/bash
-# How long writers and readers stand still when a node dies or freezes or its disk hangs, whichever node it is.
+# How long writers and readers wait when a node dies or freezes or its disk hangs.
 #   stalls.sh BUILD [ROUNDS [NODES]]      18 rounds of 5 nodes
 # While load.py writes and reads, each round strikes the node that leads the root directory's partition, the members table's or
-# that of the file being written, in turn: kill -9 and a restart, -STOP and -CONT, or syncs that do not end. It prints the longest operation of each round
-# and histograms. It fails when an operation failed, a byte was wrong, or a round did not do what it is for; never for a time.
-# RINGFS_NICE=-10: ring and load run before what else the machine does, for figures on a busy one.
+# that of the file being written, in turn: kill -9 and a restart, -STOP and -CONT, or syncs that do not end. It prints the longest
+# operation of each round and histograms. It fails when an operation fails, a byte is wrong, or a round had no effect; never because of
+# a duration. RINGFS_NICE=-10: ring and load get priority over other work, for measurements on a busy machine.
 source "$(dirname "$0")/../posix/lib.sh"
 rounds=${2:-18}
 nodes=${3:-5}
-down_seconds=6    # struck; all that depends on the node must have gone on long before
-settle_seconds=4  # well again; leadership moves back to the node meanwhile
+down_seconds=6    # of the struck node; all operations must have gone on long before
+settle_seconds=4  # after its return; leadership moves back to the node meanwhile
 preload=$build/tests/disk_trouble.so
 [ -f "$preload" ] || die "no $preload"
 load=$here/../chaos/load.py
@@ -17,7 +17,7 @@ logs=$scratch/logs
 mkdir "$logs"
 [ -z "${RINGFS_NICE:-}" ] || renice -n "$RINGFS_NICE" $$ >/dev/null
 
-# The machine, without which the figures say little: 300 writes of 4 KiB, each with its fsync, and what runs besides.
+# The state of the machine, to compare the results with: 300 writes of 4 KiB, each with its fsync, and the other load.
 probe() {
   python3 - "$scratch/probe" <<'PYTHON'
 import os, sys, time
@@ -47,7 +47,7 @@ partition_whose() {
   esac
 }
 
-# another_leads PARTITION ID: not the node that was struck, within the time that it is down.
+# another_leads PARTITION ID: a node other than this one leads before the struck node comes back.
 another_leads() {
   local id=""
   while [ "$(date +%s)" -lt "$end" ]; do

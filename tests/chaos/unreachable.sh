@@ -11,7 +11,7 @@ output=$(timeout 60 cat "$mnt/file" 2>&1) || status=$?
 [ $status -eq 1 ] || die "cat ended with $status: $output"
 echo "$output" | grep -q "timed out" || die "not ETIMEDOUT: $output"
 say "a process can be killed while it waits"
-# timeout(1) says 137 when it had to send SIGKILL, and returns only when the process is gone.
+# timeout(1) returns 137 when it had to send SIGKILL, and only when the process has ended.
 status=0
 timeout -s KILL 1 stat "$mnt/other" >/dev/null 2>&1 || status=$?
 [ $status -eq 137 ] || die "stat ended with $status instead of being killed"
@@ -44,7 +44,7 @@ echo "with two" >"$mnt/two"
 
 say "two of three dead: no stale data, a clear error"
 kill -9 "$(node_pid 2)"
-# A leader that is still alive may answer while its lease lasts; what it says must be right.
+# A living leader may answer while its lease lasts; its answers must be right.
 for _ in $(seq 100); do
   status=0
   output=$(timeout 60 cat "$mnt/file" 2>&1) || status=$?

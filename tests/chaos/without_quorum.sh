@@ -1,5 +1,5 @@
 #!/bin/bash
-# Two of three nodes dead: the files that say so can be read, and say so. Nothing else is answered, and all is well again afterwards.
+# Two of three nodes are dead: .ring can be read and says so. Nothing else is answered, and everything works again afterwards.
 # The limit of each command is far above what it takes: without the ring it would end with ETIMEDOUT before.
 source "$(dirname "$0")/../posix/lib.sh"
 start_ring 3
@@ -26,7 +26,7 @@ kill -9 "$(node_pid 1)" "$(node_pid 2)"
 for mount in "$mnt" "$scratch/other"; do
   [ "$(timeout 120 stat -c '%a %F' "$mount")" = "755 directory" ] || die "the root of $mount has no attributes"
 done
-# The third one finds out that it leads nothing any more.
+# The third node notices that it leads no partition any more.
 for _ in $(seq 100); do
   reads status | grep -qx "leaderless 256" && break
   sleep 0.1
@@ -66,7 +66,7 @@ say "the ring is back: a chmod counts again, everywhere and at once"
 restart_ring
 wait_healthy
 [ "$(cat "$mnt/dir/file")" = before ] || die "lost"
-# Each mount notices by itself that the ring answers again, within a look of its own.
+# Each mount notices at its next check that the ring answers again.
 for _ in $(seq 100); do
   cat "$scratch/other/dir/file" >/dev/null 2>&1 && break
   sleep 0.1

@@ -25,7 +25,7 @@ expect "'nonsense' is not host:port" "$ringfs_node" --data "$scratch/n" --listen
 expect "'127.0.0.1:99999' is not host:port" "$ringfs_node" --data "$scratch/n" --listen 127.0.0.1:0 --rest 127.0.0.1:99999
 
 say "rings that nobody can reach"
-# Each tries for half a minute: side by side.
+# Each tries for half a minute, so they run in parallel.
 dead=127.0.0.1:1
 attempts=()
 refused="connection_refused: $dead: connection refused"
@@ -79,7 +79,7 @@ start_node() {
   done
   die "neither ready nor ended after a minute: $(cat "$data.out")"
 }
-# stop_node DIRECTORY: it must end by itself, and well.
+# stop_node DIRECTORY: the process must end by itself, with exit code 0.
 stop_node() {
   local status=0
   kill -TERM "$node" 2>/dev/null || true
@@ -97,14 +97,14 @@ head -c 100000 /dev/urandom >"$scratch/damaged/ringfs.db"
 expect "$scratch/damaged/ringfs.db is \(not a RingFS database\|damaged\)" "$ringfs_node" --data "$scratch/damaged" --listen 127.0.0.1:0 --rest 127.0.0.1:0
 
 say "real databases, damaged"
-# Of a ring of its own, with something in it.
+# A node of a ring of its own, with data.
 head -c 8M /dev/urandom >"$mnt/contents"
 for i in $(seq 200); do head -c 8K /dev/urandom >"$mnt/small-$i"; done
 "$ringfs" down --state "$state" >/dev/null
 cp -r "$state/nodes/1/data" "$scratch/real"
 [ "$(stat -c %s "$scratch/real/ringfs.db")" -ge 1000000 ] || die "the database is only $(stat -c %s "$scratch/real/ringfs.db") bytes"
 
-# Ends with an error that names the file, or starts and stops well and says in the log what is wrong; never a signal.
+# The node ends with an error that names the file, or starts, stops cleanly and logs the problem; it never ends by a signal.
 damaged() {
   local data=$1 what=$2 status=0
   start_node "$data"
@@ -153,8 +153,8 @@ descriptors() { for pid in $pids; do ls /proc/"$pid"/fd | wc -l; done | awk '{ s
 resident() { for pid in $pids; do awk '/^VmRSS:/ { print $2 }' "/proc/$pid/status"; done | tr '\n' ' '; }
 
 say "junk on the RPC and REST ports"
-# First what is kept for good: every node, as a client of the ring, connects to the other two when it first has something to ask
-# them (64 keys lie with all three), and allocates its buffers. From then on nothing may be left over.
+# First everything that stays allocated: every node, as a client of the ring, connects to the other two at its first request to them
+# (64 keys lie on all three), and allocates its buffers. From then on nothing may leak.
 for gateway in $("$ringfs" members --state "$state" --output json | jq -r '.[].rest'); do
   for i in $(seq 64); do
     curl -sf --max-time 40 -X PUT -d x "http://$gateway/v1/kv/warm-$i" || die "$gateway does not store a key"

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The benchmarks run to their ends on a small ring; how long they take is nobody's business here.
+# The benchmarks run to their ends on a small ring; their durations do not matter.
 source "$(dirname "$0")/lib.sh"
 start_ring 3
 "$build/tests/bench/mount_bench" "$mnt" --files 5 --large 2 --seconds 1 --threads 1 --threads 2 --json >"$scratch/figures.json"

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Files that grow under readers, on one mount and on two: no byte is read that was never written, nothing acknowledged is missing.
+# Files grow under readers, on one mount and on two: no reader gets bytes that were never written, or misses acknowledged ones.
 # GROWING_SECONDS: how long each kind of writer runs.
 source "$(dirname "$0")/lib.sh"
 start_ring 3
@@ -29,7 +29,7 @@ exec 9<"$other/bytes"
 [ "$(head -c 4 <&9)" = aaaa ] || die "not read"
 printf BBBB | dd of="$mnt/bytes" conv=notrunc status=none
 truncate -s 40001 "$mnt/bytes"
-# The reader never asks for anything but bytes before the end; docs/posix.md says when it sees them.
+# The reader asks only for bytes before the end; docs/posix.md says when it sees them.
 for _ in $(seq 30); do
   seen=$(python3 -c 'import os; print(os.pread(9, 4, 0).decode())')
   [ "$seen" = BBBB ] && break

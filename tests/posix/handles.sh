@@ -1,6 +1,6 @@
 #!/bin/bash
-# File handles stand for a file for ever: at once, without what the kernel remembers, after a rename and a remount, on another mount. One of
-# a file that was removed is stale.
+# File handles stay valid for ever: at once, without the kernel's cache, after a rename and a remount, on another mount. The handle of a
+# removed file is stale.
 source "$(dirname "$0")/lib.sh"
 start_ring 3
 other=$scratch/other

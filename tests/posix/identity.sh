@@ -1,9 +1,9 @@
 #!/bin/bash
-# A node is its database: a copy of it that is started beside it, or an older state that is put back, ends by itself with words and
-# disturbs nobody; a node whose disk was lost is another node.
+# A node is its database. A process with a copy or an older state of it reports that, ends by itself and does not disturb the ring; a
+# node with a new disk is another node.
 source "$(dirname "$0")/lib.sh"
 
-# refused_node NAME: the process of that data directory has ended with exit code 8 and says why.
+# refused_node NAME: the process of that data directory has ended with exit code 8 and logged the reason.
 refused_node() {
   local status=0
   for _ in $(seq 300); do
@@ -17,7 +17,7 @@ refused_node() {
   tail -n 2 "$scratch/$1.log"
 }
 
-# unchanged: the members and their addresses, the files, and a new one can be written everywhere.
+# unchanged: members, addresses and files are as before, and new files can be written in all partitions.
 unchanged() {
   [ "$(cut -d" " -f1-3 "$mnt/.ring/members")" = "$members" ] || { cat "$mnt/.ring/members"; die "the members were changed"; }
   for number in $(seq 100); do

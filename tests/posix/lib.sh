@@ -1,9 +1,9 @@
-# Shared by the mounted tests: a scratch ring with its mount, taken down however the test ends.
+# Shared by the mounted tests: a scratch ring with its mount, which is always taken down at the end.
 # shellcheck shell=bash
 # Sets: scratch, state, mnt, ringfs, ringfs_node. A test is run as: test.sh BUILD_DIRECTORY
 set -eu -o pipefail
-# CTest ends a test that takes too long with SIGKILL, and then nobody takes the ring down. RINGFS_TEST_LIMIT (seconds, below CTest's
-# own limit) ends it by SIGTERM before that: the test runs again below timeout(1), which also ends what it waits for.
+# CTest ends a test that takes too long with SIGKILL, and the ring would stay. RINGFS_TEST_LIMIT (seconds, below CTest's own limit)
+# ends it by SIGTERM before that: the test runs again below timeout(1), which also ends its child processes.
 if [ -n "${RINGFS_TEST_LIMIT:-}" ]; then
   limit=$RINGFS_TEST_LIMIT
   unset RINGFS_TEST_LIMIT
@@ -25,11 +25,11 @@ disk_mounts=()  # file systems in files: unmounted when no process uses them any
 say() { echo "-- $*"; }
 die() { echo "FAILED: $*" >&2; exit 1; }
 
-# runs_program PID PROGRAM: a process that runs it, not a zombie, nor one that has its number by now.
+# runs_program PID PROGRAM: the process runs it; it is neither a zombie nor another program with the same process id.
 runs_program() {
   local exe
   exe=$(readlink "/proc/$1/exe") || return 1
-  [ "${exe% (deleted)}" = "$2" ]  # deleted: built anew meanwhile
+  [ "${exe% (deleted)}" = "$2" ]  # deleted: rebuilt meanwhile
 }
 is_ours() { runs_program "$1" "$ringfs" || runs_program "$1" "$ringfs_node"; }
 
@@ -43,10 +43,10 @@ clean_up() {
     tail -n 12 "$state"/mount.log "$state"/nodes/*/node.log "$scratch"/*.log 2>/dev/null
   fi
   local mount pid
-  # With what they run at the moment: a shell's child outlives it otherwise.
+  # Together with their children: a shell's child would outlive it.
   # shellcheck disable=SC2046 # a list of words
   for pid in "${extra_pids[@]}"; do kill -CONT "$pid" 2>/dev/null; kill -9 "$pid" $(pgrep -P "$pid") 2>/dev/null; done
-  # All of it together takes less than the minute that timeout(1) leaves.
+  # All of this takes less than the minute that timeout(1) leaves.
   for mount in "${extra_mounts[@]}"; do
     timeout 10 "$ringfs" umount "$mount" >/dev/null 2>&1 || fusermount3 -u -z "$mount" 2>/dev/null
   done
@@ -54,12 +54,12 @@ clean_up() {
     for pid in $(cat "$state"/nodes/*/node.pid 2>/dev/null | awk '{print $1}'); do is_ours "$pid" && kill -CONT "$pid"; done
     timeout 30 "$ringfs" down --state "$state" >/dev/null 2>&1
   fi
-  # Whatever did not end by itself: our programs with our scratch directory on their command lines.
+  # Processes that did not end by themselves: our programs with our scratch directory on their command lines.
   for pid in $(pgrep -f -- "$scratch/"); do is_ours "$pid" && kill -9 "$pid"; done
   # Not mountpoint(1): a mount whose process died does not answer it.
   for mount in "$mnt" "${extra_mounts[@]}"; do grep -qF " $mount " /proc/self/mounts && fusermount3 -u -z "$mount"; done
   for mount in "${disk_mounts[@]}"; do
-    # A process that was killed a moment ago may still hold it.
+    # A killed process may hold it for a moment.
     for _ in $(seq 50); do
       grep -qF " $mount " /proc/self/mounts || break
       umount "$mount" 2>/dev/null || sleep 0.1
@@ -96,7 +96,7 @@ second_mount() {
   "$ringfs" mount "$(addresses)" "$1" || die "second mount"
 }
 
-# The id of the node that leads partition $1; empty while nobody does.
+# The id of the node that leads partition $1; empty without a leader.
 leader_id() {
   "$ringfs" ring --state "$state" --output json | jq -r --argjson p "$1" '.[] | select(.partition == $p) | .leader // empty'
 }
@@ -126,7 +126,7 @@ partition_of_key() { echo $((16#$(printf '%s' "$1" | sha256sum | cut -c1-2))); }
 
 health() { head -n 1 "$mnt/.ring/health"; }
 
-# wait_healthy: until .ring/health is ok, at most 60 s.
+# wait_healthy: waits until .ring/health is ok, at most 60 s.
 wait_healthy() {
   local state_now=""
   for _ in $(seq 300); do
@@ -154,10 +154,10 @@ start_node() {
   die "node $name does not start"
 }
 
-# add_local: a node more, on this machine; returns before its data has moved.
+# add_local: adds a node on this machine; returns before its data has moved.
 add_local() { "$ringfs" add --local --state "$state" >"$scratch/add.log" 2>&1 || { cat "$scratch/add.log"; die "ringfs add"; }; }
 
-# The state of the node with this id; a removed one is in no list any more: "".
+# The state of the node with this id; "" for a removed one.
 state_of() { awk -v id="$1" '$1 == id {print $3}' "$mnt/.ring/members"; }
 
 # has_state ID STATE SECONDS
@@ -170,7 +170,7 @@ has_state() {
   die "node $1 is '$(state_of "$1")' instead of '$2' after $3 s"
 }
 
-# ended PID SECONDS: the node's process goes by itself.
+# ended PID SECONDS: the node's process ends by itself.
 ended() {
   for _ in $(seq $((5 * $2))); do
     runs_program "$1" "$ringfs_node" || return 0
@@ -179,10 +179,10 @@ ended() {
   die "the node's process $1 still runs"
 }
 
-# settled SECONDS: until no data is moving.
+# settled SECONDS: waits until no data is moving.
 settled() { [ "$(timeout "$1" cat "$mnt/.ring/wait")" = ok ] || { cat "$mnt/.ring/status"; die "still moving"; }; }
 
-# start_load: tests/chaos/load.py on $mnt/load with its records and logs in $scratch and $logs; returns when it works. Sets loader.
+# start_load: tests/chaos/load.py on $mnt/load with its records and logs in $scratch and $logs; returns when it runs. Sets loader.
 start_load() {
   mkdir "$mnt/load"
   # shellcheck disable=SC2154 # set by the script
@@ -196,7 +196,7 @@ start_load() {
   die "the load does not begin: $(cat "$scratch/load.log")"
 }
 
-# end_load: stops it and prints how long the longest operations took. Fails when an operation failed, or bytes are wrong.
+# end_load: stops it and prints the durations of the longest operations. Fails when an operation failed or bytes were wrong.
 end_load() {
   local failed=""
   touch "$logs/stop"
@@ -207,10 +207,10 @@ end_load() {
   [ -z "$failed" ]
 }
 
-# expect_failure COMMAND...: it must fail, and not by a signal. Prints its output, which is in the file $expected afterwards.
+# expect_failure COMMAND...: it must fail, but not by a signal. Prints its output and keeps it in the file $expected.
 expect_failure() {
   local status=0
-  expected=$scratch/expected.$BASHPID  # several can run side by side
+  expected=$scratch/expected.$BASHPID  # several can run in parallel
   "$@" >"$expected" 2>&1 || status=$?
   cat "$expected"
   [ $status -ne 0 ] || die "should have failed: $*"

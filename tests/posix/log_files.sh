@@ -1,5 +1,5 @@
 #!/bin/bash
-# The logs of a ring's processes stay bounded, and what a process says last stands where its log ends.
+# The logs of a ring's processes stay bounded, and the last output of a process is at the end of its log.
 source "$(dirname "$0")/lib.sh"
 
 limit=$((16 << 20))
@@ -8,10 +8,10 @@ fill() {
   yes "event=padding" | head -c $((limit - $(stat -c %s "$1") - 10)) >>"$1" || true
   [ "$(stat -c %s "$1")" = $((limit - 10)) ] || die "$1 has $(stat -c %s "$1") bytes"
 }
-# wait_for TEXT FILE: a line may come a moment after what it is about.
+# wait_for TEXT FILE: a line may come a moment after its event.
 wait_for() {
   for _ in $(seq 100); do
-    grep -qs -- "$1" "$2" && return  # while it rotates there is no such file
+    grep -qs -- "$1" "$2" && return  # the file is missing during the rotation
     sleep 0.1
   done
   die "no '$1' in $2"

@@ -1,6 +1,6 @@
 #!/bin/bash
-# What .ring/add, .ring/remove and .ring/config refuse, from a shell: the errno of each reason, the reason in words in .ring/error_log, and
-# nothing is changed by it. Also: a node adds itself, and what interrupted adds leave.
+# Refusals of .ring/add, .ring/remove and .ring/config, from a shell: each has its errno, its reason is in .ring/error_log, and nothing
+# changes. Also: a node adds itself, and interrupted adds are repeated.
 source "$(dirname "$0")/lib.sh"
 
 # refused WHAT ERRNO FILE LINE: the shell's message says WHAT, and the last record of the error log names ERRNO.
@@ -14,7 +14,7 @@ refused() {
   echo "$2: $(tail -n 1 "$mnt/.ring/error_log" | cut -d' ' -f4-)"
 }
 
-# accepted FILE LINE: within 20 s, for the nodes look at their disks now and then.
+# accepted FILE LINE: within 20 s, because nodes measure their disks only now and then.
 accepted() {
   for _ in $(seq 100); do
     (echo "$2" >"$mnt/.ring/$1") 2>/dev/null && return
@@ -96,7 +96,7 @@ joiner=$address
 settled 300
 
 say "the others are full"
-# Full nodes give back what they held in reserve, and what they can spare: until there is nothing more.
+# Full nodes give back their reserve and other room: fill the disk until no more comes.
 left=$((2 * 1024 * 1024))
 calm=0
 for pass in $(seq 100); do

@@ -1,6 +1,6 @@
 #!/bin/bash
-# The options of mount(8): those that the kernel carries out are seen to work, the rest is accepted, and what cannot be is refused. A ring's
-# mount can be told from another ring's, and mount(8) mounts by itself as for a line of fstab.
+# The options of mount(8): those for the kernel take effect, others are accepted, impossible ones are refused. The sources of two rings'
+# mounts differ, and mount(8) mounts as for a line of fstab.
 source "$(dirname "$0")/lib.sh"
 start_ring 3
 nodes=$(addresses)
@@ -13,7 +13,7 @@ mounted_with() {
   "$ringfs" mount "$nodes" "$here_too" -o "$1" >"$scratch/mount.out" 2>&1 || { cat "$scratch/mount.out"; die "-o $1 is refused"; }
 }
 unmounted() { "$ringfs" umount "$here_too" || die "umount"; }
-# shows OPTION...: the kernel has them.
+# shows OPTION...: the kernel lists them.
 shows() {
   local options option
   options=,$(findmnt -n -o OPTIONS "$here_too"),
@@ -75,7 +75,7 @@ expect_failure "$ringfs" mount "$nodes" "$here_too" -o subtype=other | grep -q "
 expect_failure "$ringfs" mount "$nodes" "$here_too" -o strictatime | grep -q "unknown mount option 'strictatime'" || die "strictatime"
 
 say "mount(8): through mount.fuse3, and with a link of its own"
-# The type fuse.ringfs finds ringfs in the system's own directories; this build is named by its path.
+# With the type fuse.ringfs mount(8) finds ringfs in the system's directories; the path names this build.
 mount -t fuse "$ringfs#$nodes" "$here_too" -o rw,_netdev,nodev,noatime,allow_other || die "mount -t fuse"
 shows nodev noatime
 [ "$(findmnt -n -o SOURCE "$here_too")" = "$nodes" ] || die "mount(8): the source is $(findmnt -n -o SOURCE "$here_too")"

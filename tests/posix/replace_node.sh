@@ -1,5 +1,5 @@
 #!/bin/bash
-# One node whose files are missing, damaged or gone does not keep the others down; a new node takes its place, and the ring is whole again.
+# A node whose files are missing or damaged does not keep the others down; a new node replaces it, and the ring is healthy again.
 source "$(dirname "$0")/lib.sh"
 start_ring 3
 wait_healthy
@@ -8,7 +8,7 @@ for number in $(seq 30); do head -c $((number * 5000)) /dev/urandom >"$mnt/dir/$
 (cd "$mnt/dir" && sha256sum -- *) >"$scratch/sums"
 unchanged() { (cd "$mnt/dir" && sha256sum --quiet -c "$scratch/sums") || die "contents are not what they were"; }
 
-# comes_up_without NUMBER TEXT: two of three serve, `up` says TEXT of that node and names the command that mends it.
+# comes_up_without NUMBER TEXT: two of three serve, `up` says TEXT of that node and names the command that repairs it.
 comes_up_without() {
   local status=0
   "$ringfs" up --state "$state" "$mnt" >"$scratch/up.log" 2>&1 || status=$?
@@ -20,7 +20,7 @@ comes_up_without() {
   echo "written without it" >"$mnt/without"
 }
 
-# is_replaced NUMBER: another node has its number, the ring is whole, the old one is no member any more.
+# is_replaced NUMBER: another node has its number, the ring is healthy, the old one is no member any more.
 is_replaced() {
   local old
   old=$(id_of "$1")
@@ -63,7 +63,7 @@ is_replaced 3
 say "cut short: the next up finishes it"
 "$ringfs" down --state "$state" >/dev/null
 rm -r "$state/nodes/1/data"
-# Its place is in ring.json, and no more: as if `up` had been killed behind its first step.
+# Only ring.json names the replacement, as if `up` had been killed after its first step.
 old=$(id_of 1)
 jq '(.nodes[] | select(.number == 1)) |= (.replaces = .id | .id = null)' "$state/ring.json" >"$scratch/ring.json"
 cp "$scratch/ring.json" "$state/ring.json"

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Set-user-id and set-group-id bits go when somebody else changes the contents, in every way there is, from one mount and from two.
+# Every change of contents by another user clears set-user-id and set-group-id bits, from one mount and from two.
 source "$(dirname "$0")/lib.sh"
 start_ring 3
 chmod 711 "$scratch"

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Two mounts of one ring: close-to-open, kept-open readers, replaced files, races of creators, whole appends; a mount that stops.
+# Two mounts of one ring: close-to-open, kept-open readers, replaced files, races of creators, appends in one piece; a mount that stops.
 source "$(dirname "$0")/lib.sh"
 start_ring 3
 other=$scratch/other

@@ -1,6 +1,6 @@
 #!/bin/bash
-# What is written and neither synced nor closed: on its way after five seconds at the latest, at once with -o sync. sync(2) and
-# syncfs(2) ask no FUSE file system for anything.
+# Bytes that are neither synced nor closed are sent after five seconds at the latest, at once with -o sync. Linux does not pass sync(2)
+# and syncfs(2) on to FUSE.
 source "$(dirname "$0")/lib.sh"
 start_ring 3
 
@@ -36,7 +36,7 @@ whole() { python3 -c 'import sys; sys.exit(open(sys.argv[1], "rb").read() != byt
 say "five seconds after it was written, the mount dies"
 killed_mount "$scratch/a"
 write_and_keep "$scratch/a/kept"
-sleep 6  # what docs/posix.md says, and a second for a busy machine
+sleep 6  # the five seconds of docs/posix.md, and one for a busy machine
 kill -9 "$victim"
 wait "$victim" 2>/dev/null || true
 whole "$mnt/kept" || die "$(stat -c %s "$mnt/kept") bytes are there"

@@ -8,7 +8,7 @@ start_ring 3
 wait_healthy
 wrong_id=$(id_of 2)
 
-# The node's process alone sees the other time; its boot clock stays right.
+# Only the node's process sees the wrong time; its boot clock stays right.
 restart_wrong() {  # OFFSET
   local pid
   pid=$(node_pid 2)
@@ -18,7 +18,7 @@ restart_wrong() {  # OFFSET
     { cat "$scratch/up.log"; die "ringfs up with one wrong clock"; }
 }
 
-# Until it leads partitions: then its clock stamps logs.
+# Waits until it leads partitions: then its clock stamps logs.
 await_leading() {
   for _ in $(seq 150); do
     "$ringfs" ring --state "$state" --output json | jq -e --arg id "$wrong_id" '[.[] | select(.leader == $id)] | length > 20' >/dev/null && return
@@ -60,7 +60,7 @@ transactions_work() {  # DIRECTORY
   rmdir "$1/a" "$1/b" "$1"
 }
 
-named() {  # WORDS: within half a minute, health is degraded and says so of this node
+named() {  # WORDS: within half a minute, health is degraded and says these words of this node
   for _ in $(seq 150); do
     cat "$mnt/.ring/health" >"$scratch/health"
     [ "$(head -n 1 "$scratch/health")" = degraded ] && grep -q "clock of node $wrong_id .*$1" "$scratch/health" && return

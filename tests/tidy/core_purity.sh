@@ -9,7 +9,7 @@ if [ -n "$bad" ]; then
   echo "$bad"
   exit 1
 fi
-# The same through includes: what core pulls in from base must be free of Asio.
+# The same through includes: headers of base that core includes must not use Asio.
 for header in $(grep -rhoE '#include "dht/base/[a-z_]+\.hpp"' dht/core | sort -u | sed 's/.*"\(.*\)"/\1/'); do
   if grep -qE '#include .*(task|object_store|ring_view)\.hpp|boost/asio' "$header"; then
     echo "dht/core includes $header, which pulls in Asio"

@@ -10,7 +10,7 @@ mkdir -p "$scratch"
 compiler="$(command -v ccache || true) ${2:-g++}"
 flags="-std=c++20 -I. -I$build/dht -fsyntax-only -DRINGFS_VERSION=test $(pkg-config --cflags fuse3 sqlite3)"
 export compiler flags scratch
-# In whatever directory the tree lies.
+# The tree may lie in any directory.
 export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=true
 export CCACHE_DEPEND=1  # by the list of headers that the compiler writes, without preprocessing each file beforehand
 headers=$(find dht fs nodes mount tests -name '*.hpp' | sort)

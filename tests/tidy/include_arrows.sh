@@ -1,6 +1,6 @@
 #!/bin/bash
 # Fails on an include that goes against the arrows between folders (docs/architecture.md), on fuse headers outside mount/fuse, on sqlite3.h outside
-# nodes/store, and on a folder or file at the top level that nobody expects.
+# nodes/store, and on an unexpected folder or file at the top level.
 set -eu
 source "$(dirname "$0")/lib.sh"
 cd "$1"

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# What the checks of this folder share.
+# Shared by the checks of this folder.
 
-# tracked PATTERN...: the files that git knows and that are there; what was deleted and not yet committed is left out. Fails when there
-# is none. As root in somebody else's checkout, git refuses "dubious ownership" unless told.
+# tracked PATTERN...: the files that git tracks and that exist. Fails when there is none. safe.directory is for root in another user's
+# checkout, where git refuses "dubious ownership".
 tracked() {
   local listed found
   listed=$(git -c safe.directory='*' ls-files -- "$@") || return 1

@@ -1,9 +1,9 @@
 #!/bin/bash
-# Fails on a relative link of a Markdown file that names a file or a heading that is not there, and on a path of the tree in backticks, in
-# docs/ or at the top level, that does not exist; likewise on a document, a heading or a source file that the code names and nobody has.
+# Fails on a relative link of a Markdown file to a file or a heading that does not exist, and on a path of the tree in backticks, in
+# docs/ or at the top level, that does not exist; likewise on a document, a heading or a source file that code names and that is missing.
 # Argument: the source tree.
 #
-# A path may be written without its ending (`dht/net/runtime/driver` is driver.hpp and driver.cpp). Left out: what is in fenced code, paths
+# A path may be written without its ending (`dht/net/runtime/driver` is driver.hpp and driver.cpp). Left out: fenced code, paths
 # with wildcards or placeholders, and Linux's own sources under fs/fuse/.
 set -eu
 source "$(dirname "$0")/lib.sh"
@@ -15,8 +15,8 @@ trap 'rm -rf "$scratch"' EXIT
 # The lines of a document outside of fenced code.
 prose() { awk '/^ *```/ { fenced = !fenced; next } !fenced' "$1"; }
 
-# The anchors of a document's headings, as GitHub makes them: lower case, without punctuation, spaces as hyphens; a heading that comes
-# again gets a number.
+# The anchors of a document's headings, as GitHub makes them: lower case, without punctuation, spaces as hyphens; a repeated
+# heading gets a number.
 anchors() {
   prose "$1" | sed -nE 's/^#{1,6} +//p' | sed -E 's/\[([^]]*)\]\([^)]*\)/\1/g; s/ +#* *$//' | tr '[:upper:]' '[:lower:]' |
     sed -E 's/[^a-z0-9 _-]//g; s/ /-/g' | awk '{ print seen[$0]++ ? $0 "-" seen[$0] - 1 : $0 }'
@@ -57,7 +57,7 @@ for file in $files; do
   done
 done >"$scratch/found"
 
-# What the code cites: documents with their headings, files by their path, files by their name alone.
+# Citations in code: documents with their headings, files by their path, files by their name alone.
 code=$(tracked '*.hpp' '*.cpp' '*.proto' '*.sh' '*.py' '*.txt')
 everything=$(tracked; git -c safe.directory='*' ls-files --others --exclude-standard)
 # cited PATTERN: FILE:MATCH of every place, each once.

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """No function above 70 lines, no class above 40 methods, no folder above 30 sources, no line above 120 columns: sizes.py TREE.
 
-Lines are those of C++ and of Markdown's text (not of its tables and listings). It reads C++ as .clang-format leaves it (the check `format` holds that): what opens at one indentation closes at the same one.
-The exceptions are below, each with its reason; one that is no longer needed is an error, too.
+Lines are those of C++ and of Markdown's text (not of its tables and listings). It expects C++ as .clang-format writes it (see the check
+`format`): a brace closes at the indentation of the line that opened it. EXCEPTIONS has the exceptions with their reasons; one that is
+no longer needed is an error, too.
 """
 import pathlib
 import re
@@ -10,7 +11,7 @@ import subprocess
 import sys
 
 LINES, METHODS, FILES, COLUMNS = 70, 40, 30, 120
-# What may be larger: (kind, name) -> why.
+# What may be larger: (kind, name) -> reason.
 EXCEPTIONS = {
     ("class", "Group"): "one replica of a partition: election, replication, reads, snapshots and membership share its state",
     ("class", "Node::Implementation"): "a handler for every message and operation",
@@ -93,7 +94,7 @@ def wide_text(path):
 
 
 def tracked(tree, *patterns):
-    """What git knows and is there, as lib.sh has it."""
+    """The files that git tracks and that exist, as in lib.sh."""
     listed = subprocess.check_output(["git", "-c", "safe.directory=*", "ls-files", "--", *patterns], cwd=tree, text=True).split()
     there = [name for name in listed if (tree / name).exists()]
     assert there, f"git lists no {patterns} in {tree}"

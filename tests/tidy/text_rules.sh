@@ -1,5 +1,5 @@
 #!/bin/bash
-# What no file may contain: unowned TODOs, temporary markers, absolute paths of a build machine, generator-less include guards.
+# Fails on marks of unfinished work, absolute paths of one machine, and headers without #pragma once or an opening comment.
 set -eu
 source "$(dirname "$0")/lib.sh"
 cd "$1"

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Where a descriptor with O_APPEND stands after its writes while another mount appends: append_position.py FILE SAME_FILE_ELSEWHERE."""
+"""The position of a descriptor with O_APPEND after writes while another mount appends: append_position.py FILE SAME_FILE_ELSEWHERE."""
 import os
 import sys
 
@@ -13,15 +13,15 @@ def position(descriptor):
 os.write(here, b"a" * 72)
 assert position(here) == 72
 os.write(there, b"b" * 44)
-# The kernel that had opened the file before does not know of the others' bytes yet: the one write that finds them leaves the
-# position behind (docs/posix.md). From the next one on it is right.
+# A kernel that opened the file before does not know of the others' bytes yet: after the write that finds them the position lacks them
+# (docs/posix.md). After the next write it is right.
 os.write(here, b"c" * 10)
 os.write(here, b"d" * 10)
 assert position(here) == 136, position(here)
 os.write(there, b"e")
 os.write(there, b"f")
 assert position(there) == 138, position(there)
-# Whoever looks at the end or at the attributes before it writes is right at once.
+# After a look at the end or at the attributes the position is right at once.
 os.lseek(here, 0, os.SEEK_END)
 os.write(here, b"g")
 assert position(here) == 139, position(here)
@@ -31,7 +31,7 @@ os.write(here, b"i")
 assert position(here) == 141, position(here)
 os.lseek(here, 0, os.SEEK_SET)
 assert os.read(here, 200) == b"a" * 72 + b"b" * 44 + b"c" * 10 + b"d" * 10 + b"efghi"
-# With a descriptor for plain writes open here the kernel learns of the end only when somebody asks (docs/posix.md).
+# With a descriptor for plain writes open here the kernel learns of the end only when a process asks (docs/posix.md).
 plain = os.open(sys.argv[1], os.O_RDWR)
 os.write(there, b"j")
 os.fstat(here)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Two processes open the same new name with O_CREAT, without O_EXCL: create_race.py DIRECTORY SAME_DIRECTORY_ELSEWHERE ROUNDS.
 
-Both must get the file, whoever made it; if it is private and the process that came second belongs to somebody else, that one
-must get EACCES. Nothing else may come out (a name that was stale while it was created is looked up again by the kernel).
+Both must get the file; if it is private and the second process belongs to another user, that one must get EACCES. No other result is
+allowed (the kernel looks up a name again that was stale while it was created).
 """
 import collections
 import errno
@@ -46,7 +46,7 @@ def race(users, mode, allowed):
 
 
 os.chmod(first, 0o777)
-good = race((0, 0), 0o644, {("made", "made")})  # of one user: it owns what the other made, too
+good = race((0, 0), 0o644, {("made", "made")})  # of one user: each owns the other's file, too
 good &= race((1001, 1002), 0o666, {("made", "opened")})
 good &= race((1001, 1002), 0o600, {("EACCES", "made")})
 sys.exit(0 if good else 1)

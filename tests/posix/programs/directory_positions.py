@@ -1,7 +1,7 @@
 """telldir and seekdir: directory_positions.py MOUNT OTHER_MOUNT make|check FILE
 
 make: fills directories on MOUNT, notes the position behind each entry in FILE, and checks it in the same stream and in new ones on both mounts.
-check: in another life of the mounts, after many entries have gone and others have come."""
+check: after a remount, when many entries have been removed and others added."""
 import ctypes
 import os
 import pickle
@@ -125,7 +125,7 @@ def check(first, second, where):
         paths = [os.path.join(mount, directory) for mount in (first, second)]
         check_every_way(paths, names, positions, lambda place, names=names: names[place + 1 :], chance)
         gone = {name for name in names if not name.startswith(".") and chance.random() < 0.5}
-        # While streams are open, in the middle: what stays is listed exactly once.
+        # In the middle of open streams: entries that stay are listed exactly once.
         open_streams = [Stream(path) for path in paths]
         seen = [[stream.next() for _ in range(min(len(names) // 2, 1500))] for stream in open_streams]
         for number, name in enumerate(sorted(gone)):

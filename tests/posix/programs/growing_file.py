@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
 """Readers of a file that grows, byte by byte: growing_file.py KIND WRITER_DIRECTORY[,...] READER_DIRECTORY SECONDS.
 
-Every byte of the file follows from its place and none is zero, so a reader that sees a size before the bytes under it sees
-zeros. The writers and two readers run at once: one reader keeps each file open, one opens it anew for every read; both read from
-a random place to the end. A file is replaced by a new one when it is large. Kinds of writers:
+The offset of each byte determines its value, and none is zero, so a reader that sees a size before the bytes under it sees zeros. The
+writers and two readers run at once: one reader keeps each file open, one opens it anew for every read; both read from a random place
+to the end. A large file is replaced by a new one. Kinds of writers:
 
-  append       two processes with O_APPEND; records are whole and the file is nothing but records
+  append       two processes with O_APPEND; each record is in one piece, and the file has only records
   append-here  the same, with another descriptor open for plain writes at the readers' mount
   plain        one process, odd sizes, neither fsync nor close before the file is full
   fsync        the same with an fsync now and then
 
-Nor may a read end before what an append, an fsync or, on the same mount, a write has acknowledged before it began. Ends with the
-number of reads, and fails when one of them was wrong.
+A read must also reach the end that an append, an fsync or, on the same mount, a write had acknowledged when it began. Prints the number
+of reads, and fails when one of them was wrong.
 """
 import multiprocessing
 import os
@@ -37,7 +37,7 @@ def record(generator):
 
 
 def wrong_bytes(offset, data):
-    """What is wrong with what was read from `offset` to the end; None: nothing."""
+    """The error in the bytes read from `offset` to the end; None: none."""
     if not appending:
         expected = pattern[offset:offset + len(data)]
         if data == expected:
@@ -81,7 +81,7 @@ def write(current, acknowledged, end, seed):
                     next_file(current, acknowledged, number + 1)
                 continue
             if offset == 0 and generator.randrange(2):
-                # Begins in the middle of a chunk, over bytes that are there already.
+                # Begins in the middle of a chunk, over existing bytes.
                 size = generator.randrange(1, 1_200_000)
                 os.write(descriptor, pattern[:size])
                 os.fsync(descriptor)

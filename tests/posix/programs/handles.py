@@ -68,7 +68,7 @@ def check_one(mount, handle, contents):
     try:
         if contents is None:
             assert "file" in os.listdir(descriptor)
-            # The directory above, which may be known by nobody yet.
+            # The parent directory, which the kernel may not know yet.
             above = os.open("..", os.O_RDONLY | os.O_DIRECTORY, dir_fd=descriptor)
             os.close(above)
         else:
@@ -79,7 +79,7 @@ def check_one(mount, handle, contents):
 
 def check(mounts, saved):
     for mount in mounts:
-        # The deepest first: nothing above it is known.
+        # The deepest first: the kernel knows none of its parents.
         for name in sorted(saved, key=len, reverse=True):
             handle, contents = saved[name]
             drop_caches()

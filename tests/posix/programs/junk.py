@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Sends junk to a node's RPC and REST ports and checks every answer: junk.py RPC REST CONNECTIONS [slow].
 
-REST: what is refused gets 400, 408, 413 or 431 with a reason in JSON, also when the client does not close its side; bytes that are
-not HTTP at all may just be closed on. Nothing that was cut short is stored. RPC: what comes back, if anything, is a handshake and an
-error frame, and the connection is closed. Nothing hangs: with `slow`, clients that send half of something wait for the node's own
-limits, a minute at most.
+REST: a refused request gets 400, 408, 413 or 431 with a reason in JSON, also when the client does not close its side; on bytes that are
+not HTTP the node may just close the connection. No truncated request is stored. RPC: the node sends at most a handshake and an error
+frame and closes the connection. No connection hangs: with `slow`, clients that send half of a request or frame wait for the node's own
+limits, at most a minute.
 """
 import errno
 import json
@@ -28,7 +28,7 @@ def address(text):
 
 
 def send(where, data, finish=True, timeout=SLACK):
-    """All that comes back until the node closes. `finish`: our side is closed behind the data."""
+    """All bytes until the node closes. `finish`: our side is closed after the data."""
     answer = b""
     with socket.create_connection(where, timeout=10) as connection:
         connection.settimeout(timeout)
@@ -41,14 +41,14 @@ def send(where, data, finish=True, timeout=SLACK):
         except socket.timeout as error:
             raise AssertionError(f"no end after {timeout} s to {data[:60]!r}; so far {answer[:200]!r}") from error
         except OSError as error:
-            # Closed on us, at whichever step we hear of it.
+            # The node closed the connection; any step may notice it.
             if error.errno not in (errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN):
                 raise
     return answer
 
 
 def refused(data, *codes, silence=False, **how):
-    """The answer is one of these codes with a reason in JSON; `silence`: or nothing."""
+    """The answer is one of these codes with a reason in JSON; `silence`: or there is none."""
     answer = send(rest, data, **how)
     if silence and not answer:
         return
@@ -79,7 +79,7 @@ def frame(kind, message, payload=b"", length=None, request=0):
 
 
 def in_parallel(*checks):
-    """Those that wait for a limit of the node."""
+    """Connections that wait for a limit of the node."""
     failures = []
 
     def run(check):
@@ -109,7 +109,7 @@ halves = [
 ]
 slow, slow_failures = in_parallel(*(halves if sys.argv[4:] == ["slow"] else []))
 
-# Our own frames, cut short at every kind of place, and a whole handshake that is followed by nothing.
+# Valid frames, truncated at every kind of place, and a complete handshake without a further frame.
 for cut in (1, 4, 23, 24, 30, len(handshake) - 1, len(handshake)):
     dropped(handshake[:cut])
 dropped(handshake + frame(3, b"abc", length=1000, request=1))
@@ -146,7 +146,7 @@ for finish in (True, False):
     refused(b"GET / SPDY/9\r\n\r\n", 400, finish=finish)
     refused(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + os.urandom(100), 400, finish=finish, silence=True)
 
-# Gone without a word in the middle of a request.
+# The client closes in the middle of a request.
 with socket.create_connection(rest, timeout=10) as connection:
     connection.sendall(put % b"junk-gone")
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Readers that keep a file open while it grows: kept_open.py DIRECTORY SAME_DIRECTORY_ELSEWHERE ROUNDS.
 
-Each round somebody writes behind the end, through this mount or the other one, with O_APPEND or without; then every reader,
-which has the end of the file in its kernel's cache, must read exactly what was written.
+Each round a process writes behind the end, through this mount or the other one, with O_APPEND or without; then every reader, whose
+kernel has the end of the file in its cache, must read exactly these bytes.
 """
 import os
 import random
@@ -41,7 +41,7 @@ def run(name, step):
         for reader, descriptor in readers.items():
             where = f"{name} round {number}: {kind} through {mount}, read through {reader}"
             tail = max(0, before - 5000)
-            # To the end and beyond, as every reader does that looks for more.
+            # To the end and beyond, as a reader does that looks for more bytes.
             seen = pread_all(descriptor, len(model) - tail + 1, tail)
             assert seen == model[tail:], f"{where}: {len(seen)} bytes at {tail}, " \
                 f"{sum(a != b for a, b in zip(seen, model[tail:]))} wrong of {len(model) - tail}"

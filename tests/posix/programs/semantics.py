@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""What POSIX says of a file system, tried on a directory: semantics.py DIRECTORY [OTHER_MOUNT_OF_THE_SAME].
+"""Checks of POSIX semantics in a directory: semantics.py DIRECTORY [OTHER_MOUNT_OF_THE_SAME].
 
-Every check is a function; a failed one is named with what was expected. Run on a local file system it passes too.
+Every check is a function; a failure names the check and the expected result. The program also passes on a local file system.
 """
 import errno
 import hashlib
@@ -518,7 +518,7 @@ for function in checks:
     try:
         function(directory)
         print(f"ok      {function.__name__}")
-    except Exception as error:  # every check is reported, whatever it raised
+    except Exception as error:  # every check is reported, with any exception
         failed += 1
         line = error.__traceback__
         while line.tb_next and line.tb_next.tb_frame.f_code.co_filename == __file__:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Set-user-id and set-group-id bits go with every change of contents or owner: set_id.py DIRECTORY SAME_DIRECTORY_ELSEWHERE.
+"""Every change of contents or owner clears set-user-id and set-group-id bits: set_id.py DIRECTORY SAME_DIRECTORY_ELSEWHERE.
 
 Run by root on mounts with allow_other. Each change is made by another user, on the mount where the bits were set and on the other
 one, with the file opened before and after they were set; root's writes keep them.
@@ -16,7 +16,7 @@ failed = []
 
 
 def as_user(uid, action):
-    """In a child, for an effective user alone would keep capabilities."""
+    """In a child, because a process that only changes its effective user keeps capabilities."""
     child = os.fork()
     if child == 0:
         status = 1
@@ -178,7 +178,7 @@ def run():
         as_user(somebody, lambda: os.chown(f"{mount}/program", -1, -1))
         check(f"a chown to nobody else, {mount}", 0o777)
 
-        # Whoever writes a program and then makes it one, in one go, as tar and install do.
+        # Write, then chmod, with one descriptor, as tar and install do.
         def make():
             descriptor = os.open(f"{mount}/made", os.O_CREAT | os.O_WRONLY, 0o755)
             os.write(descriptor, b"program")

@@ -2,7 +2,7 @@
 """SQLite from two mounts that take turns: sqlite_in_turn.py DIRECTORY SAME_DIRECTORY_ELSEWHERE INSERTS.
 
 Locks do not reach other mounts (docs/posix.md), so a lock of this machine stands for them. Each insert opens the database anew; two
-in a row may come from either mount. No error is an answer then, and every row is there.
+in a row may come from either mount. No error may occur, and every row must exist.
 """
 import multiprocessing
 import sqlite3
