@@ -9,7 +9,6 @@
 #include <csignal>
 #include <cstdlib>
 #include <iostream>
-#include <memory>
 #include <string_view>
 
 #include "dht/net/runtime/rotating_log.hpp"
@@ -109,14 +108,10 @@ int main(int count, char** arguments) {
   options.scrub_without_pause = scrub_without_pause();
 
   try {
-    auto daemon = std::make_unique<ringfs::nodes::Daemon>(options);
-    auto outcome = daemon->run();
+    auto outcome = ringfs::nodes::run_daemon(options);
     for (int rebuilds = 0; !outcome && outcome.error().rebuild && rebuilds < max_rebuilds; ++rebuilds) {
       spdlog::error("event=restarting_to_rebuild reason=\"{}\"", outcome.error().message);
-      options = daemon->options_to_rebuild();
-      daemon.reset();  // the store closes its files
-      daemon = std::make_unique<ringfs::nodes::Daemon>(options);
-      outcome = daemon->run();
+      outcome = ringfs::nodes::run_daemon(*outcome.error().rebuild);
     }
     if (outcome) return static_cast<int>(ringfs::nodes::ExitCode::stopped);
     std::cerr << "ringfs-node: " << outcome.error().message << "\n  " << outcome.error().advice << "\n";

@@ -3,13 +3,13 @@
 //
 // BackgroundTasks: the janitor over the partitions that this node leads (docs/design.md#the-janitor), and announcing
 // its address when the members table has another one (docs/design.md#members-table). Both go through an object client
-// like any mount's, to whoever leads. Threads: run() runs the loop on the calling thread; the store has its own
+// like any mount's, to whoever leads. Threads: run_daemon() runs the loop on the calling thread; the store has its own
 // threads. Errors: DaemonFailure with the exit code and words for an operator. Limits: drain_limit to end open requests
 // after a signal.
 #pragma once
 
 #include <filesystem>
-#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,14 +31,6 @@ enum class ExitCode : int {
   identity_refused = 8,  // another process has run with this node's identity since
 };
 
-struct DaemonFailure {
-  ExitCode code{};
-  std::string message;  // what is wrong
-  std::string advice;   // what to do about it
-  // Damage was met in what all partitions share: a daemon in this one's place, with DaemonOptions::rebuild, mends it.
-  bool rebuild = false;
-};
-
 struct DaemonOptions {
   std::filesystem::path data;
   std::string listen = "127.0.0.1:0";  // host:port of the RPC server; port 0: a free one
@@ -52,22 +44,16 @@ struct DaemonOptions {
   bool scrub_without_pause = false;  // tests only: passes follow each other, each as fast as the first
 };
 
-class Daemon {
- public:
-  explicit Daemon(DaemonOptions options);
-  ~Daemon();
-  Daemon(const Daemon&) = delete;
-  Daemon& operator=(const Daemon&) = delete;
-
-  // Opens the store, listens, and prints `ready node=<uuid> rpc=<host:port> rest=<host:port>` on standard output; then
-  // serves until SIGTERM, SIGINT or a failure of the disk. Once.
-  tl::expected<void, DaemonFailure> run();
-  // For the one in its place: with the same addresses.
-  DaemonOptions options_to_rebuild() const;
-
- private:
-  class Implementation;
-  std::unique_ptr<Implementation> implementation_;
+struct DaemonFailure {
+  ExitCode code{};
+  std::string message;  // what is wrong
+  std::string advice;   // what to do about it
+  // Damage was met in what all partitions share: a node that runs with these options, on the same addresses, mends it.
+  std::optional<DaemonOptions> rebuild = std::nullopt;
 };
+
+// Opens the store, listens, and prints `ready node=<uuid> rpc=<host:port> rest=<host:port>` on standard output; then
+// serves until SIGTERM, SIGINT or a failure of the disk. All is closed when it returns.
+tl::expected<void, DaemonFailure> run_daemon(DaemonOptions options);
 
 }  // namespace ringfs::nodes

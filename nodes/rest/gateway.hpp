@@ -35,6 +35,8 @@ struct RestOptions {
   Duration request_timeout = std::chrono::seconds(60);  // for reading one request
   // Of the ring's work for one request that begins now.
   std::function<Duration()> operation_timeout = [] { return std::chrono::seconds(default_op_timeout_seconds); };
+  // Whether this node belongs to a ring; before that what concerns the ring is answered `unavailable`.
+  std::function<bool()> in_ring = [] { return true; };
 };
 
 class RestGateway {

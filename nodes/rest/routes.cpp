@@ -7,6 +7,8 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "dht/base/percent.hpp"
+
 namespace ringfs::nodes {
 
 namespace http = boost::beast::http;
@@ -117,7 +119,14 @@ RowAddress value_row(const std::string& name) { return {std::string(kv_prefix) +
 
 TimePoint deadline_of(const RestContext& context) { return context.store.clock().now + context.operation_timeout(); }
 
+// Asked before the store, the ring or the admin.
+Status in_ring(const RestContext& context) {
+  if (context.in_ring()) return {};
+  return fail(ErrorCode::unavailable, "this node waits to be added to a ring");
+}
+
 Task<Result<ReadReply::Get>> read_value(RestContext& context, const std::string& name, TimePoint deadline) {
+  if (Status joined = in_ring(context); !joined) co_return tl::unexpected(joined.error());
   ReadRequest request;
   request.gets.push_back(value_row(name));
   auto reply = co_await context.store.read(std::move(request), deadline);
@@ -217,6 +226,7 @@ Task<RestResponse> change_value(RestContext& context, RestRequest request, std::
       commit.conditions.push_back(std::move(present));
     }
     commit.mutations.push_back(mutation);
+    if (Status joined = in_ring(context); !joined) co_return respond_error(version, joined.error());
     auto reply = co_await context.store.commit(std::move(commit), deadline);
     if (!reply) co_return respond_error(version, reply.error());
     if (reply->applied) {
@@ -243,6 +253,7 @@ json to_json(const MemberView& member) {
 }
 
 Task<RestResponse> get_members(RestContext& context, unsigned version) {
+  if (Status joined = in_ring(context); !joined) co_return respond_error(version, joined.error());
   auto members = co_await context.ring.members(deadline_of(context));
   if (!members) co_return respond_error(version, members.error());
   json list = json::array();
@@ -260,6 +271,7 @@ Task<RestResponse> add_member(RestContext& context, unsigned version, std::strin
     co_return error_response(version, http::status::bad_request, "invalid_argument",
                              "the body is {\"address\": \"host:port\"}");
   }
+  if (Status joined = in_ring(context); !joined) co_return respond_error(version, joined.error());
   const std::string address = request["address"].get<std::string>();
   auto node = co_await context.admin.add(address, deadline_of(context));
   if (!node && not_reached(node.error().code)) {
@@ -273,6 +285,7 @@ Task<RestResponse> add_member(RestContext& context, unsigned version, std::strin
 }
 
 Task<RestResponse> remove_member(RestContext& context, unsigned version, std::string member, bool force) {
+  if (Status joined = in_ring(context); !joined) co_return respond_error(version, joined.error());
   auto node = co_await context.admin.remove(std::move(member), force, deadline_of(context));
   if (!node) co_return respond_error(version, node.error());
   RestResponse response = respond_json(version, json{{"id", node->text()}, {"state", "leaving"}});
@@ -281,6 +294,7 @@ Task<RestResponse> remove_member(RestContext& context, unsigned version, std::st
 }
 
 Task<RestResponse> get_ring(RestContext& context, unsigned version) {
+  if (Status joined = in_ring(context); !joined) co_return respond_error(version, joined.error());
   auto status = co_await context.ring.status(deadline_of(context));
   if (!status) co_return respond_error(version, status.error());
   auto partitions = co_await context.ring.partitions(deadline_of(context));
@@ -312,6 +326,7 @@ Task<RestResponse> get_ring(RestContext& context, unsigned version) {
 
 Task<RestResponse> get_lookup(RestContext& context, unsigned version, std::string name) {
   std::string key = std::string(kv_prefix) + name;
+  if (Status joined = in_ring(context); !joined) co_return respond_error(version, joined.error());
   auto route = co_await context.ring.lookup(key, deadline_of(context));
   if (!route) co_return respond_error(version, route.error());
   json hops = json::array();
@@ -335,6 +350,7 @@ Task<RestResponse> get_lookup(RestContext& context, unsigned version, std::strin
 }
 
 Task<RestResponse> get_health(RestContext& context, unsigned version) {
+  if (Status joined = in_ring(context); !joined) co_return respond_error(version, joined.error());
   auto status = co_await context.ring.status(deadline_of(context));
   if (!status) co_return respond_error(version, status.error());
   json body = {{"health", to_string(status->health)}, {"remarks", status->remarks}};
@@ -355,27 +371,6 @@ RestResponse method_not_allowed(unsigned version, std::string_view allowed) {
 RestResponse error_response(unsigned version, http::status status, std::string_view code, std::string_view reason) {
   json body = {{"error", code}, {"reason", reason.empty() ? code : reason}};
   return respond(version, status, "application/json", body.dump(-1, ' ', false, json::error_handler_t::replace) + "\n");
-}
-
-Result<std::string> percent_decode(std::string_view text) {
-  std::string result;
-  result.reserve(text.size());
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      result.push_back(text[i]);
-      continue;
-    }
-    unsigned value = 0;
-    if (i + 2 >= text.size())
-      return fail(ErrorCode::invalid_argument, "a percent sign is followed by two hexadecimal digits");
-    auto [stop, error] = std::from_chars(text.data() + i + 1, text.data() + i + 3, value, 16);
-    if (error != std::errc() || stop != text.data() + i + 3) {
-      return fail(ErrorCode::invalid_argument, "a percent sign is followed by two hexadecimal digits");
-    }
-    result.push_back(static_cast<char>(value));
-    i += 2;
-  }
-  return result;
 }
 
 Task<RestResponse> answer(RestContext& context, RestRequest request) {

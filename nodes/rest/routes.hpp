@@ -24,6 +24,7 @@ struct RestContext {
   RingAdmin& admin;
   std::function<std::string()> metrics;
   std::function<Duration()> operation_timeout;
+  std::function<bool()> in_ring = [] { return true; };  // until then the ring, its store and admin are not asked
 };
 
 // The context outlives the coroutine.
@@ -32,9 +33,6 @@ Task<RestResponse> answer(RestContext& context, RestRequest request);
 // {"error": code, "reason": words} with a status.
 RestResponse error_response(unsigned version, boost::beast::http::status status, std::string_view code,
                             std::string_view reason);
-
-// %41 -> A; invalid_argument when malformed. '+' stays '+': this is a path, not a form.
-Result<std::string> percent_decode(std::string_view text);
 
 // Where the value of a raw key lies: object "kv/" + name, row "v".
 inline constexpr std::string_view kv_prefix = "kv/";
