@@ -1,5 +1,6 @@
 #include "nodes/store/changes.hpp"
 
+#include "dht/core/node/node.hpp"
 #include "nodes/store/rows/chunks.hpp"
 
 namespace ringfs::nodes {
@@ -10,7 +11,11 @@ constexpr std::uint64_t initial_row_version = 1;  // index 1 is always a no-op: 
 constexpr std::size_t garbage_step_rows = 64;     // 4 MiB of blocks: some milliseconds between two transactions
 
 [[noreturn]] void broken(PartitionId partition, const std::string& what) {
-  throw StoreFailure(ErrorCode::internal, "partition " + std::to_string(index_of(partition)) + ": " + what);
+  throw StoreFailure(ErrorCode::internal, name_of(partition) + ": " + what);
+}
+
+[[noreturn]] void damaged_entry(PartitionId partition, dht::LogIndex index, const std::string& what) {
+  throw StoreFailure(ErrorCode::corrupt, name_of(partition, index) + ": " + what);
 }
 
 }  // namespace
@@ -219,16 +224,15 @@ void StoreChanges::reset(GroupState& group, const dht::ReplicaReset& reset) {
   group.replica_added = reset.added;
   group.configuration = reset.configuration;
   group.configuration_index = reset.configuration_index;
-  group.base_index = group.applied = group.last_index = 0;
-  group.base_term = group.applied_term = 0;
-  group.base_stamp = group.applied_stamp = Stamp{};
+  group.base = group.applied = {};
+  group.last_index = 0;
   group.holds_data = false;
   forget_hot_rows(group);
 }
 
 void StoreChanges::forget_hot_rows(const GroupState& group) {
   HotChanges& noted = row_changes_[group.partition];
-  noted.applied = group.applied;
+  noted.applied = group.applied.index;
   noted.all = true;
   noted.rows.clear();
 }
@@ -249,7 +253,7 @@ void StoreChanges::stage(GroupState& group, const dht::StageChunk& chunk) {
                              rows_.put(row, value, version);
                            });
   rows_.put_payloads_into(PayloadHome::database);
-  if (!read) throw StoreFailure(read.error().code, read.error().context);
+  or_throw(read);
   group.staging->digest += rows_.take_digest_change();
   ++group.staging->next;
 }
@@ -258,16 +262,16 @@ void StoreChanges::install(GroupState& group, const dht::InstallSnapshot& snapsh
   if (!group.staging || group.staging->snapshot != snapshot.snapshot || group.staging->next == 0) {
     broken(group.partition, "install of a snapshot that is not staged");
   }
-  if (snapshot.last_index < group.applied) broken(group.partition, "install of a snapshot below the applied index");
+  if (snapshot.last_index < group.applied.index)
+    broken(group.partition, "install of a snapshot below the applied index");
   log_.remove(group.partition, 0, INT64_MAX);
   cache_.erase(group.partition, 0, INT64_MAX);
   discard_rows(group);
   group.space = group.staging->space;
   group.rows_digest = group.staging->digest;
   group.log_digest = 0;
-  group.base_index = group.applied = group.last_index = snapshot.last_index;
-  group.base_term = group.applied_term = snapshot.last_term;
-  group.base_stamp = group.applied_stamp = snapshot.last_stamp;
+  group.base = group.applied = {snapshot.last_index, snapshot.last_term, snapshot.last_stamp};
+  group.last_index = snapshot.last_index;
   group.configuration = snapshot.configuration;
   group.configuration_index = snapshot.configuration_index;
   group.staging.reset();
@@ -277,7 +281,7 @@ void StoreChanges::install(GroupState& group, const dht::InstallSnapshot& snapsh
 }
 
 void StoreChanges::truncate(GroupState& group, dht::LogIndex from) {
-  if (from <= group.applied) broken(group.partition, "truncation of applied entries");
+  if (from <= group.applied.index) broken(group.partition, "truncation of applied entries");
   if (from > group.last_index) return;
   group.log_digest -= log_.remove(group.partition, from, group.last_index);
   cache_.erase(group.partition, from, group.last_index);
@@ -296,8 +300,8 @@ void StoreChanges::append(GroupState& group, const dht::Entry& entry, PayloadHom
 }
 
 void StoreChanges::cut(GroupState& group, dht::LogIndex through) {
-  if (through > group.applied) broken(group.partition, "cut above the applied index");
-  if (through <= group.base_index) return;
+  if (through > group.applied.index) broken(group.partition, "cut above the applied index");
+  if (through <= group.base.index) return;
   std::optional<LogTable::Info> last;
   try {
     last = log_.info(group.partition, through);
@@ -305,12 +309,10 @@ void StoreChanges::cut(GroupState& group, dht::LogIndex through) {
     if (failure.error().code != ErrorCode::corrupt) throw;
   }
   // Missing or damaged: what is applied is known without it.
-  if (!last) through = group.applied;
-  group.log_digest -= log_.remove(group.partition, group.base_index + 1, through);
+  if (!last) through = group.applied.index;
+  group.log_digest -= log_.remove(group.partition, group.base.index + 1, through);
   if (through == group.last_index) group.log_digest = 0;  // nothing is left, whatever was missing
-  group.base_index = through;
-  group.base_term = last ? last->info.term : group.applied_term;
-  group.base_stamp = last ? last->stamp : group.applied_stamp;
+  group.base = last ? LogPoint{through, last->info.term, last->stamp} : group.applied;
 }
 
 std::vector<dht::AppliedBatch> StoreChanges::perform(const dht::Apply& apply) {
@@ -322,34 +324,31 @@ std::vector<dht::AppliedBatch> StoreChanges::perform(const dht::Apply& apply) {
                                 std::to_string(group.last_index));
   }
   std::vector<dht::AppliedBatch> results;
-  if (apply.through <= group.applied) return results;
+  if (apply.through <= group.applied.index) return results;
   changed_.insert(apply.partition);
   const auto [place, first_now] = row_changes_.try_emplace(apply.partition);
   HotChanges& noted = place->second;
-  if (first_now) noted.before = group.applied;
+  if (first_now) noted.before = group.applied.index;
   rows_.select(group.space);
   rows_.note_changes(&noted.rows);
-  dht::LogIndex first = group.applied + 1;
-  while (group.applied < apply.through) {
-    dht::LogIndex next = group.applied + 1;
+  dht::LogIndex first = group.applied.index + 1;
+  while (group.applied.index < apply.through) {
+    dht::LogIndex next = group.applied.index + 1;
     if (const StoredEntry* cached = cache_.find(apply.partition, next)) {
       apply_entry(group, *cached, results);
       continue;
     }
-    dht::LogIndex reached = group.applied;
+    dht::LogIndex reached = group.applied.index;
     log_.load(apply.partition, next, apply.through, [&](StoredEntry&& stored) {
-      if (stored.entry.index != group.applied + 1) return false;
+      if (stored.entry.index != group.applied.index + 1) return false;
       apply_entry(group, stored, results);
-      return cache_.find(apply.partition, group.applied + 1) == nullptr;
+      return cache_.find(apply.partition, group.applied.index + 1) == nullptr;
     });
-    if (group.applied == reached) {
-      throw StoreFailure(ErrorCode::corrupt, "partition " + std::to_string(index_of(apply.partition)) + ", log entry " +
-                                                 std::to_string(next) + ": missing");
-    }
+    if (group.applied.index == reached) damaged_entry(apply.partition, next, "missing");
   }
   rows_.note_changes(nullptr);
   group.rows_digest += rows_.take_digest_change();
-  noted.applied = group.applied;
+  noted.applied = group.applied.index;
   cache_.erase(apply.partition, first, apply.through);
   return results;
 }
@@ -371,19 +370,13 @@ void StoreChanges::apply_entry(GroupState& group, const StoredEntry& stored, std
     results.push_back({entry.index, std::move(result)});
   } else if (entry.kind == dht::EntryKind::configuration) {
     Result<dht::Configuration> configuration = dht::decode_configuration(entry.head.view());
-    if (!configuration) {
-      throw StoreFailure(ErrorCode::corrupt, "partition " + std::to_string(index_of(group.partition)) + ", log entry " +
-                                                 std::to_string(entry.index) + ": " + configuration.error().context);
-    }
+    if (!configuration) damaged_entry(group.partition, entry.index, configuration.error().context);
     group.configuration = std::move(*configuration);
     group.configuration_index = entry.index;
   } else if (entry.kind != dht::EntryKind::no_op) {
-    throw StoreFailure(ErrorCode::corrupt, "partition " + std::to_string(index_of(group.partition)) + ", log entry " +
-                                               std::to_string(entry.index) + ": unknown kind");
+    damaged_entry(group.partition, entry.index, "unknown kind");
   }
-  group.applied = entry.index;
-  group.applied_term = entry.term;
-  group.applied_stamp = entry.stamp;
+  group.applied = {entry.index, entry.term, entry.stamp};
 }
 
 void StoreChanges::save_groups() {

@@ -11,9 +11,9 @@
 
 #include "nodes/store/files/identity.hpp"
 #include "nodes/store/files/sqlite_schema.hpp"
+#include "nodes/store/options.hpp"
 #include "nodes/store/rows/groups.hpp"
 #include "nodes/store/rows/replica_ids.hpp"
-#include "nodes/store/sqlite_store.hpp"
 
 namespace ringfs::nodes {
 

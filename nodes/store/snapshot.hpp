@@ -19,9 +19,9 @@
 #include <thread>
 
 #include "nodes/store/files/payload_file.hpp"
+#include "nodes/store/options.hpp"
 #include "nodes/store/repair/health.hpp"
 #include "nodes/store/rows/rows.hpp"
-#include "nodes/store/sqlite_store.hpp"
 
 namespace ringfs::nodes {
 

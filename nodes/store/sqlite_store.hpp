@@ -23,34 +23,12 @@
 #include <memory>
 
 #include "dht/base/random.hpp"
-#include "dht/core/rows/evaluate.hpp"
 #include "dht/net/runtime/storage.hpp"
-#include "nodes/store/repair/scrub_options.hpp"
+#include "nodes/store/options.hpp"
 
 namespace ringfs::nodes {
 
-struct SqliteStoreOptions {
-  std::uint64_t reserve_bytes = 64 << 20;  // less disk than this left: status().no_space
-  unsigned reader_threads = 2;
-  std::size_t entry_cache_bytes = 64 << 20;  // appended entries kept until they are applied
-  std::size_t transaction_items = 512;       // writes and applies in one transaction
-  std::size_t transaction_bytes = 8 << 20;
-  // Entries of a transaction whose payloads are less than this keep them in the database: to write those twice costs
-  // less than to sync a second file.
-  std::size_t payload_file_bytes = 128 << 10;
-  std::size_t snapshot_chunk_bytes = 512 << 10;
-  std::size_t snapshot_sessions = 8;  // read transactions of snapshots open at once
-  Duration snapshot_idle = std::chrono::seconds(30);
-  ScrubOptions scrub;
-  unsigned page_bytes = 4096;  // of a database that is created
-  // Copy the database, verified, before it is used (nodes/store/repair/copy.hpp): damage was met in what all partitions
-  // share.
-  bool rebuild = false;
-  // Test-only switches (docs/design.md#proof-by-simulation).
-  dht::EvaluateFaults faults;
-  bool synchronous_off = false;  // no fsync of what is written and moved
-};
-
+// What open() gives implements the rest of dht::Storage: the class is in sqlite_store.cpp.
 class SqliteStore : public dht::Storage {
  public:
   struct Opened {
@@ -64,27 +42,6 @@ class SqliteStore : public dht::Storage {
 
   // Creates the directory (mode 0700) and the database when there is none. Raises the incarnation, durably.
   static Result<Opened> open(const std::filesystem::path& directory, Random& random, SqliteStoreOptions options = {});
-
-  ~SqliteStore() override;
-  SqliteStore(const SqliteStore&) = delete;
-  SqliteStore& operator=(const SqliteStore&) = delete;
-
-  void write(dht::Write write, std::function<void(Status)> done) override;
-  void apply(dht::Apply apply, std::function<void(Result<std::vector<dht::AppliedBatch>>)> done) override;
-  void read(dht::ReadEffect read, std::function<void(Result<dht::ReadAnswer>)> done) override;
-  std::optional<dht::ReadAnswer> read_now(const dht::ReadEffect& read) override;
-  void load(dht::LoadEntries load, std::function<void(Result<std::vector<dht::Entry>>)> done) override;
-  void snapshot_read(dht::SnapshotRead read, std::function<void(Result<dht::SnapshotData>)> done) override;
-  Status check(const SharedBytes& rows, const std::vector<SharedBytes>& blobs) const override;
-  void watch_damage(std::function<void(dht::FoundDamage)> found) override;
-  dht::StorageStatus status() override;
-
- private:
-  class Implementation;
-  static Result<Opened> open_once(const std::filesystem::path& directory, Random& random,
-                                  const SqliteStoreOptions& options);
-  explicit SqliteStore(std::unique_ptr<Implementation> implementation);
-  std::unique_ptr<Implementation> implementation_;
 };
 
 }  // namespace ringfs::nodes

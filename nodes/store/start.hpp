@@ -6,8 +6,8 @@
 // SqliteStore::open.
 #pragma once
 
+#include "nodes/store/options.hpp"
 #include "nodes/store/rows/persisted.hpp"
-#include "nodes/store/sqlite_store.hpp"
 
 namespace ringfs::nodes {
 

@@ -202,8 +202,7 @@ std::vector<dht::AppliedBatch> StoreWriter::apply_one(const dht::Apply& apply) {
   try {
     return changes_.perform(apply);
   } catch (const StoreFailure& failure) {
-    const Error error = in_partition(apply.partition, failure.error());
-    throw StoreFailure(error.code, error.context);
+    throw StoreFailure(in_partition(apply.partition, failure.error()));
   }
 }
 

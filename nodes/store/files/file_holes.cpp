@@ -8,7 +8,7 @@
 #include <bit>
 #include <cerrno>
 
-#include "nodes/store/files/sqlite_handle.hpp"
+#include "nodes/store/files/failure.hpp"
 
 namespace ringfs::nodes {
 

@@ -7,8 +7,8 @@
 #include <fstream>
 #include <iterator>
 
+#include "nodes/store/files/failure.hpp"
 #include "nodes/store/files/page_sums.hpp"
-#include "nodes/store/files/sqlite_handle.hpp"
 #include "nodes/store/files/whole_file.hpp"
 
 namespace ringfs::nodes {

@@ -6,6 +6,7 @@
 
 #include <filesystem>
 
+#include "dht/base/descriptor.hpp"
 #include "dht/base/error.hpp"
 
 namespace ringfs::nodes {
@@ -13,13 +14,10 @@ namespace ringfs::nodes {
 class DirectoryLock {
  public:
   static Result<DirectoryLock> acquire(const std::filesystem::path& directory);
-  ~DirectoryLock();
-  DirectoryLock(DirectoryLock&& other) noexcept;
-  DirectoryLock& operator=(DirectoryLock&&) = delete;
 
  private:
-  explicit DirectoryLock(int descriptor) : descriptor_(descriptor) {}
-  int descriptor_ = -1;
+  explicit DirectoryLock(Descriptor file) : file_(std::move(file)) {}
+  Descriptor file_;
 };
 
 // Creates the directory (mode 0700) and its parents when they do not exist, durably. Errors: invalid_argument,

@@ -1,8 +1,6 @@
 #include "nodes/store/files/sqlite_handle.hpp"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 
 #include "nodes/store/files/sqlite_wal_vfs.hpp"
 
@@ -32,11 +30,6 @@ ErrorCode code_of(int code) {
 }
 
 }  // namespace
-
-void file_failed(const std::filesystem::path& file, int error) {
-  throw StoreFailure(error == ENOSPC || error == EDQUOT ? ErrorCode::no_space : ErrorCode::io_error,
-                     file.string() + ": " + std::strerror(error));
-}
 
 Connection::Connection(const std::filesystem::path& file, int flags) {
   int code = sqlite3_open_v2(file.c_str(), &database_, flags | SQLITE_OPEN_NOMUTEX, wal_vfs_name());

@@ -9,28 +9,15 @@
 
 #include <concepts>
 #include <cstdint>
-#include <exception>
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
-#include "dht/base/error.hpp"
+#include "nodes/store/files/failure.hpp"
 
 namespace ringfs::nodes {
-
-class StoreFailure : public std::exception {
- public:
-  StoreFailure(ErrorCode code, std::string context) : error_{code, std::move(context)}, text_(error_.text()) {}
-  const Error& error() const { return error_; }
-  const char* what() const noexcept override { return text_.c_str(); }
-
- private:
-  Error error_;
-  std::string text_;
-};
-
-// For system calls on files of the store: no_space for ENOSPC and EDQUOT, io_error for every other errno.
-[[noreturn]] void file_failed(const std::filesystem::path& file, int error);
 
 class Connection {
  public:
@@ -79,13 +66,17 @@ class Query {
   template <class... Values>
   explicit Query(Statement& statement, const Values&... values) : statement_(statement) {
     begin();
-    int index = 0;
-    (bind(++index, values), ...);
+    (add(values), ...);
   }
   ~Query();
   Query(const Query&) = delete;
   Query& operator=(const Query&) = delete;
 
+  // Binds the next parameter.
+  template <class Value>
+  void add(const Value& value) {
+    bind(++bound_, value);
+  }
   bool step();  // true: a row is there
   void finish() {
     while (step()) {
@@ -107,6 +98,7 @@ class Query {
   }
   void bind_integer(int index, std::int64_t value);
   Statement& statement_;
+  int bound_ = 0;
 };
 
 // Rolled back unless committed. (Not "Transaction": that is one of the ring.)

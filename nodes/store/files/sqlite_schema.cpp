@@ -109,23 +109,25 @@ void configure(Connection& connection, std::int64_t cache_kib) {
                                                       ", this program knows up to " + std::to_string(database_format));
 }
 
+// What the file has of a header; nothing: it is empty, or there is none. Closed again before SQLite opens it.
+std::string_view read_header(const std::filesystem::path& file, std::array<char, database_header_bytes>& head) {
+  const Descriptor descriptor(open(file.c_str(), O_RDONLY | O_CLOEXEC));
+  if (descriptor.value < 0 && errno == ENOENT) return {};
+  const ssize_t count = descriptor.value < 0 ? -1 : read(descriptor.value, head.data(), head.size());
+  if (count < 0) throw StoreFailure(ErrorCode::io_error, file.string() + ": " + std::strerror(errno));
+  return {head.data(), static_cast<std::size_t>(count)};
+}
+
 enum class FileKind { absent, sqlite };
 
 // The first bytes decide before SQLite touches the file.
 FileKind look_at(const std::filesystem::path& file) {
-  int descriptor = open(file.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0 && errno == ENOENT) return FileKind::absent;
-  if (descriptor < 0) throw StoreFailure(ErrorCode::io_error, file.string() + ": " + std::strerror(errno));
   constexpr std::string_view magic("SQLite format 3", 16);  // with its NUL
   constexpr std::size_t format_place = 60;                  // user_version, and application_id behind it
   std::array<char, database_header_bytes> head{};
-  ssize_t count = read(descriptor, head.data(), head.size());
-  int error = errno;
-  close(descriptor);
-  if (count < 0) throw StoreFailure(ErrorCode::io_error, file.string() + ": " + std::strerror(error));
-  if (count == 0) return FileKind::absent;  // its creation was cut off by a crash: nothing was there yet
+  const std::string_view bytes = read_header(file, head);
+  if (bytes.empty()) return FileKind::absent;  // not there, or its creation was cut off by a crash
   // A power failure in the midst of the creation leaves zeros, and a journal that takes them back.
-  const std::string_view bytes(head.data(), static_cast<std::size_t>(count));
   bool zeros = all_zeros(bytes) && std::filesystem::exists(file.string() + "-journal");
   const std::optional<std::string> kept = read_first_page(file);
   auto damaged = [&] { return StoreFailure(ErrorCode::corrupt, "the first page of " + file.string() + " is damaged"); };

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <boost/endian/conversion.hpp>
 #include <cstring>
 #include <new>
 #include <optional>
@@ -114,8 +115,7 @@ bool note_wal_piece(State& state, std::string_view piece, sqlite3_int64 offset) 
 }
 
 std::uint32_t database_size_in(const void* frame_header) {
-  const auto* bytes = static_cast<const unsigned char*>(frame_header) + 4;
-  return std::uint32_t{bytes[0]} << 24 | std::uint32_t{bytes[1]} << 16 | std::uint32_t{bytes[2]} << 8 | bytes[3];
+  return boost::endian::load_big_u32(static_cast<const unsigned char*>(frame_header) + 4);
 }
 
 int write_wal(sqlite3_file* file, const void* from, int size, sqlite3_int64 offset) {

@@ -5,12 +5,14 @@
 #include <unistd.h>
 
 #include <bit>
+#include <boost/endian/conversion.hpp>
 #include <cerrno>
 #include <cstring>
 
 #include "dht/base/bytes.hpp"
 #include "dht/base/descriptor.hpp"
 #include "dht/base/hash.hpp"
+#include "nodes/store/files/failure.hpp"
 
 namespace ringfs::nodes {
 
@@ -25,13 +27,11 @@ constexpr std::uint64_t max_damaged_run = 8;  // neighbouring frames, behind whi
 using Sum = std::array<std::uint32_t, 2>;
 
 std::uint32_t word_at(std::string_view bytes, std::size_t place) {
-  std::uint32_t word = 0;
-  for (std::size_t i = 0; i < 4; ++i) word = word << 8 | static_cast<unsigned char>(bytes[place + i]);
-  return word;
+  return boost::endian::load_big_u32(reinterpret_cast<const unsigned char*>(bytes.data() + place));
 }
 
 void put_word(char* place, std::uint32_t word) {
-  for (std::size_t i = 4; i-- > 0; word >>= 8) place[i] = static_cast<char>(word & 0xff);
+  boost::endian::store_big_u32(reinterpret_cast<unsigned char*>(place), word);
 }
 
 // SQLite's sum: of pairs of words, each added to the other.
@@ -40,16 +40,11 @@ Sum add(std::string_view bytes, Sum sum, bool big_endian) {
   for (std::size_t place = 0; place + 8 <= bytes.size(); place += 8) {
     std::array<std::uint32_t, 2> words{};
     std::memcpy(words.data(), bytes.data() + place, 8);
-    if (swap) words = {__builtin_bswap32(words[0]), __builtin_bswap32(words[1])};
+    if (swap) words = {boost::endian::endian_reverse(words[0]), boost::endian::endian_reverse(words[1])};
     sum[0] += words[0] + sum[1];
     sum[1] += words[1] + sum[0];
   }
   return sum;
-}
-
-Error failed(const std::filesystem::path& file, int error) {
-  return {error == ENOSPC || error == EDQUOT ? ErrorCode::no_space : ErrorCode::io_error,
-          file.string() + ": " + std::strerror(error)};
 }
 
 // A window onto the file that moves forwards.
@@ -281,7 +276,7 @@ std::optional<WalMark> read_mark(const std::filesystem::path& database) {
 Status write_mark(const std::filesystem::path& database, const WalMark& mark, bool synced) {
   const std::filesystem::path path = mark_of(database);
   Descriptor file(open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
-  if (file.value < 0) return tl::unexpected<Error>(failed(path, errno));
+  if (file.value < 0) return tl::unexpected<Error>(file_error(path, errno));
   Writer writer;
   writer.u64(mark.salts);
   writer.u64(mark.frames);
@@ -289,8 +284,8 @@ Status write_mark(const std::filesystem::path& database, const WalMark& mark, bo
   const std::string_view bytes = writer.bytes();
   const ssize_t written = pwrite(file.value, bytes.data(), bytes.size(), 0);
   if (written != static_cast<ssize_t>(bytes.size()))
-    return tl::unexpected<Error>(failed(path, written < 0 ? errno : ENOSPC));
-  if (synced && fsync(file.value) != 0) return tl::unexpected<Error>(failed(path, errno));
+    return tl::unexpected<Error>(file_error(path, written < 0 ? errno : ENOSPC));
+  if (synced && fsync(file.value) != 0) return tl::unexpected<Error>(file_error(path, errno));
   return {};
 }
 
@@ -316,11 +311,11 @@ Result<WalContents> read_wal(const std::filesystem::path& database, WalDamage da
   const bool around_damage = damage == WalDamage::worked_around;
   WalContents contents;
   Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (file.value < 0 && errno != ENOENT) return tl::unexpected<Error>(failed(path, errno));
+  if (file.value < 0 && errno != ENOENT) return tl::unexpected<Error>(file_error(path, errno));
   std::string head(wal_header_bytes, '\0');
   if (file.value >= 0) {
     const ssize_t count = pread(file.value, head.data(), head.size(), 0);
-    if (count < 0) return tl::unexpected<Error>(failed(path, errno));
+    if (count < 0) return tl::unexpected<Error>(file_error(path, errno));
     if (count == static_cast<ssize_t>(head.size())) contents.header = decode_wal_header(head);
   }
   if (!contents.header && around_damage && mark.frames > 0) {
@@ -340,7 +335,7 @@ Result<WalContents> read_wal(const std::filesystem::path& database, WalDamage da
   FrameReader frames(file.value, header.page_bytes);
   Scan scan(header, marked, frames);
   scan.follow(contents);
-  if (frames.error() != 0) return tl::unexpected<Error>(failed(path, frames.error()));
+  if (frames.error() != 0) return tl::unexpected<Error>(file_error(path, frames.error()));
   if (contents.committed >= marked) return contents;
   const Error error = ends_early(path, contents.committed, marked);
   if (!around_damage) return tl::unexpected<Error>(error);
@@ -349,7 +344,7 @@ Result<WalContents> read_wal(const std::filesystem::path& database, WalDamage da
   around.shown_header = contents.shown_header;
   contents = std::move(around);
   const bool told = scan.follow_around_damage(contents);
-  if (frames.error() != 0) return tl::unexpected<Error>(failed(path, frames.error()));
+  if (frames.error() != 0) return tl::unexpected<Error>(file_error(path, frames.error()));
   if (!told) return tl::unexpected<Error>(error);
   return contents;
 }

@@ -15,8 +15,6 @@ namespace {
 
 constexpr unsigned max_partition_bits = 16;  // of a ring; how many are asked for when the ring is not known
 
-std::string name_of(PartitionId partition) { return "partition " + std::to_string(index_of(partition)); }
-
 bool is_damage(const StoreFailure& failure) { return failure.error().code == ErrorCode::corrupt; }
 
 // What format 5 cannot tell by its pages: rows that stand where their space does not say, entries that their index does
@@ -90,15 +88,15 @@ class PayloadCopy {
     std::uint64_t sum = 0;
     {
       Query query(find_, id);
-      if (!query.step()) damaged(id, "missing");
+      if (!query.step()) damaged_payload(id, "missing");
       size = query.natural(0);
       sum = query.natural(1);
     }
     if (!PayloadFile::holds(id)) {
       Query query(data_, id);
-      if (!query.step()) damaged(id, "bytes missing");
+      if (!query.step()) damaged_payload(id, "bytes missing");
       const std::string_view bytes = query.bytes(0);
-      if (bytes.size() != size || checksum(bytes) != sum) damaged(id, "checksum does not match");
+      if (bytes.size() != size || checksum(bytes) != sum) damaged_payload(id, "checksum does not match");
       Query(insert_data_, id, bytes).finish();
     }
     Query(insert_, id, size, sum).finish();
@@ -123,9 +121,6 @@ class PayloadCopy {
   std::uint64_t taken() const { return taken_; }
 
  private:
-  [[noreturn]] static void damaged(PayloadId id, const char* what) {
-    throw StoreFailure(ErrorCode::corrupt, "payload " + std::to_string(id) + ": " + what);
-  }
   Statement find_, data_, share_, insert_, insert_data_, release_, remove_, remove_data_;
   std::uint64_t taken_ = 0;
 };
@@ -142,7 +137,7 @@ class StoreCopy {
         copied_groups_(to),
         ids_(from),
         copied_ids_(to),
-        rows_(from, "SELECT key, sort, version, payload, checksum, value FROM rows WHERE space = ? ORDER BY key, sort"),
+        rows_(from, std::string("SELECT ") + row_columns + " FROM rows WHERE space = ? ORDER BY key, sort"),
         insert_row_(
             to, "INSERT INTO rows(space, key, sort, version, payload, checksum, value) VALUES(?, ?, ?, ?, ?, ?, ?)"),
         remove_rows_(to, "DELETE FROM rows WHERE space = ?"),
@@ -356,7 +351,7 @@ class StoreCopy {
 
   void copy_log(GroupState& group) {
     const auto p = index_of(group.partition);
-    dht::LogIndex index = group.base_index;
+    dht::LogIndex index = group.base.index;
     std::uint64_t digest = 0;
     Query query(entries_, p);
     while (query.step()) {
@@ -381,19 +376,16 @@ class StoreCopy {
       digest += query.natural(6);
       ++report_.entries;
     }
-    if (groups_.has_digests() && !log_is_whole(group, {index, digest})) {
-      const Error lost = lost_entries(group);
-      throw StoreFailure(lost.code, lost.context);
-    }
+    if (groups_.has_digests() && !log_is_whole(group, {index, digest})) throw StoreFailure(lost_entries(group));
     group.log_digest = digest;
     group.last_index = index;
-    if (group.applied < group.base_index || group.applied > index) {
+    if (group.applied.index < group.base.index || group.applied.index > index) {
       throw StoreFailure(ErrorCode::corrupt, name_of(group.partition) + ": the applied index lies outside of the log");
     }
     if (!options_.pages_unverified) return;
     const auto counted = misplaced_.entries.find(p);
     const std::uint64_t in_table = counted == misplaced_.entries.end() ? 0 : counted->second;
-    if (!misplaced_.entries_known || in_table != index - group.base_index) {
+    if (!misplaced_.entries_known || in_table != index - group.base.index) {
       throw StoreFailure(ErrorCode::corrupt,
                          name_of(group.partition) + ": the log's index does not name all of its entries");
     }
@@ -405,20 +397,14 @@ class StoreCopy {
     RowDigest digest = 0;
     Query query(rows_, group.space);
     while (query.step()) {
-      const RowAddress row{std::string(query.bytes(0)), std::string(query.bytes(1))};
-      std::optional<PayloadId> payload;
-      if (!query.null(3)) payload = query.integer(3);
-      const std::string_view value = query.bytes(5);
-      if (row_checksum(row, query.natural(2), payload, value) != query.natural(4)) {
-        throw StoreFailure(ErrorCode::corrupt, describe(group.space, row) + ": checksum does not match");
-      }
-      if (payload) {
-        digest += row_term(row, query.natural(2), take(*payload), {});
-        Query(insert_row_, group.space, row.key, row.sort, query.integer(2), *payload, query.integer(4), nullptr)
-            .finish();
+      const SpaceRow row = verified_names(group.space, query);
+      const auto& [key, sort] = row.address;
+      if (row.payload) {
+        digest += row_term(row.address, row.version, take(*row.payload), {});
+        Query(insert_row_, group.space, key, sort, row.version, *row.payload, query.integer(4), nullptr).finish();
       } else {
         digest += query.natural(4);
-        Query(insert_row_, group.space, row.key, row.sort, query.integer(2), nullptr, query.integer(4), value).finish();
+        Query(insert_row_, group.space, key, sort, row.version, nullptr, query.integer(4), query.bytes(5)).finish();
       }
       ++report_.rows;
     }

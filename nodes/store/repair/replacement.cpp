@@ -33,11 +33,6 @@ void rename_file(const std::filesystem::path& from, const std::filesystem::path&
   if (rename(from.c_str(), to.c_str()) != 0) file_failed(from, errno);
 }
 
-void sync_names(const std::filesystem::path& directory) {
-  if (Status synced = sync_directory(directory); !synced)
-    throw StoreFailure(synced.error().code, synced.error().context);
-}
-
 void sync_file(const std::filesystem::path& file) {
   Descriptor descriptor(open(file.c_str(), O_RDWR | O_CLOEXEC));
   if (descriptor.value < 0 || fsync(descriptor.value) != 0) file_failed(file, errno);
@@ -74,10 +69,10 @@ void finish_replacement(const std::filesystem::path& directory, const Replacemen
   forget_first_page(database);
   remove_file(wal_of(database));
   remove_file(database.string() + "-journal");
-  sync_names(directory);
+  or_throw(sync_directory(directory));
   tell(hook, ReplacementStep::wal_gone);
   rename_file(complete_in(directory), database);
-  sync_names(directory);
+  or_throw(sync_directory(directory));
   tell(hook, ReplacementStep::replaced);
 }
 
@@ -100,7 +95,7 @@ StoreCopyReport replace_database(const std::filesystem::path& directory, unsigne
   sync_file(copy_in(directory));
   tell(hook, ReplacementStep::synced);
   rename_file(copy_in(directory), complete_in(directory));
-  sync_names(directory);
+  or_throw(sync_directory(directory));
   tell(hook, ReplacementStep::complete);
   finish_replacement(directory, hook);
   return report;

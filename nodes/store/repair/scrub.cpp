@@ -38,13 +38,10 @@ struct StoreScrub::Tables {
         payloads(database, file),
         groups(database),
         log(database, payloads),
-        rows(
-            database,
-            "SELECT key, sort, version, payload, checksum, value FROM rows WHERE space = ?1 AND (key, sort) > (?2, ?3) "
-            "ORDER BY key, sort LIMIT ?4"),
+        rows(database, std::string("SELECT ") + row_columns +
+                           " FROM rows WHERE space = ?1 AND (key, sort) > (?2, ?3) ORDER BY key, sort LIMIT ?4"),
         first_rows(database,
-                   "SELECT key, sort, version, payload, checksum, value FROM rows WHERE space = ?1 ORDER BY key, sort "
-                   "LIMIT ?2") {}
+                   std::string("SELECT ") + row_columns + " FROM rows WHERE space = ?1 ORDER BY key, sort LIMIT ?2") {}
   Connection& connection;
   PayloadTable payloads;
   GroupTable groups;
@@ -209,12 +206,12 @@ bool StoreScrub::rows_step(Tables& tables, Place& place, std::size_t& bytes) {
 // The rows behind it as they are in this newer state.
 void StoreScrub::catch_up(const GroupState& state, Place& place) {
   if (place.row && place.adds_up) {
-    const std::optional<RowDigest> added = watch_.added(place.applied, state.applied, *place.row);
+    const std::optional<RowDigest> added = watch_.added(place.applied, state.applied.index, *place.row);
     place.adds_up = added.has_value();
     place.digest += added.value_or(0);
   }
   place.space = state.space;
-  place.applied = state.applied;
+  place.applied = state.applied.index;
 }
 
 // In one transaction, unlike the rows: a log is short (LogBudget), and its pages were read a moment ago.
@@ -225,9 +222,9 @@ bool StoreScrub::log_sum_step(Tables& tables, Place& place, std::size_t&) {
     const LogTable::Sum entries = tables.log.sum(place.partition);
     if (log_is_whole(*state, entries)) return false;
     // Of old entries it is not known which they are. Those that are applied can go; another pass looks at what is left.
-    const bool complete = entries.end.value_or(state->base_index) == state->last_index;
-    const bool any_applied = state->applied > state->base_index;
-    report({place.partition, complete && any_applied ? state->applied : state->last_index, lost_entries(*state)});
+    const bool complete = entries.end.value_or(state->base.index) == state->last_index;
+    const bool any_applied = state->applied.index > state->base.index;
+    report({place.partition, complete && any_applied ? state->applied.index : state->last_index, lost_entries(*state)});
   } catch (const StoreFailure& failure) {
     if (!is_damage(failure.error())) throw;
     report({place.partition, place.entry + 1, failure.error()});
@@ -239,7 +236,7 @@ bool StoreScrub::log_step(Tables& tables, Place& place, std::size_t& bytes) {
   try {
     std::optional<GroupState> state = tables.groups.load(place.partition);
     if (!state || !state->holds_data || damage_of(state->damage) == dht::Damage::log) return false;
-    place.entry = std::max(place.entry, state->base_index);
+    place.entry = std::max(place.entry, state->base.index);
     std::size_t count = 0;
     tables.log.load(place.partition, place.entry + 1, place.entry + step_rows, [&](StoredEntry&& stored) {
       ++count;

@@ -13,12 +13,23 @@
 
 namespace ringfs::nodes {
 
+// An entry of a log without what it says.
+struct LogPoint {
+  dht::LogIndex index = 0;
+  dht::Term term = 0;
+  Stamp stamp;
+};
+
 struct Staging {
   SpaceId space = 0;
   std::uint64_t snapshot = 0;
   std::uint32_t next = 0;  // chunk wanted next
   RowDigest digest = 0;    // of its rows
 };
+
+// For errors: "partition 7", "partition 7, log entry 19".
+std::string name_of(PartitionId partition);
+std::string name_of(PartitionId partition, dht::LogIndex index);
 
 // What is left of a replica whose data was damaged, until it is reset.
 enum class ReplicaDamage : std::uint8_t {
@@ -38,12 +49,8 @@ struct GroupState {
   bool holds_data = true;           // PersistedGroup
   dht::Configuration configuration;
   dht::LogIndex configuration_index = 0;
-  dht::LogIndex applied = 0;
-  dht::Term applied_term = 0;
-  Stamp applied_stamp;
-  dht::LogIndex base_index = 0;
-  dht::Term base_term = 0;
-  Stamp base_stamp;
+  LogPoint applied;
+  LogPoint base;  // the entry before the log's first one
   SpaceId space = 0;
   std::optional<Staging> staging;
   dht::LogIndex last_index = 0;  // of the log
@@ -54,7 +61,7 @@ struct GroupState {
 };
 
 // What grp.checksum holds; `configuration` as in the row.
-std::uint64_t group_checksum(const GroupState& group, const std::string& configuration, bool with_digests);
+std::uint64_t group_checksum(const GroupState& group, std::string_view configuration, bool with_digests);
 // The number of a space that never was; the next one is written in `meta`.
 SpaceId take_new_space(MetaTable& meta);
 // The next one will be behind this one, which is in use. Else the page of `meta` was old: a write of it that the disk

@@ -52,7 +52,7 @@ std::vector<std::pair<Uuid, dht::Incarnation>> peers(Connection& connection) {
 }
 
 Error noted_damage(const GroupState& group) {
-  const std::string name = "partition " + std::to_string(index_of(group.partition));
+  const std::string name = name_of(group.partition);
   switch (group.damage) {
     case ReplicaDamage::rows: return {ErrorCode::corrupt, name + ": some of its rows were found damaged"};
     case ReplicaDamage::data: return {ErrorCode::corrupt, name + ": its data was found damaged, and given up"};
@@ -60,8 +60,8 @@ Error noted_damage(const GroupState& group) {
   }
 }
 
-// Without its log.
-dht::PersistedGroup persisted_state(const GroupState& group, const Uuid& node) {
+// With an empty log behind `base`.
+dht::PersistedGroup persisted_state(const GroupState& group, const Uuid& node, const LogPoint& base) {
   dht::PersistedGroup persisted;
   persisted.partition = group.partition;
   persisted.hard_state = group.hard_state;
@@ -69,17 +69,17 @@ dht::PersistedGroup persisted_state(const GroupState& group, const Uuid& node) {
   persisted.holds_data = group.holds_data;
   persisted.configuration = group.configuration;
   persisted.configuration_index = group.configuration_index;
-  persisted.applied = group.applied;
+  persisted.applied = group.applied.index;
+  persisted.base_index = base.index;
+  persisted.base_term = base.term;
+  persisted.last_stamp = base.stamp;
   return persisted;
 }
 
 // entries: what those that are there add up to.
 dht::PersistedGroup persisted_group(LogTable& log, const GroupState& group, const Uuid& node, LogTable::Sum& entries) {
-  dht::PersistedGroup persisted = persisted_state(group, node);
-  persisted.base_index = group.base_index;
-  persisted.base_term = group.base_term;
-  persisted.last_stamp = group.base_stamp;
-  std::string name = "partition " + std::to_string(index_of(group.partition));
+  dht::PersistedGroup persisted = persisted_state(group, node, group.base);
+  const std::string name = name_of(group.partition);
   std::vector<dht::LogIndex> configurations;
   for (const LogTable::Info& info : log.infos(group.partition, 0)) {
     if (info.info.index != persisted.base_index + persisted.log.size() + 1) {
@@ -90,10 +90,10 @@ dht::PersistedGroup persisted_group(LogTable& log, const GroupState& group, cons
     persisted.last_stamp = info.stamp;
     entries.end = info.info.index;
     entries.digest += info.checksum;
-    if (info.kind == dht::EntryKind::configuration && info.info.index > group.applied)
+    if (info.kind == dht::EntryKind::configuration && info.info.index > group.applied.index)
       configurations.push_back(info.info.index);
   }
-  if (group.applied < group.base_index || group.applied > group.base_index + persisted.log.size()) {
+  if (group.applied.index < group.base.index || group.applied.index > group.base.index + persisted.log.size()) {
     throw StoreFailure(ErrorCode::corrupt, name + ": the applied index lies outside of the log");
   }
   for (dht::LogIndex index : configurations) {
@@ -110,29 +110,24 @@ dht::PersistedGroup persisted_group(LogTable& log, const GroupState& group, cons
 // What is applied is in the rows: a log that is damaged there only is as good without those entries. False: it is
 // damaged behind them, too.
 bool cut_to_applied(LogTable& log, GroupTable& groups, GroupState& group) {
-  dht::LogIndex next = group.applied;
+  dht::LogIndex next = group.applied.index;
   std::uint64_t digest = 0;
-  for (const LogTable::Info& info : log.infos(group.partition, group.applied + 1)) {
+  for (const LogTable::Info& info : log.infos(group.partition, group.applied.index + 1)) {
     if (info.info.index != ++next) return false;
     digest += info.checksum;
   }
   if (groups.has_digests() && next != group.last_index) return false;  // some are missing at the end
-  log.remove(group.partition, 0, group.applied);
+  log.remove(group.partition, 0, group.applied.index);
   group.log_digest = digest;
   group.last_index = next;
-  group.base_index = group.applied;
-  group.base_term = group.applied_term;
-  group.base_stamp = group.applied_stamp;
+  group.base = group.applied;
   groups.save(group);
   return true;
 }
 
 // Nothing of its log counts (PersistedGroup).
 dht::PersistedGroup without_log(const GroupState& group, const Uuid& node) {
-  dht::PersistedGroup persisted = persisted_state(group, node);
-  persisted.base_index = group.applied;
-  persisted.base_term = group.applied_term;
-  persisted.last_stamp = group.applied_stamp;
+  dht::PersistedGroup persisted = persisted_state(group, node, group.applied);
   persisted.damage = dht::Damage::log;
   return persisted;
 }
@@ -200,7 +195,7 @@ class GroupLoader {
     try {
       SqlTransaction transaction(connection_);
       GroupState cut = group;
-      if ((!old_entries || group.last_index == group.applied) && cut_to_applied(log_, groups_, cut)) {
+      if ((!old_entries || group.last_index == group.applied.index) && cut_to_applied(log_, groups_, cut)) {
         dht::PersistedGroup persisted = with_log(cut, entries);
         transaction.commit();
         return persisted;

@@ -33,11 +33,11 @@ std::string printable(std::string_view text) {
   return text.size() > most ? shown + "..." : shown;
 }
 
-[[noreturn]] void damaged_payload(PayloadId id, const char* what) {
+}  // namespace
+
+void damaged_payload(PayloadId id, const char* what) {
   throw StoreFailure(ErrorCode::corrupt, "payload " + std::to_string(id) + ": " + what);
 }
-
-}  // namespace
 
 PayloadTable::PayloadTable(Connection& connection, PayloadFile& file)
     : connection_(connection),
@@ -107,30 +107,24 @@ void PayloadTable::release_or_leave(PayloadId id) {
   }
 }
 
-std::uint64_t PayloadTable::size(PayloadId id) {
+PayloadTable::Noted PayloadTable::noted(PayloadId id) {
   Query query(read_, id);
   if (!query.step()) damaged_payload(id, "missing");
-  return query.natural(1);
+  return {query.integer(0), query.natural(1), query.natural(2)};
 }
 
 SharedBytes PayloadTable::read(PayloadId id) {
-  std::uint64_t size = 0;
-  std::uint64_t expected = 0;
-  {
-    Query query(read_, id);
-    if (!query.step()) damaged_payload(id, "missing");
-    size = query.natural(1);
-    expected = query.natural(2);
-  }
+  const Noted expected = noted(id);
   std::string bytes;
   if (PayloadFile::holds(id)) {
-    bytes = file_.read(id, size);
+    bytes = file_.read(id, expected.size);
   } else {
     Query query(read_data_, id);
     if (!query.step()) damaged_payload(id, "bytes missing");
     bytes = query.bytes(0);
   }
-  if (bytes.size() != size || checksum(bytes) != expected) damaged_payload(id, "checksum does not match");
+  if (bytes.size() != expected.size || checksum(bytes) != expected.checksum)
+    damaged_payload(id, "checksum does not match");
   return SharedBytes(std::move(bytes));
 }
 
@@ -141,23 +135,16 @@ PayloadTable::Overwritten PayloadTable::overwrite(PayloadId id, std::size_t offs
     throw StoreFailure(ErrorCode::internal, "overwrite beyond the end of payload " + std::to_string(id));
   }
   patched.replace(offset, bytes.size(), bytes);
-  std::int64_t references = 0;
-  std::uint64_t before = 0;
-  {
-    Query query(read_, id);
-    if (!query.step()) damaged_payload(id, "missing");
-    references = query.integer(0);
-    before = query.natural(2);
-  }
-  if (references != 1 || PayloadFile::holds(id)) {
+  const Noted before = noted(id);
+  if (before.references != 1 || PayloadFile::holds(id)) {
     const Named copy = insert(patched, PayloadHome::database);
     release(id);
-    return {copy, before};
+    return {copy, before.checksum};
   }
   if (!bytes.empty()) overwrite_blob(connection_, "payload_data", "bytes", id, offset, bytes);
   const std::uint64_t sum = checksum(patched);
   Query(set_checksum_, sum, id).finish();
-  return {{id, sum}, before};
+  return {{id, sum}, before.checksum};
 }
 
 std::uint64_t row_checksum(const RowAddress& row, std::uint64_t version, std::optional<PayloadId> payload,
@@ -185,12 +172,7 @@ void verify(SpaceId space, const RowAddress& row, std::uint64_t version, std::op
 }
 
 SharedBytes read_payload(PayloadTable& payloads, PayloadId id, SpaceId space, const RowAddress& row) {
-  try {
-    return payloads.read(id);
-  } catch (const StoreFailure& failure) {
-    if (failure.error().code != ErrorCode::corrupt) throw;
-    throw StoreFailure(ErrorCode::corrupt, describe(space, row) + ": " + failure.error().context);
-  }
+  return with_place([&] { return describe(space, row); }, [&] { return payloads.read(id); });
 }
 
 std::optional<PayloadId> payload_column(const Query& query, int column) {
@@ -460,13 +442,8 @@ void RowTable::overwrite(const RowAddress& row, std::uint32_t offset, std::strin
   if (!found)
     throw StoreFailure(ErrorCode::internal, describe(space_, row) + ": overwrite of a row that does not exist");
   if (found->payload) {
-    PayloadTable::Overwritten payload;
-    try {
-      payload = payloads_.overwrite(*found->payload, offset, bytes);
-    } catch (const StoreFailure& failure) {
-      if (failure.error().code != ErrorCode::corrupt) throw;
-      throw StoreFailure(ErrorCode::corrupt, describe(space_, row) + ": " + failure.error().context);
-    }
+    const PayloadTable::Overwritten payload = with_place(
+        [&] { return describe(space_, row); }, [&] { return payloads_.overwrite(*found->payload, offset, bytes); });
     const RowDigest gone = row_term(row, found->version, payload.checksum_before, {});
     Found now = store(row, version, payload.now.id, {});
     changed(row, row_term(row, version, payload.now.checksum, {}) - gone, std::move(now));
@@ -529,14 +506,19 @@ RowDigest row_term(const SpaceRow& row) {
   return row_term(row.address, row.version, checksum(row.value.view()), {});
 }
 
-SpaceRow verified_row(PayloadTable& payloads, SpaceId space, const Query& query) {
+SpaceRow verified_names(SpaceId space, const Query& query) {
   SpaceRow row;
   row.address = {std::string(query.bytes(0)), std::string(query.bytes(1))};
   row.version = query.natural(2);
   row.payload = payload_column(query, 3);
-  std::string_view value = query.bytes(5);
-  verify(space, row.address, row.version, row.payload, value, query.natural(4));
-  row.value = row.payload ? read_payload(payloads, *row.payload, space, row.address) : SharedBytes(std::string(value));
+  verify(space, row.address, row.version, row.payload, query.bytes(5), query.natural(4));
+  return row;
+}
+
+SpaceRow verified_row(PayloadTable& payloads, SpaceId space, const Query& query) {
+  SpaceRow row = verified_names(space, query);
+  row.value =
+      row.payload ? read_payload(payloads, *row.payload, space, row.address) : SharedBytes(std::string(query.bytes(5)));
   return row;
 }
 

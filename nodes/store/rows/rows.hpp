@@ -28,6 +28,8 @@ using SpaceId = std::int64_t;  // the rows of one epoch of one partition
 
 enum class PayloadHome { file, database };
 
+[[noreturn]] void damaged_payload(PayloadId id, const char* what);  // throws corrupt
+
 class PayloadTable {
  public:
   PayloadTable(Connection& connection, PayloadFile& file);
@@ -41,7 +43,7 @@ class PayloadTable {
   std::uint64_t release(PayloadId id);  // one less; at none the payload goes. Its checksum
   void release_or_leave(PayloadId id);  // the same, but left where it is if what is known of it is damaged
   SharedBytes read(PayloadId id);
-  std::uint64_t size(PayloadId id);  // as noted, the bytes are not looked at
+  std::uint64_t size(PayloadId id) { return noted(id).size; }  // the bytes are not looked at
   // A payload with the bytes replaced; the caller's reference moves to it.
   struct Overwritten {
     Named now;
@@ -50,6 +52,13 @@ class PayloadTable {
   Overwritten overwrite(PayloadId id, std::size_t offset, std::string_view bytes);
 
  private:
+  struct Noted {
+    std::int64_t references = 0;
+    std::uint64_t size = 0;
+    std::uint64_t checksum = 0;
+  };
+  Noted noted(PayloadId id);  // throws corrupt: there is none
+
   Connection& connection_;
   PayloadFile& file_;
   Statement insert_;
@@ -167,10 +176,14 @@ RowDigest row_term(const SpaceRow& row);
 // For error messages: the row's names, printable.
 std::string describe(SpaceId space, const RowAddress& row);
 
-// All rows of a space in order, in the transaction that is open; a row stays current until next() is called.
-// Of a query whose columns are key, sort, version, payload, checksum, value, with its payload's bytes. Errors: corrupt.
+// The columns of `rows` that the next two functions take.
+inline constexpr const char* row_columns = "key, sort, version, payload, checksum, value";
+// The row that the query is at; its value is left out. Errors: corrupt.
+SpaceRow verified_names(SpaceId space, const Query& query);
+// With its value; that of a payload is read. Errors: corrupt.
 SpaceRow verified_row(PayloadTable& payloads, SpaceId space, const Query& query);
 
+// All rows of a space in order, in the transaction that is open; a row stays current until next() is called.
 class SpaceScan {
  public:
   // after: only the rows behind this one; null: all.
