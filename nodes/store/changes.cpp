@@ -90,7 +90,7 @@ StoreChanges::StoreChanges(Connection& connection, PayloadFile& payload_file, co
       cache_(options.entry_cache_bytes) {
   rows_.remember_rows();
   load_groups();
-  if (meta_.get(rebuild_wish)) leave_all_garbage();
+  if (meta_.get(rebuild_request)) leave_all_garbage();
 }
 
 void StoreChanges::load_groups() {
@@ -178,7 +178,7 @@ void StoreChanges::discard_rows(const GroupState& group) {
   discard(group.space);
   if (damage_of(group.damage) != dht::Damage::rows) return;
   damaged_garbage_.insert(group.space);
-  wish_rebuild();
+  request_rebuild();
 }
 
 void StoreChanges::leave_all_garbage() {
@@ -208,7 +208,7 @@ void StoreChanges::perform_group(const dht::GroupWrite& write, PayloadHome home)
   }
   if (write.truncate_from) truncate(group, *write.truncate_from);
   for (const dht::Entry& entry : write.append) append(group, entry, home);
-  if (write.compact_through) cut(group, *write.compact_through);
+  if (write.compact_through) compact(group, *write.compact_through);
   if (write.damage) note_damage(group, *write.damage);
 }
 
@@ -299,8 +299,8 @@ void StoreChanges::append(GroupState& group, const dht::Entry& entry, PayloadHom
   group.log_digest += appended.checksum;
 }
 
-void StoreChanges::cut(GroupState& group, dht::LogIndex through) {
-  if (through > group.applied.index) broken(group.partition, "cut above the applied index");
+void StoreChanges::compact(GroupState& group, dht::LogIndex through) {
+  if (through > group.applied.index) broken(group.partition, "compaction above the applied index");
   if (through <= group.base.index) return;
   std::optional<LogTable::Info> last;
   try {

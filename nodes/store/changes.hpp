@@ -54,7 +54,7 @@ class StoreChanges {
   bool collect_garbage();  // a bounded step; false: none left
   // After a step that met damage: that space stays where it is until the next start.
   SpaceId leave_garbage();
-  void wish_rebuild() { meta_.set(rebuild_wish, "garbage is damaged"); }
+  void request_rebuild() { meta_.set(rebuild_request, "garbage is damaged"); }
 
   // After it:
   void committed();
@@ -76,7 +76,7 @@ class StoreChanges {
   void install(GroupState& group, const dht::InstallSnapshot& snapshot);
   void truncate(GroupState& group, dht::LogIndex from);
   void append(GroupState& group, const dht::Entry& entry, PayloadHome home);
-  void cut(GroupState& group, dht::LogIndex through);
+  void compact(GroupState& group, dht::LogIndex through);
   void apply_entry(GroupState& group, const StoredEntry& stored, std::vector<dht::AppliedBatch>& results);
   GroupState& group_of(PartitionId partition);  // created when there is none
   SpaceId new_space();

@@ -43,7 +43,7 @@ class StoreStart {
   }
 
   // Nothing that is needed is damaged: without room it waits.
-  void grant_wish(const std::string& why) {
+  void rebuild_if_room(const std::string& why) {
     try {
       rebuild(why);
     } catch (const StoreFailure& failure) {
@@ -91,9 +91,10 @@ class StoreStart {
   StartedStore open() {
     StartedStore started;
     started.connection = open_summed();
-    if (std::optional<std::string> why = rebuilt_ ? std::nullopt : MetaTable(*started.connection).get(rebuild_wish)) {
+    if (std::optional<std::string> why =
+            rebuilt_ ? std::nullopt : MetaTable(*started.connection).get(rebuild_request)) {
       started.connection.reset();
-      grant_wish(*why);
+      rebuild_if_room(*why);
       started.connection = open_summed();
     }
     keep_copies();

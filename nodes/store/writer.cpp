@@ -434,17 +434,17 @@ void StoreWriter::leave_garbage(const Error& why) {
   try {
     const SpaceId space = changes_.leave_garbage();
     spdlog::warn("event=garbage_damaged space={} reason=\"{}\"", space, why.text());
-    wish_rebuild();
+    request_rebuild();
   } catch (const StoreFailure& failure) {
     health_.fail(failure.error());
   }
 }
 
 // The next start leaves the garbage behind, and its space with it.
-void StoreWriter::wish_rebuild() {
+void StoreWriter::request_rebuild() {
   try {
     SqlTransaction transaction(*connection_);
-    changes_.wish_rebuild();
+    changes_.request_rebuild();
     transaction.commit();
     changes_.committed();
   } catch (const StoreFailure& failure) {

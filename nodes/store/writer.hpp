@@ -80,7 +80,7 @@ class StoreWriter {
   void run_background_tasks();
   void collect_garbage();
   void leave_garbage(const Error& why);
-  void wish_rebuild();
+  void request_rebuild();
   void give_room_back();
   bool vacuum(std::uint64_t keep_bytes);
   void shorten_wal();

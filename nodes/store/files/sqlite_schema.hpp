@@ -41,7 +41,7 @@ std::unique_ptr<Connection> open_damaged(const std::filesystem::path& directory)
 // A new database with all tables, to copy into; nothing is synced and nothing can be rolled back.
 std::unique_ptr<Connection> create_copy(const std::filesystem::path& file, unsigned page_bytes);
 
-inline constexpr const char* rebuild_wish =
+inline constexpr const char* rebuild_request =
     "rebuild";  // in `meta`: why the next start copies the database (nodes/store/repair/copy.hpp)
 
 // Named values of the table `meta`; each carries a checksum. Errors: corrupt.

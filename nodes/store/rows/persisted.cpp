@@ -109,7 +109,7 @@ dht::PersistedGroup persisted_group(LogTable& log, const GroupState& group, cons
 
 // What is applied is in the rows: a log that is damaged there only is as good without those entries. False: it is
 // damaged behind them, too.
-bool cut_to_applied(LogTable& log, GroupTable& groups, GroupState& group) {
+bool compact_to_applied(LogTable& log, GroupTable& groups, GroupState& group) {
   dht::LogIndex next = group.applied.index;
   std::uint64_t digest = 0;
   for (const LogTable::Info& info : log.infos(group.partition, group.applied.index + 1)) {
@@ -194,9 +194,9 @@ class GroupLoader {
     }
     try {
       SqlTransaction transaction(connection_);
-      GroupState cut = group;
-      if ((!old_entries || group.last_index == group.applied.index) && cut_to_applied(log_, groups_, cut)) {
-        dht::PersistedGroup persisted = with_log(cut, entries);
+      GroupState compacted = group;
+      if ((!old_entries || group.last_index == group.applied.index) && compact_to_applied(log_, groups_, compacted)) {
+        dht::PersistedGroup persisted = with_log(compacted, entries);
         transaction.commit();
         return persisted;
       }
