@@ -1,3 +1,4 @@
+// Each part of a Write and an Apply as changes of the tables and of the groups in memory.
 #include "nodes/store/changes.hpp"
 
 #include "dht/core/node/node.hpp"
@@ -7,8 +8,8 @@ namespace ringfs::nodes {
 
 namespace {
 
-constexpr std::uint64_t initial_row_version = 1;  // index 1 is always a no-op: no batch ever writes this version
-constexpr std::size_t garbage_step_rows = 64;     // 4 MiB of blocks: some milliseconds between two transactions
+constexpr std::uint64_t initial_row_version = 1;  // index 1 is a no-op, so no batch writes this version
+constexpr std::size_t garbage_step_rows = 64;     // at most 4 MiB of payloads: a step takes some milliseconds
 
 [[noreturn]] void broken(PartitionId partition, const std::string& what) {
   throw StoreFailure(ErrorCode::internal, name_of(partition) + ": " + what);
@@ -27,7 +28,7 @@ void EntryCache::insert(PartitionId partition, StoredEntry entry) {
   std::uint64_t number = ++inserted_;
   entries_[key] = Cached{std::move(entry), number};
   order_.emplace_back(key, number);
-  // Entries leave by being applied far more often than from here: then the order only keeps their names.
+  // Drops the oldest entries while there are too many bytes. Names of entries that were applied meanwhile are skipped.
   while (!order_.empty()) {
     auto found = entries_.find(order_.front().first);
     bool alive = found != entries_.end() && found->second.number == order_.front().second;
@@ -38,7 +39,7 @@ void EntryCache::insert(PartitionId partition, StoredEntry entry) {
     }
     order_.pop_front();
   }
-  // One old entry that is never applied must not let the names behind it pile up.
+  // An old entry that is never applied must not keep all the names behind it.
   if (order_.size() > 2 * entries_.size() + 64) {
     std::erase_if(order_, [this](const auto& named) {
       auto found = entries_.find(named.first);
@@ -84,7 +85,8 @@ StoreChanges::StoreChanges(Connection& connection, PayloadFile& payload_file, co
                 "INSERT INTO peer(node, counter, nonce, checksum) VALUES(?, ?, ?, ?) ON CONFLICT(node) DO UPDATE SET "
                 "counter = excluded.counter, nonce = excluded.nonce, checksum = excluded.checksum"),
       add_garbage_(connection,
-                   "INSERT OR IGNORE INTO garbage(space) VALUES(?)"),  // an old row of `grp` may name one that is
+                   // a row of `grp` that is older than it should be may name garbage
+                   "INSERT OR IGNORE INTO garbage(space) VALUES(?)"),
       next_garbage_(connection, "SELECT space FROM garbage ORDER BY space"),
       remove_garbage_(connection, "DELETE FROM garbage WHERE space = ?"),
       cache_(options.entry_cache_bytes) {
@@ -96,12 +98,12 @@ StoreChanges::StoreChanges(Connection& connection, PayloadFile& payload_file, co
 void StoreChanges::load_groups() {
   std::map<PartitionId, Error> unreadable;
   groups_ = group_table_.load_all(unreadable);
-  // load_persisted() has put others in their places; since then the disk has lost them.
+  // load_persisted() replaced unreadable rows; one that is unreadable now was damaged since.
   if (!unreadable.empty()) throw StoreFailure(ErrorCode::corrupt, unreadable.begin()->second.context);
   garbage_ = look_for_garbage();
 }
 
-// Only ever worse: what is gone does not come back.
+// Damage only gets worse: what is lost does not come back.
 void StoreChanges::note_damage(GroupState& group, dht::Damage damage) {
   if (damage <= damage_of(group.damage)) return;
   group.damage = damage == dht::Damage::rows ? ReplicaDamage::rows : ReplicaDamage::data;
@@ -112,7 +114,7 @@ void StoreChanges::perform(const dht::Write& write, PayloadHome home) {
   for (const dht::GroupWrite& group : write.groups) perform_group(group, home);
 }
 
-// Before `meta` changes: the second copy is never older.
+// Called before `meta` changes: the second copy is never older than `meta`.
 void StoreChanges::keep_identity(StoredIdentity identity) {
   if (identity == identity_) return;
   write_identity(directory_, identity);
@@ -172,8 +174,8 @@ void StoreChanges::discard(SpaceId space) {
   garbage_ = true;
 }
 
-// Rows that were damaged may lie on pages of another time, and what these name as the rest of a long row belongs to
-// others by now: emptied in place they would give it away. They stay until the database is copied.
+// Damaged rows may lie on pages of an older state. The overflow pages that these name may belong to other rows by now,
+// and removing the rows would free them. So they stay until the database is copied.
 void StoreChanges::discard_rows(const GroupState& group) {
   discard(group.space);
   if (damage_of(group.damage) != dht::Damage::rows) return;
@@ -276,7 +278,7 @@ void StoreChanges::install(GroupState& group, const dht::InstallSnapshot& snapsh
   group.configuration_index = snapshot.configuration_index;
   group.staging.reset();
   group.holds_data = true;
-  if (group.damage == ReplicaDamage::rows) group.damage = ReplicaDamage::none;  // these are others
+  if (group.damage == ReplicaDamage::rows) group.damage = ReplicaDamage::none;  // the rows are new
   forget_hot_rows(group);
 }
 
@@ -308,10 +310,10 @@ void StoreChanges::compact(GroupState& group, dht::LogIndex through) {
   } catch (const StoreFailure& failure) {
     if (failure.error().code != ErrorCode::corrupt) throw;
   }
-  // Missing or damaged: what is applied is known without it.
+  // The entry is missing or damaged: compact up to the applied one, whose term and stamp are known without the log.
   if (!last) through = group.applied.index;
   group.log_digest -= log_.remove(group.partition, group.base.index + 1, through);
-  if (through == group.last_index) group.log_digest = 0;  // nothing is left, whatever was missing
+  if (through == group.last_index) group.log_digest = 0;  // the log is empty now, whatever was missing before
   group.base = last ? LogPoint{through, last->info.term, last->stamp} : group.applied;
 }
 
@@ -357,8 +359,8 @@ void StoreChanges::apply_entry(GroupState& group, const StoredEntry& stored, std
   const dht::Entry& entry = stored.entry;
   if (entry.kind == dht::EntryKind::batch) {
     BatchResult result;
-    // The entry's checksum holds, so these are the bytes that every replica has: what does not decode is invalid for
-    // all.
+    // The checksum of the entry holds, so every replica has these bytes. If they do not decode, the batch is invalid on
+    // all of them.
     if (Result<Batch> batch = decode_batch(entry.head, entry.blobs)) {
       rows_.set_blobs(&entry.blobs, &stored.payloads);
       result = evaluate(*batch, entry.stamp, entry.index, rows_, faults_);
@@ -383,7 +385,7 @@ void StoreChanges::save_groups() {
   for (PartitionId partition : changed_) group_table_.save(groups_.at(partition));
 }
 
-// Whether there is some that can go; the first such space is collecting_.
+// True: there is garbage that can be removed. The first such space is then collecting_.
 bool StoreChanges::look_for_garbage() {
   Query query(next_garbage_);
   while (query.step()) {

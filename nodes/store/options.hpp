@@ -1,4 +1,4 @@
-// What a store can be told when it is opened (sqlite_store.hpp), each with its unit and default.
+// The options of a store (sqlite_store.hpp).
 #pragma once
 
 #include <chrono>
@@ -10,25 +10,25 @@
 namespace ringfs::nodes {
 
 struct SqliteStoreOptions {
-  std::uint64_t reserve_bytes = 64 << 20;  // less disk than this left: status().no_space
+  std::uint64_t reserve_bytes = 64 << 20;  // bytes left on the disk; below this the node takes in less (space.hpp)
   unsigned reader_threads = 2;
-  std::size_t entry_cache_bytes = 64 << 20;  // appended entries kept until they are applied
-  std::size_t transaction_items = 512;       // writes and applies in one transaction
+  std::size_t entry_cache_bytes = 64 << 20;  // memory for appended entries until they are applied
+  std::size_t transaction_items = 512;       // at most, writes and applies of one transaction
   std::size_t transaction_bytes = 8 << 20;
-  // Entries of a transaction whose payloads are less than this keep them in the database: to write those twice costs
-  // less than to sync a second file.
+  // Where the payloads of one transaction together have fewer bytes than this, they go into the database: writing them
+  // twice (WAL and database) is cheaper than syncing a second file.
   std::size_t payload_file_bytes = 128 << 10;
   std::size_t snapshot_chunk_bytes = 512 << 10;
-  std::size_t snapshot_sessions = 8;  // read transactions of snapshots open at once
+  std::size_t snapshot_sessions = 8;  // at most, open read transactions of snapshots
   Duration snapshot_idle = std::chrono::seconds(30);
   ScrubOptions scrub;
-  unsigned page_bytes = 4096;  // of a database that is created
-  // Copy the database, verified, before it is used (nodes/store/repair/copy.hpp): damage was met in what all partitions
-  // share.
+  unsigned page_bytes = 4096;  // of a new database
+  // Copy the database, verified, before it is used (nodes/store/repair/copy.hpp): damage was found in what all
+  // partitions share.
   bool rebuild = false;
-  // Test-only switches (docs/design.md#proof-by-simulation).
+  // For tests only (docs/design.md#proof-by-simulation).
   dht::EvaluateFaults faults;
-  bool synchronous_off = false;  // no fsync of what is written and moved
+  bool synchronous_off = false;  // no fsync of writes and checkpoints
 };
 
 }  // namespace ringfs::nodes

@@ -1,3 +1,4 @@
+// The reader threads: one queue, a connection and its prepared statements for each.
 #include "nodes/store/readers.hpp"
 
 #include <pthread.h>

@@ -1,3 +1,4 @@
+// The sessions of snapshots that are sent, on a thread of their own.
 #include "nodes/store/snapshot.hpp"
 
 #include <pthread.h>
@@ -16,7 +17,7 @@ constexpr std::int64_t snapshot_cache_kib = 1 << 10;
 
 }  // namespace
 
-// One open read transaction and where it stands.
+// An open read transaction and the place it has reached.
 class StoreSnapshots::Source {
  public:
   Source(const std::filesystem::path& directory, PayloadFile& payload_file, PartitionId partition, const Place* behind)

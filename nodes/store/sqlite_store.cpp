@@ -1,3 +1,4 @@
+// The store as a whole: its parts, in the order in which they start and stop, and how it is opened.
 #include "nodes/store/sqlite_store.hpp"
 
 #include <spdlog/spdlog.h>
@@ -18,7 +19,7 @@ namespace ringfs::nodes {
 
 namespace {
 
-// Whatever is wrong names the file.
+// The error names the file, if it does not name one already.
 Error with_path(const Error& error, const std::filesystem::path& directory) {
   std::string file = (directory / database_file_name).string();
   if (error.context.find(directory.string()) != std::string::npos) return error;
@@ -26,7 +27,8 @@ Error with_path(const Error& error, const std::filesystem::path& directory) {
   return {error.code, file + words + error.context};
 }
 
-// The members close in the reverse order: the readers first, then the writer with what is queued, then the lock.
+// Members are destroyed in reverse order: the scrub and the readers first, then the writer with what is queued, and the
+// lock last.
 class OpenStore final : public SqliteStore {
  public:
   OpenStore(const std::filesystem::path& directory, DirectoryLock lock, StartedStore started,
@@ -111,7 +113,7 @@ Result<SqliteStore::Opened> SqliteStore::open(const std::filesystem::path& direc
   if (Status made = make_directory(directory); !made) return tl::unexpected<Error>(made.error());
   Result<Opened> opened = open_once(directory, random, options);
   if (opened || opened.error().code != ErrorCode::no_space) return opened;
-  // Its start needs a little room, and what it serves then may give more back.
+  // A start needs a little room, and a running node can free more (compaction, unlink).
   if (!StoreBallast(directory, 0).release()) return opened;
   spdlog::warn("event=reserve_released reason=\"{}\"", opened.error().text());
   return open_once(directory, random, options);

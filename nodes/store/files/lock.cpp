@@ -1,3 +1,4 @@
+// The lock of a data directory, and creating and syncing directories.
 #include "nodes/store/files/lock.hpp"
 
 #include <fcntl.h>
@@ -33,7 +34,7 @@ Result<DirectoryLock> DirectoryLock::acquire(const std::filesystem::path& direct
                 directory.string() + ": directory in use by process " + (holder.empty() ? "unknown" : holder));
   }
   std::string pid = std::to_string(getpid()) + "\n";
-  // Only for the message above: a disk that is too full for it must still open.
+  // Only for the message above, so a full disk does not prevent the start.
   bool recorded = ftruncate(descriptor.value, 0) == 0 && pwrite(descriptor.value, pid.data(), pid.size(), 0) >= 0;
   if (!recorded && errno != ENOSPC) return system_failure(file, errno);
   return DirectoryLock(std::move(descriptor));
@@ -54,7 +55,7 @@ Status make_directory(const std::filesystem::path& directory) {
     return fail(ErrorCode::invalid_argument, directory.string() + " is not a directory");
   std::filesystem::path whole = std::filesystem::absolute(directory, error);
   if (error) return fail(ErrorCode::io_error, directory.string() + ": " + error.message());
-  if (whole.filename().empty()) whole = whole.parent_path();  // a trailing slash
+  if (whole.filename().empty()) whole = whole.parent_path();  // there was a trailing slash
   std::filesystem::path parent = whole.parent_path();
   if (parent != whole) {
     if (Status made = make_directory(parent); !made) return made;

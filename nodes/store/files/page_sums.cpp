@@ -1,3 +1,4 @@
+// The layout of pages from the header of the database, and their XXH3 sums.
 #include "nodes/store/files/page_sums.hpp"
 
 #include <algorithm>
@@ -52,7 +53,7 @@ bool page_sum_holds(std::string_view page, std::uint64_t number) {
 }
 
 bool all_zeros(std::string_view bytes) {
-  // Each byte equals the next one, and the first is zero.
+  // The first byte is zero, and each byte equals the next one.
   return bytes.empty() || (bytes[0] == 0 && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
 }
 

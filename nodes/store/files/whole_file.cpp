@@ -1,3 +1,4 @@
+// write(2), fsync(2), rename(2), and the directory.
 #include "nodes/store/files/whole_file.hpp"
 
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+// The copy, group by group: what is damaged costs its group, and nothing is copied unverified.
 #include "nodes/store/repair/copy.hpp"
 
 #include <spdlog/spdlog.h>
@@ -13,23 +14,23 @@ namespace ringfs::nodes {
 
 namespace {
 
-constexpr unsigned max_partition_bits = 16;  // of a ring; how many are asked for when the ring is not known
+constexpr unsigned max_partition_bits = 16;  // of a ring; assumed if the ring is not known
 
 bool is_damage(const StoreFailure& failure) { return failure.error().code == ErrorCode::corrupt; }
 
-// What format 5 cannot tell by its pages: rows that stand where their space does not say, entries that their index does
-// not name.
+// What page sums would have found in a database of format 5: rows whose place does not fit their space, and entries
+// that the index does not name.
 struct Misplaced {
   std::set<SpaceId> spaces;
-  SpaceId spaces_from = INT64_MAX;                // these could not be looked through
-  std::map<std::int64_t, std::uint64_t> entries;  // of each partition, counted in the table itself
+  SpaceId spaces_from = INT64_MAX;                // spaces from this one on could not be checked
+  std::map<std::int64_t, std::uint64_t> entries;  // by partition, counted without the index
   bool entries_known = true;
 };
 
 Misplaced find_misplaced(Connection& from, const std::set<SpaceId>& known) {
   Misplaced found;
   try {
-    Statement statement(from, "SELECT space, key, sort FROM rows");  // in the order in which they lie
+    Statement statement(from, "SELECT space, key, sort FROM rows");  // in the order of the table
     Query query(statement);
     SpaceId space = 0;
     std::string key;
@@ -61,7 +62,7 @@ Misplaced find_misplaced(Connection& from, const std::set<SpaceId>& known) {
   return found;
 }
 
-// Payloads, counted anew by who names them.
+// Copies payloads. Their references are counted from zero, by those who name them.
 class PayloadCopy {
  public:
   PayloadCopy(Connection& from, Connection& to)
@@ -74,7 +75,7 @@ class PayloadCopy {
         remove_(to, "DELETE FROM payload WHERE id = ?"),
         remove_data_(to, "DELETE FROM payload_data WHERE id = ?") {}
 
-  // Its checksum.
+  // Adds a reference, and copies the payload if it is the first. Gives its checksum.
   std::uint64_t take(PayloadId id) {
     {
       Query query(share_, id);
@@ -108,7 +109,7 @@ class PayloadCopy {
     std::int64_t left = 0;
     {
       Query query(release_, id);
-      if (!query.step()) return;  // it was not taken: what named it is what was damaged
+      if (!query.step()) return;  // never taken: the damaged row or entry named it
       left = query.integer(0);
       query.finish();
     }
@@ -173,7 +174,7 @@ class StoreCopy {
  private:
   // ---- What belongs to the whole node ----
 
-  // None: there is no such value. `lost`: it cannot be read.
+  // None: there is no such value; with `lost` it cannot be read.
   std::optional<std::string> meta(const std::string& name, bool& lost) {
     lost = false;
     try {
@@ -218,7 +219,7 @@ class StoreCopy {
       partitions_ = 1U << decoded->partition_bits;
     }
 
-    // Without it the node begins with the one of genesis and hears of newer ones.
+    // Without a table the node starts with that of genesis and learns of newer ones.
     std::optional<std::string> table = meta("table", lost);
     if (lost && same_node && !second->table.empty()) table = second->table;
     if (table) to.set("table", *table);
@@ -239,7 +240,7 @@ class StoreCopy {
         const Uuid peer = read_uuid(reader);
         const dht::Incarnation incarnation{query.natural(1), query.natural(2)};
         const std::uint64_t sum = peer_checksum(peer, incarnation);
-        // What does not hold is learned anew.
+        // A damaged row is left out; the incarnation is learned again.
         if (!reader.done() || (!query.null(3) && sum != query.natural(3))) continue;
         Query(insert, peer.raw(), incarnation.counter, incarnation.nonce, sum).finish();
       }
@@ -256,14 +257,14 @@ class StoreCopy {
       Query query(statement);
       while (query.step()) spaces.insert(query.integer(0));
     } catch (const StoreFailure& failure) {
-      if (!is_damage(failure)) throw;  // then neighbours of rows that nobody reads are suspected, too
+      if (!is_damage(failure)) throw;  // then rows beside garbage are suspected, too
     }
     return spaces;
   }
 
   // ---- Groups ----
 
-  // One after the other: a page that cannot be read hides only those that may lie on it.
+  // One by one: a page that cannot be read then hides only the groups that may lie on it.
   void find_groups() {
     const unsigned count = partitions_ == 0 ? 1U << max_partition_bits : partitions_;
     for (unsigned p = 0; p < count; ++p) {
@@ -290,7 +291,7 @@ class StoreCopy {
     save(group);
   }
 
-  // 0 when that cannot be read either: then the replica says nothing for ever, or until its node is added anew.
+  // 0 if that cannot be read either. The replica then stays silent until its node is added again.
   dht::LogIndex second_copy_of_added(PartitionId partition) {
     try {
       return ids_.added(partition);
@@ -303,7 +304,7 @@ class StoreCopy {
   void save(const GroupState& group) {
     copied_groups_.save(group);
     if (group.replica_added != 0) copied_ids_.set_added(group.partition, group.replica_added);
-    // As it is, if it is later than the row: the next start draws the conclusion.
+    // Stays as it is if it is later than the row: the next start compares them.
     dht::HardState vote = second_copy_of_vote(group.partition);
     if (is_later(group.hard_state, vote)) vote = group.hard_state;
     if (is_later(vote, dht::HardState{})) copied_ids_.set_vote(group.partition, vote);
@@ -391,8 +392,8 @@ class StoreCopy {
     }
   }
 
-  // Rows that are not all that was written are better than none, if nobody else has them: they are kept, and the
-  // replica is marked. So is the digest, which goes on saying so.
+  // Rows with a wrong digest may be the only copy, so they are kept and the replica is marked. The digest is kept, too:
+  // it goes on showing the difference.
   void copy_rows(GroupState& group) {
     RowDigest digest = 0;
     Query query(rows_, group.space);
@@ -414,7 +415,7 @@ class StoreCopy {
     report_.damaged.emplace(group.partition, DamagedReplica{lost_rows(group.partition), ReplicaDamage::rows});
   }
 
-  // What was copied of a partition before its damage was met.
+  // Removes what was copied of a partition before its damage was found.
   void drop(const GroupState& group) {
     Query(remove_rows_, group.space).finish();
     Query(remove_entries_, index_of(group.partition)).finish();

@@ -1,3 +1,4 @@
+// The steps of a replacement, each durable before the next one.
 #include "nodes/store/repair/replacement.hpp"
 
 #include <fcntl.h>
@@ -64,7 +65,7 @@ void finish_replacement(const std::filesystem::path& directory, const Replacemen
   const std::filesystem::path database = database_in(directory);
   remove_file(copy_in(directory));
   if (!std::filesystem::exists(complete_in(directory))) return;
-  // What the old database had in its WAL is in the copy; the new one must never see it.
+  // The copy has what was in the old WAL. The new database must never see that WAL.
   remove_file(mark_of(database));
   forget_first_page(database);
   remove_file(wal_of(database));

@@ -1,3 +1,4 @@
+// Reading and writing of `grp` and `log`. A group's columns are listed once, in each_column().
 #include "nodes/store/rows/groups.hpp"
 
 #include <spdlog/spdlog.h>
@@ -19,8 +20,8 @@ std::uint64_t checksum_of(PartitionId partition, const dht::Entry& entry, std::s
   return checksum(entry.head.view(), checksum(writer.bytes()));
 }
 
-// The columns of `grp` in order, each with what it holds: groups are saved, read and summed by this list. Behind them
-// is `checksum`.
+// The columns of `grp` in order, each with the member that it holds. Groups are saved, read and summed by this list.
+// `checksum` comes after them.
 template <class Group, class Visitor>
 void each_column(Group& group, bool with_digests, Visitor& visit) {
   visit("p", group.partition);
@@ -36,7 +37,7 @@ void each_column(Group& group, bool with_digests, Visitor& visit) {
   visit("base_term", group.base.term);
   visit("base_stamp", group.base.stamp);
   visit("space", group.space);
-  visit("staging_space", group.staging, &Staging::space);  // these three are NULL without it
+  visit("staging_space", group.staging, &Staging::space);  // these three are NULL without staging
   visit("staging_snapshot", group.staging, &Staging::snapshot);
   visit("staging_next", group.staging, &Staging::next);
   visit("holds_data", group.holds_data);
@@ -138,7 +139,7 @@ struct ColumnSum {
   void operator()(const char*, Stamp stamp) { writer.i64(stamp.microseconds); }
   void operator()(const char*, std::uint64_t value) { writer.u64(value); }
   void operator()(const char*, SpaceId space) { writer.i64(space); }
-  // Only if they are not what they were before there was a column: rows of older formats keep their sums.
+  // Summed only when not at the value that they have in rows of older formats, so that those keep their checksums.
   void operator()(const char*, bool holds_data) {
     if (!holds_data) writer.boolean(false);
   }
@@ -197,7 +198,7 @@ dht::Damage damage_of(ReplicaDamage damage) {
     case ReplicaDamage::data:
     case ReplicaDamage::everything: break;
   }
-  return dht::Damage::log;  // a number of a later program, too
+  return dht::Damage::log;  // also for a number of a newer program
 }
 
 SpaceId take_new_space(MetaTable& meta) {
@@ -280,7 +281,7 @@ LogTable::LogTable(Connection& connection, PayloadTable& payloads)
       append_(
           connection,
           "INSERT INTO log(p, idx, term, stamp, kind, size, blobs, checksum, head) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)"),
-      // The head only where it is looked at: it may lie on pages of its own.
+      // The head only where it is needed: it may lie on overflow pages.
       blobs_(connection,
              "SELECT idx, term, stamp, kind, blobs, checksum, CASE WHEN blobs IS NULL THEN NULL ELSE head END FROM log "
              "WHERE p = ? AND idx BETWEEN ? AND ?"),
@@ -322,7 +323,7 @@ std::uint64_t LogTable::remove(PartitionId partition, dht::LogIndex first, dht::
       try {
         for (PayloadId payload : verified(partition, query).payloads) payloads.push_back(payload);
       } catch (const StoreFailure& failure) {
-        // Which payloads it named is not known: none is released for it, lest another one's bytes go.
+        // It is not known which payloads it named. None is released, or another entry could lose its bytes.
         if (failure.error().code != ErrorCode::corrupt) throw;
         spdlog::warn("event=payloads_left partition={} reason=\"{}\"", index_of(partition), failure.error().text());
       }
@@ -375,7 +376,7 @@ void LogTable::load(PartitionId partition, dht::LogIndex first, dht::LogIndex la
 
 LogTable::Info LogTable::info_of(PartitionId partition, const Query& query) {
   StoredEntry stored = verified(partition, query);
-  // The size is not part of the sum: it follows from what is.
+  // The checksum does not cover the size, which follows from what it covers.
   std::uint64_t size = stored.entry.bytes();
   for (PayloadId payload : stored.payloads) size += payloads_.size(payload);
   if (size != query.natural(7)) {

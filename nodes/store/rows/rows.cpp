@@ -1,3 +1,4 @@
+// Payloads, rows and scans: the statements and the checksums around them.
 #include "nodes/store/rows/rows.hpp"
 
 #include <spdlog/spdlog.h>
@@ -10,9 +11,9 @@ namespace ringfs::nodes {
 namespace {
 
 constexpr std::int64_t scan_page_rows = 64;
-constexpr std::size_t max_remembered_bytes = 8 << 20;  // rows of the writer; then it begins anew
+constexpr std::size_t max_remembered_bytes = 8 << 20;  // rows that the writer keeps; then all are dropped
 
-// The smallest string above all that start with the prefix; nullopt: there is none.
+// The smallest string greater than all that start with the prefix; none: there is no such string.
 std::optional<std::string> end_of_prefix(std::string prefix) {
   while (!prefix.empty() && prefix.back() == '\xff') prefix.pop_back();
   if (prefix.empty()) return std::nullopt;
@@ -42,7 +43,7 @@ void damaged_payload(PayloadId id, const char* what) {
 PayloadTable::PayloadTable(Connection& connection, PayloadFile& file)
     : connection_(connection),
       file_(file),
-      // The next number below those of the file.
+      // The next id below those of the file.
       insert_(connection,
               "INSERT INTO payload(id, refs, size, checksum) VALUES("
               "coalesce((SELECT id FROM payload WHERE id < ? ORDER BY id DESC LIMIT 1), 0) + 1, 1, ?, ?)"),
@@ -129,7 +130,7 @@ SharedBytes PayloadTable::read(PayloadId id) {
 }
 
 PayloadTable::Overwritten PayloadTable::overwrite(PayloadId id, std::size_t offset, std::string_view bytes) {
-  // Verified first: a new checksum over flipped bits would hide them.
+  // Verified first: a new checksum would hide flipped bits.
   std::string patched = read(id).str();
   if (offset > patched.size() || bytes.size() > patched.size() - offset) {
     throw StoreFailure(ErrorCode::internal, "overwrite beyond the end of payload " + std::to_string(id));
@@ -186,9 +187,9 @@ RowTable::RowTable(Connection& connection, PayloadTable& payloads)
     : payloads_(payloads),
       find_(connection, "SELECT version, payload, checksum, value FROM rows WHERE space = ? AND key = ? AND sort = ?"),
       version_(connection, "SELECT version FROM rows WHERE space = ? AND key = ? AND sort = ?"),
-      // Not the value, which may lie on pages of its own.
+      // Without the value, which may lie on overflow pages.
       former_(connection, "SELECT version, payload, checksum FROM rows WHERE space = ? AND key = ? AND sort = ?"),
-      // ?4: 1 leaves the row that equals the lower bound itself out.
+      // ?4: 1 leaves out the row that equals the lower bound.
       scan_(connection,
             "SELECT sort, version, payload, checksum, value FROM rows WHERE space = ?1 AND key = ?2 AND sort >= ?3 "
             "AND NOT (?4 AND sort = ?3) ORDER BY sort LIMIT ?5"),
@@ -215,7 +216,7 @@ void RowTable::set_blobs(const std::vector<SharedBytes>* blobs, const std::vecto
 }
 
 void RowTable::select(SpaceId space) {
-  RINGFS_CHECK(digest_change_ == 0);  // it belongs to the space before
+  RINGFS_CHECK(digest_change_ == 0);  // it would count for the wrong space
   space_ = space;
 }
 
@@ -235,7 +236,7 @@ void RowTable::remember(const RowAddress& row, std::optional<Found> found) {
     remembered_.clear();
     remembered_bytes_ = 0;
   }
-  // Of a row that is replaced the bytes stay counted: everything goes a little earlier then.
+  // The bytes of a replaced row stay counted, so the map is dropped a little earlier.
   remembered_bytes_ += bytes;
   auto place = remembered_.find(PlaceView(space_, row.key, row.sort));
   if (place != remembered_.end()) {
@@ -289,7 +290,7 @@ void RowTable::scan(const std::string& key, const std::string& prefix, const std
   const bool all_locks = remembering_ && key == dht::lock_key && prefix.empty() && after.empty();
   if (all_locks && without_locks_.contains(space_)) return;
   bool any = false;
-  // In pages, so that visit may use this object, and with payloads read only when their row's turn comes.
+  // In pages, so that visit() may use this object, and payloads are read only when their row is due.
   struct Item {
     std::string sort;
     Found found;
@@ -328,7 +329,7 @@ void RowTable::scan(const std::string& key, const std::string& prefix, const std
   if (all_locks && !any) without_locks_.insert(space_);
 }
 
-// What goes with the row, without its value; unverified, as whoever replaces it is not interested in it.
+// The former row without its value. Unverified: whoever replaces it does not need it.
 std::optional<RowTable::Found> RowTable::find_former(const RowAddress& row) {
   if (remembering_) {
     auto known = remembered_.find(PlaceView(space_, row.key, row.sort));
@@ -339,7 +340,7 @@ std::optional<RowTable::Found> RowTable::find_former(const RowAddress& row) {
   return Found{query.natural(0), payload_column(query, 1), query.natural(2), {}};
 }
 
-// Releases its payload. What it was in the digest.
+// Releases the payload of the former row; gives its term in the digest.
 RowDigest RowTable::release(const RowAddress& row, const Found& former) {
   if (!former.payload) return former.checksum;
   return row_term(row, former.version, payloads_.release(*former.payload), {});
@@ -353,7 +354,7 @@ RowTable::Found RowTable::store(const RowAddress& row, std::uint64_t version, st
   } else {
     Query(store_, space_, row.key, row.sort, version, nullptr, stored.checksum, value.view()).finish();
   }
-  // A copy: the value may be a part of a frame that would stay alive with it.
+  // A copy: the value may be part of a frame, which it would keep in memory.
   if (remembering_ && !payload) stored.value = SharedBytes(value.str());
   return stored;
 }
@@ -469,7 +470,7 @@ bool RowTable::erase_some(SpaceId space, std::size_t max_rows) {
     Query query(some_, space, max_rows);
     while (query.step()) {
       Item item{{std::string(query.bytes(0)), std::string(query.bytes(1))}, payload_column(query, 2)};
-      // A damaged row may name somebody else's payload.
+      // A damaged row may name the payload of another row.
       if (item.payload && row_checksum(item.row, query.natural(3), item.payload, {}) != query.natural(4))
         item.payload.reset();
       items.push_back(std::move(item));
@@ -486,7 +487,7 @@ SpaceScan::SpaceScan(Connection& connection, PayloadTable& payloads, SpaceId spa
     : payloads_(payloads),
       space_(space),
       after_(after ? *after : RowAddress{}),
-      // Without a row to go on behind: every key and sort key is at least the empty one.
+      // Without `after`: every key and sort key is at least the empty one.
       statement_(connection,
                  std::string("SELECT r.key, r.sort, r.version, r.payload, r.checksum, r.value, p.size FROM rows r "
                              "LEFT JOIN payload p ON p.id = r.payload WHERE r.space = ? AND (r.key, r.sort) ") +
