@@ -1,3 +1,4 @@
+// The life of a node's process: start, run, drain; and which failure is which exit code.
 #include "nodes/daemon/daemon.hpp"
 
 #include <spdlog/spdlog.h>
@@ -70,7 +71,7 @@ class Daemon {
   Daemon& operator=(const Daemon&) = delete;
 
   ~Daemon() {
-    // Coroutines unwind while everything they use is still there; what has a timer goes before the loop.
+    // Coroutines unwind while all that they use still exists. Whatever has a timer is destroyed before the loop.
     draining_ = true;
     if (driver_) driver_->stop();
     if (transport_) transport_->stop();
@@ -88,7 +89,7 @@ class Daemon {
     Outcome started = start();
     if (!started) return started;
     if (removed()) {
-      // Its data directory is of no use any more: whoever wants this machine back starts with an empty one.
+      // Its data directory is of no use any more: to be added again the node needs an empty one.
       const std::string ring = driver_->node().genesis()->ring.text();
       std::cerr << "ringfs-node: node " << id_.text() << " was removed from its ring " << ring
                 << "; to be added again it needs another --data directory\n";
@@ -105,7 +106,7 @@ class Daemon {
   // ---- Start ----
 
   Outcome start() {
-    // From here on a signal stops the node in an orderly way, however long opening takes.
+    // From here on a signal ends the node in order, however long opening the store takes.
     signals_.add(SIGTERM);
     signals_.add(SIGINT);
     Result<dht::Listener> listener = dht::listen_on(loop_, options_.listen);
@@ -144,7 +145,7 @@ class Daemon {
 
   void make_client() {
     transport_ = std::make_unique<dht::TcpTransport>(loop_.get_executor(), random_);
-    // What a node writes down as a time is the ring's: its own clock may be the one that is wrong.
+    // Times that a node writes are those of the ring: its own clock may be wrong.
     dht::ObjectClientOptions options;
     options.wall_clock = [this] { return driver_->node().ring_time(dht::boot_time()); };
     client_ = std::make_unique<dht::ObjectClient>(*transport_, std::vector<std::string>{address_}, options);
@@ -177,7 +178,7 @@ class Daemon {
     if (!options_.join.empty()) spawn(background_tasks_->join(*transport_, options_.join));
   }
 
-  // Every coroutine can be cancelled, and the loop knows when all have ended.
+  // Every coroutine can be cancelled, and tasks_ is empty when all have ended.
   void spawn(Task<void> work) {
     auto task = tasks_.emplace(tasks_.end());
     asio::co_spawn(loop_, std::move(work),
@@ -232,7 +233,7 @@ class Daemon {
   DaemonOptions options_to_rebuild() const {
     DaemonOptions options = options_;
     options.rebuild = true;
-    options.ready_descriptor = -1;  // told once
+    options.ready_descriptor = -1;  // the line was written already
     if (!address_.empty()) options.listen = address_;
     if (!rest_address_.empty()) options.rest = rest_address_;
     return options;
@@ -255,7 +256,7 @@ class Daemon {
       failure_ = DaemonFailure{ExitCode::storage_failed, "the storage failed: " + error.text(),
                                "look at the disk, then start again: the node goes on from what the disk says"};
     }
-    // Nothing that this process still believes may be acted on (docs/design.md#failed-writes).
+    // What this process still has in memory must not be acted on (docs/design.md#failed-writes).
     loop_.stop();
   }
 
@@ -268,7 +269,7 @@ class Daemon {
     drain_end_ = now + options_.drain_limit;
     gateway_end_ = now + options_.drain_limit / 2;
     spdlog::info("event=stopping reason=\"{}\" open_requests={}", reason, server_->open_requests());
-    // The gateway first: its requests go through this node's own server, which therefore goes on for everybody until
+    // The gateway stops first. Its requests go through this node's own server, so that goes on serving everybody until
     // they are answered.
     if (gateway_) {
       gateway_stopped_ = false;
@@ -300,7 +301,7 @@ class Daemon {
   const DaemonOptions options_;
   SystemRandom random_;
   std::list<asio::cancellation_signal>
-      tasks_;  // one per running background task; before the loop, whose coroutines use them
+      tasks_;  // one for each running background task; before the loop, whose coroutines use them
   std::unique_ptr<SqliteStore> store_;
   std::unique_ptr<dht::TcpTransport> transport_;
   std::unique_ptr<dht::ObjectClient> client_;
@@ -317,7 +318,7 @@ class Daemon {
   std::string address_;
   std::string rest_address_;
   std::optional<DaemonFailure> failure_;
-  bool in_ring_ = false;  // the client has started
+  bool in_ring_ = false;  // the client has started, so the gateway can answer for the ring
   bool draining_ = false;
   bool gateway_stopped_ = true;
   TimePoint drain_end_ = never;

@@ -1,3 +1,4 @@
+// The resources of the REST interface: one function for each, and answer(), which chooses it.
 #include "nodes/rest/routes.hpp"
 
 #include <algorithm>
@@ -28,7 +29,7 @@ RestResponse respond(unsigned version, http::status status, std::string_view typ
 }
 
 RestResponse respond_json(unsigned version, const json& body) {
-  // Keys are bytes: what is not UTF-8 is shown with replacement characters, never thrown at.
+  // Keys are bytes. What is not UTF-8 is shown as replacement characters, not thrown at.
   return respond(version, http::status::ok, "application/json",
                  body.dump(2, ' ', false, json::error_handler_t::replace) + "\n");
 }
@@ -61,13 +62,13 @@ RestResponse respond_error(unsigned version, const Error& error) {
 
 std::string entity_tag(std::uint64_t version) { return "\"" + std::to_string(version) + "\""; }
 
-// What If-Match or If-None-Match names: anything, or versions.
+// What If-Match or If-None-Match lists: anything, or versions.
 struct TagList {
   bool any = false;
   std::vector<std::uint64_t> versions;
 };
 
-// Strong comparison is If-Match's, weak is If-None-Match's (RFC 9110, 8.8.3.2): our tags are strong, so a weak one
+// If-Match compares strongly, If-None-Match weakly (RFC 9110, section 8.8.3.2). Our tags are strong, so a weak tag
 // never matches strongly.
 enum class Comparison { strong, weak };
 
@@ -89,7 +90,7 @@ Result<TagList> parse_tags(std::string_view text, Comparison comparison) {
     std::string_view digits = text.substr(1, end - 1);
     std::uint64_t version = 0;
     auto [stop, error] = std::from_chars(digits.data(), digits.data() + digits.size(), version);
-    // A well-formed tag that is none of ours matches nothing.
+    // A well-formed tag that is not one of ours matches nothing.
     bool ours = error == std::errc() && stop == digits.data() + digits.size() && version != 0;
     if (ours && !(weak && comparison == Comparison::strong)) tags.versions.push_back(version);
     text.remove_prefix(end + 1);
@@ -97,7 +98,7 @@ Result<TagList> parse_tags(std::string_view text, Comparison comparison) {
   return tags;
 }
 
-// All lines of one header are one list (RFC 9110, 5.3); nullopt: there is none.
+// All lines of a header field are one list (RFC 9110, section 5.3); none: there is no such field.
 Result<std::optional<TagList>> tags_of(const RestRequest& request, http::field field, Comparison comparison) {
   auto [first, last] = request.equal_range(field);
   if (first == last) return std::optional<TagList>();
@@ -119,7 +120,7 @@ RowAddress value_row(const std::string& name) { return {std::string(kv_prefix) +
 
 TimePoint deadline_of(const RestContext& context) { return context.store.clock().now + context.operation_timeout(); }
 
-// Asked before the store, the ring or the admin.
+// Checked before the store, the ring or the admin is asked.
 Status in_ring(const RestContext& context) {
   if (context.in_ring()) return {};
   return fail(ErrorCode::unavailable, "this node waits to be added to a ring");
@@ -159,12 +160,12 @@ Task<RestResponse> get_value(RestContext& context, RestRequest request, std::str
   co_return response;
 }
 
-// The conditions that If-Match and If-None-Match put on a change. A list of tags cannot be one condition on one
-// version, so the current version is read first and the change is made on condition that it is still the same.
+// The conditions that If-Match and If-None-Match put on a change. A list of tags cannot be one condition on a version.
+// So the current version is read first, and the change has the condition that it is still the same.
 struct Precondition {
   std::vector<Condition> conditions;
   bool fails = false;
-  bool judged = false;  // by a version that was read: another one has to be judged anew
+  bool judged = false;  // from a version that was read: if that has changed, judge again
 };
 
 Task<Result<Precondition>> precondition_of(RestContext& context, const RestRequest& request, const std::string& name,
@@ -211,7 +212,7 @@ Task<RestResponse> change_value(RestContext& context, RestRequest request, std::
   mutation.row = value_row(name);
   mutation.kind = erase ? Mutation::Kind::erase : Mutation::Kind::put;
   if (!erase) mutation.value = SharedBytes(std::move(request.body()));
-  // Each turn that is lost was another client's gain: somebody always gets on.
+  // A turn is lost only to another client's change, so one of them always succeeds.
   while (context.store.clock().now < deadline) {
     auto precondition = co_await precondition_of(context, request, name, deadline);
     if (!precondition) co_return respond_error(version, precondition.error());
@@ -262,7 +263,8 @@ Task<RestResponse> get_members(RestContext& context, unsigned version) {
   co_return respond_json(version, body);
 }
 
-// {"address": "host:port"}. What a client gets wrong is 400, what the node says 409; one that does not answer is 502.
+// The body is {"address": "host:port"}. A malformed one is 400, a refusal by the node 409, a node that does not answer
+// 502.
 Task<RestResponse> add_member(RestContext& context, unsigned version, std::string body) {
   const json request = json::parse(body, nullptr, false);
   const bool good =
