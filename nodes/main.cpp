@@ -1,4 +1,5 @@
-// ringfs-node: one node of a ring. See --help; the work is in nodes/daemon/daemon.
+// The program ringfs-node: one node of a ring. It reads the command line and prepares the process;
+// nodes/daemon/daemon.hpp does the rest.
 #include <malloc.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
@@ -9,7 +10,6 @@
 #include <csignal>
 #include <cstdlib>
 #include <iostream>
-#include <memory>
 #include <string_view>
 
 #include "dht/net/runtime/rotating_log.hpp"
@@ -27,10 +27,10 @@ constexpr char footer[] =
     "newer\n"
     "version, 8 another process has run with this node's identity since: the directory is a copy, or an older state.";
 
-// Of a database in one process's life: a disk that damages it again and again is for its operator to look at.
+// For one database in the life of a process: a disk that damages it again and again needs its operator.
 constexpr int max_rebuilds = 3;
 
-// For tests/chaos/power.sh, which must notice when nothing is synced. Not an option: nobody needs it.
+// For tests/chaos/power.sh, which must notice when nothing is synced. Not an option, because nobody else needs it.
 bool synchronous_off() {
   const char* value = std::getenv("RINGFS_TEST_SYNCHRONOUS");
   if (value == nullptr || std::string_view(value) != "off") return false;
@@ -38,7 +38,7 @@ bool synchronous_off() {
   return true;
 }
 
-// For tests/chaos/damage.sh, which damages files of nodes that run. Not an option: the pace has its reasons
+// For tests/chaos/damage.sh, which damages the files of running nodes. Not an option, because the pace has its reasons
 // (nodes/store/repair/scrub_options.hpp).
 bool scrub_without_pause() {
   const char* value = std::getenv("RINGFS_TEST_SCRUB");
@@ -48,17 +48,17 @@ bool scrub_without_pause() {
 }
 
 void prepare_process() {
-  // A peer that closes a connection is an error of that write, never the end of the process.
+  // If a peer closes a connection, the write fails; it must not end the process.
   std::signal(SIGPIPE, SIG_IGN);
-  // The database holds everybody's files, whatever their modes in the mount say.
+  // The database has everybody's files, whatever modes they have in a mount.
   umask(0077);
   rlimit files{};
   if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
     files.rlim_cur = files.rlim_max;
-    // Without it the node serves fewer connections, and says so when they run out.
+    // If this fails, the node serves fewer connections, and says so when they run out.
     if (setrlimit(RLIMIT_NOFILE, &files) != 0) spdlog::warn("event=file_limit_not_raised");
   }
-  // Buffers of 1 MiB come and go all the time: keep them in the heap instead of mapping fresh pages for each.
+  // Buffers of 1 MiB are allocated all the time: keep them in the heap instead of mapping new pages for each.
   mallopt(M_MMAP_THRESHOLD, 4 << 20);
   mallopt(M_TRIM_THRESHOLD, 8 << 20);
 }
@@ -89,7 +89,7 @@ int main(int count, char** arguments) {
   try {
     app.parse(count, arguments);
   } catch (const CLI::ParseError& error) {
-    int code = app.exit(error);  // prints help, version or what is wrong
+    int code = app.exit(error);  // prints help, the version, or what is wrong
     return code == 0 ? 0 : static_cast<int>(ringfs::nodes::ExitCode::usage);
   }
   options.data = data;
@@ -109,14 +109,10 @@ int main(int count, char** arguments) {
   options.scrub_without_pause = scrub_without_pause();
 
   try {
-    auto daemon = std::make_unique<ringfs::nodes::Daemon>(options);
-    auto outcome = daemon->run();
+    auto outcome = ringfs::nodes::run_daemon(options);
     for (int rebuilds = 0; !outcome && outcome.error().rebuild && rebuilds < max_rebuilds; ++rebuilds) {
       spdlog::error("event=restarting_to_rebuild reason=\"{}\"", outcome.error().message);
-      options = daemon->options_to_rebuild();
-      daemon.reset();  // the store closes its files
-      daemon = std::make_unique<ringfs::nodes::Daemon>(options);
-      outcome = daemon->run();
+      outcome = ringfs::nodes::run_daemon(*outcome.error().rebuild);
     }
     if (outcome) return static_cast<int>(ringfs::nodes::ExitCode::stopped);
     std::cerr << "ringfs-node: " << outcome.error().message << "\n  " << outcome.error().advice << "\n";

@@ -22,6 +22,7 @@
 #include <unordered_map>
 
 #include "dht/base/hash.hpp"
+#include "dht/base/percent.hpp"
 #include "dht/base/settings.hpp"
 #include "fs/control/commands.hpp"
 #include "fs/control/rebalance_pace.hpp"
@@ -127,29 +128,11 @@ constexpr std::uint64_t number_of(InodeNumber inode) { return inode & number_mas
 
 static_assert(make_inode(Kind::fixed, 0) == ControlTree::root);
 
-// %XX is a byte; anything else stands for itself. Nothing when a % is not followed by two hexadecimal digits, or for a
-// NUL.
-std::optional<std::string> percent_decode(std::string_view name) {
-  auto digit = [](char c) -> int {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-  };
-  std::string decoded;
-  for (std::size_t i = 0; i < name.size(); ++i) {
-    if (name[i] != '%') {
-      decoded.push_back(name[i]);
-      continue;
-    }
-    if (i + 2 >= name.size()) return std::nullopt;
-    const int high = digit(name[i + 1]);
-    const int low = digit(name[i + 2]);
-    if (high < 0 || low < 0 || (high == 0 && low == 0)) return std::nullopt;
-    decoded.push_back(static_cast<char>(high * 16 + low));
-    i += 2;
-  }
-  return decoded;
+// The key that a name in lookup/ stands for. None: a % without two hexadecimal digits behind it, or a NUL.
+std::optional<std::string> key_of(std::string_view name) {
+  Result<std::string> key = percent_decode(name);
+  if (!key || key->find('\0') != std::string::npos) return std::nullopt;
+  return std::move(*key);
 }
 
 std::string id_or_dash(const std::optional<Uuid>& id) { return id ? id->text() : "-"; }
@@ -288,7 +271,7 @@ class ControlTree::Implementation {
         }
         co_return fail(ErrorCode::not_found);
       case File::lookup: {
-        if (!percent_decode(name)) co_return fail(ErrorCode::not_found, "a % is followed by two hexadecimal digits");
+        if (!key_of(name)) co_return fail(ErrorCode::not_found, "a % is followed by two hexadecimal digits");
         co_return attributes_of(remember_name(name));
       }
       case File::node: {
@@ -571,7 +554,7 @@ class ControlTree::Implementation {
       co_return line(node_entries[node_file(inode)].text(*member));
     }
     if (kind_of(inode) == Kind::lookup_name) {
-      std::optional<std::string> key = percent_decode(remembered_names_.at(number_of(inode)));
+      std::optional<std::string> key = key_of(remembered_names_.at(number_of(inode)));
       RINGFS_CHECK(key.has_value());
       const Result<RouteView> route = co_await ring_.lookup(std::move(*key), deadline());
       if (!route) co_return tl::unexpected<Error>(route.error());

@@ -1,3 +1,4 @@
+// The loops of the background tasks, each with its pauses and deadlines.
 #include "nodes/daemon/background_tasks.hpp"
 
 #include <spdlog/spdlog.h>
@@ -20,7 +21,7 @@ constexpr Duration start_limit = std::chrono::seconds(10);
 constexpr Duration pass_limit = std::chrono::seconds(30);
 constexpr Duration announce_limit = std::chrono::seconds(10);
 constexpr Duration announce_poll = std::chrono::seconds(1);
-constexpr Duration announce_retry = std::chrono::seconds(3);  // plus as much jitter
+constexpr Duration announce_retry = std::chrono::seconds(3);  // plus a random time up to this
 constexpr Duration join_limit = std::chrono::seconds(10);
 constexpr Duration join_retry = std::chrono::seconds(3);
 constexpr Duration shortest_pause = std::chrono::milliseconds(5);
@@ -47,7 +48,7 @@ Task<void> BackgroundTasks::janitor() {
       continue;
     }
     std::vector<PartitionId> partitions = partitions_to_clean();
-    // Spread over the interval, so that it never shows.
+    // Spread over the interval, so that the load is even.
     Duration pause = std::max(shortest_pause, janitor_interval_ / static_cast<std::int64_t>(partitions.size() + 1));
     for (PartitionId partition : partitions) {
       co_await client_.sleep(pause);
@@ -81,7 +82,7 @@ Task<void> BackgroundTasks::claim(PartitionId partition) {
     spdlog::warn("event=janitor_failed partition={} reason=\"{}\"", index_of(partition), ages.error().text());
 }
 
-// What a pass finds is claimed, and goes in a later one: how old it is says a later claim (fs/claims.hpp).
+// What a pass finds is claimed, and removed by a later pass, to which a later claim says how old it is (fs/claims.hpp).
 Task<bool> BackgroundTasks::pass(PartitionId partition) {
   bool empty = false;
   const bool known = claimed_.contains(partition);
@@ -134,12 +135,12 @@ Task<void> BackgroundTasks::announce() {
     if (announced) {
       spdlog::info("event=address_announced rpc={} rest={}", address_, rest_address_);
     } else {
-      // Nodes that start together get into each other's way: the next try settles it.
+      // Nodes that start together change the table at once; the next try succeeds.
       bool raced = announced.error().code == ErrorCode::busy;
       spdlog::log(raced ? spdlog::level::debug : spdlog::level::warn, "event=address_not_announced reason=\"{}\"",
                   announced.error().text());
     }
-    // This node's own copy of the table follows a little later; until then it looks stale still.
+    // This node's own copy of the table follows a little later. Until then its address still looks stale.
     auto jitter = client_.random().below(static_cast<std::uint64_t>(announce_retry.count()));
     co_await client_.sleep(announce_retry + Duration(static_cast<std::int64_t>(jitter)));
   }

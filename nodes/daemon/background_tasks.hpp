@@ -1,7 +1,7 @@
-// What a node does as a client of its own ring: the janitor and the announcement of its address.
+// What a node does as a client of its own ring: it joins, runs the janitor, and announces its address.
 //
-// Threads: the node's loop. Errors: logged and tried again later; nothing here is ever fatal. Limits: one janitor pass
-// at a time, at most janitor_repeats in a row for one partition; retries paced as below.
+// Threads: the node's loop. Errors: logged, and tried again later; none is fatal. Limits: one janitor pass at a time,
+// at most janitor_repeats in a row for a partition; the pauses between retries below and in the .cpp.
 #pragma once
 
 #include <map>
@@ -17,8 +17,8 @@
 namespace ringfs::nodes {
 
 inline constexpr int janitor_repeats = 10;
-// A small batch in each partition where something waits; a little less than the time between two passes, so that each
-// knows ages: what is removed is to give its room back within a minute.
+// A claim is a small batch in each partition where something waits. Its interval is a little less than the time between
+// two passes, so every pass knows ages. What is removed must free its room within a minute.
 inline constexpr Duration claim_interval = std::chrono::seconds(6);
 
 class BackgroundTasks {
@@ -31,26 +31,26 @@ class BackgroundTasks {
         rest_address_(std::move(rest_address)),
         janitor_interval_(janitor_interval) {}
 
-  // Starts the client as soon as this node belongs to a ring.
+  // Starts the client as soon as the node belongs to a ring.
   Task<void> start_client();
-  // These two end only when they are cancelled.
+  // These two run until they are cancelled.
   Task<void> janitor();
   Task<void> announce();
-  // Adds this node to the ring of one of these nodes, unless it belongs to one; ends when it does.
+  // Adds this node to the ring of one of these nodes, unless it belongs to one. Ends when it belongs to one.
   Task<void> join(dht::ClientTransport& transport, std::vector<std::string> nodes);
 
   bool client_started() const { return client_started_; }
 
  private:
-  // Whether the members table has this node, under another address.
+  // Whether the members table has this node with another address.
   bool address_is_stale() const;
   Task<Status> commit_address();
-  // Those that this node leads and that may hold something for the janitor.
+  // Partitions that this node leads and that may hold something for the janitor.
   std::vector<PartitionId> partitions_to_clean() const;
   Task<void> clean(PartitionId partition);
-  // False: something is or may be left.
+  // True: nothing is left. False: something is left, or may be.
   Task<bool> pass(PartitionId partition);
-  // Says in the partition's log that what waits there is claimed; at most once a claim_interval.
+  // Writes into the log of the partition that what waits there is claimed; at most once in a claim_interval.
   Task<void> claim(PartitionId partition);
 
   dht::Driver& driver_;
@@ -60,13 +60,13 @@ class BackgroundTasks {
   const Duration janitor_interval_;
   bool client_started_ = false;
   EmptyPartitions empty_;
-  std::map<PartitionId, dht::RecordsPlace> records_places_;  // of those in which the last pass did not get to the end
+  std::map<PartitionId, dht::RecordsPlace> records_places_;  // for partitions where the last pass did not reach the end
   fs::Claims claims_;
   struct Claimed {
     RowAges ages;
     TimePoint at{};
   };
-  std::map<PartitionId, Claimed> claimed_;  // partitions in which something waits for its time
+  std::map<PartitionId, Claimed> claimed_;  // partitions where something waits until it is old enough
 };
 
 }  // namespace ringfs::nodes

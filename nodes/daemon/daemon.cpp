@@ -1,3 +1,4 @@
+// The life of a node's process: start, run, drain; and which failure is which exit code.
 #include "nodes/daemon/daemon.hpp"
 
 #include <spdlog/spdlog.h>
@@ -13,6 +14,7 @@
 #include <list>
 #include <optional>
 
+#include "dht/base/descriptor.hpp"
 #include "dht/net/client/object_client.hpp"
 #include "dht/net/client/ring_admin_client.hpp"
 #include "dht/net/client/ring_client.hpp"
@@ -21,7 +23,6 @@
 #include "dht/net/transport/tcp_transport.hpp"
 #include "nodes/daemon/background_tasks.hpp"
 #include "nodes/daemon/metrics.hpp"
-#include "nodes/rest/gated_ring.hpp"
 #include "nodes/rest/gateway.hpp"
 #include "nodes/store/files/sqlite_schema.hpp"
 #include "nodes/store/sqlite_store.hpp"
@@ -63,14 +64,14 @@ DaemonFailure cannot_listen(const Error& error, const std::string& option) {
           "give another address with " + option + " (port 0 takes a free one)"};
 }
 
-}  // namespace
-
-class Daemon::Implementation {
+class Daemon {
  public:
-  explicit Implementation(DaemonOptions options) : options_(std::move(options)), signals_(loop_), watch_(loop_) {}
+  explicit Daemon(DaemonOptions options) : options_(std::move(options)), signals_(loop_), watch_(loop_) {}
+  Daemon(const Daemon&) = delete;
+  Daemon& operator=(const Daemon&) = delete;
 
-  ~Implementation() {
-    // Coroutines unwind while everything they use is still there; what has a timer goes before the loop.
+  ~Daemon() {
+    // Coroutines unwind while all that they use still exists. Whatever has a timer is destroyed before the loop.
     draining_ = true;
     if (driver_) driver_->stop();
     if (transport_) transport_->stop();
@@ -88,7 +89,7 @@ class Daemon::Implementation {
     Outcome started = start();
     if (!started) return started;
     if (removed()) {
-      // Its data directory is of no use any more: whoever wants this machine back starts with an empty one.
+      // Its data directory is of no use any more: to be added again the node needs an empty one.
       const std::string ring = driver_->node().genesis()->ring.text();
       std::cerr << "ringfs-node: node " << id_.text() << " was removed from its ring " << ring
                 << "; to be added again it needs another --data directory\n";
@@ -101,20 +102,11 @@ class Daemon::Implementation {
     return {};
   }
 
-  DaemonOptions options_to_rebuild() const {
-    DaemonOptions options = options_;
-    options.rebuild = true;
-    options.ready_descriptor = -1;  // told once
-    if (!address_.empty()) options.listen = address_;
-    if (!rest_address_.empty()) options.rest = rest_address_;
-    return options;
-  }
-
  private:
   // ---- Start ----
 
   Outcome start() {
-    // From here on a signal stops the node in an orderly way, however long opening takes.
+    // From here on a signal ends the node in order, however long opening the store takes.
     signals_.add(SIGTERM);
     signals_.add(SIGINT);
     Result<dht::Listener> listener = dht::listen_on(loop_, options_.listen);
@@ -153,15 +145,12 @@ class Daemon::Implementation {
 
   void make_client() {
     transport_ = std::make_unique<dht::TcpTransport>(loop_.get_executor(), random_);
-    // What a node writes down as a time is the ring's: its own clock may be the one that is wrong.
+    // Times that a node writes are those of the ring: its own clock may be wrong.
     dht::ObjectClientOptions options;
     options.wall_clock = [this] { return driver_->node().ring_time(dht::boot_time()); };
     client_ = std::make_unique<dht::ObjectClient>(*transport_, std::vector<std::string>{address_}, options);
     ring_ = std::make_unique<dht::RingClient>(*transport_, *client_);
-    gated_store_ = std::make_unique<GatedStore>(*client_);
-    gated_ring_ = std::make_unique<GatedRing>(*ring_);
     admin_ = std::make_unique<dht::RingAdminClient>(*transport_, *client_, *ring_);
-    gated_admin_ = std::make_unique<GatedAdmin>(*admin_);
   }
 
   Outcome start_gateway() {
@@ -173,9 +162,9 @@ class Daemon::Implementation {
     options.operation_timeout = [this] {
       return std::chrono::seconds(setting_value(driver_->node().table().settings, op_timeout_setting));
     };
+    options.in_ring = [this] { return in_ring_; };
     gateway_ = std::make_unique<RestGateway>(
-        loop_.get_executor(), *gated_store_, *gated_ring_, *gated_admin_, [this] { return metrics(); },
-        std::move(options));
+        loop_.get_executor(), *client_, *ring_, *admin_, [this] { return metrics(); }, std::move(options));
     gateway_->start(std::move(*listener));
     return {};
   }
@@ -189,7 +178,7 @@ class Daemon::Implementation {
     if (!options_.join.empty()) spawn(background_tasks_->join(*transport_, options_.join));
   }
 
-  // Every coroutine can be cancelled, and the loop knows when all have ended.
+  // Every coroutine can be cancelled, and tasks_ is empty when all have ended.
   void spawn(Task<void> work) {
     auto task = tasks_.emplace(tasks_.end());
     asio::co_spawn(loop_, std::move(work),
@@ -209,11 +198,11 @@ class Daemon::Implementation {
                        (rest_address_.empty() ? std::string() : " rest=" + rest_address_) + "\n";
     spdlog::info("event=ready node={} rpc={} rest={}", id_.text(), address_, rest_address_);
     std::cout << line << std::flush;
-    if (options_.ready_descriptor < 0) return;
-    ssize_t written = ::write(options_.ready_descriptor, line.data(), line.size());
+    const Descriptor ready(options_.ready_descriptor);
+    if (ready.value < 0) return;
+    ssize_t written = ::write(ready.value, line.data(), line.size());
     if (written != static_cast<ssize_t>(line.size()))
       spdlog::warn("event=ready_not_told descriptor={}", options_.ready_descriptor);
-    ::close(options_.ready_descriptor);
   }
 
   bool removed() const {
@@ -229,11 +218,7 @@ class Daemon::Implementation {
     watch_.expires_after(watch_interval);
     watch_.async_wait([this](boost::system::error_code error) {
       if (error || draining_) return;
-      if (background_tasks_->client_started()) {
-        gated_store_->open();
-        gated_ring_->open();
-        gated_admin_->open();
-      }
+      in_ring_ = background_tasks_->client_started();
       const std::optional<dht::Genesis>& genesis = driver_->node().genesis();
       if (genesis) transport_->set_ring(genesis->ring);
       if (removed()) {
@@ -243,6 +228,15 @@ class Daemon::Implementation {
       }
       watch();
     });
+  }
+
+  DaemonOptions options_to_rebuild() const {
+    DaemonOptions options = options_;
+    options.rebuild = true;
+    options.ready_descriptor = -1;  // the line was written already
+    if (!address_.empty()) options.listen = address_;
+    if (!rest_address_.empty()) options.rest = rest_address_;
+    return options;
   }
 
   void ended_by(Error error) {
@@ -255,13 +249,14 @@ class Daemon::Implementation {
     } else if (error.code == ErrorCode::corrupt) {
       std::string file = (options_.data / database_file_name).string();
       bool named = error.context.find(file) != std::string::npos;
-      failure_ = DaemonFailure{ExitCode::database_unusable,
-                               named ? error.context : file + " is damaged: " + error.context, damage_advice, true};
+      failure_ =
+          DaemonFailure{ExitCode::database_unusable, named ? error.context : file + " is damaged: " + error.context,
+                        damage_advice, options_to_rebuild()};
     } else {
       failure_ = DaemonFailure{ExitCode::storage_failed, "the storage failed: " + error.text(),
                                "look at the disk, then start again: the node goes on from what the disk says"};
     }
-    // Nothing that this process still believes may be acted on (docs/design.md#failed-writes).
+    // What this process still has in memory must not be acted on (docs/design.md#failed-writes).
     loop_.stop();
   }
 
@@ -274,7 +269,7 @@ class Daemon::Implementation {
     drain_end_ = now + options_.drain_limit;
     gateway_end_ = now + options_.drain_limit / 2;
     spdlog::info("event=stopping reason=\"{}\" open_requests={}", reason, server_->open_requests());
-    // The gateway first: its requests go through this node's own server, which therefore goes on for everybody until
+    // The gateway stops first. Its requests go through this node's own server, so that goes on serving everybody until
     // they are answered.
     if (gateway_) {
       gateway_stopped_ = false;
@@ -306,15 +301,12 @@ class Daemon::Implementation {
   const DaemonOptions options_;
   SystemRandom random_;
   std::list<asio::cancellation_signal>
-      tasks_;  // one per running background task; before the loop, whose coroutines use them
+      tasks_;  // one for each running background task; before the loop, whose coroutines use them
   std::unique_ptr<SqliteStore> store_;
   std::unique_ptr<dht::TcpTransport> transport_;
   std::unique_ptr<dht::ObjectClient> client_;
   std::unique_ptr<dht::RingClient> ring_;
-  std::unique_ptr<GatedStore> gated_store_;
-  std::unique_ptr<GatedRing> gated_ring_;
   std::unique_ptr<dht::RingAdminClient> admin_;
-  std::unique_ptr<GatedAdmin> gated_admin_;
   std::unique_ptr<BackgroundTasks> background_tasks_;
   asio::io_context loop_{1};
   asio::signal_set signals_;
@@ -326,15 +318,15 @@ class Daemon::Implementation {
   std::string address_;
   std::string rest_address_;
   std::optional<DaemonFailure> failure_;
+  bool in_ring_ = false;  // the client has started, so the gateway can answer for the ring
   bool draining_ = false;
   bool gateway_stopped_ = true;
   TimePoint drain_end_ = never;
   TimePoint gateway_end_ = never;
 };
 
-Daemon::Daemon(DaemonOptions options) : implementation_(std::make_unique<Implementation>(std::move(options))) {}
-Daemon::~Daemon() = default;
-tl::expected<void, DaemonFailure> Daemon::run() { return implementation_->run(); }
-DaemonOptions Daemon::options_to_rebuild() const { return implementation_->options_to_rebuild(); }
+}  // namespace
+
+Outcome run_daemon(DaemonOptions options) { return Daemon(std::move(options)).run(); }
 
 }  // namespace ringfs::nodes

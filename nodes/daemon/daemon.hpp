@@ -1,15 +1,16 @@
-// One node as a process: store, driver, RPC server, REST gateway, and the background tasks that a node does as a client
-// of its own ring.
+// A node as a process: store, driver, RPC server, REST gateway, and the background tasks that it does as a client of
+// its own ring (background_tasks.hpp).
 //
-// BackgroundTasks: the janitor over the partitions that this node leads (docs/design.md#the-janitor), and announcing
-// its address when the members table has another one (docs/design.md#members-table). Both go through an object client
-// like any mount's, to whoever leads. Threads: run() runs the loop on the calling thread; the store has its own
-// threads. Errors: DaemonFailure with the exit code and words for an operator. Limits: drain_limit to end open requests
-// after a signal.
+// Background tasks: the janitor of the partitions that this node leads (docs/design.md#the-janitor); announcing the
+// node's address when the members table has another one (docs/design.md#members-table). Both use an object client, as a
+// mount does, and so reach whoever leads.
+//
+// Threads: run_daemon() runs the loop on the calling thread; the store has its own threads. Errors: DaemonFailure, with
+// the exit code and words for an operator. Limits: drain_limit for open requests after a signal.
 #pragma once
 
 #include <filesystem>
-#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,56 +19,44 @@
 
 namespace ringfs::nodes {
 
-// Exit codes of ringfs-node, documented in its --help.
+// The exit codes of ringfs-node; its --help lists them.
 enum class ExitCode : int {
   stopped = 0,         // a signal, or the node was removed from its ring
   storage_failed = 1,  // the disk failed while running
   usage = 2,
-  address_unusable = 3,  // in use, not permitted, not to be resolved
+  address_unusable = 3,  // in use, not permitted, or not resolvable
   directory_in_use = 4,
-  disk_full = 5,          // at start: later the node waits for space
-  database_unusable = 6,  // not ours, or damaged, at start or while running
+  disk_full = 5,          // at the start; later the node waits for space
+  database_unusable = 6,  // not a database of RingFS, or damaged; at the start or while running
   database_newer = 7,
   identity_refused = 8,  // another process has run with this node's identity since
+};
+
+struct DaemonOptions {
+  std::filesystem::path data;
+  std::string listen = "127.0.0.1:0";  // host:port of the RPC server; port 0: a free one
+  std::string rest = "127.0.0.1:0";    // of the REST gateway; empty: no gateway
+  std::vector<std::string> join;       // host:port of nodes of the ring to join; empty: it waits to be added
+  int ready_descriptor = -1;           // also gets the ready line, then is closed; -1: none
+  // REST requests have half of it, and during that all requests are served
+  Duration drain_limit = std::chrono::seconds(2);
+  Duration janitor_interval = std::chrono::seconds(7);  // for one pass over each partition that it leads
+  bool rebuild = false;                                 // the store first copies its database, verified
+  bool synchronous_off = false;                         // for tests: a power failure loses acknowledged data
+  bool scrub_without_pause = false;  // for tests: no pause between passes, and all are as fast as the first
 };
 
 struct DaemonFailure {
   ExitCode code{};
   std::string message;  // what is wrong
   std::string advice;   // what to do about it
-  // Damage was met in what all partitions share: a daemon in this one's place, with DaemonOptions::rebuild, mends it.
-  bool rebuild = false;
+  // Set if damage was found in what all partitions share: running again with these options, on the same addresses,
+  // repairs it.
+  std::optional<DaemonOptions> rebuild = std::nullopt;
 };
 
-struct DaemonOptions {
-  std::filesystem::path data;
-  std::string listen = "127.0.0.1:0";  // host:port of the RPC server; port 0: a free one
-  std::string rest = "127.0.0.1:0";    // of the REST gateway; empty: none
-  std::vector<std::string> join;  // host:port of nodes of a ring that this node is to join; empty: it waits to be added
-  int ready_descriptor = -1;      // gets the ready line too, then is closed; -1: none
-  Duration drain_limit = std::chrono::seconds(2);       // half of it for REST requests: until then all are served
-  Duration janitor_interval = std::chrono::seconds(7);  // one pass over each led partition
-  bool rebuild = false;                                 // the store copies its database, verified, before it uses it
-  bool synchronous_off = false;                         // tests only: power failures lose what was acknowledged
-  bool scrub_without_pause = false;  // tests only: passes follow each other, each as fast as the first
-};
-
-class Daemon {
- public:
-  explicit Daemon(DaemonOptions options);
-  ~Daemon();
-  Daemon(const Daemon&) = delete;
-  Daemon& operator=(const Daemon&) = delete;
-
-  // Opens the store, listens, and prints `ready node=<uuid> rpc=<host:port> rest=<host:port>` on standard output; then
-  // serves until SIGTERM, SIGINT or a failure of the disk. Once.
-  tl::expected<void, DaemonFailure> run();
-  // For the one in its place: with the same addresses.
-  DaemonOptions options_to_rebuild() const;
-
- private:
-  class Implementation;
-  std::unique_ptr<Implementation> implementation_;
-};
+// Opens the store, listens, and prints `ready node=<uuid> rpc=<host:port> rest=<host:port>` on standard output. Then it
+// serves until SIGTERM, SIGINT or a failure of the disk. Everything is closed when it returns.
+tl::expected<void, DaemonFailure> run_daemon(DaemonOptions options);
 
 }  // namespace ringfs::nodes

@@ -1,8 +1,7 @@
-// Which partitions hold nothing for the janitor: a whole pass met no row of its concern, and nothing has been applied
-// since, so that another one would meet none either. A ring that nobody uses is then not read through every ten
-// seconds.
+// Which partitions have nothing for the janitor: a whole pass found no row for it, and nothing was applied since, so
+// another pass would find none either. Without this, an unused ring would be read completely every few seconds.
 //
-// Threads: one. Errors: none. Limits: one entry a partition that was led here.
+// Threads: one. Errors: none. Limits: one entry for each partition that was led here.
 #pragma once
 
 #include <map>
@@ -13,7 +12,7 @@ namespace ringfs::nodes {
 
 class EmptyPartitions {
  public:
-  // `applied`: how far the log was applied *before* the pass, for what comes during it may be missed by it.
+  // `applied`: the applied index *before* the pass, which may miss what comes during it.
   void note(PartitionId partition, dht::LogIndex applied, bool empty) {
     if (empty)
       applied_[partition] = applied;

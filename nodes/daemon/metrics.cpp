@@ -1,3 +1,4 @@
+// One gauge or counter for each number of a node's status.
 #include "nodes/daemon/metrics.hpp"
 
 #include <prometheus/counter.h>

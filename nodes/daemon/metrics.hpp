@@ -1,6 +1,6 @@
-// A node's metrics in Prometheus' text format (version 0.0.4), made from its status when asked.
+// The metrics of a node in Prometheus' text format (version 0.0.4), made from its status when asked.
 //
-// Threads: any; plain function. The names are documented in the HELP lines.
+// Threads: any; a plain function. The HELP lines document the names.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// The gateway's description of itself: OpenAPI 3.0 for programs, one page for people, both from one table.
+// The description of the gateway: OpenAPI 3.0 for programs and a page for people, both from one table.
 #include <nlohmann/json.hpp>
 #include <vector>
 

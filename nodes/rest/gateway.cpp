@@ -1,3 +1,4 @@
+// Connections of the gateway: accepting, reading a request, sending its answer, and the limits on each.
 #include "nodes/rest/gateway.hpp"
 
 #include <array>
@@ -25,13 +26,14 @@ using asio::ip::tcp;
 namespace {
 
 constexpr std::uint32_t header_limit_bytes = 16 * 1024;
-// What is read and dropped after a refusal: a value that is somewhat too large, by a client that reads only afterwards.
+// How much is read and dropped after a refusal: enough for a client that reads only after it has sent a value that is
+// somewhat too large.
 constexpr std::size_t drop_limit_bytes = 4 << 20;
 constexpr Duration drop_limit = std::chrono::seconds(1);
 constexpr auto limit_repeat = std::chrono::milliseconds(50);
 
-// Cancels what a socket waits for when the time is up, until it is destroyed. Over and over: an operation that is made
-// of several may be between two of them.
+// Cancels what a socket waits for when the time is up, again and again until it is destroyed: an operation that
+// consists of several may be between two of them.
 class TimeLimit {
  public:
   TimeLimit(tcp::socket& socket, Duration limit) : state_(std::make_shared<State>(socket)) {
@@ -49,17 +51,17 @@ class TimeLimit {
  private:
   struct State {
     explicit State(tcp::socket& of) : socket(of), timer(of.get_executor()) {}
-    tcp::socket& socket;  // there until `over`
+    tcp::socket& socket;  // exists until `over`
     asio::steady_timer timer;
     bool expired = false;
     bool over = false;
   };
-  // shared: the timer's last call may come after the limit is gone
+  // Shared, because the last call of the timer may come after the TimeLimit is destroyed.
   static void wait(const std::shared_ptr<State>& state) {
     state->timer.async_wait([state](const boost::system::error_code&) {
       if (state->over) return;
       state->expired = true;
-      boost::system::error_code ignored;  // a socket that is closed waits for nothing
+      boost::system::error_code ignored;  // a closed socket waits for nothing
       state->socket.cancel(ignored);
       state->timer.expires_after(limit_repeat);
       wait(state);
@@ -70,7 +72,7 @@ class TimeLimit {
 
 }  // namespace
 
-// Shared by the sessions: one that still runs when the gateway goes keeps what it uses.
+// Shared by the sessions: one that outlives the gateway keeps what it uses.
 class RestGateway::Implementation : public std::enable_shared_from_this<RestGateway::Implementation> {
  public:
   Implementation(asio::any_io_executor executor, ObjectStore& store, RingView& ring, RingAdmin& admin,
@@ -79,7 +81,7 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
         acceptor_(executor),
         idle_(executor),
         options_(std::move(options)),
-        context_{store, ring, admin, std::move(metrics), options_.operation_timeout} {
+        context_{store, ring, admin, std::move(metrics), options_.operation_timeout, options_.in_ring} {
     idle_.expires_at(std::chrono::steady_clock::time_point::max());
   }
 
@@ -90,7 +92,7 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
 
   Task<void> stop() {
     stopping_ = true;
-    boost::system::error_code ignored;  // closing what is closed already is fine
+    boost::system::error_code ignored;  // it may be closed already
     acceptor_.close(ignored);
     for (Session* session : sessions_) {
       if (!session->under_way) session->socket.cancel(ignored);
@@ -111,7 +113,7 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
   void spawn(Task<void> task) {
     ++running_;
     asio::co_spawn(executor_, std::move(task), [self = shared_from_this()](const std::exception_ptr&) {
-      // Sessions report their errors to their clients; what is left here is a connection that broke.
+      // Sessions report errors to their clients; an exception here is a broken connection.
       if (--self->running_ == 0) self->idle_.cancel();
     });
   }
@@ -122,7 +124,7 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
       tcp::socket socket(self->executor_);
       co_await self->acceptor_.async_accept(socket, asio::redirect_error(asio::use_awaitable, error));
       if (self->stopping_) break;
-      if (error) {  // out of descriptors, most likely: let some connections end
+      if (error) {  // most likely out of descriptors: wait until some connections end
         asio::steady_timer pause(self->executor_, std::chrono::milliseconds(100));
         co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, error));
         continue;
@@ -132,7 +134,7 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
         self->spawn(session(self, std::move(socket)));
       } else if (self->turned_away_ < self->options_.max_turned_away) {
         self->spawn(turn_away(self, std::move(socket)));
-      }  // else the socket closes itself
+      }  // otherwise the socket is closed without an answer
     }
   }
 
@@ -143,7 +145,7 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
     bool keep = true;
     while (keep && !self->stopping_) keep = co_await exchange(self, session, buffer);
     self->sessions_.erase(place);
-    boost::system::error_code ignored;  // the peer may be gone
+    boost::system::error_code ignored;  // the client may be gone
     session.socket.shutdown(tcp::socket::shutdown_send, ignored);
   }
 
@@ -156,7 +158,7 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
     --self->turned_away_;
   }
 
-  // False when it did not go out.
+  // Sends a response; false if that failed.
   static Task<bool> send(tcp::socket& socket, RestResponse response, Duration limit) {
     response.set(http::field::server, "ringfs/" RINGFS_VERSION);
     boost::system::error_code error;
@@ -165,7 +167,7 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
     co_return !error;
   }
 
-  // After a refusal, until the client has closed: it reads the answer first.
+  // Reads and drops after a refusal, until the client closes: it reads the answer first.
   static Task<void> drop_rest(Self self, tcp::socket& socket) {
     boost::system::error_code error;
     socket.shutdown(tcp::socket::shutdown_send, error);
@@ -177,16 +179,16 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
     }
   }
 
-  // Waits for a request's first byte; false when none comes.
+  // Waits for the first byte of a request; false if none comes.
   static Task<bool> request_begins(const Self& self, Session& session, const beast::flat_buffer& buffer) {
-    if (buffer.size() > 0) co_return true;  // sent without waiting for the last answer
+    if (buffer.size() > 0) co_return true;  // the client did not wait for the last answer
     boost::system::error_code error;
     TimeLimit timer(session.socket, self->options_.idle_timeout);
     co_await session.socket.async_wait(tcp::socket::wait_read, asio::redirect_error(asio::use_awaitable, error));
     co_return !error && !timer.expired();
   }
 
-  // One request and its response; false when the connection is to be closed.
+  // A request and its response; false: close the connection.
   static Task<bool> exchange(const Self& self, Session& session, beast::flat_buffer& buffer) {
     bool begins = co_await request_begins(self, session, buffer);
     if (!begins) co_return false;
@@ -200,7 +202,7 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
       if (sent) co_await drop_rest(self, session.socket);
       co_return false;
     }
-    if (!parser.is_done()) co_return false;  // the client went away
+    if (!parser.is_done()) co_return false;  // the client closed
     bool keep = parser.get().keep_alive();
     bool head = parser.get().method() == http::verb::head;
     RestRequest request = parser.release();
@@ -213,7 +215,8 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
     co_return keep&& sent;
   }
 
-  // Reads a request; what to refuse it with, if so. Nothing and not done: the client went away without asking anything.
+  // Reads a request. Gives what to refuse it with. None although the parser is not done: the client closed before it
+  // asked anything.
   static Task<std::optional<RestResponse>> receive(const Self& self, tcp::socket& socket, beast::flat_buffer& buffer,
                                                    http::request_parser<http::string_body>& parser) {
     boost::system::error_code error;
@@ -234,7 +237,7 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
     co_return refusal_of(error);
   }
 
-  // What a client that sent something unreadable is told; nothing when it just went away.
+  // The answer to a request that cannot be read; none if the client just closed.
   static std::optional<RestResponse> refusal_of(const boost::system::error_code& error) {
     RestResponse response;
     if (error == http::error::body_limit) {
@@ -260,7 +263,7 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
   RestOptions options_;
   RestContext context_;
   std::list<Session*> sessions_;
-  std::size_t turned_away_ = 0;  // connections that are being told
+  std::size_t turned_away_ = 0;  // connections that are being answered 503
   std::size_t running_ = 0;
   bool stopping_ = false;
 };

@@ -1,3 +1,4 @@
+// The resources of the REST interface: one function for each, and answer(), which chooses it.
 #include "nodes/rest/routes.hpp"
 
 #include <algorithm>
@@ -6,6 +7,8 @@
 #include <boost/beast/http/verb.hpp>
 #include <charconv>
 #include <nlohmann/json.hpp>
+
+#include "dht/base/percent.hpp"
 
 namespace ringfs::nodes {
 
@@ -26,7 +29,7 @@ RestResponse respond(unsigned version, http::status status, std::string_view typ
 }
 
 RestResponse respond_json(unsigned version, const json& body) {
-  // Keys are bytes: what is not UTF-8 is shown with replacement characters, never thrown at.
+  // Keys are bytes. What is not UTF-8 is shown as replacement characters, not thrown at.
   return respond(version, http::status::ok, "application/json",
                  body.dump(2, ' ', false, json::error_handler_t::replace) + "\n");
 }
@@ -59,13 +62,13 @@ RestResponse respond_error(unsigned version, const Error& error) {
 
 std::string entity_tag(std::uint64_t version) { return "\"" + std::to_string(version) + "\""; }
 
-// What If-Match or If-None-Match names: anything, or versions.
+// What If-Match or If-None-Match lists: anything, or versions.
 struct TagList {
   bool any = false;
   std::vector<std::uint64_t> versions;
 };
 
-// Strong comparison is If-Match's, weak is If-None-Match's (RFC 9110, 8.8.3.2): our tags are strong, so a weak one
+// If-Match compares strongly, If-None-Match weakly (RFC 9110, section 8.8.3.2). Our tags are strong, so a weak tag
 // never matches strongly.
 enum class Comparison { strong, weak };
 
@@ -87,7 +90,7 @@ Result<TagList> parse_tags(std::string_view text, Comparison comparison) {
     std::string_view digits = text.substr(1, end - 1);
     std::uint64_t version = 0;
     auto [stop, error] = std::from_chars(digits.data(), digits.data() + digits.size(), version);
-    // A well-formed tag that is none of ours matches nothing.
+    // A well-formed tag that is not one of ours matches nothing.
     bool ours = error == std::errc() && stop == digits.data() + digits.size() && version != 0;
     if (ours && !(weak && comparison == Comparison::strong)) tags.versions.push_back(version);
     text.remove_prefix(end + 1);
@@ -95,7 +98,7 @@ Result<TagList> parse_tags(std::string_view text, Comparison comparison) {
   return tags;
 }
 
-// All lines of one header are one list (RFC 9110, 5.3); nullopt: there is none.
+// All lines of a header field are one list (RFC 9110, section 5.3); none: there is no such field.
 Result<std::optional<TagList>> tags_of(const RestRequest& request, http::field field, Comparison comparison) {
   auto [first, last] = request.equal_range(field);
   if (first == last) return std::optional<TagList>();
@@ -117,7 +120,14 @@ RowAddress value_row(const std::string& name) { return {std::string(kv_prefix) +
 
 TimePoint deadline_of(const RestContext& context) { return context.store.clock().now + context.operation_timeout(); }
 
+// Checked before the store, the ring or the admin is asked.
+Status in_ring(const RestContext& context) {
+  if (context.in_ring()) return {};
+  return fail(ErrorCode::unavailable, "this node waits to be added to a ring");
+}
+
 Task<Result<ReadReply::Get>> read_value(RestContext& context, const std::string& name, TimePoint deadline) {
+  if (Status joined = in_ring(context); !joined) co_return tl::unexpected(joined.error());
   ReadRequest request;
   request.gets.push_back(value_row(name));
   auto reply = co_await context.store.read(std::move(request), deadline);
@@ -150,12 +160,12 @@ Task<RestResponse> get_value(RestContext& context, RestRequest request, std::str
   co_return response;
 }
 
-// The conditions that If-Match and If-None-Match put on a change. A list of tags cannot be one condition on one
-// version, so the current version is read first and the change is made on condition that it is still the same.
+// The conditions that If-Match and If-None-Match put on a change. A list of tags cannot be one condition on a version.
+// So the current version is read first, and the change has the condition that it is still the same.
 struct Precondition {
   std::vector<Condition> conditions;
   bool fails = false;
-  bool judged = false;  // by a version that was read: another one has to be judged anew
+  bool judged = false;  // from a version that was read: if that has changed, judge again
 };
 
 Task<Result<Precondition>> precondition_of(RestContext& context, const RestRequest& request, const std::string& name,
@@ -202,7 +212,7 @@ Task<RestResponse> change_value(RestContext& context, RestRequest request, std::
   mutation.row = value_row(name);
   mutation.kind = erase ? Mutation::Kind::erase : Mutation::Kind::put;
   if (!erase) mutation.value = SharedBytes(std::move(request.body()));
-  // Each turn that is lost was another client's gain: somebody always gets on.
+  // A turn is lost only to another client's change, so one of them always succeeds.
   while (context.store.clock().now < deadline) {
     auto precondition = co_await precondition_of(context, request, name, deadline);
     if (!precondition) co_return respond_error(version, precondition.error());
@@ -217,6 +227,7 @@ Task<RestResponse> change_value(RestContext& context, RestRequest request, std::
       commit.conditions.push_back(std::move(present));
     }
     commit.mutations.push_back(mutation);
+    if (Status joined = in_ring(context); !joined) co_return respond_error(version, joined.error());
     auto reply = co_await context.store.commit(std::move(commit), deadline);
     if (!reply) co_return respond_error(version, reply.error());
     if (reply->applied) {
@@ -243,6 +254,7 @@ json to_json(const MemberView& member) {
 }
 
 Task<RestResponse> get_members(RestContext& context, unsigned version) {
+  if (Status joined = in_ring(context); !joined) co_return respond_error(version, joined.error());
   auto members = co_await context.ring.members(deadline_of(context));
   if (!members) co_return respond_error(version, members.error());
   json list = json::array();
@@ -251,7 +263,8 @@ Task<RestResponse> get_members(RestContext& context, unsigned version) {
   co_return respond_json(version, body);
 }
 
-// {"address": "host:port"}. What a client gets wrong is 400, what the node says 409; one that does not answer is 502.
+// The body is {"address": "host:port"}. A malformed one is 400, a refusal by the node 409, a node that does not answer
+// 502.
 Task<RestResponse> add_member(RestContext& context, unsigned version, std::string body) {
   const json request = json::parse(body, nullptr, false);
   const bool good =
@@ -260,6 +273,7 @@ Task<RestResponse> add_member(RestContext& context, unsigned version, std::strin
     co_return error_response(version, http::status::bad_request, "invalid_argument",
                              "the body is {\"address\": \"host:port\"}");
   }
+  if (Status joined = in_ring(context); !joined) co_return respond_error(version, joined.error());
   const std::string address = request["address"].get<std::string>();
   auto node = co_await context.admin.add(address, deadline_of(context));
   if (!node && not_reached(node.error().code)) {
@@ -273,6 +287,7 @@ Task<RestResponse> add_member(RestContext& context, unsigned version, std::strin
 }
 
 Task<RestResponse> remove_member(RestContext& context, unsigned version, std::string member, bool force) {
+  if (Status joined = in_ring(context); !joined) co_return respond_error(version, joined.error());
   auto node = co_await context.admin.remove(std::move(member), force, deadline_of(context));
   if (!node) co_return respond_error(version, node.error());
   RestResponse response = respond_json(version, json{{"id", node->text()}, {"state", "leaving"}});
@@ -281,6 +296,7 @@ Task<RestResponse> remove_member(RestContext& context, unsigned version, std::st
 }
 
 Task<RestResponse> get_ring(RestContext& context, unsigned version) {
+  if (Status joined = in_ring(context); !joined) co_return respond_error(version, joined.error());
   auto status = co_await context.ring.status(deadline_of(context));
   if (!status) co_return respond_error(version, status.error());
   auto partitions = co_await context.ring.partitions(deadline_of(context));
@@ -312,6 +328,7 @@ Task<RestResponse> get_ring(RestContext& context, unsigned version) {
 
 Task<RestResponse> get_lookup(RestContext& context, unsigned version, std::string name) {
   std::string key = std::string(kv_prefix) + name;
+  if (Status joined = in_ring(context); !joined) co_return respond_error(version, joined.error());
   auto route = co_await context.ring.lookup(key, deadline_of(context));
   if (!route) co_return respond_error(version, route.error());
   json hops = json::array();
@@ -335,6 +352,7 @@ Task<RestResponse> get_lookup(RestContext& context, unsigned version, std::strin
 }
 
 Task<RestResponse> get_health(RestContext& context, unsigned version) {
+  if (Status joined = in_ring(context); !joined) co_return respond_error(version, joined.error());
   auto status = co_await context.ring.status(deadline_of(context));
   if (!status) co_return respond_error(version, status.error());
   json body = {{"health", to_string(status->health)}, {"remarks", status->remarks}};
@@ -355,27 +373,6 @@ RestResponse method_not_allowed(unsigned version, std::string_view allowed) {
 RestResponse error_response(unsigned version, http::status status, std::string_view code, std::string_view reason) {
   json body = {{"error", code}, {"reason", reason.empty() ? code : reason}};
   return respond(version, status, "application/json", body.dump(-1, ' ', false, json::error_handler_t::replace) + "\n");
-}
-
-Result<std::string> percent_decode(std::string_view text) {
-  std::string result;
-  result.reserve(text.size());
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      result.push_back(text[i]);
-      continue;
-    }
-    unsigned value = 0;
-    if (i + 2 >= text.size())
-      return fail(ErrorCode::invalid_argument, "a percent sign is followed by two hexadecimal digits");
-    auto [stop, error] = std::from_chars(text.data() + i + 1, text.data() + i + 3, value, 16);
-    if (error != std::errc() || stop != text.data() + i + 3) {
-      return fail(ErrorCode::invalid_argument, "a percent sign is followed by two hexadecimal digits");
-    }
-    result.push_back(static_cast<char>(value));
-    i += 2;
-  }
-  return result;
 }
 
 Task<RestResponse> answer(RestContext& context, RestRequest request) {

@@ -1,6 +1,6 @@
-// What the gateway answers: one request in, one response out. Free of sockets, so that tests call it directly.
+// What the gateway answers: a request in, a response out, without sockets, so that tests can call it.
 //
-// Threads: the loop of the store. Errors: all are responses.
+// Threads: the loop of the store. Errors: every error is a response.
 #pragma once
 
 #include <boost/beast/http/message.hpp>
@@ -24,19 +24,17 @@ struct RestContext {
   RingAdmin& admin;
   std::function<std::string()> metrics;
   std::function<Duration()> operation_timeout;
+  std::function<bool()> in_ring = [] { return true; };  // false: the store, the ring and the admin are not asked
 };
 
-// The context outlives the coroutine.
+// The context must outlive the coroutine.
 Task<RestResponse> answer(RestContext& context, RestRequest request);
 
-// {"error": code, "reason": words} with a status.
+// A response {"error": code, "reason": text} with a status.
 RestResponse error_response(unsigned version, boost::beast::http::status status, std::string_view code,
                             std::string_view reason);
 
-// %41 -> A; invalid_argument when malformed. '+' stays '+': this is a path, not a form.
-Result<std::string> percent_decode(std::string_view text);
-
-// Where the value of a raw key lies: object "kv/" + name, row "v".
+// The value of a raw key is in object "kv/" + key, row "v".
 inline constexpr std::string_view kv_prefix = "kv/";
 
 std::string openapi_document();  // JSON

@@ -1,3 +1,4 @@
+// The reserve as a file of zeros: posix_fallocate(3) and truncate(2).
 #include "nodes/store/ballast.hpp"
 
 #include <fcntl.h>
@@ -27,7 +28,7 @@ void StoreBallast::hold() {
   if (posix_fallocate(file.value, 0, static_cast<off_t>(bytes_)) == 0)
     held_ = bytes_;
   else
-    static_cast<void>(ftruncate(file.value, 0) == 0);  // all or nothing
+    static_cast<void>(ftruncate(file.value, 0) == 0);  // a part of it is of no use
 }
 
 }  // namespace ringfs::nodes

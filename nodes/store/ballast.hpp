@@ -1,10 +1,11 @@
-// A file that holds room on the disk for the moment when there is none: `ringfs.reserve`.
+// A file that reserves room on the disk for the time when it is full: `ringfs.reserve`.
 //
-// Why: what gives room back (unlink, cuts of logs) needs a little itself, and so does a node that starts, which raises
-// its incarnation. Room that is only counted may be taken by others who use the same disk. The file is emptied when a
-// write finds no space, when a node cannot start for want of it, or when almost nothing is left; and filled again when
-// there is plenty. Its bytes mean nothing. Threads: one at a time. Errors: none: where room cannot be held there is no
-// reserve. Limits: bytes as given.
+// Why: whatever frees room (unlink, compaction of logs) needs a little room first, and so does a start, which raises
+// the incarnation. Room that is only counted can be taken by other users of the disk. The file is emptied when a write
+// finds no space, when a node cannot start for lack of it, or when almost nothing is left. It is filled again when
+// there is plenty. Its bytes mean nothing.
+//
+// Threads: one at a time. Errors: none; where no room can be reserved, there is no reserve. Limits: `bytes`.
 #pragma once
 
 #include <cstdint>

@@ -1,16 +1,22 @@
+// Each part of a Write and an Apply as changes of the tables and of the groups in memory.
 #include "nodes/store/changes.hpp"
 
+#include "dht/core/node/node.hpp"
 #include "nodes/store/rows/chunks.hpp"
 
 namespace ringfs::nodes {
 
 namespace {
 
-constexpr std::uint64_t initial_row_version = 1;  // index 1 is always a no-op: no batch ever writes this version
-constexpr std::size_t garbage_step_rows = 64;     // 4 MiB of blocks: some milliseconds between two transactions
+constexpr std::uint64_t initial_row_version = 1;  // index 1 is a no-op, so no batch writes this version
+constexpr std::size_t garbage_step_rows = 64;     // at most 4 MiB of payloads: a step takes some milliseconds
 
 [[noreturn]] void broken(PartitionId partition, const std::string& what) {
-  throw StoreFailure(ErrorCode::internal, "partition " + std::to_string(index_of(partition)) + ": " + what);
+  throw StoreFailure(ErrorCode::internal, name_of(partition) + ": " + what);
+}
+
+[[noreturn]] void damaged_entry(PartitionId partition, dht::LogIndex index, const std::string& what) {
+  throw StoreFailure(ErrorCode::corrupt, name_of(partition, index) + ": " + what);
 }
 
 }  // namespace
@@ -22,7 +28,7 @@ void EntryCache::insert(PartitionId partition, StoredEntry entry) {
   std::uint64_t number = ++inserted_;
   entries_[key] = Cached{std::move(entry), number};
   order_.emplace_back(key, number);
-  // Entries leave by being applied far more often than from here: then the order only keeps their names.
+  // Drops the oldest entries while there are too many bytes. Names of entries that were applied meanwhile are skipped.
   while (!order_.empty()) {
     auto found = entries_.find(order_.front().first);
     bool alive = found != entries_.end() && found->second.number == order_.front().second;
@@ -33,7 +39,7 @@ void EntryCache::insert(PartitionId partition, StoredEntry entry) {
     }
     order_.pop_front();
   }
-  // One old entry that is never applied must not let the names behind it pile up.
+  // An old entry that is never applied must not keep all the names behind it.
   if (order_.size() > 2 * entries_.size() + 64) {
     std::erase_if(order_, [this](const auto& named) {
       auto found = entries_.find(named.first);
@@ -79,24 +85,25 @@ StoreChanges::StoreChanges(Connection& connection, PayloadFile& payload_file, co
                 "INSERT INTO peer(node, counter, nonce, checksum) VALUES(?, ?, ?, ?) ON CONFLICT(node) DO UPDATE SET "
                 "counter = excluded.counter, nonce = excluded.nonce, checksum = excluded.checksum"),
       add_garbage_(connection,
-                   "INSERT OR IGNORE INTO garbage(space) VALUES(?)"),  // an old row of `grp` may name one that is
+                   // a row of `grp` that is older than it should be may name garbage
+                   "INSERT OR IGNORE INTO garbage(space) VALUES(?)"),
       next_garbage_(connection, "SELECT space FROM garbage ORDER BY space"),
       remove_garbage_(connection, "DELETE FROM garbage WHERE space = ?"),
       cache_(options.entry_cache_bytes) {
   rows_.remember_rows();
   load_groups();
-  if (meta_.get(rebuild_wish)) leave_all_garbage();
+  if (meta_.get(rebuild_request)) leave_all_garbage();
 }
 
 void StoreChanges::load_groups() {
   std::map<PartitionId, Error> unreadable;
   groups_ = group_table_.load_all(unreadable);
-  // load_persisted() has put others in their places; since then the disk has lost them.
+  // load_persisted() replaced unreadable rows; one that is unreadable now was damaged since.
   if (!unreadable.empty()) throw StoreFailure(ErrorCode::corrupt, unreadable.begin()->second.context);
   garbage_ = look_for_garbage();
 }
 
-// Only ever worse: what is gone does not come back.
+// Damage only gets worse: what is lost does not come back.
 void StoreChanges::note_damage(GroupState& group, dht::Damage damage) {
   if (damage <= damage_of(group.damage)) return;
   group.damage = damage == dht::Damage::rows ? ReplicaDamage::rows : ReplicaDamage::data;
@@ -107,7 +114,7 @@ void StoreChanges::perform(const dht::Write& write, PayloadHome home) {
   for (const dht::GroupWrite& group : write.groups) perform_group(group, home);
 }
 
-// Before `meta` changes: the second copy is never older.
+// Called before `meta` changes: the second copy is never older than `meta`.
 void StoreChanges::keep_identity(StoredIdentity identity) {
   if (identity == identity_) return;
   write_identity(directory_, identity);
@@ -167,13 +174,13 @@ void StoreChanges::discard(SpaceId space) {
   garbage_ = true;
 }
 
-// Rows that were damaged may lie on pages of another time, and what these name as the rest of a long row belongs to
-// others by now: emptied in place they would give it away. They stay until the database is copied.
+// Damaged rows may lie on pages of an older state. The overflow pages that these name may belong to other rows by now,
+// and removing the rows would free them. So they stay until the database is copied.
 void StoreChanges::discard_rows(const GroupState& group) {
   discard(group.space);
   if (damage_of(group.damage) != dht::Damage::rows) return;
   damaged_garbage_.insert(group.space);
-  wish_rebuild();
+  request_rebuild();
 }
 
 void StoreChanges::leave_all_garbage() {
@@ -203,7 +210,7 @@ void StoreChanges::perform_group(const dht::GroupWrite& write, PayloadHome home)
   }
   if (write.truncate_from) truncate(group, *write.truncate_from);
   for (const dht::Entry& entry : write.append) append(group, entry, home);
-  if (write.compact_through) cut(group, *write.compact_through);
+  if (write.compact_through) compact(group, *write.compact_through);
   if (write.damage) note_damage(group, *write.damage);
 }
 
@@ -219,16 +226,15 @@ void StoreChanges::reset(GroupState& group, const dht::ReplicaReset& reset) {
   group.replica_added = reset.added;
   group.configuration = reset.configuration;
   group.configuration_index = reset.configuration_index;
-  group.base_index = group.applied = group.last_index = 0;
-  group.base_term = group.applied_term = 0;
-  group.base_stamp = group.applied_stamp = Stamp{};
+  group.base = group.applied = {};
+  group.last_index = 0;
   group.holds_data = false;
   forget_hot_rows(group);
 }
 
 void StoreChanges::forget_hot_rows(const GroupState& group) {
   HotChanges& noted = row_changes_[group.partition];
-  noted.applied = group.applied;
+  noted.applied = group.applied.index;
   noted.all = true;
   noted.rows.clear();
 }
@@ -249,7 +255,7 @@ void StoreChanges::stage(GroupState& group, const dht::StageChunk& chunk) {
                              rows_.put(row, value, version);
                            });
   rows_.put_payloads_into(PayloadHome::database);
-  if (!read) throw StoreFailure(read.error().code, read.error().context);
+  or_throw(read);
   group.staging->digest += rows_.take_digest_change();
   ++group.staging->next;
 }
@@ -258,26 +264,26 @@ void StoreChanges::install(GroupState& group, const dht::InstallSnapshot& snapsh
   if (!group.staging || group.staging->snapshot != snapshot.snapshot || group.staging->next == 0) {
     broken(group.partition, "install of a snapshot that is not staged");
   }
-  if (snapshot.last_index < group.applied) broken(group.partition, "install of a snapshot below the applied index");
+  if (snapshot.last_index < group.applied.index)
+    broken(group.partition, "install of a snapshot below the applied index");
   log_.remove(group.partition, 0, INT64_MAX);
   cache_.erase(group.partition, 0, INT64_MAX);
   discard_rows(group);
   group.space = group.staging->space;
   group.rows_digest = group.staging->digest;
   group.log_digest = 0;
-  group.base_index = group.applied = group.last_index = snapshot.last_index;
-  group.base_term = group.applied_term = snapshot.last_term;
-  group.base_stamp = group.applied_stamp = snapshot.last_stamp;
+  group.base = group.applied = {snapshot.last_index, snapshot.last_term, snapshot.last_stamp};
+  group.last_index = snapshot.last_index;
   group.configuration = snapshot.configuration;
   group.configuration_index = snapshot.configuration_index;
   group.staging.reset();
   group.holds_data = true;
-  if (group.damage == ReplicaDamage::rows) group.damage = ReplicaDamage::none;  // these are others
+  if (group.damage == ReplicaDamage::rows) group.damage = ReplicaDamage::none;  // the rows are new
   forget_hot_rows(group);
 }
 
 void StoreChanges::truncate(GroupState& group, dht::LogIndex from) {
-  if (from <= group.applied) broken(group.partition, "truncation of applied entries");
+  if (from <= group.applied.index) broken(group.partition, "truncation of applied entries");
   if (from > group.last_index) return;
   group.log_digest -= log_.remove(group.partition, from, group.last_index);
   cache_.erase(group.partition, from, group.last_index);
@@ -295,22 +301,20 @@ void StoreChanges::append(GroupState& group, const dht::Entry& entry, PayloadHom
   group.log_digest += appended.checksum;
 }
 
-void StoreChanges::cut(GroupState& group, dht::LogIndex through) {
-  if (through > group.applied) broken(group.partition, "cut above the applied index");
-  if (through <= group.base_index) return;
+void StoreChanges::compact(GroupState& group, dht::LogIndex through) {
+  if (through > group.applied.index) broken(group.partition, "compaction above the applied index");
+  if (through <= group.base.index) return;
   std::optional<LogTable::Info> last;
   try {
     last = log_.info(group.partition, through);
   } catch (const StoreFailure& failure) {
     if (failure.error().code != ErrorCode::corrupt) throw;
   }
-  // Missing or damaged: what is applied is known without it.
-  if (!last) through = group.applied;
-  group.log_digest -= log_.remove(group.partition, group.base_index + 1, through);
-  if (through == group.last_index) group.log_digest = 0;  // nothing is left, whatever was missing
-  group.base_index = through;
-  group.base_term = last ? last->info.term : group.applied_term;
-  group.base_stamp = last ? last->stamp : group.applied_stamp;
+  // The entry is missing or damaged: compact up to the applied one, whose term and stamp are known without the log.
+  if (!last) through = group.applied.index;
+  group.log_digest -= log_.remove(group.partition, group.base.index + 1, through);
+  if (through == group.last_index) group.log_digest = 0;  // the log is empty now, whatever was missing before
+  group.base = last ? LogPoint{through, last->info.term, last->stamp} : group.applied;
 }
 
 std::vector<dht::AppliedBatch> StoreChanges::perform(const dht::Apply& apply) {
@@ -322,34 +326,31 @@ std::vector<dht::AppliedBatch> StoreChanges::perform(const dht::Apply& apply) {
                                 std::to_string(group.last_index));
   }
   std::vector<dht::AppliedBatch> results;
-  if (apply.through <= group.applied) return results;
+  if (apply.through <= group.applied.index) return results;
   changed_.insert(apply.partition);
   const auto [place, first_now] = row_changes_.try_emplace(apply.partition);
   HotChanges& noted = place->second;
-  if (first_now) noted.before = group.applied;
+  if (first_now) noted.before = group.applied.index;
   rows_.select(group.space);
   rows_.note_changes(&noted.rows);
-  dht::LogIndex first = group.applied + 1;
-  while (group.applied < apply.through) {
-    dht::LogIndex next = group.applied + 1;
+  dht::LogIndex first = group.applied.index + 1;
+  while (group.applied.index < apply.through) {
+    dht::LogIndex next = group.applied.index + 1;
     if (const StoredEntry* cached = cache_.find(apply.partition, next)) {
       apply_entry(group, *cached, results);
       continue;
     }
-    dht::LogIndex reached = group.applied;
+    dht::LogIndex reached = group.applied.index;
     log_.load(apply.partition, next, apply.through, [&](StoredEntry&& stored) {
-      if (stored.entry.index != group.applied + 1) return false;
+      if (stored.entry.index != group.applied.index + 1) return false;
       apply_entry(group, stored, results);
-      return cache_.find(apply.partition, group.applied + 1) == nullptr;
+      return cache_.find(apply.partition, group.applied.index + 1) == nullptr;
     });
-    if (group.applied == reached) {
-      throw StoreFailure(ErrorCode::corrupt, "partition " + std::to_string(index_of(apply.partition)) + ", log entry " +
-                                                 std::to_string(next) + ": missing");
-    }
+    if (group.applied.index == reached) damaged_entry(apply.partition, next, "missing");
   }
   rows_.note_changes(nullptr);
   group.rows_digest += rows_.take_digest_change();
-  noted.applied = group.applied;
+  noted.applied = group.applied.index;
   cache_.erase(apply.partition, first, apply.through);
   return results;
 }
@@ -358,8 +359,8 @@ void StoreChanges::apply_entry(GroupState& group, const StoredEntry& stored, std
   const dht::Entry& entry = stored.entry;
   if (entry.kind == dht::EntryKind::batch) {
     BatchResult result;
-    // The entry's checksum holds, so these are the bytes that every replica has: what does not decode is invalid for
-    // all.
+    // The checksum of the entry holds, so every replica has these bytes. If they do not decode, the batch is invalid on
+    // all of them.
     if (Result<Batch> batch = decode_batch(entry.head, entry.blobs)) {
       rows_.set_blobs(&entry.blobs, &stored.payloads);
       result = evaluate(*batch, entry.stamp, entry.index, rows_, faults_);
@@ -371,26 +372,20 @@ void StoreChanges::apply_entry(GroupState& group, const StoredEntry& stored, std
     results.push_back({entry.index, std::move(result)});
   } else if (entry.kind == dht::EntryKind::configuration) {
     Result<dht::Configuration> configuration = dht::decode_configuration(entry.head.view());
-    if (!configuration) {
-      throw StoreFailure(ErrorCode::corrupt, "partition " + std::to_string(index_of(group.partition)) + ", log entry " +
-                                                 std::to_string(entry.index) + ": " + configuration.error().context);
-    }
+    if (!configuration) damaged_entry(group.partition, entry.index, configuration.error().context);
     group.configuration = std::move(*configuration);
     group.configuration_index = entry.index;
   } else if (entry.kind != dht::EntryKind::no_op) {
-    throw StoreFailure(ErrorCode::corrupt, "partition " + std::to_string(index_of(group.partition)) + ", log entry " +
-                                               std::to_string(entry.index) + ": unknown kind");
+    damaged_entry(group.partition, entry.index, "unknown kind");
   }
-  group.applied = entry.index;
-  group.applied_term = entry.term;
-  group.applied_stamp = entry.stamp;
+  group.applied = {entry.index, entry.term, entry.stamp};
 }
 
 void StoreChanges::save_groups() {
   for (PartitionId partition : changed_) group_table_.save(groups_.at(partition));
 }
 
-// Whether there is some that can go; the first such space is collecting_.
+// True: there is garbage that can be removed. The first such space is then collecting_.
 bool StoreChanges::look_for_garbage() {
   Query query(next_garbage_);
   while (query.step()) {

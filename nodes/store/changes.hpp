@@ -1,9 +1,9 @@
-// What writes and applies do to the tables, inside a transaction that the caller opens and ends.
+// What writes and applies do to the tables, inside a transaction that the caller opens and ends. writer.hpp decides
+// when, and how durably.
 //
-// Why apart from writer.hpp: here is what happens, there is when and how durably. Threads: the writer thread.
-// Errors: StoreFailure: corrupt (the disk or a chunk), no_space, io_error, internal (a Write that breaks the contract
-// of dht/core/protocol/effects.hpp). After an exception the caller rolls back and calls rolled_back(). Limits: the
-// entries cached until they are applied: SqliteStoreOptions::entry_cache_bytes.
+// Threads: the writer's. Errors: StoreFailure: corrupt (the disk, or a snapshot chunk), no_space, io_error, internal (a
+// Write that breaks the contract of dht/core/protocol/effects.hpp). After an exception the caller rolls back and calls
+// rolled_back(). Limits: cached entries, SqliteStoreOptions::entry_cache_bytes.
 #pragma once
 
 #include <deque>
@@ -11,13 +11,13 @@
 
 #include "nodes/store/files/identity.hpp"
 #include "nodes/store/files/sqlite_schema.hpp"
+#include "nodes/store/options.hpp"
 #include "nodes/store/rows/groups.hpp"
 #include "nodes/store/rows/replica_ids.hpp"
-#include "nodes/store/sqlite_store.hpp"
 
 namespace ringfs::nodes {
 
-// Recently appended entries, so that an apply need not read them back. The oldest go first.
+// Recently appended entries, so that an apply need not read them from the database. The oldest are dropped first.
 class EntryCache {
  public:
   explicit EntryCache(std::size_t max_bytes) : max_bytes_(max_bytes) {}
@@ -30,33 +30,32 @@ class EntryCache {
  private:
   struct Cached {
     StoredEntry entry;
-    std::uint64_t number = 0;  // of its insertion: tells it from a former entry of this index
+    std::uint64_t number = 0;  // of the insertion; tells it from an earlier entry of this index
   };
   using Key = std::pair<PartitionId, dht::LogIndex>;
   std::size_t max_bytes_;
   std::size_t bytes_ = 0;
   std::uint64_t inserted_ = 0;
   std::map<Key, Cached> entries_;
-  std::deque<std::pair<Key, std::uint64_t>> order_;  // may name entries that are gone
+  std::deque<std::pair<Key, std::uint64_t>> order_;  // oldest first; may name entries that were erased
 };
 
 class StoreChanges {
  public:
   StoreChanges(Connection& connection, PayloadFile& payload_file, const Uuid& node, const SqliteStoreOptions& options);
 
-  // In a transaction:
-  // home: of payloads in entries that it appends; those of snapshots go into the file.
+  // Within a transaction. `home`: of the payloads of appended entries; those of snapshots go into the file.
   void perform(const dht::Write& write, PayloadHome home);
   std::vector<dht::AppliedBatch> perform(const dht::Apply& apply);
-  // Of the partitions' rows, for HotRows; what was not asked for is forgotten with the next transaction.
+  // The rows that changed since the last call, for HotRows and RowWatch.
   std::map<PartitionId, HotChanges> take_row_changes() { return std::exchange(row_changes_, {}); }
-  void save_groups();      // what perform() changed; the last thing before COMMIT
-  bool collect_garbage();  // a bounded step; false: none left
-  // After a step that met damage: that space stays where it is until the next start.
+  void save_groups();      // what perform() changed; the last call before COMMIT
+  bool collect_garbage();  // one bounded step; false: there is no garbage left
+  // After a step that found damage: that space stays until the next start.
   SpaceId leave_garbage();
-  void wish_rebuild() { meta_.set(rebuild_wish, "garbage is damaged"); }
+  void request_rebuild() { meta_.set(rebuild_request, "garbage is damaged"); }
 
-  // After it:
+  // After the transaction.
   void committed();
   void rolled_back();
 
@@ -76,9 +75,9 @@ class StoreChanges {
   void install(GroupState& group, const dht::InstallSnapshot& snapshot);
   void truncate(GroupState& group, dht::LogIndex from);
   void append(GroupState& group, const dht::Entry& entry, PayloadHome home);
-  void cut(GroupState& group, dht::LogIndex through);
+  void compact(GroupState& group, dht::LogIndex through);
   void apply_entry(GroupState& group, const StoredEntry& stored, std::vector<dht::AppliedBatch>& results);
-  GroupState& group_of(PartitionId partition);  // created when there is none
+  GroupState& group_of(PartitionId partition);  // created if there is none
   SpaceId new_space();
   void discard(SpaceId space);
   void discard_rows(const GroupState& group);
@@ -87,7 +86,7 @@ class StoreChanges {
 
   Connection& connection_;
   const std::filesystem::path directory_;
-  StoredIdentity identity_;  // its second copy, as it is on the disk
+  StoredIdentity identity_;  // as in the file of the second copy
   PayloadFile& payload_file_;
   Uuid node_;
   dht::EvaluateFaults faults_;
@@ -107,8 +106,8 @@ class StoreChanges {
   std::map<PartitionId, HotChanges> row_changes_;
   bool garbage_ = false;
   SpaceId collecting_ = 0;
-  std::set<SpaceId> damaged_garbage_;  // left where it is
-  EntryCache cache_;                   // follows the open transaction; emptied when that is rolled back
+  std::set<SpaceId> damaged_garbage_;  // not removed while this process runs
+  EntryCache cache_;                   // includes the open transaction; emptied when that is rolled back
 };
 
 }  // namespace ringfs::nodes

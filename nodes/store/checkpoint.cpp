@@ -1,3 +1,4 @@
+// The thread of checkpoints, and the checkpoints of the writer.
 #include "nodes/store/checkpoint.hpp"
 
 #include <pthread.h>
@@ -32,7 +33,7 @@ Checkpointer::~Checkpointer() {
   }
   wake_.notify_one();
   thread_.join();
-  // The last connection that closes moves the whole WAL; after a failure nothing is moved any more.
+  // The last connection to close moves the whole WAL. After a failure nothing may be moved.
   if (health_.failure()) sqlite3_db_config(connection_->raw(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
 }
 

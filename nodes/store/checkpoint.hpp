@@ -1,19 +1,19 @@
-// Moves pages from the WAL to the database beside the writer, so that the WAL starts over instead of growing.
+// Moves pages from the WAL into the database while the writer goes on, so that the WAL can start over instead of
+// growing.
 //
-// Why a thread of its own: a checkpoint copies pages and syncs the database, milliseconds in which the writer goes on.
-// What it leaves (pages written meanwhile) the writer moves itself once the WAL is long: only a WAL that was moved
-// completely starts over. An open read transaction of a snapshot holds the WAL: it then grows by what is written until
-// that ends.
+// Why a thread: a checkpoint copies pages and syncs the database, which takes milliseconds. Only a WAL that was moved
+// completely starts over. What the thread leaves, because it was written meanwhile, the writer moves itself once the
+// WAL is long. An open read transaction of a snapshot holds the WAL until it ends.
 //
-// Never two at once, and none that has nothing to move: SQLite before 3.51.3 can lose pages when a second checkpoint
-// begins while a commit starts the WAL over that the first one has just moved completely ("the WAL-reset bug",
-// sqlite.org/wal.html). A commit can start the WAL over only between a checkpoint that moved everything and the end of
-// that commit; `complete_` is set in just that time, and the thread begins no checkpoint while it is. The writer's own
-// checkpoints cannot race with a commit: it is the thread that commits. (Set a moment too late it may outlast the
-// commit: then the thread waits for one more.)
+// There are never two checkpoints at once, and none while there is nothing to move. SQLite before 3.51.3 can lose pages
+// when a second checkpoint begins while a commit starts over the WAL that the first one has moved completely ("the
+// WAL-reset bug", sqlite.org/wal.html). A commit starts the WAL over only between a checkpoint that moved everything
+// and the end of that commit. `complete_` is set during that time, and the thread begins no checkpoint while it is set.
+// A checkpoint by the writer cannot race with a commit, since the writer is who commits. If `complete_` is set a moment
+// too late, it outlasts the commit; the thread then waits for one more commit.
 //
-// Threads: one of its own; request() from any, by_writer() and committed() from the writer's. Errors: a disk that fails
-// marks the StoreHealth; a full one is tried again.
+// Threads: one of its own; request() on any; by_writer() and committed() on the writer's. Errors: a failed disk marks
+// the StoreHealth; after a full disk it is tried again.
 #pragma once
 
 #include <atomic>
@@ -34,8 +34,8 @@ class Checkpointer {
   ~Checkpointer();
   void request();
 
-  // A checkpoint on the writer's connection. true: the WAL is moved completely; false: not, or this one was not done
-  // because the thread is at it (SQLITE_CHECKPOINT_PASSIVE; other modes wait for it), or busy, or the disk is full.
+  // A checkpoint on the writer's connection. True: the WAL is moved completely. False: it is not, or SQLite is busy,
+  // the disk is full, or the thread is at a checkpoint (only SQLITE_CHECKPOINT_PASSIVE; other modes wait for it).
   // Errors: io_error, corrupt.
   Result<bool> by_writer(Connection& connection, int mode);
   void committed() { complete_.store(false); }
@@ -46,8 +46,8 @@ class Checkpointer {
   Result<bool> checkpoint(Connection& connection, int mode);  // with gate_ held
   StoreHealth& health_;
   std::unique_ptr<Connection> connection_;
-  std::mutex gate_;                    // one checkpoint at a time
-  std::atomic<bool> complete_{false};  // all of the WAL was moved, and nothing committed since
+  std::mutex gate_;                    // held during a checkpoint
+  std::atomic<bool> complete_{false};  // the whole WAL was moved, and no commit came since
   std::mutex mutex_;
   std::condition_variable wake_;
   bool requested_ = false;

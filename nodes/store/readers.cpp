@@ -1,3 +1,4 @@
+// The reader threads: one queue, a connection and its prepared statements for each.
 #include "nodes/store/readers.hpp"
 
 #include <pthread.h>
@@ -93,14 +94,13 @@ void StoreReaders::carry_out(Tables& tables, Item& item) {
 
 Result<dht::ReadAnswer> StoreReaders::read_rows(Tables& tables, const dht::ReadEffect& effect) {
   std::optional<GroupState> group = tables.groups.load(effect.partition);
-  if (!group)
-    return fail(ErrorCode::not_member, "no replica of partition " + std::to_string(index_of(effect.partition)));
+  if (!group) return fail(ErrorCode::not_member, "no replica of " + name_of(effect.partition));
   tables.rows.select(group->space);
   Result<ReadReply> reply = dht::execute_read(effect.request, tables.rows);
   if (!reply) return tl::unexpected<Error>(reply.error());
   if (effect.request.scans.empty()) {
     const bool lock_free = !dht::Locks(tables.rows).any();
-    hot_rows_.add(effect.partition, group->applied, effect.request.gets, *reply, lock_free);
+    hot_rows_.add(effect.partition, group->applied.index, effect.request.gets, *reply, lock_free);
   }
   return dht::ReadAnswer(*reply);
 }
@@ -116,8 +116,8 @@ Result<std::vector<dht::Entry>> StoreReaders::load_entries(Tables& tables, const
     return bytes < effect.max_bytes;
   });
   if (entries.empty()) {
-    return fail(ErrorCode::not_found, "entry " + std::to_string(effect.first) + " is not in the log of partition " +
-                                          std::to_string(index_of(effect.partition)));
+    return fail(ErrorCode::not_found,
+                "entry " + std::to_string(effect.first) + " is not in the log of " + name_of(effect.partition));
   }
   return entries;
 }

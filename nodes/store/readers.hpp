@@ -1,8 +1,8 @@
-// A few threads with a read connection each: reads of rows and of log entries, each in one read transaction.
+// Threads with a read connection each. They read rows and log entries, each request in one read transaction.
 //
-// A transaction that begins after an apply's commit sees it. Threads: submit from any; `done` is called on a reader
-// thread. Errors: as storage.hpp; not_member, not_found, corrupt, io_error. Limits: the queue is bounded by the core
-// (max_pending_operations). Destruction answers what is queued.
+// A transaction that begins after an apply's commit sees it. Threads: read() and load() on any; `done` is called on a
+// reader's thread. Errors: those of dht/net/runtime/storage.hpp: not_member, not_found, corrupt, io_error. Limits: the
+// core bounds the queue (max_pending_operations). The destructor answers what is queued.
 #pragma once
 
 #include <condition_variable>

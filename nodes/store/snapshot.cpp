@@ -1,3 +1,4 @@
+// The sessions of snapshots that are sent, on a thread of their own.
 #include "nodes/store/snapshot.hpp"
 
 #include <pthread.h>
@@ -16,7 +17,7 @@ constexpr std::int64_t snapshot_cache_kib = 1 << 10;
 
 }  // namespace
 
-// One open read transaction and where it stands.
+// An open read transaction and the place it has reached.
 class StoreSnapshots::Source {
  public:
   Source(const std::filesystem::path& directory, PayloadFile& payload_file, PartitionId partition, const Place* behind)
@@ -27,10 +28,10 @@ class StoreSnapshots::Source {
     GroupTable groups(*connection_);
     std::optional<GroupState> group = groups.load(partition);
     if (!group || !group->holds_data) {
-      throw StoreFailure(ErrorCode::not_member, "no replica of partition " + std::to_string(index_of(partition)));
+      throw StoreFailure(ErrorCode::not_member, "no replica of " + name_of(partition));
     }
     group_ = std::move(*group);
-    if (behind != nullptr && (group_.space != behind->space || group_.applied != behind->applied)) {
+    if (behind != nullptr && (group_.space != behind->space || group_.applied.index != behind->applied)) {
       throw StoreFailure(ErrorCode::unavailable, "the rows have changed since the snapshot began: start over");
     }
     if (behind != nullptr) last_ = behind->last;
@@ -48,9 +49,9 @@ class StoreSnapshots::Source {
       more_ = scan_->next();
     }
     dht::SnapshotData data;
-    data.last_index = group_.applied;
-    data.last_term = group_.applied_term;
-    data.last_stamp = group_.applied_stamp;
+    data.last_index = group_.applied.index;
+    data.last_term = group_.applied.term;
+    data.last_stamp = group_.applied.stamp;
     data.configuration = group_.configuration;
     data.configuration_index = group_.configuration_index;
     data.rows = writer.take_rows();
@@ -59,7 +60,7 @@ class StoreSnapshots::Source {
     return data;
   }
 
-  Place place() const { return {last_, group_.space, group_.applied}; }
+  Place place() const { return {last_, group_.space, group_.applied.index}; }
 
  private:
   std::unique_ptr<Connection> connection_;

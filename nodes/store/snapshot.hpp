@@ -1,15 +1,16 @@
-// Snapshots going out: the rows of a partition, out of one read transaction, in chunks.
+// Snapshots that this node sends: the rows of a partition, out of one read transaction, in chunks.
 //
-// A session is (partition, snapshot number); its chunk 0 opens a connection and a read transaction of its own. The last
-// chunk given may be asked for again. The transaction ends with the last chunk, when it is not asked for during
-// snapshot_idle, or when the reader says that it is old (SnapshotRead::renew); the session when it is closed. While a
-// transaction is open the WAL cannot start over and grows by what is written. A session whose transaction has ended
-// before its last chunk goes on in a new one behind the last row given, if nothing was applied to the partition since:
-// then its rows are the same. Otherwise: unavailable.
+// A session is (partition, snapshot number). Its chunk 0 opens a connection and a read transaction. The last chunk that
+// was given may be asked for again. The transaction ends with the last chunk, when nobody asks for snapshot_idle, or
+// when the caller says that it is old (SnapshotRead::renew). The session ends when it is closed.
 //
-// Threads: read() from any; one thread of its own carries out and calls `done`. Errors: not_member, overloaded
-// (snapshot_sessions are open), unavailable (no such session, a chunk out of order, rows that changed: start over),
-// corrupt, io_error. Limits: SqliteStoreOptions; a chunk holds snapshot_chunk_bytes, or one row that is larger.
+// An open read transaction keeps the WAL from starting over, so the WAL grows by all that is written meanwhile. If a
+// transaction ended before its last chunk, the session goes on in a new one behind the last row that it gave. That is
+// correct only if nothing was applied to the partition since; otherwise the answer is `unavailable`.
+//
+// Threads: read() on any; one thread of its own carries out and calls `done`. Errors: not_member, overloaded
+// (snapshot_sessions are open), unavailable (no such session, a chunk out of order, changed rows: start over), corrupt,
+// io_error. Limits: SqliteStoreOptions; a chunk has at most snapshot_chunk_bytes, or one row that is larger.
 #pragma once
 
 #include <chrono>
@@ -19,9 +20,9 @@
 #include <thread>
 
 #include "nodes/store/files/payload_file.hpp"
+#include "nodes/store/options.hpp"
 #include "nodes/store/repair/health.hpp"
 #include "nodes/store/rows/rows.hpp"
-#include "nodes/store/sqlite_store.hpp"
 
 namespace ringfs::nodes {
 
@@ -37,15 +38,15 @@ class StoreSnapshots {
  private:
   using SteadyTime = std::chrono::steady_clock::time_point;
   class Source;
-  // Behind which row, of which state of the partition.
+  // Where a session goes on: behind this row, if the partition is still in this state.
   struct Place {
     RowAddress last;
     SpaceId space = 0;
     dht::LogIndex applied = 0;
   };
   struct Session {
-    std::unique_ptr<Source> source;  // empty after the last chunk, and while it is parked
-    std::optional<Place> parked;     // where it goes on
+    std::unique_ptr<Source> source;  // none after the last chunk, and while it is parked
+    std::optional<Place> parked;     // set while no transaction is open: where to go on
     std::uint32_t next = 0;
     dht::SnapshotData last_given;  // chunk next - 1
     SteadyTime used;

@@ -1,3 +1,4 @@
+// Measuring the disk, and the level that follows from it.
 #include "nodes/store/space.hpp"
 
 #include <pthread.h>
@@ -16,16 +17,15 @@ namespace {
 
 constexpr auto measure_interval = std::chrono::milliseconds(500);
 constexpr std::size_t measure_after_bytes = 1 << 20;
-// In parts of the reserve.
+// Divisors of the reserve.
 constexpr std::uint64_t ballast_part = 4;
-constexpr std::uint64_t ample_again_part =
-    4;  // more than the reserve, so that leaders do not change their minds with every batch
+constexpr std::uint64_t ample_again_part = 4;  // more than the reserve: the level must not change with every batch
 constexpr std::uint64_t low_part = 2;
 constexpr std::uint64_t none_part = 16;
-// Free room inside the files takes new rows, but the WAL that brings them there needs some real space, too.
+// New rows fit into free room inside the files, but the WAL that brings them there needs room on the disk.
 constexpr std::uint64_t real_part = 4;
 
-// What it takes on the disk: a file with holes is longer.
+// The room that it takes on the disk; a file with holes is longer.
 std::uint64_t file_bytes(const std::filesystem::path& file) {
   constexpr std::uint64_t unit_of_blocks = 512;  // stat(2)
   struct stat status {};
@@ -60,7 +60,7 @@ dht::StorageStatus StoreSpace::status() const {
 
 dht::Room StoreSpace::room_now() const {
   if (waiting_) return dht::Room::none;
-  if (left_bytes_ == UINT64_MAX) return dht::Room::ample;  // it could not be measured
+  if (left_bytes_ == UINT64_MAX) return dht::Room::ample;  // it was never measured
   const std::uint64_t left = left_bytes_ - std::min(left_bytes_, queued_bytes_);
   const std::uint64_t free = left + reusable_bytes_;
   auto has = [&](std::uint64_t bytes) { return free >= bytes && left >= bytes / real_part; };
@@ -74,7 +74,7 @@ void StoreSpace::settle() {
   room_ = room_now();
   if (left_bytes_ == UINT64_MAX) return;
   const std::uint64_t free = left_bytes_ + reusable_bytes_;
-  status_.disk_free_bytes = free - std::min(free, reserve_bytes_);  // what can be written before batches are refused
+  status_.disk_free_bytes = free - std::min(free, reserve_bytes_);  // what can be written before the level falls
 }
 
 void StoreSpace::written(std::size_t bytes) {
@@ -121,7 +121,7 @@ void StoreSpace::run() {
 }
 
 void StoreSpace::measure() {
-  // stat() only: opening and closing the file here would drop SQLite's POSIX locks on it.
+  // Only stat(2): closing a descriptor of the database would release SQLite's POSIX locks on it.
   std::string file = (directory_ / database_file_name).string();
   std::uint64_t database_bytes =
       file_bytes(file) + file_bytes(file + "-wal") + file_bytes(directory_ / payload_file_name);

@@ -1,16 +1,15 @@
-// How much room the disk has: measured by a thread of its own and by the writer, kept for everybody who asks.
+// How much room the disk has, measured by a thread of its own and by the writer, and kept for whoever asks.
 //
-// Why a thread: statvfs() and stat() can hang on a disk that is in trouble, and status() is asked for on the protocol's
-// loop. Why the writer as well: at full speed the reserve is used up in less than a second, so it measures after every
-// MiB that it has written. A transaction that found no space says so here, and nobody has to wait for a measurement.
-// What is queued for the writer is taken off: it will need its room.
+// Why a thread: statvfs(2) and stat(2) can hang on a failing disk, and status() is called on the protocol's loop. Why
+// the writer, too: at full speed the reserve is used up in less than a second, so the writer measures after every MiB
+// that it writes. A transaction that found no space says so at once. What is queued for the writer counts as used.
 //
-// The marks of Room (dht/core/protocol/room.hpp), in parts of reserve_bytes (64 MiB: two generations of the WAL of 24
-// MiB, and as much growth of the database as they bring): ample from all of it on (and a quarter more to be ample
-// again), low from a half, reserve from a sixteenth, and less is none. A quarter is held in a file of its own
+// The levels of Room (dht/core/protocol/room.hpp) are parts of reserve_bytes, 64 MiB: two generations of a WAL of 24
+// MiB, and as much growth of the database as they bring. `ample`: all of it is left (and a quarter more before the
+// level is `ample` again); `low`: a half; `reserve`: a sixteenth; `none`: less. A quarter of it is reserved in a file
 // (ballast.hpp) until it is needed.
 //
-// Threads: any. Errors: none; what cannot be measured stays as it was.
+// Threads: any. Errors: none; what cannot be measured keeps its last value.
 #pragma once
 
 #include <condition_variable>
@@ -25,23 +24,23 @@ namespace ringfs::nodes {
 
 class StoreSpace {
  public:
-  // Measures before it returns. reserve_bytes: less than this left is no_space.
+  // Measures before it returns. reserve_bytes: see above.
   StoreSpace(std::filesystem::path directory, std::uint64_t reserve_bytes);
   ~StoreSpace();
 
-  dht::StorageStatus status() const;  // as of the last measurement, at most about a second ago
+  dht::StorageStatus status() const;  // of the last measurement, normally less than a second old
 
-  // Of the writer:
-  void written(std::size_t bytes);  // measures now and then
-  void queued(std::size_t bytes);   // from any thread; dequeued when it is written
+  // ---- For the writer ----
+  void written(std::size_t bytes);  // measures after every MiB
+  void queued(std::size_t bytes);   // on any thread; dequeued when it was written
   void dequeued(std::size_t bytes);
   void set_reusable(std::uint64_t bytes);  // free room inside the database and the file of payloads
-  void set_waiting(bool waiting);          // a transaction found no space and waits for it
+  void set_waiting(bool waiting);          // true: a transaction found no space and waits for it
 
  private:
   void run();
   void measure();
-  void settle();  // under mutex_: what follows from the numbers
+  void settle();  // under mutex_; updates what follows from the numbers
   dht::Room room_now() const;
 
   const std::filesystem::path directory_;

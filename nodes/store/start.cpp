@@ -1,3 +1,4 @@
+// A start: finishes a replacement that a crash interrupted, opens or copies the database, loads the groups.
 #include "nodes/store/start.hpp"
 
 #include <spdlog/spdlog.h>
@@ -42,8 +43,8 @@ class StoreStart {
     copied(replace_database(directory_, options_.page_bytes, {}));
   }
 
-  // Nothing that is needed is damaged: without room it waits.
-  void grant_wish(const std::string& why) {
+  // Nothing that anybody needs is damaged, so without room the copy waits for a later start.
+  void rebuild_if_room(const std::string& why) {
     try {
       rebuild(why);
     } catch (const StoreFailure& failure) {
@@ -59,7 +60,7 @@ class StoreStart {
     for (const auto& [partition, damage] : report.damaged) reasons_[partition] = damage.why;
   }
 
-  // With sums on its pages and digests of its rows; without: there is no room for the copy.
+  // With page sums and digests, unless there is no room for the copy that adds them.
   std::unique_ptr<Connection> open_summed() {
     std::unique_ptr<Connection> connection = open_database(directory_, options_.page_bytes);
     const bool summed = has_page_sums(*connection);
@@ -78,7 +79,7 @@ class StoreStart {
     return open_database(directory_, options_.page_bytes);
   }
 
-  // Without room for it there is none until the next start.
+  // Without room there is no copy of the first page until the next start.
   void keep_copies() {
     try {
       keep_first_page(directory_ / database_file_name);
@@ -91,9 +92,10 @@ class StoreStart {
   StartedStore open() {
     StartedStore started;
     started.connection = open_summed();
-    if (std::optional<std::string> why = rebuilt_ ? std::nullopt : MetaTable(*started.connection).get(rebuild_wish)) {
+    if (std::optional<std::string> why =
+            rebuilt_ ? std::nullopt : MetaTable(*started.connection).get(rebuild_request)) {
       started.connection.reset();
-      grant_wish(*why);
+      rebuild_if_room(*why);
       started.connection = open_summed();
     }
     keep_copies();

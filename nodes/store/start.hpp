@@ -1,13 +1,14 @@
-// Opens what a node has on its disk, and mends it where that can be done without the ring.
+// Opens a node's files and repairs what can be repaired without the ring.
 //
-// A database of an older format is copied once, so that its pages have sums; without room for that the node runs on
-// with what it has and says so (`note`). Damage in what all partitions share is met by a verified copy, once; what that
-// could not take is among the damaged groups. Threads: none of its own, before the store's. Errors: StoreFailure as
-// SqliteStore::open.
+// A database of an older format is copied once, so that its pages get sums and its groups digests. Without room for the
+// copy the node runs with the old database and says so (`note`). Damage in what all partitions share is repaired by one
+// verified copy. Partitions that could not be copied are among the damaged groups.
+//
+// Threads: none; called before the store has any. Errors: StoreFailure, with the codes of SqliteStore::open.
 #pragma once
 
+#include "nodes/store/options.hpp"
 #include "nodes/store/rows/persisted.hpp"
-#include "nodes/store/sqlite_store.hpp"
 
 namespace ringfs::nodes {
 

@@ -1,3 +1,4 @@
+// The writer's thread: queue, transactions, syncs, room and background tasks.
 #include "nodes/store/writer.hpp"
 
 #include <pthread.h>
@@ -9,8 +10,9 @@ namespace ringfs::nodes {
 
 namespace {
 
-// In pages of the WAL. The checkpointer starts at the first; from the second on the writer moves what that left, and
-// from the third on it waits a moment for readers, so that the WAL can start over at all.
+// Thresholds in pages of the WAL. From the first one on the checkpointer works. From the second one on the writer moves
+// what that left. From the third one on the writer also waits a moment for readers, because only then can the WAL start
+// over.
 constexpr int checkpoint_pages = 2048;
 constexpr int own_checkpoint_pages = 6144;
 constexpr int waiting_checkpoint_pages = 24576;
@@ -18,13 +20,13 @@ constexpr int own_checkpoint_interval_pages = 1024;
 constexpr int waiting_checkpoint_interval_pages = 8192;
 constexpr int reader_wait_ms = 20;
 constexpr int busy_timeout_ms = 5000;
-constexpr std::uint64_t max_unsynced_bytes = 16 << 20;  // in the file of payloads
+constexpr std::uint64_t max_unsynced_bytes = 16 << 20;  // bytes in the file of payloads
 constexpr unsigned transactions_between_garbage = 64;
-// Free room that stays in each file: what is written next finds it there. None of it when the disk is short.
+// Free room that is kept in each file for the next writes; nearly none when the disk is short.
 constexpr std::uint64_t kept_free_bytes = 32 << 20;
-constexpr std::uint64_t kept_free_share = 64;  // of the disk, if that is less
+constexpr std::uint64_t kept_free_share = 64;  // a divisor of the disk's size, if that gives less
 constexpr std::uint64_t kept_free_bytes_when_short = 1 << 20;
-constexpr int vacuum_step_pages = 256;  // moved from the database's end in one transaction
+constexpr int vacuum_step_pages = 256;  // moved away from the database's end in one transaction
 constexpr auto given_back_timeout = std::chrono::seconds(1);
 constexpr int kept_wal_pages_when_short = 1024;
 constexpr auto space_retry = std::chrono::milliseconds(200);
@@ -54,7 +56,8 @@ StoreWriter::StoreWriter(std::unique_ptr<Connection> connection, PayloadFile& pa
     return SQLITE_OK;
   };
   sqlite3_wal_hook(connection_->raw(), on_commit, this);
-  // A commit waits for no sync of its own: those that must do so are synced by hand, so that the switch costs nothing.
+  // Commits do not sync by themselves: sync_commits() syncs those that must be durable. So nothing has to be switched
+  // between transactions.
   connection_->execute(synchronous_off_ ? "PRAGMA synchronous = OFF" : "PRAGMA synchronous = NORMAL");
   constexpr int incremental = 2;
   can_vacuum_ = connection_->integer("PRAGMA auto_vacuum") == incremental;
@@ -88,7 +91,7 @@ void StoreWriter::push(Item item) {
 
 std::size_t StoreWriter::weight(const Item& item) {
   const auto* write = std::get_if<WriteItem>(&item);
-  if (!write) return 0;  // what an apply writes is bounded by the entries written before
+  if (!write) return 0;  // an apply writes no more than the entries that were written before
   std::size_t bytes = 0;
   for (const dht::GroupWrite& group : write->write.groups) {
     for (const dht::Entry& entry : group.append) bytes += entry.bytes();
@@ -99,8 +102,8 @@ std::size_t StoreWriter::weight(const Item& item) {
   return bytes;
 }
 
-// What is staged of a snapshot is thrown away when a process starts: it lasts with the write that installs it, if at
-// all.
+// Whether the transaction must be synced. Staged snapshot chunks are dropped when a process starts, so they are synced
+// only with the write that installs them.
 bool StoreWriter::must_last(const std::vector<Item>& items, std::size_t first, std::size_t count) {
   return std::any_of(items.begin() + static_cast<std::ptrdiff_t>(first),
                      items.begin() + static_cast<std::ptrdiff_t>(first + count), [](const Item& item) {
@@ -125,7 +128,7 @@ std::vector<StoreWriter::Item> StoreWriter::take(Sync& sync) {
   std::vector<Item> items;
   sync = !queue_.empty() && std::holds_alternative<WriteItem>(queue_.front()) ? Sync::full : Sync::normal;
   std::size_t bytes = 0;
-  std::size_t most = waiting_for_space_ ? 1 : max_items_;  // a little may fit where all of it does not
+  std::size_t most = waiting_for_space_ ? 1 : max_items_;  // one item may fit where all of them do not
   while (!queue_.empty() && items.size() < most) {
     if (sync == Sync::normal && std::holds_alternative<WriteItem>(queue_.front())) break;
     bytes += weight(queue_.front());
@@ -182,7 +185,7 @@ void StoreWriter::refuse(Item& item, const Error& error) {
   }
 }
 
-// A sync that fails is never tried again (docs/design.md#failed-writes): what is on the disk is not known any more.
+// A failed sync is never tried again (docs/design.md#failed-writes): what the disk holds is unknown from then on.
 void StoreWriter::must_sync(const std::function<void()>& sync) {
   try {
     sync();
@@ -202,8 +205,7 @@ std::vector<dht::AppliedBatch> StoreWriter::apply_one(const dht::Apply& apply) {
   try {
     return changes_.perform(apply);
   } catch (const StoreFailure& failure) {
-    const Error error = in_partition(apply.partition, failure.error());
-    throw StoreFailure(error.code, error.context);
+    throw StoreFailure(in_partition(apply.partition, failure.error()));
   }
 }
 
@@ -223,7 +225,7 @@ std::optional<Error> StoreWriter::attempt(std::vector<Item>& items, std::size_t 
     changes_.save_groups();
     std::map<PartitionId, HotChanges> rows = changes_.take_row_changes();
     const bool lasts = sync == Sync::full && !synchronous_off_ && must_last(items, first, count);
-    // Chunks of snapshots wait for no sync, but what a client writes meanwhile must not wait for many of them.
+    // Snapshot chunks wait for no sync. But the next client's write must not have to sync many of them.
     const bool many = payload_file_.unsynced_bytes() >= max_unsynced_bytes && !synchronous_off_;
     if (lasts || many) must_sync([this] { payload_file_.sync(); });
     hot_rows_.announce(rows);
@@ -253,7 +255,7 @@ std::optional<Error> StoreWriter::attempt(std::vector<Item>& items, std::size_t 
 
 void StoreWriter::carry_out(std::vector<Item> items, Sync sync) {
   if (given_up_) {
-    for (Item& item : items) refuse(item, *given_up_);  // nobody asks for the room any more
+    for (Item& item : items) refuse(item, *given_up_);  // the store is being closed
     return;
   }
   std::optional<Error> error = health_.failure();
@@ -299,7 +301,7 @@ void StoreWriter::one_by_one(std::vector<Item>& items) {
   space_found();
 }
 
-// The items from `first` on go back to where they came from.
+// Puts the items from `first` on back at the head of the queue.
 void StoreWriter::wait_for_space(std::vector<Item>& items, std::size_t first, const Error& error) {
   bool stopping = false;
   {
@@ -307,21 +309,22 @@ void StoreWriter::wait_for_space(std::vector<Item>& items, std::size_t first, co
     stopping = stopping_;
     for (std::size_t i = items.size(); i-- > first && !stopping;) queue_.push_front(std::move(items[i]));
   }
-  if (stopping) {  // nobody can wait for the space any more, and nothing may happen without what came before it
+  if (stopping) {  // nobody waits for space any more, and no item may happen without those before it
     given_up_ = error;
     for (std::size_t i = first; i < items.size(); ++i) refuse(items[i], error);
     return;
   }
   waiting_for_space_ = true;
   space_.set_waiting(true);
-  if (payload_file_.any_given_back() && !synchronous_off_) {  // that it was given back must last before it is used
+  // blocks are used again only when the commit that gave them back is durable
+  if (payload_file_.any_given_back() && !synchronous_off_) {
     try {
       sync_commits();
     } catch (const StoreFailure&) {
-      return;  // health_ has it
+      return;  // health_ was told
     }
   }
-  // A WAL that is moved completely starts over and needs no more space than it has.
+  // A WAL that was moved completely starts over, and needs no more space than it has.
   if (checkpointer_.complete()) return;
   Result<bool> done = checkpointer_.by_writer(*connection_, SQLITE_CHECKPOINT_PASSIVE);
   if (!done) health_.fail(done.error());
@@ -338,7 +341,8 @@ bool StoreWriter::background_tasks_due() const {
   return (changes_.garbage() && !garbage_paused_) || more_to_give_back_;
 }
 
-// Without anything to do now: a moment after the last commit, and for as long as room is wanted.
+// Whether to look again after given_back_timeout although there is nothing to do now: after a commit, and as long as
+// room is wanted.
 bool StoreWriter::look_again() const {
   return unlooked_ || payload_file_.any_given_back() || space_.status().room != dht::Room::ample;
 }
@@ -350,7 +354,7 @@ void StoreWriter::run_background_tasks() {
   measure_reusable();
 }
 
-// What only was given back can be used, and given to the disk, when that it was lasts.
+// Blocks that were given back can be used, or returned to the disk, once the commit that gave them back is durable.
 void StoreWriter::give_room_back() {
   more_to_give_back_ = false;
   if (health_.failure()) return;
@@ -374,7 +378,8 @@ void StoreWriter::give_room_back() {
   }
 }
 
-// A step. In the WAL, which moves it to the database; a checkpoint that moves all of it cuts the file.
+// One step of the vacuum; true: there is more to do. The pages are moved in the WAL; the checkpoint that moves all of
+// it truncates the database.
 bool StoreWriter::vacuum(std::uint64_t keep_bytes) {
   if (!can_vacuum_ || waiting_for_space_) return false;
   const auto keep = static_cast<std::int64_t>(keep_bytes) / page_bytes_;
@@ -394,7 +399,7 @@ bool StoreWriter::vacuum(std::uint64_t keep_bytes) {
   }
 }
 
-// It keeps its length for what comes next; a disk that is short wants it back.
+// Normally the WAL keeps its length for what is written next. A disk that is short gets it back.
 void StoreWriter::shorten_wal() {
   if (wal_pages_ < kept_wal_pages_when_short && !wal_is_long_) return;
   sqlite3_busy_timeout(connection_->raw(), reader_wait_ms);
@@ -414,8 +419,8 @@ void StoreWriter::collect_garbage() {
     changes_.committed();
     unsynced_commits_ = true;
   } catch (const StoreFailure& failure) {
-    // A full disk is tried again after the next transaction. Damage in rows that nobody reads any more costs their
-    // space and nothing else.
+    // After a full disk it is tried again behind the next transaction. Damage in rows that nobody reads costs only
+    // their space.
     try {
       connection_->rollback();
       changes_.rolled_back();
@@ -435,17 +440,17 @@ void StoreWriter::leave_garbage(const Error& why) {
   try {
     const SpaceId space = changes_.leave_garbage();
     spdlog::warn("event=garbage_damaged space={} reason=\"{}\"", space, why.text());
-    wish_rebuild();
+    request_rebuild();
   } catch (const StoreFailure& failure) {
     health_.fail(failure.error());
   }
 }
 
-// The next start leaves the garbage behind, and its space with it.
-void StoreWriter::wish_rebuild() {
+// The next start copies the database without the garbage.
+void StoreWriter::request_rebuild() {
   try {
     SqlTransaction transaction(*connection_);
-    changes_.wish_rebuild();
+    changes_.request_rebuild();
     transaction.commit();
     changes_.committed();
   } catch (const StoreFailure& failure) {
@@ -465,7 +470,7 @@ void StoreWriter::measure_reusable() {
 
 void StoreWriter::look_after_wal() {
   if (health_.failure()) return;
-  if (wal_pages_ < checkpoint_requested_at_) checkpoint_requested_at_ = own_checkpoint_at_ = 0;  // it started over
+  if (wal_pages_ < checkpoint_requested_at_) checkpoint_requested_at_ = own_checkpoint_at_ = 0;  // the WAL started over
   if (wal_pages_ - checkpoint_requested_at_ >= checkpoint_pages) {
     checkpoint_requested_at_ = wal_pages_;
     checkpointer_.request();

@@ -1,22 +1,25 @@
-// The one thread that changes the database: takes writes and applies in order and makes transactions of them.
+// The one thread that changes the database. It takes writes and applies in order and makes transactions of them.
 //
-// Applies at the head of the queue are one transaction without a sync of its own; as soon as a write is at the head,
-// all that is queued, writes and applies, is one transaction with synchronous=FULL (group commit): the sync in progress
-// gathers the next one. What it wrote into the file of payloads is synced before it commits. Within a transaction the
-// order is the queue's, so a crash loses a suffix and never the middle.
-// Garbage (rows of former epochs) goes in small steps when the queue is empty, and at least after every 64
-// transactions. So does free room inside the two files, beyond what is kept for what comes next: pages at the
-// database's end (incremental vacuum, of databases that were made with it) and blocks of the file of payloads. Room
-// that was given back without a sync is synced when nothing else was for given_back_timeout.
+// Transactions: applies at the head of the queue are one transaction without a sync. When a write is at the head, all
+// that is queued, writes and applies, is one transaction that is synced (group commit): while one sync runs, the next
+// transaction gathers. What a transaction writes into the file of payloads is synced before it commits. The order
+// within a transaction is the queue's, so a crash loses a suffix, never the middle.
 //
-// A transaction in which an item fails is rolled back. no_space: it goes back to the head of the queue and is tried
-// again every space_retry, item by item, until it fits; StoreSpace says so meanwhile. Nothing is refused: what is
-// queued behind builds on it. Anything else: each item is carried out by itself, so that the error meets the one that
-// has it; a failed write, or a failed disk, ends all further work (StoreHealth).
+// Background tasks: the rows of former spaces (garbage) are removed in small steps when the queue is empty, and after
+// every 64 transactions. In the same way free room inside the two files goes back to the disk, except what is kept for
+// the next writes: pages at the database's end (incremental vacuum, in databases that were created with it), and blocks
+// of the file of payloads. Blocks that were given back by a commit without a sync are synced for that after
+// given_back_timeout, if nothing else synced them.
 //
-// Threads: write(), apply() from any; `done` is called on the writer thread. Errors: as storage.hpp. Limits: items and
-// bytes of a transaction; the queue is bounded by the core. Destruction carries out what is queued; what finds no space
-// then is answered no_space.
+// Errors: a transaction in which an item fails is rolled back.
+// - no_space: the items go back to the head of the queue and are tried again every space_retry, one by one, until they
+//   fit. StoreSpace reports it. Nothing is refused, since what is queued behind builds on it.
+// - Anything else: the items are carried out one by one, so that the error goes to the item that has it. A failed
+//   write, or a failed disk, ends all further work (StoreHealth).
+//
+// Threads: write() and apply() on any; `done` is called on the writer's thread. Limits: items and bytes of a
+// transaction; the core bounds the queue. The destructor carries out what is queued; what finds no space then is
+// answered no_space.
 #pragma once
 
 #include <condition_variable>
@@ -62,7 +65,7 @@ class StoreWriter {
   static bool must_last(const std::vector<Item>& items, std::size_t first, std::size_t count);
   void push(Item item);
   void run();
-  std::vector<Item> take(Sync& sync);  // the next transaction's items; empty: nothing queued
+  std::vector<Item> take(Sync& sync);  // the items of the next transaction; empty if none are queued
   void carry_out(std::vector<Item> items, Sync sync);
   std::optional<Error> attempt(std::vector<Item>& items, std::size_t first, std::size_t count, Sync sync,
                                std::vector<Outcome>& outcomes);
@@ -80,7 +83,7 @@ class StoreWriter {
   void run_background_tasks();
   void collect_garbage();
   void leave_garbage(const Error& why);
-  void wish_rebuild();
+  void request_rebuild();
   void give_room_back();
   bool vacuum(std::uint64_t keep_bytes);
   void shorten_wal();
@@ -100,18 +103,18 @@ class StoreWriter {
   RowWatch& row_watch_;
   StoreChanges changes_;
   unsigned since_garbage_ = 0;
-  bool garbage_paused_ = false;     // the disk was full: not before the next transaction
-  bool waiting_for_space_ = false;  // the head of the queue found none
-  std::optional<Error> given_up_;   // there was no space, and the store is being closed
-  int wal_pages_ = 0;               // as of the last commit
+  bool garbage_paused_ = false;     // the disk was full: none before the next transaction
+  bool waiting_for_space_ = false;  // the head of the queue found no space
+  std::optional<Error> given_up_;   // no space was found while the store is being closed
+  int wal_pages_ = 0;               // at the last commit
   int checkpoint_requested_at_ = 0;
   int own_checkpoint_at_ = 0;
   std::int64_t page_bytes_ = 0;
   bool can_vacuum_ = false;
   bool unsynced_commits_ = false;
-  bool unlooked_ = false;  // commits since the last background tasks
+  bool unlooked_ = false;  // there were commits since the last background tasks
   bool more_to_give_back_ = false;
-  bool wal_is_long_ = true;  // as far as is known: since the start, or since it could not be cut
+  bool wal_is_long_ = true;  // assumed at the start; true again when it could not be truncated
 
   std::mutex mutex_;
   std::condition_variable wake_;

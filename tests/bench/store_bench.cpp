@@ -15,6 +15,7 @@
 #include <fstream>
 #include <future>
 
+#include "dht/base/descriptor.hpp"
 #include "nodes/store/sqlite_store.hpp"
 
 namespace {
@@ -71,16 +72,16 @@ dht::Write batch_write(dht::LogIndex index, std::size_t bytes) {
 
 void probe(const std::filesystem::path& directory) {
   std::filesystem::path file = directory / "probe";
-  int descriptor = open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  require(descriptor >= 0, "probe");
+  const Descriptor descriptor(open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  require(descriptor.value >= 0, "probe");
   std::string block(4096, 'x');
   constexpr int rounds = 200;
   Clock::time_point start = Clock::now();
   for (int i = 0; i < rounds; ++i) {
-    require(pwrite(descriptor, block.data(), block.size(), 0) == 4096 && fdatasync(descriptor) == 0, "probe");
+    require(pwrite(descriptor.value, block.data(), block.size(), 0) == 4096 && fdatasync(descriptor.value) == 0,
+            "probe");
   }
   std::printf("fdatasync of 4 KiB overwritten: %.0f us\n", microseconds(Clock::now() - start) / rounds);
-  close(descriptor);
   std::filesystem::remove(file);
 }
 

@@ -1,3 +1,4 @@
+// First fit over words of 64 blocks.
 #include "nodes/store/files/block_map.hpp"
 
 #include <algorithm>
@@ -13,11 +14,11 @@ std::uint64_t BlockMap::find(std::uint64_t from, std::uint64_t count) const {
     const std::uint64_t zeros = std::min<std::uint64_t>(static_cast<unsigned>(std::countr_zero(rest)), left);
     block += zeros;
     if (block - start >= count) return start;
-    if (zeros == left) continue;  // the run goes on in the next word
+    if (zeros == left) continue;  // the run may go on in the next word
     block += static_cast<unsigned>(std::countr_one(rest >> zeros));
     start = block;
   }
-  return start;  // whatever lies beyond is free
+  return start;  // everything beyond is free
 }
 
 void BlockMap::mark(std::uint64_t first, std::uint64_t count) {
@@ -49,7 +50,7 @@ void BlockMap::give_back(std::uint64_t first, std::uint64_t count) {
     words_[block / word_bits] &= ~(std::uint64_t{1} << block % word_bits);
   }
   taken_ -= count;
-  // A run of n may begin before these, with free blocks that were too few until now.
+  // A run of n may begin before these blocks, with free ones that were too few until now.
   for (std::uint64_t n = 1; n < search_from_.size(); ++n) {
     search_from_[n] = std::min(search_from_[n], first - std::min(first, n - 1));
   }

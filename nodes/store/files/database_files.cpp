@@ -1,3 +1,4 @@
+// The state of one database below SQLite, under its mutex.
 #include "nodes/store/files/database_files.hpp"
 
 #include <spdlog/spdlog.h>
@@ -11,7 +12,7 @@
 
 namespace ringfs::nodes {
 
-// One for the process, as SQLite's file layers are: what is open here, by path.
+// One map for the process, as for SQLite's file layers: what is open, by path.
 std::shared_ptr<DatabaseFiles> DatabaseFiles::of(const std::string& database) {
   static std::mutex mutex;
   static std::map<std::string, std::weak_ptr<DatabaseFiles>> open;
@@ -81,7 +82,7 @@ void DatabaseFiles::started_over(std::string_view header) {
   std::optional<WalHeader> decoded = decode_wal_header(header);
   std::lock_guard lock(mutex_);
   frames_.clear();
-  // What the database holds is then what the transactions before have left: its size is asked of the file.
+  // The earlier transactions are in the database now, so its size is asked of the file.
   committed_ = 0;
   database_pages_ = 0;
   frame_page_bytes_ = decoded ? decoded->page_bytes : 0;
@@ -141,12 +142,12 @@ WalMark DatabaseFiles::end() const {
 
 void DatabaseFiles::synced(const WalMark& end) {
   std::lock_guard lock(mutex_);
-  // While one thread synced, another one may have started the WAL over.
+  // Another thread may have started the WAL over during the sync.
   if (end.salts != salts_ || end == marked_ || (end.salts == marked_.salts && end.frames < marked_.frames)) return;
   if (Status written = write_mark(database_, end, false); written) {
     marked_ = end;
   } else if (!mark_failed_) {
-    mark_failed_ = true;  // an older mark measures less, and nothing wrong
+    mark_failed_ = true;  // an older mark covers less, and is not wrong
     spdlog::warn("event=wal_mark_failed reason=\"{}\"", written.error().text());
   }
 }

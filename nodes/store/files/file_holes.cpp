@@ -1,3 +1,4 @@
+// Finding and punching holes, a bit for each block.
 #include "nodes/store/files/file_holes.hpp"
 
 #include <fcntl.h>
@@ -8,7 +9,7 @@
 #include <bit>
 #include <cerrno>
 
-#include "nodes/store/files/sqlite_handle.hpp"
+#include "nodes/store/files/failure.hpp"
 
 namespace ringfs::nodes {
 
@@ -39,13 +40,13 @@ void FileHoles::cut(std::uint64_t blocks) {
   if (holes_.size() * word_bits > blocks) written(blocks, holes_.size() * word_bits - blocks);
 }
 
-// A block that holds data in part is none.
+// Only whole blocks are holes.
 void FileHoles::find(std::uint64_t blocks) {
   const auto length = static_cast<off_t>(blocks * block_bytes_);
   const auto block = static_cast<off_t>(block_bytes_);
   for (off_t at = 0; at < length;) {
     off_t data = lseek(descriptor_, at, SEEK_DATA);
-    if (data < 0 && errno != ENXIO) return;  // the file system does not say: then it takes more than it must
+    if (data < 0 && errno != ENXIO) return;  // the file system does not tell; no hole is known then
     if (data < 0) data = length;
     const off_t first = (at + block - 1) / block;
     const off_t end = std::min(data, length) / block;
@@ -73,7 +74,7 @@ bool FileHoles::punch_run(std::uint64_t first, std::uint64_t count) {
                  path_.string());
     return false;
   }
-  if (errno == ENOSPC) return false;  // one that copies to change: later
+  if (errno == ENOSPC) return false;  // a copy-on-write file system needs room for this: tried again later
   file_failed(path_, errno);
 }
 
@@ -85,7 +86,7 @@ std::uint64_t FileHoles::punch(const BlockMap& taken, std::uint64_t end, std::ui
     const std::uint64_t left = end - word * word_bits;
     if (left < word_bits) open &= (std::uint64_t{1} << left) - 1;
     while (open != 0 && done < most) {
-      const auto top = word_bits - static_cast<unsigned>(std::countl_zero(open));  // above the highest run
+      const auto top = word_bits - static_cast<unsigned>(std::countl_zero(open));  // the bit above the highest run
       const auto run = static_cast<unsigned>(std::countl_one(open << (word_bits - top)));
       const std::uint64_t size = std::min<std::uint64_t>(run, most - done);
       if (!punch_run(word * word_bits + top - size, size)) return done;

@@ -1,3 +1,4 @@
+// Which fields of the first page are left out of its copy, and when it is whole.
 #include "nodes/store/files/first_page.hpp"
 
 #include <unistd.h>
@@ -7,16 +8,17 @@
 #include <fstream>
 #include <iterator>
 
+#include "nodes/store/files/failure.hpp"
 #include "nodes/store/files/page_sums.hpp"
-#include "nodes/store/files/sqlite_handle.hpp"
 #include "nodes/store/files/whole_file.hpp"
 
 namespace ringfs::nodes {
 
 namespace {
 
-// sqlite.org/fileformat2.html, section 1.3: the change counter, the size in pages, the free list's first trunk and
-// length; the counter for which the size is valid, and the version that wrote it.
+// Fields that change with transactions (sqlite.org/fileformat2.html, section 1.3): the change counter, the size in
+// pages, the first trunk and the length of the free list; the counter for which the size is valid, and the version that
+// wrote it.
 struct Field {
   std::size_t place = 0, bytes = 0;
 };
@@ -30,7 +32,7 @@ std::string first_bytes(const std::filesystem::path& file, std::size_t most) {
   return bytes;
 }
 
-// None: it is not the first page of a database with sums, or it is damaged.
+// None: this is not the first page of a database with sums, or it is damaged.
 std::optional<std::string> whole_page(const std::filesystem::path& file) {
   std::string page = first_bytes(file, most_page_bytes);
   const std::optional<PageLayout> layout = page_layout(page);

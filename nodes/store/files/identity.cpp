@@ -1,3 +1,4 @@
+// The encoding of the second copy; its last eight bytes are the checksum of the others.
 #include "nodes/store/files/identity.hpp"
 
 #include "dht/base/bytes.hpp"
@@ -16,7 +17,7 @@ constexpr std::size_t sum_bytes = 8;
 
 std::optional<StoredIdentity> read_identity(const std::filesystem::path& directory) {
   const std::string bytes =
-      read_file(directory / identity_file_name).value_or(std::string());  // a sector that cannot be read is damage
+      read_file(directory / identity_file_name).value_or(std::string());  // an unreadable sector is damage
   if (bytes.size() < sum_bytes) return std::nullopt;
   const std::string_view body = std::string_view(bytes).substr(0, bytes.size() - sum_bytes);
   Reader sum(std::string_view(bytes).substr(body.size()));

@@ -1,10 +1,8 @@
-// A second copy of what a node cannot do without and nobody else holds: who it is, how often it has run, which ring it
-// belongs to.
+// A second copy of what a node needs and nobody else has: its identity, its incarnation, its ring.
 //
-// Why: the table `meta` is a page or two of the database. With them damaged a node would have to be given up although
-// its ring holds all else. The copy is a small file of its own with its own sum, written anew under another name,
-// synced and renamed, before `meta` changes: it is never older. Threads: one at a time. Errors: StoreFailure: no_space,
-// io_error.
+// Why: the table `meta` is one or two pages of the database. If they are damaged, the node would be lost although its
+// ring has everything else. The copy is a small file with a checksum. It is written as a whole (whole_file.hpp) before
+// `meta` changes, so it is never older. Threads: one at a time. Errors: StoreFailure: no_space, io_error.
 #pragma once
 
 #include <filesystem>
@@ -27,7 +25,7 @@ struct StoredIdentity {
 
 // None: there is no such file, or it is damaged.
 std::optional<StoredIdentity> read_identity(const std::filesystem::path& directory);
-// Lasts when it returns.
+// Durable when it returns.
 void write_identity(const std::filesystem::path& directory, const StoredIdentity& identity);
 
 }  // namespace ringfs::nodes

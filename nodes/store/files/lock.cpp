@@ -1,3 +1,4 @@
+// The lock of a data directory, and creating and syncing directories.
 #include "nodes/store/files/lock.hpp"
 
 #include <fcntl.h>
@@ -8,7 +9,6 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <utility>
 
 namespace ringfs::nodes {
 
@@ -22,38 +22,27 @@ tl::unexpected<Error> system_failure(const std::filesystem::path& path, int erro
 
 Result<DirectoryLock> DirectoryLock::acquire(const std::filesystem::path& directory) {
   std::filesystem::path file = directory / "lock";
-  int descriptor = open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (descriptor < 0) return system_failure(file, errno);
-  DirectoryLock lock(descriptor);
-  if (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+  Descriptor descriptor(open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (descriptor.value < 0) return system_failure(file, errno);
+  if (flock(descriptor.value, LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return system_failure(file, errno);
     std::array<char, 32> text{};
-    ssize_t count = pread(descriptor, text.data(), text.size() - 1, 0);
+    ssize_t count = pread(descriptor.value, text.data(), text.size() - 1, 0);
     std::string holder(text.data(), count > 0 ? static_cast<std::size_t>(count) : 0);
     holder.erase(holder.find_last_not_of(" \n") + 1);
     return fail(ErrorCode::overloaded,
                 directory.string() + ": directory in use by process " + (holder.empty() ? "unknown" : holder));
   }
   std::string pid = std::to_string(getpid()) + "\n";
-  // Only for the message above: a disk that is too full for it must still open.
-  bool recorded = ftruncate(descriptor, 0) == 0 && pwrite(descriptor, pid.data(), pid.size(), 0) >= 0;
+  // Only for the message above, so a full disk does not prevent the start.
+  bool recorded = ftruncate(descriptor.value, 0) == 0 && pwrite(descriptor.value, pid.data(), pid.size(), 0) >= 0;
   if (!recorded && errno != ENOSPC) return system_failure(file, errno);
-  return lock;
-}
-
-DirectoryLock::DirectoryLock(DirectoryLock&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
-
-DirectoryLock::~DirectoryLock() {
-  if (descriptor_ >= 0) close(descriptor_);
+  return DirectoryLock(std::move(descriptor));
 }
 
 Status sync_directory(const std::filesystem::path& directory) {
-  int descriptor = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) return system_failure(directory, errno);
-  int result = fsync(descriptor);
-  int error = errno;
-  close(descriptor);
-  if (result != 0) return system_failure(directory, error);
+  const Descriptor descriptor(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (descriptor.value < 0 || fsync(descriptor.value) != 0) return system_failure(directory, errno);
   return {};
 }
 
@@ -66,7 +55,7 @@ Status make_directory(const std::filesystem::path& directory) {
     return fail(ErrorCode::invalid_argument, directory.string() + " is not a directory");
   std::filesystem::path whole = std::filesystem::absolute(directory, error);
   if (error) return fail(ErrorCode::io_error, directory.string() + ": " + error.message());
-  if (whole.filename().empty()) whole = whole.parent_path();  // a trailing slash
+  if (whole.filename().empty()) whole = whole.parent_path();  // there was a trailing slash
   std::filesystem::path parent = whole.parent_path();
   if (parent != whole) {
     if (Status made = make_directory(parent); !made) return made;

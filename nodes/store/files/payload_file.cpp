@@ -1,3 +1,4 @@
+// Blocks that are taken, written, given back and used again, in step with the transactions of the database.
 #include "nodes/store/files/payload_file.hpp"
 
 #include <fcntl.h>
@@ -14,12 +15,12 @@ namespace ringfs::nodes {
 
 namespace {
 
-// Rows of a snapshot that was being staged may name blocks that a power failure has taken from the end of the file, but
-// not more than can have been on the way.
+// The table may name blocks beyond the end of the file: those of a snapshot that was being staged when power failed.
+// They cannot lie further beyond it than this.
 constexpr std::uint64_t max_lost_bytes = std::uint64_t{1} << 36;
 constexpr std::uint64_t start_writing_bytes = 2 << 20;
 
-// It must be there if a payload is said to lie in it.
+// The file must exist if a payload lies in it.
 std::filesystem::path file_of(const std::filesystem::path& directory, Connection& connection) {
   std::filesystem::path file = directory / payload_file_name;
   if (std::filesystem::exists(file)) return file;
@@ -91,7 +92,7 @@ PayloadId PayloadFile::write(std::string_view bytes) {
   const Extent extent{blocks_.take(count), count};
   written_now_.push_back(extent);
   holes_.written(extent.first, extent.count);
-  // Whole blocks: of one that is written in part the kernel would read the rest first.
+  // Whole blocks: the kernel would have to read the rest of a block that is written in part.
   static constexpr std::array<char, block_bytes> zeros{};
   const std::size_t total = count * block_bytes;
   const auto offset = static_cast<off_t>(extent.first * block_bytes);
@@ -110,7 +111,7 @@ PayloadId PayloadFile::write(std::string_view bytes) {
   unstarted_bytes_ += total;
   if (unstarted_bytes_ >= start_writing_bytes) {
     unstarted_bytes_ = 0;
-    // So that a sync finds little left to do. A hint: an error of the disk is told by the sync.
+    // Starts writing, so that a sync has little left to do. A hint: the sync reports errors of the disk.
     static_cast<void>(sync_file_range(descriptor_.value, 0, 0, SYNC_FILE_RANGE_WRITE));
   }
   return id_of(extent);

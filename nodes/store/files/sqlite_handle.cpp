@@ -1,8 +1,7 @@
+// The calls of SQLite, and which ErrorCode each of its result codes is.
 #include "nodes/store/files/sqlite_handle.hpp"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 
 #include "nodes/store/files/sqlite_wal_vfs.hpp"
 
@@ -11,17 +10,17 @@ namespace ringfs::nodes {
 namespace {
 
 constexpr int busy_timeout_ms =
-    5000;  // readers and the checkpointer wait for each other for microseconds; 5 s is "never"
+    5000;  // readers and the checkpointer wait for each other for microseconds, so this is never reached
 
 ErrorCode code_of(int code) {
   if (code == SQLITE_FULL || code == SQLITE_IOERR_SHMSIZE)
     return ErrorCode::no_space;  // SHMSIZE: the WAL's index cannot grow
   if (code == SQLITE_IOERR_CORRUPTFS) return ErrorCode::io_error;
-  if (code == SQLITE_IOERR_DATA) return ErrorCode::corrupt;  // a page's or a frame's sum (sqlite_wal_vfs.hpp)
+  if (code == SQLITE_IOERR_DATA) return ErrorCode::corrupt;  // the checksum of a page or a frame (sqlite_wal_vfs.hpp)
   switch (code & 0xff) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-    case SQLITE_CONSTRAINT:  // the store's own statements never break one over sound tables
+    case SQLITE_CONSTRAINT:  // the store's statements never violate one over sound tables
       return ErrorCode::corrupt;
     case SQLITE_MISUSE:
     case SQLITE_RANGE:
@@ -32,11 +31,6 @@ ErrorCode code_of(int code) {
 }
 
 }  // namespace
-
-void file_failed(const std::filesystem::path& file, int error) {
-  throw StoreFailure(error == ENOSPC || error == EDQUOT ? ErrorCode::no_space : ErrorCode::io_error,
-                     file.string() + ": " + std::strerror(error));
-}
 
 Connection::Connection(const std::filesystem::path& file, int flags) {
   int code = sqlite3_open_v2(file.c_str(), &database_, flags | SQLITE_OPEN_NOMUTEX, wal_vfs_name());
@@ -81,7 +75,7 @@ void Connection::run(const char* literal) {
   if (code != SQLITE_DONE) raise(code, literal);
 }
 
-// What synchronous = FULL does at the end of every commit, for those that are to wait for it.
+// Does what synchronous = FULL does after every commit, only for the commits that need it.
 void Connection::sync_wal() {
   sqlite3_file* wal = nullptr;
   int code = sqlite3_file_control(database_, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal);
@@ -104,8 +98,8 @@ std::string Connection::text(const char* sql) {
 }
 
 void Connection::rollback() noexcept {
-  // SQLite may have rolled back by itself; a ROLLBACK that fails leaves nothing durable either (the commit frame is
-  // missing).
+  // SQLite may have rolled back already. After a ROLLBACK that fails nothing is durable either: the commit frame is
+  // missing.
   if (in_transaction()) sqlite3_exec(database_, "ROLLBACK", nullptr, nullptr, nullptr);
 }
 
@@ -120,7 +114,7 @@ void Query::begin() {
 }
 
 Query::~Query() {
-  // The code of reset repeats the last step's, which was looked at.
+  // sqlite3_reset() repeats the result of the last step, which was checked.
   sqlite3_reset(statement_.statement_);
   sqlite3_clear_bindings(statement_.statement_);
   statement_.running_ = false;
@@ -136,7 +130,7 @@ bool Query::step() {
 std::string_view Query::bytes(int column) const {
   const void* data = sqlite3_column_blob(statement_.statement_, column);
   auto size = static_cast<std::size_t>(sqlite3_column_bytes(statement_.statement_, column));
-  // A null pointer with a type that is not NULL and a size above zero means that memory ran out.
+  // A null pointer with a size above zero: out of memory.
   if (!data && size > 0) statement_.connection_.raise(SQLITE_NOMEM, statement_.sql_);
   return data ? std::string_view(static_cast<const char*>(data), size) : std::string_view();
 }

@@ -1,40 +1,27 @@
-// A thin RAII handle on SQLite: connection, prepared statement, one run of a statement, transaction.
+// A thin RAII layer over SQLite: connection, prepared statement, one run of a statement, transaction.
 //
-// Why: the store's code reads as SQL and types; every result code is looked at. Threads: a connection and what belongs
-// to it is used by one thread at a time (SQLITE_OPEN_NOMUTEX). Errors: StoreFailure is thrown, and caught at the
-// store's edges, which turn it into Result; it never leaves nodes/. Source: sqlite.org/c3ref.
+// Why: the code of the store reads as SQL and types, and every result code is checked. Threads: a connection, and what
+// belongs to it, is used by one thread at a time (SQLITE_OPEN_NOMUTEX). Errors: StoreFailure (failure.hpp). Source:
+// sqlite.org/c3ref.
 #pragma once
 
 #include <sqlite3.h>
 
 #include <concepts>
 #include <cstdint>
-#include <exception>
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
-#include "dht/base/error.hpp"
+#include "nodes/store/files/failure.hpp"
 
 namespace ringfs::nodes {
 
-class StoreFailure : public std::exception {
- public:
-  StoreFailure(ErrorCode code, std::string context) : error_{code, std::move(context)}, text_(error_.text()) {}
-  const Error& error() const { return error_; }
-  const char* what() const noexcept override { return text_.c_str(); }
-
- private:
-  Error error_;
-  std::string text_;
-};
-
-// For system calls on files of the store: no_space for ENOSPC and EDQUOT, io_error for every other errno.
-[[noreturn]] void file_failed(const std::filesystem::path& file, int error);
-
 class Connection {
  public:
-  // flags: SQLITE_OPEN_READWRITE and the like; NOMUTEX is added.
+  // flags: of sqlite3_open_v2, such as SQLITE_OPEN_READWRITE; NOMUTEX is added.
   Connection(const std::filesystem::path& file, int flags);
   ~Connection();
   Connection(const Connection&) = delete;
@@ -42,22 +29,22 @@ class Connection {
 
   sqlite3* raw() const { return database_; }
   void execute(const char* sql);
-  void run(const char* literal);  // prepared once, found again by its address
+  void run(const char* literal);  // prepared once; found again by the address of the literal
   void execute(const std::string& sql) { execute(sql.c_str()); }
   std::int64_t integer(const char* sql);  // the first column of the first row
   std::string text(const char* sql);
   std::filesystem::path file() const { return sqlite3_db_filename(database_, "main"); }  // absolute
   bool in_transaction() const { return sqlite3_get_autocommit(database_) == 0; }
-  void rollback() noexcept;  // nothing when no transaction is open
-  void sync_wal();           // everything committed so far is durable
+  void rollback() noexcept;  // does nothing if no transaction is open
+  void sync_wal();           // afterwards all that was committed before is durable
   [[noreturn]] void raise(int code, const std::string& doing) const;
 
  private:
   sqlite3* database_ = nullptr;
-  std::vector<std::pair<const char*, sqlite3_stmt*>> prepared_;  // a handful
+  std::vector<std::pair<const char*, sqlite3_stmt*>> prepared_;  // a few
 };
 
-// Prepared when it is first used, kept until the connection goes.
+// Prepared at its first use, and kept as long as the object. Its connection outlives it.
 class Statement {
  public:
   Statement(Connection& connection, std::string sql) : connection_(connection), sql_(std::move(sql)) {}
@@ -73,24 +60,29 @@ class Statement {
   bool running_ = false;
 };
 
-// One run of a statement: binds, steps, resets. Bound byte strings must outlive it. One Query of a Statement at a time.
+// One run of a statement: binds, steps, and resets at the end. Bound byte strings must outlive it. At most one Query of
+// a Statement at a time.
 class Query {
  public:
   template <class... Values>
   explicit Query(Statement& statement, const Values&... values) : statement_(statement) {
     begin();
-    int index = 0;
-    (bind(++index, values), ...);
+    (add(values), ...);
   }
   ~Query();
   Query(const Query&) = delete;
   Query& operator=(const Query&) = delete;
 
-  bool step();  // true: a row is there
+  // Binds the next parameter.
+  template <class Value>
+  void add(const Value& value) {
+    bind(++bound_, value);
+  }
+  bool step();  // true: there is a row
   void finish() {
     while (step()) {
     }
-  }  // for statements whose rows nobody wants
+  }  // runs to the end and ignores rows
   bool null(int column) const { return sqlite3_column_type(statement_.statement_, column) == SQLITE_NULL; }
   std::int64_t integer(int column) const { return sqlite3_column_int64(statement_.statement_, column); }
   std::uint64_t natural(int column) const { return static_cast<std::uint64_t>(integer(column)); }
@@ -107,9 +99,10 @@ class Query {
   }
   void bind_integer(int index, std::int64_t value);
   Statement& statement_;
+  int bound_ = 0;
 };
 
-// Rolled back unless committed. (Not "Transaction": that is one of the ring.)
+// Rolled back unless committed. (Not called Transaction: that is one of the ring, over several partitions.)
 class SqlTransaction {
  public:
   explicit SqlTransaction(Connection& connection, const char* begin = "BEGIN IMMEDIATE");
@@ -122,7 +115,7 @@ class SqlTransaction {
   Connection& connection_;
 };
 
-// Overwrites bytes inside a BLOB in place: only the pages they lie on are written.
+// Overwrites bytes of a BLOB in place; only the pages that hold these bytes are written.
 void overwrite_blob(Connection& connection, const char* table, const char* column, std::int64_t row, std::size_t offset,
                     std::string_view bytes);
 

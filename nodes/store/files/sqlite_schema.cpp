@@ -1,3 +1,4 @@
+// The schema and its migrations, and the ways in which the store opens its database.
 #include "nodes/store/files/sqlite_schema.hpp"
 
 #include <fcntl.h>
@@ -20,12 +21,12 @@ namespace {
 
 constexpr std::int64_t writer_cache_kib = 16 << 10;
 constexpr std::int64_t checkpointer_cache_kib = 64;
-// A snapshot that lasts makes the WAL grow; what is above this goes when it starts over. Below, it keeps its length:
-// growing a file makes a commit dearer.
+// While a snapshot is read the WAL grows. When it starts over it is truncated to this length. Below, it keeps its
+// length, because growing a file makes commits slower.
 constexpr std::int64_t wal_kept_bytes = 128 << 20;
 constexpr std::size_t renewal_step_bytes = 1 << 20;
 
-// Step i leads from format i to format i + 1.
+// Step i migrates format i to format i + 1.
 constexpr std::array<const char*, database_format> migration_steps = {
     R"sql(
 CREATE TABLE meta(name TEXT PRIMARY KEY, value BLOB NOT NULL, checksum INTEGER NOT NULL) WITHOUT ROWID;
@@ -50,10 +51,10 @@ CREATE TABLE payload(id INTEGER PRIMARY KEY, refs INTEGER NOT NULL, size INTEGER
 CREATE TABLE payload_data(id INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
 CREATE TABLE garbage(space INTEGER PRIMARY KEY);
 )sql",
-    // NULL in a row that format 1 wrote.
+    // NULL in rows of format 1.
     "ALTER TABLE peer ADD COLUMN checksum INTEGER;",
-    // Entries of all partitions in the order of their coming, found by an index. In the order of partitions nearly
-    // every append met a full page in the middle of the tree and moved entries between three of them.
+    // The entries of all partitions in the order of their arrival, found by an index. Ordered by partition, nearly
+    // every append met a full page in the middle of the tree and moved entries between three pages.
     R"sql(
 ALTER TABLE log RENAME TO log_of_format_2;
 CREATE TABLE log(
@@ -64,18 +65,18 @@ INSERT INTO log(p, idx, term, stamp, kind, size, blobs, checksum, head)
 CREATE UNIQUE INDEX log_place ON log(p, idx);
 DROP TABLE log_of_format_2;
 )sql",
-    // Every replica of format 3 came from genesis and has its rows.
+    // Every replica of format 3 is one of genesis and has its rows.
     "ALTER TABLE grp ADD COLUMN holds_data INTEGER NOT NULL DEFAULT 1;",
-    // From format 5 on payloads may lie in a file of their own: programs before it must not open the database.
+    // From format 5 on payloads may lie in a file of their own. Older programs must not open such a database.
     "",
-    // From format 6 on pages have sums, and groups digests, which programs before it would not write. A database is
-    // created with them, or copied.
+    // From format 6 on pages have sums and groups have digests. Older programs would not write them. A database gets
+    // them when it is created or copied.
     "",
 };
-// Of format 5 already, without which this program cannot run: a disk that has no room for the copy must not stop a
+// Added to format 5, too, because this program cannot run without it: a disk without room for the copy must not stop a
 // node.
 constexpr const char* damage_column = "ALTER TABLE grp ADD COLUMN damage INTEGER NOT NULL DEFAULT 0";
-// Right of a group that is made from then on.
+// The defaults are right for a group that is created from then on.
 constexpr const char* digest_columns = R"sql(
 ALTER TABLE grp ADD COLUMN rows_digest INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE grp ADD COLUMN staging_digest INTEGER NOT NULL DEFAULT 0;
@@ -90,11 +91,11 @@ std::string pragma(const char* name, std::int64_t value) {
 }
 
 void configure(Connection& connection, std::int64_t cache_kib) {
-  connection.execute("PRAGMA mmap_size = 0");  // a bad sector must be an error, not a signal
+  connection.execute("PRAGMA mmap_size = 0");  // a bad sector must be an error, not SIGBUS
   connection.execute("PRAGMA temp_store = MEMORY");
   connection.execute("PRAGMA trusted_schema = OFF");
-  // Debian's SQLite overwrites what is deleted with zeros, by the log and again by the checkpoint: a moved partition
-  // would be written twice more.
+  // Debian's SQLite overwrites deleted data with zeros, in the WAL and again by the checkpoint. A moved partition would
+  // be written twice more.
   connection.execute("PRAGMA secure_delete = OFF");
   connection.execute(pragma("cache_size", -cache_kib));
   connection.execute(pragma("journal_size_limit", wal_kept_bytes));
@@ -109,23 +110,26 @@ void configure(Connection& connection, std::int64_t cache_kib) {
                                                       ", this program knows up to " + std::to_string(database_format));
 }
 
+// What the file has of a header; empty if there is no file or nothing in it. Closed before SQLite opens the file, whose
+// POSIX locks a close would release.
+std::string_view read_header(const std::filesystem::path& file, std::array<char, database_header_bytes>& head) {
+  const Descriptor descriptor(open(file.c_str(), O_RDONLY | O_CLOEXEC));
+  if (descriptor.value < 0 && errno == ENOENT) return {};
+  const ssize_t count = descriptor.value < 0 ? -1 : read(descriptor.value, head.data(), head.size());
+  if (count < 0) throw StoreFailure(ErrorCode::io_error, file.string() + ": " + std::strerror(errno));
+  return {head.data(), static_cast<std::size_t>(count)};
+}
+
 enum class FileKind { absent, sqlite };
 
-// The first bytes decide before SQLite touches the file.
+// Looks at the first bytes, before SQLite touches the file.
 FileKind look_at(const std::filesystem::path& file) {
-  int descriptor = open(file.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0 && errno == ENOENT) return FileKind::absent;
-  if (descriptor < 0) throw StoreFailure(ErrorCode::io_error, file.string() + ": " + std::strerror(errno));
   constexpr std::string_view magic("SQLite format 3", 16);  // with its NUL
-  constexpr std::size_t format_place = 60;                  // user_version, and application_id behind it
+  constexpr std::size_t format_place = 60;                  // of user_version; application_id is 8 bytes further
   std::array<char, database_header_bytes> head{};
-  ssize_t count = read(descriptor, head.data(), head.size());
-  int error = errno;
-  close(descriptor);
-  if (count < 0) throw StoreFailure(ErrorCode::io_error, file.string() + ": " + std::strerror(error));
-  if (count == 0) return FileKind::absent;  // its creation was cut off by a crash: nothing was there yet
-  // A power failure in the midst of the creation leaves zeros, and a journal that takes them back.
-  const std::string_view bytes(head.data(), static_cast<std::size_t>(count));
+  const std::string_view bytes = read_header(file, head);
+  if (bytes.empty()) return FileKind::absent;  // no file, or a crash interrupted its creation
+  // A power failure during the creation leaves zeros, and a journal that rolls them back.
   bool zeros = all_zeros(bytes) && std::filesystem::exists(file.string() + "-journal");
   const std::optional<std::string> kept = read_first_page(file);
   auto damaged = [&] { return StoreFailure(ErrorCode::corrupt, "the first page of " + file.string() + " is damaged"); };
@@ -133,13 +137,14 @@ FileKind look_at(const std::filesystem::path& file) {
     if (kept) throw damaged();
     not_ours(file);
   }
-  // Before any sum is looked at: a newer format may have others.
+  // Before any checksum is looked at: a newer format may have others.
   if (bytes.size() == head.size()) {
     Reader numbers(bytes.substr(format_place));
     const std::uint32_t format = numbers.u32();
     numbers.u32();
     const bool ours = numbers.u32() == static_cast<std::uint32_t>(database_application_id);
-    // Where its sum does not hold: whoever made it newer, with other sums, renewed the copy before.
+    // A page whose sum does not hold may be of a newer program with other sums. Such a program would have renewed the
+    // copy first. If the copy has another format, the page is damaged.
     if (ours && format > database_format) {
       Reader copied(kept ? std::string_view(*kept).substr(format_place) : std::string_view());
       if (kept && !first_page_holds(file) && copied.u32() != format) throw damaged();
@@ -149,7 +154,7 @@ FileKind look_at(const std::filesystem::path& file) {
   return FileKind::sqlite;
 }
 
-// Within a transaction.
+// Called within a transaction.
 void make_tables(Connection& connection, std::int64_t from, std::int64_t to) {
   if (from < to) {
     for (std::int64_t step = from; step < to; ++step)
@@ -163,7 +168,7 @@ void make_tables(Connection& connection, std::int64_t from, std::int64_t to) {
 }
 
 void migrate(Connection& connection, const std::filesystem::path& file) {
-  SqlTransaction transaction(connection, "BEGIN EXCLUSIVE");  // takes back what a crash left half done
+  SqlTransaction transaction(connection, "BEGIN EXCLUSIVE");  // rolls back what a crash left
   std::int64_t application = connection.integer("PRAGMA application_id");
   std::int64_t format = connection.integer("PRAGMA user_version");
   bool blank = application == 0 && format == 0 && connection.integer("SELECT count(*) FROM sqlite_schema") == 0;
@@ -174,15 +179,15 @@ void migrate(Connection& connection, const std::filesystem::path& file) {
   transaction.commit();
 }
 
-// Bytes at the end of each page of a database that is created; nothing to one that exists.
+// Reserves bytes at the end of each page of a new database; has no effect on an existing one.
 void reserve_page_sums(Connection& connection) {
   int bytes = page_sum_bytes;
   const int code = sqlite3_file_control(connection.raw(), "main", SQLITE_FCNTL_RESERVE_BYTES, &bytes);
   if (code != SQLITE_OK) connection.raise(code, "reserving bytes for the sums of pages");
 }
 
-// So that a database can give room back while it is used (StoreWriter::vacuum). Before the first table, and nothing to
-// a database that exists: one gets it when it is copied.
+// Lets a database return room while it is used (StoreWriter::vacuum). Before the first table; has no effect on an
+// existing database, which gets it when it is copied.
 void vacuum_in_steps(Connection& connection) {
   if (connection.integer("PRAGMA page_count") == 0) connection.execute("PRAGMA auto_vacuum = INCREMENTAL");
 }
@@ -190,7 +195,7 @@ void vacuum_in_steps(Connection& connection) {
 }  // namespace
 
 void renew_wal(const std::filesystem::path& wal) {
-  // SQLite takes no locks on this file: closing a descriptor of it drops none.
+  // SQLite takes no locks on the WAL, so closing a descriptor of it releases none.
   Descriptor file(open(wal.c_str(), O_RDWR | O_CLOEXEC));
   if (file.value < 0 && errno == ENOENT) return;
   if (file.value < 0) file_failed(wal, errno);
@@ -203,7 +208,7 @@ void renew_wal(const std::filesystem::path& wal) {
     ssize_t written = pwrite(file.value, bytes.data(), static_cast<std::size_t>(count), offset);
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) file_failed(wal, errno);
-    offset += written;  // what is left of a short write is read again
+    offset += written;  // the rest of a short write is read again
   }
   if (fsync(file.value) != 0) file_failed(wal, errno);
 }
@@ -227,12 +232,11 @@ std::unique_ptr<Connection> open_database(const std::filesystem::path& directory
     renew_wal(file.string() + "-wal");
     auto connection = std::make_unique<Connection>(file, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
     configure(*connection, writer_cache_kib);
-    connection->execute(pragma("page_size", page_bytes));  // an existing database keeps its own
+    connection->execute(pragma("page_size", page_bytes));  // no effect on an existing database
     reserve_page_sums(*connection);
     vacuum_in_steps(*connection);
     connection->execute("PRAGMA synchronous = FULL");
-    // A new database gets its tables in a rollback journal, so that the file itself says from its first byte what it
-    // is.
+    // A new database gets its tables with a rollback journal, so the file says from its first byte what it is.
     migrate(*connection, file);
     if (connection->text("PRAGMA journal_mode = WAL") != "wal") {
       throw StoreFailure(ErrorCode::io_error, file.string() + ": the file system does not support SQLite's WAL");
@@ -249,7 +253,7 @@ std::unique_ptr<Connection> open_database(const std::filesystem::path& directory
 }
 
 std::unique_ptr<Connection> open_reader(const std::filesystem::path& directory, std::int64_t cache_kib) {
-  // Not SQLITE_OPEN_READONLY: such a connection could not recover the WAL's index. query_only refuses changes.
+  // Not SQLITE_OPEN_READONLY: such a connection could not recover the index of the WAL. query_only refuses changes.
   auto connection = std::make_unique<Connection>(directory / database_file_name, SQLITE_OPEN_READWRITE);
   configure(*connection, cache_kib);
   connection->execute("PRAGMA wal_autocheckpoint = 0");
@@ -275,7 +279,7 @@ bool has_digests(Connection& connection) {
 }
 
 std::unique_ptr<Connection> open_damaged(const std::filesystem::path& directory) {
-  // Before the first read, which is of the first page. SQLite knows the database by its real path.
+  // Before the first read, which is of the first page. SQLite knows the database by its canonical path.
   const std::shared_ptr<DatabaseFiles> files =
       DatabaseFiles::of((std::filesystem::canonical(directory) / database_file_name).string());
   files->work_around_damage();
@@ -299,7 +303,7 @@ std::unique_ptr<Connection> create_copy(const std::filesystem::path& file, unsig
   vacuum_in_steps(*connection);
   connection->execute("PRAGMA journal_mode = OFF");
   connection->execute("PRAGMA synchronous = OFF");
-  // By itself: the first page says how all others are written.
+  // In a transaction of its own: the first page decides how all others are written.
   SqlTransaction transaction(*connection, "BEGIN EXCLUSIVE");
   make_tables(*connection, 0, database_format);
   transaction.commit();

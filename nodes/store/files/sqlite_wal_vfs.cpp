@@ -1,3 +1,5 @@
+// The calls of the file layer: those for the WAL and for the database's pages, and those that pass on to the layer
+// below.
 #include "nodes/store/files/sqlite_wal_vfs.hpp"
 
 #include <spdlog/spdlog.h>
@@ -5,6 +7,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <boost/endian/conversion.hpp>
 #include <cstring>
 #include <new>
 #include <optional>
@@ -20,35 +23,36 @@ namespace {
 constexpr const char* below_name = "unix-excl";
 constexpr const char* own_name = "ringfs-wal";
 constexpr std::size_t max_collected_bytes =
-    4 << 20;  // memory; of a transaction beyond it the first part is written earlier
-constexpr std::size_t max_write_bytes = 64 << 10;  // "unix" takes a size for its lowest 17 bits
+    4 << 20;  // of memory; the beginning of a larger transaction is written earlier
+constexpr std::size_t max_write_bytes = 64 << 10;  // "unix" writes at most the lowest 17 bits of a size
 constexpr int frame_header_size = static_cast<int>(frame_header_bytes);
 constexpr int wal_header_size = static_cast<int>(wal_header_bytes);
 constexpr int write_lock = 0;  // of the WAL's index: SQLite's WAL_WRITE_LOCK
 constexpr std::string_view wal_suffix = "-wal";
 
 std::atomic<bool> verifying{true};
-// SQLite has no place for words about a page: they wait here for whoever reports the error on this thread.
+// SQLite cannot carry a text about a page. It waits here for whoever reports the error on this thread.
 thread_local std::string damage_text;
 
 enum class Kind { database, wal, other };
 
 struct State {
   Kind kind = Kind::other;
-  std::shared_ptr<DatabaseFiles> files;  // none for other files
-  bool writing = false;                  // of a database: this connection holds the WAL's write lock
-  std::string page;                      // one, for sums and for reads of parts
+  std::shared_ptr<DatabaseFiles> files;  // none for files of other kinds
+  bool writing = false;                  // of a database: this connection holds the write lock of the WAL
+  std::string page;                      // a buffer for one page
 
-  // Of a WAL, the pieces that were not written yet.
+  // Of a WAL: the pieces that are not written yet.
   std::string bytes;
   sqlite3_int64 offset = 0;
-  bool last_frame = false;           // the header of a transaction's last frame has come, its page has not
-  std::uint64_t ended_frames = 0;    // with them a transaction ends
-  std::uint32_t database_pages = 0;  // as it says
+  bool last_frame = false;  // the header of a transaction's last frame was written, its page was not
+  // number of frames up to the end of the last transaction in `bytes`; 0: none ends there
+  std::uint64_t ended_frames = 0;
+  std::uint32_t database_pages = 0;  // that this transaction gives the database
 };
 
 struct File {
-  sqlite3_file base;  // first: SQLite knows this part
+  sqlite3_file base;  // must be the first member: SQLite knows only this part
   State* state;
   sqlite3_file* below() { return reinterpret_cast<sqlite3_file*>(this + 1); }
 };
@@ -80,7 +84,7 @@ int write_collected(sqlite3_file* file) {
     code = write_below(file, state.bytes.data() + done, static_cast<int>(size),
                        state.offset + static_cast<sqlite3_int64>(done));
   }
-  state.bytes.clear();  // after an error, too: SQLite rolls the transaction back
+  state.bytes.clear();  // also after an error: SQLite rolls the transaction back
   state.last_frame = false;
   const std::uint64_t ended = std::exchange(state.ended_frames, 0);
   if (code == SQLITE_OK && ended > 0) state.files->transaction_written(ended, state.database_pages);
@@ -89,14 +93,14 @@ int write_collected(sqlite3_file* file) {
 
 struct Place {
   std::uint64_t frame = 0;
-  std::uint64_t within = 0;  // the frame: 0 is its header
+  std::uint64_t within = 0;  // offset in the frame; 0: its header
 };
 Place place_of(sqlite3_int64 offset, std::uint32_t page_bytes) {
   const std::uint64_t after = static_cast<std::uint64_t>(offset) - wal_header_bytes;
   return {after / (page_bytes + frame_header_bytes), after % (page_bytes + frame_header_bytes)};
 }
 
-// Notes what a piece of a WAL means; false: SQLite writes no such piece.
+// Notes what a piece of a WAL says; false: SQLite writes no such piece.
 bool note_wal_piece(State& state, std::string_view piece, sqlite3_int64 offset) {
   if (offset == 0) {
     if (piece.size() != wal_header_bytes) return false;
@@ -114,14 +118,14 @@ bool note_wal_piece(State& state, std::string_view piece, sqlite3_int64 offset) 
 }
 
 std::uint32_t database_size_in(const void* frame_header) {
-  const auto* bytes = static_cast<const unsigned char*>(frame_header) + 4;
-  return std::uint32_t{bytes[0]} << 24 | std::uint32_t{bytes[1]} << 16 | std::uint32_t{bytes[2]} << 8 | bytes[3];
+  return boost::endian::load_big_u32(static_cast<const unsigned char*>(frame_header) + 4);
 }
 
 int write_wal(sqlite3_file* file, const void* from, int size, sqlite3_int64 offset) {
   State& state = state_of(file);
   const bool follows = state.offset + static_cast<sqlite3_int64>(state.bytes.size()) == offset;
-  // Only between frames: a page must not be parted from its header, which says whether the transaction ends with it.
+  // Only between frames: the header of a frame says whether the transaction ends with its page, so both are written
+  // together.
   const bool full = size == frame_header_size && state.bytes.size() >= max_collected_bytes;
   if (!follows || full) {
     if (int code = write_collected(file); code != SQLITE_OK) return code;
@@ -142,7 +146,7 @@ int write_wal(sqlite3_file* file, const void* from, int size, sqlite3_int64 offs
   return state.last_frame ? write_collected(file) : SQLITE_OK;
 }
 
-// Where damage is worked around: the kept copy in the place of the first page. False: there is none.
+// Where damage is worked around: puts the copy of the first page in its place. False: there is no copy.
 bool put_first_page(const State& state, char* into, std::size_t size) {
   const std::optional<std::string>& kept = state.files->first_page();
   if (!kept || kept->size() < size) return false;
@@ -150,7 +154,7 @@ bool put_first_page(const State& state, char* into, std::size_t size) {
   return true;
 }
 
-// `into`: the first `size` bytes of `page`, which are what was asked for.
+// `into`: what was read, the first `size` bytes of `page`.
 int check_frame(State& state, std::uint64_t frame, std::string_view page, char* into, std::size_t size) {
   if (!verifying || state.files->check_frame(frame, page) != DatabaseFiles::Frame::damaged) return SQLITE_OK;
   if (state.files->first_page_lost(frame) && put_first_page(state, into, size)) return SQLITE_OK;
@@ -171,8 +175,8 @@ int read_wal_bytes(sqlite3_file* file, void* into, int size, sqlite3_int64 offse
   if (page_bytes == 0 || offset < wal_header_size) return code;
   const Place place = place_of(offset, page_bytes);
   if (place.within == 0 && size >= frame_header_size) {
-    // Recovery and the sums of a transaction that is written anew read whole frames. Where damage is worked around
-    // recovery must pass the frames that are lost.
+    // Whole frames are read by recovery, and to sum a transaction that is written again. Where damage is worked around,
+    // recovery must get past lost frames.
     if (state.files->show_frame_header(place.frame, bytes)) return code;
     if (static_cast<std::uint32_t>(size) < frame_header_bytes + page_bytes) return code;
     return check_frame(state, place.frame, std::string_view(bytes + frame_header_bytes, page_bytes),
@@ -188,9 +192,9 @@ int read_wal_bytes(sqlite3_file* file, void* into, int size, sqlite3_int64 offse
 
 // ---- The database's pages ---------------------------------------------------------------------------
 
-// A page that nobody ever wrote: the writer may ask for one beyond what is committed, in a transaction that gave it
-// back before. Outside of WAL mode, while a database is made, nothing is committed yet. To everybody else each page was
-// written.
+// Whether a page may be one that was never written. The writer can ask for such a page beyond the committed end, after
+// an earlier transaction freed it. While a database is created, before WAL mode, nothing is committed yet. For anybody
+// else every page was written.
 bool may_be_unwritten(sqlite3_file* file, std::uint64_t number) {
   State& state = state_of(file);
   if (!state.files->wal_open()) return true;
@@ -203,7 +207,7 @@ bool may_be_unwritten(sqlite3_file* file, std::uint64_t number) {
   return number > committed;
 }
 
-// SQLITE_OK, the error of the read, or SHORT_READ for a page that was never written.
+// SQLITE_OK, the error of the read, or SQLITE_IOERR_SHORT_READ for a page that was never written.
 int read_page_as_it_is(sqlite3_file* file, char* into, std::uint32_t page_bytes, std::uint64_t number) {
   State& state = state_of(file);
   const auto size = static_cast<int>(page_bytes);
@@ -262,7 +266,7 @@ int write_database(sqlite3_file* file, const void* from, int size, sqlite3_int64
   const std::optional<PageLayout> layout = state.files->layout();
   if (!layout || !layout->summed) return write_below(file, from, size, offset);
   if (bytes.size() != layout->page_bytes || static_cast<std::uint64_t>(offset) % layout->page_bytes != 0) {
-    return SQLITE_IOERR_WRITE;  // SQLite writes whole pages
+    return SQLITE_IOERR_WRITE;  // not a whole page; SQLite writes no such thing
   }
   state.page = bytes;
   put_page_sum(state.page.data(), state.page.size(), static_cast<std::uint64_t>(offset) / layout->page_bytes + 1);
@@ -273,7 +277,7 @@ int write_database(sqlite3_file* file, const void* from, int size, sqlite3_int64
 // ---- The calls --------------------------------------------------------------------------------------
 
 int close_file(sqlite3_file* file) {
-  int written = write_collected(file);  // of a transaction that was not committed
+  int written = write_collected(file);  // the rest of a transaction that was not committed
   delete file_of(file).state;
   int closed = below(file)->pMethods->xClose(below(file));
   return written == SQLITE_OK ? closed : written;
@@ -298,7 +302,7 @@ int write(sqlite3_file* file, const void* from, int size, sqlite3_int64 offset) 
 int truncate(sqlite3_file* file, sqlite3_int64 size) {
   if (int code = write_collected(file); code != SQLITE_OK) return code;
   State& state = state_of(file);
-  // What was moved into the database and synced there is cut off.
+  // SQLite truncates the WAL when all of it is in the database and synced. The mark goes first.
   if (state.kind == Kind::wal && size == 0 && !state.files->forget_mark()) return SQLITE_IOERR_TRUNCATE;
   return below(file)->pMethods->xTruncate(below(file), size);
 }
@@ -339,7 +343,7 @@ int shm_lock(sqlite3_file* file, int offset, int count, int flags) {
 void shm_barrier(sqlite3_file* file) { below(file)->pMethods->xShmBarrier(below(file)); }
 int shm_unmap(sqlite3_file* file, int remove) { return below(file)->pMethods->xShmUnmap(below(file), remove); }
 
-// Version 2: the WAL's index, but no memory-mapped reads, which nobody could verify.
+// Version 2: with the index of the WAL, without memory-mapped reads, which nobody could verify.
 constexpr sqlite3_io_methods methods = {2,
                                         close_file,
                                         read,
@@ -360,7 +364,7 @@ constexpr sqlite3_io_methods methods = {2,
                                         nullptr,
                                         nullptr};
 
-// Before the first read: how the pages lie; where the WAL ends.
+// Before the first read of a file: the layout of the pages, or the end of the WAL.
 int look_into(sqlite3_file* file, State& state) {
   if (state.kind == Kind::database) {
     std::string header(database_header_bytes, '\0');
@@ -409,7 +413,7 @@ int open_file(sqlite3_vfs*, sqlite3_filename name, sqlite3_file* file, int flags
   return SQLITE_OK;
 }
 
-// A WAL goes when all of it is in the database, durably: its mark goes before it.
+// SQLite removes a WAL when all of it is in the database and synced. The mark goes first.
 int delete_file(sqlite3_vfs*, const char* name, int sync_directory) {
   std::string_view path(name);
   if (path.ends_with(wal_suffix)) {
@@ -422,7 +426,8 @@ int delete_file(sqlite3_vfs*, const char* name, int sync_directory) {
 bool register_layer() {
   sqlite3_vfs* below = vfs_below();
   if (below == nullptr) return false;
-  static sqlite3_vfs own = *below;  // the rest is the layer's below, which needs nothing of its own in these calls
+  // everything else is that of the layer below, whose other calls do not need its own VFS
+  static sqlite3_vfs own = *below;
   own.zName = own_name;
   own.szOsFile = static_cast<int>(sizeof(File)) + below->szOsFile;
   own.xOpen = open_file;

@@ -1,3 +1,4 @@
+// The format of the WAL, following its chain of sums, and following it around damaged frames.
 #include "nodes/store/files/wal_frames.hpp"
 
 #include <fcntl.h>
@@ -5,59 +6,54 @@
 #include <unistd.h>
 
 #include <bit>
+#include <boost/endian/conversion.hpp>
 #include <cerrno>
 #include <cstring>
 
 #include "dht/base/bytes.hpp"
 #include "dht/base/descriptor.hpp"
 #include "dht/base/hash.hpp"
+#include "nodes/store/files/failure.hpp"
 
 namespace ringfs::nodes {
 
 namespace {
 
-constexpr std::uint32_t wal_magic = 0x377f0682;  // its lowest bit: the words that are summed are big-endian
+constexpr std::uint32_t wal_magic = 0x377f0682;  // lowest bit: the summed words are big-endian
 constexpr std::uint32_t wal_version = 3007000;
 constexpr std::size_t mark_bytes = 24;
 constexpr std::size_t read_bytes = 1 << 20;
-constexpr std::uint64_t max_damaged_run = 8;  // neighbouring frames, behind which the chain is looked for
+constexpr std::uint64_t max_damaged_run = 8;  // frames; behind that many damaged ones the chain is not looked for
 
 using Sum = std::array<std::uint32_t, 2>;
 
 std::uint32_t word_at(std::string_view bytes, std::size_t place) {
-  std::uint32_t word = 0;
-  for (std::size_t i = 0; i < 4; ++i) word = word << 8 | static_cast<unsigned char>(bytes[place + i]);
-  return word;
+  return boost::endian::load_big_u32(reinterpret_cast<const unsigned char*>(bytes.data() + place));
 }
 
 void put_word(char* place, std::uint32_t word) {
-  for (std::size_t i = 4; i-- > 0; word >>= 8) place[i] = static_cast<char>(word & 0xff);
+  boost::endian::store_big_u32(reinterpret_cast<unsigned char*>(place), word);
 }
 
-// SQLite's sum: of pairs of words, each added to the other.
+// SQLite's checksum, over pairs of words.
 Sum add(std::string_view bytes, Sum sum, bool big_endian) {
   const bool swap = big_endian != (std::endian::native == std::endian::big);
   for (std::size_t place = 0; place + 8 <= bytes.size(); place += 8) {
     std::array<std::uint32_t, 2> words{};
     std::memcpy(words.data(), bytes.data() + place, 8);
-    if (swap) words = {__builtin_bswap32(words[0]), __builtin_bswap32(words[1])};
+    if (swap) words = {boost::endian::endian_reverse(words[0]), boost::endian::endian_reverse(words[1])};
     sum[0] += words[0] + sum[1];
     sum[1] += words[1] + sum[0];
   }
   return sum;
 }
 
-Error failed(const std::filesystem::path& file, int error) {
-  return {error == ENOSPC || error == EDQUOT ? ErrorCode::no_space : ErrorCode::io_error,
-          file.string() + ": " + std::strerror(error)};
-}
-
-// A window onto the file that moves forwards.
+// A window on the file that moves forwards.
 class FrameReader {
  public:
   FrameReader(int descriptor, std::uint32_t page_bytes)
       : descriptor_(descriptor), frame_bytes_(frame_header_bytes + page_bytes) {}
-  // Header and page; empty: the file ends before the frame does, or error().
+  // Header and page. Empty: the file ends before the frame does, or there was an error().
   std::string_view frame(std::uint64_t number) {
     const std::uint64_t offset = wal_header_bytes + number * frame_bytes_;
     if (offset < from_ || offset + frame_bytes_ > from_ + bytes_.size()) {
@@ -101,13 +97,13 @@ struct Frame {
   std::string_view page;
 };
 
-// Follows the chain, and around damage.
+// Follows the chain of frames, also around damage.
 class Scan {
  public:
   Scan(const WalHeader& header, std::uint64_t marked, FrameReader& frames)
       : header_(header), marked_(marked), frames_(frames) {}
 
-  // Frames that hold, in a row.
+  // Takes frames as long as their sums match.
   void follow(WalContents& contents) {
     Sum sum = header_.sum;
     for (std::uint64_t number = 0;; ++number) {
@@ -121,14 +117,14 @@ class Scan {
     }
   }
 
-  // Up to the mark over frames that do not hold; false: it cannot be told what follows them.
+  // Takes frames up to the mark, also those whose sums do not match. False: it cannot be told what follows them.
   bool follow_around_damage(WalContents& contents) {
-    Sum sum = header_.sum;    // of the chain as it was written
-    Sum shown = header_.sum;  // of the chain as SQLite is to see it
+    Sum sum = header_.sum;    // of the chain as written
+    Sum shown = header_.sum;  // of the chain as shown to SQLite
     for (std::uint64_t number = 0;; ++number) {
       std::string_view bytes = frames_.frame(number);
       if (bytes.empty()) return finish(contents);
-      const std::string kept(bytes);  // the next frame may move the window
+      const std::string kept(bytes);  // reading the next frame may move the window
       const Frame frame(kept);
       const Sum computed = frame.computed(sum, header_.big_endian);
       const bool holds = frame.salts() == header_.salts && frame.number() != 0 && computed == frame.stored();
@@ -157,8 +153,7 @@ class Scan {
   }
 
  private:
-  // A page that a damaged frame may have held is lost, and with it what older frames have of it, unless a newer one has
-  // it.
+  // A page that a damaged frame may have held is lost, and older frames of it with it, unless a newer frame has it.
   bool finish(WalContents& contents) const {
     for (const Suspected& suspected : suspected_) {
       bool newer = false;
@@ -183,7 +178,7 @@ class Scan {
     contents.database_pages = frame.database_pages();
   }
 
-  // Whether the frame behind `number` continues a chain that has this sum.
+  // Whether frame number + 1 continues a chain with this sum.
   bool continues(std::uint64_t number, Sum sum) {
     std::string_view bytes = frames_.frame(number + 1);
     if (bytes.empty()) return false;
@@ -191,8 +186,8 @@ class Scan {
     return next.salts() == header_.salts && next.computed(sum, header_.big_endian) == next.stored();
   }
 
-  // Whether the chain can be taken up again behind `number`: a frame's stored sum is right when the next frame
-  // continues from it, or nothing more is needed.
+  // Whether the chain can be followed again behind `number`. The stored sum of a frame is right if the next frame
+  // continues from it, or if no further frame is needed.
   bool goes_on_behind(std::uint64_t number) {
     for (std::uint64_t last = number; last < number + max_damaged_run; ++last) {
       if (last + 1 >= marked_) return true;
@@ -203,20 +198,19 @@ class Scan {
     return false;
   }
 
-  // What is wrong with a frame: its header is put right, or its page is lost. `sum`: of the chain before it, then with
-  // it.
+  // Decides about a frame whose sum does not match: its header is corrected, or its page is lost. `sum`: of the chain
+  // before it; afterwards, with it. False: it cannot be told.
   bool mend(WalContents& contents, const Frame& frame, std::uint64_t number, Sum& sum,
             std::array<char, frame_header_bytes>& header) {
     put_word(header.data() + 8, static_cast<std::uint32_t>(header_.salts >> 32));
     put_word(header.data() + 12, static_cast<std::uint32_t>(header_.salts));
     const Sum computed = frame.computed(sum, header_.big_endian);
-    if (computed == frame.stored() ||
-        continues(number, computed)) {  // salts or the stored sum are flipped, nothing that counts
+    if (computed == frame.stored() || continues(number, computed)) {  // only salts or the stored sum have flipped bits
       sum = computed;
       return true;
     }
     if (!goes_on_behind(number)) return false;
-    // It may have been another page's, if one flipped bit of the number explains the sum as well.
+    // The frame may have been of another page: one flipped bit of the number may explain the sum, too.
     for (std::size_t bit = 0; bit < 32; ++bit) {
       std::string tried(header.data(), header.size());
       tried[bit / 8] = static_cast<char>(static_cast<unsigned char>(tried[bit / 8]) ^ (1U << bit % 8));
@@ -224,7 +218,7 @@ class Scan {
       const Frame other(tried);
       if (other.computed(sum, header_.big_endian) == frame.stored()) suspected_.push_back({number, other.number()});
     }
-    // Apart from that the number can be believed when the salts beside it are whole.
+    // Otherwise the number is right if the salts beside it are undamaged.
     if (frame.salts() != header_.salts || frame.number() == 0) return false;
     contents.lost.push_back(number);
     sum = frame.stored();
@@ -238,11 +232,11 @@ class Scan {
   const WalHeader& header_;
   const std::uint64_t marked_;
   FrameReader& frames_;
-  std::vector<std::uint32_t> numbers_;  // of each frame's page, while damage is worked around
+  std::vector<std::uint32_t> numbers_;  // page number of each frame, while damage is worked around
   std::vector<Suspected> suspected_;
 };
 
-// With the one bit put back that makes its sum hold; none: more is wrong.
+// The header with the one bit flipped back that makes its sum match; none: more is damaged.
 std::optional<WalHeader> mended_header(std::string& bytes, std::uint64_t salts) {
   for (std::size_t bit = 0; bit < 8 * wal_header_bytes; ++bit) {
     std::string tried = bytes;
@@ -281,7 +275,7 @@ std::optional<WalMark> read_mark(const std::filesystem::path& database) {
 Status write_mark(const std::filesystem::path& database, const WalMark& mark, bool synced) {
   const std::filesystem::path path = mark_of(database);
   Descriptor file(open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
-  if (file.value < 0) return tl::unexpected<Error>(failed(path, errno));
+  if (file.value < 0) return tl::unexpected<Error>(file_error(path, errno));
   Writer writer;
   writer.u64(mark.salts);
   writer.u64(mark.frames);
@@ -289,8 +283,8 @@ Status write_mark(const std::filesystem::path& database, const WalMark& mark, bo
   const std::string_view bytes = writer.bytes();
   const ssize_t written = pwrite(file.value, bytes.data(), bytes.size(), 0);
   if (written != static_cast<ssize_t>(bytes.size()))
-    return tl::unexpected<Error>(failed(path, written < 0 ? errno : ENOSPC));
-  if (synced && fsync(file.value) != 0) return tl::unexpected<Error>(failed(path, errno));
+    return tl::unexpected<Error>(file_error(path, written < 0 ? errno : ENOSPC));
+  if (synced && fsync(file.value) != 0) return tl::unexpected<Error>(file_error(path, errno));
   return {};
 }
 
@@ -316,11 +310,11 @@ Result<WalContents> read_wal(const std::filesystem::path& database, WalDamage da
   const bool around_damage = damage == WalDamage::worked_around;
   WalContents contents;
   Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (file.value < 0 && errno != ENOENT) return tl::unexpected<Error>(failed(path, errno));
+  if (file.value < 0 && errno != ENOENT) return tl::unexpected<Error>(file_error(path, errno));
   std::string head(wal_header_bytes, '\0');
   if (file.value >= 0) {
     const ssize_t count = pread(file.value, head.data(), head.size(), 0);
-    if (count < 0) return tl::unexpected<Error>(failed(path, errno));
+    if (count < 0) return tl::unexpected<Error>(file_error(path, errno));
     if (count == static_cast<ssize_t>(head.size())) contents.header = decode_wal_header(head);
   }
   if (!contents.header && around_damage && mark.frames > 0) {
@@ -332,7 +326,7 @@ Result<WalContents> read_wal(const std::filesystem::path& database, WalDamage da
     return contents;
   }
   const WalHeader header = *contents.header;
-  // A generation that is older than the mark: that of the mark was lost.
+  // An older generation than that of the mark: the newer one was lost.
   const auto newer = static_cast<std::int32_t>(static_cast<std::uint32_t>(mark.salts >> 32) -
                                                static_cast<std::uint32_t>(header.salts >> 32));
   if (mark.frames > 0 && newer > 0) return tl::unexpected<Error>(ends_early(path, 0, mark.frames));
@@ -340,7 +334,7 @@ Result<WalContents> read_wal(const std::filesystem::path& database, WalDamage da
   FrameReader frames(file.value, header.page_bytes);
   Scan scan(header, marked, frames);
   scan.follow(contents);
-  if (frames.error() != 0) return tl::unexpected<Error>(failed(path, frames.error()));
+  if (frames.error() != 0) return tl::unexpected<Error>(file_error(path, frames.error()));
   if (contents.committed >= marked) return contents;
   const Error error = ends_early(path, contents.committed, marked);
   if (!around_damage) return tl::unexpected<Error>(error);
@@ -349,7 +343,7 @@ Result<WalContents> read_wal(const std::filesystem::path& database, WalDamage da
   around.shown_header = contents.shown_header;
   contents = std::move(around);
   const bool told = scan.follow_around_damage(contents);
-  if (frames.error() != 0) return tl::unexpected<Error>(failed(path, frames.error()));
+  if (frames.error() != 0) return tl::unexpected<Error>(file_error(path, frames.error()));
   if (!told) return tl::unexpected<Error>(error);
   return contents;
 }

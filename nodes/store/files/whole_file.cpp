@@ -1,3 +1,4 @@
+// write(2), fsync(2), rename(2), and the directory.
 #include "nodes/store/files/whole_file.hpp"
 
 #include <fcntl.h>
@@ -6,8 +7,8 @@
 #include <cerrno>
 
 #include "dht/base/descriptor.hpp"
+#include "nodes/store/files/failure.hpp"
 #include "nodes/store/files/lock.hpp"
-#include "nodes/store/files/sqlite_handle.hpp"
 
 namespace ringfs::nodes {
 
@@ -25,8 +26,7 @@ void write_whole_file(const std::filesystem::path& file, std::string_view bytes)
     if (fsync(descriptor.value) != 0) file_failed(fresh, errno);
   }
   if (rename(fresh.c_str(), file.c_str()) != 0) file_failed(file, errno);
-  if (Status synced = sync_directory(file.parent_path()); !synced)
-    throw StoreFailure(synced.error().code, synced.error().context);
+  or_throw(sync_directory(file.parent_path()));
 }
 
 }  // namespace ringfs::nodes

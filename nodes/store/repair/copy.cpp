@@ -1,3 +1,4 @@
+// The copy, group by group: what is damaged costs its group, and nothing is copied unverified.
 #include "nodes/store/repair/copy.hpp"
 
 #include <spdlog/spdlog.h>
@@ -13,25 +14,23 @@ namespace ringfs::nodes {
 
 namespace {
 
-constexpr unsigned max_partition_bits = 16;  // of a ring; how many are asked for when the ring is not known
-
-std::string name_of(PartitionId partition) { return "partition " + std::to_string(index_of(partition)); }
+constexpr unsigned max_partition_bits = 16;  // of a ring; assumed if the ring is not known
 
 bool is_damage(const StoreFailure& failure) { return failure.error().code == ErrorCode::corrupt; }
 
-// What format 5 cannot tell by its pages: rows that stand where their space does not say, entries that their index does
-// not name.
+// What page sums would have found in a database of format 5: rows whose place does not fit their space, and entries
+// that the index does not name.
 struct Misplaced {
   std::set<SpaceId> spaces;
-  SpaceId spaces_from = INT64_MAX;                // these could not be looked through
-  std::map<std::int64_t, std::uint64_t> entries;  // of each partition, counted in the table itself
+  SpaceId spaces_from = INT64_MAX;                // spaces from this one on could not be checked
+  std::map<std::int64_t, std::uint64_t> entries;  // by partition, counted without the index
   bool entries_known = true;
 };
 
 Misplaced find_misplaced(Connection& from, const std::set<SpaceId>& known) {
   Misplaced found;
   try {
-    Statement statement(from, "SELECT space, key, sort FROM rows");  // in the order in which they lie
+    Statement statement(from, "SELECT space, key, sort FROM rows");  // in the order of the table
     Query query(statement);
     SpaceId space = 0;
     std::string key;
@@ -63,7 +62,7 @@ Misplaced find_misplaced(Connection& from, const std::set<SpaceId>& known) {
   return found;
 }
 
-// Payloads, counted anew by who names them.
+// Copies payloads. Their references are counted from zero, by those who name them.
 class PayloadCopy {
  public:
   PayloadCopy(Connection& from, Connection& to)
@@ -76,7 +75,7 @@ class PayloadCopy {
         remove_(to, "DELETE FROM payload WHERE id = ?"),
         remove_data_(to, "DELETE FROM payload_data WHERE id = ?") {}
 
-  // Its checksum.
+  // Adds a reference, and copies the payload if it is the first. Gives its checksum.
   std::uint64_t take(PayloadId id) {
     {
       Query query(share_, id);
@@ -90,15 +89,15 @@ class PayloadCopy {
     std::uint64_t sum = 0;
     {
       Query query(find_, id);
-      if (!query.step()) damaged(id, "missing");
+      if (!query.step()) damaged_payload(id, "missing");
       size = query.natural(0);
       sum = query.natural(1);
     }
     if (!PayloadFile::holds(id)) {
       Query query(data_, id);
-      if (!query.step()) damaged(id, "bytes missing");
+      if (!query.step()) damaged_payload(id, "bytes missing");
       const std::string_view bytes = query.bytes(0);
-      if (bytes.size() != size || checksum(bytes) != sum) damaged(id, "checksum does not match");
+      if (bytes.size() != size || checksum(bytes) != sum) damaged_payload(id, "checksum does not match");
       Query(insert_data_, id, bytes).finish();
     }
     Query(insert_, id, size, sum).finish();
@@ -110,7 +109,7 @@ class PayloadCopy {
     std::int64_t left = 0;
     {
       Query query(release_, id);
-      if (!query.step()) return;  // it was not taken: what named it is what was damaged
+      if (!query.step()) return;  // never taken: the damaged row or entry named it
       left = query.integer(0);
       query.finish();
     }
@@ -123,9 +122,6 @@ class PayloadCopy {
   std::uint64_t taken() const { return taken_; }
 
  private:
-  [[noreturn]] static void damaged(PayloadId id, const char* what) {
-    throw StoreFailure(ErrorCode::corrupt, "payload " + std::to_string(id) + ": " + what);
-  }
   Statement find_, data_, share_, insert_, insert_data_, release_, remove_, remove_data_;
   std::uint64_t taken_ = 0;
 };
@@ -142,7 +138,7 @@ class StoreCopy {
         copied_groups_(to),
         ids_(from),
         copied_ids_(to),
-        rows_(from, "SELECT key, sort, version, payload, checksum, value FROM rows WHERE space = ? ORDER BY key, sort"),
+        rows_(from, std::string("SELECT ") + row_columns + " FROM rows WHERE space = ? ORDER BY key, sort"),
         insert_row_(
             to, "INSERT INTO rows(space, key, sort, version, payload, checksum, value) VALUES(?, ?, ?, ?, ?, ?, ?)"),
         remove_rows_(to, "DELETE FROM rows WHERE space = ?"),
@@ -178,7 +174,7 @@ class StoreCopy {
  private:
   // ---- What belongs to the whole node ----
 
-  // None: there is no such value. `lost`: it cannot be read.
+  // None: there is no such value; with `lost` it cannot be read.
   std::optional<std::string> meta(const std::string& name, bool& lost) {
     lost = false;
     try {
@@ -223,7 +219,7 @@ class StoreCopy {
       partitions_ = 1U << decoded->partition_bits;
     }
 
-    // Without it the node begins with the one of genesis and hears of newer ones.
+    // Without a table the node starts with that of genesis and learns of newer ones.
     std::optional<std::string> table = meta("table", lost);
     if (lost && same_node && !second->table.empty()) table = second->table;
     if (table) to.set("table", *table);
@@ -244,7 +240,7 @@ class StoreCopy {
         const Uuid peer = read_uuid(reader);
         const dht::Incarnation incarnation{query.natural(1), query.natural(2)};
         const std::uint64_t sum = peer_checksum(peer, incarnation);
-        // What does not hold is learned anew.
+        // A damaged row is left out; the incarnation is learned again.
         if (!reader.done() || (!query.null(3) && sum != query.natural(3))) continue;
         Query(insert, peer.raw(), incarnation.counter, incarnation.nonce, sum).finish();
       }
@@ -261,14 +257,14 @@ class StoreCopy {
       Query query(statement);
       while (query.step()) spaces.insert(query.integer(0));
     } catch (const StoreFailure& failure) {
-      if (!is_damage(failure)) throw;  // then neighbours of rows that nobody reads are suspected, too
+      if (!is_damage(failure)) throw;  // then rows beside garbage are suspected, too
     }
     return spaces;
   }
 
   // ---- Groups ----
 
-  // One after the other: a page that cannot be read hides only those that may lie on it.
+  // One by one: a page that cannot be read then hides only the groups that may lie on it.
   void find_groups() {
     const unsigned count = partitions_ == 0 ? 1U << max_partition_bits : partitions_;
     for (unsigned p = 0; p < count; ++p) {
@@ -295,7 +291,7 @@ class StoreCopy {
     save(group);
   }
 
-  // 0 when that cannot be read either: then the replica says nothing for ever, or until its node is added anew.
+  // 0 if that cannot be read either. The replica then stays silent until its node is added again.
   dht::LogIndex second_copy_of_added(PartitionId partition) {
     try {
       return ids_.added(partition);
@@ -308,7 +304,7 @@ class StoreCopy {
   void save(const GroupState& group) {
     copied_groups_.save(group);
     if (group.replica_added != 0) copied_ids_.set_added(group.partition, group.replica_added);
-    // As it is, if it is later than the row: the next start draws the conclusion.
+    // Stays as it is if it is later than the row: the next start compares them.
     dht::HardState vote = second_copy_of_vote(group.partition);
     if (is_later(group.hard_state, vote)) vote = group.hard_state;
     if (is_later(vote, dht::HardState{})) copied_ids_.set_vote(group.partition, vote);
@@ -356,7 +352,7 @@ class StoreCopy {
 
   void copy_log(GroupState& group) {
     const auto p = index_of(group.partition);
-    dht::LogIndex index = group.base_index;
+    dht::LogIndex index = group.base.index;
     std::uint64_t digest = 0;
     Query query(entries_, p);
     while (query.step()) {
@@ -381,44 +377,35 @@ class StoreCopy {
       digest += query.natural(6);
       ++report_.entries;
     }
-    if (groups_.has_digests() && !log_is_whole(group, {index, digest})) {
-      const Error lost = lost_entries(group);
-      throw StoreFailure(lost.code, lost.context);
-    }
+    if (groups_.has_digests() && !log_is_whole(group, {index, digest})) throw StoreFailure(lost_entries(group));
     group.log_digest = digest;
     group.last_index = index;
-    if (group.applied < group.base_index || group.applied > index) {
+    if (group.applied.index < group.base.index || group.applied.index > index) {
       throw StoreFailure(ErrorCode::corrupt, name_of(group.partition) + ": the applied index lies outside of the log");
     }
     if (!options_.pages_unverified) return;
     const auto counted = misplaced_.entries.find(p);
     const std::uint64_t in_table = counted == misplaced_.entries.end() ? 0 : counted->second;
-    if (!misplaced_.entries_known || in_table != index - group.base_index) {
+    if (!misplaced_.entries_known || in_table != index - group.base.index) {
       throw StoreFailure(ErrorCode::corrupt,
                          name_of(group.partition) + ": the log's index does not name all of its entries");
     }
   }
 
-  // Rows that are not all that was written are better than none, if nobody else has them: they are kept, and the
-  // replica is marked. So is the digest, which goes on saying so.
+  // Rows with a wrong digest may be the only copy, so they are kept and the replica is marked. The digest is kept, too:
+  // it goes on showing the difference.
   void copy_rows(GroupState& group) {
     RowDigest digest = 0;
     Query query(rows_, group.space);
     while (query.step()) {
-      const RowAddress row{std::string(query.bytes(0)), std::string(query.bytes(1))};
-      std::optional<PayloadId> payload;
-      if (!query.null(3)) payload = query.integer(3);
-      const std::string_view value = query.bytes(5);
-      if (row_checksum(row, query.natural(2), payload, value) != query.natural(4)) {
-        throw StoreFailure(ErrorCode::corrupt, describe(group.space, row) + ": checksum does not match");
-      }
-      if (payload) {
-        digest += row_term(row, query.natural(2), take(*payload), {});
-        Query(insert_row_, group.space, row.key, row.sort, query.integer(2), *payload, query.integer(4), nullptr)
-            .finish();
+      const SpaceRow row = verified_names(group.space, query);
+      const auto& [key, sort] = row.address;
+      if (row.payload) {
+        digest += row_term(row.address, row.version, take(*row.payload), {});
+        Query(insert_row_, group.space, key, sort, row.version, *row.payload, query.integer(4), nullptr).finish();
       } else {
         digest += query.natural(4);
-        Query(insert_row_, group.space, row.key, row.sort, query.integer(2), nullptr, query.integer(4), value).finish();
+        Query(insert_row_, group.space, key, sort, row.version, nullptr, query.integer(4), query.bytes(5)).finish();
       }
       ++report_.rows;
     }
@@ -428,7 +415,7 @@ class StoreCopy {
     report_.damaged.emplace(group.partition, DamagedReplica{lost_rows(group.partition), ReplicaDamage::rows});
   }
 
-  // What was copied of a partition before its damage was met.
+  // Removes what was copied of a partition before its damage was found.
   void drop(const GroupState& group) {
     Query(remove_rows_, group.space).finish();
     Query(remove_entries_, index_of(group.partition)).finish();

@@ -1,5 +1,6 @@
-// Whether the store still works. After the first failure of the disk (or of our own promises) nothing is done any more:
-// what the disk holds may not be trusted until the process starts again (docs/design.md#failed-writes). Threads: any.
+// Whether the store still works. After the first failure of the disk, or of the store's own invariants, it refuses all
+// work: what the disk holds must not be trusted until the process starts again (docs/design.md#failed-writes). Threads:
+// any.
 #pragma once
 
 #include <atomic>
@@ -17,7 +18,7 @@ class StoreHealth {
     if (!error_) error_ = std::move(error);
     failed_.store(true, std::memory_order_release);
   }
-  // The error that everything is refused with, when there is one: corrupt or io_error.
+  // The error for everything that is refused, if there is one: corrupt or io_error.
   std::optional<Error> failure() const {
     if (!failed_.load(std::memory_order_acquire)) return std::nullopt;
     std::lock_guard lock(mutex_);

@@ -1,3 +1,4 @@
+// The steps of a replacement, each durable before the next one.
 #include "nodes/store/repair/replacement.hpp"
 
 #include <fcntl.h>
@@ -33,11 +34,6 @@ void rename_file(const std::filesystem::path& from, const std::filesystem::path&
   if (rename(from.c_str(), to.c_str()) != 0) file_failed(from, errno);
 }
 
-void sync_names(const std::filesystem::path& directory) {
-  if (Status synced = sync_directory(directory); !synced)
-    throw StoreFailure(synced.error().code, synced.error().context);
-}
-
 void sync_file(const std::filesystem::path& file) {
   Descriptor descriptor(open(file.c_str(), O_RDWR | O_CLOEXEC));
   if (descriptor.value < 0 || fsync(descriptor.value) != 0) file_failed(file, errno);
@@ -69,15 +65,15 @@ void finish_replacement(const std::filesystem::path& directory, const Replacemen
   const std::filesystem::path database = database_in(directory);
   remove_file(copy_in(directory));
   if (!std::filesystem::exists(complete_in(directory))) return;
-  // What the old database had in its WAL is in the copy; the new one must never see it.
+  // The copy has what was in the old WAL. The new database must never see that WAL.
   remove_file(mark_of(database));
   forget_first_page(database);
   remove_file(wal_of(database));
   remove_file(database.string() + "-journal");
-  sync_names(directory);
+  or_throw(sync_directory(directory));
   tell(hook, ReplacementStep::wal_gone);
   rename_file(complete_in(directory), database);
-  sync_names(directory);
+  or_throw(sync_directory(directory));
   tell(hook, ReplacementStep::replaced);
 }
 
@@ -100,7 +96,7 @@ StoreCopyReport replace_database(const std::filesystem::path& directory, unsigne
   sync_file(copy_in(directory));
   tell(hook, ReplacementStep::synced);
   rename_file(copy_in(directory), complete_in(directory));
-  sync_names(directory);
+  or_throw(sync_directory(directory));
   tell(hook, ReplacementStep::complete);
   finish_replacement(directory, hook);
   return report;

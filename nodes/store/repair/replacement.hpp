@@ -1,13 +1,12 @@
-// Puts a verified copy in the place of a node's database (copy.hpp), so that a crash at any moment leaves the old one
-// or the new one.
+// Replaces a node's database by a verified copy (copy.hpp). A crash at any time leaves the old database or the new one.
 //
-// The copy is made as `ringfs.db-copy`, synced, and renamed to `ringfs.db-complete`: from then on it is the database,
-// whatever else lies there. Then the old one's WAL and mark go, then it takes the old one's name. A start that finds a
-// complete copy goes on from there; one that is not complete is thrown away. `lock` is held meanwhile, nothing has the
-// database open.
+// The copy is made as `ringfs.db-copy`, synced, and renamed to `ringfs.db-complete`. From then on it is the database,
+// whatever else is there. Then the WAL and the mark of the old database are removed, and the copy takes its name. A
+// start goes on with a complete copy, and removes one that is not complete. The directory's lock is held meanwhile, and
+// nobody has the database open.
 //
-// Threads: before the store's. Errors: StoreFailure: no_space (needed: as much as the database and its WAL have),
-// io_error; corrupt as copy_store().
+// Threads: none; called before the store has any. Errors: StoreFailure: no_space (needed is the size of the database
+// and its WAL), io_error; corrupt as in copy_store().
 #pragma once
 
 #include <filesystem>
@@ -17,11 +16,11 @@
 
 namespace ringfs::nodes {
 
-// Called between the steps, for tests that end the process there.
+// Called after each step, for tests that end the process there.
 enum class ReplacementStep { copied, synced, complete, wal_gone, replaced };
 using ReplacementHook = std::function<void(ReplacementStep)>;
 
-// What a crash left: the first thing to be done in a directory.
+// Finishes or removes what a crash left. Called first in a directory.
 void finish_replacement(const std::filesystem::path& directory, const ReplacementHook& hook = {});
 
 StoreCopyReport replace_database(const std::filesystem::path& directory, unsigned page_bytes,

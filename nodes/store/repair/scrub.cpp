@@ -1,3 +1,4 @@
+// A pass over all groups, step by step: rows, entries, and what they add up to.
 #include "nodes/store/repair/scrub.hpp"
 
 #include <pthread.h>
@@ -13,16 +14,16 @@ namespace ringfs::nodes {
 
 namespace {
 
-constexpr std::int64_t scrub_cache_kib = 64;  // what it read a moment ago is not to be found there again
-constexpr std::size_t step_rows = 64;         // a step: some milliseconds, of 4 MiB at most when all are blocks
+constexpr std::int64_t scrub_cache_kib = 64;  // nothing may come from a cache
+constexpr std::size_t step_rows = 64;         // a step takes some milliseconds; 4 MiB at most if all rows are payloads
 constexpr std::size_t step_bytes = 1 << 20;
-constexpr unsigned max_walks = 2;  // of a group's rows in one pass, until they were added up: the next pass comes, too
-// setpriority(2). The first pass mends what happened while the node was down: behind clients, but not behind everybody
-// on the machine.
+constexpr unsigned max_walks = 2;  // through a group's rows in one pass, if the sum fails; the next pass tries again
+// For setpriority(2). The first pass finds damage from the time when the node was down: it comes after clients, but
+// before the least urgent work of the machine.
 constexpr int first_priority = 5;
 constexpr int later_priority = 19;
 
-// Damage, or a sector that the disk does not give: in both cases the others have it.
+// Damage, or a sector that cannot be read: other replicas have the data in both cases.
 bool is_damage(const Error& error) { return error.code == ErrorCode::corrupt || error.code == ErrorCode::io_error; }
 
 void set_priority(int priority) {
@@ -38,13 +39,10 @@ struct StoreScrub::Tables {
         payloads(database, file),
         groups(database),
         log(database, payloads),
-        rows(
-            database,
-            "SELECT key, sort, version, payload, checksum, value FROM rows WHERE space = ?1 AND (key, sort) > (?2, ?3) "
-            "ORDER BY key, sort LIMIT ?4"),
+        rows(database, std::string("SELECT ") + row_columns +
+                           " FROM rows WHERE space = ?1 AND (key, sort) > (?2, ?3) ORDER BY key, sort LIMIT ?4"),
         first_rows(database,
-                   "SELECT key, sort, version, payload, checksum, value FROM rows WHERE space = ?1 ORDER BY key, sort "
-                   "LIMIT ?2") {}
+                   std::string("SELECT ") + row_columns + " FROM rows WHERE space = ?1 ORDER BY key, sort LIMIT ?2") {}
   Connection& connection;
   PayloadTable payloads;
   GroupTable groups;
@@ -52,15 +50,15 @@ struct StoreScrub::Tables {
   Statement rows, first_rows;
 };
 
-// Where it is within one group.
+// Where the scrub is within a group.
 struct StoreScrub::Place {
   PartitionId partition{};
-  SpaceId space = 0;              // of the rows; another one: they were replaced
-  std::optional<RowAddress> row;  // the last one read
-  RowDigest digest = 0;           // of the rows up to there, in the state of the last step
-  dht::LogIndex applied = 0;      // in that state
-  bool adds_up = false;           // the digest is known
-  dht::LogIndex entry = 0;        // likewise
+  SpaceId space = 0;              // of the rows; a different one means that they were replaced
+  std::optional<RowAddress> row;  // the last row that was read
+  RowDigest digest = 0;           // of the rows up to `row`, in the state of the last step
+  dht::LogIndex applied = 0;      // of that state
+  bool adds_up = false;           // `digest` is known
+  dht::LogIndex entry = 0;        // the last entry that was read
 };
 
 StoreScrub::StoreScrub(std::filesystem::path directory, PayloadFile& payload_file, StoreHealth& health, RowWatch& watch,
@@ -105,7 +103,7 @@ void StoreScrub::run() {
     try {
       pass(rate_);
     } catch (const StoreFailure& failure) {
-      // Of what no group alone has: whoever needs it meets it, too.
+      // Not the damage of one group: whoever needs that page meets it, too.
       spdlog::error("event=scrub_failed reason=\"{}\"", failure.error().text());
     }
     ++passes_;
@@ -120,8 +118,8 @@ void StoreScrub::pass(std::uint64_t bytes_per_second) {
   Tables tables(*connection, payload_file_);
   std::map<PartitionId, Error> unreadable;
   std::map<PartitionId, GroupState> groups = tables.groups.load_all(unreadable);
-  // The writer has it in memory and writes it again with the next change: nothing is lost while this process lives, nor
-  // known when it ends.
+  // The writer has the group in memory and writes its row again with the next change. Nothing is lost while this
+  // process lives, but whether it will be when it ends is not known.
   for (const auto& [partition, why] : unreadable) report({partition, std::nullopt, why});
   for (const auto& [partition, state] : groups) {
     if (health_.failure() || !wait(Duration::zero())) return;
@@ -152,7 +150,7 @@ bool StoreScrub::rows(Tables& tables, PartitionId partition) {
   }
 }
 
-// Step by step to the end. False: the store closes.
+// Takes steps to the end. False: the store closes.
 bool StoreScrub::walk(Tables& tables, Place& place, bool (StoreScrub::*step)(Tables&, Place&, std::size_t&)) {
   for (bool more = true; more;) {
     std::size_t bytes = 0;
@@ -179,7 +177,7 @@ bool StoreScrub::rows_step(Tables& tables, Place& place, std::size_t& bytes) {
       while (bytes < step_bytes && query.step()) {
         ++count;
         SpaceRow row = verified_row(tables.payloads, place.space, query);
-        // Interior pages of another time lead anywhere.
+        // Interior pages of an older state can lead anywhere.
         if (place.row && !(*place.row < row.address))
           throw StoreFailure(ErrorCode::corrupt, describe(place.space, row.address) + " is out of order");
         place.digest += row_term(row);
@@ -188,7 +186,7 @@ bool StoreScrub::rows_step(Tables& tables, Place& place, std::size_t& bytes) {
       }
     };
     if (place.row) {
-      const RowAddress after = *place.row;  // what is bound outlives the query, and the place moves on
+      const RowAddress after = *place.row;  // bound, so it must outlive the query; the place moves on
       Query query(tables.rows, place.space, after.key, after.sort, step_rows);
       visit(query);
     } else {
@@ -206,28 +204,28 @@ bool StoreScrub::rows_step(Tables& tables, Place& place, std::size_t& bytes) {
   }
 }
 
-// The rows behind it as they are in this newer state.
+// Adds to the digest what changed in rows that were read already.
 void StoreScrub::catch_up(const GroupState& state, Place& place) {
   if (place.row && place.adds_up) {
-    const std::optional<RowDigest> added = watch_.added(place.applied, state.applied, *place.row);
+    const std::optional<RowDigest> added = watch_.added(place.applied, state.applied.index, *place.row);
     place.adds_up = added.has_value();
     place.digest += added.value_or(0);
   }
   place.space = state.space;
-  place.applied = state.applied;
+  place.applied = state.applied.index;
 }
 
-// In one transaction, unlike the rows: a log is short (LogBudget), and its pages were read a moment ago.
+// In one transaction, unlike rows: a log is short (LogBudget), and its pages were read just before.
 bool StoreScrub::log_sum_step(Tables& tables, Place& place, std::size_t&) {
   try {
     std::optional<GroupState> state = tables.groups.load(place.partition);
     if (!state || !state->holds_data || damage_of(state->damage) == dht::Damage::log) return false;
     const LogTable::Sum entries = tables.log.sum(place.partition);
     if (log_is_whole(*state, entries)) return false;
-    // Of old entries it is not known which they are. Those that are applied can go; another pass looks at what is left.
-    const bool complete = entries.end.value_or(state->base_index) == state->last_index;
-    const bool any_applied = state->applied > state->base_index;
-    report({place.partition, complete && any_applied ? state->applied : state->last_index, lost_entries(*state)});
+    // It is not known which entries are old. Applied ones can be compacted; the next pass looks at the rest.
+    const bool complete = entries.end.value_or(state->base.index) == state->last_index;
+    const bool any_applied = state->applied.index > state->base.index;
+    report({place.partition, complete && any_applied ? state->applied.index : state->last_index, lost_entries(*state)});
   } catch (const StoreFailure& failure) {
     if (!is_damage(failure.error())) throw;
     report({place.partition, place.entry + 1, failure.error()});
@@ -239,7 +237,7 @@ bool StoreScrub::log_step(Tables& tables, Place& place, std::size_t& bytes) {
   try {
     std::optional<GroupState> state = tables.groups.load(place.partition);
     if (!state || !state->holds_data || damage_of(state->damage) == dht::Damage::log) return false;
-    place.entry = std::max(place.entry, state->base_index);
+    place.entry = std::max(place.entry, state->base.index);
     std::size_t count = 0;
     tables.log.load(place.partition, place.entry + 1, place.entry + step_rows, [&](StoredEntry&& stored) {
       ++count;
@@ -256,7 +254,7 @@ bool StoreScrub::log_step(Tables& tables, Place& place, std::size_t& bytes) {
 }
 
 void StoreScrub::report(dht::FoundDamage damage) {
-  if (health_.failure()) return;  // everything fails
+  if (health_.failure()) return;  // everything fails then
   ++damage_;
   damage.why = in_partition(damage.partition, damage.why);
   spdlog::warn("event=damage_found partition={} reason=\"{}\"", index_of(damage.partition), damage.why.text());

@@ -1,14 +1,16 @@
-// Reads every row, log entry and payload that the store holds, again and again, and says which are damaged
+// The scrub: reads every row, log entry and payload of the store again and again, and reports those that are damaged
 // (docs/design.md#damage-and-repair).
 //
-// Why: a copy that nobody reads may be bad for years, and is missed when the others are gone. Checksums are verified
-// wherever something is read; this makes sure that everything is read. And it alone sees a write that the disk has
-// lost: each group's rows and entries are added up and compared with what its row in `grp` says of them
-// (row_digest.hpp). It has a thread of low priority and a connection with next to no cache, whose read transactions
-// last for one step, so that neither clients nor checkpoints wait for it. What the kernel's page cache holds is
-// verified there, not on the disk. Threads: start() and count() from any; `found` is called on the scrub's thread.
-// Errors: none; damage (and a sector that cannot be read) is what it looks for, of each group and kind once in a pass.
-// Limits: ScrubOptions; a step.
+// Why: a copy that nobody reads can be damaged for years, and is missed when the other copies are lost. Checksums are
+// verified whenever something is read; the scrub makes sure that everything is read. It is also what finds a write that
+// the disk lost: it adds up the rows and the entries of each group and compares the sums with the group's row in `grp`
+// (nodes/store/rows/row_digest.hpp).
+//
+// It has a thread of low priority and a connection with nearly no cache. A read transaction lasts for one step, so
+// neither clients nor checkpoints wait for it. What the kernel's page cache holds is verified there, not on the disk.
+//
+// Threads: start() and count() on any; `found` is called on the scrub's thread. Errors: none. It reports damage, and
+// sectors that cannot be read, at most once a pass for each group and kind. Limits: ScrubOptions; the size of a step.
 #pragma once
 
 #include <atomic>
@@ -58,7 +60,7 @@ class StoreScrub {
   RowWatch& watch_;
   const ScrubOptions options_;
   Found found_;
-  std::uint64_t rate_ = 0;  // of the pass, bytes a second
+  std::uint64_t rate_ = 0;  // of the current pass, bytes a second
   std::atomic<std::uint64_t> bytes_{0}, passes_{0}, damage_{0};
 
   std::mutex mutex_;

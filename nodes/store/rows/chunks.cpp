@@ -1,3 +1,4 @@
+// Encoding and decoding of snapshot chunks.
 #include "nodes/store/rows/chunks.hpp"
 
 namespace ringfs::nodes {
@@ -12,10 +13,10 @@ struct Item {
   std::string_view sort;
   std::uint64_t version = 0;
   std::string_view inline_value;
-  const SharedBytes* blob = nullptr;  // when the value is one
+  const SharedBytes* blob = nullptr;  // set if the value is a blob
 };
 
-// Views into the chunk.
+// Calls `visit` for each row, with views into the chunk.
 template <class Visit>
 Status walk(const SharedBytes& rows, const std::vector<SharedBytes>& blobs, const Visit& visit) {
   Reader reader(rows.view());

@@ -1,4 +1,5 @@
-// The chunks of a snapshot: rows of a partition as they travel, opaque to the core (docs/disk-format.md).
+// The chunks of a snapshot: the rows of a partition as they are sent. The core does not look into them
+// (docs/disk-format.md).
 //
 // Threads: plain functions. Errors: corrupt.
 #pragma once
@@ -25,10 +26,10 @@ class ChunkWriter {
   std::vector<SharedBytes> blobs_;
 };
 
-// Whether a chunk that came from a peer can be read. Errors: corrupt.
+// Whether a chunk of a peer decodes. Errors: corrupt.
 Status check_chunk(const SharedBytes& rows, const std::vector<SharedBytes>& blobs);
 
-// Calls `row` for each row. What a chunk says is checked before the first call.
+// Calls `row` for each row of the chunk; checks the whole chunk before the first call.
 Status read_chunk(const SharedBytes& rows, const std::vector<SharedBytes>& blobs,
                   const std::function<void(const RowAddress&, std::uint64_t, const SharedBytes&)>& row);
 

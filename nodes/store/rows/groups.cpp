@@ -1,3 +1,4 @@
+// Reading and writing of `grp` and `log`. A group's columns are listed once, in each_column().
 #include "nodes/store/rows/groups.hpp"
 
 #include <spdlog/spdlog.h>
@@ -7,12 +8,6 @@
 namespace ringfs::nodes {
 
 namespace {
-
-std::string name_of(PartitionId partition) { return "partition " + std::to_string(index_of(partition)); }
-
-std::string name_of(PartitionId partition, dht::LogIndex index) {
-  return name_of(partition) + ", log entry " + std::to_string(index);
-}
 
 std::uint64_t checksum_of(PartitionId partition, const dht::Entry& entry, std::string_view blobs) {
   Writer writer;
@@ -25,31 +20,146 @@ std::uint64_t checksum_of(PartitionId partition, const dht::Entry& entry, std::s
   return checksum(entry.head.view(), checksum(writer.bytes()));
 }
 
-constexpr std::string_view plain_columns =
-    "p, term, vote, replica_added, configuration, configuration_index, applied, applied_term, applied_stamp, "
-    "base_index, base_term, base_stamp, space, staging_space, staging_snapshot, staging_next, checksum, holds_data, "
-    "damage";
-constexpr std::string_view digest_columns = ", rows_digest, staging_digest, log_digest, log_end";
-
-std::string columns(bool with_digests) {
-  std::string names(plain_columns);
-  return with_digests ? names.append(digest_columns) : names;
-}
-
-// All columns of a group's row in their order, over the one that is there.
-std::string save_statement(bool with_digests) {
-  const std::string names = columns(with_digests);
-  std::string places;
-  std::string updates;
-  for (std::size_t begin = 0; begin < names.size();) {
-    const std::size_t end = std::min(names.find(',', begin), names.size());
-    const std::string name = names.substr(begin, end - begin);
-    places += places.empty() ? "?" : ", ?";
-    if (name != "p") updates += (updates.empty() ? "" : ", ") + name + " = excluded." + name;
-    begin = std::min(end + 2, names.size());
+// The columns of `grp` in order, each with the member that it holds. Groups are saved, read and summed by this list.
+// `checksum` comes after them.
+template <class Group, class Visitor>
+void each_column(Group& group, bool with_digests, Visitor& visit) {
+  visit("p", group.partition);
+  visit("term", group.hard_state.term);
+  visit("vote", group.hard_state.vote);
+  visit("replica_added", group.replica_added);
+  visit("configuration", group.configuration);
+  visit("configuration_index", group.configuration_index);
+  visit("applied", group.applied.index);
+  visit("applied_term", group.applied.term);
+  visit("applied_stamp", group.applied.stamp);
+  visit("base_index", group.base.index);
+  visit("base_term", group.base.term);
+  visit("base_stamp", group.base.stamp);
+  visit("space", group.space);
+  visit("staging_space", group.staging, &Staging::space);  // these three are NULL without staging
+  visit("staging_snapshot", group.staging, &Staging::snapshot);
+  visit("staging_next", group.staging, &Staging::next);
+  visit("holds_data", group.holds_data);
+  visit("damage", group.damage);
+  if (!with_digests) return;
+  visit("rows_digest", group.rows_digest);
+  RowDigest staged = group.staging ? group.staging->digest : 0;
+  visit("staging_digest", staged);
+  if constexpr (!std::is_const_v<Group>) {
+    if (group.staging) group.staging->digest = staged;
   }
-  return "INSERT INTO grp(" + names + ") VALUES(" + places + ") ON CONFLICT(p) DO UPDATE SET " + updates;
+  visit("log_digest", group.log_digest);
+  visit("log_end", group.last_index);
 }
+
+struct ColumnNames {
+  template <class... Held>
+  void operator()(const char* name, const Held&...) {
+    names += (names.empty() ? "" : ", ") + std::string(name);
+    places += places.empty() ? "?" : ", ?";
+    if (name != std::string_view("p"))
+      updates += (updates.empty() ? "" : ", ") + std::string(name) + " = excluded." + name;
+  }
+  std::string names, places, updates;
+};
+
+ColumnNames columns(bool with_digests) {
+  ColumnNames columns;
+  const GroupState any;
+  each_column(any, with_digests, columns);
+  columns("checksum");
+  return columns;
+}
+
+std::string save_statement(bool with_digests) {
+  const ColumnNames all = columns(with_digests);
+  return "INSERT INTO grp(" + all.names + ") VALUES(" + all.places + ") ON CONFLICT(p) DO UPDATE SET " + all.updates;
+}
+
+struct ColumnWriter {
+  void operator()(const char*, PartitionId partition) { query.add(index_of(partition)); }
+  void operator()(const char*, const Uuid& id) { query.add(id.raw()); }
+  void operator()(const char*, const dht::Configuration&) { query.add(configuration); }
+  void operator()(const char*, Stamp stamp) { query.add(stamp.microseconds); }
+  void operator()(const char*, ReplicaDamage damage) { query.add(static_cast<int>(damage)); }
+  template <std::integral Integer>
+  void operator()(const char*, Integer value) {
+    query.add(value);
+  }
+  template <class Held>
+  void operator()(const char*, const std::optional<Staging>& staging, Held Staging::*held) {
+    if (staging)
+      query.add((*staging).*held);
+    else
+      query.add(nullptr);
+  }
+  Query& query;
+  const std::string& configuration;  // encoded
+};
+
+struct ColumnReader {
+  void operator()(const char*, PartitionId& partition) { partition = static_cast<PartitionId>(query.natural(next++)); }
+  void operator()(const char*, Uuid& id) {
+    Reader reader(query.bytes(next++));
+    id = read_uuid(reader);
+    decodes = decodes && reader.done();
+  }
+  void operator()(const char*, dht::Configuration& held) {
+    configuration = query.bytes(next++);
+    Result<dht::Configuration> decoded = dht::decode_configuration(configuration);
+    decodes = decodes && decoded;
+    if (decoded) held = std::move(*decoded);
+  }
+  void operator()(const char*, Stamp& stamp) { stamp.microseconds = query.integer(next++); }
+  void operator()(const char*, bool& value) { value = query.integer(next++) != 0; }
+  void operator()(const char*, ReplicaDamage& damage) { damage = static_cast<ReplicaDamage>(query.integer(next++)); }
+  template <std::integral Integer>
+  void operator()(const char*, Integer& value) {
+    value = static_cast<Integer>(query.integer(next++));
+  }
+  template <class Held>
+  void operator()(const char*, std::optional<Staging>& staging, Held Staging::*held) {
+    if (!query.null(next)) {
+      if (!staging) staging.emplace();
+      (*staging).*held = static_cast<Held>(query.integer(next));
+    }
+    ++next;
+  }
+  const Query& query;
+  int next = 0;
+  bool decodes = true;
+  std::string_view configuration = {};  // as in the row
+};
+
+struct ColumnSum {
+  void operator()(const char*, PartitionId partition) { writer.u32(index_of(partition)); }
+  void operator()(const char*, const Uuid& id) { write(writer, id); }
+  void operator()(const char*, const dht::Configuration&) { writer.string(configuration); }
+  void operator()(const char*, Stamp stamp) { writer.i64(stamp.microseconds); }
+  void operator()(const char*, std::uint64_t value) { writer.u64(value); }
+  void operator()(const char*, SpaceId space) { writer.i64(space); }
+  // Summed only when not at the value that they have in rows of older formats, so that those keep their checksums.
+  void operator()(const char*, bool holds_data) {
+    if (!holds_data) writer.boolean(false);
+  }
+  void operator()(const char*, ReplicaDamage damage) {
+    if (damage != ReplicaDamage::none) writer.u32(static_cast<std::uint32_t>(damage));
+  }
+  // The first column of the staging says whether there is one.
+  void operator()(const char*, const std::optional<Staging>& staging, SpaceId Staging::*space) {
+    writer.boolean(staging.has_value());
+    if (staging) writer.i64((*staging).*space);
+  }
+  void operator()(const char*, const std::optional<Staging>& staging, std::uint64_t Staging::*snapshot) {
+    if (staging) writer.u64((*staging).*snapshot);
+  }
+  void operator()(const char*, const std::optional<Staging>& staging, std::uint32_t Staging::*next) {
+    if (staging) writer.u32((*staging).*next);
+  }
+  std::string_view configuration;  // as in the row
+  Writer writer = {};
+};
 
 constexpr const char* next_space_name = "next_space";
 
@@ -70,6 +180,12 @@ void set_next_space(MetaTable& meta, SpaceId space) {
 
 }  // namespace
 
+std::string name_of(PartitionId partition) { return "partition " + std::to_string(index_of(partition)); }
+
+std::string name_of(PartitionId partition, dht::LogIndex index) {
+  return name_of(partition) + ", log entry " + std::to_string(index);
+}
+
 Error in_partition(PartitionId partition, const Error& error) {
   if (error.code != ErrorCode::corrupt || error.context.find("partition ") != std::string::npos) return error;
   return {error.code, name_of(partition) + ": " + error.context};
@@ -82,7 +198,7 @@ dht::Damage damage_of(ReplicaDamage damage) {
     case ReplicaDamage::data:
     case ReplicaDamage::everything: break;
   }
-  return dht::Damage::log;  // a number of a later program, too
+  return dht::Damage::log;  // also for a number of a newer program
 }
 
 SpaceId take_new_space(MetaTable& meta) {
@@ -101,98 +217,31 @@ void never_take_space_again(MetaTable& meta, SpaceId used) {
 GroupTable::GroupTable(Connection& connection)
     : has_digests_(nodes::has_digests(connection)),
       save_(connection, save_statement(has_digests_)),
-      load_all_(connection, "SELECT " + columns(has_digests_) + " FROM grp ORDER BY p"),
-      load_(connection, "SELECT " + columns(has_digests_) + " FROM grp WHERE p = ?"),
+      load_all_(connection, "SELECT " + columns(has_digests_).names + " FROM grp ORDER BY p"),
+      load_(connection, "SELECT " + columns(has_digests_).names + " FROM grp WHERE p = ?"),
       last_index_(connection, "SELECT max(idx) FROM log WHERE p = ?") {}
 
-std::uint64_t group_checksum(const GroupState& group, const std::string& configuration, bool with_digests) {
-  Writer writer;
-  writer.u32(index_of(group.partition));
-  writer.u64(group.hard_state.term);
-  write(writer, group.hard_state.vote);
-  writer.u64(group.replica_added);
-  writer.string(configuration);
-  writer.u64(group.configuration_index);
-  writer.u64(group.applied);
-  writer.u64(group.applied_term);
-  writer.i64(group.applied_stamp.microseconds);
-  writer.u64(group.base_index);
-  writer.u64(group.base_term);
-  writer.i64(group.base_stamp.microseconds);
-  writer.i64(group.space);
-  writer.boolean(group.staging.has_value());
-  if (group.staging) {
-    writer.i64(group.staging->space);
-    writer.u64(group.staging->snapshot);
-    writer.u32(group.staging->next);
-  }
-  if (!group.holds_data) writer.boolean(false);  // absent otherwise: rows of format 3 keep their sums
-  if (group.damage != ReplicaDamage::none)
-    writer.u32(static_cast<std::uint32_t>(group.damage));  // so do those of format 5
-  if (with_digests) {
-    writer.u64(group.rows_digest);
-    writer.u64(group.staging ? group.staging->digest : 0);
-    writer.u64(group.log_digest);
-    writer.u64(group.last_index);
-  }
-  return checksum(writer.bytes());
+std::uint64_t group_checksum(const GroupState& group, std::string_view configuration, bool with_digests) {
+  ColumnSum sum{configuration};
+  each_column(group, with_digests, sum);
+  return checksum(sum.writer.bytes());
 }
 
 void GroupTable::save(const GroupState& group) {
-  std::string configuration = encode(group.configuration);
-  std::uint64_t sum = group_checksum(group, configuration, has_digests_);
-  auto run = [&](const auto& space, const auto& snapshot, const auto& next, const auto&... digests) {
-    Query(save_, index_of(group.partition), group.hard_state.term, group.hard_state.vote.raw(), group.replica_added,
-          configuration, group.configuration_index, group.applied, group.applied_term, group.applied_stamp.microseconds,
-          group.base_index, group.base_term, group.base_stamp.microseconds, group.space, space, snapshot, next, sum,
-          group.holds_data ? 1 : 0, static_cast<int>(group.damage), digests...)
-        .finish();
-  };
-  auto with_staging = [&](const auto&... digests) {
-    if (group.staging) {
-      run(group.staging->space, group.staging->snapshot, group.staging->next, digests...);
-    } else {
-      run(nullptr, nullptr, nullptr, digests...);
-    }
-  };
-  if (has_digests_) {
-    with_staging(group.rows_digest, group.staging ? group.staging->digest : 0, group.log_digest, group.last_index);
-  } else {
-    with_staging();
-  }
+  const std::string configuration = encode(group.configuration);
+  Query query(save_);
+  ColumnWriter columns{query, configuration};
+  each_column(group, has_digests_, columns);
+  query.add(group_checksum(group, configuration, has_digests_));
+  query.finish();
 }
 
 GroupState GroupTable::read(const Query& query) const {
   GroupState group;
-  group.partition = static_cast<PartitionId>(query.natural(0));
-  group.hard_state.term = query.natural(1);
-  Reader vote(query.bytes(2));
-  group.hard_state.vote = read_uuid(vote);
-  group.replica_added = query.natural(3);
-  std::string configuration(query.bytes(4));
-  Result<dht::Configuration> decoded = dht::decode_configuration(configuration);
-  if (!vote.done() || !decoded) throw StoreFailure(ErrorCode::corrupt, name_of(group.partition) + " does not decode");
-  group.configuration = std::move(*decoded);
-  group.configuration_index = query.natural(5);
-  group.applied = query.natural(6);
-  group.applied_term = query.natural(7);
-  group.applied_stamp = Stamp{query.integer(8)};
-  group.base_index = query.natural(9);
-  group.base_term = query.natural(10);
-  group.base_stamp = Stamp{query.integer(11)};
-  group.space = query.integer(12);
-  if (!query.null(13)) {
-    group.staging = Staging{query.integer(13), query.natural(14), static_cast<std::uint32_t>(query.natural(15))};
-  }
-  group.holds_data = query.integer(17) != 0;
-  group.damage = static_cast<ReplicaDamage>(query.integer(18));
-  if (has_digests_) {
-    group.rows_digest = query.natural(19);
-    if (group.staging) group.staging->digest = query.natural(20);
-    group.log_digest = query.natural(21);
-    group.last_index = query.natural(22);
-  }
-  if (group_checksum(group, configuration, has_digests_) != query.natural(16)) {
+  ColumnReader columns{query};
+  each_column(group, has_digests_, columns);
+  if (!columns.decodes) throw StoreFailure(ErrorCode::corrupt, name_of(group.partition) + " does not decode");
+  if (group_checksum(group, columns.configuration, has_digests_) != query.natural(columns.next)) {
     throw StoreFailure(ErrorCode::corrupt, name_of(group.partition) + ": checksum does not match");
   }
   return group;
@@ -216,7 +265,7 @@ std::map<PartitionId, GroupState> GroupTable::load_all(std::map<PartitionId, Err
   if (has_digests_) return groups;
   for (auto& [partition, group] : groups) {
     Query query(last_index_, index_of(partition));
-    group.last_index = query.step() && !query.null(0) ? query.natural(0) : group.base_index;
+    group.last_index = query.step() && !query.null(0) ? query.natural(0) : group.base.index;
   }
   return groups;
 }
@@ -232,7 +281,7 @@ LogTable::LogTable(Connection& connection, PayloadTable& payloads)
       append_(
           connection,
           "INSERT INTO log(p, idx, term, stamp, kind, size, blobs, checksum, head) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)"),
-      // The head only where it is looked at: it may lie on pages of its own.
+      // The head only where it is needed: it may lie on overflow pages.
       blobs_(connection,
              "SELECT idx, term, stamp, kind, blobs, checksum, CASE WHEN blobs IS NULL THEN NULL ELSE head END FROM log "
              "WHERE p = ? AND idx BETWEEN ? AND ?"),
@@ -274,7 +323,7 @@ std::uint64_t LogTable::remove(PartitionId partition, dht::LogIndex first, dht::
       try {
         for (PayloadId payload : verified(partition, query).payloads) payloads.push_back(payload);
       } catch (const StoreFailure& failure) {
-        // Which payloads it named is not known: none is released for it, lest another one's bytes go.
+        // It is not known which payloads it named. None is released, or another entry could lose its bytes.
         if (failure.error().code != ErrorCode::corrupt) throw;
         spdlog::warn("event=payloads_left partition={} reason=\"{}\"", index_of(partition), failure.error().text());
       }
@@ -317,19 +366,17 @@ void LogTable::load(PartitionId partition, dht::LogIndex first, dht::LogIndex la
   while (query.step()) {
     StoredEntry stored = verified(partition, query);
     dht::Entry& entry = stored.entry;
-    try {
-      for (PayloadId payload : stored.payloads) entry.blobs.push_back(payloads_.read(payload));
-    } catch (const StoreFailure& failure) {
-      if (failure.error().code != ErrorCode::corrupt) throw;
-      throw StoreFailure(ErrorCode::corrupt, name_of(partition, entry.index) + ": " + failure.error().context);
-    }
+    with_place([&] { return name_of(partition, entry.index); },
+               [&] {
+                 for (PayloadId payload : stored.payloads) entry.blobs.push_back(payloads_.read(payload));
+               });
     if (!visit(std::move(stored))) return;
   }
 }
 
 LogTable::Info LogTable::info_of(PartitionId partition, const Query& query) {
   StoredEntry stored = verified(partition, query);
-  // The size is not part of the sum: it follows from what is.
+  // The checksum does not cover the size, which follows from what it covers.
   std::uint64_t size = stored.entry.bytes();
   for (PayloadId payload : stored.payloads) size += payloads_.size(payload);
   if (size != query.natural(7)) {
@@ -365,7 +412,7 @@ LogTable::Sum LogTable::sum(PartitionId partition) {
 }
 
 bool log_is_whole(const GroupState& group, const LogTable::Sum& entries) {
-  return entries.digest == group.log_digest && entries.end.value_or(group.base_index) == group.last_index;
+  return entries.digest == group.log_digest && entries.end.value_or(group.base.index) == group.last_index;
 }
 
 Error lost_entries(const GroupState& group) {

@@ -1,7 +1,7 @@
-// The groups' small state and their logs in SQLite.
+// The durable state of the groups (table `grp`) and their logs (table `log`).
 //
-// GroupState is what the table `grp` keeps of a group, in memory on the writer thread; LogTable is the table `log`.
-// Threads: as the connection's. Errors: StoreFailure; corrupt names the partition and what does not match.
+// The writer keeps a GroupState of each group in memory. Threads: those of the connection. Errors: StoreFailure;
+// corrupt names the partition and what does not match.
 #pragma once
 
 #include <functional>
@@ -13,21 +13,32 @@
 
 namespace ringfs::nodes {
 
+// The place of an entry in a log.
+struct LogPoint {
+  dht::LogIndex index = 0;
+  dht::Term term = 0;
+  Stamp stamp;
+};
+
 struct Staging {
   SpaceId space = 0;
   std::uint64_t snapshot = 0;
-  std::uint32_t next = 0;  // chunk wanted next
-  RowDigest digest = 0;    // of its rows
+  std::uint32_t next = 0;  // number of the next chunk
+  RowDigest digest = 0;    // of the staged rows
 };
 
-// What is left of a replica whose data was damaged, until it is reset.
+// For errors: "partition 7", "partition 7, log entry 19".
+std::string name_of(PartitionId partition);
+std::string name_of(PartitionId partition, dht::LogIndex index);
+
+// The damage of a replica, until it is reset. The numbers are those of grp.damage.
 enum class ReplicaDamage : std::uint8_t {
   none = 0,
-  data = 1,  // the log, and with it what was acknowledged, is gone or not to be used; term, vote and identity hold
-  everything = 2,  // what it voted for is lost, too, and maybe even whether there was a replica
-  rows = 3,        // some rows cannot be read; all else holds
+  data = 1,  // the log is lost or must not be used, and acknowledged entries with it; term, vote and identity hold
+  everything = 2,  // its vote is lost, too, and perhaps whether there was a replica at all
+  rows = 3,        // some rows cannot be read; everything else holds
 };
-// As the core has it. Without a log it is Damage::log whatever else holds: entries that were acknowledged are missing.
+// As the core calls it. Without a log it is Damage::log, whatever else holds: acknowledged entries are missing.
 dht::Damage damage_of(ReplicaDamage damage);
 
 struct GroupState {
@@ -38,35 +49,30 @@ struct GroupState {
   bool holds_data = true;           // PersistedGroup
   dht::Configuration configuration;
   dht::LogIndex configuration_index = 0;
-  dht::LogIndex applied = 0;
-  dht::Term applied_term = 0;
-  Stamp applied_stamp;
-  dht::LogIndex base_index = 0;
-  dht::Term base_term = 0;
-  Stamp base_stamp;
+  LogPoint applied;
+  LogPoint base;  // the entry before the log's first one
   SpaceId space = 0;
   std::optional<Staging> staging;
   dht::LogIndex last_index = 0;  // of the log
-  // What the space's rows, and the checksums of the log's entries, add up to modulo 2^64: what was written, whatever
-  // the disk made of it (row_digest.hpp). Kept and compared in databases that have them (GroupTable::has_digests).
+  // The digest of the space's rows (row_digest.hpp), and the sum modulo 2^64 of the checksums of the log's entries:
+  // what was written, whatever the disk kept. Only in databases that have them (GroupTable::has_digests).
   RowDigest rows_digest = 0;
   std::uint64_t log_digest = 0;
 };
 
-// What grp.checksum holds; `configuration` as in the row.
-std::uint64_t group_checksum(const GroupState& group, const std::string& configuration, bool with_digests);
-// The number of a space that never was; the next one is written in `meta`.
+// The value of grp.checksum. `configuration`: encoded, as in the row.
+std::uint64_t group_checksum(const GroupState& group, std::string_view configuration, bool with_digests);
+// A new space; `meta` has the next one.
 SpaceId take_new_space(MetaTable& meta);
-// The next one will be behind this one, which is in use. Else the page of `meta` was old: a write of it that the disk
-// has lost.
+// Makes the next space greater than `used`. It would not be if the disk lost a write of `meta`.
 void never_take_space_again(MetaTable& meta, SpaceId used);
 
 class GroupTable {
  public:
   explicit GroupTable(Connection& connection);
-  bool has_digests() const { return has_digests_; }  // the database; without them last_index is what the log shows
+  bool has_digests() const { return has_digests_; }  // of the database; without them last_index comes from the log
   void save(const GroupState& group);
-  // With last_index. Rows that do not decode or do not match their sum are in `unreadable` instead.
+  // With last_index. Rows that do not decode, or whose checksum does not match, are in `unreadable` instead.
   std::map<PartitionId, GroupState> load_all(std::map<PartitionId, Error>& unreadable);
   std::optional<GroupState> load(PartitionId partition);  // with last_index only if there are digests
 
@@ -79,15 +85,15 @@ class GroupTable {
   Statement last_index_;
 };
 
-// The same error; damage that names no partition (a page's) names this one then.
+// The same error; damage that names no partition (that of a page) then names this one.
 Error in_partition(PartitionId partition, const Error& error);
 
 struct StoredEntry {
   dht::Entry entry;
-  std::vector<PayloadId> payloads;  // of entry.blobs
+  std::vector<PayloadId> payloads;  // of entry.blobs, in order
 };
 
-// An entry as the table `log` has it, whose checksum was verified; entry.blobs is empty, its payloads are named only.
+// An entry of the table `log` whose checksum was verified. Its payloads are named and not read: entry.blobs is empty.
 // Errors: corrupt.
 StoredEntry verified_entry(PartitionId partition, dht::LogIndex index, dht::Term term, Stamp stamp, dht::EntryKind kind,
                            std::string_view blobs, std::string_view head, std::uint64_t expected);
@@ -102,20 +108,20 @@ class LogTable {
   };
   Appended append(PartitionId partition, const dht::Entry& entry, PayloadHome home);
   std::uint64_t remove(PartitionId partition, dht::LogIndex first,
-                       dht::LogIndex last);  // what their checksums add up to
-  // Entries first..last in order, verified, until visit returns false.
+                       dht::LogIndex last);  // gives the sum of the checksums
+  // Calls `visit` for the entries first..last in order, verified, until it returns false.
   void load(PartitionId partition, dht::LogIndex first, dht::LogIndex last,
             const std::function<bool(StoredEntry&&)>& visit);
-  // What is needed of every entry when a node starts: verified, without reading payloads.
+  // What a start needs of every entry: verified, without reading payloads.
   struct Info {
     dht::EntryInfo info;
     dht::EntryKind kind{};
     Stamp stamp;
     std::uint64_t checksum = 0;
   };
-  std::vector<Info> infos(PartitionId partition, dht::LogIndex first = 0);  // from there on
+  std::vector<Info> infos(PartitionId partition, dht::LogIndex first = 0);  // from `first` on
   std::optional<Info> info(PartitionId partition, dht::LogIndex index);
-  // What GroupState says of all its entries, out of the entries themselves, unverified.
+  // End and digest of the log, from the entries that are there, unverified; to compare with GroupState.
   struct Sum {
     std::optional<dht::LogIndex> end;  // none: there are no entries
     std::uint64_t digest = 0;
@@ -123,7 +129,7 @@ class LogTable {
   Sum sum(PartitionId partition);
 
  private:
-  static StoredEntry verified(PartitionId partition, const Query& query);  // one row of load_
+  static StoredEntry verified(PartitionId partition, const Query& query);  // of a row of load_
   Info info_of(PartitionId partition, const Query& query);
 
   PayloadTable& payloads_;
@@ -134,9 +140,9 @@ class LogTable {
   Statement load_;
 };
 
-// Whether these are the entries that were written: none is old, none is missing at the end.
+// Whether these are all entries that were written: none is old, none is missing at the end.
 bool log_is_whole(const GroupState& group, const LogTable::Sum& entries);
-// That they are not; that rows, or a term and vote, are not those that were written.
+// The errors for entries, rows, or a term and vote that are not the last that were written.
 Error lost_entries(const GroupState& group);
 Error lost_rows(PartitionId partition);
 Error lost_vote(PartitionId partition);

@@ -1,3 +1,4 @@
+// The cache of rows: a map for each partition, dropped as a whole when it is full.
 #include "nodes/store/rows/hot_rows.hpp"
 
 #include "dht/core/rows/evaluate.hpp"
@@ -15,7 +16,7 @@ std::size_t weight(const RowAddress& address, const std::optional<Row>& row) {
 
 }  // namespace
 
-// What execute_read() sees: it stops counting as soon as something is not known.
+// The rows as execute_read() sees them. complete() is false once a row was asked for that is not known.
 class HotRows::View final : public dht::RowReader {
  public:
   explicit View(const Partition& partition) : partition_(partition) {}

@@ -1,11 +1,13 @@
-// Rows that were read or written lately, answered on the loop without crossing to a thread and back
+// Rows that were read or written lately. Reads of them are answered on the loop, without a thread
 // (docs/design.md#store-files).
 //
-// They always equal the database: the writer announces which rows its transaction changes before the commit, during
-// which partitions concerned answer nothing from here, and publishes them after it. A reader thread adds what it read
-// if its snapshot is not older than what was published last. So nobody sees a row here that is older than one that was
-// seen in the database. Threads: any; a mutex, held for microseconds. Limits: max_hot_bytes, then everything goes and
-// fills again; values that are payloads are not kept. Errors: none.
+// They always equal the database. Before its commit the writer announces which rows a transaction changes; until it
+// publishes them after the commit, those partitions are not answered from here. A reader adds the rows that it read,
+// unless its snapshot is older than the last publication. So nobody sees a row here that is older than one that was
+// seen in the database.
+//
+// Threads: any; a mutex is held for microseconds. Limits: max_hot_bytes, after which everything is dropped; payloads
+// are not kept. Errors: none.
 #pragma once
 
 #include <map>
@@ -21,33 +23,33 @@ namespace ringfs::nodes {
 
 inline constexpr std::size_t max_hot_bytes = 8 << 20;
 
-// What a transaction does to a partition's rows, in order.
+// A change of a transaction to a row, or to all rows with a prefix, in order.
 struct HotChange {
-  RowAddress row;  // a prefix: the object's key and the beginning of the sort keys
+  RowAddress row;  // with `prefix`: the object's key and a prefix of sort keys
   bool prefix = false;
-  bool unknown = false;      // too large to be kept: only forget it
-  std::optional<Row> after;  // none: it is gone
-  RowDigest digest = 0;      // what that adds to the digest of the partition's rows
+  bool unknown = false;      // the value is not kept: the row is only forgotten
+  std::optional<Row> after;  // none: the row was erased
+  RowDigest digest = 0;      // what the change adds to the digest of the partition's rows
 };
 
 struct HotChanges {
-  dht::LogIndex before = 0;   // what was applied
-  dht::LogIndex applied = 0;  // afterwards
-  bool all = false;           // other rows altogether: a snapshot was installed
+  dht::LogIndex before = 0;   // the applied index before the transaction
+  dht::LogIndex applied = 0;  // and after it
+  bool all = false;           // all rows are new: a snapshot was installed, or the replica was reset
   std::vector<HotChange> rows;
 };
 
 class HotRows {
  public:
-  // No scans, every row known, no lock anywhere in the partition: the answer. Otherwise none.
+  // The answer, if there are no scans, every row is known and the partition has no lock. Otherwise none.
   std::optional<dht::ReadAnswer> answer(PartitionId partition, const ReadRequest& request);
 
-  // The writer, around its commit; after a failed one everything is forgotten.
+  // For the writer, around its commit. clear() after a failed one: everything is dropped.
   void announce(const std::map<PartitionId, HotChanges>& changes);
   void publish(std::map<PartitionId, HotChanges> changes);
   void clear();
 
-  // A reader, of what it found at `applied`. `lock_free`: the partition held no lock at all then.
+  // For a reader: what it found at applied index `applied`. `lock_free`: the partition had no lock then.
   void add(PartitionId partition, dht::LogIndex applied, const std::vector<RowAddress>& rows, const ReadReply& reply,
            bool lock_free);
 
@@ -57,7 +59,7 @@ class HotRows {
     std::optional<Row> row;  // none: there is no such row
   };
   struct Partition {
-    dht::LogIndex applied = 0;  // as of the last publication
+    dht::LogIndex applied = 0;  // at the last publication
     unsigned announced = 0;
     bool lock_free = false;
     std::map<RowAddress, Known> rows;

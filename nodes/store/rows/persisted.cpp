@@ -1,3 +1,4 @@
+// Loading at a start: identity and incarnation, peers, and each group with its log, or with what damage leaves of it.
 #include "nodes/store/rows/persisted.hpp"
 
 #include <spdlog/spdlog.h>
@@ -41,7 +42,8 @@ std::vector<std::pair<Uuid, dht::Incarnation>> peers(Connection& connection) {
     Reader reader(query.bytes(0));
     Uuid peer = read_uuid(reader);
     dht::Incarnation incarnation{query.natural(1), query.natural(2)};
-    // Better to learn it anew at the peer's next handshake than to refuse the peer for ever, or not to start.
+    // It is learned again at the peer's next handshake. That is better than to refuse the peer for ever, or not to
+    // start.
     if (!reader.done() || (!query.null(3) && peer_checksum(peer, incarnation) != query.natural(3))) {
       spdlog::error("event=peer_row_damaged node={}", to_hex(query.bytes(0)));
       continue;
@@ -52,7 +54,7 @@ std::vector<std::pair<Uuid, dht::Incarnation>> peers(Connection& connection) {
 }
 
 Error noted_damage(const GroupState& group) {
-  const std::string name = "partition " + std::to_string(index_of(group.partition));
+  const std::string name = name_of(group.partition);
   switch (group.damage) {
     case ReplicaDamage::rows: return {ErrorCode::corrupt, name + ": some of its rows were found damaged"};
     case ReplicaDamage::data: return {ErrorCode::corrupt, name + ": its data was found damaged, and given up"};
@@ -60,8 +62,8 @@ Error noted_damage(const GroupState& group) {
   }
 }
 
-// Without its log.
-dht::PersistedGroup persisted_state(const GroupState& group, const Uuid& node) {
+// With an empty log behind `base`.
+dht::PersistedGroup persisted_state(const GroupState& group, const Uuid& node, const LogPoint& base) {
   dht::PersistedGroup persisted;
   persisted.partition = group.partition;
   persisted.hard_state = group.hard_state;
@@ -69,17 +71,17 @@ dht::PersistedGroup persisted_state(const GroupState& group, const Uuid& node) {
   persisted.holds_data = group.holds_data;
   persisted.configuration = group.configuration;
   persisted.configuration_index = group.configuration_index;
-  persisted.applied = group.applied;
+  persisted.applied = group.applied.index;
+  persisted.base_index = base.index;
+  persisted.base_term = base.term;
+  persisted.last_stamp = base.stamp;
   return persisted;
 }
 
-// entries: what those that are there add up to.
+// `entries`: the end and the digest of the entries that are there.
 dht::PersistedGroup persisted_group(LogTable& log, const GroupState& group, const Uuid& node, LogTable::Sum& entries) {
-  dht::PersistedGroup persisted = persisted_state(group, node);
-  persisted.base_index = group.base_index;
-  persisted.base_term = group.base_term;
-  persisted.last_stamp = group.base_stamp;
-  std::string name = "partition " + std::to_string(index_of(group.partition));
+  dht::PersistedGroup persisted = persisted_state(group, node, group.base);
+  const std::string name = name_of(group.partition);
   std::vector<dht::LogIndex> configurations;
   for (const LogTable::Info& info : log.infos(group.partition, 0)) {
     if (info.info.index != persisted.base_index + persisted.log.size() + 1) {
@@ -90,10 +92,10 @@ dht::PersistedGroup persisted_group(LogTable& log, const GroupState& group, cons
     persisted.last_stamp = info.stamp;
     entries.end = info.info.index;
     entries.digest += info.checksum;
-    if (info.kind == dht::EntryKind::configuration && info.info.index > group.applied)
+    if (info.kind == dht::EntryKind::configuration && info.info.index > group.applied.index)
       configurations.push_back(info.info.index);
   }
-  if (group.applied < group.base_index || group.applied > group.base_index + persisted.log.size()) {
+  if (group.applied.index < group.base.index || group.applied.index > group.base.index + persisted.log.size()) {
     throw StoreFailure(ErrorCode::corrupt, name + ": the applied index lies outside of the log");
   }
   for (dht::LogIndex index : configurations) {
@@ -107,32 +109,27 @@ dht::PersistedGroup persisted_group(LogTable& log, const GroupState& group, cons
   return persisted;
 }
 
-// What is applied is in the rows: a log that is damaged there only is as good without those entries. False: it is
-// damaged behind them, too.
-bool cut_to_applied(LogTable& log, GroupTable& groups, GroupState& group) {
-  dht::LogIndex next = group.applied;
+// What is applied is in the rows, so a log whose damage lies only there is compacted up to the applied index. False:
+// there is damage behind that, too.
+bool compact_to_applied(LogTable& log, GroupTable& groups, GroupState& group) {
+  dht::LogIndex next = group.applied.index;
   std::uint64_t digest = 0;
-  for (const LogTable::Info& info : log.infos(group.partition, group.applied + 1)) {
+  for (const LogTable::Info& info : log.infos(group.partition, group.applied.index + 1)) {
     if (info.info.index != ++next) return false;
     digest += info.checksum;
   }
-  if (groups.has_digests() && next != group.last_index) return false;  // some are missing at the end
-  log.remove(group.partition, 0, group.applied);
+  if (groups.has_digests() && next != group.last_index) return false;  // entries are missing at the end
+  log.remove(group.partition, 0, group.applied.index);
   group.log_digest = digest;
   group.last_index = next;
-  group.base_index = group.applied;
-  group.base_term = group.applied_term;
-  group.base_stamp = group.applied_stamp;
+  group.base = group.applied;
   groups.save(group);
   return true;
 }
 
-// Nothing of its log counts (PersistedGroup).
+// The log does not count (PersistedGroup).
 dht::PersistedGroup without_log(const GroupState& group, const Uuid& node) {
-  dht::PersistedGroup persisted = persisted_state(group, node);
-  persisted.base_index = group.applied;
-  persisted.base_term = group.applied_term;
-  persisted.last_stamp = group.applied_stamp;
+  dht::PersistedGroup persisted = persisted_state(group, node, group.applied);
   persisted.damage = dht::Damage::log;
   return persisted;
 }
@@ -150,7 +147,7 @@ class GroupLoader {
         node_(node),
         damaged_(damaged) {}
 
-  // What needs no log, in the transaction that is open. used: greatest_space_of_rows().
+  // All that needs no log, in the transaction that is open. used: greatest_space_of_rows().
   void prepare(SpaceId used) {
     std::map<PartitionId, Error> unreadable;
     states_ = groups_.load_all(unreadable);
@@ -164,11 +161,10 @@ class GroupLoader {
     for (auto& [partition, group] : states_) {
       auto known = added.find(partition);
       const dht::LogIndex written = known == added.end() ? 0 : known->second;
-      if (written != group.replica_added)
-        ids_.set_added(partition, group.replica_added);  // a database of an older program
+      if (written != group.replica_added) ids_.set_added(partition, group.replica_added);  // an older program wrote it
       if (group.damage != ReplicaDamage::none) damaged_.emplace(partition, noted_damage(group));
       compare_vote(group);
-      if (group.staging) {  // the core does not remember it: whoever sends it starts over
+      if (group.staging) {  // the core has forgotten it: the sender starts over
         Query(add_garbage_, group.staging->space).finish();
         group.staging.reset();
         groups_.save(group);
@@ -176,7 +172,7 @@ class GroupLoader {
     }
   }
 
-  // After it, for SQLite ends a transaction in which it meets a damaged page.
+  // After prepare() and its transaction: SQLite ends a transaction that meets a damaged page.
   std::vector<dht::PersistedGroup> load() {
     std::vector<dht::PersistedGroup> loaded;
     for (auto& [partition, group] : states_) loaded.push_back(load(group));
@@ -186,7 +182,7 @@ class GroupLoader {
  private:
   dht::PersistedGroup load(GroupState& group) {
     if (damage_of(group.damage) == dht::Damage::log) return without_log(group, node_);
-    bool old_entries = false;  // each looks sound, and which of them are not the last that were written is not known
+    bool old_entries = false;  // each of them is sound, but they are not the last that were written
     LogTable::Sum entries;
     try {
       dht::PersistedGroup persisted = with_log(group, entries);
@@ -199,9 +195,9 @@ class GroupLoader {
     }
     try {
       SqlTransaction transaction(connection_);
-      GroupState cut = group;
-      if ((!old_entries || group.last_index == group.applied) && cut_to_applied(log_, groups_, cut)) {
-        dht::PersistedGroup persisted = with_log(cut, entries);
+      GroupState compacted = group;
+      if ((!old_entries || group.last_index == group.applied.index) && compact_to_applied(log_, groups_, compacted)) {
+        dht::PersistedGroup persisted = with_log(compacted, entries);
         transaction.commit();
         return persisted;
       }
@@ -211,7 +207,7 @@ class GroupLoader {
     SqlTransaction transaction(connection_);
     group.damage = ReplicaDamage::data;
     groups_.save(group);
-    if (old_entries) ids_.set_nameless_spaces(true);  // it may be the group's row that is old
+    if (old_entries) ids_.set_nameless_spaces(true);  // or the row of the group is old
     transaction.commit();
     return without_log(group, node_);
   }
@@ -222,15 +218,15 @@ class GroupLoader {
     return persisted;
   }
 
-  // A space that is given out twice has rows of another partition, or of another time.
+  // A space that is given out twice would have rows of another partition, or of an older state.
   void keep_spaces_apart(SpaceId used) {
     for (const auto& [partition, group] : states_)
       used = std::max({used, group.space, group.staging ? group.staging->space : 0});
     never_take_space_again(meta_, used);
   }
 
-  // Both copies are of one transaction. If the row is older, all that it says is, and what has changed since may not
-  // show in the log.
+  // Both copies are written by one transaction. If the row is the older one, all of it is old, and the log may have
+  // changed since in ways that do not show.
   void compare_vote(GroupState& group) {
     const dht::HardState second = ids_.vote(group.partition).value_or(dht::HardState{});
     if (is_later(group.hard_state, second)) ids_.set_vote(group.partition, group.hard_state);
@@ -244,8 +240,8 @@ class GroupLoader {
     groups_.save(group);
   }
 
-  // A replica whose own row cannot be read: which life of it is over is known, and that is all that is needed to
-  // replace it.
+  // Stands for a replica whose row cannot be read. Its identity is known from the second copy, and that is all that is
+  // needed to replace it.
   GroupState in_its_place(PartitionId partition, const Error& why) {
     damaged_.emplace(partition, why);
     GroupState group;
@@ -258,7 +254,8 @@ class GroupLoader {
     return group;
   }
 
-  // Whose they were stood in rows that are gone. Only when these replicas have other rows: theirs may be the last copy.
+  // Makes garbage of spaces that no row of `grp` names. Called only when the replicas that lost their rows have been
+  // replaced: until then these rows may be the last copy.
   void collect_nameless_spaces() {
     std::set<SpaceId> named;
     for (const auto& [partition, group] : states_) {
@@ -289,8 +286,8 @@ class GroupLoader {
   std::map<PartitionId, GroupState> states_;
 };
 
-// Outside of transactions, for a damaged page would end one. If there is one at the rows' end, what `grp` names must
-// do: 0.
+// Outside of a transaction, because a damaged page would end one. 0 if the last page is damaged: then the spaces that
+// `grp` names must do.
 SpaceId greatest_space_of_rows(Connection& connection) {
   try {
     return std::max(connection.integer("SELECT coalesce(max(space), 0) FROM rows"),
@@ -301,8 +298,8 @@ SpaceId greatest_space_of_rows(Connection& connection) {
   }
 }
 
-// The second copy is never older than `meta`, unless a page of that is what it was before a write that the disk has
-// lost.
+// The second copy is never older than `meta`. If it is newer, a page of `meta` is what it was before a write that the
+// disk lost.
 void take_newer(dht::PersistedNode& node, MetaTable& meta, StoredIdentity& identity, const StoredIdentity& second) {
   if (second.id != identity.id) return;
   if (second.incarnation.counter > node.incarnation.counter) node.incarnation = second.incarnation;
@@ -338,7 +335,7 @@ dht::PersistedNode load_persisted(Connection& connection, PayloadFile& file, Ran
   ++node.incarnation.counter;
   node.incarnation.nonce = random.next();
   identity.incarnation = node.incarnation;
-  write_identity(directory, identity);  // before the incarnation in `meta` rises
+  write_identity(directory, identity);  // before `meta` changes
   meta.set("incarnation", encode(node.incarnation));
   node.peer_incarnations = peers(connection);
 

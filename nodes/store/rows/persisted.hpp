@@ -1,7 +1,7 @@
-// What a node finds when it starts: its identity, raised incarnation, and every group's durable state.
+// What a starting node finds: its identity, the raised incarnation, and the durable state of every group.
 //
-// Threads: none of its own; before the writer thread starts. Errors: StoreFailure: corrupt (what belongs to the whole
-// node, or a group's row), io_error. A log that is damaged or has a gap costs its own group only.
+// Threads: none; called before the writer's thread starts. Errors: StoreFailure: corrupt (what belongs to the whole
+// node), io_error. A group's row that does not decode, or a log that is damaged or has a gap, costs that group only.
 #pragma once
 
 #include <map>
@@ -12,9 +12,9 @@
 
 namespace ringfs::nodes {
 
-// Draws an identity when there is none, raises the incarnation, drops snapshots that were staged half: one synced
-// transaction. Damage that is met is written down; groups that have some are handed out, too (PersistedGroup::damage),
-// and `damaged` says what is wrong with them, or was cut off.
+// Draws an identity if there is none, raises the incarnation and drops half-staged snapshots, in one synced
+// transaction. Damage is written down; damaged groups are returned, too (PersistedGroup::damage), and `damaged` says
+// what is wrong with each of them, or was compacted away.
 dht::PersistedNode load_persisted(Connection& connection, PayloadFile& file, Random& random,
                                   std::map<PartitionId, Error>& damaged);
 

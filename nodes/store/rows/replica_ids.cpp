@@ -1,3 +1,4 @@
+// The names and encodings of these values of `meta`.
 #include "nodes/store/rows/replica_ids.hpp"
 
 #include <cstdlib>

@@ -1,3 +1,4 @@
+// The term of a row: row_checksum() with the checksum of the payload in the place of its id.
 #include "nodes/store/rows/row_digest.hpp"
 
 #include "nodes/store/rows/rows.hpp"

@@ -1,3 +1,4 @@
+// The transactions of the partition that is being walked, and what they add behind the walker.
 #include "nodes/store/rows/row_watch.hpp"
 
 namespace ringfs::nodes {
@@ -56,7 +57,7 @@ std::optional<RowDigest> RowWatch::added(const Transaction& transaction, const R
   RowDigest sum = 0;
   for (const Change& change : transaction.changes) {
     if (walked < change.row || change.added == 0) continue;
-    // Of the rows with this prefix some are behind and some before: which of them added what is not known.
+    // Some rows with this prefix have been passed and some have not; how much each of them adds is not known.
     if (change.prefix && walked.key == change.row.key && walked.sort.starts_with(change.row.sort)) return std::nullopt;
     sum += change.added;
   }

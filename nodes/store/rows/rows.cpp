@@ -1,3 +1,4 @@
+// Payloads, rows and scans: the statements and the checksums around them.
 #include "nodes/store/rows/rows.hpp"
 
 #include <spdlog/spdlog.h>
@@ -10,9 +11,9 @@ namespace ringfs::nodes {
 namespace {
 
 constexpr std::int64_t scan_page_rows = 64;
-constexpr std::size_t max_remembered_bytes = 8 << 20;  // rows of the writer; then it begins anew
+constexpr std::size_t max_remembered_bytes = 8 << 20;  // rows that the writer keeps; then all are dropped
 
-// The smallest string above all that start with the prefix; nullopt: there is none.
+// The smallest string greater than all that start with the prefix; none: there is no such string.
 std::optional<std::string> end_of_prefix(std::string prefix) {
   while (!prefix.empty() && prefix.back() == '\xff') prefix.pop_back();
   if (prefix.empty()) return std::nullopt;
@@ -33,16 +34,16 @@ std::string printable(std::string_view text) {
   return text.size() > most ? shown + "..." : shown;
 }
 
-[[noreturn]] void damaged_payload(PayloadId id, const char* what) {
+}  // namespace
+
+void damaged_payload(PayloadId id, const char* what) {
   throw StoreFailure(ErrorCode::corrupt, "payload " + std::to_string(id) + ": " + what);
 }
-
-}  // namespace
 
 PayloadTable::PayloadTable(Connection& connection, PayloadFile& file)
     : connection_(connection),
       file_(file),
-      // The next number below those of the file.
+      // The next id below those of the file.
       insert_(connection,
               "INSERT INTO payload(id, refs, size, checksum) VALUES("
               "coalesce((SELECT id FROM payload WHERE id < ? ORDER BY id DESC LIMIT 1), 0) + 1, 1, ?, ?)"),
@@ -107,57 +108,44 @@ void PayloadTable::release_or_leave(PayloadId id) {
   }
 }
 
-std::uint64_t PayloadTable::size(PayloadId id) {
+PayloadTable::Noted PayloadTable::noted(PayloadId id) {
   Query query(read_, id);
   if (!query.step()) damaged_payload(id, "missing");
-  return query.natural(1);
+  return {query.integer(0), query.natural(1), query.natural(2)};
 }
 
 SharedBytes PayloadTable::read(PayloadId id) {
-  std::uint64_t size = 0;
-  std::uint64_t expected = 0;
-  {
-    Query query(read_, id);
-    if (!query.step()) damaged_payload(id, "missing");
-    size = query.natural(1);
-    expected = query.natural(2);
-  }
+  const Noted expected = noted(id);
   std::string bytes;
   if (PayloadFile::holds(id)) {
-    bytes = file_.read(id, size);
+    bytes = file_.read(id, expected.size);
   } else {
     Query query(read_data_, id);
     if (!query.step()) damaged_payload(id, "bytes missing");
     bytes = query.bytes(0);
   }
-  if (bytes.size() != size || checksum(bytes) != expected) damaged_payload(id, "checksum does not match");
+  if (bytes.size() != expected.size || checksum(bytes) != expected.checksum)
+    damaged_payload(id, "checksum does not match");
   return SharedBytes(std::move(bytes));
 }
 
 PayloadTable::Overwritten PayloadTable::overwrite(PayloadId id, std::size_t offset, std::string_view bytes) {
-  // Verified first: a new checksum over flipped bits would hide them.
+  // Verified first: a new checksum would hide flipped bits.
   std::string patched = read(id).str();
   if (offset > patched.size() || bytes.size() > patched.size() - offset) {
     throw StoreFailure(ErrorCode::internal, "overwrite beyond the end of payload " + std::to_string(id));
   }
   patched.replace(offset, bytes.size(), bytes);
-  std::int64_t references = 0;
-  std::uint64_t before = 0;
-  {
-    Query query(read_, id);
-    if (!query.step()) damaged_payload(id, "missing");
-    references = query.integer(0);
-    before = query.natural(2);
-  }
-  if (references != 1 || PayloadFile::holds(id)) {
+  const Noted before = noted(id);
+  if (before.references != 1 || PayloadFile::holds(id)) {
     const Named copy = insert(patched, PayloadHome::database);
     release(id);
-    return {copy, before};
+    return {copy, before.checksum};
   }
   if (!bytes.empty()) overwrite_blob(connection_, "payload_data", "bytes", id, offset, bytes);
   const std::uint64_t sum = checksum(patched);
   Query(set_checksum_, sum, id).finish();
-  return {{id, sum}, before};
+  return {{id, sum}, before.checksum};
 }
 
 std::uint64_t row_checksum(const RowAddress& row, std::uint64_t version, std::optional<PayloadId> payload,
@@ -185,12 +173,7 @@ void verify(SpaceId space, const RowAddress& row, std::uint64_t version, std::op
 }
 
 SharedBytes read_payload(PayloadTable& payloads, PayloadId id, SpaceId space, const RowAddress& row) {
-  try {
-    return payloads.read(id);
-  } catch (const StoreFailure& failure) {
-    if (failure.error().code != ErrorCode::corrupt) throw;
-    throw StoreFailure(ErrorCode::corrupt, describe(space, row) + ": " + failure.error().context);
-  }
+  return with_place([&] { return describe(space, row); }, [&] { return payloads.read(id); });
 }
 
 std::optional<PayloadId> payload_column(const Query& query, int column) {
@@ -204,9 +187,9 @@ RowTable::RowTable(Connection& connection, PayloadTable& payloads)
     : payloads_(payloads),
       find_(connection, "SELECT version, payload, checksum, value FROM rows WHERE space = ? AND key = ? AND sort = ?"),
       version_(connection, "SELECT version FROM rows WHERE space = ? AND key = ? AND sort = ?"),
-      // Not the value, which may lie on pages of its own.
+      // Without the value, which may lie on overflow pages.
       former_(connection, "SELECT version, payload, checksum FROM rows WHERE space = ? AND key = ? AND sort = ?"),
-      // ?4: 1 leaves the row that equals the lower bound itself out.
+      // ?4: 1 leaves out the row that equals the lower bound.
       scan_(connection,
             "SELECT sort, version, payload, checksum, value FROM rows WHERE space = ?1 AND key = ?2 AND sort >= ?3 "
             "AND NOT (?4 AND sort = ?3) ORDER BY sort LIMIT ?5"),
@@ -233,7 +216,7 @@ void RowTable::set_blobs(const std::vector<SharedBytes>* blobs, const std::vecto
 }
 
 void RowTable::select(SpaceId space) {
-  RINGFS_CHECK(digest_change_ == 0);  // it belongs to the space before
+  RINGFS_CHECK(digest_change_ == 0);  // it would count for the wrong space
   space_ = space;
 }
 
@@ -253,7 +236,7 @@ void RowTable::remember(const RowAddress& row, std::optional<Found> found) {
     remembered_.clear();
     remembered_bytes_ = 0;
   }
-  // Of a row that is replaced the bytes stay counted: everything goes a little earlier then.
+  // The bytes of a replaced row stay counted, so the map is dropped a little earlier.
   remembered_bytes_ += bytes;
   auto place = remembered_.find(PlaceView(space_, row.key, row.sort));
   if (place != remembered_.end()) {
@@ -307,7 +290,7 @@ void RowTable::scan(const std::string& key, const std::string& prefix, const std
   const bool all_locks = remembering_ && key == dht::lock_key && prefix.empty() && after.empty();
   if (all_locks && without_locks_.contains(space_)) return;
   bool any = false;
-  // In pages, so that visit may use this object, and with payloads read only when their row's turn comes.
+  // In pages, so that visit() may use this object, and payloads are read only when their row is due.
   struct Item {
     std::string sort;
     Found found;
@@ -346,7 +329,7 @@ void RowTable::scan(const std::string& key, const std::string& prefix, const std
   if (all_locks && !any) without_locks_.insert(space_);
 }
 
-// What goes with the row, without its value; unverified, as whoever replaces it is not interested in it.
+// The former row without its value. Unverified: whoever replaces it does not need it.
 std::optional<RowTable::Found> RowTable::find_former(const RowAddress& row) {
   if (remembering_) {
     auto known = remembered_.find(PlaceView(space_, row.key, row.sort));
@@ -357,7 +340,7 @@ std::optional<RowTable::Found> RowTable::find_former(const RowAddress& row) {
   return Found{query.natural(0), payload_column(query, 1), query.natural(2), {}};
 }
 
-// Releases its payload. What it was in the digest.
+// Releases the payload of the former row; gives its term in the digest.
 RowDigest RowTable::release(const RowAddress& row, const Found& former) {
   if (!former.payload) return former.checksum;
   return row_term(row, former.version, payloads_.release(*former.payload), {});
@@ -371,7 +354,7 @@ RowTable::Found RowTable::store(const RowAddress& row, std::uint64_t version, st
   } else {
     Query(store_, space_, row.key, row.sort, version, nullptr, stored.checksum, value.view()).finish();
   }
-  // A copy: the value may be a part of a frame that would stay alive with it.
+  // A copy: the value may be part of a frame, which it would keep in memory.
   if (remembering_ && !payload) stored.value = SharedBytes(value.str());
   return stored;
 }
@@ -460,13 +443,8 @@ void RowTable::overwrite(const RowAddress& row, std::uint32_t offset, std::strin
   if (!found)
     throw StoreFailure(ErrorCode::internal, describe(space_, row) + ": overwrite of a row that does not exist");
   if (found->payload) {
-    PayloadTable::Overwritten payload;
-    try {
-      payload = payloads_.overwrite(*found->payload, offset, bytes);
-    } catch (const StoreFailure& failure) {
-      if (failure.error().code != ErrorCode::corrupt) throw;
-      throw StoreFailure(ErrorCode::corrupt, describe(space_, row) + ": " + failure.error().context);
-    }
+    const PayloadTable::Overwritten payload = with_place(
+        [&] { return describe(space_, row); }, [&] { return payloads_.overwrite(*found->payload, offset, bytes); });
     const RowDigest gone = row_term(row, found->version, payload.checksum_before, {});
     Found now = store(row, version, payload.now.id, {});
     changed(row, row_term(row, version, payload.now.checksum, {}) - gone, std::move(now));
@@ -492,7 +470,7 @@ bool RowTable::erase_some(SpaceId space, std::size_t max_rows) {
     Query query(some_, space, max_rows);
     while (query.step()) {
       Item item{{std::string(query.bytes(0)), std::string(query.bytes(1))}, payload_column(query, 2)};
-      // A damaged row may name somebody else's payload.
+      // A damaged row may name the payload of another row.
       if (item.payload && row_checksum(item.row, query.natural(3), item.payload, {}) != query.natural(4))
         item.payload.reset();
       items.push_back(std::move(item));
@@ -509,7 +487,7 @@ SpaceScan::SpaceScan(Connection& connection, PayloadTable& payloads, SpaceId spa
     : payloads_(payloads),
       space_(space),
       after_(after ? *after : RowAddress{}),
-      // Without a row to go on behind: every key and sort key is at least the empty one.
+      // Without `after`: every key and sort key is at least the empty one.
       statement_(connection,
                  std::string("SELECT r.key, r.sort, r.version, r.payload, r.checksum, r.value, p.size FROM rows r "
                              "LEFT JOIN payload p ON p.id = r.payload WHERE r.space = ? AND (r.key, r.sort) ") +
@@ -529,14 +507,19 @@ RowDigest row_term(const SpaceRow& row) {
   return row_term(row.address, row.version, checksum(row.value.view()), {});
 }
 
-SpaceRow verified_row(PayloadTable& payloads, SpaceId space, const Query& query) {
+SpaceRow verified_names(SpaceId space, const Query& query) {
   SpaceRow row;
   row.address = {std::string(query.bytes(0)), std::string(query.bytes(1))};
   row.version = query.natural(2);
   row.payload = payload_column(query, 3);
-  std::string_view value = query.bytes(5);
-  verify(space, row.address, row.version, row.payload, value, query.natural(4));
-  row.value = row.payload ? read_payload(payloads, *row.payload, space, row.address) : SharedBytes(std::string(value));
+  verify(space, row.address, row.version, row.payload, query.bytes(5), query.natural(4));
+  return row;
+}
+
+SpaceRow verified_row(PayloadTable& payloads, SpaceId space, const Query& query) {
+  SpaceRow row = verified_names(space, query);
+  row.value =
+      row.payload ? read_payload(payloads, *row.payload, space, row.address) : SharedBytes(std::string(query.bytes(5)));
   return row;
 }
 

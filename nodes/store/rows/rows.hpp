@@ -1,13 +1,13 @@
-// Payloads and rows in SQLite: the RowReader and RowWriter that evaluate() and execute_read() run over.
+// Payloads and rows in SQLite: the RowReader and RowWriter for evaluate() and execute_read().
 //
-// A value of at least payload_threshold bytes is a payload, written once: a log entry and then a row refer to the same
-// one by its id. What large entries and snapshots bring lies in the file of payloads
-// (nodes/store/files/payload_file.hpp) and never changes; what the evaluator makes of it lies in the database. A
-// payload is immutable while more than one refers to it; overwrite() patches an unshared one of the database in place
-// and copies any other into the database once. It goes when nothing refers to it any more.
+// A value of at least payload_threshold bytes is a payload. It is written once: a log entry and then a row refer to it
+// by its id. The payloads of large entries and of snapshots lie in the file of payloads
+// (nodes/store/files/payload_file.hpp) and never change. Those that the evaluator makes lie in the database. A payload
+// is immutable while more than one entry or row refers to it. overwrite() changes an unshared payload of the database
+// in place, and copies any other into the database first. A payload is removed when nothing refers to it any more.
 //
-// Threads: as the connection's. Errors: StoreFailure; corrupt when a checksum does not match or a payload is missing,
-// naming the row. Limits: scan() holds scan_page_rows rows without their payloads at a time.
+// Threads: those of the connection. Errors: StoreFailure; corrupt if a checksum does not match or a payload is missing,
+// naming the row. Limits: scan() holds scan_page_rows rows at a time, without their payloads.
 #pragma once
 
 #include <map>
@@ -24,25 +24,27 @@
 
 namespace ringfs::nodes {
 
-using SpaceId = std::int64_t;  // the rows of one epoch of one partition
+using SpaceId = std::int64_t;  // one epoch of the rows of one partition (docs/disk-format.md)
 
 enum class PayloadHome { file, database };
+
+[[noreturn]] void damaged_payload(PayloadId id, const char* what);  // throws corrupt
 
 class PayloadTable {
  public:
   PayloadTable(Connection& connection, PayloadFile& file);
   struct Named {
     PayloadId id = 0;
-    std::uint64_t checksum = 0;  // of its bytes
+    std::uint64_t checksum = 0;  // of the bytes
   };
-  // One reference. In the file only what is synced before its transaction, or thrown away at the next start.
+  // With one reference. Into the file only what is synced before its transaction commits, or dropped at the next start.
   Named insert(std::string_view bytes, PayloadHome home);
-  Named share(PayloadId id);            // one reference more
-  std::uint64_t release(PayloadId id);  // one less; at none the payload goes. Its checksum
-  void release_or_leave(PayloadId id);  // the same, but left where it is if what is known of it is damaged
+  Named share(PayloadId id);            // adds a reference
+  std::uint64_t release(PayloadId id);  // drops a reference; the last one removes the payload. Gives its checksum
+  void release_or_leave(PayloadId id);  // the same, but a damaged payload stays where it is
   SharedBytes read(PayloadId id);
-  std::uint64_t size(PayloadId id);  // as noted, the bytes are not looked at
-  // A payload with the bytes replaced; the caller's reference moves to it.
+  std::uint64_t size(PayloadId id) { return noted(id).size; }  // from the table; the bytes are not read
+  // The payload with some bytes replaced; the caller's reference moves to it.
   struct Overwritten {
     Named now;
     std::uint64_t checksum_before = 0;
@@ -50,6 +52,13 @@ class PayloadTable {
   Overwritten overwrite(PayloadId id, std::size_t offset, std::string_view bytes);
 
  private:
+  struct Noted {
+    std::int64_t references = 0;
+    std::uint64_t size = 0;
+    std::uint64_t checksum = 0;
+  };
+  Noted noted(PayloadId id);  // what the table says; throws corrupt if it has no such id
+
   Connection& connection_;
   PayloadFile& file_;
   Statement insert_;
@@ -76,10 +85,10 @@ class RowTable : public dht::RowWriter {
   RowTable(Connection& connection, PayloadTable& payloads);
 
   void select(SpaceId space);
-  // What the changes since the last time, of the space that is selected, add to its digest.
+  // What the changes of the selected space since the last call add to its digest.
   RowDigest take_digest_change() { return std::exchange(digest_change_, 0); }
-  // The blobs of the entry that is being applied, so that put() shares them instead of copying. Both must outlive the
-  // use.
+  // The blobs of the entry that is applied, and their payloads: put() shares these instead of storing them again. Both
+  // must outlive their use.
   void set_blobs(const std::vector<SharedBytes>* blobs, const std::vector<PayloadId>* payloads);
 
   std::optional<Row> get(const RowAddress& row) override;
@@ -91,15 +100,15 @@ class RowTable : public dht::RowWriter {
   void erase_prefix(const std::string& key, const std::string& prefix) override;
   void overwrite(const RowAddress& row, std::uint32_t offset, std::string_view bytes, std::uint64_t version) override;
 
-  // For the one connection that writes: rows that it read or wrote lately are not read from the database again.
+  // For the connection that writes: keep rows that it read or wrote lately in memory.
   void remember_rows() { remembering_ = true; }
   void forget_rows();  // after a rollback
-  // Where put() writes the payloads that it makes.
+  // Where put() stores new payloads.
   void put_payloads_into(PayloadHome home) { home_ = home; }
-  // Where puts and erasures are noted from now on; null: nowhere.
+  // Where puts and erasures are noted; null: nowhere.
   void note_changes(std::vector<HotChange>* changes) { changes_ = changes; }
 
-  // Deletes some rows of a space that nobody reads any more; false: none is left.
+  // Erases some rows of a space that nobody reads; false: none are left.
   bool erase_some(SpaceId space, std::size_t max_rows);
 
  private:
@@ -107,14 +116,14 @@ class RowTable : public dht::RowWriter {
     std::uint64_t version = 0;
     std::optional<PayloadId> payload;
     std::uint64_t checksum = 0;  // rows.checksum
-    SharedBytes value;           // empty when it is a payload
+    SharedBytes value;           // empty for a payload
   };
   struct Place {
     SpaceId space = 0;
     RowAddress row;
   };
   using PlaceView = std::tuple<SpaceId, std::string_view, std::string_view>;
-  // Found without copies of the keys.
+  // Finds rows without copying their keys.
   struct PlaceOrder {
     using is_transparent = void;
     static PlaceView view(const Place& place) { return {place.space, place.row.key, place.row.sort}; }
@@ -139,9 +148,9 @@ class RowTable : public dht::RowWriter {
   RowDigest digest_change_ = 0;
   PayloadHome home_ = PayloadHome::database;
   bool remembering_ = false;
-  std::map<Place, std::optional<Found>, PlaceOrder> remembered_;  // no value: there is no such row
+  std::map<Place, std::optional<Found>, PlaceOrder> remembered_;  // none: there is no such row
   std::size_t remembered_bytes_ = 0;
-  std::set<SpaceId> without_locks_;  // spaces where no row of lock_key is
+  std::set<SpaceId> without_locks_;  // spaces that have no row of lock_key
   std::vector<HotChange>* changes_ = nullptr;
   const std::vector<SharedBytes>* blobs_ = nullptr;
   const std::vector<PayloadId>* blob_payloads_ = nullptr;
@@ -162,27 +171,31 @@ class RowTable : public dht::RowWriter {
 // What rows.checksum holds (docs/disk-format.md).
 std::uint64_t row_checksum(const RowAddress& row, std::uint64_t version, std::optional<PayloadId> payload,
                            std::string_view value);
-// A row in its space's digest; computed from what was read, not from its stored checksum.
+// A row's term in the digest of its space, computed from what was read, not from rows.checksum.
 RowDigest row_term(const SpaceRow& row);
-// For error messages: the row's names, printable.
+// For error messages: the keys of the row, printable.
 std::string describe(SpaceId space, const RowAddress& row);
 
-// All rows of a space in order, in the transaction that is open; a row stays current until next() is called.
-// Of a query whose columns are key, sort, version, payload, checksum, value, with its payload's bytes. Errors: corrupt.
+// The columns that the next two functions expect.
+inline constexpr const char* row_columns = "key, sort, version, payload, checksum, value";
+// The current row of a query, without its value. Errors: corrupt.
+SpaceRow verified_names(SpaceId space, const Query& query);
+// The current row with its value; a payload is read. Errors: corrupt.
 SpaceRow verified_row(PayloadTable& payloads, SpaceId space, const Query& query);
 
+// All rows of a space in order, within the transaction that is open. A row stays current until next() is called.
 class SpaceScan {
  public:
-  // after: only the rows behind this one; null: all.
+  // only the rows after this one; null: all rows
   SpaceScan(Connection& connection, PayloadTable& payloads, SpaceId space, const RowAddress* after = nullptr);
   bool next();                      // false: no more rows
-  std::size_t value_bytes() const;  // of the current row, known before its payload is read
-  SpaceRow row();                   // verified; payload: value is read
+  std::size_t value_bytes() const;  // of the current row, before its payload is read
+  SpaceRow row();                   // verified, with its value
 
  private:
   PayloadTable& payloads_;
   SpaceId space_;
-  RowAddress after_;  // what is bound must outlive the query
+  RowAddress after_;  // bound, so it must outlive the query
   Statement statement_;
   Query query_;
 };

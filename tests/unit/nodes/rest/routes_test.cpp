@@ -291,5 +291,29 @@ TEST_F(RestRoutes, Members_Delete_RemovesOne) {
   EXPECT_EQ(ask(http::verb::delete_, "/v1/members/z").result(), http::status::not_found);
 }
 
+TEST_F(RestRoutes, Node_OutsideOfARing_AnswersOnlyWhatNeedsNone) {
+  context.in_ring = [] { return false; };
+  const std::vector<std::pair<http::verb, std::string>> asked = {{http::verb::get, "/v1/kv/k"},
+                                                                 {http::verb::put, "/v1/kv/k"},
+                                                                 {http::verb::delete_, "/v1/kv/k"},
+                                                                 {http::verb::get, "/v1/lookup/k"},
+                                                                 {http::verb::get, "/v1/ring"},
+                                                                 {http::verb::get, "/v1/members"},
+                                                                 {http::verb::delete_, "/v1/members/a:1"},
+                                                                 {http::verb::get, "/healthz"}};
+  for (const auto& [method, target] : asked) {
+    const RestResponse refused = ask(method, target);
+    EXPECT_EQ(refused.result(), http::status::service_unavailable) << target;
+    EXPECT_EQ(json(refused)["error"], "unavailable") << target;
+    EXPECT_EQ(json(refused)["reason"], "this node waits to be added to a ring") << target;
+  }
+  EXPECT_EQ(ask(http::verb::post, "/v1/members", R"({"address": "a:1"})").result(), http::status::service_unavailable);
+  EXPECT_EQ(ask(http::verb::post, "/v1/members", "{}").result(), http::status::bad_request);
+  EXPECT_EQ(ask(http::verb::put, "/v1/kv/%", "").result(), http::status::bad_request);
+  EXPECT_TRUE(admin.calls.empty());
+  EXPECT_EQ(ask(http::verb::get, "/metrics").result(), http::status::ok);
+  EXPECT_EQ(ask(http::verb::get, "/docs").result(), http::status::ok);
+}
+
 }  // namespace
 }  // namespace ringfs::nodes

@@ -129,7 +129,7 @@ class DamageTest : public StoreTest {
     if (!unreadable.empty()) throw StoreFailure(ErrorCode::corrupt, unreadable.begin()->second.context);
     for (const auto& [partition, group] : all) {
       said += std::to_string(index_of(partition)) + " " + std::to_string(group.hard_state.term) + " " +
-              std::to_string(group.applied) + " " + std::to_string(group.last_index) + "\n";
+              std::to_string(group.applied.index) + " " + std::to_string(group.last_index) + "\n";
       log.load(partition, 0, INT64_MAX, [&](StoredEntry&& stored) {
         said += std::to_string(stored.entry.index) + stored.entry.head.str();
         for (const SharedBytes& blob : stored.entry.blobs) said += std::to_string(checksum(blob.view()));

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <thread>
 
+#include "dht/base/descriptor.hpp"
 #include "nodes/store/checkpoint.hpp"
 #include "nodes/store/files/first_page.hpp"
 #include "nodes/store/files/sqlite_schema.hpp"
@@ -291,12 +292,11 @@ TEST_F(StoreFiles, Open_WalOfAKilledProcess_IsWrittenAndSyncedAnewBeforeItIsRead
   std::string wal = file().string() + "-wal";
   ASSERT_GT(std::filesystem::file_size(wal), 0u);
   // SQLite keeps the WAL open until the store goes: who closes it after writing is the renewal.
-  int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-  ASSERT_GE(inotify_add_watch(watch, wal.c_str(), IN_CLOSE_WRITE), 0);
+  const Descriptor watch(inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
+  ASSERT_GE(inotify_add_watch(watch.value, wal.c_str(), IN_CLOSE_WRITE), 0);
   open();
   char events[1024];
-  EXPECT_GT(read(watch, events, sizeof events), 0);
-  close(watch);
+  EXPECT_GT(read(watch.value, events, sizeof events), 0);
   EXPECT_EQ(value_of(*store, first_partition, "k", "inline"), "a value");
 }
 
