@@ -107,36 +107,25 @@ class Decoder {
 // ---- Leaves ---------------------------------------------------------------------------------------
 
 template <class Number>
-  requires std::is_arithmetic_v<Number>
-void put(Encoder&, Number in, Number& out) {
-  out = in;
-}
+requires std::is_arithmetic_v<Number>
+void put(Encoder&, Number in, Number& out) { out = in; }
 template <class Number>
-  requires std::is_arithmetic_v<Number>
-void get(Decoder&, Number in, Number& out) {
-  out = in;
-}
+requires std::is_arithmetic_v<Number>
+void get(Decoder&, Number in, Number& out) { out = in; }
+
+// Enumerations count from 1.
+constexpr EntryKind last_of(EntryKind) { return EntryKind::batch; }
+constexpr ErrorCode last_of(ErrorCode) { return ErrorCode::cloned_identity; }
+constexpr PeerRole last_of(PeerRole) { return PeerRole::node; }
+constexpr Role last_of(Role) { return Role::learner; }
 
 template <class Enum>
-inline constexpr Enum last_of{};  // of an enumeration that counts from 1
-template <>
-inline constexpr EntryKind last_of<EntryKind> = EntryKind::batch;
-template <>
-inline constexpr ErrorCode last_of<ErrorCode> = ErrorCode::cloned_identity;
-template <>
-inline constexpr PeerRole last_of<PeerRole> = PeerRole::node;
-template <>
-inline constexpr Role last_of<Role> = Role::learner;
-
+requires requires { last_of(Enum{}); }
+void put(Encoder&, Enum in, std::uint32_t& out) { out = static_cast<std::uint32_t>(in); }
 template <class Enum>
-  requires(last_of<Enum> != Enum{})
-void put(Encoder&, Enum in, std::uint32_t& out) {
-  out = static_cast<std::uint32_t>(in);
-}
-template <class Enum>
-  requires(last_of<Enum> != Enum{})
+requires requires { last_of(Enum{}); }
 void get(Decoder& decoder, std::uint32_t in, Enum& out) {
-  decoder.require(in >= 1 && in <= static_cast<std::uint32_t>(last_of<Enum>));
+  decoder.require(in >= 1 && in <= static_cast<std::uint32_t>(last_of(Enum{})));
   out = static_cast<Enum>(in);
 }
 
@@ -172,12 +161,10 @@ inline void put(Encoder&, const std::string& in, std::string& out) { out = in; }
 inline void get(Decoder&, const std::string& in, std::string& out) { out = in; }
 
 template <class Identity>
-  requires std::same_as<Identity, Uuid> || std::same_as<Identity, Position>
-void put(Encoder&, const Identity& in, std::string& out) {
-  out.assign(in.bytes.begin(), in.bytes.end());
-}
+requires std::same_as<Identity, Uuid> || std::same_as<Identity, Position>
+void put(Encoder&, const Identity& in, std::string& out) { out.assign(in.bytes.begin(), in.bytes.end()); }
 template <class Identity>
-  requires std::same_as<Identity, Uuid> || std::same_as<Identity, Position>
+requires std::same_as<Identity, Uuid> || std::same_as<Identity, Position>
 void get(Decoder& decoder, const std::string& in, Identity& out) {
   const bool fits = in.size() == out.bytes.size();
   decoder.require(fits);
@@ -204,12 +191,10 @@ inline void get(Decoder& decoder, std::uint32_t size, std::string& out) { out = 
 
 // What has an encoding of its own (docs/disk-format.md).
 template <class Value>
-  requires requires(const Value& value) {
-    { encode(value) } -> std::same_as<std::string>;
-  }
-void put(Encoder& encoder, const Value& in, std::uint32_t& size) {
-  put(encoder, SharedBytes(encode(in)), size);
+requires requires(const Value& value) {
+  { encode(value) } -> std::same_as<std::string>;
 }
+void put(Encoder& encoder, const Value& in, std::uint32_t& size) { put(encoder, SharedBytes(encode(in)), size); }
 inline void get(Decoder& decoder, std::uint32_t size, BatchResult& out) {
   decoder.take_as(size, decode_batch_result, out);
 }
@@ -257,26 +242,32 @@ inline bool accept(const void*) { return true; }  // of messages without a rule 
 // Of a message whose list names fields of its fields, or leaves out what is not sent.
 #define RINGFS_WIRE_PARTS(Name, ...) RINGFS_WIRE_LIST(Name, , __VA_ARGS__)
 
-#define RINGFS_WIRE_LIST(Name, count, ...)                                                  \
-  template <std::same_as<wire::Name> Wire>                                                  \
-  void put(Encoder& encoder, const Name& in, Wire& out) {                                   \
-    BOOST_PP_SEQ_FOR_EACH(RINGFS_WIRE_PUT, _, BOOST_PP_VARIADIC_TO_SEQ(__VA_ARGS__))        \
-  }                                                                                         \
-  inline void get(Decoder& decoder, const wire::Name& in, Name& out) {                      \
-    count BOOST_PP_SEQ_FOR_EACH(RINGFS_WIRE_GET, _, BOOST_PP_VARIADIC_TO_SEQ(__VA_ARGS__))  \
-    decoder.require(accept(&out));                                                          \
-  }                                                                                         \
+#define RINGFS_WIRE_LIST(Name, count, ...)                                            \
+  template <std::same_as<wire::Name> Wire>                                            \
+  void put(Encoder& encoder, const Name& in, Wire& out) {                             \
+    BOOST_PP_SEQ_FOR_EACH(RINGFS_WIRE_PUT, _, BOOST_PP_VARIADIC_TO_SEQ(__VA_ARGS__)); \
+  }                                                                                   \
+  inline void get(Decoder& decoder, const wire::Name& in, Name& out) {                \
+    count;                                                                            \
+    BOOST_PP_SEQ_FOR_EACH(RINGFS_WIRE_GET, _, BOOST_PP_VARIADIC_TO_SEQ(__VA_ARGS__)); \
+    if (decoder.ok()) decoder.require(accept(&out));                                  \
+  }                                                                                   \
   static_assert(std::is_default_constructible_v<Name>)
+
+#define RINGFS_WIRE_EMPTY(Name)                          \
+  inline void put(Encoder&, const Name&, wire::Name&) {} \
+  inline void get(Decoder&, const wire::Name&, Name&) {} \
+  static_assert(std::is_empty_v<Name>)
 
 // A structured binding has as many names as the structure has fields.
 #define RINGFS_WIRE_COUNT(...) \
-  [[maybe_unused]] const auto& [BOOST_PP_ENUM_PARAMS(BOOST_PP_VARIADIC_SIZE(__VA_ARGS__), field)] = out;
+  [[maybe_unused]] const auto& [BOOST_PP_ENUM_PARAMS(BOOST_PP_VARIADIC_SIZE(__VA_ARGS__), field)] = out
 
-#define RINGFS_WIRE_PUT(r, _, field)                                          \
-  if constexpr (requires { out.RINGFS_WIRE_NAME(mutable_, field)(); }) {      \
-    put(encoder, in.RINGFS_WIRE_CORE(field), *out.RINGFS_WIRE_NAME(mutable_, field)()); \
-  } else {                                                                    \
-    using Number = decltype(out.RINGFS_WIRE_NAME(, field)());                 \
+#define RINGFS_WIRE_PUT(r, _, field)                                                           \
+  if constexpr (requires { out.RINGFS_WIRE_NAME(mutable_, field)(); }) {                       \
+    put(encoder, in.RINGFS_WIRE_CORE(field), *out.RINGFS_WIRE_NAME(mutable_, field)());        \
+  } else {                                                                                     \
+    using Number = decltype(out.RINGFS_WIRE_NAME(, field)());                                  \
     out.RINGFS_WIRE_NAME(set_, field)(number_of<Number>(encoder, in.RINGFS_WIRE_CORE(field))); \
   }
 #define RINGFS_WIRE_GET(r, _, field) get(decoder, in.RINGFS_WIRE_NAME(, field)(), out.RINGFS_WIRE_CORE(field));
@@ -290,22 +281,22 @@ inline bool accept(const void*) { return true; }  // of messages without a rule 
 
 // A variant and a oneof: the fields of the oneof in the order of the variant's alternatives. get_one_of is false if
 // none is there.
-#define RINGFS_WIRE_ONE_OF(Variant, Message, ...)                                                   \
-  inline void put(Encoder& encoder, const Variant& in, wire::Message& out) {                        \
-    BOOST_PP_SEQ_FOR_EACH_I(RINGFS_WIRE_PUT_ONE, _, BOOST_PP_VARIADIC_TO_SEQ(__VA_ARGS__))          \
-  }                                                                                                 \
-  inline bool get_one_of(Decoder& decoder, const wire::Message& in, Variant& out) {                 \
-    BOOST_PP_SEQ_FOR_EACH_I(RINGFS_WIRE_GET_ONE, _, BOOST_PP_VARIADIC_TO_SEQ(__VA_ARGS__))          \
-    return false;                                                                                   \
-  }                                                                                                 \
+#define RINGFS_WIRE_ONE_OF(Variant, Message, ...)                                          \
+  inline void put(Encoder& encoder, const Variant& in, wire::Message& out) {               \
+    BOOST_PP_SEQ_FOR_EACH_I(RINGFS_WIRE_PUT_ONE, _, BOOST_PP_VARIADIC_TO_SEQ(__VA_ARGS__)) \
+  }                                                                                        \
+  inline bool get_one_of(Decoder& decoder, const wire::Message& in, Variant& out) {        \
+    BOOST_PP_SEQ_FOR_EACH_I(RINGFS_WIRE_GET_ONE, _, BOOST_PP_VARIADIC_TO_SEQ(__VA_ARGS__)) \
+    return false;                                                                          \
+  }                                                                                        \
   static_assert(std::variant_size_v<Variant> == BOOST_PP_VARIADIC_SIZE(__VA_ARGS__))
 
 #define RINGFS_WIRE_PUT_ONE(r, _, i, name) \
   if (in.index() == i) put(encoder, std::get<i>(in), *out.BOOST_PP_CAT(mutable_, name)());
-#define RINGFS_WIRE_GET_ONE(r, _, i, name)          \
-  if (in.BOOST_PP_CAT(has_, name)()) {              \
-    get(decoder, in.name(), out.emplace<i>());      \
-    return true;                                    \
+#define RINGFS_WIRE_GET_ONE(r, _, i, name)     \
+  if (in.BOOST_PP_CAT(has_, name)()) {         \
+    get(decoder, in.name(), out.emplace<i>()); \
+    return true;                               \
   }
 
 // ---- Frames ---------------------------------------------------------------------------------------
@@ -338,6 +329,11 @@ Result<Value> decode_frame(const ReceivedFrame& frame, const std::string& what) 
   return value;
 }
 
+// codec.cpp
+void put(Encoder& encoder, const Error& in, wire::Failure& out);
+void get(Decoder& decoder, const wire::Failure& in, Error& out);
+
+inline bool accept(const Incarnation* incarnation) { return incarnation->counter < max_counter; }
 RINGFS_WIRE(Incarnation, counter, nonce);
 
 }  // namespace ringfs::dht::codec
