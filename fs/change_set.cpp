@@ -7,20 +7,6 @@ namespace ringfs::fs {
 
 namespace {
 
-Condition condition(Condition::Kind kind, RowAddress row) {
-  Condition result;
-  result.kind = kind;
-  result.row = std::move(row);
-  return result;
-}
-
-Mutation mutation(Mutation::Kind kind, RowAddress row) {
-  Mutation result;
-  result.kind = kind;
-  result.row = std::move(row);
-  return result;
-}
-
 // Whether a row is added to that the part neither locks nor changes otherwise: a directory's times and links.
 bool only_adds_somewhere(const TransactionPart& part) {
   std::set<RowAddress> held(part.locks.begin(), part.locks.end());
@@ -38,66 +24,6 @@ void move_append(std::vector<T>& to, std::vector<T>& from) {
 }
 
 }  // namespace
-
-Condition absent(RowAddress row) { return condition(Condition::Kind::absent, std::move(row)); }
-Condition present(RowAddress row) { return condition(Condition::Kind::present, std::move(row)); }
-
-Condition version_equals(RowAddress row, std::uint64_t version) {
-  Condition result = condition(Condition::Kind::version_equals, std::move(row));
-  result.version = version;
-  return result;
-}
-
-Condition value_equals(RowAddress row, SharedBytes value) {
-  Condition result = condition(Condition::Kind::value_equals, std::move(row));
-  result.value = std::move(value);
-  return result;
-}
-
-Condition bytes_equal(RowAddress row, std::uint32_t offset, std::string bytes) {
-  Condition result = condition(Condition::Kind::bytes_equal, std::move(row));
-  result.offset = offset;
-  result.value = SharedBytes(std::move(bytes));
-  return result;
-}
-
-Condition empty_prefix(RowAddress prefix) { return condition(Condition::Kind::empty_prefix, std::move(prefix)); }
-
-Mutation put(RowAddress row, SharedBytes value) {
-  Mutation result = mutation(Mutation::Kind::put, std::move(row));
-  result.value = std::move(value);
-  return result;
-}
-
-Mutation erase(RowAddress row) { return mutation(Mutation::Kind::erase, std::move(row)); }
-Mutation erase_prefix(RowAddress prefix) { return mutation(Mutation::Kind::erase_prefix, std::move(prefix)); }
-
-Mutation add_i64(RowAddress row, std::uint32_t offset, std::int64_t number) {
-  Mutation result = mutation(Mutation::Kind::add_i64, std::move(row));
-  result.offset = offset;
-  result.number = number;
-  return result;
-}
-
-Mutation max_i64(RowAddress row, std::uint32_t offset, std::int64_t number) {
-  Mutation result = mutation(Mutation::Kind::max_i64, std::move(row));
-  result.offset = offset;
-  result.number = number;
-  return result;
-}
-
-Mutation write_bytes(RowAddress row, std::uint32_t offset, SharedBytes bytes) {
-  Mutation result = mutation(Mutation::Kind::write_bytes, std::move(row));
-  result.offset = offset;
-  result.value = std::move(bytes);
-  return result;
-}
-
-Mutation truncate_row(RowAddress row, std::size_t length) {
-  Mutation result = mutation(Mutation::Kind::truncate, std::move(row));
-  result.number = static_cast<std::int64_t>(length);
-  return result;
-}
 
 ChangeSet::Part& ChangeSet::part_of(const std::string& key) { return parts_[key]; }
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "dht/base/object_store.hpp"
+#include "dht/base/row_changes.hpp"
 
 namespace ringfs::fs {
 
@@ -32,20 +33,6 @@ enum class Check : std::uint8_t {
   other,
 };
 
-Condition absent(RowAddress row);
-Condition present(RowAddress row);
-Condition version_equals(RowAddress row, std::uint64_t version);
-Condition value_equals(RowAddress row, SharedBytes value);
-Condition bytes_equal(RowAddress row, std::uint32_t offset, std::string bytes);
-Condition empty_prefix(RowAddress prefix);
-
-Mutation put(RowAddress row, SharedBytes value);
-Mutation erase(RowAddress row);
-Mutation erase_prefix(RowAddress prefix);
-Mutation add_i64(RowAddress row, std::uint32_t offset, std::int64_t number);
-Mutation max_i64(RowAddress row, std::uint32_t offset, std::int64_t number);
-Mutation write_bytes(RowAddress row, std::uint32_t offset, SharedBytes bytes);
-Mutation truncate_row(RowAddress row, std::size_t length);
 class ChangeSet;
 // The time at `offset` becomes `now`, or a nanosecond later than it was if that is later.
 void move_time(ChangeSet& changes, const RowAddress& row, std::uint32_t offset, std::int64_t now);

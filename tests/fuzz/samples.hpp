@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "dht/base/random.hpp"
+#include "dht/base/row_changes.hpp"
 #include "dht/net/wire/codec.hpp"
 
 namespace ringfs::samples {
@@ -44,19 +45,9 @@ inline EncodedBatch batch(Random& random) {
   value.sequence = 1 + random.below(100);
   value.first_incomplete = 1;
   value.expires = Stamp{static_cast<std::int64_t>(random.below(1'000'000'000))};
-  Condition condition;
-  condition.kind = Condition::Kind::absent;
-  condition.row = {"kv/a", "row"};
-  value.conditions.push_back(condition);
-  Mutation small;
-  small.kind = Mutation::Kind::put;
-  small.row = {"kv/a", "row"};
-  small.value = SharedBytes(bytes(random, random.below(200)));
-  value.mutations.push_back(small);
-  Mutation large = small;
-  large.row.sort = "large";
-  large.value = SharedBytes(bytes(random, payload_threshold + random.below(5000)));
-  value.mutations.push_back(large);
+  value.conditions = {absent({"kv/a", "row"})};
+  value.mutations.push_back(put({"kv/a", "row"}, SharedBytes(bytes(random, random.below(200)))));
+  value.mutations.push_back(put({"kv/a", "large"}, SharedBytes(bytes(random, payload_threshold + random.below(5000)))));
   return encode(value);
 }
 

@@ -3,16 +3,12 @@
 
 #include <string>
 
-#include "dht/base/rows.hpp"
+#include "dht/base/row_changes.hpp"
 
 namespace ringfs {
 
 inline Mutation put(std::string key, std::string sort, SharedBytes value) {
-  Mutation mutation;
-  mutation.kind = Mutation::Kind::put;
-  mutation.row = {std::move(key), std::move(sort)};
-  mutation.value = std::move(value);
-  return mutation;
+  return put(RowAddress{std::move(key), std::move(sort)}, std::move(value));
 }
 
 }  // namespace ringfs

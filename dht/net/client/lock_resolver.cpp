@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "dht/base/row_changes.hpp"
 #include "dht/core/rows/evaluate.hpp"
 
 namespace ringfs::dht {
@@ -14,7 +15,7 @@ constexpr Duration one_record_timeout = std::chrono::seconds(3);
 
 Task<Result<LockFate>> resolve_here(PartitionedStore& store, PartitionId where, RecordRef lock, bool commit,
                                     TimePoint deadline) {
-  std::vector<Mutation> mutations{resolve_part(lock, commit)};
+  std::vector<Mutation> mutations{resolve(lock, commit)};
   Result<BatchResult> result = co_await store.commit_raw(where, {}, std::move(mutations), deadline);
   if (!result) co_return tl::unexpected(result.error());
   if (result->outcome != BatchResult::Outcome::applied) co_return fail(ErrorCode::internal, "resolve was refused");
@@ -80,42 +81,13 @@ SharedBytes pending_record(const TransactionId& id) {
 }
 
 Condition record_is(const RecordRef& record, SharedBytes value) {
-  Condition condition;
-  condition.kind = Condition::Kind::value_equals;
-  condition.row = {record_key, record_sort(record.id)};
-  condition.value = std::move(value);
-  return condition;
+  return value_equals(record_row(record), std::move(value));
 }
-
-Condition record_is_absent(const RecordRef& record) {
-  Condition condition;
-  condition.kind = Condition::Kind::absent;
-  condition.row = {record_key, record_sort(record.id)};
-  return condition;
-}
-
+Condition record_is_absent(const RecordRef& record) { return absent(record_row(record)); }
 Mutation put_record(const RecordRef& record, const TransactionRecord& value) {
-  Mutation mutation;
-  mutation.kind = Mutation::Kind::put;
-  mutation.row = {record_key, record_sort(record.id)};
-  mutation.value = SharedBytes(encode(value));
-  return mutation;
+  return put(record_row(record), SharedBytes(encode(value)));
 }
-
-Mutation erase_record(const RecordRef& record) {
-  Mutation mutation;
-  mutation.kind = Mutation::Kind::erase;
-  mutation.row = {record_key, record_sort(record.id)};
-  return mutation;
-}
-
-Mutation resolve_part(const RecordRef& record, bool commit) {
-  Mutation mutation;
-  mutation.kind = Mutation::Kind::resolve;
-  mutation.record = record;
-  mutation.number = commit ? 1 : 0;
-  return mutation;
-}
+Mutation erase_record(const RecordRef& record) { return erase(record_row(record)); }
 
 Result<CommitReply> to_commit_reply(const BatchResult& result) {
   CommitReply reply;
@@ -136,7 +108,7 @@ Result<CommitReply> to_commit_reply(const BatchResult& result) {
 
 Task<Result<bool>> is_aborted(PartitionedStore& store, RecordRef lock, TimePoint deadline) {
   ReadRequest request;
-  request.gets.push_back({record_key, record_sort(lock.id)});
+  request.gets.push_back(record_row(lock));
   Result<ReadReply> reply = co_await store.read_raw(lock.partition, std::move(request), deadline);
   if (!reply) co_return tl::unexpected(reply.error());
   if (reply->gets.size() != 1) co_return fail(ErrorCode::corrupt, "reply without the record");
@@ -149,7 +121,7 @@ Task<Result<bool>> is_aborted(PartitionedStore& store, RecordRef lock, TimePoint
 Task<Result<LockFate>> settle_lock(PartitionedStore& store, PartitionId where, RecordRef lock, TimePoint deadline) {
   for (int round = 0; round < max_rounds; ++round) {
     ReadRequest request;
-    request.gets.push_back({record_key, record_sort(lock.id)});
+    request.gets.push_back(record_row(lock));
     Result<ReadReply> reply = co_await store.read_raw(lock.partition, std::move(request), deadline);
     if (!reply) co_return tl::unexpected(reply.error());
     if (reply->gets.size() != 1) co_return fail(ErrorCode::corrupt, "reply without the record");

@@ -91,7 +91,6 @@ Condition record_is(const RecordRef& record, SharedBytes value);
 Condition record_is_absent(const RecordRef& record);
 Mutation put_record(const RecordRef& record, const TransactionRecord& value);
 Mutation erase_record(const RecordRef& record);
-Mutation resolve_part(const RecordRef& record, bool commit);
 Result<CommitReply> to_commit_reply(const BatchResult& result);
 
 }  // namespace ringfs::dht

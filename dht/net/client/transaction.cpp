@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "dht/base/row_changes.hpp"
 #include "dht/core/rows/locks.hpp"
 #include "dht/net/client/lock_resolver.hpp"
 #include "dht/net/transport/run_all.hpp"
@@ -17,7 +18,7 @@ constexpr Duration cleanup_time = std::chrono::seconds(2);
 
 Task<void> resolve_one(PartitionedStore& store, PartitionId partition, RecordRef record, bool commit,
                        TimePoint deadline, bool* resolved) {
-  std::vector<Mutation> mutations{resolve_part(record, commit)};
+  std::vector<Mutation> mutations{resolve(record, commit)};
   Result<BatchResult> result = co_await store.commit_raw(partition, {}, std::move(mutations), deadline);
   *resolved = result && result->outcome == BatchResult::Outcome::applied;
 }
@@ -69,11 +70,7 @@ Task<Result<CommitReply>> TransactionCoordinator::prepare(TransactionPart part) 
     TransactionRecord pending{RecordState::pending, Stamp{static_cast<std::int64_t>(id_.started)}, {}};
     mutations.push_back(put_record(record_, pending));
   }
-  Mutation intents;
-  intents.kind = Mutation::Kind::prepare;
-  intents.record = record_;
-  intents.locks = std::move(part.locks);
-  intents.part = std::move(part.mutations);
+  Mutation intents = ringfs::prepare(record_, std::move(part.mutations), std::move(part.locks));
   if (!holding_of(intents).additions.empty()) adding_.insert(*partition);
   mutations.push_back(std::move(intents));
 
@@ -143,7 +140,7 @@ Task<Status> TransactionCoordinator::commit() {
     TransactionRecord committed{RecordState::committed, store_.ring_time(), {others.begin(), others.end()}};
     mutations.push_back(put_record(record_, committed));
   }
-  mutations.push_back(resolve_part(record_, true));
+  mutations.push_back(resolve(record_, true));
   Result<BatchResult> flipped =
       co_await store_.commit_raw(record_.partition, std::move(conditions), std::move(mutations), deadline_);
   if (!flipped) {

@@ -1,3 +1,4 @@
+// A link to each peer: when it is dialled, what waits for it, how long it backs off.
 #include "dht/net/transport/peer.hpp"
 
 #include <spdlog/spdlog.h>
@@ -5,8 +6,8 @@
 #include <algorithm>
 #include <boost/asio/steady_timer.hpp>
 
-#include "dht/net/transport/dial.hpp"
 #include "dht/net/transport/log_limit.hpp"
+#include "dht/net/transport/outgoing_connection.hpp"
 #include "dht/net/transport/system_clock.hpp"
 
 namespace ringfs::dht {
@@ -18,31 +19,37 @@ bool fits(const WireMessage& message) { return message.bytes() <= max_frame_byte
 
 }  // namespace
 
-class Peers::Link final : public FrameConnection::Owner, public std::enable_shared_from_this<Peers::Link> {
+class Peers::Link final : public OutgoingConnection {
  public:
-  Link(Peers& peers, const Uuid& peer) : peers_(&peers), peer_(peer), timer_(peers.executor_) {}
+  Link(Peers& peers, const Uuid& peer)
+      : OutgoingConnection(peers.executor_, peers.flusher_,
+                           {.connect = peers.limits_.connect,
+                            .handshake = peers.limits_.handshake,
+                            .make_stream = peers.make_stream_}),
+        peers_(peers),
+        peer_(peer),
+        timer_(peers.executor_) {}
 
   void send(const Envelope& envelope) {
-    if (state_ == State::idle) connect();
-    if (state_ == State::backing_off) {
-      ++peers_->counters_.dropped;
+    if (idle() && !backing_off_) open();
+    if (backing_off_) {
+      ++peers_.counters_.dropped;
       return;
     }
     WireMessage message = encode(envelope);
-    std::size_t queued = waiting_bytes_ + (connection_ ? connection_->queued_bytes() : 0);
+    const std::size_t queued = waiting_bytes_ + queued_bytes();
     // What is small passes a little longer: heartbeats and votes behind a full queue keep leaders in office.
     const std::size_t limit =
-        peers_->limits_.queue_bytes + (message.bytes() <= small_envelope_bytes ? peers_->limits_.queue_bytes / 8 : 0);
+        peers_.limits_.queue_bytes + (message.bytes() <= small_envelope_bytes ? peers_.limits_.queue_bytes / 8 : 0);
     if (!fits(message) || queued + message.bytes() > limit) {
-      ++peers_->counters_.dropped;
+      ++peers_.counters_.dropped;
       if (dropped_log_.allow(boot_time())) {
         spdlog::warn("event=envelope_dropped peer={} bytes={} queued={}", peer_.text(), message.bytes(), queued);
       }
       return;
     }
-    if (state_ == State::connected) {
-      connection_->send(FrameKind::envelope, 0, std::move(message));
-      ++peers_->counters_.sent;
+    if (connected()) {
+      send_now(std::move(message));
     } else {
       waiting_bytes_ += message.bytes();
       waiting_.push_back(std::move(message));
@@ -52,139 +59,103 @@ class Peers::Link final : public FrameConnection::Owner, public std::enable_shar
   void seen(const std::string& address) {
     if (!address.empty()) seen_address_ = address;
     back_off_ = Duration(0);
-    if (state_ == State::backing_off) {
-      timer_.cancel();
-      state_ = State::idle;
-    }
+    end_back_off();
   }
 
   // Not connected and nothing to say: may be forgotten.
-  bool unused() const { return state_ == State::idle || state_ == State::backing_off; }
+  bool unused() const { return idle(); }
 
   void stop() {
-    peers_ = nullptr;
-    timer_.cancel();
-    if (dial_) dial_->cancel();
-    if (connection_) connection_->close();
+    end_back_off();
+    OutgoingConnection::stop();
   }
 
  private:
-  enum class State : std::uint8_t { idle, connecting, handshake, connected, backing_off };
-
-  void connect() {
+  void open() {
     // What the peer itself said last is newer than the table.
-    std::string address = seen_address_.empty() ? peers_->listener_.address_of(peer_) : seen_address_;
+    std::string address = seen_address_.empty() ? peers_.listener_.address_of(peer_) : seen_address_;
     if (address.empty()) {
-      lost({ErrorCode::unreachable, "its address is not known"});
+      end({ErrorCode::unreachable, "its address is not known"});
       return;
     }
-    state_ = State::connecting;
     address_ = address;
-    dial_ = dial(
-        peers_->executor_, address, peers_->limits_.connect,
-        [self = shared_from_this()](Result<boost::asio::ip::tcp::socket> socket) { self->dialled(std::move(socket)); });
+    connect(address);
   }
 
-  void dialled(Result<boost::asio::ip::tcp::socket> socket) {
-    dial_.reset();
-    if (peers_ == nullptr) return;
-    if (!socket) {
-      lost(socket.error());
-      return;
-    }
-    state_ = State::handshake;
-    connection_ = std::make_shared<FrameConnection>(peers_->make_stream_(std::move(*socket)), *this, peers_->flusher_);
-    connection_->start();
-    connection_->send(FrameKind::handshake, 0, encode(peers_->listener_.own_handshake(peer_)));
-    after(peers_->limits_.handshake, [](Link& link) { link.lost({ErrorCode::timeout, "no handshake in time"}); });
+  void send_now(WireMessage message) {
+    OutgoingConnection::send(FrameKind::envelope, 0, std::move(message));
+    ++peers_.counters_.sent;
   }
 
-  void frame_received(FrameConnection&, ReceivedFrame frame) override {
-    if (frame.header.kind == FrameKind::error) {
-      Result<Error> error = decode_error(frame);
-      const bool refused = state_ == State::handshake && error && error->code == ErrorCode::cloned_identity;
-      std::shared_ptr<Link> self = shared_from_this();
-      lost(error ? *error : error.error());
-      if (refused && peers_ != nullptr) peers_->listener_.identity_refused(peer_, *error);
-      return;
+  Handshake own_handshake() override { return peers_.listener_.own_handshake(peer_); }
+
+  Status check(const Handshake& handshake) override {
+    if (handshake.node != peer_) {
+      return fail(ErrorCode::wrong_identity, "node " + handshake.node.text() + " answers there");
     }
-    if (state_ != State::handshake || frame.header.kind != FrameKind::handshake) {
-      lost({ErrorCode::corrupt, "a frame that does not belong here"});
-      return;
-    }
-    Result<Handshake> handshake = decode_handshake(frame);
-    if (!handshake) {
-      lost(handshake.error());
-    } else if (handshake->node != peer_) {
-      lost({ErrorCode::wrong_identity, "node " + handshake->node.text() + " answers there"});
-    } else if (Status fits = peers_->listener_.check_peer(*handshake); !fits) {
-      lost(fits.error());
-    } else {
-      greeted();
-    }
+    return peers_.listener_.check_peer(handshake);
   }
 
-  void greeted() {
-    timer_.cancel();
-    state_ = State::connected;
+  void handshake_done(const Handshake&) override {
     back_off_ = Duration(0);
-    connection_->set_frame_limit(max_frame_bytes);
-    ++peers_->counters_.connects;
+    ++peers_.counters_.connects;
     spdlog::info("event=peer_connected peer={} address={}", peer_.text(), address_);
     reported_ = false;
-    peers_->listener_.peer_accepted(peer_);
+    peers_.listener_.peer_accepted(peer_);
     waiting_bytes_ = 0;
-    for (WireMessage& message : std::exchange(waiting_, {})) {
-      connection_->send(FrameKind::envelope, 0, std::move(message));
-      ++peers_->counters_.sent;
-    }
+    for (WireMessage& message : std::exchange(waiting_, {})) send_now(std::move(message));
   }
 
-  void connection_closed(FrameConnection&, const Error& why) override { lost(why); }
+  // A peer answers over its own connection.
+  void received(ReceivedFrame) override { end({ErrorCode::corrupt, "a frame that does not belong here"}); }
 
-  void lost(Error why) {
-    std::shared_ptr<Link> self = shared_from_this();
-    bool was_connected = state_ == State::connected;
-    if (connection_) std::exchange(connection_, nullptr)->close();
+  void refused(const Error& why) override {
+    if (why.code == ErrorCode::cloned_identity) peers_.listener_.identity_refused(peer_, why);
+  }
+
+  void lost(const Error& why, bool was_connected) override {
     // An address that does not lead to the peer any more: ask the table next time.
     if (!was_connected) seen_address_.clear();
-    peers_->counters_.dropped += waiting_.size();
-    ++peers_->counters_.failures;
+    peers_.counters_.dropped += waiting_.size();
+    ++peers_.counters_.failures;
     waiting_.clear();
     waiting_bytes_ = 0;
     // A link that stays broken is worth one line, not one an attempt.
     if (!reported_)
       spdlog::warn("event=peer_lost peer={} address={} reason=\"{}\"", peer_.text(), address_, why.text());
     reported_ = true;
-    state_ = State::backing_off;
-    back_off_ = back_off_ == Duration(0) ? peers_->limits_.first_back_off
-                                         : std::min(2 * back_off_, peers_->limits_.last_back_off);
-    auto half = static_cast<std::uint64_t>(back_off_.count() / 2 + 1);
-    Duration jitter(static_cast<std::int64_t>(peers_->random_.below(half)));
-    after(back_off_ - back_off_ / 2 + jitter, [](Link& link) { link.state_ = State::idle; });
-    peers_->listener_.peer_lost(peer_);
+    back_off();
+    peers_.listener_.peer_lost(peer_);
   }
 
-  void after(Duration wait, void (*action)(Link&)) {
-    timer_.expires_after(wait);
-    timer_.async_wait([self = shared_from_this(), action, turn = ++timer_turn_](boost::system::error_code error) {
+  void back_off() {
+    back_off_ = back_off_ == Duration(0) ? peers_.limits_.first_back_off
+                                         : std::min(2 * back_off_, peers_.limits_.last_back_off);
+    auto half = static_cast<std::uint64_t>(back_off_.count() / 2 + 1);
+    Duration jitter(static_cast<std::int64_t>(peers_.random_.below(half)));
+    backing_off_ = true;
+    timer_.expires_after(back_off_ - back_off_ / 2 + jitter);
+    timer_.async_wait([this, self = shared_from_this(), turn = ++back_off_turn_](boost::system::error_code error) {
       // A wait that was set again in the meantime may still come back without an error.
-      if (!error && self->peers_ != nullptr && turn == self->timer_turn_) action(*self);
+      if (!error && turn == back_off_turn_) backing_off_ = false;
     });
   }
 
-  Peers* peers_;  // null after stop()
+  void end_back_off() {
+    timer_.cancel();
+    backing_off_ = false;
+  }
+
+  Peers& peers_;  // not used after stop()
   const Uuid peer_;
-  boost::asio::steady_timer timer_;
-  std::uint64_t timer_turn_ = 0;
-  State state_ = State::idle;
-  std::shared_ptr<Dial> dial_;
-  std::shared_ptr<FrameConnection> connection_;
+  boost::asio::steady_timer timer_;  // of the back-off
+  bool backing_off_ = false;
+  std::uint64_t back_off_turn_ = 0;
+  Duration back_off_{0};
   std::string address_;
   std::string seen_address_;
   std::vector<WireMessage> waiting_;
   std::size_t waiting_bytes_ = 0;
-  Duration back_off_{0};
   bool reported_ = false;
   LogLimit dropped_log_{1};
 };

@@ -1,3 +1,4 @@
+// A channel to each address, and the calls that wait for answers.
 #include "dht/net/transport/tcp_transport.hpp"
 
 #include <algorithm>
@@ -9,7 +10,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <set>
 
-#include "dht/net/transport/dial.hpp"
+#include "dht/net/transport/outgoing_connection.hpp"
 #include "dht/net/transport/system_clock.hpp"
 
 namespace ringfs::dht {
@@ -29,52 +30,49 @@ struct TcpTransport::Call {
 };
 
 // One address: its connection and the calls that use it.
-class TcpTransport::Channel final : public FrameConnection::Owner,
-                                    public std::enable_shared_from_this<TcpTransport::Channel> {
+class TcpTransport::Channel final : public OutgoingConnection {
  public:
   Channel(TcpTransport& transport, std::string address)
-      : transport_(&transport), address_(std::move(address)), timer_(transport.executor_) {}
+      : OutgoingConnection(transport.executor_, transport.flusher_,
+                           {.connect = transport.options_.connect,
+                            .handshake = transport.options_.handshake,
+                            .make_stream = transport.options_.make_stream}),
+        transport_(transport),
+        address_(std::move(address)) {}
 
   // False: the call cannot be sent, with the reason in `why`.
   bool send(std::uint64_t id, const Uuid& expected, WireMessage message, Error& why) {
-    std::size_t queued = waiting_bytes_ + (connection_ ? connection_->queued_bytes() : 0);
-    const TcpTransportOptions& options = transport_->options_;
+    const std::size_t queued = waiting_bytes_ + queued_bytes();
+    const TcpTransportOptions& options = transport_.options_;
     if (outstanding_.size() >= options.calls_per_connection || queued + message.bytes() > options.queue_bytes) {
       why = {ErrorCode::overloaded, "too many calls to " + address_};
       return false;
     }
-    if (state_ == State::connected && !check(expected, why)) return false;
+    if (connected() && !check_call(expected, why)) return false;
     outstanding_.insert(id);
-    if (state_ == State::connected) {
-      connection_->send(FrameKind::request, id, std::move(message));
+    if (connected()) {
+      OutgoingConnection::send(FrameKind::request, id, std::move(message));
       return true;
     }
     waiting_bytes_ += message.bytes();
     waiting_.push_back({.id = id, .expected = expected, .message = std::move(message)});
-    if (state_ == State::idle) connect();
+    if (idle()) connect(address_);
     return true;
   }
 
   void forget(std::uint64_t id) { outstanding_.erase(id); }
   bool unused() const { return outstanding_.empty(); }
 
-  void stop() {
-    transport_ = nullptr;
-    timer_.cancel();
-    if (dial_) dial_->cancel();
-    if (connection_) connection_->close();
-  }
-
  private:
-  enum class State : std::uint8_t { idle, connecting, handshake, connected };
   struct Waiting {
     std::uint64_t id;
     Uuid expected;
     WireMessage message;
   };
 
-  bool check(const Uuid& expected, Error& why) const {
-    const Uuid& ring = transport_->options_.ring;
+  // Whether the node at the other end is the one that a call means.
+  bool check_call(const Uuid& expected, Error& why) const {
+    const Uuid& ring = transport_.options_.ring;
     if (!expected.is_nil() && expected != handshake_.node) {
       why = {ErrorCode::wrong_identity, "node " + handshake_.node.text() + " answers at " + address_};
       return false;
@@ -86,104 +84,56 @@ class TcpTransport::Channel final : public FrameConnection::Owner,
     return true;
   }
 
-  void connect() {
-    state_ = State::connecting;
-    dial_ = dial(
-        transport_->executor_, address_, transport_->options_.connect,
-        [self = shared_from_this()](Result<boost::asio::ip::tcp::socket> socket) { self->dialled(std::move(socket)); });
+  Handshake own_handshake() override {
+    return {.role = PeerRole::client,
+            .node = {},
+            .incarnation = {},
+            .ring = transport_.options_.ring,
+            .table_version = 0,
+            .stamp = wall_time(),
+            .expected = {},  // checked for each call: they may differ
+            .address = {}};
   }
 
-  void dialled(Result<boost::asio::ip::tcp::socket> socket) {
-    dial_.reset();
-    if (transport_ == nullptr) return;
-    if (!socket) {
-      broken(socket.error());
-      return;
-    }
-    state_ = State::handshake;
-    connection_ = std::make_shared<FrameConnection>(transport_->options_.make_stream(std::move(*socket)), *this,
-                                                    transport_->flusher_);
-    connection_->start();
-    Handshake own{.role = PeerRole::client,
-                  .node = {},
-                  .incarnation = {},
-                  .ring = transport_->options_.ring,
-                  .table_version = 0,
-                  .stamp = wall_time(),
-                  .expected = {},  // checked for each call: they may differ
-                  .address = {}};
-    connection_->send(FrameKind::handshake, 0, encode(own));
-    timer_.expires_after(transport_->options_.handshake);
-    timer_.async_wait([self = shared_from_this(), connection = connection_](boost::system::error_code error) {
-      bool current = self->state_ == State::handshake && self->connection_ == connection;
-      if (!error && self->transport_ != nullptr && current)
-        self->broken({ErrorCode::unreachable, "no handshake in time"});
-    });
+  Status check(const Handshake& handshake) override {
+    if (handshake.role != PeerRole::node) return fail(ErrorCode::corrupt, "not a node answers at " + address_);
+    return {};
   }
 
-  void frame_received(FrameConnection&, ReceivedFrame frame) override {
-    std::shared_ptr<Channel> self = shared_from_this();
-    if (frame.header.kind == FrameKind::error) {
-      Result<Error> error = decode_error(frame);
-      broken(error ? *error : error.error());
-    } else if (state_ == State::handshake && frame.header.kind == FrameKind::handshake) {
-      greeted(frame);
-    } else if (state_ == State::connected && frame.header.kind == FrameKind::response) {
-      response(frame);
-    } else {
-      broken({ErrorCode::corrupt, "a frame that does not belong here"});
-    }
-  }
-
-  void greeted(const ReceivedFrame& frame) {
-    Result<Handshake> handshake = decode_handshake(frame);
-    if (!handshake) {
-      broken(handshake.error());
-      return;
-    }
-    if (handshake->role != PeerRole::node) {
-      broken({ErrorCode::corrupt, "not a node answers at " + address_});
-      return;
-    }
-    timer_.cancel();
-    handshake_ = std::move(*handshake);
-    state_ = State::connected;
-    connection_->set_frame_limit(max_frame_bytes);
-    transport_->heard(address_, handshake_.stamp);
+  void handshake_done(const Handshake& handshake) override {
+    handshake_ = handshake;
+    transport_.heard(address_, handshake_.stamp);
     waiting_bytes_ = 0;
     std::vector<Waiting> waiting = std::exchange(waiting_, {});
     for (Waiting& item : waiting) {
-      if (transport_ == nullptr || state_ != State::connected) return;  // ended by a caller in between: all were told
+      if (stopped() || !connected()) return;  // ended by a caller in between: all were told
       Error why;
       if (!outstanding_.contains(item.id)) continue;  // its deadline passed
-      if (check(item.expected, why)) {
-        connection_->send(FrameKind::request, item.id, std::move(item.message));
+      if (check_call(item.expected, why)) {
+        OutgoingConnection::send(FrameKind::request, item.id, std::move(item.message));
       } else {
-        transport_->finish(item.id, failure(why.code, why.context));
+        transport_.finish(item.id, failure(why.code, why.context));
       }
     }
   }
 
-  void response(const ReceivedFrame& frame) {
-    Result<Response> response = decode_response(frame);
-    if (!response) {
-      broken(response.error());
+  void received(ReceivedFrame frame) override {
+    if (frame.header.kind != FrameKind::response) {
+      end({ErrorCode::corrupt, "a frame that does not belong here"});
       return;
     }
-    transport_->heard(address_, response->stamp);
+    Result<Response> response = decode_response(frame);
+    if (!response) {
+      end(response.error());
+      return;
+    }
+    transport_.heard(address_, response->stamp);
     // A late answer, after the call's deadline, has nobody to go to.
     if (outstanding_.contains(frame.header.request))
-      transport_->finish(frame.header.request, std::move(response->result));
+      transport_.finish(frame.header.request, std::move(response->result));
   }
 
-  void connection_closed(FrameConnection&, const Error& why) override { broken(why); }
-
-  void broken(Error why) {
-    if (transport_ == nullptr) return;
-    std::shared_ptr<Channel> self = shared_from_this();
-    if (connection_) std::exchange(connection_, nullptr)->close();
-    timer_.cancel();
-    state_ = State::idle;
+  void lost(const Error& why, bool) override {
     waiting_.clear();
     waiting_bytes_ = 0;
     bool named = why.code == ErrorCode::wrong_identity || why.code == ErrorCode::foreign_ring ||
@@ -192,16 +142,12 @@ class TcpTransport::Channel final : public FrameConnection::Owner,
     std::string context = address_ + ": " + (named || not_reached(why.code) ? why.context : why.text());
     // A caller that is told may call again at once: that call is not among these.
     for (std::uint64_t id : std::exchange(outstanding_, {})) {
-      if (transport_ != nullptr) transport_->finish(id, failure(code, context));
+      if (!stopped()) transport_.finish(id, failure(code, context));
     }
   }
 
-  TcpTransport* transport_;  // null after stop()
+  TcpTransport& transport_;  // not used after stop()
   const std::string address_;
-  boost::asio::steady_timer timer_;
-  State state_ = State::idle;
-  std::shared_ptr<Dial> dial_;
-  std::shared_ptr<FrameConnection> connection_;
   Handshake handshake_;           // when connected
   std::vector<Waiting> waiting_;  // for the connection
   std::size_t waiting_bytes_ = 0;

@@ -4,6 +4,7 @@
 
 #include <set>
 
+#include "dht/base/row_changes.hpp"
 #include "dht/net/client/lock_resolver.hpp"
 
 namespace ringfs::sim {
@@ -39,18 +40,17 @@ TEST(TransactionSteps, Prepares_AreToldApartByTheRecord) {
 
 TEST(TransactionSteps, Ends_AreToldApartByStateAndCondition) {
   const Condition pending = dht::record_is(record, dht::pending_record(record.id));
-  EXPECT_EQ(
-      step_of({pending}, {dht::put_record(record, in_state(RecordState::committed)), dht::resolve_part(record, true)}),
-      TransactionStep::flip);
-  EXPECT_EQ(step_of({pending}, {dht::erase_record(record), dht::resolve_part(record, true)}), TransactionStep::flip);
+  EXPECT_EQ(step_of({pending}, {dht::put_record(record, in_state(RecordState::committed)), resolve(record, true)}),
+            TransactionStep::flip);
+  EXPECT_EQ(step_of({pending}, {dht::erase_record(record), resolve(record, true)}), TransactionStep::flip);
   EXPECT_EQ(step_of({pending}, {dht::put_record(record, in_state(RecordState::aborted))}), TransactionStep::abort);
   EXPECT_EQ(step_of({dht::record_is_absent(record)}, {dht::put_record(record, in_state(RecordState::aborted))}),
             TransactionStep::tombstone);
 }
 
 TEST(TransactionSteps, WhatComesAfterTheEnd) {
-  EXPECT_EQ(step_of({}, {dht::resolve_part(record, true)}), TransactionStep::resolve_committed);
-  EXPECT_EQ(step_of({}, {dht::resolve_part(record, false)}), TransactionStep::resolve_aborted);
+  EXPECT_EQ(step_of({}, {resolve(record, true)}), TransactionStep::resolve_committed);
+  EXPECT_EQ(step_of({}, {resolve(record, false)}), TransactionStep::resolve_aborted);
   EXPECT_EQ(step_of({}, {dht::erase_record(record)}), TransactionStep::forget);
 }
 

@@ -204,9 +204,7 @@ TEST(Rows, Part_EncodedAndDecoded_KeepsLargeValuesInline) {
 }
 
 TEST(Rows, Part_WithTransactionInside_IsCorrupt) {
-  Mutation resolve;
-  resolve.kind = Mutation::Kind::resolve;
-  EXPECT_FALSE(decode_part(encode_part({resolve})));
+  EXPECT_FALSE(decode_part(encode_part({resolve(RecordRef{}, false)})));
 }
 
 TEST(Rows, BatchResult_EveryOutcome_RoundTripsAndRefusesTruncation) {
@@ -295,13 +293,9 @@ TEST(Rows, Validate_WriteBeyondTheLargestValue_IsTooLarge) {
 
 TEST(Rows, Validate_PrefixErasedByATransaction_IsRefused) {
   Batch batch = simple_batch();
-  batch.mutations = {put("k", "s", {})};
-  batch.mutations[0].kind = Mutation::Kind::erase_prefix;
+  batch.mutations = {erase_prefix({"k", "s"})};
   EXPECT_TRUE(validate(batch));
-  Mutation prepare;
-  prepare.kind = Mutation::Kind::prepare;
-  prepare.part = batch.mutations;
-  batch.mutations = {prepare};
+  batch.mutations = {prepare(RecordRef{}, batch.mutations)};
   Status refused = validate(batch);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::invalid_argument);
@@ -317,30 +311,19 @@ TEST(Rows, Validate_ReservedKeys_OnlyRecordsAreLetThrough) {
     EXPECT_FALSE(validate(batch));
     batch.mutations[0].row.key = record_key;
     EXPECT_EQ(validate(batch).has_value(), kind == Mutation::Kind::put || kind == Mutation::Kind::erase);
-    Mutation prepare;
-    prepare.kind = Mutation::Kind::prepare;
-    prepare.part = batch.mutations;
-    batch.mutations = {prepare};
+    batch.mutations = {prepare(RecordRef{}, batch.mutations)};
     EXPECT_FALSE(validate(batch)) << "a part must not touch records";
   }
   Batch batch = simple_batch();
-  Condition condition;
-  condition.kind = Condition::Kind::absent;
-  condition.row = {record_key, "s"};
-  batch.conditions = {condition};
+  batch.conditions = {absent({record_key, "s"})};
   EXPECT_TRUE(validate(batch));
   batch.conditions[0].row.key = reserved;
   EXPECT_FALSE(validate(batch));
 }
 
 TEST(Rows, Validate_NestedTransaction_IsRefused) {
-  Mutation inner;
-  inner.kind = Mutation::Kind::resolve;
-  Mutation outer;
-  outer.kind = Mutation::Kind::prepare;
-  outer.part = {inner};
   Batch batch = simple_batch();
-  batch.mutations = {outer};
+  batch.mutations = {prepare(RecordRef{}, {resolve(RecordRef{}, false)})};
   EXPECT_EQ(validate(batch).error().code, ErrorCode::invalid_argument);
 }
 

@@ -4,6 +4,7 @@
 
 #include <boost/asio/detached.hpp>
 
+#include "dht/base/row_changes.hpp"
 #include "dht/net/client/lock_resolver.hpp"
 #include "dht/net/transport/run_all.hpp"
 #include "tests/support/fake_ring.hpp"
@@ -14,6 +15,7 @@ namespace {
 using Fate = FakeRing::Fate;
 
 const std::string key = "some object";
+const RowAddress counter{key, "n"};
 
 class ObjectClientTest : public testing::Test {
  protected:
@@ -21,35 +23,24 @@ class ObjectClientTest : public testing::Test {
     Status started = time_.run(client_.start(in(10)));
     ASSERT_TRUE(started) << started.error().text();
     CommitRequest create;
-    create.mutations = {mutation(Mutation::Kind::put)};
-    Writer zero;
-    zero.i64(0);
-    create.mutations[0].value = SharedBytes(zero.take());
+    create.mutations = {ringfs::put(counter, SharedBytes(std::string(8, '\0')))};
     ASSERT_TRUE(commit(create));
     ring_.executions = 0;
   }
 
   TimePoint in(int seconds) const { return time_.clock().now + std::chrono::seconds(seconds); }
 
-  static Mutation mutation(Mutation::Kind kind, std::int64_t number = 0) {
-    Mutation mutation;
-    mutation.kind = kind;
-    mutation.row = {key, "n"};
-    mutation.number = number;
-    return mutation;
-  }
   Result<CommitReply> commit(CommitRequest request, int seconds = 30) {
     return time_.run(client_.commit(std::move(request), in(seconds)));
   }
   Result<CommitReply> increment(int seconds = 30) {
     CommitRequest request;
-    request.mutations = {mutation(Mutation::Kind::add_i64, 1)};
+    request.mutations = {add_i64(counter, 0, 1)};
     return commit(std::move(request), seconds);
   }
   Result<CommitReply> put(const std::string& name) {
     CommitRequest request;
-    request.mutations = {mutation(Mutation::Kind::put)};
-    request.mutations[0].row.key = name;
+    request.mutations = {ringfs::put({name, "n"}, {})};
     return commit(std::move(request));
   }
   std::int64_t number() {
@@ -109,7 +100,7 @@ TEST_F(ObjectClientTest, Cold_Partition_IsFoundByAChordLookup) {
   ObjectClient fresh(ring_, {ring_.node(0).address});
   ASSERT_TRUE(time_.run(fresh.start(in(10))));
   CommitRequest request;
-  request.mutations = {mutation(Mutation::Kind::add_i64, 1)};
+  request.mutations = {add_i64(counter, 0, 1)};
   ASSERT_TRUE(time_.run(fresh.commit(request, in(10))));
   EXPECT_EQ(fresh.counters().lookups, 1u);
   EXPECT_GE(fresh.counters().lookup_hops, 1u);
@@ -240,12 +231,9 @@ TEST_F(ObjectClientTest, ReplyLost_LeaderChanged_HappensOnce) {
 
 TEST_F(ObjectClientTest, ReplyLost_ConditionNoLongerHolds_ReportsTheFirstResult) {
   CommitRequest request;
-  Condition absent;
-  absent.kind = Condition::Kind::absent;
-  absent.row = {key, "exclusive"};
-  request.conditions = {absent};
-  request.mutations = {mutation(Mutation::Kind::put)};
-  request.mutations[0].row = absent.row;
+  const RowAddress row{key, "exclusive"};
+  request.conditions = {absent(row)};
+  request.mutations = {ringfs::put(row, {})};
   ring_.commit_fates = {Fate::reply_lost};
   Result<CommitReply> reply = commit(request);
   ASSERT_TRUE(reply);
@@ -297,7 +285,7 @@ TEST_F(ObjectClientTest, LogIsHoursAhead_UncertainFirstTry_StillWorks) {
     ASSERT_TRUE(time_.run(fresh.start(in(10))));
     ring_.commit_fates = {fate};
     CommitRequest request;
-    request.mutations = {mutation(Mutation::Kind::add_i64, 1)};
+    request.mutations = {add_i64(counter, 0, 1)};
     ASSERT_TRUE(time_.run(fresh.commit(request, in(10))));
   }
   EXPECT_EQ(number(), 2);
@@ -339,8 +327,7 @@ TEST_F(ObjectClientTest, NoSpace_Certain_IsReported_Uncertain_IsFoundOut) {
 
 TEST_F(ObjectClientTest, TooLarge_Batch_IsRefusedWithoutACall) {
   CommitRequest request;
-  request.mutations = {mutation(Mutation::Kind::put)};
-  request.mutations[0].value = SharedBytes(std::string(max_value_bytes + 1, 'x'));
+  request.mutations = {ringfs::put(counter, SharedBytes(std::string(max_value_bytes + 1, 'x')))};
   const std::uint64_t before = client_.counters().calls;
   EXPECT_EQ(commit(request).error().code, ErrorCode::too_large);
   EXPECT_EQ(client_.counters().calls, before);
@@ -355,7 +342,7 @@ TEST_F(ObjectClientTest, ManyAtOnce_MoreThanMayBeInFlight_AllHappenOnce) {
   };
   for (std::size_t i = 0; i < count; ++i) {
     CommitRequest request;
-    request.mutations = {mutation(Mutation::Kind::add_i64, 1)};
+    request.mutations = {add_i64(counter, 0, 1)};
     if (i % 7 == 0) ring_.commit_fates.push_back(Fate::reply_lost);
     boost::asio::co_spawn(loop_, one(client_, std::move(request), in(30), &applied), boost::asio::detached);
   }
@@ -367,8 +354,7 @@ TEST_F(ObjectClientTest, ManyAtOnce_MoreThanMayBeInFlight_AllHappenOnce) {
 TEST_F(ObjectClientTest, LockedRow_WriterWaitsAndReaderSeesTheOldValue) {
   std::unique_ptr<Transaction> transaction = client_.begin(in(30));
   TransactionPart part;
-  part.mutations = {mutation(Mutation::Kind::put)};
-  part.mutations[0].value = SharedBytes(std::string(7, '\0') + '\7');
+  part.mutations = {ringfs::put(counter, SharedBytes(std::string(7, '\0') + '\7'))};
   ASSERT_TRUE(time_.run(transaction->prepare(std::move(part))));
   EXPECT_EQ(number(), 0);
   EXPECT_EQ(increment(1).error().code, ErrorCode::timeout);
@@ -405,7 +391,7 @@ TEST_F(ObjectClientTest, Lookup_PointersLeadThroughAFrozenNode_PlacementHelps) {
   ObjectClient fresh(ring_, {ring_.node(group().members[1]).address});
   ASSERT_TRUE(time_.run(fresh.start(in(30))));
   CommitRequest request;
-  request.mutations = {mutation(Mutation::Kind::add_i64, 1)};
+  request.mutations = {add_i64(counter, 0, 1)};
   ASSERT_TRUE(time_.run(fresh.commit(request, in(30))));
 }
 

@@ -295,10 +295,7 @@ TEST_F(TransactionTest, ClocksAreFarApart_ADeadCoordinatorIsBuried) {
 TEST_F(TransactionTest, Tombstone_FirstPrepareArrivesAfterwards_IsRefused) {
   const RecordRef lock{partition(0), {static_cast<std::uint64_t>(time_.clock().stamp.microseconds), {}}};
   // A lock in partition 1 whose record never came into being.
-  Mutation intents;
-  intents.kind = Mutation::Kind::prepare;
-  intents.record = lock;
-  intents.part = {put(keys_[1], "ghost")};
+  const Mutation intents = prepare(lock, {put(keys_[1], "ghost")});
   auto raw = [](MemoryObjectStore& store, PartitionId where, Mutation mutation,
                 TimePoint until) -> Task<Result<BatchResult>> {
     std::vector<Mutation> mutations{std::move(mutation)};
@@ -450,13 +447,7 @@ TEST_F(TransactionTest, FinishRecords_NothingThere_SaysSo) {
 
 // ---- Rows that transactions only add to: a directory's times and links.
 
-Mutation add(const std::string& key, std::int64_t number) {
-  Mutation mutation;
-  mutation.kind = Mutation::Kind::add_i64;
-  mutation.row = {key, "count"};
-  mutation.number = number;
-  return mutation;
-}
+Mutation add(const std::string& key, std::int64_t number) { return add_i64({key, "count"}, 0, number); }
 
 class AddingTransactionTest : public TransactionTest {
  protected:
