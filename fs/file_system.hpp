@@ -43,6 +43,10 @@ struct Caller {
   pid_t pid = 0;
   mode_t umask = 0;
 
+  // Those of `mode` that a new file gets.
+  std::uint32_t permissions(std::uint32_t mode) const {
+    return (mode & 07777U) & ~static_cast<std::uint32_t>(umask & 0777U);
+  }
   // Whose changes of a program's contents take its set-user-id and set-group-id bits away. A process's capabilities do
   // not arrive with its requests: CAP_FSETID is taken for root's.
   bool may_not_keep_set_id() const { return uid != 0; }
@@ -143,9 +147,8 @@ class FileSystem {
   void on_pages_changed(PagesListener listener);
 
   Task<Result<Attributes>> lookup(Caller caller, InodeNumber parent, std::string name);
-  Task<Result<Attributes>> get_attributes(Caller caller, InodeNumber inode, std::optional<Handle> handle);
-  Task<Result<Attributes>> set_attributes(Caller caller, InodeNumber inode, SetAttributes changes,
-                                          std::optional<Handle> handle);
+  Task<Result<Attributes>> get_attributes(Caller caller, InodeNumber inode);
+  Task<Result<Attributes>> set_attributes(Caller caller, InodeNumber inode, SetAttributes changes);
   Task<Result<std::string>> read_link(Caller caller, InodeNumber inode);
 
   // mode carries the type; umask was applied by the kernel or is applied here (caller.umask).
@@ -166,8 +169,7 @@ class FileSystem {
   Task<Result<Opened>> open(Caller caller, InodeNumber inode, int flags);
   Task<Result<ReadResult>> read(Handle handle, std::uint64_t offset, std::size_t size);
   Task<Result<std::size_t>> write(Handle handle, std::uint64_t offset, SharedBytes bytes, WriteHow how = {});
-  Task<Status> flush(Handle handle);
-  Task<Status> fsync(Handle handle);
+  Task<Status> flush(Handle handle);  // close() and fsync()
   Task<void> release(Handle handle);
 
   Task<Result<Handle>> open_directory(Caller caller, InodeNumber inode);
@@ -176,14 +178,14 @@ class FileSystem {
                                                            bool with_attributes);
   Task<void> release_directory(Handle handle);
 
-  Task<Result<FileSystemStatus>> status(Caller caller);
+  Task<Result<FileSystemStatus>> status();
 
   // For `ringfs info PATH` and the virtual xattrs: partition, leader, replicas, chunks of an inode.
   Task<Result<std::string>> describe(InodeNumber inode);
 
  private:
-  class Implementation;
-  std::unique_ptr<Implementation> implementation_;
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
 };
 
 // The errno for an error (never 0). The one table that does this.

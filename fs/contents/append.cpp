@@ -6,7 +6,9 @@
 // the lock; once somebody else took over, whose first write is to the same place, both fail.
 #include <algorithm>
 
-#include "fs/volume.hpp"
+#include "fs/contents/file_writer.hpp"
+#include "fs/inode_changes.hpp"
+#include "fs/read_rows.hpp"
 
 namespace ringfs::fs {
 
@@ -28,24 +30,20 @@ struct Sighting {
   }
 };
 
-Condition extent_is(const OpenInode& open) {
-  return bytes_equal(inode_row(open.inode), InodeRow::size_offset, inode_extent_bytes(open.row));
-}
-
 }  // namespace
 
-Task<Result<std::uint64_t>> Volume::append(OpenPointer open, SharedBytes bytes, bool clears_set_id,
-                                           TimePoint deadline) {
-  Lock lock = co_await open->mutex.lock(left(deadline));
+Task<Result<std::uint64_t>> FileWriter::append(OpenPointer open, SharedBytes bytes, bool clears_set_id,
+                                               TimePoint deadline) {
+  Lock lock = co_await open->mutex.lock(instance_.left(deadline));
   if (!lock) co_return fail(ErrorCode::timeout, "file is busy");
   // Written through other handles of this instance: the end is behind it.
   Status flushed = co_await write_out_locked(open, Sending::everything, deadline);
   if (!flushed) co_return tl::unexpected(flushed.error());
-  kernel_cached_.erase(open->inode);
+  open_inodes_.kernel_cached.erase(open->inode);
   Retry retry(store_, deadline);
   for (bool look = !open->known;;) {
     if (look) {
-      Status fresh = co_await refresh(open, deadline);
+      Status fresh = co_await open_inodes_.refresh(open, deadline);
       if (!fresh) co_return tl::unexpected(fresh.error());
     }
     const std::uint64_t end = static_cast<std::uint64_t>(open->row.size) + bytes.size();
@@ -54,11 +52,11 @@ Task<Result<std::uint64_t>> Volume::append(OpenPointer open, SharedBytes bytes, 
     if (open->row.content == 0 && end <= inline_limit) {
       done = co_await append_inline(open, bytes, clears_set_id, deadline);
     } else if (open->row.content == 0) {
-      Result<bool> converted = co_await convert(open, deadline);
+      Result<bool> converted = co_await chunks_.convert(open, deadline);
       if (converted && *converted) continue;
       if (!converted) done = tl::unexpected(converted.error());
     } else if (open->row.cutting()) {
-      Status finished = co_await finish_cut(open, deadline);
+      Status finished = co_await chunks_.finish_cut(open, deadline);
       if (!finished) co_return tl::unexpected(finished.error());
       continue;
     } else {
@@ -75,37 +73,35 @@ Task<Result<std::uint64_t>> Volume::append(OpenPointer open, SharedBytes bytes, 
   }
 }
 
-Task<Result<std::uint64_t>> Volume::append_inline(OpenPointer open, SharedBytes bytes, bool clears_set_id,
-                                                  TimePoint deadline) {
+Task<Result<std::uint64_t>> FileWriter::append_inline(OpenPointer open, SharedBytes bytes, bool clears_set_id,
+                                                      TimePoint deadline) {
   const auto offset = static_cast<std::uint32_t>(open->row.size);
   InodeRow next = open->row;
   next.size += static_cast<std::int64_t>(bytes.size());
-  const std::int64_t now = now_ns();
+  const std::int64_t now = instance_.now_ns();
   ChangeSet changes;
-  changes.require(Check::contents, extent_is(*open));
+  changes.require(Check::contents, extent_is(open->inode, open->row));
   changes.change(write_bytes(inline_row(open->inode), offset, bytes));
-  changes.change(write_bytes(inode_row(open->inode), InodeRow::size_offset, SharedBytes(encode_i64(next.size))));
+  changes.change(write_i64(inode_row(open->inode), InodeRow::size_offset, next.size));
   if (clears_set_id) {
     clear_set_id(changes, open->inode, next);
     next.mode = without_set_id(next.mode);
   }
-  add_times(changes, *open, now);
-  begin_own_change(*open);
-  Result<Outcome> outcome = co_await changes.apply(store_, deadline);
-  end_own_change(*open, outcome && outcome->applied());
+  add_times(changes, *open, now, now);
+  Result<Outcome> outcome = co_await open_inodes_.commit_own(open, changes, deadline);
   if (!outcome) co_return tl::unexpected(outcome.error());
   if (!outcome->applied()) co_return overtaken;
   next.change += 1;
-  note_times(next, *open, now);
+  note_times(next, *open, now, instance_.now_ns());
   // The inline bytes are read again when they are wanted: another mount may have overwritten some before the end.
-  adopt(*open, LoadedInode{next, outcome->version}, nullptr, Origin::here);
+  open_inodes_.adopt(*open, LoadedInode{next, outcome->version}, nullptr, OpenInodes::Origin::here);
   co_return static_cast<std::uint64_t>(next.size);
 }
 
-Task<Result<SharedBytes>> Volume::take_append_lock(OpenPointer open, TimePoint deadline) {
+Task<Result<SharedBytes>> FileWriter::take_append_lock(OpenPointer open, TimePoint deadline) {
   const RowAddress address = append_lock_row(open->inode);
   Retry retry(store_, deadline);
-  AppendLockRow lock{instance_, store_.random().next(), 0};
+  AppendLockRow lock{instance_.id, store_.random().next(), 0};
   std::uint64_t version = 0;  // of the expired lock to break; 0: there is none
   Sighting rival;
   for (;;) {
@@ -113,7 +109,7 @@ Task<Result<SharedBytes>> Volume::take_append_lock(OpenPointer open, TimePoint d
     const SharedBytes value(encode(lock));
     ChangeSet changes;
     changes.require(Check::lock, version_equals(address, version));
-    changes.require(Check::contents, extent_is(*open));
+    changes.require(Check::contents, extent_is(open->inode, open->row));
     changes.change(put(address, value));
     Result<Outcome> outcome = co_await changes.apply(store_, deadline);
     if (!outcome) co_return tl::unexpected(outcome.error());
@@ -123,18 +119,17 @@ Task<Result<SharedBytes>> Volume::take_append_lock(OpenPointer open, TimePoint d
     request.gets.push_back(inode_row(open->inode));
     Result<ReadReply> reply = co_await store_.read(std::move(request), deadline);
     if (!reply) co_return tl::unexpected(reply.error());
-    if (!reply->gets[1].found) co_return fail(ErrorCode::stale_handle, "no such inode");
-    Result<InodeRow> row = decode_inode(reply->gets[1].row.value.view());
-    if (!row) co_return tl::unexpected(row.error());
-    adopt(*open, LoadedInode{*row, reply->gets[1].row.version}, nullptr);
+    Result<LoadedInode> inode = loaded_inode(reply->gets[1]);
+    if (!inode) co_return tl::unexpected(inode.error());
+    open_inodes_.adopt(*open, *inode, nullptr);
     // No longer what can be appended to under a lock: the caller looks again.
-    if (row->content == 0 || row->cutting()) co_return SharedBytes();
+    if (inode->row.content == 0 || inode->row.cutting()) co_return SharedBytes();
     version = 0;
     if (reply->gets[0].found) {
       Result<AppendLockRow> held = decode_append_lock(reply->gets[0].row.value.view());
       if (!held) co_return tl::unexpected(held.error());
       // Seen unchanged for a lock's life by the own clock: its owner's may be wrong by hours.
-      if (rival.seen(reply->gets[0].row.version, store_.clock().now) > append_lock_life) {
+      if (rival.seen(reply->gets[0].row.version, instance_.now()) > append_lock_life) {
         version = reply->gets[0].row.version;
         lock.token = held->token + 1;
         continue;
@@ -145,8 +140,8 @@ Task<Result<SharedBytes>> Volume::take_append_lock(OpenPointer open, TimePoint d
   }
 }
 
-Task<Result<std::uint64_t>> Volume::append_chunks(OpenPointer open, SharedBytes bytes, bool clears_set_id,
-                                                  TimePoint deadline) {
+Task<Result<std::uint64_t>> FileWriter::append_chunks(OpenPointer open, SharedBytes bytes, bool clears_set_id,
+                                                      TimePoint deadline) {
   Result<SharedBytes> lock = co_await take_append_lock(open, deadline);
   if (!lock) co_return tl::unexpected(lock.error());
   if (lock->empty()) co_return overtaken;
@@ -161,16 +156,16 @@ Task<Result<std::uint64_t>> Volume::append_chunks(OpenPointer open, SharedBytes 
   co_return done;
 }
 
-Task<Result<std::uint64_t>> Volume::append_under_lock(OpenPointer open, SharedBytes lock, SharedBytes bytes,
-                                                      bool clears_set_id, TimePoint deadline) {
+Task<Result<std::uint64_t>> FileWriter::append_under_lock(OpenPointer open, SharedBytes lock, SharedBytes bytes,
+                                                          bool clears_set_id, TimePoint deadline) {
   const InodeRow row = open->row;
-  const Condition extent = extent_is(*open);
+  const Condition extent = extent_is(open->inode, open->row);
   const auto offset = static_cast<std::uint64_t>(row.size);
   std::vector<std::uint64_t> chunks;
   for (std::uint64_t chunk = offset / chunk_bytes; chunk * chunk_bytes < offset + bytes.size(); ++chunk) {
     chunks.push_back(chunk);
   }
-  Result<bool> accounted = co_await account_segments(open, std::move(chunks), deadline);
+  Result<bool> accounted = co_await chunks_.account(open, std::move(chunks), deadline);
   if (!accounted) co_return tl::unexpected(accounted.error());
   if (!*accounted) co_return overtaken;
   for (std::size_t done = 0; done < bytes.size();) {
@@ -186,57 +181,50 @@ Task<Result<std::uint64_t>> Volume::append_under_lock(OpenPointer open, SharedBy
     InodeRow next = row;
     next.size += static_cast<std::int64_t>(bytes.size());
     next.mode = open->row.mode;
-    const std::int64_t now = now_ns();
+    const std::int64_t now = instance_.now_ns();
     ChangeSet changes;
     changes.require(Check::lock, value_equals(append_lock_row(open->inode), lock));
     changes.require(Check::contents, extent);
-    changes.change(write_bytes(inode_row(open->inode), InodeRow::size_offset, SharedBytes(encode_i64(next.size))));
+    changes.change(write_i64(inode_row(open->inode), InodeRow::size_offset, next.size));
     if (clears_set_id) {
       clear_set_id(changes, open->inode, next);
       next.mode = without_set_id(next.mode);
     }
-    add_times(changes, *open, now);
+    add_times(changes, *open, now, now);
     changes.change(erase(append_lock_row(open->inode)));
-    begin_own_change(*open);
-    Result<Outcome> outcome = co_await changes.apply(store_, deadline);
-    end_own_change(*open, outcome && outcome->applied());
+    Result<Outcome> outcome = co_await open_inodes_.commit_own(open, changes, deadline);
     if (!outcome) co_return tl::unexpected(outcome.error());
     if (outcome->applied()) {
       next.change += 1;
-      note_times(next, *open, now);
-      adopt(*open, LoadedInode{next, outcome->version}, nullptr, Origin::here);
+      note_times(next, *open, now, instance_.now_ns());
+      open_inodes_.adopt(*open, LoadedInode{next, outcome->version}, nullptr, OpenInodes::Origin::here);
       co_return static_cast<std::uint64_t>(next.size);
     }
     if (outcome->failed != Check::mode) co_return overtaken;
     // A chmod: the bytes are there, their lock lasts until it ends.
-    Status fresh = co_await refresh(open, deadline);
+    Status fresh = co_await open_inodes_.refresh(open, deadline);
     if (!fresh) co_return tl::unexpected(fresh.error());
   }
 }
 
 // False: the lock was taken over.
-Task<Result<bool>> Volume::append_to_chunk(OpenPointer open, std::uint64_t content, std::uint64_t offset,
-                                           SharedBytes bytes, SharedBytes lock, TimePoint deadline) {
+Task<Result<bool>> FileWriter::append_to_chunk(OpenPointer open, std::uint64_t content, std::uint64_t offset,
+                                               SharedBytes bytes, SharedBytes lock, TimePoint deadline) {
   const std::string key = chunk_key(open->inode, content, offset / chunk_bytes);
   const std::uint64_t chunk_begin = offset / chunk_bytes * chunk_bytes;
   Retry retry(store_, deadline);
   for (;;) {
-    ReadRequest request;
-    ReadRequest::Scan scan;
-    scan.key = key;
-    scan.max_rows = blocks_per_chunk;
+    ReadRequest::Scan scan = scan_of({key, {}}, {}, blocks_per_chunk);
     scan.values = false;
-    request.scans.push_back(std::move(scan));
-    Result<ReadReply> reply = co_await store_.read(std::move(request), deadline);
-    if (!reply) co_return tl::unexpected(reply.error());
+    Result<ReadReply::ScanResult> blocks = co_await scan_rows(store_, std::move(scan), deadline);
+    if (!blocks) co_return tl::unexpected(blocks.error());
     // Still ours after the versions were read: so they are older than anything that a later holder writes.
-    ReadRequest check;
-    check.gets.push_back(append_lock_row(open->inode));
-    Result<ReadReply> held = co_await store_.read(std::move(check), deadline);
+    RowAddress lock_row = append_lock_row(open->inode);
+    Result<ReadReply::Get> held = co_await read_row(store_, std::move(lock_row), deadline);
     if (!held) co_return tl::unexpected(held.error());
-    if (!held->gets.front().found || !(held->gets.front().row.value == lock)) co_return false;
+    if (!held->found || !(held->row.value == lock)) co_return false;
     std::map<std::string, std::uint64_t> versions;
-    for (const Row& row : reply->scans.front().rows) versions[row.sort] = row.version;
+    for (const Row& row : blocks->rows) versions[row.sort] = row.version;
     ChangeSet changes;
     for (std::size_t done = 0; done < bytes.size();) {
       const std::uint64_t place = offset + done - chunk_begin;
@@ -251,7 +239,7 @@ Task<Result<bool>> Volume::append_to_chunk(OpenPointer open, std::uint64_t conte
       done += part;
     }
     Result<Outcome> outcome = co_await changes.apply(store_, deadline);
-    forget_read_ahead(*open, offset / chunk_bytes);
+    open_inodes_.read_ahead.forget(*open, offset / chunk_bytes);
     if (!outcome) co_return tl::unexpected(outcome.error());
     if (outcome->applied()) co_return true;
     bool again = co_await retry.again();

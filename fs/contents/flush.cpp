@@ -8,7 +8,8 @@
 #include <algorithm>
 #include <boost/asio/this_coro.hpp>
 
-#include "fs/volume.hpp"
+#include "fs/contents/file_writer.hpp"
+#include "fs/inode_changes.hpp"
 
 namespace ringfs::fs {
 
@@ -17,7 +18,6 @@ namespace {
 constexpr std::size_t parallel_chunks = 16;
 constexpr std::size_t publish_window_chunks = 16;
 constexpr std::size_t items_per_batch = 1000;  // keys and overheads stay within max_batch_bytes beside 1 MiB of data
-constexpr std::int64_t future_tolerance_ns = 1'000'000'000;
 
 // One batch's worth of a chunk's dirty bytes.
 class ChunkBatches {
@@ -60,97 +60,80 @@ class ChunkBatches {
   std::vector<std::vector<Mutation>> batches_;
 };
 
-Condition contents_are(const OpenInode& open) {
-  return bytes_equal(inode_row(open.inode), InodeRow::content_offset, inode_contents_bytes(open.row));
-}
-
 }  // namespace
 
-void Volume::account(std::size_t before, std::size_t after) {
-  dirty_bytes_ = dirty_bytes_ + after - before;
-  if (after < before) room_.notify();
-}
-
-void Volume::add_times(ChangeSet& changes, const OpenInode& open, std::optional<std::int64_t> modified) const {
-  const RowAddress row = inode_row(open.inode);
-  const std::int64_t now = now_ns();
-  changes.change(add_i64(row, InodeRow::change_offset, 1));
-  move_time(changes, row, InodeRow::changed_offset, now);
-  if (modified) move_modified(changes, open, *modified);
-}
-
-// Times do not go back between mounts whose clocks differ a little; but a time that utimensat or a clock that was wrong
-// put into the future must not hide that the file changed.
-bool Volume::in_the_future(std::int64_t time) const { return time > now_ns() + future_tolerance_ns; }
-
-void Volume::move_modified(ChangeSet& changes, const OpenInode& open, std::int64_t modified) const {
-  const RowAddress row = inode_row(open.inode);
-  if (in_the_future(open.row.modified)) {
-    changes.change(write_bytes(row, InodeRow::modified_offset, SharedBytes(encode_i64(modified))));
-  } else {
-    move_time(changes, row, InodeRow::modified_offset, modified);
+class FileWriter::Counted {
+ public:
+  Counted(FileWriter& writer, const OpenInode& open) : writer_(writer), open_(open), before_(open.buffer.cost()) {}
+  ~Counted() {
+    const std::size_t after = open_.buffer.cost();
+    writer_.dirty_bytes_ = writer_.dirty_bytes_ + after - before_;
+    if (after < before_) writer_.room_.notify();
   }
-}
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
 
-void Volume::publish(ChangeSet& changes, const OpenInode& open, std::optional<std::int64_t> modified,
-                     bool clears_set_id) const {
+ private:
+  FileWriter& writer_;
+  const OpenInode& open_;
+  const std::size_t before_;
+};
+
+void FileWriter::publish(ChangeSet& changes, const OpenInode& open, std::optional<std::int64_t> modified,
+                         bool clears_set_id) const {
   const RowAddress row = inode_row(open.inode);
   changes.require(Check::change, bytes_equal(row, InodeRow::change_offset, encode_i64(open.row.change)));
   changes.change(max_i64(row, InodeRow::size_offset, static_cast<std::int64_t>(open.buffer.sent_end())));
   if (clears_set_id) clear_set_id(changes, open.inode, open.row);
-  add_times(changes, open, modified);
+  add_times(changes, open, modified, instance_.now_ns());
 }
 
-// By the mode that the ring has in the moment of the commit, whoever set it from wherever.
-void Volume::clear_set_id(ChangeSet& changes, InodeNumber inode, const InodeRow& row) {
-  const RowAddress address = inode_row(inode);
-  const std::uint32_t mode = without_set_id(row.mode);
-  changes.require(Check::mode, bytes_equal(address, InodeRow::mode_offset, encode_u32(row.mode)));
-  if (mode != row.mode) changes.change(write_bytes(address, InodeRow::mode_offset, SharedBytes(encode_u32(mode))));
-}
-
-// What those mutations make of the times in `row`.
-void Volume::note_times(InodeRow& row, const OpenInode& before, std::optional<std::int64_t> modified) const {
-  if (modified)
-    row.modified = in_the_future(before.row.modified) ? *modified : moved_time(before.row.modified, *modified);
-  row.changed = moved_time(before.row.changed, now_ns());
-}
-
-// Of a write that is not published yet, so that publishing it does not move its time.
-std::int64_t Volume::write_time(const OpenInode& open) const {
-  const std::int64_t now = now_ns();
-  return open.known && !in_the_future(open.row.modified) ? moved_time(open.row.modified, now) : now;
-}
-
-void Volume::note_published(OpenInode& open, std::optional<std::int64_t> modified, bool cleared_set_id,
-                            std::uint64_t version) {
+void FileWriter::note_published(OpenInode& open, std::optional<std::int64_t> modified, bool cleared_set_id,
+                                std::uint64_t version) {
   if (open.version < version) {  // else somebody read the row since, with this commit in it
     open.row.size = std::max(open.row.size, static_cast<std::int64_t>(open.buffer.sent_end()));
     open.row.change += 1;
-    note_times(open.row, open, modified);
+    note_times(open.row, open, modified, instance_.now_ns());
     if (cleared_set_id) open.row.mode = without_set_id(open.row.mode);
     open.version = version;
   }
   if (open.unpublished_modified == modified) open.unpublished_modified.reset();
-  const std::size_t before = open.buffer.cost();
-  open.buffer.published();
-  account(before, open.buffer.cost());
+  {
+    const Counted counted(*this, open);
+    open.buffer.published();
+  }
   if (!open.buffer.has_dirty()) open.clears_set_id = false;
 }
 
-void Volume::drop_buffer(OpenInode& open) {
-  const std::size_t before = open.buffer.cost();
+void FileWriter::drop_buffer(OpenInode& open) {
+  const Counted counted(*this, open);
   open.buffer.clear();
   open.unpublished_modified.reset();
   open.dirty_since.reset();
   open.clears_set_id = false;
-  account(before, open.buffer.cost());
 }
 
-Task<Result<bool>> Volume::publish_inline(OpenPointer open, TimePoint deadline) {
-  const std::size_t before = open->buffer.cost();
-  std::vector<Extent> extents = open->buffer.take(0);
-  account(before, open->buffer.cost());
+void FileWriter::buffer(OpenInode& open, std::uint64_t offset, SharedBytes bytes, bool clears_set_id) {
+  const Counted counted(*this, open);
+  open.buffer.write(offset, std::move(bytes));
+  open.unpublished_modified = write_time(open, instance_.now_ns());
+  if (clears_set_id) open.clears_set_id = true;
+  if (!open.dirty_since) open.dirty_since = instance_.now();
+  open_inodes_.note_unsettled(open.inode);
+}
+
+std::vector<Extent> FileWriter::take(OpenInode& open, std::uint64_t chunk) {
+  const Counted counted(*this, open);
+  return open.buffer.take(chunk);
+}
+
+void FileWriter::unsend(OpenInode& open) {
+  const Counted counted(*this, open);
+  open.buffer.unsend();
+}
+
+Task<Result<bool>> FileWriter::publish_inline(OpenPointer open, TimePoint deadline) {
+  std::vector<Extent> extents = take(*open, 0);
   const std::optional<std::int64_t> modified = open->unpublished_modified;
   const RowAddress data = inline_row(open->inode);
   const std::uint64_t epoch_version = open->version;
@@ -158,14 +141,12 @@ Task<Result<bool>> Volume::publish_inline(OpenPointer open, TimePoint deadline) 
   std::uint64_t version = 0;
   for (std::size_t i = 0; i < extents.size();) {
     ChangeSet changes;
-    changes.require(Check::contents, contents_are(*open));
+    changes.require(Check::contents, contents_are(open->inode, open->row));
     for (std::size_t count = 0; i < extents.size() && count < items_per_batch; ++i, ++count) {
       changes.change(write_bytes(data, static_cast<std::uint32_t>(extents[i].offset), extents[i].bytes));
     }
     if (i == extents.size()) publish(changes, *open, modified, clears);
-    begin_own_change(*open);
-    Result<Outcome> outcome = co_await changes.apply(store_, deadline);
-    end_own_change(*open, outcome && outcome->applied());
+    Result<Outcome> outcome = co_await open_inodes_.commit_own(open, changes, deadline);
     if (!outcome) co_return tl::unexpected(outcome.error());
     if (!outcome->applied()) co_return false;
     version = outcome->version;
@@ -184,13 +165,10 @@ Task<Result<bool>> Volume::publish_inline(OpenPointer open, TimePoint deadline) 
   co_return true;
 }
 
-Task<void> Volume::send_chunk(std::shared_ptr<Volume> self, OpenPointer open, std::uint64_t content,
-                              std::uint64_t chunk, std::shared_ptr<Status> status, TimePoint deadline) {
-  const std::size_t before = open->buffer.cost();
-  std::vector<Extent> extents = open->buffer.take(chunk);
-  self->account(before, open->buffer.cost());
+Task<void> FileWriter::send_chunk(std::shared_ptr<FileWriter> self, OpenPointer open, std::uint64_t content,
+                                  std::uint64_t chunk, std::shared_ptr<Status> status, TimePoint deadline) {
   ChunkBatches batches(chunk_key(open->inode, content, chunk));
-  batches.add(extents);
+  batches.add(self->take(*open, chunk));
   for (std::vector<Mutation>& mutations : batches.batches()) {
     CommitRequest request;
     request.mutations = std::move(mutations);
@@ -200,15 +178,16 @@ Task<void> Volume::send_chunk(std::shared_ptr<Volume> self, OpenPointer open, st
       break;
     }
   }
-  self->forget_read_ahead(*open, chunk);
+  self->open_inodes_.read_ahead.forget(*open, chunk);
 }
 
-Task<Result<bool>> Volume::send_and_publish(OpenPointer open, std::vector<std::uint64_t> chunks, TimePoint deadline) {
+Task<Result<bool>> FileWriter::send_and_publish(OpenPointer open, std::vector<std::uint64_t> chunks,
+                                                TimePoint deadline) {
   // What the chunks are sent under; adopt() may learn of a change meanwhile, and the commit below then fails on
   // purpose.
-  const Condition unchanged = contents_are(*open);
+  const Condition unchanged = contents_are(open->inode, open->row);
   const std::uint64_t content = open->row.content;
-  Result<bool> accounted = co_await account_segments(open, chunks, deadline);
+  Result<bool> accounted = co_await chunks_.account(open, chunks, deadline);
   if (!accounted || !*accounted) co_return accounted;
   boost::asio::any_io_executor executor = co_await boost::asio::this_coro::executor;
   const std::optional<std::int64_t> modified = open->unpublished_modified;
@@ -217,7 +196,7 @@ Task<Result<bool>> Volume::send_and_publish(OpenPointer open, std::vector<std::u
   for (std::uint64_t chunk : chunks) {
     co_await sending.wait_below(parallel_chunks);
     if (!*status) break;
-    sending.spawn(executor, send_chunk(shared_from_this(), open, content, chunk, status, deadline));
+    sending.spawn(executor, send_chunk(instance_.alive(this), open, content, chunk, status, deadline));
   }
   co_await sending.join();
   if (!*status) co_return tl::unexpected(status->error());
@@ -227,9 +206,7 @@ Task<Result<bool>> Volume::send_and_publish(OpenPointer open, std::vector<std::u
     ChangeSet changes;
     changes.require(Check::contents, unchanged);
     publish(changes, *open, modified, clears);
-    begin_own_change(*open);
-    Result<Outcome> outcome = co_await changes.apply(store_, deadline);
-    end_own_change(*open, outcome && outcome->applied());
+    Result<Outcome> outcome = co_await open_inodes_.commit_own(open, changes, deadline);
     if (!outcome) co_return tl::unexpected(outcome.error());
     if (outcome->applied()) {
       note_published(*open, modified, clears, outcome->version);
@@ -237,31 +214,29 @@ Task<Result<bool>> Volume::send_and_publish(OpenPointer open, std::vector<std::u
     }
     if (outcome->failed == Check::contents) co_return false;
     // Somebody else changed bytes, the size or the mode: what was sent still counts, and the row is known anew.
-    Status fresh = co_await refresh(open, deadline);
+    Status fresh = co_await open_inodes_.refresh(open, deadline);
     if (!fresh) co_return tl::unexpected(fresh.error());
     bool again = co_await retry.again();
     if (!again) co_return fail(ErrorCode::timeout, "the file keeps changing");
   }
 }
 
-Task<Status> Volume::write_out(OpenPointer open, Sending what, TimePoint deadline) {
+Task<Status> FileWriter::write_out(OpenPointer open, Sending what, TimePoint deadline) {
   if (open->buffer.empty() && !open->mutex.locked()) co_return Status();
-  Lock lock = co_await open->mutex.lock(left(deadline));
+  Lock lock = co_await open->mutex.lock(instance_.left(deadline));
   if (!lock) co_return fail(ErrorCode::timeout, "file is busy");
   Status status = co_await write_out_locked(open, what, deadline);
   co_return status;
 }
 
-Task<Status> Volume::write_out_locked(OpenPointer open, Sending what, TimePoint deadline) {
+Task<Status> FileWriter::write_out_locked(OpenPointer open, Sending what, TimePoint deadline) {
   // Left behind only by a coroutine that was cancelled halfway.
-  const std::size_t cost = open->buffer.cost();
-  open->buffer.unsend();
-  account(cost, open->buffer.cost());
-  const TimePoint began = store_.clock().now;
+  unsend(*open);
+  const TimePoint began = instance_.now();
   Retry retry(store_, deadline);
   for (bool look = !open->known;;) {
     if (look) {
-      Status fresh = co_await refresh(open, deadline);
+      Status fresh = co_await open_inodes_.refresh(open, deadline);
       if (!fresh) co_return fresh;
       look = false;
     }
@@ -274,10 +249,10 @@ Task<Status> Volume::write_out_locked(OpenPointer open, Sending what, TimePoint 
     if (open->row.content == 0 && open->buffer.end() <= inline_limit) {
       done = co_await publish_inline(open, deadline);
     } else if (open->row.content == 0) {
-      done = co_await convert(open, deadline);
+      done = co_await chunks_.convert(open, deadline);
       if (done && *done) continue;
     } else if (open->row.cutting()) {
-      Status finished = co_await finish_cut(open, deadline);
+      Status finished = co_await chunks_.finish_cut(open, deadline);
       if (!finished) co_return finished;
       continue;
     } else {
@@ -295,9 +270,7 @@ Task<Status> Volume::write_out_locked(OpenPointer open, Sending what, TimePoint 
       }
       co_return Status();
     }
-    const std::size_t before = open->buffer.cost();
-    open->buffer.unsend();
-    account(before, open->buffer.cost());
+    unsend(*open);
     if (!done) {
       // Whether the commit happened is unknown; the next try starts from what the ring says.
       open->known = false;
@@ -309,32 +282,32 @@ Task<Status> Volume::write_out_locked(OpenPointer open, Sending what, TimePoint 
   }
 }
 
-void Volume::start_background(OpenPointer open, Sending what) {
-  if (open->background_running || stopping_) return;
+void FileWriter::start_background(OpenPointer open, Sending what) {
+  if (open->background_running || instance_.stopping()) return;
   open->background_running = true;
-  tasks_.spawn(executor_, background(shared_from_this(), open, what));
+  instance_.spawn(background(instance_.alive(this), open, what));
 }
 
-Task<void> Volume::background(std::shared_ptr<Volume> self, OpenPointer open, Sending what) {
+Task<void> FileWriter::background(std::shared_ptr<FileWriter> self, OpenPointer open, Sending what) {
   ++open->users;
   ++self->background_writes_;
-  Status status = co_await self->write_out(open, what, self->deadline());
+  Status status = co_await self->write_out(open, what, self->instance_.deadline());
   --self->background_writes_;
   open->background_running = false;
   if (!status) {
     open->error = status.error();
     ++open->error_number;
     if (open->dirty_since)
-      open->dirty_since = self->store_.clock().now;  // the next try is as far away as the first one was
+      open->dirty_since = self->instance_.now();  // the next try is as far away as the first one was
   }
   self->room_.notify();
   if (status && open->buffer.has_full_chunk()) self->start_background(open, Sending::full_chunks);
-  self->unpin_inode(open);
+  self->open_inodes_.unpin(open);
 }
 
-Volume::OpenPointer Volume::heaviest() const {
+OpenPointer FileWriter::heaviest() const {
   OpenPointer result;
-  for (const auto& [inode, open] : open_) {
+  for (const auto& [inode, open] : open_inodes_.all()) {
     if (open->background_running || open->buffer.empty()) continue;
     // Files that failed before come last.
     bool better = !result || (result->error && !open->error) ||
@@ -344,25 +317,25 @@ Volume::OpenPointer Volume::heaviest() const {
   return result;
 }
 
-Task<Status> Volume::wait_for_room(OpenPointer open, std::size_t bytes, TimePoint deadline) {
+Task<Status> FileWriter::wait_for_room(OpenPointer open, std::size_t bytes, TimePoint deadline) {
   const std::uint64_t errors = open->error_number;
   Retry retry(store_, deadline);
   // A single write larger than the budget still gets through, alone.
-  while (dirty_bytes_ > 0 && dirty_bytes_ + bytes > options_.max_dirty_bytes) {
+  while (dirty_bytes_ > 0 && dirty_bytes_ + bytes > instance_.options.max_dirty_bytes) {
     OpenPointer victim = heaviest();
     if (victim && victim->error) {
       bool again = co_await retry.again();
       if (!again) co_return fail(ErrorCode::timeout, "no room for written data");
     }
     if (victim) start_background(victim, Sending::everything);
-    bool notified = co_await room_.wait(left(deadline));
+    bool notified = co_await room_.wait(instance_.left(deadline));
     if (open->error_number != errors && open->error) co_return tl::unexpected(*open->error);
     if (!notified) co_return fail(ErrorCode::timeout, "no room for written data");
   }
   co_return Status();
 }
 
-Task<Status> Volume::flush_inode(OpenPointer open, TimePoint deadline) {
+Task<Status> FileWriter::flush(OpenPointer open, TimePoint deadline) {
   Status status = co_await write_out(open, Sending::everything, deadline);
   // Everything that an earlier failure left behind is durable now.
   if (status) open->error.reset();

@@ -17,11 +17,9 @@
 //    up to the old end, the write uncovers zeros. So while a file is open here an open drops nothing, and a write that
 //    uncovers what was read shortly after a drop has that dropped once more (open.cpp).
 //  - Others' changes may be anywhere, also where the size is as it was: all pages go.
-#include <fcntl.h>
+#include "fs/contents/kernel_pages.hpp"
 
 #include <algorithm>
-
-#include "fs/volume.hpp"
 
 namespace ringfs::fs {
 
@@ -37,61 +35,47 @@ std::uint64_t page_of(std::uint64_t offset) { return offset / page_bytes * page_
 
 }  // namespace
 
-std::uint64_t Volume::end_of_file(const OpenInode& open) {
-  return std::max(static_cast<std::uint64_t>(open.row.size), open.buffer.end());
-}
-
-void Volume::pages_are_stale(OpenInode& open) {
-  if (!pages_changed_ || !open.kernel.is_used()) return;
-  open.kernel.stale = true;
-  unsettled_.insert(open.inode);
-}
-
-void Volume::note_read(OpenInode& open, std::uint64_t end) {
-  open.kernel.cut_at = std::min(open.kernel.cut_at.value_or(end), end);
-}
-
 // Of the page in which the file ends there, as much as `known` (bytes that were just written there) or the ring has.
 // Nothing: it shrank, or is empty.
-Task<Result<std::optional<PageChange::Tail>>> Volume::last_page(OpenPointer open, std::uint64_t end,
-                                                                std::optional<PageChange::Tail> known,
-                                                                TimePoint deadline) {
+Task<Result<std::optional<PageChange::Tail>>> KernelPages::last_page(OpenPointer open, std::uint64_t end,
+                                                                     std::optional<PageChange::Tail> known,
+                                                                     TimePoint deadline) {
   if (end == 0) co_return std::nullopt;
   const std::uint64_t page = page_of(end - 1);
   if (known && known->offset + known->bytes.size() == end) {
     const std::uint64_t from = std::max(page, known->offset);
     co_return PageChange::Tail{from, SharedBytes(known->bytes, from - known->offset, end - from)};
   }
-  Status known_now = co_await know_contents(open, false, deadline);
+  Status known_now = co_await reader_.know_contents(open, false, deadline);
   if (!known_now) co_return tl::unexpected(known_now.error());
-  if (end > end_of_file(*open)) co_return std::nullopt;
-  Result<std::vector<SharedBytes>> pieces = co_await read_range(open, page, end, false, deadline);
+  if (end > open->end()) co_return std::nullopt;
+  Result<std::vector<SharedBytes>> pieces = co_await reader_.read_range(open, page, end, false, deadline);
   if (!pieces) co_return tl::unexpected(pieces.error());
   std::string bytes;
   for (const SharedBytes& piece : *pieces) bytes += piece.view();
   co_return PageChange::Tail{page, SharedBytes(std::move(bytes))};
 }
 
-bool Volume::must_tell(const OpenInode& open) const {
+bool KernelPages::must_tell(const OpenInode& open) const {
   const KernelView& kernel = open.kernel;
   if (!kernel.is_used()) return false;
-  const std::uint64_t end = end_of_file(open);
-  return kernel.telling.locked() || kernel.stale || kernel.uncovers(end) || lacks(open, end);
+  const std::uint64_t end = open.end();
+  return kernel.telling.locked() || kernel.stale || kernel.uncovers(end) || sizes_.lacks(open, end);
 }
 
-Task<Status> Volume::tell_kernel(OpenPointer open, Telling telling, TimePoint deadline) {
-  if (!pages_changed_) co_return Status();
+Task<Status> KernelPages::tell(OpenPointer open, Telling telling, TimePoint deadline) {
+  if (!instance_.pages_changed) co_return Status();
   KernelView& kernel = open->kernel;
   const auto needed = [this, &open, &kernel] {
-    return kernel.uncovers(end_of_file(*open)) || lacks(*open, end_of_file(*open));
+    return kernel.uncovers(open->end()) || sizes_.lacks(*open, open->end());
   };
   // A read that asked for the size must not end before it. Else a kernel that is late holds up nobody for long.
-  const TimePoint soon = std::min(deadline, store_.clock().now + (telling.until ? tell_write_limit : tell_limit));
+  const TimePoint soon = std::min(deadline, instance_.now() + (telling.until ? tell_write_limit : tell_limit));
   const TimePoint until = telling.by_answer && needed() ? deadline : soon;
-  Lock lock = co_await kernel.telling.lock(left(until));
+  Lock lock = co_await kernel.telling.lock(instance_.left(until));
   if (!lock) co_return fail(ErrorCode::timeout, "the kernel's pages are busy");
-  const std::uint64_t end = end_of_file(*open);
-  const bool lacking = telling.by_answer && lacks(*open, end);
+  const std::uint64_t end = open->end();
+  const bool lacking = telling.by_answer && sizes_.lacks(*open, end);
   if (!kernel.uncovers(end) && !kernel.stale && !telling.from && !telling.raise && !lacking) co_return Status();
   const bool may_raise = kernel.writers == 0;
   // With the size that the answer brings, the kernel drops all its pages itself, a moment later; told now, it would
@@ -103,7 +87,7 @@ Task<Status> Volume::tell_kernel(OpenPointer open, Telling telling, TimePoint de
   change.inode = open->inode;
   // What is read from here on reaches to this end.
   kernel.told = std::max(kernel.told, end);
-  if (may_raise && (telling.raise || (!telling.size_follows && (end > kernel.size || lacks(*open, end))))) {
+  if (may_raise && (telling.raise || (!telling.size_follows && (end > kernel.size || sizes_.lacks(*open, end))))) {
     Result<std::optional<PageChange::Tail>> tail = co_await last_page(open, end, telling.written, until);
     if (!tail) co_return tl::unexpected(tail.error());
     change.tail = std::move(*tail);
@@ -123,75 +107,79 @@ Task<Status> Volume::tell_kernel(OpenPointer open, Telling telling, TimePoint de
   co_return told;
 }
 
-Task<Status> Volume::tell_change(OpenPointer open, PageChange change, TimePoint deadline) {
+Task<Status> KernelPages::tell_change(OpenPointer open, PageChange change, TimePoint deadline) {
   KernelView& kernel = open->kernel;
   std::optional<std::uint64_t> stored;
   if (change.tail) stored = change.tail->offset + change.tail->bytes.size();
-  if (stored) note_read(*open, *stored);  // the rest of its page is zeros
+  if (stored) open->kernel.note_read(*stored);  // the rest of its page is zeros
   if (stored) ++kernel.storing;
   // What is dropped before a write is answered is gone when the next one begins.
   const bool drops_beside_writes = change.from && !change.until;
-  if (drops_beside_writes) kernel.dropped = store_.clock().now;
-  if (change.from) note_disturbed(open->inode);
-  const std::uint64_t shrinks = given_.get(open->inode).value_or(GivenSize{}).shrinks;
+  if (drops_beside_writes) kernel.dropped = instance_.now();
+  if (change.from) sizes_.note_disturbed(open->inode);
+  const std::uint64_t shrinks = sizes_.given(open->inode).value_or(GivenSize{}).shrinks;
   auto told = std::make_shared<Event>();
-  const auto done = [weak = weak_from_this(), open, stored, shrinks, told, drops_beside_writes] {
+  const auto done = [this, weak = instance_.weak_from_this(), open, stored, shrinks, told, drops_beside_writes] {
     if (stored) --open->kernel.storing;
-    if (const std::shared_ptr<Volume> self = weak.lock()) {
-      if (drops_beside_writes) open->kernel.dropped = self->store_.clock().now;
-      const bool shrank = self->given_.get(open->inode).value_or(GivenSize{}).shrinks != shrinks;
-      if (stored && !shrank) self->note_sure(open->inode, *stored);
+    if (const std::shared_ptr<Instance> alive = weak.lock()) {
+      if (drops_beside_writes) open->kernel.dropped = instance_.now();
+      const bool shrank = sizes_.given(open->inode).value_or(GivenSize{}).shrinks != shrinks;
+      if (stored && !shrank) sizes_.note_sure(open->inode, *stored);
     }
     told->notify();
   };
-  pages_changed_(std::move(change), done);
-  const bool in_time = co_await told->wait(left(deadline));
-  if (!in_time) kernel.dropped = store_.clock().now;
-  if (!in_time) pages_are_stale(*open);
+  instance_.pages_changed(std::move(change), done);
+  const bool in_time = co_await told->wait(instance_.left(deadline));
+  if (!in_time) kernel.dropped = instance_.now();
+  if (!in_time) open_inodes_.pages_are_stale(*open);
   if (!in_time) co_return fail(ErrorCode::timeout, "the kernel's pages are busy");
   if (stored) kernel.size = *stored;
   co_return Status();
 }
 
-Task<Result<Attributes>> Volume::answer(InodeNumber inode, LoadedInode loaded, TimePoint deadline) {
-  OpenPointer open = find_open(inode);
+Task<Result<Attributes>> KernelPages::answer(InodeNumber inode, LoadedInode loaded, TimePoint deadline) {
+  OpenPointer open = open_inodes_.find(inode);
   if (open && must_tell(*open)) {
     Telling telling;
     telling.by_answer = true;
-    Status told = co_await tell_kernel(open, telling, deadline);
-    const std::uint64_t end = end_of_file(*open);
-    if (!told && (lacks(*open, end) || open->kernel.uncovers(end))) co_return tl::unexpected(told.error());
+    Status told = co_await tell(open, telling, deadline);
+    const std::uint64_t end = open->end();
+    if (!told && (sizes_.lacks(*open, end) || open->kernel.uncovers(end))) co_return tl::unexpected(told.error());
   }
   co_return give(inode, loaded);
 }
 
-Task<Attributes> Volume::answer_done(InodeNumber inode, LoadedInode loaded, TimePoint deadline) {
-  deadline = std::min(deadline, store_.clock().now + tell_limit);
+Task<Attributes> KernelPages::answer_done(InodeNumber inode, LoadedInode loaded, TimePoint deadline) {
+  deadline = std::min(deadline, instance_.now() + tell_limit);
   Result<Attributes> attributes = co_await answer(inode, loaded, deadline);
   co_return attributes ? *attributes : give(inode, loaded);
 }
 
-Attributes Volume::give(InodeNumber inode, LoadedInode loaded) {
-  OpenPointer open = find_open(inode);
+Attributes KernelPages::give(InodeNumber inode, LoadedInode loaded) {
+  OpenPointer open = open_inodes_.find(inode);
   const bool used = open && open->kernel.is_used();
   if (used && open->known && open->version >= loaded.version) loaded.row = open->row;
-  const Attributes attributes = overlay_attributes(inode, loaded.row);
+  const Attributes attributes = open_inodes_.overlay_attributes(inode, loaded.row);
   if (!loaded.row.is_regular()) return attributes;
-  note_given(inode, attributes.size);
+  sizes_.note_given(inode, attributes.size);
   if (!used) return attributes;
   KernelView& kernel = open->kernel;
-  if (attributes.size < kernel.size) note_read(*open, attributes.size);  // it puts zeros behind a smaller size
-  if (attributes.size != kernel.size) kernel.dropped = store_.clock().now;
+  if (attributes.size < kernel.size) open->kernel.note_read(attributes.size);  // it puts zeros behind a smaller size
+  if (attributes.size != kernel.size) kernel.dropped = instance_.now();
   kernel.size = attributes.size;
   kernel.told = std::max(kernel.told, attributes.size);
   return attributes;
 }
 
 // For what nobody asks about: others' changes that a regular look found, or a read.
-Task<void> Volume::settle_pages(std::shared_ptr<Volume> self, OpenPointer open) {
+void KernelPages::start_telling(OpenPointer open) {
+  instance_.spawn(run_telling(instance_.alive(this), std::move(open)));
+}
+
+Task<void> KernelPages::run_telling(std::shared_ptr<KernelPages> self, OpenPointer open) {
   Telling telling;
   // What was not told in time is told again: it is stale then.
-  static_cast<void>(co_await self->tell_kernel(open, telling, self->deadline()));
+  static_cast<void>(co_await self->tell(open, telling, self->instance_.deadline()));
 }
 
 }  // namespace ringfs::fs

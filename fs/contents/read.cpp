@@ -4,18 +4,16 @@
 // A random read asks for the blocks it needs, one round trip. Sequential readers get whole chunks and the next ones
 // ahead, bounded by read_ahead_limit for the whole instance. What was read before a chunk changed is not kept
 // (read_epoch).
-#include <fcntl.h>
-
 #include <algorithm>
 #include <boost/asio/this_coro.hpp>
 
-#include "fs/volume.hpp"
+#include "fs/contents/file_reader.hpp"
+#include "fs/read_rows.hpp"
 
 namespace ringfs::fs {
 
 namespace {
 
-constexpr std::size_t read_ahead_limit = 48 << 20;
 constexpr std::uint64_t read_ahead_chunks = 4;
 constexpr std::size_t large_read = 128 * 1024;  // a reader of such pieces is taken as sequential at once
 constexpr std::size_t max_read_bytes = 16 << 20;
@@ -49,9 +47,9 @@ std::vector<SharedBytes> assemble(std::uint64_t offset, std::uint64_t end, const
 
 }  // namespace
 
-Task<Result<std::shared_ptr<const StoredChunk>>> Volume::load_blocks(OpenPointer open, std::uint64_t chunk,
-                                                                     std::uint64_t first, std::uint64_t last,
-                                                                     TimePoint deadline) {
+Task<Result<std::shared_ptr<const StoredChunk>>> FileReader::load_blocks(OpenPointer open, std::uint64_t chunk,
+                                                                         std::uint64_t first, std::uint64_t last,
+                                                                         TimePoint deadline) {
   const std::string key = chunk_key(open->inode, open->row.content, chunk);
   ReadRequest request;
   for (std::uint64_t block = first; block <= last; ++block) request.gets.push_back({key, block_sort(block)});
@@ -67,39 +65,26 @@ Task<Result<std::shared_ptr<const StoredChunk>>> Volume::load_blocks(OpenPointer
   co_return std::shared_ptr<const StoredChunk>(stored);
 }
 
-void Volume::start_read_ahead(OpenPointer open, std::uint64_t chunk) {
-  if (stopping_ || open->read_ahead.contains(chunk)) return;
-  if (read_ahead_bytes_ + chunk_bytes > read_ahead_limit) return;
-  OpenInode::CachedChunk cached;
-  cached.arrived = std::make_shared<Event>();
-  cached.cost = chunk_bytes;
-  read_ahead_bytes_ += cached.cost;
-  open->read_ahead.emplace(chunk, std::move(cached));
-  tasks_.spawn(executor_, run_read_ahead(shared_from_this(), open, chunk));
+void FileReader::start_read_ahead(OpenPointer open, std::uint64_t chunk) {
+  if (instance_.stopping()) return;
+  if (std::shared_ptr<Event> arrived = open_inodes_.read_ahead.begin(*open, chunk)) {
+    instance_.spawn(run_read_ahead(instance_.alive(this), open, chunk, arrived));
+  }
 }
 
-Task<void> Volume::run_read_ahead(std::shared_ptr<Volume> self, OpenPointer open, std::uint64_t chunk) {
+Task<void> FileReader::run_read_ahead(std::shared_ptr<FileReader> self, OpenPointer open, std::uint64_t chunk,
+                                      std::shared_ptr<Event> arrived) {
   const std::uint64_t epoch = open->read_epoch;
-  std::shared_ptr<Event> arrived = open->read_ahead[chunk].arrived;
   Result<std::shared_ptr<const StoredChunk>> stored =
-      co_await self->load_blocks(open, chunk, 0, blocks_per_chunk - 1, self->deadline());
-  auto place = open->read_ahead.find(chunk);
-  // Ours, unless it was forgotten meanwhile.
-  if (place != open->read_ahead.end() && place->second.arrived == arrived) {
-    if (stored && open->read_epoch == epoch) {
-      place->second.chunk = *stored;
-    } else {
-      // An error is nobody's yet: the reader that comes here asks again and is told.
-      self->read_ahead_bytes_ -= place->second.cost;
-      open->read_ahead.erase(place);
-    }
-  }
-  arrived->notify();
+      co_await self->load_blocks(open, chunk, 0, blocks_per_chunk - 1, self->instance_.deadline());
+  // An error is nobody's yet: the reader that comes here asks again and is told.
+  const bool good = stored && open->read_epoch == epoch;
+  self->open_inodes_.read_ahead.end(*open, chunk, arrived, good ? *stored : nullptr);
 }
 
 // Within one chunk.
-Task<Result<std::vector<Extent>>> Volume::read_from_chunk(OpenPointer open, std::uint64_t offset, std::size_t size,
-                                                          bool sequential, TimePoint deadline) {
+Task<Result<std::vector<Extent>>> FileReader::read_from_chunk(OpenPointer open, std::uint64_t offset, std::size_t size,
+                                                              bool sequential, TimePoint deadline) {
   const std::uint64_t chunk = offset / chunk_bytes;
   const std::uint64_t begin = chunk * chunk_bytes;
   const std::uint64_t first = (offset - begin) / block_bytes;
@@ -109,7 +94,7 @@ Task<Result<std::vector<Extent>>> Volume::read_from_chunk(OpenPointer open, std:
   if (auto cached = open->read_ahead.find(chunk); cached != open->read_ahead.end()) {
     if (!cached->second.chunk) {
       std::shared_ptr<Event> arrived = cached->second.arrived;
-      bool notified = co_await arrived->wait(left(deadline));
+      bool notified = co_await arrived->wait(instance_.left(deadline));
       if (!notified) co_return fail(ErrorCode::timeout, "read");
       cached = open->read_ahead.find(chunk);
     }
@@ -131,15 +116,15 @@ Task<Result<std::vector<Extent>>> Volume::read_from_chunk(OpenPointer open, std:
   co_return extents;
 }
 
-Task<void> Volume::run_read_part(std::shared_ptr<Volume> self, OpenPointer open, std::uint64_t offset, std::size_t size,
-                                 bool sequential, std::shared_ptr<Result<std::vector<Extent>>> result,
-                                 TimePoint deadline) {
+Task<void> FileReader::run_read_part(std::shared_ptr<FileReader> self, OpenPointer open, std::uint64_t offset,
+                                     std::size_t size, bool sequential,
+                                     std::shared_ptr<Result<std::vector<Extent>>> result, TimePoint deadline) {
   *result = co_await self->read_from_chunk(open, offset, size, sequential, deadline);
 }
 
 // What the ring holds of [offset, offset + size), nothing beyond the size that it knows.
-Task<Result<std::vector<Extent>>> Volume::read_stored(OpenPointer open, std::uint64_t offset, std::size_t size,
-                                                      bool sequential, TimePoint deadline) {
+Task<Result<std::vector<Extent>>> FileReader::read_stored(OpenPointer open, std::uint64_t offset, std::size_t size,
+                                                          bool sequential, TimePoint deadline) {
   std::vector<Extent> extents;
   const std::uint64_t end = std::min<std::uint64_t>(offset + size, static_cast<std::uint64_t>(open->row.size));
   if (offset >= end) co_return extents;
@@ -160,7 +145,7 @@ Task<Result<std::vector<Extent>>> Volume::read_stored(OpenPointer open, std::uin
     const std::uint64_t until = std::min(end, (place / chunk_bytes + 1) * chunk_bytes);
     results.push_back(std::make_shared<Result<std::vector<Extent>>>());
     group.spawn(executor,
-                run_read_part(shared_from_this(), open, place, until - place, sequential, results.back(), deadline));
+                run_read_part(instance_.alive(this), open, place, until - place, sequential, results.back(), deadline));
     place = until;
   }
   co_await group.join();
@@ -173,11 +158,11 @@ Task<Result<std::vector<Extent>>> Volume::read_stored(OpenPointer open, std::uin
 
 // The row, and the inline bytes if that is where the contents are. A commit of ours may overtake the answer: then the
 // row stays the newer one, and its inline bytes are still missing.
-Task<Status> Volume::know_contents(OpenPointer open, bool look, TimePoint deadline) {
+Task<Status> FileReader::know_contents(OpenPointer open, bool look, TimePoint deadline) {
   auto unknown = [&open] { return !open->known || (open->row.content == 0 && !open->inline_known); };
   for (look = look || unknown(); look; look = unknown()) {
-    if (store_.clock().now >= deadline) co_return fail(ErrorCode::timeout, "the file keeps changing");
-    Status fresh = co_await refresh(open, deadline);
+    if (instance_.now() >= deadline) co_return fail(ErrorCode::timeout, "the file keeps changing");
+    Status fresh = co_await open_inodes_.refresh(open, deadline);
     if (!fresh) co_return fresh;
   }
   co_return Status();
@@ -185,8 +170,8 @@ Task<Status> Volume::know_contents(OpenPointer open, bool look, TimePoint deadli
 
 // Bytes that are published while this reads leave the buffer, perhaps before the ring was asked for them: the layer
 // above is looked at first and after.
-Task<Result<std::vector<SharedBytes>>> Volume::read_range(OpenPointer open, std::uint64_t offset, std::uint64_t end,
-                                                          bool sequential, TimePoint deadline) {
+Task<Result<std::vector<SharedBytes>>> FileReader::read_range(OpenPointer open, std::uint64_t offset, std::uint64_t end,
+                                                              bool sequential, TimePoint deadline) {
   std::vector<Extent> over = open->buffer.overlay(offset, end);
   Result<std::vector<Extent>> stored = co_await read_stored(open, offset, end - offset, sequential, deadline);
   if (!stored) co_return tl::unexpected(stored.error());
@@ -197,48 +182,36 @@ Task<Result<std::vector<SharedBytes>>> Volume::read_range(OpenPointer open, std:
   co_return assemble(offset, end, extents);
 }
 
-Task<Result<ReadResult>> Volume::read(Handle handle, std::uint64_t offset, std::size_t size) {
-  const TimePoint until = deadline();
-  Result<std::shared_ptr<OpenFile>> found = file_of(handle);
-  if (!found) co_return tl::unexpected(found.error());
-  std::shared_ptr<OpenFile> file = *found;
-  OpenPointer open = file->inode;
+Task<Result<ReadResult>> FileReader::read(OpenPointer open, ReadPosition& position, bool cached, std::uint64_t offset,
+                                          std::size_t size, TimePoint deadline) {
   size = std::min(size, max_read_bytes);
   ReadResult result;
   if (size == 0) co_return result;
   if (offset > max_file_bytes) co_return result;
   // Another mount may have appended since: the end is looked up before it is reported.
-  Status fresh = co_await know_contents(open, offset >= end_of_file(*open), until);
+  Status fresh = co_await know_contents(open, offset >= open->end(), deadline);
   if (!fresh) co_return tl::unexpected(fresh.error());
-  const bool near = offset + chunk_bytes >= file->next_offset && offset <= file->next_offset + chunk_bytes;
-  file->sequential_reads = near ? file->sequential_reads + 1 : 0;
-  file->next_offset = offset + size;
-  const bool sequential = near && (file->sequential_reads > 1 || size >= large_read);
+  const bool near = offset + chunk_bytes >= position.next_offset && offset <= position.next_offset + chunk_bytes;
+  position.sequential_reads = near ? position.sequential_reads + 1 : 0;
+  position.next_offset = offset + size;
+  const bool sequential = near && (position.sequential_reads > 1 || size >= large_read);
   std::uint64_t end = 0;
   do {
-    fresh = co_await know_contents(open, false, until);
+    fresh = co_await know_contents(open, false, deadline);
     if (!fresh) co_return tl::unexpected(fresh.error());
-    end = std::min(end_of_file(*open), offset + size);
+    end = std::min(open->end(), offset + size);
     if (offset >= end) break;
-    Result<std::vector<SharedBytes>> pieces = co_await read_range(open, offset, end, sequential, until);
+    Result<std::vector<SharedBytes>> pieces = co_await read_range(open, offset, end, sequential, deadline);
     if (!pieces) co_return tl::unexpected(pieces.error());
     result.pieces = std::move(*pieces);
     // The kernel heard of a larger file meanwhile, and would take what is missing of its page for zeros.
-  } while (file->cached && end < std::min({offset + size, open->kernel.told, end_of_file(*open)}));
-  if (file->cached && end < offset + size) note_read(*open, end);
+  } while (cached && end < std::min({offset + size, open->kernel.told, open->end()}));
+  if (cached && end < offset + size) open->kernel.note_read(end);
   if (offset >= end) co_return result;
 
   if (sequential && open->row.content != 0) {
     const std::uint64_t next = end / chunk_bytes;  // the chunk that the next read begins in
-    auto behind = open->read_ahead.begin();
-    while (behind != open->read_ahead.end() && behind->first < next) {
-      if (!behind->second.chunk) {  // still travelling; whoever waits for it takes it
-        ++behind;
-        continue;
-      }
-      read_ahead_bytes_ -= behind->second.cost;
-      behind = open->read_ahead.erase(behind);
-    }
+    open_inodes_.read_ahead.forget_before(*open, next);
     const auto stored_end = static_cast<std::uint64_t>(open->row.size);
     for (std::uint64_t chunk = next; chunk < next + read_ahead_chunks && chunk * chunk_bytes < stored_end; ++chunk) {
       start_read_ahead(open, chunk);

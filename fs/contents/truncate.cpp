@@ -4,20 +4,22 @@
 // with the rest.
 #include <algorithm>
 
-#include "fs/volume.hpp"
+#include "fs/contents/file_writer.hpp"
+#include "fs/inode_changes.hpp"
 
 namespace ringfs::fs {
 
-Task<Result<bool>> Volume::set_size_once(OpenPointer open, std::uint64_t size, bool clears_set_id, TimePoint deadline) {
+Task<Result<bool>> FileWriter::set_size_once(OpenPointer open, std::uint64_t size, bool clears_set_id,
+                                             TimePoint deadline) {
   const InodeRow row = open->row;
   const InodeNumber inode = open->inode;
   const RowAddress address = inode_row(inode);
   const auto old_size = static_cast<std::uint64_t>(row.size);
   InodeRow next = row;
   next.size = static_cast<std::int64_t>(size);
-  const std::int64_t now = now_ns();
+  const std::int64_t now = instance_.now_ns();
   ChangeSet changes;
-  changes.require(Check::contents, bytes_equal(address, InodeRow::size_offset, inode_extent_bytes(row)));
+  changes.require(Check::contents, extent_is(inode, row));
   if (row.content == 0) {
     if (size == 0) {
       changes.change(erase(inline_row(inode)));
@@ -33,23 +35,21 @@ Task<Result<bool>> Volume::set_size_once(OpenPointer open, std::uint64_t size, b
     next.cut += row.cutting() ? 2 : 1;
   }
   changes.change(write_bytes(address, InodeRow::size_offset, SharedBytes(inode_extent_bytes(next))));
-  move_modified(changes, *open, now);
+  move_modified(changes, *open, now, now);
   move_time(changes, address, InodeRow::changed_offset, now);
   changes.change(add_i64(address, InodeRow::change_offset, 1));
   if (clears_set_id) {
     clear_set_id(changes, inode, row);
     next.mode = without_set_id(row.mode);
   }
-  begin_own_change(*open);
-  Result<Outcome> outcome = co_await changes.apply(store_, deadline);
-  end_own_change(*open, outcome && outcome->applied());
+  Result<Outcome> outcome = co_await open_inodes_.commit_own(open, changes, deadline);
   if (!outcome) co_return tl::unexpected(outcome.error());
   if (!outcome->applied()) co_return false;
-  note_times(next, *open, now);
+  note_times(next, *open, now, instance_.now_ns());
   next.change += 1;
   const bool was_inline = row.content == 0 && open->inline_known;
   const SharedBytes bytes = open->inline_bytes;
-  adopt(*open, LoadedInode{next, outcome->version}, nullptr, Origin::here);
+  open_inodes_.adopt(*open, LoadedInode{next, outcome->version}, nullptr, OpenInodes::Origin::here);
   if (open->version == outcome->version && next.content == 0 && (was_inline || size == 0)) {
     open->inline_known = true;
     open->inline_bytes =
@@ -58,12 +58,12 @@ Task<Result<bool>> Volume::set_size_once(OpenPointer open, std::uint64_t size, b
   co_return true;
 }
 
-Task<Status> Volume::set_size(InodeNumber inode, std::uint64_t size, bool clears_set_id, TimePoint deadline) {
+Task<Status> FileWriter::set_size(InodeNumber inode, std::uint64_t size, bool clears_set_id, TimePoint deadline) {
   if (size > max_file_bytes) co_return fail(ErrorCode::file_too_large);
-  InodePin pin(*this, inode);
+  OpenInodes::Pin pin(open_inodes_, inode);
   OpenPointer open = pin.pointer();
-  kernel_cached_.erase(inode);
-  Lock lock = co_await open->mutex.lock(left(deadline));
+  open_inodes_.kernel_cached.erase(inode);
+  Lock lock = co_await open->mutex.lock(instance_.left(deadline));
   if (!lock) co_return fail(ErrorCode::timeout, "file is busy");
   if (size > 0) {
     Status flushed = co_await write_out_locked(open, Sending::everything, deadline);
@@ -71,13 +71,13 @@ Task<Status> Volume::set_size(InodeNumber inode, std::uint64_t size, bool clears
   }
   Retry retry(store_, deadline);
   for (;;) {
-    Status fresh = co_await refresh(open, deadline);
+    Status fresh = co_await open_inodes_.refresh(open, deadline);
     if (!fresh) co_return fresh;
     if (open->row.is_directory()) co_return fail(ErrorCode::is_directory);
     if (!open->row.is_regular()) co_return fail(ErrorCode::invalid_argument, "not a regular file");
     const bool grows = size > static_cast<std::uint64_t>(open->row.size);
     if (grows && open->row.cutting()) {
-      Status finished = co_await finish_cut(open, deadline);
+      Status finished = co_await chunks_.finish_cut(open, deadline);
       if (!finished) co_return finished;
       continue;
     }
@@ -92,7 +92,7 @@ Task<Status> Volume::set_size(InodeNumber inode, std::uint64_t size, bool clears
   }
   if (size == 0) drop_buffer(*open);
   if (open->row.cutting()) {
-    Status finished = co_await finish_cut(open, deadline);
+    Status finished = co_await chunks_.finish_cut(open, deadline);
     co_return finished;
   }
   co_return Status();

@@ -13,7 +13,7 @@ constexpr std::uint64_t inode_budget = std::uint64_t{1} << 36;
 
 }  // namespace
 
-Task<Result<FileSystemStatus>> VolumeStatus::get(TimePoint now, TimePoint deadline) {
+Task<Result<FileSystemStatus>> SpaceStatus::get(TimePoint now, TimePoint deadline) {
   if (cached_ && now - taken_ < status_life) co_return *cached_;
   Result<SpaceView> space = co_await ring_.space(deadline);
   if (!space) co_return tl::unexpected(space.error());

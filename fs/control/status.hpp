@@ -8,13 +8,13 @@
 #include <string>
 
 #include "dht/base/ring_view.hpp"
-#include "fs/handles.hpp"
+#include "fs/names/attributes.hpp"
 
 namespace ringfs::fs {
 
-class VolumeStatus {
+class SpaceStatus {
  public:
-  explicit VolumeStatus(RingView& ring) : ring_(ring) {}
+  explicit SpaceStatus(RingView& ring) : ring_(ring) {}
   Task<Result<FileSystemStatus>> get(TimePoint now, TimePoint deadline);
 
  private:

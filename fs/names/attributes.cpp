@@ -73,6 +73,13 @@ Result<InodeRow> decode_inode(std::string_view bytes) {
   return row;
 }
 
+Result<LoadedInode> loaded_inode(const ReadReply::Get& get) {
+  if (!get.found) return fail(ErrorCode::stale_handle, "no such inode");
+  Result<InodeRow> row = decode_inode(get.row.value.view());
+  if (!row) return tl::unexpected(row.error());
+  return LoadedInode{*row, get.row.version};
+}
+
 std::string inode_type_bytes(std::uint32_t mode, InodeState state) {
   Writer writer;
   write_type(writer, mode, state);

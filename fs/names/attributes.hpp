@@ -13,6 +13,7 @@
 #include <string>
 
 #include "dht/base/error.hpp"
+#include "dht/base/rows.hpp"
 #include "dht/base/uuid.hpp"
 #include "fs/file_system.hpp"
 
@@ -51,6 +52,14 @@ struct InodeRow {
 
 std::string encode(const InodeRow& row);
 Result<InodeRow> decode_inode(std::string_view bytes);
+
+struct LoadedInode {
+  InodeRow row;
+  std::uint64_t version = 0;
+};
+// What a read of an inode's row gave. Errors: stale_handle (there is none), corrupt.
+Result<LoadedInode> loaded_inode(const ReadReply::Get& get);
+
 // A time that a change gives: now, but later than it was before, so that each change shows even where a wrong clock or
 // utimensat has put the time into the future. `moved_time` says what mutations that do the same (change_set.hpp,
 // move_time) made of it.

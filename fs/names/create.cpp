@@ -10,7 +10,8 @@
 
 #include <algorithm>
 
-#include "fs/volume.hpp"
+#include "fs/inode_changes.hpp"
+#include "fs/names/names.hpp"
 
 namespace ringfs::fs {
 
@@ -31,11 +32,6 @@ InodeRow new_inode(const Caller& caller, const InodeRow& parent, std::uint32_t m
   return row;
 }
 
-// What a new child depends on: the parent lives and has the mode and group that were used.
-void require_parent(ChangeSet& changes, InodeNumber parent, const InodeRow& header) {
-  changes.require(Check::directory, bytes_equal(inode_row(parent), 0, inode_header_bytes(header)));
-}
-
 Status check_new_name(const std::string& name) {
   if (Status status = check_name(name); !status) return status;
   if (is_dot(name)) return fail(ErrorCode::exists);
@@ -44,16 +40,15 @@ Status check_new_name(const std::string& name) {
 
 }  // namespace
 
-Task<Result<Volume::NewNode>> Volume::create_node(Caller caller, InodeNumber parent, std::string name,
-                                                  std::uint32_t mode, std::uint64_t device, std::string target,
-                                                  TimePoint deadline) {
+Task<Result<NewNode>> Names::create_node(Caller caller, InodeNumber parent, std::string name, std::uint32_t mode,
+                                         std::uint64_t device, std::string target, TimePoint deadline) {
   Status valid = check_new_name(name);
   if (!valid) co_return tl::unexpected(valid.error());
   Retry retry(store_, deadline);
   for (;;) {
-    Result<InodeRow> header = co_await directory_header(parent, deadline);
+    Result<InodeRow> header = co_await inodes_.directory_header(parent, deadline);
     if (!header) co_return tl::unexpected(header.error());
-    const std::int64_t now = now_ns();
+    const std::int64_t now = instance_.now_ns();
     NewNode node;
     node.inode = fresh_inode(placement_of(parent), store_.random());
     node.loaded.row = new_inode(caller, *header, mode, now);
@@ -62,8 +57,8 @@ Task<Result<Volume::NewNode>> Volume::create_node(Caller caller, InodeNumber par
     node.loaded.row.size = static_cast<std::int64_t>(target.size());
     const EntryRow entry{node.inode, mode & S_IFMT};
     ChangeSet changes;
-    require_no_entry(changes, Check::entry, parent, name);
-    require_parent(changes, parent, *header);
+    hints_.require_no_entry(changes, Check::entry, {parent, name});
+    changes.require(Check::directory, header_is(parent, *header));  // the mode and group that were used
     changes.require(Check::fresh_inode, absent(inode_row(node.inode)));
     changes.require(Check::fresh_inode, empty_prefix(garbage_prefix(node.inode, store_.partition_bits())));
     changes.change(put(entry_row(parent, name), SharedBytes(encode(entry))));
@@ -73,70 +68,69 @@ Task<Result<Volume::NewNode>> Volume::create_node(Caller caller, InodeNumber par
     Result<Outcome> outcome = co_await changes.apply(store_, deadline);
     if (!outcome) co_return tl::unexpected(outcome.error());
     if (outcome->applied()) {
-      names_.put({parent, name}, node.inode);
+      hints_.names.put({parent, name}, node.inode);
       node.loaded.version = outcome->version;
       co_return node;
     }
     if (outcome->failed == Check::entry) co_return fail(ErrorCode::exists);
-    if (outcome->failed == Check::directory) directories_seen_.erase(parent);
+    if (outcome->failed == Check::directory) hints_.directories.erase(parent);
     bool again = co_await retry.again();
     if (!again) co_return fail(ErrorCode::timeout, "create");
   }
 }
 
-Task<Result<Attributes>> Volume::make_node(Caller caller, InodeNumber parent, std::string name, std::uint32_t mode,
-                                           std::uint64_t device) {
+Task<Result<Attributes>> Names::make_node(Caller caller, InodeNumber parent, std::string name, std::uint32_t mode,
+                                          std::uint64_t device) {
   std::uint32_t type = mode & S_IFMT;
   if (type == 0) type = S_IFREG;
   if (type == S_IFDIR || type == S_IFLNK) co_return fail(ErrorCode::invalid_argument, "mknod of this type");
-  const std::uint32_t permissions = (mode & 07777U) & ~static_cast<std::uint32_t>(caller.umask & 0777U);
+  const std::uint32_t full_mode = type | caller.permissions(mode);
   Result<NewNode> node =
-      co_await create_node(caller, parent, std::move(name), type | permissions, device, std::string(), deadline());
+      co_await create_node(caller, parent, std::move(name), full_mode, device, std::string(), instance_.deadline());
   if (!node) co_return tl::unexpected(node.error());
-  co_return give(node->inode, node->loaded);
+  co_return contents_.kernel_pages.give(node->inode, node->loaded);
 }
 
-Task<Result<Attributes>> Volume::make_symlink(Caller caller, InodeNumber parent, std::string name, std::string target) {
+Task<Result<Attributes>> Names::make_symlink(Caller caller, InodeNumber parent, std::string name, std::string target) {
   if (target.empty()) co_return fail(ErrorCode::not_found, "empty target");
   if (target.size() > max_symlink_bytes) co_return fail(ErrorCode::name_too_long, "target");
-  Result<NewNode> node =
-      co_await create_node(caller, parent, std::move(name), S_IFLNK | 0777U, 0, std::move(target), deadline());
+  Result<NewNode> node = co_await create_node(caller, parent, std::move(name), S_IFLNK | 0777U, 0, std::move(target),
+                                              instance_.deadline());
   if (!node) co_return tl::unexpected(node.error());
   co_return to_attributes(node->inode, node->loaded.row);
 }
 
-Task<void> Volume::confirm_directory(std::shared_ptr<Volume> self, InodeNumber directory, TimePoint deadline) {
+Task<void> Names::confirm_directory(std::shared_ptr<Names> self, InodeNumber directory, TimePoint deadline) {
   ChangeSet changes;
   const RowAddress orphan = orphan_row(directory, self->store_.partition_bits());
   // Not if it was removed again meanwhile: then the orphan row is another one, and needed.
-  changes.require(Check::inode, bytes_equal(inode_row(directory), InodeRow::type_offset,
-                                            inode_type_bytes(S_IFDIR, InodeState::live)));
+  changes.require(Check::inode, is_live_directory(directory));
   changes.change(erase(orphan));
   // Whatever becomes of it: the janitor does the same when the row has aged.
   static_cast<void>(co_await changes.apply(self->store_, deadline));
 }
 
-Task<Result<Attributes>> Volume::make_directory(Caller caller, InodeNumber parent, std::string name,
-                                                std::uint32_t mode) {
+Task<Result<Attributes>> Names::make_directory(Caller caller, InodeNumber parent, std::string name,
+                                               std::uint32_t mode) {
   // Short enough that the janitor, which waits for longer, does not get into the way of a mkdir that goes on.
-  const TimePoint until = std::min(deadline(), store_.clock().now + max_batch_life);
+  const TimePoint until = std::min(instance_.deadline(), instance_.now() + max_batch_life);
   Status valid = check_new_name(name);
   if (!valid) co_return tl::unexpected(valid.error());
-  const std::uint32_t permissions = (mode & 07777U) & ~static_cast<std::uint32_t>(caller.umask & 0777U);
+  const std::uint32_t permissions = caller.permissions(mode);
   Retry retry(store_, until);
   std::optional<InodeNumber> made;  // by an earlier turn, which then found the parent changed
   InodeRow row;
   for (;;) {
-    Result<InodeRow> header = co_await directory_header(parent, until);
+    Result<InodeRow> header = co_await inodes_.directory_header(parent, until);
     if (!header) co_return tl::unexpected(header.error());
-    const std::int64_t now = now_ns();
+    const std::int64_t now = instance_.now_ns();
     InodeRow wanted = new_inode(caller, *header, S_IFDIR | permissions, now);
     wanted.links = 2;
     wanted.entries_by_hash = true;
     wanted.parent = parent;
     wanted.generation = store_.random().next() & 0xffffffffU;
     const InodeNumber inode = made ? *made : fresh_inode(fresh_placement(store_.random()), store_.random());
-    const bool together = same_partition(parent, inode);
+    const bool together = instance_.same_partition(parent, inode);
     ChangeSet child, entry;
     ChangeSet& first = together ? entry : child;
     if (!made) {
@@ -160,8 +154,8 @@ Task<Result<Attributes>> Volume::make_directory(Caller caller, InodeNumber paren
       made.reset();  // the parent's set-group-id bit changed: the first one is left to the janitor
       continue;
     }
-    require_no_entry(entry, Check::entry, parent, name);
-    require_parent(entry, parent, *header);
+    hints_.require_no_entry(entry, Check::entry, {parent, name});
+    entry.require(Check::directory, header_is(parent, *header));
     if (!together) entry.require(Check::fresh_inode, absent(given_up_row(parent, inode, store_.partition_bits())));
     entry.change(put(entry_row(parent, name), SharedBytes(encode(EntryRow{inode, S_IFDIR}))));
     entry.change(add_i64(inode_row(parent), InodeRow::links_offset, 1));
@@ -169,13 +163,14 @@ Task<Result<Attributes>> Volume::make_directory(Caller caller, InodeNumber paren
     Result<Outcome> outcome = co_await entry.apply(store_, until);
     if (!outcome) co_return tl::unexpected(outcome.error());
     if (outcome->applied()) {
-      names_.put({parent, name}, inode);
-      directories_seen_.put(inode, row);
-      if (!together && !stopping_) tasks_.spawn(executor_, confirm_directory(shared_from_this(), inode, deadline()));
+      hints_.names.put({parent, name}, inode);
+      hints_.directories.put(inode, row);
+      if (!together && !instance_.stopping())
+        instance_.spawn(confirm_directory(instance_.alive(this), inode, instance_.deadline()));
       co_return to_attributes(inode, row);
     }
     if (outcome->failed == Check::entry) co_return fail(ErrorCode::exists);
-    if (outcome->failed == Check::directory) directories_seen_.erase(parent);
+    if (outcome->failed == Check::directory) hints_.directories.erase(parent);
     if (outcome->failed == Check::fresh_inode) made.reset();  // in use, or given up by the janitor: another one
     bool again = co_await retry.again();
     if (!again) co_return fail(ErrorCode::timeout, "mkdir");

@@ -7,8 +7,9 @@
 #include <tuple>
 
 #include "fs/control/control_tree.hpp"
+#include "fs/names/directories.hpp"
 #include "fs/names/entry_order.hpp"
-#include "fs/volume.hpp"
+#include "fs/read_rows.hpp"
 
 namespace ringfs::fs {
 
@@ -17,15 +18,14 @@ namespace {
 constexpr std::uint32_t page_entries = 1000;
 // The inodes of a directory's files lie beside it: a small directory comes with all of them in the same read.
 constexpr std::uint32_t page_inodes = page_entries + 100;
-constexpr std::size_t most_listed_names = 10'000;  // remembered of one directory
-constexpr std::size_t max_directories = 65536;     // open at once
+constexpr std::size_t max_directories = 65536;  // open at once
 // Of a directory of a format before, which is read whole: some 60 MB. A larger one is converted before it is listed.
 constexpr std::size_t max_whole_entries = std::size_t{1} << 18;
 
-using Inodes = std::map<InodeNumber, InodeRow>;
+using InodeRows = std::map<InodeNumber, InodeRow>;
 
-Result<Inodes> decode_inodes(const ReadReply& reply) {
-  Inodes inodes;
+Result<InodeRows> decode_inodes(const ReadReply& reply) {
+  InodeRows inodes;
   if (reply.scans.size() < 2) return inodes;
   for (const Row& stored : reply.scans[1].rows) {
     Result<InodeRow> row = decode_inode(stored.value.view());
@@ -83,8 +83,18 @@ void add_entry(OpenDirectory& directory, std::string name, InodeNumber inode, st
 
 }  // namespace
 
-Task<Result<Handle>> Volume::open_directory(InodeNumber inode) {
-  Result<LoadedInode> loaded = co_await read_inode(inode, deadline());
+Directories::Directories(Instance& instance, NameHints& hints, Inodes& inodes, OpenInodes& open_inodes,
+                         KernelSizes& kernel_sizes)
+    : instance_(instance),
+      store_(instance.store),
+      hints_(hints),
+      inodes_(inodes),
+      open_inodes_(open_inodes),
+      kernel_sizes_(kernel_sizes),
+      old_directories_(instance, hints) {}
+
+Task<Result<Handle>> Directories::open(InodeNumber inode) {
+  Result<LoadedInode> loaded = co_await inodes_.read(inode, instance_.deadline());
   if (!loaded) co_return tl::unexpected(loaded.error());
   if (!loaded->row.is_directory()) co_return fail(ErrorCode::not_directory);
   if (directories_.size() >= max_directories) co_return fail(ErrorCode::overloaded, "open directories");
@@ -92,56 +102,35 @@ Task<Result<Handle>> Volume::open_directory(InodeNumber inode) {
   directory->inode = inode;
   directory->parent = loaded->row.parent;
   directory->by_hash = loaded->row.entries_by_hash;
-  if (!directory->by_hash) start_conversion(inode);
-  Handle handle = next_handle();
+  if (!directory->by_hash) old_directories_.start_conversion(inode);
+  Handle handle = instance_.next_handle();
   directories_.emplace(handle, std::move(directory));
   co_return handle;
 }
 
-void Volume::release_directory(Handle handle) { directories_.erase(handle); }
-
-// A page that goes on where the last one ended joins it.
-void Volume::remember_listed(InodeNumber directory, std::shared_ptr<ListedNames> page) {
-  std::optional<std::shared_ptr<ListedNames>> before = listed_.get(directory);
-  if (!before || (*before)->end() != page->begin() || (*before)->size() + page->size() > most_listed_names) {
-    listed_.put(directory, std::move(page));
-    return;
-  }
-  (*before)->append(std::move(*page));
-}
-
-void Volume::add_dots(OpenDirectory& directory, std::uint64_t cookie) const {
+void Directories::add_dots(OpenDirectory& directory, std::uint64_t cookie) const {
   std::uint64_t position = 0;
   auto add = [&](std::string name, InodeNumber inode) {
     if (++position > cookie) add_entry(directory, std::move(name), inode, S_IFDIR, position, false);
   };
   add(".", directory.inode);
   add("..", directory.parent);
-  if (directory.inode == root_inode && options_.show_ring) add(".ring", ControlTree::root);
+  if (directory.inode == root_inode && instance_.options.show_ring) add(".ring", ControlTree::root);
 }
 
-Task<Status> Volume::load_page(std::shared_ptr<OpenDirectory> directory, std::uint64_t cookie, bool with_attributes,
-                               TimePoint deadline) {
+Task<Status> Directories::load_page(std::shared_ptr<OpenDirectory> directory, std::uint64_t cookie,
+                                    bool with_attributes, TimePoint deadline) {
   const RowAddress prefix = entry_prefix(directory->inode);
   const bool from_start = cookie < first_entry_position;
   ReadRequest request;
-  ReadRequest::Scan names;
-  names.key = prefix.key;
-  names.prefix = prefix.sort + ":";
+  const RowAddress names{prefix.key, prefix.sort + ":"};
   // Names with this hash follow: their rank says which of them were listed.
-  names.after = from_start ? std::string() : names.prefix + entry_hash_bytes(hash_of_position(cookie));
-  names.max_rows = page_entries;
-  request.scans.push_back(std::move(names));
-  if (with_attributes && from_start) {
-    ReadRequest::Scan inodes;
-    inodes.key = prefix.key;
-    inodes.prefix = "I/";
-    inodes.max_rows = page_inodes;
-    request.scans.push_back(std::move(inodes));
-  }
+  std::string after = from_start ? std::string() : names.sort + entry_hash_bytes(hash_of_position(cookie));
+  request.scans.push_back(scan_of(names, std::move(after), page_entries));
+  if (with_attributes && from_start) request.scans.push_back(scan_of({prefix.key, "I/"}, {}, page_inodes));
   Result<ReadReply> reply = co_await store_.read(std::move(request), deadline);
   if (!reply) co_return tl::unexpected(reply.error());
-  const Result<Inodes> inodes = decode_inodes(*reply);
+  const Result<InodeRows> inodes = decode_inodes(*reply);
   if (!inodes) co_return tl::unexpected(inodes.error());
 
   directory->loaded = false;
@@ -150,7 +139,7 @@ Task<Status> Volume::load_page(std::shared_ptr<OpenDirectory> directory, std::ui
   if (from_start) add_dots(*directory, cookie);
   for (DirectoryEntry& dot : directory->window) {
     if (const auto row = inodes->find(dot.inode); row != inodes->end())
-      dot.attributes = overlay_attributes(dot.inode, row->second);
+      dot.attributes = open_inodes_.overlay_attributes(dot.inode, row->second);
   }
   const auto shared = directory->shared_hash.find(cookie);
   Positions positions(std::max(cookie, first_entry_position - 1),
@@ -162,13 +151,14 @@ Task<Status> Volume::load_page(std::shared_ptr<OpenDirectory> directory, std::ui
     std::string name(entry_name(stored.sort));
     const std::optional<std::uint64_t> position = positions.next(name);
     if (!position) continue;
-    names_.put({directory->inode, name}, entry->inode);
+    hints_.names.put({directory->inode, name}, entry->inode);
     listed->add(name, entry->inode, *position);
     add_entry(*directory, std::move(name), entry->inode, entry->type, *position, positions.shares_hash());
     const auto row = inodes->find(entry->inode);
-    if (row != inodes->end()) directory->window.back().attributes = overlay_attributes(entry->inode, row->second);
+    if (row != inodes->end())
+      directory->window.back().attributes = open_inodes_.overlay_attributes(entry->inode, row->second);
   }
-  remember_listed(directory->inode, std::move(listed));
+  hints_.remember_listed(directory->inode, std::move(listed));
   directory->at_end = !reply->scans.front().more;
   directory->loaded = true;
   co_return Status();
@@ -176,7 +166,7 @@ Task<Status> Volume::load_page(std::shared_ptr<OpenDirectory> directory, std::ui
 
 // Of formats before, whose order says nothing of positions. Entries that are brought to their new places meanwhile are
 // met there, later in the same scan, if not before, and perhaps twice.
-Task<Status> Volume::load_whole(std::shared_ptr<OpenDirectory> directory, TimePoint deadline) {
+Task<Status> Directories::load_whole(std::shared_ptr<OpenDirectory> directory, TimePoint deadline) {
   struct Entry {
     std::uint64_t hash = 0;
     std::string name;
@@ -187,16 +177,10 @@ Task<Status> Volume::load_whole(std::shared_ptr<OpenDirectory> directory, TimePo
   std::set<Entry> entries;
   std::string after;
   for (bool more = true; more;) {
-    ReadRequest request;
-    ReadRequest::Scan scan;
-    scan.key = prefix.key;
-    scan.prefix = prefix.sort;
-    scan.after = after;
-    scan.max_rows = page_entries;
-    request.scans.push_back(std::move(scan));
-    Result<ReadReply> reply = co_await store_.read(std::move(request), deadline);
-    if (!reply) co_return tl::unexpected(reply.error());
-    for (const Row& stored : reply->scans.front().rows) {
+    ReadRequest::Scan scan = scan_of(prefix, after, page_entries);
+    Result<ReadReply::ScanResult> page = co_await scan_rows(store_, std::move(scan), deadline);
+    if (!page) co_return tl::unexpected(page.error());
+    for (const Row& stored : page->rows) {
       Result<EntryRow> entry = decode_entry(stored.value.view());
       if (!entry) co_return tl::unexpected(entry.error());
       std::string name(entry_name(stored.sort));
@@ -204,9 +188,9 @@ Task<Status> Volume::load_whole(std::shared_ptr<OpenDirectory> directory, TimePo
       entries.insert(Entry{hash, std::move(name), *entry});
       after = stored.sort;
     }
-    more = reply->scans.front().more;
+    more = page->more;
     if (more && entries.size() > max_whole_entries) {
-      Status converted = co_await convert_entries(directory->inode, deadline);
+      Status converted = co_await old_directories_.convert(directory->inode, deadline);
       if (!converted) co_return converted;
       directory->by_hash = true;
       co_return Status();
@@ -227,8 +211,8 @@ Task<Status> Volume::load_whole(std::shared_ptr<OpenDirectory> directory, TimePo
   co_return Status();
 }
 
-Task<Status> Volume::load_window(std::shared_ptr<OpenDirectory> directory, std::uint64_t cookie, bool with_attributes,
-                                 TimePoint deadline) {
+Task<Status> Directories::load_window(std::shared_ptr<OpenDirectory> directory, std::uint64_t cookie,
+                                      bool with_attributes, TimePoint deadline) {
   if (!directory->by_hash) {
     Status loaded = co_await load_whole(directory, deadline);
     if (!loaded || !directory->by_hash) co_return loaded;
@@ -237,8 +221,8 @@ Task<Status> Volume::load_window(std::shared_ptr<OpenDirectory> directory, std::
   co_return loaded;
 }
 
-Task<Status> Volume::fill_attributes(std::shared_ptr<OpenDirectory> directory, std::size_t first, std::size_t count,
-                                     TimePoint deadline) {
+Task<Status> Directories::fill_attributes(std::shared_ptr<OpenDirectory> directory, std::size_t first,
+                                          std::size_t count, TimePoint deadline) {
   std::vector<InodeNumber> inodes;
   std::vector<std::uint64_t> cookies;
   for (std::size_t i = first; i < first + count; ++i) {
@@ -249,7 +233,7 @@ Task<Status> Volume::fill_attributes(std::shared_ptr<OpenDirectory> directory, s
   }
   if (inodes.empty()) co_return Status();
   std::vector<InodeNumber> wanted = inodes;
-  Result<std::vector<std::optional<LoadedInode>>> rows = co_await read_inodes(std::move(wanted), deadline);
+  Result<std::vector<std::optional<LoadedInode>>> rows = co_await inodes_.read_many(std::move(wanted), deadline);
   if (!rows) co_return tl::unexpected(rows.error());
   // Another reader of this stream may have brought another window meanwhile.
   std::size_t place = 0;
@@ -259,14 +243,14 @@ Task<Status> Volume::fill_attributes(std::shared_ptr<OpenDirectory> directory, s
     if (place == directory->window.size()) break;
     DirectoryEntry& entry = directory->window[place];
     if (entry.cookie == cookies[i] && entry.inode == inodes[i])
-      entry.attributes = overlay_attributes(inodes[i], (*rows)[i]->row);
+      entry.attributes = open_inodes_.overlay_attributes(inodes[i], (*rows)[i]->row);
   }
   co_return Status();
 }
 
-Task<Result<std::vector<DirectoryEntry>>> Volume::read_directory(Handle handle, std::uint64_t cookie,
-                                                                 std::size_t max_entries, bool with_attributes) {
-  const TimePoint until = deadline();
+Task<Result<std::vector<DirectoryEntry>>> Directories::read(Handle handle, std::uint64_t cookie,
+                                                            std::size_t max_entries, bool with_attributes) {
+  const TimePoint until = instance_.deadline();
   auto handle_place = directories_.find(handle);
   if (handle_place == directories_.end()) co_return fail(ErrorCode::bad_handle);
   std::shared_ptr<OpenDirectory> directory = handle_place->second;
@@ -296,9 +280,10 @@ Task<Result<std::vector<DirectoryEntry>>> Volume::read_directory(Handle handle, 
       // Of files that are open here the kernel hears by answers that are as new as any (kernel_pages.cpp), not by an
       // older page.
       for (DirectoryEntry& entry : result) {
-        const OpenPointer open = find_open(entry.inode);
+        const OpenPointer open = open_inodes_.find(entry.inode);
         if (open && open->kernel.is_used()) entry.attributes.reset();
-        if (entry.attributes && S_ISREG(entry.attributes->mode)) note_given(entry.inode, entry.attributes->size);
+        if (entry.attributes && S_ISREG(entry.attributes->mode))
+          kernel_sizes_.note_given(entry.inode, entry.attributes->size);
       }
       co_return result;
     }

@@ -5,7 +5,9 @@
 // ancestors are walked.
 #include <linux/fs.h>
 
-#include "fs/volume.hpp"
+#include "fs/inode_changes.hpp"
+#include "fs/names/names.hpp"
+#include "fs/read_rows.hpp"
 
 namespace ringfs::fs {
 
@@ -15,9 +17,9 @@ constexpr unsigned max_depth = 65536;  // a deeper tree, or a cycle, which must 
 
 }  // namespace
 
-Task<Status> Volume::rename(InodeNumber parent, std::string name, InodeNumber new_parent, std::string new_name,
-                            unsigned flags) {
-  const TimePoint until = deadline();
+Task<Status> Names::rename(InodeNumber parent, std::string name, InodeNumber new_parent, std::string new_name,
+                           unsigned flags) {
+  const TimePoint until = instance_.deadline();
   Status valid = check_name(name);
   if (!valid) co_return valid;
   valid = check_name(new_name);
@@ -42,11 +44,10 @@ Task<Status> Volume::rename(InodeNumber parent, std::string name, InodeNumber ne
   }
 }
 
-Task<Result<std::pair<Volume::FoundEntry, Volume::FoundEntry>>> Volume::find_both(RenameRequest request,
-                                                                                  TimePoint deadline) {
-  std::vector<Hint> names{{request.parent, request.name}};
-  Hint second{request.new_parent, request.new_name};
-  const bool together = same_partition(request.parent, request.new_parent);
+Task<Result<std::pair<FoundEntry, FoundEntry>>> Names::find_both(RenameRequest request, TimePoint deadline) {
+  std::vector<NameHints::Name> names{{request.parent, request.name}};
+  NameHints::Name second{request.new_parent, request.new_name};
+  const bool together = instance_.same_partition(request.parent, request.new_parent);
   if (together) names.push_back(second);
   Result<std::vector<FoundEntry>> found = co_await find_entries(std::move(names), deadline);
   if (!found) co_return tl::unexpected(found.error());
@@ -63,7 +64,7 @@ Task<Result<std::pair<Volume::FoundEntry, Volume::FoundEntry>>> Volume::find_bot
 }
 
 // False: nothing to do.
-Result<bool> Volume::check_rename(const RenameRequest& request, const FoundEntry& from, const FoundEntry& to) {
+Result<bool> Names::check_rename(const RenameRequest& request, const FoundEntry& from, const FoundEntry& to) {
   if (!from.found) return fail(ErrorCode::not_found);
   if (request.no_replace && to.found) return fail(ErrorCode::exists);
   if (request.exchange && !to.found) return fail(ErrorCode::not_found);
@@ -84,28 +85,26 @@ Result<bool> Volume::check_rename(const RenameRequest& request, const FoundEntry
 }
 
 // A directory's half-made row must go before its name changes: see create.cpp. False: it changed, look again.
-Task<Result<bool>> Volume::confirm_before_rename(InodeNumber directory, TimePoint deadline) {
+Task<Result<bool>> Names::confirm_before_rename(InodeNumber directory, TimePoint deadline) {
   const RowAddress orphan = orphan_row(directory, store_.partition_bits());
-  ReadRequest request;
-  request.gets.push_back(orphan);
-  Result<ReadReply> reply = co_await store_.read(std::move(request), deadline);
-  if (!reply) co_return tl::unexpected(reply.error());
-  if (!reply->gets.front().found) co_return true;
+  RowAddress row = orphan;
+  Result<ReadReply::Get> half_made = co_await read_row(store_, std::move(row), deadline);
+  if (!half_made) co_return tl::unexpected(half_made.error());
+  if (!half_made->found) co_return true;
   ChangeSet changes;
-  changes.require(Check::inode, bytes_equal(inode_row(directory), InodeRow::type_offset,
-                                            inode_type_bytes(S_IFDIR, InodeState::live)));
+  changes.require(Check::inode, is_live_directory(directory));
   changes.change(erase(orphan));
   Result<Outcome> outcome = co_await changes.apply(store_, deadline);
   if (!outcome) co_return tl::unexpected(outcome.error());
   co_return outcome->applied();
 }
 
-Task<Status> Volume::check_not_inside(InodeNumber moved, InodeNumber destination, TimePoint deadline) {
+Task<Status> Names::check_not_inside(InodeNumber moved, InodeNumber destination, TimePoint deadline) {
   InodeNumber place = destination;
   for (unsigned depth = 0; depth < max_depth; ++depth) {
     if (place == moved) co_return fail(ErrorCode::invalid_argument, "into its own subtree");
     if (place == root_inode) co_return Status();
-    Result<LoadedInode> loaded = co_await read_inode(place, deadline);
+    Result<LoadedInode> loaded = co_await inodes_.read(place, deadline);
     if (!loaded && loaded.error().code == ErrorCode::stale_handle) co_return fail(ErrorCode::not_found, "removed");
     if (!loaded) co_return tl::unexpected(loaded.error());
     if (loaded->row.state != InodeState::live) co_return fail(ErrorCode::not_found, "removed");
@@ -114,8 +113,8 @@ Task<Status> Volume::check_not_inside(InodeNumber moved, InodeNumber destination
   co_return fail(ErrorCode::corrupt, "directories too deep");
 }
 
-void Volume::move_entries(ChangeSet& changes, const RenameRequest& request, const FoundEntry& from,
-                          const FoundEntry& to, std::int64_t now) const {
+void Names::move_entries(ChangeSet& changes, const RenameRequest& request, const FoundEntry& from, const FoundEntry& to,
+                         std::int64_t now) const {
   const RowAddress target = entry_row(request.new_parent, request.new_name);
   const bool across = request.parent != request.new_parent;
   changes.require(Check::entry, value_equals(from.row, from.value));
@@ -123,10 +122,9 @@ void Volume::move_entries(ChangeSet& changes, const RenameRequest& request, cons
     changes.require(Check::target, value_equals(to.row, to.value));
     if (to.row != target) changes.change(erase(to.row));
   } else {
-    require_no_entry(changes, Check::target, request.new_parent, request.new_name);
+    hints_.require_no_entry(changes, Check::target, {request.new_parent, request.new_name});
   }
-  changes.require(Check::directory, bytes_equal(inode_row(request.new_parent), InodeRow::type_offset,
-                                                inode_type_bytes(S_IFDIR, InodeState::live)));
+  changes.require(Check::directory, is_live_directory(request.new_parent));
   const RowAddress source = entry_row(request.parent, request.name);
   if (!request.exchange || from.row != source) changes.change(erase(from.row));
   if (request.exchange) changes.change(put(source, to.value));
@@ -136,15 +134,14 @@ void Volume::move_entries(ChangeSet& changes, const RenameRequest& request, cons
 
   std::int64_t links = 0, new_links = 0;  // of the two directories
   auto moved = [&](const FoundEntry& entry, InodeNumber to_directory) {
-    if (same_partition(entry.entry.inode, request.parent)) {
+    if (instance_.same_partition(entry.entry.inode, request.parent)) {
       move_time(changes, inode_row(entry.entry.inode), InodeRow::changed_offset, now);
     }
     if (entry.entry.type != S_IFDIR || !across) return;
     (to_directory == request.parent ? links : new_links) += 1;
     (to_directory == request.parent ? new_links : links) -= 1;
-    const RowAddress row = inode_row(entry.entry.inode);
-    changes.require(Check::inode, bytes_equal(row, InodeRow::type_offset, inode_type_bytes(S_IFDIR, InodeState::live)));
-    changes.change(write_bytes(row, InodeRow::parent_offset, SharedBytes(encode_u64(to_directory))));
+    changes.require(Check::inode, is_live_directory(entry.entry.inode));
+    changes.change(write_u64(inode_row(entry.entry.inode), InodeRow::parent_offset, to_directory));
     changes.change(erase(orphan_row(entry.entry.inode, store_.partition_bits())));
   };
   moved(from, request.new_parent);
@@ -162,7 +159,7 @@ void Volume::move_entries(ChangeSet& changes, const RenameRequest& request, cons
   if (new_links != 0) changes.change(add_i64(inode_row(request.new_parent), InodeRow::links_offset, new_links));
 }
 
-Task<Result<bool>> Volume::rename_once(RenameRequest request, TimePoint deadline) {
+Task<Result<bool>> Names::rename_once(RenameRequest request, TimePoint deadline) {
   RenameRequest names = request;
   Result<std::pair<FoundEntry, FoundEntry>> both = co_await find_both(std::move(names), deadline);
   if (!both) co_return tl::unexpected(both.error());
@@ -175,7 +172,7 @@ Task<Result<bool>> Volume::rename_once(RenameRequest request, TimePoint deadline
   const bool moves = from.entry.type == S_IFDIR;
   const bool moves_back = request.exchange && to.entry.type == S_IFDIR;
   const bool across = request.parent != request.new_parent;
-  const std::int64_t now = now_ns();
+  const std::int64_t now = instance_.now_ns();
   ChangeSet changes;
   move_entries(changes, request, from, to, now);
   if (to.found && !request.exchange && to.entry.type != S_IFDIR) {
@@ -216,10 +213,10 @@ Task<Result<bool>> Volume::rename_once(RenameRequest request, TimePoint deadline
   Result<Outcome> outcome = co_await changes.apply(store_, deadline, transaction.get());
   if (!outcome) co_return tl::unexpected(outcome.error());
   if (outcome->applied()) {
-    names_.erase({request.parent, request.name});
-    names_.put({request.new_parent, request.new_name}, from.entry.inode);
-    if (moves) directories_seen_.erase(from.entry.inode);
-    if (to.found) directories_seen_.erase(to.entry.inode);
+    hints_.names.erase({request.parent, request.name});
+    hints_.names.put({request.new_parent, request.new_name}, from.entry.inode);
+    if (moves) hints_.directories.erase(from.entry.inode);
+    if (to.found) hints_.directories.erase(to.entry.inode);
     co_return true;
   }
   if (outcome->failed == Check::empty) co_return fail(ErrorCode::not_empty);

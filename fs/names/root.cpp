@@ -1,12 +1,5 @@
-// The root's attributes when the ring is silent: whoever walks into `.ring` asks for them first, and `.ring` is what
-// says why the ring is silent.
-//
-// While the ring answers, each question goes to it, so that a chmod of the root counts at once and everywhere. When it
-// has said nothing for root_timeout, which is longer than a node that dies or freezes holds anything up, the
-// attributes last seen are the answer. From then on a question waits short_timeout only, until a look in the
-// background hears the ring again. Only the root's own attributes are answered in this way: its names and its listing
-// are not.
-#include "fs/volume.hpp"
+// The root's attributes, also while the ring is silent.
+#include "fs/names/root.hpp"
 
 namespace ringfs::fs {
 
@@ -21,28 +14,28 @@ bool is_silence(const Error& error) {
 
 }  // namespace
 
-Task<Result<Attributes>> Volume::root_attributes() {
-  const TimePoint until = std::min(deadline(), store_.clock().now + (root_is_silent_ ? short_timeout : root_timeout));
-  Result<LoadedInode> loaded = co_await read_inode(root_inode, until);
+Task<Result<Attributes>> Root::attributes() {
+  const TimePoint until = std::min(instance_.deadline(), instance_.now() + (is_silent_ ? short_timeout : root_timeout));
+  Result<LoadedInode> loaded = co_await inodes_.read(root_inode, until);
   if (loaded) {
-    root_is_silent_ = false;
-    co_return overlay_attributes(root_inode, loaded->row);
+    is_silent_ = false;
+    co_return open_inodes_.overlay_attributes(root_inode, loaded->row);
   }
-  if (!is_silence(loaded.error()) || !root_seen_) co_return tl::unexpected(loaded.error());
-  if (!root_is_silent_ && !stopping_) {
-    root_is_silent_ = true;
-    tasks_.spawn(executor_, listen_for_root(shared_from_this()));
+  if (!is_silence(loaded.error()) || !hints_.root) co_return tl::unexpected(loaded.error());
+  if (!is_silent_ && !instance_.stopping()) {
+    is_silent_ = true;
+    instance_.spawn(listen(instance_.alive(this)));
   }
-  co_return overlay_attributes(root_inode, *root_seen_);
+  co_return open_inodes_.overlay_attributes(root_inode, *hints_.root);
 }
 
-Task<void> Volume::listen_for_root(std::shared_ptr<Volume> self) {
-  while (self->root_is_silent_ && !self->stopping_) {
-    Result<LoadedInode> loaded = co_await self->read_inode(root_inode, self->store_.clock().now + root_timeout);
+Task<void> Root::listen(std::shared_ptr<Root> self) {
+  while (self->is_silent_ && !self->instance_.stopping()) {
+    Result<LoadedInode> loaded = co_await self->inodes_.read(root_inode, self->instance_.now() + root_timeout);
     if (loaded) break;
-    co_await self->stopped_.wait(short_timeout);
+    co_await self->instance_.wait_for_stop(short_timeout);
   }
-  self->root_is_silent_ = false;
+  self->is_silent_ = false;
 }
 
 }  // namespace ringfs::fs

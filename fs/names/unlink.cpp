@@ -1,52 +1,51 @@
 // Removing names. The last link of an inode makes it an orphan: its row stays, marked, together with an orphan row that
 // the janitor looks at; so does a removed directory, which may be open somewhere.
-#include "fs/volume.hpp"
+#include "fs/inode_changes.hpp"
+#include "fs/names/names.hpp"
 
 namespace ringfs::fs {
 
 // Why a directory cannot take a new name.
-Task<Error> Volume::directory_error(InodeNumber directory, TimePoint deadline) {
-  directories_seen_.erase(directory);
-  Result<InodeRow> row = co_await directory_header(directory, deadline);
+Task<Error> Names::directory_error(InodeNumber directory, TimePoint deadline) {
+  hints_.directories.erase(directory);
+  Result<InodeRow> row = co_await inodes_.directory_header(directory, deadline);
   if (row) co_return Error{ErrorCode::timeout, "the directory keeps changing"};
   if (row.error().code == ErrorCode::stale_handle) co_return Error{ErrorCode::not_found, "directory was removed"};
   co_return row.error();
 }
 
-void Volume::drop_link(ChangeSet& changes, InodeNumber inode, const InodeRow& row, std::int64_t now) const {
+// It has no name any more.
+void Names::make_orphan(ChangeSet& changes, InodeNumber inode, std::uint32_t mode) const {
+  const RowAddress row = inode_row(inode);
+  changes.change(write_bytes(row, InodeRow::type_offset, SharedBytes(inode_type_bytes(mode, InodeState::unlinked))));
+  changes.change(write_i64(row, InodeRow::links_offset, 0));
+  OrphanRow orphan{OrphanRow::Kind::unlinked, store_.clock().stamp.microseconds, 0, 0, {}};
+  changes.change(put(orphan_row(inode, store_.partition_bits()), SharedBytes(encode(orphan))));
+}
+
+void Names::drop_link(ChangeSet& changes, InodeNumber inode, const InodeRow& row, std::int64_t now) const {
   const RowAddress address = inode_row(inode);
   // In a transaction the row stays locked, else a link() between prepare and commit would not be seen.
   changes.lock(address);
-  changes.require(Check::inode, bytes_equal(address, InodeRow::links_offset, encode_i64(row.links)));
+  changes.require(Check::inode, links_are(inode, row.links));
   move_time(changes, address, InodeRow::changed_offset, now);
   if (row.links > 1) {
     changes.change(add_i64(address, InodeRow::links_offset, -1));
     return;
   }
-  changes.require(Check::inode,
-                  bytes_equal(address, InodeRow::type_offset, inode_type_bytes(row.mode, InodeState::live)));
-  changes.change(
-      write_bytes(address, InodeRow::type_offset, SharedBytes(inode_type_bytes(row.mode, InodeState::unlinked))));
-  changes.change(write_bytes(address, InodeRow::links_offset, SharedBytes(encode_i64(0))));
-  OrphanRow orphan{OrphanRow::Kind::unlinked, store_.clock().stamp.microseconds, 0, 0, {}};
-  changes.change(put(orphan_row(inode, store_.partition_bits()), SharedBytes(encode(orphan))));
+  changes.require(Check::inode, is_live(inode, row.mode));
+  make_orphan(changes, inode, row.mode);
 }
 
-void Volume::drop_directory(ChangeSet& changes, InodeNumber inode, std::int64_t now) const {
-  const RowAddress address = inode_row(inode);
-  changes.require(Check::inode,
-                  bytes_equal(address, InodeRow::type_offset, inode_type_bytes(S_IFDIR, InodeState::live)));
+void Names::drop_directory(ChangeSet& changes, InodeNumber inode, std::int64_t now) const {
+  changes.require(Check::inode, is_live_directory(inode));
   changes.require(Check::empty, empty_prefix(entry_prefix(inode)));
-  changes.change(
-      write_bytes(address, InodeRow::type_offset, SharedBytes(inode_type_bytes(S_IFDIR, InodeState::unlinked))));
-  changes.change(write_bytes(address, InodeRow::links_offset, SharedBytes(encode_i64(0))));
-  move_time(changes, address, InodeRow::changed_offset, now);
-  OrphanRow orphan{OrphanRow::Kind::unlinked, store_.clock().stamp.microseconds, 0, 0, {}};
-  changes.change(put(orphan_row(inode, store_.partition_bits()), SharedBytes(encode(orphan))));
+  move_time(changes, inode_row(inode), InodeRow::changed_offset, now);
+  make_orphan(changes, inode, S_IFDIR);
 }
 
-Task<Status> Volume::unlink(InodeNumber parent, std::string name) {
-  const TimePoint until = deadline();
+Task<Status> Names::unlink(InodeNumber parent, std::string name) {
+  const TimePoint until = instance_.deadline();
   Status valid = check_name(name);
   if (!valid) co_return valid;
   if (is_dot(name)) co_return fail(ErrorCode::is_directory);
@@ -56,7 +55,7 @@ Task<Status> Volume::unlink(InodeNumber parent, std::string name) {
     if (!entry) co_return tl::unexpected(entry.error());
     if (!entry->found) co_return fail(ErrorCode::not_found);
     if (entry->entry.type == S_IFDIR) co_return fail(ErrorCode::is_directory);
-    const std::int64_t now = now_ns();
+    const std::int64_t now = instance_.now_ns();
     ChangeSet changes;
     changes.require(Check::entry, value_equals(entry->row, entry->value));
     changes.change(erase(entry->row));
@@ -78,7 +77,7 @@ Task<Status> Volume::unlink(InodeNumber parent, std::string name) {
     Result<Outcome> outcome = co_await changes.apply(store_, until);
     if (!outcome && !Retry::worthwhile(outcome.error())) co_return tl::unexpected(outcome.error());
     if (outcome && outcome->applied()) {
-      names_.erase({parent, name});
+      hints_.names.erase({parent, name});
       co_return Status();
     }
     bool again = co_await retry.again();
@@ -86,8 +85,8 @@ Task<Status> Volume::unlink(InodeNumber parent, std::string name) {
   }
 }
 
-Task<Status> Volume::remove_directory(InodeNumber parent, std::string name) {
-  const TimePoint until = deadline();
+Task<Status> Names::remove_directory(InodeNumber parent, std::string name) {
+  const TimePoint until = instance_.deadline();
   Status valid = check_name(name);
   if (!valid) co_return valid;
   if (name == ".") co_return fail(ErrorCode::invalid_argument);
@@ -98,7 +97,7 @@ Task<Status> Volume::remove_directory(InodeNumber parent, std::string name) {
     if (!entry) co_return tl::unexpected(entry.error());
     if (!entry->found) co_return fail(ErrorCode::not_found);
     if (entry->entry.type != S_IFDIR) co_return fail(ErrorCode::not_directory);
-    const std::int64_t now = now_ns();
+    const std::int64_t now = instance_.now_ns();
     ChangeSet changes;
     changes.require(Check::entry, value_equals(entry->row, entry->value));
     changes.change(erase(entry->row));
@@ -108,8 +107,8 @@ Task<Status> Volume::remove_directory(InodeNumber parent, std::string name) {
     Result<Outcome> outcome = co_await changes.apply(store_, until);
     if (!outcome && !Retry::worthwhile(outcome.error())) co_return tl::unexpected(outcome.error());
     if (outcome && outcome->applied()) {
-      names_.erase({parent, name});
-      directories_seen_.erase(entry->entry.inode);
+      hints_.names.erase({parent, name});
+      hints_.directories.erase(entry->entry.inode);
       co_return Status();
     }
     if (outcome && outcome->failed == Check::empty) co_return fail(ErrorCode::not_empty);

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <limits>
+#include <type_traits>
 
 #include "fs/control/control_tree.hpp"
 #include "mount/fuse/session.hpp"
@@ -14,6 +15,8 @@
 namespace ringfs::mount {
 namespace {
 
+using fs::FileSystem;
+using fs::InodeNumber;
 using Kind = Request::Kind;
 
 FuseSession& session_of(fuse_req_t request) { return *static_cast<FuseSession*>(fuse_req_userdata(request)); }
@@ -25,30 +28,56 @@ constexpr std::size_t smallest_entry_plus_bytes = 160;
 
 void init(void* session, fuse_conn_info* connection) { static_cast<FuseSession*>(session)->initialised(*connection); }
 
-// ---- names ------------------------------------------------------------------------------------------
-
-void reply_entry(Request& request, const Result<fs::Attributes>& found) {
-  if (found)
-    request.entry(*found);
-  else
-    request.error(found.error());
+// Most operations are one call and one answer. `reply` is the member of Request that answers with what the call gave;
+// a call that gives a Status, or nothing, needs none.
+template <auto call, auto reply, class... Arguments>
+Task<void> call_and_reply(FileSystem* fs, RequestPointer request, Arguments... arguments) {
+  auto task = [&] {
+    if constexpr (std::is_invocable_v<decltype(call), FileSystem*, fs::Caller, Arguments...>)
+      return (fs->*call)(request->caller(), std::move(arguments)...);
+    else
+      return (fs->*call)(std::move(arguments)...);
+  }();
+  using Answer = typename decltype(task)::value_type;
+  if constexpr (std::is_void_v<Answer>) {
+    co_await std::move(task);
+    request->error(0);
+  } else {
+    const Answer answer = co_await std::move(task);
+    if constexpr (std::is_same_v<Answer, Status>)
+      request->status(answer);
+    else if (answer)
+      (request.get()->*reply)(*answer);
+    else
+      request->error(answer.error());
+  }
 }
+
+template <auto call, auto reply = nullptr, class... Arguments>
+void run(fuse_req_t raw, Kind kind, Arguments... arguments) {
+  session_of(raw).start(raw, kind, 0, call_and_reply<call, reply, Arguments...>, std::move(arguments)...);
+}
+
+// ---- names ------------------------------------------------------------------------------------------
 
 void lookup(fuse_req_t raw, fuse_ino_t parent, const char* name) {
   FuseSession& session = session_of(raw);
-  const LookupOf asked{fuse_req_ctx(raw)->pid, fs::InodeNumber{parent}, name};
+  const LookupOf asked{fuse_req_ctx(raw)->pid, InodeNumber{parent}, name};
   if (session.lookup_timeouts().take(asked, std::chrono::steady_clock::now())) {
     fuse_reply_err(raw, ETIMEDOUT);
     return;
   }
   session.start(
       raw, Kind::read, 0,
-      [](fs::FileSystem* fs, RequestPointer request, LookupTimeouts* timeouts, LookupOf wanted) -> Task<void> {
+      [](FileSystem* fs, RequestPointer request, LookupTimeouts* timeouts, LookupOf wanted) -> Task<void> {
         const Result<fs::Attributes> found = co_await fs->lookup(request->caller(), wanted.directory, wanted.name);
         if (!found && found.error().code == ErrorCode::timeout) {
           timeouts->add(std::move(wanted), std::chrono::steady_clock::now());
         }
-        reply_entry(*request, found);
+        if (found)
+          request->entry(*found);
+        else
+          request->error(found.error());
       },
       &session.lookup_timeouts(), asked);
 }
@@ -58,120 +87,47 @@ void forget(fuse_req_t raw, fuse_ino_t, uint64_t) { fuse_reply_none(raw); }
 void forget_multi(fuse_req_t raw, size_t, fuse_forget_data*) { fuse_reply_none(raw); }
 
 void make_node(fuse_req_t raw, fuse_ino_t parent, const char* name, mode_t mode, dev_t device) {
-  session_of(raw).start(
-      raw, Kind::mutation, 0,
-      [](fs::FileSystem* fs, RequestPointer request, fs::InodeNumber directory, std::string entry, std::uint32_t bits,
-         std::uint64_t number) -> Task<void> {
-        const Result<fs::Attributes> made =
-            co_await fs->make_node(request->caller(), directory, std::move(entry), bits, number);
-        reply_entry(*request, made);
-      },
-      fs::InodeNumber{parent}, std::string(name), std::uint32_t{mode}, std::uint64_t{device});
+  run<&FileSystem::make_node, &Request::entry>(raw, Kind::mutation, InodeNumber{parent}, std::string(name),
+                                               std::uint32_t{mode}, std::uint64_t{device});
 }
 
 void make_directory(fuse_req_t raw, fuse_ino_t parent, const char* name, mode_t mode) {
-  session_of(raw).start(
-      raw, Kind::mutation, 0,
-      [](fs::FileSystem* fs, RequestPointer request, fs::InodeNumber directory, std::string entry,
-         std::uint32_t bits) -> Task<void> {
-        const Result<fs::Attributes> made =
-            co_await fs->make_directory(request->caller(), directory, std::move(entry), bits);
-        reply_entry(*request, made);
-      },
-      fs::InodeNumber{parent}, std::string(name), std::uint32_t{mode});
+  run<&FileSystem::make_directory, &Request::entry>(raw, Kind::mutation, InodeNumber{parent}, std::string(name),
+                                                    std::uint32_t{mode});
 }
 
 void make_symlink(fuse_req_t raw, const char* target, fuse_ino_t parent, const char* name) {
-  session_of(raw).start(
-      raw, Kind::mutation, 0,
-      [](fs::FileSystem* fs, RequestPointer request, fs::InodeNumber directory, std::string entry,
-         std::string text) -> Task<void> {
-        const Result<fs::Attributes> made =
-            co_await fs->make_symlink(request->caller(), directory, std::move(entry), std::move(text));
-        reply_entry(*request, made);
-      },
-      fs::InodeNumber{parent}, std::string(name), std::string(target));
+  run<&FileSystem::make_symlink, &Request::entry>(raw, Kind::mutation, InodeNumber{parent}, std::string(name),
+                                                  std::string(target));
 }
 
 void link(fuse_req_t raw, fuse_ino_t inode, fuse_ino_t parent, const char* name) {
-  session_of(raw).start(
-      raw, Kind::mutation, 0,
-      [](fs::FileSystem* fs, RequestPointer request, fs::InodeNumber file, fs::InodeNumber directory,
-         std::string entry) -> Task<void> {
-        const Result<fs::Attributes> made = co_await fs->link(request->caller(), file, directory, std::move(entry));
-        reply_entry(*request, made);
-      },
-      fs::InodeNumber{inode}, fs::InodeNumber{parent}, std::string(name));
+  run<&FileSystem::link, &Request::entry>(raw, Kind::mutation, InodeNumber{inode}, InodeNumber{parent},
+                                          std::string(name));
 }
 
 void unlink(fuse_req_t raw, fuse_ino_t parent, const char* name) {
-  session_of(raw).start(
-      raw, Kind::mutation, 0,
-      [](fs::FileSystem* fs, RequestPointer request, fs::InodeNumber directory, std::string entry) -> Task<void> {
-        const Status done = co_await fs->unlink(request->caller(), directory, std::move(entry));
-        request->status(done);
-      },
-      fs::InodeNumber{parent}, std::string(name));
+  run<&FileSystem::unlink>(raw, Kind::mutation, InodeNumber{parent}, std::string(name));
 }
 
 void remove_directory(fuse_req_t raw, fuse_ino_t parent, const char* name) {
-  session_of(raw).start(
-      raw, Kind::mutation, 0,
-      [](fs::FileSystem* fs, RequestPointer request, fs::InodeNumber directory, std::string entry) -> Task<void> {
-        const Status done = co_await fs->remove_directory(request->caller(), directory, std::move(entry));
-        request->status(done);
-      },
-      fs::InodeNumber{parent}, std::string(name));
+  run<&FileSystem::remove_directory>(raw, Kind::mutation, InodeNumber{parent}, std::string(name));
 }
 
 void rename(fuse_req_t raw, fuse_ino_t parent, const char* name, fuse_ino_t new_parent, const char* new_name,
             unsigned flags) {
-  session_of(raw).start(
-      raw, Kind::mutation, 0,
-      [](fs::FileSystem* fs, RequestPointer request, fs::InodeNumber from, std::string old_name, fs::InodeNumber to,
-         std::string entry, unsigned how) -> Task<void> {
-        const Status done =
-            co_await fs->rename(request->caller(), from, std::move(old_name), to, std::move(entry), how);
-        request->status(done);
-      },
-      fs::InodeNumber{parent}, std::string(name), fs::InodeNumber{new_parent}, std::string(new_name), flags);
+  run<&FileSystem::rename>(raw, Kind::mutation, InodeNumber{parent}, std::string(name), InodeNumber{new_parent},
+                           std::string(new_name), flags);
 }
 
 void read_link(fuse_req_t raw, fuse_ino_t inode) {
-  session_of(raw).start(
-      raw, Kind::read, 0,
-      [](fs::FileSystem* fs, RequestPointer request, fs::InodeNumber file) -> Task<void> {
-        const Result<std::string> target = co_await fs->read_link(request->caller(), file);
-        if (target)
-          request->link_target(*target);
-        else
-          request->error(target.error());
-      },
-      fs::InodeNumber{inode});
+  run<&FileSystem::read_link, &Request::link_target>(raw, Kind::read, InodeNumber{inode});
 }
 
 // ---- attributes -------------------------------------------------------------------------------------
 
-void reply_attributes(Request& request, const Result<fs::Attributes>& found) {
-  if (found)
-    request.attributes(*found);
-  else
-    request.error(found.error());
-}
-
-std::optional<fs::Handle> handle_of(const fuse_file_info* info) {
-  return info != nullptr ? std::optional<fs::Handle>(info->fh) : std::nullopt;
-}
-
-void get_attributes(fuse_req_t raw, fuse_ino_t inode, fuse_file_info* info) {
-  session_of(raw).start(
-      raw, Kind::read, 0,
-      [](fs::FileSystem* fs, RequestPointer request, fs::InodeNumber file,
-         std::optional<fs::Handle> handle) -> Task<void> {
-        const Result<fs::Attributes> found = co_await fs->get_attributes(request->caller(), file, handle);
-        reply_attributes(*request, found);
-      },
-      fs::InodeNumber{inode}, handle_of(info));
+void get_attributes(fuse_req_t raw, fuse_ino_t inode, fuse_file_info*) {
+  run<&FileSystem::get_attributes, &Request::attributes>(raw, Kind::read, InodeNumber{inode});
 }
 
 // Nanoseconds in 64 bits reach from 1677 to 2262; a time beyond becomes the nearest of those.
@@ -200,26 +156,13 @@ fs::SetAttributes changes_of(const struct stat& wanted, int which) {
   return changes;
 }
 
-void set_attributes(fuse_req_t raw, fuse_ino_t inode, struct stat* wanted, int which, fuse_file_info* info) {
-  session_of(raw).start(
-      raw, Kind::mutation, 0,
-      [](fs::FileSystem* fs, RequestPointer request, fs::InodeNumber file, fs::SetAttributes changes,
-         std::optional<fs::Handle> handle) -> Task<void> {
-        const Result<fs::Attributes> changed =
-            co_await fs->set_attributes(request->caller(), file, std::move(changes), handle);
-        reply_attributes(*request, changed);
-      },
-      fs::InodeNumber{inode}, changes_of(*wanted, which), handle_of(info));
+void set_attributes(fuse_req_t raw, fuse_ino_t inode, struct stat* wanted, int which, fuse_file_info*) {
+  run<&FileSystem::set_attributes, &Request::attributes>(raw, Kind::mutation, InodeNumber{inode},
+                                                         changes_of(*wanted, which));
 }
 
 void file_system_status(fuse_req_t raw, fuse_ino_t) {
-  session_of(raw).start(raw, Kind::read, 0, [](fs::FileSystem* fs, RequestPointer request) -> Task<void> {
-    const Result<fs::FileSystemStatus> status = co_await fs->status(request->caller());
-    if (status)
-      request->file_system_status(*status);
-    else
-      request->error(status.error());
-  });
+  run<&FileSystem::status, &Request::file_system_status>(raw, Kind::read);
 }
 
 // ---- files ------------------------------------------------------------------------------------------
@@ -234,7 +177,7 @@ fuse_file_info info_of(fuse_file_info info, const fs::Opened& opened) {
 void create(fuse_req_t raw, fuse_ino_t parent, const char* name, mode_t mode, fuse_file_info* info) {
   session_of(raw).start(
       raw, Kind::mutation, 0,
-      [](fs::FileSystem* fs, RequestPointer request, fs::InodeNumber directory, std::string entry, std::uint32_t bits,
+      [](FileSystem* fs, RequestPointer request, InodeNumber directory, std::string entry, std::uint32_t bits,
          fuse_file_info file) -> Task<void> {
         const Result<fs::Opened> opened =
             co_await fs->create(request->caller(), directory, std::move(entry), bits, file.flags);
@@ -244,11 +187,11 @@ void create(fuse_req_t raw, fuse_ino_t parent, const char* name, mode_t mode, fu
           co_await fs->release(opened->handle);
         }
       },
-      fs::InodeNumber{parent}, std::string(name), std::uint32_t{mode}, *info);
+      InodeNumber{parent}, std::string(name), std::uint32_t{mode}, *info);
 }
 
 // Opening `wait` in .ring blocks for as long as it takes; an open that truncates is a mutation, but not in .ring.
-Kind kind_of_open(fs::InodeNumber inode, int flags) {
+Kind kind_of_open(InodeNumber inode, int flags) {
   if (fs::ControlTree::is_wait(inode)) return Kind::wait;
   if (fs::ControlTree::owns(inode)) return Kind::read;
   return (flags & O_TRUNC) != 0 ? Kind::mutation : Kind::read;
@@ -257,7 +200,7 @@ Kind kind_of_open(fs::InodeNumber inode, int flags) {
 void open(fuse_req_t raw, fuse_ino_t inode, fuse_file_info* info) {
   session_of(raw).start(
       raw, kind_of_open(inode, info->flags), 0,
-      [](fs::FileSystem* fs, RequestPointer request, fs::InodeNumber number, fuse_file_info file) -> Task<void> {
+      [](FileSystem* fs, RequestPointer request, InodeNumber number, fuse_file_info file) -> Task<void> {
         const Result<fs::Opened> opened = co_await fs->open(request->caller(), number, file.flags);
         if (!opened) {
           request->error(opened.error());
@@ -265,7 +208,7 @@ void open(fuse_req_t raw, fuse_ino_t inode, fuse_file_info* info) {
           co_await fs->release(opened->handle);
         }
       },
-      fs::InodeNumber{inode}, *info);
+      InodeNumber{inode}, *info);
 }
 
 void read(fuse_req_t raw, fuse_ino_t inode, size_t size, off_t offset, fuse_file_info* info) {
@@ -273,17 +216,9 @@ void read(fuse_req_t raw, fuse_ino_t inode, size_t size, off_t offset, fuse_file
     fuse_reply_err(raw, EINVAL);
     return;
   }
-  session_of(raw).start(
-      raw, fs::ControlTree::is_stream(inode) ? Kind::wait : Kind::read, 0,
-      [](fs::FileSystem* fs, RequestPointer request, fs::Handle handle, std::uint64_t from,
-         std::size_t bytes) -> Task<void> {
-        const Result<fs::ReadResult> result = co_await fs->read(handle, from, bytes);
-        if (result)
-          request->data(*result);
-        else
-          request->error(result.error());
-      },
-      fs::Handle{info->fh}, static_cast<std::uint64_t>(offset), std::size_t{size});
+  const Kind kind = fs::ControlTree::is_stream(inode) ? Kind::wait : Kind::read;
+  run<&FileSystem::read, &Request::data>(raw, kind, fs::Handle{info->fh}, static_cast<std::uint64_t>(offset),
+                                         std::size_t{size});
 }
 
 void write(fuse_req_t raw, fuse_ino_t inode, const char* bytes, size_t size, off_t offset, fuse_file_info* info) {
@@ -296,50 +231,25 @@ void write(fuse_req_t raw, fuse_ino_t inode, const char* bytes, size_t size, off
   // mmap writeback carries its own offset: ignore O_APPEND and O_SYNC.
   fs::WriteHow how;
   how.flags = info->writepage ? 0 : info->flags;
-  how.clears_set_id = !info->writepage;  // a change through a mapping takes no bits away, as elsewhere in Linux
+  // A change through a mapping takes no bits away, as elsewhere in Linux.
+  how.clears_set_id = !info->writepage && caller_of(raw).may_not_keep_set_id();
   session.start(
       raw, fs::ControlTree::owns(inode) ? Kind::command : Kind::mutation, size,
-      [](fs::FileSystem* fs, RequestPointer request, fs::Handle handle, std::uint64_t at, SharedBytes data,
-         fs::WriteHow mode) -> Task<void> {
-        mode.clears_set_id = mode.clears_set_id && request->caller().may_not_keep_set_id();
-        const Result<std::size_t> written = co_await fs->write(handle, at, std::move(data), mode);
-        if (written)
-          request->written(*written);
-        else
-          request->error(written.error());
-      },
+      call_and_reply<&FileSystem::write, &Request::written, fs::Handle, std::uint64_t, SharedBytes, fs::WriteHow>,
       fs::Handle{info->fh}, static_cast<std::uint64_t>(offset), std::move(payload), how);
 }
 
 void flush(fuse_req_t raw, fuse_ino_t, fuse_file_info* info) {
-  session_of(raw).start(
-      raw, Kind::mutation, 0,
-      [](fs::FileSystem* fs, RequestPointer request, fs::Handle handle) -> Task<void> {
-        const Status done = co_await fs->flush(handle);
-        request->status(done);
-      },
-      fs::Handle{info->fh});
+  run<&FileSystem::flush>(raw, Kind::mutation, fs::Handle{info->fh});
 }
 
 // With datasync or without: sizes and contents become durable together.
 void fsync(fuse_req_t raw, fuse_ino_t, int, fuse_file_info* info) {
-  session_of(raw).start(
-      raw, Kind::mutation, 0,
-      [](fs::FileSystem* fs, RequestPointer request, fs::Handle handle) -> Task<void> {
-        const Status done = co_await fs->fsync(handle);
-        request->status(done);
-      },
-      fs::Handle{info->fh});
+  run<&FileSystem::flush>(raw, Kind::mutation, fs::Handle{info->fh});
 }
 
 void release(fuse_req_t raw, fuse_ino_t, fuse_file_info* info) {
-  session_of(raw).start(
-      raw, Kind::mutation, 0,
-      [](fs::FileSystem* fs, RequestPointer request, fs::Handle handle) -> Task<void> {
-        co_await fs->release(handle);
-        request->error(0);
-      },
-      fs::Handle{info->fh});
+  run<&FileSystem::release>(raw, Kind::mutation, fs::Handle{info->fh});
 }
 
 // ---- directories ------------------------------------------------------------------------------------
@@ -347,7 +257,7 @@ void release(fuse_req_t raw, fuse_ino_t, fuse_file_info* info) {
 void open_directory(fuse_req_t raw, fuse_ino_t inode, fuse_file_info* info) {
   session_of(raw).start(
       raw, Kind::read, 0,
-      [](fs::FileSystem* fs, RequestPointer request, fs::InodeNumber directory, fuse_file_info file) -> Task<void> {
+      [](FileSystem* fs, RequestPointer request, InodeNumber directory, fuse_file_info file) -> Task<void> {
         const Result<fs::Handle> handle = co_await fs->open_directory(request->caller(), directory);
         if (!handle) {
           request->error(handle.error());
@@ -356,13 +266,13 @@ void open_directory(fuse_req_t raw, fuse_ino_t inode, fuse_file_info* info) {
         file.fh = *handle;
         if (!request->opened(file)) co_await fs->release_directory(*handle);
       },
-      fs::InodeNumber{inode}, *info);
+      InodeNumber{inode}, *info);
 }
 
 void list(fuse_req_t raw, size_t size, off_t cookie, const fuse_file_info* info, bool with_attributes) {
   session_of(raw).start(
       raw, Kind::read, 0,
-      [](fs::FileSystem* fs, RequestPointer request, fs::Handle handle, std::uint64_t after, std::size_t bytes,
+      [](FileSystem* fs, RequestPointer request, fs::Handle handle, std::uint64_t after, std::size_t bytes,
          bool plus) -> Task<void> {
         const std::size_t most = bytes / (plus ? smallest_entry_plus_bytes : smallest_entry_bytes) + 1;
         const Result<std::vector<fs::DirectoryEntry>> entries = co_await fs->read_directory(handle, after, most, plus);
@@ -384,13 +294,7 @@ void read_directory_plus(fuse_req_t raw, fuse_ino_t, size_t size, off_t cookie, 
 }
 
 void release_directory(fuse_req_t raw, fuse_ino_t, fuse_file_info* info) {
-  session_of(raw).start(
-      raw, Kind::mutation, 0,
-      [](fs::FileSystem* fs, RequestPointer request, fs::Handle handle) -> Task<void> {
-        co_await fs->release_directory(handle);
-        request->error(0);
-      },
-      fs::Handle{info->fh});
+  run<&FileSystem::release_directory>(raw, Kind::mutation, fs::Handle{info->fh});
 }
 
 // Changes of a directory are durable when their call returns: nothing is left to do.

@@ -44,11 +44,17 @@ struct stat to_stat(const fs::Attributes& attributes) {
   return result;
 }
 
-Request::Request(fuse_req_t request, Kind kind, boost::asio::any_io_executor executor, double cache_seconds)
-    : request_(request), kind_(kind), cache_seconds_(cache_seconds), executor_(std::move(executor)) {
+fs::Caller caller_of(fuse_req_t request) {
   const fuse_ctx* context = fuse_req_ctx(request);
-  caller_ = fs::Caller{context->uid, context->gid, context->pid, context->umask};
+  return fs::Caller{context->uid, context->gid, context->pid, context->umask};
 }
+
+Request::Request(fuse_req_t request, Kind kind, boost::asio::any_io_executor executor, double cache_seconds)
+    : request_(request),
+      kind_(kind),
+      cache_seconds_(cache_seconds),
+      caller_(caller_of(request)),
+      executor_(std::move(executor)) {}
 
 Request::~Request() {
   if (!answered()) error(EIO);

@@ -23,6 +23,7 @@
 namespace ringfs::mount {
 
 struct stat to_stat(const fs::Attributes& attributes);
+fs::Caller caller_of(fuse_req_t request);
 
 class Request : public std::enable_shared_from_this<Request> {
  public:
@@ -69,7 +70,7 @@ class Request : public std::enable_shared_from_this<Request> {
   fuse_req_t request_;  // null once answered
   const Kind kind_;
   const double cache_seconds_;
-  fs::Caller caller_;
+  const fs::Caller caller_;
   boost::asio::any_io_executor executor_;
   boost::asio::cancellation_signal cancellation_;
   std::optional<boost::asio::steady_timer> timeout_;

@@ -17,7 +17,6 @@ EXCEPTIONS = {
     ("class", "Node::Implementation"): "a handler for every message and operation",
     ("class", "Chord::Implementation"): "a handler for every message, and the steps of look-ups and stabilization",
     ("class", "Driver"): "a call for every effect of the protocol and every answer of the store",
-    ("class", "Volume"): "an operation for every request of the kernel, and what they are made of",
     ("class", "SimNode"): "a call for every effect of the protocol, as the driver has it",
     ("class", "Cluster"): "what the Raft tests do to a group, one word each",
     ("function", "nodes/rest/documents.cpp: const std::vector<Endpoint>& endpoints() {"): "a table",

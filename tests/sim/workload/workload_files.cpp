@@ -105,7 +105,7 @@ Task<void> FilesWorkload::Implementation::look(ObjectStore* store) {
   while (!stopped_) {
     co_await store->sleep(look_interval);
     if (!volume_) continue;
-    Status looked = co_await volume_->check_open_inodes(store->clock().now + look_interval);
+    Status looked = co_await volume_->holds.check(store->clock().now + look_interval);
     world_.count(looked ? "files: holds renewed" : "files: holds not renewed");
     if (!looked) continue;
     for (Kept& kept : kept_) kept.neglected = kept.neglected || store->clock().now - looked_at_ > longest_neglect;
@@ -119,16 +119,16 @@ Task<void> FilesWorkload::Implementation::keep_one(fs::Volume* volume) {
   const std::string name = fresh_name();
   Kept kept;
   kept.contents = random_bytes(static_cast<std::size_t>(world_.between(1, 40000)));
-  Result<fs::Opened> opened = co_await volume->create({}, fs::root_inode, name, 0644, O_RDWR | O_EXCL);
+  Result<fs::Opened> opened = co_await volume->files.create({}, fs::root_inode, name, 0644, O_RDWR | O_EXCL);
   if (!opened) co_return;
   kept.handle = opened->handle;
-  Result<std::size_t> written = co_await volume->write(kept.handle, 0, SharedBytes(kept.contents));
+  Result<std::size_t> written = co_await volume->files.write(kept.handle, 0, SharedBytes(kept.contents));
   Status flushed = fail(ErrorCode::timeout);
-  if (written) flushed = co_await volume->flush(kept.handle);
+  if (written) flushed = co_await volume->files.flush(kept.handle);
   Status unlinked = fail(ErrorCode::timeout);
-  if (flushed) unlinked = co_await volume->unlink(fs::root_inode, name);
+  if (flushed) unlinked = co_await volume->names.unlink(fs::root_inode, name);
   if (!unlinked) {
-    co_await volume->release(kept.handle);
+    co_await volume->files.release(kept.handle);
     co_return;
   }
   kept.until = volume->deadline() + world_.between(seconds(10), seconds(200));
@@ -138,7 +138,7 @@ Task<void> FilesWorkload::Implementation::keep_one(fs::Volume* volume) {
 Task<Result<std::string>> FilesWorkload::Implementation::read_all(fs::Volume* volume, fs::Handle handle) {
   std::string bytes;
   for (;;) {
-    Result<fs::ReadResult> part = co_await volume->read(handle, bytes.size(), 1 << 20);
+    Result<fs::ReadResult> part = co_await volume->files.read(handle, bytes.size(), 1 << 20);
     if (!part) co_return tl::unexpected(part.error());
     const std::size_t before = bytes.size();
     for (const SharedBytes& piece : part->pieces) bytes += piece.view();
@@ -158,14 +158,14 @@ Task<void> FilesWorkload::Implementation::read_kept(fs::Volume* volume, ObjectSt
     world_.violate("open files stay", "an unlinked file that is open has other contents");
   if (bytes) world_.count("files: unlinked file read");
   if (store->clock().now < kept.until && !neglected) co_return;
-  co_await volume->release(kept.handle);
+  co_await volume->files.release(kept.handle);
   kept_.erase(kept_.begin() + static_cast<std::ptrdiff_t>(place));
 }
 
 // Out of its inode into chunks, and read again through a handle of its own.
 Task<void> FilesWorkload::Implementation::grow_one(fs::Volume* volume) {
   const std::string name = fresh_name();
-  Result<fs::Opened> opened = co_await volume->create({}, fs::root_inode, name, 0644, O_RDWR | O_EXCL);
+  Result<fs::Opened> opened = co_await volume->files.create({}, fs::root_inode, name, 0644, O_RDWR | O_EXCL);
   if (!opened) co_return;
   const fs::Handle handle = opened->handle;
   const fs::InodeNumber inode = opened->attributes.inode;
@@ -174,32 +174,32 @@ Task<void> FilesWorkload::Implementation::grow_one(fs::Volume* volume) {
   for (const std::size_t size :
        {static_cast<std::size_t>(world_.between(1, 9000)), static_cast<std::size_t>(world_.between(9000, 60000))}) {
     std::string part = random_bytes(size);
-    Result<std::size_t> written = co_await volume->write(handle, contents.size(), SharedBytes(part));
+    Result<std::size_t> written = co_await volume->files.write(handle, contents.size(), SharedBytes(part));
     closed = closed && written;
     if (!written) break;
     contents += part;
-    Status flushed = co_await volume->flush(handle);
+    Status flushed = co_await volume->files.flush(handle);
     closed = closed && flushed;
   }
-  co_await volume->release(handle);
+  co_await volume->files.release(handle);
   if (!closed) co_return;
-  Result<fs::Opened> again = co_await volume->open({}, inode, O_RDONLY);
+  Result<fs::Opened> again = co_await volume->files.open({}, inode, O_RDONLY);
   if (!again) co_return;
   const fs::Handle reading = again->handle;
   Result<std::string> bytes = co_await read_all(volume, reading);
-  co_await volume->release(reading);
+  co_await volume->files.release(reading);
   if (!bytes) co_return;
   world_.count("files: grown file read");
   if (*bytes != contents) world_.violate("closed files are whole", name + " has other contents than were written");
-  Status unlinked = co_await volume->unlink(fs::root_inode, name);
+  Status unlinked = co_await volume->names.unlink(fs::root_inode, name);
   static_cast<void>(unlinked);
 }
 
 Task<void> FilesWorkload::Implementation::make_directory(fs::Volume* volume) {
   const std::string name = fresh_name();
-  Result<fs::Attributes> made = co_await volume->make_directory({}, fs::root_inode, name, 0755);
+  Result<fs::Attributes> made = co_await volume->names.make_directory({}, fs::root_inode, name, 0755);
   if (!made) co_return;
-  Result<fs::Attributes> inside = co_await volume->make_directory({}, made->inode, "in", 0755);
+  Result<fs::Attributes> inside = co_await volume->names.make_directory({}, made->inode, "in", 0755);
   // Nobody answered, or a majority of the disks became full in between: both say nothing about the directory.
   const bool may_fail =
       !inside && (inside.error().code == ErrorCode::timeout || inside.error().code == ErrorCode::no_space);

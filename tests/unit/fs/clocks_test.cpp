@@ -60,10 +60,10 @@ TEST_F(ClocksTest, UnlinkedButOpen_TheJanitorsClockIsHoursOff_TheFileStays) {
     const std::string bytes = pattern(2 << 20);
     a.put(root_inode, "f", bytes);
     const Handle handle = a.open(a.find(root_inode, "f"));
-    a.must(a.volume->unlink(root_inode, "f"));
+    a.must(a.volume->names.unlink(root_inode, "f"));
     for (int i = 0; i < 30; ++i) {  // five minutes
       pass(b, 10s);
-      if (i % 2 == 1) a.must(a.volume->check_open_inodes(time.clock().now + 10s));
+      if (i % 2 == 1) a.must(a.volume->holds.check(time.clock().now + 10s));
       clean(b);
       ASSERT_TRUE(a.read(handle) == bytes) << error.count() << " " << i;
     }
@@ -81,12 +81,12 @@ TEST_F(ClocksTest, AHold_DefeatsAnOlderClaim) {
   Mount& b = mount();
   const InodeNumber file = a.put(root_inode, "f", "contents");
   const Handle handle = a.open(file);
-  a.must(a.volume->unlink(root_inode, "f"));
+  a.must(a.volume->names.unlink(root_inode, "f"));
   const PartitionId partition = partition_of_inode(file, ring->partition_bits);
   claim(b, partition);
   time.advance(2min);
   const RowAges claimed = claim(b, partition);  // old enough
-  a.must(a.volume->check_open_inodes(time.clock().now + 10s));
+  a.must(a.volume->holds.check(time.clock().now + 10s));
   b.must(janitor_pass(b.store, partition, claimed, time.clock().now + 1min));
   EXPECT_EQ(a.read(handle), "contents");
 }
@@ -102,7 +102,7 @@ TEST_F(ClocksTest, Conversion_AJanitorThinksItIsOld_NothingIsLost) {
     const InodeNumber file = a.put(root_inode, name, head);
     const Handle handle = a.open(file);
     a.write(handle, head.size(), pattern(60000, 2));
-    const Begun<Status> flush = overtaken(a, steps, b, a.volume->flush(handle));
+    const Begun<Status> flush = overtaken(a, steps, b, a.volume->files.flush(handle));
     ASSERT_TRUE(flush.ended());
     ASSERT_TRUE(flush.result()) << flush.result().error().text();
     a.close(handle);
@@ -116,7 +116,8 @@ TEST_F(ClocksTest, Mkdir_AJanitorThinksItIsOld_TheDirectoryIsWhole) {
     Mount& a = mount();
     Mount& b = mount();
     const std::string name = "d" + std::to_string(steps);
-    const Begun<Result<Attributes>> made = overtaken(a, steps, b, a.volume->make_directory({}, root_inode, name, 0755));
+    const Begun<Result<Attributes>> made =
+        overtaken(a, steps, b, a.volume->names.make_directory({}, root_inode, name, 0755));
     ASSERT_TRUE(made.ended());
     ASSERT_TRUE(made.result()) << made.result().error().text();
     const InodeNumber directory = b.find(root_inode, name);
@@ -139,11 +140,11 @@ TEST_F(ClocksTest, Mkdir_AJanitorThinksItIsOld_TheDirectoryIsWhole) {
 TEST_F(ClocksTest, Janitor_OnFullDisks_RemovesWhatItWouldElsewhere) {
   Mount& a = mount();
   a.put(root_inode, "gone", pattern(2 << 20));
-  a.must(a.volume->unlink(root_inode, "gone"));
-  a.close(a.must(a.volume->open({}, a.put(root_inode, "replaced", pattern(1 << 20)), O_RDWR | O_TRUNC)).handle);
+  a.must(a.volume->names.unlink(root_inode, "gone"));
+  a.close(a.must(a.volume->files.open({}, a.put(root_inode, "replaced", pattern(1 << 20)), O_RDWR | O_TRUNC)).handle);
   for (std::size_t steps = 1; steps < 4; ++steps) {
     Mount& dying = mount();
-    dying.die_after(steps, dying.volume->make_directory({}, root_inode, "half" + std::to_string(steps), 0755));
+    dying.die_after(steps, dying.volume->names.make_directory({}, root_inode, "half" + std::to_string(steps), 0755));
   }
   resolve_all(a);
   ASSERT_GT(chunk_rows(), 0U);
@@ -173,7 +174,7 @@ TEST_F(ClocksTest, UnlinkedFile_ThatNobodyHolds_IsGoneWithinAMinute) {
   Mount& a = mount();
   a.put(root_inode, "f", pattern(2 << 20));
   clean(a);
-  a.must(a.volume->unlink(root_inode, "f"));
+  a.must(a.volume->names.unlink(root_inode, "f"));
   for (int round = 0; round < 3; ++round) {  // 25 s: holds of mounts that have it open must arrive
     time.advance(8s);
     clean(a);
@@ -204,7 +205,7 @@ TEST_F(ClocksTest, TimesInTheFuture_MoveWithEachChange) {
   const std::int64_t later = time.clock().stamp.microseconds * 1000 + std::chrono::nanoseconds(24h).count();
   SetAttributes changes;
   changes.modified = TimeSpec{later};
-  a.must(a.volume->set_attributes({}, directory, changes));
+  a.must(a.volume->names.set_attributes({}, directory, changes));
   ASSERT_EQ(modified(a, directory), later);
   for (int i = 0; i < 5; ++i) {
     const Attributes before = a.stat(directory);
@@ -215,7 +216,7 @@ TEST_F(ClocksTest, TimesInTheFuture_MoveWithEachChange) {
   EXPECT_LT(modified(a, directory), later + 1000) << "by as little as can be";
   // At the end of what can be said there is room to move on.
   changes.modified = TimeSpec{std::numeric_limits<std::int64_t>::max()};
-  a.must(a.volume->set_attributes({}, directory, changes));
+  a.must(a.volume->names.set_attributes({}, directory, changes));
   const std::int64_t end = modified(a, directory);
   a.put(directory, "last", "");
   EXPECT_GT(modified(a, directory), end);
@@ -228,7 +229,7 @@ TEST_F(ClocksTest, WrittenFile_ItsTimeStaysWhenItIsFlushed) {
   for (int i = 0; i < 3; ++i) {
     a.write(handle, 0, "x");
     const std::int64_t written = modified(a, file);
-    a.must(a.volume->flush(handle));
+    a.must(a.volume->files.flush(handle));
     EXPECT_EQ(modified(a, file), written);
   }
   a.close(handle);
@@ -242,7 +243,7 @@ TEST_F(ClocksTest, AppendLock_OfADeadMountHoursAhead_IsBroken) {
     Mount& dying = mount();
     dying.store.set_clock_error(5h);
     const Handle handle = dying.open(file, O_WRONLY | O_APPEND);
-    dying.die_after(steps, dying.volume->write(handle, 0, SharedBytes(std::string("lost or not"))));
+    dying.die_after(steps, dying.volume->files.write(handle, 0, SharedBytes(std::string("lost or not"))));
     const Handle other = b.open(file, O_WRONLY | O_APPEND);
     b.write(other, 0, "after");
     b.close(other);

@@ -45,8 +45,8 @@ class CrashTest : public World {
 
   // From one directory of this step's to another one.
   bool move_from_p_to_q(Mount& by, const std::string& name) {
-    Result<Attributes> p = by.run(by.volume->lookup(base_, "p"));
-    Result<Attributes> q = by.run(by.volume->lookup(base_, "q"));
+    Result<Attributes> p = by.run(by.volume->names.lookup(base_, "p"));
+    Result<Attributes> q = by.run(by.volume->names.lookup(base_, "q"));
     if (!p || !q) return false;
     return bool(by.rename(p->inode, name, q->inode, name));
   }
@@ -59,7 +59,7 @@ TEST_F(CrashTest, MakeDirectory_AtEveryStep_IsThereOrNot) {
   at_every_step([](Mount&, const std::string&) {},
                 [this](Mount& m, const std::string&) {
                   const InodeNumber base = base_;
-                  return bool(m.run(m.volume->make_directory({}, base, "sub", 0755)));
+                  return bool(m.run(m.volume->names.make_directory({}, base, "sub", 0755)));
                 },
                 [](Mount& w, const std::string& name, bool done) {
                   InodeNumber base = w.find(root_inode, name);
@@ -78,7 +78,7 @@ TEST_F(CrashTest, HalfMadeDirectory_RenamedByAnotherMount_IsNotCollected) {
     InodeNumber other = witness.mkdir(root_inode, "other" + name);
     Mount& dying = mount(of_a_dying_mount);
     dying.stat(base);
-    dying.die_after(steps, dying.volume->make_directory({}, base, "sub", 0755));
+    dying.die_after(steps, dying.volume->names.make_directory({}, base, "sub", 0755));
     time.run_until_idle();
     if (!witness.exists(base, "sub")) continue;
     InodeNumber sub = witness.find(base, "sub");
@@ -92,7 +92,7 @@ TEST_F(CrashTest, HalfMadeDirectory_RenamedByAnotherMount_IsNotCollected) {
     resolve_all(witness);
     check_invariants();
     EXPECT_EQ(witness.find(steps % 2 == 0 ? base : other, "moved"), sub);
-    EXPECT_TRUE(witness.run(witness.volume->get_attributes(sub)));
+    EXPECT_TRUE(witness.run(witness.volume->names.get_attributes(sub)));
   }
 }
 
@@ -150,16 +150,16 @@ TEST_F(CrashTest, UnlinkAndRmdir_AtEveryStep_RemoveTheNameOrNothing) {
       [](Mount& w, const std::string& name) {
         InodeNumber base = w.find(root_inode, name);
         InodeNumber file = w.put(base, "one", pattern(100000));
-        w.must(w.volume->link(file, w.mkdir(base, "d"), "two"));
+        w.must(w.volume->names.link(file, w.mkdir(base, "d"), "two"));
         w.mkdir(base, "empty");
       },
       [this](Mount& m, const std::string&) {
         const InodeNumber base = base_;
-        Result<Attributes> d = m.run(m.volume->lookup(base, "d"));
+        Result<Attributes> d = m.run(m.volume->names.lookup(base, "d"));
         if (!d) return false;
-        bool first = bool(m.run(m.volume->unlink(d->inode, "two")));
-        bool second = bool(m.run(m.volume->unlink(base, "one")));
-        bool third = bool(m.run(m.volume->remove_directory(base, "empty")));
+        bool first = bool(m.run(m.volume->names.unlink(d->inode, "two")));
+        bool second = bool(m.run(m.volume->names.unlink(base, "one")));
+        bool third = bool(m.run(m.volume->names.remove_directory(base, "empty")));
         return first && second && third;
       },
       [](Mount& w, const std::string& name, bool done) {
@@ -183,13 +183,13 @@ TEST_F(CrashTest, Conversion_AtEveryStep_KeepsTheOldBytes) {
   at_every_step([](Mount& w, const std::string& name) { w.put(w.find(root_inode, name), "f", pattern(10000)); },
                 [this](Mount& m, const std::string&) {
                   const InodeNumber base = base_;
-                  Result<Attributes> file = m.run(m.volume->lookup(base, "f"));
+                  Result<Attributes> file = m.run(m.volume->names.lookup(base, "f"));
                   if (!file) return false;
-                  Result<Opened> opened = m.run(m.volume->open({}, file->inode, O_RDWR));
+                  Result<Opened> opened = m.run(m.volume->files.open({}, file->inode, O_RDWR));
                   if (!opened) return false;
                   m.write(opened->handle, 10000, pattern(90000, 9));
-                  bool done = bool(m.run(m.volume->flush(opened->handle)));
-                  m.run(m.volume->release(opened->handle));
+                  bool done = bool(m.run(m.volume->files.flush(opened->handle)));
+                  m.run(m.volume->files.release(opened->handle));
                   return done;
                 },
                 [](Mount& w, const std::string& name, bool done) {
@@ -203,7 +203,7 @@ TEST_F(CrashTest, Truncation_AtEveryStep_NeverShowsOldBytesAgain) {
   at_every_step([](Mount& w, const std::string& name) { w.put(w.find(root_inode, name), "f", pattern(3 << 20)); },
                 [this](Mount& m, const std::string&) {
                   const InodeNumber base = base_;
-                  Result<Attributes> file = m.run(m.volume->lookup(base, "f"));
+                  Result<Attributes> file = m.run(m.volume->names.lookup(base, "f"));
                   return file && m.truncate(file->inode, 100001);
                 },
                 [](Mount& w, const std::string& name, bool done) {

@@ -27,7 +27,7 @@ class MountsTest : public World {
 TEST_F(MountsTest, Append_ToASmallFile_IsOneCommit) {
   Mount& a = mount();
   InodeNumber file = a.put(root_inode, "log", "one\n");
-  Opened opened = a.must(a.volume->open({}, file, O_WRONLY | O_APPEND));
+  Opened opened = a.must(a.volume->files.open({}, file, O_WRONLY | O_APPEND));
   EXPECT_TRUE(opened.direct_io);
   std::size_t before = a.store.operations();
   a.write(opened.handle, 0, "two\n");
@@ -52,7 +52,7 @@ TEST_F(MountsTest, ConcurrentAppends_FromManyMounts_AreWholeAndAtTheEnd) {
     auto writer = [](Mount* mount, Handle handle, char letter, std::size_t size, int* bad) -> Task<void> {
       for (int i = 0; i < each; ++i) {
         SharedBytes bytes(std::string(size - 1, static_cast<char>(letter + i)) + "\n");
-        Result<std::size_t> written = co_await mount->volume->write(handle, 0, bytes);
+        Result<std::size_t> written = co_await mount->volume->files.write(handle, 0, bytes);
         *bad += written ? 0 : 1;
       }
     };
@@ -85,7 +85,7 @@ TEST_F(MountsTest, AppendLock_OfAMountThatDied_IsBroken) {
     std::string before = b.contents(file);
     Mount& dying = mount({.operation_timeout = std::chrono::seconds(2)});
     Handle handle = dying.open(file, O_WRONLY | O_APPEND);
-    dying.die_after(operations, dying.volume->write(handle, 0, SharedBytes(std::string(300, 'd'))));
+    dying.die_after(operations, dying.volume->files.write(handle, 0, SharedBytes(std::string(300, 'd'))));
     Handle other = b.open(file, O_WRONLY | O_APPEND);
     b.write(other, 0, "after\n");
     b.close(other);
@@ -117,8 +117,8 @@ TEST_F(MountsTest, Conversion_OnTwoMountsAtOnce_LosesNothing) {
       ++ended;
       EXPECT_TRUE(status);
     };
-    boost::asio::co_spawn(loop, a.volume->flush(one), end);
-    boost::asio::co_spawn(loop, b.volume->flush(two), end);
+    boost::asio::co_spawn(loop, a.volume->files.flush(one), end);
+    boost::asio::co_spawn(loop, b.volume->files.flush(two), end);
     interleave({&a, &b}, ended, 2, seed);
     std::string expected = old;
     expected.resize(160000, '\0');
@@ -152,12 +152,12 @@ TEST_F(MountsTest, WriteAndTruncate_OnTwoMounts_NeverLoseAFlushedWrite) {
     smaller.size = random.below(2) == 0 ? 0 : random.below(2 << 20);
     auto write_and_flush = [](Mount* mount, Handle handle, std::string data) -> Task<void> {
       SharedBytes shared(std::move(data));
-      Result<std::size_t> written = co_await mount->volume->write(handle, 4 << 20, shared);
+      Result<std::size_t> written = co_await mount->volume->files.write(handle, 4 << 20, shared);
       EXPECT_TRUE(written);
-      Status flushed = co_await mount->volume->flush(handle);
+      Status flushed = co_await mount->volume->files.flush(handle);
       EXPECT_TRUE(flushed);
     };
-    boost::asio::co_spawn(loop, b.volume->set_attributes({}, file, smaller),
+    boost::asio::co_spawn(loop, b.volume->names.set_attributes({}, file, smaller),
                           [&](std::exception_ptr, Result<Attributes> set) {
                             ++ended;
                             EXPECT_TRUE(set);
@@ -203,7 +203,7 @@ TEST_F(MountsTest, FileReplacedByRename_OpenedByItsOldInode_IsReadableOrStale) {
   EXPECT_EQ(b.get(root_inode, "f"), "new");
   pass(a, std::chrono::minutes(5));
   clean(a);
-  EXPECT_EQ(b.error(b.volume->open({}, seen, O_RDONLY)), ErrorCode::stale_handle);
+  EXPECT_EQ(b.error(b.volume->files.open({}, seen, O_RDONLY)), ErrorCode::stale_handle);
 }
 
 // A small sparse file shrinks on one mount while the other fills its hole: what was cut off does not come back.
@@ -216,7 +216,7 @@ TEST_F(MountsTest, ShrinkOfASmallFile_WhileAnotherMountWritesBehindTheNewEnd_Cut
   b.store.hold();
   SetAttributes smaller;
   smaller.size = 100;
-  const Begun<Result<Attributes>> set = time.begin(b.volume->set_attributes({}, file, smaller));
+  const Begun<Result<Attributes>> set = time.begin(b.volume->names.set_attributes({}, file, smaller));
   b.store.release_one();  // it has read the file
   time.settle();
   ASSERT_EQ(b.store.held(), 1U);
@@ -238,19 +238,20 @@ TEST_F(MountsTest, Create_OfANameThatAnotherMountMade_OpensItOnlyForItsOwner) {
   Mount& a = mount();
   Mount& b = mount();
   const Caller owner{7, 7, 0, 0}, stranger{8, 8, 0, 0};
-  const Opened made = a.must(a.volume->create(owner, root_inode, "f", 0400, O_RDWR | O_CREAT));
+  const Opened made = a.must(a.volume->files.create(owner, root_inode, "f", 0400, O_RDWR | O_CREAT));
   a.write(made.handle, 0, "private");
   a.close(made.handle);
   constexpr int read_or_make = O_RDONLY | O_CREAT, write_or_make = O_RDWR | O_CREAT;
-  EXPECT_EQ(b.error(b.volume->create(stranger, root_inode, "f", 0644, read_or_make)), ErrorCode::stale_handle);
-  EXPECT_EQ(b.error(b.volume->create(owner, root_inode, "f", 0644, write_or_make)), ErrorCode::stale_handle);
-  EXPECT_EQ(b.error(b.volume->create(owner, root_inode, "f", 0644, read_or_make | O_TRUNC)), ErrorCode::stale_handle);
-  EXPECT_EQ(b.error(b.volume->create(owner, root_inode, "f", 0644, write_or_make | O_EXCL)), ErrorCode::exists);
-  const Opened opened = b.must(b.volume->create(owner, root_inode, "f", 0644, read_or_make));
+  EXPECT_EQ(b.error(b.volume->files.create(stranger, root_inode, "f", 0644, read_or_make)), ErrorCode::stale_handle);
+  EXPECT_EQ(b.error(b.volume->files.create(owner, root_inode, "f", 0644, write_or_make)), ErrorCode::stale_handle);
+  EXPECT_EQ(b.error(b.volume->files.create(owner, root_inode, "f", 0644, read_or_make | O_TRUNC)),
+            ErrorCode::stale_handle);
+  EXPECT_EQ(b.error(b.volume->files.create(owner, root_inode, "f", 0644, write_or_make | O_EXCL)), ErrorCode::exists);
+  const Opened opened = b.must(b.volume->files.create(owner, root_inode, "f", 0644, read_or_make));
   EXPECT_EQ(opened.attributes.inode, made.attributes.inode);
   EXPECT_EQ(b.read(opened.handle), "private");
-  a.must(a.volume->make_symlink(owner, root_inode, "link", "f"));
-  EXPECT_EQ(b.error(b.volume->create(owner, root_inode, "link", 0644, read_or_make)), ErrorCode::stale_handle);
+  a.must(a.volume->names.make_symlink(owner, root_inode, "link", "f"));
+  EXPECT_EQ(b.error(b.volume->files.create(owner, root_inode, "link", 0644, read_or_make)), ErrorCode::stale_handle);
 }
 
 // The first chunk never becomes full: it was begun and flushed before. What others see of the file has its bytes at any
@@ -281,7 +282,7 @@ TEST_F(MountsTest, Flush_AfterAnotherMountShortenedTheFile_KnowsWhereItEnds) {
     const Handle handle = b.open(file);
     ASSERT_TRUE(a.truncate(file, 10));
     b.write(handle, 500, "0123456789");
-    b.must(b.volume->flush(handle));
+    b.must(b.volume->files.flush(handle));
     const std::string expected = std::string(10, 'a') + std::string(490, '\0') + "0123456789";
     EXPECT_EQ(b.read(handle), expected);
     EXPECT_EQ(a.contents(file), expected);
@@ -298,7 +299,7 @@ class KernelPagesTest : public MountsTest {
     std::uint64_t end = 0;
   };
   void listen(Mount& mount) {
-    mount.volume->on_pages_changed([this](const PageChange& change, std::function<void()> done) {
+    mount.volume->pages_changed = [this](const PageChange& change, std::function<void()> done) {
       Told one{change.from, change.until, "", 0};
       if (change.tail) one.tail = change.tail->bytes.str();
       if (change.tail) one.end = change.tail->offset + change.tail->bytes.size();
@@ -308,7 +309,7 @@ class KernelPagesTest : public MountsTest {
       } else {
         boost::asio::post(loop, done);
       }
-    });
+    };
   }
   // The kernel has done what it was told.
   void release_kernel() {
@@ -402,10 +403,11 @@ TEST_F(KernelPagesTest, SizeOfAnOwnAppendThatIsNotAnswered_DropsWhatWasCutBefore
   EXPECT_EQ(a.read(reader, 0, 4096), "first ");
   told.clear();
   a.store.hold_answers(true);
-  const Begun<Result<std::size_t>> append = time.begin(a.volume->write(log, 6, SharedBytes(std::string("second")), {}));
+  const Begun<Result<std::size_t>> append =
+      time.begin(a.volume->files.write(log, 6, SharedBytes(std::string("second")), {}));
   ASSERT_FALSE(append.ended());
   late = true;
-  const Begun<Result<Attributes>> attributes = time.begin(a.volume->get_attributes(file));
+  const Begun<Result<Attributes>> attributes = time.begin(a.volume->names.get_attributes(file));
   ASSERT_EQ(told.size(), 1U);
   EXPECT_EQ(told[0].from, 0U);
   EXPECT_EQ(told[0].tail, "");
@@ -521,7 +523,7 @@ TEST_F(KernelPagesTest, Open_WhileOthersReadHere_DropsNoPages) {
   const InodeNumber file = a.put(root_inode, "f", "0123456789");
   listen(a);
   const auto keeps = [&](int flags) {
-    const Opened opened = a.must(a.volume->open({}, file, flags));
+    const Opened opened = a.must(a.volume->files.open({}, file, flags));
     handles.push_back(opened.handle);
     return opened.keep_cache;
   };
@@ -540,7 +542,7 @@ TEST_F(KernelPagesTest, Open_WhileOthersReadWhatChangedElsewhere_DropsItBefore) 
   listen(b);
   const Handle reader = b.open(file, O_RDONLY);
   overwrite(a, file, 0, "ABC");
-  const Opened opened = b.must(b.volume->open({}, file, O_RDONLY));
+  const Opened opened = b.must(b.volume->files.open({}, file, O_RDONLY));
   EXPECT_TRUE(opened.keep_cache);
   ASSERT_EQ(told.size(), 1U);
   EXPECT_EQ(told[0].from, 0U);
@@ -557,10 +559,10 @@ TEST_F(KernelPagesTest, OpenForWriting_WaitsForBytesOnTheirWayToTheKernel) {
   const Handle reader = b.open(file, O_RDONLY);
   overwrite(a, file, 10, "more");
   late = true;
-  const Begun<Result<Attributes>> attributes = time.begin(b.volume->get_attributes(file));
+  const Begun<Result<Attributes>> attributes = time.begin(b.volume->names.get_attributes(file));
   ASSERT_EQ(told.size(), 1U);
   EXPECT_EQ(told[0].end, 14U);
-  const Begun<Result<Opened>> opened = time.begin(b.volume->open({}, file, O_RDWR));
+  const Begun<Result<Opened>> opened = time.begin(b.volume->files.open({}, file, O_RDWR));
   EXPECT_FALSE(attributes.ended());
   EXPECT_FALSE(opened.ended());
   release_kernel();
@@ -588,7 +590,7 @@ TEST_F(KernelPagesTest, LargerSize_SoonAfterAnAnswerWithASmallerOne_IsHandedToTh
   // It grows while its last page is on its way, and is larger in the answer: that is thrown away.
   overwrite(a, file, 25000, "c");
   late = true;
-  const Begun<Result<Attributes>> attributes = time.begin(b.volume->get_attributes(file));
+  const Begun<Result<Attributes>> attributes = time.begin(b.volume->names.get_attributes(file));
   ASSERT_EQ(told.size(), 2U);
   EXPECT_EQ(told[1].end, 25001U);
   overwrite(a, file, 25001, "d");
@@ -633,7 +635,7 @@ TEST_F(KernelPagesTest, LargerSize_WhoseLastPageCannotBeRead_IsAnsweredWithTheEr
   EXPECT_EQ(b.read(reader, 69632, 4096).size(), 368U);
   overwrite(a, file, 70000, std::string(1000, 'b'));
   b.store.hold();
-  const Begun<Result<Attributes>> attributes = time.begin(b.volume->get_attributes(file));
+  const Begun<Result<Attributes>> attributes = time.begin(b.volume->names.get_attributes(file));
   b.store.release_one();  // the inode
   time.settle();
   EXPECT_EQ(b.store.held(), 1U);  // the last page
@@ -660,9 +662,9 @@ TEST_F(KernelPagesTest, Read_OvertakenByALargerSize_GoesOnToTheNewEnd) {
   const Handle reader = b.open(file, O_RDONLY);
   overwrite(a, file, 70000, pattern(1000));
   b.store.hold();
-  const Begun<Result<ReadResult>> read = time.begin(b.volume->read(reader, 69632, 4096));
+  const Begun<Result<ReadResult>> read = time.begin(b.volume->files.read(reader, 69632, 4096));
   EXPECT_EQ(b.store.held(), 1U);  // it asks for the blocks, and took the file for 70,000 bytes
-  const Begun<Result<Attributes>> attributes = time.begin(b.volume->get_attributes(file));
+  const Begun<Result<Attributes>> attributes = time.begin(b.volume->names.get_attributes(file));
   for (int i = 0; i < 100 && !attributes.ended(); ++i) {
     // Everything but the read's blocks, which came first.
     b.store.release_newest();

@@ -50,12 +50,12 @@ TEST_F(SlowRingTest, Read_OvertakenByAnAppendOfThisMount_ShowsBytesAndNoZeros) {
   Mount& a = mount();
   const std::string before = pattern(100, 1), first = pattern(50, 2), second = pattern(60, 3);
   const InodeNumber file = a.put(root_inode, "log", before);
-  const Handle reader = time.run(volume_->open({}, file, O_RDONLY))->handle;
-  const Handle writer = time.run(volume_->open({}, file, O_WRONLY | O_APPEND))->handle;
-  ASSERT_TRUE(time.run(volume_->write(writer, 0, SharedBytes(first))));
+  const Handle reader = time.run(volume_->files.open({}, file, O_RDONLY))->handle;
+  const Handle writer = time.run(volume_->files.open({}, file, O_WRONLY | O_APPEND))->handle;
+  ASSERT_TRUE(time.run(volume_->files.write(writer, 0, SharedBytes(first))));
   store_.next_answer_late_by = std::chrono::seconds(1);
-  const Begun<Result<ReadResult>> seen = time.begin(volume_->read(reader, 0, 4096));
-  const Begun<Result<std::size_t>> written = time.begin(volume_->write(writer, 0, SharedBytes(second)));
+  const Begun<Result<ReadResult>> seen = time.begin(volume_->files.read(reader, 0, 4096));
+  const Begun<Result<std::size_t>> written = time.begin(volume_->files.write(writer, 0, SharedBytes(second)));
   ASSERT_TRUE(written.ended() && written.result());
   ASSERT_FALSE(seen.ended());
   time.advance(std::chrono::seconds(2));
@@ -75,7 +75,7 @@ TEST_F(SlowRingTest, HoldsOfPartitionsThatAnswer_WhileManyDoNot_ArePut) {
     const PartitionId partition = partition_of_inode(directory, ring->partition_bits);
     if (!files.contains(partition)) files[partition] = a.put(directory, "f", "x");
   }
-  for (const auto& [partition, file] : files) ASSERT_TRUE(time.run(volume_->open({}, file, O_RDONLY)));
+  for (const auto& [partition, file] : files) ASSERT_TRUE(time.run(volume_->files.open({}, file, O_RDONLY)));
   for (const auto& [partition, file] : files) {
     const std::optional<InodeNumber> parent = [&]() -> std::optional<InodeNumber> {
       for (const std::string& name : a.list(root_inode)) {
@@ -85,27 +85,27 @@ TEST_F(SlowRingTest, HoldsOfPartitionsThatAnswer_WhileManyDoNot_ArePut) {
       return std::nullopt;
     }();
     ASSERT_TRUE(parent);
-    a.must(a.volume->unlink(*parent, "f"));
+    a.must(a.volume->names.unlink(*parent, "f"));
   }
   const InodeNumber answering = files.rbegin()->second;
   for (const auto& [partition, file] : files) {
     if (file != answering) store_.silent.insert(partition);
   }
   pass(a, std::chrono::seconds(50));
-  Status checked = time.run(volume_->check_open_inodes(time.clock().now + std::chrono::seconds(30)));
+  Status checked = time.run(volume_->holds.check(time.clock().now + std::chrono::seconds(30)));
   EXPECT_FALSE(checked);
   pass(a, std::chrono::seconds(25));  // longer than one that nobody holds is kept
   clean(a);
   store_.silent.clear();
-  EXPECT_TRUE(a.run(a.volume->open({}, answering, O_RDONLY)));
-  EXPECT_EQ(a.error(a.volume->open({}, files.begin()->second, O_RDONLY)), ErrorCode::stale_handle);
+  EXPECT_TRUE(a.run(a.volume->files.open({}, answering, O_RDONLY)));
+  EXPECT_EQ(a.error(a.volume->files.open({}, files.begin()->second, O_RDONLY)), ErrorCode::stale_handle);
 }
 
 TEST_F(SlowRingTest, Stop_WithManyDirtyFiles_FlushesThemSideBySide) {
   for (int i = 0; i < 60; ++i) {
-    Result<Opened> opened = time.run(volume_->create({}, root_inode, "f" + std::to_string(i), 0644, O_RDWR));
+    Result<Opened> opened = time.run(volume_->files.create({}, root_inode, "f" + std::to_string(i), 0644, O_RDWR));
     ASSERT_TRUE(opened);
-    ASSERT_TRUE(time.run(volume_->write(opened->handle, 0, SharedBytes(std::string("dirty")))));
+    ASSERT_TRUE(time.run(volume_->files.write(opened->handle, 0, SharedBytes(std::string("dirty")))));
   }
   store_.set_latency(std::chrono::seconds(1));
   Status stopped = time.run(volume_->stop(time.clock().now + std::chrono::seconds(20)));
@@ -119,51 +119,51 @@ TEST_F(SlowRingTest, OperationTimeout_SetAnew_HoldsForOperationsThatBegin) {
   a.put(root_inode, "f", "x");
   silence_all();
   for (const Duration timeout : {Duration(std::chrono::seconds(30)), Duration(std::chrono::seconds(3))}) {
-    volume_->set_operation_timeout(timeout);
+    volume_->options.operation_timeout = timeout;
     const TimePoint before = time.clock().now;
-    EXPECT_EQ(time.run(volume_->lookup(root_inode, "f")).error().code, ErrorCode::timeout);
+    EXPECT_EQ(time.run(volume_->names.lookup(root_inode, "f")).error().code, ErrorCode::timeout);
     EXPECT_EQ(time.clock().now - before, timeout);
   }
 }
 
 // `.ring` says why the ring is silent, and every walk into it asks for the root's attributes first.
 TEST_F(SlowRingTest, Root_OfASilentRing_HasTheAttributesLastSeen) {
-  const Attributes before = *time.run(volume_->get_attributes(root_inode));
+  const Attributes before = *time.run(volume_->names.get_attributes(root_inode));
   silence_all();
   TimePoint asked = time.clock().now;
-  Result<Attributes> silent = time.run(volume_->get_attributes(root_inode));
+  Result<Attributes> silent = time.run(volume_->names.get_attributes(root_inode));
   ASSERT_TRUE(silent) << silent.error().text();
   EXPECT_EQ(silent->mode, before.mode);
   // Longer than any node that dies holds things up, far below the operation timeout.
   EXPECT_GT(time.clock().now - asked, std::chrono::seconds(2));
   EXPECT_LT(time.clock().now - asked, std::chrono::seconds(5));
   asked = time.clock().now;
-  EXPECT_TRUE(time.run(volume_->get_attributes(root_inode)));
+  EXPECT_TRUE(time.run(volume_->names.get_attributes(root_inode)));
   EXPECT_LT(time.clock().now - asked, std::chrono::seconds(1));
-  EXPECT_EQ(time.run(volume_->lookup(root_inode, "f")).error().code, ErrorCode::timeout);
+  EXPECT_EQ(time.run(volume_->names.lookup(root_inode, "f")).error().code, ErrorCode::timeout);
 }
 
 TEST_F(SlowRingTest, Root_OfARingThatAnswersLate_HasItsTrueAttributes) {
   Mount& a = mount();
   SetAttributes changes;
   changes.mode = 0700;
-  ASSERT_TRUE(a.run(a.volume->set_attributes({}, root_inode, changes)));
+  ASSERT_TRUE(a.run(a.volume->names.set_attributes({}, root_inode, changes)));
   store_.next_answer_late_by = std::chrono::seconds(2);
-  EXPECT_EQ(time.run(volume_->get_attributes(root_inode))->mode & 07777, 0700U);
+  EXPECT_EQ(time.run(volume_->names.get_attributes(root_inode))->mode & 07777, 0700U);
 }
 
 TEST_F(SlowRingTest, Root_OfARingThatIsBack_HasItsTrueAttributesAgain) {
   Mount& a = mount();
-  ASSERT_TRUE(time.run(volume_->get_attributes(root_inode)));
+  ASSERT_TRUE(time.run(volume_->names.get_attributes(root_inode)));
   silence_all();
-  ASSERT_TRUE(time.run(volume_->get_attributes(root_inode)));
+  ASSERT_TRUE(time.run(volume_->names.get_attributes(root_inode)));
   SetAttributes changes;
   changes.mode = 0700;
-  ASSERT_TRUE(a.run(a.volume->set_attributes({}, root_inode, changes)));
+  ASSERT_TRUE(a.run(a.volume->names.set_attributes({}, root_inode, changes)));
   store_.silent.clear();
   time.advance(std::chrono::seconds(4));  // it has noticed by itself, and waits again as long as it takes
   store_.next_answer_late_by = std::chrono::seconds(2);
-  EXPECT_EQ(time.run(volume_->get_attributes(root_inode))->mode & 07777, 0700U);
+  EXPECT_EQ(time.run(volume_->names.get_attributes(root_inode))->mode & 07777, 0700U);
 }
 
 // Others get the lock again and again; whoever waits for it gives up when its own limit has passed.

@@ -64,33 +64,35 @@ class Mount {
   }
 
   InodeNumber mkdir(InodeNumber parent, const std::string& name) {
-    return must(volume->make_directory({}, parent, name, 0755)).inode;
+    return must(volume->names.make_directory({}, parent, name, 0755)).inode;
   }
   Handle create(InodeNumber parent, const std::string& name) {
-    return must(volume->create({}, parent, name, 0644, O_RDWR | O_EXCL)).handle;
+    return must(volume->files.create({}, parent, name, 0644, O_RDWR | O_EXCL)).handle;
   }
-  Handle open(InodeNumber inode, int flags = O_RDWR) { return must(volume->open({}, inode, flags)).handle; }
+  Handle open(InodeNumber inode, int flags = O_RDWR) { return must(volume->files.open({}, inode, flags)).handle; }
   void write(Handle handle, std::uint64_t offset, std::string bytes) {
     std::size_t size = bytes.size();
-    EXPECT_EQ(must(volume->write(handle, offset, SharedBytes(std::move(bytes)))), size);
+    EXPECT_EQ(must(volume->files.write(handle, offset, SharedBytes(std::move(bytes)))), size);
   }
   void close(Handle handle) {
-    must(volume->flush(handle));
-    run(volume->release(handle));
+    must(volume->files.flush(handle));
+    run(volume->files.release(handle));
   }
   std::string read(Handle handle, std::uint64_t offset = 0, std::size_t size = 4 << 20) {
     std::string bytes;
-    for (const SharedBytes& piece : must(volume->read(handle, offset, size)).pieces) bytes += piece.view();
+    for (const SharedBytes& piece : must(volume->files.read(handle, offset, size)).pieces) bytes += piece.view();
     return bytes;
   }
   InodeNumber put(InodeNumber parent, const std::string& name, const std::string& contents) {
-    Opened opened = must(volume->create({}, parent, name, 0644, O_RDWR));
+    Opened opened = must(volume->files.create({}, parent, name, 0644, O_RDWR));
     if (!contents.empty()) write(opened.handle, 0, contents);
     close(opened.handle);
     return opened.attributes.inode;
   }
-  InodeNumber find(InodeNumber parent, const std::string& name) { return must(volume->lookup(parent, name)).inode; }
-  bool exists(InodeNumber parent, const std::string& name) { return bool(run(volume->lookup(parent, name))); }
+  InodeNumber find(InodeNumber parent, const std::string& name) {
+    return must(volume->names.lookup(parent, name)).inode;
+  }
+  bool exists(InodeNumber parent, const std::string& name) { return bool(run(volume->names.lookup(parent, name))); }
   std::string contents(InodeNumber inode) {
     Handle handle = open(inode, O_RDONLY);
     std::string bytes;
@@ -103,21 +105,21 @@ class Mount {
     return bytes;
   }
   std::string get(InodeNumber parent, const std::string& name) { return contents(find(parent, name)); }
-  Attributes stat(InodeNumber inode) { return must(volume->get_attributes(inode)); }
+  Attributes stat(InodeNumber inode) { return must(volume->names.get_attributes(inode)); }
   Status rename(InodeNumber parent, const std::string& name, InodeNumber new_parent, const std::string& new_name,
                 unsigned flags = 0) {
-    return run(volume->rename(parent, name, new_parent, new_name, flags));
+    return run(volume->names.rename(parent, name, new_parent, new_name, flags));
   }
   std::set<std::string> list(InodeNumber directory) {
-    Handle handle = must(volume->open_directory(directory));
+    Handle handle = must(volume->directories.open(directory));
     std::set<std::string> names;
     for (std::uint64_t cookie = 0;;) {
-      std::vector<DirectoryEntry> entries = must(volume->read_directory(handle, cookie, 100, false));
+      std::vector<DirectoryEntry> entries = must(volume->directories.read(handle, cookie, 100, false));
       if (entries.empty()) break;
       for (const DirectoryEntry& entry : entries) EXPECT_TRUE(names.insert(entry.name).second) << entry.name;
       cookie = entries.back().cookie;
     }
-    volume->release_directory(handle);
+    volume->directories.release(handle);
     names.erase(".");
     names.erase("..");
     return names;
@@ -125,7 +127,7 @@ class Mount {
   bool truncate(InodeNumber inode, std::uint64_t size) {
     SetAttributes changes;
     changes.size = size;
-    return bool(run(volume->set_attributes({}, inode, changes)));
+    return bool(run(volume->names.set_attributes({}, inode, changes)));
   }
 
  private:

@@ -60,8 +60,8 @@ TEST_F(ContentsTest, KeepCache_OnlyWhileNobodyChangedTheContents_IsGranted) {
   Mount& b = mount();
   InodeNumber file = a.put(root_inode, "f", "one");
   auto open = [&] {
-    Opened opened = b.must(b.volume->open({}, file, O_RDONLY));
-    b.run(b.volume->release(opened.handle));
+    Opened opened = b.must(b.volume->files.open({}, file, O_RDONLY));
+    b.run(b.volume->files.release(opened.handle));
     return opened.keep_cache;
   };
   EXPECT_FALSE(open());
@@ -87,12 +87,12 @@ TEST_F(ContentsTest, Holes_InSparseFiles_ReadAsZeros) {
   EXPECT_TRUE(b.get(root_inode, "sparse") == expected);
   EXPECT_LE(chunk_rows(), 3U);
   Handle far = b.open(b.find(root_inode, "sparse"));
-  EXPECT_EQ(b.error(b.volume->write(far, max_file_bytes, SharedBytes("x"))), ErrorCode::file_too_large);
+  EXPECT_EQ(b.error(b.volume->files.write(far, max_file_bytes, SharedBytes("x"))), ErrorCode::file_too_large);
   b.write(far, max_file_bytes - 1, "x");
   b.close(far);
   EXPECT_EQ(a.stat(a.find(root_inode, "sparse")).size, max_file_bytes);
   // Collected through its segments, not through a quadrillion of bytes.
-  a.must(a.volume->unlink(root_inode, "sparse"));
+  a.must(a.volume->names.unlink(root_inode, "sparse"));
   pass(a, std::chrono::minutes(5));
   clean(a);
   pass(a, std::chrono::minutes(5));
@@ -123,7 +123,7 @@ TEST_F(ContentsTest, Truncate_DownAndUp_ShowsZerosAtEverySize) {
   EXPECT_EQ(a.error([&] {
     SetAttributes changes;
     changes.size = 0;
-    return a.volume->set_attributes({}, root_inode, changes);
+    return a.volume->names.set_attributes({}, root_inode, changes);
   }()),
             ErrorCode::is_directory);
   check_invariants();
@@ -140,7 +140,7 @@ TEST_F(ContentsTest, TruncateWithDirtyBytes_KeepsTheOrderOfCalls) {
   a.write(handle, 3, "tail");
   a.close(handle);
   EXPECT_EQ(mount().get(root_inode, "f"), std::string("\0\0\0tail", 7));
-  Opened opened = a.must(a.volume->open({}, file, O_RDWR | O_TRUNC));
+  Opened opened = a.must(a.volume->files.open({}, file, O_RDWR | O_TRUNC));
   EXPECT_EQ(opened.attributes.size, 0U);
   EXPECT_EQ(a.read(opened.handle), "");
 }
@@ -184,7 +184,7 @@ TEST_F(ContentsTest, ReadAhead_AfterAnOverwriteByThisMount_ShowsTheNewBytes) {
   a.read(handle, 0, 256 * 1024);
   a.read(handle, 256 * 1024, 256 * 1024);
   a.write(handle, 3 << 20, "NEW");
-  a.must(a.volume->flush(handle));
+  a.must(a.volume->files.flush(handle));
   bytes.replace(3 << 20, 3, "NEW");
   std::string seen;
   while (seen.size() < bytes.size()) seen += a.read(handle, seen.size(), 128 * 1024);
@@ -216,21 +216,21 @@ TEST_F(ContentsTest, RandomOperations_OnOneFile_MatchAModel) {
           model.resize(size, '\0');
           break;
         }
-        case 1: a.must(a.volume->flush(handle)); break;
+        case 1: a.must(a.volume->files.flush(handle)); break;
         case 2: {
-          a.must(a.volume->flush(handle));
+          a.must(a.volume->files.flush(handle));
           Handle other = b.open(file, O_RDONLY);
           EXPECT_TRUE(b.read(other, 0, 8 << 20) == model) << "seed " << seed << " step " << step;
           b.close(other);
           break;
         }
         case 3: {  // the other mount writes, closed, while this one has nothing dirty
-          a.must(a.volume->flush(handle));
+          a.must(a.volume->files.flush(handle));
           std::string bytes = pattern(1 + random.below(70000), random.next());
           Handle other = b.open(file);
           b.write(other, offset, bytes);
           b.close(other);
-          a.run(a.volume->release(two));
+          a.run(a.volume->files.release(two));
           two = a.open(file);
           if (model.size() < offset + bytes.size()) model.resize(offset + bytes.size(), '\0');
           model.replace(offset, bytes.size(), bytes);
@@ -286,15 +286,15 @@ TEST_F(ContentsTest, UnlinkedButOpen_FileHeldByAMount_StaysUntilClosed) {
   std::string bytes = pattern(2 << 20);
   InodeNumber file = a.put(root_inode, "f", bytes);
   Handle handle = a.open(file);
-  b.must(b.volume->unlink(root_inode, "f"));
+  b.must(b.volume->names.unlink(root_inode, "f"));
   for (int i = 0; i < 30; ++i) {  // ten minutes
     pass(b, std::chrono::seconds(20));
-    a.must(a.volume->check_open_inodes(time.clock().now + std::chrono::seconds(10)));
+    a.must(a.volume->holds.check(time.clock().now + std::chrono::seconds(10)));
     clean(b);
   }
   EXPECT_TRUE(a.read(handle) == bytes);
   a.write(handle, 0, "still");
-  a.must(a.volume->flush(handle));
+  a.must(a.volume->files.flush(handle));
   bytes.replace(0, 5, "still");
   EXPECT_TRUE(a.read(handle) == bytes);
   EXPECT_EQ(a.stat(file).links, 0U);
@@ -303,7 +303,7 @@ TEST_F(ContentsTest, UnlinkedButOpen_FileHeldByAMount_StaysUntilClosed) {
   const JanitorReport report = clean(b);
   EXPECT_EQ(report.orphans, 1U);
   EXPECT_GT(report.chunks, 0U);  // nobody holds it, so nobody writes: they go at once
-  EXPECT_EQ(b.error(b.volume->get_attributes(file)), ErrorCode::stale_handle);
+  EXPECT_EQ(b.error(b.volume->names.get_attributes(file)), ErrorCode::stale_handle);
   EXPECT_EQ(chunk_rows(), 0U);
   check_invariants();
 }
@@ -312,7 +312,7 @@ TEST_F(ContentsTest, JanitorPass_TellsOfRowsThatAreTooYoungForIt) {
   Mount& a = mount();
   a.put(root_inode, "f", pattern(2 << 20));
   EXPECT_EQ(clean(a).rows, 0U);
-  a.must(a.volume->unlink(root_inode, "f"));
+  a.must(a.volume->names.unlink(root_inode, "f"));
   JanitorReport young = clean(a);
   EXPECT_EQ(young.rows, 1U);  // so nobody takes the partition for empty
   EXPECT_EQ(young.orphans, 0U);
@@ -327,7 +327,7 @@ TEST_F(ContentsTest, ReplacedContents_AreCollectedAndTheFileIsUntouched) {
   Mount& a = mount();
   std::string bytes = pattern(3 << 20, 2);
   InodeNumber file = a.put(root_inode, "f", pattern(3 << 20, 1));
-  Opened opened = a.must(a.volume->open({}, file, O_RDWR | O_TRUNC));
+  Opened opened = a.must(a.volume->files.open({}, file, O_RDWR | O_TRUNC));
   a.write(opened.handle, 0, bytes);
   a.close(opened.handle);
   EXPECT_EQ(chunk_rows(), 96U);
@@ -349,10 +349,10 @@ TEST_F(ContentsTest, BackgroundFailure_IsReportedOnceByEveryHandleAndFlushTriesA
   a.store.fail_commits(50, ErrorCode::no_space);
   a.write(one, 0, bytes);
   time.run_until_idle();
-  EXPECT_EQ(a.error(a.volume->write(one, 0, SharedBytes("x"))), ErrorCode::no_space);
-  EXPECT_EQ(a.error(a.volume->write(two, 0, SharedBytes("x"))), ErrorCode::no_space);
-  EXPECT_EQ(a.error(a.volume->flush(one)), ErrorCode::no_space);
-  for (int i = 0; i < 60 && !a.run(a.volume->flush(two)); ++i) continue;  // until the disk has room again
+  EXPECT_EQ(a.error(a.volume->files.write(one, 0, SharedBytes("x"))), ErrorCode::no_space);
+  EXPECT_EQ(a.error(a.volume->files.write(two, 0, SharedBytes("x"))), ErrorCode::no_space);
+  EXPECT_EQ(a.error(a.volume->files.flush(one)), ErrorCode::no_space);
+  for (int i = 0; i < 60 && !a.run(a.volume->files.flush(two)); ++i) continue;  // until the disk has room again
   EXPECT_TRUE(mount().contents(file) == bytes);
   a.close(one);
   a.close(two);
@@ -366,8 +366,8 @@ TEST_F(ContentsTest, FailedFlush_FollowedByRelease_DropsTheBytesAndSaysSo) {
   Handle handle = a.open(file);
   a.write(handle, 0, "NEW");
   a.store.fail_commits(2, ErrorCode::no_space);
-  EXPECT_EQ(a.error(a.volume->flush(handle)), ErrorCode::no_space);
-  a.run(a.volume->release(handle));
+  EXPECT_EQ(a.error(a.volume->files.flush(handle)), ErrorCode::no_space);
+  a.run(a.volume->files.release(handle));
   EXPECT_EQ(a.contents(file), "old");
 }
 
@@ -383,11 +383,12 @@ TEST_F(ContentsTest, Write_AfterAppendWasSwitchedOnOrOff_GoesWhereTheDescriptorS
   Mount& a = mount();
   const InodeNumber file = a.put(root_inode, "f", "0123456789");
   const Handle plain = a.open(file, O_WRONLY);
-  EXPECT_TRUE(a.run(a.volume->write(plain, 0, SharedBytes(std::string("end")), WriteHow{O_WRONLY | O_APPEND, false})));
+  EXPECT_TRUE(
+      a.run(a.volume->files.write(plain, 0, SharedBytes(std::string("end")), WriteHow{O_WRONLY | O_APPEND, false})));
   EXPECT_EQ(a.contents(file), "0123456789end");
   const Handle log = a.open(file, O_WRONLY | O_APPEND);
-  EXPECT_TRUE(a.run(a.volume->write(log, 0, SharedBytes(std::string("AB")), WriteHow{O_WRONLY, false})));
-  EXPECT_TRUE(a.run(a.volume->write(log, 0, SharedBytes(std::string("!")))));
+  EXPECT_TRUE(a.run(a.volume->files.write(log, 0, SharedBytes(std::string("AB")), WriteHow{O_WRONLY, false})));
+  EXPECT_TRUE(a.run(a.volume->files.write(log, 0, SharedBytes(std::string("!")))));
   a.close(log);
   a.close(plain);
   EXPECT_EQ(mount().contents(file), "AB23456789end!");
@@ -407,27 +408,27 @@ TEST_F(ContentsTest, SetIdBits_GoWithEveryChangeByAnotherUser) {
   for (const std::size_t size : {std::size_t{10}, std::size_t{100000}}) {
     for (const int flags : {O_WRONLY, O_WRONLY | O_APPEND}) {
       const InodeNumber file = a.put(root_inode, "program", pattern(size));
-      const Handle handle = b.must(b.volume->open(user, file, flags)).handle;
-      a.must(a.volume->set_attributes({}, file, program));
-      EXPECT_TRUE(b.run(b.volume->write(handle, 0, SharedBytes(std::string("x")), by_user)));
-      if (flags == O_WRONLY) a.must(a.volume->set_attributes({}, file, program));
-      b.must(b.volume->flush(handle));
+      const Handle handle = b.must(b.volume->files.open(user, file, flags)).handle;
+      a.must(a.volume->names.set_attributes({}, file, program));
+      EXPECT_TRUE(b.run(b.volume->files.write(handle, 0, SharedBytes(std::string("x")), by_user)));
+      if (flags == O_WRONLY) a.must(a.volume->names.set_attributes({}, file, program));
+      b.must(b.volume->files.flush(handle));
       EXPECT_EQ(mode(file), 0777U) << size << " " << flags;
       // Root keeps them; so does the next flush, which has nothing of the user's.
-      a.must(a.volume->set_attributes({}, file, program));
+      a.must(a.volume->names.set_attributes({}, file, program));
       b.write(handle, 0, "y");
       b.close(handle);
       EXPECT_EQ(mode(file), 06777U) << size << " " << flags;
       SetAttributes shorter;
       shorter.size = 5;
-      b.must(b.volume->set_attributes(user, file, shorter));
+      b.must(b.volume->names.set_attributes(user, file, shorter));
       EXPECT_EQ(mode(file), 0777U);
-      a.must(a.volume->set_attributes({}, file, program));
-      b.must(b.volume->set_attributes({}, file, shorter));
+      a.must(a.volume->names.set_attributes({}, file, program));
+      b.must(b.volume->names.set_attributes({}, file, shorter));
       EXPECT_EQ(mode(file), 06777U);
-      b.run(b.volume->release(b.must(b.volume->open(user, file, O_RDONLY | O_TRUNC)).handle));
+      b.run(b.volume->files.release(b.must(b.volume->files.open(user, file, O_RDONLY | O_TRUNC)).handle));
       EXPECT_EQ(mode(file), 0777U);
-      a.must(a.volume->unlink(root_inode, "program"));
+      a.must(a.volume->names.unlink(root_inode, "program"));
     }
   }
 }
@@ -435,13 +436,13 @@ TEST_F(ContentsTest, SetIdBits_GoWithEveryChangeByAnotherUser) {
 TEST_F(ContentsTest, SetIdBits_SetAfterTheSameUsersWrite_Stay) {
   Mount& a = mount();
   const Caller user{1000, 1000, 1, 0};
-  const Opened made = a.must(a.volume->create(user, root_inode, "made", 0755, O_WRONLY));
+  const Opened made = a.must(a.volume->files.create(user, root_inode, "made", 0755, O_WRONLY));
   WriteHow by_user;
   by_user.clears_set_id = true;
-  EXPECT_TRUE(a.run(a.volume->write(made.handle, 0, SharedBytes(std::string("program")), by_user)));
+  EXPECT_TRUE(a.run(a.volume->files.write(made.handle, 0, SharedBytes(std::string("program")), by_user)));
   SetAttributes program;
   program.mode = 06755;
-  a.must(a.volume->set_attributes(user, made.attributes.inode, program));
+  a.must(a.volume->names.set_attributes(user, made.attributes.inode, program));
   a.close(made.handle);
   EXPECT_EQ(a.stat(made.attributes.inode).mode & 07777U, 06755U);
 }
@@ -453,19 +454,19 @@ TEST_F(ContentsTest, SetIdBits_OfAFileAndADirectory_GoWithAChownOfTheFileAlone) 
   owner.uid = 1000;
   const InodeNumber file = a.put(root_inode, "program", "x"), directory = a.mkdir(root_inode, "directory");
   for (const InodeNumber inode : {file, directory}) {
-    a.must(a.volume->set_attributes({}, inode, bits));
-    a.must(a.volume->set_attributes({}, inode, owner));
+    a.must(a.volume->names.set_attributes({}, inode, bits));
+    a.must(a.volume->names.set_attributes({}, inode, owner));
   }
   EXPECT_EQ(a.stat(file).mode & 07777U, 0777U);
   EXPECT_EQ(a.stat(directory).mode & 07777U, 06777U);
   // A chown to nobody else, as the kernel asks for it: no field at all.
-  a.must(a.volume->set_attributes({}, file, bits));
-  a.must(a.volume->set_attributes({}, file, SetAttributes()));
+  a.must(a.volume->names.set_attributes({}, file, bits));
+  a.must(a.volume->names.set_attributes({}, file, SetAttributes()));
   EXPECT_EQ(a.stat(file).mode & 07777U, 0777U);
   // Without group execute the set-group-id bit means locking.
   bits.mode = 06767;
-  a.must(a.volume->set_attributes({}, file, bits));
-  a.must(a.volume->set_attributes({}, file, owner));
+  a.must(a.volume->names.set_attributes({}, file, bits));
+  a.must(a.volume->names.set_attributes({}, file, owner));
   EXPECT_EQ(a.stat(file).mode & 07777U, 02767U);
 }
 
@@ -495,7 +496,7 @@ TEST_F(ContentsTest, TimeInTheFuture_SetThroughAnOpenFile_DoesNotHideALaterWrite
   a.write(handle, 0, "y");
   SetAttributes future;
   future.modified = TimeSpec{(time.clock().stamp.microseconds + 3'600'000'000) * 1000};
-  a.must(a.volume->set_attributes({}, file, future));
+  a.must(a.volume->names.set_attributes({}, file, future));
   EXPECT_EQ(mount().stat(file).modified.nanoseconds, future.modified->nanoseconds);
   a.write(handle, 0, "z");
   a.close(handle);
@@ -505,7 +506,7 @@ TEST_F(ContentsTest, TimeInTheFuture_SetThroughAnOpenFile_DoesNotHideALaterWrite
 TEST_F(ContentsTest, Janitor_WithADamagedRow_CollectsTheOthersAndReportsIt) {
   Mount& a = mount();
   const InodeNumber file = a.put(root_inode, "f", pattern(100000));
-  a.must(a.volume->unlink(root_inode, "f"));
+  a.must(a.volume->names.unlink(root_inode, "f"));
   ChangeSet damage;
   const unsigned bits = ring->partition_bits;
   for (std::uint64_t number : {std::uint64_t{2}, ~std::uint64_t{0} >> 1}) {  // rows before and behind the good one
@@ -522,7 +523,7 @@ TEST_F(ContentsTest, Janitor_WithADamagedRow_CollectsTheOthersAndReportsIt) {
     EXPECT_EQ(a.error(janitor_pass(a.store, partition, ages, time.clock().now + std::chrono::minutes(1))),
               ErrorCode::corrupt);
   }
-  EXPECT_EQ(a.error(a.volume->open({}, file, O_RDONLY)), ErrorCode::stale_handle);
+  EXPECT_EQ(a.error(a.volume->files.open({}, file, O_RDONLY)), ErrorCode::stale_handle);
   EXPECT_EQ(chunk_rows(), 0U);
 }
 

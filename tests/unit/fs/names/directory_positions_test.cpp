@@ -9,21 +9,21 @@ namespace {
 class DirectoryPositionsTest : public World {
  protected:
   static InodeNumber file(Mount& by, InodeNumber directory, const std::string& name) {
-    return by.must(by.volume->make_node({}, directory, name, S_IFREG | 0644, 0)).inode;
+    return by.must(by.volume->names.make_node({}, directory, name, S_IFREG | 0644, 0)).inode;
   }
   // All entries from `cookie` on, in a stream of their own.
   static std::vector<DirectoryEntry> listed(Mount& by, InodeNumber directory, std::uint64_t cookie = 0,
                                             std::size_t at_once = 97) {
-    const Handle handle = by.must(by.volume->open_directory(directory));
+    const Handle handle = by.must(by.volume->directories.open(directory));
     std::vector<DirectoryEntry> all = listed_from(by, handle, cookie, at_once);
-    by.volume->release_directory(handle);
+    by.volume->directories.release(handle);
     return all;
   }
   static std::vector<DirectoryEntry> listed_from(Mount& by, Handle handle, std::uint64_t cookie,
                                                  std::size_t at_once = 97) {
     std::vector<DirectoryEntry> all;
     for (;;) {
-      std::vector<DirectoryEntry> some = by.must(by.volume->read_directory(handle, cookie, at_once, false));
+      std::vector<DirectoryEntry> some = by.must(by.volume->directories.read(handle, cookie, at_once, false));
       if (some.empty()) return all;
       for (const DirectoryEntry& entry : some)
         EXPECT_GT(entry.cookie, std::exchange(cookie, entry.cookie)) << entry.name;
@@ -76,7 +76,7 @@ TEST_F(DirectoryPositionsTest, Position_AfterOthersCameAndWent_GoesOnBehindTheSa
   Mount& b = mount();
   const InodeNumber d = a.mkdir(root_inode, "d");
   for (int i = 0; i < 2500; ++i) file(a, d, "f" + std::to_string(i));
-  const Handle stream = a.must(a.volume->open_directory(d));
+  const Handle stream = a.must(a.volume->directories.open(d));
   const std::vector<DirectoryEntry> before = listed_from(a, stream, 0);
   ASSERT_EQ(before.size(), 2502U);
   const std::size_t place = 2300;
@@ -86,7 +86,7 @@ TEST_F(DirectoryPositionsTest, Position_AfterOthersCameAndWent_GoesOnBehindTheSa
   for (std::size_t i = 2; i < before.size(); ++i) {
     if (i % 3 != 0 && i != place) continue;
     gone.insert(before[i].name);
-    b.must(b.volume->unlink(d, before[i].name));
+    b.must(b.volume->names.unlink(d, before[i].name));
   }
   std::set<std::string> fresh;
   for (int i = 0; i < 100; ++i) {
@@ -104,26 +104,26 @@ TEST_F(DirectoryPositionsTest, Position_AfterOthersCameAndWent_GoesOnBehindTheSa
   EXPECT_EQ(stable(listed(a, d, position)), expected);
   EXPECT_EQ(stable(listed(b, d, position)), expected);
   // In the open stream, too, from the beginning and from there.
-  EXPECT_EQ(a.must(a.volume->read_directory(stream, 0, 1, false)).at(0).name, ".");
+  EXPECT_EQ(a.must(a.volume->directories.read(stream, 0, 1, false)).at(0).name, ".");
   EXPECT_EQ(stable(listed_from(a, stream, position)), expected);
-  a.volume->release_directory(stream);
+  a.volume->directories.release(stream);
 }
 
 TEST_F(DirectoryPositionsTest, Positions_OfALargeDirectory_AreRightInAnyOrderOfAsking) {
   Mount& a = mount();
   for (int i = 0; i < 2500; ++i) file(a, root_inode, "f" + std::to_string(10000 + i));
-  const Handle stream = a.must(a.volume->open_directory(root_inode));
+  const Handle stream = a.must(a.volume->directories.open(root_inode));
   const std::vector<DirectoryEntry> all = listed_from(a, stream, 0);
   SeededRandom random(7);
   for (int i = 0; i < 200; ++i) {
-    a.must(a.volume->read_directory(stream, 0, 5, false));
+    a.must(a.volume->directories.read(stream, 0, 5, false));
     const std::size_t place = random.below(all.size() - 1);
-    const std::vector<DirectoryEntry> next = a.must(a.volume->read_directory(stream, all[place].cookie, 1, false));
+    const std::vector<DirectoryEntry> next = a.must(a.volume->directories.read(stream, all[place].cookie, 1, false));
     ASSERT_EQ(next.size(), 1U);
     EXPECT_EQ(next[0].name, all[place + 1].name) << place;
   }
-  EXPECT_TRUE(a.must(a.volume->read_directory(stream, all.back().cookie, 10, false)).empty());
-  a.volume->release_directory(stream);
+  EXPECT_TRUE(a.must(a.volume->directories.read(stream, all.back().cookie, 10, false)).empty());
+  a.volume->directories.release(stream);
 }
 
 TEST_F(DirectoryPositionsTest, Positions_FitOffsets) {
@@ -169,15 +169,15 @@ TEST_F(SameHashTest, Listing_WhoseReaderStandsBetweenThem_HasTheSecondWhenTheFir
   const auto place =
       std::find_if(all.begin(), all.end(), [&](const DirectoryEntry& entry) { return entry.name == first; });
   ASSERT_NE(place, all.end());
-  const Handle stream = a.must(a.volume->open_directory(root_inode));
+  const Handle stream = a.must(a.volume->directories.open(root_inode));
   ASSERT_EQ(listed_from(a, stream, 0).size(), all.size());
   // Away from there and back, and meanwhile the first one goes.
   const bool in_the_first_half = place - all.begin() < 1250;
-  a.must(a.volume->read_directory(stream, in_the_first_half ? all[2400].cookie : all[0].cookie, 1, false));
-  a.must(a.volume->unlink(root_inode, first));
+  a.must(a.volume->directories.read(stream, in_the_first_half ? all[2400].cookie : all[0].cookie, 1, false));
+  a.must(a.volume->names.unlink(root_inode, first));
   const std::vector<DirectoryEntry> rest = listed_from(a, stream, place->cookie);
   EXPECT_EQ(names(rest), names({place + 1, all.end()}));
-  a.volume->release_directory(stream);
+  a.volume->directories.release(stream);
 }
 
 TEST_F(DirectoryPositionsTest, OldDirectory_IsUsedAsBefore) {
@@ -194,11 +194,11 @@ TEST_F(DirectoryPositionsTest, OldDirectory_IsUsedAsBefore) {
   make_old(a, d);
   Mount& b = mount();  // knows nothing
   EXPECT_EQ(b.find(d, "child"), child);
-  EXPECT_EQ(b.error(b.volume->make_node({}, d, "f1", S_IFREG | 0644, 0)), ErrorCode::exists);
-  EXPECT_EQ(b.error(b.volume->make_directory({}, d, "f1", 0755)), ErrorCode::exists);
-  EXPECT_EQ(b.error(b.volume->link(b.find(d, "f2"), d, "f1")), ErrorCode::exists);
+  EXPECT_EQ(b.error(b.volume->names.make_node({}, d, "f1", S_IFREG | 0644, 0)), ErrorCode::exists);
+  EXPECT_EQ(b.error(b.volume->names.make_directory({}, d, "f1", 0755)), ErrorCode::exists);
+  EXPECT_EQ(b.error(b.volume->names.link(b.find(d, "f2"), d, "f1")), ErrorCode::exists);
   EXPECT_EQ(b.rename(d, "f2", d, "f1", 1 /* RENAME_NOREPLACE */).error().code, ErrorCode::exists);
-  EXPECT_EQ(b.run(b.volume->remove_directory(root_inode, "d")).error().code, ErrorCode::not_empty);
+  EXPECT_EQ(b.run(b.volume->names.remove_directory(root_inode, "d")).error().code, ErrorCode::not_empty);
   const InodeNumber third = b.find(d, "f3");
   const InodeNumber fourth = b.find(d, "f4");
   ASSERT_TRUE(b.rename(d, "f3", d, "f4", 2 /* RENAME_EXCHANGE */));
@@ -209,7 +209,7 @@ TEST_F(DirectoryPositionsTest, OldDirectory_IsUsedAsBefore) {
   ASSERT_TRUE(b.rename(d, "f7", e, "moved"));
   there.erase("f7");
   ASSERT_TRUE(b.rename(e, "moved", d, "f8"));
-  b.must(b.volume->unlink(d, "f9"));
+  b.must(b.volume->names.unlink(d, "f9"));
   there.erase("f9");
   file(b, d, "new");
   there.insert("new");
@@ -226,20 +226,20 @@ TEST_F(DirectoryPositionsTest, OldDirectory_ThatIsListed_GetsTheNewOrder) {
   make_old(a, d);
   EXPECT_EQ(old_places(d), 2500U);
   Mount& b = mount();
-  const Handle stream = b.must(b.volume->open_directory(d));
+  const Handle stream = b.must(b.volume->directories.open(d));
   // While its entries are on their way, positions are those that they will have.
-  std::vector<DirectoryEntry> some = b.must(b.volume->read_directory(stream, 0, 1000, true));
+  std::vector<DirectoryEntry> some = b.must(b.volume->directories.read(stream, 0, 1000, true));
   time.advance(std::chrono::seconds(5));
   std::vector<DirectoryEntry> rest = listed_from(b, stream, some.back().cookie);
   std::move(rest.begin(), rest.end(), std::back_inserter(some));
   EXPECT_EQ(names(some), order);
-  b.volume->release_directory(stream);
+  b.volume->directories.release(stream);
   EXPECT_EQ(old_places(d), 0U);
   EXPECT_EQ(names(listed(b, d)), order);
   // One look a name, as everywhere.
   b.stat(d);
   const std::size_t operations = b.store.operations();
-  EXPECT_EQ(b.error(b.volume->lookup(d, "none")), ErrorCode::not_found);
+  EXPECT_EQ(b.error(b.volume->names.lookup(d, "none")), ErrorCode::not_found);
   EXPECT_EQ(b.store.operations(), operations + 1);
   check_invariants();
 }
@@ -254,13 +254,13 @@ TEST_F(DirectoryPositionsTest, OldDirectory_UnderChangeFromTwoMounts_LosesNothin
     there.insert("f" + std::to_string(i));
   }
   make_old(a, d);
-  const Handle stream = a.must(a.volume->open_directory(d));         // a conversion begins
-  b.volume->release_directory(b.must(b.volume->open_directory(d)));  // and another one
+  const Handle stream = a.must(a.volume->directories.open(d));           // a conversion begins
+  b.volume->directories.release(b.must(b.volume->directories.open(d)));  // and another one
   for (int i = 0; i < 200; ++i) {
     Mount& by = i % 2 == 0 ? a : b;
     const std::string name = "f" + std::to_string(3 * i);
     if (i % 3 == 0) {
-      by.must(by.volume->unlink(d, name));
+      by.must(by.volume->names.unlink(d, name));
       there.erase(name);
     } else if (i % 3 == 1) {
       ASSERT_TRUE(by.rename(d, name, d, "g" + std::to_string(i)));
@@ -271,7 +271,7 @@ TEST_F(DirectoryPositionsTest, OldDirectory_UnderChangeFromTwoMounts_LosesNothin
       there.insert("h" + std::to_string(i));
     }
   }
-  a.volume->release_directory(stream);
+  a.volume->directories.release(stream);
   time.advance(std::chrono::seconds(5));
   EXPECT_EQ(old_places(d), 0U);
   EXPECT_EQ(a.list(d), there);
@@ -294,7 +294,7 @@ TEST_F(DirectoryPositionsTest, OldDirectory_WithAHalfMadeChild_KeepsIt) {
   clean(a);
   Mount& b = mount();  // knows nothing
   EXPECT_EQ(b.find(d, "child"), child);
-  EXPECT_TRUE(b.run(b.volume->get_attributes(child)));
+  EXPECT_TRUE(b.run(b.volume->names.get_attributes(child)));
 }
 
 }  // namespace

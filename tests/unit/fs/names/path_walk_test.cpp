@@ -36,7 +36,8 @@ class PathWalkTest : public World {
   PathWalkTest() : store_(time, ring, 77), volume_(std::make_shared<Volume>(store_, FileSystemOptions{})) {
     EXPECT_TRUE(time.run(volume_->start()));
     InodeNumber directory = root_inode;
-    for (int i = 0; i < depth; ++i) directory = time.run(volume_->make_directory({}, directory, "d", 0755))->inode;
+    for (int i = 0; i < depth; ++i)
+      directory = time.run(volume_->names.make_directory({}, directory, "d", 0755))->inode;
   }
   ~PathWalkTest() override {
     volume_->abandon();
@@ -47,8 +48,8 @@ class PathWalkTest : public World {
     const std::size_t before = store_.asked;
     InodeNumber directory = root_inode;
     for (int i = 0; i < depth; ++i) {
-      EXPECT_TRUE(time.run(volume_->get_attributes(directory)));
-      const Result<Attributes> next = time.run(volume_->lookup(directory, "d"));
+      EXPECT_TRUE(time.run(volume_->names.get_attributes(directory)));
+      const Result<Attributes> next = time.run(volume_->names.lookup(directory, "d"));
       EXPECT_TRUE(next);
       if (!next) break;
       directory = next->inode;
@@ -74,9 +75,9 @@ TEST_F(PathWalkTest, Way_WhoseEndWasMovedByAnotherMount_IsFoundToHaveEnded) {
   ASSERT_TRUE(other.rename(fifth, "d", root_inode, "elsewhere"));
   store_.forget();
   InodeNumber directory = root_inode;
-  for (int i = 0; i < 5; ++i) directory = time.run(volume_->lookup(directory, "d"))->inode;
+  for (int i = 0; i < 5; ++i) directory = time.run(volume_->names.lookup(directory, "d"))->inode;
   EXPECT_EQ(directory, fifth);
-  EXPECT_EQ(time.run(volume_->lookup(directory, "d")).error().code, ErrorCode::not_found);
+  EXPECT_EQ(time.run(volume_->names.lookup(directory, "d")).error().code, ErrorCode::not_found);
 }
 
 }  // namespace

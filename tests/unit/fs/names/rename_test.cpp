@@ -41,7 +41,7 @@ TEST_F(RenameTest, File_OntoAnother_ReplacesIt) {
 TEST_F(RenameTest, TwoNamesOfOneFile_AreBothKept) {
   Mount& a = mount();
   InodeNumber file = a.put(root_inode, "a", "x");
-  a.must(a.volume->link(file, root_inode, "b"));
+  a.must(a.volume->names.link(file, root_inode, "b"));
   EXPECT_TRUE(a.rename(root_inode, "a", root_inode, "b"));
   EXPECT_TRUE(a.exists(root_inode, "a"));
   EXPECT_TRUE(a.exists(root_inode, "b"));
@@ -72,7 +72,7 @@ TEST_F(RenameTest, Directory_OntoAnEmptyOne_ReplacesItAndOntoAFullOneFails) {
   a.put(source, "inside", "1");
   a.put(target, "full", "2");
   EXPECT_EQ(code(a.rename(root_inode, "source", p, "target")), ErrorCode::not_empty);
-  a.must(a.volume->unlink(target, "full"));
+  a.must(a.volume->names.unlink(target, "full"));
   EXPECT_TRUE(a.rename(root_inode, "source", p, "target"));
   EXPECT_EQ(a.find(p, "target"), source);
   EXPECT_EQ(a.stat(p).links, 3U);
@@ -139,8 +139,8 @@ TEST_F(RenameTest, OppositeDirectoryMoves_InEveryInterleaving_NeverFormACycle) {
       ++ended;
       won += status ? 1 : 0;
     };
-    boost::asio::co_spawn(loop, m.volume->rename(base, "a", d, "a", 0), count);
-    boost::asio::co_spawn(loop, n.volume->rename(base, "c", b, "c", 0), count);
+    boost::asio::co_spawn(loop, m.volume->names.rename(base, "a", d, "a", 0), count);
+    boost::asio::co_spawn(loop, n.volume->names.rename(base, "c", b, "c", 0), count);
     for (int step = 0; ended < 2 && step < 20000; ++step) {
       time.settle();
       bool first = random.below(2) == 0;
@@ -188,14 +188,16 @@ TEST_F(RenameTest, ManyMounts_ChangingOneTree_KeepEveryInvariant) {
         ++running;
         switch (random.below(7)) {
           case 0:
-            boost::asio::co_spawn(loop, volume.make_node({}, p, name(), S_IFREG | 0644, 0), attributes_end);
+            boost::asio::co_spawn(loop, volume.names.make_node({}, p, name(), S_IFREG | 0644, 0), attributes_end);
             break;
-          case 1: boost::asio::co_spawn(loop, volume.make_directory({}, p, name(), 0755), attributes_end); break;
-          case 2: boost::asio::co_spawn(loop, volume.unlink(p, name()), status_end); break;
-          case 3: boost::asio::co_spawn(loop, volume.remove_directory(p, name()), status_end); break;
-          case 4: boost::asio::co_spawn(loop, volume.rename(p, name(), q, name(), RENAME_EXCHANGE), status_end); break;
-          case 5: boost::asio::co_spawn(loop, volume.rename(p, "d" + name(), q, name(), 0), status_end); break;
-          default: boost::asio::co_spawn(loop, volume.rename(p, name(), q, name(), 0), status_end); break;
+          case 1: boost::asio::co_spawn(loop, volume.names.make_directory({}, p, name(), 0755), attributes_end); break;
+          case 2: boost::asio::co_spawn(loop, volume.names.unlink(p, name()), status_end); break;
+          case 3: boost::asio::co_spawn(loop, volume.names.remove_directory(p, name()), status_end); break;
+          case 4:
+            boost::asio::co_spawn(loop, volume.names.rename(p, name(), q, name(), RENAME_EXCHANGE), status_end);
+            break;
+          case 5: boost::asio::co_spawn(loop, volume.names.rename(p, "d" + name(), q, name(), 0), status_end); break;
+          default: boost::asio::co_spawn(loop, volume.names.rename(p, name(), q, name(), 0), status_end); break;
         }
       }
       time.settle();

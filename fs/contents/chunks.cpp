@@ -1,12 +1,8 @@
-// Where a file's contents lie: inline beside the inode up to 16 KiB, then in chunks spread over the ring.
-//
-// Chunks belong to a content id. What the inode says of its contents is {content id, cut}; every change of contents is
-// committed on condition of both, so whoever was overtaken (converted, truncated) learns it and sends again. Segment
-// rows say which chunks may exist and are committed before the chunks are written: what exists can always be found and
-// removed.
-#include <boost/asio/this_coro.hpp>
+// Conversion to chunks, accounting for them, and cutting them.
+#include "fs/contents/chunks.hpp"
 
-#include "fs/volume.hpp"
+#include "fs/inode_changes.hpp"
+#include "fs/read_rows.hpp"
 
 namespace ringfs::fs {
 
@@ -26,98 +22,25 @@ Mutation mark_chunks(InodeNumber inode, std::uint64_t content, std::uint64_t fir
                      SharedBytes(std::string(count, '\1')));
 }
 
-Condition contents_are(InodeNumber inode, const InodeRow& row) {
-  return bytes_equal(inode_row(inode), InodeRow::content_offset, inode_contents_bytes(row));
-}
-
 }  // namespace
 
-void Volume::forget_read_ahead(OpenInode& open, std::uint64_t chunk) {
-  ++open.read_epoch;
-  auto place = open.read_ahead.find(chunk);
-  if (place == open.read_ahead.end()) return;
-  read_ahead_bytes_ -= place->second.cost;
-  open.read_ahead.erase(place);
-}
-
-void Volume::forget_read_ahead(OpenInode& open) {
-  ++open.read_epoch;
-  for (const auto& [chunk, cached] : open.read_ahead) read_ahead_bytes_ -= cached.cost;
-  open.read_ahead.clear();
-}
-
-void Volume::begin_own_change(OpenInode& open) {
-  open.own_change = open.row.change + 1;
-  open.own_change_seen = false;
-}
-
-// A row that showed our number before the answer came: it is ours if the commit succeeded, else somebody else's.
-void Volume::end_own_change(OpenInode& open, bool applied) {
-  if (open.own_change_seen && !applied) pages_are_stale(open);
-  open.own_change.reset();
-  open.own_change_seen = false;
-}
-
-void Volume::adopt(OpenInode& open, const LoadedInode& loaded, const ReadReply::Get* inline_row, Origin origin) {
-  if (open.known && loaded.version < open.version) return;
-  // Whatever the sizes are: the kernel may know the new one already, or never ask again.
-  const bool by_others = origin == Origin::elsewhere && open.version != 0 && open.row.change != loaded.row.change;
-  const bool changed = !open.known || open.row.change != loaded.row.change || open.row.content != loaded.row.content ||
-                       open.row.cut != loaded.row.cut;
-  if (changed) {
-    open.inline_known = false;
-    forget_read_ahead(open);
-  }
-  open.known = true;
-  open.row = loaded.row;
-  open.version = loaded.version;
-  if (inline_row != nullptr && loaded.row.content == 0) {
-    open.inline_known = true;
-    open.inline_bytes = inline_row->found ? inline_row->row.value : SharedBytes();
-  }
-  if (by_others && open.own_change == loaded.row.change) {
-    open.own_change_seen = true;
-  } else if (by_others) {
-    pages_are_stale(open);
-  }
-}
-
-Task<Status> Volume::refresh(OpenPointer open, TimePoint deadline) {
-  ReadRequest request;
-  request.gets.push_back(inode_row(open->inode));
-  request.gets.push_back(inline_row(open->inode));
-  Result<ReadReply> reply = co_await store_.read(std::move(request), deadline);
-  if (!reply) co_return tl::unexpected(reply.error());
-  if (!reply->gets[0].found) co_return fail(ErrorCode::stale_handle, "no such inode");
-  Result<InodeRow> row = decode_inode(reply->gets[0].row.value.view());
-  if (!row) co_return tl::unexpected(row.error());
-  adopt(*open, LoadedInode{*row, reply->gets[0].row.version}, &reply->gets[1]);
-  co_return Status();
-}
-
-Task<Result<bool>> Volume::convert(OpenPointer open, TimePoint deadline) {
+Task<Result<bool>> Chunks::convert(OpenPointer open, TimePoint deadline) {
   // Short enough that the janitor, which waits for longer, does not get into the way of a conversion that goes on.
-  deadline = std::min(deadline, store_.clock().now + max_batch_life);
+  deadline = std::min(deadline, instance_.now() + max_batch_life);
   const InodeNumber inode = open->inode;
-  ReadRequest request;
-  request.gets.push_back(inode_row(inode));
-  request.gets.push_back(inline_row(inode));
-  Result<ReadReply> reply = co_await store_.read(std::move(request), deadline);
-  if (!reply) co_return tl::unexpected(reply.error());
-  if (!reply->gets[0].found) co_return fail(ErrorCode::stale_handle, "no such inode");
-  Result<InodeRow> row = decode_inode(reply->gets[0].row.value.view());
-  if (!row) co_return tl::unexpected(row.error());
-  adopt(*open, LoadedInode{*row, reply->gets[0].row.version}, &reply->gets[1]);
-  if (row->content != 0) co_return true;
+  Result<LoadedContents> loaded = co_await open_inodes_.load(open, deadline);
+  if (!loaded) co_return tl::unexpected(loaded.error());
+  const InodeRow row = loaded->inode.row;
+  if (row.content != 0) co_return true;
 
-  const ReadReply::Get stored = reply->gets[1];
+  const ReadReply::Get stored = loaded->inline_row;
   const std::uint64_t content = store_.random().next() | 1;
   const RowAddress garbage = garbage_row(inode, content, store_.partition_bits());
   const bool copy = stored.found && !stored.row.value.empty();
   std::uint64_t garbage_version = 0;
   if (copy) {
     ChangeSet first;
-    first.require(Check::contents, contents_are(inode, *row));
+    first.require(Check::contents, contents_are(inode, row));
     first.change(put(garbage, SharedBytes(encode(GarbageRow{store_.clock().stamp.microseconds}))));
     first.change(mark_chunks(inode, content, 0, 1));
     Result<Outcome> announced = co_await first.apply(store_, deadline);
@@ -130,25 +53,25 @@ Task<Result<bool>> Volume::convert(OpenPointer open, TimePoint deadline) {
     if (!written) co_return tl::unexpected(written.error());
   }
   ChangeSet flip;
-  flip.require(Check::contents, contents_are(inode, *row));
+  flip.require(Check::contents, contents_are(inode, row));
   flip.require(Check::inline_data, version_equals(inline_row(inode), stored.found ? stored.row.version : 0));
   if (copy) {
     // As it was announced: a janitor that found it old has written it anew before it touched the chunk.
     flip.require(Check::other, version_equals(garbage, garbage_version));
     flip.change(erase(garbage));
   }
-  flip.change(write_bytes(inode_row(inode), InodeRow::content_offset, SharedBytes(encode_u64(content))));
+  flip.change(write_u64(inode_row(inode), InodeRow::content_offset, content));
   flip.change(erase(inline_row(inode)));
   Result<Outcome> flipped = co_await flip.apply(store_, deadline);
   if (!flipped) co_return tl::unexpected(flipped.error());
   if (!flipped->applied()) co_return false;
-  InodeRow now_chunked = *row;
+  InodeRow now_chunked = row;
   now_chunked.content = content;
-  adopt(*open, LoadedInode{now_chunked, flipped->version}, nullptr, Origin::here);
+  open_inodes_.adopt(*open, LoadedInode{now_chunked, flipped->version}, nullptr, OpenInodes::Origin::here);
   co_return true;
 }
 
-Task<Result<bool>> Volume::account_segments(OpenPointer open, std::vector<std::uint64_t> chunks, TimePoint deadline) {
+Task<Result<bool>> Chunks::account(OpenPointer open, std::vector<std::uint64_t> chunks, TimePoint deadline) {
   const InodeRow row = open->row;
   std::string contents = inode_contents_bytes(row);
   if (open->accounted_of != contents || open->accounted.size() > max_accounted) {
@@ -182,7 +105,7 @@ Task<Result<bool>> Volume::account_segments(OpenPointer open, std::vector<std::u
 }
 
 // Finds what one chunk holds beyond `size`, and prepares its removal on condition of the versions seen.
-Task<void> Volume::plan_cut(std::shared_ptr<Volume> self, std::string key, std::uint64_t keep,
+Task<void> Chunks::plan_cut(std::shared_ptr<Chunks> self, std::string key, std::uint64_t keep,
                             std::shared_ptr<ChangeSet> plan, std::shared_ptr<CutResult> result, TimePoint deadline) {
   const std::uint64_t block = keep / block_bytes;
   const std::size_t rest = keep % block_bytes;
@@ -212,7 +135,7 @@ Task<void> Volume::plan_cut(std::shared_ptr<Volume> self, std::string key, std::
   }
 }
 
-Task<void> Volume::carry_out_cut(std::shared_ptr<Volume> self, std::shared_ptr<ChangeSet> plan,
+Task<void> Chunks::carry_out_cut(std::shared_ptr<Chunks> self, std::shared_ptr<ChangeSet> plan,
                                  std::shared_ptr<CutResult> result, TimePoint deadline) {
   Result<Outcome> outcome = co_await plan->apply(self->store_, deadline);
   if (!outcome) result->status = tl::unexpected(outcome.error());
@@ -225,7 +148,7 @@ Task<void> Volume::carry_out_cut(std::shared_ptr<Volume> self, std::shared_ptr<C
 // Another mount may finish the same cut first and write new bytes behind the end before this one gets on. So: look at
 // the chunks, then see that the cut is still unfinished (what was seen is older than any new bytes), then remove
 // exactly that.
-Task<Result<bool>> Volume::cut_chunks(OpenPointer open, InodeRow row, std::vector<std::uint64_t> chunks,
+Task<Result<bool>> Chunks::cut_chunks(OpenPointer open, InodeRow row, std::vector<std::uint64_t> chunks,
                                       TimePoint deadline) {
   boost::asio::any_io_executor executor = co_await boost::asio::this_coro::executor;
   const auto size = static_cast<std::uint64_t>(row.size);
@@ -236,19 +159,19 @@ Task<Result<bool>> Volume::cut_chunks(OpenPointer open, InodeRow row, std::vecto
     plans.push_back(std::make_shared<ChangeSet>());
     const std::uint64_t keep = size > chunk * chunk_bytes ? size - chunk * chunk_bytes : 0;
     co_await looking.wait_below(parallel_cuts);
-    looking.spawn(executor, plan_cut(shared_from_this(), chunk_key(open->inode, row.content, chunk), keep, plans.back(),
-                                     result, deadline));
+    looking.spawn(executor, plan_cut(instance_.alive(this), chunk_key(open->inode, row.content, chunk), keep,
+                                     plans.back(), result, deadline));
   }
   co_await looking.join();
   if (!result->status) co_return tl::unexpected(result->status.error());
-  Result<LoadedInode> now = co_await read_inode(open->inode, deadline);
+  Result<LoadedInode> now = co_await inodes_.read(open->inode, deadline);
   if (!now) co_return tl::unexpected(now.error());
   if (inode_extent_bytes(now->row) != inode_extent_bytes(row)) co_return false;
   TaskGroup cutting;
   for (const std::shared_ptr<ChangeSet>& plan : plans) {
     if (plan->empty()) continue;
     co_await cutting.wait_below(parallel_cuts);
-    cutting.spawn(executor, carry_out_cut(shared_from_this(), plan, result, deadline));
+    cutting.spawn(executor, carry_out_cut(instance_.alive(this), plan, result, deadline));
   }
   co_await cutting.join();
   if (!result->status) co_return tl::unexpected(result->status.error());
@@ -256,26 +179,26 @@ Task<Result<bool>> Volume::cut_chunks(OpenPointer open, InodeRow row, std::vecto
 }
 
 // open->mutex is held. Ends with an even cut or an error.
-Task<Status> Volume::finish_cut(OpenPointer open, TimePoint deadline) {
+Task<Status> Chunks::finish_cut(OpenPointer open, TimePoint deadline) {
   Retry retry(store_, deadline);
   for (;;) {
-    Status fresh = co_await refresh(open, deadline);
+    Status fresh = co_await open_inodes_.refresh(open, deadline);
     if (!fresh) co_return fresh;
     const InodeRow row = open->row;
     if (!row.cutting()) co_return Status();
     Result<bool> done = co_await cut_segments(open, row, deadline);
     if (!done) co_return tl::unexpected(done.error());
-    forget_read_ahead(*open);
+    open_inodes_.read_ahead.forget(*open);
     if (*done) {
       ChangeSet finish;
       finish.require(Check::contents, contents_are(open->inode, row));
-      finish.change(write_bytes(inode_row(open->inode), InodeRow::cut_offset, SharedBytes(encode_u64(row.cut + 1))));
+      finish.change(write_u64(inode_row(open->inode), InodeRow::cut_offset, row.cut + 1));
       Result<Outcome> outcome = co_await finish.apply(store_, deadline);
       if (!outcome) co_return tl::unexpected(outcome.error());
       if (outcome->applied()) {
         InodeRow whole = row;
         whole.cut += 1;
-        adopt(*open, LoadedInode{whole, outcome->version}, nullptr, Origin::here);
+        open_inodes_.adopt(*open, LoadedInode{whole, outcome->version}, nullptr, OpenInodes::Origin::here);
         co_return Status();
       }
     }
@@ -286,26 +209,19 @@ Task<Status> Volume::finish_cut(OpenPointer open, TimePoint deadline) {
 
 // All segments at and behind the end; their rows go with them, page by page, so that a cut that was interrupted gets
 // on.
-Task<Result<bool>> Volume::cut_segments(OpenPointer open, InodeRow row, TimePoint deadline) {
+Task<Result<bool>> Chunks::cut_segments(OpenPointer open, InodeRow row, TimePoint deadline) {
   const auto size = static_cast<std::uint64_t>(row.size);
   const std::uint64_t first = size / segment_bytes;
   const RowAddress prefix = segment_prefix(open->inode, row.content);
   std::string after = first == 0 ? std::string() : segment_row(open->inode, row.content, first - 1).sort;
   for (bool more = true; more;) {
-    ReadRequest request;
-    ReadRequest::Scan scan;
-    scan.key = prefix.key;
-    scan.prefix = prefix.sort;
-    scan.after = after;
-    scan.max_rows = segments_per_page;
-    request.scans.push_back(std::move(scan));
-    Result<ReadReply> reply = co_await store_.read(std::move(request), deadline);
-    if (!reply) co_return tl::unexpected(reply.error());
-    const ReadReply::ScanResult& page = reply->scans.front();
-    more = page.more;
+    ReadRequest::Scan scan = scan_of(prefix, after, segments_per_page);
+    Result<ReadReply::ScanResult> page = co_await scan_rows(store_, std::move(scan), deadline);
+    if (!page) co_return tl::unexpected(page.error());
+    more = page->more;
     std::vector<std::uint64_t> chunks;
     ChangeSet gone;
-    for (const Row& stored : page.rows) {
+    for (const Row& stored : page->rows) {
       const std::uint64_t segment = segment_of(stored.sort);
       after = stored.sort;
       for (std::uint64_t chunk : marked_chunks(segment, stored.value.view())) {

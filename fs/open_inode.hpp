@@ -1,38 +1,28 @@
-// What this instance knows of inodes in use, and its open files and directories.
+// An inode that is in use here: what the ring said of it last, the bytes that wait to be written, and what the kernel
+// was told.
 //
-// Threads: one loop. Limits: read_cache_bytes for all inodes together; the write buffers by max_dirty_bytes.
+// Threads: one loop. Limits: FileSystemOptions::max_dirty_bytes for the write buffers, ReadAhead::limit for what is
+// read ahead, each of all inodes together.
 #pragma once
 
+#include <algorithm>
 #include <array>
-#include <list>
 #include <map>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
-#include <vector>
 
 #include "fs/async.hpp"
 #include "fs/contents/write_buffer.hpp"
 #include "fs/names/attributes.hpp"
 #include "fs/names/keys.hpp"
-#include "fs/names/listed_names.hpp"
 
 namespace ringfs::fs {
-
-struct LoadedInode {
-  InodeRow row;
-  std::uint64_t version = 0;
-};
 
 // A chunk as stored; a block that is missing or short is zeros.
 struct StoredChunk {
   std::array<SharedBytes, blocks_per_chunk> blocks;
-  std::size_t bytes() const {
-    std::size_t sum = 0;
-    for (const SharedBytes& block : blocks) sum += block.size();
-    return sum;
-  }
 };
 
 // What this mount's kernel may hold of a file's contents; kernel_pages.cpp says what follows from it.
@@ -51,16 +41,8 @@ struct KernelView {
 
   bool is_used() const { return readers + direct > 0; }
   bool uncovers(std::uint64_t end) const { return readers > 0 && cut_at && end > *cut_at; }
-};
-
-// The sizes of a regular file that answers gave this mount's kernel, also while nobody had it open. Of two answers that
-// are on their way at once it takes the one that it comes to first and throws the other one away.
-struct GivenSize {
-  std::uint64_t size = 0;            // the last one
-  TimePoint at;                      // when it was last given
-  std::optional<TimePoint> changed;  // when something came on its way that may cost it this size
-  std::uint64_t sure = 0;            // at least that it has, whatever is on its way
-  std::uint64_t shrinks = 0;         // how often a smaller one was given
+  // A read through its pages was cut there.
+  void note_read(std::uint64_t end) { cut_at = std::min(cut_at.value_or(end), end); }
 };
 
 // Shared by all handles of a file; lives while one is open, an operation uses it or bytes wait to be written.
@@ -99,44 +81,19 @@ struct OpenInode {
   std::optional<Error> error;
   std::uint64_t error_number = 0;
 
-  // Chunks read ahead. `read_epoch` grows when stored contents change: what was read before is then not kept.
+  // Chunks read ahead (ReadAhead). `read_epoch` grows when stored contents change: what was read before is then not
+  // kept.
   struct CachedChunk {
     std::shared_ptr<const StoredChunk> chunk;  // empty while being read
     std::shared_ptr<Event> arrived;
-    std::size_t cost = 0;
   };
   std::map<std::uint64_t, CachedChunk> read_ahead;
   std::uint64_t read_epoch = 0;
 
   bool is_idle() const { return users == 0 && buffer.empty() && !background_running; }
+  // With the bytes that wait here.
+  std::uint64_t end() const { return std::max(static_cast<std::uint64_t>(row.size), buffer.end()); }
 };
-
-struct OpenFile {
-  std::shared_ptr<OpenInode> inode;
-  int flags = 0;
-  bool cached = false;  // by the kernel
-  uid_t uid = 0;
-  std::uint64_t reported_error = 0;  // error_number up to which this handle told its user
-  std::uint64_t next_offset = 0;     // where a sequential reader goes on
-  unsigned sequential_reads = 0;
-};
-
-struct OpenDirectory {
-  InodeNumber inode = 0;
-  InodeNumber parent = 0;
-  bool by_hash = false;  // of formats before: read whole, once a stream
-  // A window of entries, ascending by their positions (cookies, fs/names/entry_order.hpp): all that follow `after` up
-  // to the last one.
-  bool loaded = false;
-  std::uint64_t after = 0;
-  std::vector<DirectoryEntry> window;
-  bool at_end = false;  // nothing follows the window
-  // The names behind positions whose hash other names share: others may go before this reader comes back.
-  std::map<std::uint64_t, std::string> shared_hash;
-
-  bool covers(std::uint64_t cookie) const {
-    return loaded && cookie >= after && (at_end || (!window.empty() && cookie < window.back().cookie));
-  }
-};
+using OpenPointer = std::shared_ptr<OpenInode>;
 
 }  // namespace ringfs::fs

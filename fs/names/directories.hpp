@@ -1,0 +1,71 @@
+// Open directories and their listings (listing.cpp).
+//
+// Threads: one loop. Errors: those of ObjectStore; bad_handle; overloaded (max_directories are open).
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "fs/contents/kernel_sizes.hpp"
+#include "fs/instance.hpp"
+#include "fs/names/hints.hpp"
+#include "fs/names/inodes.hpp"
+#include "fs/names/old_directories.hpp"
+#include "fs/open_inodes.hpp"
+
+namespace ringfs::fs {
+
+struct OpenDirectory {
+  InodeNumber inode = 0;
+  InodeNumber parent = 0;
+  bool by_hash = false;  // of formats before: read whole, once a stream
+  // A window of entries, ascending by their positions (cookies, fs/names/entry_order.hpp): all that follow `after` up
+  // to the last one.
+  bool loaded = false;
+  std::uint64_t after = 0;
+  std::vector<DirectoryEntry> window;
+  bool at_end = false;  // nothing follows the window
+  // The names behind positions whose hash other names share: others may go before this reader comes back.
+  std::map<std::uint64_t, std::string> shared_hash;
+
+  bool covers(std::uint64_t cookie) const {
+    return loaded && cookie >= after && (at_end || (!window.empty() && cookie < window.back().cookie));
+  }
+};
+
+class Directories {
+ public:
+  Directories(Instance& instance, NameHints& hints, Inodes& inodes, OpenInodes& open_inodes, KernelSizes& kernel_sizes);
+
+  Task<Result<Handle>> open(InodeNumber inode);
+  // Entries after `cookie` (0: from the start, beginning with . and ..), at most `max_entries`.
+  Task<Result<std::vector<DirectoryEntry>>> read(Handle handle, std::uint64_t cookie, std::size_t max_entries,
+                                                 bool with_attributes);
+  void release(Handle handle) { directories_.erase(handle); }
+
+  const std::unordered_map<Handle, std::shared_ptr<OpenDirectory>>& all() const { return directories_; }
+
+ private:
+  void add_dots(OpenDirectory& directory, std::uint64_t cookie) const;
+  Task<Status> load_window(std::shared_ptr<OpenDirectory> directory, std::uint64_t cookie, bool with_attributes,
+                           TimePoint deadline);
+  Task<Status> load_page(std::shared_ptr<OpenDirectory> directory, std::uint64_t cookie, bool with_attributes,
+                         TimePoint deadline);
+  Task<Status> load_whole(std::shared_ptr<OpenDirectory> directory, TimePoint deadline);
+  Task<Status> fill_attributes(std::shared_ptr<OpenDirectory> directory, std::size_t first, std::size_t count,
+                               TimePoint deadline);
+
+  Instance& instance_;
+  ObjectStore& store_;
+  NameHints& hints_;
+  Inodes& inodes_;
+  OpenInodes& open_inodes_;
+  KernelSizes& kernel_sizes_;
+  OldDirectories old_directories_;
+  std::unordered_map<Handle, std::shared_ptr<OpenDirectory>> directories_;
+};
+
+}  // namespace ringfs::fs
