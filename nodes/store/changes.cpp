@@ -1,5 +1,6 @@
 #include "nodes/store/changes.hpp"
 
+#include "dht/core/members/initial_groups.hpp"
 #include "nodes/store/rows/chunks.hpp"
 
 namespace ringfs::nodes {
