@@ -1,7 +1,7 @@
 // Each part of a Write and an Apply as changes of the tables and of the groups in memory.
 #include "nodes/store/changes.hpp"
 
-#include "dht/core/node/node.hpp"
+#include "dht/core/members/initial_groups.hpp"
 #include "nodes/store/rows/chunks.hpp"
 
 namespace ringfs::nodes {

@@ -14,8 +14,6 @@ LINES, METHODS, FILES, COLUMNS = 70, 40, 30, 120
 # What may be larger: (kind, name) -> reason.
 EXCEPTIONS = {
     ("class", "Group"): "one replica of a partition: election, replication, reads, snapshots and membership share its state",
-    ("class", "Node::Implementation"): "a handler for every message and operation",
-    ("class", "Chord::Implementation"): "a handler for every message, and the steps of look-ups and stabilization",
     ("class", "Driver"): "a call for every effect of the protocol and every answer of the store",
     ("class", "SimNode"): "a call for every effect of the protocol, as the driver has it",
     ("class", "Cluster"): "what the Raft tests do to a group, one word each",

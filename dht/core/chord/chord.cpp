@@ -1,243 +1,181 @@
+// A Chord node: its start, its messages, and the look for a ring that should be this one.
 #include "dht/core/chord/chord.hpp"
 
 #include <algorithm>
 
 #include "dht/base/error.hpp"
-#include "dht/core/chord/implementation.hpp"
 
 namespace ringfs::dht {
 
 Chord::Chord(ChordOptions options, Random& random, TimePoint now)
-    : implementation_(std::make_unique<Implementation>(std::move(options), random, now)) {}
-Chord::~Chord() = default;
+    : context_(std::move(options), random, now), search_(context_) {
+  context_.hurry = [this] { hurry(); };
+}
+
+// ---- Start -----------------------------------------------------------------------------------------
 
 void Chord::set_table(const MembersTable& table, TimePoint now) {
-  implementation_->set_table(std::make_shared<const MembersTable>(table), now);
+  set_table(std::make_shared<const MembersTable>(table), now);
 }
+
 void Chord::set_table(std::shared_ptr<const MembersTable> table, TimePoint now) {
   RINGFS_CHECK(table != nullptr);
-  implementation_->set_table(std::move(table), now);
-}
-void Chord::receive(const Uuid& source, const ChordMessage& message, TimePoint now) {
-  implementation_->receive(source, message, now);
-}
-void Chord::tick(TimePoint now) { implementation_->tick(now); }
-TimePoint Chord::deadline() const { return implementation_->deadline(); }
-void Chord::peer_failed(const Uuid& node, TimePoint now) { implementation_->peer_failed(node, now); }
-void Chord::peer_heard(const Uuid& node) { implementation_->peer_heard(node); }
-Chord::Step Chord::find(const Position& position) const { return implementation_->find(position); }
-std::vector<std::pair<Uuid, ChordMessage>> Chord::take_messages() { return implementation_->take_messages(); }
-const std::map<Position, Chord::Pointers>& Chord::pointers() const { return implementation_->pointers(); }
-
-Chord::Implementation::Implementation(ChordOptions options, Random& random, TimePoint now)
-    : options_(std::move(options)),
-      self_(options_.self),
-      random_(random),
-      now_(now),
-      peers_(self_),
-      lists_(self_, options_.replication, peers_) {}
-
-void Chord::Implementation::send(const Uuid& node, ChordMessage message) {
-  if (node == self_) {
-    local_.push_back(std::move(message));
+  context_.now = now;
+  context_.peers.set_table(std::move(table));
+  take_own_tokens();
+  if (phase_ == Phase::idle) {
+    phase_ = Phase::searching;
+    if (search_.start()) start_running();
   } else {
-    messages_.emplace_back(node, std::move(message));
+    for (auto& [token, node] : virtual_nodes_) node.forget_unknown_peers();
+    std::erase_if(context_.entries, [this](const Uuid& node) { return context_.peers.dead(node); });
+    hurry();
+  }
+  handle_local();
+}
+
+void Chord::take_own_tokens() {
+  std::vector<Position> wanted = context_.options.tokens;
+  if (const Member* row = context_.peers.own_row()) {
+    wanted = row->state == MemberState::removed ? std::vector<Position>{} : row->tokens;
+  }
+  std::sort(wanted.begin(), wanted.end());
+  std::erase_if(virtual_nodes_, [&wanted](const auto& entry) {
+    return !std::binary_search(wanted.begin(), wanted.end(), entry.first);
+  });
+  for (const Position& token : wanted) virtual_nodes_.try_emplace(token, context_, token);
+}
+
+// Either through a node that is a member, or from the table: then the whole ring restarts, or was just created.
+void Chord::start_running() {
+  phase_ = Phase::running;
+  search_.stop();
+  next_merge_ = context_.now + context_.jittered(context_.options.timing.merge);
+  const bool from_table = context_.entries.empty();
+  std::vector<ChordPeer> ring;
+  if (from_table) ring = context_.peers.ring();
+  for (auto& [token, node] : virtual_nodes_) {
+    if (from_table)
+      node.take_ring(ring);
+    else
+      node.join(std::max(search_.until(), context_.now + context_.options.timing.stabilize / 4));
   }
 }
 
-// Ends: each local question has one answer, and a lookup a bounded number of hops.
-void Chord::Implementation::handle_local() {
-  while (!local_.empty()) {
-    ChordMessage message = std::move(local_.front());
-    local_.pop_front();
-    handle(self_, message);
-  }
-}
+// ---- Messages --------------------------------------------------------------------------------------
 
-void Chord::Implementation::handle(const Uuid& source, const ChordMessage& message) {
-  std::visit([&](const auto& body) { on(source, body); }, message);
-}
-
-void Chord::Implementation::receive(const Uuid& source, const ChordMessage& message, TimePoint now) {
-  now_ = now;
-  if (source == self_) return;  // only local_ speaks for this node
-  if (peers_.heard(source)) hurry();
+void Chord::receive(const Uuid& source, const ChordMessage& message, TimePoint now) {
+  context_.now = now;
+  if (source == context_.self) return;  // only ChordContext::local speaks for this node
+  if (context_.peers.heard(source)) hurry();
   handle(source, message);
   handle_local();
 }
 
-void Chord::Implementation::on(const Uuid& source, const ChordNeighboursRequest& request) {
+void Chord::handle(const Uuid& source, const ChordMessage& message) {
+  std::visit([&](const auto& body) { on(source, body); }, message);
+}
+
+// Ends: each local question has one answer, and a look-up a bounded number of hops.
+void Chord::handle_local() {
+  while (!context_.local.empty()) {
+    const ChordMessage message = std::move(context_.local.front());
+    context_.local.pop_front();
+    handle(context_.self, message);
+  }
+}
+
+void Chord::on(const Uuid& source, const ChordNeighboursRequest& request) {
   ChordNeighbours reply;
   reply.request = request.request;
-  auto found = pointers_.find(request.token);
-  if (found != pointers_.end() && found->second.member) {
+  auto found = context_.pointers.find(request.token);
+  if (found != context_.pointers.end() && found->second.member) {
     reply.member = true;
     const auto& predecessor = found->second.predecessor;
-    if (predecessor && peers_.alive(*predecessor)) reply.predecessor = predecessor;
+    if (predecessor && context_.peers.alive(*predecessor)) reply.predecessor = predecessor;
     reply.successors = found->second.successors;
   }
-  send(source, std::move(reply));
+  context_.send(source, std::move(reply));
 }
 
-void Chord::Implementation::on(const Uuid& source, const ChordNeighbours& reply) {
-  auto answers = [&](const std::optional<Ask>& slot) {
-    return slot && slot->request == reply.request && slot->peer.node == source;
-  };
-  for (auto& [token, state] : tokens_) {
-    if (answers(state.stabilizing)) {
-      Ask asked = *std::exchange(state.stabilizing, {});
-      stabilize_answered(token, state, asked, reply);
-      return;
-    }
-    if (answers(state.checking)) {
-      state.checking.reset();
-      if (!reply.member) predecessor_gone(token, state);
-      state.candidate.reset();
-      return;
-    }
+void Chord::on(const Uuid& source, const ChordNeighbours& reply) {
+  for (auto& [token, node] : virtual_nodes_) {
+    if (node.take(source, reply)) return;
   }
 }
 
-void Chord::Implementation::on(const Uuid& source, const ChordNotify& notify) {
-  auto found = tokens_.find(notify.token);
-  if (found == tokens_.end() || notify.candidate.node != source || !peers_.known(notify.candidate)) return;
-  if (pointers_.at(notify.token).member) rectify(notify.token, found->second, notify.candidate);
+void Chord::on(const Uuid& source, const ChordNotify& notify) {
+  auto found = virtual_nodes_.find(notify.token);
+  if (found == virtual_nodes_.end() || notify.candidate.node != source || !context_.peers.known(notify.candidate))
+    return;
+  found->second.notified(notify.candidate);
 }
 
-void Chord::Implementation::on(const Uuid& source, const ChordFind& find_request) {
-  Step step = find(find_request.position);
-  send(source, ChordFound{find_request.request, step.member, step.final, step.peer, step.through});
+void Chord::on(const Uuid& source, const ChordFind& find_request) {
+  const Step step = find(find_request.position);
+  context_.send(source, ChordFound{find_request.request, step.member, step.final, step.peer, step.through});
 }
 
-void Chord::Implementation::on(const Uuid& source, const ChordFound& found) {
-  if (auto probe = probes_.find(found.request); probe != probes_.end() && probe->second.node == source) {
-    probes_.erase(probe);
-    probe_answered(source, found.member);
+void Chord::on(const Uuid& source, const ChordFound& found) {
+  if (search_.awaits(source, found)) {
+    if (search_.answered(found)) start_running();
     return;
   }
-  auto answers = [&](const std::optional<Lookup>& slot) {
-    return slot && slot->request == found.request && slot->asked == source;
-  };
-  for (auto& [token, state] : tokens_) {
-    if (answers(state.joining)) {
-      if (auto peer = follow(state.joining, found)) join_found(token, state, *peer);
-      if (!state.joining && !state.stabilizing && !pointers_.at(token).member) retry_join(state);
-      return;
-    }
-    if (answers(state.fixing)) {
-      if (auto peer = follow(state.fixing, found)) {
-        finger_found(token, state, *peer);
-      } else if (!state.fixing) {
-        ++state.finger;  // failed: the others must not wait for this one
-      }
-      return;
-    }
-    if (answers(state.merging)) {
-      if (auto peer = follow(state.merging, found)) merge_found(token, state, *peer);
-      return;
-    }
+  for (auto& [token, node] : virtual_nodes_) {
+    if (node.take(source, found)) return;
   }
 }
 
-void Chord::Implementation::peer_failed(const Uuid& node, TimePoint now) {
-  now_ = now;
-  if (peers_.failed(node, now)) hurry();
+void Chord::peer_failed(const Uuid& node, TimePoint now) {
+  context_.now = now;
+  if (context_.peers.failed(node, now)) hurry();
 }
 
-void Chord::Implementation::peer_heard(const Uuid& node) {
-  if (peers_.heard(node)) revived_ = true;
+void Chord::peer_heard(const Uuid& node) {
+  if (context_.peers.heard(node)) revived_ = true;
 }
 
-void Chord::Implementation::note_silence(const Uuid& node, TimePoint sent) {
-  if (peers_.silent(node, sent, now_)) hurry();
+// ---- Time ------------------------------------------------------------------------------------------
+
+void Chord::hurry() {
+  for (auto& [token, node] : virtual_nodes_) node.hurry(context_.options.timing.stabilize / 10);
 }
 
-Duration Chord::Implementation::jittered(Duration duration) {
-  auto tenth = static_cast<std::uint64_t>(std::max<Duration::rep>(duration.count() / 10, 1));
-  return duration - Duration(static_cast<Duration::rep>(random_.below(tenth)));
-}
-
-void Chord::Implementation::hurry() {
-  for (auto& [token, state] : tokens_) hurry(state, options_.timing.stabilize / 10);
-}
-
-void Chord::Implementation::hurry(Token& state, Duration delay) {
-  state.changed = true;
-  state.interval = options_.timing.stabilize;
-  state.next_stabilize = std::min(state.next_stabilize, now_ + jittered(delay));
-}
-
-void Chord::Implementation::expire_requests(const Position& token, Token& state) {
-  if (state.stabilizing && state.stabilizing->deadline <= now_) {
-    Ask asked = *std::exchange(state.stabilizing, {});
-    note_silence(asked.peer.node, asked.sent);
-    stabilize_unanswered(token, state, asked);
-  }
-  if (state.checking && state.checking->deadline <= now_) {
-    Ask asked = *std::exchange(state.checking, {});
-    note_silence(asked.peer.node, asked.sent);
-    if (peers_.dead(asked.peer.node)) {
-      predecessor_gone(token, state);
-      state.candidate.reset();
-    } else {
-      ask(state.checking, Ask::Why::predecessor, asked.peer);
-    }
-  }
-  for (auto* slot : {&state.joining, &state.fixing, &state.merging}) {
-    if (!*slot || (*slot)->deadline > now_) continue;
-    Lookup lookup = *std::exchange(*slot, {});
-    note_silence(lookup.asked, lookup.sent);
-    if (slot == &state.joining) retry_join(state);
-    if (slot == &state.fixing) ++state.finger;
-  }
-}
-
-void Chord::Implementation::tick(TimePoint now) {
-  now_ = now;
+void Chord::tick(TimePoint now) {
+  context_.now = now;
   if (std::exchange(revived_, false)) hurry();
-  if (phase_ == Phase::probing) run_probes();
+  if (phase_ == Phase::searching && search_.tick()) start_running();
   if (phase_ == Phase::running) {
-    for (auto& [token, state] : tokens_) {
-      expire_requests(token, state);
-      if (!pointers_.at(token).member) {
-        if (state.join_until <= now_) {
-          pointers_from_table(token, state);
-        } else if (state.next_join <= now_ && !state.joining && !state.stabilizing) {
-          start_join(token, state, token);
-        }
-      }
-      if (pointers_.at(token).member && state.next_stabilize <= now_) stabilize(token, state);
+    for (auto& [token, node] : virtual_nodes_) {
+      node.tick();
       handle_local();
     }
-    if (next_merge_ <= now_) merge();
+    if (next_merge_ <= context_.now) merge();
   }
   handle_local();
 }
 
-TimePoint Chord::Implementation::deadline() const {
+// A split ring never heals by stabilization alone: look the own tokens up through somebody who is remembered, dead or
+// alive. More often while nobody else seems to be there.
+void Chord::merge() {
+  const Timing& timing = context_.options.timing;
+  const bool alone = context_.peers.live_others() == 0;
+  next_merge_ = context_.now + context_.jittered(alone ? std::min(2 * timing.stabilize, timing.merge) : timing.merge);
+  const std::vector<Uuid> others = context_.peers.others(context_.random);
+  if (others.empty()) return;
+  const Uuid through = others[context_.random.below(others.size())];
+  for (auto& [token, node] : virtual_nodes_) {
+    const bool asked = node.look_for_other_ring(through);
+    if (asked && alone) break;  // one question is enough to find out whether it lives
+  }
+}
+
+TimePoint Chord::deadline() const {
   if (phase_ == Phase::idle) return never;
-  if (revived_) return now_;
-  TimePoint next = never;
-  if (phase_ == Phase::probing) {
-    next = probing_until_;
-    for (const auto& [request, probe] : probes_) next = std::min(next, probe.deadline);
-    return next;
-  }
-  if (!tokens_.empty()) next = next_merge_;
-  auto pointers = pointers_.begin();  // of the same tokens
-  for (const auto& [token, state] : tokens_) {
-    if ((pointers++)->second.member) {
-      next = std::min(next, state.next_stabilize);
-    } else {
-      next = std::min(next, state.join_until);
-      if (!state.joining && !state.stabilizing) next = std::min(next, state.next_join);
-    }
-    if (state.stabilizing) next = std::min(next, state.stabilizing->deadline);
-    if (state.checking) next = std::min(next, state.checking->deadline);
-    for (const auto* slot : {&state.joining, &state.fixing, &state.merging}) {
-      if (*slot) next = std::min(next, (*slot)->deadline);
-    }
-  }
+  if (revived_) return context_.now;
+  if (phase_ == Phase::searching) return search_.deadline();
+  TimePoint next = virtual_nodes_.empty() ? never : next_merge_;
+  for (const auto& [token, node] : virtual_nodes_) next = std::min(next, node.deadline());
   return next;
 }
 

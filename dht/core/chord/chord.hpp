@@ -1,45 +1,36 @@
 // Chord: routing and liveness only (docs/design.md#chord). Says where a position probably is; the partition's group
 // says who may answer. A wrong pointer costs a hop, never a wrong answer.
 //
-// Every token of this node is a Chord virtual node with predecessor, successor list and fingers, after Pamela Zave's
-// corrected protocol ("Reasoning about identifier spaces: how to make Chord correct", IEEE TSE 2017): join takes the
-// successor's whole list, stabilize asks the first live successor and then, in a second step, that one's closer
-// predecessor, rectify adopts a closer predecessor or replaces a dead one. A node routes with the union of all its
-// tokens' pointers. The successor list is extended until it names at least `replication` other nodes, or all there are.
+// Every token of this node is a Chord virtual node (virtual_node.hpp) with predecessor, successor list and fingers,
+// after Pamela Zave's corrected protocol ("Reasoning about identifier spaces: how to make Chord correct", IEEE TSE
+// 2017): join takes the successor's whole list, stabilize asks the first live successor and then, in a second step,
+// that one's closer predecessor, rectify adopts a closer predecessor or replaces a dead one. A node routes with the
+// union of all its tokens' pointers (route.hpp). The successor list is extended until it names at least `replication`
+// other nodes, or all there are.
 //
 // Sans I/O like all of core. Threads: none. Limits: successor lists of max_successors, 160 fingers a token, one request
-// in flight per token and purpose, each with a time-out.
+// in flight per token and purpose, each with a timeout.
 #pragma once
 
 #include <map>
 #include <memory>
-#include <optional>
 #include <utility>
-#include <variant>
 #include <vector>
 
-#include "dht/base/random.hpp"
-#include "dht/core/protocol/genesis.hpp"
+#include "dht/core/chord/context.hpp"
+#include "dht/core/chord/entry_search.hpp"
+#include "dht/core/chord/route.hpp"
+#include "dht/core/chord/virtual_node.hpp"
 #include "dht/core/protocol/members_table.hpp"
-#include "dht/core/protocol/messages.hpp"
 
 namespace ringfs::dht {
 
-inline constexpr std::size_t max_successors = 64;
-
-using ChordMessage = std::variant<ChordNeighboursRequest, ChordNeighbours, ChordNotify, ChordFind, ChordFound>;
-
-struct ChordOptions {
-  Uuid self;
-  std::vector<Position> tokens;
-  unsigned replication = 3;
-  Timing timing;
-};
-
 class Chord {
  public:
+  using Pointers = ChordPointers;
+  using Step = ChordStep;
+
   Chord(ChordOptions options, Random& random, TimePoint now);
-  ~Chord();
   Chord(const Chord&) = delete;
   Chord& operator=(const Chord&) = delete;
 
@@ -58,30 +49,37 @@ class Chord {
   void peer_failed(const Uuid& node, TimePoint now);
   void peer_heard(const Uuid& node);
 
-  // One step of a lookup, from this node's pointers (SIGCOMM paper, figure 5, closest_preceding_finger over all
-  // tokens).
-  struct Step {
-    bool member = false;  // false: not in the ring yet
-    bool final = false;   // peer is the successor of the position
-    ChordPeer peer;
-    Position through;  // which of the own tokens knew
-  };
-  Step find(const Position& position) const;
+  // One step of a look-up.
+  Step find(const Position& position) const {
+    return route(position, context_.self, context_.pointers, context_.peers);
+  }
 
-  std::vector<std::pair<Uuid, ChordMessage>> take_messages();
+  std::vector<std::pair<Uuid, ChordMessage>> take_messages() { return std::exchange(context_.messages, {}); }
 
   // For tests, status and the simulator's invariants.
-  struct Pointers {
-    bool member = false;
-    std::optional<ChordPeer> predecessor;
-    std::vector<ChordPeer> successors;
-    std::vector<std::optional<ChordPeer>> fingers;
-  };
-  const std::map<Position, Pointers>& pointers() const;
+  const std::map<Position, Pointers>& pointers() const { return context_.pointers; }
 
  private:
-  class Implementation;
-  std::unique_ptr<Implementation> implementation_;
+  enum class Phase { idle, searching, running };
+
+  void handle(const Uuid& source, const ChordMessage& message);
+  void handle_local();
+  void on(const Uuid& source, const ChordNeighboursRequest& request);
+  void on(const Uuid& source, const ChordNeighbours& reply);
+  void on(const Uuid& source, const ChordNotify& notify);
+  void on(const Uuid& source, const ChordFind& find);
+  void on(const Uuid& source, const ChordFound& found);
+  void take_own_tokens();
+  void start_running();
+  void hurry();  // something about the ring changed: back to the short interval
+  void merge();
+
+  ChordContext context_;
+  Phase phase_ = Phase::idle;
+  EntrySearch search_;
+  std::map<Position, ChordVirtualNode> virtual_nodes_;
+  TimePoint next_merge_{};
+  bool revived_ = false;  // peer_heard() has no time: the next tick hurries
 };
 
 }  // namespace ringfs::dht

@@ -1,16 +1,24 @@
-// The pointers of one virtual node (one token): how a successor list is made, what the table says they should be, and
-// one step of routing over all own tokens. No time and no messages in here.
+// The pointers of one virtual node (one token): how a successor list is made, and what the table says they should be.
+//
+// No time and no messages in here. Threads: none. Limits: lists of max_successors, fingers_per_token.
 #pragma once
 
-#include <map>
+#include <optional>
 #include <vector>
 
-#include "dht/core/chord/chord.hpp"
 #include "dht/core/chord/peers.hpp"
 
 namespace ringfs::dht {
 
+inline constexpr std::size_t max_successors = 64;
 inline constexpr unsigned fingers_per_token = 160;
+
+struct ChordPointers {
+  bool member = false;  // false: the token is not in the ring yet
+  std::optional<ChordPeer> predecessor;
+  std::vector<ChordPeer> successors;
+  std::vector<std::optional<ChordPeer>> fingers;
+};
 
 class ChordLists {
  public:
@@ -23,7 +31,7 @@ class ChordLists {
   std::vector<ChordPeer> successors(const Position& token, const ChordPeer& head,
                                     const std::vector<ChordPeer>& tail) const;
   // What a ring of exactly these tokens (ascending) makes of the pointers of `token`.
-  Chord::Pointers ideal(const Position& token, const std::vector<ChordPeer>& ring) const;
+  ChordPointers ideal(const Position& token, const std::vector<ChordPeer>& ring) const;
   // Some entry is another node that seems alive.
   bool names_live_other(const std::vector<ChordPeer>& successors) const;
 
@@ -37,9 +45,5 @@ class ChordLists {
 unsigned first_useful_finger(const Position& token, const std::vector<ChordPeer>& successors);
 
 const ChordPeer* first_live(const std::vector<ChordPeer>& successors, const ChordPeers& peers);
-
-// One step of a lookup (Chord::find).
-Chord::Step route(const Position& position, const Uuid& self, const std::map<Position, Chord::Pointers>& own,
-                  const ChordPeers& peers);
 
 }  // namespace ringfs::dht

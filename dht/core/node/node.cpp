@@ -1,372 +1,394 @@
+// The entry points of a node: which of its parts gets what, in which order a turn ends, and how the node enters a ring.
 #include "dht/core/node/node.hpp"
 
 #include <algorithm>
 #include <utility>
 
-#include "dht/core/node/implementation.hpp"
-
 namespace ringfs::dht {
+
+namespace {
+
+constexpr Duration timer_granularity = std::chrono::milliseconds(10);  // deadlines are rounded up to it
+
+void configure(GroupServices& services, const NodeOptions& options, const Incarnation& incarnation) {
+  services.appended_at = services.clock.now;
+  services.faults = options.faults;
+  services.log_keep_entries = options.log_keep_entries;
+  if (options.log_budget_bytes != 0) services.log_budget = LogBudget(options.log_budget_bytes);
+  if (options.append_bytes != 0) services.append_bytes = options.append_bytes;
+  // Rounds of an earlier life have other numbers: an answer to one of them acknowledges nothing of this life.
+  services.last_round = incarnation.counter << 32;
+}
+
+// What never happens (NodeOptions::Faults): replicas that do not come from genesis or from a leader's snapshot.
+std::vector<PersistedGroup> placed_voters(GroupServices& services, const Groups& groups) {
+  std::vector<PersistedGroup> voters;
+  for (std::uint32_t index = 0; index < services.placement.partitions(); ++index) {
+    PartitionId partition{index};
+    const std::vector<Uuid>& placed = services.placement.preference_list(partition);
+    const bool here = std::find(placed.begin(), placed.end(), services.self) != placed.end();
+    if (groups.find(partition) != nullptr || !here) continue;
+    PersistedGroup voter;
+    voter.partition = partition;
+    voter.replica = {services.self, 0};
+    for (const Uuid& node : placed) voter.configuration.voters.push_back({node, 0});
+    services.out.group_write(partition).reset = ReplicaReset{0, voter.configuration, 0};
+    voters.push_back(std::move(voter));
+  }
+  return voters;
+}
+
+}  // namespace
 
 // ---- Life -----------------------------------------------------------------------------------------
 
-Node::Implementation::Implementation(NodeOptions options, PersistedNode persisted, Random& random, Clock clock)
-    : options_(std::move(options)),
-      self_(persisted.id),
-      incarnation_(persisted.incarnation),
-      out_(self_, incarnation_),
-      services_(self_, random, out_),
-      random_(random),
-      ring_time_(clock) {
-  services_.clock = clock;
-  services_.appended_at = clock.now;
-  services_.ring_time = ring_time_.at(clock.now);
-  services_.faults = options_.faults;
-  services_.log_keep_entries = options_.log_keep_entries;
-  if (options_.log_budget_bytes != 0) services_.log_budget = LogBudget(options_.log_budget_bytes);
-  if (options_.append_bytes != 0) services_.append_bytes = options_.append_bytes;
-  // Rounds of an earlier life have other numbers: an answer to one of them acknowledges nothing of this life.
-  services_.last_round = incarnation_.counter << 32;
-  last_table_change_ = incarnation_.counter << 32;
-  for (const auto& [peer, incarnation] : persisted.peer_incarnations) peers_[peer] = incarnation;
+Node::Node(NodeOptions options, PersistedNode persisted, Random& random, Clock clock)
+    : incarnation_(persisted.incarnation),
+      out_(persisted.id, incarnation_),
+      services_(persisted.id, random, out_),
+      groups_(services_, options.quiet_after),
+      identities_(services_, ring_, persisted.peer_incarnations),
+      fitness_(services_, identities_),
+      heartbeats_(services_, groups_, fitness_),
+      time_(services_, clock),
+      table_copy_(services_, ring_, groups_, identities_,
+                  [this](MembersTable table, const char* from) { adopt(std::move(table), from); }),
+      members_(services_, ring_, groups_, incarnation_.counter << 32),
+      creation_(services_, ring_, table_copy_),
+      operations_(services_, ring_, groups_, chord_) {
+  configure(services_, options, incarnation_);
   if (!persisted.genesis) return;
-  genesis_ = std::move(persisted.genesis);
-  table_ = persisted.table ? std::move(*persisted.table) : genesis_->first_table;
+  ring_.genesis = std::move(persisted.genesis);
+  ring_.table = persisted.table ? std::move(*persisted.table) : ring_.genesis->first_table;
   start_ring();
   start_groups(persisted.groups, false);
 }
 
-// Time never goes back for the groups, whatever the driver's calls overtake.
-void Node::Implementation::set_clock(Clock clock) {
-  clock.now = std::max(clock.now, services_.clock.now);
-  services_.clock = clock;
-  services_.ring_time = ring_time_.at(clock.now);
+// What follows from genesis and table alone.
+void Node::start_ring() {
+  services_.timing = ring_.genesis->timing;
+  ring_.table_partition = partition_of(key_position(members_key), ring_.genesis->partition_bits);
+  out_.set_ring(ring_.genesis->ring);
+  ChordOptions options;
+  options.self = services_.self;
+  if (const Member* member = ring_.table.find(services_.self)) options.tokens = member->tokens;
+  options.replication = ring_.table.replication();
+  options.timing = ring_.genesis->timing;
+  chord_.emplace(std::move(options), services_.random, now());
+  members_.start();
+  set_table(ring_.table);
 }
 
-Group* Node::Implementation::group(PartitionId partition) {
-  auto found = groups_.find(partition);
-  return found == groups_.end() ? nullptr : found->second.get();
+void Node::start_groups(const std::vector<PersistedGroup>& groups, bool created) {
+  for (const PersistedGroup& persisted : groups) {
+    table_copy_.follow(groups_.add(persisted, created, persisted.partition == ring_.table_partition));
+  }
 }
 
-// Call after anything that may have moved the group's deadline forward or made it leader.
-void Node::Implementation::watch(const Group& group) {
-  groups_at_ = std::min(groups_at_, group.deadline());
-  if (group.leading() && heartbeat_at_ == never) heartbeat_at_ = now() + heartbeat_interval();
+// The genesis record is durable.
+void Node::enter_ring(Creation::Taken taken) {
+  ring_.genesis = std::move(taken.genesis);
+  ring_.table = std::move(taken.table);
+  start_ring();
+  std::vector<PersistedGroup> groups;
+  for (InitialGroup& initial : initial_groups(*ring_.genesis, services_.self)) {
+    PersistedGroup group;
+    group.partition = initial.partition;
+    group.replica = {services_.self, 0};
+    group.configuration = std::move(initial.configuration);
+    groups.push_back(std::move(group));
+  }
+  start_groups(groups, true);
+  if (services_.faults.place_voters) start_groups(placed_voters(services_, groups_), false);
+  out_.event("ring_created", "ring=" + ring_.genesis->ring.text() + " groups=" + std::to_string(groups.size()));
+  for (OperationId operation : taken.operations) out_.reply(operation, Answer(Empty{}));
+}
+
+void Node::set_table(MembersTable table) {
+  ring_.table = std::move(table);
+  out_.set_table_version(ring_.table.version);
+  services_.placement = Placement(ring_.table, ring_.genesis->partition_bits);
+  std::optional<std::uint64_t> rate = ring_.table.rebalance_rate();
+  services_.moves_paused = rate == 0U;
+  services_.pace.set_rate(rate);
+  time_.set_table(ring_.table);
+  members_.set_table(ring_.table);
+  chord_->set_table(ring_.table, now());
+}
+
+void Node::adopt(MembersTable table, const char* from) {
+  if (table.version <= ring_.table.version) return;
+  out_.event("table_adopted", "version=" + std::to_string(table.version) + " from=" + from);
+  set_table(std::move(table));
+  out_.node_write().table = ring_.table;
+  const Member* own = ring_.table.find(services_.self);
+  if (own != nullptr && own->state == MemberState::removed)
+    out_.event("removed_from_ring", "version=" + std::to_string(ring_.table.version));
+  if (services_.faults.place_voters) start_groups(placed_voters(services_, groups_), false);
 }
 
 // ---- Time -----------------------------------------------------------------------------------------
 
-void Node::Implementation::tick() {
-  if (tick_due_ != never) services_.fitness.ticked(tick_due_, now());
-  tell_fitness();
-  keep_time();
+void Node::tick(Clock clock) {
+  time_.set_clock(clock);
+  fitness_.ticked(tick_due_);
+  time_.tick();
   if (chord_ && now() >= chord_->deadline()) chord_->tick(now());
-  if (now() >= table_read_at_) refresh_table();
-  if (now() >= report_at_) tend_members();
-  if (now() >= heartbeat_at_) {
-    heartbeat_at_ = never;
-    services_.log_budget.retry();
-    groups_at_ = never;  // most deadlines have moved on since: no wake-up for each that has not come
-    for (auto& [partition, group] : groups_) {
-      group->interval();
-      watch(*group);
-    }
-    if (heartbeat_at_ != never) send_due_heartbeats();
+  table_copy_.tick();
+  if (now() >= members_.deadline()) {
+    fitness_.judge();
+    members_.report();
   }
-  if (now() < groups_at_) return;
-  groups_at_ = never;
-  for (auto& [partition, group] : groups_) {
-    group->tick();
-    watch(*group);
-  }
+  if (groups_.interval_ended()) heartbeats_.send_due();
+  groups_.tick();
 }
 
-// Less often while there is nothing to replicate, but so that the leader lease is renewed while it still allows row
-// leases, and that whoever answers counts as answering. Rounds are at most one and a half intervals apart.
-Duration Node::Implementation::heartbeat_interval() const {
-  const Timing& timing = genesis_->timing;
-  bool quiet = services_.active_at == TimePoint::min() || services_.active_at + options_.quiet_after <= now();
-  if (!quiet) return timing.heartbeat;
-  auto usable = static_cast<std::int64_t>(static_cast<double>(timing.lease.count()) * (1.0 - timing.lease_margin));
-  Duration renewed_in_time = Duration(usable) - max_row_lease - timing.heartbeat / 5;
-  return std::max(timing.heartbeat, std::min(timing.heartbeat * 5 / 2, renewed_in_time));
-}
-
-// What to say to each peer that shares a group which this node leads. Where nothing happens nothing is gathered anew.
-const Node::Implementation::HeartbeatLists& Node::Implementation::heartbeat_lists() {
-  if (heartbeat_lists_of_ == services_.heartbeat_changes) return heartbeat_lists_;
-  heartbeat_lists_of_ = services_.heartbeat_changes;
-  heartbeat_lists_.clear();
-  for (const auto& [partition, group] : groups_) {
-    if (!group->leading()) continue;
-    for (const auto& [replica, progress] : group->progress()) {
-      std::optional<HeartbeatGroup> tuple = group->heartbeat_for(replica);
-      if (tuple) heartbeat_lists_[replica.node].push_back(*tuple);
-    }
-  }
-  return heartbeat_lists_;
-}
-
-void Node::Implementation::send_heartbeat(const Uuid& peer, const Heartbeats::Groups& list) {
-  Heartbeat heartbeat = heartbeats_.make(peer, list, ++services_.last_round, now());
-  heartbeat.fitness = services_.fitness.report(now());
-  heartbeat.asks = services_.ask_until > now();
-  out_.send(peer, std::move(heartbeat));
-}
-
-// Those whose last round left with an answer a moment ago get their next one with an answer, too.
-void Node::Implementation::send_due_heartbeats() {
-  for (const auto& [peer, list] : heartbeat_lists()) {
-    if (heartbeats_.due(peer, heartbeat_interval(), now())) send_heartbeat(peer, list);
-  }
-}
-
-void Node::Implementation::send_heartbeats(const std::set<Uuid>& peers) {
-  for (const auto& [peer, list] : heartbeat_lists()) {
-    if (peers.contains(peer)) send_heartbeat(peer, list);
-  }
-}
-
-TimePoint Node::Implementation::next_deadline() const {
-  TimePoint deadline = std::min({heartbeat_at_, groups_at_, table_read_at_, report_at_});
-  if (chord_) deadline = std::min(deadline, chord_->deadline());
-  if (!services_.urgent_heartbeats.empty()) deadline = std::min(deadline, urgent_sent_at_ + urgent_gap);
+TimePoint Node::next_deadline() const {
   if (!services_.dirty.empty()) return now();
+  TimePoint deadline =
+      std::min({groups_.deadline(), heartbeats_.deadline(), table_copy_.deadline(), members_.deadline()});
+  if (chord_) deadline = std::min(deadline, chord_->deadline());
   if (deadline >= never - timer_granularity) return never;
   // Rounded up, so that many groups' timers share a wake-up.
   auto ticks = (deadline.time_since_epoch() + timer_granularity - Duration(1)) / timer_granularity;
   return TimePoint(ticks * timer_granularity);
 }
 
-// The rest of a large surplus, as after a start with another budget, waits for the turns that follow.
-void Node::Implementation::keep_log_budget() {
-  const bool idle = services_.appended_at + quiet_log_after <= now();
-  services_.log_budget.set_share(services_.room != Room::ample ? short_log_share : idle ? quiet_log_share : 1);
-  const std::size_t before = services_.log_budget.bytes();
-  while (std::optional<LogBudget::Cut> cut = services_.log_budget.next()) {
-    group(cut->partition)->compact_for_budget(*cut);
-    if (before - services_.log_budget.bytes() >= max_turn_compaction_bytes) return;
-  }
-}
-
-Effects Node::Implementation::take_effects() {
-  std::set<PartitionId> dirty = std::exchange(services_.dirty, {});
-  for (PartitionId partition : dirty) {
-    Group* one = group(partition);
-    one->flush();
-    watch(*one);
-  }
-  if (!services_.urgent_heartbeats.empty() &&
-      (urgent_sent_at_ == TimePoint::min() || urgent_sent_at_ + urgent_gap <= now())) {
-    urgent_sent_at_ = now();
-    std::set<Uuid> urgent = std::exchange(services_.urgent_heartbeats, {});
-    send_heartbeats(urgent);
-  }
-  if (!answered_.empty()) send_heartbeats(std::exchange(answered_, {}));
-  keep_log_budget();
+Effects Node::take_effects() {
+  groups_.flush();
+  heartbeats_.send_with_turn();
+  groups_.keep_log_budget();
   if (chord_) {
     for (auto& [peer, message] : chord_->take_messages()) {
       Message wrapped = std::visit([](auto& one) { return Message(std::move(one)); }, message);
       out_.send(peer, std::move(wrapped));
     }
   }
-  // Not at the end of a quiet interval: followers wait for the commit index.
-  if (heartbeat_at_ != never && services_.active_at == now())
-    heartbeat_at_ = std::min(heartbeat_at_, now() + genesis_->timing.heartbeat);
+  groups_.shorten_interval();
   Effects effects = out_.take();
-  watch_storage(effects);
+  fitness_.watch_storage(effects);
   for (Envelope& message : effects.messages) message.header.stamp = services_.clock.stamp;
   for (Envelope& message : effects.messages_after_write) message.header.stamp = services_.clock.stamp;
   effects.deadline = tick_due_ = next_deadline();
   return effects;
 }
 
-// ---- Completions ----------------------------------------------------------------------------------
-
-void Node::Implementation::written(EffectId write) {
-  services_.fitness.written(write, now());
-  if (creation_ && creation_->write <= write) genesis_durable();
-  for (const auto& [id, partition] : out_.durable(write)) {
-    Group* one = group(partition);
-    if (one == nullptr) continue;
-    one->written(id);
-    watch(*one);
-    if (one->take_members_touched()) refresh_table();
-  }
-}
-
-void Node::Implementation::applied(PartitionId partition, LogIndex through, const std::vector<AppliedBatch>& results) {
-  Group* one = group(partition);
-  RINGFS_CHECK(one != nullptr);
-  one->applied(through, results);
-  if (one->take_members_touched()) refresh_table();
-}
-
-void Node::Implementation::apply_failed(PartitionId partition, LogIndex through, Damage damage) {
-  Group* one = group(partition);
-  RINGFS_CHECK(one != nullptr);
-  one->apply_failed(through, damage);
-  watch(*one);
-}
-
-void Node::Implementation::mark_damaged(PartitionId partition, Damage damage) {
-  Group* one = group(partition);
-  if (one == nullptr) return;
-  one->mark_damaged(damage);
-  watch(*one);
-}
-
-void Node::Implementation::entry_damaged(PartitionId partition, LogIndex index) {
-  Group* one = group(partition);
-  if (one == nullptr) return;
-  one->entry_damaged(index);
-  watch(*one);
-}
-
-void Node::Implementation::set_room(Room room) {
-  services_.room = room;
-  if (room == Room::ample) return;
-  for (auto& [partition, group] : groups_) group->drop_staged_snapshot();
-}
-
-// What the peer's answers say of its disk. Whoever waited for its room goes on.
-void Node::Implementation::heard_room(const Uuid& peer, Room room) {
-  Room& known = services_.peer_rooms.try_emplace(peer, Room::ample).first->second;
-  const bool more = room > known;
-  known = room;
-  if (!more) return;
-  for (auto& [partition, group] : groups_) group->peer_has_room(peer);
-}
-
-void Node::Implementation::read_done(EffectId id, Result<ReadAnswer> answer) {
-  services_.fitness.read_answered(now());
-  std::optional<PartitionId> partition = out_.claim(id);
-  RINGFS_CHECK(partition.has_value());
-  Group* one = group(*partition);
-  if (id == table_read_) {
-    if (one != nullptr && !answer && answer.error().code == ErrorCode::corrupt) one->mark_damaged(Damage::rows);
-    table_read(std::move(answer));
-  } else if (one != nullptr) {
-    one->read_done(id, std::move(answer));
-  }
-  if (one != nullptr) watch(*one);
-}
-
-void Node::Implementation::loaded(EffectId id, Result<std::vector<Entry>> entries) {
-  services_.fitness.read_answered(now());
-  std::optional<PartitionId> partition = out_.claim(id);
-  RINGFS_CHECK(partition.has_value());
-  Group* one = group(*partition);
-  if (one == nullptr) return;
-  one->loaded(id, std::move(entries));
-  watch(*one);
-}
-
-void Node::Implementation::snapshot_read(EffectId id, Result<SnapshotData> data) {
-  services_.fitness.read_answered(now());
-  std::optional<PartitionId> partition = out_.claim(id);
-  RINGFS_CHECK(partition.has_value());
-  Group* one = group(*partition);
-  if (one == nullptr) return;
-  one->snapshot_read(id, std::move(data));
-  watch(*one);
-}
-
-// ---- The public face ------------------------------------------------------------------------------
-
-Node::Node(NodeOptions options, PersistedNode persisted, Random& random, Clock clock)
-    : implementation_(std::make_unique<Implementation>(std::move(options), std::move(persisted), random, clock)) {}
-Node::~Node() = default;
+// ---- Peers ----------------------------------------------------------------------------------------
 
 void Node::receive(const Envelope& envelope, Clock clock) {
-  implementation_->set_clock(clock);
-  implementation_->receive(envelope);
+  time_.set_clock(clock);
+  const Header& header = envelope.header;
+  const Uuid& source = header.source;
+  const PeerIdentities::Admission admission = identities_.admit(header);
+  if (admission == PeerIdentities::Admission::refused) return;
+  if (admission == PeerIdentities::Admission::restarted) {
+    heartbeats_.forget(source);
+    groups_.peer_restarted(source);
+  }
+  members_.heard(source);
+  time_.heard(source, header.stamp);
+  if (disconnected_.erase(source) > 0) chord_->peer_heard(source);
+  table_copy_.heard_version(source, header.table_version);
+  std::visit(
+      [&](const auto& message) {
+        if constexpr (requires { message.raft; })
+          to_group(source, message);
+        else if constexpr (requires { ChordMessage(message); })
+          chord_->receive(source, ChordMessage(message), now());
+        else if constexpr (requires { heartbeats_.on(source, message); })
+          heartbeats_.on(source, message);
+        else if constexpr (requires { table_copy_.on(source, message); })
+          table_copy_.on(source, message);
+        else
+          members_.on(header, message);
+      },
+      envelope.message);
 }
 
-void Node::tick(Clock clock) {
-  implementation_->set_clock(clock);
-  implementation_->tick();
+template <class ToGroup>
+void Node::to_group(const Uuid& source, const ToGroup& message) {
+  Group* one = groups_.find(message.raft.partition);
+  constexpr bool from_leader = std::is_same_v<ToGroup, Append> || std::is_same_v<ToGroup, SnapshotChunk>;
+  if (from_leader && one == nullptr) one = new_replica(message.raft);
+  if (one == nullptr) return;
+  if constexpr (std::is_same_v<ToGroup, AppendReply> || std::is_same_v<ToGroup, SnapshotReply>)
+    groups_.heard_room(source, message.room);
+  one->receive(source, message);
+  groups_.watch(*one);
+}
+
+// A leader made this node a learner of a group of which it never had a replica. Voters come into being only from
+// genesis, whose replicas were added at index 0: a node that does not have its own lost its disk, and is nobody.
+Group* Node::new_replica(const RaftHeader& header) {
+  if (header.destination_added == 0 || index_of(header.partition) >= services_.placement.partitions()) return nullptr;
+  PersistedGroup nothing;
+  nothing.partition = header.partition;
+  nothing.replica = {services_.self, 0};
+  nothing.holds_data = false;
+  start_groups({nothing}, false);
+  return groups_.find(header.partition);
 }
 
 void Node::peer_disconnected(const Uuid& peer, Clock clock) {
-  implementation_->set_clock(clock);
-  implementation_->peer_disconnected(peer);
-}
-
-void Node::submit(OperationId id, Operation operation, Clock clock) {
-  implementation_->set_clock(clock);
-  implementation_->submit(id, std::move(operation));
-}
-
-void Node::cancel(OperationId id) { implementation_->out_.cancel(id); }
-
-void Node::written(EffectId write, Clock clock) {
-  implementation_->set_clock(clock);
-  implementation_->written(write);
-}
-
-void Node::applied(PartitionId partition, LogIndex through, std::vector<AppliedBatch> results, Clock clock) {
-  implementation_->set_clock(clock);
-  implementation_->applied(partition, through, results);
-}
-
-void Node::read_done(EffectId id, Result<ReadAnswer> answer, Clock clock) {
-  implementation_->set_clock(clock);
-  implementation_->read_done(id, std::move(answer));
-}
-
-void Node::loaded(EffectId id, Result<std::vector<Entry>> entries, Clock clock) {
-  implementation_->set_clock(clock);
-  implementation_->loaded(id, std::move(entries));
-}
-
-void Node::snapshot_read(EffectId id, Result<SnapshotData> data, Clock clock) {
-  implementation_->set_clock(clock);
-  implementation_->snapshot_read(id, std::move(data));
+  time_.set_clock(clock);
+  if (!ring_.genesis || ring_.table.find(peer) == nullptr) return;
+  disconnected_.insert(peer);
+  chord_->peer_failed(peer, now());
+  groups_.peer_disconnected(peer);
 }
 
 Status Node::check_peer(const Uuid& peer, const Incarnation& incarnation, Clock clock) {
-  implementation_->set_clock(clock);
-  return implementation_->check_peer(peer, incarnation);
+  time_.set_clock(clock);
+  return identities_.check(peer, incarnation);
+}
+
+// ---- Operations -----------------------------------------------------------------------------------
+
+void Node::submit(OperationId id, Operation operation, Clock clock) {
+  time_.set_clock(clock);
+  if (!out_.open(id)) {
+    out_.refuse(id, Error{ErrorCode::overloaded, "too many operations wait at this node"});
+    return;
+  }
+  std::visit(
+      [&](auto& one) {
+        if constexpr (std::is_same_v<std::decay_t<decltype(one)>, StatusOperation>)
+          out_.reply(id, Answer(current_status()));
+        else if constexpr (requires { creation_.start(id, std::move(one)); })
+          creation_.start(id, std::move(one));
+        else
+          operations_.start(id, std::move(one));
+      },
+      operation);
+}
+
+NodeStatus Node::current_status() const {
+  NodeStatus status;
+  status.node = services_.self;
+  status.incarnation = incarnation_;
+  if (ring_.genesis) status.ring = ring_.genesis->ring;
+  status.table_version = ring_.table.version;
+  status.no_space = services_.room != Room::ample;
+  if (services_.fitness.hangs(now())) status.disk_stalled = services_.fitness.stalled(now());
+  status.disk_write_time = services_.fitness.write_time(now());
+  status.disk_slow = services_.fitness.disk_slow();
+  status.late = services_.fitness.late();
+  status.wall = services_.clock.stamp;
+  status.ring_time = services_.ring_time;
+  status.snapshot_bytes_sent = services_.pace.total();
+  status.groups.reserve(groups_.all().size());
+  for (const auto& [partition, group] : groups_.all()) {
+    if (!group->removed()) status.groups.push_back(group->status());
+  }
+  return status;
+}
+
+NodeStatus Node::status(Clock clock) {
+  time_.set_clock(clock);
+  return current_status();
+}
+
+std::vector<PartitionId> Node::led_partitions(Clock clock) {
+  time_.set_clock(clock);
+  std::vector<PartitionId> led;
+  for (const auto& [partition, group] : groups_.all()) {
+    if (group->leading() && group->lease_holds()) led.push_back(partition);
+  }
+  return led;
+}
+
+LogIndex Node::applied_index(PartitionId partition) const {
+  const Group* one = groups_.find(partition);
+  return one == nullptr ? 0 : one->applied_index();
+}
+
+// ---- The disk -------------------------------------------------------------------------------------
+
+void Node::written(EffectId write, Clock clock) {
+  time_.set_clock(clock);
+  services_.fitness.written(write, now());
+  if (std::optional<Creation::Taken> taken = creation_.written(write)) enter_ring(std::move(*taken));
+  for (const auto& [id, partition] : out_.durable(write)) {
+    Group* one = groups_.find(partition);
+    if (one == nullptr) continue;
+    one->written(id);
+    groups_.watch(*one);
+    table_copy_.follow(*one);
+  }
+}
+
+void Node::applied(PartitionId partition, LogIndex through, std::vector<AppliedBatch> results, Clock clock) {
+  time_.set_clock(clock);
+  Group* one = groups_.find(partition);
+  RINGFS_CHECK(one != nullptr);
+  one->applied(through, results);
+  table_copy_.follow(*one);
 }
 
 void Node::apply_failed(PartitionId partition, LogIndex through, Damage damage, Clock clock) {
-  implementation_->set_clock(clock);
-  implementation_->apply_failed(partition, through, damage);
+  time_.set_clock(clock);
+  Group* one = groups_.find(partition);
+  RINGFS_CHECK(one != nullptr);
+  one->apply_failed(through, damage);
+  groups_.watch(*one);
 }
 
 void Node::mark_damaged(PartitionId partition, Damage damage, Clock clock) {
-  implementation_->set_clock(clock);
-  implementation_->mark_damaged(partition, damage);
+  time_.set_clock(clock);
+  Group* one = groups_.find(partition);
+  if (one == nullptr) return;
+  one->mark_damaged(damage);
+  groups_.watch(*one);
 }
 
 void Node::entry_damaged(PartitionId partition, LogIndex index, Clock clock) {
-  implementation_->set_clock(clock);
-  implementation_->entry_damaged(partition, index);
+  time_.set_clock(clock);
+  Group* one = groups_.find(partition);
+  if (one == nullptr) return;
+  one->entry_damaged(index);
+  groups_.watch(*one);
 }
 
 void Node::set_room(Room room, Clock clock) {
-  implementation_->set_clock(clock);
-  implementation_->set_room(room);
+  time_.set_clock(clock);
+  services_.room = room;
+  if (room != Room::ample) groups_.drop_staged_snapshots();
 }
 
-Effects Node::take_effects() { return implementation_->take_effects(); }
-
-const Uuid& Node::id() const { return implementation_->self_; }
-const std::optional<Genesis>& Node::genesis() const { return implementation_->genesis_; }
-const MembersTable& Node::table() const { return implementation_->table_; }
-
-NodeStatus Node::status(Clock clock) const {
-  implementation_->set_clock(clock);
-  return implementation_->status();
+// Whose read, load or snapshot read this was; null: its group is gone.
+Group* Node::claim(EffectId read) {
+  services_.fitness.read_answered(now());
+  std::optional<PartitionId> partition = out_.claim(read);
+  RINGFS_CHECK(partition.has_value());
+  return groups_.find(*partition);
 }
 
-std::vector<PartitionId> Node::led_partitions(Clock clock) const {
-  implementation_->set_clock(clock);
-  return implementation_->led_partitions();
+void Node::read_done(EffectId id, Result<ReadAnswer> answer, Clock clock) {
+  time_.set_clock(clock);
+  Group* one = claim(id);
+  if (table_copy_.reads(id)) {
+    if (one != nullptr && !answer && answer.error().code == ErrorCode::corrupt) one->mark_damaged(Damage::rows);
+    table_copy_.read_done(std::move(answer));
+  } else if (one != nullptr) {
+    one->read_done(id, std::move(answer));
+  }
+  if (one != nullptr) groups_.watch(*one);
 }
 
-Stamp Node::ring_time(TimePoint now) const { return implementation_->ring_time(now); }
+void Node::loaded(EffectId id, Result<std::vector<Entry>> entries, Clock clock) {
+  time_.set_clock(clock);
+  Group* one = claim(id);
+  if (one == nullptr) return;
+  one->loaded(id, std::move(entries));
+  groups_.watch(*one);
+}
 
-LogIndex Node::applied_index(PartitionId partition) const { return implementation_->applied_index(partition); }
+void Node::snapshot_read(EffectId id, Result<SnapshotData> data, Clock clock) {
+  time_.set_clock(clock);
+  Group* one = claim(id);
+  if (one == nullptr) return;
+  one->snapshot_read(id, std::move(data));
+  groups_.watch(*one);
+}
 
 }  // namespace ringfs::dht

@@ -7,32 +7,34 @@
 // whoever drives it aborts. Limits: max_pending_operations, and a byte budget per group for proposals in flight.
 #pragma once
 
-#include <memory>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "dht/base/random.hpp"
 #include "dht/base/time.hpp"
+#include "dht/core/chord/chord.hpp"
+#include "dht/core/members/initial_groups.hpp"
+#include "dht/core/node/creation.hpp"
+#include "dht/core/node/fitness_watch.hpp"
+#include "dht/core/node/groups.hpp"
+#include "dht/core/node/heartbeat_rounds.hpp"
+#include "dht/core/node/known_ring.hpp"
+#include "dht/core/node/members_watch.hpp"
+#include "dht/core/node/operations.hpp"
+#include "dht/core/node/peer_identities.hpp"
+#include "dht/core/node/table_copy.hpp"
+#include "dht/core/node/time_keeper.hpp"
 #include "dht/core/protocol/effects.hpp"
-#include "dht/core/protocol/genesis.hpp"
 #include "dht/core/protocol/node_options.hpp"
 #include "dht/core/protocol/persisted_state.hpp"
+#include "dht/core/raft/outbox.hpp"
 
 namespace ringfs::dht {
-
-// What genesis makes of one partition: its first configuration and rows (the members table in its own partition).
-struct InitialGroup {
-  PartitionId partition{};
-  Configuration configuration;
-  std::vector<InitialRow> rows;
-};
-// The groups of which `node` is a first member.
-std::vector<InitialGroup> initial_groups(const Genesis& genesis, const Uuid& node);
 
 class Node {
  public:
   Node(NodeOptions options, PersistedNode persisted, Random& random, Clock clock);
-  ~Node();
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
 
@@ -46,7 +48,7 @@ class Node {
   Status check_peer(const Uuid& peer, const Incarnation& incarnation, Clock clock);
 
   void submit(OperationId id, Operation operation, Clock clock);
-  void cancel(OperationId id);  // its client went away: no reply wanted any more
+  void cancel(OperationId id) { out_.cancel(id); }  // its client went away: no reply is wanted any more
 
   void written(EffectId write, Clock clock);
   void applied(PartitionId partition, LogIndex through, std::vector<AppliedBatch> results, Clock clock);
@@ -74,21 +76,48 @@ class Node {
 
   Effects take_effects();
 
-  const Uuid& id() const;
-  const std::optional<Genesis>& genesis() const;
-  const MembersTable& table() const;  // empty before genesis
-  NodeStatus status(Clock clock) const;
+  const Uuid& id() const { return services_.self; }
+  const std::optional<Genesis>& genesis() const { return ring_.genesis; }
+  const MembersTable& table() const { return ring_.table; }  // empty before genesis
+  NodeStatus status(Clock clock);
   // What time it is, as the members agree (ring_time.hpp).
-  Stamp ring_time(TimePoint now) const;
+  Stamp ring_time(TimePoint now) const { return time_.at(now); }
   // Partitions that this node leads with a lease, for the janitor.
-  std::vector<PartitionId> led_partitions(Clock clock) const;
+  std::vector<PartitionId> led_partitions(Clock clock);
   // Up to where this node's replica has applied its log: while this stays, no row of the partition changes. 0: no
   // replica here.
   LogIndex applied_index(PartitionId partition) const;
 
  private:
-  class Implementation;
-  std::unique_ptr<Implementation> implementation_;
+  TimePoint now() const { return services_.clock.now; }
+  void start_ring();
+  void start_groups(const std::vector<PersistedGroup>& groups, bool created);
+  void enter_ring(Creation::Taken taken);
+  void set_table(MembersTable table);
+  void adopt(MembersTable table, const char* from);
+  Group* new_replica(const RaftHeader& header);
+  template <class ToGroup>
+  void to_group(const Uuid& source, const ToGroup& message);
+  Group* claim(EffectId read);
+  NodeStatus current_status() const;
+  TimePoint next_deadline() const;
+
+  const Incarnation incarnation_;
+  Outbox out_;
+  GroupServices services_;
+  KnownRing ring_;
+  std::optional<Chord> chord_;  // since this node belongs to a ring
+  Groups groups_;
+  PeerIdentities identities_;
+  FitnessWatch fitness_;
+  HeartbeatRounds heartbeats_;
+  TimeKeeper time_;
+  TableCopy table_copy_;
+  MembersWatch members_;
+  Creation creation_;
+  ClientOperations operations_;
+  std::set<Uuid> disconnected_;  // peers, since they were heard last
+  TimePoint tick_due_ = never;   // the deadline handed out last
 };
 
 }  // namespace ringfs::dht

@@ -1,28 +1,21 @@
-// What clients ask of a node, and the checks before a group sees it.
+// Reads, commits, and steps of look-ups.
+#include "dht/core/node/operations.hpp"
+
 #include <algorithm>
 #include <utility>
 
 #include "dht/core/members/touch.hpp"
-#include "dht/core/node/implementation.hpp"
 #include "dht/core/rows/room_need.hpp"
 
 namespace ringfs::dht {
 
-void Node::Implementation::submit(OperationId id, Operation operation) {
-  if (!out_.open(id)) {
-    out_.refuse(id, Error{ErrorCode::overloaded, "too many operations wait at this node"});
-    return;
-  }
-  std::visit([&](auto& one) { start(id, std::move(one)); }, operation);
-}
-
-void Node::Implementation::fail(OperationId id, ErrorCode code, std::string context, Redirect redirect) {
-  out_.reply(id, tl::unexpected(OperationFailure{{code, std::move(context)}, std::move(redirect)}));
+void ClientOperations::fail(OperationId id, ErrorCode code, std::string context, Redirect redirect) {
+  services_.out.fail(id, {code, std::move(context)}, std::move(redirect));
 }
 
 // The group that a client means, or an answer that says where it is.
-Group* Node::Implementation::group_for(OperationId id, PartitionId partition) {
-  if (!genesis_) {
+Group* ClientOperations::group_for(OperationId id, PartitionId partition) {
+  if (!ring_.genesis) {
     fail(id, ErrorCode::not_member, "this node waits for a ring");
     return nullptr;
   }
@@ -30,7 +23,7 @@ Group* Node::Implementation::group_for(OperationId id, PartitionId partition) {
     fail(id, ErrorCode::invalid_argument, "no such partition");
     return nullptr;
   }
-  Group* one = group(partition);
+  Group* one = groups_.find(partition);
   if (one != nullptr && one->serves()) return one;
   Redirect redirect = one != nullptr ? one->redirect() : Redirect{};
   if (redirect.members.empty()) redirect.members = services_.placement.preference_list(partition);
@@ -39,11 +32,18 @@ Group* Node::Implementation::group_for(OperationId id, PartitionId partition) {
 }
 
 // Keys that start with NUL are the evaluator's own; they live in whichever partition they are used in.
-bool Node::Implementation::belongs(const std::string& key, PartitionId partition) const {
-  return key.starts_with('\0') || partition_of(key_position(key), genesis_->partition_bits) == partition;
+bool ClientOperations::belongs(const std::string& key, PartitionId partition) const {
+  return key.starts_with('\0') || partition_of(key_position(key), ring_.genesis->partition_bits) == partition;
 }
 
-bool Node::Implementation::belongs(const Batch& batch, PartitionId partition) const {
+bool ClientOperations::belongs(const ReadRequest& request, PartitionId partition) const {
+  return std::all_of(request.gets.begin(), request.gets.end(),
+                     [&](const RowAddress& row) { return belongs(row.key, partition); }) &&
+         std::all_of(request.scans.begin(), request.scans.end(),
+                     [&](const ReadRequest::Scan& scan) { return belongs(scan.key, partition); });
+}
+
+bool ClientOperations::belongs(const Batch& batch, PartitionId partition) const {
   const std::string* last = nullptr;  // most batches are about one or two keys: each is hashed once in a row
   auto here = [&](const RowAddress& row) {
     if (last != nullptr && *last == row.key) return true;
@@ -66,7 +66,7 @@ bool Node::Implementation::belongs(const Batch& batch, PartitionId partition) co
   return true;
 }
 
-void Node::Implementation::start(OperationId id, ReadOperation operation) {
+void ClientOperations::start(OperationId id, ReadOperation operation) {
   Group* one = group_for(id, operation.partition);
   if (one == nullptr) return;
   Status valid = validate(operation.request);
@@ -74,18 +74,14 @@ void Node::Implementation::start(OperationId id, ReadOperation operation) {
     fail(id, valid.error().code, valid.error().context);
     return;
   }
-  bool here = std::all_of(operation.request.gets.begin(), operation.request.gets.end(),
-                          [&](const RowAddress& row) { return belongs(row.key, operation.partition); }) &&
-              std::all_of(operation.request.scans.begin(), operation.request.scans.end(),
-                          [&](const ReadRequest::Scan& scan) { return belongs(scan.key, operation.partition); });
-  if (!here) {
+  if (!belongs(operation.request, operation.partition)) {
     fail(id, ErrorCode::invalid_argument, "a key of another partition");
     return;
   }
   one->read(id, std::move(operation.request), operation.lease);
 }
 
-void Node::Implementation::start(OperationId id, CommitOperation operation) {
+void ClientOperations::start(OperationId id, CommitOperation operation) {
   Group* one = group_for(id, operation.partition);
   if (one == nullptr) return;
   if (!one->leading()) {
@@ -112,7 +108,7 @@ void Node::Implementation::start(OperationId id, CommitOperation operation) {
                {touches_members_table(*batch), !needs_no_room(*batch)});
 }
 
-void Node::Implementation::start(OperationId id, const FindOperation& operation) {
+void ClientOperations::start(OperationId id, const FindOperation& operation) {
   if (!chord_) {
     fail(id, ErrorCode::not_member, "this node waits for a ring");
     return;
@@ -125,94 +121,15 @@ void Node::Implementation::start(OperationId id, const FindOperation& operation)
   FindReply reply;
   reply.final = step.final;
   reply.node = step.peer.node;
-  const Member* member = table_.find(step.peer.node);
+  const Member* member = ring_.table.find(step.peer.node);
   if (member != nullptr) reply.address = member->address;
   reply.token = step.peer.token;
   reply.through = step.through;
-  out_.reply(id, Answer(std::move(reply)));
+  services_.out.reply(id, Answer(std::move(reply)));
 }
 
-void Node::Implementation::start(OperationId id, const TableOperation&) {
-  out_.reply(id, Answer(TableAnswer{genesis_, table_}));
-}
-
-void Node::Implementation::start(OperationId id, const StatusOperation&) { out_.reply(id, Answer(status())); }
-
-void Node::Implementation::start(OperationId id, CreateOperation operation) {
-  MembersTable table = operation.genesis.first_table;
-  take_genesis(id, std::move(operation.genesis), std::move(table));
-}
-
-void Node::Implementation::start(OperationId id, JoinOperation operation) {
-  const bool known = genesis_ && genesis_->ring == operation.genesis.ring;
-  if (known) adopt(operation.table, "join");
-  take_genesis(id, std::move(operation.genesis), std::move(operation.table));
-}
-
-void Node::Implementation::take_genesis(OperationId id, Genesis genesis, MembersTable table) {
-  Status valid = validate(genesis);
-  if (!valid) {
-    fail(id, valid.error().code, valid.error().context);
-    return;
-  }
-  const Genesis* own = genesis_ ? &*genesis_ : creation_ ? &creation_->genesis : nullptr;
-  if (own != nullptr) {
-    if (own->ring != genesis.ring) {
-      fail(id, ErrorCode::already_member, "of ring " + own->ring.text());
-    } else if (encode(*own) != encode(genesis)) {
-      fail(id, ErrorCode::foreign_ring, "the ring has this id but another genesis record");
-    } else if (genesis_) {
-      out_.reply(id, Answer(Empty{}));
-    } else if (creation_->operations.size() >= max_waiting_creates) {
-      fail(id, ErrorCode::overloaded, "the ring is being created");
-    } else {
-      creation_->operations.push_back(id);
-    }
-    return;
-  }
-  const Member* member = table.find(self_);
-  if (member == nullptr || member->state == MemberState::removed) {
-    fail(id, ErrorCode::wrong_identity, "the members do not include node " + self_.text());
-    return;
-  }
-  NodeWrite& write = out_.node_write();
-  write.genesis = genesis;
-  write.table = table;
-  creation_ = Creation{std::move(genesis), std::move(table), out_.write_id(), {id}};
-}
-
-NodeStatus Node::Implementation::status() const {
-  NodeStatus status;
-  status.node = self_;
-  status.incarnation = incarnation_;
-  if (genesis_) status.ring = genesis_->ring;
-  status.table_version = table_.version;
-  status.no_space = services_.room != Room::ample;
-  if (services_.fitness.hangs(now())) status.disk_stalled = services_.fitness.stalled(now());
-  status.disk_write_time = services_.fitness.write_time(now());
-  status.disk_slow = services_.fitness.disk_slow();
-  status.late = services_.fitness.late();
-  status.wall = services_.clock.stamp;
-  status.ring_time = services_.ring_time;
-  status.snapshot_bytes_sent = services_.pace.total();
-  status.groups.reserve(groups_.size());
-  for (const auto& [partition, group] : groups_) {
-    if (!group->removed()) status.groups.push_back(group->status());
-  }
-  return status;
-}
-
-std::vector<PartitionId> Node::Implementation::led_partitions() const {
-  std::vector<PartitionId> led;
-  for (const auto& [partition, group] : groups_) {
-    if (group->leading() && group->lease_holds()) led.push_back(partition);
-  }
-  return led;
-}
-
-LogIndex Node::Implementation::applied_index(PartitionId partition) const {
-  auto found = groups_.find(partition);
-  return found == groups_.end() ? 0 : found->second->applied_index();
+void ClientOperations::start(OperationId id, const TableOperation&) {
+  services_.out.reply(id, Answer(TableAnswer{ring_.genesis, ring_.table}));
 }
 
 }  // namespace ringfs::dht

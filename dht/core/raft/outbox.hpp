@@ -50,6 +50,9 @@ class Outbox {
   void cancel(OperationId operation) { open_.erase(operation); }
   bool is_open(OperationId operation) const { return operation == no_operation || open_.contains(operation); }
   void reply(OperationId operation, OperationResult result);
+  void fail(OperationId operation, Error error, Redirect redirect = {}) {
+    reply(operation, tl::unexpected(OperationFailure{std::move(error), std::move(redirect)}));
+  }
   void refuse(OperationId operation, Error error);  // one that open() did not take
 
   void event(std::string name, std::string detail) { effects_.events.push_back({std::move(name), std::move(detail)}); }

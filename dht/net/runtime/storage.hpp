@@ -11,8 +11,8 @@
 
 #include <functional>
 
-#include "dht/core/node/node.hpp"
 #include "dht/core/protocol/effects.hpp"
+#include "dht/core/protocol/persisted_state.hpp"
 
 namespace ringfs::dht {
 

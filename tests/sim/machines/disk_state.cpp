@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "dht/core/members/initial_groups.hpp"
+
 namespace ringfs::sim {
 
 namespace {

@@ -11,8 +11,8 @@
 #include <variant>
 #include <vector>
 
-#include "dht/core/node/node.hpp"
 #include "dht/core/protocol/effects.hpp"
+#include "dht/core/protocol/persisted_state.hpp"
 #include "dht/core/rows/evaluate.hpp"
 #include "tests/sim/machines/sim_rows.hpp"
 

@@ -9,7 +9,8 @@
 #include <set>
 #include <vector>
 
-#include "dht/core/node/node.hpp"
+#include "dht/core/members/initial_groups.hpp"
+#include "dht/core/protocol/persisted_state.hpp"
 #include "dht/core/rows/evaluate.hpp"
 #include "tests/support/memory_rows.hpp"
 

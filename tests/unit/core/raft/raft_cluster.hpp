@@ -16,6 +16,7 @@
 
 #include "dht/core/members/change.hpp"
 #include "dht/core/members/placement.hpp"
+#include "dht/core/node/node.hpp"
 #include "tests/support/mutations.hpp"
 #include "tests/unit/core/raft/memory_store.hpp"
 

@@ -1,5 +1,6 @@
 #include <sys/stat.h>
 
+#include "dht/core/members/initial_groups.hpp"
 #include "tests/unit/nodes/store/fixture.hpp"
 
 namespace ringfs::nodes {

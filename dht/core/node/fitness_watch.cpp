@@ -1,7 +1,8 @@
-// How this node measures whether it is fit to lead, tells it, and finds out when a peer asks (fitness.hpp).
-#include <algorithm>
+// What this node gives its disk and gets back, and what events say of it.
+#include "dht/core/node/fitness_watch.hpp"
 
-#include "dht/core/node/implementation.hpp"
+#include <algorithm>
+#include <utility>
 
 namespace ringfs::dht {
 
@@ -14,8 +15,12 @@ std::string milliseconds_text(Duration duration) { return std::to_string(duratio
 
 }  // namespace
 
-// Of the effects that are about to be carried out.
-void Node::Implementation::watch_storage(Effects& effects) {
+void FitnessWatch::ticked(TimePoint due) {
+  if (due != never) services_.fitness.ticked(due, now());
+  tell();
+}
+
+void FitnessWatch::watch_storage(Effects& effects) {
   Fitness& fitness = services_.fitness;
   if (effects.write.id != 0) {
     fitness.write_given(effects.write.id, !effects.write.only_stages(), now());
@@ -31,34 +36,32 @@ void Node::Implementation::watch_storage(Effects& effects) {
       now());
 }
 
-// Writes what is there already, if the disk is idle: an answer shows that it can.
-void Node::Implementation::probe_disk() {
+void FitnessWatch::probe_disk() {
   const Fitness& fitness = services_.fitness;
-  if (fitness.answers(now()) || fitness.writing() || out_.writing() || peers_.empty()) return;
-  out_.node_write().peer_incarnations.emplace_back(*peers_.begin());
+  if (fitness.answers(now()) || fitness.writing() || services_.out.writing()) return;
+  identities_.write_again();
 }
 
-// Once a second.
-void Node::Implementation::judge_fitness() {
+void FitnessWatch::judge() {
   services_.fitness.judge(now());
   if (services_.fitness.disk_slow() && services_.fitness.idle_for(now()) >= slow_probe_interval) probe_disk();
 }
 
-void Node::Implementation::tell_fitness() {
+void FitnessWatch::tell() {
   const Fitness& fitness = services_.fitness;
   const bool hangs = fitness.hangs(now());
   if (std::exchange(told_hangs_, hangs) != hangs) {
     if (hangs)
-      out_.event("disk_hangs", "for_ms=" + milliseconds_text(fitness.stalled(now())));
+      services_.out.event("disk_hangs", "for_ms=" + milliseconds_text(fitness.stalled(now())));
     else
-      out_.event("disk_answers", "write_ms=" + milliseconds_text(fitness.write_time(now())));
+      services_.out.event("disk_answers", "write_ms=" + milliseconds_text(fitness.write_time(now())));
   }
   if (std::exchange(told_slow_, fitness.disk_slow()) != fitness.disk_slow()) {
-    out_.event(fitness.disk_slow() ? "disk_slow" : "disk_not_slow",
-               "write_ms=" + milliseconds_text(fitness.write_time(now())));
+    services_.out.event(fitness.disk_slow() ? "disk_slow" : "disk_not_slow",
+                        "write_ms=" + milliseconds_text(fitness.write_time(now())));
   }
   if (std::exchange(told_late_, fitness.late()) != fitness.late())
-    out_.event(fitness.late() ? "loop_late" : "loop_in_time", {});
+    services_.out.event(fitness.late() ? "loop_late" : "loop_in_time", {});
 }
 
 }  // namespace ringfs::dht
