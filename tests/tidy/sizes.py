@@ -18,7 +18,6 @@ EXCEPTIONS = {
     ("class", "Driver"): "a call for every effect of the protocol and every answer of the store",
     ("class", "Volume"): "an operation for every request of the kernel, and what they are made of",
     ("class", "SimNode"): "a call for every effect of the protocol, as the driver has it",
-    ("class", "Cluster"): "what the Raft tests do to a group, one word each",
     ("function", "nodes/rest/documents.cpp: const std::vector<Endpoint>& endpoints() {"): "a table",
     ("function", "tests/sim/checks/coverage.cpp: std::vector<CoverageSection> make_promises() {"): "a table",
 }
