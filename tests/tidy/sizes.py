@@ -16,7 +16,6 @@ EXCEPTIONS = {
     ("class", "Group"): "one replica of a partition: election, replication, reads, snapshots and membership share its state",
     ("class", "Driver"): "a call for every effect of the protocol and every answer of the store",
     ("class", "SimNode"): "a call for every effect of the protocol, as the driver has it",
-    ("class", "Cluster"): "what the Raft tests do to a group, one word each",
     ("function", "nodes/rest/documents.cpp: const std::vector<Endpoint>& endpoints() {"): "a table",
     ("function", "tests/sim/checks/coverage.cpp: std::vector<CoverageSection> make_promises() {"): "a table",
 }

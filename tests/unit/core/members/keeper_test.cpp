@@ -119,12 +119,12 @@ TEST_F(Keeper, DeadMemberThatReports_Joins) {
 TEST(MembersInARing, JoiningNode_GetsUp_AndLeavingNode_IsRemoved) {
   Cluster cluster(4, 3);
   unsigned added = cluster.add_machine();
-  cluster.join(added);
+  cluster.members.join(added);
   auto state = [&](unsigned i) { return cluster.table().find(node_id(i))->state; };
   ASSERT_TRUE(cluster.run_until([&] { return state(added) == MemberState::up; }, 60s));
   EXPECT_TRUE(cluster.run_until([&] { return cluster.settled(); }, 10s));
   unsigned leaving = *cluster.leader(cluster.table_partition());
-  cluster.set_state(leaving, MemberState::leaving);
+  cluster.members.set_state(leaving, MemberState::leaving);
   ASSERT_TRUE(cluster.run_until([&] { return state(leaving) == MemberState::removed; }, 60s));
   for (const auto& [id, group] : cluster.machines[leaving].store.groups) EXPECT_FALSE(group.holds_data);
   ASSERT_TRUE(cluster.run_until([&] { return cluster.machines[leaving].events["removed_from_ring"] > 0; }, 20s));
@@ -132,8 +132,8 @@ TEST(MembersInARing, JoiningNode_GetsUp_AndLeavingNode_IsRemoved) {
 
 TEST(MembersInARing, NodeThatDoesNotAnswer_IsReplacedAndComesBack) {
   Cluster cluster(5, 3);
-  cluster.commit_members([](const MembersTable& table) { return change_setting(table, "replication", "3"); });
-  cluster.commit_members([](const MembersTable& table) { return change_setting(table, "replace_after", "10"); });
+  cluster.members.set("replication", "3");
+  cluster.members.set("replace_after", "10");
   auto state = [&](unsigned i) { return cluster.table().find(node_id(i))->state; };
   cluster.run(5s);
   cluster.crash(4);
@@ -148,13 +148,13 @@ TEST(MembersInARing, NodeThatDoesNotAnswer_IsReplacedAndComesBack) {
 
 TEST(MembersInARing, PausedMoves_AddNobodyUntilTheyGoOn) {
   Cluster cluster(3, 3);
-  cluster.commit_members([](const MembersTable& table) { return change_setting(table, "rebalance_rate", "0"); });
+  cluster.members.set("rebalance_rate", "0");
   unsigned added = cluster.add_machine();
-  cluster.join(added);
+  cluster.members.join(added);
   cluster.run(5s);
   EXPECT_TRUE(cluster.machines[added].store.groups.empty());
   EXPECT_EQ(cluster.table().find(node_id(added))->state, MemberState::joining);
-  cluster.commit_members([](const MembersTable& table) { return change_setting(table, "rebalance_rate", ""); });
+  cluster.members.set("rebalance_rate", "");
   EXPECT_TRUE(cluster.run_until([&] { return cluster.table().find(node_id(added))->state == MemberState::up; }, 60s));
 }
 

@@ -17,7 +17,7 @@ class RandomRun {
   RandomRun(std::uint64_t seed, unsigned nodes)
       : seed_(seed), random_(seed), cluster_(nodes, 3, true, options_of(seed)) {
     for (const char* name : {"a", "b", "c", "d"}) keys_.push_back(name);
-    cluster_.deliver = [this](const Envelope& envelope) { return pass(envelope); };
+    cluster_.network.deliver = [this](const Envelope& envelope) { return pass(envelope); };
   }
 
   void go() {
@@ -164,12 +164,12 @@ class RandomRun {
     // Values grow, so that a lost write shows: the counter is in the value and a later one is never overtaken on
     // purpose.
     std::string value = std::to_string(++counter_);
-    OperationId id = cluster_.submit(i, cluster_.put(key, value));
+    OperationId id = cluster_.put(i, key, value);
     pending_[{i, id}] = {true, key, counter_, floor_[key]};
   }
   void read(unsigned i) {
     const std::string& key = keys_[random_.below(keys_.size())];
-    OperationId id = cluster_.submit(i, cluster_.get(key));
+    OperationId id = cluster_.get(i, key);
     pending_[{i, id}] = {false, key, 0, floor_[key]};
   }
 

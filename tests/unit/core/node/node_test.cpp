@@ -71,8 +71,8 @@ TEST(NodeCreate, WaitingNode_AnswersWhatItCan) {
   ASSERT_TRUE(succeeded(cluster.reply(0, table)));
   EXPECT_FALSE(std::get<TableAnswer>(**cluster.reply(0, table)).genesis);
   EXPECT_TRUE(succeeded(cluster.reply(0, cluster.submit(0, StatusOperation{}))));
-  EXPECT_EQ(error_of(cluster.reply(0, cluster.submit(0, cluster.get(key)))), ErrorCode::not_member);
-  EXPECT_EQ(error_of(cluster.reply(0, cluster.submit(0, cluster.put(key, "x")))), ErrorCode::not_member);
+  EXPECT_EQ(error_of(cluster.reply(0, cluster.get(0, key))), ErrorCode::not_member);
+  EXPECT_EQ(error_of(cluster.reply(0, cluster.put(0, key, "x"))), ErrorCode::not_member);
   EXPECT_EQ(error_of(cluster.reply(0, cluster.submit(0, FindOperation{}))), ErrorCode::not_member);
 }
 
@@ -108,7 +108,7 @@ TEST(NodeHeader, ForeignRingWrongDestinationOldAndClonedIncarnations_AreRefused)
     cluster.network.clear();
     cluster.node(1).receive(envelope, cluster.clock);
     cluster.pump(1);
-    return cluster.taken<TableReply>(0).size() == 1;
+    return cluster.network.taken<TableReply>(0).size() == 1;
   };
   auto& events = cluster.machines[1].events;
   EXPECT_TRUE(offer([](Header&) {}));
@@ -180,10 +180,10 @@ TEST(NodeOperation, KeyOfAnotherPartition_InvalidArgument) {
   unsigned leader = *cluster.leader(partition);
   std::string elsewhere = "b";
   while (cluster.partition_of_key(elsewhere) == partition) elsewhere += "b";
-  CommitOperation put = cluster.put(elsewhere, "x");
+  CommitOperation put = cluster.client.put(elsewhere, "x");
   put.partition = partition;
   EXPECT_EQ(error_of(cluster.reply(leader, cluster.submit(leader, put))), ErrorCode::invalid_argument);
-  ReadOperation get = cluster.get(elsewhere);
+  ReadOperation get = cluster.client.get(elsewhere);
   get.partition = partition;
   EXPECT_EQ(error_of(cluster.reply(leader, cluster.submit(leader, get))), ErrorCode::invalid_argument);
   get.partition = PartitionId{99};
@@ -226,13 +226,13 @@ TEST(NodeOperation, TooManyPending_Overloaded) {
   unsigned leader = *cluster.leader(partition);
   cluster.machines[leader].hold_reads = true;
   for (OperationId id = 1; id <= max_pending_operations; ++id) {
-    cluster.node(leader).submit(1'000'000 + id, cluster.get(key), cluster.clock);
+    cluster.node(leader).submit(1'000'000 + id, cluster.client.get(key), cluster.clock);
   }
-  OperationId one_more = cluster.submit(leader, cluster.get(key));
+  OperationId one_more = cluster.get(leader, key);
   EXPECT_EQ(error_of(cluster.reply(leader, one_more)), ErrorCode::overloaded);
   cluster.machines[leader].hold_reads = false;
   cluster.pump(leader);
-  EXPECT_TRUE(succeeded(cluster.reply(leader, cluster.submit(leader, cluster.get(key)))));
+  EXPECT_TRUE(succeeded(cluster.reply(leader, cluster.get(leader, key))));
 }
 
 TEST(NodeOperation, Cancelled_GetsNoReplyAndMakesRoom) {
@@ -240,10 +240,10 @@ TEST(NodeOperation, Cancelled_GetsNoReplyAndMakesRoom) {
   PartitionId partition = cluster.partition_of_key(key);
   cluster.wait_ready(partition);
   unsigned leader = *cluster.leader(partition);
-  cluster.deliver = [](const Envelope&) { return false; };
-  OperationId put = cluster.submit(leader, cluster.put(key, "x"));
+  cluster.network.deliver = [](const Envelope&) { return false; };
+  OperationId put = cluster.put(leader, key, "x");
   cluster.node(leader).cancel(put);
-  cluster.heal();
+  cluster.network.heal();
   cluster.run(2s);
   EXPECT_FALSE(cluster.reply(leader, put));
   EXPECT_EQ(cluster.stored(leader, key), "x") << "a proposal cannot be taken back";
@@ -280,7 +280,7 @@ struct TableChange {
   PartitionId partition = partition_of(key_position(members_key), cluster.genesis.partition_bits);
 
   CommitOperation to(std::uint64_t version) {
-    CommitOperation operation = cluster.put(key, "");
+    CommitOperation operation = cluster.client.put(key, "");
     Batch batch = *decode_batch(operation.batch.head, operation.batch.blobs);
     batch.mutations.clear();
     MembersTable table = cluster.genesis.first_table;
@@ -320,7 +320,7 @@ TEST(NodeTable, BatchThatDoesNotTouchIt_CausesNoReading) {
   std::string beside = "x";
   while (cluster.partition_of_key(beside) != change.partition) beside += "x";
   cluster.machines[leader].hold_reads = true;
-  OperationId put = cluster.submit(leader, cluster.put(beside, "x"));
+  OperationId put = cluster.put(leader, beside, "x");
   cluster.settle();
   ASSERT_TRUE(succeeded(cluster.reply(leader, put)));
   EXPECT_TRUE(cluster.machines[leader].held_reads.empty());
@@ -335,7 +335,7 @@ TEST(NodeTable, RestartAfterTheRowsWereApplied_LearnsFromItsOwnRows) {
   cluster.run(1s);
   cluster.crash(leader);
   cluster.machines[leader].store.table = cluster.genesis.first_table;  // the copy was lost, the rows were not
-  cluster.deliver = [](const Envelope&) { return false; };
+  cluster.network.deliver = [](const Envelope&) { return false; };
   cluster.start(leader);
   EXPECT_EQ(cluster.node(leader).table().version, 2U);
 }
@@ -372,24 +372,25 @@ unsigned pieces(const std::vector<Envelope>& delivered, const Uuid& from, const 
 // answer.
 TEST(NodeHeartbeats, TwoLeadersOfEachOther_SendThreePiecesAnInterval) {
   Cluster cluster(2, 4);
-  cluster.deliver = [](const Envelope& envelope) {
+  cluster.network.deliver = [](const Envelope& envelope) {
     return !std::holds_alternative<ChordNeighboursRequest>(envelope.message) &&
            !std::holds_alternative<ChordFind>(envelope.message);
   };
   cluster.run(20s);
   for (unsigned i = 0; i < 2; ++i) ASSERT_FALSE(cluster.node(i).led_partitions(cluster.clock).empty());
-  cluster.record = true;
+  cluster.network.record = true;
   cluster.run(2s);
   unsigned heartbeats = 0;
   unsigned replies = 0;
-  for (const Envelope& envelope : cluster.delivered) {
+  for (const Envelope& envelope : cluster.network.delivered) {
     heartbeats += std::holds_alternative<Heartbeat>(envelope.message);
     replies += std::holds_alternative<HeartbeatReply>(envelope.message);
   }
   EXPECT_GE(heartbeats, 14U);
   EXPECT_LE(heartbeats, 18U);
   EXPECT_EQ(heartbeats, replies);
-  EXPECT_LE(pieces(cluster.delivered, node_id(0), node_id(1)) + pieces(cluster.delivered, node_id(1), node_id(0)),
+  EXPECT_LE(pieces(cluster.network.delivered, node_id(0), node_id(1)) +
+                pieces(cluster.network.delivered, node_id(1), node_id(0)),
             heartbeats * 3 / 2 + 2);
 }
 
@@ -399,11 +400,11 @@ TEST(NodeHeartbeats, QuietLeader_BeatsLessOftenAndKeepsItsLeaseUntilItHasSomethi
   cluster.wait_ready(partition);
   const unsigned leader = *cluster.leader(partition);
   auto rounds_in = [&](Duration duration) {
-    cluster.delivered.clear();
-    cluster.record = true;
+    cluster.network.delivered.clear();
+    cluster.network.record = true;
     cluster.run(duration);
     std::map<Uuid, unsigned> rounds;
-    for (const Envelope& envelope : cluster.delivered) {
+    for (const Envelope& envelope : cluster.network.delivered) {
       if (envelope.header.source != node_id(leader)) continue;
       rounds[envelope.header.destination] += std::holds_alternative<Heartbeat>(envelope.message);
     }
@@ -419,17 +420,17 @@ TEST(NodeHeartbeats, QuietLeader_BeatsLessOftenAndKeepsItsLeaseUntilItHasSomethi
     EXPECT_TRUE(cluster.group(leader, partition).lease);
   }
   EXPECT_EQ(cluster.machines[leader].events["lease_expired"], 0U);
-  cluster.submit(leader, cluster.put(key, "value"));
+  cluster.put(leader, key, "value");
   EXPECT_GE(rounds_in(2s), 17U);
 }
 
 TEST(NodeHeartbeats, IdleRing_SendsDigestsOneFramePerPairAndInterval) {
   Cluster cluster(3, 4);
   cluster.run(5s);
-  cluster.record = true;
+  cluster.network.record = true;
   cluster.run(1s);
   std::map<std::pair<Uuid, Uuid>, unsigned> frames;
-  for (const Envelope& envelope : cluster.delivered) {
+  for (const Envelope& envelope : cluster.network.delivered) {
     EXPECT_FALSE(std::holds_alternative<Append>(envelope.message));
     auto* heartbeat = std::get_if<Heartbeat>(&envelope.message);
     if (heartbeat == nullptr) continue;
@@ -450,7 +451,7 @@ TEST(NodeHeartbeats, AnswerToAnEarlierLife_AcknowledgesNothing) {
   std::set<std::uint64_t> rounds;
   std::set<std::uint64_t> later;
   std::set<std::uint64_t>* seen = &rounds;
-  cluster.deliver = [&](const Envelope& envelope) {
+  cluster.network.deliver = [&](const Envelope& envelope) {
     auto* heartbeat = std::get_if<Heartbeat>(&envelope.message);
     if (heartbeat != nullptr && number_of(envelope.header.source) == leader) seen->insert(heartbeat->round);
     return true;
@@ -470,11 +471,11 @@ TEST(NodeHeartbeats, ReceiverRestarted_GetsTheFullListAgain) {
   cluster.run(3s);
   cluster.crash(0);
   cluster.start(0);
-  cluster.record = true;
+  cluster.network.record = true;
   cluster.run(500ms);
   bool unknown = false;
   bool full = false;
-  for (const Envelope& envelope : cluster.delivered) {
+  for (const Envelope& envelope : cluster.network.delivered) {
     if (auto* reply = std::get_if<HeartbeatReply>(&envelope.message)) unknown |= reply->unknown_digest;
     if (auto* heartbeat = std::get_if<Heartbeat>(&envelope.message)) {
       full |= heartbeat->full && envelope.header.destination == node_id(0);

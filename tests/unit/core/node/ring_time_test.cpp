@@ -206,7 +206,7 @@ class WrongClock : public ReadyGroup {
   WrongClock() : ReadyGroup("a key") {}
   Stamp last_stamp(unsigned i) { return cluster.machines[i].store.groups.at(partition).log.rbegin()->second.stamp; }
   void put() {
-    const OperationId id = cluster.submit(leader, cluster.put("a key", "value"));
+    const OperationId id = cluster.put(leader, "a key", "value");
     cluster.settle();
     ASSERT_TRUE(succeeded(cluster.reply(leader, id)));
     EXPECT_EQ(std::get<BatchResult>(**cluster.reply(leader, id)).outcome, BatchResult::Outcome::applied);

@@ -27,7 +27,7 @@ class GroupDamage : public ::testing::Test {
     cluster().run_until([&] { return cluster().ready(partition); }, 5s);
     const std::optional<unsigned> at = cluster().leader(partition);
     if (!at) return false;
-    OperationId put = cluster().submit(*at, cluster().put(key, value));
+    OperationId put = cluster().put(*at, key, value);
     cluster().run_until([&] { return cluster().reply(*at, put).has_value(); }, 2s);
     return succeeded(cluster().reply(*at, put));
   }
@@ -40,7 +40,7 @@ class GroupDamage : public ::testing::Test {
   }
   // Its answer, whatever it is, without asking anybody else.
   OperationResult read_at(unsigned i) {
-    OperationId get = cluster().submit(i, cluster().get(key));
+    OperationId get = cluster().get(i, key);
     EXPECT_TRUE(cluster().run_until([&] { return cluster().reply(i, get).has_value(); }, 2s));
     return *cluster().reply(i, get);
   }
@@ -118,7 +118,7 @@ TEST_F(GroupDamage, TwoOfThreeWithDamagedRows_AreKept) {
   EXPECT_TRUE(try_to_write("y"));
   // A node more carries the group over to what is sound.
   unsigned added = cluster().add_machine();
-  cluster().join(added);
+  cluster().members.join(added);
   ASSERT_TRUE(cluster().run_until(
       [&] { return cluster().configuration(partition).voters.size() >= 2 && try_to_write("z"); }, 30s));
 }
@@ -127,7 +127,7 @@ TEST_F(GroupDamage, TwoOfThreeWithDamagedRows_AreKept) {
 // there now.
 TEST_F(GroupDamage, ReplicaThatIsToBeTheOnlyOne_IsReplacedBeforeTheOthersGo) {
   make(3);
-  cluster().commit_members([](const MembersTable& table) { return change_setting(table, "replication", "1"); });
+  cluster().members.set("replication", "1");
   ASSERT_EQ(cluster().configuration(partition).voters.size(), 3U);
   cluster().mark_damaged(leader, partition, Damage::log);  // the preferred primary
   ASSERT_TRUE(cluster().run_until(
@@ -173,7 +173,7 @@ TEST_F(GroupDamage, ReplicaWithALostLog_VotesForNobodyAfterARestart) {
   cluster().start(away);
   cluster().run(5s);  // the vote of the damaged one would be a majority
   EXPECT_EQ(cluster().leader(partition), std::nullopt);
-  OperationId get = cluster().submit(damaged, cluster().get(key));
+  OperationId get = cluster().get(damaged, key);
   EXPECT_EQ(error_of(cluster().reply(damaged, get)), ErrorCode::not_member);
   cluster().start(leader);
   write("y");

@@ -21,7 +21,7 @@ class ReadyGroupElection : public ReadyGroup {
   // What the voter answers.
   bool granted(unsigned asker, const RequestVote& vote) {
     cluster.inject(asker, voter, vote);
-    return cluster.taken<VoteReply>(asker).at(0).granted;
+    return cluster.network.taken<VoteReply>(asker).at(0).granted;
   }
 
   const unsigned voter = (leader + 1) % 3;
@@ -61,20 +61,20 @@ TEST(GroupElection, Vote_LeavesOnlyWhenItIsDurable) {
   Cluster cluster(3);
   PartitionId partition = cluster.partition_of_key(key);
   cluster.run(5s);  // no lease can be alive after this
-  cluster.heal();
+  cluster.network.heal();
   unsigned leader = *cluster.leader(partition);
   unsigned voter = (leader + 1) % 3;
   unsigned candidate = (leader + 2) % 3;
-  cluster.deliver = [](const Envelope&) { return false; };
+  cluster.network.deliver = [](const Envelope&) { return false; };
   cluster.clock.now += 450ms;
   GroupStatus before = cluster.group(voter, partition);
   cluster.machines[voter].hold_disk = true;
   cluster.network.clear();
   cluster.inject(candidate, voter, RequestVote{raft(partition, before.term + 1), false, false, 1000, before.term});
-  EXPECT_TRUE(cluster.taken<VoteReply>(candidate).empty());
+  EXPECT_TRUE(cluster.network.taken<VoteReply>(candidate).empty());
   EXPECT_EQ(cluster.machines[voter].store.groups.at(partition).hard_state.term, before.term);
   cluster.release_disk(voter);
-  std::vector<VoteReply> replies = cluster.taken<VoteReply>(candidate);
+  std::vector<VoteReply> replies = cluster.network.taken<VoteReply>(candidate);
   ASSERT_EQ(replies.size(), 1U);
   EXPECT_TRUE(replies[0].granted);
   EXPECT_EQ(cluster.machines[voter].store.groups.at(partition).hard_state.vote, node_id(candidate));
@@ -93,13 +93,13 @@ TEST(GroupElection, VoteFaultSwitchedOn_ReplyLeavesBeforeTheWrite) {
   cluster.network.clear();
   Term term = cluster.group(voter, partition).term;
   cluster.inject(candidate, voter, RequestVote{raft(partition, term + 1), false, false, 1000, term});
-  EXPECT_EQ(cluster.taken<VoteReply>(candidate).size(), 1U);
+  EXPECT_EQ(cluster.network.taken<VoteReply>(candidate).size(), 1U);
 }
 
 TEST_F(ReadyGroupElection, SecondCandidateOfATerm_GetsNoVoteEvenAfterARestart) {
   const Term term = cluster.group(voter, partition).term;
   const RequestVote vote{raft(partition, term + 1), false, false, 1000, term};
-  cluster.deliver = [](const Envelope&) { return false; };
+  cluster.network.deliver = [](const Envelope&) { return false; };
   end_lease();
   ASSERT_TRUE(granted(candidate, vote));
   cluster.crash(voter);
@@ -139,10 +139,10 @@ TEST_F(ReadyGroupElection, VotesAfterAProcessStart_AreRefusedForTheLease) {
 TEST_F(ReadyGroupElection, NodeThatWasCutOff_DoesNotDisturbWhenItComesBack) {
   Term term = cluster.group(leader, partition).term;
   unsigned alone = (leader + 1) % 3;
-  cluster.isolate(alone);
+  cluster.network.isolate(alone);
   cluster.run(5s);
   EXPECT_GT(cluster.machines[alone].events["campaign"], 0U);
-  cluster.heal();
+  cluster.network.heal();
   cluster.run(2s);
   EXPECT_EQ(cluster.leader(partition), leader);
   EXPECT_EQ(cluster.group(leader, partition).term, term);
@@ -151,7 +151,7 @@ TEST_F(ReadyGroupElection, NodeThatWasCutOff_DoesNotDisturbWhenItComesBack) {
 
 TEST_F(ReadyGroupElection, LeaderCutOff_StepsDownAndAnotherTakesOver) {
   unsigned old = leader;
-  cluster.isolate(old);
+  cluster.network.isolate(old);
   ASSERT_TRUE(cluster.run_until([&] { return cluster.leader(partition) != old && cluster.ready(partition); }, 5s));
   EXPECT_TRUE(cluster.run_until([&] { return cluster.group(old, partition).role != Role::leader; }, 5s));
   EXPECT_GT(cluster.machines[old].events["step_down"], 0U);
@@ -172,7 +172,7 @@ TEST_F(ReadyGroupElection, LeaderFrozenAndVotesSplit_NextTryComesSoonerThanATime
   Term term = cluster.group(frozen, partition).term;
   cluster.machines[frozen].frozen = true;
   std::optional<TimePoint> split;
-  cluster.deliver = [&](const Envelope& envelope) {
+  cluster.network.deliver = [&](const Envelope& envelope) {
     if (number_of(envelope.header.source) == frozen || number_of(envelope.header.destination) == frozen) return false;
     const auto* vote = std::get_if<RequestVote>(&envelope.message);
     if (vote == nullptr || vote->raft.partition != partition || vote->pre_vote || vote->raft.term > term + 1)
@@ -187,7 +187,7 @@ TEST_F(ReadyGroupElection, LeaderFrozenAndVotesSplit_NextTryComesSoonerThanATime
 
 TEST_F(ReadyGroupElection, OneWayPartition_LeaderThatHearsNobodyStepsDown) {
   unsigned old = leader;
-  cluster.deliver = [old](const Envelope& envelope) { return number_of(envelope.header.destination) != old; };
+  cluster.network.deliver = [old](const Envelope& envelope) { return number_of(envelope.header.destination) != old; };
   EXPECT_TRUE(cluster.run_until([&] { return cluster.leader(partition) != old && cluster.ready(partition); }, 10s));
 }
 
@@ -197,11 +197,11 @@ TEST_F(ReadyGroupElection, PreferredPrimaryComesBack_LeadershipDriftsToItAndNoth
   cluster.crash(preferred);
   cluster.wait_ready(partition);
   unsigned other = *cluster.leader(partition);
-  ASSERT_TRUE(cluster.executes(other, cluster.put(key, "while away")));
+  ASSERT_TRUE(cluster.executes(other, cluster.client.put(key, "while away")));
   cluster.start(preferred);
   ASSERT_TRUE(cluster.run_until([&] { return cluster.leader(partition) == preferred && cluster.ready(partition); }));
   EXPECT_GT(cluster.machines[other].events["transfer"], 0U);
-  OperationId get = cluster.submit(preferred, cluster.get(key));
+  OperationId get = cluster.get(preferred, key);
   cluster.settle();
   EXPECT_EQ(value_of(cluster.reply(preferred, get)), "while away");
 }
@@ -214,7 +214,7 @@ TEST_F(ReadyGroupElection, TransferThatFails_LeaderTakesANewTermAndALeaseAgain) 
   Term term = cluster.group(other, partition).term;
   cluster.start(preferred);
   bool lost = false;
-  cluster.deliver = [&](const Envelope& envelope) {
+  cluster.network.deliver = [&](const Envelope& envelope) {
     auto* transfer = std::get_if<TimeoutNow>(&envelope.message);
     if (transfer == nullptr || transfer->raft.partition != partition) return true;
     lost = true;
@@ -222,7 +222,7 @@ TEST_F(ReadyGroupElection, TransferThatFails_LeaderTakesANewTermAndALeaseAgain) 
   };
   ASSERT_TRUE(cluster.run_until([&] { return lost; }));
   EXPECT_FALSE(cluster.group(other, partition).lease) << "no lease in a term that was given away";
-  OperationId refused = cluster.submit(other, cluster.put(key, "x"));
+  OperationId refused = cluster.put(other, key, "x");
   EXPECT_EQ(error_of(cluster.reply(other, refused)), ErrorCode::overloaded);
   ASSERT_TRUE(cluster.run_until([&] { return cluster.ready(partition); }));
   EXPECT_EQ(cluster.leader(partition), other);
@@ -238,15 +238,15 @@ TEST_F(ReadyGroupElection, MessagesOfAnotherReplicaIdentity_AreDropped) {
   cluster.inject(leader, follower, append);
   cluster.inject(leader, follower, RequestVote{{partition, before.term + 7, 0, 5}, false, true, 1000, 1000});
   EXPECT_EQ(cluster.group(follower, partition).term, before.term);
-  std::vector<AppendReply> told = cluster.taken<AppendReply>(leader);  // nothing but that the term is over
+  std::vector<AppendReply> told = cluster.network.taken<AppendReply>(leader);  // nothing but that the term is over
   ASSERT_EQ(told.size(), 1U);
   EXPECT_FALSE(told[0].success);
   EXPECT_EQ(told[0].raft.term, before.term);
   EXPECT_EQ(told[0].raft.source_added, 5U);
-  EXPECT_TRUE(cluster.taken<VoteReply>(leader).empty());
+  EXPECT_TRUE(cluster.network.taken<VoteReply>(leader).empty());
   // An acknowledgement of somebody's other life does not count either.
-  cluster.deliver = [](const Envelope&) { return false; };
-  OperationId put = cluster.submit(leader, cluster.put(key, "x"));
+  cluster.network.deliver = [](const Envelope&) { return false; };
+  OperationId put = cluster.put(leader, key, "x");
   AppendReply reply;
   reply.raft = {partition, before.term, 9, 0};
   reply.success = true;

@@ -28,7 +28,7 @@ class GroupFitness : public ReadyGroup {
   void work_once(unsigned i) {
     cluster.run(400ms);
     if (cluster.machines[i].disk.empty()) return;
-    cluster.disk_step(i);
+    cluster.machines[i].disk_step(cluster.network, cluster.clock);
     cluster.pump(i);
     cluster.settle();
   }
@@ -55,7 +55,7 @@ class GroupFitness : public ReadyGroup {
   void let_stand(unsigned candidate, unsigned voter) {
     keep_busy(voter);
     kill_leader();
-    cluster.deliver = [this, candidate](const Envelope& envelope) {
+    cluster.network.deliver = [this, candidate](const Envelope& envelope) {
       const auto* vote = std::get_if<RequestVote>(&envelope.message);
       return vote == nullptr || vote->raft.partition != partition || number_of(envelope.header.source) == candidate;
     };
@@ -73,7 +73,7 @@ class GroupFitness : public ReadyGroup {
         cluster.run(20ms);
         continue;
       }
-      const OperationId id = cluster.submit(*led, cluster.put(key, value));
+      const OperationId id = cluster.put(*led, key, value);
       cluster.run_until([&] { return cluster.reply(*led, id).has_value(); },
                         std::max(end - cluster.clock.now, Duration(1)));
       if (committed(*led, id)) return true;
@@ -85,7 +85,7 @@ class GroupFitness : public ReadyGroup {
 
 TEST_F(GroupFitness, LeaderWhoseDiskHangs_HandsOverToOneWhoseDiskAnswers) {
   hang(leader);
-  cluster.submit(leader, cluster.put(key, "x"));
+  cluster.put(leader, key, "x");
   EXPECT_TRUE(
       cluster.run_until([&] { return cluster.leader(partition) != leader && cluster.ready(partition); }, 1600ms));
   EXPECT_GT(cluster.machines[leader].events["transfer"], 0U);
@@ -95,7 +95,7 @@ TEST_F(GroupFitness, LeaderWhoseDiskHangs_HandsOverToOneWhoseDiskAnswers) {
 
 TEST_F(GroupFitness, OperationUnderWay_IsAnsweredWithTheLeadership_NotKept) {
   hang(leader);
-  const OperationId id = cluster.submit(leader, cluster.put(key, "x"));
+  const OperationId id = cluster.put(leader, key, "x");
   ASSERT_TRUE(cluster.run_until([&] { return cluster.reply(leader, id).has_value(); }, 2s));
   ASSERT_FALSE(*cluster.reply(leader, id));
   EXPECT_EQ(cluster.reply(leader, id)->error().error.code, ErrorCode::not_leader);
@@ -117,7 +117,7 @@ TEST_F(GroupFitness, FollowerWhoseDiskHangs_HoldsUpNobody) {
 TEST_F(GroupFitness, WithoutAMajorityWhoseDisksAnswer_TheLeaderStays) {
   hang(leader);
   hang((leader + 1) % 3);
-  cluster.submit(leader, cluster.put(key, "x"));
+  cluster.put(leader, key, "x");
   cluster.run(10s);
   EXPECT_EQ(cluster.leader(partition), leader);
   EXPECT_TRUE(cluster.group(leader, partition).lease) << "what it holds in memory can still be read";
@@ -129,7 +129,7 @@ TEST_F(GroupFitness, WithoutAMajorityWhoseDisksAnswer_TheLeaderStays) {
 TEST_F(GroupFitness, AllDisksHang_NobodyCampaigns) {
   for (unsigned i = 0; i < 3; ++i) hang(i);
   const Term term = cluster.group(leader, partition).term;
-  cluster.submit(leader, cluster.put(key, "x"));
+  cluster.put(leader, key, "x");
   cluster.run(20s);
   EXPECT_EQ(cluster.leader(partition), leader);
   EXPECT_EQ(cluster.group(leader, partition).term, term);
@@ -139,8 +139,10 @@ TEST_F(GroupFitness, AllDisksHang_NobodyCampaigns) {
 
 TEST_F(GroupFitness, HeirThatDoesNotTakeOver_TheLeaderGivesUpInsteadOfCampaigning) {
   hang(leader);
-  cluster.deliver = [](const Envelope& envelope) { return !std::holds_alternative<TimeoutNow>(envelope.message); };
-  cluster.submit(leader, cluster.put(key, "x"));
+  cluster.network.deliver = [](const Envelope& envelope) {
+    return !std::holds_alternative<TimeoutNow>(envelope.message);
+  };
+  cluster.put(leader, key, "x");
   ASSERT_TRUE(cluster.run_until([&] { return cluster.machines[leader].events["leadership_given_up"] > 0; }, 2s));
   EXPECT_TRUE(cluster.run_until([&] { return cluster.leader(partition) != leader && cluster.ready(partition); }, 2s));
   EXPECT_TRUE(put_somewhere("y", 1s));
@@ -153,7 +155,7 @@ TEST_F(GroupFitness, CandidateWhoseVoteIsNotWrittenYet_TakesNoOtherTerm) {
   keep_busy(candidate);
   kill_leader();
   std::optional<Term> asked;
-  cluster.deliver = [&](const Envelope& envelope) {
+  cluster.network.deliver = [&](const Envelope& envelope) {
     const auto* vote = std::get_if<RequestVote>(&envelope.message);
     if (vote == nullptr || vote->raft.partition != partition) return true;
     if (number_of(envelope.header.source) != candidate) return false;
@@ -193,7 +195,7 @@ TEST_F(GroupFitness, DiskThatBecameSlowUnderItsLeader_CampaignsAfterThoseThatAre
   const unsigned slow = (leader + 1) % 3;
   make_slow(slow);
   const unsigned campaigns = cluster.machines[slow].events["campaign"];
-  cluster.deliver = [&](const Envelope& envelope) {  // the others' campaigns would put its own off
+  cluster.network.deliver = [&](const Envelope& envelope) {  // the others' campaigns would put its own off
     return number_of(envelope.header.source) != leader && !std::holds_alternative<RequestVote>(envelope.message);
   };
   cluster.run(cluster.genesis.timing.election_maximum + 100ms);
@@ -220,18 +222,18 @@ TEST_F(GroupFitness, HungDisk_GivesNoPreVote) {
   const unsigned candidate = (leader + 2) % 3;
   hang(hung);
   ASSERT_TRUE(put_somewhere("x", 200ms));
-  cluster.deliver = [](const Envelope&) { return false; };
+  cluster.network.deliver = [](const Envelope&) { return false; };
   cluster.run(1200ms);
   cluster.network.clear();
   const GroupStatus status = cluster.group(hung, partition);
   cluster.inject(candidate, hung,
                  RequestVote{{partition, status.term + 1, 0, 0}, true, false, status.last_index + 9, status.term});
-  EXPECT_TRUE(cluster.taken<VoteReply>(candidate).empty());
+  EXPECT_TRUE(cluster.network.taken<VoteReply>(candidate).empty());
   cluster.release_disk(hung);
   cluster.network.clear();
   cluster.inject(candidate, hung,
                  RequestVote{{partition, status.term + 1, 0, 0}, true, false, status.last_index + 9, status.term});
-  EXPECT_FALSE(cluster.taken<VoteReply>(candidate).empty());
+  EXPECT_FALSE(cluster.network.taken<VoteReply>(candidate).empty());
 }
 
 TEST_F(GroupFitness, HungDisk_AsksForNoVotes) {
@@ -239,7 +241,7 @@ TEST_F(GroupFitness, HungDisk_AsksForNoVotes) {
   hang(hung);
   ASSERT_TRUE(put_somewhere("x", 200ms));
   cluster.run(2s);
-  cluster.isolate(hung);
+  cluster.network.isolate(hung);
   const unsigned campaigns = cluster.machines[hung].events["campaign"];
   cluster.run(10s);
   EXPECT_EQ(cluster.machines[hung].events["campaign"], campaigns);
@@ -250,7 +252,7 @@ TEST_F(GroupFitness, HungDisk_AsksForNoVotes) {
 
 TEST_F(GroupFitness, PreferredPrimaryWhoseDiskHangs_DoesNotGetItsGroupsBack) {
   hang(leader);
-  cluster.submit(leader, cluster.put(key, "x"));
+  cluster.put(leader, key, "x");
   ASSERT_TRUE(cluster.run_until([&] { return cluster.leader(partition) != leader && cluster.ready(partition); }, 2s));
   for (int i = 0; i < 100; ++i) {
     ASSERT_TRUE(put_somewhere(std::to_string(i), 1s)) << i;
@@ -263,10 +265,10 @@ TEST_F(GroupFitness, PreferredPrimaryWhoseDiskHangs_DoesNotGetItsGroupsBack) {
 }
 
 TEST_F(GroupFitness, IdlePreferredPrimary_IsAskedWhetherItsDiskAnswers_BeforeItLeads) {
-  cluster.isolate(leader);
+  cluster.network.isolate(leader);
   ASSERT_TRUE(cluster.run_until([&] { return cluster.leader(partition) != leader && cluster.ready(partition); }, 5s));
   hang(leader);
-  cluster.heal();
+  cluster.network.heal();
   cluster.run(30s);
   EXPECT_NE(cluster.leader(partition), leader);
   EXPECT_EQ(cluster.machines[*cluster.leader(partition)].events["transfer_failed"], 0U)
@@ -276,11 +278,11 @@ TEST_F(GroupFitness, IdlePreferredPrimary_IsAskedWhetherItsDiskAnswers_BeforeItL
 }
 
 TEST_F(GroupFitness, RowLeases_EndBeforeTheLeadershipGoes) {
-  ReadOperation read = cluster.get(key);
+  ReadOperation read = cluster.client.get(key);
   read.lease = {node_id(9), 100ms};
   hang(leader);
-  cluster.submit(leader, cluster.put("another " + key, "x"));
-  cluster.submit(leader, cluster.put(key, "x"));
+  cluster.put(leader, "another " + key, "x");
+  cluster.put(leader, key, "x");
   TimePoint leased = TimePoint::min();
   ASSERT_TRUE(cluster.run_until(
       [&] {
@@ -316,7 +318,7 @@ TEST(GroupFitnessOfTwo, OneDiskHangs_ItWaits) {
   cluster.run(3s);
   const unsigned leader = *cluster.leader(partition);
   cluster.machines[leader].hold_disk = true;
-  const OperationId id = cluster.submit(leader, cluster.put(key, "x"));
+  const OperationId id = cluster.put(leader, key, "x");
   cluster.run(20s);
   EXPECT_EQ(cluster.leader(partition), leader);
   EXPECT_FALSE(cluster.reply(leader, id));
@@ -330,7 +332,7 @@ TEST(GroupFitnessOfOne, HungDisk_ItWaits) {
   const PartitionId partition = cluster.partition_of_key(key);
   cluster.wait_ready(partition);
   cluster.machines[0].hold_disk = true;
-  const OperationId id = cluster.submit(0, cluster.put(key, "x"));
+  const OperationId id = cluster.put(0, key, "x");
   cluster.run(20s);
   EXPECT_EQ(cluster.leader(partition), 0U);
   cluster.release_disk(0);
@@ -339,7 +341,7 @@ TEST(GroupFitnessOfOne, HungDisk_ItWaits) {
 
 TEST_F(GroupFitness, Status_SaysForHowLongTheDiskHasNotAnswered) {
   hang(leader);
-  cluster.submit(leader, cluster.put(key, "x"));
+  cluster.put(leader, key, "x");
   cluster.run(500ms);
   EXPECT_EQ(cluster.node(leader).status(cluster.clock).disk_stalled, Duration::zero());
   cluster.run(2500ms);

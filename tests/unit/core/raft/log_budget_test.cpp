@@ -102,7 +102,7 @@ class LogBudgetOfANode : public ::testing::Test {
     for (std::size_t i = 0; i < kilobytes; ++i) {
       cluster.wait_ready(partition);
       unsigned leader = *cluster.leader(partition);
-      ASSERT_TRUE(cluster.executes(leader, cluster.put(keys.at(partition), std::string(900, 'x'))));
+      ASSERT_TRUE(cluster.executes(leader, cluster.client.put(keys.at(partition), std::string(900, 'x'))));
       if (i % 10 == 0) cluster.run(100ms);
     }
     cluster.run(1s);
@@ -179,7 +179,7 @@ TEST_F(LogBudgetOfANode, LeaderThatStepsDown_KeepsNothingForItsFollowers) {
   write(busy(), 150);
   unsigned old = *cluster.leader(busy());
   EXPECT_GT(log_bytes(old), budget);
-  cluster.isolate(old);
+  cluster.network.isolate(old);
   cluster.run(2s);
   EXPECT_NE(cluster.group(old, busy()).role, Role::leader);
   EXPECT_LE(log_bytes(old), budget);
@@ -198,7 +198,7 @@ TEST_F(LogBudgetOfANode, FollowerThatIsAwayForLong_GetsASnapshot) {
 TEST_F(LogBudgetOfANode, FollowerThatAnswersButTakesNothing_KeepsTheTailAndNoMore) {
   unsigned leader = *cluster.leader(busy());
   away = (leader + 1) % 3;
-  cluster.deliver = [this](const Envelope& envelope) {
+  cluster.network.deliver = [this](const Envelope& envelope) {
     bool grows =
         std::holds_alternative<Append>(envelope.message) || std::holds_alternative<SnapshotChunk>(envelope.message);
     return !grows || number_of(envelope.header.destination) != away;
@@ -208,7 +208,7 @@ TEST_F(LogBudgetOfANode, FollowerThatAnswersButTakesNothing_KeepsTheTailAndNoMor
   write(busy(), 300);
   EXPECT_LE(log_bytes(leader), 2 * budget);
   EXPECT_GT(count(leader, "log_tail_cut"), 0U);
-  cluster.heal();
+  cluster.network.heal();
   cluster.run(5s);
   EXPECT_EQ(cluster.stored(away, keys.at(busy())), std::string(900, 'x'));
   for (unsigned i = 0; i < 3; ++i) EXPECT_LE(log_bytes(i), budget);

@@ -19,7 +19,7 @@ class GroupMembership : public ::testing::Test {
     partition = cluster().partition_of_key(key);
     ASSERT_TRUE(cluster().run_until([&] { return cluster().settled(); }));
     if (nodes < 4) return;
-    cluster().commit_members([](const MembersTable& table) { return change_setting(table, "replication", "3"); });
+    cluster().members.set("replication", "3");
     settle();
   }
   Cluster& cluster() { return *cluster_; }
@@ -29,7 +29,7 @@ class GroupMembership : public ::testing::Test {
       cluster().run_until([&] { return cluster().ready(partition); });
       std::optional<unsigned> at = cluster().leader(partition);
       if (!at) continue;
-      OperationId put = cluster().submit(*at, cluster().put(key, value));
+      OperationId put = cluster().put(*at, key, value);
       cluster().run_until([&] { return cluster().reply(*at, put).has_value(); }, 2s);
       if (succeeded(cluster().reply(*at, put))) return;
       cluster().run(200ms);
@@ -40,7 +40,7 @@ class GroupMembership : public ::testing::Test {
     cluster().run_until([&] { return cluster().ready(partition); });
     std::optional<unsigned> at = cluster().leader(partition);
     if (!at) return "<no leader>";
-    OperationId get = cluster().submit(*at, cluster().get(key));
+    OperationId get = cluster().get(*at, key);
     cluster().run_until([&] { return cluster().reply(*at, get).has_value(); }, 2s);
     return value_of(cluster().reply(*at, get));
   }
@@ -79,7 +79,7 @@ TEST_F(GroupMembership, NodeJoins_GetsWhatThePlacementGivesIt) {
   make(3);
   write("before");
   unsigned added = cluster().add_machine();
-  cluster().join(added);
+  cluster().members.join(added);
   settle();
   cluster().run(1s);
   expect_data_where_the_members_are();
@@ -98,7 +98,7 @@ TEST_F(GroupMembership, NodeLeaves_IsInNoConfigurationAndKeepsStubs) {
   make(4);
   write("before");
   unsigned leaving = *cluster().leader(cluster().table_partition());
-  cluster().set_state(leaving, MemberState::leaving);
+  cluster().members.set_state(leaving, MemberState::leaving);
   settle();
   cluster().run(1s);
   expect_data_where_the_members_are();
@@ -122,19 +122,19 @@ TEST_F(GroupMembership, NodeLeaves_IsInNoConfigurationAndKeepsStubs) {
 TEST_F(GroupMembership, OneNodeGrowsToThreeAndShrinksBack_KeepsEverything) {
   make(1);
   write("one");
-  cluster().commit_members([](const MembersTable& table) { return change_setting(table, "replication", "3"); });
+  cluster().members.set("replication", "3");
   unsigned second = cluster().add_machine();
-  cluster().join(second);
+  cluster().members.join(second);
   settle();
   write("two");
   unsigned third = cluster().add_machine();
-  cluster().join(third);
+  cluster().members.join(third);
   settle();
   EXPECT_EQ(cluster().configuration(partition).voters.size(), 3U);
   write("three");
-  cluster().set_state(0, MemberState::leaving);
+  cluster().members.set_state(0, MemberState::leaving);
   settle();
-  cluster().set_state(third, MemberState::leaving);
+  cluster().members.set_state(third, MemberState::leaving);
   settle();
   EXPECT_EQ(cluster().leader(partition), second);
   cluster().run(1s);
@@ -147,7 +147,7 @@ TEST_F(GroupMembership, OneNodeGrowsToThreeAndShrinksBack_KeepsEverything) {
 TEST_F(GroupMembership, LeaderThatIsRemoved_HandsOverBeforeAndStepsDown) {
   make(4);
   unsigned leader = *cluster().leader(partition);
-  cluster().set_state(leader, MemberState::leaving);
+  cluster().members.set_state(leader, MemberState::leaving);
   ASSERT_TRUE(cluster().run_until([&] { return !cluster().holds(leader, partition); }, 30s));
   EXPECT_GT(cluster().machines[leader].events["transfer"], 0U);
   EXPECT_NE(cluster().leader(partition), leader);
@@ -162,7 +162,7 @@ TEST_F(GroupMembership, RemovedReplicaThatWasDown_LearnsItFromAnybody) {
   while (!has_node(before.voters, node_id(removed)) || removed == *cluster().leader(partition))
     removed = (removed + 1) % 4;
   cluster().crash(removed);
-  cluster().set_state(removed, MemberState::leaving);
+  cluster().members.set_state(removed, MemberState::leaving);
   ASSERT_TRUE(cluster().run_until(
       [&] { return !has_node(cluster().configuration(partition).voters, node_id(removed)) && cluster().settled(); },
       30s));
@@ -176,7 +176,7 @@ TEST_F(GroupMembership, RemovedReplicaThatWasDown_LearnsItFromAnybody) {
 TEST_F(GroupMembership, NodeWithoutAReplica_TakesNoneThatGenesisWouldHaveMade) {
   make(3);
   unsigned added = cluster().add_machine();
-  cluster().deliver = [](const Envelope& envelope) { return envelope.message.index() > 6; };  // no Raft
+  cluster().network.deliver = [](const Envelope& envelope) { return envelope.message.index() > 6; };  // no Raft
   cluster().submit(added, JoinOperation{cluster().genesis, [&] {
                                           MembersTable table = cluster().table();
                                           Member member;
@@ -190,11 +190,11 @@ TEST_F(GroupMembership, NodeWithoutAReplica_TakesNoneThatGenesisWouldHaveMade) {
   append.raft = {partition, 7, 0, 0};
   cluster().network.clear();
   cluster().inject(0, added, append);
-  EXPECT_TRUE(cluster().taken<AppendReply>(0).empty());
+  EXPECT_TRUE(cluster().network.taken<AppendReply>(0).empty());
   EXPECT_TRUE(cluster().machines[added].store.groups.empty());
   append.raft.destination_added = 12;
   cluster().inject(0, added, append);
-  std::vector<AppendReply> replies = cluster().taken<AppendReply>(0);
+  std::vector<AppendReply> replies = cluster().network.taken<AppendReply>(0);
   ASSERT_EQ(replies.size(), 1U);
   EXPECT_TRUE(replies[0].absent);
   EXPECT_FALSE(replies[0].success);
@@ -204,7 +204,7 @@ TEST_F(GroupMembership, NodeWithoutAReplica_TakesNoneThatGenesisWouldHaveMade) {
   cluster().run(1s);
   cluster().network.clear();
   cluster().inject(0, added, RequestVote{{partition, 9, 0, 12}, false, true, 1000, 8});
-  EXPECT_TRUE(cluster().taken<VoteReply>(0).empty());
+  EXPECT_TRUE(cluster().network.taken<VoteReply>(0).empty());
 }
 
 TEST_F(GroupMembership, LateMessagesOfAFormerLife_AreDropped) {
@@ -212,10 +212,10 @@ TEST_F(GroupMembership, LateMessagesOfAFormerLife_AreDropped) {
   write("x");
   unsigned leader = *cluster().leader(partition);
   const unsigned moved = voter_beside(leader);
-  cluster().set_state(moved, MemberState::leaving);
+  cluster().members.set_state(moved, MemberState::leaving);
   settle();
   write("y");
-  cluster().set_state(moved, MemberState::joining);
+  cluster().members.set_state(moved, MemberState::joining);
   ASSERT_TRUE(
       cluster().run_until([&] { return has_node(cluster().configuration(partition).learners, node_id(moved)); }, 20s));
   leader = *cluster().leader(partition);
@@ -223,11 +223,11 @@ TEST_F(GroupMembership, LateMessagesOfAFormerLife_AreDropped) {
   for (const ReplicaId& learner : cluster().configuration(partition).learners) added = learner.added;
   EXPECT_GT(added, 0U);
   // From now on nobody hears the new replica; its former life seems to acknowledge everything.
-  cluster().deliver = [&](const Envelope& envelope) { return number_of(envelope.header.source) != moved; };
+  cluster().network.deliver = [&](const Envelope& envelope) { return number_of(envelope.header.source) != moved; };
   for (unsigned i = 0; i < 4; ++i) {
     if (i != leader && i != moved) cluster().crash(i);
   }
-  OperationId put = cluster().submit(leader, cluster().put(key, "z"));
+  OperationId put = cluster().put(leader, key, "z");
   cluster().settle();
   AppendReply late;
   late.raft = {partition, cluster().group(leader, partition).term, 0, 0};
@@ -247,7 +247,7 @@ TEST_F(GroupMembership, RemovedReplica_DoesNotRiseFromLateMessages) {
   unsigned leader = *cluster().leader(partition);
   const Configuration before = cluster().configuration(partition);
   const unsigned removed = voter_beside(leader);
-  cluster().set_state(removed, MemberState::leaving);
+  cluster().members.set_state(removed, MemberState::leaving);
   settle();
   ASSERT_TRUE(cluster().run_until([&] { return !cluster().holds(removed, partition); }, 10s));
   const StoredGroup& stub = cluster().machines[removed].store.groups.at(partition);
@@ -264,8 +264,8 @@ TEST_F(GroupMembership, RemovedReplica_DoesNotRiseFromLateMessages) {
   append.raft = chunk.raft;
   cluster().inject(leader, removed, append);
   EXPECT_FALSE(cluster().holds(removed, partition));
-  EXPECT_TRUE(cluster().taken<SnapshotReply>(leader).empty());
-  EXPECT_TRUE(cluster().taken<AppendReply>(leader).empty());
+  EXPECT_TRUE(cluster().network.taken<SnapshotReply>(leader).empty());
+  EXPECT_TRUE(cluster().network.taken<AppendReply>(leader).empty());
 }
 
 // Found by the simulator: a learner in whose log the entry that added it was never committed heard of no configuration
@@ -274,7 +274,7 @@ TEST_F(GroupMembership, LearnerWhoseEntryWasNeverCommitted_LearnsThatItIsNone) {
   make(3);
   write("x");
   unsigned added = cluster().add_machine();
-  cluster().commit_members([&](const MembersTable& table) {
+  cluster().members.change([&](const MembersTable& table) {
     Member member;
     member.id = node_id(added);
     member.address = "node3:1";
@@ -299,12 +299,12 @@ TEST_F(GroupMembership, ReplicaOutOfService_IsReplacedByAnotherOneOfItsNode) {
     cluster().mark_damaged(damaged, partition);
     EXPECT_TRUE(cluster().group(damaged, partition).damaged);
     EXPECT_NE(cluster().group(damaged, partition).role, Role::leader);
-    OperationId get = cluster().submit(damaged, cluster().get(key));
+    OperationId get = cluster().get(damaged, key);
     EXPECT_EQ(error_of(cluster().reply(damaged, get)), ErrorCode::not_member);
     // It votes for nobody.
     cluster().network.clear();
     cluster().inject((damaged + 1) % 3, damaged, RequestVote{{partition, 90, 0, 0}, false, true, 1000, 89});
-    EXPECT_TRUE(cluster().taken<VoteReply>((damaged + 1) % 3).empty());
+    EXPECT_TRUE(cluster().network.taken<VoteReply>((damaged + 1) % 3).empty());
     write("y");
     ASSERT_TRUE(cluster().run_until(
         [&] { return !cluster().group(damaged, partition).damaged && cluster().settled(true); }, 60s));
@@ -319,10 +319,10 @@ TEST_F(GroupMembership, LearnerThatIsNotWantedAnyMore_IsTakenOutAndForgetsItsRow
   make(3);
   write("x");
   unsigned added = cluster().add_machine();
-  cluster().deliver = [&](const Envelope& envelope) {
+  cluster().network.deliver = [&](const Envelope& envelope) {
     return !std::holds_alternative<SnapshotReply>(envelope.message);
   };
-  cluster().join(added);
+  cluster().members.join(added);
   auto learners = [&] {
     unsigned sum = 0;
     for (std::uint32_t index = 0; index < 4; ++index)
@@ -331,8 +331,8 @@ TEST_F(GroupMembership, LearnerThatIsNotWantedAnyMore_IsTakenOutAndForgetsItsRow
   };
   ASSERT_TRUE(cluster().run_until(
       [&] { return learners() > 0 && cluster().machines[added].events["replica_added"] > 0; }, 20s));
-  cluster().set_state(added, MemberState::leaving);
-  cluster().heal();
+  cluster().members.set_state(added, MemberState::leaving);
+  cluster().network.heal();
   ASSERT_TRUE(cluster().run_until([&] { return cluster().settled() && learners() == 0; }, 30s));
   cluster().run(10s);
   expect_data_where_the_members_are();
@@ -345,12 +345,12 @@ TEST_F(GroupMembership, LearnerThatDiesWhileItIsFilled_IsFilledWhenItComesBack) 
   for (int i = 0; i < 20; ++i) write("value " + std::to_string(i));
   unsigned added = cluster().add_machine();
   unsigned chunks = 0;
-  cluster().deliver = [&](const Envelope& envelope) {
+  cluster().network.deliver = [&](const Envelope& envelope) {
     bool chunk = std::holds_alternative<SnapshotChunk>(envelope.message);
     chunks += chunk ? 1 : 0;
     return !chunk || chunks % 2 == 1;
   };
-  cluster().join(added);
+  cluster().members.join(added);
   ASSERT_TRUE(cluster().run_until([&] { return chunks > 1; }, 20s));
   cluster().crash(added);
   cluster().run(3s);
@@ -367,7 +367,7 @@ TEST_F(GroupMembership, LeaderDiesAtAnyStep_TheNextOneGoesOn) {
     unsigned leader = *cluster().leader(partition);
     const unsigned leaving = voter_beside(leader);
     unsigned proposed = 0;
-    cluster().set_state(leaving, MemberState::leaving);
+    cluster().members.set_state(leaving, MemberState::leaving);
     cluster().run_until([&] { return (proposed = events("configuration_proposed")) > step / 2; }, 20s);
     if (step % 2 == 1) cluster().run(50ms);
     leader = *cluster().leader(partition);
@@ -385,7 +385,7 @@ TEST_F(GroupMembership, DeadVoter_IsReplacedByWhoeverIsThere) {
   unsigned leader = *cluster().leader(partition);
   const unsigned dead = voter_beside(leader);
   cluster().crash(dead);
-  cluster().set_state(dead, MemberState::dead);
+  cluster().members.set_state(dead, MemberState::dead);
   ASSERT_TRUE(cluster().run_until([&] { return cluster().settled(true); }, 30s));
   EXPECT_FALSE(has_node(cluster().configuration(partition).voters, node_id(dead)));
   EXPECT_EQ(read(), "x");

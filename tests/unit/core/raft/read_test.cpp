@@ -24,7 +24,7 @@ bool is_heartbeat_traffic(const Envelope& envelope) {
 
 TEST_F(ReadyGroupRead, UnderTheLease_AnsweredWithoutAMessage) {
   cluster.network.clear();
-  OperationId get = cluster.submit(leader, cluster.get(key));
+  OperationId get = cluster.get(leader, key);
   EXPECT_EQ(value_of(cluster.reply(leader, get)), "<absent>");
   EXPECT_TRUE(cluster.network.empty());
 }
@@ -33,8 +33,8 @@ TEST_F(ReadyGroupRead, AtAFollower_ToldWhoLeads) {
   cluster.run(500ms);
   leader = *cluster.leader(partition);
   unsigned follower = (leader + 1) % 3;
-  OperationId get = cluster.submit(follower, cluster.get(key));
-  OperationId put = cluster.submit(follower, cluster.put(key, "x"));
+  OperationId get = cluster.get(follower, key);
+  OperationId put = cluster.put(follower, key, "x");
   for (OperationId id : {get, put}) {
     ASSERT_EQ(error_of(cluster.reply(follower, id)), ErrorCode::not_leader);
     OperationResult result = *cluster.reply(follower, id);
@@ -46,7 +46,7 @@ TEST_F(ReadyGroupRead, AtAFollower_ToldWhoLeads) {
 TEST_F(ReadyGroupRead, LeaseEndedWhileTheRowsWereRead_WaitsForARoundThatLeftAfterwards) {
   cluster.run(1s);
   cluster.machines[leader].hold_reads = true;
-  OperationId get = cluster.submit(leader, cluster.get(key));
+  OperationId get = cluster.get(leader, key);
   cluster.advance_to(cluster.clock.now + 500ms);  // the disk took long
   EXPECT_FALSE(cluster.group(leader, partition).lease);
   cluster.machines[leader].hold_reads = false;
@@ -60,21 +60,23 @@ TEST_F(ReadyGroupRead, LeaseEndedWhileTheRowsWereRead_WaitsForARoundThatLeftAfte
 TEST_F(ReadyGroupRead, AcknowledgementOfAnOlderRound_DoesNotServeAHeldRead) {
   cluster.run(1s);
   // A round is under way when the rows have been read ...
-  cluster.record = true;
-  cluster.deliver = [](const Envelope& envelope) { return !std::holds_alternative<HeartbeatReply>(envelope.message); };
+  cluster.network.record = true;
+  cluster.network.deliver = [](const Envelope& envelope) {
+    return !std::holds_alternative<HeartbeatReply>(envelope.message);
+  };
   cluster.run(450ms);
   std::vector<HeartbeatReply> late;
-  for (const Envelope& envelope : cluster.delivered) {
+  for (const Envelope& envelope : cluster.network.delivered) {
     auto* heartbeat = std::get_if<Heartbeat>(&envelope.message);
     if (heartbeat == nullptr || number_of(envelope.header.source) != leader) continue;
     late.push_back({heartbeat->round, false, Room::ample, {}});
   }
   ASSERT_FALSE(late.empty());
-  OperationId get = cluster.submit(leader, cluster.get(key));
+  OperationId get = cluster.get(leader, key);
   ASSERT_FALSE(cluster.reply(leader, get));
   cluster.network.clear();
   // ... and its answer comes late. It proves nothing about now; nor does it hold a lease any more.
-  std::vector<Envelope> recorded = cluster.delivered;
+  std::vector<Envelope> recorded = cluster.network.delivered;
   cluster.advance_to(cluster.clock.now + 400ms);
   for (const Envelope& envelope : recorded) {
     auto* heartbeat = std::get_if<Heartbeat>(&envelope.message);
@@ -87,9 +89,9 @@ TEST_F(ReadyGroupRead, AcknowledgementOfAnOlderRound_DoesNotServeAHeldRead) {
 
 TEST_F(ReadyGroupRead, LeaderCutOff_AnswersNoReadAfterItsLeaseAndTellsSoInTheEnd) {
   unsigned old = leader;
-  cluster.isolate(old);
+  cluster.network.isolate(old);
   cluster.run(400ms);
-  OperationId get = cluster.submit(old, cluster.get(key));
+  OperationId get = cluster.get(old, key);
   EXPECT_FALSE(cluster.reply(old, get));
   ASSERT_TRUE(cluster.run_until([&] { return cluster.reply(old, get).has_value(); }, 3s));
   EXPECT_EQ(error_of(cluster.reply(old, get)), ErrorCode::not_leader);
@@ -101,7 +103,7 @@ TEST(GroupRead, LeaseAndOtherLeader_NeverAtTheSameTime) {
   PartitionId partition = cluster.partition_of_key(key);
   cluster.wait_ready(partition);
   unsigned old = *cluster.leader(partition);
-  cluster.isolate(old);
+  cluster.network.isolate(old);
   cluster.disconnect(old);
   bool overlap = false;
   ASSERT_TRUE(cluster.run_until([&] {
@@ -120,13 +122,15 @@ TEST(GroupRead, BeforeTheOwnNoOpIsApplied_Waits) {
     Cluster cluster(3, 2, true, options);
     PartitionId partition = cluster.partition_of_key(key);
     // Leaders are elected and get a lease, but nothing can be committed.
-    cluster.deliver = [](const Envelope& envelope) { return !std::holds_alternative<AppendReply>(envelope.message); };
+    cluster.network.deliver = [](const Envelope& envelope) {
+      return !std::holds_alternative<AppendReply>(envelope.message);
+    };
     ASSERT_TRUE(cluster.run_until([&] { return cluster.leader(partition).has_value(); }));
     unsigned leader = *cluster.leader(partition);
-    OperationId get = cluster.submit(leader, cluster.get(key));
+    OperationId get = cluster.get(leader, key);
     cluster.settle();
     EXPECT_EQ(cluster.reply(leader, get).has_value(), fault);
-    cluster.heal();
+    cluster.network.heal();
     ASSERT_TRUE(cluster.run_until([&] { return cluster.ready(partition); }));
     cluster.settle();
     EXPECT_EQ(value_of(cluster.reply(leader, get)), "<absent>");
@@ -136,11 +140,11 @@ TEST(GroupRead, BeforeTheOwnNoOpIsApplied_Waits) {
 TEST(GroupRead, NoHeartbeatArrives_NoLease) {
   Cluster cluster(3);
   PartitionId partition = cluster.partition_of_key(key);
-  cluster.deliver = [](const Envelope& envelope) { return !is_heartbeat_traffic(envelope); };
+  cluster.network.deliver = [](const Envelope& envelope) { return !is_heartbeat_traffic(envelope); };
   ASSERT_TRUE(cluster.run_until([&] { return cluster.leader(partition).has_value(); }));
   unsigned leader = *cluster.leader(partition);
   EXPECT_FALSE(cluster.group(leader, partition).lease);
-  OperationId get = cluster.submit(leader, cluster.get(key));
+  OperationId get = cluster.get(leader, key);
   cluster.settle();
   EXPECT_FALSE(cluster.reply(leader, get));
   for (PartitionId led : cluster.node(leader).led_partitions(cluster.clock)) EXPECT_NE(led, partition);
@@ -153,15 +157,15 @@ TEST(GroupRead, IgnoreLeaseFault_ServesWithoutOne) {
   PartitionId partition = cluster.partition_of_key(key);
   cluster.wait_ready(partition);
   unsigned old = *cluster.leader(partition);
-  cluster.isolate(old);
+  cluster.network.isolate(old);
   cluster.run(450ms);
-  OperationId get = cluster.submit(old, cluster.get(key));
+  OperationId get = cluster.get(old, key);
   EXPECT_EQ(value_of(cluster.reply(old, get)), "<absent>");
 }
 
 TEST_F(ReadyGroupRead, StoreFails_ErrorReachesTheClient) {
   cluster.machines[leader].hold_reads = true;
-  OperationId get = cluster.submit(leader, cluster.get(key));
+  OperationId get = cluster.get(leader, key);
   ReadEffect read = cluster.machines[leader].held_reads.front();
   cluster.machines[leader].held_reads.pop_front();
   cluster.node(leader).read_done(read.id, fail(ErrorCode::io_error, "a cable"), cluster.clock);
@@ -176,7 +180,7 @@ Duration lease_of(const std::optional<OperationResult>& result) {
 }
 
 Operation leased_get(Cluster& cluster, std::uint8_t client) {
-  Operation operation = cluster.get(key);
+  Operation operation = cluster.client.get(key);
   Uuid id;
   id.bytes[0] = client;
   std::get<ReadOperation>(operation).lease = RowLease{id, max_row_lease};
@@ -184,12 +188,12 @@ Operation leased_get(Cluster& cluster, std::uint8_t client) {
 }
 
 TEST_F(ReadyGroupRead, RowUnderALease_ChangeWaitsForItsEndAndIsNotLost) {
-  OperationId first = cluster.submit(leader, cluster.put(key, "w"));
+  OperationId first = cluster.put(leader, key, "w");
   cluster.run(row_contention_pause);  // else another client gets no lease
   ASSERT_TRUE(succeeded(cluster.reply(leader, first)));
   OperationId get = cluster.submit(leader, leased_get(cluster, 77));
   EXPECT_EQ(lease_of(cluster.reply(leader, get)), max_row_lease);
-  OperationId put = cluster.submit(leader, cluster.put(key, "x"));
+  OperationId put = cluster.put(leader, key, "x");
   cluster.run(max_row_lease / 2);
   EXPECT_FALSE(cluster.reply(leader, put)) << "somebody may still answer the old row";
   OperationId again = cluster.submit(leader, leased_get(cluster, 78));
@@ -202,7 +206,7 @@ TEST_F(ReadyGroupRead, RowUnderALease_ChangeWaitsForItsEndAndIsNotLost) {
 TEST_F(ReadyGroupRead, AbsentRowUnderALease_ChangeWaitsForAMoment) {
   OperationId get = cluster.submit(leader, leased_get(cluster, 77));
   EXPECT_EQ(value_of(cluster.reply(leader, get)), "<absent>");
-  OperationId put = cluster.submit(leader, cluster.put(key, "x"));
+  OperationId put = cluster.put(leader, key, "x");
   cluster.run(absent_row_lease / 2);
   EXPECT_FALSE(cluster.reply(leader, put));
   cluster.run(absent_row_lease);
@@ -210,7 +214,7 @@ TEST_F(ReadyGroupRead, AbsentRowUnderALease_ChangeWaitsForAMoment) {
 }
 
 TEST_F(ReadyGroupRead, LeaderThatIsAlone_GrantsNothingBeyondItsOwnLease) {
-  cluster.deliver = [&](const Envelope& envelope) { return !is_heartbeat_traffic(envelope); };
+  cluster.network.deliver = [&](const Envelope& envelope) { return !is_heartbeat_traffic(envelope); };
   cluster.run(Timing().lease - max_row_lease);
   OperationId get = cluster.submit(leader, leased_get(cluster, 77));
   EXPECT_EQ(lease_of(cluster.reply(leader, get)), Duration::zero());
@@ -220,7 +224,7 @@ TEST_F(ReadyGroupRead, LeaderThatIsAlone_GrantsNothingBeyondItsOwnLease) {
 // changed.
 TEST_F(ReadyGroupRead, ChangeFollowedByAnotherOne_GetsNoLease) {
   auto leased = [&](const std::string& value) {
-    Operation operation = cluster.put(key, value);
+    Operation operation = cluster.client.put(key, value);
     std::get<CommitOperation>(operation).lease = max_row_lease;
     return operation;
   };
@@ -242,7 +246,7 @@ TEST_F(ReadyGroupRead, ChangeFollowedByAnotherOne_GetsNoLease) {
 
 // A batch of one client; it asks for a lease with its answer.
 Operation leased_batch(Cluster& cluster, std::uint8_t client, std::uint64_t sequence, std::vector<Mutation> mutations) {
-  Operation like = cluster.put(key, "x");
+  Operation like = cluster.client.put(key, "x");
   auto& commit = std::get<CommitOperation>(like);
   Batch batch = *decode_batch(commit.batch.head, commit.batch.blobs);
   batch.client = Uuid{};
@@ -295,7 +299,7 @@ TEST(GroupRead, TooManyBytesOfAllGroupsWaitForRowLeases_FurtherBatchesAreRefused
     keys.emplace(cluster.partition_of_key(std::to_string(i)), std::to_string(i));
   for (const auto& [partition, one] : keys) {
     cluster.wait_ready(partition);
-    Operation get = cluster.get(one);
+    Operation get = cluster.client.get(one);
     std::get<ReadOperation>(get).lease = RowLease{node_id(77), max_row_lease};
     ASSERT_GT(lease_of(cluster.reply(0, cluster.submit(0, std::move(get)))), Duration::zero());
   }
@@ -304,7 +308,7 @@ TEST(GroupRead, TooManyBytesOfAllGroupsWaitForRowLeases_FurtherBatchesAreRefused
   std::optional<ErrorCode> refused;
   for (unsigned round = 0; round < max_node_delayed_bytes / max_value_bytes && !refused; ++round) {
     for (const auto& [partition, one] : keys) {
-      const OperationId put = cluster.submit(0, cluster.put(one, value));
+      const OperationId put = cluster.put(0, one, value);
       refused = error_of(cluster.reply(0, put));
       if (refused) break;
       waiting.push_back(put);
@@ -316,7 +320,7 @@ TEST(GroupRead, TooManyBytesOfAllGroupsWaitForRowLeases_FurtherBatchesAreRefused
       << "no group is near its own limit";
   cluster.run(max_row_lease);
   for (OperationId put : waiting) EXPECT_TRUE(succeeded(cluster.reply(0, put)));
-  EXPECT_TRUE(succeeded(cluster.reply(0, cluster.submit(0, cluster.put(key, "y"))))) << "there is room again";
+  EXPECT_TRUE(succeeded(cluster.reply(0, cluster.put(0, key, "y")))) << "there is room again";
 }
 
 }  // namespace

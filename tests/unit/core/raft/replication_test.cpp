@@ -27,7 +27,7 @@ TEST_F(ReadyGroupReplication, Commit_AnsweredWhenAMajorityHasItAndReadableThen) 
   unsigned second = (leader + 2) % 3;
   cluster.machines[first].hold_disk = true;
   cluster.machines[second].hold_disk = true;
-  OperationId put = cluster.submit(leader, cluster.put(key, "one"));
+  OperationId put = cluster.put(leader, key, "one");
   cluster.settle();
   EXPECT_FALSE(cluster.reply(leader, put)) << "durable on the leader alone";
   cluster.release_disk(first);
@@ -36,14 +36,14 @@ TEST_F(ReadyGroupReplication, Commit_AnsweredWhenAMajorityHasItAndReadableThen) 
   auto result = std::get<BatchResult>(**cluster.reply(leader, put));
   EXPECT_EQ(result.outcome, BatchResult::Outcome::applied);
   EXPECT_EQ(result.version, cluster.group(leader, partition).commit);
-  OperationId get = cluster.submit(leader, cluster.get(key));
+  OperationId get = cluster.get(leader, key);
   EXPECT_EQ(value_of(cluster.reply(leader, get)), "one");
 }
 
 TEST_F(ReadyGroupReplication, LeadersOwnDiskIsSlow_MajorityOfFollowersCommits) {
   cluster.machines[leader].hold_disk = true;
   LogIndex before = cluster.group(leader, partition).commit;
-  OperationId put = cluster.submit(leader, cluster.put(key, "one"));
+  OperationId put = cluster.put(leader, key, "one");
   cluster.settle();
   EXPECT_EQ(cluster.group(leader, partition).commit, before + 1);
   EXPECT_FALSE(cluster.reply(leader, put)) << "applied behind its own write only";
@@ -55,16 +55,17 @@ TEST_F(ReadyGroupReplication, TwoOfThreeDisksStall_NothingCommits) {
   cluster.machines[leader].hold_disk = true;
   cluster.machines[(leader + 1) % 3].hold_disk = true;
   LogIndex before = cluster.group(leader, partition).commit;
-  cluster.submit(leader, cluster.put(key, "one"));
+  cluster.put(leader, key, "one");
   cluster.settle();
   EXPECT_EQ(cluster.group(leader, partition).commit, before);
 }
 
 TEST_F(ReadyGroupReplication, ManyProposalsOfOneTurn_ShareAMessage) {
-  for (OperationId id = 1000; id < 1010; ++id) cluster.node(leader).submit(id, cluster.put(key, "x"), cluster.clock);
+  for (OperationId id = 1000; id < 1010; ++id)
+    cluster.node(leader).submit(id, cluster.client.put(key, "x"), cluster.clock);
   cluster.network.clear();
   cluster.pump(leader);
-  std::vector<Append> appends = cluster.taken<Append>((leader + 1) % 3);
+  std::vector<Append> appends = cluster.network.taken<Append>((leader + 1) % 3);
   ASSERT_EQ(appends.size(), 1U);
   EXPECT_EQ(appends[0].entries.size(), 10U);
 }
@@ -73,8 +74,8 @@ TEST_F(ReadyGroupReplication, Appends_ArePipelinedUpToTheWindow) {
   unsigned follower = (leader + 1) % 3;
   cluster.run(1s);
   cluster.network.clear();
-  for (int i = 0; i < 100; ++i) cluster.submit(leader, cluster.put(key, "x"));
-  EXPECT_EQ(cluster.taken<Append>(follower).size(), max_inflight_messages);
+  for (int i = 0; i < 100; ++i) cluster.put(leader, key, "x");
+  EXPECT_EQ(cluster.network.taken<Append>(follower).size(), max_inflight_messages);
 }
 
 TEST_F(ReadyGroupReplication, AppendMessages_AreBounded) {
@@ -82,11 +83,11 @@ TEST_F(ReadyGroupReplication, AppendMessages_AreBounded) {
   cluster.run(1s);
   std::string half_a_mebibyte(512 << 10, 'x');
   for (OperationId id = 1000; id < 1006; ++id) {
-    cluster.node(leader).submit(id, cluster.put(key, half_a_mebibyte), cluster.clock);
+    cluster.node(leader).submit(id, cluster.client.put(key, half_a_mebibyte), cluster.clock);
   }
   cluster.network.clear();
   cluster.pump(leader);
-  std::vector<Append> appends = cluster.taken<Append>(follower);
+  std::vector<Append> appends = cluster.network.taken<Append>(follower);
   EXPECT_GE(appends.size(), 5U);
   for (const Append& append : appends) {
     std::size_t bytes = 0;
@@ -103,30 +104,33 @@ TEST(GroupReplication, AppendBytesOfOne_AnEntryAMessage) {
   cluster.wait_ready(partition);
   unsigned leader = *cluster.leader(partition);
   cluster.run(1s);
-  for (OperationId id = 1000; id < 1010; ++id) cluster.node(leader).submit(id, cluster.put(key, "x"), cluster.clock);
+  for (OperationId id = 1000; id < 1010; ++id)
+    cluster.node(leader).submit(id, cluster.client.put(key, "x"), cluster.clock);
   cluster.network.clear();
   cluster.pump(leader);
-  std::vector<Append> appends = cluster.taken<Append>((leader + 1) % 3);
+  std::vector<Append> appends = cluster.network.taken<Append>((leader + 1) % 3);
   ASSERT_EQ(appends.size(), 10U);
   for (const Append& append : appends) EXPECT_EQ(append.entries.size(), 1U);
 }
 
 TEST_F(ReadyGroupReplication, LostAppends_AreSentAgain) {
-  cluster.deliver = [](const Envelope& envelope) { return !std::holds_alternative<Append>(envelope.message); };
-  OperationId put = cluster.submit(leader, cluster.put(key, "one"));
+  cluster.network.deliver = [](const Envelope& envelope) { return !std::holds_alternative<Append>(envelope.message); };
+  OperationId put = cluster.put(leader, key, "one");
   cluster.run(300ms);
   EXPECT_FALSE(cluster.reply(leader, put));
-  cluster.heal();
+  cluster.network.heal();
   EXPECT_TRUE(cluster.run_until([&] { return succeeded(cluster.reply(leader, put)); }, 3s));
   cluster.run(2s);
   for (unsigned i = 0; i < 3; ++i) EXPECT_EQ(cluster.stored(i, key), "one");
 }
 
 TEST_F(ReadyGroupReplication, LostReplies_AreMadeUpFor) {
-  cluster.deliver = [](const Envelope& envelope) { return !std::holds_alternative<AppendReply>(envelope.message); };
-  OperationId put = cluster.submit(leader, cluster.put(key, "one"));
+  cluster.network.deliver = [](const Envelope& envelope) {
+    return !std::holds_alternative<AppendReply>(envelope.message);
+  };
+  OperationId put = cluster.put(leader, key, "one");
   cluster.run(300ms);
-  cluster.heal();
+  cluster.network.heal();
   EXPECT_TRUE(cluster.run_until([&] { return succeeded(cluster.reply(leader, put)); }, 3s));
 }
 
@@ -144,16 +148,18 @@ TEST(GroupReplication, EntriesOfEarlierTerms_AreNotCommittedByCountingAlone) {
     LogIndex committed = cluster.group(old, partition).commit;
     cluster.run(1s);
     // The old leader's entry reaches `next` only, and the answer nobody.
-    cluster.deliver = [=](const Envelope& envelope) {
+    cluster.network.deliver = [=](const Envelope& envelope) {
       return number_of(envelope.header.destination) == next && std::holds_alternative<Append>(envelope.message);
     };
-    cluster.submit(old, cluster.put(key, "old term"));
+    cluster.put(old, key, "old term");
     cluster.settle();
     ASSERT_EQ(cluster.group(next, partition).last_index, committed + 1);
     cluster.crash(old);
     // `next` becomes leader with the third's vote. The third then acknowledges the old entry but not the new no-op.
-    cluster.heal();
-    cluster.deliver = [](const Envelope& envelope) { return !std::holds_alternative<AppendReply>(envelope.message); };
+    cluster.network.heal();
+    cluster.network.deliver = [](const Envelope& envelope) {
+      return !std::holds_alternative<AppendReply>(envelope.message);
+    };
     ASSERT_TRUE(cluster.run_until([&] { return cluster.leader(partition) == next; }));
     Term term = cluster.group(next, partition).term;
     AppendReply reply;
@@ -171,14 +177,14 @@ TEST(GroupReplication, EntriesOfEarlierTerms_AreNotCommittedByCountingAlone) {
 
 TEST_F(ReadyGroupReplication, ConflictingTail_IsReplacedAndItsWriterToldToLookElsewhere) {
   unsigned old = leader;
-  cluster.isolate(old);
+  cluster.network.isolate(old);
   std::vector<OperationId> lost;
-  for (int i = 0; i < 5; ++i) lost.push_back(cluster.submit(old, cluster.put(key, "lost" + std::to_string(i))));
+  for (int i = 0; i < 5; ++i) lost.push_back(cluster.put(old, key, "lost" + std::to_string(i)));
   ASSERT_TRUE(cluster.run_until([&] { return cluster.leader(partition) != old && cluster.ready(partition); }));
   unsigned next = *cluster.leader(partition);
-  OperationId kept = cluster.submit(next, cluster.put(key, "kept"));
+  OperationId kept = cluster.put(next, key, "kept");
   ASSERT_TRUE(cluster.run_until([&] { return succeeded(cluster.reply(next, kept)); }));
-  cluster.heal();
+  cluster.network.heal();
   cluster.run(1s);
   for (OperationId id : lost) EXPECT_EQ(error_of(cluster.reply(old, id)), ErrorCode::not_leader);
   for (unsigned i = 0; i < 3; ++i) EXPECT_EQ(cluster.stored(i, key), "kept");
@@ -194,7 +200,7 @@ TEST_F(ReadyGroupReplication, ConflictingTail_IsReplacedAndItsWriterToldToLookEl
 TEST_F(ReadyGroupReplication, LeadershipLost_CommittedOperationStillGetsItsResult) {
   unsigned old = leader;
   cluster.machines[old].hold_disk = true;
-  OperationId put = cluster.submit(old, cluster.put(key, "one"));
+  OperationId put = cluster.put(old, key, "one");
   cluster.settle();  // committed by the two followers, not applied on the leader
   ASSERT_FALSE(cluster.reply(old, put));
   Term term = cluster.group(old, partition).term;
@@ -219,7 +225,7 @@ TEST_F(ReadyGroupReplication, Follower_RejectsWhatDoesNotFitAndHintsWhereItAgree
   append.previous_term = status.term;
   append.entries = {entry(status.last_index + 11, status.term)};
   cluster.inject(leader, follower, append);
-  AppendReply reply = cluster.taken<AppendReply>(leader).at(0);
+  AppendReply reply = cluster.network.taken<AppendReply>(leader).at(0);
   EXPECT_FALSE(reply.success);
   EXPECT_EQ(reply.rejected, status.last_index + 10);
   EXPECT_EQ(reply.hint_index, status.last_index);
@@ -250,7 +256,7 @@ TEST_F(ReadyGroupReplication, MalformedAppends_ChangeNothing) {
     cluster.inject(leader, follower, append);
     EXPECT_EQ(cluster.group(follower, partition).last_index, last);
   }
-  EXPECT_TRUE(cluster.taken<AppendReply>(leader).empty());
+  EXPECT_TRUE(cluster.network.taken<AppendReply>(leader).empty());
   EXPECT_EQ(cluster.machines[follower].events["malformed_append"], bad.size());
 }
 
@@ -267,7 +273,7 @@ TEST_F(ReadyGroupReplication, ConfigurationEntry_CountsOnAppendAndIsRolledBackOn
   append.entries = {entry(status.last_index + 1, status.term, EntryKind::configuration, encode(without))};
   cluster.inject(leader, follower, append);
   auto members = [&] {  // of the newest configuration
-    OperationId read = cluster.submit(follower, cluster.get(key));
+    OperationId read = cluster.get(follower, key);
     return cluster.reply(follower, read)->error().redirect.members;
   };
   EXPECT_EQ(members(), std::vector<Uuid>{node_id(leader)});
@@ -286,14 +292,14 @@ TEST_F(ReadyGroupReplication, ConfigurationEntry_CountsOnAppendAndIsRolledBackOn
 
 TEST_F(ReadyGroupReplication, EveryNodeLosesPower_AcknowledgedWritesComeBack) {
   for (int i = 0; i < 20; ++i) {
-    ASSERT_TRUE(cluster.executes(leader, cluster.put(key, std::to_string(i))));
+    ASSERT_TRUE(cluster.executes(leader, cluster.client.put(key, std::to_string(i))));
   }
   for (unsigned i = 0; i < 3; ++i) cluster.crash(i);
   cluster.network.clear();
   for (unsigned i = 0; i < 3; ++i) cluster.start(i);
   cluster.wait_ready(partition);
   leader = *cluster.leader(partition);
-  OperationId get = cluster.submit(leader, cluster.get(key));
+  OperationId get = cluster.get(leader, key);
   cluster.settle();
   EXPECT_EQ(value_of(cluster.reply(leader, get)), "19");
 }
@@ -303,7 +309,7 @@ TEST_F(ReadyGroupReplication, BodiesNotInMemory_AreLoadedFromTheDisk) {
   cluster.crash(away);
   std::string large(300 << 10, 'x');
   for (int i = 0; i < 20; ++i) {  // 6 MB: more than a leader caches, less than the log's limit
-    OperationId put = cluster.submit(leader, cluster.put(key, large + std::to_string(i)));
+    OperationId put = cluster.put(leader, key, large + std::to_string(i));
     ASSERT_TRUE(cluster.run_until([&] { return succeeded(cluster.reply(leader, put)); }));
   }
   cluster.start(away);
@@ -316,9 +322,9 @@ TEST_F(ReadyGroupReplication, FullDisk_RefusesBatchesButStillReadsAndElects) {
   cluster.run(500ms);  // heartbeats say so
   cluster.wait_ready(partition);
   leader = *cluster.leader(partition);
-  OperationId put = cluster.submit(leader, cluster.put(key, "x"));
+  OperationId put = cluster.put(leader, key, "x");
   EXPECT_EQ(error_of(cluster.reply(leader, put)), ErrorCode::no_space);
-  OperationId get = cluster.submit(leader, cluster.get(key));
+  OperationId get = cluster.get(leader, key);
   EXPECT_EQ(value_of(cluster.reply(leader, get)), "<absent>");
   cluster.crash(leader);
   cluster.wait_ready(partition);
@@ -328,14 +334,14 @@ TEST_F(ReadyGroupReplication, FullDisk_RefusesBatchesButStillReadsAndElects) {
   cluster.run(500ms);
   cluster.wait_ready(partition);
   leader = *cluster.leader(partition);
-  put = cluster.submit(leader, cluster.put(key, "x"));
+  put = cluster.put(leader, key, "x");
   EXPECT_TRUE(cluster.run_until([&] { return succeeded(cluster.reply(leader, put)); }));
 }
 
 TEST_F(ReadyGroupReplication, FollowersDiskIsFull_ItGetsTheEntriesWhenSpaceReturns) {
   unsigned full = (leader + 1) % 3;
   cluster.node(full).set_room(Room::reserve, cluster.clock);
-  EXPECT_TRUE(cluster.executes(leader, cluster.put(key, "x")));
+  EXPECT_TRUE(cluster.executes(leader, cluster.client.put(key, "x")));
   cluster.run(2s);
   EXPECT_EQ(cluster.stored(full, key), "");
   EXPECT_GT(cluster.group(leader, partition).behind, 0U);
@@ -346,12 +352,12 @@ TEST_F(ReadyGroupReplication, FollowersDiskIsFull_ItGetsTheEntriesWhenSpaceRetur
 TEST_F(ReadyGroupReplication, LeadersDiskIsFull_AnotherOneLeadsAndTakesBatches) {
   const unsigned full = leader;
   cluster.node(full).set_room(Room::reserve, cluster.clock);
-  OperationId put = cluster.submit(full, cluster.put(key, "x"));
+  OperationId put = cluster.put(full, key, "x");
   EXPECT_EQ(error_of(cluster.reply(full, put)), ErrorCode::overloaded);  // ask again: somebody else will
   ASSERT_TRUE(cluster.run_until([&] { return cluster.leader(partition) && *cluster.leader(partition) != full; }, 5s));
   cluster.wait_ready(partition);
   leader = *cluster.leader(partition);
-  put = cluster.submit(leader, cluster.put(key, "x"));
+  put = cluster.put(leader, key, "x");
   EXPECT_TRUE(cluster.run_until([&] { return succeeded(cluster.reply(leader, put)); }));
   cluster.run(20s);  // although it is the preferred one it does not come back
   EXPECT_NE(*cluster.leader(partition), full);
@@ -360,17 +366,17 @@ TEST_F(ReadyGroupReplication, LeadersDiskIsFull_AnotherOneLeadsAndTakesBatches) 
 }
 
 TEST_F(ReadyGroupReplication, AMajorityIsFull_NoSpaceAtOnceAndErasingWorks) {
-  OperationId put = cluster.submit(leader, cluster.put(key, "x"));
+  OperationId put = cluster.put(leader, key, "x");
   ASSERT_TRUE(cluster.run_until([&] { return succeeded(cluster.reply(leader, put)); }));
   for (unsigned i = 0; i < 3; ++i) {
     if (i != leader) cluster.node(i).set_room(Room::reserve, cluster.clock);
   }
   cluster.run(1s);  // heartbeats say so
-  put = cluster.submit(leader, cluster.put(key, "y"));
+  put = cluster.put(leader, key, "y");
   EXPECT_EQ(error_of(cluster.reply(leader, put)), ErrorCode::no_space);
-  OperationId erased = cluster.submit(leader, cluster.erase(key));
+  OperationId erased = cluster.submit(leader, cluster.client.erase(key));
   EXPECT_TRUE(cluster.run_until([&] { return succeeded(cluster.reply(leader, erased)); }));
-  OperationId get = cluster.submit(leader, cluster.get(key));
+  OperationId get = cluster.get(leader, key);
   cluster.settle();
   EXPECT_EQ(value_of(cluster.reply(leader, get)), "<absent>");
 }
@@ -380,12 +386,12 @@ TEST_F(ReadyGroupReplication, AMajorityIsFullBehindABatch_ErasingWorksAllTheSame
   for (unsigned i = 0; i < 3; ++i) {
     if (i != leader) cluster.node(i).set_room(Room::reserve, cluster.clock);
   }
-  OperationId put = cluster.submit(leader, cluster.put(key, "x"));  // the leader does not know yet
+  OperationId put = cluster.put(leader, key, "x");  // the leader does not know yet
   cluster.run(10s);
   EXPECT_FALSE(succeeded(cluster.reply(leader, put)));
   cluster.wait_ready(partition);
   leader = *cluster.leader(partition);
-  OperationId erased = cluster.submit(leader, cluster.erase(key));
+  OperationId erased = cluster.submit(leader, cluster.client.erase(key));
   EXPECT_TRUE(cluster.run_until([&] { return succeeded(cluster.reply(leader, erased)); }, 5s));
 }
 
@@ -395,7 +401,7 @@ TEST_F(ReadyGroupReplication, AFollowerIsFullForLong_ItsEntriesAreNotKeptAndASna
   cluster.run(40s);
   const std::string large(600 << 10, 'x');
   for (int i = 0; i < 40; ++i) {  // 24 MB: three times a log's limit
-    OperationId put = cluster.submit(leader, cluster.put(key, large + std::to_string(i)));
+    OperationId put = cluster.put(leader, key, large + std::to_string(i));
     ASSERT_TRUE(cluster.run_until([&] { return succeeded(cluster.reply(leader, put)); }));
   }
   EXPECT_GT(cluster.group(leader, partition).first_index, 5U);
@@ -405,12 +411,12 @@ TEST_F(ReadyGroupReplication, AFollowerIsFullForLong_ItsEntriesAreNotKeptAndASna
 }
 
 TEST_F(ReadyGroupReplication, TooManyBytesInFlight_Overloaded) {
-  cluster.isolate(leader);
+  cluster.network.isolate(leader);
   SharedBytes large(std::string(1 << 20, 'x'));
   std::optional<ErrorCode> error;
   int accepted = 0;
   while (!error && accepted < 100) {
-    error = error_of(cluster.reply(leader, cluster.submit(leader, cluster.put(key, large.str()))));
+    error = error_of(cluster.reply(leader, cluster.put(leader, key, large.str())));
     if (!error) ++accepted;
   }
   EXPECT_EQ(error, ErrorCode::overloaded);

@@ -20,7 +20,7 @@ class ReadyGroupSnapshot : public ReadyGroup {
 void write_past_the_limit(Cluster& cluster, unsigned leader) {
   std::string value(2000, 'x');
   for (std::size_t i = 0; i < log_limit_entries + 600; ++i) {
-    ASSERT_TRUE(cluster.executes(leader, cluster.put(key, value + std::to_string(i))));
+    ASSERT_TRUE(cluster.executes(leader, cluster.client.put(key, value + std::to_string(i))));
     cluster.machines[leader].replies.clear();
     if (i % 100 == 0) cluster.run(10ms);
   }
@@ -46,7 +46,7 @@ struct Lagging {
     ASSERT_GT(cluster.group(leader, partition).first_index, 2U);
   }
   CommitOperation several(int number) {
-    CommitOperation operation = cluster.put(key, "ignored");
+    CommitOperation operation = cluster.client.put(key, "ignored");
     Batch batch = *decode_batch(operation.batch.head, operation.batch.blobs);
     batch.mutations[0].row.sort = "row" + std::to_string(number);
     operation.batch = encode(batch);
@@ -56,7 +56,7 @@ struct Lagging {
   // it is lost.
   void crash_receiver_at(std::uint32_t number, bool arrives) {
     bool sent = false;
-    cluster.deliver = [&](const Envelope& envelope) {
+    cluster.network.deliver = [&](const Envelope& envelope) {
       auto* chunk = std::get_if<SnapshotChunk>(&envelope.message);
       if (chunk != nullptr && chunk->number == number) sent = true;
       return arrives || !sent;
@@ -64,7 +64,7 @@ struct Lagging {
     cluster.start(away);
     ASSERT_TRUE(cluster.run_until([&] { return sent; }));
     cluster.crash(away);
-    cluster.heal();
+    cluster.network.heal();
   }
   bool same_rows() {
     return cluster.machines[away].store.groups.at(partition).rows ==
@@ -105,7 +105,7 @@ TEST(GroupSnapshot, FollowerBelowTheCut_GetsTheRowsAndThenTheLog) {
   Cluster& cluster = lagging.cluster;
   cluster.start(lagging.away);
   ASSERT_TRUE(cluster.run_until([&] { return cluster.machines[lagging.away].events["snapshot_installed"] > 0; }));
-  OperationId put = cluster.submit(lagging.leader, cluster.put(key, "after"));
+  OperationId put = cluster.put(lagging.leader, key, "after");
   ASSERT_TRUE(cluster.run_until([&] { return succeeded(cluster.reply(lagging.leader, put)); }));
   ASSERT_TRUE(cluster.run_until([&] { return lagging.same_rows(); }));
   EXPECT_EQ(cluster.stored(lagging.away, key), "after");
@@ -127,7 +127,7 @@ TEST(GroupSnapshot, ChunksAndAnswersGetLost_ItStillArrives) {
   lagging.prepare();
   Cluster& cluster = lagging.cluster;
   unsigned count = 0;
-  cluster.deliver = [&](const Envelope& envelope) {
+  cluster.network.deliver = [&](const Envelope& envelope) {
     bool snapshot = std::holds_alternative<SnapshotChunk>(envelope.message) ||
                     std::holds_alternative<SnapshotReply>(envelope.message);
     return !snapshot || ++count % 3 != 0;
@@ -148,7 +148,7 @@ TEST(GroupSnapshot, ReceiverRestartsInTheMiddle_ItStartsOver) {
 struct Starving : Lagging {
   void run_short() {
     bool on_its_way = false;
-    cluster.deliver = [&](const Envelope& envelope) {
+    cluster.network.deliver = [&](const Envelope& envelope) {
       auto* chunk = std::get_if<SnapshotChunk>(&envelope.message);
       if (chunk == nullptr || chunk->raft.partition != partition) return true;
       on_its_way = on_its_way || chunk->number == 1;
@@ -156,7 +156,7 @@ struct Starving : Lagging {
     };
     ASSERT_TRUE(cluster.run_until([&] { return on_its_way; }));
     cluster.node(away).set_room(Room::reserve, cluster.clock);
-    cluster.heal();
+    cluster.network.heal();
     cluster.run(1s);
     cluster.node(away).set_room(Room::ample, cluster.clock);
   }
@@ -203,7 +203,7 @@ TEST(GroupSnapshot, ReceiverGoesAwayForGood_TheSnapshotIsClosed) {
 TEST_F(ReadyGroupSnapshot, OutstandingApply_EndsBeforeTheRowsAreReplaced) {
   unsigned follower = (leader + 1) % 3;
   cluster.run(1s);
-  ASSERT_TRUE(cluster.executes(leader, cluster.put(key, "one")));
+  ASSERT_TRUE(cluster.executes(leader, cluster.client.put(key, "one")));
   cluster.machines[follower].hold_disk = true;
   cluster.run(150ms);  // the heartbeat brings the commit index: the apply is handed out and stalls
   ASSERT_FALSE(cluster.machines[follower].disk.empty());
@@ -226,12 +226,12 @@ TEST_F(ReadyGroupSnapshot, OutstandingApply_EndsBeforeTheRowsAreReplaced) {
   cluster.network.clear();
   cluster.release_disk(follower);
   EXPECT_EQ(cluster.machines[follower].store.groups.at(partition).applied, chunk.last_index);
-  std::vector<SnapshotReply> replies = cluster.taken<SnapshotReply>(leader);
+  std::vector<SnapshotReply> replies = cluster.network.taken<SnapshotReply>(leader);
   ASSERT_EQ(replies.size(), 1U);
   EXPECT_TRUE(replies[0].installed);
   // The same again says nothing new: everything in it is committed here.
   cluster.inject(leader, follower, chunk);
-  EXPECT_TRUE(cluster.taken<SnapshotReply>(leader).at(0).installed);
+  EXPECT_TRUE(cluster.network.taken<SnapshotReply>(leader).at(0).installed);
   EXPECT_EQ(cluster.machines[follower].events["snapshot_installed"], 1U);
 }
 
@@ -254,7 +254,7 @@ TEST_F(ReadyGroupSnapshot, OfEntriesThatAreHere_KeepsTheLogAndWhatFollows) {
   EXPECT_EQ(after.last_index, before.last_index + 2);  // the last one was acknowledged, too
   EXPECT_EQ(after.commit, chunk.last_index);
   EXPECT_EQ(cluster.machines[follower].events["snapshot_installed"], 0U);
-  EXPECT_TRUE(cluster.taken<SnapshotReply>(leader).at(0).installed);
+  EXPECT_TRUE(cluster.network.taken<SnapshotReply>(leader).at(0).installed);
 }
 
 TEST_F(ReadyGroupSnapshot, ChunkOfAnUnknownSnapshotOrBrokenOne_StartsOverOrIsDropped) {
@@ -270,18 +270,18 @@ TEST_F(ReadyGroupSnapshot, ChunkOfAnUnknownSnapshotOrBrokenOne_StartsOverOrIsDro
   chunk.configuration = "not a configuration";
   cluster.network.clear();
   cluster.inject(leader, follower, chunk);
-  EXPECT_TRUE(cluster.taken<SnapshotReply>(leader).empty());
+  EXPECT_TRUE(cluster.network.taken<SnapshotReply>(leader).empty());
   Configuration configuration;
   configuration.voters = {{node_id(0), 0}};
   chunk.configuration = encode(configuration);
   cluster.inject(leader, follower, chunk);
-  EXPECT_EQ(cluster.taken<SnapshotReply>(leader).at(0).next, 0U);
+  EXPECT_EQ(cluster.network.taken<SnapshotReply>(leader).at(0).next, 0U);
   chunk.raft.destination_added = 4;  // for a life of this replica that a deposed leader added
   chunk.raft.term = status.term - 1;
   chunk.last_term = chunk.raft.term;
   chunk.number = 0;
   cluster.inject(leader, follower, chunk);
-  EXPECT_TRUE(cluster.taken<SnapshotReply>(leader).empty());
+  EXPECT_TRUE(cluster.network.taken<SnapshotReply>(leader).empty());
 }
 
 // Moves that are slow or paused hold up no voter that lags: what redundancy there is goes before what is to come.
@@ -308,17 +308,17 @@ class SlowMoves : public testing::Test {
     std::vector<Mutation> rows;
     for (int i = 0; i < 12; ++i) rows.push_back(put(name, "row" + std::to_string(i), std::string(100, 'x')));
     unsigned leader = *cluster_.leader(partition);
-    OperationId filled = cluster_.submit(leader, cluster_.commit(name, std::move(rows)));
+    OperationId filled = cluster_.submit(leader, cluster_.client.commit(name, std::move(rows)));
     ASSERT_TRUE(cluster_.run_until([&] { return succeeded(cluster_.reply(leader, filled)); }));
   }
   void set_rate(const std::string& rate) {
-    cluster_.commit_members([&](const MembersTable& table) { return change_setting(table, "rebalance_rate", rate); });
+    cluster_.members.change([&](const MembersTable& table) { return change_setting(table, "rebalance_rate", rate); });
   }
   // Snapshots to learners are under way and wait for the pace.
   void move_slowly() {
     set_rate("1");
     added_ = cluster_.add_machine();
-    cluster_.join(added_);
+    cluster_.members.join(added_);
     cluster_.run(20s);
     ASSERT_GT(started(), 0U);
   }
@@ -336,7 +336,7 @@ class SlowMoves : public testing::Test {
     leader = *cluster_.leader(partition);
     const std::string name = key_in(partition);
     for (int i = 0; i < 40; ++i) {
-      OperationId put = cluster_.submit(leader, cluster_.put(name, std::to_string(i)));
+      OperationId put = cluster_.put(leader, name, std::to_string(i));
       ASSERT_TRUE(cluster_.run_until([&] { return succeeded(cluster_.reply(leader, put)); }));
     }
     cluster_.start(away);
