@@ -12,7 +12,6 @@ import sys
 LINES, METHODS, FILES, COLUMNS = 70, 40, 30, 120
 # What may be larger: (kind, name) -> why.
 EXCEPTIONS = {
-    ("class", "Group"): "one replica of a partition: election, replication, reads, snapshots and membership share its state",
     ("class", "Node::Implementation"): "a handler for every message and operation",
     ("class", "Chord::Implementation"): "a handler for every message, and the steps of look-ups and stabilization",
     ("class", "Driver"): "a call for every effect of the protocol and every answer of the store",

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "dht/core/node/implementation.hpp"
+#include "dht/core/raft/compaction.hpp"
 
 namespace ringfs::dht {
 
@@ -50,7 +51,7 @@ Group* Node::Implementation::group(PartitionId partition) {
 // Call after anything that may have moved the group's deadline forward or made it leader.
 void Node::Implementation::watch(const Group& group) {
   groups_at_ = std::min(groups_at_, group.deadline());
-  if (group.leading() && heartbeat_at_ == never) heartbeat_at_ = now() + heartbeat_interval();
+  if (group.leader() != nullptr && heartbeat_at_ == never) heartbeat_at_ = now() + heartbeat_interval();
 }
 
 // ---- Time -----------------------------------------------------------------------------------------
@@ -97,9 +98,10 @@ const Node::Implementation::HeartbeatLists& Node::Implementation::heartbeat_list
   heartbeat_lists_of_ = services_.heartbeat_changes;
   heartbeat_lists_.clear();
   for (const auto& [partition, group] : groups_) {
-    if (!group->leading()) continue;
-    for (const auto& [replica, progress] : group->progress()) {
-      std::optional<HeartbeatGroup> tuple = group->heartbeat_for(replica);
+    const Leader* leader = group->leader();
+    if (leader == nullptr) continue;
+    for (const auto& [replica, progress] : leader->followers().all()) {
+      std::optional<HeartbeatGroup> tuple = leader->heartbeat_for(replica);
       if (tuple) heartbeat_lists_[replica.node].push_back(*tuple);
     }
   }
@@ -144,7 +146,7 @@ void Node::Implementation::keep_log_budget() {
   const std::size_t before = services_.log_budget.bytes();
   while (std::optional<LogBudget::Cut> cut = services_.log_budget.next()) {
     group(cut->partition)->compact_for_budget(*cut);
-    if (before - services_.log_budget.bytes() >= max_turn_compaction_bytes) return;
+    if (before - services_.log_budget.bytes() >= LogLimits::turn_bytes) return;
   }
 }
 

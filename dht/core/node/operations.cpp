@@ -31,8 +31,8 @@ Group* Node::Implementation::group_for(OperationId id, PartitionId partition) {
     return nullptr;
   }
   Group* one = group(partition);
-  if (one != nullptr && one->serves()) return one;
-  Redirect redirect = one != nullptr ? one->redirect() : Redirect{};
+  if (one != nullptr && one->state().serves()) return one;
+  Redirect redirect = one != nullptr ? one->state().redirect() : Redirect{};
   if (redirect.members.empty()) redirect.members = services_.placement.preference_list(partition);
   fail(id, ErrorCode::not_member, "no replica here", std::move(redirect));
   return nullptr;
@@ -88,8 +88,8 @@ void Node::Implementation::start(OperationId id, ReadOperation operation) {
 void Node::Implementation::start(OperationId id, CommitOperation operation) {
   Group* one = group_for(id, operation.partition);
   if (one == nullptr) return;
-  if (!one->leading()) {
-    fail(id, ErrorCode::not_leader, {}, one->redirect());
+  if (one->leader() == nullptr) {
+    fail(id, ErrorCode::not_leader, {}, one->state().redirect());
     return;
   }
   Result<Batch> batch = decode_batch(operation.batch.head, operation.batch.blobs);
@@ -108,8 +108,8 @@ void Node::Implementation::start(OperationId id, CommitOperation operation) {
   }
   RowChanges changes = changed_rows(*batch);
   changes.lease = operation.lease;
-  one->propose(id, std::move(operation.batch), std::move(changes),
-               {touches_members_table(*batch), !needs_no_room(*batch)});
+  one->propose(
+      {id, std::move(operation.batch), std::move(changes), touches_members_table(*batch), !needs_no_room(*batch)});
 }
 
 void Node::Implementation::start(OperationId id, const FindOperation& operation) {
@@ -197,7 +197,7 @@ NodeStatus Node::Implementation::status() const {
   status.snapshot_bytes_sent = services_.pace.total();
   status.groups.reserve(groups_.size());
   for (const auto& [partition, group] : groups_) {
-    if (!group->removed()) status.groups.push_back(group->status());
+    if (!group->state().removed()) status.groups.push_back(group->status());
   }
   return status;
 }
@@ -205,14 +205,14 @@ NodeStatus Node::Implementation::status() const {
 std::vector<PartitionId> Node::Implementation::led_partitions() const {
   std::vector<PartitionId> led;
   for (const auto& [partition, group] : groups_) {
-    if (group->leading() && group->lease_holds()) led.push_back(partition);
+    if (group->holds_lease()) led.push_back(partition);
   }
   return led;
 }
 
 LogIndex Node::Implementation::applied_index(PartitionId partition) const {
   auto found = groups_.find(partition);
-  return found == groups_.end() ? 0 : found->second->applied_index();
+  return found == groups_.end() ? 0 : found->second->state().log().applied();
 }
 
 }  // namespace ringfs::dht

@@ -127,7 +127,7 @@ void Node::Implementation::refresh_table() {
     return;
   }
   Group* holder = group(table_partition_);
-  if (holder == nullptr || !holder->serves()) {  // it was removed meanwhile
+  if (holder == nullptr || !holder->state().serves()) {  // it was removed meanwhile
     table_rows_.clear();
     return;
   }
