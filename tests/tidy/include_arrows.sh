@@ -13,7 +13,7 @@ dht/core/protocol: dht/base dht/core/protocol
 dht/core/rows: dht/base dht/core/protocol dht/core/rows
 dht/core/members: dht/base dht/core/protocol dht/core/members
 dht/core/chord: dht/base dht/core/protocol dht/core/members dht/core/chord
-dht/core/raft: dht/base dht/core/protocol dht/core/rows dht/core/members dht/core/raft
+dht/core/raft: dht/base dht/core/protocol dht/core/rows dht/core/members dht/core/raft+
 dht/core/node: dht/base dht/core+
 dht/net/wire: dht/base dht/core+ dht/net/wire
 dht/net/transport: dht/base dht/core+ dht/net/wire dht/net/transport

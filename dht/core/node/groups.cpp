@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "dht/core/raft/compaction.hpp"
+
 namespace ringfs::dht {
 
 Group* Groups::find(PartitionId partition) const {
@@ -21,7 +23,7 @@ Group& Groups::add(const PersistedGroup& persisted, bool created, bool holds_mem
 
 void Groups::watch(const Group& group) {
   tick_at_ = std::min(tick_at_, group.deadline());
-  if (group.leading() && interval_at_ == never) interval_at_ = now() + heartbeat_interval();
+  if (group.leader() != nullptr && interval_at_ == never) interval_at_ = now() + heartbeat_interval();
 }
 
 void Groups::peer_restarted(const Uuid& peer) {
@@ -92,9 +94,9 @@ void Groups::keep_log_budget() {
   const bool idle = services_.appended_at + quiet_log_after <= now();
   services_.log_budget.set_share(services_.room != Room::ample ? short_log_share : idle ? quiet_log_share : 1);
   const std::size_t before = services_.log_budget.bytes();
-  while (std::optional<LogBudget::Cut> cut = services_.log_budget.next()) {
-    find(cut->partition)->compact_for_budget(*cut);
-    if (before - services_.log_budget.bytes() >= max_turn_compaction_bytes) return;
+  while (std::optional<LogBudget::Cut> wanted = services_.log_budget.next()) {
+    find(wanted->partition)->compact_for_budget(*wanted);
+    if (before - services_.log_budget.bytes() >= LogLimits::turn_bytes) return;
   }
 }
 

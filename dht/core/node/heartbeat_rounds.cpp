@@ -12,9 +12,10 @@ const HeartbeatRounds::Lists& HeartbeatRounds::lists() {
   lists_of_ = services_.heartbeat_changes;
   lists_.clear();
   for (const auto& [partition, group] : groups_.all()) {
-    if (!group->leading()) continue;
-    for (const auto& [replica, progress] : group->progress()) {
-      std::optional<HeartbeatGroup> tuple = group->heartbeat_for(replica);
+    const Leader* leader = group->leader();
+    if (leader == nullptr) continue;
+    for (const auto& [replica, progress] : leader->followers().all()) {
+      std::optional<HeartbeatGroup> tuple = leader->heartbeat_for(replica);
       if (tuple) lists_[replica.node].push_back(*tuple);
     }
   }

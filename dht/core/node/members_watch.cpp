@@ -47,7 +47,7 @@ void MembersWatch::report() {
     if (node != services_.self) services_.out.send(node, report);
   }
   Group* home = groups_.find(ring_.table_partition);
-  if (home == nullptr || !home->leading() || !home->lease_holds()) {
+  if (home == nullptr || !home->holds_lease()) {
     keeper_.clear();
     return;
   }
@@ -68,11 +68,13 @@ NodeReport MembersWatch::make_report() const {
   });
   std::set<Uuid> unsettled;
   for (const auto& [partition, group] : groups_.all()) {
-    if (!moving || !group->leading() || !group->lease_holds()) continue;
+    if (!moving || !group->holds_lease()) continue;
     report.led.push_back(partition);
     for (const Member& member : members) {
-      if (member.state == MemberState::joining && group->owes(member.id)) unsettled.insert(member.id);
-      if (member.state == MemberState::leaving && group->names_node(member.id)) unsettled.insert(member.id);
+      if (member.state == MemberState::joining && group->leader()->membership().owes(member.id))
+        unsettled.insert(member.id);
+      if (member.state == MemberState::leaving && group->state().log().names_node(member.id))
+        unsettled.insert(member.id);
     }
   }
   report.unsettled.assign(unsettled.begin(), unsettled.end());
@@ -96,11 +98,15 @@ void MembersWatch::change_table(Group& home) {
   Batch batch;
   batch.client = services_.self;
   batch.sequence = batch.first_incomplete = ++last_change_;
-  batch.expires = home.log_time() + table_change_life;
+  batch.expires = home.state().log().next_stamp() + table_change_life;
   batch.conditions = std::move(change.conditions);
   batch.mutations = std::move(change.mutations);
   RowChanges rows = changed_rows(batch);
-  home.propose(no_operation, encode(batch), std::move(rows), {.touches_members = true, .needs_room = false});
+  home.propose({.operation = no_operation,
+                .batch = encode(batch),
+                .changes = std::move(rows),
+                .touches_members = true,
+                .needs_room = false});
   groups_.watch(home);
 }
 

@@ -278,7 +278,7 @@ NodeStatus Node::current_status() const {
   status.snapshot_bytes_sent = services_.pace.total();
   status.groups.reserve(groups_.all().size());
   for (const auto& [partition, group] : groups_.all()) {
-    if (!group->removed()) status.groups.push_back(group->status());
+    if (!group->state().removed()) status.groups.push_back(group->status());
   }
   return status;
 }
@@ -292,14 +292,14 @@ std::vector<PartitionId> Node::led_partitions(Clock clock) {
   time_.set_clock(clock);
   std::vector<PartitionId> led;
   for (const auto& [partition, group] : groups_.all()) {
-    if (group->leading() && group->lease_holds()) led.push_back(partition);
+    if (group->holds_lease()) led.push_back(partition);
   }
   return led;
 }
 
 LogIndex Node::applied_index(PartitionId partition) const {
   const Group* one = groups_.find(partition);
-  return one == nullptr ? 0 : one->applied_index();
+  return one == nullptr ? 0 : one->state().log().applied();
 }
 
 // ---- The disk -------------------------------------------------------------------------------------

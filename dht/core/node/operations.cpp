@@ -24,8 +24,8 @@ Group* ClientOperations::group_for(OperationId id, PartitionId partition) {
     return nullptr;
   }
   Group* one = groups_.find(partition);
-  if (one != nullptr && one->serves()) return one;
-  Redirect redirect = one != nullptr ? one->redirect() : Redirect{};
+  if (one != nullptr && one->state().serves()) return one;
+  Redirect redirect = one != nullptr ? one->state().redirect() : Redirect{};
   if (redirect.members.empty()) redirect.members = services_.placement.preference_list(partition);
   fail(id, ErrorCode::not_member, "no replica here", std::move(redirect));
   return nullptr;
@@ -84,8 +84,8 @@ void ClientOperations::start(OperationId id, ReadOperation operation) {
 void ClientOperations::start(OperationId id, CommitOperation operation) {
   Group* one = group_for(id, operation.partition);
   if (one == nullptr) return;
-  if (!one->leading()) {
-    fail(id, ErrorCode::not_leader, {}, one->redirect());
+  if (one->leader() == nullptr) {
+    fail(id, ErrorCode::not_leader, {}, one->state().redirect());
     return;
   }
   Result<Batch> batch = decode_batch(operation.batch.head, operation.batch.blobs);
@@ -104,8 +104,8 @@ void ClientOperations::start(OperationId id, CommitOperation operation) {
   }
   RowChanges changes = changed_rows(*batch);
   changes.lease = operation.lease;
-  one->propose(id, std::move(operation.batch), std::move(changes),
-               {touches_members_table(*batch), !needs_no_room(*batch)});
+  one->propose(
+      {id, std::move(operation.batch), std::move(changes), touches_members_table(*batch), !needs_no_room(*batch)});
 }
 
 void ClientOperations::start(OperationId id, const FindOperation& operation) {

@@ -42,7 +42,7 @@ void TableCopy::read() {
     return;
   }
   Group* holder = groups_.find(ring_.table_partition);
-  if (holder == nullptr || !holder->serves()) {  // it was removed meanwhile
+  if (holder == nullptr || !holder->state().serves()) {  // it was removed meanwhile
     rows_.clear();
     return;
   }

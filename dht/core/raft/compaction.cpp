@@ -1,75 +1,71 @@
-// Cutting the log (docs/design.md#log-compaction). Only below the applied index; the cut is a write, behind which the
-// applies before it are durable.
-#include <algorithm>
-
-#include "dht/core/raft/group.hpp"
+// How far a log is compacted: when it is large, for the node's budget, and when an applied entry is damaged.
+#include "dht/core/raft/compaction.hpp"
 
 namespace ringfs::dht {
 
-// Entries up to here are needed by no follower of this leader that answered within `timeout`.
-LogIndex Group::needed_from(Duration timeout) const {
-  LogIndex needed = applied_;
-  for (const auto& [replica, progress] : progress_) {
-    if (progress.snapshot && progress.snapshot->last_index != 0)
-      needed = std::min(needed, progress.snapshot->last_index);
-    else if (progress.short_since && *progress.short_since + timeout <= now())
-      continue;  // its disk is full: as if it were dead
-    else if (!progress.absent && progress.acknowledged_sent_at + timeout > now())
-      needed = std::min(needed, progress.match);
-  }
-  return needed;
+namespace {
+
+LogIndex needed_from(const ReplicatedLog& log, const Followers* followers, Duration timeout) {
+  return followers == nullptr ? log.applied() : followers->needed_from(timeout);
 }
 
-// Cuts as far as `keep`, but beyond `needed` only as far as `tail`. `left`: what remains.
-LogIndex Group::compaction_point(const LogSize& keep, LogIndex needed, const LogSize& tail, LogSize& left) const {
-  LogIndex cut = log_.base_index();
-  left = applied_log();
-  while (cut < applied_ && left.exceeds(keep)) {
-    if (cut >= needed && !left.exceeds(tail)) break;
-    ++cut;
+// Compacts as far as `keep`, but beyond `needed` only as far as `tail`. `left`: what remains.
+LogIndex compaction_point(const ReplicatedLog& log, const LogSize& keep, LogIndex needed, const LogSize& tail,
+                          LogSize& left) {
+  LogIndex through = log.base_index();
+  left = log.applied_size();
+  while (through < log.applied() && left.exceeds(keep)) {
+    if (through >= needed && !left.exceeds(tail)) break;
+    ++through;
     --left.entries;
-    left.bytes -= log_.entry_bytes(cut);
+    left.bytes -= log.entries().entry_bytes(through);
   }
-  return cut;
+  return through;
 }
 
-void Group::compact_log(LogIndex through) {
-  log_.compact_through(through);
-  services_.out.group_write(partition_).compact_through = through;
-}
+std::string through_text(LogIndex through) { return "through=" + std::to_string(through); }
 
-// Cuts to half the limit when the applied part of the log exceeds it. A leader keeps what slow followers that answer
-// still need, up to the limits of the tail.
-void Group::maybe_compact() {
-  LogSize limit{log_limit_entries, log_limit_bytes};
-  LogSize tail{log_tail_entries, log_tail_bytes};
-  if (services_.log_keep_entries != 0) limit.entries = tail.entries = 2 * services_.log_keep_entries;
-  LogSize left = applied_log();
-  LogIndex cut = log_.base_index();
+}  // namespace
+
+void compact_when_large(ReplicaState& state, GroupServices& services, const Followers* followers) {
+  LogSize limit{LogLimits::entries, LogLimits::bytes};
+  LogSize tail{LogLimits::tail_entries, LogLimits::tail_bytes};
+  if (services.log_keep_entries != 0) limit.entries = tail.entries = 2 * services.log_keep_entries;
+  ReplicatedLog& log = state.log();
+  LogSize left = log.applied_size();
   if (left.exceeds(limit)) {
-    cut = compaction_point({limit.entries / 2, limit.bytes / 2}, needed_from(answer_timeout()), tail, left);
+    const LogIndex needed = followers == nullptr ? log.applied() : followers->needed_from(followers->answer_timeout());
+    const LogIndex through = compaction_point(log, {limit.entries / 2, limit.bytes / 2}, needed, tail, left);
+    if (through > log.base_index()) {
+      log.compact_through(through);
+      state.event("log_cut", through_text(through));
+    }
   }
-  if (cut > log_.base_index()) {
-    compact_log(cut);
-    event("log_cut", "through=" + std::to_string(cut));
-  }
-  note_log_size();
+  log.note_size();
 }
 
-void Group::compact_for_budget(const LogBudget::Cut& wanted) {
+void compact_for_budget(ReplicaState& state, GroupServices& services, const Followers* followers,
+                        const LogBudget::Cut& wanted) {
   constexpr LogSize unlimited{SIZE_MAX, SIZE_MAX};
-  const LogSize before = applied_log();
-  const LogIndex needed = wanted.even_if_needed ? applied_ : needed_from(log_timeout);
+  ReplicatedLog& log = state.log();
+  const LogSize before = log.applied_size();
+  const LogIndex needed = wanted.even_if_needed ? log.applied() : needed_from(log, followers, LogLimits::restart);
   LogSize left;
-  LogIndex cut = compaction_point({unlimited.entries, wanted.keep_bytes}, needed, unlimited, left);
+  const LogIndex through = compaction_point(log, {unlimited.entries, wanted.keep_bytes}, needed, unlimited, left);
   // A little is not worth a write of its own.
   if (2 * (before.bytes - left.bytes) < before.bytes - wanted.keep_bytes) {
-    services_.log_budget.pass_over(partition_);
+    services.log_budget.pass_over(state.partition());
     return;
   }
-  compact_log(cut);
-  note_log_size();
-  event(cut > needed_from(log_timeout) ? "log_tail_cut" : "log_cut_for_budget", "through=" + std::to_string(cut));
+  log.compact_through(through);
+  const bool tail = through > needed_from(log, followers, LogLimits::restart);
+  state.event(tail ? "log_tail_cut" : "log_cut_for_budget", through_text(through));
+}
+
+void compact_for_damage(ReplicaState& state) {
+  const LogIndex applied = state.log().applied();
+  state.log().compact_through(applied);
+  state.event("log_cut_for_damage", through_text(applied));
 }
 
 }  // namespace ringfs::dht

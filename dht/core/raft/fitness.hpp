@@ -4,11 +4,11 @@
 // Raft's liveness rests on heartbeats, which need the loop alone. A node whose disk hangs, or whose disk or loop is
 // much slower than the others', would therefore lead for ever and take its groups with it. So it measures itself:
 //   hangs    the store has work, and nothing of its kind (writes; reads) came back for disk_timeout
-//   slow     a durable write takes slow_factor times what it takes the peers, and slow_floor at least, for
-//   slow_timeout late     the loop's turns come late for a quarter of the time: too little processor time
-// and says so in every heartbeat and in every answer to one. What a leader and a voter make of it is in
-// leader_fitness.cpp. An idle disk is not known to answer: whoever wants to know asks, and the peer then writes a
-// little (Heartbeat::asks).
+//   slow     a durable write takes slow_factor times what it takes the peers, and slow_floor at least, for slow_timeout
+//   late     the loop's turns come late for a quarter of the time: too little processor time
+// and says so in every heartbeat and in every answer to one. What a leader and a voter make of it is in transfer.hpp
+// and election.cpp. An idle disk is not known to answer: whoever wants to know asks, and the peer then writes a little
+// (Heartbeat::asks).
 //
 // Threads: none. Errors: none. Limits: one report a peer; as many writes and reads as the core has under way.
 #pragma once

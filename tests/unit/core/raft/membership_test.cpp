@@ -2,7 +2,7 @@
 // are removed.
 #include <gtest/gtest.h>
 
-#include "dht/core/raft/group.hpp"
+#include "dht/core/raft/quorum.hpp"
 #include "tests/unit/core/raft/raft_cluster.hpp"
 
 namespace ringfs::dht::test {

@@ -306,7 +306,7 @@ TEST(GroupRead, TooManyBytesOfAllGroupsWaitForRowLeases_FurtherBatchesAreRefused
   const std::string value(max_value_bytes, 'x');
   std::vector<OperationId> waiting;
   std::optional<ErrorCode> refused;
-  for (unsigned round = 0; round < max_node_delayed_bytes / max_value_bytes && !refused; ++round) {
+  for (unsigned round = 0; round < NodeLimits::delayed_bytes / max_value_bytes && !refused; ++round) {
     for (const auto& [partition, one] : keys) {
       const OperationId put = cluster.put(0, one, value);
       refused = error_of(cluster.reply(0, put));
@@ -315,7 +315,7 @@ TEST(GroupRead, TooManyBytesOfAllGroupsWaitForRowLeases_FurtherBatchesAreRefused
     }
   }
   EXPECT_EQ(refused, ErrorCode::overloaded);
-  EXPECT_LE(waiting.size() * value.size(), max_node_delayed_bytes);
+  EXPECT_LE(waiting.size() * value.size(), NodeLimits::delayed_bytes);
   EXPECT_LT(waiting.size() / keys.size() * value.size(), max_group_pending_bytes / 2)
       << "no group is near its own limit";
   cluster.run(max_row_lease);

@@ -1,8 +1,8 @@
 // Proposals, commit, conflicts, retransmission, restarts.
 #include <gtest/gtest.h>
 
+#include "dht/core/raft/leader/progress.hpp"
 #include "dht/core/raft/log.hpp"
-#include "dht/core/raft/progress.hpp"
 #include "dht/core/raft/quorum.hpp"
 #include "tests/unit/core/raft/raft_cluster.hpp"
 

@@ -19,7 +19,7 @@ class ReadyGroupSnapshot : public ReadyGroup {
 // Enough entries that the leader cuts its log.
 void write_past_the_limit(Cluster& cluster, unsigned leader) {
   std::string value(2000, 'x');
-  for (std::size_t i = 0; i < log_limit_entries + 600; ++i) {
+  for (std::size_t i = 0; i < LogLimits::entries + 600; ++i) {
     ASSERT_TRUE(cluster.executes(leader, cluster.client.put(key, value + std::to_string(i))));
     cluster.machines[leader].replies.clear();
     if (i % 100 == 0) cluster.run(10ms);
@@ -91,7 +91,7 @@ TEST_F(ReadyGroupSnapshot, LogBeyondItsLimit_IsCutOnLeaderAndFollowers) {
   cluster.run(1s);
   for (unsigned i = 0; i < 3; ++i) {
     GroupStatus status = cluster.group(i, partition);
-    EXPECT_LE(status.last_index - status.first_index, log_limit_entries + max_apply_entries);
+    EXPECT_LE(status.last_index - status.first_index, LogLimits::entries + max_apply_entries);
     EXPECT_GT(status.first_index, 1U);
     EXPECT_LE(status.first_index, status.applied + 1);
     EXPECT_EQ(cluster.machines[i].store.groups.at(partition).base_index + 1, status.first_index);

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 
+#include "dht/base/error.hpp"
 #include "dht/base/time.hpp"
 #include "dht/core/protocol/effects.hpp"
 
@@ -54,6 +55,8 @@ struct Progress {
   std::shared_ptr<std::size_t> peer_inflight_bytes;  // of all groups to that peer; shared by their Progresses
 
   bool to_be_replaced() const { return damaged || given_up; }
+  // Called where `match` or `next` changes. `last_index`: of the leader's log.
+  void check(LogIndex last_index) const { RINGFS_CHECK(match < next && match <= last_index); }
 
   struct Snapshot {
     std::uint64_t number = 0;

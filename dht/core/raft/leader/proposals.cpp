@@ -1,0 +1,114 @@
+// What a leader admits into its log, and when.
+#include "dht/core/raft/leader/proposals.hpp"
+
+#include <utility>
+
+namespace ringfs::dht {
+
+Proposals::~Proposals() {
+  while (!delayed_.empty()) take(delayed_.begin());
+}
+
+std::optional<Error> Proposals::refusal(const Proposal& proposal) const {
+  if (transfer_.under_way()) return Error{ErrorCode::overloaded, "leadership is being transferred"};
+  if (state_.apply_blocked())
+    return damage_error("an earlier change needs what is damaged on this node, and there is no other copy");
+  if (std::optional<Error> error = room_refusal(proposal.needs_room)) return error;
+  const std::size_t bytes = proposal.batch.size();
+  bool full = state_.log().unapplied_bytes() + delayed_bytes_ + bytes > max_group_pending_bytes ||
+              services_.unapplied_bytes + bytes > NodeLimits::unapplied_bytes;
+  if (full) return Error{ErrorCode::overloaded, "too many bytes wait to be replicated"};
+  return std::nullopt;
+}
+
+std::optional<Error> Proposals::room_refusal(bool needs_room) const {
+  const Room needed = needs_room ? Room::ample : Room::reserve;
+  if (services_.faults.ignore_rooms) return std::nullopt;
+  // A new leader asks before it admits what might stand in everybody's way: the first heartbeats are answered in a
+  // moment.
+  const bool fresh = services_.now() < led_since_ + services_.timing.election_minimum;
+  if (needs_room && fresh && !followers_.quorum_answers(state_.configuration().voters))
+    return Error{ErrorCode::overloaded, "a new leader"};
+  const Room elsewhere = followers_.quorum_room();
+  if (elsewhere < needed || (services_.faults.refuse_frees && elsewhere != Room::ample)) {
+    return Error{ErrorCode::no_space, "a majority of the partition's disks is full"};
+  }
+  // Another one will lead in a moment: ask again.
+  if (services_.room < needed) return Error{ErrorCode::overloaded, "the leader's disk is full"};
+  return std::nullopt;
+}
+
+Error Proposals::damage_error(std::string context) const {
+  if (targets_.of_damaged()) return {ErrorCode::unavailable, "this replica is damaged, another one will serve"};
+  return {ErrorCode::corrupt, std::move(context)};
+}
+
+void Proposals::propose(Proposal proposal) {
+  if (std::optional<Error> error = refusal(proposal)) {
+    state_.fail(proposal.operation, error->code, error->context);
+    return;
+  }
+  const TimePoint now = services_.now();
+  TimePoint free = commitments_.row_leases.begin(proposal.changes, now);
+  const bool waits_for_nobody =
+      services_.faults.ignore_row_leases || (services_.faults.prepare_ignores_row_leases && proposal.changes.prepares);
+  if (free <= now || waits_for_nobody) {
+    append(std::move(proposal));
+  } else if (may_delay(proposal.batch.size())) {
+    delay(free, std::move(proposal));
+  } else {
+    commitments_.row_leases.end(proposal.changes);
+    state_.fail(proposal.operation, ErrorCode::overloaded, "too many batches wait for the ends of row leases");
+  }
+}
+
+void Proposals::append(Proposal proposal) {
+  state_.append_own(EntryKind::batch, std::move(proposal.batch.head), std::move(proposal.batch.blobs),
+                    proposal.touches_members);
+  const LogIndex index = state_.log().last_index();
+  commitments_.operations[index] = {proposal.operation, state_.term()};
+  commitments_.row_leases.entered(index, std::move(proposal.changes));
+}
+
+bool Proposals::may_delay(std::size_t bytes) const {
+  return delayed_.size() < ProposalLimits::delayed && services_.delayed_batches < NodeLimits::delayed_batches &&
+         services_.delayed_bytes + bytes <= NodeLimits::delayed_bytes;
+}
+
+void Proposals::delay(TimePoint until, Proposal proposal) {
+  delayed_bytes_ += proposal.batch.size();
+  services_.delayed_bytes += proposal.batch.size();
+  ++services_.delayed_batches;
+  delayed_.emplace(until, std::move(proposal));
+  state_.event("batch_delayed");
+  state_.mark();
+}
+
+Proposal Proposals::take(Delayed::iterator place) {
+  Proposal proposal = std::move(delayed_.extract(place).mapped());
+  delayed_bytes_ -= proposal.batch.size();
+  services_.delayed_bytes -= proposal.batch.size();
+  --services_.delayed_batches;
+  return proposal;
+}
+
+void Proposals::append_delayed() {
+  while (!delayed_.empty() && delayed_.begin()->first <= services_.now()) {
+    Proposal proposal = take(delayed_.begin());
+    if (std::optional<Error> error = refusal(proposal)) {
+      commitments_.row_leases.end(proposal.changes);
+      state_.fail(proposal.operation, error->code, error->context);
+    } else if (services_.out.is_open(proposal.operation)) {
+      append(std::move(proposal));
+    } else {
+      commitments_.row_leases.end(proposal.changes);  // its client went away before it could happen
+    }
+  }
+}
+
+// Certainly not executed: they never entered the log.
+void Proposals::fail_all() {
+  while (!delayed_.empty()) state_.fail(take(delayed_.begin()).operation, ErrorCode::not_leader);
+}
+
+}  // namespace ringfs::dht
