@@ -23,7 +23,7 @@ using boost::asio::ip::tcp;
 // The gateway runs on a thread of its own; the test is its client, with blocking sockets.
 class RestGatewayTest : public testing::Test {
  protected:
-  void start(RestOptions options = {}) {
+  void start(const RestOptions& options = {}) {
     Result<dht::Listener> listener = dht::listen_on(loop, "127.0.0.1:0");
     ASSERT_TRUE(listener);
     port = listener->acceptor.local_endpoint().port();
@@ -38,7 +38,7 @@ class RestGatewayTest : public testing::Test {
   std::future<void> stop() {
     auto stopped = std::make_shared<std::promise<void>>();
     std::future<void> future = stopped->get_future();
-    boost::asio::co_spawn(loop, gateway->stop(), [stopped](std::exception_ptr) { stopped->set_value(); });
+    boost::asio::co_spawn(loop, gateway->stop(), [stopped](const std::exception_ptr&) { stopped->set_value(); });
     return future;
   }
   void TearDown() override {

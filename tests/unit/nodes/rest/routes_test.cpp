@@ -71,8 +71,8 @@ class RacingStore final : public MemoryObjectStore {
 
 class RestRoutes : public testing::Test {
  protected:
-  RestResponse ask(http::verb method, std::string target, std::string body = {},
-                   std::vector<std::pair<http::field, std::string>> headers = {}) {
+  RestResponse ask(http::verb method, const std::string& target, std::string body = {},
+                   const std::vector<std::pair<http::field, std::string>>& headers = {}) {
     RestRequest request(method, target, 11);
     for (const auto& [field, value] : headers) request.insert(field, value);
     request.body() = std::move(body);

@@ -52,30 +52,30 @@ class FailingSyncs {
 
  private:
   FailingSyncs() {
-    original_ = sqlite3_vfs_find("unix-excl");
-    shim_ = *original_;
+    original = sqlite3_vfs_find("unix-excl");
+    shim_ = *original;
     shim_.zName = "unix-excl";  // found first
     shim_.xOpen = [](sqlite3_vfs*, const char* name, sqlite3_file* file, int flags, int* flags_out) {
-      int code = original_->xOpen(original_, name, file, flags, flags_out);
+      int code = original->xOpen(original, name, file, flags, flags_out);
       if (code != SQLITE_OK || !file->pMethods || (flags & SQLITE_OPEN_WAL) == 0) return code;
       static std::once_flag once;  // every WAL has the same methods
       std::call_once(once, [file] {
-        wal_original_ = file->pMethods;
-        wal_methods_ = *file->pMethods;
-        wal_methods_.xSync = [](sqlite3_file* synced, int sync_flags) {
-          return syncs_fail ? SQLITE_IOERR_FSYNC : wal_original_->xSync(synced, sync_flags);
+        wal_original = file->pMethods;
+        wal_methods = *file->pMethods;
+        wal_methods.xSync = [](sqlite3_file* synced, int sync_flags) {
+          return syncs_fail ? SQLITE_IOERR_FSYNC : wal_original->xSync(synced, sync_flags);
         };
       });
-      file->pMethods = &wal_methods_;
+      file->pMethods = &wal_methods;
       return code;
     };
     sqlite3_vfs_register(&shim_, 1);
   }
   ~FailingSyncs() { sqlite3_vfs_unregister(&shim_); }
 
-  static inline sqlite3_vfs* original_ = nullptr;
-  static inline const sqlite3_io_methods* wal_original_ = nullptr;
-  static inline sqlite3_io_methods wal_methods_{};
+  static inline sqlite3_vfs* original = nullptr;
+  static inline const sqlite3_io_methods* wal_original = nullptr;
+  static inline sqlite3_io_methods wal_methods{};
   sqlite3_vfs shim_{};
 };
 
@@ -124,7 +124,7 @@ TEST_F(StoreFailureTest, Process_KilledWhileWriting_LosesNothingThatWasAcknowled
     if (!opened) _exit(1);
     for (dht::LogIndex i = 1;; ++i) {
       std::promise<void> written;
-      opened->store->write(numbered(i), [&](Status status) {
+      opened->store->write(numbered(i), [&](const Status& status) {
         if (!status || ::write(ends[1], &i, sizeof i) != sizeof i) _exit(2);
         written.set_value();
       });
@@ -132,7 +132,7 @@ TEST_F(StoreFailureTest, Process_KilledWhileWriting_LosesNothingThatWasAcknowled
         if (!result) _exit(3);
       });
       if (i % 50 == 0) {
-        opened->store->write(compact_write(first_partition, i - 20), [](Status status) {
+        opened->store->write(compact_write(first_partition, i - 20), [](const Status& status) {
           if (!status) _exit(4);
         });
       }
@@ -292,14 +292,14 @@ TEST_F(StoreOnTmpfs, Disk_Full_WritesWaitInOrderAndReadsGoOnUntilSpaceReturns) {
   while (last < 1000 && store->status().room == dht::Room::ample) {
     ++last;
     store->write(append_write(first_partition, {batch_entry(last, {put("c", "x", pattern(1 << 19, 'a'))})}),
-                 [&](Status status) { ++(status ? written : failed); });
+                 [&](const Status& status) { ++(status ? written : failed); });
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   // What was under way when the reserve was reached goes beyond the disk's end.
   for (int i = 0; i < 64; ++i) {
     ++last;
     store->write(append_write(first_partition, {batch_entry(last, {put("c", "x", pattern(1 << 19, 'a'))})}),
-                 [&](Status status) { ++(status ? written : failed); });
+                 [&](const Status& status) { ++(status ? written : failed); });
   }
   std::promise<Result<std::vector<dht::AppliedBatch>>> applied;
   store->apply({first_partition, last}, [&](auto result) { applied.set_value(std::move(result)); });
@@ -353,7 +353,7 @@ TEST_F(StoreOnTmpfs, Disk_Full_TheStoreCanStillBeClosed) {
   std::atomic<int> refused{0};
   for (dht::LogIndex i = 1; i <= 100; ++i) {
     store->write(append_write(first_partition, {batch_entry(i, {put("c", "x", pattern(1 << 19, 'a'))})}),
-                 [&](Status status) {
+                 [&](const Status& status) {
                    if (status) ++written;
                    if (!status && status.error().code == ErrorCode::no_space) ++refused;
                  });

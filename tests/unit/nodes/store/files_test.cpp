@@ -14,8 +14,6 @@
 namespace ringfs::nodes {
 namespace {
 
-using testing::Test;
-
 class StoreFiles : public StoreTest {
  protected:
   std::filesystem::path file() const { return directory / "ringfs.db"; }
@@ -345,7 +343,7 @@ TEST_F(StoreFiles, Open_DirectoryInUse_NamesTheProcess) {
   open();
 }
 
-TEST_F(StoreFiles, Open_DamagedGroup_TakesItOutOfServiceAndItsVoteIsNotForgotten) {
+TEST_F(StoreFiles, Open_DamagedGroup_IsDamageOfItsReplicaAndItsVoteIsNotForgotten) {
   open();
   fill();
   fill_second();
@@ -519,7 +517,7 @@ TEST_F(StoreFiles, BackgroundCheck_FindsWhatNobodyReads) {
   }
 }
 
-TEST_F(StoreFiles, Open_GapInALog_TakesItsGroupOutOfService) {
+TEST_F(StoreFiles, Open_GapInALog_IsDamageOfItsReplica) {
   open();
   ASSERT_TRUE(wait_write(*store, append_write(first_partition, {no_op(1), no_op(2), no_op(3)})));
   fill_second();
@@ -528,7 +526,7 @@ TEST_F(StoreFiles, Open_GapInALog_TakesItsGroupOutOfService) {
   expect_damaged("gap before entry 3");
 }
 
-TEST_F(StoreFiles, Open_FlippedTermOfALogEntry_TakesItsGroupOutOfService) {
+TEST_F(StoreFiles, Open_FlippedTermOfALogEntry_IsDamageOfItsReplica) {
   open();
   fill();
   fill_second();
@@ -538,7 +536,7 @@ TEST_F(StoreFiles, Open_FlippedTermOfALogEntry_TakesItsGroupOutOfService) {
   expect_damaged("log entry 3: checksum does not match");
 }
 
-TEST_F(StoreFiles, Open_FlippedSizeOfALogEntry_TakesItsGroupOutOfService) {
+TEST_F(StoreFiles, Open_FlippedSizeOfALogEntry_IsDamageOfItsReplica) {
   open();
   fill();
   fill_second();

@@ -61,7 +61,7 @@ class StoreLostWrites : public DamageTest {
   }
   void lose_new_row() { lose_page({put("directory", row_of(200) + "-new", "value")}, row_of(200) + "-new"); }
   // And what a read says then: all of it is sound.
-  void lose(std::vector<Mutation> mutations, const std::string& sort, std::optional<std::string> former) {
+  void lose(std::vector<Mutation> mutations, const std::string& sort, const std::optional<std::string>& former) {
     ASSERT_NO_FATAL_FAILURE(lose_page(std::move(mutations), sort));
     open();
     EXPECT_EQ(value_of(*store, partition, "directory", sort), former);
@@ -229,11 +229,11 @@ TEST_F(StoreLostWrites, Rows_ThatWereDamaged_AreLeftBehindByACopyAndNotEmptiedIn
 }
 
 // An entry that was acknowledged and is in the log's table, but not in its index: the log would be shorter.
-TEST_F(StoreLostWrites, Entry_MissingAtTheEndOfTheLog_TakesTheReplicaOutOfService) { lose_append("log_place"); }
+TEST_F(StoreLostWrites, Entry_MissingAtTheEndOfTheLog_IsDamageOfTheReplica) { lose_append("log_place"); }
 
 // SQLite gives the number of a row that went to the next one: the entry that was overtaken is back in the place of the
 // one that replaced it.
-TEST_F(StoreLostWrites, Entry_ThatWasOvertakenIsBack_TakesTheReplicaOutOfService) {
+TEST_F(StoreLostWrites, Entry_ThatWasOvertakenIsBack_IsDamageOfTheReplica) {
   fill();
   open();
   ASSERT_TRUE(wait_write(*store, append_write(partition, {no_op(2, 1)})));

@@ -4,7 +4,7 @@ namespace ringfs::nodes {
 namespace {
 
 using Kind = Mutation::Kind;
-constexpr std::size_t block_bytes = 64 * 1024;
+constexpr std::size_t block_bytes = 64 << 10;
 
 class StorePayload : public StoreTest {
  protected:

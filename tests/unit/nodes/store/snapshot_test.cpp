@@ -13,6 +13,7 @@ class StoreSnapshot : public StoreTest {
     dht::Entry first{1, 1, test_stamp + Duration(1), dht::EntryKind::configuration, SharedBytes(encode(configuration)),
                      {}};
     std::vector<Mutation> mutations;
+    mutations.reserve(500);
     for (int i = 0; i < 500; ++i) mutations.push_back(put("k", "small " + std::to_string(i), pattern(200, 'a')));
     run(first_partition, {first, batch_entry(2, mutations)});
     for (dht::LogIndex i = 3; i < 13; ++i) {
@@ -223,7 +224,7 @@ TEST_F(StoreSnapshot, Snapshot_WhileItsRowsAreReplaced_StillGivesTheirBytes) {
   };
   replace_all();
   replace_all();
-  EXPECT_GE(length(), before + 10 * 65536);
+  EXPECT_GE(length(), before + std::uintmax_t{10} * 65536);
   dht::SnapshotData data = transfer(*opened->store, 9);
   ASSERT_TRUE(data.last);
   ASSERT_TRUE(wait_write(*opened->store, install_in_term_5(9, data)));

@@ -125,7 +125,7 @@ TEST_F(StoreTest, Queue_WritesAndAppliesMixed_AreCarriedOutInOrder) {
   for (dht::LogIndex i = 1; i <= count; ++i) {
     expected.push_back("w" + std::to_string(i));
     store->write(append_write(first_partition, {batch_entry(i, {put("k", "counter", std::to_string(i))})}),
-                 [&, i](Status status) {
+                 [&, i](const Status& status) {
                    EXPECT_TRUE(status);
                    std::lock_guard lock(mutex);
                    order.push_back("w" + std::to_string(i));
@@ -288,7 +288,7 @@ TEST_F(StoreTest, Destructor_WithWorkQueued_CarriesItOut) {
   std::atomic<int> answered{0};
   for (dht::LogIndex i = 1; i <= 100; ++i) {
     store->write(append_write(first_partition, {batch_entry(i, {put("k", "a", std::to_string(i))})}),
-                 [&](Status status) {
+                 [&](const Status& status) {
                    if (status) ++answered;
                  });
     store->apply({first_partition, i}, [&](auto result) {
