@@ -1,5 +1,5 @@
-// The REST gateway over real sockets: what a client gets whose request is too much, too slow, cut short, or one too
-// many.
+// The REST gateway over real sockets: answers to requests that are too large, too slow or cut short, and to one
+// connection too many.
 #include "nodes/rest/gateway.hpp"
 
 #include <gtest/gtest.h>
@@ -63,7 +63,7 @@ class RestGatewayTest : public testing::Test {
     }
     return true;
   }
-  // Until the gateway closes; "reset" behind what came when it did so by a reset.
+  // Reads until the gateway closes; adds "reset" if it closed with a TCP reset.
   static std::string receive(tcp::socket& socket) {
     std::string all;
     char bytes[4096];
@@ -160,7 +160,7 @@ TEST_F(RestGatewayTest, TooManyConnections_AreToldWithoutBeingReadAndThenCut) {
     EXPECT_TRUE(receive_once(*socket).starts_with("HTTP/1.1 200 "));
   }
   tcp::socket third = connect();
-  EXPECT_TRUE(receive_once(third).starts_with("HTTP/1.1 503 "));  // without having asked
+  EXPECT_TRUE(receive_once(third).starts_with("HTTP/1.1 503 "));  // without a request
   tcp::socket fourth = connect();
   std::string answer = receive(fourth);
   EXPECT_TRUE(answer.empty() || answer == "reset") << answer;

@@ -1,3 +1,4 @@
+// The store as the driver uses it: writes, applies, reads, loads, and what a start finds.
 #include <sys/stat.h>
 
 #include "tests/unit/nodes/store/fixture.hpp"
@@ -108,7 +109,7 @@ TEST_F(StoreTest, Groups_ClosedAndOpenedAgain_AreAsWritten) {
   EXPECT_EQ(group.configuration_entries[0].index, 6u);
   EXPECT_EQ(group.configuration_entries[0].head, sixth.head);
   EXPECT_EQ(group.last_stamp, sixth.stamp);
-  // The apply after the restart finds its entries in the log.
+  // After the restart the apply finds its entries in the log.
   applied = wait_apply(*store, first_partition, 6);
   ASSERT_TRUE(applied) << applied.error().text();
   EXPECT_EQ(value_of(*store, first_partition, "k", "b"), "2");
@@ -156,7 +157,7 @@ TEST_F(StoreTest, Truncate_AndAppendOtherEntries_OnlyTheNewOnesAreApplied) {
   dht::Write write = append_write(first_partition, {batch_entry(2, {put("k", "y", "new 2")}, 2)});
   write.groups[0].truncate_from = 2;
   ASSERT_TRUE(wait_write(*store, write));
-  // In one transaction: out and in again, and applied at once.
+  // In one transaction: truncated, appended again, and applied.
   dht::Write again = append_write(first_partition, {batch_entry(2, {put("k", "y", "newest 2")}, 3)});
   again.groups[0].truncate_from = 2;
   std::promise<Status> written;
