@@ -1,5 +1,5 @@
 #!/bin/bash
-# That nothing grows without bound, and what a ring costs that does nothing: docs/bounds.md.
+# Checks that nothing grows without bound, and measures what an idle ring costs: docs/bounds.md.
 #   bounds.sh BUILD [--minutes 60] [--files 200000] [--only idle|flat|churn]
 # idle    a ring of 10 nodes with its mount: processor time and memory while nothing happens for two minutes
 # flat    files in one directory: microseconds a file from the first thousand to the last
