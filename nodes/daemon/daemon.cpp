@@ -118,7 +118,7 @@ class Daemon {
       store_options.scrub.pause = std::chrono::seconds(1);
       store_options.scrub.bytes_per_second = store_options.scrub.first_bytes_per_second;
     }
-    Result<SqliteStore::Opened> opened = SqliteStore::open(options_.data, random_, std::move(store_options));
+    Result<SqliteStore::Opened> opened = SqliteStore::open(options_.data, random_, store_options);
     if (!opened) return tl::unexpected(cannot_open(opened.error(), options_.data));
     store_ = std::move(opened->store);
     id_ = opened->node.id;
@@ -131,7 +131,7 @@ class Daemon {
     driver_options.node.rest_address = rest_address_;
     driver_options.damaged = std::move(opened->damaged);
     driver_ = std::make_unique<dht::Driver>(loop_, *store_, std::move(opened->node), random_, std::move(driver_options),
-                                            [this](Error error) { ended_by(std::move(error)); });
+                                            [this](const Error& error) { ended_by(error); });
     server_ = std::make_unique<dht::Server>(loop_, *driver_, std::move(*listener));
     driver_->start();
     server_->start();
@@ -182,7 +182,7 @@ class Daemon {
   void spawn(Task<void> work) {
     auto task = tasks_.emplace(tasks_.end());
     asio::co_spawn(loop_, std::move(work),
-                   asio::bind_cancellation_slot(task->slot(), [this, task](std::exception_ptr error) {
+                   asio::bind_cancellation_slot(task->slot(), [this, task](const std::exception_ptr& error) {
                      tasks_.erase(task);
                      if (!error || draining_) return;  // a cancelled coroutine ends with an exception
                      try {
@@ -239,7 +239,7 @@ class Daemon {
     return options;
   }
 
-  void ended_by(Error error) {
+  void ended_by(const Error& error) {
     if (error.code == ErrorCode::cloned_identity) {
       failure_ = DaemonFailure{
           ExitCode::identity_refused,
@@ -273,7 +273,7 @@ class Daemon {
     // they are answered.
     if (gateway_) {
       gateway_stopped_ = false;
-      asio::co_spawn(loop_, gateway_->stop(), [this](std::exception_ptr) { gateway_stopped_ = true; });
+      asio::co_spawn(loop_, gateway_->stop(), [this](const std::exception_ptr&) { gateway_stopped_ = true; });
     }
     for (asio::cancellation_signal& task : tasks_) task.emit(asio::cancellation_type::terminal);
     poll_drain();

@@ -166,10 +166,11 @@ For programs: <a href="/openapi.json">openapi.json</a>.</p>
     std::string example = endpoint.example;
     std::size_t at = example.find("{base}");
     if (at != std::string::npos) example.replace(at, 6, "http://127.0.0.1:3000");
-    page += "<h2><span class=\"method\">" + method + "</span><code>" + endpoint.path + "</code></h2>\n<p><b>" +
-            endpoint.summary + ".</b> " + endpoint.detail + "</p>\n<pre>curl " + example + "</pre>\n<table>";
+    page.append("<h2><span class=\"method\">").append(method).append("</span><code>").append(endpoint.path);
+    page.append("</code></h2>\n<p><b>").append(endpoint.summary).append(".</b> ").append(endpoint.detail);
+    page.append("</p>\n<pre>curl ").append(example).append("</pre>\n<table>");
     for (const Outcome& outcome : endpoint.outcomes) {
-      page += std::string("<tr><td>") + outcome.status + "</td><td>" + outcome.meaning + "</td></tr>";
+      page.append("<tr><td>").append(outcome.status).append("</td><td>").append(outcome.meaning).append("</td></tr>");
     }
     page += "</table>\n";
   }

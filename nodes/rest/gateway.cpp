@@ -75,7 +75,7 @@ class TimeLimit {
 // Shared by the sessions: one that outlives the gateway keeps what it uses.
 class RestGateway::Implementation : public std::enable_shared_from_this<RestGateway::Implementation> {
  public:
-  Implementation(asio::any_io_executor executor, ObjectStore& store, RingView& ring, RingAdmin& admin,
+  Implementation(const asio::any_io_executor& executor, ObjectStore& store, RingView& ring, RingAdmin& admin,
                  std::function<std::string()> metrics, RestOptions options)
       : executor_(executor),
         acceptor_(executor),
@@ -268,7 +268,7 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
   bool stopping_ = false;
 };
 
-RestGateway::RestGateway(asio::any_io_executor executor, ObjectStore& store, RingView& ring, RingAdmin& admin,
+RestGateway::RestGateway(const asio::any_io_executor& executor, ObjectStore& store, RingView& ring, RingAdmin& admin,
                          std::function<std::string()> metrics, RestOptions options)
     : implementation_(
           std::make_shared<Implementation>(executor, store, ring, admin, std::move(metrics), std::move(options))) {}

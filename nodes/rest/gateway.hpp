@@ -50,7 +50,7 @@ struct RestOptions {
 class RestGateway {
  public:
   // `metrics`: the metrics of this node as Prometheus text.
-  RestGateway(boost::asio::any_io_executor executor, ObjectStore& store, RingView& ring, RingAdmin& admin,
+  RestGateway(const boost::asio::any_io_executor& executor, ObjectStore& store, RingView& ring, RingAdmin& admin,
               std::function<std::string()> metrics, RestOptions options = {});
   ~RestGateway();  // after stop(), or when the loop has ended
 

@@ -85,8 +85,7 @@ StoreChanges::StoreChanges(Connection& connection, PayloadFile& payload_file, co
                 "INSERT INTO peer(node, counter, nonce, checksum) VALUES(?, ?, ?, ?) ON CONFLICT(node) DO UPDATE SET "
                 "counter = excluded.counter, nonce = excluded.nonce, checksum = excluded.checksum"),
       add_garbage_(connection,
-                   // a row of `grp` that is older than it should be may name garbage
-                   "INSERT OR IGNORE INTO garbage(space) VALUES(?)"),
+                   "INSERT OR IGNORE INTO garbage(space) VALUES(?)"),  // an old row of `grp` may name garbage
       next_garbage_(connection, "SELECT space FROM garbage ORDER BY space"),
       remove_garbage_(connection, "DELETE FROM garbage WHERE space = ?"),
       cache_(options.entry_cache_bytes) {
@@ -369,7 +368,7 @@ void StoreChanges::apply_entry(GroupState& group, const StoredEntry& stored, std
       result.outcome = BatchResult::Outcome::invalid;
       result.stamp = entry.stamp;
     }
-    results.push_back({entry.index, std::move(result)});
+    results.push_back({entry.index, result});
   } else if (entry.kind == dht::EntryKind::configuration) {
     Result<dht::Configuration> configuration = dht::decode_configuration(entry.head.view());
     if (!configuration) damaged_entry(group.partition, entry.index, configuration.error().context);

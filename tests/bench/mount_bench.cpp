@@ -1,14 +1,14 @@
-// What file operations cost on any directory: create, stat, open+read, rename, append, unlink, chmod, directories,
+// Measures file operations on any directory: create, stat, open and read, rename, append, unlink, chmod, directories,
 // links and renames across directories, listing, trees that are copied, searched, compared and removed, sequential and
-// random I/O. Files lie two directories below the one that is given. Works below that and leaves nothing behind.
+// random I/O. The files are two directories below the given one. Nothing is left behind.
 //
-// With --second-mount, another mount of the same file system at that very directory, two threads also work in one
-// directory, each through its own mount.
+// With --second-mount, another mount of the same file system at that directory, two threads also work in one directory,
+// each through its own mount.
 //
-// Prints a line per case: threads, operations, microseconds (median, 99th percentile, longest), operations or MB a
-// second; or one JSON object with the same (--json). Every case ends after its number of operations or after --seconds,
-// whichever comes first, so that a slow file system is measured too. Not a test: it asserts no time, but an operation
-// that fails ends it with exit code 1.
+// Prints a line for each case: threads, operations, microseconds (median, 99th percentile, longest), operations or MB a
+// second; or one JSON object with the same (--json). A case ends after its number of operations or after --seconds,
+// whichever comes first, so that slow file systems can be measured, too. This is not a test: it asserts no time. But an
+// operation that fails ends it with exit code 1.
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -107,7 +107,7 @@ struct Plan {
   std::vector<std::string> only;
 };
 
-// Caches of the kernel away, so that what is read next comes from the file system. Needs root.
+// Drops the caches of the kernel, so that the next reads come from the file system. Needs root.
 bool drop_caches() {
   ::sync();
   std::ofstream file("/proc/sys/vm/drop_caches");
@@ -148,7 +148,7 @@ class Bench {
     return plan_.only.empty() || std::find(plan_.only.begin(), plan_.only.end(), name) != plan_.only.end();
   }
 
-  // `operations` times in each of the threads, or for as long as there is time. Returns how often each thread did it.
+  // Runs `operations` times in each thread, or as often as the time allows. Gives how often each thread did.
   std::size_t measure(const std::string& name, unsigned threads, std::size_t operations, const Operation& operation,
                       std::size_t bytes_each = 0, bool report = true) {
     std::mutex mutex;
@@ -196,7 +196,7 @@ class Bench {
     return least;
   }
 
-  // What the disk or the ring takes to make 4 KiB durable that overwrite others: the probe beside everything else.
+  // How long it takes to make 4 KiB durable that overwrite others: to be compared with all other cases.
   void overwrite_fsync() {
     if (!wanted("overwrite_fsync")) return;
     const std::string piece(small_bytes, 'p');
@@ -259,8 +259,8 @@ class Bench {
     for (const std::string& directory : directories) std::filesystem::remove_all(directory);
   }
 
-  // What touches two directories, or one and a file that was made in another one, beside a chmod, the smallest change
-  // of all.
+  // Operations on two directories, or on one and a file that was made in another one, beside a chmod, the smallest
+  // change.
   void across_directories() {
     const char* names[] = {"chmod", "mkdir", "rmdir", "link_across", "unlink_link", "rename_across", "unlink_moved"};
     if (std::none_of(std::begin(names), std::end(names), [&](const char* name) { return wanted(name); })) return;
@@ -349,7 +349,7 @@ class Bench {
           File(directory + "/f" + std::to_string(number), O_CREAT | O_WRONLY).close();
         },
         0, false);
-    // As ls -l: names, then the attributes of each.
+    // As ls -l does: names, then the attributes of each.
     measure("list_" + std::to_string(made), 1, 20, [&](unsigned, std::size_t) {
       std::size_t seen = 0;
       DIR* open = ::opendir(directory.c_str());
@@ -383,14 +383,14 @@ class Bench {
     std::filesystem::remove_all(source);
   }
 
-  // 494 files in 94 directories, by the programs that people use. Each case once a tree.
+  // 494 files in 94 directories, by common programs. Each case runs once for a tree.
   void whole_tree() {
     const char* names[] = {"cp_r", "find", "diff_r_cold", "rm_rf"};
     if (std::none_of(std::begin(names), std::end(names), [&](const char* name) { return wanted(name); })) return;
     constexpr std::size_t files = 494, directories = 94, trees = 3;
     const std::filesystem::path source =
         std::filesystem::temp_directory_path() / ("ringfs-bench-whole-" + std::to_string(::getpid()));
-    // Some below the top, most below those.
+    // Some directories are below the top, most are below those.
     std::vector<std::filesystem::path> places{source};
     for (std::size_t number = 1; number < directories; ++number) {
       places.push_back(places[number < 10 ? 0 : 1 + number % 9] / ("d" + std::to_string(number)));
@@ -472,7 +472,7 @@ class Bench {
       files.back()->sync();
     }
     drop_caches();
-    // Each block once, in random order: the kernel's own cache would answer a second time.
+    // Each block once, in random order: the cache of the kernel would answer a second read.
     constexpr std::size_t blocks = megabytes * large_piece / small_bytes;
     std::vector<std::vector<std::size_t>> order(jobs, std::vector<std::size_t>(blocks));
     for (unsigned job = 0; job < jobs; ++job) {

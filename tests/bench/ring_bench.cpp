@@ -1,10 +1,9 @@
-// What the ring alone does, without a file system: puts and gets of small and of 1 MiB values by 1 to 500 clients at
-// the same time.
+// Measures the ring without a file system: puts and gets of small and of 1 MiB values by 1 to 500 clients at once.
 //
-// ring_bench HOST:PORT[,HOST:PORT...]: the nodes of a ring that is up. Every client has an identity of its own and asks
-// for the next thing when the last one is answered; they share some connections. A put is acknowledged when a majority
-// has it on disk. Prints a line per case: clients, operations a second, median and 99th percentile in microseconds. The
-// values are erased again.
+// ring_bench HOST:PORT[,HOST:PORT...]: nodes of a running ring. Every client has an identity of its own, and starts an
+// operation when the last one is answered; clients share some connections. A put is acknowledged when a majority has it
+// on disk. Prints a line for each case: clients, operations a second, median and 99th percentile in microseconds. The
+// values are erased at the end.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
@@ -26,7 +25,7 @@ namespace {
 using namespace ringfs;
 
 constexpr Duration timeout = std::chrono::seconds(30);
-constexpr std::size_t block_bytes = 64 << 10;  // values above are several rows, as the contents of files are
+constexpr std::size_t block_bytes = 64 << 10;  // larger values are several rows, like the contents of files
 
 struct Case {
   std::string name;
@@ -171,7 +170,7 @@ class RingBench {
   std::string failure_;
   std::vector<double> times_;
   std::map<std::string, std::size_t> written_;  // key -> bytes
-  std::vector<std::string> readable_;           // of the case that runs
+  std::vector<std::string> readable_;           // of the current case
 };
 
 }  // namespace
@@ -198,7 +197,7 @@ int main(int argc, char** argv) {
   bool good = true;
   for (const Case& one : cases) {
     for (std::size_t count : clients) {
-      if (one.value_bytes >= block_bytes && count > 100) continue;  // hundreds of MiB at the same time measure memory
+      if (one.value_bytes >= block_bytes && count > 100) continue;  // hundreds of MiB at once would measure the memory
       good = good && bench.run(one, count);
     }
   }

@@ -1,10 +1,11 @@
-// What the store costs: append + apply of 4 KiB and 1 MiB batches, one after the other and many queued.
+// Measures the store: append and apply of batches of 4 KiB and 1 MiB, one by one and many queued.
 //
-// store_bench [directory] [page size]: the directory must lie on the disk in question and is left behind empty of our
-// files. Prints a line per case: microseconds of an append, of an apply, and bytes that this process caused to be
-// written (/proc/self/io) for a byte of data. The fsync probe beside them says what the disk itself takes.
-// store_bench [directory] rows: what changes of rows cost the processor, without syncs: microseconds of the whole
-// process (getrusage) for a batch, of new rows, of rows that are there, of patches and erasures.
+// store_bench [directory] [page size]: the directory must be on the disk in question; our files in it are removed.
+// Prints a line for each case: microseconds of an append, of an apply, and bytes written by this process
+// (/proc/self/io) for each byte of data. The fsync probe beside them shows the disk itself.
+//
+// store_bench [directory] rows: processor time of changes of rows, without syncs: microseconds of the process
+// (getrusage) for a batch of new rows, of existing rows, of patches, and of erasures.
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -170,7 +171,7 @@ Mutation change(Mutation::Kind kind, std::size_t row, std::size_t bytes, std::ui
   return mutation;
 }
 
-// One mutation a batch; `rounds` batches, 32 queued.
+// `rounds` batches of one mutation each, 32 queued.
 void changes(nodes::SqliteStore& store, dht::LogIndex& next, const char* what, std::size_t rounds,
              const std::function<Mutation(std::size_t)>& make) {
   std::vector<dht::Write> writes;
@@ -220,7 +221,7 @@ void bench_rows(nodes::SqliteStore& store) {
   using Kind = Mutation::Kind;
   constexpr std::size_t many = 50'000;
   constexpr std::size_t few = 2'000;
-  constexpr std::size_t step = 7919;  // a prime: no row twice, none beside the one before
+  constexpr std::size_t step = 7919;  // a prime, so no row comes twice, and none beside the one before
   dht::LogIndex next = 1;
   auto any = [](std::size_t i) { return i * step % many; };
   changes(store, next, "put of 200 bytes, new", many, [&](std::size_t i) { return change(Kind::put, any(i), 200); });

@@ -16,7 +16,6 @@ using boost::endian::load_big_u64;
 
 namespace {
 
-constexpr std::string_view magic("SQLite format 3", 16);  // with its NUL
 constexpr std::size_t page_size_place = 16;
 constexpr std::size_t reserved_place = 20;
 constexpr std::size_t user_version_place = 60;
@@ -29,7 +28,7 @@ const unsigned char* place_in(std::string_view bytes, std::size_t place) {
 }  // namespace
 
 std::optional<PageLayout> page_layout(std::string_view header) {
-  if (header.size() < database_header_bytes || !header.starts_with(magic)) return std::nullopt;
+  if (header.size() < database_header_bytes || !header.starts_with(database_magic)) return std::nullopt;
   PageLayout layout;
   layout.page_bytes = load_big_u16(place_in(header, page_size_place));
   if (layout.page_bytes == 1) layout.page_bytes = most_page_bytes;

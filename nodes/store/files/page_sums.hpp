@@ -32,6 +32,8 @@ struct PageLayout {
   bool operator==(const PageLayout&) const = default;
 };
 inline constexpr std::size_t database_header_bytes = 100;
+inline constexpr char database_magic_text[] = "SQLite format 3";
+inline constexpr std::string_view database_magic(database_magic_text, sizeof database_magic_text);  // with its NUL
 // None: these bytes are not the header of an SQLite database.
 std::optional<PageLayout> page_layout(std::string_view header);
 

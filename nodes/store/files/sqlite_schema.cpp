@@ -124,8 +124,7 @@ enum class FileKind { absent, sqlite };
 
 // Looks at the first bytes, before SQLite touches the file.
 FileKind look_at(const std::filesystem::path& file) {
-  constexpr std::string_view magic("SQLite format 3", 16);  // with its NUL
-  constexpr std::size_t format_place = 60;                  // of user_version; application_id is 8 bytes further
+  constexpr std::size_t format_place = 60;  // of user_version; application_id is 8 bytes further
   std::array<char, database_header_bytes> head{};
   const std::string_view bytes = read_header(file, head);
   if (bytes.empty()) return FileKind::absent;  // no file, or a crash interrupted its creation
@@ -133,7 +132,7 @@ FileKind look_at(const std::filesystem::path& file) {
   bool zeros = all_zeros(bytes) && std::filesystem::exists(file.string() + "-journal");
   const std::optional<std::string> kept = read_first_page(file);
   auto damaged = [&] { return StoreFailure(ErrorCode::corrupt, "the first page of " + file.string() + " is damaged"); };
-  if (!zeros && !bytes.starts_with(magic)) {
+  if (!zeros && !bytes.starts_with(database_magic)) {
     if (kept) throw damaged();
     not_ours(file);
   }

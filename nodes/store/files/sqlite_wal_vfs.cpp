@@ -211,7 +211,7 @@ bool may_be_unwritten(sqlite3_file* file, std::uint64_t number) {
 int read_page_as_it_is(sqlite3_file* file, char* into, std::uint32_t page_bytes, std::uint64_t number) {
   State& state = state_of(file);
   const auto size = static_cast<int>(page_bytes);
-  const auto offset = static_cast<sqlite3_int64>((number - 1) * page_bytes);
+  const auto offset = static_cast<sqlite3_int64>(number - 1) * page_bytes;
   int code = read_below(file, into, size, offset);
   if (state.files->lost_page(number))
     return damaged("page " + std::to_string(number) + " of " + state.files->database() +

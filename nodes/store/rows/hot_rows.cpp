@@ -89,8 +89,9 @@ void HotRows::announce(const std::map<PartitionId, HotChanges>& changes) {
 
 void HotRows::publish(std::map<PartitionId, HotChanges> changes) {
   std::lock_guard guard(mutex_);
-  for (auto& [id, change] : changes) {
-    Partition& partition = partitions_[id];
+  for (auto& published : changes) {
+    HotChanges& change = published.second;
+    Partition& partition = partitions_[published.first];
     --partition.announced;
     partition.applied = std::max(partition.applied, change.applied);
     if (change.all) forget_all(partition);

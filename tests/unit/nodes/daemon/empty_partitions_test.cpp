@@ -1,3 +1,4 @@
+// Which partitions the janitor leaves out.
 #include "nodes/daemon/empty_partitions.hpp"
 
 #include <gtest/gtest.h>

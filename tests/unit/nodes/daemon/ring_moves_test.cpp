@@ -1,5 +1,5 @@
-// Nodes that join and leave with real databases and sockets: rows, payloads and logs arrive, and what was removed is
-// gone from the disk.
+// Nodes with real databases and sockets join and leave: rows, payloads and logs arrive, and what was removed is gone
+// from the disk.
 #include <boost/asio/io_context.hpp>
 
 #include "dht/core/members/change.hpp"
@@ -17,7 +17,7 @@ namespace ringfs::nodes {
 namespace {
 
 constexpr unsigned bits = 3;
-constexpr Duration limit = std::chrono::seconds(60);  // it only bounds a test that fails
+constexpr Duration limit = std::chrono::seconds(60);  // only for a test that fails
 
 class RingMoves : public testing::Test {
  protected:
@@ -36,7 +36,7 @@ class RingMoves : public testing::Test {
     for (auto& process : processes) stop(*process);
   }
 
-  // Of three nodes.
+  // A ring of three nodes.
   dht::Genesis make_ring() {
     std::vector<dht::FirstNode> first;
     std::vector<Uuid> ids;
@@ -98,7 +98,7 @@ class RingMoves : public testing::Test {
       return tl::unexpected(dht::OperationFailure{{ErrorCode::timeout, {}}, {}});
     return *result;
   }
-  // Whoever leads.
+  // The node that leads.
   std::optional<dht::Answer> ask_leader(PartitionId partition, const dht::Operation& operation) {
     std::optional<dht::Answer> answer;
     run_until([&] {
@@ -160,7 +160,7 @@ class RingMoves : public testing::Test {
     });
   }
 
-  // This node's replica; none: it has none.
+  // The replica of this node; none: it has none.
   static std::optional<dht::GroupStatus> replica(Process& process, PartitionId partition) {
     for (const dht::GroupStatus& group : process.driver->status().groups) {
       if (group.partition == partition) return group;
@@ -200,7 +200,7 @@ TEST_F(RingMoves, NodeJoinsAndAnotherLeaves_EverythingIsThereAndTheLeaverIsEmpty
   ASSERT_TRUE(run_until([&] { return leaver.driver->status().groups.empty(); }));
   stop(leaver);
 
-  // The one that was added starts from its disk like any other, and it counts.
+  // The added node restarts from its disk, and it counts in the quorum.
   stop(added);
   run(added, added.address);
   for (int i = 0; i < 60; ++i) EXPECT_EQ(read("small " + std::to_string(i)), std::to_string(i));
@@ -215,8 +215,7 @@ TEST_F(RingMoves, NodeJoinsAndAnotherLeaves_EverythingIsThereAndTheLeaverIsEmpty
   for (const dht::PersistedGroup& group : disk->node.groups) EXPECT_FALSE(group.holds_data);
 }
 
-// A page of one node's database is what it was before an acknowledged write. Nobody is told but by that node's
-// background check.
+// A page of one node's database is what it was before an acknowledged write. Only that node's scrub finds it.
 TEST_F(RingMoves, RowsWhoseWriteOneDiskHasLost_AreReplacedByThemselves) {
   make_ring();
   const std::string key = "a row whose write is lost";

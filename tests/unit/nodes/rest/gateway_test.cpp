@@ -1,5 +1,5 @@
-// The REST gateway over real sockets: what a client gets whose request is too much, too slow, cut short, or one too
-// many.
+// The REST gateway over real sockets: answers to requests that are too large, too slow or cut short, and to one
+// connection too many.
 #include "nodes/rest/gateway.hpp"
 
 #include <gtest/gtest.h>
@@ -23,7 +23,7 @@ using boost::asio::ip::tcp;
 // The gateway runs on a thread of its own; the test is its client, with blocking sockets.
 class RestGatewayTest : public testing::Test {
  protected:
-  void start(RestOptions options = {}) {
+  void start(const RestOptions& options = {}) {
     Result<dht::Listener> listener = dht::listen_on(loop, "127.0.0.1:0");
     ASSERT_TRUE(listener);
     port = listener->acceptor.local_endpoint().port();
@@ -38,7 +38,7 @@ class RestGatewayTest : public testing::Test {
   std::future<void> stop() {
     auto stopped = std::make_shared<std::promise<void>>();
     std::future<void> future = stopped->get_future();
-    boost::asio::co_spawn(loop, gateway->stop(), [stopped](std::exception_ptr) { stopped->set_value(); });
+    boost::asio::co_spawn(loop, gateway->stop(), [stopped](const std::exception_ptr&) { stopped->set_value(); });
     return future;
   }
   void TearDown() override {
@@ -63,7 +63,7 @@ class RestGatewayTest : public testing::Test {
     }
     return true;
   }
-  // Until the gateway closes; "reset" behind what came when it did so by a reset.
+  // Reads until the gateway closes; adds "reset" if it closed with a TCP reset.
   static std::string receive(tcp::socket& socket) {
     std::string all;
     char bytes[4096];
@@ -160,7 +160,7 @@ TEST_F(RestGatewayTest, TooManyConnections_AreToldWithoutBeingReadAndThenCut) {
     EXPECT_TRUE(receive_once(*socket).starts_with("HTTP/1.1 200 "));
   }
   tcp::socket third = connect();
-  EXPECT_TRUE(receive_once(third).starts_with("HTTP/1.1 503 "));  // without having asked
+  EXPECT_TRUE(receive_once(third).starts_with("HTTP/1.1 503 "));  // without a request
   tcp::socket fourth = connect();
   std::string answer = receive(fourth);
   EXPECT_TRUE(answer.empty() || answer == "reset") << answer;

@@ -44,7 +44,7 @@ class FixedRing : public SilentRing {
   bool unreachable = false;
 };
 
-// Before its next commit another client writes the value of "k".
+// Another client writes the value of "k" before the first commit, and before the next one after race().
 class RacingStore final : public MemoryObjectStore {
  public:
   RacingStore(VirtualTime& time, std::shared_ptr<MemoryRing> ring, ObjectStore& other)
@@ -71,8 +71,8 @@ class RacingStore final : public MemoryObjectStore {
 
 class RestRoutes : public testing::Test {
  protected:
-  RestResponse ask(http::verb method, std::string target, std::string body = {},
-                   std::vector<std::pair<http::field, std::string>> headers = {}) {
+  RestResponse ask(http::verb method, const std::string& target, std::string body = {},
+                   const std::vector<std::pair<http::field, std::string>>& headers = {}) {
     RestRequest request(method, target, 11);
     for (const auto& [field, value] : headers) request.insert(field, value);
     request.body() = std::move(body);
@@ -180,7 +180,7 @@ TEST_F(RestRoutes, Condition_OnSeveralLines_IsOneList) {
 
 TEST_F(RestRoutes, Put_ThatLosesARaceItsConditionDoesNotMind_IsJudgedAnew) {
   std::string first(ask(http::verb::put, "/v1/kv/k", "1")[http::field::etag]);
-  // Between the gateway's read and its commit another client writes.
+  // Another client writes between the gateway's read and its commit.
   RacingStore racing(time, memory, store);
   RestContext raced{racing, ring, admin, [] { return std::string(); }, [] { return std::chrono::seconds(30); }};
   RestRequest request(http::verb::put, "/v1/kv/k", 11);
@@ -188,7 +188,7 @@ TEST_F(RestRoutes, Put_ThatLosesARaceItsConditionDoesNotMind_IsJudgedAnew) {
   request.body() = "2";
   EXPECT_EQ(time.run(answer(raced, request)).result(), http::status::no_content);
   EXPECT_EQ(ask(http::verb::get, "/v1/kv/k").body(), "2");
-  // One that does mind is refused, by what it finds then.
+  // A request whose condition fails with the new value is refused.
   racing.race();
   request.erase(http::field::if_none_match);
   request.set(http::field::if_match, std::string(ask(http::verb::get, "/v1/kv/k")[http::field::etag]));

@@ -1,3 +1,4 @@
+// Blocks that are taken and given back: first fit, against a simple model.
 #include "nodes/store/files/block_map.hpp"
 
 #include <gtest/gtest.h>
@@ -33,7 +34,7 @@ TEST(BlockMap, GiveBack_BesideFreeBlocks_MakesOneRun) {
   EXPECT_EQ(map.take(32), 32u);
   map.give_back(112, 16);
   EXPECT_EQ(map.end(), 112u);
-  EXPECT_EQ(map.take(1000), 112u);  // goes on beyond the end
+  EXPECT_EQ(map.take(1000), 112u);  // the run reaches beyond the end
 }
 
 TEST(BlockMap, TakeAt_WhatIsTaken_IsRefused) {
@@ -51,7 +52,7 @@ TEST(BlockMap, TakeAt_WhatIsTaken_IsRefused) {
 TEST(BlockMap, RandomHistory_NeverGivesABlockTwiceAndAlwaysTheLowestRun) {
   SeededRandom draw(5);
   BlockMap map;
-  std::map<std::uint64_t, std::uint64_t> runs;  // first, count
+  std::map<std::uint64_t, std::uint64_t> runs;  // first block -> count
   std::uint64_t taken = 0;
   for (int step = 0; step < 20000; ++step) {
     if (draw.below(2) == 0 || runs.empty()) {

@@ -1,5 +1,5 @@
 // What the tests of damaged files share: a node with rows, logs and payloads of several partitions, some of them only
-// in its WAL, and everything that can be asked of its files, as text.
+// in its WAL; and everything that can be read from its files, as text.
 #pragma once
 
 #include <algorithm>
@@ -19,7 +19,7 @@
 
 namespace ringfs::nodes {
 
-// Four bytes of a file, highest first, as SQLite writes its numbers.
+// A big-endian number of four bytes in a file, as SQLite writes numbers.
 inline std::uint32_t number_in(const std::filesystem::path& file, std::uint64_t place) {
   std::ifstream stream(file, std::ios::binary);
   stream.seekg(static_cast<std::streamoff>(place));
@@ -52,8 +52,9 @@ class DamageTest : public StoreTest {
     for (unsigned i = 0; i < names; ++i) {
       if (i % entries == index % entries) mutations.push_back(put(key_of(p), name_of(i), pattern(90 + 7 * i, 'a')));
     }
-    if (index == 2) mutations.push_back(put(key_of(p), "long", std::string(6000, 'l')));            // overflow pages
-    if (index == 3) mutations.push_back(put(std::string(1500, 'k') + key_of(p), "s", "long key"));  // of a key
+    if (index == 2) mutations.push_back(put(key_of(p), "long", std::string(6000, 'l')));  // overflow pages
+    // overflow pages of a key
+    if (index == 3) mutations.push_back(put(std::string(1500, 'k') + key_of(p), "s", "long key"));
     if (index == 4) mutations.push_back(put(key_of(p), "payload", pattern(17000, 'p')));
     return batch_entry(index, std::move(mutations));
   }
@@ -70,17 +71,17 @@ class DamageTest : public StoreTest {
       ASSERT_EQ(batch.result.outcome, BatchResult::Outcome::applied) << batch.index;
   }
 
-  // A node whose database holds most, and whose WAL, left by a process that was killed, the rest, synced up to its end.
+  // A node that has most of its data in the database, and the rest in a synced WAL that a killed process left.
   void make_node(bool with_wal = true) {
     options.payload_file_bytes = 0;
     open();
     ASSERT_TRUE(wait_write(*store, genesis_write()));
     for (unsigned p = 0; p < partitions; ++p) write_partition(p, 1, 4);
-    // Free pages: what was erased again.
+    // Free pages, by an erasure.
     run(PartitionId{0},
         {batch_entry(5, {put("gone", "a", std::string(15000, 'g')), put("gone", "b", std::string(15000, 'h'))}),
          batch_entry(6, {mutation(Mutation::Kind::erase_prefix, "gone", "")})});
-    options.payload_file_bytes = 1 << 20;  // from here on payloads lie in the database
+    options.payload_file_bytes = 1 << 20;  // from here on payloads go into the database
     reopen();
     run(PartitionId{1}, {batch_entry(5, {put(key_of(1), "small payload", pattern(16500, 'q'))})});
     store.reset();
@@ -95,8 +96,8 @@ class DamageTest : public StoreTest {
     ASSERT_GT(std::filesystem::file_size(wal_of(database())), 100'000u);
   }
 
-  // The node's files as they are now, and back as they were then: the store must not be open at the first, and is not
-  // after the second.
+  // Keeps a copy of the node's files, and restores them. The store must be closed for the first; the second one closes
+  // it.
   void keep_files() { std::filesystem::copy(directory, scratch / "kept", std::filesystem::copy_options::recursive); }
   void restore_files() {
     store.reset();
@@ -110,7 +111,7 @@ class DamageTest : public StoreTest {
     return wait_read(*store, PartitionId{p}, std::move(request));
   }
 
-  // All that the files say, asked as the store asks. Throws StoreFailure.
+  // Everything in the files, read as the store reads it. Throws StoreFailure.
   static std::string everything(const std::filesystem::path& directory) {
     std::string said;
     std::unique_ptr<Connection> connection = open_reader(directory, 2048);
@@ -155,7 +156,7 @@ class DamageTest : public StoreTest {
     return said;
   }
 
-  // Replicas whose log is lost, which say nothing and are replaced, and all others.
+  // The number of replicas whose log is lost.
   static std::size_t lost_logs(const dht::PersistedNode& node) {
     return static_cast<std::size_t>(
         std::count_if(node.groups.begin(), node.groups.end(),
@@ -176,7 +177,7 @@ class DamageTest : public StoreTest {
     const char byte = contents(file).at(place);
     overwrite(file, place, std::string(1, static_cast<char>(static_cast<unsigned char>(byte) ^ (1U << bit))));
   }
-  // Where bytes stand in a file, the last time.
+  // The last place of these bytes in a file.
   static std::size_t place_of(const std::filesystem::path& file, const std::string& bytes) {
     const std::size_t place = contents(file).rfind(bytes);
     EXPECT_NE(place, std::string::npos);

@@ -1,4 +1,4 @@
-// Damage in a node's files, as the store meets it: it is said, it costs no more than it must, and it does not last.
+// Damage in the files of a node: it is reported, costs no more than it must, and is repaired.
 #include "nodes/store/repair/replacement.hpp"
 #include "tests/unit/nodes/store/damage_fixture.hpp"
 
@@ -14,12 +14,12 @@ class StoreDamage : public DamageTest {
     EXPECT_EQ(reply.error().code, ErrorCode::corrupt);
     EXPECT_NE(reply.error().context.find("partition " + std::to_string(p)), std::string::npos) << reply.error().context;
   }
-  // Every partition that is not among the damaged has all that was written.
+  // Every partition without damage has all that was written.
   void expect_others_whole(dht::LogIndex last) {
     for (const dht::PersistedGroup& group : node.groups) {
       if (group.damage == dht::Damage::log) continue;
       const unsigned p = index_of(group.partition);
-      if (group.base_index + group.log.size() < last) continue;  // not all partitions have the last entries
+      if (group.base_index + group.log.size() < last) continue;  // not every partition has the last entries
       for (unsigned i = 0; i < names; ++i) {
         if (i % entries == 0 || i % entries > 4) continue;
         Result<ReadReply> reply = read_name(p, name_of(i));
@@ -36,11 +36,11 @@ class StoreDamage : public DamageTest {
   }
 };
 
-// The two that people met: a file that read as zeros, and one that was not there and was made again.
+// With flipped bits, a file once read as zeros, and another one was missing and created again.
 TEST_F(StoreDamage, Key_WithAFlippedBit_IsDamageAndNotAbsence) {
   make_node(false);
   const std::size_t place =
-      place_of(database(), key_of(3) + name_of(8)) + 3;  // key and sort key of a row lie side by side
+      place_of(database(), key_of(3) + name_of(8)) + 3;  // the key of a row is directly before its sort key
   flip_bit(database(), place, 1);
   reopen();
   expect_corrupt(read_name(3, name_of(8)), 3);
@@ -69,7 +69,7 @@ TEST_F(StoreDamage, Page_InAnothersPlace_IsDamage) {
 
 TEST_F(StoreDamage, Payload_InAnothersPlace_IsDamage) {
   make_node(false);
-  // Partitions have equal payloads, of one bit pattern: another one that differs.
+  // The payloads of all partitions are equal, so one is made different.
   const std::filesystem::path file = directory / payload_file_name;
   const std::string all = contents(file);
   ASSERT_GE(all.size(), 2 * 20480u);
@@ -116,7 +116,7 @@ TEST_F(StoreDamage, Leaf_OfRows_CostsItsPartitionsAndTheyStayDamagedUntilTheyAre
 TEST_F(StoreDamage, SharedPage_MetByAWrite_EndsAllWorkAndTheNextStartMendsIt) {
   make_node(false);
   spoil_page(leaves_of(database(), "log").back());
-  // Not read at start when its entries are not looked at: the last leaf takes what is appended.
+  // A start may not read the last leaf; an append writes to it.
   open();
   EXPECT_FALSE(damaged.empty());
   Status status = wait_write(*store, append_write(PartitionId{0}, {no_op(7)}));
@@ -135,10 +135,10 @@ TEST_F(StoreDamage, Groups_OnADamagedPage_AreNotForgotten) {
   make_node(false);
   spoil_page(leaves_of(database(), "grp").at(0));
   reopen();
-  EXPECT_EQ(damaged.size(), partitions);  // all lie on one page
+  EXPECT_EQ(damaged.size(), partitions);  // all rows of `grp` are on one page
   EXPECT_EQ(lost_logs(node), partitions);
   for (const dht::PersistedGroup& group : node.groups) {
-    EXPECT_EQ(group.hard_state.term, 3u);  // its second copy's
+    EXPECT_EQ(group.hard_state.term, 3u);  // from the second copy
     EXPECT_EQ(group.hard_state.vote, node.id);
   }
   EXPECT_TRUE(node.genesis);
@@ -175,7 +175,7 @@ TEST_F(StoreDamage, FreeList_Damaged_CostsNobody) {
   expect_others_whole(4);
 }
 
-// The frames behind it are votes and entries that were acknowledged.
+// The frames behind the damaged one have acknowledged votes and entries.
 TEST_F(StoreDamage, Frame_DamagedBeforeTheMark_IsNeverAShorterLog) {
   make_node();
   const std::string wal = contents(wal_of(database()));
@@ -204,7 +204,7 @@ TEST_F(StoreDamage, Garbage_ThatNamesWhatIsNotThere_Goes) {
   make_node(false);
   reopen();
   store.reset();
-  // A payload that the garbage names is not there.
+  // The garbage names a payload that does not exist.
   change(
       "DELETE FROM payload WHERE id IN (SELECT payload FROM rows WHERE space = (SELECT space FROM grp WHERE p = 2))");
   change("DELETE FROM log WHERE p = 2");

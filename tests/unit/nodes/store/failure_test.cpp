@@ -1,4 +1,4 @@
-// The store when the process dies, the disk is full or the disk fails.
+// The store when the process dies, when the disk is full, and when the disk fails.
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
@@ -22,7 +22,7 @@ std::atomic<bool> payload_syncs_fail{false};
 std::atomic<int> payload_syncs{0};
 }  // namespace
 
-// In place of the C library's: syncs of a file of payloads are counted, and fail on demand.
+// Replaces fdatasync() of the C library: counts the syncs of payload files, and fails on demand.
 extern "C" int fdatasync(int descriptor) {
   std::string name(PATH_MAX, '\0');
   const ssize_t length = readlink(("/proc/self/fd/" + std::to_string(descriptor)).c_str(), name.data(), name.size());
@@ -40,7 +40,7 @@ extern "C" int fdatasync(int descriptor) {
 namespace ringfs::nodes {
 namespace {
 
-// Stands in for the file layer below the store's own; syncs fail on demand.
+// Replaces the file layer below that of the store; its syncs fail on demand.
 std::atomic<bool> syncs_fail{false};
 
 class FailingSyncs {
@@ -52,36 +52,36 @@ class FailingSyncs {
 
  private:
   FailingSyncs() {
-    original_ = sqlite3_vfs_find("unix-excl");
-    shim_ = *original_;
-    shim_.zName = "unix-excl";  // found first
+    original = sqlite3_vfs_find("unix-excl");
+    shim_ = *original;
+    shim_.zName = "unix-excl";  // registered last, so it is found first
     shim_.xOpen = [](sqlite3_vfs*, const char* name, sqlite3_file* file, int flags, int* flags_out) {
-      int code = original_->xOpen(original_, name, file, flags, flags_out);
+      int code = original->xOpen(original, name, file, flags, flags_out);
       if (code != SQLITE_OK || !file->pMethods || (flags & SQLITE_OPEN_WAL) == 0) return code;
-      static std::once_flag once;  // every WAL has the same methods
+      static std::once_flag once;  // all WALs have the same methods
       std::call_once(once, [file] {
-        wal_original_ = file->pMethods;
-        wal_methods_ = *file->pMethods;
-        wal_methods_.xSync = [](sqlite3_file* synced, int sync_flags) {
-          return syncs_fail ? SQLITE_IOERR_FSYNC : wal_original_->xSync(synced, sync_flags);
+        wal_original = file->pMethods;
+        wal_methods = *file->pMethods;
+        wal_methods.xSync = [](sqlite3_file* synced, int sync_flags) {
+          return syncs_fail ? SQLITE_IOERR_FSYNC : wal_original->xSync(synced, sync_flags);
         };
       });
-      file->pMethods = &wal_methods_;
+      file->pMethods = &wal_methods;
       return code;
     };
     sqlite3_vfs_register(&shim_, 1);
   }
   ~FailingSyncs() { sqlite3_vfs_unregister(&shim_); }
 
-  static inline sqlite3_vfs* original_ = nullptr;
-  static inline const sqlite3_io_methods* wal_original_ = nullptr;
-  static inline sqlite3_io_methods wal_methods_{};
+  static inline sqlite3_vfs* original = nullptr;
+  static inline const sqlite3_io_methods* wal_original = nullptr;
+  static inline sqlite3_io_methods wal_methods{};
   sqlite3_vfs shim_{};
 };
 
 class StoreFailureTest : public StoreTest {
  protected:
-  // What an interrupted run must have left: entries without a gap up to at least `acknowledged`, rows that fit the
+  // What an interrupted run must leave: entries without a gap at least up to `acknowledged`, and the rows of the
   // applied index.
   void expect_prefix(dht::LogIndex acknowledged) {
     open();
@@ -89,7 +89,7 @@ class StoreFailureTest : public StoreTest {
     const dht::PersistedGroup& group = node.groups[0];
     dht::LogIndex last = group.base_index + group.log.size();
     EXPECT_GE(last, acknowledged);
-    EXPECT_GE(group.applied + 1, acknowledged);  // the apply before a durable write is durable
+    EXPECT_GE(group.applied + 1, acknowledged);  // applies before a durable write are durable
     EXPECT_LE(group.applied, last);
     if (group.applied > 0) {
       EXPECT_EQ(value_of(*store, first_partition, "k", "counter"), std::to_string(group.applied));
@@ -124,7 +124,7 @@ TEST_F(StoreFailureTest, Process_KilledWhileWriting_LosesNothingThatWasAcknowled
     if (!opened) _exit(1);
     for (dht::LogIndex i = 1;; ++i) {
       std::promise<void> written;
-      opened->store->write(numbered(i), [&](Status status) {
+      opened->store->write(numbered(i), [&](const Status& status) {
         if (!status || ::write(ends[1], &i, sizeof i) != sizeof i) _exit(2);
         written.set_value();
       });
@@ -132,7 +132,7 @@ TEST_F(StoreFailureTest, Process_KilledWhileWriting_LosesNothingThatWasAcknowled
         if (!result) _exit(3);
       });
       if (i % 50 == 0) {
-        opened->store->write(compact_write(first_partition, i - 20), [](Status status) {
+        opened->store->write(compact_write(first_partition, i - 20), [](const Status& status) {
           if (!status) _exit(4);
         });
       }
@@ -160,7 +160,7 @@ TEST_F(StoreFailureTest, Files_CopiedFromALiveStore_OpenWithAllThatWasAcknowledg
   std::atomic<bool> stop{false};
   std::thread writes([&] {
     for (dht::LogIndex i = 1; i <= 60 && !stop;
-         ++i) {  // less than what starts a checkpoint: the copies of database and WAL are of one moment
+         ++i) {  // too few for a checkpoint, so the copies of database and WAL fit
       if (!wait_write(*store, numbered(i))) break;
       acknowledged = i;
       if (!wait_apply(*store, first_partition, i)) break;
@@ -168,10 +168,10 @@ TEST_F(StoreFailureTest, Files_CopiedFromALiveStore_OpenWithAllThatWasAcknowledg
   });
   while (acknowledged < 20) std::this_thread::yield();
   dht::LogIndex before = acknowledged;
-  // By another process: closing a descriptor of the database in this one would drop SQLite's locks.
+  // By another process: closing a descriptor of the database in this one would release SQLite's locks.
   std::string copy = "mkdir '" + (scratch / "copy").string() + "' && cp '" + directory.string() + "'/ringfs.db '" +
                      directory.string() + "'/ringfs.db-wal '" + directory.string() + "'/ringfs.payloads '" +
-                     (scratch / "copy").string() + "'";  // in this order: what the WAL names was written before
+                     (scratch / "copy").string() + "'";  // the payloads last: what the WAL names was written before
   EXPECT_EQ(std::system(copy.c_str()), 0);
   stop = true;
   writes.join();
@@ -230,7 +230,7 @@ TEST_F(StoreFailureTest, Write_WithPayloads_SyncsThemBeforeItIsAnsweredAndOneWit
 TEST_F(StoreFailureTest, Staged_ManyChunks_LeaveLittleForTheNextSync) {
   open();
   const int before = payload_syncs;
-  for (std::uint32_t number = 0; number < 80; ++number) {  // 40 MiB, each chunk answered without a sync
+  for (std::uint32_t number = 0; number < 80; ++number) {  // 40 MiB; each chunk is answered without a sync
     ChunkWriter chunk;
     for (int i = 0; i < 8; ++i) chunk.add({"c", std::to_string(8 * number + i)}, 2, SharedBytes(pattern(65536, 'a')));
     ASSERT_TRUE(wait_write(*store, stage_write(first_partition, {7, number, chunk.take_rows(), chunk.take_blobs()})));
@@ -292,14 +292,14 @@ TEST_F(StoreOnTmpfs, Disk_Full_WritesWaitInOrderAndReadsGoOnUntilSpaceReturns) {
   while (last < 1000 && store->status().room == dht::Room::ample) {
     ++last;
     store->write(append_write(first_partition, {batch_entry(last, {put("c", "x", pattern(1 << 19, 'a'))})}),
-                 [&](Status status) { ++(status ? written : failed); });
+                 [&](const Status& status) { ++(status ? written : failed); });
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
-  // What was under way when the reserve was reached goes beyond the disk's end.
+  // What was under way when the reserve was reached exceeds the disk.
   for (int i = 0; i < 64; ++i) {
     ++last;
     store->write(append_write(first_partition, {batch_entry(last, {put("c", "x", pattern(1 << 19, 'a'))})}),
-                 [&](Status status) { ++(status ? written : failed); });
+                 [&](const Status& status) { ++(status ? written : failed); });
   }
   std::promise<Result<std::vector<dht::AppliedBatch>>> applied;
   store->apply({first_partition, last}, [&](auto result) { applied.set_value(std::move(result)); });
@@ -341,7 +341,7 @@ TEST_F(StoreOnTmpfs, Disk_FullOfWhatWasJustDeleted_TakesWhatComesNext) {
       *store,
       append_write(first_partition, {batch_entry(erasing, {mutation(Mutation::Kind::erase_prefix, "c", "")})})));
   ASSERT_TRUE(wait_apply(*store, first_partition, erasing));  // without a sync
-  run(first_partition, fill(erasing + 1, 'b'));               // 16 MiB more do not fit
+  run(first_partition, fill(erasing + 1, 'b'));               // another 16 MiB do not fit
   EXPECT_EQ(value_of(*store, first_partition, "c", "7"), pattern(1 << 20, 'b'));
   EXPECT_EQ(store->status().room, dht::Room::ample);
 }
@@ -353,7 +353,7 @@ TEST_F(StoreOnTmpfs, Disk_Full_TheStoreCanStillBeClosed) {
   std::atomic<int> refused{0};
   for (dht::LogIndex i = 1; i <= 100; ++i) {
     store->write(append_write(first_partition, {batch_entry(i, {put("c", "x", pattern(1 << 19, 'a'))})}),
-                 [&](Status status) {
+                 [&](const Status& status) {
                    if (status) ++written;
                    if (!status && status.error().code == ErrorCode::no_space) ++refused;
                  });
@@ -367,7 +367,7 @@ TEST_F(StoreOnTmpfs, Disk_Full_TheStoreCanStillBeClosed) {
   EXPECT_GE(node.groups.at(0).log.size(), written.load());
 }
 
-// Contents and small values are written until the store says that it is short, and removed; nothing is restarted.
+// Payloads and small values are written until the store is short of room, then erased, without a restart.
 TEST_F(StoreOnTmpfs, Disk_Filled_WhatIsRemovedGoesBackToTheDisk) {
   options.reserve_bytes = 8 << 20;
   open();
@@ -380,7 +380,7 @@ TEST_F(StoreOnTmpfs, Disk_Filled_WhatIsRemovedGoesBackToTheDisk) {
         {batch_entry(last, {put("c", key, pattern(1 << 18, 'a')), put("d", key, pattern(12 << 10, 'b'))})});
   }
   EXPECT_LT(free_on_disk(), std::uint64_t{10} << 20);
-  EXPECT_LT(store->status().disk_free_bytes, std::uint64_t{1} << 20);  // what can still be written
+  EXPECT_LT(store->status().disk_free_bytes, std::uint64_t{1} << 20);  // that can still be written
   ++last;
   run(first_partition, {batch_entry(last, {mutation(Mutation::Kind::erase_prefix, "c", ""),
                                            mutation(Mutation::Kind::erase_prefix, "d", "")})});
@@ -394,7 +394,7 @@ TEST_F(StoreOnTmpfs, Disk_Filled_WhatIsRemovedGoesBackToTheDisk) {
   EXPECT_GE(free_on_disk() + (std::uint64_t{12} << 20), before);
 }
 
-// What others leave free may be nothing at all: what the store holds in reserve lets it start and remove.
+// Others may leave no room at all. With its reserve file the store can start and remove.
 TEST_F(StoreOnTmpfs, Disk_FilledByOthers_TheStoreStartsAndTakesWhatNeedsNoRoom) {
   options.reserve_bytes = 16 << 20;
   open();

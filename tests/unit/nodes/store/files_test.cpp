@@ -1,4 +1,4 @@
-// The store and its files: who may open them, what is foreign, what damage is noticed.
+// The files of the store: who may open them, which are foreign, and which damage is found.
 #include <sys/inotify.h>
 #include <unistd.h>
 
@@ -14,8 +14,6 @@
 namespace ringfs::nodes {
 namespace {
 
-using testing::Test;
-
 class StoreFiles : public StoreTest {
  protected:
   std::filesystem::path file() const { return directory / "ringfs.db"; }
@@ -23,7 +21,7 @@ class StoreFiles : public StoreTest {
     std::filesystem::create_directories(directory);
     std::ofstream(file(), std::ios::binary) << bytes;
   }
-  // Inverts the bytes of one BLOB: `where` picks the row.
+  // Inverts the bytes of a BLOB; `where` selects the row.
   void flip(const std::string& table, const std::string& column, const std::string& where) {
     Connection connection(file(), SQLITE_OPEN_READWRITE);
     std::string bytes = connection.text(("SELECT " + column + " FROM " + table + " WHERE " + where).c_str());
@@ -51,7 +49,7 @@ class StoreFiles : public StoreTest {
     ASSERT_TRUE(wait_write(*store, write));
   }
   void fill_second() { run(second_partition, {batch_entry(1, {put("k", "inline", "another")})}); }
-  // Partition 3 is damaged like this, partition 7 works.
+  // Partition 3 is damaged with this reason, partition 7 works.
   void expect_damaged(const std::string& why) {
     open();
     ASSERT_EQ(node.groups.size(), 2u);
@@ -72,7 +70,7 @@ class StoreFiles : public StoreTest {
     EXPECT_FALSE(reply);
     return reply ? Error{} : reply.error();
   }
-  // The payload of "large", to which an entry and a row refer.
+  // The payload of "large". An entry and a row refer to it.
   void expect_large_is_damaged() {
     open();
     Error error = read_error("large");
@@ -82,7 +80,7 @@ class StoreFiles : public StoreTest {
     Result<dht::SnapshotData> data = wait_snapshot(*store, first_partition, 1, 0);
     ASSERT_FALSE(data);
     EXPECT_EQ(data.error().code, ErrorCode::corrupt);
-    // A patch must not hide it behind a new checksum.
+    // A patch must not hide the damage under a new checksum.
     ASSERT_TRUE(wait_write(
         *store, append_write(first_partition,
                              {batch_entry(3, {mutation(Mutation::Kind::write_bytes, "k", "large", "x", 9)})})));
@@ -123,7 +121,7 @@ TEST_F(StoreFiles, Open_OlderFormat_IsBroughtUpToDateWithWhatItHolds) {
   open();
   write_peer();
   ASSERT_TRUE(wait_write(*store, append_write(first_partition, {batch_entry(1, {put("k", "a", "value")})})));
-  // Format 4 had payloads in the database alone.
+  // Format 4 had payloads only in the database.
   std::string large = pattern(20000, 'p');
   run(second_partition, {batch_entry(1, {put("k", "large", large)})});
   run(second_partition, {batch_entry(2, {mutation(Mutation::Kind::write_bytes, "k", "large", "patched", 77)})});
@@ -245,7 +243,7 @@ TEST_F(StoreFiles, Open_FlippedFormat_IsNotTakenForANewerOne) {
     stream.seekp(60);
     stream.put('\x01');
   }
-  open();  // whole again
+  open();  // undamaged again
   store.reset();
   std::fstream stream(file(), std::ios::binary | std::ios::in | std::ios::out);
   stream.seekg(60);
@@ -268,7 +266,7 @@ TEST_F(StoreFiles, Open_CreationKilledInItsTransaction_IsANewDatabase) {
   std::filesystem::create_directories(directory);
   const int code = exit_code_of([this] {
     Connection connection(file(), SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
-    connection.execute("PRAGMA cache_size = 1");  // pages go to the file before the commit, and a hot journal stays
+    connection.execute("PRAGMA cache_size = 1");  // pages are written before the commit, and a hot journal is left
     connection.execute("BEGIN EXCLUSIVE");
     connection.execute("CREATE TABLE meta(name TEXT PRIMARY KEY, value BLOB)");
     for (int i = 0; i < 100; ++i)
@@ -291,7 +289,7 @@ TEST_F(StoreFiles, Open_WalOfAKilledProcess_IsWrittenAndSyncedAnewBeforeItIsRead
   ASSERT_EQ(code, 0);
   std::string wal = file().string() + "-wal";
   ASSERT_GT(std::filesystem::file_size(wal), 0u);
-  // SQLite keeps the WAL open until the store goes: who closes it after writing is the renewal.
+  // SQLite keeps the WAL open as long as the store. So whoever closes it after writing is renew_wal().
   const Descriptor watch(inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
   ASSERT_GE(inotify_add_watch(watch.value, wal.c_str(), IN_CLOSE_WRITE), 0);
   open();
@@ -345,7 +343,7 @@ TEST_F(StoreFiles, Open_DirectoryInUse_NamesTheProcess) {
   open();
 }
 
-TEST_F(StoreFiles, Open_DamagedGroup_TakesItOutOfServiceAndItsVoteIsNotForgotten) {
+TEST_F(StoreFiles, Open_DamagedGroup_IsDamageOfItsReplicaAndItsVoteIsNotForgotten) {
   open();
   fill();
   fill_second();
@@ -353,7 +351,7 @@ TEST_F(StoreFiles, Open_DamagedGroup_TakesItOutOfServiceAndItsVoteIsNotForgotten
   flip("grp", "vote", "p = 3");
   expect_damaged("partition 3");
   store.reset();
-  expect_damaged("what it voted for is not known");  // over starts
+  expect_damaged("what it voted for is not known");  // also after another start
 }
 
 TEST_F(StoreFiles, Open_DamagedIdentity_IsTakenFromItsSecondCopy) {
@@ -376,7 +374,7 @@ TEST_F(StoreFiles, Open_DamagedIdentity_IsTakenFromItsSecondCopy) {
   EXPECT_NE(error.context.find("meta \"id\""), std::string::npos) << error.context;
 }
 
-// Which of its lives is over is known, and no more is needed to replace it.
+// It is known which life of the replica is over, which is all that is needed to replace it.
 TEST_F(StoreFiles, Open_DamagedGroup_KeepsItsIdentityAndForgetsTheRest) {
   open();
   fill();
@@ -385,7 +383,7 @@ TEST_F(StoreFiles, Open_DamagedGroup_KeepsItsIdentityAndForgetsTheRest) {
   store.reset();
   const std::int64_t space = number("SELECT space FROM grp WHERE p = 3");
   change("UPDATE grp SET term = term + 7 WHERE p = 3");
-  for (int start = 0; start < 2; ++start) {  // the second one finds what the first has written down
+  for (int start = 0; start < 2; ++start) {  // the second one finds what the first one wrote
     open();
     ASSERT_EQ(node.groups.size(), 2u);
     const dht::PersistedGroup& group = node.groups[0];
@@ -393,7 +391,7 @@ TEST_F(StoreFiles, Open_DamagedGroup_KeepsItsIdentityAndForgetsTheRest) {
     EXPECT_EQ(group.replica.added, 41U);
     EXPECT_EQ(group.hard_state.term, 0U);
     EXPECT_TRUE(group.configuration.voters.empty());
-    EXPECT_TRUE(damaged.contains(first_partition));  // it is told at every start
+    EXPECT_TRUE(damaged.contains(first_partition));  // reported at every start
     EXPECT_EQ(value_of(*store, second_partition, "k", "inline"), "another");
     store.reset();
   }
@@ -421,7 +419,7 @@ TEST_F(StoreFiles, Rebuild_KeepsMarksAndIdentities) {
   }
 }
 
-// They may be the last copy: they go when the replica has other ones.
+// They may be the last copy, so they are removed only when the replica has other rows.
 TEST_F(StoreFiles, RowsOfADamagedGroup_StayUntilItIsReplaced) {
   open();
   fill();
@@ -472,7 +470,7 @@ TEST_F(StoreFiles, Open_DamagedEntryThatIsApplied_IsCutOff) {
   open();
   const dht::PersistedGroup& group = node.groups.at(0);
   EXPECT_EQ(group.damage, dht::Damage::none);
-  EXPECT_TRUE(damaged.contains(first_partition));  // it is told
+  EXPECT_TRUE(damaged.contains(first_partition));  // reported
   EXPECT_EQ(group.base_index, group.applied);
   EXPECT_EQ(value_of(*store, first_partition, "k", "inline"), "a value");
   ASSERT_TRUE(wait_write(*store, append_write(first_partition, {no_op(group.applied + 1)})));
@@ -487,7 +485,7 @@ TEST_F(StoreFiles, BackgroundCheck_FindsWhatNobodyReads) {
   open();
   fill();
   fill_second();
-  // Not applied, or it would be cut off when the store is opened.
+  // Not applied; otherwise a start would compact the log.
   ASSERT_TRUE(
       wait_write(*store, append_write(second_partition, {batch_entry(2, {put("k", "large", pattern(20000, 'z'))})})));
   store.reset();
@@ -515,11 +513,11 @@ TEST_F(StoreFiles, BackgroundCheck_FindsWhatNobodyReads) {
     EXPECT_NE(found.why.context.find(expected.what), std::string::npos) << found.why.context;
     EXPECT_GT(store->status().damage_found, 0U);
     store.reset();
-    damage();  // back again
+    damage();  // undoes the damage
   }
 }
 
-TEST_F(StoreFiles, Open_GapInALog_TakesItsGroupOutOfService) {
+TEST_F(StoreFiles, Open_GapInALog_IsDamageOfItsReplica) {
   open();
   ASSERT_TRUE(wait_write(*store, append_write(first_partition, {no_op(1), no_op(2), no_op(3)})));
   fill_second();
@@ -528,7 +526,7 @@ TEST_F(StoreFiles, Open_GapInALog_TakesItsGroupOutOfService) {
   expect_damaged("gap before entry 3");
 }
 
-TEST_F(StoreFiles, Open_FlippedTermOfALogEntry_TakesItsGroupOutOfService) {
+TEST_F(StoreFiles, Open_FlippedTermOfALogEntry_IsDamageOfItsReplica) {
   open();
   fill();
   fill_second();
@@ -538,7 +536,7 @@ TEST_F(StoreFiles, Open_FlippedTermOfALogEntry_TakesItsGroupOutOfService) {
   expect_damaged("log entry 3: checksum does not match");
 }
 
-TEST_F(StoreFiles, Open_FlippedSizeOfALogEntry_TakesItsGroupOutOfService) {
+TEST_F(StoreFiles, Open_FlippedSizeOfALogEntry_IsDamageOfItsReplica) {
   open();
   fill();
   fill_second();
@@ -591,7 +589,7 @@ TEST_F(StoreFiles, Read_FlippedRow_IsCorruptAndNamesIt) {
   Error error = read_error("inline");
   EXPECT_EQ(error.code, ErrorCode::corrupt);
   EXPECT_NE(error.context.find("\"k\" / \"inline\""), std::string::npos) << error.context;
-  EXPECT_TRUE(value_of(*store, first_partition, "k", "large"));  // others are served
+  EXPECT_TRUE(value_of(*store, first_partition, "k", "large"));  // other rows are served
 }
 
 TEST_F(StoreFiles, Read_FlippedPayloadOfTheFile_IsCorruptAndNamesTheRow) {
@@ -628,7 +626,7 @@ TEST_F(StoreFiles, Apply_FlippedEntry_IsCorruptAndOthersGoOn) {
   EXPECT_EQ(result.error().code, ErrorCode::corrupt);
   EXPECT_NE(result.error().context.find("partition 3, log entry 2"), std::string::npos) << result.error().context;
   ASSERT_TRUE(second.get_future().get());
-  EXPECT_EQ(value_of(*store, first_partition, "k", "a"), std::nullopt);  // all of the apply or nothing
+  EXPECT_EQ(value_of(*store, first_partition, "k", "a"), std::nullopt);  // all of the apply, or nothing
   ASSERT_TRUE(wait_apply(*store, first_partition, 1));
   EXPECT_EQ(value_of(*store, first_partition, "k", "a"), "1");
 }

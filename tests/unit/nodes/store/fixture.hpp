@@ -58,7 +58,7 @@ inline Result<dht::SnapshotData> wait_snapshot(dht::Storage& store, PartitionId 
   return promise.get_future().get();
 }
 
-// One row's value; nullopt: there is none.
+// The value of a row; none: there is no such row.
 inline std::optional<std::string> value_of(dht::Storage& store, PartitionId partition, const std::string& key,
                                            const std::string& sort) {
   ReadRequest request;
@@ -83,7 +83,7 @@ inline dht::Entry batch_entry(dht::LogIndex index, std::vector<Mutation> mutatio
   Batch batch;
   batch.client.bytes[0] = 1;
   batch.sequence = index;
-  batch.first_incomplete = index;  // a client that has all its answers so far: what is remembered of them stays small
+  batch.first_incomplete = index;  // a client that has all its answers, so little is remembered of it
   batch.expires = test_stamp + std::chrono::seconds(30);
   batch.mutations = std::move(mutations);
   EncodedBatch encoded = encode(batch);
@@ -97,7 +97,7 @@ inline dht::Entry no_op(dht::LogIndex index, dht::Term term = 1) {
                     {},    {}};
 }
 
-// A write about one group; what changes is the caller's to say.
+// A write of one group, in which the caller sets what changes.
 inline dht::Write group_write(PartitionId partition) {
   dht::Write write;
   write.id = 1;
@@ -124,7 +124,7 @@ inline dht::Write hard_state_write(PartitionId partition, dht::HardState hard_st
   return write;
 }
 
-// The replica begins another life, without rows and log.
+// Starts another life of the replica, without rows and log.
 inline dht::Write reset_write(PartitionId partition, dht::LogIndex added) {
   dht::Write write = group_write(partition);
   write.groups[0].reset = dht::ReplicaReset{added, {}, 0};
@@ -143,7 +143,7 @@ inline dht::Write stage_write(PartitionId partition, dht::StageChunk chunk) {
   return write;
 }
 
-// `last`: the snapshot's last chunk.
+// `last`: the last chunk of the snapshot.
 inline dht::Write install_write(PartitionId partition, std::uint64_t snapshot, const dht::SnapshotData& last) {
   dht::Write write = group_write(partition);
   write.groups[0].install = dht::InstallSnapshot{snapshot,        last.last_index,    last.last_term,
@@ -151,7 +151,7 @@ inline dht::Write install_write(PartitionId partition, std::uint64_t snapshot, c
   return write;
 }
 
-// A ring of this node alone.
+// A ring of one node.
 inline dht::Genesis genesis_of_one(const Uuid& node, unsigned partition_bits) {
   dht::Genesis genesis;
   genesis.ring.bytes[3] = 9;
@@ -172,8 +172,8 @@ inline std::string pattern(std::size_t size, char first) {
   return bytes;
 }
 
-// Runs `work` in a process of its own, which it ends with _exit(): what is open then is left as by a process that was
-// killed. The exit code; -1: the process could not be started, or ended otherwise.
+// Runs `work` in a process of its own, which `work` ends with _exit(). What is open then is left as by a killed
+// process. Gives the exit code; -1: the process could not be started, or did not exit.
 inline int exit_code_of(const std::function<void()>& work) {
   const pid_t child = fork();
   if (child == 0) {
@@ -188,7 +188,7 @@ inline int exit_code_of(const std::function<void()>& work) {
 class StoreTest : public testing::Test {
  protected:
   StoreTest() {
-    options.payload_file_bytes = 0;  // the tests' few payloads, too
+    options.payload_file_bytes = 0;  // also the few payloads of these tests go into the file
   }
 
   void open() {
@@ -207,7 +207,7 @@ class StoreTest : public testing::Test {
     EXPECT_FALSE(opened);
     return opened ? Error{} : opened.error();
   }
-  // Appends the entries and applies up to the last one.
+  // Appends the entries, and applies up to the last one.
   void run(PartitionId partition, std::vector<dht::Entry> entries) {
     dht::LogIndex last = entries.back().index;
     Status written = wait_write(*store, append_write(partition, std::move(entries)));
@@ -216,7 +216,7 @@ class StoreTest : public testing::Test {
     ASSERT_TRUE(applied) << applied.error().text();
     for (const dht::AppliedBatch& batch : *applied) ASSERT_EQ(batch.result.outcome, BatchResult::Outcome::applied);
   }
-  // A number out of the database, through a connection of its own.
+  // A number from the database, by a connection of its own.
   std::int64_t number(const std::string& sql) {
     Connection connection(directory / "ringfs.db", SQLITE_OPEN_READWRITE);
     return connection.integer(sql.c_str());
@@ -226,7 +226,7 @@ class StoreTest : public testing::Test {
     connection.execute(sql);
   }
 
-  // Format 5 had no digests.
+  // Removes the digests, which format 5 does not have.
   void drop_digests() {
     Connection connection(directory / "ringfs.db", SQLITE_OPEN_READWRITE);
     std::map<PartitionId, Error> unreadable;
@@ -242,7 +242,7 @@ class StoreTest : public testing::Test {
     }
   }
 
-  // Each payload's bytes lie where its id says, and nothing else does.
+  // The bytes of each payload are where its id says, and there are no others.
   void expect_payloads_in_place() {
     const std::string first = std::to_string(PayloadFile::first_id);
     EXPECT_EQ(number("SELECT count(*) FROM payload WHERE refs < 1"), 0);

@@ -1,5 +1,4 @@
-// One flipped bit at ten thousand places of a stopped node's files, each tried alone: it is noticed, or no answer
-// changes.
+// One flipped bit at each of ten thousand places in the files of a stopped node: it is found, or no answer changes.
 #include <fcntl.h>
 
 #include "dht/base/descriptor.hpp"
@@ -15,10 +14,10 @@ class StoreFlips : public DamageTest {
   struct Outcome {
     unsigned noticed = 0;
     unsigned meaningless = 0;
-    std::vector<std::string> wrong;  // places
+    std::vector<std::string> wrong;  // places where it was not found and answers changed
   };
 
-  // Answers are compared with those of the files as they are.
+  // Compares all answers with those of the undamaged files.
   Outcome flip(std::uint64_t seed, unsigned count) {
     Outcome outcome;
     const std::string before = everything(directory);
@@ -68,12 +67,12 @@ TEST_F(StoreFlips, Bit_OfAnyFile_IsNoticedOrChangesNoAnswer) {
   make_node();
   const Outcome outcome = flip(1, 10000);
   for (const std::string& where : outcome.wrong) ADD_FAILURE() << where;
-  // Of the files most is read.
+  // Most of the files is read.
   EXPECT_GT(outcome.noticed, 5000u);
   std::printf("%u noticed, %u in bytes that mean nothing\n", outcome.noticed, outcome.meaningless);
 }
 
-// Many at once, and a start that mends what it can: whatever is not said to be damaged is right.
+// Several flipped bits, and a start that repairs what it can: whatever is not reported as damaged is right.
 TEST_F(StoreFlips, Bits_ManyAtOnce_WhatIsNotDamagedAfterAStartIsRight) {
   make_node();
   keep_files();
@@ -88,7 +87,7 @@ TEST_F(StoreFlips, Bits_ManyAtOnce_WhatIsNotDamagedAfterAStartIsRight) {
       flip_bit(file, place, i == 1 ? 7 : static_cast<unsigned>(places.below(8)));
     }
     Result<SqliteStore::Opened> opened = SqliteStore::open(directory, random, options);
-    if (!opened) {  // neighbouring frames of the WAL in a way that cannot be told apart
+    if (!opened) {  // frames of the WAL are damaged so that it cannot be told what they were
       EXPECT_EQ(opened.error().code, ErrorCode::corrupt) << seed << ": " << opened.error().text();
       continue;
     }
@@ -98,7 +97,7 @@ TEST_F(StoreFlips, Bits_ManyAtOnce_WhatIsNotDamagedAfterAStartIsRight) {
     for (const dht::PersistedGroup& group : opened->node.groups) {
       if (group.damage == dht::Damage::log) continue;
       EXPECT_TRUE(group.damage == dht::Damage::none) << seed;
-      if (opened->damaged.contains(group.partition)) continue;  // its log was cut
+      if (opened->damaged.contains(group.partition)) continue;  // its log was compacted
       const unsigned p = index_of(group.partition);
       EXPECT_EQ(group.log.size(), p == 1 ? 5u : p == 7 ? 7u : 6u) << seed << " " << p;
       EXPECT_EQ(group.hard_state.term, 3u) << seed << " " << p;
@@ -121,7 +120,7 @@ TEST_F(StoreFlips, Bits_ManyAtOnce_WhatIsNotDamagedAfterAStartIsRight) {
   EXPECT_GT(whole, 24u * names);
 }
 
-// The first page says where all others are: of the database, and of the WAL where it has a newer one.
+// The first page has the layout of all others: in the database, and in the WAL if that has a newer one.
 TEST_F(StoreFlips, FirstPage_Damaged_NothingElseIs) {
   make_node();
   keep_files();
@@ -140,7 +139,7 @@ TEST_F(StoreFlips, FirstPage_Damaged_NothingElseIs) {
     Result<ReadReply> reply = read_name(7, name_of(3));
     ASSERT_TRUE(reply && reply->gets[0].found);
   }
-  // Without the copy it is said, not guessed.
+  // Without the copy it is reported, not guessed.
   restore_files();
   std::filesystem::remove(first_page_of(database()));
   std::filesystem::remove(wal_of(database()));
@@ -149,7 +148,7 @@ TEST_F(StoreFlips, FirstPage_Damaged_NothingElseIs) {
   EXPECT_EQ(open_error().code, ErrorCode::corrupt);
 }
 
-// That the first test can fail: without sums on pages and frames some flips change answers.
+// Shows that the first test can fail: without verification some flips change answers.
 TEST_F(StoreFlips, Bit_WithoutVerification_ChangesAnswers) {
   make_node();
   verify_pages(false);

@@ -1,4 +1,4 @@
-// Rows that are answered on the loop: never older than what anybody could have seen in the database.
+// Rows that are answered on the loop: never older than what anybody saw in the database.
 #include "nodes/store/rows/hot_rows.hpp"
 
 #include <gtest/gtest.h>
@@ -61,7 +61,7 @@ TEST_F(HotRowsTest, CommitUnderWay_AnswersNothing) {
   auto changes = change(6, put(row, "b"));
   rows_.announce(changes);
   EXPECT_EQ(known(), "<nothing>");
-  add(5, "a");  // a reader that began before the commit
+  add(5, "a");  // of a reader that began before the commit
   EXPECT_EQ(known(), "<nothing>");
   rows_.publish(changes);
   EXPECT_EQ(known(), "b");

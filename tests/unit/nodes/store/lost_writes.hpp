@@ -1,5 +1,5 @@
-// A disk that acknowledged writes and lost them: pages of a closed database are put back as they were, with the sums
-// that they had then.
+// Simulates a disk that acknowledged writes and lost them: pages of a closed database become what they were before,
+// with the sums of then.
 #pragma once
 
 #include <filesystem>
@@ -16,7 +16,7 @@ namespace ringfs::nodes {
 
 inline constexpr std::size_t lost_page_bytes = 4096;
 
-// False: they are not there.
+// False: it could not be written.
 inline bool write_at(const std::filesystem::path& file, std::size_t place, std::string_view bytes) {
   std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
   stream.seekp(static_cast<std::streamoff>(place));
@@ -24,7 +24,7 @@ inline bool write_at(const std::filesystem::path& file, std::size_t place, std::
   return static_cast<bool>(stream.flush());
 }
 
-// Pages of a table: a file of the database must not be open.
+// The leaf pages of a table. No descriptor of the database may be open.
 inline std::vector<std::size_t> leaves_of(const std::filesystem::path& database, const std::string& table) {
   std::vector<std::size_t> pages;
   Connection connection(database, SQLITE_OPEN_READWRITE);
@@ -44,7 +44,7 @@ inline void put_page_back(const std::filesystem::path& database, const std::stri
     throw std::runtime_error("cannot write " + database.string());
 }
 
-// Of the leaves that are not what they were those that hold `marker`, then or now, are again what they were.
+// Makes changed leaves what they were before, if they had `marker` before or have it now. Returns how many.
 inline unsigned lose_writes(const std::filesystem::path& database, const std::string& before, const std::string& table,
                             const std::string& marker) {
   const std::vector<std::size_t> leaves = leaves_of(database, table);

@@ -1,5 +1,4 @@
-// Writes that the disk acknowledged and lost: a page of the database is what it was before, with the sum that it had
-// then.
+// Writes that the disk acknowledged and lost: a page of the database is what it was before, with the sum of then.
 #include <atomic>
 #include <thread>
 
@@ -19,7 +18,7 @@ class StoreLostWrites : public DamageTest {
 
   static std::string row_of(unsigned i) { return "row-" + std::to_string(1000 + i) + "-of-many"; }
 
-  // Some dozen leaves of rows, nothing in the WAL.
+  // Some dozen leaves of rows, and an empty WAL.
   void fill() {
     open();
     std::vector<Mutation> mutations;
@@ -31,7 +30,7 @@ class StoreLostWrites : public DamageTest {
   unsigned lose_writes(const std::string& before, const std::string& table, const std::string& marker) {
     return nodes::lose_writes(database(), before, table, marker);
   }
-  // What the background check says first; none: it has read everything and says nothing.
+  // The first damage that the scrub reports; none: it read everything and found none.
   std::optional<dht::FoundDamage> check() {
     std::promise<dht::FoundDamage> promise;
     std::atomic<bool> found{false};
@@ -50,7 +49,7 @@ class StoreLostWrites : public DamageTest {
     EXPECT_FALSE(damage->entry);
     EXPECT_NE(damage->why.context.find("lost a write"), std::string::npos) << damage->why.context;
   }
-  // A change of rows whose page is lost.
+  // Changes rows, and loses the page of the change.
   void lose_page(std::vector<Mutation> mutations, const std::string& sort) {
     fill();
     const std::string before = contents(database());
@@ -60,14 +59,14 @@ class StoreLostWrites : public DamageTest {
     ASSERT_EQ(lose_writes(before, "rows", sort), 1u);
   }
   void lose_new_row() { lose_page({put("directory", row_of(200) + "-new", "value")}, row_of(200) + "-new"); }
-  // And what a read says then: all of it is sound.
-  void lose(std::vector<Mutation> mutations, const std::string& sort, std::optional<std::string> former) {
+  // Afterwards a read finds `former`: no checksum fails.
+  void lose(std::vector<Mutation> mutations, const std::string& sort, const std::optional<std::string>& former) {
     ASSERT_NO_FATAL_FAILURE(lose_page(std::move(mutations), sort));
     open();
     EXPECT_EQ(value_of(*store, partition, "directory", sort), former);
     expect_lost_rows(check());
   }
-  // An entry is appended, and what that changed in `table` is lost: the replica cannot be trusted, the other one can.
+  // Appends an entry and loses what that changed in `table`. That replica is damaged, the other one is not.
   void lose_append(const std::string& table) {
     fill();
     const std::string before = contents(database());
@@ -107,10 +106,10 @@ TEST_F(StoreLostWrites, NoWriteLost_NothingIsNoticed) {
   EXPECT_FALSE(check());
 }
 
-// The id of a payload says where its bytes lie; when the write of the table that names its checksum is lost with that
-// of the bytes, all sums match.
+// The id of a payload says where its bytes are. If the write of its checksum is lost with that of its bytes, all sums
+// match.
 TEST_F(StoreLostWrites, Payload_WhoseBytesAndChecksumAreLost_IsNoticed) {
-  options.payload_file_bytes = 1 << 20;  // in the database
+  options.payload_file_bytes = 1 << 20;  // into the database
   open();
   run(partition, {batch_entry(1, {put("c", "0", pattern(20000, 'a'))})});
   run(partition, {batch_entry(2, {mutation(Mutation::Kind::write_bytes, "c", "0", "its own", 0)})});
@@ -121,7 +120,7 @@ TEST_F(StoreLostWrites, Payload_WhoseBytesAndChecksumAreLost_IsNoticed) {
   store.reset();
   EXPECT_EQ(lose_writes(before, "payload", ""), 1u);
   unsigned lost = lose_writes(before, "payload_data", "its own");
-  if (lost == 0) {  // on a page of overflow
+  if (lost == 0) {  // it is on an overflow page
     const std::string after = contents(database());
     for (std::size_t page = 2; page * lost_page_bytes <= before.size(); ++page) {
       if (page_in(before, page).find("its own") == std::string::npos ||
@@ -136,7 +135,7 @@ TEST_F(StoreLostWrites, Payload_WhoseBytesAndChecksumAreLost_IsNoticed) {
   expect_lost_rows(check());
 }
 
-// What is missing stays missing whatever is written afterwards, on the same page, too.
+// A difference stays, whatever is written afterwards, on the same page, too.
 TEST_F(StoreLostWrites, Put_LostAndOtherRowsChangedSince_IsNoticed) {
   ASSERT_NO_FATAL_FAILURE(lose_new_row());
   open();
@@ -145,7 +144,7 @@ TEST_F(StoreLostWrites, Put_LostAndOtherRowsChangedSince_IsNoticed) {
   expect_lost_rows(check());
 }
 
-// Rows change before and behind the place where the check is, which takes a hundred steps for them.
+// Rows change ahead of the scrub and behind it, while it takes a hundred steps.
 class StoreLostWritesBusy : public StoreLostWrites, public testing::WithParamInterface<bool> {};
 
 TEST_P(StoreLostWritesBusy, Check_WhileRowsChange_SaysWhatIsLostAndNothingElse) {
@@ -185,7 +184,7 @@ TEST_P(StoreLostWritesBusy, Check_WhileRowsChange_SaysWhatIsLostAndNothingElse) 
       case 2: mutations.push_back(mutation(Mutation::Kind::erase, key, sort)); break;
       default: mutations.push_back(mutation(Mutation::Kind::erase_prefix, key, sort)); break;
     }
-    if (mutations[0].row.key == "directory-5" && sort == row_of(200)) continue;  // nothing of what is lost
+    if (mutations[0].row.key == "directory-5" && sort == row_of(200)) continue;  // leaves the lost row alone
     run(partition, {batch_entry(next++, std::move(mutations))});
   }
   EXPECT_GT(next - first, 20u);
@@ -206,11 +205,11 @@ TEST_F(StoreLostWrites, Copy_OfRowsThatAreNotAllThatWereWritten_KeepsAndMarksThe
   EXPECT_EQ(value_of(*store, partition, "directory", row_of(5)), pattern(150, 'a'));
   options.rebuild = false;
   reopen();
-  EXPECT_TRUE(damaged.contains(partition));  // it lasts
-  expect_lost_rows(check());                 // and so does the evidence
+  EXPECT_TRUE(damaged.contains(partition));  // after a restart, too
+  expect_lost_rows(check());                 // the digest still shows it
 }
 
-// Their pages may name what belongs to others by now.
+// Their pages may name overflow pages that belong to other rows by now.
 TEST_F(StoreLostWrites, Rows_ThatWereDamaged_AreLeftBehindByACopyAndNotEmptiedInPlace) {
   fill();
   const std::string of_the_space =
@@ -228,12 +227,11 @@ TEST_F(StoreLostWrites, Rows_ThatWereDamaged_AreLeftBehindByACopyAndNotEmptiedIn
   EXPECT_EQ(number("SELECT count(*) FROM meta WHERE name = 'rebuild'"), 0);
 }
 
-// An entry that was acknowledged and is in the log's table, but not in its index: the log would be shorter.
-TEST_F(StoreLostWrites, Entry_MissingAtTheEndOfTheLog_TakesTheReplicaOutOfService) { lose_append("log_place"); }
+// An acknowledged entry is in the table of the log and not in its index, so the log would be shorter.
+TEST_F(StoreLostWrites, Entry_MissingAtTheEndOfTheLog_IsDamageOfTheReplica) { lose_append("log_place"); }
 
-// SQLite gives the number of a row that went to the next one: the entry that was overtaken is back in the place of the
-// one that replaced it.
-TEST_F(StoreLostWrites, Entry_ThatWasOvertakenIsBack_TakesTheReplicaOutOfService) {
+// SQLite reuses the number of a removed row. The overwritten entry is back in the place of the one that replaced it.
+TEST_F(StoreLostWrites, Entry_ThatWasOvertakenIsBack_IsDamageOfTheReplica) {
   fill();
   open();
   ASSERT_TRUE(wait_write(*store, append_write(partition, {no_op(2, 1)})));
@@ -253,7 +251,7 @@ TEST_F(StoreLostWrites, Entry_ThatWasOvertakenIsBack_TakesTheReplicaOutOfService
 
 TEST_F(StoreLostWrites, Group_WhoseOwnRowIsOld_IsNotTakenForWhole) { lose_append("grp"); }
 
-// A term and a vote change nothing in the log: only their second copy tells.
+// Terms and votes do not change the log; only their second copy shows the loss.
 TEST_F(StoreLostWrites, Vote_Lost_IsNotGivenAgain) {
   fill();
   const std::string before = contents(database());
@@ -263,7 +261,7 @@ TEST_F(StoreLostWrites, Vote_Lost_IsNotGivenAgain) {
   }
   store.reset();
   ASSERT_EQ(lose_writes(before, "grp", ""), 1u);
-  for (const bool copied : {true, false}) {  // by a copy of the database it is not forgotten, either
+  for (const bool copied : {true, false}) {  // not forgotten by a copy of the database, either
     if (copied) {
       replace_database(directory, options.page_bytes, {});
     }
@@ -296,7 +294,7 @@ TEST_F(StoreLostWrites, VoteWithoutASecondCopy_Counts) {
   EXPECT_EQ(number("SELECT count(*) FROM meta WHERE name = 'vote/3'"), 1);
 }
 
-// The page of `meta` has the next space, too, and how often the node has started.
+// The page of `meta` also has the next space and the incarnation.
 TEST_F(StoreLostWrites, PageOfMeta_Old_GivesNoSpaceAndNoIncarnationTwice) {
   fill();
   const std::string before = contents(database());
@@ -316,7 +314,7 @@ TEST_F(StoreLostWrites, PageOfMeta_Old_GivesNoSpaceAndNoIncarnationTwice) {
   EXPECT_EQ(number("SELECT count(DISTINCT space) FROM grp"), number("SELECT count(*) FROM grp"));
 }
 
-// All of it is applied: the rows have it, and the log can go.
+// All of it is applied, so the log is compacted.
 TEST_F(StoreLostWrites, Log_OldWhereAllIsApplied_IsCut) {
   fill();
   open();
@@ -371,7 +369,7 @@ class StoreDigests : public DamageTest {
     while (scan.next()) digest += row_term(scan.row());
     return digest;
   }
-  std::map<PartitionId, Digests> digests;  // as they were last
+  std::map<PartitionId, Digests> digests;  // the last ones
 };
 
 class StoreDigestsRandom : public StoreDigests, public testing::WithParamInterface<std::uint64_t> {
@@ -418,7 +416,7 @@ class StoreDigestsRandom : public StoreDigests, public testing::WithParamInterfa
     auto applied = wait_apply(*store, partition, next[partition] - 1);
     ASSERT_TRUE(applied) << applied.error().text();
   }
-  // Entries that another leader's replace before they are applied.
+  // Entries that those of another leader replace before they are applied.
   void overtake(PartitionId partition) {
     const dht::LogIndex from = next[partition];
     ASSERT_TRUE(
@@ -429,7 +427,7 @@ class StoreDigestsRandom : public StoreDigests, public testing::WithParamInterfa
     next[partition] = from + 2;
     ASSERT_TRUE(wait_apply(*store, partition, from + 1));
   }
-  // The first partition's rows into the second one; now and then only the beginning of them.
+  // A snapshot of the first partition into the second one; sometimes only its beginning.
   void send_snapshot() {
     if (next[first_partition] < next[second_partition] || next[first_partition] == 1) return;
     const std::uint64_t number = snapshot++;
@@ -455,7 +453,7 @@ class StoreDigestsRandom : public StoreDigests, public testing::WithParamInterfa
 
 TEST_P(StoreDigestsRandom, Digests_AfterAnything_AreWhatIsThere) {
   options.snapshot_chunk_bytes = 50 << 10;
-  options.payload_file_bytes = 64 << 10;  // both homes
+  options.payload_file_bytes = 64 << 10;  // payloads go to both places
   open();
   for (unsigned round = 0; round < 150 && !HasFatalFailure(); ++round) {
     const PartitionId partition = choice.below(2) == 0 ? first_partition : second_partition;
@@ -487,13 +485,13 @@ TEST_P(StoreDigestsRandom, Digests_AfterAnything_AreWhatIsThere) {
 
 INSTANTIATE_TEST_SUITE_P(Seeds, StoreDigestsRandom, testing::Values(1, 2, 3, 4, 5, 6));
 
-// Where payloads lie is each node's own affair.
+// The digest does not depend on where a node puts its payloads.
 TEST_F(StoreDigests, Digests_OfReplicas_AreEqual) {
   std::optional<RowDigest> first;
   for (const std::size_t in_database : {std::size_t{0}, std::size_t{1} << 20}) {
     options.payload_file_bytes = in_database;
     open();
-    if (first) run(second_partition, {batch_entry(1, {put("k", "before", pattern(20000, 'x'))})});  // other numbers
+    if (first) run(second_partition, {batch_entry(1, {put("k", "before", pattern(20000, 'x'))})});  // so ids differ
     run(first_partition, {batch_entry(1, {put("k", "small", "value"), put("k", "large", pattern(20000, 'p'))}),
                           batch_entry(2, {mutation(Mutation::Kind::write_bytes, "k", "large", "patched", 100)})});
     expect_digests();
@@ -506,7 +504,7 @@ TEST_F(StoreDigests, Digests_OfReplicas_AreEqual) {
   }
 }
 
-// A write that fails leaves the digest as it was.
+// A failed apply leaves the digest as it was.
 TEST_F(StoreDigests, Digests_AfterAFailedApply_AreWhatIsThere) {
   open();
   run(first_partition, {batch_entry(1, {put("k", "a", "1"), put("k", "large", pattern(20000, 'p'))})});

@@ -1,4 +1,4 @@
-// The file of payloads by itself: which room is used again, and when.
+// The file of payloads by itself: which blocks are used again, and when.
 #include "nodes/store/files/payload_file.hpp"
 
 #include <sys/stat.h>
@@ -20,7 +20,7 @@ class StorePayloadFile : public StoreTest {
     file_.reset();
     file_ = std::make_unique<PayloadFile>(directory, *connection_);
   }
-  // A transaction that writes one payload and lasts.
+  // A durable transaction that writes one payload.
   PayloadId written(char letter, std::size_t size = 20000) {
     PayloadId id = file_->write(std::string(size, letter));
     file_->sync();
@@ -58,10 +58,10 @@ TEST_F(StorePayloadFile, GivenBack_IsUsedAgainOnceThatIsDurable) {
   PayloadId a = written('a');
   file_->give_back(a);
   PayloadId b = file_->write(std::string(20000, 'b'));
-  EXPECT_NE(b, a);  // the transaction that gives back may be rolled back
+  EXPECT_NE(b, a);  // the transaction may still be rolled back
   file_->committed();
   PayloadId c = file_->write(std::string(20000, 'c'));
-  EXPECT_NE(c, a);  // a power failure may bring it back
+  EXPECT_NE(c, a);  // a power failure may bring the payload back
   file_->committed();
   EXPECT_TRUE(is(a, 'a'));
   EXPECT_EQ(file_->free_bytes(), 0u);
@@ -82,7 +82,7 @@ TEST_F(StorePayloadFile, GivenBack_WhileAReaderIsOpen_WaitsForIt) {
   EXPECT_TRUE(is(a, 'a'));
   before.reset();
   written('d');
-  EXPECT_EQ(written('e'), a);  // who began after it was given back does not hold it
+  EXPECT_EQ(written('e'), a);  // this reader began after the payload was given back
   EXPECT_TRUE(is(b, 'b'));
 }
 
@@ -126,7 +126,7 @@ TEST_F(StorePayloadFile, Shrink_FreeBlocksGoBackToTheDiskAndNothingElseDoes) {
   EXPECT_EQ(file_->free_bytes(), 2 * large);
   while (file_->shrink(large)) {
   }
-  EXPECT_EQ(file_->free_bytes(), large);  // the end first
+  EXPECT_EQ(file_->free_bytes(), large);  // the end of the file first
   EXPECT_EQ(std::filesystem::file_size(directory / payload_file_name), 3 * large);
   while (file_->shrink(0)) {
   }
@@ -134,7 +134,7 @@ TEST_F(StorePayloadFile, Shrink_FreeBlocksGoBackToTheDiskAndNothingElseDoes) {
   EXPECT_LE(on_disk(), before - 2 * large);
   EXPECT_TRUE(is(a, 'a', large));
   EXPECT_TRUE(is(c, 'c', large));
-  EXPECT_EQ(written('e', large), b);  // a hole is room as any other
+  EXPECT_EQ(written('e', large), b);  // a hole is free like other blocks
   EXPECT_TRUE(is(b, 'e', large));
   EXPECT_EQ(file_->free_bytes(), 0u);
 }

@@ -1,10 +1,11 @@
+// Payloads that entries and rows share: counts, bytes and patches, in the file and in the database.
 #include "tests/unit/nodes/store/fixture.hpp"
 
 namespace ringfs::nodes {
 namespace {
 
 using Kind = Mutation::Kind;
-constexpr std::size_t block_bytes = 64 * 1024;
+constexpr std::size_t block_bytes = 64 << 10;
 
 class StorePayload : public StoreTest {
  protected:
@@ -33,7 +34,7 @@ TEST_F(StorePayload, WriteBytes_IntoASharedPayload_CopiesOnceThenPatchesInPlace)
   std::string block = pattern(block_bytes, 'a');
   run(first_partition, {batch_entry(1, {put("c", "0", block)})});
   run(first_partition, {batch_entry(2, {mutation(Kind::write_bytes, "c", "0", "patched", 1000)})});
-  EXPECT_EQ(payloads(), 2);  // the log's and the row's own
+  EXPECT_EQ(payloads(), 2);  // one of the entry, one of the row
   EXPECT_EQ(references(), 2);
   std::int64_t own = number("SELECT payload FROM rows WHERE key = x'63'");
   run(first_partition, {batch_entry(3, {mutation(Kind::write_bytes, "c", "0", "again", 40000)})});
@@ -43,7 +44,7 @@ TEST_F(StorePayload, WriteBytes_IntoASharedPayload_CopiesOnceThenPatchesInPlace)
   EXPECT_EQ(value_of(*store, first_partition, "c", "0"), block);
   auto logged = wait_load(*store, first_partition, 1, 1);
   ASSERT_TRUE(logged) << logged.error().text();
-  EXPECT_EQ((*logged)[0].blobs.at(0).view(), pattern(block_bytes, 'a'));  // the log's entry is as it was
+  EXPECT_EQ((*logged)[0].blobs.at(0).view(), pattern(block_bytes, 'a'));  // the entry has not changed
   ASSERT_TRUE(wait_write(*store, compact_write(first_partition, 3)));
   EXPECT_EQ(payloads(), 1);
   reopen();

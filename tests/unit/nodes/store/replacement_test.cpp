@@ -1,4 +1,4 @@
-// A database of format 5 becomes one of format 6: its pages get sums, and damage does not get them with it.
+// A database of format 5 becomes one of format 6: its pages get sums, and damage does not get them.
 #include "nodes/store/repair/replacement.hpp"
 #include "nodes/store/files/identity.hpp"
 
@@ -13,8 +13,7 @@ namespace {
 
 class StoreReplacement : public DamageTest {
  protected:
-  // As the program before this one left it: no reserved bytes, no sums, no second copy of its identity. By SQLite
-  // itself.
+  // As an older program left it: no reserved bytes, no sums, no second copy of the identity. Made by SQLite alone.
   void make_older() {
     store.reset();
     drop_digests();
@@ -67,7 +66,7 @@ class StoreReplacement : public DamageTest {
     store.reset();
     EXPECT_EQ(contents(database()).at(20), 8);
     EXPECT_EQ(number("PRAGMA user_version"), 6);
-    EXPECT_EQ(number("PRAGMA integrity_check = 1"), 0);  // "ok" is no number
+    EXPECT_EQ(number("PRAGMA integrity_check = 1"), 0);  // "ok", which is no number
     EXPECT_FALSE(std::filesystem::exists(database().string() + "-copy"));
     EXPECT_FALSE(std::filesystem::exists(database().string() + "-complete"));
     expect_payloads_in_place();
@@ -87,7 +86,7 @@ TEST_F(StoreReplacement, FormatFive_IsCopiedAndGetsSums) {
 TEST_F(StoreReplacement, FormatFive_WithAWal_IsCopiedWithWhatOnlyTheWalHas) {
   make_node(false);
   make_older();
-  // Transactions of a process that was killed, in a database without sums.
+  // Transactions of a killed process, in a database without sums.
   const int code = exit_code_of([this] {
     Connection connection(database(), SQLITE_OPEN_READWRITE);
     connection.execute("PRAGMA wal_autocheckpoint = 0");
@@ -112,7 +111,7 @@ TEST_F(StoreReplacement, Crash_AtEachStep_LeavesTheOldOneOrTheNewOne) {
                     ReplacementStep::wal_gone, ReplacementStep::replaced}) {
     restore_files();
     const int code = exit_code_of([&] {
-      open_database(directory, 4096).reset();  // the column of format 5
+      open_database(directory, 4096).reset();  // adds the column `damage`
       replace_database(directory, 4096, {}, [last](ReplacementStep step) {
         if (step == last) _exit(9);
       });
@@ -125,7 +124,7 @@ TEST_F(StoreReplacement, Crash_AtEachStep_LeavesTheOldOneOrTheNewOne) {
   }
 }
 
-// Rows of a former generation of the WAL must not lie over the new database.
+// Rows in a former generation of the WAL must not cover the new database.
 TEST_F(StoreReplacement, Crash_BeforeTheOldWalIsGone_TheNewDatabaseNeverSeesIt) {
   make_node();
   const int code = exit_code_of([this] {
@@ -167,8 +166,8 @@ TEST_F(StoreReplacement, FormatFive_RowInAnotherSpace_IsNoticed) {
       << sqlite3_errmsg(plain);
   sqlite3_close(plain);
   reopen();
-  // It stands behind all others now; its neighbours' partitions are suspected. In place of a flipped bit it would stand
-  // in the midst.
+  // SQLite moved the row behind all others, so the partitions beside it are suspected. A flipped bit would have left it
+  // between them.
   EXPECT_FALSE(damaged.empty());
 }
 
@@ -197,7 +196,7 @@ TEST_F(StoreReplacement, FormatFive_WithoutRoom_RunsOnAndSaysSo) {
   EXPECT_EQ(umount2(directory.c_str(), MNT_DETACH), 0) << std::strerror(errno);
 }
 
-// A bad sector, here a directory: open(2) goes well and read(2) does not.
+// Like a bad sector, a directory opens with open(2) and fails at read(2).
 TEST_F(StoreReplacement, Identity_ThatCannotBeRead_IsNoCopy) {
   std::filesystem::create_directories(directory / identity_file_name);
   EXPECT_FALSE(read_identity(directory));

@@ -1,3 +1,4 @@
+// What transactions add to a digest behind the scrub, and when that is not known.
 #include "nodes/store/rows/row_watch.hpp"
 
 #include <gtest/gtest.h>
@@ -48,9 +49,9 @@ TEST_F(RowWatchTest, Transaction_BegunBeforeTheWatch_IsMissed) {
   watch.begin(partition);
   transaction(7, 8, {change("k", "a", 10)});
   EXPECT_EQ(watch.added(5, 8, {"k", "b"}), std::nullopt);
-  EXPECT_EQ(watch.added(8, 8, {"k", "b"}), std::nullopt);  // for good
+  EXPECT_EQ(watch.added(8, 8, {"k", "b"}), std::nullopt);  // stays unknown
   watch.begin(partition);
-  EXPECT_EQ(watch.added(8, 9, {"k", "b"}), std::nullopt);  // nothing said how it went from 8 to 9
+  EXPECT_EQ(watch.added(8, 9, {"k", "b"}), std::nullopt);  // the transactions from 8 to 9 were not announced
 }
 
 TEST_F(RowWatchTest, Prefix_BehindOrBeforeWhatWasWalked_IsKnown) {
@@ -86,7 +87,7 @@ TEST_F(RowWatchTest, Transaction_ThatIsRolledBack_WasNotMade) {
   transaction(3, 4, {change("k", "a", 1)});
   announce(4, 6, {change("k", "a", 10)});
   watch.rolled_back();
-  watch.rolled_back();  // one that was never announced
+  watch.rolled_back();  // of a transaction that was not announced
   transaction(4, 5, {change("k", "a", 100)});
   EXPECT_EQ(watch.added(3, 5, {"k", "b"}), 101u);
 }

@@ -1,3 +1,4 @@
+// Snapshots from one store to another: chunks, staging, installing, and their read transactions.
 #include <thread>
 
 #include "tests/unit/nodes/store/fixture.hpp"
@@ -13,13 +14,14 @@ class StoreSnapshot : public StoreTest {
     dht::Entry first{1, 1, test_stamp + Duration(1), dht::EntryKind::configuration, SharedBytes(encode(configuration)),
                      {}};
     std::vector<Mutation> mutations;
+    mutations.reserve(500);
     for (int i = 0; i < 500; ++i) mutations.push_back(put("k", "small " + std::to_string(i), pattern(200, 'a')));
     run(first_partition, {first, batch_entry(2, mutations)});
     for (dht::LogIndex i = 3; i < 13; ++i) {
       run(first_partition, {batch_entry(i, {put("c", std::to_string(i), pattern(65536, static_cast<char>('a' + i)))})});
     }
   }
-  // Sends chunk after chunk to the other store; gives the last one.
+  // Sends all chunks to the other store; gives the last one.
   dht::SnapshotData transfer(dht::Storage& other, std::uint64_t snapshot) {
     for (std::uint32_t number = 0;; ++number) {
       Result<dht::SnapshotData> data = wait_snapshot(*store, first_partition, snapshot, number);
@@ -60,7 +62,7 @@ TEST_F(StoreSnapshot, Snapshot_StagedAndInstalledElsewhere_GivesTheSameRows) {
   Result<SqliteStore::Opened> opened = SqliteStore::open(scratch / "other", random, plain);
   ASSERT_TRUE(opened) << opened.error().text();
   SqliteStore& other = *opened->store;
-  // It held other rows and a log before, and half of another snapshot.
+  // The other store had other rows, a log, and half of another snapshot.
   ASSERT_TRUE(wait_write(
       other, append_write(first_partition, {batch_entry(1, {put("k", "stale", pattern(20000, 'x'))}), no_op(2)})));
   ASSERT_TRUE(wait_apply(other, first_partition, 1));
@@ -73,13 +75,13 @@ TEST_F(StoreSnapshot, Snapshot_StagedAndInstalledElsewhere_GivesTheSameRows) {
   EXPECT_EQ(last.last_index, 12u);
   EXPECT_EQ(last.last_term, 1u);
   EXPECT_EQ(last.configuration_index, 1u);
-  EXPECT_EQ(value_of(other, first_partition, "k", "stale"), pattern(20000, 'x'));  // until the flip
+  EXPECT_EQ(value_of(other, first_partition, "k", "stale"), pattern(20000, 'x'));  // until it is installed
   ASSERT_TRUE(wait_write(other, install_in_term_5(9, last)));
   EXPECT_EQ(value_of(other, first_partition, "k", "stale"), std::nullopt);
   EXPECT_EQ(rows_of(other, "k"), rows_of(*store, "k"));
   EXPECT_EQ(rows_of(other, "c"), rows_of(*store, "c"));
   EXPECT_EQ(rows_of(other, "k").size(), 500u);
-  // Goes on from there, also after a restart; and the results of earlier batches came along (dedup).
+  // It goes on from there, also after a restart. The results of earlier batches came with the snapshot.
   opened->store.reset();
   Result<SqliteStore::Opened> again = SqliteStore::open(scratch / "other", random, plain);
   ASSERT_TRUE(again) << again.error().text();
@@ -99,7 +101,7 @@ TEST_F(StoreSnapshot, Snapshot_StagedAndInstalledElsewhere_GivesTheSameRows) {
   EXPECT_EQ(rows_of(*again->store, "c"), rows_of(*store, "c"));
   again->store.reset();
 
-  // Nothing of the former rows, the cut log or the half snapshot is left once the garbage is collected.
+  // When garbage is collected, nothing is left of the former rows, the former log and the half snapshot.
   again = SqliteStore::open(scratch / "other", random, plain);
   ASSERT_TRUE(again);
   directory = scratch / "other";
@@ -148,7 +150,7 @@ TEST_F(StoreSnapshot, SnapshotRead_OutOfOrderTooManyClosedOrIdle_IsRefused) {
   reopen();
   ASSERT_TRUE(wait_snapshot(*store, first_partition, 1, 0));
   std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  run(first_partition, {batch_entry(13, {put("k", "more", "x")})});  // else it would go on
+  run(first_partition, {batch_entry(13, {put("k", "more", "x")})});  // otherwise the session would go on
   EXPECT_EQ(wait_snapshot(*store, first_partition, 1, 1).error().code, ErrorCode::unavailable);
 }
 
@@ -210,7 +212,7 @@ TEST_F(StoreSnapshot, Snapshot_WhileItsRowsAreReplaced_StillGivesTheirBytes) {
   const auto rows = rows_of(*store, "c");
   Result<SqliteStore::Opened> opened = SqliteStore::open(scratch / "other", random, SqliteStoreOptions{});
   ASSERT_TRUE(opened) << opened.error().text();
-  ASSERT_TRUE(wait_snapshot(*store, first_partition, 9, 0));  // its read transaction begins
+  ASSERT_TRUE(wait_snapshot(*store, first_partition, 9, 0));  // begins its read transaction
   const auto length = [this] { return std::filesystem::file_size(directory / payload_file_name); };
   const std::uintmax_t before = length();
   dht::LogIndex last = 12;
@@ -223,13 +225,13 @@ TEST_F(StoreSnapshot, Snapshot_WhileItsRowsAreReplaced_StillGivesTheirBytes) {
   };
   replace_all();
   replace_all();
-  EXPECT_GE(length(), before + 10 * 65536);
+  EXPECT_GE(length(), before + std::uintmax_t{10} * 65536);
   dht::SnapshotData data = transfer(*opened->store, 9);
   ASSERT_TRUE(data.last);
   ASSERT_TRUE(wait_write(*opened->store, install_in_term_5(9, data)));
   EXPECT_EQ(rows_of(*opened->store, "c"), rows);
-  // The log and the rows of one round, and those of the round before it that are given back: then there is room for all
-  // that comes.
+  // The log and the rows of a round, and what the round before it gave back: from then on there is room for every
+  // round.
   for (int i = 0; i < 2; ++i) replace_all();
   const std::uintmax_t needed = length();
   for (int i = 0; i < 5; ++i) replace_all();
@@ -246,7 +248,7 @@ TEST_F(StoreSnapshot, Staged_AndLostByAPowerFailure_IsThrownAwayAndItsRoomUsedAg
   const std::filesystem::path file = scratch / "other" / payload_file_name;
   const std::uintmax_t length = std::filesystem::file_size(file);
   EXPECT_GE(length, 10u * 65536);
-  std::filesystem::resize_file(file, 0);  // staged chunks are not synced
+  std::filesystem::resize_file(file, 0);  // staged chunks were not synced
   opened = SqliteStore::open(scratch / "other", random, SqliteStoreOptions{});
   ASSERT_TRUE(opened) << opened.error().text();
   EXPECT_TRUE(opened->damaged.empty());
@@ -256,8 +258,7 @@ TEST_F(StoreSnapshot, Staged_AndLostByAPowerFailure_IsThrownAwayAndItsRoomUsedAg
   EXPECT_FALSE(opened->store->status().failure);
 }
 
-// A snapshot that waits long for its reader must not keep its read transaction: what is written meanwhile would pile up
-// behind it.
+// A snapshot that is not asked for must not keep its read transaction: the WAL would grow by all that is written.
 TEST_F(StoreSnapshot, Snapshot_NotAskedForLong_GoesOnWhereItWasWhenNothingWasApplied) {
   options.snapshot_chunk_bytes = 100 << 10;
   options.snapshot_idle = std::chrono::milliseconds(50);
@@ -289,7 +290,7 @@ TEST_F(StoreSnapshot, Snapshot_RenewedAfterAnApply_StartsOver) {
   fill();
   ASSERT_TRUE(wait_snapshot(*store, first_partition, 9, 0));
   run(first_partition, {batch_entry(13, {put("k", "more", "x")})});
-  ASSERT_TRUE(wait_snapshot(*store, first_partition, 9, 1));  // its own transaction still shows the former rows
+  ASSERT_TRUE(wait_snapshot(*store, first_partition, 9, 1));  // its transaction still sees the former rows
   std::promise<Result<dht::SnapshotData>> promise;
   store->snapshot_read({1, first_partition, 9, 2, false, true},
                        [&](Result<dht::SnapshotData> data) { promise.set_value(std::move(data)); });

@@ -1,3 +1,4 @@
+// The store as the driver uses it: writes, applies, reads, loads, and what a start finds.
 #include <sys/stat.h>
 
 #include "dht/core/members/initial_groups.hpp"
@@ -109,7 +110,7 @@ TEST_F(StoreTest, Groups_ClosedAndOpenedAgain_AreAsWritten) {
   EXPECT_EQ(group.configuration_entries[0].index, 6u);
   EXPECT_EQ(group.configuration_entries[0].head, sixth.head);
   EXPECT_EQ(group.last_stamp, sixth.stamp);
-  // The apply after the restart finds its entries in the log.
+  // After the restart the apply finds its entries in the log.
   applied = wait_apply(*store, first_partition, 6);
   ASSERT_TRUE(applied) << applied.error().text();
   EXPECT_EQ(value_of(*store, first_partition, "k", "b"), "2");
@@ -126,7 +127,7 @@ TEST_F(StoreTest, Queue_WritesAndAppliesMixed_AreCarriedOutInOrder) {
   for (dht::LogIndex i = 1; i <= count; ++i) {
     expected.push_back("w" + std::to_string(i));
     store->write(append_write(first_partition, {batch_entry(i, {put("k", "counter", std::to_string(i))})}),
-                 [&, i](Status status) {
+                 [&, i](const Status& status) {
                    EXPECT_TRUE(status);
                    std::lock_guard lock(mutex);
                    order.push_back("w" + std::to_string(i));
@@ -157,7 +158,7 @@ TEST_F(StoreTest, Truncate_AndAppendOtherEntries_OnlyTheNewOnesAreApplied) {
   dht::Write write = append_write(first_partition, {batch_entry(2, {put("k", "y", "new 2")}, 2)});
   write.groups[0].truncate_from = 2;
   ASSERT_TRUE(wait_write(*store, write));
-  // In one transaction: out and in again, and applied at once.
+  // In one transaction: truncated, appended again, and applied.
   dht::Write again = append_write(first_partition, {batch_entry(2, {put("k", "y", "newest 2")}, 3)});
   again.groups[0].truncate_from = 2;
   std::promise<Status> written;
@@ -289,7 +290,7 @@ TEST_F(StoreTest, Destructor_WithWorkQueued_CarriesItOut) {
   std::atomic<int> answered{0};
   for (dht::LogIndex i = 1; i <= 100; ++i) {
     store->write(append_write(first_partition, {batch_entry(i, {put("k", "a", std::to_string(i))})}),
-                 [&](Status status) {
+                 [&](const Status& status) {
                    if (status) ++answered;
                  });
     store->apply({first_partition, i}, [&](auto result) {

@@ -1,4 +1,4 @@
-// A WAL read without SQLite: where it ends, its mark, and what is behind damage.
+// Reading a WAL without SQLite: its end, its mark, and what is behind damage.
 #include "nodes/store/files/wal_frames.hpp"
 
 #include "tests/unit/nodes/store/damage_fixture.hpp"
@@ -9,7 +9,7 @@ namespace {
 class WalFrames : public StoreTest {
  protected:
   std::filesystem::path database() const { return directory / database_file_name; }
-  // A WAL of a few transactions that a killed process has left, each synced.
+  // A WAL with a few synced transactions of a killed process.
   void make_wal() {
     const int code = exit_code_of([this] {
       open();
@@ -63,7 +63,7 @@ TEST_F(WalFrames, Mark_AfterAnOrderlyEnd_MeasuresNothing) {
 TEST_F(WalFrames, Wal_TornBeyondItsMark_EndsThere) {
   make_wal();
   const std::uint64_t frames = read_mark(database())->frames;
-  constexpr std::uint64_t last = 3;  // the last transaction's: of the log, its index, and the group
+  constexpr std::uint64_t last = 3;  // frames of the last transaction: of the log, its index, and the group
   ASSERT_TRUE(write_mark(database(), {read_mark(database())->salts, frames - last}, true));
   flip(frame_place(frames - 1) + 100);
   Result<WalContents> contents = read_wal(database());
@@ -79,7 +79,7 @@ TEST_F(WalFrames, Wal_ThatEndsBeforeItsMark_IsDamage) {
   Result<WalContents> contents = read_wal(database());
   ASSERT_FALSE(contents);
   EXPECT_EQ(contents.error().code, ErrorCode::corrupt);
-  EXPECT_FALSE(read_wal(database(), WalDamage::worked_around));  // what came behind is not there
+  EXPECT_FALSE(read_wal(database(), WalDamage::worked_around));  // nobody knows what was behind
   Error error = open_error();
   EXPECT_EQ(error.code, ErrorCode::corrupt);
   EXPECT_NE(error.context.find("were synced"), std::string::npos) << error.context;
@@ -93,7 +93,7 @@ TEST_F(WalFrames, Wal_OfAnOlderGenerationThanItsMark_IsDamage) {
   ASSERT_TRUE(write_mark(database(), {mark.salts + (std::uint64_t{1} << 32), 3}, true));
   EXPECT_FALSE(read_wal(database()));
   ASSERT_TRUE(
-      write_mark(database(), {mark.salts - (std::uint64_t{1} << 32), 30000}, true));  // it has started over since
+      write_mark(database(), {mark.salts - (std::uint64_t{1} << 32), 30000}, true));  // the WAL has started over since
   EXPECT_TRUE(read_wal(database()));
 }
 
@@ -127,14 +127,15 @@ TEST_F(WalFrames, Frames_DamagedSideBySide_AreLostTogether) {
   EXPECT_EQ(around->committed, sound->committed);
 }
 
-// SQLite's sum cannot tell the highest bit of some words of a page from that of the page's number.
+// SQLite's sum does not distinguish the highest bit of some words of a page from that of the page's number.
 TEST_F(WalFrames, Frame_WhoseDamageLooksLikeAnotherPages_CostsBoth) {
   make_wal();
   Result<WalContents> sound = read_wal(database());
   ASSERT_TRUE(sound);
   unsigned suspected = 0;
   for (std::uint64_t word = 0; word < 24; ++word) {
-    const std::uint64_t place = frame_place(7) + frame_header_bytes + 4 * word + 3;  // words are little-endian here
+    // the words of this WAL are little-endian
+    const std::uint64_t place = frame_place(7) + frame_header_bytes + 4 * word + 3;
     flip(place, 0x80);
     Result<WalContents> around = read_wal(database(), WalDamage::worked_around);
     ASSERT_TRUE(around) << word;
@@ -155,10 +156,10 @@ TEST_F(WalFrames, Header_OfAFrameDamaged_HidesNoOtherFrame) {
     Result<WalContents> around = read_wal(database(), WalDamage::worked_around);
     ASSERT_TRUE(around) << byte << ": " << around.error().text();
     EXPECT_EQ(around->committed, sound->committed);
-    if (byte >= 8) {  // salts and sum: the page and its number are whole
+    if (byte >= 8) {  // salts and sum: page and number are undamaged
       EXPECT_TRUE(around->lost.empty()) << byte;
       EXPECT_EQ(around->database_pages, sound->database_pages);
-    } else if (byte < 4) {  // the number: that of the page that was meant is among the lost, unless it came again
+    } else if (byte < 4) {  // the number: the real page is among the lost ones, unless a later frame has it
       const std::uint32_t meant = number_of(7) ^ std::uint32_t{4} << 8 * (3 - byte);
       EXPECT_TRUE(std::find(around->lost_pages.begin(), around->lost_pages.end(), meant) != around->lost_pages.end() ||
                   again(7, meant, sound->committed))
