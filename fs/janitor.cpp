@@ -15,9 +15,11 @@
 
 #include "fs/async.hpp"
 #include "fs/change_set.hpp"
+#include "fs/inode_changes.hpp"
 #include "fs/janitor_faults.hpp"
 #include "fs/names/attributes.hpp"
 #include "fs/names/keys.hpp"
+#include "fs/read_rows.hpp"
 
 namespace ringfs::fs {
 
@@ -38,6 +40,7 @@ constexpr Duration garbage_age = by_the_log(3 * max_batch_life);
 constexpr Duration given_up_age = by_the_log(3 * max_batch_life);
 static_assert(half_made_age <= longest_age && garbage_age <= longest_age && given_up_age <= longest_age);
 constexpr std::uint32_t rows_per_pass = 256;
+constexpr std::uint32_t rows_per_page = 1000;  // read at once
 constexpr std::size_t segments_per_pass = 8;
 constexpr std::size_t parallel_chunks = 8;
 constexpr Duration row_limit = std::chrono::seconds(5);
@@ -87,6 +90,11 @@ class Pass {
     if (!status && first_error_) first_error_ = status;
   }
 
+  // In the object of the partition's anchor.
+  RowAddress anchored(std::string sort) const {
+    return {anchor_key(partition_, store_.partition_bits()), std::move(sort)};
+  }
+
   // Each row gets a part of the pass's time: one whose chunks lie where nobody answers must leave some for the rest.
   void begin_row() { row_deadline_ = std::min(deadline_, store_.clock().now + row_limit); }
 
@@ -95,17 +103,11 @@ class Pass {
     std::vector<Row> due;
     std::string after;
     for (;;) {
-      ReadRequest request;
-      ReadRequest::Scan scan;
-      scan.key = anchor_key(partition_, store_.partition_bits());
-      scan.prefix = prefix;
-      scan.after = after;
-      request.scans.push_back(std::move(scan));
-      Result<ReadReply> reply = co_await store_.read(std::move(request), deadline_);
-      if (!reply) co_return tl::unexpected(reply.error());
-      ReadReply::ScanResult& page = reply->scans.front();
-      report_.rows += page.rows.size();
-      for (Row& row : page.rows) {
+      ReadRequest::Scan scan = scan_of(anchored(prefix), after, rows_per_page);
+      Result<ReadReply::ScanResult> page = co_await scan_rows(store_, std::move(scan), deadline_);
+      if (!page) co_return tl::unexpected(page.error());
+      report_.rows += page->rows.size();
+      for (Row& row : page->rows) {
         after = row.sort;
         Result<bool> ripe = is_due(prefix, row);
         if (!ripe) note(tl::unexpected(ripe.error()));
@@ -116,7 +118,7 @@ class Pass {
         }
         due.push_back(std::move(row));
       }
-      if (!page.more) co_return due;
+      if (!page->more) co_return due;
     }
   }
 
@@ -136,7 +138,7 @@ class Pass {
 
   Task<Status> orphan(Row stored) {
     const InodeNumber inode = inode_of(stored.sort);
-    const RowAddress address{anchor_key(partition_, store_.partition_bits()), stored.sort};
+    const RowAddress address = anchored(stored.sort);
     Result<OrphanRow> row = decode_orphan(stored.value.view());
     if (!row) co_return tl::unexpected(row.error());
     ChangeSet changes;
@@ -151,20 +153,17 @@ class Pass {
       if (remove) changes.require(Check::empty, empty_prefix(entry_prefix(inode)));
     }
     if (remove) {
-      ReadRequest request;
-      request.gets.push_back(inode_row(inode));
-      Result<ReadReply> reply = co_await store_.read(std::move(request), row_deadline_);
-      if (!reply) co_return tl::unexpected(reply.error());
-      const ReadReply::Get& get = reply->gets.front();
-      if (get.found) {
-        Result<InodeRow> contents = decode_inode(get.row.value.view());
+      RowAddress wanted = inode_row(inode);
+      Result<ReadReply::Get> get = co_await read_row(store_, std::move(wanted), row_deadline_);
+      if (!get) co_return tl::unexpected(get.error());
+      if (get->found) {
+        Result<InodeRow> contents = decode_inode(get->row.value.view());
         if (!contents) co_return tl::unexpected(contents.error());
         const bool unlinked = contents->state == InodeState::unlinked;
         // An orphan row of an inode that lives: never made by this code; keep the inode, report it.
         if (!unlinked && row->kind == OrphanRow::Kind::unlinked)
           co_return fail(ErrorCode::corrupt, "orphan row of a live inode");
-        changes.require(Check::contents,
-                        bytes_equal(inode_row(inode), InodeRow::content_offset, inode_contents_bytes(*contents)));
+        changes.require(Check::contents, contents_are(inode, *contents));
         changes.require(Check::inode, bytes_equal(inode_row(inode), InodeRow::type_offset,
                                                   inode_type_bytes(contents->mode, contents->state)));
         changes.change(erase(inode_row(inode)));
@@ -215,7 +214,7 @@ class Pass {
   }
 
   Task<Status> forget_given_up(Row stored) {
-    const RowAddress address{anchor_key(partition_, store_.partition_bits()), stored.sort};
+    const RowAddress address = anchored(stored.sort);
     ChangeSet changes;
     changes.require(Check::other, version_equals(address, stored.version));
     changes.change(erase(address));
@@ -229,7 +228,7 @@ class Pass {
     Result<GarbageRow> row = decode_garbage(stored.value.view());
     if (!row) co_return tl::unexpected(row.error());
     if (row->claimed() || faults_.unclaimed) co_return stored.version;
-    const RowAddress address{anchor_key(partition_, store_.partition_bits()), stored.sort};
+    const RowAddress address = anchored(stored.sort);
     ChangeSet changes;
     changes.require(Check::other, version_equals(address, stored.version));
     changes.change(write_bytes(address, 0, SharedBytes(encode(GarbageRow{GarbageRow::claimed_since}))));
@@ -246,15 +245,10 @@ class Pass {
     if (!claimed) co_return tl::unexpected(claimed.error());
     if (*claimed == 0) co_return Status();
     const RowAddress prefix = segment_prefix(inode, content);
-    ReadRequest request;
-    ReadRequest::Scan scan;
-    scan.key = prefix.key;
-    scan.prefix = prefix.sort;
-    scan.max_rows = segments_per_pass;
-    request.scans.push_back(std::move(scan));
-    Result<ReadReply> reply = co_await store_.read(std::move(request), row_deadline_);
-    if (!reply) co_return tl::unexpected(reply.error());
-    for (const Row& segment : reply->scans.front().rows) {
+    ReadRequest::Scan scan = scan_of(prefix, {}, segments_per_pass);
+    Result<ReadReply::ScanResult> segments = co_await scan_rows(store_, std::move(scan), row_deadline_);
+    if (!segments) co_return tl::unexpected(segments.error());
+    for (const Row& segment : segments->rows) {
       if (segments_ >= segments_per_pass) {
         report_.more = true;
         co_return Status();
@@ -264,12 +258,12 @@ class Pass {
       Status status = co_await collect_segment(inode, content, segment);
       if (!status) co_return status;
     }
-    if (reply->scans.front().more) {
+    if (segments->more) {
       report_.more = true;
       co_return Status();
     }
     ChangeSet changes;
-    const RowAddress address{anchor_key(partition_, store_.partition_bits()), stored.sort};
+    const RowAddress address = anchored(stored.sort);
     changes.require(Check::other, version_equals(address, *claimed));
     changes.require(Check::empty, empty_prefix(prefix));
     changes.change(erase(address));

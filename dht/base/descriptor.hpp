@@ -3,16 +3,19 @@
 
 #include <unistd.h>
 
+#include <utility>
+
 namespace ringfs {
 
 struct Descriptor {
   explicit Descriptor(int number) : value(number) {}
+  Descriptor(Descriptor&& other) noexcept : value(std::exchange(other.value, -1)) {}
   ~Descriptor() {
     if (value >= 0) close(value);
   }
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
-  const int value;
+  int value;  // below zero: none
 };
 
 }  // namespace ringfs

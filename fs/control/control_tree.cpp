@@ -683,7 +683,7 @@ bool ControlTree::is_stream(InodeNumber inode) { return is_file(inode, File::eve
 void ControlTree::set_operation_timeout(Duration timeout) { implementation_->set_operation_timeout(timeout); }
 
 Task<Result<Attributes>> ControlTree::lookup(Caller, InodeNumber parent, std::string name) {
-  co_return co_await implementation_->lookup(parent, std::move(name));
+  return implementation_->lookup(parent, std::move(name));
 }
 
 Task<Result<Attributes>> ControlTree::get_attributes(Caller, InodeNumber inode) {
@@ -691,20 +691,20 @@ Task<Result<Attributes>> ControlTree::get_attributes(Caller, InodeNumber inode) 
 }
 
 Task<Result<std::string>> ControlTree::open(Caller caller, InodeNumber inode, int flags) {
-  co_return co_await implementation_->open(caller, inode, flags);
+  return implementation_->open(caller, inode, flags);
 }
 
 Task<Result<std::string>> ControlTree::read(std::shared_ptr<EventStream> stream, std::uint64_t offset,
                                             std::size_t size) {
-  co_return co_await implementation_->read_events(std::move(stream), offset, size);
+  return implementation_->read_events(std::move(stream), offset, size);
 }
 
 Task<Result<std::size_t>> ControlTree::write(Caller caller, InodeNumber inode, std::string bytes) {
-  co_return co_await implementation_->write(caller, inode, std::move(bytes));
+  return implementation_->write(caller, inode, std::move(bytes));
 }
 
 Task<Result<std::vector<DirectoryEntry>>> ControlTree::list(Caller, InodeNumber directory) {
-  co_return co_await implementation_->list(directory);
+  return implementation_->list(directory);
 }
 
 }  // namespace ringfs::fs

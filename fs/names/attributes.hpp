@@ -3,6 +3,7 @@
 // The inode row has a fixed width, so that batches can change one field of it without reading the rest: add_i64 and
 // max_i64 for counts, sizes and times, bytes_equal for conditions. Fields that are compared together lie side by side:
 // [0, 16) is what creating a child depends on, [24, 48) what changing contents depends on.
+// `fields` of a row is its encoding: what it hands to `io`, in that order.
 // Threads: plain values. Errors: decoders give corrupt. Source: docs/file-system-format.md.
 #pragma once
 
@@ -45,6 +46,12 @@ struct InodeRow {
   bool entries_by_hash = false;  // directories: no entry lies where formats before put it (fs/names/keys.hpp)
   std::int64_t change = 0;       // grows with every change of the contents
 
+  // Behind the header, which is format, type, state, mode, owner and group.
+  template <class Row, class Io>
+  static void fields(Row& row, Io io) {
+    io(row.links, row.size, row.content, row.cut, row.modified, row.changed, row.accessed, row.device, row.generation,
+       row.parent, row.change);
+  }
   bool is_directory() const { return S_ISDIR(mode); }
   bool is_regular() const { return S_ISREG(mode); }
   bool cutting() const { return (cut & 1) != 0; }
@@ -84,6 +91,10 @@ Attributes to_attributes(InodeNumber inode, const InodeRow& row);
 struct EntryRow {
   InodeNumber inode = 0;
   std::uint32_t type = 0;  // S_IFMT bits
+  template <class Row, class Io>
+  static void fields(Row& row, Io io) {
+    io(row.inode, row.type);
+  }
   friend bool operator==(const EntryRow&, const EntryRow&) = default;
 };
 std::string encode(const EntryRow& row);
@@ -98,6 +109,10 @@ struct OrphanRow {
   std::int64_t holds = 0;  // grows when a mount that has it open says so, and the row's version with it
   InodeNumber parent = 0;  // half_made: where its entry will be
   std::string name;
+  template <class Row, class Io>
+  static void fields(Row& row, Io io) {
+    io(row.kind, row.since, row.holds, row.parent, row.name);
+  }
 };
 std::string encode(const OrphanRow& row);
 Result<OrphanRow> decode_orphan(std::string_view bytes);
@@ -109,6 +124,10 @@ struct GarbageRow {
   std::int64_t since =
       0;  // microseconds, by the clock of who made it: for people, nobody judges by it. claimed_since: claimed
   bool claimed() const { return since == claimed_since; }
+  template <class Row, class Io>
+  static void fields(Row& row, Io io) {
+    io(row.since);
+  }
 };
 std::string encode(const GarbageRow& row);
 Result<GarbageRow> decode_garbage(std::string_view bytes);
@@ -117,6 +136,10 @@ struct AppendLockRow {
   Uuid owner;
   std::uint64_t token = 0;
   std::int64_t expires = 0;  // microseconds, by the clock of its owner: for people, nobody judges by it
+  template <class Row, class Io>
+  static void fields(Row& row, Io io) {
+    io(row.owner, row.token, row.expires);
+  }
 };
 std::string encode(const AppendLockRow& row);
 Result<AppendLockRow> decode_append_lock(std::string_view bytes);

@@ -32,6 +32,9 @@ void add_doctor_command(CLI::App& app, Commands& commands);   // doctor
 // "ringfs: <cause>" and the next command to try on stderr; the exit code that belongs to the error.
 int report(const Error& error, const std::string& next = {});
 
+void add_output_option(CLI::App& command, std::string& output);  // "table" or "json"
+void add_timeout_option(CLI::App& command, int& seconds, int most);
+
 // Where a command finds its ring, and how it prints.
 struct RingOptions {
   std::string nodes;  // host:port[,host:port]

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <iostream>
 
+#include "dht/base/descriptor.hpp"
 #include "dht/net/transport/system_clock.hpp"
 #include "mount/commands/command_line.hpp"
 #include "mount/commands/local_ring.hpp"
@@ -70,9 +71,8 @@ class Doctor {
 };
 
 void check_machine(Doctor& doctor) {
-  const int device = ::open("/dev/fuse", O_RDWR | O_CLOEXEC);
-  if (device >= 0) {
-    ::close(device);
+  const Descriptor device(::open("/dev/fuse", O_RDWR | O_CLOEXEC));
+  if (device.value >= 0) {
     doctor.ok("/dev/fuse", "can be opened");
   } else {
     const bool forbidden = errno == EACCES;
@@ -115,9 +115,8 @@ void check_space(Doctor& doctor, const std::filesystem::path& path) {
 }
 
 void check_local(Doctor& doctor, const StateDirectory& state, const LocalRing& ring) {
-  const std::string up = "ringfs up" +
-                         (state.path() == default_state_directory() ? "" : " --state " + state.path().string()) + " " +
-                         (ring.mount_point.empty() ? "MOUNTPOINT" : ring.mount_point);
+  const std::string up =
+      "ringfs up" + state.option() + " " + (ring.mount_point.empty() ? "MOUNTPOINT" : ring.mount_point);
   std::uintmax_t largest_wal = 0;
   std::filesystem::path largest_path;
   for (const LocalNode& node : ring.nodes) {
@@ -234,8 +233,7 @@ int examine(const RingOptions& options) {
   check_machine(doctor);
   std::vector<std::string> addresses = split_list(options.nodes);
   if (addresses.empty()) {
-    const StateDirectory state(options.state.empty() ? default_state_directory()
-                                                     : std::filesystem::absolute(options.state).lexically_normal());
+    const StateDirectory state(state_path(options.state));
     const Result<LocalRing> ring = state.load();
     if (ring) {
       check_local(doctor, state, *ring);

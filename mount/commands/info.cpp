@@ -133,9 +133,8 @@ void add_info_command(CLI::App& app, Commands& commands) {
   CLI::App* command = app.add_subcommand("info", "Where in the ring a mounted file or directory lives");
   auto arguments = std::make_shared<InfoArguments>();
   command->add_option("PATH", arguments->path, "A path on a RingFS mount")->required();
-  command->add_option("--output", arguments->output, "table or json")->check(CLI::IsMember({"table", "json"}));
-  command->add_option("--timeout", arguments->timeout_seconds, "Seconds after which to give up")
-      ->check(CLI::Range(1, 3600));
+  add_output_option(*command, arguments->output);
+  add_timeout_option(*command, arguments->timeout_seconds, 3600);
   command->callback([arguments, &commands] { commands.action = [arguments] { return info(*arguments); }; });
 }
 

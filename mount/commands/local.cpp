@@ -23,13 +23,7 @@ struct UpArguments {
   std::string state, mount_point, options;
 };
 
-std::filesystem::path state_path(const std::string& text) {
-  return text.empty() ? default_state_directory() : std::filesystem::absolute(text).lexically_normal();
-}
-
-std::string down_command(const StateDirectory& state) {
-  return state.path() == default_state_directory() ? "ringfs down" : "ringfs down --state " + state.path().string();
-}
+std::string down_command(const StateDirectory& state) { return "ringfs down" + state.option(); }
 
 std::string local_address(unsigned first_port, unsigned number) {
   return "127.0.0.1:" + std::to_string(first_port == 0 ? 0 : first_port + number - 1);
@@ -76,9 +70,8 @@ Status create(const StateDirectory& state, LocalRing& ring, std::chrono::steady_
   options.replication = ring.replication;
   options.ring = ring.ring;
   RingSession session(ring.addresses());
-  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
   const Result<dht::CreationReport> report =
-      session.run(dht::create_ring(session.transport(), std::move(nodes), options, session.in(left)));
+      session.run(dht::create_ring(session.transport(), std::move(nodes), options, session.at(deadline)));
   session.finish();
   if (!report) return tl::unexpected<Error>(report.error());
   ring.created = true;

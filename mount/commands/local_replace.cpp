@@ -1,3 +1,4 @@
+// Giving a lost node's place to a new one.
 #include "mount/commands/local_replace.hpp"
 
 #include <algorithm>
@@ -65,9 +66,7 @@ void finish_replacements(const StateDirectory& state, LocalRing& ring, StartRepo
       if (one.number != node.number) others.push_back(one.rpc);
     }
     RingSession session(others);
-    const auto left =
-        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-    Status taken = session.run(take_place(&session, node, session.in(left)));
+    Status taken = session.run(take_place(&session, node, session.at(deadline)));
     session.finish();
     if (taken) {
       node.replaces.reset();

@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "dht/base/descriptor.hpp"
 #include "dht/base/error.hpp"
 #include "dht/base/uuid.hpp"
 #include "mount/commands/process.hpp"
@@ -51,6 +52,7 @@ Result<LocalRing> decode_local_ring(const std::string& text);  // corrupt
 
 // $XDG_STATE_HOME/ringfs/default, or ~/.local/state/ringfs/default.
 std::filesystem::path default_state_directory();
+std::filesystem::path state_path(const std::string& option);  // of --state; empty: the default one
 
 // What ringfs-node prints when it listens: "ready node=<uuid> rpc=host:port rest=host:port".
 struct ReadyLine {
@@ -62,7 +64,6 @@ std::optional<ReadyLine> parse_ready_line(std::string_view line);
 class StateDirectory {
  public:
   explicit StateDirectory(std::filesystem::path path) : path_(std::move(path)) {}
-  ~StateDirectory();
   StateDirectory(const StateDirectory&) = delete;
   StateDirectory& operator=(const StateDirectory&) = delete;
 
@@ -70,6 +71,8 @@ class StateDirectory {
   Status lock();
 
   const std::filesystem::path& path() const { return path_; }
+  // What a command needs to find it: nothing for the default one, else " --state DIR".
+  std::string option() const;
   std::filesystem::path ring_file() const { return path_ / "ring.json"; }
   std::filesystem::path mount_pid() const { return path_ / "mount.pid"; }
   std::filesystem::path mount_log() const { return path_ / "mount.log"; }
@@ -83,7 +86,7 @@ class StateDirectory {
 
  private:
   std::filesystem::path path_;
-  int lock_ = -1;
+  std::optional<Descriptor> lock_;
 };
 
 bool port_in_use(const std::string& address);

@@ -1,3 +1,4 @@
+// The words of mount(8), translated.
 #include "mount/commands/mount_helper.hpp"
 
 #include <algorithm>

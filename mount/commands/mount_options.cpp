@@ -1,3 +1,4 @@
+// The words of -o: the tables, and what they set.
 #include "mount/commands/mount_options.hpp"
 
 #include <algorithm>

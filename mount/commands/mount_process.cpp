@@ -1,3 +1,4 @@
+// Serving a mount, and the commands' side of it: starting, looking, unmounting.
 #include "mount/commands/mount_process.hpp"
 
 #include <fcntl.h>
@@ -25,6 +26,7 @@
 #include "dht/core/rows/row_leases.hpp"
 #include "dht/net/runtime/rotating_log.hpp"
 #include "mount/commands/mount_table.hpp"
+#include "mount/commands/pipe.hpp"
 #include "mount/commands/ring_session.hpp"
 #include "mount/fuse/session.hpp"
 
@@ -47,16 +49,15 @@ constexpr auto quiet_timeout = std::chrono::seconds(3);  // before it is said wh
 // Tells whoever started us, and lets go of its stderr: a shell that reads it would wait for us for ever.
 void announce(int descriptor, bool let_go) {
   if (descriptor >= 0) {
-    const ssize_t written = ::write(descriptor, "ready\n", 6);
+    const Descriptor ready(descriptor);
+    const ssize_t written = ::write(ready.value, "ready\n", 6);
     if (written != 6) spdlog::warn("event=ready_not_heard");
-    ::close(descriptor);
   }
   if (let_go) {
-    const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (null >= 0) {
-      dup2(null, STDOUT_FILENO);
-      dup2(null, STDERR_FILENO);
-      ::close(null);
+    const Descriptor null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+    if (null.value >= 0) {
+      dup2(null.value, STDOUT_FILENO);
+      dup2(null.value, STDERR_FILENO);
     }
   }
 }
@@ -227,8 +228,8 @@ int serve_mount(std::vector<std::string> addresses, MountOptions options, const 
 }
 
 Result<ProcessMark> start_mount_process(const MountStart& start) {
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) return fail(ErrorCode::io_error, "cannot make a pipe");
+  std::optional<Pipe> pipe = make_pipe();
+  if (!pipe) return fail(ErrorCode::io_error, "cannot make a pipe");
   std::string addresses;
   for (const std::string& address : start.addresses) addresses += (addresses.empty() ? "" : ",") + address;
   SpawnOptions options;
@@ -237,7 +238,7 @@ Result<ProcessMark> start_mount_process(const MountStart& start) {
   if (!start.log.empty()) options.arguments.insert(options.arguments.end(), {"--log-file", start.log.string()});
   options.log = start.log;
   options.new_session = true;
-  options.inherited = ends[1];
+  options.inherited = pipe->writing.value;
   // Without a pid file it is found by its mount point.
   Result<ProcessMark> mark = fail(ErrorCode::io_error, "the mount process ended at once");
   if (start.pid_file.empty()) {
@@ -248,23 +249,20 @@ Result<ProcessMark> start_mount_process(const MountStart& start) {
   } else {
     mark = spawn_recorded(options, start.pid_file);
   }
-  ::close(ends[1]);
-  if (!mark) {
-    ::close(ends[0]);
-    return mark;
-  }
+  close_now(pipe->writing);
+  if (!mark) return mark;
   const auto end = std::chrono::steady_clock::now() + mount_timeout;
   bool ready = false, ended = false;
   while (!ready && !ended && std::chrono::steady_clock::now() < end) {
-    pollfd wait{ends[0], POLLIN, 0};
+    pollfd wait{pipe->reading.value, POLLIN, 0};
     if (poll(&wait, 1, 100) <= 0) continue;
     char byte = 0;
-    const ssize_t count = ::read(ends[0], &byte, 1);
+    const ssize_t count = ::read(pipe->reading.value, &byte, 1);
     if (count < 0 && errno == EINTR) continue;
     ready = count == 1;
     ended = count <= 0;
   }
-  ::close(ends[0]);
+  close_now(pipe->reading);
   if (ready) return mark;
   const std::string tail =
       start.log.empty() ? "see above" : "the end of " + start.log.string() + ":\n" + tail_of(start.log);

@@ -1,3 +1,4 @@
+// One loop, one transport, and the clients over them.
 #include "mount/commands/ring_session.hpp"
 
 #include "dht/base/random.hpp"

@@ -42,6 +42,9 @@ class RingSession {
   RingView& view();
   RingAdmin& admin();
   TimePoint in(std::chrono::milliseconds duration) { return transport().now() + duration; }
+  TimePoint at(std::chrono::steady_clock::time_point end) {
+    return in(std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now()));
+  }
 
   // Runs the loop until this one coroutine has ended.
   template <class T>

@@ -1,3 +1,4 @@
+// The FUSE connection: mounting, receiving, unmounting.
 #include "mount/fuse/session.hpp"
 
 #include <fcntl.h>
@@ -16,6 +17,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "dht/base/descriptor.hpp"
 #include "mount/commands/mount_table.hpp"
 #include "mount/commands/process.hpp"
 
@@ -67,10 +69,8 @@ void FuseSession::disconnect() {
     return;
   }
   // It is unmounted; libfuse would unmount by path whatever is there now. Its descriptor becomes one that it may close.
-  const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-  if (null < 0) return;
-  ::dup3(null, fuse_session_fd(session_), O_CLOEXEC);
-  ::close(null);
+  const Descriptor null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  if (null.value >= 0) ::dup3(null.value, fuse_session_fd(session_), O_CLOEXEC);
 }
 
 Status FuseSession::mount() {
