@@ -28,9 +28,9 @@ namespace ringfs::fs {
 using InodeNumber = std::uint64_t;
 inline constexpr InodeNumber root_inode = 1;
 inline constexpr std::size_t max_name_bytes = 255;
-inline constexpr std::size_t inline_limit = 16 * 1024;  // contents up to here lie in the inode's partition
+inline constexpr std::size_t inline_limit = std::size_t{16} * 1024;  // contents up to here lie in the inode's partition
 inline constexpr std::size_t chunk_bytes = 1 << 20;
-inline constexpr std::size_t block_bytes = 64 * 1024;
+inline constexpr std::size_t block_bytes = std::size_t{64} * 1024;
 inline constexpr std::uint64_t max_file_bytes = std::uint64_t{1} << 50;
 
 struct TimeSpec {  // nanoseconds since the epoch

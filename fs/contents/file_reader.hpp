@@ -45,7 +45,7 @@ class FileReader {
   Task<Result<std::shared_ptr<const StoredChunk>>> load_blocks(OpenPointer open, std::uint64_t chunk,
                                                                std::uint64_t first, std::uint64_t last,
                                                                TimePoint deadline);
-  void start_read_ahead(OpenPointer open, std::uint64_t chunk);
+  void start_read_ahead(const OpenPointer& open, std::uint64_t chunk);
   static Task<void> run_read_ahead(std::shared_ptr<FileReader> self, OpenPointer open, std::uint64_t chunk,
                                    std::shared_ptr<Event> arrived);
 

@@ -29,7 +29,7 @@ class FileWriter {
   void drop_buffer(OpenInode& open);
   Task<Status> write_out(OpenPointer open, Sending what, TimePoint deadline);
   Task<Status> flush(OpenPointer open, TimePoint deadline);
-  void start_background(OpenPointer open, Sending what);
+  void start_background(const OpenPointer& open, Sending what);
   std::size_t background_writes() const { return background_writes_; }
 
   // append.cpp. Where the bytes end in the file.

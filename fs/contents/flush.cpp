@@ -282,7 +282,7 @@ Task<Status> FileWriter::write_out_locked(OpenPointer open, Sending what, TimePo
   }
 }
 
-void FileWriter::start_background(OpenPointer open, Sending what) {
+void FileWriter::start_background(const OpenPointer& open, Sending what) {
   if (open->background_running || instance_.stopping()) return;
   open->background_running = true;
   instance_.spawn(background(instance_.alive(this), open, what));

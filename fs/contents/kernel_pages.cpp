@@ -172,9 +172,7 @@ Attributes KernelPages::give(InodeNumber inode, LoadedInode loaded) {
 }
 
 // For what nobody asks about: others' changes that a regular look found, or a read.
-void KernelPages::start_telling(OpenPointer open) {
-  instance_.spawn(run_telling(instance_.alive(this), std::move(open)));
-}
+void KernelPages::start_telling(const OpenPointer& open) { instance_.spawn(run_telling(instance_.alive(this), open)); }
 
 Task<void> KernelPages::run_telling(std::shared_ptr<KernelPages> self, OpenPointer open) {
   Telling telling;

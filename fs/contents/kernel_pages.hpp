@@ -31,7 +31,7 @@ class KernelPages {
   bool must_tell(const OpenInode& open) const;
   Task<Status> tell(OpenPointer open, Telling telling, TimePoint deadline);
   // Tells it beside the operations, when there is cause to.
-  void start_telling(OpenPointer open);
+  void start_telling(const OpenPointer& open);
 
   // The attributes of an answer to the kernel: what it must hear before, it has heard.
   Task<Result<Attributes>> answer(InodeNumber inode, LoadedInode loaded, TimePoint deadline);

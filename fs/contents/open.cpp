@@ -27,7 +27,7 @@ Result<std::shared_ptr<OpenFile>> OpenFiles::file_of(Handle handle) const {
   return place->second;
 }
 
-Opened OpenFiles::add_handle(OpenPointer open, int flags) {
+Opened OpenFiles::add_handle(const OpenPointer& open, int flags) {
   auto file = std::make_shared<OpenFile>();
   file->inode = open;
   file->flags = flags;

@@ -15,7 +15,7 @@ namespace ringfs::fs {
 namespace {
 
 constexpr std::uint64_t read_ahead_chunks = 4;
-constexpr std::size_t large_read = 128 * 1024;  // a reader of such pieces is taken as sequential at once
+constexpr std::size_t large_read = std::size_t{128} * 1024;  // a reader of such pieces is taken as sequential at once
 constexpr std::size_t max_read_bytes = 16 << 20;
 
 SharedBytes zeros(std::size_t size) {
@@ -65,7 +65,7 @@ Task<Result<std::shared_ptr<const StoredChunk>>> FileReader::load_blocks(OpenPoi
   co_return std::shared_ptr<const StoredChunk>(stored);
 }
 
-void FileReader::start_read_ahead(OpenPointer open, std::uint64_t chunk) {
+void FileReader::start_read_ahead(const OpenPointer& open, std::uint64_t chunk) {
   if (instance_.stopping()) return;
   if (std::shared_ptr<Event> arrived = open_inodes_.read_ahead.begin(*open, chunk)) {
     instance_.spawn(run_read_ahead(instance_.alive(this), open, chunk, arrived));

@@ -201,9 +201,10 @@ void FuseSession::spawn(RequestPointer request, std::size_t payload_bytes, Task<
   payload_bytes_ += payload_bytes;
   const asio::cancellation_slot slot = request->cancellation_slot();
   asio::co_spawn(loop_, std::move(task),
-                 asio::bind_cancellation_slot(slot, [this, request, payload_bytes](const std::exception_ptr& thrown) {
-                   finished(*request, payload_bytes, thrown);
-                 }));
+                 asio::bind_cancellation_slot(
+                     slot, [this, request = std::move(request), payload_bytes](const std::exception_ptr& thrown) {
+                       finished(*request, payload_bytes, thrown);
+                     }));
 }
 
 void FuseSession::finished(Request& request, std::size_t payload_bytes, const std::exception_ptr& thrown) {
