@@ -1,15 +1,15 @@
 // The janitor: removes what nothing refers to any more, one partition at a time, a bounded amount a pass.
 //
-// Orphans: inodes without a name, after orphan_age and when nobody holds them; half-made directories that nobody
+// Orphans: inodes without a name, after orphan_age and if no mount holds them; half-made directories that were never
 // finished. Garbage: contents of collected or truncated files, chunk by chunk through the segment rows.
 //
-// No clock of any node or mount decides. How old a row is, is counted in the time of the partition's own log since a
-// claim that covers it (claims.hpp), and everything that is destroyed is destroyed on condition that the row is the one
-// that was claimed: a hold, a confirmation, the end of a conversion or a rival janitor wins safely. Where what is
-// destroyed lies in other partitions than what could still bring it to life, the claim is a row of its own that the
-// latter meets: garbage is written anew before its chunks go, and a directory's making is given up in the parent's
-// partition (given_up_row) before its inode goes. Abandoned transactions are not its business: whoever meets an intent
-// resolves it (ObjectStore). Source: docs/design.md#the-janitor.
+// No clock of any node or mount decides. A row's age is counted in the time of the partition's own log, since a claim
+// that covers it (claims.hpp). The janitor destroys only on condition that the row is the one that was claimed: a hold,
+// a confirmation, the end of a conversion or another janitor wins safely. Where the data lies in other partitions than
+// the operation that could still bring it to life, the claim is a row that this operation meets: garbage is written
+// anew before its chunks go, and a directory's making is given up in the parent's partition (given_up_row) before its
+// inode goes. Abandoned transactions are resolved by the clients that meet them (ObjectStore). Source:
+// docs/design.md#the-janitor.
 #include <algorithm>
 #include <boost/asio/this_coro.hpp>
 
@@ -27,12 +27,12 @@ namespace {
 
 // A log's time may run a tenth fast.
 constexpr Duration by_the_log(Duration age) { return age * 11 / 10; }
-// Mounts look at what they have open 6 s after their last look has ended, and a look takes 6 s at most (holds.cpp): two
-// chances at least for each to hold it, four if the ring answers at once; more for those who came before.
+// Mounts look at what they have open 6 s after their last look has ended, and a look takes 6 s at most (holds.cpp). So
+// each has at least two chances to hold an orphan, and four if the ring answers at once. An orphan that was held before
+// gets more.
 constexpr Duration orphan_age = by_the_log(std::chrono::seconds(25));
 constexpr Duration held_age = by_the_log(std::chrono::seconds(90));
-// mkdir takes at most max_batch_life until it submits the entry, and that batch lives as long again; and as much to
-// spare.
+// mkdir takes at most max_batch_life until it submits the entry, and that batch lives as long again. As much is spare.
 constexpr Duration half_made_age = by_the_log(3 * max_batch_life);
 // Writers learn of a truncation at their next look (holds.cpp: every 6 s), conversions end within 2 * max_batch_life.
 constexpr Duration garbage_age = by_the_log(3 * max_batch_life);
@@ -50,8 +50,8 @@ class Pass {
   Pass(ObjectStore& store, PartitionId partition, RowAges ages, TimePoint deadline, JanitorFaults faults)
       : store_(store), partition_(partition), deadline_(deadline), ages_(std::move(ages)), faults_(faults) {}
 
-  // A row that cannot be dealt with (damaged, or its chunks lie where nobody answers) does not keep the others; the
-  // first error is what the pass ends with.
+  // A row that fails (it is damaged, or its chunks lie where no node answers) does not stop the pass. The pass returns
+  // the first error.
   Task<Result<JanitorReport>> run() {
     Result<std::vector<Row>> orphans = co_await list("O/");
     if (!orphans) co_return tl::unexpected(orphans.error());
@@ -62,7 +62,7 @@ class Pass {
     }
     Result<std::vector<Row>> garbage = co_await list("G/");
     if (!garbage) co_return tl::unexpected(garbage.error());
-    // From another one each time, so that those that fail do not use up every pass.
+    // Begins with another one each time, so that rows that fail do not use up every pass.
     if (!garbage->empty()) {
       std::rotate(garbage->begin(),
                   garbage->begin() + static_cast<std::ptrdiff_t>(store_.random().below(garbage->size())),
@@ -95,10 +95,10 @@ class Pass {
     return {anchor_key(partition_, store_.partition_bits()), std::move(sort)};
   }
 
-  // Each row gets a part of the pass's time: one whose chunks lie where nobody answers must leave some for the rest.
+  // Each row gets a part of the pass's time, so that a row whose chunks lie where no node answers leaves some.
   void begin_row() { row_deadline_ = std::min(deadline_, store_.clock().now + row_limit); }
 
-  // Rows of the anchor object, from where nothing was found to do to its end: young rows must not hide old ones.
+  // The due rows of the anchor object. It reads past young ones to the end: they must not hide old ones.
   Task<Result<std::vector<Row>>> list(std::string prefix) {
     std::vector<Row> due;
     std::string after;
@@ -160,7 +160,7 @@ class Pass {
         Result<InodeRow> contents = decode_inode(get->row.value.view());
         if (!contents) co_return tl::unexpected(contents.error());
         const bool unlinked = contents->state == InodeState::unlinked;
-        // An orphan row of an inode that lives: never made by this code; keep the inode, report it.
+        // An orphan row of a live inode is never made by this code: keep the inode, and report it.
         if (!unlinked && row->kind == OrphanRow::Kind::unlinked)
           co_return fail(ErrorCode::corrupt, "orphan row of a live inode");
         changes.require(Check::contents, contents_are(inode, *contents));
@@ -171,8 +171,8 @@ class Pass {
         changes.change(erase(symlink_row(inode)));
         changes.change(erase(append_lock_row(inode)));
         if (contents->content != 0) {
-          // Claimed from the beginning: who could write to it or bring it back would have held it, and the inode goes
-          // in this very batch.
+          // Claimed from the beginning: a mount that could write to it would have held it, and the inode goes in this
+          // very batch.
           changes.change(put(garbage_row(inode, contents->content, store_.partition_bits()),
                              SharedBytes(encode(GarbageRow{GarbageRow::claimed_since}))));
         }
@@ -180,14 +180,15 @@ class Pass {
     }
     Result<Outcome> outcome = co_await changes.apply(store_, row_deadline_);
     if (!outcome) co_return tl::unexpected(outcome.error());
-    // Not applied: held, confirmed or collected meanwhile; the next pass sees.
+    // Not applied: it was held, confirmed or collected meanwhile. The next pass looks again.
     if (outcome->applied() && remove) ++report_.orphans;
     co_return Status();
   }
 
   enum class Making { named, given_up, changing };
 
-  // The entry that was to name the directory leads to it, or never will from now on, or is being changed by somebody.
+  // named: the entry leads to the directory. given_up: from now on no entry ever will. changing: the entry changed
+  // meanwhile.
   Task<Result<Making>> give_up(OrphanRow row, InodeNumber inode) {
     ReadRequest request;
     request.gets = {entry_row(row.parent, row.name), old_entry_row(row.parent, row.name)};
@@ -204,7 +205,7 @@ class Pass {
       if (entry->inode == inode) co_return Making::named;
     }
     if (faults_.unclaimed) co_return Making::given_up;
-    // Written, not put, as the claim of garbage is: such a batch is carried out on full disks, too
+    // write_bytes, not put, as for the claim of garbage: full disks accept such a batch, too
     // (dht/core/rows/room_need.hpp).
     changes.change(
         write_bytes(given_up_row(row.parent, inode, store_.partition_bits()), 0, SharedBytes(std::string(1, '\1'))));
@@ -223,7 +224,7 @@ class Pass {
     co_return Status();
   }
 
-  // The row's version since it is claimed; 0: somebody has changed it.
+  // The row's version once it is claimed; 0: it has changed.
   Task<Result<std::uint64_t>> claim_garbage(Row stored) {
     Result<GarbageRow> row = decode_garbage(stored.value.view());
     if (!row) co_return tl::unexpected(row.error());
@@ -253,7 +254,7 @@ class Pass {
         report_.more = true;
         co_return Status();
       }
-      // Counts when it fails, too: a pass that meets many of those must end.
+      // A failure counts, too: a pass with many failures must end.
       ++segments_;
       Status status = co_await collect_segment(inode, content, segment);
       if (!status) co_return status;

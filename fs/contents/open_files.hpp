@@ -24,7 +24,7 @@ struct OpenFile {
   OpenPointer inode;
   int flags = 0;
   bool cached = false;               // by the kernel
-  std::uint64_t reported_error = 0;  // error_number up to which this handle told its user
+  std::uint64_t reported_error = 0;  // OpenInode::error_number up to which this handle reported
   ReadPosition position;
 };
 

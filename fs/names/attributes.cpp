@@ -8,7 +8,7 @@ namespace ringfs::fs {
 namespace {
 
 constexpr std::uint8_t inode_format = 1;
-constexpr std::uint8_t by_hash_format = 2;  // of directories whose entries all lie in the order of their hashes
+constexpr std::uint8_t by_hash_format = 2;  // directories whose entries all lie in the order of their hashes
 
 class Put {
  public:

@@ -1,4 +1,4 @@
-// ringfs doctor: looks at everything that usually is the matter; every line that is not ok names the next command.
+// ringfs doctor: checks the usual causes of trouble. Every line that is not ok names the next command.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -157,7 +157,7 @@ void check_local(Doctor& doctor, const StateDirectory& state, const LocalRing& r
     doctor.warn("mount", "not mounted", up);
 }
 
-// Node by node, each over a connection of its own: the handshake brings that node's clock.
+// Asks each node over a connection of its own.
 bool check_nodes(Doctor& doctor, const std::vector<std::string>& addresses) {
   bool any = false;
   for (const std::string& address : addresses) {
@@ -220,7 +220,7 @@ void check_partitions(Doctor& doctor, const std::vector<std::string>& addresses,
 }
 
 int examine(const RingOptions& options) {
-  // First, while this process has one thread: later name resolvers run beside it.
+  // This comes first, while the process has one thread: later, threads of the name resolver run beside it.
   std::vector<std::pair<MountEntry, MountAnswer>> mounts;
   Result<std::vector<MountEntry>> table = read_mount_table();
   if (!table) return report(table.error());

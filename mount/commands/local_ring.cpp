@@ -36,8 +36,8 @@ std::string port_of(const std::string& address) { return address.substr(address.
 
 }  // namespace
 
-// Only 127.0.0.1 is asked: that is where a local ring listens. A race with somebody else's start shows up in the node's
-// log.
+// It only looks at 127.0.0.1, where a local ring listens. If another program takes the port meanwhile, the node's log
+// says so.
 bool port_in_use(const std::string& address) {
   unsigned port = 0;
   const std::string text = port_of(address);
@@ -56,7 +56,7 @@ bool port_in_use(const std::string& address) {
 
 namespace {
 
-// What was appended to the log since `offset`, or the next file if that one was full.
+// The log from `offset` on, or from its beginning if a new file has been begun.
 std::ifstream log_from(const std::filesystem::path& log, std::uintmax_t offset) {
   std::error_code error;
   if (const std::uintmax_t size = std::filesystem::file_size(log, error); error || size < offset) offset = 0;
@@ -81,7 +81,7 @@ std::string with_log(const std::string& text, const std::filesystem::path& log) 
          (tail.empty() ? "; its log " + log.string() + " is empty" : "; the end of " + log.string() + ":\n" + tail);
 }
 
-// What a node that ended said on its standard error (nodes/main.cpp); the end of its log if it said nothing.
+// What a node that ended wrote to its standard error (nodes/main.cpp); the end of its log if it wrote nothing.
 std::string cause_of_end(int code, const std::filesystem::path& log, std::uintmax_t offset) {
   constexpr std::string_view mark = "ringfs-node: ";
   std::ifstream file = log_from(log, offset);
@@ -99,7 +99,7 @@ struct Starting {
   std::uintmax_t log_offset = 0;
 };
 
-// Started, it would make itself a new identity, which this ring does not know.
+// If it were started, it would make itself a new identity, which this ring does not know.
 bool has_lost_data(const StateDirectory& state, const LocalNode& node) {
   std::error_code error;
   return node.id && !std::filesystem::exists(state.node_data(node.number) / "ringfs.db", error) && !error;
@@ -126,7 +126,8 @@ Result<Starting> start_node(const StateDirectory& state, LocalNode& node, const 
   return starting;
 }
 
-// Nothing yet, or how it went: whether it is a node of the ring still. `lost`: what it kept is gone or cannot be used.
+// Nothing while the node is starting. Then true, or false if it was removed from the ring. `lost`: its data is gone or
+// cannot be used.
 std::optional<Result<bool>> look_at(const StateDirectory& state, const Starting& starting, bool& lost) {
   LocalNode& node = *starting.node;
   const std::filesystem::path log = state.node_log(node.number);
@@ -305,7 +306,7 @@ Status StateDirectory::save(const LocalRing& ring) const {
 
 namespace {
 
-// One `up` at its work: which nodes are to be started, and what becomes of each.
+// One `up`: which nodes are to be started, and what becomes of each.
 class Start {
  public:
   Start(const StateDirectory& state, LocalRing& ring, std::chrono::steady_clock::time_point deadline)
@@ -335,7 +336,7 @@ class Start {
     report_.problems.push_back({number, std::move(error), std::move(next)});
   }
 
-  // Who was killed a moment ago holds its ports and its directory until its last thread is back from the disk.
+  // A node that was killed a moment ago holds its ports and its directory until its last thread returns from the disk.
   void wait_for_killed() {
     std::vector<ProcessMark> ending;
     for (const LocalNode& node : ring_.nodes) {
@@ -357,7 +358,7 @@ class Start {
   bool is_wanted(const LocalNode& node) {
     if (has_problem(node.number)) return false;
     const std::optional<ProcessMark> running = running_from(state_.node_pid(node.number));
-    // Started by an `up` that was cut short before it heard where the node listens: start it anew.
+    // An `up` started it and was cut short before it learned where the node listens: start it anew.
     const bool unknown = running && (!node.id || port_of(node.rpc) == "0" || port_of(node.rest) == "0");
     if (unknown) stop_processes({*running}, stop_grace);
     return !running || unknown;

@@ -10,7 +10,7 @@
 namespace ringfs::mount {
 namespace {
 
-// -s: options that nobody here knows are left out instead of refused.
+// -s: unknown options are left out instead of refused.
 std::string without_unknown(const std::string& options) {
   std::istringstream words(options);
   std::string result;

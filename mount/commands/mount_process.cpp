@@ -35,18 +35,18 @@ namespace {
 
 namespace asio = boost::asio;
 
-constexpr auto reach_timeout = std::chrono::seconds(10);  // until some node answers
+constexpr auto reach_timeout = std::chrono::seconds(10);  // until a node answers
 constexpr auto start_timeout = std::chrono::seconds(25);  // until the root directory is there; below mount_timeout
-constexpr auto drain_timeout = std::chrono::seconds(30);  // for what is dirty at the end
-constexpr auto in_use_timeout = std::chrono::seconds(5);  // for who still has files open when we are told to end
+constexpr auto drain_timeout = std::chrono::seconds(30);  // for dirty bytes at the end
+constexpr auto in_use_timeout = std::chrono::seconds(5);  // for programs with open files when we are told to end
 constexpr auto settings_interval = std::chrono::seconds(10);
 constexpr auto settings_timeout = std::chrono::seconds(5);
 constexpr auto unmount_timeout = std::chrono::seconds(10);
 constexpr auto look_interval = std::chrono::milliseconds(10);
 constexpr auto probe_timeout = std::chrono::seconds(2);
-constexpr auto quiet_timeout = std::chrono::seconds(3);  // before it is said what is waited for
+constexpr auto quiet_timeout = std::chrono::seconds(3);  // before the command says what it waits for
 
-// Tells whoever started us, and lets go of its stderr: a shell that reads it would wait for us for ever.
+// Tells our starter that the mount is ready, and closes its stderr: a shell that reads it would wait for our end.
 void announce(int descriptor, bool let_go) {
   if (descriptor >= 0) {
     const Descriptor ready(descriptor);
@@ -89,8 +89,8 @@ Task<void> unmount_on_signal(MountRun* run) {
   run->unmounting = false;
 }
 
-// The ring's op_timeout: at first before anybody works here, then whenever somebody has changed it. A ring that does
-// not answer leaves it as it is.
+// Takes over the ring's op_timeout: before the mount is usable, and then regularly. If the ring does not answer, it
+// stays as it is.
 Task<void> adopt_settings(RingSession* ring, fs::FileSystem* file_system) {
   const Result<std::map<std::string, std::string>> settings =
       co_await ring->admin().settings(ring->in(settings_timeout));
@@ -116,7 +116,7 @@ Task<int> serve(MountRun* run) {
   });
   Status status = co_await run->ring.start(run->ring.in(reach_timeout));
   if (!status) co_return fail_mount(Error{status.error().code, "cannot reach the ring: " + status.error().context});
-  // The first leaders may still be on their way: each call has a deadline of its own, the whole has ours.
+  // The first leaders may not be elected yet. Each call has a deadline of its own, and all of them together have ours.
   for (;;) {
     status = co_await run->file_system.start();
     const bool again = !status && (status.error().code == ErrorCode::timeout ||
@@ -167,7 +167,8 @@ std::vector<std::string> words_of(const std::filesystem::path& file) {
   return words;
 }
 
-// Where the process was started: it serves in `/`, and what its command line calls the mount point may be relative.
+// The directory where the process was started: it serves in `/`, and the mount point in its command line may be
+// relative.
 std::string first_directory_of(const std::filesystem::path& process) {
   constexpr std::string_view name = "PWD=";
   for (const std::string& word : words_of(process / "environ")) {
@@ -207,7 +208,7 @@ int serve_mount(std::vector<std::string> addresses, MountOptions options, const 
   if (ready_descriptor >= 0) fcntl(ready_descriptor, F_SETFD, FD_CLOEXEC);
   if (::chdir("/") != 0) return fail_mount(Error{ErrorCode::io_error, "cannot change to /"});
   ::signal(SIGPIPE, SIG_IGN);
-  // Buffers of 1 MiB come and go all the time: keep them in the heap instead of mapping fresh pages for each.
+  // Buffers of 1 MiB are allocated all the time: keep them in the heap instead of mapping fresh pages for each.
   mallopt(M_MMAP_THRESHOLD, 4 << 20);
   mallopt(M_TRIM_THRESHOLD, 8 << 20);
   RingSession ring(std::move(addresses), dht::max_row_lease);

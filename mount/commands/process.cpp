@@ -27,7 +27,7 @@ namespace {
 
 constexpr auto look_interval = std::chrono::milliseconds(10);
 
-// Empty: it cannot be read; the process may have ended since (ENOENT, or ESRCH while it is read).
+// Empty if it cannot be read: the process may have ended since (ENOENT, or ESRCH while it is read).
 std::string read_proc(const std::string& name) { return read_file("/proc/" + name).value_or(std::string()); }
 
 std::string boot_id() {
@@ -123,7 +123,7 @@ Result<pid_t> spawn_process(const SpawnOptions& options) {
 
 namespace {
 
-// The same, above those that the child gives a meaning to.
+// The same file, with a number above those that mean something to the child.
 Descriptor moved_up(Descriptor descriptor) {
   constexpr int first_free = 10;
   return Descriptor(descriptor.value < 0 ? -1 : fcntl(descriptor.value, F_DUPFD_CLOEXEC, first_free));
@@ -135,8 +135,8 @@ struct Waiting {  // what the child needs until its program begins; made before 
   bool new_session;
 };
 
-// Only what is safe after a fork (man 7 signal-safety). It waits at the gate for a byte; at its end nobody wants it any
-// more.
+// Calls only what is safe after a fork (man 7 signal-safety). It waits for a byte from the gate; if the gate is closed
+// instead, its starter has died or given up.
 [[noreturn]] void begin_when_recorded(const Waiting& waiting) {
   if (waiting.new_session) setsid();
   for (int number = 1; number < NSIG; ++number)
@@ -160,7 +160,7 @@ struct Waiting {  // what the child needs until its program begins; made before 
   _exit(127);
 }
 
-// The child's way to say why it has no program; nothing: it has one.
+// What the child wrote: the errno of execv. Nothing: its program has begun.
 std::optional<int> cause_from(int descriptor) {
   int error = 0;
   ssize_t count = 0;
@@ -192,7 +192,7 @@ Result<ProcessMark> spawn_recorded(const SpawnOptions& options, const std::files
   const pid_t pid = fork();
   if (pid < 0) return cannot(errno);
   if (pid == 0) {
-    close_now(gate_out);  // ours: else the end of the parent's would not be seen
+    close_now(gate_out);  // our copy: else the gate would not close with the parent's
     begin_when_recorded(waiting);
   }
   close_now(gate_in);
@@ -325,7 +325,7 @@ Result<std::string> run_apart(const std::function<std::string()>& work, std::chr
   close_now(answer->reading);
   if (!whole) {
     kill(child, SIGKILL);
-    exit_code_of(child);  // it may hang inside the kernel: init reaps it
+    exit_code_of(child);  // it may hang inside the kernel; then init reaps it
     return fail(ErrorCode::timeout, "no answer within " + std::to_string(limit.count()) + " ms");
   }
   int status = 0;
@@ -337,7 +337,7 @@ Result<std::string> run_apart(const std::function<std::string()>& work, std::chr
 }
 
 std::string tail_of(const std::filesystem::path& file, std::size_t bytes) {
-  std::string text = read_file(file).value_or(std::string());  // nothing can be said of it then
+  std::string text = read_file(file).value_or(std::string());  // empty if it cannot be read
   if (text.size() <= bytes) return text;
   text.erase(0, text.size() - bytes);
   const std::size_t line = text.find('\n');
