@@ -1,3 +1,4 @@
+// Events, mutexes and task groups over Asio timers.
 #include "fs/async.hpp"
 
 #include <algorithm>
@@ -10,7 +11,7 @@ namespace ringfs::fs {
 
 namespace {
 
-// Asio's timers count nanoseconds; anything longer than this is no limit in practice.
+// Asio's timers count nanoseconds in 64 bits. A longer wait is no limit in practice.
 constexpr Duration longest_wait = std::chrono::hours(24);
 
 using SteadyTime = std::chrono::steady_clock::time_point;
@@ -43,7 +44,7 @@ Task<bool> Event::wait_on(std::shared_ptr<State> state, Duration limit) {
   };
   state->waiters.push_back(&waiter);
   Registration registration{*state, &waiter};
-  boost::system::error_code ignored;  // the flag says which end it was
+  boost::system::error_code ignored;  // `notified` says why the wait ended
   auto token = boost::asio::redirect_error(boost::asio::use_awaitable, ignored);
   co_await waiter.timer.async_wait(token);
   co_return waiter.notified;
@@ -65,7 +66,7 @@ void Lock::unlock() {
 }
 
 Task<Lock> Mutex::lock_on(std::shared_ptr<Lock::State> state, Duration limit) {
-  const SteadyTime end = end_after(limit);  // one for all turns: others may be faster each time
+  const SteadyTime end = end_after(limit);  // one for all turns: other coroutines may get the lock each time
   while (state->locked) {
     bool notified = co_await state->released.wait(until(end));
     if (!notified && state->locked) co_return Lock();
@@ -84,7 +85,7 @@ void TaskGroup::spawn(boost::asio::any_io_executor executor, Task<void> task) {
 }
 
 Task<void> TaskGroup::wait_on(std::shared_ptr<State> state, std::size_t limit) {
-  // The tasks have deadlines of their own; the limit here only has to be longer.
+  // The tasks have deadlines of their own; this limit only has to be longer.
   while (state->running >= limit) co_await state->ended.wait(longest_wait);
   if (state->error) std::rethrow_exception(std::exchange(state->error, nullptr));
 }

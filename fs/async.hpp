@@ -1,8 +1,8 @@
 // Waiting inside one loop: an event, a mutex across awaits, and groups of coroutines that can be joined.
 //
-// The waits take a limit so that no call outlives its deadline; the timer behind it only bounds the wait, what ends it
-// is notify(). State is shared with the waiters, so an object here may go while somebody waits for it. Threads: one
-// loop. Errors: waits say false when the limit passed.
+// Every wait takes a limit, so that no call outlives its deadline. notify() ends a wait; the timer only bounds it. The
+// waiters share the state, so an object may be destroyed while a coroutine waits for it. Threads: one loop. Errors:
+// waits return false when the limit passed.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
@@ -19,9 +19,9 @@ namespace ringfs::fs {
 class Event {
  public:
   Event() : state_(std::make_shared<State>()) {}
-  // Wakes everybody who waits now.
+  // Wakes all who wait now.
   void notify();
-  // Until the next notify(). False: the limit passed.
+  // Waits for the next notify(). False: the limit passed.
   Task<bool> wait(Duration limit);
 
  private:
@@ -67,16 +67,16 @@ class Mutex {
   std::shared_ptr<Lock::State> state_;
 };
 
-// Coroutines that run beside their creator. What they use must be shared or outlive join().
+// Coroutines that run beside their creator. What they use must be shared, or must outlive join().
 class TaskGroup {
  public:
   TaskGroup() : state_(std::make_shared<State>()) {}
   void spawn(boost::asio::any_io_executor executor, Task<void> task);
   std::size_t running() const { return state_->running; }
-  // Until fewer than `limit` run, or all have ended; rethrows the first exception that one of them let out.
+  // Waits until fewer than `limit` run. Rethrows the first exception that one of them threw.
   Task<void> wait_below(std::size_t limit) { return wait_on(state_, limit); }
   Task<void> join() { return wait_on(state_, 1); }
-  // The same, but no longer than `limit`: false when some still run.
+  // Waits for all, at most `limit`. False: some still run.
   Task<bool> join_within(Duration limit) { return wait_within(state_, limit); }
 
  private:

@@ -1,3 +1,4 @@
+// Sorting an operation's changes by partition, and committing them.
 #include "fs/change_set.hpp"
 
 #include <algorithm>
@@ -7,7 +8,7 @@ namespace ringfs::fs {
 
 namespace {
 
-// Whether a row is added to that the part neither locks nor changes otherwise: a directory's times and links.
+// Whether the part adds to a row that it neither locks nor changes otherwise: a directory's times and links.
 bool only_adds_somewhere(const TransactionPart& part) {
   std::set<RowAddress> held(part.locks.begin(), part.locks.end());
   std::set<RowAddress> added;
@@ -91,7 +92,7 @@ Task<Result<Outcome>> ChangeSet::apply(ObjectStore& store, TimePoint deadline, T
 }
 
 Task<bool> Retry::again() {
-  constexpr unsigned most_doublings = 7;  // 64 ms at most: a rival needs a few round trips
+  constexpr unsigned most_doublings = 7;  // 64 ms at most: the other operation needs a few round trips
   Duration limit = std::chrono::microseconds(500) * (1U << std::min(attempt_, most_doublings));
   ++attempt_;
   Duration pause(static_cast<std::int64_t>(store_.random().below(static_cast<std::uint64_t>(limit.count()))) + 1);

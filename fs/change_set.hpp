@@ -1,8 +1,8 @@
-// Conditions and mutations of one operation, sorted by partition: one batch when all lie in one partition, else a
-// transaction.
+// The conditions and mutations of one operation. apply() commits them as one batch if all lie in one partition, else as
+// a transaction.
 //
-// Every condition carries a Check, so that the caller learns which of its assumptions failed, wherever it was checked.
-// Threads: one loop. Errors of apply(): those of ObjectStore; `aborted` means that a rival won and the caller starts
+// Every condition carries a Check, so that the caller learns which of its assumptions failed.
+// Threads: one loop. Errors of apply(): those of ObjectStore. `aborted`: another transaction won; the caller starts
 // over.
 #pragma once
 
@@ -25,7 +25,7 @@ enum class Check : std::uint8_t {
   empty,        // the directory is empty
   fresh_inode,  // the inode number is unused
   contents,     // content id, cut, size as seen
-  change,       // nobody else has changed the contents since
+  change,       // no other mount has changed the contents since
   mode,         // the mode is as seen
   inline_data,  // the inline row as seen
   block,        // a block of a chunk as seen
@@ -47,13 +47,13 @@ class ChangeSet {
  public:
   void require(Check check, Condition condition);
   void change(Mutation mutation);
-  // Nobody else changes the row until the transaction ends. Nothing to do in one batch.
+  // No other transaction or batch changes the row until this transaction ends. In a single batch it means nothing.
   void lock(RowAddress row);
   bool empty() const { return parts_.empty(); }
 
-  // Partitions are prepared in ascending order, but first those in which rows are only added to: the first one's
-  // changes are there as soon as the transaction is committed. `transaction`: already begun (and holding a lock);
-  // committed here.
+  // Partitions are prepared in ascending order, but those in which rows are only added to come first: the changes of
+  // the first partition are visible as soon as the transaction is committed. `transaction` has begun already and holds
+  // a lock; apply() commits it.
   Task<Result<Outcome>> apply(ObjectStore& store, TimePoint deadline, Transaction* transaction = nullptr);
 
  private:
@@ -66,12 +66,12 @@ class ChangeSet {
   std::map<std::string, Part> parts_;
 };
 
-// Waits a random, growing while between tries. False: no time left.
+// Waits a random, growing time between tries.
 class Retry {
  public:
   Retry(ObjectStore& store, TimePoint deadline) : store_(store), deadline_(deadline) {}
-  Task<bool> again();
-  // `aborted` and `locked` go away by trying again.
+  Task<bool> again();  // false: no time is left
+  // A later try may succeed.
   static bool worthwhile(const Error& error) {
     return error.code == ErrorCode::aborted || error.code == ErrorCode::locked;
   }

@@ -1,7 +1,9 @@
+// Claiming the rows of a partition.
 #include "fs/claims.hpp"
 
 #include "fs/change_set.hpp"
 #include "fs/names/keys.hpp"
+#include "fs/read_rows.hpp"
 
 namespace ringfs::fs {
 
@@ -33,18 +35,16 @@ Result<std::vector<LogMark>> decode_marks(std::string_view bytes) {
 
 Task<Result<RowAges>> Claims::claim(ObjectStore& store, PartitionId partition, TimePoint deadline) {
   const RowAddress row = claim_row(partition, store.partition_bits());
-  ReadRequest request;
-  request.gets.push_back(row);
-  Result<ReadReply> reply = co_await store.read(std::move(request), deadline);
-  if (!reply) co_return tl::unexpected(reply.error());
-  const ReadReply::Get& get = reply->gets.front();
-  const std::uint64_t version = get.found ? get.row.version : 0;
+  RowAddress wanted = row;
+  Result<ReadReply::Get> get = co_await read_row(store, std::move(wanted), deadline);
+  if (!get) co_return tl::unexpected(get.error());
+  const std::uint64_t version = get->found ? get->row.version : 0;
   std::vector<LogMark> marks;
   auto own = last_.find(partition);
   if (own != last_.end() && own->second.marks().back().version == version) {
     marks = own->second.marks();
-  } else if (get.found) {
-    Result<std::vector<LogMark>> stored = decode_marks(get.row.value.view());
+  } else if (get->found) {
+    Result<std::vector<LogMark>> stored = decode_marks(get->row.value.view());
     if (!stored) co_return tl::unexpected(stored.error());
     marks = std::move(*stored);
   }

@@ -16,7 +16,7 @@ int to_errno(ErrorCode code) {
     case ErrorCode::aborted:
     case ErrorCode::expired:
     case ErrorCode::superseded: return ETIMEDOUT;
-    case ErrorCode::overloaded: return ENFILE;  // of the file system's own limits; the ring's are waited out
+    case ErrorCode::overloaded: return ENFILE;  // the file system's own limits; it waits for the ring's
     case ErrorCode::no_space: return ENOSPC;
     case ErrorCode::corrupt: return EIO;
     case ErrorCode::too_large: return E2BIG;

@@ -1,11 +1,11 @@
-// File-system semantics over an ObjectStore: what the mount and, later, the gateway call. One instance a mount.
+// File-system semantics over an ObjectStore, as the mount calls them. One instance a mount.
 //
 // Inode-based, as libfuse's low-level API. Names are bytes: 1..255 of anything but '/' and NUL. Permission checks are
-// the kernel's (default_permissions); here are only the rules the kernel cannot know (sticky bits and the like are its
-// own). Contents: writes are buffered per inode (bounded, max_dirty_bytes) and visible at once to every handle of this
-// instance; flush() and fsync() return when they are durable on a majority; a failed background write is reported by
-// the next write, flush or fsync of each handle. See docs/posix.md and docs/design.md#contents. Threads: one loop.
-// Deadlines: every call ends within `operation_timeout` (default 30 s) with ErrorCode::timeout.
+// the kernel's (default_permissions, which includes sticky bits). Contents: writes are buffered per inode (bounded,
+// max_dirty_bytes) and visible at once to every handle of this instance; flush() and fsync() return when they are
+// durable on a majority; a failed background write is reported by the next write, flush or fsync of each handle. See
+// docs/posix.md and docs/design.md#contents. Threads: one loop. Deadlines: every call ends within `operation_timeout`
+// (default 30 s) with ErrorCode::timeout.
 #pragma once
 
 #include <sys/types.h>
@@ -28,9 +28,9 @@ namespace ringfs::fs {
 using InodeNumber = std::uint64_t;
 inline constexpr InodeNumber root_inode = 1;
 inline constexpr std::size_t max_name_bytes = 255;
-inline constexpr std::size_t inline_limit = 16 * 1024;  // contents up to here lie in the inode's partition
+inline constexpr std::size_t inline_limit = std::size_t{16} * 1024;  // contents up to here lie in the inode's partition
 inline constexpr std::size_t chunk_bytes = 1 << 20;
-inline constexpr std::size_t block_bytes = 64 * 1024;
+inline constexpr std::size_t block_bytes = std::size_t{64} * 1024;
 inline constexpr std::uint64_t max_file_bytes = std::uint64_t{1} << 50;
 
 struct TimeSpec {  // nanoseconds since the epoch
@@ -43,12 +43,12 @@ struct Caller {
   pid_t pid = 0;
   mode_t umask = 0;
 
-  // Those of `mode` that a new file gets.
+  // The permissions that a new file gets of `mode`.
   std::uint32_t permissions(std::uint32_t mode) const {
     return (mode & 07777U) & ~static_cast<std::uint32_t>(umask & 0777U);
   }
-  // Whose changes of a program's contents take its set-user-id and set-group-id bits away. A process's capabilities do
-  // not arrive with its requests: CAP_FSETID is taken for root's.
+  // A change of a program's contents by this caller clears its set-user-id and set-group-id bits. Capabilities do not
+  // arrive with requests: only root is taken to have CAP_FSETID.
   bool may_not_keep_set_id() const { return uid != 0; }
 };
 
@@ -70,7 +70,8 @@ struct SetAttributes {
   std::optional<uid_t> uid;
   std::optional<gid_t> gid;
   std::optional<std::uint64_t> size;
-  std::optional<TimeSpec> accessed, modified;  // nothing at all: a chown to the present owner, which clears set-id bits
+  std::optional<TimeSpec> accessed, modified;
+  // No field at all is a chown to the present owner, which clears set-id bits.
   bool accessed_now = false, modified_now = false;
 };
 
@@ -92,14 +93,14 @@ struct DirectoryEntry {
 };
 
 struct ReadResult {
-  std::vector<SharedBytes>
-      pieces;  // in order, together at most what was asked; fewer bytes only at the end of the file
+  // In order; together at most as many bytes as asked for, fewer only at the end of the file.
+  std::vector<SharedBytes> pieces;
 };
 
 struct WriteHow {
-  // O_APPEND, O_SYNC and O_DSYNC as they are now, fcntl may have changed them since the open; none: as opened.
+  // O_APPEND, O_SYNC and O_DSYNC as they are now: fcntl may have changed them since the open. None: as opened.
   std::optional<int> flags;
-  // Of a program's file: by somebody who may not leave its set-user-id and set-group-id bits.
+  // The write clears set-user-id and set-group-id bits (Caller::may_not_keep_set_id).
   bool clears_set_id = false;
 };
 
@@ -115,17 +116,17 @@ struct FileSystemOptions {
   uid_t owner = 0;  // of the mount: may use .ring beside root
 };
 
-// What the kernel must do with its pages of a file before it hears of other contents.
+// What the kernel must do with its pages of a file before an answer shows it the new contents.
 struct PageChange {
   InodeNumber inode = 0;
-  std::optional<std::uint64_t> from;   // pages from this place on are dropped; nothing: none
-  std::optional<std::uint64_t> until;  // and up to this one; nothing: all
+  std::optional<std::uint64_t> from;   // it drops pages from this offset on; none: it drops none
+  std::optional<std::uint64_t> until;  // up to this offset; none: up to the end
   struct Tail {
     std::uint64_t offset = 0;
     SharedBytes bytes;
   };
-  std::optional<Tail>
-      tail;  // then it takes these bytes, within one page; their end is its size if it knew a smaller one
+  // Then it takes these bytes into one page. Their end becomes its size, unless it knew a larger one.
+  std::optional<Tail> tail;
 };
 using PagesListener = std::function<void(PageChange change, std::function<void()> done)>;
 
@@ -141,9 +142,8 @@ class FileSystem {
 
   void set_operation_timeout(Duration timeout);  // of operations that begin from now on
 
-  // `listener` hears of files that are open here and whose contents changed otherwise than the kernel can know. It
-  // returns at once, and `done` is called on the loop when the kernel has done it: answers that would show the change
-  // wait for it.
+  // `listener` hears of open files whose contents changed in a way that the kernel cannot know. It returns at once and
+  // calls `done` on the loop when the kernel has done it; answers that would show the change wait for that.
   void on_pages_changed(PagesListener listener);
 
   Task<Result<Attributes>> lookup(Caller caller, InodeNumber parent, std::string name);
@@ -151,7 +151,7 @@ class FileSystem {
   Task<Result<Attributes>> set_attributes(Caller caller, InodeNumber inode, SetAttributes changes);
   Task<Result<std::string>> read_link(Caller caller, InodeNumber inode);
 
-  // mode carries the type; umask was applied by the kernel or is applied here (caller.umask).
+  // `mode` carries the type. The umask is applied here (caller.umask) if the kernel did not.
   Task<Result<Attributes>> make_node(Caller caller, InodeNumber parent, std::string name, std::uint32_t mode,
                                      std::uint64_t device);
   Task<Result<Attributes>> make_directory(Caller caller, InodeNumber parent, std::string name, std::uint32_t mode);
@@ -163,8 +163,8 @@ class FileSystem {
   Task<Status> rename(Caller caller, InodeNumber parent, std::string name, InodeNumber new_parent, std::string new_name,
                       unsigned flags);
 
-  // When the name exists by now: exists with O_EXCL; without, it is opened if it is a file of the caller that its mode
-  // lets open, else stale_handle: whether the caller may open it is the kernel's to say.
+  // If the name exists by now: with O_EXCL the error is `exists`. Without, the file is opened if it is the caller's own
+  // and its mode allows it. Else the error is stale_handle, and the kernel looks again and checks permissions.
   Task<Result<Opened>> create(Caller caller, InodeNumber parent, std::string name, std::uint32_t mode, int flags);
   Task<Result<Opened>> open(Caller caller, InodeNumber inode, int flags);
   Task<Result<ReadResult>> read(Handle handle, std::uint64_t offset, std::size_t size);
@@ -200,7 +200,7 @@ struct JanitorReport {
   bool more = false;     // stopped at the bound; call again soon
 };
 // `ages`: of the partition's rows (claims.hpp); without any nothing is due, and the report still says how many rows
-// there are.
+// are there.
 Task<Result<JanitorReport>> janitor_pass(ObjectStore& store, PartitionId partition, RowAges ages, TimePoint deadline);
 
 }  // namespace ringfs::fs

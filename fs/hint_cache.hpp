@@ -1,7 +1,7 @@
-// A bounded memory of what was seen, used only to guess: whoever uses a hint checks it against the ring in the same
-// request.
+// A bounded memory of what was seen. A hint is only a guess: its user checks it against the ring in the same request.
 //
-// Two generations instead of a list by age: when the young one is full it becomes the old one. Threads: one loop.
+// It has two generations instead of a list by age: when the young one is full it becomes the old one, and the old one
+// is forgotten. Threads: one loop.
 #pragma once
 
 #include <map>

@@ -1,4 +1,4 @@
-// Looking at what is open, one partition beside the other.
+// Looking at open inodes, all partitions side by side.
 #include "fs/holds.hpp"
 
 #include <algorithm>
@@ -10,7 +10,7 @@ namespace {
 
 constexpr Duration hold_interval = std::chrono::seconds(6);
 constexpr std::size_t inodes_per_check = 500;
-// A partition without a majority costs its own look, no other.
+// A partition without a majority fails its own look and no other.
 constexpr Duration check_limit = std::chrono::seconds(6);
 constexpr std::size_t parallel_checks = 256;
 
@@ -22,19 +22,19 @@ Task<void> Holds::run(std::shared_ptr<Holds> self) {
   while (!self->instance_.stopping()) {
     co_await self->instance_.wait_for_stop(hold_interval);
     if (self->instance_.stopping()) co_return;
-    // Beside this loop: partitions that do not answer must not put off the next look for the others.
+    // Beside this loop: partitions that do not answer must not delay the next look at the others.
     self->instance_.spawn(run_check(self));
   }
 }
 
 Task<void> Holds::run_check(std::shared_ptr<Holds> self) {
-  // A failed look is made up for by the next: holds outlive three of them.
+  // The next look makes up for a failed one: a hold outlives three of them.
   static_cast<void>(co_await self->check(self->instance_.deadline()));
 }
 
 Task<void> Holds::check_group(std::shared_ptr<Holds> self, PartitionId partition, std::vector<InodeNumber> inodes,
                               std::shared_ptr<Status> status, TimePoint deadline) {
-  // One round at a time asks a partition.
+  // At most one look at a time asks a partition.
   if (!self->checking_.insert(partition).second) co_return;
   for (std::size_t i = 0; i < inodes.size() && !self->instance_.stopping(); i += inodes_per_check) {
     auto begin = inodes.begin() + static_cast<std::ptrdiff_t>(i);
@@ -49,7 +49,7 @@ Task<void> Holds::check_group(std::shared_ptr<Holds> self, PartitionId partition
   self->checking_.erase(partition);
 }
 
-// Of one partition.
+// Looks at inodes of one partition.
 Task<Status> Holds::check_some(std::vector<InodeNumber> inodes, TimePoint deadline) {
   const unsigned bits = instance_.store.partition_bits();
   ReadRequest request;
@@ -69,8 +69,7 @@ Task<Status> Holds::check_some(std::vector<InodeNumber> inodes, TimePoint deadli
       if (loaded) open_inodes_.adopt(inodes[i], *loaded);
       if (!loaded) result = tl::unexpected(loaded.error());
     }
-    // All in one batch: this does nothing to a row that the janitor has removed since. A row that is written is young
-    // again.
+    // The batch does nothing to a row that the janitor has removed since. A row that is written is young again.
     if (orphan.found) hold.change(add_i64(orphan_row(inodes[i], bits), OrphanRow::hold_offset, 1));
   }
   if (!hold.empty()) {

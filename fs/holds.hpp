@@ -1,9 +1,9 @@
-// The regular look at what is open: what others did to it, and holds on what they unlinked.
+// The regular look at open inodes: at changes by other mounts, and holds on inodes that were unlinked.
 //
-// Every hold_interval an instance asks for the inodes that it has open: it learns of changes by other mounts and puts a
-// hold on those that were unlinked. A hold writes the orphan row, and the janitor takes only rows that nobody has
-// written for long (an orphan is kept for 25 s in any case: two looks that take as long as they may, or four).
-// Threads: one loop. Limits: a look takes check_limit at a partition.
+// Every hold_interval an instance reads the inodes that it has open. So it learns of changes by other mounts, and puts
+// a hold on those that were unlinked. A hold writes the orphan row, and the janitor takes only rows that were not
+// written for long. It keeps an orphan for at least 25 s: that is two looks of the longest duration, or four quick
+// ones. Threads: one loop. Limits: a look takes check_limit at a partition.
 #pragma once
 
 #include <set>

@@ -41,7 +41,7 @@ class Instance : public std::enable_shared_from_this<Instance> {
   }
   Handle next_handle() { return ++last_handle_; }
 
-  // Tasks beside the operations. From abandon() on they end, and nobody may start others.
+  // Tasks beside the operations. From abandon() on they end, and no others may be started.
   void spawn(Task<void> task) { tasks_.spawn(executor_, std::move(task)); }
   bool stopping() const { return stopping_; }
   Task<bool> wait_for_stop(Duration limit) { return stopped_.wait(limit); }

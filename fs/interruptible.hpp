@@ -1,7 +1,7 @@
 // Operations of `.ring` that a signal may end between two of their steps.
 //
-// Whoever asked is told of the signal through the `total` cancellation of its coroutine. Steps run shielded from it:
-// their bookkeeping is not made for being left in the middle. Threads: one loop.
+// The signal arrives as the `total` cancellation of the request's coroutine. Each step runs shielded from it, because
+// its bookkeeping must not be left halfway. Threads: one loop.
 #pragma once
 
 #include <boost/asio/bind_cancellation_slot.hpp>
@@ -22,8 +22,8 @@ Task<T> shielded(Task<T> task) {
       boost::asio::bind_cancellation_slot(boost::asio::cancellation_slot(), boost::asio::use_awaitable));
 }
 
-// From here on only `total` ends this request's coroutine (the default lets only `terminal` through), so no other one
-// is hit by what is meant for this one; and it is looked for, not thrown.
+// From here on this request's coroutine notices `total` (the default lets only `terminal` through), and was_signalled()
+// reports it; nothing is thrown.
 inline Task<void> hear_signals() {
   co_await boost::asio::this_coro::reset_cancellation_state(boost::asio::enable_total_cancellation());
   co_await boost::asio::this_coro::throw_if_cancelled(false);

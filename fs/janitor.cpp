@@ -1,23 +1,25 @@
 // The janitor: removes what nothing refers to any more, one partition at a time, a bounded amount a pass.
 //
-// Orphans: inodes without a name, after orphan_age and when nobody holds them; half-made directories that nobody
+// Orphans: inodes without a name, after orphan_age and if no mount holds them; half-made directories that were never
 // finished. Garbage: contents of collected or truncated files, chunk by chunk through the segment rows.
 //
-// No clock of any node or mount decides. How old a row is, is counted in the time of the partition's own log since a
-// claim that covers it (claims.hpp), and everything that is destroyed is destroyed on condition that the row is the one
-// that was claimed: a hold, a confirmation, the end of a conversion or a rival janitor wins safely. Where what is
-// destroyed lies in other partitions than what could still bring it to life, the claim is a row of its own that the
-// latter meets: garbage is written anew before its chunks go, and a directory's making is given up in the parent's
-// partition (given_up_row) before its inode goes. Abandoned transactions are not its business: whoever meets an intent
-// resolves it (ObjectStore). Source: docs/design.md#the-janitor.
+// No clock of any node or mount decides. A row's age is counted in the time of the partition's own log, since a claim
+// that covers it (claims.hpp). The janitor destroys only on condition that the row is the one that was claimed: a hold,
+// a confirmation, the end of a conversion or another janitor wins safely. Where the data lies in other partitions than
+// the operation that could still bring it to life, the claim is a row that this operation meets: garbage is written
+// anew before its chunks go, and a directory's making is given up in the parent's partition (given_up_row) before its
+// inode goes. Abandoned transactions are resolved by the clients that meet them (ObjectStore). Source:
+// docs/design.md#the-janitor.
 #include <algorithm>
 #include <boost/asio/this_coro.hpp>
 
 #include "fs/async.hpp"
 #include "fs/change_set.hpp"
+#include "fs/inode_changes.hpp"
 #include "fs/janitor_faults.hpp"
 #include "fs/names/attributes.hpp"
 #include "fs/names/keys.hpp"
+#include "fs/read_rows.hpp"
 
 namespace ringfs::fs {
 
@@ -25,12 +27,12 @@ namespace {
 
 // A log's time may run a tenth fast.
 constexpr Duration by_the_log(Duration age) { return age * 11 / 10; }
-// Mounts look at what they have open 6 s after their last look has ended, and a look takes 6 s at most (holds.cpp): two
-// chances at least for each to hold it, four if the ring answers at once; more for those who came before.
+// Mounts look at what they have open 6 s after their last look has ended, and a look takes 6 s at most (holds.cpp). So
+// each has at least two chances to hold an orphan, and four if the ring answers at once. An orphan that was held before
+// gets more.
 constexpr Duration orphan_age = by_the_log(std::chrono::seconds(25));
 constexpr Duration held_age = by_the_log(std::chrono::seconds(90));
-// mkdir takes at most max_batch_life until it submits the entry, and that batch lives as long again; and as much to
-// spare.
+// mkdir takes at most max_batch_life until it submits the entry, and that batch lives as long again. As much is spare.
 constexpr Duration half_made_age = by_the_log(3 * max_batch_life);
 // Writers learn of a truncation at their next look (holds.cpp: every 6 s), conversions end within 2 * max_batch_life.
 constexpr Duration garbage_age = by_the_log(3 * max_batch_life);
@@ -38,6 +40,7 @@ constexpr Duration garbage_age = by_the_log(3 * max_batch_life);
 constexpr Duration given_up_age = by_the_log(3 * max_batch_life);
 static_assert(half_made_age <= longest_age && garbage_age <= longest_age && given_up_age <= longest_age);
 constexpr std::uint32_t rows_per_pass = 256;
+constexpr std::uint32_t rows_per_page = 1000;  // read at once
 constexpr std::size_t segments_per_pass = 8;
 constexpr std::size_t parallel_chunks = 8;
 constexpr Duration row_limit = std::chrono::seconds(5);
@@ -47,8 +50,8 @@ class Pass {
   Pass(ObjectStore& store, PartitionId partition, RowAges ages, TimePoint deadline, JanitorFaults faults)
       : store_(store), partition_(partition), deadline_(deadline), ages_(std::move(ages)), faults_(faults) {}
 
-  // A row that cannot be dealt with (damaged, or its chunks lie where nobody answers) does not keep the others; the
-  // first error is what the pass ends with.
+  // A row that fails (it is damaged, or its chunks lie where no node answers) does not stop the pass. The pass returns
+  // the first error.
   Task<Result<JanitorReport>> run() {
     Result<std::vector<Row>> orphans = co_await list("O/");
     if (!orphans) co_return tl::unexpected(orphans.error());
@@ -59,7 +62,7 @@ class Pass {
     }
     Result<std::vector<Row>> garbage = co_await list("G/");
     if (!garbage) co_return tl::unexpected(garbage.error());
-    // From another one each time, so that those that fail do not use up every pass.
+    // Begins with another one each time, so that rows that fail do not use up every pass.
     if (!garbage->empty()) {
       std::rotate(garbage->begin(),
                   garbage->begin() + static_cast<std::ptrdiff_t>(store_.random().below(garbage->size())),
@@ -87,25 +90,24 @@ class Pass {
     if (!status && first_error_) first_error_ = status;
   }
 
-  // Each row gets a part of the pass's time: one whose chunks lie where nobody answers must leave some for the rest.
+  // In the object of the partition's anchor.
+  RowAddress anchored(std::string sort) const {
+    return {anchor_key(partition_, store_.partition_bits()), std::move(sort)};
+  }
+
+  // Each row gets a part of the pass's time, so that a row whose chunks lie where no node answers leaves some.
   void begin_row() { row_deadline_ = std::min(deadline_, store_.clock().now + row_limit); }
 
-  // Rows of the anchor object, from where nothing was found to do to its end: young rows must not hide old ones.
+  // The due rows of the anchor object. It reads past young ones to the end: they must not hide old ones.
   Task<Result<std::vector<Row>>> list(std::string prefix) {
     std::vector<Row> due;
     std::string after;
     for (;;) {
-      ReadRequest request;
-      ReadRequest::Scan scan;
-      scan.key = anchor_key(partition_, store_.partition_bits());
-      scan.prefix = prefix;
-      scan.after = after;
-      request.scans.push_back(std::move(scan));
-      Result<ReadReply> reply = co_await store_.read(std::move(request), deadline_);
-      if (!reply) co_return tl::unexpected(reply.error());
-      ReadReply::ScanResult& page = reply->scans.front();
-      report_.rows += page.rows.size();
-      for (Row& row : page.rows) {
+      ReadRequest::Scan scan = scan_of(anchored(prefix), after, rows_per_page);
+      Result<ReadReply::ScanResult> page = co_await scan_rows(store_, std::move(scan), deadline_);
+      if (!page) co_return tl::unexpected(page.error());
+      report_.rows += page->rows.size();
+      for (Row& row : page->rows) {
         after = row.sort;
         Result<bool> ripe = is_due(prefix, row);
         if (!ripe) note(tl::unexpected(ripe.error()));
@@ -116,7 +118,7 @@ class Pass {
         }
         due.push_back(std::move(row));
       }
-      if (!page.more) co_return due;
+      if (!page->more) co_return due;
     }
   }
 
@@ -136,7 +138,7 @@ class Pass {
 
   Task<Status> orphan(Row stored) {
     const InodeNumber inode = inode_of(stored.sort);
-    const RowAddress address{anchor_key(partition_, store_.partition_bits()), stored.sort};
+    const RowAddress address = anchored(stored.sort);
     Result<OrphanRow> row = decode_orphan(stored.value.view());
     if (!row) co_return tl::unexpected(row.error());
     ChangeSet changes;
@@ -151,20 +153,17 @@ class Pass {
       if (remove) changes.require(Check::empty, empty_prefix(entry_prefix(inode)));
     }
     if (remove) {
-      ReadRequest request;
-      request.gets.push_back(inode_row(inode));
-      Result<ReadReply> reply = co_await store_.read(std::move(request), row_deadline_);
-      if (!reply) co_return tl::unexpected(reply.error());
-      const ReadReply::Get& get = reply->gets.front();
-      if (get.found) {
-        Result<InodeRow> contents = decode_inode(get.row.value.view());
+      RowAddress wanted = inode_row(inode);
+      Result<ReadReply::Get> get = co_await read_row(store_, std::move(wanted), row_deadline_);
+      if (!get) co_return tl::unexpected(get.error());
+      if (get->found) {
+        Result<InodeRow> contents = decode_inode(get->row.value.view());
         if (!contents) co_return tl::unexpected(contents.error());
         const bool unlinked = contents->state == InodeState::unlinked;
-        // An orphan row of an inode that lives: never made by this code; keep the inode, report it.
+        // An orphan row of a live inode is never made by this code: keep the inode, and report it.
         if (!unlinked && row->kind == OrphanRow::Kind::unlinked)
           co_return fail(ErrorCode::corrupt, "orphan row of a live inode");
-        changes.require(Check::contents,
-                        bytes_equal(inode_row(inode), InodeRow::content_offset, inode_contents_bytes(*contents)));
+        changes.require(Check::contents, contents_are(inode, *contents));
         changes.require(Check::inode, bytes_equal(inode_row(inode), InodeRow::type_offset,
                                                   inode_type_bytes(contents->mode, contents->state)));
         changes.change(erase(inode_row(inode)));
@@ -172,8 +171,8 @@ class Pass {
         changes.change(erase(symlink_row(inode)));
         changes.change(erase(append_lock_row(inode)));
         if (contents->content != 0) {
-          // Claimed from the beginning: who could write to it or bring it back would have held it, and the inode goes
-          // in this very batch.
+          // Claimed from the beginning: a mount that could write to it would have held it, and the inode goes in this
+          // very batch.
           changes.change(put(garbage_row(inode, contents->content, store_.partition_bits()),
                              SharedBytes(encode(GarbageRow{GarbageRow::claimed_since}))));
         }
@@ -181,14 +180,15 @@ class Pass {
     }
     Result<Outcome> outcome = co_await changes.apply(store_, row_deadline_);
     if (!outcome) co_return tl::unexpected(outcome.error());
-    // Not applied: held, confirmed or collected meanwhile; the next pass sees.
+    // Not applied: it was held, confirmed or collected meanwhile. The next pass looks again.
     if (outcome->applied() && remove) ++report_.orphans;
     co_return Status();
   }
 
   enum class Making { named, given_up, changing };
 
-  // The entry that was to name the directory leads to it, or never will from now on, or is being changed by somebody.
+  // named: the entry leads to the directory. given_up: from now on no entry ever will. changing: the entry changed
+  // meanwhile.
   Task<Result<Making>> give_up(OrphanRow row, InodeNumber inode) {
     ReadRequest request;
     request.gets = {entry_row(row.parent, row.name), old_entry_row(row.parent, row.name)};
@@ -205,7 +205,7 @@ class Pass {
       if (entry->inode == inode) co_return Making::named;
     }
     if (faults_.unclaimed) co_return Making::given_up;
-    // Written, not put, as the claim of garbage is: such a batch is carried out on full disks, too
+    // write_bytes, not put, as for the claim of garbage: full disks accept such a batch, too
     // (dht/core/rows/room_need.hpp).
     changes.change(
         write_bytes(given_up_row(row.parent, inode, store_.partition_bits()), 0, SharedBytes(std::string(1, '\1'))));
@@ -215,7 +215,7 @@ class Pass {
   }
 
   Task<Status> forget_given_up(Row stored) {
-    const RowAddress address{anchor_key(partition_, store_.partition_bits()), stored.sort};
+    const RowAddress address = anchored(stored.sort);
     ChangeSet changes;
     changes.require(Check::other, version_equals(address, stored.version));
     changes.change(erase(address));
@@ -224,12 +224,12 @@ class Pass {
     co_return Status();
   }
 
-  // The row's version since it is claimed; 0: somebody has changed it.
+  // The row's version once it is claimed; 0: it has changed.
   Task<Result<std::uint64_t>> claim_garbage(Row stored) {
     Result<GarbageRow> row = decode_garbage(stored.value.view());
     if (!row) co_return tl::unexpected(row.error());
     if (row->claimed() || faults_.unclaimed) co_return stored.version;
-    const RowAddress address{anchor_key(partition_, store_.partition_bits()), stored.sort};
+    const RowAddress address = anchored(stored.sort);
     ChangeSet changes;
     changes.require(Check::other, version_equals(address, stored.version));
     changes.change(write_bytes(address, 0, SharedBytes(encode(GarbageRow{GarbageRow::claimed_since}))));
@@ -246,30 +246,25 @@ class Pass {
     if (!claimed) co_return tl::unexpected(claimed.error());
     if (*claimed == 0) co_return Status();
     const RowAddress prefix = segment_prefix(inode, content);
-    ReadRequest request;
-    ReadRequest::Scan scan;
-    scan.key = prefix.key;
-    scan.prefix = prefix.sort;
-    scan.max_rows = segments_per_pass;
-    request.scans.push_back(std::move(scan));
-    Result<ReadReply> reply = co_await store_.read(std::move(request), row_deadline_);
-    if (!reply) co_return tl::unexpected(reply.error());
-    for (const Row& segment : reply->scans.front().rows) {
+    ReadRequest::Scan scan = scan_of(prefix, {}, segments_per_pass);
+    Result<ReadReply::ScanResult> segments = co_await scan_rows(store_, std::move(scan), row_deadline_);
+    if (!segments) co_return tl::unexpected(segments.error());
+    for (const Row& segment : segments->rows) {
       if (segments_ >= segments_per_pass) {
         report_.more = true;
         co_return Status();
       }
-      // Counts when it fails, too: a pass that meets many of those must end.
+      // A failure counts, too: a pass with many failures must end.
       ++segments_;
       Status status = co_await collect_segment(inode, content, segment);
       if (!status) co_return status;
     }
-    if (reply->scans.front().more) {
+    if (segments->more) {
       report_.more = true;
       co_return Status();
     }
     ChangeSet changes;
-    const RowAddress address{anchor_key(partition_, store_.partition_bits()), stored.sort};
+    const RowAddress address = anchored(stored.sort);
     changes.require(Check::other, version_equals(address, *claimed));
     changes.require(Check::empty, empty_prefix(prefix));
     changes.change(erase(address));

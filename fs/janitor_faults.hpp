@@ -7,9 +7,10 @@
 namespace ringfs::fs {
 
 struct JanitorFaults {
-  bool hasty = false;  // garbage and half-made directories are taken at once, as if their time had come: claims alone
-                       // protect them
-  bool unclaimed = false;  // and destroyed without a claim
+  // Garbage and half-made directories are taken at once, whatever their age: only claims protect them.
+  bool hasty = false;
+  // They are destroyed without a claim.
+  bool unclaimed = false;
 };
 Task<Result<JanitorReport>> janitor_pass(ObjectStore& store, PartitionId partition, RowAges ages, TimePoint deadline,
                                          JanitorFaults faults);

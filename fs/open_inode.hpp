@@ -27,21 +27,21 @@ struct StoredChunk {
 
 // What this mount's kernel may hold of a file's contents; kernel_pages.cpp says what follows from it.
 struct KernelView {
-  unsigned readers = 0;                 // handles through which it keeps pages
+  unsigned readers = 0;                 // handles whose pages it keeps
   unsigned writers = 0;                 // those of them that are open for writing
-  unsigned direct = 0;                  // handles past its pages
-  std::uint64_t size = 0;               // that it was given last; whether it took it: GivenSize
+  unsigned direct = 0;                  // handles that bypass its pages
+  std::uint64_t size = 0;               // given to it last; KernelSizes knows whether it took it
   std::uint64_t told = 0;               // the largest that it may have been given while the file was open
-  std::optional<std::uint64_t> cut_at;  // the least end of file that a read was cut at: its page is zeros behind it
+  std::optional<std::uint64_t> cut_at;  // the least end of file at which a read ended: zeros follow in its page
   bool stale = false;                   // others changed the contents, and pages may show the former ones
-  std::optional<TimePoint> dropped;     // when it was last given cause to drop pages, which it does some time after
-  unsigned appending = 0;               // appends from here, past its pages, that are not answered
-  unsigned storing = 0;                 // bytes of the last page that are on their way to it
-  Mutex telling;                        // while it is told
+  std::optional<TimePoint> dropped;     // when it last got a reason to drop pages, which it does some time later
+  unsigned appending = 0;               // unanswered appends from here that bypass its pages
+  unsigned storing = 0;                 // how often bytes of the last page are on their way to it
+  Mutex telling;                        // held while it is told of changes
 
   bool is_used() const { return readers + direct > 0; }
   bool uncovers(std::uint64_t end) const { return readers > 0 && cut_at && end > *cut_at; }
-  // A read through its pages was cut there.
+  // A read through its pages ended there.
   void note_read(std::uint64_t end) { cut_at = std::min(cut_at.value_or(end), end); }
 };
 
@@ -63,26 +63,26 @@ struct OpenInode {
 
   WriteBuffer buffer;
   std::optional<TimePoint> dirty_since;  // since when the oldest bytes wait, or since the last try to send them failed
-  bool clears_set_id = false;            // some of them were written by somebody who may not leave set-id bits
-  // While a change of the contents by this instance travels: what `row.change` will be. A row that already shows it
-  // tells nothing of others' changes.
+  bool clears_set_id = false;            // a writer of some of them may not leave set-id bits
+  // While a change of the contents by this instance travels: what `row.change` will be. A row with this value shows no
+  // change by another mount.
   std::optional<std::int64_t> own_change;
   bool own_change_seen = false;
-  // Time of the last write that the ring's row does not show yet.
+  // The time of the last write that the ring's row does not show yet.
   std::optional<std::int64_t> unpublished_modified;
   // Sending, truncating, converting and appending: one at a time.
   Mutex mutex;
   bool background_running = false;
-  // Chunks that segment rows are known to account for (first, count), of the contents {content, cut}.
+  // Ranges of chunks (first, count) that segment rows account for, of the contents in accounted_of: {content, cut}.
   std::set<std::pair<std::uint64_t, std::uint64_t>> accounted;
   std::string accounted_of;
 
-  // The last failed background write; number counts failures, so that each handle reports each once.
+  // The last failed background write. error_number counts failures, so that each handle reports each once.
   std::optional<Error> error;
   std::uint64_t error_number = 0;
 
-  // Chunks read ahead (ReadAhead). `read_epoch` grows when stored contents change: what was read before is then not
-  // kept.
+  // Chunks read ahead (ReadAhead). `read_epoch` grows when stored contents change; chunks that were read before are
+  // then dropped.
   struct CachedChunk {
     std::shared_ptr<const StoredChunk> chunk;  // empty while being read
     std::shared_ptr<Event> arrived;
@@ -91,7 +91,7 @@ struct OpenInode {
   std::uint64_t read_epoch = 0;
 
   bool is_idle() const { return users == 0 && buffer.empty() && !background_running; }
-  // With the bytes that wait here.
+  // The end of the file, with the bytes that wait here.
   std::uint64_t end() const { return std::max(static_cast<std::uint64_t>(row.size), buffer.end()); }
 };
 using OpenPointer = std::shared_ptr<OpenInode>;

@@ -33,7 +33,7 @@ void OpenInodes::unpin(const OpenPointer& open) {
 
 void OpenInodes::adopt(OpenInode& open, const LoadedInode& loaded, const ReadReply::Get* inline_row, Origin origin) {
   if (open.known && loaded.version < open.version) return;
-  // Whatever the sizes are: the kernel may know the new one already, or never ask again.
+  // The size does not matter: the kernel may know the new one already, or never ask again.
   const bool by_others = origin == Origin::elsewhere && open.version != 0 && open.row.change != loaded.row.change;
   const bool changed = !open.known || open.row.change != loaded.row.change || open.row.content != loaded.row.content ||
                        open.row.cut != loaded.row.cut;
@@ -81,7 +81,7 @@ Task<Result<Outcome>> OpenInodes::commit_own(OpenPointer open, ChangeSet& change
   open->own_change = open->row.change + 1;
   open->own_change_seen = false;
   Result<Outcome> outcome = co_await changes.apply(instance_.store, deadline);
-  // A row that showed our number before the answer came: it is ours if the commit succeeded, else somebody else's.
+  // A row had our number before the answer came. It shows our change if the commit succeeded, else another mount's.
   const bool applied = outcome && outcome->applied();
   if (open->own_change_seen && !applied) pages_are_stale(*open);
   open->own_change.reset();

@@ -1,7 +1,7 @@
-// The inodes that are in use here, and what becomes known of them.
+// The inodes that are in use here, and what is known of them.
 //
-// Every row of an inode that is read anywhere comes here (adopt): so one file has one size and one change counter for
-// all its handles, and a change by another mount shows as soon as any answer has it. Threads: one loop.
+// Every inode row that is read anywhere comes here (adopt). So all handles of a file have one size and one change
+// counter, and a change by another mount shows as soon as any answer has it. Threads: one loop.
 #pragma once
 
 #include <memory>
@@ -44,19 +44,19 @@ class OpenInodes {
   OpenPointer find(InodeNumber inode) const;
   const std::unordered_map<InodeNumber, OpenPointer>& all() const { return all_; }
 
-  // What the ring says of it; an older version than the known one is ignored.
+  // Takes in a row of the ring. An older version than the known one is ignored.
   enum class Origin { elsewhere, here };  // whose change it shows
   void adopt(OpenInode& open, const LoadedInode& loaded, const ReadReply::Get* inline_row,
              Origin origin = Origin::elsewhere);
   void adopt(InodeNumber inode, const LoadedInode& loaded);  // if it is in use
   Task<Result<LoadedContents>> load(OpenPointer open, TimePoint deadline);
   Task<Status> refresh(OpenPointer open, TimePoint deadline);
-  // Commits what raises the change counter by one, so that adopt() knows that change for ours.
+  // Commits a change that raises the change counter by one, so that adopt() recognises it as our own.
   Task<Result<Outcome>> commit_own(OpenPointer open, ChangeSet& changes, TimePoint deadline);
 
   // With what was written here and is not in the ring's row yet.
   Attributes overlay_attributes(InodeNumber inode, const InodeRow& row) const;
-  // Others changed the contents. Volume's regular look tells the kernel if nobody does before.
+  // Other mounts changed the contents. Volume's regular look tells the kernel, if no operation does before.
   void pages_are_stale(OpenInode& open);
   void note_unsettled(InodeNumber inode) { unsettled_.insert(inode); }
   std::set<InodeNumber>& unsettled() { return unsettled_; }

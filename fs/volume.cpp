@@ -1,7 +1,7 @@
 // The beginning and the end of a mount, and the regular look at what waits to be written or told.
 //
-// Bytes that wait in write buffers go to the ring after a few seconds: nobody can ask for it (sync(2) sends nothing to
-// a FUSE file system), and a mount's process that dies takes them with it.
+// Bytes in write buffers are sent to the ring after a few seconds: programs cannot ask for it (sync(2) sends nothing to
+// a FUSE file system), and a mount's process that dies loses them.
 #include "fs/volume.hpp"
 
 #include <unistd.h>

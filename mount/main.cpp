@@ -17,7 +17,7 @@ std::vector<std::string> names_of_commands(const CLI::App& app) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  // A reader that goes away (`ringfs ring | head`) ends us by an error of write, not by a signal.
+  // If a reader goes away (`ringfs ring | head`), write fails; no signal ends us.
   std::signal(SIGPIPE, SIG_IGN);
   CLI::App app("RingFS: a POSIX file system over a ring of nodes", "ringfs");
   app.set_version_flag("--version", std::string("ringfs ") + RINGFS_VERSION);
@@ -44,7 +44,7 @@ int main(int argc, char** argv) {
     return ringfs::mount::exit_usage;
   }
   try {
-    // CLI11 takes them from the back.
+    // CLI11 wants them in reverse order.
     app.parse(std::vector<std::string>(words.rbegin(), words.rend() - 1));
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? ringfs::mount::exit_ok : ringfs::mount::exit_usage;

@@ -1,9 +1,10 @@
 // O_APPEND: whole writes at the file's true end, from any mount, durable when write() returns.
 //
 // Inline files: one batch on condition of the size. Chunked files: an append lock (a row beside the inode with a time
-// to live) serialises appenders. A holder that was too slow cannot hurt: it reads the versions of the chunk's rows,
-// then sees that the lock is still its own, then writes on condition of those versions, and publishes on condition of
-// the lock; once somebody else took over, whose first write is to the same place, both fail.
+// to live) serialises appenders. A holder that is too slow does no harm: it reads the versions of the chunk's rows,
+// then checks that it still holds the lock, then writes on condition of those versions, and publishes on condition of
+// the lock. The first write of another mount that took the lock over goes to the same place, so then both conditions
+// fail.
 #include <algorithm>
 
 #include "fs/contents/file_writer.hpp"
@@ -16,7 +17,7 @@ namespace {
 
 constexpr Duration append_lock_life = std::chrono::seconds(10);
 
-// How long a row has been seen with one version.
+// Measures for how long a row has had the same version.
 struct Sighting {
   std::uint64_t version = 0;
   TimePoint first{};
@@ -36,7 +37,7 @@ Task<Result<std::uint64_t>> FileWriter::append(OpenPointer open, SharedBytes byt
                                                TimePoint deadline) {
   Lock lock = co_await open->mutex.lock(instance_.left(deadline));
   if (!lock) co_return fail(ErrorCode::timeout, "file is busy");
-  // Written through other handles of this instance: the end is behind it.
+  // Bytes that were written through other handles of this instance come before the append.
   Status flushed = co_await write_out_locked(open, Sending::everything, deadline);
   if (!flushed) co_return tl::unexpected(flushed.error());
   open_inodes_.kernel_cached.erase(open->inode);
@@ -93,7 +94,7 @@ Task<Result<std::uint64_t>> FileWriter::append_inline(OpenPointer open, SharedBy
   if (!outcome->applied()) co_return overtaken;
   next.change += 1;
   note_times(next, *open, now, instance_.now_ns());
-  // The inline bytes are read again when they are wanted: another mount may have overwritten some before the end.
+  // The inline bytes are read again when they are needed: another mount may have overwritten some.
   open_inodes_.adopt(*open, LoadedInode{next, outcome->version}, nullptr, OpenInodes::Origin::here);
   co_return static_cast<std::uint64_t>(next.size);
 }
@@ -102,7 +103,7 @@ Task<Result<SharedBytes>> FileWriter::take_append_lock(OpenPointer open, TimePoi
   const RowAddress address = append_lock_row(open->inode);
   Retry retry(store_, deadline);
   AppendLockRow lock{instance_.id, store_.random().next(), 0};
-  std::uint64_t version = 0;  // of the expired lock to break; 0: there is none
+  std::uint64_t version = 0;  // of the expired lock that it takes over; 0: there is none
   Sighting rival;
   for (;;) {
     lock.expires = (store_.clock().stamp + append_lock_life).microseconds;
@@ -122,13 +123,13 @@ Task<Result<SharedBytes>> FileWriter::take_append_lock(OpenPointer open, TimePoi
     Result<LoadedInode> inode = loaded_inode(reply->gets[1]);
     if (!inode) co_return tl::unexpected(inode.error());
     open_inodes_.adopt(*open, *inode, nullptr);
-    // No longer what can be appended to under a lock: the caller looks again.
+    // The file is no longer one that is appended to under a lock: the caller looks again.
     if (inode->row.content == 0 || inode->row.cutting()) co_return SharedBytes();
     version = 0;
     if (reply->gets[0].found) {
       Result<AppendLockRow> held = decode_append_lock(reply->gets[0].row.value.view());
       if (!held) co_return tl::unexpected(held.error());
-      // Seen unchanged for a lock's life by the own clock: its owner's may be wrong by hours.
+      // It has not changed for a lock's life by our own clock. Its owner's clock may be wrong by hours.
       if (rival.seen(reply->gets[0].row.version, instance_.now()) > append_lock_life) {
         version = reply->gets[0].row.version;
         lock.token = held->token + 1;
@@ -151,7 +152,7 @@ Task<Result<std::uint64_t>> FileWriter::append_chunks(OpenPointer open, SharedBy
   ChangeSet release;
   release.require(Check::lock, value_equals(append_lock_row(open->inode), held));
   release.change(erase(append_lock_row(open->inode)));
-  // If this fails, too, the lock ends by its time to live.
+  // If this fails, too, the lock expires.
   static_cast<void>(co_await release.apply(store_, deadline));
   co_return done;
 }
@@ -201,13 +202,13 @@ Task<Result<std::uint64_t>> FileWriter::append_under_lock(OpenPointer open, Shar
       co_return static_cast<std::uint64_t>(next.size);
     }
     if (outcome->failed != Check::mode) co_return overtaken;
-    // A chmod: the bytes are there, their lock lasts until it ends.
+    // A chmod. The bytes are written, and the lock is still held.
     Status fresh = co_await open_inodes_.refresh(open, deadline);
     if (!fresh) co_return tl::unexpected(fresh.error());
   }
 }
 
-// False: the lock was taken over.
+// False: another mount has taken the lock over.
 Task<Result<bool>> FileWriter::append_to_chunk(OpenPointer open, std::uint64_t content, std::uint64_t offset,
                                                SharedBytes bytes, SharedBytes lock, TimePoint deadline) {
   const std::string key = chunk_key(open->inode, content, offset / chunk_bytes);
@@ -218,7 +219,7 @@ Task<Result<bool>> FileWriter::append_to_chunk(OpenPointer open, std::uint64_t c
     scan.values = false;
     Result<ReadReply::ScanResult> blocks = co_await scan_rows(store_, std::move(scan), deadline);
     if (!blocks) co_return tl::unexpected(blocks.error());
-    // Still ours after the versions were read: so they are older than anything that a later holder writes.
+    // If the lock is still ours now, the versions are older than anything that a later holder writes.
     RowAddress lock_row = append_lock_row(open->inode);
     Result<ReadReply::Get> held = co_await read_row(store_, std::move(lock_row), deadline);
     if (!held) co_return tl::unexpected(held.error());

@@ -14,8 +14,8 @@ constexpr std::size_t max_accounted = 65536;
 constexpr std::uint64_t single_chunks = 4;
 constexpr std::uint32_t segments_per_page = 16;
 
-// The chunks [first, first + count) of one segment may exist from now on. Two mounts may mark at once: bytes of one
-// row.
+// The chunks [first, first + count) of one segment may exist from now on. Two mounts may mark chunks of one row at the
+// same time: each writes its own bytes.
 Mutation mark_chunks(InodeNumber inode, std::uint64_t content, std::uint64_t first, std::uint64_t count) {
   const auto offset = static_cast<std::uint32_t>(first % segment_chunks);
   return write_bytes(segment_row(inode, content, first / segment_chunks), offset,
@@ -25,7 +25,7 @@ Mutation mark_chunks(InodeNumber inode, std::uint64_t content, std::uint64_t fir
 }  // namespace
 
 Task<Result<bool>> Chunks::convert(OpenPointer open, TimePoint deadline) {
-  // Short enough that the janitor, which waits for longer, does not get into the way of a conversion that goes on.
+  // The janitor waits for longer than this, so it takes no garbage row of a conversion that is still under way.
   deadline = std::min(deadline, instance_.now() + max_batch_life);
   const InodeNumber inode = open->inode;
   Result<LoadedContents> loaded = co_await open_inodes_.load(open, deadline);
@@ -56,7 +56,7 @@ Task<Result<bool>> Chunks::convert(OpenPointer open, TimePoint deadline) {
   flip.require(Check::contents, contents_are(inode, row));
   flip.require(Check::inline_data, version_equals(inline_row(inode), stored.found ? stored.row.version : 0));
   if (copy) {
-    // As it was announced: a janitor that found it old has written it anew before it touched the chunk.
+    // The row is as it was announced: a janitor writes it anew before it touches the chunk.
     flip.require(Check::other, version_equals(garbage, garbage_version));
     flip.change(erase(garbage));
   }
@@ -78,9 +78,9 @@ Task<Result<bool>> Chunks::account(OpenPointer open, std::vector<std::uint64_t> 
     open->accounted.clear();
     open->accounted_of = contents;
   }
-  // The first chunks one by one, so that small files are removed without looking for chunks that never were; behind
-  // them whole segments, so that a long write commits this rarely. Both are remembered under their first chunk and
-  // length.
+  // The first chunks are accounted for one by one, so that removing a small file looks for no chunks that never were.
+  // Behind them whole segments are, so that a long write commits this rarely. Both are remembered by their first chunk
+  // and length.
   std::set<std::pair<std::uint64_t, std::uint64_t>> missing;
   for (std::uint64_t chunk : chunks) {
     const std::uint64_t begin = chunk < single_chunks ? chunk : chunk / segment_chunks * segment_chunks;
@@ -104,7 +104,7 @@ Task<Result<bool>> Chunks::account(OpenPointer open, std::vector<std::uint64_t> 
   co_return true;
 }
 
-// Finds what one chunk holds beyond `size`, and prepares its removal on condition of the versions seen.
+// Finds what one chunk holds beyond its first `keep` bytes, and prepares the removal on condition of the versions seen.
 Task<void> Chunks::plan_cut(std::shared_ptr<Chunks> self, std::string key, std::uint64_t keep,
                             std::shared_ptr<ChangeSet> plan, std::shared_ptr<CutResult> result, TimePoint deadline) {
   const std::uint64_t block = keep / block_bytes;
@@ -142,12 +142,10 @@ Task<void> Chunks::carry_out_cut(std::shared_ptr<Chunks> self, std::shared_ptr<C
   if (outcome && !outcome->applied()) result->overtaken = true;
 }
 
-// Cuts the chunks [first, last] to the size in `row`. False: somebody else finished this cut, or changed a block; look
-// afresh.
+// Cuts these chunks to the size in `row`. False: another mount finished this cut, or changed a block; look again.
 //
-// Another mount may finish the same cut first and write new bytes behind the end before this one gets on. So: look at
-// the chunks, then see that the cut is still unfinished (what was seen is older than any new bytes), then remove
-// exactly that.
+// Another mount may finish the same cut first, and then write new bytes behind the end. So this reads the chunks, then
+// checks that the cut is still unfinished (so what it read is older than any new bytes), then removes exactly that.
 Task<Result<bool>> Chunks::cut_chunks(OpenPointer open, InodeRow row, std::vector<std::uint64_t> chunks,
                                       TimePoint deadline) {
   boost::asio::any_io_executor executor = co_await boost::asio::this_coro::executor;
@@ -207,8 +205,8 @@ Task<Status> Chunks::finish_cut(OpenPointer open, TimePoint deadline) {
   }
 }
 
-// All segments at and behind the end; their rows go with them, page by page, so that a cut that was interrupted gets
-// on.
+// Cuts all segments at and behind the end. Their rows are removed page by page, so that the next cut goes on where this
+// one was interrupted.
 Task<Result<bool>> Chunks::cut_segments(OpenPointer open, InodeRow row, TimePoint deadline) {
   const auto size = static_cast<std::uint64_t>(row.size);
   const std::uint64_t first = size / segment_bytes;

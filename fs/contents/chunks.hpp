@@ -1,9 +1,10 @@
 // Where a file's contents lie: inline beside the inode up to 16 KiB, then in chunks spread over the ring.
 //
-// Chunks belong to a content id. What the inode says of its contents is {content id, cut}; every change of contents is
-// committed on condition of both, so whoever was overtaken (converted, truncated) learns it and sends again. Segment
-// rows say which chunks may exist and are committed before the chunks are written: what exists can always be found and
-// removed. Threads: one loop; the inode's mutex is held. Errors: those of ObjectStore. Source: docs/design.md#contents.
+// Chunks belong to a content id. The inode has {content id, cut}, and every change of contents is committed on
+// condition of both: so a writer that was overtaken by a conversion or a truncation notices it, and sends again.
+// Segment rows say which chunks may exist. They are committed before the chunks are written, so every chunk can be
+// found and removed. Threads: one loop; the inode's mutex is held. Errors: those of ObjectStore. Source:
+// docs/design.md#contents.
 #pragma once
 
 #include <string>
@@ -20,9 +21,9 @@ class Chunks {
   Chunks(Instance& instance, Inodes& inodes, OpenInodes& open_inodes)
       : instance_(instance), store_(instance.store), inodes_(inodes), open_inodes_(open_inodes) {}
 
-  // From inline to chunks. False: overtaken, refresh and look again.
+  // Converts an inline file to chunks. False: overtaken; refresh and look again.
   Task<Result<bool>> convert(OpenPointer open, TimePoint deadline);
-  // Before these chunks are written. False: overtaken.
+  // Commits that these chunks may exist; comes before they are written. False: overtaken.
   Task<Result<bool>> account(OpenPointer open, std::vector<std::uint64_t> chunks, TimePoint deadline);
   // Removes what lies beyond the size. Ends with an even cut or an error.
   Task<Status> finish_cut(OpenPointer open, TimePoint deadline);

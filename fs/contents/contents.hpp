@@ -1,7 +1,7 @@
-// What is in files: the parts that read it, change it and tell the kernel of it.
+// Contents of files.
 //
-// Chunks: where contents lie. FileWriter: what changes them. FileReader: what reads them. KernelSizes and KernelPages:
-// what this mount's kernel knows of them. OpenFiles offers it by handles.
+// Chunks knows where contents lie, FileReader reads them, FileWriter changes them. KernelSizes and KernelPages know
+// what this mount's kernel has of them, and tell it of changes. OpenFiles offers all of it by handles.
 #pragma once
 
 #include "fs/contents/chunks.hpp"

@@ -1,6 +1,6 @@
 // Changes of files' contents: write-behind (flush.cpp), appends (append.cpp), sizes (truncate.cpp).
 //
-// Everything here that goes to the ring holds the inode's mutex. Written bytes wait in the inode's WriteBuffer until
+// Whatever changes contents in the ring holds the inode's mutex. Written bytes wait in the inode's WriteBuffer until
 // they are published. Threads: one loop. Errors: those of ObjectStore; file_too_large; timeout.
 // Limits: FileSystemOptions::max_dirty_bytes for what waits.
 #pragma once
@@ -29,10 +29,10 @@ class FileWriter {
   void drop_buffer(OpenInode& open);
   Task<Status> write_out(OpenPointer open, Sending what, TimePoint deadline);
   Task<Status> flush(OpenPointer open, TimePoint deadline);
-  void start_background(OpenPointer open, Sending what);
+  void start_background(const OpenPointer& open, Sending what);
   std::size_t background_writes() const { return background_writes_; }
 
-  // append.cpp. Where the bytes end in the file.
+  // append.cpp. Returns where the bytes end in the file.
   Task<Result<std::uint64_t>> append(OpenPointer open, SharedBytes bytes, bool clears_set_id, TimePoint deadline);
 
   // truncate.cpp
@@ -47,16 +47,17 @@ class FileWriter {
                                std::uint64_t chunk, std::shared_ptr<Status> status, TimePoint deadline);
   static Task<void> background(std::shared_ptr<FileWriter> self, OpenPointer open, Sending what);
   OpenPointer heaviest() const;
-  // What is committed with the size: on condition that the row is as known here, so that it is known afterwards.
+  // Adds what is committed together with the size, on condition that the row is as known here. So it is known
+  // afterwards, too.
   void publish(ChangeSet& changes, const OpenInode& open, std::optional<std::int64_t> modified,
                bool clears_set_id) const;
   void note_published(OpenInode& open, std::optional<std::int64_t> modified, bool cleared_set_id,
                       std::uint64_t version);
   std::vector<Extent> take(OpenInode& open, std::uint64_t chunk);
   void unsend(OpenInode& open);
-  class Counted;  // counts what a buffer's cost becomes while it lives
+  class Counted;  // adds to dirty_bytes_ what a buffer's cost changes by while it lives
 
-  // append.cpp. Where the bytes end; `overtaken` when others were faster.
+  // append.cpp. They return where the bytes end, or `overtaken` if another mount was faster.
   static constexpr std::uint64_t overtaken = 0;
   Task<Result<std::uint64_t>> append_inline(OpenPointer open, SharedBytes bytes, bool clears_set_id,
                                             TimePoint deadline);
@@ -77,7 +78,7 @@ class FileWriter {
   Chunks& chunks_;
   std::size_t background_writes_ = 0;
   std::size_t dirty_bytes_ = 0;  // of all buffers
-  Event room_;                   // dirty_bytes_ went down, or somebody failed
+  Event room_;                   // dirty_bytes_ went down, or a background write failed
 };
 
 }  // namespace ringfs::fs

@@ -1,10 +1,11 @@
 // Write-behind and flush: from the write buffer to the ring.
 //
-// Order: segments accounted for, chunks written in parallel, then size, time and change counter in one commit
-// (published). Full chunks, and what lies before them, go in the background; at most publish_window of a file travels
-// before it is published, so that other mounts see a long write grow and memory comes free. What is published is always
-// a beginning of what is dirty, so no size is visible before the bytes under it. Overtaken (Check::contents failed):
-// all that was sent is dirty again, look afresh.
+// The order: segments are accounted for, chunks are written in parallel, then one commit publishes size, time and
+// change counter. Full chunks, and the dirty bytes before them, are sent in the background. At most
+// publish_window_chunks are sent before they are published, so that other mounts see a long write grow and memory is
+// released. The bytes that are published are always the first of the dirty ones, so no size is visible before the bytes
+// under it. If the writer is overtaken (Check::contents fails), all that was sent becomes dirty again, and it looks
+// anew.
 #include <algorithm>
 #include <boost/asio/this_coro.hpp>
 
@@ -90,7 +91,7 @@ void FileWriter::publish(ChangeSet& changes, const OpenInode& open, std::optiona
 
 void FileWriter::note_published(OpenInode& open, std::optional<std::int64_t> modified, bool cleared_set_id,
                                 std::uint64_t version) {
-  if (open.version < version) {  // else somebody read the row since, with this commit in it
+  if (open.version < version) {  // else the row was read since, with this commit in it
     open.row.size = std::max(open.row.size, static_cast<std::int64_t>(open.buffer.sent_end()));
     open.row.change += 1;
     note_times(open.row, open, modified, instance_.now_ns());
@@ -151,7 +152,7 @@ Task<Result<bool>> FileWriter::publish_inline(OpenPointer open, TimePoint deadli
     if (!outcome->applied()) co_return false;
     version = outcome->version;
   }
-  // Somebody looked meanwhile: what they saw may be newer or older than this commit, so the next reader looks again.
+  // The row was read meanwhile, before or after this commit. So the next reader reads the inline bytes again.
   if (open->version != epoch_version) open->inline_known = false;
   if (open->inline_known) {
     std::string bytes = open->inline_bytes.str();
@@ -183,8 +184,7 @@ Task<void> FileWriter::send_chunk(std::shared_ptr<FileWriter> self, OpenPointer 
 
 Task<Result<bool>> FileWriter::send_and_publish(OpenPointer open, std::vector<std::uint64_t> chunks,
                                                 TimePoint deadline) {
-  // What the chunks are sent under; adopt() may learn of a change meanwhile, and the commit below then fails on
-  // purpose.
+  // The contents that the chunks are sent for. adopt() may learn of others meanwhile; then the commit below must fail.
   const Condition unchanged = contents_are(open->inode, open->row);
   const std::uint64_t content = open->row.content;
   Result<bool> accounted = co_await chunks_.account(open, chunks, deadline);
@@ -213,7 +213,7 @@ Task<Result<bool>> FileWriter::send_and_publish(OpenPointer open, std::vector<st
       co_return true;
     }
     if (outcome->failed == Check::contents) co_return false;
-    // Somebody else changed bytes, the size or the mode: what was sent still counts, and the row is known anew.
+    // Another mount changed bytes, the size or the mode: what was sent still counts, and the row is read again.
     Status fresh = co_await open_inodes_.refresh(open, deadline);
     if (!fresh) co_return tl::unexpected(fresh.error());
     bool again = co_await retry.again();
@@ -230,7 +230,7 @@ Task<Status> FileWriter::write_out(OpenPointer open, Sending what, TimePoint dea
 }
 
 Task<Status> FileWriter::write_out_locked(OpenPointer open, Sending what, TimePoint deadline) {
-  // Left behind only by a coroutine that was cancelled halfway.
+  // Only a coroutine that was cancelled halfway leaves sent bytes behind.
   unsend(*open);
   const TimePoint began = instance_.now();
   Retry retry(store_, deadline);
@@ -261,7 +261,7 @@ Task<Status> FileWriter::write_out_locked(OpenPointer open, Sending what, TimePo
       if (what == Sending::full_chunks && chunks.size() > publish_window_chunks) chunks.resize(publish_window_chunks);
       done = co_await send_and_publish(open, std::move(chunks), deadline);
     }
-    // One window a call, so that a long write is many calls with a deadline each; background() comes back for the rest.
+    // One window a call, so that a long write is many calls with a deadline each. background() starts the next call.
     if (done && *done) {
       if (!open->buffer.has_dirty()) {
         open->dirty_since.reset();
@@ -282,7 +282,7 @@ Task<Status> FileWriter::write_out_locked(OpenPointer open, Sending what, TimePo
   }
 }
 
-void FileWriter::start_background(OpenPointer open, Sending what) {
+void FileWriter::start_background(const OpenPointer& open, Sending what) {
   if (open->background_running || instance_.stopping()) return;
   open->background_running = true;
   instance_.spawn(background(instance_.alive(this), open, what));
@@ -297,8 +297,7 @@ Task<void> FileWriter::background(std::shared_ptr<FileWriter> self, OpenPointer 
   if (!status) {
     open->error = status.error();
     ++open->error_number;
-    if (open->dirty_since)
-      open->dirty_since = self->instance_.now();  // the next try is as far away as the first one was
+    if (open->dirty_since) open->dirty_since = self->instance_.now();  // the next try comes as late as the first one
   }
   self->room_.notify();
   if (status && open->buffer.has_full_chunk()) self->start_background(open, Sending::full_chunks);
@@ -320,7 +319,7 @@ OpenPointer FileWriter::heaviest() const {
 Task<Status> FileWriter::wait_for_room(OpenPointer open, std::size_t bytes, TimePoint deadline) {
   const std::uint64_t errors = open->error_number;
   Retry retry(store_, deadline);
-  // A single write larger than the budget still gets through, alone.
+  // A single write that is larger than the limit gets through alone.
   while (dirty_bytes_ > 0 && dirty_bytes_ + bytes > instance_.options.max_dirty_bytes) {
     OpenPointer victim = heaviest();
     if (victim && victim->error) {

@@ -1,22 +1,20 @@
 // What the kernel of this mount knows of a file that is open here: its size, and pages of its contents.
 //
-// Four things would make a reader see what no file ever held, and are prevented here:
-//  - A read that is cut at the end of the file leaves zeros behind it in the kernel's page. When a larger size reaches
-//  the kernel
-//    first, those zeros are inside the file. So before the kernel hears of a size that uncovers such zeros, the pages
-//    from there on are dropped; a read that was under way goes on to the new end (read.cpp).
-//  - While pages are dropped, while it writes and while it takes older attributes in, the kernel throws away attributes
-//  that are on
-//    their way to it, and would end a read at the old size (kernel_sizes.cpp). So a larger size never travels by
-//    attributes alone: the bytes of the last page are handed to it, whose end makes the new size; if they cannot be
-//    read, whoever asks is told why. Not while a descriptor that writes through pages is open: the bytes could land on
-//    some that a write has just put there and not sent yet. Then the kernel learns the size from the answer and drops
-//    its pages itself, a moment later.
-//  - The kernel puts what a program writes into its pages before it sends it. When such a page is dropped in between,
-//  and read again
-//    up to the old end, the write uncovers zeros. So while a file is open here an open drops nothing, and a write that
-//    uncovers what was read shortly after a drop has that dropped once more (open.cpp).
-//  - Others' changes may be anywhere, also where the size is as it was: all pages go.
+// In four cases a reader would see bytes that the file never had. They are prevented here:
+//
+// 1. A read that ends at the end of file leaves zeros behind it in the kernel's page. If a larger size reaches the
+//    kernel first, those zeros are inside the file. So before the kernel hears of a size that uncovers such zeros, the
+//    pages from there on are dropped. A read that was under way goes on to the new end (read.cpp).
+// 2. While the kernel drops pages, writes, or takes in older attributes, it ignores attributes that are on their way,
+//    and would end a read at the old size (kernel_sizes.hpp). So a larger size never travels by attributes alone: the
+//    kernel is given the bytes of the last page, and their end becomes its size. If they cannot be read, the request
+//    fails with that error. This is not done while a descriptor that writes through pages is open: the bytes could
+//    overwrite bytes that a write has just put there and not sent yet. Then the kernel learns the size from the answer,
+//    and drops its pages itself a moment later.
+// 3. The kernel puts written bytes into its pages before it sends them. If such a page is dropped in between, and read
+//    again up to the old end, the write uncovers zeros. So while a file is open here, an open drops nothing. And a
+//    write that uncovers what was read shortly after a drop drops that once more (write.cpp).
+// 4. Changes by other mounts may be anywhere, also where the size stays the same: all pages go.
 #include "fs/contents/kernel_pages.hpp"
 
 #include <algorithm>
@@ -25,18 +23,18 @@ namespace ringfs::fs {
 
 namespace {
 
-constexpr Duration tell_limit =
-    std::chrono::seconds(5);  // the kernel may wait for pages that reads under way have locked
-constexpr Duration tell_write_limit =
-    std::chrono::milliseconds(500);  // or for one that is locked by what waits for this
+// The kernel may wait for pages that reads under way have locked.
+constexpr Duration tell_limit = std::chrono::seconds(5);
+// It may wait for a page that the request itself has locked, which waits for this.
+constexpr Duration tell_write_limit = std::chrono::milliseconds(500);
 constexpr std::uint64_t page_bytes = 4096;
 
 std::uint64_t page_of(std::uint64_t offset) { return offset / page_bytes * page_bytes; }
 
 }  // namespace
 
-// Of the page in which the file ends there, as much as `known` (bytes that were just written there) or the ring has.
-// Nothing: it shrank, or is empty.
+// The bytes of the page in which the file ends at `end`: from `known` (bytes that were just written there), else from
+// the ring. None: the file shrank, or is empty.
 Task<Result<std::optional<PageChange::Tail>>> KernelPages::last_page(OpenPointer open, std::uint64_t end,
                                                                      std::optional<PageChange::Tail> known,
                                                                      TimePoint deadline) {
@@ -69,7 +67,8 @@ Task<Status> KernelPages::tell(OpenPointer open, Telling telling, TimePoint dead
   const auto needed = [this, &open, &kernel] {
     return kernel.uncovers(open->end()) || sizes_.lacks(*open, open->end());
   };
-  // A read that asked for the size must not end before it. Else a kernel that is late holds up nobody for long.
+  // If the answer would end a read too early, this waits until the deadline. Otherwise a slow kernel delays an
+  // operation only for a limited time.
   const TimePoint soon = std::min(deadline, instance_.now() + (telling.until ? tell_write_limit : tell_limit));
   const TimePoint until = telling.by_answer && needed() ? deadline : soon;
   Lock lock = co_await kernel.telling.lock(instance_.left(until));
@@ -78,14 +77,14 @@ Task<Status> KernelPages::tell(OpenPointer open, Telling telling, TimePoint dead
   const bool lacking = telling.by_answer && sizes_.lacks(*open, end);
   if (!kernel.uncovers(end) && !kernel.stale && !telling.from && !telling.raise && !lacking) co_return Status();
   const bool may_raise = kernel.writers == 0;
-  // With the size that the answer brings, the kernel drops all its pages itself, a moment later; told now, it would
-  // throw that answer away. Of an append that nobody was told of yet it may: its own answer brings the size, and no
-  // page may show zeros in that moment.
+  // With the size in the answer the kernel drops all its pages itself, a moment later. If it were told now, it would
+  // ignore that answer. While an append is unanswered it may ignore it: the append's own answer brings the size, and no
+  // page may show zeros before.
   const bool may_be_late = kernel.appending > 0 && kernel.uncovers(end);
   if (telling.by_answer && ((!may_raise && !may_be_late) || end < kernel.size)) co_return Status();
   PageChange change;
   change.inode = open->inode;
-  // What is read from here on reaches to this end.
+  // Reads from now on reach to this end.
   kernel.told = std::max(kernel.told, end);
   if (may_raise && (telling.raise || (!telling.size_follows && (end > kernel.size || sizes_.lacks(*open, end))))) {
     Result<std::optional<PageChange::Tail>> tail = co_await last_page(open, end, telling.written, until);
@@ -113,7 +112,7 @@ Task<Status> KernelPages::tell_change(OpenPointer open, PageChange change, TimeP
   if (change.tail) stored = change.tail->offset + change.tail->bytes.size();
   if (stored) open->kernel.note_read(*stored);  // the rest of its page is zeros
   if (stored) ++kernel.storing;
-  // What is dropped before a write is answered is gone when the next one begins.
+  // Pages that are dropped before a write is answered are gone when the next write begins.
   const bool drops_beside_writes = change.from && !change.until;
   if (drops_beside_writes) kernel.dropped = instance_.now();
   if (change.from) sizes_.note_disturbed(open->inode);
@@ -171,14 +170,12 @@ Attributes KernelPages::give(InodeNumber inode, LoadedInode loaded) {
   return attributes;
 }
 
-// For what nobody asks about: others' changes that a regular look found, or a read.
-void KernelPages::start_telling(OpenPointer open) {
-  instance_.spawn(run_telling(instance_.alive(this), std::move(open)));
-}
+// For changes by other mounts that no answer shows: a regular look or a read found them.
+void KernelPages::start_telling(const OpenPointer& open) { instance_.spawn(run_telling(instance_.alive(this), open)); }
 
 Task<void> KernelPages::run_telling(std::shared_ptr<KernelPages> self, OpenPointer open) {
   Telling telling;
-  // What was not told in time is told again: it is stale then.
+  // If it could not be told in time, the pages are stale, and the next look tells it again.
   static_cast<void>(co_await self->tell(open, telling, self->instance_.deadline()));
 }
 

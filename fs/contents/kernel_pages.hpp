@@ -1,5 +1,5 @@
-// What the kernel of this mount is told of files that are open here, before it hears of their sizes or others read
-// their bytes; kernel_pages.cpp says why.
+// Telling the kernel of this mount about changes of files that are open here, before an answer shows it the new size or
+// bytes. kernel_pages.cpp says why.
 //
 // Threads: one loop. Errors: timeout: the kernel could not be told in time; those of FileReader: its last page could
 // not be read.
@@ -18,10 +18,10 @@ class KernelPages {
  public:
   struct Telling {
     bool by_answer = false;              // before an answer that gives the kernel the size
-    bool size_follows = false;           // the kernel learns the size from what it has asked for itself
-    bool raise = false;                  // it takes the end to be elsewhere
-    std::optional<std::uint64_t> from;   // its pages from here on are not the contents
-    std::optional<std::uint64_t> until;  // only those up to here: pages behind may be locked by what waits for this
+    bool size_follows = false;           // the answer to the kernel's own request brings the size
+    bool raise = false;                  // it takes the end of file to be elsewhere
+    std::optional<std::uint64_t> from;   // its pages from here on are old
+    std::optional<std::uint64_t> until;  // only pages up to here: those behind may be locked by the request that waits
     std::optional<PageChange::Tail> written;  // what was just written there
   };
 
@@ -30,14 +30,14 @@ class KernelPages {
 
   bool must_tell(const OpenInode& open) const;
   Task<Status> tell(OpenPointer open, Telling telling, TimePoint deadline);
-  // Tells it beside the operations, when there is cause to.
-  void start_telling(OpenPointer open);
+  // Tells it in the background if there is something to tell.
+  void start_telling(const OpenPointer& open);
 
-  // The attributes of an answer to the kernel: what it must hear before, it has heard.
+  // The attributes of an answer to the kernel. What the kernel must be told before has been told.
   Task<Result<Attributes>> answer(InodeNumber inode, LoadedInode loaded, TimePoint deadline);
-  // The same of something that has been done already, and is answered in any case.
+  // The same for an operation that has been carried out, and is answered in any case.
   Task<Attributes> answer_done(InodeNumber inode, LoadedInode loaded, TimePoint deadline);
-  // Without telling it anything before.
+  // The same without telling it anything.
   Attributes give(InodeNumber inode, LoadedInode loaded);
 
  private:

@@ -1,4 +1,4 @@
-// Which sizes the kernel was given, and which of them it surely has.
+// The sizes that the kernel was given, and which of them it certainly has.
 #include "fs/contents/kernel_sizes.hpp"
 
 #include <algorithm>
@@ -7,7 +7,7 @@ namespace ringfs::fs {
 
 namespace {
 
-// A thread whose answer has come waits for a processor, nothing else.
+// A thread whose answer has arrived waits for nothing but a processor.
 constexpr Duration answer_limit = std::chrono::seconds(5);
 constexpr std::size_t given_hints = 65536;  // of files that were looked at within seconds
 
@@ -50,7 +50,7 @@ void KernelSizes::note_written(OpenInode& open, std::uint64_t end) {
   note_sure(open.inode, end);
 }
 
-// With an answer that gives it this size now.
+// Together with an answer that gives it this size now.
 bool KernelSizes::surely_has(InodeNumber inode, std::uint64_t size) const {
   const std::optional<GivenSize> seen = given_.get(inode);
   if (!seen || size <= seen->sure) return true;

@@ -1,12 +1,11 @@
-// Which size of a file the kernel of this mount surely has, so that a larger one is handed to it otherwise than by an
-// answer.
+// Which size of a file the kernel of this mount certainly has. A larger one is not handed to it by an answer alone.
 //
-// An answer with attributes counts in the kernel (Linux fs/fuse/inode.c, fuse_change_attributes) only if nothing has
-// changed the inode's attributes there since its request began: no other answer, no write, no notification. So of two
-// answers that are on their way at once the first that the kernel comes to counts, and that may be the older one with
-// the smaller size. Each is taken in by the thread that asked, when it runs: nobody hears of it. A read that asked for
-// the size would end at the smaller one. What is sure is the end of bytes that the kernel was given by a notification
-// or wrote itself, or a size that has been the only one for long. Threads: one loop.
+// The kernel takes an answer with attributes (Linux fs/fuse/inode.c, fuse_change_attributes) only if nothing has
+// changed the inode's attributes since the request began: no other answer, no write, no notification. So of two answers
+// on their way at once the first that the kernel handles counts, and that may be the older one with the smaller size.
+// The thread that asked handles its answer when it runs, and does not report it. A read that asked for the size would
+// then end at the smaller one. Certain is the end of bytes that the kernel was given by a notification or that it wrote
+// itself, or a size that has been the only one for long. Threads: one loop.
 #pragma once
 
 #include <optional>
@@ -17,13 +16,12 @@
 
 namespace ringfs::fs {
 
-// The sizes of a regular file that answers gave this mount's kernel, also while nobody had it open. Of two answers that
-// are on their way at once it takes the one that it comes to first and throws the other one away.
+// The sizes of a regular file that answers gave this mount's kernel, also while no handle was open.
 struct GivenSize {
   std::uint64_t size = 0;            // the last one
-  TimePoint at;                      // when it was last given
-  std::optional<TimePoint> changed;  // when something came on its way that may cost it this size
-  std::uint64_t sure = 0;            // at least that it has, whatever is on its way
+  TimePoint at;                      // when it was given
+  std::optional<TimePoint> changed;  // when something was sent that may make it ignore this size
+  std::uint64_t sure = 0;            // it has at least this size, whatever is on its way
   std::uint64_t shrinks = 0;         // how often a smaller one was given
 };
 
@@ -33,15 +31,15 @@ class KernelSizes {
 
   std::optional<GivenSize> given(InodeNumber inode) const { return given_.get(inode); }
   void note_given(InodeNumber inode, std::uint64_t size);
-  void note_disturbed(InodeNumber inode);  // answers on their way may be thrown away
+  void note_disturbed(InodeNumber inode);  // it may ignore answers that are on their way
   void note_sure(InodeNumber inode, std::uint64_t size);
-  // A write up to there is about to be answered. The kernel makes the file as large as this when it is answered, if it
-  // knows no larger one. Until then nobody was told that it is.
+  // A write up to there is about to be answered. With the answer the kernel raises its size to this; until then no
+  // program was told of the larger size.
   void note_written(OpenInode& open, std::uint64_t end);
 
-  // It reads through its pages, and the end of the file is behind what it surely has.
+  // It reads through its pages, and the file ends behind the size that it certainly has.
   bool lacks(const OpenInode& open, std::uint64_t end) const;
-  // It drops pages by itself some time after an answer that makes it do so, and while it is told to.
+  // It may have dropped pages a moment ago: it does so some time after an answer with another size, and when told to.
   bool may_have_dropped(const KernelView& kernel) const;
 
  private:

@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::size_t max_files = 1 << 20;  // open at once
 
-// A plain file of the caller whose mode grants what is asked for: no kernel refuses that to its owner.
+// A regular file of the caller whose mode grants what is asked for: the kernel would not refuse it.
 bool is_own_file(const Caller& caller, const InodeRow& row, int flags) {
   std::uint32_t wanted = 0;
   if ((flags & O_ACCMODE) != O_WRONLY) wanted |= S_IRUSR;
@@ -27,7 +27,7 @@ Result<std::shared_ptr<OpenFile>> OpenFiles::file_of(Handle handle) const {
   return place->second;
 }
 
-Opened OpenFiles::add_handle(OpenPointer open, int flags) {
+Opened OpenFiles::add_handle(const OpenPointer& open, int flags) {
   auto file = std::make_shared<OpenFile>();
   file->inode = open;
   file->flags = flags;
@@ -36,19 +36,19 @@ Opened OpenFiles::add_handle(OpenPointer open, int flags) {
   ++open->users;
   KernelView& kernel = open->kernel;
   if (!kernel.is_used()) {
-    // Nobody could read here before: whatever the kernel was told, what it reads from now on reaches to the present
-    // end. Its size is that of an older answer: the one to an open brings none.
+    // Nobody read here before: whatever the kernel was told, reads from now on reach to the present end. The answer to
+    // an open brings no size, so the kernel's is that of an older answer.
     const std::uint64_t end = open->end();
     const std::optional<GivenSize> given = contents_.kernel_sizes.given(open->inode);
     kernel.size = given ? given->size : end;
     kernel.told = std::max(kernel.size, end);
     kernel.stale = false;
   }
-  // What others read through is right for this one, too. Dropped now, a page could take bytes along that a write has
-  // just put there.
+  // Pages that other handles read through are right for this one, too. A page that is dropped now could lose bytes that
+  // a write has just put there.
   const bool in_use = instance_.pages_changed && kernel.readers > 0 && !kernel.stale && !kernel.telling.locked();
   if (file->cached) {
-    if (kernel.readers == 0) kernel.cut_at.reset();  // it drops its pages with the answer, or keep_cache below
+    if (kernel.readers == 0) kernel.cut_at.reset();  // it drops its pages with the answer, unless keep_cache
     ++kernel.readers;
     if (is_writable(flags)) ++kernel.writers;
   } else {
@@ -74,14 +74,14 @@ Opened OpenFiles::add_handle(OpenPointer open, int flags) {
   return opened;
 }
 
-// What others changed is dropped before one more reads here. And bytes of the last page that are on their way to the
-// kernel come there before a program can write through its pages: kernel_pages.cpp.
+// Pages that others changed are dropped before one more handle reads here. And bytes of the last page that are on their
+// way to the kernel arrive before a program can write through its pages: kernel_pages.cpp.
 Task<Status> OpenFiles::settle_before_open(OpenPointer open, bool writes_pages, TimePoint deadline) {
   KernelView& kernel = open->kernel;
   while (instance_.pages_changed && kernel.readers > 0 && (kernel.stale || kernel.telling.locked())) {
     KernelPages::Telling telling;
     Status told = co_await contents_.kernel_pages.tell(open, telling, deadline);
-    if (!told) break;  // stale: the kernel drops its pages with the answer
+    if (!told) break;  // the pages are stale, and the kernel drops them with the answer
   }
   if (writes_pages && (kernel.telling.locked() || kernel.storing > 0)) {
     co_return fail(ErrorCode::timeout, "the kernel's pages are busy");
@@ -92,7 +92,7 @@ Task<Status> OpenFiles::settle_before_open(OpenPointer open, bool writes_pages, 
 Task<Result<Opened>> OpenFiles::open(Caller caller, InodeNumber inode, int flags) {
   const TimePoint until = instance_.deadline();
   if (files_.size() >= max_files) co_return fail(ErrorCode::overloaded, "open files");
-  // Also for O_RDONLY, as Linux does: the kernel asked for write permission.
+  // Also with O_RDONLY, as in Linux: the kernel has checked write permission.
   if ((flags & O_TRUNC) != 0) {
     Status emptied = co_await contents_.writer.set_size(inode, 0, caller.may_not_keep_set_id(), until);
     if (!emptied) co_return tl::unexpected(emptied.error());
@@ -131,9 +131,9 @@ Task<Result<Opened>> OpenFiles::create(Caller caller, InodeNumber parent, std::s
       co_return add_handle(open, flags);
     }
     if (node.error().code != ErrorCode::exists || (flags & O_EXCL) != 0) co_return tl::unexpected(node.error());
-    // Another mount made it since the kernel looked, so nobody has checked its permissions. Told that the name is
-    // stale, the kernel looks once more and opens what it finds as any other file; but if the name comes and goes it
-    // gives up after that. So what needs no kernel to decide is opened here.
+    // Another mount made it since the kernel looked, so its permissions are unchecked. On stale_handle the kernel looks
+    // once more, and opens what it finds as any other file; but if the name comes and goes, it gives up after that. So
+    // a file that needs no check is opened here.
     Result<FoundEntry> entry = co_await names_.find_entry(parent, name, until);
     if (!entry) co_return tl::unexpected(entry.error());
     Result<LoadedInode> there = fail(ErrorCode::stale_handle);
@@ -141,7 +141,7 @@ Task<Result<Opened>> OpenFiles::create(Caller caller, InodeNumber parent, std::s
     if (there && !is_own_file(caller, there->row, flags)) co_return fail(ErrorCode::stale_handle, "exists by now");
     if (there) {
       Result<Opened> opened = co_await this->open(caller, entry->entry.inode, flags);
-      // Unlike open's, this answer brings the kernel attributes.
+      // Unlike the answer to an open, this one has attributes.
       if (opened) opened->attributes = co_await contents_.kernel_pages.answer_done(entry->entry.inode, *there, until);
       if (opened || opened.error().code != ErrorCode::stale_handle) co_return opened;
     } else if (there.error().code != ErrorCode::stale_handle) {
@@ -164,12 +164,12 @@ Task<void> OpenFiles::release(Handle handle) {
   } else {
     --open->kernel.direct;
   }
-  // Normally flush() came before and nothing is left; pages of shared mappings come after it.
+  // Usually flush() has left nothing. But pages of shared mappings are written after it.
   if (!open->buffer.empty()) {
     Status status = co_await contents_.writer.flush(open, instance_.deadline());
     const bool last =
         std::none_of(files_.begin(), files_.end(), [&](const auto& other) { return other.second->inode == open; });
-    // flush() reported the error; with the last handle nobody is left who could try again.
+    // flush() has reported the error, and there is no handle left to try again.
     if (!status && last && !open->background_running) contents_.writer.drop_buffer(*open);
   }
   open_inodes_.unpin(open);

@@ -24,7 +24,7 @@ struct OpenFile {
   OpenPointer inode;
   int flags = 0;
   bool cached = false;               // by the kernel
-  std::uint64_t reported_error = 0;  // error_number up to which this handle told its user
+  std::uint64_t reported_error = 0;  // OpenInode::error_number up to which this handle reported
   ReadPosition position;
 };
 
@@ -44,7 +44,7 @@ class OpenFiles {
   Result<std::shared_ptr<OpenFile>> file_of(Handle handle) const;
   // open.cpp
   Task<Status> settle_before_open(OpenPointer open, bool writes_pages, TimePoint deadline);
-  Opened add_handle(OpenPointer open, int flags);
+  Opened add_handle(const OpenPointer& open, int flags);
   // write.cpp
   Task<Result<std::size_t>> write_at_end(std::shared_ptr<OpenFile> file, std::uint64_t offset, SharedBytes bytes,
                                          bool clears_set_id, TimePoint deadline);

@@ -1,9 +1,4 @@
-// Reading: the stored bytes (inline, or blocks of chunks; what is missing is zeros), and over them what is buffered
-// here.
-//
-// A random read asks for the blocks it needs, one round trip. Sequential readers get whole chunks and the next ones
-// ahead, bounded by read_ahead_limit for the whole instance. What was read before a chunk changed is not kept
-// (read_epoch).
+// Reading stored bytes, reading ahead, and laying over them what waits to be written.
 #include <algorithm>
 #include <boost/asio/this_coro.hpp>
 
@@ -15,7 +10,7 @@ namespace ringfs::fs {
 namespace {
 
 constexpr std::uint64_t read_ahead_chunks = 4;
-constexpr std::size_t large_read = 128 * 1024;  // a reader of such pieces is taken as sequential at once
+constexpr std::size_t large_read = std::size_t{128} * 1024;  // a reader of such pieces is taken as sequential at once
 constexpr std::size_t max_read_bytes = 16 << 20;
 
 SharedBytes zeros(std::size_t size) {
@@ -23,7 +18,7 @@ SharedBytes zeros(std::size_t size) {
   return SharedBytes(block, 0, size);
 }
 
-// Extents in any order of insertion, newest last, as one row of pieces without gaps.
+// Puts extents together into pieces without gaps. Where they overlap, later ones count.
 std::vector<SharedBytes> assemble(std::uint64_t offset, std::uint64_t end, const std::vector<Extent>& extents) {
   ExtentMap map;
   for (const Extent& extent : extents) map.insert(extent.offset, extent.bytes);
@@ -65,7 +60,7 @@ Task<Result<std::shared_ptr<const StoredChunk>>> FileReader::load_blocks(OpenPoi
   co_return std::shared_ptr<const StoredChunk>(stored);
 }
 
-void FileReader::start_read_ahead(OpenPointer open, std::uint64_t chunk) {
+void FileReader::start_read_ahead(const OpenPointer& open, std::uint64_t chunk) {
   if (instance_.stopping()) return;
   if (std::shared_ptr<Event> arrived = open_inodes_.read_ahead.begin(*open, chunk)) {
     instance_.spawn(run_read_ahead(instance_.alive(this), open, chunk, arrived));
@@ -77,7 +72,7 @@ Task<void> FileReader::run_read_ahead(std::shared_ptr<FileReader> self, OpenPoin
   const std::uint64_t epoch = open->read_epoch;
   Result<std::shared_ptr<const StoredChunk>> stored =
       co_await self->load_blocks(open, chunk, 0, blocks_per_chunk - 1, self->instance_.deadline());
-  // An error is nobody's yet: the reader that comes here asks again and is told.
+  // An error is dropped: the reader that comes here asks again, and gets its own.
   const bool good = stored && open->read_epoch == epoch;
   self->open_inodes_.read_ahead.end(*open, chunk, arrived, good ? *stored : nullptr);
 }
@@ -122,7 +117,7 @@ Task<void> FileReader::run_read_part(std::shared_ptr<FileReader> self, OpenPoint
   *result = co_await self->read_from_chunk(open, offset, size, sequential, deadline);
 }
 
-// What the ring holds of [offset, offset + size), nothing beyond the size that it knows.
+// What the ring has of [offset, offset + size), up to the size in the known row.
 Task<Result<std::vector<Extent>>> FileReader::read_stored(OpenPointer open, std::uint64_t offset, std::size_t size,
                                                           bool sequential, TimePoint deadline) {
   std::vector<Extent> extents;
@@ -156,8 +151,8 @@ Task<Result<std::vector<Extent>>> FileReader::read_stored(OpenPointer open, std:
   co_return extents;
 }
 
-// The row, and the inline bytes if that is where the contents are. A commit of ours may overtake the answer: then the
-// row stays the newer one, and its inline bytes are still missing.
+// A commit of ours may overtake the answer to a read: then the row stays the newer one, and its inline bytes are still
+// unknown.
 Task<Status> FileReader::know_contents(OpenPointer open, bool look, TimePoint deadline) {
   auto unknown = [&open] { return !open->known || (open->row.content == 0 && !open->inline_known); };
   for (look = look || unknown(); look; look = unknown()) {
@@ -168,8 +163,8 @@ Task<Status> FileReader::know_contents(OpenPointer open, bool look, TimePoint de
   co_return Status();
 }
 
-// Bytes that are published while this reads leave the buffer, perhaps before the ring was asked for them: the layer
-// above is looked at first and after.
+// Bytes that are published meanwhile leave the buffer, perhaps before this reads the ring. So it looks at the buffer
+// before and after.
 Task<Result<std::vector<SharedBytes>>> FileReader::read_range(OpenPointer open, std::uint64_t offset, std::uint64_t end,
                                                               bool sequential, TimePoint deadline) {
   std::vector<Extent> over = open->buffer.overlay(offset, end);
@@ -188,7 +183,7 @@ Task<Result<ReadResult>> FileReader::read(OpenPointer open, ReadPosition& positi
   ReadResult result;
   if (size == 0) co_return result;
   if (offset > max_file_bytes) co_return result;
-  // Another mount may have appended since: the end is looked up before it is reported.
+  // Another mount may have appended: the row is read again before an end of file is reported.
   Status fresh = co_await know_contents(open, offset >= open->end(), deadline);
   if (!fresh) co_return tl::unexpected(fresh.error());
   const bool near = offset + chunk_bytes >= position.next_offset && offset <= position.next_offset + chunk_bytes;
@@ -204,7 +199,7 @@ Task<Result<ReadResult>> FileReader::read(OpenPointer open, ReadPosition& positi
     Result<std::vector<SharedBytes>> pieces = co_await read_range(open, offset, end, sequential, deadline);
     if (!pieces) co_return tl::unexpected(pieces.error());
     result.pieces = std::move(*pieces);
-    // The kernel heard of a larger file meanwhile, and would take what is missing of its page for zeros.
+    // The kernel heard of a larger size meanwhile, and would take the rest of its page for zeros.
   } while (cached && end < std::min({offset + size, open->kernel.told, open->end()}));
   if (cached && end < offset + size) open->kernel.note_read(end);
   if (offset >= end) co_return result;

@@ -1,4 +1,4 @@
-// Counting and forgetting what was read ahead. Reading it is FileReader's work (read.cpp).
+// Counting and forgetting chunks. FileReader reads them (read.cpp).
 #include "fs/contents/read_ahead.hpp"
 
 namespace ringfs::fs {

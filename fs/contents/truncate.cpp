@@ -1,7 +1,7 @@
-// Setting a file's size. To 0: contents become inline and empty, the chunks garbage. Shorter: the new size and an odd
-// `cut` in one commit, then the chunks are cut, then `cut` is even again; whoever finds it odd finishes it before the
-// file grows. Longer: a hole. Bytes written before the call count as written before it: they are sent first, or dropped
-// with the rest.
+// Setting a file's size. To 0: the contents become inline and empty, and the chunks garbage. Shorter: one commit has
+// the new size and an odd `cut`, then the chunks are cut, then `cut` becomes even again. A mount that finds it odd
+// finishes the cut before the file grows. Longer: a hole. Bytes that were written before the call are sent before it,
+// or dropped with the rest.
 #include <algorithm>
 
 #include "fs/contents/file_writer.hpp"
@@ -24,7 +24,7 @@ Task<Result<bool>> FileWriter::set_size_once(OpenPointer open, std::uint64_t siz
     if (size == 0) {
       changes.change(erase(inline_row(inode)));
     } else if (size < old_size && size < inline_limit) {
-      // Whatever is known of the inline bytes: another mount may have put some there since.
+      // Also if no inline bytes are known: another mount may have put some there.
       changes.change(truncate_row(inline_row(inode), size));
     }
   } else if (size == 0) {

@@ -9,7 +9,7 @@ namespace ringfs::fs {
 
 namespace {
 
-// Counts an append until it is answered.
+// Counts an append that bypasses the kernel's pages until it is answered.
 class Appending {
  public:
   Appending(KernelView& kernel, bool counts) : kernel_(counts ? &kernel : nullptr) {
@@ -27,8 +27,8 @@ class Appending {
 
 }  // namespace
 
-// Past the kernel's pages or, if appending was switched on after the open, through them: then the kernel has put the
-// bytes where it took the end to be, into pages that may stay locked until this is answered.
+// An append bypasses the kernel's pages, unless O_APPEND was set after the open: then the kernel has put the bytes
+// where it took the end to be, into pages that may stay locked until the answer.
 Task<Result<std::size_t>> OpenFiles::write_at_end(std::shared_ptr<OpenFile> file, std::uint64_t offset,
                                                   SharedBytes bytes, bool clears_set_id, TimePoint deadline) {
   OpenPointer open = file->inode;
@@ -43,20 +43,20 @@ Task<Result<std::size_t>> OpenFiles::write_at_end(std::shared_ptr<OpenFile> file
   }
   if (!file->cached && (elsewhere || contents_.kernel_pages.must_tell(*open))) {
     KernelPages::Telling telling;
-    telling.raise = elsewhere;  // so that the next append's position is right
+    telling.raise = elsewhere;  // so that the next append has the right position
     telling.size_follows = !elsewhere;
     telling.written = PageChange::Tail{*end - size, std::move(bytes)};
-    // What the kernel is not told in time it has in its queue.
+    // If this ends too late, the kernel still has it in its queue.
     static_cast<void>(co_await contents_.kernel_pages.tell(open, telling, deadline));
   }
   contents_.kernel_sizes.note_written(*open, offset + size);
   co_return size;
 }
 
-// Before a write through pages is answered. What was read before its bytes came into them is covered by it. But a page
-// that was dropped since and read again has zeros behind the former end. The page in which the write ends the kernel
-// keeps locked until the answer, if it was not read before (fs/fuse/file.c, fuse_fill_write_pages): that one is left
-// alone unless the former end is in it.
+// Comes before a write through pages is answered. The written bytes cover what was read into the pages before. But a
+// page that was dropped since and read again has zeros behind the former end. If the page in which the write ends was
+// not read before, the kernel keeps it locked until the answer (Linux fs/fuse/file.c, fuse_fill_write_pages): that page
+// is left alone unless the former end is in it.
 Task<void> OpenFiles::settle_written_pages(OpenPointer open, std::uint64_t end, TimePoint deadline) {
   KernelView& kernel = open->kernel;
   if (!kernel.uncovers(end)) co_return;
@@ -124,7 +124,7 @@ Task<Result<ReadResult>> OpenFiles::read(Handle handle, std::uint64_t offset, st
   co_return result;
 }
 
-// Both flush() and fsync(): whatever was written through any handle of the file is durable when this returns.
+// For close() and fsync(): what was written through any handle of the file is durable when this returns.
 Task<Status> OpenFiles::flush(Handle handle) {
   Result<std::shared_ptr<OpenFile>> found = file_of(handle);
   if (!found) co_return tl::unexpected(found.error());

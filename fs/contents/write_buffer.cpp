@@ -1,3 +1,4 @@
+// Pieces of written bytes, and how much memory they keep alive.
 #include "fs/contents/write_buffer.hpp"
 
 #include <algorithm>
@@ -8,7 +9,7 @@ namespace ringfs::fs {
 
 namespace {
 
-// Writes up to this size grow the piece before them instead of becoming pieces of their own.
+// Writes up to this size are appended to the piece before them instead of becoming pieces of their own.
 constexpr std::size_t small_write = 4096;
 
 }  // namespace
@@ -80,7 +81,7 @@ void ExtentMap::make_room(std::uint64_t begin, std::uint64_t end) {
     bytes_ -= whole.size();
     if (payload == Payloads::none) own_bytes_ -= whole.size();
     place = pieces_.erase(place);
-    // What is left of a piece with bytes of its own gets new ones: the old ones would stay, all of them.
+    // The rest of a piece with bytes of its own is copied: else all the old bytes would stay alive.
     auto keep = [&](std::uint64_t from, std::uint64_t to) {
       SharedBytes rest(whole, from - first, to - from);
       put(from, payload == Payloads::none ? SharedBytes(rest.str()) : std::move(rest), payload);

@@ -1,11 +1,11 @@
-// Written bytes of one file that the ring does not hold for certain yet, shared by all handles of this instance.
+// Written bytes of one file that are not certainly in the ring yet, shared by all handles of this instance.
 //
-// Bytes are `dirty` until somebody takes them to send, `sent` while they travel and until the size and time that make
-// them part of the file are committed too (published). Only then they leave memory: whatever happens to the file
-// meanwhile (truncated, converted by another mount), unsend() makes everything dirty again and nothing acknowledged is
-// lost. ExtentMap keeps the newest bytes per place; pieces never cross a block, so that a full aligned block is sent
-// uncopied. A piece of a large write keeps that write's whole buffer alive, so a buffer counts as a whole until its
-// last piece has gone. Threads: one loop. Limits: cost() counts what is alive and the pieces' overhead;
+// Bytes are `dirty` until they are sent. They are `sent` until the size and time that make them part of the file are
+// committed, too (published). Only then they leave memory: whatever happens to the file meanwhile (a truncation, or a
+// conversion by another mount), unsend() makes everything dirty again, and no acknowledged byte is lost. ExtentMap
+// keeps the newest bytes of each place. Pieces never cross a block, so that a full aligned block is sent without a
+// copy. A piece of a large write keeps that write's whole buffer alive, so the buffer counts as a whole until its last
+// piece has gone. Threads: one loop. Limits: cost() counts what is alive and the pieces' overhead;
 // FileSystemOptions::max_dirty_bytes bounds the sum. Source: docs/design.md#write-behind-and-kernel-pages.
 #pragma once
 
@@ -20,13 +20,13 @@
 
 namespace ringfs::fs {
 
-// The buffers of large writes that pieces lie in: how many bytes they keep alive, each buffer counted once.
+// The buffers of large writes in which pieces lie, and how many bytes they keep alive. Each buffer counts once.
 class Payloads {
  public:
   using Id = std::uint64_t;
   static constexpr Id none = 0;  // a piece with bytes of its own
 
-  Id add(std::size_t bytes);  // without pieces yet: release_unused() follows
+  Id add(std::size_t bytes);  // without pieces: release_unused() must follow
   void hold(Id id);
   void release(Id id);
   void release_unused(Id id);
@@ -52,7 +52,7 @@ class ExtentMap {
  public:
   static constexpr std::size_t piece_overhead = 128;
 
-  // `payloads`: who counts the buffers of pieces that come with an id; it outlives this.
+  // `payloads` counts the buffers of pieces that come with an id; it outlives this.
   explicit ExtentMap(Payloads* payloads = nullptr) : payloads_(payloads) {}
 
   // Newer bytes win.
@@ -64,14 +64,14 @@ class ExtentMap {
 
   bool empty() const { return pieces_.empty(); }
   std::size_t bytes() const { return bytes_; }
-  // Without the buffers that Payloads counts.
+  // Without the buffers that `payloads` counts.
   std::size_t cost() const { return own_bytes_ + pieces_.size() * piece_overhead; }
   std::uint64_t end() const;
 
  private:
   struct Piece {
     SharedBytes shared;
-    std::string grown;  // not empty: the bytes are these, and small writes behind them are appended
+    std::string grown;  // if not empty, these are the bytes, and small writes behind them are appended
     Payloads::Id payload = Payloads::none;
     std::size_t size() const { return grown.empty() ? shared.size() : grown.size(); }
   };
@@ -97,9 +97,8 @@ class WriteBuffer {
   // The dirty bytes of a chunk, which count as sent from now on.
   std::vector<Extent> take(std::uint64_t chunk);
   std::vector<std::uint64_t> dirty_chunks() const;
-  // What can go while the file is being written: the dirty chunks up to the last one of which every byte is dirty.
-  // Those before it go along, full or not: the size that is published with the full ones must not cover bytes that were
-  // left behind.
+  // The chunks that can be sent while the file is being written: the dirty ones up to the last one of which every byte
+  // is dirty. Those before it are sent, full or not: the published size must not cover bytes that were not sent.
   std::vector<std::uint64_t> finished_chunks() const;
   bool has_full_chunk() const { return full_ > 0; }
 

@@ -1,3 +1,4 @@
+// The words of a command, and the calls of RingAdmin that they mean.
 #include "fs/control/commands.hpp"
 
 #include <vector>

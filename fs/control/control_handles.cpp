@@ -1,4 +1,4 @@
-// Opening, reading and writing what `.ring/` has.
+// Opening, reading and writing files of `.ring/`.
 #include "fs/control/control_handles.hpp"
 
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 // Open files and directories of `.ring/`.
 //
-// What a file or directory holds is fixed when it is opened, but for `events`. Threads and deadlines as FileSystem.
-// Errors: those of ControlTree.
+// The contents of a file or directory are fixed when it is opened, except those of `events`. Threads and deadlines as
+// FileSystem. Errors: those of ControlTree.
 #pragma once
 
 #include <map>

@@ -1,10 +1,9 @@
-// `.ring/` as a table: one row per file says its name, who may write it and how its text is made
-// (docs/control-files.md).
+// `.ring/` as a table: each row has a file's name, its mode and how its text is made (docs/control-files.md).
 //
 // Inode numbers: top bit, 7 bits of kind, 56 bits of number. Fixed files are numbered by their row, nodes by a hash of
-// their uuid, names under lookup/ by a hash of the name; so they are the same in every mount. What a hashed number
-// stands for is remembered from the lookup that handed it out, bounded; a forgotten one is stale_handle, on which the
-// kernel looks up again.
+// their uuid, names in lookup/ by a hash of the name; so they are the same on every mount. The lookup that gives out a
+// hashed number remembers what it stands for, up to a limit. A forgotten number gives stale_handle, and the kernel
+// looks the name up again.
 #include "fs/control/control_tree.hpp"
 
 #include <fcntl.h>
@@ -33,16 +32,16 @@
 namespace ringfs::fs {
 namespace {
 
-constexpr std::size_t max_remembered_names = 4096;  // each came from a lookup; far more than anybody has open
+constexpr std::size_t max_remembered_names = 4096;  // each came from a lookup; far more than programs have open
 constexpr std::size_t max_error_log_records = 32;   // docs/design.md#control-files
-constexpr std::size_t max_stranger_records = 8;     // of users who may not command
+constexpr std::size_t max_stranger_records = 8;     // of users who may not give commands
 constexpr std::size_t max_error_text_bytes = 512;   // of one record
-constexpr std::size_t max_command_bytes = 4096;     // of one line: beyond it E2BIG
+constexpr std::size_t max_command_bytes = 4096;     // of one line; a longer one gives E2BIG
 
 enum class Kind : std::uint8_t { fixed = 0, node_directory = 1, node_file = 2, lookup_name = 3, setting = 4 };
 constexpr unsigned kind_shift = 56;
 constexpr InodeNumber number_mask = (InodeNumber{1} << kind_shift) - 1;
-constexpr unsigned node_file_bits = 8;  // low bits of a node's number: which of its files
+constexpr unsigned node_file_bits = 8;  // the low bits of a node file's number say which file it is
 
 enum class File : std::uint8_t {
   root,
@@ -155,7 +154,7 @@ std::string status_text(const RingStatus& status) {
   return text;
 }
 
-// The word; what is amiss follows in sentences.
+// The word for the ring's health, then a sentence for each problem.
 std::string health_text(const RingStatus& status) {
   std::string text = std::string(to_string(status.health)) + "\n";
   if (status.health == Health::ok) return text;
@@ -207,7 +206,7 @@ std::string stats_text(std::string_view metrics) {
     const std::string_view line = metrics.substr(0, end);
     metrics.remove_prefix(std::min(end + 1, metrics.size()));
     if (line.empty() || line.front() == '#') continue;
-    // Labels may hold spaces: the name ends with them, if there are any.
+    // Labels may hold spaces: the name ends behind them, if there are any.
     const std::size_t labels = line.rfind('}');
     const std::size_t space = line.find(' ', labels == std::string_view::npos ? 0 : labels);
     if (space == std::string_view::npos) continue;
@@ -276,7 +275,7 @@ class ControlTree::Implementation {
       }
       case File::node: {
         const Result<Uuid> id = parse_uuid(name);
-        // Only the one spelling that listings give: parse_uuid may be lenient about case.
+        // Only the spelling that listings give: parse_uuid may accept upper case.
         if (!id || id->text() != name) co_return fail(ErrorCode::not_found);
         const Result<MemberView> member = co_await find_member(*id);
         if (!member) co_return tl::unexpected<Error>(member.error());
@@ -357,8 +356,8 @@ class ControlTree::Implementation {
     co_return text;
   }
 
-  // When lines before a refused one were accepted, their bytes are what was written: whoever writes the rest is told
-  // then.
+  // If lines before a refused one were accepted, it returns their length: the program gets the error when it writes the
+  // rest.
   Task<Result<std::size_t>> write(Caller caller, InodeNumber inode, std::string bytes) {
     Result<Attributes> attributes = attributes_of(inode);
     if (!attributes) co_return tl::unexpected<Error>(attributes.error());
@@ -367,8 +366,8 @@ class ControlTree::Implementation {
     if (!may_command(caller)) {
       co_return refuse(caller, inode, ErrorCode::not_permitted, "only root and the owner of the mount may write here");
     }
-    // One limit for all lines. What a line began is awaited; before the next one a signal or the limit may end the
-    // write.
+    // One limit for all lines. A command that has begun is awaited; before the next one a signal or the limit may end
+    // the write.
     const TimePoint until = deadline();
     co_await hear_signals();
     std::size_t accepted = 0;
@@ -434,7 +433,7 @@ class ControlTree::Implementation {
     return &fixed_entries[number_of(inode)];
   }
 
-  // Of the root, whose own lies outside, and of what is no directory: itself.
+  // For the root, whose parent lies outside, and for files: the inode itself.
   static InodeNumber above(InodeNumber inode) {
     if (kind_of(inode) != Kind::node_directory) return fixed(inode) != nullptr ? ControlTree::root : inode;
     for (std::size_t i = 0; i < fixed_entries.size(); ++i) {
@@ -453,7 +452,7 @@ class ControlTree::Implementation {
 
   void add_entry(std::vector<DirectoryEntry>& entries, std::string_view name, InodeNumber inode) const {
     Result<Attributes> attributes = attributes_of(inode);
-    if (!attributes) return;  // more members than are remembered: found by lookup all the same
+    if (!attributes) return;  // more members than are remembered; lookup finds them all the same
     DirectoryEntry entry;
     entry.name = std::string(name);
     entry.inode = inode;
@@ -608,7 +607,7 @@ class ControlTree::Implementation {
     return fail(code, std::move(reason));
   }
 
-  // What anybody can bring about must not push out what happened to those who may command.
+  // Records of users who may not give commands must not push out records of those who may.
   void record(const std::string& file, const Error& error, bool to_commander) {
     const char* name = strerrorname_np(to_errno(error.code));
     std::string text = utc_text(store_.clock().stamp, Fraction::none) + " " + file + " " +
@@ -640,7 +639,7 @@ class ControlTree::Implementation {
   std::deque<std::uint64_t> name_order_;
   struct Refusal {
     std::string text;
-    bool to_commander = false;  // to root or the owner of the mount
+    bool to_commander = false;  // the user is root or the owner of the mount
   };
   std::deque<Refusal> error_log_;
   RingWatch watch_;
@@ -666,7 +665,7 @@ bool ControlTree::is_stream(InodeNumber inode) { return is_file(inode, File::eve
 void ControlTree::set_operation_timeout(Duration timeout) { implementation_->set_operation_timeout(timeout); }
 
 Task<Result<Attributes>> ControlTree::lookup(Caller, InodeNumber parent, std::string name) {
-  co_return co_await implementation_->lookup(parent, std::move(name));
+  return implementation_->lookup(parent, std::move(name));
 }
 
 Task<Result<Attributes>> ControlTree::get_attributes(Caller, InodeNumber inode) {
@@ -674,20 +673,20 @@ Task<Result<Attributes>> ControlTree::get_attributes(Caller, InodeNumber inode) 
 }
 
 Task<Result<std::string>> ControlTree::open(Caller caller, InodeNumber inode, int flags) {
-  co_return co_await implementation_->open(caller, inode, flags);
+  return implementation_->open(caller, inode, flags);
 }
 
 Task<Result<std::string>> ControlTree::read(std::shared_ptr<EventStream> stream, std::uint64_t offset,
                                             std::size_t size) {
-  co_return co_await implementation_->read_events(std::move(stream), offset, size);
+  return implementation_->read_events(std::move(stream), offset, size);
 }
 
 Task<Result<std::size_t>> ControlTree::write(Caller caller, InodeNumber inode, std::string bytes) {
-  co_return co_await implementation_->write(caller, inode, std::move(bytes));
+  return implementation_->write(caller, inode, std::move(bytes));
 }
 
 Task<Result<std::vector<DirectoryEntry>>> ControlTree::list(Caller, InodeNumber directory) {
-  co_return co_await implementation_->list(directory);
+  return implementation_->list(directory);
 }
 
 }  // namespace ringfs::fs

@@ -1,7 +1,8 @@
-// `.ring/`: the ring's state and commands as files (docs/design.md#control-files). FileSystem delegates every inode
-// whose top bit is set.
+// `.ring/`: the ring's state and commands as files (docs/design.md#control-files). FileSystem passes every inode whose
+// top bit is set on to it.
 //
-// Files are generated: size 0, direct I/O, content fixed at open but for `events`. Threads and deadlines as FileSystem.
+// Contents are generated: size 0, direct I/O, and fixed at the open, except those of `events`. Threads and deadlines as
+// FileSystem.
 #pragma once
 
 #include <memory>
@@ -20,8 +21,8 @@ class ControlTree {
  public:
   static constexpr InodeNumber root = InodeNumber{1} << 63;
   static constexpr bool owns(InodeNumber inode) { return (inode & root) != 0; }
-  static bool is_wait(InodeNumber inode);    // the file whose open may take for ever
-  static bool is_stream(InodeNumber inode);  // the file whose reads may: it is read by read()
+  static bool is_wait(InodeNumber inode);    // `wait`, whose open has no time limit
+  static bool is_stream(InodeNumber inode);  // `events`, whose reads have none
 
   ControlTree(RingView& ring, RingAdmin& admin, ObjectStore& store, FileSystemOptions options);
   ~ControlTree();
@@ -30,11 +31,11 @@ class ControlTree {
 
   Task<Result<Attributes>> lookup(Caller caller, InodeNumber parent, std::string name);
   Task<Result<Attributes>> get_attributes(Caller caller, InodeNumber inode);
-  // Checks permission and generates what read() will give; nothing when opened for writing only.
+  // Checks permissions and generates the contents; empty when opened for writing only.
   Task<Result<std::string>> open(Caller caller, InodeNumber inode, int flags);
-  // Of a file that is_stream(): what was opened reads on in its `stream` (fs/control/ring_watch.hpp).
+  // Reads a file that is_stream(). Each open of it has a `stream` of its own (fs/control/ring_watch.hpp).
   Task<Result<std::string>> read(std::shared_ptr<EventStream> stream, std::uint64_t offset, std::size_t size);
-  // One command per line, at any offset.
+  // One command a line, at any offset.
   Task<Result<std::size_t>> write(Caller caller, InodeNumber inode, std::string bytes);
   // All entries but . and .. (a directory of .ring has at most a few thousand).
   Task<Result<std::vector<DirectoryEntry>>> list(Caller caller, InodeNumber directory);

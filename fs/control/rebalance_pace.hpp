@@ -1,5 +1,5 @@
-// How fast data moves, from what the nodes have sent at one look and the next; and when it will have moved at the pace
-// of the partitions that settled. Threads: one. Looks closer to each other than `shortest` do not count.
+// How fast data moves, from the bytes that the nodes have sent at two looks. And how long it will take, from the
+// partitions that settled in between. Threads: one. Looks closer to each other than `shortest` do not count.
 #pragma once
 
 #include <cstdint>
@@ -12,9 +12,9 @@ namespace ringfs::fs {
 class RebalancePace {
  public:
   static constexpr Duration shortest = std::chrono::milliseconds(500);
-  static constexpr Duration longest = std::chrono::seconds(60);  // an older look says nothing of now
+  static constexpr Duration longest = std::chrono::seconds(60);  // an older look says nothing of the present rate
 
-  // Bytes a second since the look before; 0 at the first one.
+  // Bytes a second since the last look; 0 at the first one.
   std::uint64_t rate(std::uint64_t sent_bytes, unsigned unsettled, TimePoint now) {
     if (last_ && now - last_->when < shortest) {
       if (unsettled == 0)
@@ -35,7 +35,7 @@ class RebalancePace {
     last_ = Look{now, sent_bytes, unsettled};
     return rate_;
   }
-  // Of the last look; none: nobody can tell.
+  // As of the last look. None: unknown.
   std::optional<Duration> remaining() const { return left_; }
 
  private:

@@ -1,3 +1,4 @@
+// Waiting for the ring to become still, and following its events.
 #include "fs/control/ring_watch.hpp"
 
 #include <algorithm>
@@ -22,7 +23,7 @@ Task<Result<std::vector<EventView>>> ask_events(RingView* ring, EventCursor afte
 }
 Task<void> ask_sleep(ObjectStore* store, Duration duration) { co_await store->sleep(duration); }
 
-// What is new of `events`, a line each. Another reader of the same stream may have been quicker.
+// Appends the new ones of `events`, a line each. Another reader of the same stream may have appended some already.
 void append(EventStream& stream, const std::vector<EventView>& events) {
   EventCursor newest = stream.seen;
   for (const EventView& event : events) {

@@ -1,8 +1,8 @@
 // Reads of `.ring` that last until something happens: `wait` and `events` (docs/control-files.md).
 //
-// A request that waits is cancelled (`total`) by the signal that interrupts it and then ends with `interrupted`, at the
-// next look at the ring, which is soon. Threads as FileSystem. Errors: overloaded beyond max_waiters at a time; those
-// of RingView once the ring could not be asked for a whole operation_timeout.
+// The signal that interrupts a waiting request cancels its coroutine (`total`). The request then ends with
+// `interrupted` after its current question to the ring. Threads as FileSystem. Errors: overloaded beyond max_waiters at
+// a time; those of RingView if the ring does not answer for a whole operation_timeout.
 #pragma once
 
 #include <cstdint>
@@ -14,12 +14,12 @@
 
 namespace ringfs::fs {
 
-// What one open of `events` gives: a text that grows at its end and, when it is long, loses what was read.
+// The text of one open of `events`. It grows at its end. When it is long, what was read is dropped.
 struct EventStream {
   std::string text;
   std::uint64_t start = 0;  // offset of text's first byte in the file
   EventCursor seen;
-  bool follows = true;  // waits for the next event at the end of the known ones
+  bool follows = true;  // at the end of the known events it waits for the next one
 };
 
 class RingWatch {
@@ -34,10 +34,10 @@ class RingWatch {
 
   void set_operation_timeout(Duration timeout) { operation_timeout_ = timeout; }
 
-  // Until no data is moving.
+  // Waits until no data is moving.
   Task<Status> until_still();
-  // At most `size` bytes from `offset`: at the end of what is known not before there is more. Nothing behind the end.
-  // Errors: also invalid_argument, for what was dropped.
+  // At most `size` bytes from `offset`. At the end of the text it waits for more; behind the end it returns nothing.
+  // Errors: also invalid_argument, for text that was dropped.
   Task<Result<std::string>> read(std::shared_ptr<EventStream> stream, std::uint64_t offset, std::size_t size);
 
  private:

@@ -8,7 +8,7 @@ namespace ringfs::fs {
 namespace {
 
 constexpr Duration status_life = std::chrono::seconds(1);
-// Inodes are made as needed; a number that no tool takes for "full" and none overflows on.
+// Inodes are made as needed. This number looks full to no tool, and overflows in none.
 constexpr std::uint64_t inode_budget = std::uint64_t{1} << 36;
 
 }  // namespace

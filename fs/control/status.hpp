@@ -1,6 +1,6 @@
 // statfs and the description of one inode (`ringfs info PATH`, virtual xattrs).
 //
-// statfs is asked often (df, file managers, every open of some editors): answers are kept for a second.
+// statfs is called often (df, file managers, every open of some editors), so answers are kept for a second.
 // Threads: one loop. Errors: those of RingView.
 #pragma once
 

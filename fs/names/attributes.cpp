@@ -1,3 +1,4 @@
+// The rows of inodes, entries, orphans, garbage and append locks: encoding and decoding.
 #include "fs/names/attributes.hpp"
 
 #include <algorithm>
@@ -7,7 +8,61 @@ namespace ringfs::fs {
 namespace {
 
 constexpr std::uint8_t inode_format = 1;
-constexpr std::uint8_t by_hash_format = 2;  // of directories whose entries all lie in the order of their hashes
+constexpr std::uint8_t by_hash_format = 2;  // directories whose entries all lie in the order of their hashes
+
+class Put {
+ public:
+  explicit Put(Writer& writer) : writer_(writer) {}
+  template <class... Fields>
+  void operator()(const Fields&... fields) {
+    (put(fields), ...);
+  }
+
+ private:
+  void put(std::uint32_t field) { writer_.u32(field); }
+  void put(std::uint64_t field) { writer_.u64(field); }
+  void put(std::int64_t field) { writer_.i64(field); }
+  void put(OrphanRow::Kind field) { writer_.u8(static_cast<std::uint8_t>(field)); }
+  void put(const std::string& field) { writer_.string(field); }
+  void put(const Uuid& field) { write(writer_, field); }
+
+  Writer& writer_;
+};
+
+class Take {
+ public:
+  explicit Take(Reader& reader) : reader_(reader) {}
+  template <class... Fields>
+  void operator()(Fields&... fields) {
+    (take(fields), ...);
+  }
+
+ private:
+  void take(std::uint32_t& field) { field = reader_.u32(); }
+  void take(std::uint64_t& field) { field = reader_.u64(); }
+  void take(std::int64_t& field) { field = reader_.i64(); }
+  void take(OrphanRow::Kind& field) { field = static_cast<OrphanRow::Kind>(reader_.u8()); }
+  void take(std::string& field) { field = reader_.string(); }
+  void take(Uuid& field) { field = read_uuid(reader_); }
+
+  Reader& reader_;
+};
+
+template <class Row>
+std::string encoded(const Row& row) {
+  Writer writer;
+  Row::fields(row, Put(writer));
+  return writer.take();
+}
+
+template <class Row>
+Result<Row> decoded(std::string_view bytes, const char* what) {
+  Reader reader(bytes);
+  Row row;
+  Row::fields(row, Take(reader));
+  if (!reader.done()) return fail(ErrorCode::corrupt, what);
+  return row;
+}
 
 void write_type(Writer& writer, std::uint32_t mode, InodeState state) {
   writer.u8(static_cast<std::uint8_t>((mode & S_IFMT) >> 12));
@@ -29,17 +84,7 @@ std::string encode(const InodeRow& row) {
   Writer writer;
   writer.reserve(InodeRow::encoded_size);
   write_header(writer, row);
-  writer.i64(row.links);
-  writer.i64(row.size);
-  writer.u64(row.content);
-  writer.u64(row.cut);
-  writer.i64(row.modified);
-  writer.i64(row.changed);
-  writer.i64(row.accessed);
-  writer.u64(row.device);
-  writer.u64(row.generation);
-  writer.u64(row.parent);
-  writer.i64(row.change);
+  InodeRow::fields(row, Put(writer));
   RINGFS_CHECK(writer.size() == InodeRow::encoded_size);
   return writer.take();
 }
@@ -55,17 +100,7 @@ Result<InodeRow> decode_inode(std::string_view bytes) {
   row.mode = reader.u32();
   row.uid = reader.u32();
   row.gid = reader.u32();
-  row.links = reader.i64();
-  row.size = reader.i64();
-  row.content = reader.u64();
-  row.cut = reader.u64();
-  row.modified = reader.i64();
-  row.changed = reader.i64();
-  row.accessed = reader.i64();
-  row.device = reader.u64();
-  row.generation = reader.u64();
-  row.parent = reader.u64();
-  row.change = reader.i64();
+  InodeRow::fields(row, Take(reader));
   row.entries_by_hash = format == by_hash_format;
   const bool known_format = format == inode_format || (row.entries_by_hash && row.is_directory());
   bool valid = reader.done() && known_format && state <= 1 && ((row.mode & S_IFMT) >> 12) == type && row.size >= 0;
@@ -135,76 +170,30 @@ Attributes to_attributes(InodeNumber inode, const InodeRow& row) {
   return attributes;
 }
 
-std::string encode(const EntryRow& row) {
-  Writer writer;
-  writer.u64(row.inode);
-  writer.u32(row.type);
-  return writer.take();
-}
+std::string encode(const EntryRow& row) { return encoded(row); }
 
 Result<EntryRow> decode_entry(std::string_view bytes) {
-  Reader reader(bytes);
-  EntryRow row;
-  row.inode = reader.u64();
-  row.type = reader.u32();
-  if (!reader.done() || row.inode == 0) return fail(ErrorCode::corrupt, "directory entry");
+  Result<EntryRow> row = decoded<EntryRow>(bytes, "directory entry");
+  if (row && row->inode == 0) return fail(ErrorCode::corrupt, "directory entry");
   return row;
 }
 
-std::string encode(const OrphanRow& row) {
-  Writer writer;
-  writer.u8(static_cast<std::uint8_t>(row.kind));
-  writer.i64(row.since);
-  RINGFS_CHECK(writer.size() == OrphanRow::hold_offset);
-  writer.i64(row.holds);
-  writer.u64(row.parent);
-  writer.string(row.name);
-  return writer.take();
-}
+static_assert(OrphanRow::hold_offset == sizeof(OrphanRow::kind) + sizeof(OrphanRow::since));
+std::string encode(const OrphanRow& row) { return encoded(row); }
 
 Result<OrphanRow> decode_orphan(std::string_view bytes) {
-  Reader reader(bytes);
-  OrphanRow row;
-  std::uint8_t kind = reader.u8();
-  row.kind = static_cast<OrphanRow::Kind>(kind);
-  row.since = reader.i64();
-  row.holds = reader.i64();
-  row.parent = reader.u64();
-  row.name = std::string(reader.string());
-  if (!reader.done() || kind < 1 || kind > 2) return fail(ErrorCode::corrupt, "orphan row");
+  Result<OrphanRow> row = decoded<OrphanRow>(bytes, "orphan row");
+  const bool known = row && (row->kind == OrphanRow::Kind::unlinked || row->kind == OrphanRow::Kind::half_made);
+  if (row && !known) return fail(ErrorCode::corrupt, "orphan row");
   return row;
 }
 
-std::string encode(const GarbageRow& row) {
-  Writer writer;
-  writer.i64(row.since);
-  return writer.take();
-}
+std::string encode(const GarbageRow& row) { return encoded(row); }
+Result<GarbageRow> decode_garbage(std::string_view bytes) { return decoded<GarbageRow>(bytes, "garbage row"); }
 
-Result<GarbageRow> decode_garbage(std::string_view bytes) {
-  Reader reader(bytes);
-  GarbageRow row;
-  row.since = reader.i64();
-  if (!reader.done()) return fail(ErrorCode::corrupt, "garbage row");
-  return row;
-}
-
-std::string encode(const AppendLockRow& row) {
-  Writer writer;
-  write(writer, row.owner);
-  writer.u64(row.token);
-  writer.i64(row.expires);
-  return writer.take();
-}
-
+std::string encode(const AppendLockRow& row) { return encoded(row); }
 Result<AppendLockRow> decode_append_lock(std::string_view bytes) {
-  Reader reader(bytes);
-  AppendLockRow row;
-  row.owner = read_uuid(reader);
-  row.token = reader.u64();
-  row.expires = reader.i64();
-  if (!reader.done()) return fail(ErrorCode::corrupt, "append lock");
-  return row;
+  return decoded<AppendLockRow>(bytes, "append lock");
 }
 
 }  // namespace ringfs::fs

@@ -1,11 +1,11 @@
 // Making files, special files, symbolic links and directories.
 //
-// Everything but a directory is one batch in the parent's partition. A directory lives under a placement of its own:
-// first its inode together with an orphan row (nothing reaches it yet), then the entry in the parent, then the orphan
-// row goes. The janitor collects what stays half made; whoever renames a directory takes the orphan row away first
-// (rename.cpp), so a row that is still there when it has aged, and whose name does not lead to the directory, proves
-// that nothing ever did. And nothing will: the janitor says so first in the parent's partition (given_up_row), and the
-// entry is made on condition that it has not.
+// Everything but a directory is one batch in the parent's partition. A directory has a placement of its own. First its
+// inode is made together with an orphan row (nothing reaches it yet), then the entry in the parent, then the orphan row
+// goes. The janitor collects directories that stay half made. A rename of a directory removes the orphan row first
+// (rename.cpp). So if an old orphan row is still there, and its name does not lead to the directory, no entry ever did.
+// Before the janitor removes the directory it writes a given_up_row in the parent's partition, and the entry is made on
+// condition that there is none: so no entry ever will.
 #include <fcntl.h>
 
 #include <algorithm>
@@ -103,22 +103,22 @@ Task<Result<Attributes>> Names::make_symlink(Caller caller, InodeNumber parent, 
 Task<void> Names::confirm_directory(std::shared_ptr<Names> self, InodeNumber directory, TimePoint deadline) {
   ChangeSet changes;
   const RowAddress orphan = orphan_row(directory, self->store_.partition_bits());
-  // Not if it was removed again meanwhile: then the orphan row is another one, and needed.
+  // If it was removed again meanwhile, the orphan row is another one, and needed.
   changes.require(Check::inode, is_live_directory(directory));
   changes.change(erase(orphan));
-  // Whatever becomes of it: the janitor does the same when the row has aged.
+  // If it fails, the janitor does the same when the row is old.
   static_cast<void>(co_await changes.apply(self->store_, deadline));
 }
 
 Task<Result<Attributes>> Names::make_directory(Caller caller, InodeNumber parent, std::string name,
                                                std::uint32_t mode) {
-  // Short enough that the janitor, which waits for longer, does not get into the way of a mkdir that goes on.
+  // The janitor waits for longer than this, so it gives up no mkdir that is still under way.
   const TimePoint until = std::min(instance_.deadline(), instance_.now() + max_batch_life);
   Status valid = check_new_name(name);
   if (!valid) co_return tl::unexpected(valid.error());
   const std::uint32_t permissions = caller.permissions(mode);
   Retry retry(store_, until);
-  std::optional<InodeNumber> made;  // by an earlier turn, which then found the parent changed
+  std::optional<InodeNumber> made;  // by an earlier turn, whose entry failed because the parent had changed
   InodeRow row;
   for (;;) {
     Result<InodeRow> header = co_await inodes_.directory_header(parent, until);
@@ -140,7 +140,7 @@ Task<Result<Attributes>> Names::make_directory(Caller caller, InodeNumber parent
       first.change(put(inode_row(inode), SharedBytes(encode(row))));
     }
     if (!together && !made) {
-      // A cheap look before anything is made: mkdir -p asks for what exists all the time.
+      // A cheap look before anything is made: mkdir -p often asks for a name that exists.
       Result<FoundEntry> existing = co_await find_entry(parent, name, until);
       if (!existing) co_return tl::unexpected(existing.error());
       if (existing->found) co_return fail(ErrorCode::exists);
@@ -148,10 +148,10 @@ Task<Result<Attributes>> Names::make_directory(Caller caller, InodeNumber parent
       child.change(put(orphan_row(inode, store_.partition_bits()), SharedBytes(encode(orphan))));
       Result<Outcome> outcome = co_await child.apply(store_, until);
       if (!outcome) co_return tl::unexpected(outcome.error());
-      if (!outcome->applied()) continue;  // the number is in use: once in many lifetimes
+      if (!outcome->applied()) continue;  // the random number is in use
       made = inode;
     } else if (!together && (row.mode != wanted.mode || row.gid != wanted.gid)) {
-      made.reset();  // the parent's set-group-id bit changed: the first one is left to the janitor
+      made.reset();  // the parent's set-group-id bit changed: the janitor removes the first one
       continue;
     }
     hints_.require_no_entry(entry, Check::entry, {parent, name});
@@ -171,7 +171,7 @@ Task<Result<Attributes>> Names::make_directory(Caller caller, InodeNumber parent
     }
     if (outcome->failed == Check::entry) co_return fail(ErrorCode::exists);
     if (outcome->failed == Check::directory) hints_.directories.erase(parent);
-    if (outcome->failed == Check::fresh_inode) made.reset();  // in use, or given up by the janitor: another one
+    if (outcome->failed == Check::fresh_inode) made.reset();  // in use, or given up by the janitor: makes another one
     bool again = co_await retry.again();
     if (!again) co_return fail(ErrorCode::timeout, "mkdir");
   }

@@ -21,14 +21,14 @@ namespace ringfs::fs {
 struct OpenDirectory {
   InodeNumber inode = 0;
   InodeNumber parent = 0;
-  bool by_hash = false;  // of formats before: read whole, once a stream
+  bool by_hash = false;  // false: of a former format, read as a whole
   // A window of entries, ascending by their positions (cookies, fs/names/entry_order.hpp): all that follow `after` up
   // to the last one.
   bool loaded = false;
   std::uint64_t after = 0;
   std::vector<DirectoryEntry> window;
   bool at_end = false;  // nothing follows the window
-  // The names behind positions whose hash other names share: others may go before this reader comes back.
+  // The names at positions whose hash other names share: the others may go before this reader comes back.
   std::map<std::uint64_t, std::string> shared_hash;
 
   bool covers(std::uint64_t cookie) const {

@@ -1,3 +1,4 @@
+// The hash of a name, and its bytes.
 #include "fs/names/entry_order.hpp"
 
 #include "dht/base/error.hpp"

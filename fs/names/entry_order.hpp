@@ -1,14 +1,14 @@
 // The order of a directory's entries, and positions in it.
 //
-// A position (the cookie of a listing, telldir) must stay right when entries come and go, for other open streams, other
-// mounts and later times. A count does not; a place in the order of the names would, but a name does not fit 63 bits.
-// So entries lie in the order of a hash of their names, and a position is that hash: the listing goes on with what lies
-// behind it, whether or not the entry is still there. Names with one hash follow each other by name and are told apart
-// by a number in the position's last bits, their rank among those that are there. Source: telldir(3); ext4 and others
-// do likewise.
+// A position (the cookie of a listing, telldir) must stay right when entries come and go, in other open streams, on
+// other mounts and at later times. A count does not; a place in the order of the names would, but a name does not fit
+// 63 bits. So entries lie in the order of a hash of their names, and a position is that hash. The listing goes on
+// behind it, whether or not the entry is still there. Names with equal hashes follow each other by name; their rank
+// among those present is in the position's last bits. Source: telldir(3); ext4 and others do likewise.
 //
-// Threads: pure functions. Limits: 56 bits of SHA-256, so that two of 10^6 names share a hash once in 140,000
-// directories; of more than max_same_hash names with one hash, which nobody can find, the last would not be listed.
+// Threads: pure functions. Limits: 56 bits of SHA-256: of directories with 10^6 names, one in 140,000 has two names
+// with equal hashes. If more than max_same_hash names had one hash, the rest would not be listed; nobody can find as
+// many.
 #pragma once
 
 #include <cstdint>

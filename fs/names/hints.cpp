@@ -1,4 +1,4 @@
-// Guesses about names: remembering them, and adding what is likely to be asked for next to a read.
+// Remembering names, and adding to a read what is likely to be asked for next.
 #include "fs/names/hints.hpp"
 
 #include <algorithm>
@@ -42,7 +42,7 @@ void NameHints::remember_listed(InodeNumber directory, std::shared_ptr<ListedNam
   (*before)->append(std::move(*page));
 }
 
-// What is known of a directory's format stays true: entries only go from the old places to the new ones.
+// A directory that has the new format keeps it: entries only move from the old places to the new ones.
 std::vector<RowAddress> NameHints::entry_places(const Name& name) const {
   std::vector<RowAddress> places{entry_row(name.first, name.second)};
   const std::optional<InodeRow> seen = directories.get(name.first);
@@ -85,7 +85,7 @@ void NameHints::read_way_on(ReadRequest& request, InodeNumber directory) const {
   const std::optional<std::string> name = ways_.get(directory);
   if (!name || !must_ask(request)) return;
   add_places(request, {directory, *name});
-  // The look-up asks for it, too.
+  // The lookup asks for it, too.
   if (const std::optional<InodeNumber> next = inode_beside({directory, *name})) {
     request.gets.push_back(inode_row(*next));
   }

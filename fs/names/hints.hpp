@@ -1,8 +1,8 @@
-// What was seen of names and directories, used only to guess: whoever uses a hint checks it against the ring in the
+// What was seen of names and directories. It is only used to guess: each user checks a hint against the ring in the
 // same request.
 //
-// With guesses a look-up reads the entry and the inode behind it at once, and what a program is likely to ask for next
-// comes along (ObjectStore::at_hand). Threads: one loop. Limits: HintCache's, each cache its own.
+// With hints a lookup reads the entry and its inode at once, and also what a program is likely to ask for next
+// (ObjectStore::at_hand). Threads: one loop. Limits: HintCache's, each cache its own.
 #pragma once
 
 #include <memory>
@@ -29,27 +29,27 @@ class NameHints {
   HintCache<InodeNumber, InodeRow> directories;  // what creating a child depends on
   std::optional<InodeRow> root;
 
-  // A row that was read, or is known to be there after a change.
+  // Remembers a row that was read, or that a change of ours left.
   void remember(InodeNumber inode, const InodeRow& row);
-  // A page of a listing; one that goes on where the last one ended joins it.
+  // Remembers a page of a listing. A page that begins where the last one ended joins it.
   void remember_listed(InodeNumber directory, std::shared_ptr<ListedNames> page);
-  // The last name in the directory that led to another directory.
+  // Remembers the last name in the directory that led to another directory.
   void remember_way(const Name& name) { ways_.put(name.first, name.second); }
 
-  // Where a name's entry may lie, the place of new ones first.
+  // The rows where a name's entry may lie, the place of new entries first.
   std::vector<RowAddress> entry_places(const Name& name) const;
   void require_no_entry(ChangeSet& changes, Check check, const Name& name) const;
-  // An inode's row that lies beside its entry.
+  // The inode behind the name, if a hint knows it and its row lies in the partition of the entry.
   std::optional<InodeNumber> inode_beside(const Name& name) const;
 
-  // What is read stays in memory for a moment, and some of this is not there: more may come with it.
+  // The store keeps rows in memory for a moment, and some rows of this request are not there. So it goes to a node, and
+  // more rows may come with it at little cost.
   bool must_ask(const ReadRequest& request) const;
-  // Programs that list a directory look its names up one after the other (ls -l, cp -r, git status). Where what is read
-  // stays in memory for a moment, the next ones come with the first.
+  // Programs that list a directory look its names up one after the other (ls -l, cp -r, git status). If the store keeps
+  // rows in memory, the next names come with the first.
   void read_names_ahead(ReadRequest& request, const Name& name, bool asks);
-  // A walk asks for a directory's attributes, then for the next name in it; both lie in its placement. Where what is
-  // read stays in memory for a moment, the name comes with the attributes: a directory on the way costs one request,
-  // not two.
+  // A path walk asks for a directory's attributes, then for the next name in it; both lie in the same placement. If the
+  // store keeps rows in memory, the name comes with the attributes: each directory costs one request, not two.
   void read_way_on(ReadRequest& request, InodeNumber directory) const;
 
  private:

@@ -20,7 +20,8 @@ class Inodes {
   Task<Result<LoadedInode>> read(InodeNumber inode, TimePoint deadline);
   // One read per partition, side by side. Absent inodes give no value.
   Task<Result<std::vector<std::optional<LoadedInode>>>> read_many(std::vector<InodeNumber> inodes, TimePoint deadline);
-  // Of a directory that lives, as it was seen: who makes an entry in it checks that. Errors: not_directory, not_found.
+  // The row of a live directory as it was seen last. An operation that makes an entry in it commits on condition of
+  // this row. Errors: not_directory, not_found.
   Task<Result<InodeRow>> directory_header(InodeNumber directory, TimePoint deadline);
 
  private:

@@ -1,3 +1,4 @@
+// Sort keys and placements of rows.
 #include "fs/names/keys.hpp"
 
 #include <algorithm>

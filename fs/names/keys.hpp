@@ -1,9 +1,9 @@
 // Names of the rows that make up the file system (docs/file-system-format.md).
 //
-// An inode number is `0 | 27 placement bits | 36 bits`. Its rows lie in the object placement_key(placement bits), so
-// the number alone says which partition to ask. What the janitor must find without knowing a number (orphans, garbage)
-// lies in one well-known object per partition: the placement of the partition's anchor. Threads: pure functions.
-// Source: docs/design.md#inodes-and-names.
+// An inode number is `0 | 27 placement bits | 36 bits`. The placement bits name the object in which its rows lie, so
+// the number alone says which partition to ask. Orphans and garbage, which the janitor must find without a number, lie
+// in one well-known object per partition: the placement of the partition's anchor. Threads: pure functions. Source:
+// docs/design.md#inodes-and-names.
 #pragma once
 
 #include <string>
@@ -31,32 +31,32 @@ RowAddress inode_row(InodeNumber inode);        // I/ino
 RowAddress inline_row(InodeNumber inode);       // D/ino
 RowAddress symlink_row(InodeNumber inode);      // S/ino
 RowAddress append_lock_row(InodeNumber inode);  // L/ino
-// Entries lie in the order of a hash of their names, so that a position in a listing is a number that stays
+// Entries lie in the order of a hash of their names, so that a position in a listing is a permanent number
 // (entry_order.hpp).
 RowAddress entry_row(InodeNumber directory, std::string_view name);  // E/dir:hash name
-RowAddress entry_prefix(InodeNumber directory);                      // E/dir: of entries in either place
-// Where formats before put the entry; `entries_by_hash` of the directory's inode says that none is left there.
+RowAddress entry_prefix(InodeNumber directory);                      // E/dir: entries in either place
+// Where former formats put the entry. With `entries_by_hash` in the directory's inode none is left there.
 RowAddress old_entry_row(InodeNumber directory, std::string_view name);                   // E/dir/name
 RowAddress old_entry_prefix(InodeNumber directory);                                       // E/dir/
 RowAddress segment_row(InodeNumber inode, std::uint64_t content, std::uint64_t segment);  // C/ino content segment
 RowAddress segment_prefix(InodeNumber inode, std::uint64_t content);
 std::string_view entry_name(std::string_view sort);  // of an entry row's sort key
-// Of a row whose sort key is two bytes and an inode number (I/, O/), else 0.
+// The number in a sort key of two bytes and an inode number (I/, O/); else 0.
 InodeNumber inode_of(std::string_view sort);
 std::uint64_t segment_of(std::string_view sort);
-// The chunks that a segment row (a byte per chunk) says may exist.
+// The chunks that may exist by this segment row (a byte per chunk).
 std::vector<std::uint64_t> marked_chunks(std::uint64_t segment, std::string_view value);
 
 std::string anchor_key(PartitionId partition, unsigned partition_bits);
 RowAddress orphan_row(InodeNumber inode, unsigned partition_bits);                          // O/ino
 RowAddress garbage_row(InodeNumber inode, std::uint64_t content, unsigned partition_bits);  // G/ino content
 RowAddress garbage_prefix(InodeNumber inode, unsigned partition_bits);
-// Says that the making of `directory` was given up, in the partition of the parent that was to name it. H/ino
+// The making of `directory` was given up. Lies in the partition of the parent that was to name it. H/ino
 RowAddress given_up_row(InodeNumber parent, InodeNumber directory, unsigned partition_bits);
 RowAddress claim_row(PartitionId partition, unsigned partition_bits);  // T/ (claims.hpp)
 
 std::string chunk_key(InodeNumber inode, std::uint64_t content, std::uint64_t index);
-std::string block_sort(std::uint64_t block);  // of a block within its chunk
+std::string block_sort(std::uint64_t block);  // a block's sort key within its chunk
 
 // The row that serialises moves of directories between directories, ring-wide.
 RowAddress directory_move_row();

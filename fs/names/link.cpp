@@ -1,5 +1,5 @@
-// Hard links: the new entry and the higher count, one batch or one transaction. The inode's row is locked meanwhile, so
-// that nobody takes the last other link away in between.
+// Hard links: the new entry and the higher link count, in one batch or one transaction. The inode's row is locked, so
+// that no mount removes the last other link in between.
 #include "fs/inode_changes.hpp"
 #include "fs/names/names.hpp"
 

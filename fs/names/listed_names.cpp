@@ -1,3 +1,4 @@
+// Recognising in which order listed names are looked up.
 #include "fs/names/listed_names.hpp"
 
 #include <algorithm>

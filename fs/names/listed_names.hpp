@@ -1,7 +1,7 @@
-// The names of a directory as they were listed last, for whoever looks them up one after the other: in the order of the
-// listing (ls -l, find) or of the names (a shell's *, git). Only a guess.
+// The names of a directory as they were listed last, to guess which one is looked up next: programs look them up in the
+// order of the listing (ls -l, find) or of the names (a shell's *, git).
 //
-// Threads: one loop. Limits: whoever fills it (listing.cpp).
+// Threads: one loop. Limits: NameHints bounds the names of one directory.
 #pragma once
 
 #include <string>
@@ -24,12 +24,12 @@ class ListedNames {
   std::size_t size() const { return names_.size(); }
   void append(ListedNames&& page);
 
-  std::size_t ahead = 8;  // how many are read with one that was expected: doubles from time to time
+  std::size_t ahead = 8;  // how many are read with one that was expected; doubles each time
 
   enum class Order : std::uint8_t { none, listed, named };
-  // `name` is looked up: in which order it was the next one.
+  // `name` is looked up. Returns the order in which it was the next one.
   Order looked_up(const std::string& name);
-  // What follows it in that order, at most `most`.
+  // At most `most` names that follow it in that order.
   std::vector<Name> following(Order order, std::size_t most) const;
 
  private:

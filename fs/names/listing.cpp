@@ -1,7 +1,8 @@
-// Listings: pages of entries in the order of their positions (fs/names/entry_order.hpp), with their inodes when asked.
+// Listings: pages of entries in the order of their positions (fs/names/entry_order.hpp), with their inodes if asked
+// for.
 //
-// A handle keeps a window of entries; the next page goes on behind the last position, so an entry that stays is listed
-// exactly once whatever happens to others, and a position means the same in every stream, on every mount, for ever.
+// A handle keeps a window of entries. The next page begins behind the last position. So an entry that stays is listed
+// exactly once, whatever happens to others, and a position means the same in every stream, on every mount, for ever.
 #include <algorithm>
 #include <set>
 #include <tuple>
@@ -16,10 +17,10 @@ namespace ringfs::fs {
 namespace {
 
 constexpr std::uint32_t page_entries = 1000;
-// The inodes of a directory's files lie beside it: a small directory comes with all of them in the same read.
+// The inodes of a directory's files lie beside it: one read of a small directory has all of them.
 constexpr std::uint32_t page_inodes = page_entries + 100;
 constexpr std::size_t max_directories = 65536;  // open at once
-// Of a directory of a format before, which is read whole: some 60 MB. A larger one is converted before it is listed.
+// A directory of a former format is read as a whole: some 60 MB. A larger one is converted before it is listed.
 constexpr std::size_t max_whole_entries = std::size_t{1} << 18;
 
 using InodeRows = std::map<InodeNumber, InodeRow>;
@@ -35,10 +36,10 @@ Result<InodeRows> decode_inodes(const ReadReply& reply) {
   return inodes;
 }
 
-// Gives entries that come in the order of hash and name their positions.
+// Numbers entries that come in the order of hash and name with their positions.
 class Positions {
  public:
-  // They follow the position `after`, of the name `after_name` if others share its hash.
+  // The entries follow the position `after`, which is that of `after_name` if other names share its hash.
   Positions(std::uint64_t after, std::string after_name)
       : last_(after), after_(after), after_name_(std::move(after_name)) {}
 
@@ -53,7 +54,7 @@ class Positions {
       const bool passed = after_name_.empty() ? rank_ <= rank_of_position(after_) : name <= after_name_;
       if (passed) return std::nullopt;
     }
-    // Of names with one hash some may have gone: those behind them keep to what was given out.
+    // Some names with this hash may have gone; the rest stays behind the positions that were given out.
     last_ = std::max(entry_position(hash, rank_), last_ + 1);
     return last_;
   }
@@ -124,7 +125,7 @@ Task<Status> Directories::load_page(std::shared_ptr<OpenDirectory> directory, st
   const bool from_start = cookie < first_entry_position;
   ReadRequest request;
   const RowAddress names{prefix.key, prefix.sort + ":"};
-  // Names with this hash follow: their rank says which of them were listed.
+  // The names with this hash come again: their rank says which of them were listed.
   std::string after = from_start ? std::string() : names.sort + entry_hash_bytes(hash_of_position(cookie));
   request.scans.push_back(scan_of(names, std::move(after), page_entries));
   if (with_attributes && from_start) request.scans.push_back(scan_of({prefix.key, "I/"}, {}, page_inodes));
@@ -164,8 +165,8 @@ Task<Status> Directories::load_page(std::shared_ptr<OpenDirectory> directory, st
   co_return Status();
 }
 
-// Of formats before, whose order says nothing of positions. Entries that are brought to their new places meanwhile are
-// met there, later in the same scan, if not before, and perhaps twice.
+// For former formats, whose order is not that of positions. Entries that are moved to their new places meanwhile are
+// met there later in the same scan, perhaps twice.
 Task<Status> Directories::load_whole(std::shared_ptr<OpenDirectory> directory, TimePoint deadline) {
   struct Entry {
     std::uint64_t hash = 0;
@@ -235,7 +236,7 @@ Task<Status> Directories::fill_attributes(std::shared_ptr<OpenDirectory> directo
   std::vector<InodeNumber> wanted = inodes;
   Result<std::vector<std::optional<LoadedInode>>> rows = co_await inodes_.read_many(std::move(wanted), deadline);
   if (!rows) co_return tl::unexpected(rows.error());
-  // Another reader of this stream may have brought another window meanwhile.
+  // Another reader of this stream may have loaded another window meanwhile.
   std::size_t place = 0;
   for (std::size_t i = 0; i < inodes.size(); ++i) {
     if (!(*rows)[i]) continue;  // removed since: listed without attributes
@@ -255,7 +256,7 @@ Task<Result<std::vector<DirectoryEntry>>> Directories::read(Handle handle, std::
   if (handle_place == directories_.end()) co_return fail(ErrorCode::bad_handle);
   std::shared_ptr<OpenDirectory> directory = handle_place->second;
   if (cookie == 0) {
-    directory->loaded = false;  // a look from the start sees what is there now
+    directory->loaded = false;  // a listing from the start shows what is there now
     directory->shared_hash.clear();
   }
   const auto place_behind = [&directory](std::uint64_t position) {
@@ -265,7 +266,7 @@ Task<Result<std::vector<DirectoryEntry>>> Directories::read(Handle handle, std::
     return static_cast<std::size_t>(place - directory->window.begin());
   };
   bool filled = !with_attributes;
-  // More than two turns only when another reader of this stream brings other windows.
+  // It takes more than two turns only if another reader of this stream loads other windows.
   while (store_.clock().now < until) {
     if (!directory->covers(cookie)) {
       Status loaded = co_await load_window(directory, cookie, with_attributes, until);
@@ -277,8 +278,8 @@ Task<Result<std::vector<DirectoryEntry>>> Directories::read(Handle handle, std::
     if (filled || count == 0) {
       const auto from = directory->window.begin() + static_cast<std::ptrdiff_t>(first);
       std::vector<DirectoryEntry> result(from, from + static_cast<std::ptrdiff_t>(count));
-      // Of files that are open here the kernel hears by answers that are as new as any (kernel_pages.cpp), not by an
-      // older page.
+      // Attributes of files that are open here go to the kernel by other answers, which are newer than this page
+      // (kernel_pages.cpp).
       for (DirectoryEntry& entry : result) {
         const OpenPointer open = open_inodes_.find(entry.inode);
         if (open && open->kernel.is_used()) entry.attributes.reset();

@@ -1,5 +1,5 @@
-// Lookup: the entry in the parent's placement and, when a hint says which inode it will be, that inode's row in the
-// same snapshot. A wrong hint costs a second round trip, never a wrong answer.
+// Lookup: the entry in the parent's placement and, if a hint names its inode, that inode's row in the same snapshot. A
+// wrong hint costs a second round trip, never a wrong answer.
 #include "fs/names/names.hpp"
 
 namespace ringfs::fs {
@@ -21,7 +21,7 @@ Status check_name(const std::string& name) {
   return {};
 }
 
-// What a read of one of the name's places says.
+// Decodes what was read from one of the name's places.
 Result<FoundEntry> Names::entry_of(const NameHints::Name& name, const RowAddress& row, const ReadReply::Get& get) {
   Result<EntryRow> entry = decode_entry(get.row.value.view());
   if (!entry) return tl::unexpected(entry.error());
@@ -51,7 +51,8 @@ Task<Result<std::vector<FoundEntry>>> Names::find_entries(std::vector<NameHints:
   if (names.size() == 1) {
     const bool asks = hints_.must_ask(request);
     hints_.read_names_ahead(request, names[0], asks);
-    if (asks) request.gets.push_back(inode_row(names[0].first));  // the walk's other half of this directory
+    if (asks)
+      request.gets.push_back(inode_row(names[0].first));  // a path walk asks for the directory's attributes, too
   }
   Result<ReadReply> reply = co_await store_.read(std::move(request), deadline);
   if (!reply) co_return tl::unexpected(reply.error());
@@ -90,12 +91,12 @@ Task<Result<LoadedInode>> Names::entry_inode(FoundEntry entry, TimePoint deadlin
   co_return loaded;
 }
 
-// How the kernel finds the inode of a file handle that it has forgotten, of whatever type, and the directory above one
-// (fuse_get_dentry, fuse_get_parent in fs/fuse/inode.c).
+// "." and "..": the kernel finds the inode of a file handle that it has forgotten, of any type, and the directory above
+// one (fuse_get_dentry, fuse_get_parent in Linux fs/fuse/inode.c).
 Task<Result<Attributes>> Names::lookup_dot(InodeNumber inode, bool above, TimePoint deadline) {
   Result<LoadedInode> loaded = co_await inodes_.read(inode, deadline);
   if (!loaded) co_return tl::unexpected(loaded.error());
-  // Who has it open needs no handle; for everybody else it is gone.
+  // Programs that have it open need no handle; for all others it is gone.
   if (loaded->row.state != InodeState::live) co_return fail(ErrorCode::stale_handle, "it was removed");
   if (!above) {
     Result<Attributes> found = co_await contents_.kernel_pages.answer(inode, *loaded, deadline);
@@ -116,7 +117,7 @@ Task<Result<Attributes>> Names::lookup(InodeNumber parent, std::string name) {
     Result<Attributes> found = co_await lookup_dot(parent, name == "..", until);
     co_return found;
   }
-  // The inode may go between the two reads of a cold lookup: then the entry has gone or changed, too.
+  // Between the two reads of a cold lookup the inode may go. Then the entry has gone or changed, too.
   constexpr unsigned tries = 4;
   for (unsigned i = 0; i < tries; ++i) {
     Result<FoundEntry> entry = co_await find_entry(parent, name, until);

@@ -56,7 +56,7 @@ class Names {
   Task<Status> rename(InodeNumber parent, std::string name, InodeNumber new_parent, std::string new_name,
                       unsigned flags);
 
-  // What these and OpenFiles are made of.
+  // Parts of these operations that OpenFiles uses, too.
   Task<Result<FoundEntry>> find_entry(InodeNumber parent, std::string name, TimePoint deadline);
   // Anything but a directory. `mode`: with its type, and without the umask's bits.
   Task<Result<NewNode>> create_node(Caller caller, InodeNumber parent, std::string name, std::uint32_t mode,
@@ -88,7 +88,7 @@ class Names {
   static Result<bool> check_rename(const RenameRequest& request, const FoundEntry& from, const FoundEntry& to);
   void move_entries(ChangeSet& changes, const RenameRequest& request, const FoundEntry& from, const FoundEntry& to,
                     std::int64_t now) const;
-  Task<Result<bool>> rename_once(RenameRequest request, TimePoint deadline);  // false: somebody was faster, try again
+  Task<Result<bool>> rename_once(RenameRequest request, TimePoint deadline);  // false: overtaken, try again
   Task<Result<bool>> confirm_before_rename(InodeNumber directory, TimePoint deadline);
   Task<Status> check_not_inside(InodeNumber moved, InodeNumber destination, TimePoint deadline);
 

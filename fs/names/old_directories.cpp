@@ -1,4 +1,4 @@
-// Bringing the entries of a directory of a format before to their new places.
+// Moving the entries of a directory of a former format to their new places.
 #include "fs/names/old_directories.hpp"
 
 #include "fs/inode_changes.hpp"
@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::uint32_t entries_per_batch =
     512;  // three rows of a batch each, 300 bytes at most: half of what a batch may hold
-constexpr std::size_t max_conversions = 4;  // side by side; of further directories the next listing takes care
+constexpr std::size_t max_conversions = 4;  // side by side; others wait for their next listing
 
 }  // namespace
 
@@ -21,7 +21,7 @@ void OldDirectories::start_conversion(InodeNumber directory) {
 }
 
 Task<void> OldDirectories::run_conversion(std::shared_ptr<OldDirectories> self, InodeNumber directory) {
-  // Each turn has a deadline of its own. A failure is not lost: the directory stays as it is, and readable.
+  // Each turn has a deadline of its own. After a failure the directory is as readable as before.
   for (bool more = true; more && !self->instance_.stopping();) {
     Result<bool> some = co_await self->convert_some(directory, self->instance_.deadline());
     more = some && *some;

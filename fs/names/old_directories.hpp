@@ -1,10 +1,10 @@
-// Directories of formats before, whose entries lie in the order of their names (docs/file-system-format.md).
+// Directories of former formats, whose entries lie in the order of their names (docs/file-system-format.md).
 //
-// Whoever opens one for listing brings its entries to their new places, some at a time and beside its work; when none
-// is left in an old place, the directory's inode says so, and nobody looks there again. Until then every operation
-// looks in both places, new entries are only made in the new ones, and an entry is in one place at any time. Whatever
-// ends a conversion early, the next listing goes on with it.
-// Threads: one loop. Limits: max_conversions side by side; entries_per_batch in one batch.
+// A mount that opens such a directory for listing moves its entries to their new places, some at a time, in the
+// background. When no entry is left in an old place, the directory's inode says so, and no mount looks there again.
+// Until then every operation looks in both places, and new entries are only made in the new ones. An entry is in one
+// place at any time. If a conversion ends early, the next listing goes on with it. Threads: one loop. Limits:
+// max_conversions side by side; entries_per_batch in one batch.
 #pragma once
 
 #include <set>

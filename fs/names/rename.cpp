@@ -1,8 +1,8 @@
-// Rename: one batch inside a partition, otherwise one transaction; atomic with replacement, NOREPLACE and EXCHANGE.
+// Rename: one batch inside a partition, otherwise one transaction. It is atomic with replacement, RENAME_NOREPLACE and
+// RENAME_EXCHANGE.
 //
-// A directory that moves to another directory must not end up below itself. Two such moves may be harmless one by one
-// and a cycle together, so they are serialised by one ring-wide row, locked by the same transaction before the
-// ancestors are walked.
+// A directory that moves to another directory must not end up below itself. Two such moves may each be harmless and
+// make a cycle together. So one ring-wide row serialises them: the transaction locks it before it walks the ancestors.
 #include <linux/fs.h>
 
 #include "fs/inode_changes.hpp"
@@ -63,7 +63,7 @@ Task<Result<std::pair<FoundEntry, FoundEntry>>> Names::find_both(RenameRequest r
   co_return both;
 }
 
-// False: nothing to do.
+// False: there is nothing to do.
 Result<bool> Names::check_rename(const RenameRequest& request, const FoundEntry& from, const FoundEntry& to) {
   if (!from.found) return fail(ErrorCode::not_found);
   if (request.no_replace && to.found) return fail(ErrorCode::exists);
@@ -84,7 +84,7 @@ Result<bool> Names::check_rename(const RenameRequest& request, const FoundEntry&
   return true;
 }
 
-// A directory's half-made row must go before its name changes: see create.cpp. False: it changed, look again.
+// A directory's orphan row (half_made) must go before its name changes: see create.cpp. False: it changed, look again.
 Task<Result<bool>> Names::confirm_before_rename(InodeNumber directory, TimePoint deadline) {
   const RowAddress orphan = orphan_row(directory, store_.partition_bits());
   RowAddress row = orphan;
@@ -132,7 +132,7 @@ void Names::move_entries(ChangeSet& changes, const RenameRequest& request, const
   touch_directory(changes, request.parent, now);
   if (across) touch_directory(changes, request.new_parent, now);
 
-  std::int64_t links = 0, new_links = 0;  // of the two directories
+  std::int64_t links = 0, new_links = 0;  // what the link counts of the two directories change by
   auto moved = [&](const FoundEntry& entry, InodeNumber to_directory) {
     if (instance_.same_partition(entry.entry.inode, request.parent)) {
       move_time(changes, inode_row(entry.entry.inode), InodeRow::changed_offset, now);

@@ -1,10 +1,10 @@
-// The root's attributes when the ring is silent: whoever walks into `.ring` asks for them first, and `.ring` is what
-// says why the ring is silent.
+// The root's attributes while the ring does not answer. Every walk into `.ring` asks for them first, and `.ring` says
+// why the ring does not answer.
 //
-// While the ring answers, each question goes to it, so that a chmod of the root counts at once and everywhere. When it
-// has said nothing for root_timeout, which is longer than a node that dies or freezes holds anything up, the attributes
-// last seen are the answer. From then on a question waits short_timeout only, until a look in the background hears the
-// ring again. Only the root's own attributes are answered in this way: its names and its listing are not.
+// While the ring answers, each question goes to it, so that a chmod of the root shows at once on every mount. If it has
+// not answered for root_timeout, the answer is the attributes seen last. root_timeout is longer than a dead or frozen
+// node delays any operation. From then on a question waits only for short_timeout, until a background read reaches the
+// ring again. This holds for the root's own attributes, not for its names or its listing.
 // Threads: one loop. Errors: those of Inodes.
 #pragma once
 

@@ -1,4 +1,4 @@
-// Attributes of one inode: asking for them, changing them; and where a symbolic link leads.
+// The attributes of one inode: reading and changing them. And the target of a symbolic link.
 #include <algorithm>
 
 #include "fs/inode_changes.hpp"
@@ -9,7 +9,7 @@ namespace ringfs::fs {
 
 namespace {
 
-// Into the row of an open file: its next write decides by these whether its time counts.
+// Updates the row of an open file: its next write compares its time with these.
 void take_attributes(InodeRow& open, const InodeRow& row) {
   open.mode = row.mode;
   open.uid = row.uid;
@@ -48,8 +48,8 @@ Task<Result<Attributes>> Names::set_attributes(Caller caller, InodeNumber inode,
   }
   const bool owner = changes.uid || changes.gid;
   const bool times = changes.accessed || changes.modified || changes.accessed_now || changes.modified_now;
-  // Bytes written before this call must not bring their own time in afterwards: they go first, also those under way.
-  // Nor may bytes of somebody else take set-id bits away that are set now.
+  // Bytes written before this call must not bring their own time afterwards, so they are sent first. Nor may bytes of
+  // another user clear set-id bits that this call sets.
   OpenPointer written = open_inodes_.find(inode);
   const bool later_clears = written && changes.mode && written->clears_set_id;
   if (written && (changes.modified || changes.modified_now || later_clears)) {
@@ -64,14 +64,13 @@ Task<Result<Attributes>> Names::set_attributes(Caller caller, InodeNumber inode,
     if (changes.mode) row.mode = (row.mode & S_IFMT) | (*changes.mode & 07777U);
     if (changes.uid) row.uid = *changes.uid;
     if (changes.gid) row.gid = *changes.gid;
-    // As Linux, which asks for a chown without a new owner by no field at all: root's takes the bits of a program away,
-    // too.
+    // Linux asks for a chown without a new owner by setting no field. As any chown, also root's, it clears set-id bits.
     const bool chown = owner || (!times && !changes.mode && !changes.size);
     if (chown && !changes.mode && !row.is_directory()) row.mode = without_set_id(row.mode);
     const bool header = inode_header_bytes(row) != inode_header_bytes(loaded->row) || changes.mode || owner;
     if (!header && !times) {
       const Attributes same = co_await contents_.kernel_pages.answer_done(inode, *loaded, until);
-      // Of its own call the kernel takes the size in any case.
+      // The kernel takes the size from the answer to its own truncation in any case.
       if (changes.size) contents_.kernel_sizes.note_sure(inode, same.size);
       co_return same;
     }

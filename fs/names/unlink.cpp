@@ -1,11 +1,11 @@
-// Removing names. The last link of an inode makes it an orphan: its row stays, marked, together with an orphan row that
-// the janitor looks at; so does a removed directory, which may be open somewhere.
+// Removing names. When the last link of an inode goes, it becomes an orphan: its row stays, marked as unlinked, with an
+// orphan row for the janitor. So does a removed directory, which may be open somewhere.
 #include "fs/inode_changes.hpp"
 #include "fs/names/names.hpp"
 
 namespace ringfs::fs {
 
-// Why a directory cannot take a new name.
+// The error of an operation that found its directory changed.
 Task<Error> Names::directory_error(InodeNumber directory, TimePoint deadline) {
   hints_.directories.erase(directory);
   Result<InodeRow> row = co_await inodes_.directory_header(directory, deadline);
@@ -14,7 +14,7 @@ Task<Error> Names::directory_error(InodeNumber directory, TimePoint deadline) {
   co_return row.error();
 }
 
-// It has no name any more.
+// Marks the inode as unlinked, and puts its orphan row.
 void Names::make_orphan(ChangeSet& changes, InodeNumber inode, std::uint32_t mode) const {
   const RowAddress row = inode_row(inode);
   changes.change(write_bytes(row, InodeRow::type_offset, SharedBytes(inode_type_bytes(mode, InodeState::unlinked))));
@@ -25,7 +25,7 @@ void Names::make_orphan(ChangeSet& changes, InodeNumber inode, std::uint32_t mod
 
 void Names::drop_link(ChangeSet& changes, InodeNumber inode, const InodeRow& row, std::int64_t now) const {
   const RowAddress address = inode_row(inode);
-  // In a transaction the row stays locked, else a link() between prepare and commit would not be seen.
+  // In a transaction the row must stay locked: else a link() between prepare and commit would be lost.
   changes.lock(address);
   changes.require(Check::inode, links_are(inode, row.links));
   move_time(changes, address, InodeRow::changed_offset, now);
@@ -65,7 +65,7 @@ Task<Status> Names::unlink(InodeNumber parent, std::string name) {
     if (loaded) {
       drop_link(changes, inode, loaded->row, now);
     } else if (loaded.error().code == ErrorCode::stale_handle && ++missing > 3) {
-      // An entry without an inode must not exist; if it does, its user can at least remove it.
+      // An entry without an inode must not exist. If it does, its user can at least remove it.
       changes.require(Check::inode, absent(inode_row(inode)));
     } else if (loaded.error().code == ErrorCode::stale_handle) {
       bool more = co_await retry.again();

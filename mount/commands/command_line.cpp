@@ -1,3 +1,4 @@
+// What the commands share: their options, and how they print.
 #include "mount/commands/command_line.hpp"
 
 #include <algorithm>
@@ -18,11 +19,19 @@ int report(const Error& error, const std::string& next) {
   return exit_failed;
 }
 
+void add_output_option(CLI::App& command, std::string& output) {
+  command.add_option("--output", output, "table or json")->check(CLI::IsMember({"table", "json"}));
+}
+
+void add_timeout_option(CLI::App& command, int& seconds, int most) {
+  command.add_option("--timeout", seconds, "Seconds after which to give up")->check(CLI::Range(1, most));
+}
+
 void RingOptions::add_to(CLI::App& command) {
   command.add_option("--node", nodes, "Nodes of the ring to ask first: host:port[,host:port]");
   command.add_option("--state", state, "State directory of a local ring (default: that of `ringfs up`)");
-  command.add_option("--output", output, "table or json")->check(CLI::IsMember({"table", "json"}));
-  command.add_option("--timeout", timeout_seconds, "Seconds after which to give up")->check(CLI::Range(1, 86400));
+  add_output_option(command, output);
+  add_timeout_option(command, timeout_seconds, 86400);
 }
 
 int report_asking(const RingOptions& options, const Error& error) {

@@ -1,7 +1,6 @@
-// The command line `ringfs`: one file a family of commands (the other files of this folder), each of which adds its
-// commands to the app.
+// The command line `ringfs`. Each file of this folder with a family of commands adds them to the app.
 //
-// A command's callback leaves what is to be done in Commands::action; main runs it and exits with its code.
+// A command's callback puts its work into Commands::action; main runs it and exits with its code.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -29,10 +28,13 @@ void add_member_commands(CLI::App& app, Commands& commands);  // add, remove
 void add_info_command(CLI::App& app, Commands& commands);     // info
 void add_doctor_command(CLI::App& app, Commands& commands);   // doctor
 
-// "ringfs: <cause>" and the next command to try on stderr; the exit code that belongs to the error.
+// Prints "ringfs: <cause>" and the next command to try on stderr. Returns the exit code for the error.
 int report(const Error& error, const std::string& next = {});
 
-// Where a command finds its ring, and how it prints.
+void add_output_option(CLI::App& command, std::string& output);  // "table" or "json"
+void add_timeout_option(CLI::App& command, int& seconds, int most);
+
+// How a command finds its ring, and how it prints.
 struct RingOptions {
   std::string nodes;  // host:port[,host:port]
   std::string state;
@@ -42,9 +44,9 @@ struct RingOptions {
   void add_to(CLI::App& command);
   bool json() const { return output == "json"; }
 };
-// The addresses to start from: of --node, or of the ring in the state directory. Errors: not_found, corrupt.
+// The addresses to start from: those of --node, or of the ring in the state directory. Errors: not_found, corrupt.
 Result<std::vector<std::string>> ring_addresses(const RingOptions& options);
-// The next command to try when the ring did not answer.
+// report() for a ring that did not answer, with the next command to try.
 int report_asking(const RingOptions& options, const Error& error);
 std::vector<std::string> split_list(const std::string& text);
 

@@ -75,9 +75,8 @@ void add_create_command(CLI::App& app, Commands& commands) {
   command->add_option("--replication", arguments->replication, "Copies of everything")
       ->check(CLI::Range(1U, dht::max_replication))
       ->capture_default_str();
-  command->add_option("--timeout", arguments->timeout_seconds, "Seconds after which to give up")
-      ->check(CLI::Range(1, 3600));
-  command->add_option("--output", arguments->output, "table or json")->check(CLI::IsMember({"table", "json"}));
+  add_timeout_option(*command, arguments->timeout_seconds, 3600);
+  add_output_option(*command, arguments->output);
   command->callback([arguments, &commands] { commands.action = [arguments] { return create(*arguments); }; });
 }
 

@@ -1,4 +1,4 @@
-// ringfs doctor: looks at everything that usually is the matter; every line that is not ok names the next command.
+// ringfs doctor: checks the usual causes of trouble. Every line that is not ok names the next command.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -9,6 +9,7 @@
 #include <fstream>
 #include <iostream>
 
+#include "dht/base/descriptor.hpp"
 #include "dht/net/transport/system_clock.hpp"
 #include "mount/commands/command_line.hpp"
 #include "mount/commands/local_ring.hpp"
@@ -70,9 +71,8 @@ class Doctor {
 };
 
 void check_machine(Doctor& doctor) {
-  const int device = ::open("/dev/fuse", O_RDWR | O_CLOEXEC);
-  if (device >= 0) {
-    ::close(device);
+  const Descriptor device(::open("/dev/fuse", O_RDWR | O_CLOEXEC));
+  if (device.value >= 0) {
     doctor.ok("/dev/fuse", "can be opened");
   } else {
     const bool forbidden = errno == EACCES;
@@ -115,9 +115,8 @@ void check_space(Doctor& doctor, const std::filesystem::path& path) {
 }
 
 void check_local(Doctor& doctor, const StateDirectory& state, const LocalRing& ring) {
-  const std::string up = "ringfs up" +
-                         (state.path() == default_state_directory() ? "" : " --state " + state.path().string()) + " " +
-                         (ring.mount_point.empty() ? "MOUNTPOINT" : ring.mount_point);
+  const std::string up =
+      "ringfs up" + state.option() + " " + (ring.mount_point.empty() ? "MOUNTPOINT" : ring.mount_point);
   std::uintmax_t largest_wal = 0;
   std::filesystem::path largest_path;
   for (const LocalNode& node : ring.nodes) {
@@ -158,7 +157,7 @@ void check_local(Doctor& doctor, const StateDirectory& state, const LocalRing& r
     doctor.warn("mount", "not mounted", up);
 }
 
-// Node by node, each over a connection of its own: the handshake brings that node's clock.
+// Asks each node over a connection of its own.
 bool check_nodes(Doctor& doctor, const std::vector<std::string>& addresses) {
   bool any = false;
   for (const std::string& address : addresses) {
@@ -221,7 +220,7 @@ void check_partitions(Doctor& doctor, const std::vector<std::string>& addresses,
 }
 
 int examine(const RingOptions& options) {
-  // First, while this process has one thread: later name resolvers run beside it.
+  // This comes first, while the process has one thread: later, threads of the name resolver run beside it.
   std::vector<std::pair<MountEntry, MountAnswer>> mounts;
   Result<std::vector<MountEntry>> table = read_mount_table();
   if (!table) return report(table.error());
@@ -234,8 +233,7 @@ int examine(const RingOptions& options) {
   check_machine(doctor);
   std::vector<std::string> addresses = split_list(options.nodes);
   if (addresses.empty()) {
-    const StateDirectory state(options.state.empty() ? default_state_directory()
-                                                     : std::filesystem::absolute(options.state).lexically_normal());
+    const StateDirectory state(state_path(options.state));
     const Result<LocalRing> ring = state.load();
     if (ring) {
       check_local(doctor, state, *ring);

@@ -51,12 +51,12 @@ Task<Result<std::string>> describe(RingSession* session, fs::InodeNumber inode, 
   co_return text;
 }
 
-// What the mount says of the path. Everything here may block for as long as the mount does.
+// Asks the mount about the path. Every call here may block for as long as the mount does.
 Json look_at(const std::filesystem::path& path) {
   char resolved[PATH_MAX];
   struct stat attributes {};
   Json found;
-  // The link itself is what has an inode here, not what it points to.
+  // The inode is that of the link itself, not of its target.
   bool good = ::lstat(path.c_str(), &attributes) == 0;
   if (good) {
     const bool is_link = S_ISLNK(attributes.st_mode);
@@ -109,7 +109,7 @@ int info(const InfoArguments& arguments) {
   const Result<std::string> text = session.run(describe(&session, inode, deadline));
   session.finish();
   if (!text) return report(text.error(), "ringfs status --node " + addresses.front());
-  // "name=value" a line.
+  // Each line is "name=value".
   Json json;
   std::vector<std::vector<std::string>> rows;
   std::istringstream lines(*text);
@@ -133,9 +133,8 @@ void add_info_command(CLI::App& app, Commands& commands) {
   CLI::App* command = app.add_subcommand("info", "Where in the ring a mounted file or directory lives");
   auto arguments = std::make_shared<InfoArguments>();
   command->add_option("PATH", arguments->path, "A path on a RingFS mount")->required();
-  command->add_option("--output", arguments->output, "table or json")->check(CLI::IsMember({"table", "json"}));
-  command->add_option("--timeout", arguments->timeout_seconds, "Seconds after which to give up")
-      ->check(CLI::Range(1, 3600));
+  add_output_option(*command, arguments->output);
+  add_timeout_option(*command, arguments->timeout_seconds, 3600);
   command->callback([arguments, &commands] { commands.action = [arguments] { return info(*arguments); }; });
 }
 

@@ -23,13 +23,7 @@ struct UpArguments {
   std::string state, mount_point, options;
 };
 
-std::filesystem::path state_path(const std::string& text) {
-  return text.empty() ? default_state_directory() : std::filesystem::absolute(text).lexically_normal();
-}
-
-std::string down_command(const StateDirectory& state) {
-  return state.path() == default_state_directory() ? "ringfs down" : "ringfs down --state " + state.path().string();
-}
+std::string down_command(const StateDirectory& state) { return "ringfs down" + state.option(); }
 
 std::string local_address(unsigned first_port, unsigned number) {
   return "127.0.0.1:" + std::to_string(first_port == 0 ? 0 : first_port + number - 1);
@@ -49,7 +43,7 @@ LocalRing new_ring(const UpArguments& arguments) {
   return ring;
 }
 
-// What the arguments say must be what is there: nothing is changed behind the user's back.
+// The arguments must agree with the existing ring: `up` does not change it.
 Status agrees(const UpArguments& arguments, const LocalRing& ring, const StateDirectory& state) {
   const auto differs = [&](const std::string& what) {
     return fail(ErrorCode::exists, "the ring in " + state.path().string() + " " + what +
@@ -76,16 +70,15 @@ Status create(const StateDirectory& state, LocalRing& ring, std::chrono::steady_
   options.replication = ring.replication;
   options.ring = ring.ring;
   RingSession session(ring.addresses());
-  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
   const Result<dht::CreationReport> report =
-      session.run(dht::create_ring(session.transport(), std::move(nodes), options, session.in(left)));
+      session.run(dht::create_ring(session.transport(), std::move(nodes), options, session.at(deadline)));
   session.finish();
   if (!report) return tl::unexpected<Error>(report.error());
   ring.created = true;
   return state.save(ring);
 }
 
-// Whatever ours is there already is left alone; what died is cleared away.
+// True: our mount is there already, and stays. A mount process that was unmounted is ended.
 Result<bool> mounted_already(const StateDirectory& state, const LocalRing& ring, const std::string& mount_point) {
   if (const std::optional<ProcessMark> last = read_pid_file(state.mount_pid());
       last && life_of(*last) == ProcessLife::ending && !wait_until_gone({*last}, stop_grace).empty()) {
@@ -144,7 +137,7 @@ int up(const UpArguments& arguments) {
   StateDirectory state(state_path(arguments.state));
   std::error_code ignored;
   if (!std::filesystem::exists(state.ring_file(), ignored)) {
-    // Nothing is made for a mount point that will not do.
+    // Checks the mount point before anything is made.
     const Status good = check_mount_point(mount_point);
     if (!good) return report(good.error());
   }
@@ -163,7 +156,7 @@ int up(const UpArguments& arguments) {
   }
 
   const auto deadline = std::chrono::steady_clock::now() + up_timeout;
-  // The ring's uuid is on disk before any node hears of it: a creation that was cut short is finished by the next `up`.
+  // The ring's uuid is on disk before any node gets it, so the next `up` finishes a creation that was cut short.
   if (!loaded) status = state.save(ring);
   if (!status) return report(status.error());
   ring.mount_point = mount_point;
@@ -171,7 +164,7 @@ int up(const UpArguments& arguments) {
   if (!status) return report(status.error());
   Result<StartReport> started = start_nodes(state, ring, deadline);
   if (!started) return report(started.error(), "ringfs doctor --state " + state.path().string());
-  // A ring is made by all its nodes, or not at all.
+  // A ring is created by all its nodes, or not at all.
   const bool none_runs = started->problems.size() >= ring.nodes.size();
   if (!started->problems.empty() && (!ring.created || none_runs)) {
     print_problems(*started);
@@ -187,7 +180,7 @@ int up(const UpArguments& arguments) {
     MountStart start;
     start.addresses = ring.addresses();
     start.mount_point = mount_point;
-    // One address tells local rings apart, and is what df has room for.
+    // One address tells local rings apart, and fits the column of df.
     start.options = "fsname=" + ring.nodes.front().rpc + (arguments.options.empty() ? "" : "," + arguments.options);
     start.pid_file = state.mount_pid();
     start.log = state.mount_log();
@@ -216,7 +209,7 @@ int down(const std::string& state_text) {
                 << " s and was killed\n";
     }
   };
-  // The mount first: it writes what is dirty to the nodes.
+  // The mount ends first: it writes its dirty bytes to the nodes.
   if (const std::optional<ProcessMark> mount = running_from(state.mount_pid())) {
     ++stopped;
     if (stop_mount_process(*mount)) {
@@ -228,11 +221,11 @@ int down(const std::string& state_text) {
   const Result<bool> mounted = ring && !ring->mount_point.empty() ? is_mounted(ring->mount_point) : false;
   if (!mounted) std::cerr << "ringfs: " << mounted.error().context << "\n";
   if (mounted && *mounted) {
-    // Only what is left of a dead process: a living mount on that path is somebody else's.
+    // Unmounts only what a dead process left: a living mount on that path is not ours.
     const Status clear = check_mount_point(ring->mount_point);
     if (!clear && clear.error().code != ErrorCode::exists) std::cerr << "ringfs: " << clear.error().context << "\n";
   }
-  // By the directory, not by ring.json: a damaged one must not keep nodes running.
+  // Nodes are found by the directory, not by ring.json: it may be damaged.
   std::vector<ProcessMark> nodes;
   for (const std::filesystem::directory_entry& entry :
        std::filesystem::directory_iterator(state.path() / "nodes", error)) {

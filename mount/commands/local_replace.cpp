@@ -1,3 +1,4 @@
+// Giving a lost node's place to a new one.
 #include "mount/commands/local_replace.hpp"
 
 #include <algorithm>
@@ -10,7 +11,7 @@ namespace {
 Status put_aside(const std::filesystem::path& data) {
   std::error_code error;
   if (!std::filesystem::exists(data, error) || std::filesystem::is_empty(data, error)) return {};
-  constexpr unsigned most = 1000;  // nobody loses that many disks
+  constexpr unsigned most = 1000;  // more lost disks than any ring has
   for (unsigned i = 1; i <= most; ++i) {
     const std::filesystem::path aside = data.string() + ".before" + (i == 1 ? "" : std::to_string(i));
     if (std::filesystem::exists(aside, error)) continue;
@@ -25,9 +26,9 @@ Task<Status> take_place(RingSession* session, LocalNode node, TimePoint deadline
   Status started = co_await session->start(deadline);
   if (!started) co_return started;
   Result<Uuid> added = co_await session->admin().add(node.rpc, deadline);
-  // Cut short after that, it is a member already.
+  // It is a member already if an `up` was cut short behind this.
   if (!added && added.error().code != ErrorCode::already_member) co_return tl::unexpected(added.error());
-  // By force: whatever the rules say of how many should remain, that node's data is gone.
+  // By force, however few nodes remain: that node's data is gone.
   Result<Uuid> removed = co_await session->admin().remove(node.replaces->text(), true, deadline);
   const bool gone = removed || removed.error().code == ErrorCode::not_found || removed.error().code == ErrorCode::busy;
   if (!gone) co_return tl::unexpected(removed.error());
@@ -42,7 +43,7 @@ Status prepare_replacement(const StateDirectory& state, LocalRing& ring, unsigne
   if (node == ring.nodes.end())
     return fail(ErrorCode::not_found, "there is no node " + std::to_string(number) + " in " + state.path().string());
   if (!ring.created) return fail(ErrorCode::unavailable, "the ring was never complete: start it without --replace");
-  if (node->replaces) return {};  // cut short: it goes on
+  if (node->replaces) return {};  // an `up` was cut short; this one goes on
   if (const std::optional<ProcessMark> running = running_from(state.node_pid(number))) {
     return fail(ErrorCode::busy,
                 "node " + std::to_string(number) + " runs as process " + std::to_string(running->pid) +
@@ -65,9 +66,7 @@ void finish_replacements(const StateDirectory& state, LocalRing& ring, StartRepo
       if (one.number != node.number) others.push_back(one.rpc);
     }
     RingSession session(others);
-    const auto left =
-        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-    Status taken = session.run(take_place(&session, node, session.in(left)));
+    Status taken = session.run(take_place(&session, node, session.at(deadline)));
     session.finish();
     if (taken) {
       node.replaces.reset();

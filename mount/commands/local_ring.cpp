@@ -1,3 +1,4 @@
+// ring.json, and the processes of a local ring: which are to be started, and what becomes of each.
 #include "mount/commands/local_ring.hpp"
 
 #include <arpa/inet.h>
@@ -17,6 +18,7 @@
 #include <thread>
 
 #include "dht/base/read_file.hpp"
+#include "mount/commands/pipe.hpp"
 
 namespace ringfs::mount {
 namespace {
@@ -34,35 +36,38 @@ std::string port_of(const std::string& address) { return address.substr(address.
 
 }  // namespace
 
-// Only 127.0.0.1 is asked: that is where a local ring listens. A race with somebody else's start shows up in the node's
-// log.
+// It only looks at 127.0.0.1, where a local ring listens. If another program takes the port meanwhile, the node's log
+// says so.
 bool port_in_use(const std::string& address) {
   unsigned port = 0;
   const std::string text = port_of(address);
   std::from_chars(text.data(), text.data() + text.size(), port);
   if (port == 0) return false;
-  const int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (descriptor < 0) return false;
+  const Descriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (socket.value < 0) return false;
   const int yes = 1;
-  setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  setsockopt(socket.value, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
   sockaddr_in where{};
   where.sin_family = AF_INET;
   where.sin_port = htons(static_cast<std::uint16_t>(port));
   where.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  const bool used =
-      bind(descriptor, reinterpret_cast<const sockaddr*>(&where), sizeof where) != 0 && errno == EADDRINUSE;
-  close(descriptor);
-  return used;
+  return bind(socket.value, reinterpret_cast<const sockaddr*>(&where), sizeof where) != 0 && errno == EADDRINUSE;
 }
 
 namespace {
 
-// The first ready line in what was appended to the log since `offset`, or in the next file if that one was full.
-std::optional<ReadyLine> ready_line_in(const std::filesystem::path& log, std::uintmax_t offset) {
+// The log from `offset` on, or from its beginning if a new file has been begun.
+std::ifstream log_from(const std::filesystem::path& log, std::uintmax_t offset) {
   std::error_code error;
   if (const std::uintmax_t size = std::filesystem::file_size(log, error); error || size < offset) offset = 0;
   std::ifstream file(log, std::ios::binary);
   file.seekg(static_cast<std::streamoff>(offset));
+  return file;
+}
+
+// The first ready line.
+std::optional<ReadyLine> ready_line_in(const std::filesystem::path& log, std::uintmax_t offset) {
+  std::ifstream file = log_from(log, offset);
   for (std::string line; std::getline(file, line);) {
     if (file.eof()) break;  // half a line
     if (std::optional<ReadyLine> ready = parse_ready_line(line)) return ready;
@@ -76,13 +81,10 @@ std::string with_log(const std::string& text, const std::filesystem::path& log) 
          (tail.empty() ? "; its log " + log.string() + " is empty" : "; the end of " + log.string() + ":\n" + tail);
 }
 
-// What a node that ended said on its standard error (nodes/main.cpp); the end of its log if it said nothing.
+// What a node that ended wrote to its standard error (nodes/main.cpp); the end of its log if it wrote nothing.
 std::string cause_of_end(int code, const std::filesystem::path& log, std::uintmax_t offset) {
   constexpr std::string_view mark = "ringfs-node: ";
-  std::error_code error;
-  if (const std::uintmax_t size = std::filesystem::file_size(log, error); error || size < offset) offset = 0;
-  std::ifstream file(log, std::ios::binary);
-  file.seekg(static_cast<std::streamoff>(offset));
+  std::ifstream file = log_from(log, offset);
   std::string words;
   for (std::string line; std::getline(file, line);) {
     if (line.starts_with(mark)) words = line.substr(mark.size());
@@ -97,7 +99,7 @@ struct Starting {
   std::uintmax_t log_offset = 0;
 };
 
-// Started, it would make itself a new identity, which this ring does not know.
+// If it were started, it would make itself a new identity, which this ring does not know.
 bool has_lost_data(const StateDirectory& state, const LocalNode& node) {
   std::error_code error;
   return node.id && !std::filesystem::exists(state.node_data(node.number) / "ringfs.db", error) && !error;
@@ -124,7 +126,8 @@ Result<Starting> start_node(const StateDirectory& state, LocalNode& node, const 
   return starting;
 }
 
-// Nothing yet, or how it went: whether it is a node of the ring still. `lost`: what it kept is gone or cannot be used.
+// Nothing while the node is starting. Then true, or false if it was removed from the ring. `lost`: its data is gone or
+// cannot be used.
 std::optional<Result<bool>> look_at(const StateDirectory& state, const Starting& starting, bool& lost) {
   LocalNode& node = *starting.node;
   const std::filesystem::path log = state.node_log(node.number);
@@ -229,6 +232,10 @@ std::filesystem::path default_state_directory() {
   return std::filesystem::path(home != nullptr && home[0] == '/' ? home : "/") / ".local/state/ringfs/default";
 }
 
+std::filesystem::path state_path(const std::string& option) {
+  return option.empty() ? default_state_directory() : std::filesystem::absolute(option).lexically_normal();
+}
+
 std::optional<ReadyLine> parse_ready_line(std::string_view line) {
   ReadyLine ready;
   const auto take = [&line](std::string_view word) {
@@ -246,8 +253,8 @@ std::optional<ReadyLine> parse_ready_line(std::string_view line) {
   return ready;
 }
 
-StateDirectory::~StateDirectory() {
-  if (lock_ >= 0) close(lock_);
+std::string StateDirectory::option() const {
+  return path_ == default_state_directory() ? "" : " --state " + path_.string();
 }
 
 Status StateDirectory::lock() {
@@ -255,10 +262,10 @@ Status StateDirectory::lock() {
   std::filesystem::create_directories(path_, error);
   if (error)
     return fail(ErrorCode::io_error, "cannot make the state directory " + path_.string() + ": " + error.message());
-  lock_ = ::open((path_ / "lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (lock_ < 0) return fail(ErrorCode::io_error, "cannot open " + (path_ / "lock").string() + ": " + cause());
+  lock_.emplace(::open((path_ / "lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (lock_->value < 0) return fail(ErrorCode::io_error, "cannot open " + (path_ / "lock").string() + ": " + cause());
   const auto end = std::chrono::steady_clock::now() + lock_timeout;
-  while (flock(lock_, LOCK_EX | LOCK_NB) != 0) {
+  while (flock(lock_->value, LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK && errno != EINTR)
       return fail(ErrorCode::io_error, "cannot lock " + path_.string() + ": " + cause());
     if (std::chrono::steady_clock::now() >= end) {
@@ -285,24 +292,21 @@ Result<LocalRing> StateDirectory::load() const {
 Status StateDirectory::save(const LocalRing& ring) const {
   const std::filesystem::path temporary = path_ / "ring.json.new";
   const std::string text = encode_local_ring(ring);
-  const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  bool good = descriptor >= 0 && ::write(descriptor, text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
-              fsync(descriptor) == 0;
+  Descriptor file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  bool good = file.value >= 0 && ::write(file.value, text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
+              fsync(file.value) == 0;
   const std::string why = cause();
-  if (descriptor >= 0) close(descriptor);
+  close_now(file);
   good = good && ::rename(temporary.c_str(), ring_file().c_str()) == 0;
   if (!good) return fail(ErrorCode::io_error, "cannot write " + ring_file().string() + ": " + why);
-  const int directory = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (directory >= 0) {
-    fsync(directory);
-    close(directory);
-  }
+  const Descriptor directory(::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory.value >= 0) fsync(directory.value);
   return {};
 }
 
 namespace {
 
-// One `up` at its work: which nodes are to be started, and what becomes of each.
+// One `up`: which nodes are to be started, and what becomes of each.
 class Start {
  public:
   Start(const StateDirectory& state, LocalRing& ring, std::chrono::steady_clock::time_point deadline)
@@ -332,7 +336,7 @@ class Start {
     report_.problems.push_back({number, std::move(error), std::move(next)});
   }
 
-  // Who was killed a moment ago holds its ports and its directory until its last thread is back from the disk.
+  // A node that was killed a moment ago holds its ports and its directory until its last thread returns from the disk.
   void wait_for_killed() {
     std::vector<ProcessMark> ending;
     for (const LocalNode& node : ring_.nodes) {
@@ -354,7 +358,7 @@ class Start {
   bool is_wanted(const LocalNode& node) {
     if (has_problem(node.number)) return false;
     const std::optional<ProcessMark> running = running_from(state_.node_pid(node.number));
-    // Started by an `up` that was cut short before it heard where the node listens: start it anew.
+    // An `up` started it and was cut short before it learned where the node listens: start it anew.
     const bool unknown = running && (!node.id || port_of(node.rpc) == "0" || port_of(node.rest) == "0");
     if (unknown) stop_processes({*running}, stop_grace);
     return !running || unknown;
@@ -427,8 +431,7 @@ Result<StartReport> start_nodes(const StateDirectory& state, LocalRing& ring,
 }
 
 std::string replace_command(const StateDirectory& state, const LocalRing& ring, unsigned number) {
-  return "ringfs up --replace " + std::to_string(number) +
-         (state.path() == default_state_directory() ? "" : " --state " + state.path().string()) + " " +
+  return "ringfs up --replace " + std::to_string(number) + state.option() + " " +
          (ring.mount_point.empty() ? "MOUNTPOINT" : ring.mount_point);
 }
 

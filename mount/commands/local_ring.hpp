@@ -2,7 +2,7 @@
 //
 //   ring.json              what the ring is (below); written atomically
 //   lock                   held while up or down works
-//   nodes/<i>/data/        of node i = 1, 2, ... (of removed nodes, too); node.pid and node.log beside it
+//   nodes/<i>/data/        the data of node i = 1, 2, ... (also of removed nodes); node.pid and node.log beside it
 //   mount.pid mount.log    of the mount process
 //
 // Threads: one (blocking; start-up code of the command line). Every wait is bounded.
@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "dht/base/descriptor.hpp"
 #include "dht/base/error.hpp"
 #include "dht/base/uuid.hpp"
 #include "mount/commands/process.hpp"
@@ -51,6 +52,7 @@ Result<LocalRing> decode_local_ring(const std::string& text);  // corrupt
 
 // $XDG_STATE_HOME/ringfs/default, or ~/.local/state/ringfs/default.
 std::filesystem::path default_state_directory();
+std::filesystem::path state_path(const std::string& option);  // of --state; empty: the default one
 
 // What ringfs-node prints when it listens: "ready node=<uuid> rpc=host:port rest=host:port".
 struct ReadyLine {
@@ -62,14 +64,15 @@ std::optional<ReadyLine> parse_ready_line(std::string_view line);
 class StateDirectory {
  public:
   explicit StateDirectory(std::filesystem::path path) : path_(std::move(path)) {}
-  ~StateDirectory();
   StateDirectory(const StateDirectory&) = delete;
   StateDirectory& operator=(const StateDirectory&) = delete;
 
-  // Makes the directory if need be and keeps every other up and down out until this object goes.
+  // Makes the directory if it is missing. Keeps every other up and down out until this object is destroyed.
   Status lock();
 
   const std::filesystem::path& path() const { return path_; }
+  // What a command needs to find it: nothing for the default directory, else " --state DIR".
+  std::string option() const;
   std::filesystem::path ring_file() const { return path_ / "ring.json"; }
   std::filesystem::path mount_pid() const { return path_ / "mount.pid"; }
   std::filesystem::path mount_log() const { return path_ / "mount.log"; }
@@ -83,27 +86,28 @@ class StateDirectory {
 
  private:
   std::filesystem::path path_;
-  int lock_ = -1;
+  std::optional<Descriptor> lock_;
 };
 
 bool port_in_use(const std::string& address);
 
-// Of a node that is to be added: those of removed nodes, whose directories may still be there, do not come back.
+// The number of a node that is to be added. Numbers of removed nodes, whose directories may still be there, are not
+// used again.
 unsigned next_number(const StateDirectory& state, const LocalRing& ring);
 
 struct NodeProblem {
   unsigned number = 0;
   Error error;
-  std::string next;  // the command that mends it
+  std::string next;  // the command that repairs it
 };
 struct StartReport {
   std::vector<unsigned> started;
   std::vector<NodeProblem> problems;  // nodes that do not run, and why
 };
 
-// Starts the nodes that do not run, all at once, and fills in their ids and addresses; those that were removed from the
-// ring leave `ring`. One that cannot be started does not keep the others from it. Errors: not_found (the program, or
-// every node was removed).
+// Starts the nodes that do not run, all at once, and fills in their ids and addresses. Nodes that were removed from the
+// ring leave `ring`. A node that cannot be started does not stop the others. Errors: not_found (the program is missing,
+// or every node was removed).
 Result<StartReport> start_nodes(const StateDirectory& state, LocalRing& ring,
                                 std::chrono::steady_clock::time_point deadline);
 

@@ -22,7 +22,7 @@ struct MemberArguments {
   int wait_seconds = default_wait_seconds;
 };
 
-// One line that is written over, on a terminal only.
+// One line that is overwritten; only on a terminal.
 class ProgressBar {
  public:
   void show(unsigned left, unsigned all) {
@@ -86,7 +86,7 @@ std::string next_address(const std::string& first, unsigned first_number, unsign
   return port > 65535 || port_in_use(address) ? first.substr(0, colon + 1) + "0" : address;
 }
 
-// One more node process, in the state directory of the ring, and a member of it.
+// Starts one more node in the state directory of the ring, and makes it a member.
 int add_local(MemberArguments arguments) {
   StateDirectory state(arguments.ring.state.empty() ? default_state_directory()
                                                     : std::filesystem::absolute(arguments.ring.state));
@@ -115,15 +115,15 @@ int add_local(MemberArguments arguments) {
   }
   node = alone.nodes.front();
   arguments.member = node.rpc;
-  // Known from here on: an `up` after a crash starts it again, and saying `add` with its address finishes the work.
+  // From here on ring.json has it: after a crash `up` starts it again, and `add` with its address makes it a member.
   ring->nodes.push_back(node);
   status = state.save(*ring);
   const Result<Uuid> added = status ? run_change(arguments, members, true) : tl::unexpected<Error>(status.error());
   if (added) return print_change(arguments, *added, arguments.wait ? "up" : "joining");
   if (added.error().code == ErrorCode::timeout) return report(added.error(), "ringfs add " + node.rpc);
-  // It certainly is no member.
+  // It is certainly no member.
   ring->nodes.pop_back();
-  static_cast<void>(state.save(*ring));  // if that fails, too, the next `up` starts a node that waits
+  static_cast<void>(state.save(*ring));  // if this fails, too, the next `up` starts a node that waits
   if (const std::optional<ProcessMark> mark = running_from(state.node_pid(node.number)))
     stop_processes({*mark}, stop_grace);
   return report_asking(arguments.ring, added.error());

@@ -1,4 +1,4 @@
-// ringfs mount, ringfs umount
+// ringfs mount, ringfs umount.
 #include <unistd.h>
 
 #include <iostream>
@@ -66,8 +66,7 @@ int umount(const std::string& path) {
   const std::optional<ProcessMark> process = mount_process_of(mount_point);
   const Status done = unmount_path(mount_point, false);
   if (!done) return report(done.error());
-  // What programs had mapped into memory may have been written by the kernel only now: the process drains it, then
-  // ends.
+  // The kernel may have written mapped pages only now. The process sends them to the ring, then ends.
   const auto end = std::chrono::steady_clock::now() + mount_end_timeout;
   while (process && is_running(*process) && std::chrono::steady_clock::now() < end)
     std::this_thread::sleep_for(look_interval);
@@ -94,7 +93,7 @@ void add_mount_commands(CLI::App& app, Commands& commands) {
   command->add_flag("--foreground", arguments->foreground, "Stay in the foreground, log to stderr");
   command->add_option("--log-file", arguments->log_file,
                       "Log to this file; at 16 MiB it becomes FILE.1, and that one goes");
-  command->add_option("--ready-fd", arguments->ready_descriptor)->group("");  // how the first process hears
+  command->add_option("--ready-fd", arguments->ready_descriptor)->group("");  // how the starting process is told
   command->callback([arguments, &commands] { commands.action = [arguments] { return mount(*arguments); }; });
 
   CLI::App* unmount = app.add_subcommand("umount", "Unmount; everything written is in the ring when it returns");

@@ -1,3 +1,4 @@
+// The words of mount(8), translated.
 #include "mount/commands/mount_helper.hpp"
 
 #include <algorithm>
@@ -9,7 +10,7 @@
 namespace ringfs::mount {
 namespace {
 
-// -s: options that nobody here knows are left out instead of refused.
+// -s: unknown options are left out instead of refused.
 std::string without_unknown(const std::string& options) {
   std::istringstream words(options);
   std::string result;

@@ -1,3 +1,4 @@
+// The words of -o: the tables, and what they set.
 #include "mount/commands/mount_options.hpp"
 
 #include <algorithm>
@@ -24,7 +25,7 @@ struct Flag {
   bool value;
 };
 
-// atime and relatime are the kernel's way by default; access times only change by utimensat (docs/posix.md).
+// The kernel has atime and relatime by default; access times only change by utimensat (docs/posix.md).
 constexpr auto flags = std::to_array<Flag>({
     {"allow_other", &MountOptions::allow_other, true},
     {"show_ring", &MountOptions::show_ring, true},
@@ -44,7 +45,7 @@ constexpr auto flags = std::to_array<Flag>({
     {"dirsync", &MountOptions::synchronous_directories, true},
 });
 
-// They tell mount(8) and init who may mount, and when. default_permissions is always on.
+// Words that tell mount(8) and init who may mount, and when. default_permissions is always on.
 constexpr auto words_for_others =
     std::to_array<std::string_view>({"", "auto", "noauto", "defaults", "default_permissions", "group", "nofail",
                                      "nouser", "owner", "user", "users", "_netdev"});

@@ -1,3 +1,4 @@
+// Serving a mount, and the commands' side of it: starting, looking, unmounting.
 #include "mount/commands/mount_process.hpp"
 
 #include <fcntl.h>
@@ -25,6 +26,7 @@
 #include "dht/core/rows/row_leases.hpp"
 #include "dht/net/runtime/rotating_log.hpp"
 #include "mount/commands/mount_table.hpp"
+#include "mount/commands/pipe.hpp"
 #include "mount/commands/ring_session.hpp"
 #include "mount/fuse/session.hpp"
 
@@ -33,30 +35,29 @@ namespace {
 
 namespace asio = boost::asio;
 
-constexpr auto reach_timeout = std::chrono::seconds(10);  // until some node answers
+constexpr auto reach_timeout = std::chrono::seconds(10);  // until a node answers
 constexpr auto start_timeout = std::chrono::seconds(25);  // until the root directory is there; below mount_timeout
-constexpr auto drain_timeout = std::chrono::seconds(30);  // for what is dirty at the end
-constexpr auto in_use_timeout = std::chrono::seconds(5);  // for who still has files open when we are told to end
+constexpr auto drain_timeout = std::chrono::seconds(30);  // for dirty bytes at the end
+constexpr auto in_use_timeout = std::chrono::seconds(5);  // for programs with open files when we are told to end
 constexpr auto settings_interval = std::chrono::seconds(10);
 constexpr auto settings_timeout = std::chrono::seconds(5);
 constexpr auto unmount_timeout = std::chrono::seconds(10);
 constexpr auto look_interval = std::chrono::milliseconds(10);
 constexpr auto probe_timeout = std::chrono::seconds(2);
-constexpr auto quiet_timeout = std::chrono::seconds(3);  // before it is said what is waited for
+constexpr auto quiet_timeout = std::chrono::seconds(3);  // before the command says what it waits for
 
-// Tells whoever started us, and lets go of its stderr: a shell that reads it would wait for us for ever.
+// Tells our starter that the mount is ready, and closes its stderr: a shell that reads it would wait for our end.
 void announce(int descriptor, bool let_go) {
   if (descriptor >= 0) {
-    const ssize_t written = ::write(descriptor, "ready\n", 6);
+    const Descriptor ready(descriptor);
+    const ssize_t written = ::write(ready.value, "ready\n", 6);
     if (written != 6) spdlog::warn("event=ready_not_heard");
-    ::close(descriptor);
   }
   if (let_go) {
-    const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (null >= 0) {
-      dup2(null, STDOUT_FILENO);
-      dup2(null, STDERR_FILENO);
-      ::close(null);
+    const Descriptor null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+    if (null.value >= 0) {
+      dup2(null.value, STDOUT_FILENO);
+      dup2(null.value, STDERR_FILENO);
     }
   }
 }
@@ -88,8 +89,8 @@ Task<void> unmount_on_signal(MountRun* run) {
   run->unmounting = false;
 }
 
-// The ring's op_timeout: at first before anybody works here, then whenever somebody has changed it. A ring that does
-// not answer leaves it as it is.
+// Takes over the ring's op_timeout: before the mount is usable, and then regularly. If the ring does not answer, it
+// stays as it is.
 Task<void> adopt_settings(RingSession* ring, fs::FileSystem* file_system) {
   const Result<std::map<std::string, std::string>> settings =
       co_await ring->admin().settings(ring->in(settings_timeout));
@@ -115,7 +116,7 @@ Task<int> serve(MountRun* run) {
   });
   Status status = co_await run->ring.start(run->ring.in(reach_timeout));
   if (!status) co_return fail_mount(Error{status.error().code, "cannot reach the ring: " + status.error().context});
-  // The first leaders may still be on their way: each call has a deadline of its own, the whole has ours.
+  // The first leaders may not be elected yet. Each call has a deadline of its own, and all of them together have ours.
   for (;;) {
     status = co_await run->file_system.start();
     const bool again = !status && (status.error().code == ErrorCode::timeout ||
@@ -166,7 +167,8 @@ std::vector<std::string> words_of(const std::filesystem::path& file) {
   return words;
 }
 
-// Where the process was started: it serves in `/`, and what its command line calls the mount point may be relative.
+// The directory where the process was started: it serves in `/`, and the mount point in its command line may be
+// relative.
 std::string first_directory_of(const std::filesystem::path& process) {
   constexpr std::string_view name = "PWD=";
   for (const std::string& word : words_of(process / "environ")) {
@@ -206,7 +208,7 @@ int serve_mount(std::vector<std::string> addresses, MountOptions options, const 
   if (ready_descriptor >= 0) fcntl(ready_descriptor, F_SETFD, FD_CLOEXEC);
   if (::chdir("/") != 0) return fail_mount(Error{ErrorCode::io_error, "cannot change to /"});
   ::signal(SIGPIPE, SIG_IGN);
-  // Buffers of 1 MiB come and go all the time: keep them in the heap instead of mapping fresh pages for each.
+  // Buffers of 1 MiB are allocated all the time: keep them in the heap instead of mapping fresh pages for each.
   mallopt(M_MMAP_THRESHOLD, 4 << 20);
   mallopt(M_TRIM_THRESHOLD, 8 << 20);
   RingSession ring(std::move(addresses), dht::max_row_lease);
@@ -227,8 +229,8 @@ int serve_mount(std::vector<std::string> addresses, MountOptions options, const 
 }
 
 Result<ProcessMark> start_mount_process(const MountStart& start) {
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) return fail(ErrorCode::io_error, "cannot make a pipe");
+  std::optional<Pipe> pipe = make_pipe();
+  if (!pipe) return fail(ErrorCode::io_error, "cannot make a pipe");
   std::string addresses;
   for (const std::string& address : start.addresses) addresses += (addresses.empty() ? "" : ",") + address;
   SpawnOptions options;
@@ -237,7 +239,7 @@ Result<ProcessMark> start_mount_process(const MountStart& start) {
   if (!start.log.empty()) options.arguments.insert(options.arguments.end(), {"--log-file", start.log.string()});
   options.log = start.log;
   options.new_session = true;
-  options.inherited = ends[1];
+  options.inherited = pipe->writing.value;
   // Without a pid file it is found by its mount point.
   Result<ProcessMark> mark = fail(ErrorCode::io_error, "the mount process ended at once");
   if (start.pid_file.empty()) {
@@ -248,23 +250,20 @@ Result<ProcessMark> start_mount_process(const MountStart& start) {
   } else {
     mark = spawn_recorded(options, start.pid_file);
   }
-  ::close(ends[1]);
-  if (!mark) {
-    ::close(ends[0]);
-    return mark;
-  }
+  close_now(pipe->writing);
+  if (!mark) return mark;
   const auto end = std::chrono::steady_clock::now() + mount_timeout;
   bool ready = false, ended = false;
   while (!ready && !ended && std::chrono::steady_clock::now() < end) {
-    pollfd wait{ends[0], POLLIN, 0};
+    pollfd wait{pipe->reading.value, POLLIN, 0};
     if (poll(&wait, 1, 100) <= 0) continue;
     char byte = 0;
-    const ssize_t count = ::read(ends[0], &byte, 1);
+    const ssize_t count = ::read(pipe->reading.value, &byte, 1);
     if (count < 0 && errno == EINTR) continue;
     ready = count == 1;
     ended = count <= 0;
   }
-  ::close(ends[0]);
+  close_now(pipe->reading);
   if (ready) return mark;
   const std::string tail =
       start.log.empty() ? "see above" : "the end of " + start.log.string() + ":\n" + tail_of(start.log);

@@ -1,3 +1,4 @@
+// Reading /proc/self/mountinfo (man 5 proc).
 #include "mount/commands/mount_table.hpp"
 
 #include <sstream>

@@ -25,7 +25,7 @@ std::vector<MountEntry> parse_mount_table(std::string_view text);
 Result<std::vector<MountEntry>> read_mount_table();
 // The uppermost mount at exactly this path.
 Result<std::optional<MountEntry>> mount_at(const std::string& path);
-// The RingFS mount that a path lies in; the longest that fits.
+// The RingFS mount that a path lies in: the one with the longest path.
 Result<std::optional<MountEntry>> ringfs_mount_of(const std::string& path);
 
 }  // namespace ringfs::mount

@@ -1,3 +1,4 @@
+// Starting, finding, marking and ending processes (man 3 posix_spawn, man 5 proc).
 #include "mount/commands/process.hpp"
 
 #include <fcntl.h>
@@ -19,13 +20,14 @@
 extern char** environ;
 
 #include "dht/base/read_file.hpp"
+#include "mount/commands/pipe.hpp"
 
 namespace ringfs::mount {
 namespace {
 
 constexpr auto look_interval = std::chrono::milliseconds(10);
 
-// Empty: it cannot be read; the process may have ended since (ENOENT, or ESRCH while it is read).
+// Empty if it cannot be read: the process may have ended since (ENOENT, or ESRCH while it is read).
 std::string read_proc(const std::string& name) { return read_file("/proc/" + name).value_or(std::string()); }
 
 std::string boot_id() {
@@ -121,24 +123,11 @@ Result<pid_t> spawn_process(const SpawnOptions& options) {
 
 namespace {
 
-// A descriptor that closes itself, above those that the child gives a meaning to.
-class HighDescriptor {
- public:
-  explicit HighDescriptor(int descriptor)
-      : descriptor_(descriptor < 0 ? -1 : fcntl(descriptor, F_DUPFD_CLOEXEC, first_free)) {
-    if (descriptor >= 0) ::close(descriptor);
-  }
-  HighDescriptor(const HighDescriptor&) = delete;
-  ~HighDescriptor() { close(); }
-  void close() {
-    if (descriptor_ >= 0) ::close(std::exchange(descriptor_, -1));
-  }
-  int get() const { return descriptor_; }
-
- private:
-  static constexpr int first_free = 10;
-  int descriptor_;
-};
+// The same file, with a number above those that mean something to the child.
+Descriptor moved_up(Descriptor descriptor) {
+  constexpr int first_free = 10;
+  return Descriptor(descriptor.value < 0 ? -1 : fcntl(descriptor.value, F_DUPFD_CLOEXEC, first_free));
+}
 
 struct Waiting {  // what the child needs until its program begins; made before the fork
   std::vector<char*> arguments;
@@ -146,8 +135,8 @@ struct Waiting {  // what the child needs until its program begins; made before 
   bool new_session;
 };
 
-// Only what is safe after a fork (man 7 signal-safety). It waits at the gate for a byte; at its end nobody wants it any
-// more.
+// Calls only what is safe after a fork (man 7 signal-safety). It waits for a byte from the gate; if the gate is closed
+// instead, its starter has died or given up.
 [[noreturn]] void begin_when_recorded(const Waiting& waiting) {
   if (waiting.new_session) setsid();
   for (int number = 1; number < NSIG; ++number)
@@ -171,7 +160,7 @@ struct Waiting {  // what the child needs until its program begins; made before 
   _exit(127);
 }
 
-// The child's way to say why it has no program; nothing: it has one.
+// What the child wrote: the errno of execv. Nothing: its program has begun.
 std::optional<int> cause_from(int descriptor) {
   int error = 0;
   ssize_t count = 0;
@@ -186,27 +175,28 @@ Result<ProcessMark> spawn_recorded(const SpawnOptions& options, const std::files
   const auto cannot = [&](int error) {
     return fail(ErrorCode::io_error, "cannot start " + options.arguments[0] + ": " + std::strerror(error));
   };
-  int gate_ends[2], cause_ends[2];
-  if (pipe2(gate_ends, O_CLOEXEC) != 0) return cannot(errno);
-  HighDescriptor gate_in(gate_ends[0]), gate_out(gate_ends[1]);
-  if (pipe2(cause_ends, O_CLOEXEC) != 0) return cannot(errno);
-  HighDescriptor cause_in(cause_ends[0]), cause_out(cause_ends[1]);
-  HighDescriptor null(::open("/dev/null", O_RDWR | O_CLOEXEC));
-  HighDescriptor log(
-      options.log.empty() ? -1 : ::open(options.log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
-  if (null.get() < 0 || (log.get() < 0 && !options.log.empty())) return cannot(errno);
-  Waiting waiting{{}, null.get(), log.get(), gate_in.get(), cause_out.get(), options.inherited, options.new_session};
+  std::optional<Pipe> gate = make_pipe();
+  if (!gate) return cannot(errno);
+  Descriptor gate_in = moved_up(std::move(gate->reading)), gate_out = moved_up(std::move(gate->writing));
+  std::optional<Pipe> causes = make_pipe();
+  if (!causes) return cannot(errno);
+  Descriptor cause_in = moved_up(std::move(causes->reading)), cause_out = moved_up(std::move(causes->writing));
+  const Descriptor null = moved_up(Descriptor(::open("/dev/null", O_RDWR | O_CLOEXEC)));
+  const Descriptor log = moved_up(Descriptor(
+      options.log.empty() ? -1 : ::open(options.log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600)));
+  if (null.value < 0 || (log.value < 0 && !options.log.empty())) return cannot(errno);
+  Waiting waiting{{}, null.value, log.value, gate_in.value, cause_out.value, options.inherited, options.new_session};
   for (const std::string& argument : options.arguments)
     waiting.arguments.push_back(const_cast<char*>(argument.c_str()));
   waiting.arguments.push_back(nullptr);
   const pid_t pid = fork();
   if (pid < 0) return cannot(errno);
   if (pid == 0) {
-    ::close(gate_out.get());  // ours: else the end of the parent's would not be seen
+    close_now(gate_out);  // our copy: else the gate would not close with the parent's
     begin_when_recorded(waiting);
   }
-  gate_in.close();
-  cause_out.close();
+  close_now(gate_in);
+  close_now(cause_out);
   const auto reap = [pid] {
     int status = 0;
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
@@ -215,13 +205,13 @@ Result<ProcessMark> spawn_recorded(const SpawnOptions& options, const std::files
   const std::optional<ProcessMark> mark = mark_of(pid);
   const Status recorded = mark ? write_pid_file(pid_file, *mark) : fail(ErrorCode::io_error, "cannot read /proc");
   if (!recorded) {
-    gate_out.close();
+    close_now(gate_out);
     reap();
     return tl::unexpected<Error>(recorded.error());
   }
-  if (::write(gate_out.get(), "", 1) != 1) return cannot(errno);
-  gate_out.close();
-  if (const std::optional<int> cause = cause_from(cause_in.get())) {
+  if (::write(gate_out.value, "", 1) != 1) return cannot(errno);
+  close_now(gate_out);
+  if (const std::optional<int> cause = cause_from(cause_in.value)) {
     reap();
     std::error_code ignored;
     std::filesystem::remove(pid_file, ignored);
@@ -301,47 +291,41 @@ std::vector<pid_t> stop_processes(const std::vector<ProcessMark>& marks, std::ch
 
 Result<std::string> run_apart(const std::function<std::string()>& work, std::chrono::milliseconds limit) {
   if (other_threads_live(getpid())) return fail(ErrorCode::internal, "a process with other threads cannot look apart");
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0)
-    return fail(ErrorCode::io_error, std::string("cannot make a pipe: ") + std::strerror(errno));
+  std::optional<Pipe> answer = make_pipe();
+  if (!answer) return fail(ErrorCode::io_error, std::string("cannot make a pipe: ") + std::strerror(errno));
   const pid_t child = fork();
-  if (child < 0) {
-    const std::string cause = std::strerror(errno);
-    close(ends[0]);
-    close(ends[1]);
-    return fail(ErrorCode::io_error, "cannot make a process: " + cause);
-  }
+  if (child < 0) return fail(ErrorCode::io_error, std::string("cannot make a process: ") + std::strerror(errno));
   if (child == 0) {
-    close(ends[0]);
+    close_now(answer->reading);
     const std::string text = work();
     for (std::size_t done = 0; done < text.size();) {
-      const ssize_t count = ::write(ends[1], text.data() + done, text.size() - done);
+      const ssize_t count = ::write(answer->writing.value, text.data() + done, text.size() - done);
       if (count < 0) _exit(1);
       done += static_cast<std::size_t>(count);
     }
     _exit(0);
   }
-  close(ends[1]);
+  close_now(answer->writing);
   const auto end = std::chrono::steady_clock::now() + limit;
   std::string text;
   bool whole = false;
   for (;;) {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
-    pollfd wait{ends[0], POLLIN, 0};
+    pollfd wait{answer->reading.value, POLLIN, 0};
     if (left.count() <= 0) break;
     const int ready = poll(&wait, 1, static_cast<int>(left.count()));
     if (ready < 0 && errno != EINTR) break;
     if (ready <= 0) continue;
     char buffer[4096];
-    const ssize_t count = ::read(ends[0], buffer, sizeof buffer);
+    const ssize_t count = ::read(answer->reading.value, buffer, sizeof buffer);
     whole = count == 0;
     if (count <= 0) break;
     text.append(buffer, static_cast<std::size_t>(count));
   }
-  close(ends[0]);
+  close_now(answer->reading);
   if (!whole) {
     kill(child, SIGKILL);
-    exit_code_of(child);  // it may hang inside the kernel: init reaps it
+    exit_code_of(child);  // it may hang inside the kernel; then init reaps it
     return fail(ErrorCode::timeout, "no answer within " + std::to_string(limit.count()) + " ms");
   }
   int status = 0;
@@ -353,7 +337,7 @@ Result<std::string> run_apart(const std::function<std::string()>& work, std::chr
 }
 
 std::string tail_of(const std::filesystem::path& file, std::size_t bytes) {
-  std::string text = read_file(file).value_or(std::string());  // nothing can be said of it then
+  std::string text = read_file(file).value_or(std::string());  // empty if it cannot be read
   if (text.size() <= bytes) return text;
   text.erase(0, text.size() - bytes);
   const std::size_t line = text.find('\n');

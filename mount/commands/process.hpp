@@ -1,7 +1,7 @@
 // Child processes of the command line: started detached, remembered in pid files, stopped by pid.
 //
-// A pid alone may by now name somebody else's process; a pid file therefore also holds the process's start time and the
-// boot's id, and everything here acts only on a process for which all three agree.
+// A pid alone may by now belong to another process. So a pid file also holds the process's start time and the boot id,
+// and everything here acts only on a process for which all three agree.
 // Threads: any. Errors: io_error with the cause.
 #pragma once
 
@@ -32,22 +32,22 @@ struct ProcessMark {
   std::string boot;
 };
 
-// The same for a process that is to be found again: its program begins when `pid_file` names it, and never if we die
-// before. [0] is a path.
+// The same for a process that is to be found again. Its program begins when `pid_file` names the process, and never if
+// we die before. [0] is a path.
 Result<ProcessMark> spawn_recorded(const SpawnOptions& options, const std::filesystem::path& pid_file);
 
-// Of a child that has ended (reaps it): its code, 128 + signal when a signal ended it. Nothing while it runs.
+// The exit code of a child that has ended, or 128 + the signal that ended it; reaps the child. Nothing while it runs.
 std::optional<int> exit_code_of(pid_t child);
 
 std::optional<ProcessMark> mark_of(pid_t pid);
 enum class ProcessLife {
   gone,    // or a zombie, or another process by now
-  ending,  // killed, or its main thread has ended: others still hold its sockets and locks, while the disk is slow
+  ending,  // killed, or its main thread has ended, but other threads still hold its sockets and locks (a slow disk)
   running,
 };
 ProcessLife life_of(const ProcessMark& mark);
 bool is_running(const ProcessMark& mark);
-// Waits for those that are ending or running; reaps our own children. Returns those that are still there.
+// Waits for processes that are ending or running, and reaps our own children. Returns those that are still there.
 std::vector<ProcessMark> wait_until_gone(std::vector<ProcessMark> marks, std::chrono::milliseconds timeout);
 bool send_signal(const ProcessMark& mark, int number);
 
@@ -56,13 +56,13 @@ Status write_pid_file(const std::filesystem::path& path, const ProcessMark& mark
 std::optional<ProcessMark> read_pid_file(const std::filesystem::path& path);
 std::optional<ProcessMark> running_from(const std::filesystem::path& pid_file);
 
-// SIGTERM to all; who still runs after `grace` gets SIGKILL. Returns the pids that were killed.
+// Sends SIGTERM to all, and SIGKILL to those that still run after `grace`. Returns the pids that were killed.
 std::vector<pid_t> stop_processes(const std::vector<ProcessMark>& marks, std::chrono::milliseconds grace);
 
-// What `work` returns, run in a child process: for calls on a mounted file system, which no signal ends while its
-// process does not answer. Errors: timeout after `limit` (the child is left behind, killed), io_error, internal when
-// other threads of ours run: what they hold at the fork (locks of getaddrinfo, of the log) nobody would let go in the
-// child.
+// Runs `work` in a child process and returns its result: for calls on a mounted file system, which no signal ends while
+// the mount's process does not answer. Errors: timeout after `limit` (the child is killed and left behind); io_error;
+// internal if we have other threads: locks that they hold at the fork (of getaddrinfo, of the log) would stay locked in
+// the child.
 Result<std::string> run_apart(const std::function<std::string()>& work, std::chrono::milliseconds limit);
 
 // The last lines of a log, at most `bytes` of it.

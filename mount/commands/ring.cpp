@@ -1,4 +1,4 @@
-// ringfs status, members, ring, lookup, wait: what the ring says of itself.
+// ringfs status, members, ring, lookup, wait: questions to the ring.
 #include <iostream>
 
 #include "mount/commands/command_line.hpp"

@@ -1,3 +1,4 @@
+// One loop, one transport, and the clients over them.
 #include "mount/commands/ring_session.hpp"
 
 #include "dht/base/random.hpp"
@@ -44,7 +45,7 @@ RingSession::~RingSession() = default;
 
 Task<Status> RingSession::start(TimePoint deadline) {
   const Status started = co_await implementation_->client.start(deadline);
-  // From here on an address that was given to another ring's node is noticed.
+  // From here on the transport refuses an address that belongs to a node of another ring by now.
   if (started) implementation_->transport.set_ring(implementation_->client.directory().genesis().ring);
   co_return started;
 }

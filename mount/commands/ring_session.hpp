@@ -1,6 +1,6 @@
-// A process's way to its ring: one loop, one transport, the object client and the ring's view over it.
+// A process's connection to its ring: one loop, one transport, the object client and the ring's view over it.
 //
-// Threads: the one that runs the loop. Errors: start() says which nodes were asked in vain.
+// Threads: the one that runs the loop. Errors: start() says which nodes did not answer.
 #pragma once
 
 #include <boost/asio/co_spawn.hpp>
@@ -22,18 +22,17 @@ namespace ringfs::mount {
 
 class RingSession {
  public:
-  // `row_lease`: how long what is read may be answered from memory, as far as leaders promise it
+  // `row_lease`: for how long reads may be answered from memory, if leaders grant leases
   // (dht/net/client/leased_rows.hpp).
   explicit RingSession(std::vector<std::string> addresses, Duration row_lease = Duration::zero());
   ~RingSession();
   RingSession(const RingSession&) = delete;
   RingSession& operator=(const RingSession&) = delete;
 
-  // Learns the ring from any of the addresses. Everything below but transport() wants this first.
+  // Learns the ring from any of the addresses. Everything below except transport() needs this first.
   Task<Status> start(TimePoint deadline);
-  void stop();  // ends whatever is still asked
-  // After the last run(): stop(), and lets the coroutines that this ended go to their ends while what they use still
-  // lives.
+  void stop();  // ends all calls under way
+  // After the last run(): stop(), then lets the coroutines that this ended go to their ends, while what they use lives.
   void finish();
 
   boost::asio::io_context& loop();
@@ -42,6 +41,9 @@ class RingSession {
   RingView& view();
   RingAdmin& admin();
   TimePoint in(std::chrono::milliseconds duration) { return transport().now() + duration; }
+  TimePoint at(std::chrono::steady_clock::time_point end) {
+    return in(std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now()));
+  }
 
   // Runs the loop until this one coroutine has ended.
   template <class T>
@@ -67,8 +69,8 @@ class RingSession {
   std::unique_ptr<Implementation> implementation_;
 };
 
-// Until no data is moving; `look` gets what is seen meanwhile. A ring that does not answer for a while is asked again:
-// it is what one may be waiting for. Errors: timeout.
+// Waits until no data is moving; `look` gets each status meanwhile. A ring that does not answer is asked again. Errors:
+// timeout.
 Task<Result<RingStatus>> wait_until_still(RingSession* session, TimePoint deadline,
                                           std::function<void(const RingStatus&)> look);
 

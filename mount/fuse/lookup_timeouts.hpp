@@ -1,9 +1,9 @@
 // Lookups that timed out a moment ago.
 //
-// The kernel asks again at once when the lookup that was to revalidate a name that it knows has failed (fs/fuse/dir.c,
-// fuse_dentry_revalidate: any error makes the name invalid, and the path walk looks it up anew): without this, a system
-// call would wait for two operation timeouts. So the same thread's next lookup of the same name gets the same answer,
-// once. Threads: the mount's loop. Limits: `most` of them, the oldest goes first. Errors: none.
+// When a lookup that revalidates a known name fails, the kernel asks again at once (Linux fs/fuse/dir.c,
+// fuse_dentry_revalidate: any error makes the name invalid, and the path walk looks it up anew). So a system call would
+// wait for two operation timeouts. Therefore the same thread's next lookup of the same name gets the same answer, once.
+// Threads: the mount's loop. Limits: `most` of them, the oldest goes first. Errors: none.
 #pragma once
 
 #include <sys/types.h>
@@ -34,7 +34,7 @@ class LookupTimeouts {
     if (timeouts_.size() >= most) timeouts_.pop_front();
     timeouts_.push_back({std::move(lookup), now});
   }
-  // Whether it timed out a moment ago; true once.
+  // Whether it timed out a moment ago. True only once.
   bool take(const LookupOf& lookup, TimePoint now) {
     while (!timeouts_.empty() && now - timeouts_.front().when > valid_for) timeouts_.pop_front();
     const auto found =

@@ -1,6 +1,6 @@
-// libfuse's callbacks: each copies its arguments, starts one coroutine, and that makes one call and one answer.
+// libfuse's callbacks: each copies its arguments and starts one coroutine, which makes one call and gives one answer.
 //
-// What libfuse hands over dies with the callback, so every argument of a handler is a value. Handlers are captureless.
+// libfuse's arguments end with the callback, so every argument of a handler is a value. Handlers capture nothing.
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -21,7 +21,7 @@ using Kind = Request::Kind;
 
 FuseSession& session_of(fuse_req_t request) { return *static_cast<FuseSession*>(fuse_req_userdata(request)); }
 
-// One entry of a listing weighs at least this much (struct fuse_dirent and fuse_direntplus of linux/fuse.h with a short
+// One entry of a listing has at least this size (struct fuse_dirent and fuse_direntplus of linux/fuse.h with a short
 // name).
 constexpr std::size_t smallest_entry_bytes = 32;
 constexpr std::size_t smallest_entry_plus_bytes = 160;
@@ -82,7 +82,7 @@ void lookup(fuse_req_t raw, fuse_ino_t parent, const char* name) {
       &session.lookup_timeouts(), asked);
 }
 
-// There is no state per lookup: the node id is the inode number.
+// The node id is the inode number, so there is no state for each lookup.
 void forget(fuse_req_t raw, fuse_ino_t, uint64_t) { fuse_reply_none(raw); }
 void forget_multi(fuse_req_t raw, size_t, fuse_forget_data*) { fuse_reply_none(raw); }
 
@@ -130,7 +130,7 @@ void get_attributes(fuse_req_t raw, fuse_ino_t inode, fuse_file_info*) {
   run<&FileSystem::get_attributes, &Request::attributes>(raw, Kind::read, InodeNumber{inode});
 }
 
-// Nanoseconds in 64 bits reach from 1677 to 2262; a time beyond becomes the nearest of those.
+// Nanoseconds in 64 bits reach from 1677 to 2262. A time beyond becomes the nearest of those.
 fs::TimeSpec from_timespec(const timespec& time) {
   constexpr std::int64_t second = 1'000'000'000;
   constexpr std::int64_t last = std::numeric_limits<std::int64_t>::max() / second;
@@ -190,7 +190,7 @@ void create(fuse_req_t raw, fuse_ino_t parent, const char* name, mode_t mode, fu
       InodeNumber{parent}, std::string(name), std::uint32_t{mode}, *info);
 }
 
-// Opening `wait` in .ring blocks for as long as it takes; an open that truncates is a mutation, but not in .ring.
+// Opening `wait` in .ring has no time limit. An open that truncates is a mutation, but not in .ring.
 Kind kind_of_open(InodeNumber inode, int flags) {
   if (fs::ControlTree::is_wait(inode)) return Kind::wait;
   if (fs::ControlTree::owns(inode)) return Kind::read;
@@ -243,7 +243,7 @@ void flush(fuse_req_t raw, fuse_ino_t, fuse_file_info* info) {
   run<&FileSystem::flush>(raw, Kind::mutation, fs::Handle{info->fh});
 }
 
-// With datasync or without: sizes and contents become durable together.
+// datasync makes no difference: sizes and contents become durable together.
 void fsync(fuse_req_t raw, fuse_ino_t, int, fuse_file_info* info) {
   run<&FileSystem::flush>(raw, Kind::mutation, fs::Handle{info->fh});
 }
@@ -302,9 +302,8 @@ void fsync_directory(fuse_req_t raw, fuse_ino_t, int, fuse_file_info*) { fuse_re
 
 }  // namespace
 
-// Not here on purpose: access (default_permissions checks), flock and fcntl locks (the kernel keeps them, within this
-// mount), xattrs (ENOSYS at the first question, so that the kernel stops asking for security.capability at every
-// write).
+// Left out on purpose: access (default_permissions checks), flock and fcntl locks (the kernel keeps them, within this
+// mount), xattrs (the first one gives ENOSYS, and the kernel does not ask for security.capability at every write).
 const fuse_lowlevel_ops& fuse_operations() {
   static const fuse_lowlevel_ops operations = [] {
     fuse_lowlevel_ops table{};

@@ -1,3 +1,4 @@
+// The threads that tell the kernel, and joining changes that wait.
 #include "mount/fuse/page_notifier.hpp"
 
 #include <algorithm>
@@ -19,7 +20,7 @@ void warn_of(int result, const char* event, fs::InodeNumber inode) {
   spdlog::warn("event={} inode={} error=\"{}\"", event, inode, std::strerror(-result));
 }
 
-// `pages` drops those of `more`, too: the least range with both.
+// Extends the range that `pages` drops by that of `more`.
 void drop_too(fs::PageChange& pages, const fs::PageChange& more) {
   if (!more.from) return;
   if (!pages.from) {
@@ -34,7 +35,7 @@ void drop_too(fs::PageChange& pages, const fs::PageChange& more) {
 
 }  // namespace
 
-// Pages first: bytes that came into a page whose rest is old would make that rest look new.
+// Pages are dropped first: new bytes in a page whose rest is old would make that rest look new.
 void tell_kernel(fuse_session* session, const fs::PageChange& change) {
   if (change.from) {
     const std::uint64_t length = change.until ? *change.until - *change.from : 0;  // 0: to the end
@@ -58,7 +59,7 @@ void PendingPages::add(fs::PageChange next) {
     change.tail = std::move(next.tail);
     drop_too(change, next);
   } else if (next.from && change.tail) {
-    // The bytes may be older than what drops them.
+    // The bytes may be older than the change that drops them.
     if (!then) then.emplace().inode = next.inode;
     drop_too(*then, next);
   } else {
@@ -81,7 +82,7 @@ void PageNotifier::change(fs::PageChange change, std::function<void()> done) {
       if (is_new) {
         waiting.pages.change = std::move(change);
       } else {
-        waiting.pages.add(std::move(change));  // what waits already was not told in time
+        waiting.pages.add(std::move(change));  // joins the change that waits already
       }
       if (done) waiting.done.push_back(std::move(done));
       wake_.notify_one();
@@ -139,7 +140,7 @@ void PageNotifier::run(const Tell& tell) {
     call(node.mapped().done);
     lock.lock();
     telling_.erase(node.key());
-    if (has_work()) wake_.notify_one();  // the same file's next change, which nobody could take
+    if (has_work()) wake_.notify_one();  // the next change of this file, which no thread could take before
   }
 }
 

@@ -1,12 +1,12 @@
 // Tells the kernel what it must do with its pages of a file (fs/contents/kernel_pages.cpp): drop them, take the bytes
 // of the last one.
 //
-// Threads of its own: the calls wait inside the kernel for pages that requests under way have locked, and those are
-// answered by the mount's loop (docs/design.md#write-behind-and-kernel-pages). A few of them, so that a file whose
-// pages are locked for long holds up no other; of one file one at a time. Threads: change() and idle() from any; the
-// rest from the loop's. Limits: a file waits here at most once, and only open ones come; of `done` there are as many as
-// answers that wait. Errors: an inode that the kernel has forgotten has no pages, and a connection that has ended needs
-// none.
+// It has threads of its own: the calls wait inside the kernel for pages that requests under way have locked, and the
+// mount's loop answers those requests (docs/design.md#write-behind-and-kernel-pages). There are a few threads, so that
+// a file whose pages are locked for long delays no other. For one file, one call runs at a time. Threads: change() and
+// idle() may be called from any, the rest from the loop's. Limits: a file waits here at most once, and only open files
+// come here; there are as many `done` as answers that wait. Errors: an inode that the kernel has forgotten, and a
+// connection that has ended, are no errors.
 #pragma once
 
 #include "mount/fuse/fuse_headers.hpp"
@@ -27,12 +27,12 @@ namespace ringfs::mount {
 // The kernel's calls for one change: pages are dropped before bytes are put into the last one. What fails is logged.
 void tell_kernel(fuse_session* session, const fs::PageChange& change);
 
-// What the kernel must still do with one file's pages: changes that came before the former ones were told, as few
-// calls. A later one's bytes replace a former one's. Bytes that a later one drops are still put there, before: their
-// end is the file's.
+// What the kernel must still do with one file's pages: several changes that wait, joined into at most two. The bytes of
+// a later change replace those of a former one. Bytes that a later change drops are still put there before, because
+// their end is the file's size.
 struct PendingPages {
   fs::PageChange change;
-  std::optional<fs::PageChange> then;  // drops alone
+  std::optional<fs::PageChange> then;  // only drops pages
 
   void add(fs::PageChange next);
 };
@@ -40,20 +40,20 @@ struct PendingPages {
 class PageNotifier {
  public:
   static constexpr std::size_t most_threads = 4;
-  using Tell = std::function<void(const fs::PageChange&)>;  // on any of the threads; may wait
+  using Tell = std::function<void(const fs::PageChange&)>;  // called on any of the threads; may wait
 
   PageNotifier() = default;
   ~PageNotifier() { stop(); }
   PageNotifier(const PageNotifier&) = delete;
   PageNotifier& operator=(const PageNotifier&) = delete;
 
-  void start(Tell tell);  // from the loop's, once
-  // `done`, if any, is called once: on one of the threads, or at once when nothing is told any more.
+  void start(Tell tell);  // called once, from the loop's thread
+  // `done`, if any, is called once: on one of the threads, or at once after close().
   void change(fs::PageChange change, std::function<void()> done);
-  // Nothing more is told; what is being told may still wait for requests under way: idle() says when it has ended.
+  // Tells nothing more. A call under way may still wait for requests; idle() says when it has ended.
   void close();
   bool idle() const;
-  // Waits for the threads: only when idle, or when the connection has ended, which ends every wait in the kernel.
+  // Waits for the threads. Call it when idle, or when the connection has ended, which ends every wait in the kernel.
   void stop();
 
  private:

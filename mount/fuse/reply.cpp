@@ -1,3 +1,4 @@
+// Answers to the kernel, and its interrupts.
 #include "mount/fuse/reply.hpp"
 
 #include <sys/stat.h>
@@ -64,8 +65,7 @@ void Request::listen_for_interrupts() {
   if (kind_ != Kind::mutation && !answered()) fuse_req_interrupt_func(request_, &Request::on_interrupt, this);
 }
 
-// libfuse calls this inside its own locks, and never after the request was answered: so `self` lives, but the work is
-// posted.
+// libfuse calls this inside its own locks, so the work is posted. It never calls it after the answer, so `self` lives.
 void Request::on_interrupt(fuse_req_t, void* self) {
   auto* request = static_cast<Request*>(self);
   std::weak_ptr<Request> weak = request->weak_from_this();
@@ -173,8 +173,8 @@ std::string Request::listing(const std::vector<fs::DirectoryEntry>& entries, std
     if (with_attributes) {
       fuse_entry_param parameters{};
       if (entry.attributes) parameters = entry_of(*entry.attributes);
-      // ino 0: "no attributes given", the kernel looks the name up when it needs them. So also for . and .., which
-      // count no lookup.
+      // ino 0 means that no attributes are given: the kernel looks the name up when it needs them. Also for . and ..,
+      // for which it counts no lookup.
       if (!entry.attributes || entry.name == "." || entry.name == "..") parameters.ino = 0;
       parameters.attr.st_ino = entry.inode;
       parameters.attr.st_mode = entry.attributes ? entry.attributes->mode : entry.type;

@@ -1,11 +1,12 @@
 // One request of the kernel and its one answer.
 //
-// A coroutine owns the Request that it answers; a Request that is destroyed unanswered answers EIO, so that no process
-// hangs on a bug of ours. Every answering function says whether the kernel took the answer: false when somebody
-// answered before (a signal did) or the kernel no longer wants it; whoever hands out a handle must then take it back.
-// FUSE_INTERRUPT (docs/design.md#the-mount): `wait` ends at once with EINTR; a `read` is answered EINTR only when it is
-// still unanswered `interrupt_timeout` later, its coroutine runs on; a `mutation` is awaited; a `command` hears of it
-// and ends before its next step. Threads: the mount's loop. Errors: ErrorCode becomes an errno by fs/errno.cpp alone.
+// A coroutine owns the Request that it answers. A Request that is destroyed unanswered answers EIO, so that no process
+// hangs by a bug of ours. Every answering function returns whether the kernel took the answer. False: a signal ended
+// the request before, or the kernel no longer wants the answer; a handle that it would have brought must then be
+// released. FUSE_INTERRUPT (docs/design.md#the-mount): a `wait` ends at once with EINTR. A `read` gets EINTR only if it
+// is still unanswered `interrupt_timeout` later; its coroutine goes on. A `mutation` is awaited. A `command` notices
+// the signal and ends before its next step. Threads: the mount's loop. Errors: ErrorCode becomes an errno by
+// fs/errno.cpp alone.
 #pragma once
 
 #include "mount/fuse/fuse_headers.hpp"
@@ -36,10 +37,10 @@ class Request : public std::enable_shared_from_this<Request> {
   Request(const Request&) = delete;
   Request& operator=(const Request&) = delete;
 
-  // Call once it is in a shared_ptr: signals reach it from here on.
+  // Call when it is in a shared_ptr: from here on signals reach it.
   void listen_for_interrupts();
   boost::asio::cancellation_slot cancellation_slot() { return cancellation_.slot(); }
-  // Ends it now, as a signal would end a `wait`.
+  // Ends it now, as a signal ends a `wait`.
   void interrupt();
 
   const fs::Caller& caller() const { return caller_; }

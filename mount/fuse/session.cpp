@@ -1,3 +1,4 @@
+// The FUSE connection: mounting, receiving, unmounting.
 #include "mount/fuse/session.hpp"
 
 #include <fcntl.h>
@@ -16,6 +17,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "dht/base/descriptor.hpp"
 #include "mount/commands/mount_table.hpp"
 #include "mount/commands/process.hpp"
 
@@ -30,8 +32,8 @@ constexpr unsigned read_ahead_bytes = 1 << 20;
 constexpr std::size_t take_over_bytes = 512 << 10;  // smaller payloads are cheaper to copy than a new receive buffer
 constexpr auto unmount_look = std::chrono::milliseconds(20);
 
-// libfuse reads up to this much: FUSE_MAX_MAX_PAGES (256) pages and a page for the header. Since 3.17 it grows the
-// buffer by itself, so there it must be its own.
+// libfuse reads up to this size: FUSE_MAX_MAX_PAGES (256) pages and a page for the header. Since 3.17 it grows the
+// buffer itself, so there it must allocate it.
 std::size_t receive_bytes() { return 256 * static_cast<std::size_t>(sysconf(_SC_PAGESIZE)) + 0x1000; }
 constexpr bool own_receive_buffer = FUSE_VERSION < FUSE_MAKE_VERSION(3, 17);
 
@@ -55,7 +57,7 @@ FuseSession::~FuseSession() {
   if (session_ != nullptr) fuse_session_destroy(session_);
 }
 
-// From here on whoever still has files open gets ENOTCONN instead of waiting for answers that nobody will give.
+// From here on programs with open files get ENOTCONN instead of waiting for answers that will not come.
 void FuseSession::disconnect() {
   pages_.stop();
   if (descriptor_.is_open()) descriptor_.release();  // libfuse owns and closes it
@@ -66,11 +68,10 @@ void FuseSession::disconnect() {
     fuse_session_unmount(session_);
     return;
   }
-  // It is unmounted; libfuse would unmount by path whatever is there now. Its descriptor becomes one that it may close.
-  const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-  if (null < 0) return;
-  ::dup3(null, fuse_session_fd(session_), O_CLOEXEC);
-  ::close(null);
+  // It is unmounted already, and libfuse would unmount whatever is at the path now. Its descriptor is replaced by one
+  // that it may close.
+  const Descriptor null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  if (null.value >= 0) ::dup3(null.value, fuse_session_fd(session_), O_CLOEXEC);
 }
 
 Status FuseSession::mount() {
@@ -112,21 +113,23 @@ void FuseSession::initialised(fuse_conn_info& connection) {
   want(FUSE_CAP_READDIRPLUS, true);
   want(FUSE_CAP_READDIRPLUS_AUTO, true);
   want(FUSE_CAP_ATOMIC_O_TRUNC, true);
-  // File handles (name_to_handle_at, NFS): an inode number stands for one inode for ever, so any mount finds it again.
+  // File handles (name_to_handle_at, NFS): an inode number is never reused, so any mount finds the inode again.
   want(FUSE_CAP_EXPORT_SUPPORT, true);
-  // With the first nearly every read asks for attributes before. With the second a size that another mount changed
-  // moves the end of the file and leaves its last page, zeros behind the old end; without both, the pages go when the
-  // size changes. What must be gone before the kernel hears of a size, and what does not show in it, pages_ tells.
+  // With the first, nearly every read asks for attributes first. With the second, a size that another mount changed
+  // moves the end of the file, and its last page keeps zeros behind the old end. Without both, pages are dropped when
+  // the size changes. pages_ tells the kernel what must be gone before it hears of a size, and changes that the size
+  // does not show.
   want(FUSE_CAP_AUTO_INVAL_DATA, false);
   want(FUSE_CAP_EXPLICIT_INVAL_DATA, false);
   want(FUSE_CAP_WRITEBACK_CACHE, false);
-  // Set-user-id and set-group-id bits go in the commit that changes the contents (fs/contents/flush.cpp), by the mode
-  // that the ring has then. The kernel would look at the mode that it remembers, and forgets direct writes and O_TRUNC.
+  // The commit that changes contents clears set-user-id and set-group-id bits, by the mode that the ring has then
+  // (fs/inode_changes.hpp, clear_set_id). The kernel would use the mode that it remembers, and leaves out direct writes
+  // and O_TRUNC.
   want(FUSE_CAP_HANDLE_KILLPRIV, true);
 #ifdef FUSE_CAP_HANDLE_KILLPRIV_V2
   want(FUSE_CAP_HANDLE_KILLPRIV_V2, true);
 #endif
-  want(FUSE_CAP_SPLICE_READ, false);  // payloads are kept as memory, a pipe in between is a copy more
+  want(FUSE_CAP_SPLICE_READ, false);  // payloads are kept in memory; a pipe would be one more copy
   want(FUSE_CAP_SPLICE_WRITE, false);
   want(FUSE_CAP_SPLICE_MOVE, false);
   want(FUSE_CAP_POSIX_ACL, false);
@@ -156,7 +159,7 @@ int FuseSession::receive() {
   }
   const int result = fuse_session_receive_buf(session_, &buffer);
   if (result > 0) {
-    // A request that came before INIT was answered is none: the first one after it may raise the read-ahead.
+    // The read-ahead can be raised at the first request after INIT was answered.
     if (initialised_ && !looked_at_mount_) look_at_mount();
     fuse_session_process_buf(session_, &buffer);
   }
@@ -187,7 +190,7 @@ Task<void> FuseSession::serve(std::function<void()> on_ready) {
     }
   }
   disconnect();
-  // Nobody waits for these answers any more, but the operations are finished properly; each ends by its deadline.
+  // No program waits for these answers any more, but the operations go to their ends. Each ends by its deadline.
   const std::vector<Request*> rest(in_flight_.begin(), in_flight_.end());
   for (Request* request : rest) request->interrupt();
   while (!in_flight_.empty()) {
@@ -201,9 +204,10 @@ void FuseSession::spawn(RequestPointer request, std::size_t payload_bytes, Task<
   payload_bytes_ += payload_bytes;
   const asio::cancellation_slot slot = request->cancellation_slot();
   asio::co_spawn(loop_, std::move(task),
-                 asio::bind_cancellation_slot(slot, [this, request, payload_bytes](const std::exception_ptr& thrown) {
-                   finished(*request, payload_bytes, thrown);
-                 }));
+                 asio::bind_cancellation_slot(
+                     slot, [this, request = std::move(request), payload_bytes](const std::exception_ptr& thrown) {
+                       finished(*request, payload_bytes, thrown);
+                     }));
 }
 
 void FuseSession::finished(Request& request, std::size_t payload_bytes, const std::exception_ptr& thrown) {
@@ -225,7 +229,7 @@ void FuseSession::finished(Request& request, std::size_t payload_bytes, const st
   room_.cancel();
 }
 
-// The kernel gives every new mount 128 KiB of read-ahead; only root may raise it, and only after INIT
+// The kernel gives every new mount 128 KiB of read-ahead. Only root may raise it, and only after INIT
 // (docs/design.md#the-mount).
 void FuseSession::look_at_mount() {
   looked_at_mount_ = true;
@@ -265,7 +269,7 @@ Task<void> FuseSession::unmount(std::chrono::seconds timeout) {
   }
   if (!fuse_session_exited(session_)) {
     spdlog::warn("event=mount_cut path={} reason=\"still in use\"", path);
-    // It may wait in the kernel for what only answers let go; every request is answered by its deadline.
+    // Its threads may wait in the kernel for pages that only answers unlock. Every request is answered by its deadline.
     pages_.close();
     while (!pages_.idle() && !fuse_session_exited(session_)) {
       timer.expires_after(unmount_look);

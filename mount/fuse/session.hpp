@@ -1,11 +1,11 @@
-// The FUSE connection of one mount as one more descriptor of the mount's loop (docs/design.md#the-mount).
+// The FUSE connection of one mount: one more descriptor of the mount's loop (docs/design.md#the-mount).
 //
-// Requests are received and answered on the loop, each by a coroutine of its own (operations.cpp). The node id is
-// the inode number: there is no state per lookup and forget is nothing. Threads: the loop that it was made with;
-// mount() blocks and comes before the loop runs. Limits: at most max_requests and max_payload_bytes of writes are in
-// flight; beyond them the kernel's queue waits. That cannot lock up: every request ends by its deadline, except `wait`
-// in .ring, and ControlTree bounds those far below. Errors: mount() says why it failed; a connection that ends
-// (fusermount3 -u, umount, abort) ends serve().
+// Requests are received and answered on the loop, each by a coroutine of its own (operations.cpp). The node id is the
+// inode number, so there is no state for each lookup, and forget does nothing. Threads: the loop that it was made with.
+// mount() blocks, and comes before the loop runs. Limits: at most max_requests, and max_payload_bytes of writes, are in
+// flight; beyond them the kernel's queue waits. This cannot deadlock: every request ends by its deadline, except `wait`
+// in .ring, and ControlTree allows far fewer of those. Errors: mount() returns the cause. When the connection ends
+// (fusermount3 -u, umount, abort), serve() ends.
 #pragma once
 
 #include "mount/fuse/reply.hpp"
@@ -36,18 +36,18 @@ class FuseSession {
 
   // Blocking (fusermount3 may run). Errors: io_error with the cause; libfuse has printed more to stderr.
   Status mount();
-  // Answers requests until the file system is unmounted; then every request has been answered. `on_ready` is called
-  // when the kernel and we have agreed (INIT).
+  // Answers requests until the file system is unmounted. Before it ends, every request has been answered. `on_ready` is
+  // called after the kernel's INIT.
   Task<void> serve(std::function<void()> on_ready);
-  // Unmounts, so that serve() ends: cleanly if nobody uses the mount; otherwise detaches it at once and lets who still
-  // has files open go on for `timeout`, then cuts the connection.
+  // Unmounts, so that serve() ends. If programs use the mount, it is detached at once; those with open files may go on
+  // for `timeout`, then the connection is cut.
   Task<void> unmount(std::chrono::seconds timeout);
 
   // For the operations.
   fs::FileSystem& file_system() { return file_system_; }
   LookupTimeouts& lookup_timeouts() { return lookup_timeouts_; }
   void initialised(fuse_conn_info& connection);
-  // Bytes of the request being processed; large ones take the receive buffer with them instead of being copied.
+  // Bytes of the request that is being processed. Large ones take over the receive buffer instead of being copied.
   SharedBytes take_payload(const char* bytes, std::size_t size);
 
   template <class Handler, class... Arguments>

@@ -24,7 +24,7 @@ using namespace std::chrono_literals;
 
 class ClocksTest : public World {
  protected:
-  // What a janitor that is wrong about every age would believe.
+  // What a janitor believes that is wrong about every age.
   static RowAges everything_is_old() {
     return RowAges({{std::numeric_limits<std::uint64_t>::max(), Stamp{1}}},
                    Stamp{std::chrono::microseconds(24h).count()});
@@ -34,7 +34,8 @@ class ClocksTest : public World {
       by.run(janitor_pass(by.store, partition, everything_is_old(), time.clock().now + 1min));
     }
   }
-  // A call of a mount, overtaken after so many steps by the janitor of another one, who takes everything for old.
+  // A call of a mount that is overtaken, after so many steps, by the janitor of another one that takes every row for
+  // old.
   template <class T>
   Begun<T> overtaken(Mount& mount, int steps, Mount& by, Task<T> call) {
     mount.store.hold();
@@ -91,7 +92,7 @@ TEST_F(ClocksTest, AHold_DefeatsAnOlderClaim) {
   EXPECT_EQ(a.read(handle), "contents");
 }
 
-// Each step of a conversion in turn is overtaken by a janitor that takes its garbage row for old.
+// Each step of a conversion in turn is overtaken by a janitor that takes the garbage row for old.
 TEST_F(ClocksTest, Conversion_AJanitorThinksItIsOld_NothingIsLost) {
   for (int steps = 1; steps < 12; ++steps) {
     SCOPED_TRACE(steps);
@@ -135,8 +136,7 @@ TEST_F(ClocksTest, Mkdir_AJanitorThinksItIsOld_TheDirectoryIsWhole) {
   check_invariants();
 }
 
-// What gives room back must work when there is none: an orphan, contents that were replaced, a directory that nobody
-// finished.
+// Giving room back must work on full disks: an orphan, replaced contents, a half-made directory.
 TEST_F(ClocksTest, Janitor_OnFullDisks_RemovesWhatItWouldElsewhere) {
   Mount& a = mount();
   a.put(root_inode, "gone", pattern(2 << 20));
@@ -168,8 +168,8 @@ TEST_F(ClocksTest, Janitor_OnFullDisks_RemovesWhatItWouldElsewhere) {
   check_invariants();
 }
 
-// Room comes back within a minute of a removal (docs/resilience.md): claims and looks every eight seconds, a little
-// rarer than the nodes make them.
+// Room comes back within a minute of a removal (docs/resilience.md). The claims and looks here come every eight
+// seconds, a little less often than those of the nodes.
 TEST_F(ClocksTest, UnlinkedFile_ThatNobodyHolds_IsGoneWithinAMinute) {
   Mount& a = mount();
   a.put(root_inode, "f", pattern(2 << 20));
@@ -214,7 +214,7 @@ TEST_F(ClocksTest, TimesInTheFuture_MoveWithEachChange) {
     EXPECT_GT(a.stat(directory).changed.nanoseconds, before.changed.nanoseconds);
   }
   EXPECT_LT(modified(a, directory), later + 1000) << "by as little as can be";
-  // At the end of what can be said there is room to move on.
+  // The largest time that can be set can still be moved.
   changes.modified = TimeSpec{std::numeric_limits<std::int64_t>::max()};
   a.must(a.volume->names.set_attributes({}, directory, changes));
   const std::int64_t end = modified(a, directory);

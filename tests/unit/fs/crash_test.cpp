@@ -1,4 +1,5 @@
-// A mount dies after each single step of an operation. What others see, and what the janitor leaves, must make sense.
+// A mount dies after each single step of an operation. What other mounts see, and what the janitor leaves, must be
+// consistent.
 #include <functional>
 
 #include "tests/unit/fs/world.hpp"
@@ -8,8 +9,8 @@ namespace {
 
 class CrashTest : public World {
  protected:
-  // Runs `operation` on a mount that dies after 0, 1, 2, ... steps until it survives; `after` then looks through
-  // another one. done: the operation said that it succeeded.
+  // Runs `operation` on a mount that dies after 0, 1, 2, ... steps, until it survives. `after` then looks through
+  // another mount. done: the operation returned success.
   void at_every_step(std::function<void(Mount&, const std::string&)> prepare,
                      std::function<bool(Mount&, const std::string&)> operation,
                      std::function<void(Mount&, const std::string&, bool)> after) {
@@ -43,7 +44,7 @@ class CrashTest : public World {
     EXPECT_TRUE(survived);
   }
 
-  // From one directory of this step's to another one.
+  // From one directory of this step to another one.
   bool move_from_p_to_q(Mount& by, const std::string& name) {
     Result<Attributes> p = by.run(by.volume->names.lookup(base_, "p"));
     Result<Attributes> q = by.run(by.volume->names.lookup(base_, "q"));
@@ -139,7 +140,7 @@ TEST_F(CrashTest, MoveOfADirectory_AtEveryStep_LeavesTheRingMovable) {
         if (done) {
           EXPECT_FALSE(old);
         }
-        // The ring-wide lock of the dead mover does not stay.
+        // The ring-wide lock of the dead mount does not stay.
         EXPECT_TRUE(w.rename(old ? p : q, "d", r, "d"));
         EXPECT_EQ(w.get(w.find(r, "d"), "f"), "x");
       });
@@ -213,7 +214,7 @@ TEST_F(CrashTest, Truncation_AtEveryStep_NeverShowsOldBytesAgain) {
                     EXPECT_TRUE(w.contents(file) == old);
                     return;
                   }
-                  // Whoever makes it longer first finishes the cut.
+                  // A mount that makes the file longer first finishes the cut.
                   EXPECT_TRUE(w.truncate(file, 2 << 20));
                   std::string expected = old.substr(0, 100001);
                   expected.resize(2 << 20, '\0');

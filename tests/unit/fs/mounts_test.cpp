@@ -36,7 +36,7 @@ TEST_F(MountsTest, Append_ToASmallFile_IsOneCommit) {
   a.close(opened.handle);
 }
 
-// Three mounts append records while the file grows from inline over several chunks. Every record is whole and there
+// Three mounts append records while the file grows from inline to several chunks. Every record is whole, and there
 // once.
 TEST_F(MountsTest, ConcurrentAppends_FromManyMounts_AreWholeAndAtTheEnd) {
   for (std::uint64_t seed = 1; seed <= 8; ++seed) {
@@ -133,8 +133,8 @@ TEST_F(MountsTest, Conversion_OnTwoMountsAtOnce_LosesNothing) {
   }
 }
 
-// One mount writes and flushes while another truncates and writes: what was flushed after the truncation returned is
-// there.
+// One mount writes and flushes while another truncates and writes: what was flushed after the truncation had returned
+// is there.
 TEST_F(MountsTest, WriteAndTruncate_OnTwoMounts_NeverLoseAFlushedWrite) {
   for (std::uint64_t seed = 1; seed <= 30; ++seed) {
     SeededRandom random(seed);
@@ -144,7 +144,7 @@ TEST_F(MountsTest, WriteAndTruncate_OnTwoMounts_NeverLoseAFlushedWrite) {
     InodeNumber file = a.put(root_inode, name, pattern(3 << 20, seed));
     Handle writer = a.open(file);
     std::string bytes = pattern(1 << 20, seed + 50);
-    // Full chunks travel in the background while the other one cuts below them.
+    // Full chunks are sent in the background while the other mount cuts below them.
     a.store.hold();
     b.store.hold();
     int ended = 0;
@@ -165,7 +165,8 @@ TEST_F(MountsTest, WriteAndTruncate_OnTwoMounts_NeverLoseAFlushedWrite) {
     boost::asio::co_spawn(loop, write_and_flush(&a, writer, bytes), [&](std::exception_ptr) { ++ended; });
     interleave({&a, &b}, ended, 2, seed);
     std::string now = mount().contents(file);
-    // Either order of the two calls; in both the written megabyte is whole or gone with everything behind the new size.
+    // The two calls may come in either order. In both, the written megabyte is whole, or gone with all that is behind
+    // the new size.
     if (now.size() > *smaller.size) {
       ASSERT_EQ(now.size(), 5U << 20) << "seed " << seed;
       EXPECT_TRUE(now.compare(4 << 20, 1 << 20, bytes) == 0) << "seed " << seed;
@@ -233,7 +234,7 @@ TEST_F(MountsTest, ShrinkOfASmallFile_WhileAnotherMountWritesBehindTheNewEnd_Cut
   EXPECT_EQ(mount().contents(file), std::string(10000, '\0'));
 }
 
-// The kernel that asked for the creation has not seen the permissions of what is there.
+// The kernel that asks for the creation has not checked the permissions of the existing file.
 TEST_F(MountsTest, Create_OfANameThatAnotherMountMade_OpensItOnlyForItsOwner) {
   Mount& a = mount();
   Mount& b = mount();
@@ -254,8 +255,8 @@ TEST_F(MountsTest, Create_OfANameThatAnotherMountMade_OpensItOnlyForItsOwner) {
   EXPECT_EQ(b.error(b.volume->files.create(owner, root_inode, "link", 0644, read_or_make)), ErrorCode::stale_handle);
 }
 
-// The first chunk never becomes full: it was begun and flushed before. What others see of the file has its bytes at any
-// time, also if the writer ends here.
+// The first chunk never becomes full: it was begun and flushed before. At any time the size that others see has its
+// bytes, also if the writer ends here.
 TEST_F(MountsTest, LongWrite_BegunInTheMiddleOfAChunk_IsVisibleOnlyWithItsBytes) {
   Mount& a = mount();
   Mount& b = mount();
@@ -273,7 +274,7 @@ TEST_F(MountsTest, LongWrite_BegunInTheMiddleOfAChunk_IsVisibleOnlyWithItsBytes)
   EXPECT_TRUE(b.contents(file) == whole);
 }
 
-// A flush knows the size that it leaves, also when another mount had made the file shorter.
+// After a flush the size is known, also if another mount had made the file shorter.
 TEST_F(MountsTest, Flush_AfterAnotherMountShortenedTheFile_KnowsWhereItEnds) {
   Mount& a = mount();
   Mount& b = mount();
@@ -290,7 +291,7 @@ TEST_F(MountsTest, Flush_AfterAnotherMountShortenedTheFile_KnowsWhereItEnds) {
   }
 }
 
-// What the kernel cannot know of its pages is told; what it wrote through them itself is not.
+// The kernel is told of changes that it cannot know, and not of those that it wrote through its pages.
 class KernelPagesTest : public MountsTest {
  protected:
   struct Told {
@@ -323,10 +324,10 @@ class KernelPagesTest : public MountsTest {
     by.close(handle);
   }
   std::vector<Told> told;
-  bool late = false;  // the kernel waits for its pages
+  bool late = false;  // the kernel waits for locked pages
   std::vector<std::function<void()>> waiting;
   std::vector<Handle> handles;
-  static constexpr Duration long_ago = std::chrono::seconds(10);  // whatever was answered then has come to the kernel
+  static constexpr Duration long_ago = std::chrono::seconds(10);  // the kernel has handled all answers from then
 };
 
 TEST_F(KernelPagesTest, OverwrittenElsewhere_IsToldWhileAFileIsOpenWhateverItsSizeIs) {
@@ -336,7 +337,7 @@ TEST_F(KernelPagesTest, OverwrittenElsewhere_IsToldWhileAFileIsOpenWhateverItsSi
   listen(b);
   overwrite(a, file, 0, "ABC");
   b.stat(file);
-  EXPECT_TRUE(told.empty());  // nobody has it open
+  EXPECT_TRUE(told.empty());  // it is not open
   const Handle reader = b.open(file, O_RDONLY);
   overwrite(a, file, 0, "abc");
   b.stat(file);
@@ -365,7 +366,7 @@ TEST_F(KernelPagesTest, ReadCutAtTheEnd_IsDroppedBeforeALargerSizeIsAnswered) {
   overwrite(a, file, 5000, std::string(20000, 'b'));
   EXPECT_EQ(b.stat(file).size, 25000U);
   ASSERT_EQ(told.size(), 1U);
-  // And the kernel gets the end's bytes, which make it as large: the answer's attributes it throws away after that.
+  // And the kernel gets the last bytes, whose end becomes its size. After that it ignores the answer's attributes.
   EXPECT_EQ(told[0].from, 0U);
   EXPECT_EQ(told[0].end, 25000U);
   EXPECT_EQ(told[0].tail, std::string(25000 % 4096, 'b'));
@@ -379,7 +380,7 @@ TEST_F(KernelPagesTest, OwnAppend_DropsWhatWasCutAtTheFormerEndAndKeepsTheRest) 
   const Handle reader = a.open(file, O_RDONLY);
   const Handle log = a.open(file, O_WRONLY | O_APPEND);
   a.write(log, 9000, "one");
-  EXPECT_TRUE(told.empty());  // nobody read at the end
+  EXPECT_TRUE(told.empty());  // no read ended at the end of file
   EXPECT_EQ(a.read(reader, 8192, 4096).size(), 811U);
   a.write(log, 9003, "two");
   ASSERT_EQ(told.size(), 1U);
@@ -390,8 +391,8 @@ TEST_F(KernelPagesTest, OwnAppend_DropsWhatWasCutAtTheFormerEndAndKeepsTheRest) 
 }
 
 // The kernel takes the end to be where it was before another mount's append: it is told where it really is, for the
-// next one. Somebody asks for the size between an append's commit and its answer, while a descriptor for plain writes
-// is open.
+// next append. A program asks for the size between an append's commit and its answer, while a descriptor for plain
+// writes is open.
 TEST_F(KernelPagesTest, SizeOfAnOwnAppendThatIsNotAnswered_DropsWhatWasCutBefore) {
   Mount& a = mount();
   const InodeNumber file = a.put(root_inode, "log", "first ");
@@ -443,8 +444,8 @@ TEST_F(KernelPagesTest, AppendBehindAnotherMounts_TellsTheKernelItsEnd) {
   b.close(log);
 }
 
-// The kernel was answered with the present size, but threw that answer away, as it does while it writes itself: its
-// append comes with the place that it knew before.
+// The kernel was answered with the present size, but ignored that answer, as it does while it writes: its append comes
+// with the offset that it knew before.
 TEST_F(KernelPagesTest, AppendBehindAnotherMounts_OfAKernelThatLostTheAnswerWithTheEnd_TellsItTheEnd) {
   Mount& a = mount();
   Mount& b = mount();
@@ -464,7 +465,7 @@ TEST_F(KernelPagesTest, AppendBehindAnotherMounts_OfAKernelThatLostTheAnswerWith
   b.close(log);
 }
 
-// The bytes of the last page could land on some that a local write has put there and not sent yet.
+// The bytes of the last page could overwrite bytes that a local write has put there and not sent yet.
 TEST_F(KernelPagesTest, LargerSize_WhileAWriterUsesPages_IsLeftToTheAnswer) {
   Mount& a = mount();
   Mount& b = mount();
@@ -492,8 +493,8 @@ TEST_F(KernelPagesTest, OwnWrites_ThroughPages_AreNotTold) {
   a.close(reader);
 }
 
-// The kernel drops its pages some time after it was answered: perhaps between taking the written bytes into one and
-// sending them, and what is read then has zeros where they will be.
+// The kernel drops its pages some time after an answer, perhaps between taking written bytes into a page and sending
+// them. A page that is read then has zeros where they will be.
 TEST_F(KernelPagesTest, OwnWrite_AfterAReadOfADroppedPage_DropsItAgain) {
   Mount& a = mount();
   const InodeNumber file = a.put(root_inode, "f", std::string(5000, 'a'));
@@ -505,10 +506,10 @@ TEST_F(KernelPagesTest, OwnWrite_AfterAReadOfADroppedPage_DropsItAgain) {
   EXPECT_EQ(told[0].from, 4096U);
   EXPECT_EQ(told[0].until, 8192U);
   EXPECT_EQ(told[0].tail, "");
-  // What was read after that has its end.
+  // Reads after that reach to its end.
   a.write(writer, 5100, std::string(100, 'c'));
   EXPECT_EQ(told.size(), 1U);
-  // The page in which a longer write ends is locked by the kernel until the answer.
+  // The kernel locks the page in which a longer write ends until the answer.
   EXPECT_EQ(a.read(reader, 4096, 4096).size(), 1104U);
   a.write(writer, 5200, std::string(10000, 'd'));
   ASSERT_EQ(told.size(), 2U);
@@ -550,7 +551,7 @@ TEST_F(KernelPagesTest, Open_WhileOthersReadWhatChangedElsewhere_DropsItBefore) 
   b.close(reader);
 }
 
-// Bytes on their way to the kernel's last page must not land on some that a program has just written there.
+// Bytes on their way to the kernel's last page must not overwrite bytes that a program has just written there.
 TEST_F(KernelPagesTest, OpenForWriting_WaitsForBytesOnTheirWayToTheKernel) {
   Mount& a = mount();
   Mount& b = mount();
@@ -572,8 +573,8 @@ TEST_F(KernelPagesTest, OpenForWriting_WaitsForBytesOnTheirWayToTheKernel) {
   b.close(reader);
 }
 
-// Of two answers that overlap the kernel takes one, and that may be the smaller size: also of an answer before the file
-// was open.
+// Of two answers that overlap the kernel takes one, and that may be the one with the smaller size. One of them may come
+// from before the file was open.
 TEST_F(KernelPagesTest, LargerSize_SoonAfterAnAnswerWithASmallerOne_IsHandedToTheKernel) {
   Mount& a = mount();
   Mount& b = mount();
@@ -586,8 +587,8 @@ TEST_F(KernelPagesTest, LargerSize_SoonAfterAnAnswerWithASmallerOne_IsHandedToTh
   ASSERT_EQ(told.size(), 1U);
   EXPECT_EQ(told[0].end, 25000U);
   EXPECT_EQ(b.stat(file).size, 25000U);
-  EXPECT_EQ(told.size(), 1U);  // it surely has it by now
-  // It grows while its last page is on its way, and is larger in the answer: that is thrown away.
+  EXPECT_EQ(told.size(), 1U);  // it certainly has it by now
+  // It grows while its last page is on its way, and is larger in the answer, which the kernel ignores.
   overwrite(a, file, 25000, "c");
   late = true;
   const Begun<Result<Attributes>> attributes = time.begin(b.volume->names.get_attributes(file));
@@ -625,7 +626,7 @@ TEST_F(KernelPagesTest, SizeThatHasBeenTheOnlyOneForLong_IsNotHandedToTheKernel)
   b.close(again);
 }
 
-// Else the read that asked for the size would end before it, without an error.
+// Otherwise the read that asked for the size would end too early, without an error.
 TEST_F(KernelPagesTest, LargerSize_WhoseLastPageCannotBeRead_IsAnsweredWithTheError) {
   Mount& a = mount();
   Mount& b = mount();
@@ -652,8 +653,7 @@ TEST_F(KernelPagesTest, LargerSize_WhoseLastPageCannotBeRead_IsAnsweredWithTheEr
   b.close(reader);
 }
 
-// A read that was under way when the kernel heard of a larger file: it would take what is missing of its page for
-// zeros.
+// A read is under way when the kernel hears of a larger size: it would take the rest of its page for zeros.
 TEST_F(KernelPagesTest, Read_OvertakenByALargerSize_GoesOnToTheNewEnd) {
   Mount& a = mount();
   Mount& b = mount();
@@ -666,7 +666,7 @@ TEST_F(KernelPagesTest, Read_OvertakenByALargerSize_GoesOnToTheNewEnd) {
   EXPECT_EQ(b.store.held(), 1U);  // it asks for the blocks, and took the file for 70,000 bytes
   const Begun<Result<Attributes>> attributes = time.begin(b.volume->names.get_attributes(file));
   for (int i = 0; i < 100 && !attributes.ended(); ++i) {
-    // Everything but the read's blocks, which came first.
+    // Everything except the blocks of the read, which came first.
     b.store.release_newest();
     time.settle();
   }

@@ -1,4 +1,4 @@
-// A ring that answers late, or not at all in places.
+// A ring that answers late, and in which some partitions do not answer.
 #include <boost/asio/detached.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -8,7 +8,7 @@
 namespace ringfs::fs {
 namespace {
 
-// Answers of reads that arrive after later commits were answered; partitions that never answer.
+// A store in which answers to reads arrive after those to later commits, and partitions may never answer.
 class SlowStore : public MemoryObjectStore {
  public:
   using MemoryObjectStore::MemoryObjectStore;
@@ -94,7 +94,7 @@ TEST_F(SlowRingTest, HoldsOfPartitionsThatAnswer_WhileManyDoNot_ArePut) {
   pass(a, std::chrono::seconds(50));
   Status checked = time.run(volume_->holds.check(time.clock().now + std::chrono::seconds(30)));
   EXPECT_FALSE(checked);
-  pass(a, std::chrono::seconds(25));  // longer than one that nobody holds is kept
+  pass(a, std::chrono::seconds(25));  // longer than an orphan without holds is kept
   clean(a);
   store_.silent.clear();
   EXPECT_TRUE(a.run(a.volume->files.open({}, answering, O_RDONLY)));
@@ -126,7 +126,7 @@ TEST_F(SlowRingTest, OperationTimeout_SetAnew_HoldsForOperationsThatBegin) {
   }
 }
 
-// `.ring` says why the ring is silent, and every walk into it asks for the root's attributes first.
+// `.ring` says why the ring does not answer, and every walk into it asks for the root's attributes first.
 TEST_F(SlowRingTest, Root_OfASilentRing_HasTheAttributesLastSeen) {
   const Attributes before = *time.run(volume_->names.get_attributes(root_inode));
   silence_all();
@@ -134,7 +134,7 @@ TEST_F(SlowRingTest, Root_OfASilentRing_HasTheAttributesLastSeen) {
   Result<Attributes> silent = time.run(volume_->names.get_attributes(root_inode));
   ASSERT_TRUE(silent) << silent.error().text();
   EXPECT_EQ(silent->mode, before.mode);
-  // Longer than any node that dies holds things up, far below the operation timeout.
+  // Longer than a node that dies delays operations, and far below the operation timeout.
   EXPECT_GT(time.clock().now - asked, std::chrono::seconds(2));
   EXPECT_LT(time.clock().now - asked, std::chrono::seconds(5));
   asked = time.clock().now;
@@ -166,7 +166,7 @@ TEST_F(SlowRingTest, Root_OfARingThatIsBack_HasItsTrueAttributesAgain) {
   EXPECT_EQ(time.run(volume_->names.get_attributes(root_inode))->mode & 07777, 0700U);
 }
 
-// Others get the lock again and again; whoever waits for it gives up when its own limit has passed.
+// Others get the lock again and again; a waiter gives up when its own limit has passed.
 TEST_F(SlowRingTest, Lock_ThatOthersKeepTaking_IsGivenUpAtTheLimit) {
   Mutex mutex;
   bool ended = false;

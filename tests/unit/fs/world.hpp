@@ -1,4 +1,4 @@
-// A ring in memory and mounts on it, for tests of the file system: every call is driven to its end in virtual time.
+// A ring in memory, and mounts on it, for tests of the file system. Every call runs to its end in virtual time.
 #pragma once
 
 #include <fcntl.h>
@@ -154,7 +154,7 @@ class World : public testing::Test {
     for (std::uint32_t i = 0; i < (1U << ring->partition_bits); ++i) all.push_back(PartitionId{i});
     return all;
   }
-  // Whether a partition holds anything that a janitor has to do with.
+  // Whether a partition has rows that a janitor looks at.
   bool has_garbage(PartitionId partition) const {
     for (const auto& [address, stored] : ring->partitions[partition].rows.all()) {
       const std::string_view sort = address.sort;
@@ -166,7 +166,7 @@ class World : public testing::Test {
     if (!has_garbage(partition)) return {};
     return by.must(claims_.claim(by.store, partition, time.clock().now + std::chrono::minutes(1)));
   }
-  // Time goes by; what there is at its beginning is claimed soon, as the nodes' janitors do every few seconds.
+  // Time passes. The rows that are there at its beginning are claimed soon, as by the nodes' janitors.
   void pass(Mount& by, Duration duration) {
     const Duration until_claimed = std::min(duration, mark_spacing);
     time.advance(until_claimed);
@@ -191,7 +191,7 @@ class World : public testing::Test {
     return sum;
   }
 
-  // Ends every transaction whose coordinator died, as whoever meets its rows would.
+  // Ends every transaction whose coordinator died, as a client that meets its rows does.
   void resolve_all(Mount& by) {
     time.advance(std::chrono::minutes(5));
     for (int round = 0; round < 20 && ring->intents() > 0; ++round) {
@@ -213,9 +213,9 @@ class World : public testing::Test {
     EXPECT_EQ(ring->intents(), 0U);
   }
 
-  // What holds whenever nothing is under way: every entry leads to an inode of its type, links are at least the names,
-  // a live inode has a name (unless it is half made), a directory's parent names it; rows of contents belong to
-  // somebody.
+  // Checks what holds whenever no operation is under way: every entry leads to an inode of its type, a link count is at
+  // least the number of names, a live inode has a name (unless it is half made), a directory's parent names it, and
+  // rows of contents belong to an inode or to garbage.
   void check_invariants() {
     std::map<InodeNumber, InodeRow> inodes;
     std::map<InodeNumber, int> names;

@@ -91,7 +91,7 @@ TEST_F(ContentsTest, Holes_InSparseFiles_ReadAsZeros) {
   b.write(far, max_file_bytes - 1, "x");
   b.close(far);
   EXPECT_EQ(a.stat(a.find(root_inode, "sparse")).size, max_file_bytes);
-  // Collected through its segments, not through a quadrillion of bytes.
+  // It is collected by its segments, not by a quadrillion of bytes.
   a.must(a.volume->names.unlink(root_inode, "sparse"));
   pass(a, std::chrono::minutes(5));
   clean(a);
@@ -155,7 +155,7 @@ TEST_F(ContentsTest, LargeSequentialWrite_WithASmallBudget_StaysWithinIt) {
   for (std::size_t offset = 0; offset < bytes.size(); offset += 128 * 1024) {
     a.write(handle, offset, bytes.substr(offset, 128 * 1024));
   }
-  // Much of it is in the ring before anybody flushed.
+  // Much of it is in the ring before a flush.
   EXPECT_GE(mount().stat(a.find(root_inode, "big")).size, bytes.size() - options.max_dirty_bytes - (1 << 20));
   a.close(handle);
   EXPECT_TRUE(mount().get(root_inode, "big") == bytes);
@@ -302,7 +302,7 @@ TEST_F(ContentsTest, UnlinkedButOpen_FileHeldByAMount_StaysUntilClosed) {
   pass(b, std::chrono::minutes(3));
   const JanitorReport report = clean(b);
   EXPECT_EQ(report.orphans, 1U);
-  EXPECT_GT(report.chunks, 0U);  // nobody holds it, so nobody writes: they go at once
+  EXPECT_GT(report.chunks, 0U);  // no mount holds it, so none writes to it: the chunks go at once
   EXPECT_EQ(b.error(b.volume->names.get_attributes(file)), ErrorCode::stale_handle);
   EXPECT_EQ(chunk_rows(), 0U);
   check_invariants();
@@ -314,7 +314,7 @@ TEST_F(ContentsTest, JanitorPass_TellsOfRowsThatAreTooYoungForIt) {
   EXPECT_EQ(clean(a).rows, 0U);
   a.must(a.volume->names.unlink(root_inode, "f"));
   JanitorReport young = clean(a);
-  EXPECT_EQ(young.rows, 1U);  // so nobody takes the partition for empty
+  EXPECT_EQ(young.rows, 1U);  // so the partition does not count as empty
   EXPECT_EQ(young.orphans, 0U);
   for (int i = 0; i < 3; ++i) {  // the orphan, then its contents
     pass(a, std::chrono::minutes(10));
@@ -394,8 +394,8 @@ TEST_F(ContentsTest, Write_AfterAppendWasSwitchedOnOrOff_GoesWhereTheDescriptorS
   EXPECT_EQ(mount().contents(file), "AB23456789end!");
 }
 
-// By the mode that the ring has when the contents change: here it is set on another mount after the open and after the
-// write.
+// Set-id bits go by the mode that the ring has when the contents change: here another mount sets it after the open and
+// after the write.
 TEST_F(ContentsTest, SetIdBits_GoWithEveryChangeByAnotherUser) {
   Mount& a = mount();
   Mount& b = mount();
@@ -414,7 +414,7 @@ TEST_F(ContentsTest, SetIdBits_GoWithEveryChangeByAnotherUser) {
       if (flags == O_WRONLY) a.must(a.volume->names.set_attributes({}, file, program));
       b.must(b.volume->files.flush(handle));
       EXPECT_EQ(mode(file), 0777U) << size << " " << flags;
-      // Root keeps them; so does the next flush, which has nothing of the user's.
+      // Root keeps them. So does the next flush, which sends nothing of the user's.
       a.must(a.volume->names.set_attributes({}, file, program));
       b.write(handle, 0, "y");
       b.close(handle);
@@ -459,11 +459,11 @@ TEST_F(ContentsTest, SetIdBits_OfAFileAndADirectory_GoWithAChownOfTheFileAlone) 
   }
   EXPECT_EQ(a.stat(file).mode & 07777U, 0777U);
   EXPECT_EQ(a.stat(directory).mode & 07777U, 06777U);
-  // A chown to nobody else, as the kernel asks for it: no field at all.
+  // A chown to the present owner has no field at all.
   a.must(a.volume->names.set_attributes({}, file, bits));
   a.must(a.volume->names.set_attributes({}, file, SetAttributes()));
   EXPECT_EQ(a.stat(file).mode & 07777U, 0777U);
-  // Without group execute the set-group-id bit means locking.
+  // Without group execute the set-group-id bit means mandatory locking.
   bits.mode = 06767;
   a.must(a.volume->names.set_attributes({}, file, bits));
   a.must(a.volume->names.set_attributes({}, file, owner));

@@ -10,13 +10,13 @@ namespace {
 
 SharedBytes bytes_of(std::size_t size, char letter = 'x') { return SharedBytes(std::string(size, letter)); }
 
-// Each write leaves a block of the one before it: all their buffers are alive.
+// Each write leaves a block of the one before, so all their buffers stay alive.
 TEST(WriteBuffer, OverlappingWrites_CountEveryBufferThatABlockKeepsAlive) {
   WriteBuffer buffer;
   constexpr std::size_t writes = 15;
   for (std::size_t i = 0; i < writes; ++i) buffer.write(i * block_bytes, bytes_of(chunk_bytes));
   EXPECT_GE(buffer.cost(), writes * chunk_bytes);
-  // Overwritten completely: their buffers have gone.
+  // They are overwritten completely: their buffers have gone.
   buffer.write(0, bytes_of(chunk_bytes));
   buffer.write(chunk_bytes, bytes_of(chunk_bytes));
   EXPECT_GE(buffer.cost(), 2 * chunk_bytes);
@@ -60,7 +60,7 @@ TEST(WriteBuffer, EverythingUnsentOverwrittenOrDropped_CountsNothing) {
   EXPECT_TRUE(buffer.empty());
 }
 
-// What is left of a small piece is small, whatever it was a part of.
+// The rest of a small piece is small, whatever it was a part of.
 TEST(WriteBuffer, SmallWritesThatGrewTogether_AreCutToWhatIsLeft) {
   WriteBuffer buffer;
   for (std::size_t i = 0; i < 16; ++i) buffer.write(i * 4000, bytes_of(4000));
@@ -69,7 +69,7 @@ TEST(WriteBuffer, SmallWritesThatGrewTogether_AreCutToWhatIsLeft) {
   EXPECT_LT(buffer.cost(), block_bytes + 1000);
 }
 
-// A writer that began in the middle of a chunk: that one goes along with the first full one behind it.
+// A writer that began in the middle of a chunk: that chunk is sent with the first full one behind it.
 TEST(WriteBuffer, FinishedChunks_AreABeginningOfWhatIsDirty) {
   WriteBuffer buffer;
   buffer.write(chunk_bytes + 5, bytes_of(chunk_bytes - 5));

@@ -1,3 +1,4 @@
+// `.ring/`: its files, events and commands.
 #include "fs/control/control_tree.hpp"
 
 #include <fcntl.h>
@@ -15,7 +16,7 @@
 namespace ringfs::fs {
 namespace {
 
-// A ring of two nodes that says what the test wants.
+// A ring of two nodes that answers what the test wants.
 class FakeRing : public RingView {
  public:
   FakeRing() {
@@ -364,7 +365,7 @@ TEST_F(ControlTreeTest, Wait_OnARingThatDoesNotAnswer_Fails) {
   EXPECT_EQ(open(inode("wait")).error().code, ErrorCode::timeout);
 }
 
-// As the mount does it: the request's coroutine is cancelled by a signal while it waits.
+// As in the mount, a signal cancels the request's coroutine while it waits.
 Task<Result<std::string>> ended_by_signal(Task<Result<std::string>> request, MemoryObjectStore* store,
                                           boost::asio::cancellation_type type) {
   boost::asio::cancellation_signal signal;

@@ -1,3 +1,4 @@
+// The rate at which data moves, and the time that is left.
 #include "fs/control/rebalance_pace.hpp"
 
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
-// Positions in listings: they stay right when entries come and go, in other streams, on other mounts, in directories of
-// formats before.
+// Positions in listings stay right when entries come and go, in other streams, on other mounts, and in directories of
+// former formats.
 #include "fs/names/entry_order.hpp"
 #include "tests/unit/fs/world.hpp"
 
@@ -35,7 +35,7 @@ class DirectoryPositionsTest : public World {
     for (const DirectoryEntry& entry : entries) result.push_back(entry.name);
     return result;
   }
-  // The directory as formats before had it: entries by name, the inode does not say more.
+  // The directory as former formats had it: entries by name, and an inode without entries_by_hash.
   void make_old(Mount& by, InodeNumber directory) {
     std::vector<std::pair<RowAddress, SharedBytes>> entries;
     for (auto& [id, partition] : ring->partitions) {
@@ -81,7 +81,7 @@ TEST_F(DirectoryPositionsTest, Position_AfterOthersCameAndWent_GoesOnBehindTheSa
   ASSERT_EQ(before.size(), 2502U);
   const std::size_t place = 2300;
   const std::uint64_t position = before[place].cookie;
-  // The entry itself goes, and each third one before and behind it; new ones come.
+  // The entry itself goes, and every third one before and behind it. New ones come.
   std::set<std::string> gone;
   for (std::size_t i = 2; i < before.size(); ++i) {
     if (i % 3 != 0 && i != place) continue;
@@ -103,7 +103,7 @@ TEST_F(DirectoryPositionsTest, Position_AfterOthersCameAndWent_GoesOnBehindTheSa
   };
   EXPECT_EQ(stable(listed(a, d, position)), expected);
   EXPECT_EQ(stable(listed(b, d, position)), expected);
-  // In the open stream, too, from the beginning and from there.
+  // The same in the open stream, from the beginning and from there.
   EXPECT_EQ(a.must(a.volume->directories.read(stream, 0, 1, false)).at(0).name, ".");
   EXPECT_EQ(stable(listed_from(a, stream, position)), expected);
   a.volume->directories.release(stream);
@@ -171,7 +171,7 @@ TEST_F(SameHashTest, Listing_WhoseReaderStandsBetweenThem_HasTheSecondWhenTheFir
   ASSERT_NE(place, all.end());
   const Handle stream = a.must(a.volume->directories.open(root_inode));
   ASSERT_EQ(listed_from(a, stream, 0).size(), all.size());
-  // Away from there and back, and meanwhile the first one goes.
+  // The stream goes elsewhere and comes back. Meanwhile the first one goes.
   const bool in_the_first_half = place - all.begin() < 1250;
   a.must(a.volume->directories.read(stream, in_the_first_half ? all[2400].cookie : all[0].cookie, 1, false));
   a.must(a.volume->names.unlink(root_inode, first));
@@ -227,7 +227,7 @@ TEST_F(DirectoryPositionsTest, OldDirectory_ThatIsListed_GetsTheNewOrder) {
   EXPECT_EQ(old_places(d), 2500U);
   Mount& b = mount();
   const Handle stream = b.must(b.volume->directories.open(d));
-  // While its entries are on their way, positions are those that they will have.
+  // While its entries are being moved, they have the positions that they will have.
   std::vector<DirectoryEntry> some = b.must(b.volume->directories.read(stream, 0, 1000, true));
   time.advance(std::chrono::seconds(5));
   std::vector<DirectoryEntry> rest = listed_from(b, stream, some.back().cookie);
@@ -236,7 +236,7 @@ TEST_F(DirectoryPositionsTest, OldDirectory_ThatIsListed_GetsTheNewOrder) {
   b.volume->directories.release(stream);
   EXPECT_EQ(old_places(d), 0U);
   EXPECT_EQ(names(listed(b, d)), order);
-  // One look a name, as everywhere.
+  // One read a name, as everywhere.
   b.stat(d);
   const std::size_t operations = b.store.operations();
   EXPECT_EQ(b.error(b.volume->names.lookup(d, "none")), ErrorCode::not_found);
@@ -279,7 +279,7 @@ TEST_F(DirectoryPositionsTest, OldDirectory_UnderChangeFromTwoMounts_LosesNothin
   check_invariants();
 }
 
-// Half made by a program of before: its entry lies in the old place, and leads to it.
+// A directory that a former program half made: its entry lies in the old place, and leads to it.
 TEST_F(DirectoryPositionsTest, OldDirectory_WithAHalfMadeChild_KeepsIt) {
   Mount& a = mount();
   const InodeNumber d = a.mkdir(root_inode, "d");

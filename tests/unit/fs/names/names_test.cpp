@@ -304,7 +304,7 @@ TEST_F(NamesTest, Listing_OfManyEntriesUnderChange_HasEveryStableEntryOnce) {
   EXPECT_EQ(a.error(a.volume->directories.read(handle, 0, 1, false)), ErrorCode::bad_handle);
 }
 
-// How the kernel finds what it has forgotten, for file handles.
+// For file handles the kernel looks up inodes that it has forgotten.
 TEST_F(NamesTest, LookupOfDot_FindsAnyInodeUntilItIsRemoved) {
   Mount& a = mount();
   Mount& b = mount();

@@ -1,4 +1,4 @@
-// Walks down a path whose rows are not at hand any more.
+// Walks down a path whose rows are no longer in memory.
 #include <algorithm>
 #include <set>
 
@@ -7,7 +7,7 @@
 namespace ringfs::fs {
 namespace {
 
-// Remembers the rows that were read until they are forgotten, and counts what it has to ask for.
+// A store that keeps rows in memory until forget(), and counts the requests that need a node.
 class RememberingStore : public MemoryObjectStore {
  public:
   using MemoryObjectStore::MemoryObjectStore;
@@ -43,7 +43,7 @@ class PathWalkTest : public World {
     volume_->abandon();
     time.settle();
   }
-  // As the kernel does it: each directory's attributes, then the next name in it. Returns the requests that it took.
+  // As the kernel walks: each directory's attributes, then the next name in it. Returns the number of requests.
   std::size_t walk() {
     const std::size_t before = store_.asked;
     InodeNumber directory = root_inode;

@@ -118,8 +118,8 @@ TEST_F(RenameTest, Exchange_OfFileAndDirectoryAcrossDirectories_SwapsBoth) {
   check_invariants();
 }
 
-// Two moves, each harmless, together a cycle: a/b and c/d; a -> c/d/a while c -> a/b/c. At most one may win, whatever
-// the order of the single steps.
+// Two moves, each harmless, that make a cycle together: with a/b and c/d, a -> c/d/a while c -> a/b/c. At most one may
+// succeed, in any order of the single steps.
 TEST_F(RenameTest, OppositeDirectoryMoves_InEveryInterleaving_NeverFormACycle) {
   for (std::uint64_t seed = 1; seed <= 40; ++seed) {
     SeededRandom random(seed);

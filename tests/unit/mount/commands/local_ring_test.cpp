@@ -1,3 +1,4 @@
+// ring.json, the ready line, and the state directory.
 #include "mount/commands/local_ring.hpp"
 
 #include <sys/file.h>
@@ -98,7 +99,7 @@ TEST_F(LocalRingTest, State_SavedAndLoaded_IsThereAndTheDamagedOneSaysSo) {
   EXPECT_NE(damaged.error().context.find("is damaged"), std::string::npos);
 }
 
-// Taken for a state without a ring, `up` would make another one.
+// If it were taken for a state without a ring, `up` would make another one.
 TEST_F(LocalRingTest, State_ThatCannotBeRead_IsNoStateWithoutARing) {
   StateDirectory state(directory_.path);
   std::filesystem::create_directory(state.ring_file());

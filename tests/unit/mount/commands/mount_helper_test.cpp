@@ -1,3 +1,4 @@
+// Calls by mount(8) and mount.fuse3.
 #include "mount/commands/mount_helper.hpp"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// The words of -o.
 #include "mount/commands/mount_options.hpp"
 
 #include <gtest/gtest.h>

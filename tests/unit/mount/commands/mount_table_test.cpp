@@ -1,3 +1,4 @@
+// Texts of /proc/self/mountinfo.
 #include "mount/commands/mount_table.hpp"
 
 #include <gtest/gtest.h>

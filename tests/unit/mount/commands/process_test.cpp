@@ -1,3 +1,4 @@
+// Child processes, their marks and pid files.
 #include "mount/commands/process.hpp"
 
 #include <poll.h>
@@ -76,7 +77,7 @@ TEST_F(ProcessTest, PidFile_OfARunningProcess_NamesIt) {
   EXPECT_EQ(running->pid, mark.pid);
 }
 
-// The same pid, but started at another time or in another boot: somebody else's.
+// The same pid, but started at another time or in another boot: another process.
 TEST_F(ProcessTest, PidFile_OfAnotherLifeOfThePid_NamesNobodyAndIsNotSignalled) {
   ProcessMark mark = start({"sleep", "60"});
   const ProcessMark real = mark;
@@ -98,7 +99,7 @@ TEST_F(ProcessTest, PidFile_Damaged_NamesNobody) {
   }
 }
 
-// As a file of /proc is whose process ends between the opening and the reading.
+// Like a file of /proc whose process ends between the open and the read.
 TEST_F(ProcessTest, File_ThatCanBeOpenedAndNotRead_IsEmpty) { EXPECT_EQ(tail_of("/proc/self/mem", 100), ""); }
 
 TEST_F(ProcessTest, Stop_OfWhoIgnoresSigterm_KillsAndSaysSo) {
@@ -165,7 +166,7 @@ TEST_F(ProcessTest, SpawnRecorded_OfWhatCannotRun_SaysWhyAndLeavesNoPidFile) {
   EXPECT_FALSE(std::filesystem::exists(directory_ / "pid"));
 }
 
-// The one that starts it is killed between the start and the pid file: a FIFO that nobody reads stops it there.
+// The starting process is killed between the start and the pid file: a FIFO without a reader stops it there.
 TEST_F(ProcessTest, SpawnRecorded_WhoseParentIsKilledBeforeThePidFile_NeverBegins) {
   const std::filesystem::path fifo = directory_ / "pid", begun = directory_ / "begun";
   ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
@@ -173,7 +174,7 @@ TEST_F(ProcessTest, SpawnRecorded_WhoseParentIsKilledBeforeThePidFile_NeverBegin
   ASSERT_EQ(pipe(ends), 0);
   const pid_t parent = fork();
   if (parent == 0) {
-    close(ends[0]);  // the other end stays open in whoever is started
+    close(ends[0]);  // the other end stays open in the process that is started
     SpawnOptions options;
     options.arguments = {"/bin/sh", "-c", "touch " + begun.string() + "; sleep 100"};
     static_cast<void>(spawn_recorded(options, fifo));
@@ -188,7 +189,7 @@ TEST_F(ProcessTest, SpawnRecorded_WhoseParentIsKilledBeforeThePidFile_NeverBegin
   ASSERT_EQ(kill(parent, SIGKILL), 0);
   int status = 0;
   ASSERT_EQ(waitpid(parent, &status, 0), parent);
-  // Nobody holds the pipe any more: the child has gone, too.
+  // No process has the pipe open any more: the child has gone, too.
   pollfd gone{ends[0], POLLIN, 0};
   ASSERT_EQ(poll(&gone, 1, 30'000), 1);
   EXPECT_FALSE(std::filesystem::exists(begun));

@@ -1,3 +1,4 @@
+// Lookups that timed out a moment ago.
 #include "mount/fuse/lookup_timeouts.hpp"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// What the kernel is told of a file's pages when changes come faster than it takes them.
+// What the kernel is told about a file's pages when changes come faster than it takes them.
 #include "mount/fuse/page_notifier.hpp"
 
 #include <gmock/gmock.h>
@@ -70,8 +70,8 @@ TEST(PendingPages, BytesAndARange_AreBothTold) {
   EXPECT_EQ(told({both(drop(4096), 8192, "old"), both(drop(0, 4096), 8192, "newer")}), "drop 0-, put newer at 8192");
 }
 
-// Whoever drops pages without bytes of its own knows that others changed them: those of before must not come into a
-// page after it.
+// A change that drops pages and has no bytes means that other mounts changed them: bytes of a former change must not
+// come into a page after it.
 TEST(PendingPages, BytesOfBefore_AreDroppedWithTheirPage) {
   EXPECT_EQ(told({tail(0, "old"), drop(0)}), "put old at 0; drop 0-");
   EXPECT_EQ(told({both(drop(4096), 4096, "old"), drop(8192), drop(0, 4096)}), "drop 4096-, put old at 4096; drop 0-");
@@ -111,7 +111,7 @@ class PageNotifierTest : public testing::Test {
   bool blocked = false;  // the first change of file 7 waits in the kernel until `release`
   std::promise<void> begun, release;
   std::deque<std::promise<void>> done;
-  PageNotifier notifier;  // last: its threads use the rest
+  PageNotifier notifier;  // the last member: its threads use the others
 };
 
 TEST_F(PageNotifierTest, ChangesBehindOneThatWaits_AreOneAndAllAreAnswered) {

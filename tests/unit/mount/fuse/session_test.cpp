@@ -1,4 +1,4 @@
-// The FUSE binding under the real kernel, over a ring that lives in this process. Skipped where nothing can be mounted.
+// The FUSE binding under the real kernel, over a ring in this process. Skipped where nothing can be mounted.
 #include "mount/fuse/session.hpp"
 
 #include <dirent.h>
@@ -47,7 +47,7 @@ class StillRing : public SilentRing {
   std::atomic<int> questions = 0;
 };
 
-// A process's sleeps must pass by themselves here, where nobody turns a clock by hand.
+// Sleeps of the file system must end by themselves here: no test moves the clock.
 class LiveStore : public MemoryObjectStore {
  public:
   LiveStore(VirtualTime& time, std::shared_ptr<MemoryRing> ring) : MemoryObjectStore(time, std::move(ring)) {}
@@ -169,7 +169,7 @@ TEST_F(FuseSessionTest, File_WrittenAndClosed_ReadsBack) {
   EXPECT_EQ(read_all(at("absent")), "errno ENOENT");
 }
 
-// Sizes around the inline limit, the chunk and the payload that takes the receive buffer with it.
+// Sizes around the inline limit, the chunk, and the payload that takes over the receive buffer.
 TEST_F(FuseSessionTest, LargeWrites_OfEverySize_ReadBack) {
   for (const std::size_t size : {std::size_t{16384}, std::size_t{16385}, std::size_t{524287}, std::size_t{524288},
                                  std::size_t{1048576}, std::size_t{3 * 1048576 + 7}}) {
@@ -267,7 +267,7 @@ TEST_F(FuseSessionTest, OpenForReading_WithTruncation_EmptiesTheFile) {
   EXPECT_EQ(read_all(at("f")), "");
 }
 
-// A reader whose kernel has the page: another mount overwrites it without changing the size, and a stat learns of it.
+// The kernel has a page that another mount overwrites without changing the size. A stat notices it.
 TEST_F(FuseSessionTest, PagesOfAnOpenFile_OverwrittenElsewhere_AreDropped) {
   ASSERT_EQ(write_all(at("f"), "0123456789"), 0);
   const int file = ::open(at("f").c_str(), O_RDONLY);
@@ -372,14 +372,14 @@ TEST_F(FuseSessionTest, Wait_WhenASignalArrives_EndsWithEintr) {
   pthread_kill(waiter.native_handle(), SIGUSR1);
   waiter.join();
   EXPECT_EQ(result, EINTR);
-  // And the one who polled for it has ended, too.
+  // And the coroutine that polled for it has ended, too.
   std::this_thread::sleep_for(std::chrono::seconds(1));
   const int questions = ring_.questions;
   std::this_thread::sleep_for(std::chrono::milliseconds(600));
   EXPECT_EQ(ring_.questions, questions);
 }
 
-// The signal ends a read only after the timeout; until then it goes on as if nothing had happened.
+// The signal ends a read only after the timeout. Until then the read goes on.
 TEST_F(FuseSessionTest, Stat_WhenASignalArrivesAndTheRingAnswersLate_Succeeds) {
   ASSERT_EQ(write_all(at("f"), "x"), 0);
   struct sigaction action {};
