@@ -77,7 +77,7 @@ class Group {
   void snapshot_read(EffectId id, Result<SnapshotData> data);
 
   void flush();
-  void compact_for_budget(const LogBudget::Cut& wanted);
+  void compact_for_budget(const LogBudget::Compaction& wanted);
   void drop_staged_snapshot();  // for want of room
   void mark_damaged(Damage damage);
   void entry_damaged(LogIndex index);  // this entry or one behind it

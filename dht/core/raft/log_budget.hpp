@@ -32,7 +32,7 @@ inline constexpr Duration quiet_log_after = std::chrono::seconds(60);
 
 class LogBudget {
  public:
-  struct Cut {
+  struct Compaction {
     PartitionId partition{};
     std::size_t keep_bytes = 0;   // less than it has
     bool even_if_needed = false;  // by followers: the tail is full, too
@@ -48,7 +48,7 @@ class LogBudget {
   void retry() { others_.merge(passed_over_); }
   void set_share(std::size_t share) { share_ = share; }  // of the budget only 1 / share counts
 
-  std::optional<Cut> next() const;
+  std::optional<Compaction> next() const;
   std::size_t bytes() const { return sum_; }
   std::size_t least_bytes() const;
 

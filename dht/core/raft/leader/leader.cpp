@@ -171,16 +171,15 @@ std::optional<HeartbeatGroup> Leader::heartbeat_for(const ReplicaId& peer) const
                         peer.added};
 }
 
-bool Leader::heartbeat_acknowledged(const ReplicaId& peer, std::uint64_t round, TimePoint sent_at, bool damaged) {
+void Leader::heartbeat_acknowledged(const ReplicaId& peer, std::uint64_t round, TimePoint sent_at, bool damaged) {
   auto known = followers_.all().find(peer);
-  if (known == followers_.all().end()) return false;
+  if (known == followers_.all().end()) return;
   Progress& progress = known->second;
-  if (round <= progress.acknowledged_round) return true;
+  if (round <= progress.acknowledged_round) return;
   progress.acknowledged_round = round;
   progress.acknowledged_sent_at = sent_at;
   progress.damaged = damaged;
   reads_.release_held();
-  return true;
 }
 
 bool Leader::heartbeat_refused(const ReplicaId& peer, bool damaged) {
