@@ -1,3 +1,4 @@
+// Which group's log is compacted next for the budget of the node.
 #include "dht/core/raft/log_budget.hpp"
 
 #include <algorithm>

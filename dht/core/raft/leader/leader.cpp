@@ -115,8 +115,8 @@ bool Leader::lost_quorum() const {
   return heard + services_.timing.election_minimum <= now();
 }
 
-// What was admitted before a majority's disks filled up stands in front of what would give room back. A majority does
-// not have it, so that majority can elect somebody without it, who removes it here. Its clients are told that the
+// Entries that were admitted before a majority's disks filled up are in front of those that would free room. A majority
+// does not have them, so it can elect a leader without them, which removes them here. Their clients are told that the
 // outcome is not known, as after any change of leader.
 bool Leader::stuck() {
   const LogIndex reached = followers_.quorum_match();
