@@ -94,7 +94,7 @@ void Groups::keep_log_budget() {
   const bool idle = services_.appended_at + quiet_log_after <= now();
   services_.log_budget.set_share(services_.room != Room::ample ? short_log_share : idle ? quiet_log_share : 1);
   const std::size_t before = services_.log_budget.bytes();
-  while (std::optional<LogBudget::Cut> wanted = services_.log_budget.next()) {
+  while (std::optional<LogBudget::Compaction> wanted = services_.log_budget.next()) {
     find(wanted->partition)->compact_for_budget(*wanted);
     if (before - services_.log_budget.bytes() >= LogLimits::turn_bytes) return;
   }

@@ -2,7 +2,7 @@
 //
 // A follower cannot skip an entry to reach the one behind it. So whatever a leader admits must fit on a majority, and
 // what gives room back must still fit when nothing else does. Each node says its room in its answers to heartbeats and
-// appends; a leader admits a batch when a majority of the voters has room for it (Group::refusal). Between the steps
+// appends; a leader admits a batch when a majority of the voters has room for it (proposals.hpp). Between the steps
 // lies what was admitted before the news arrived:
 //
 //   ample    anything

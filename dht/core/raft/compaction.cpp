@@ -45,7 +45,7 @@ void compact_when_large(ReplicaState& state, GroupServices& services, const Foll
 }
 
 void compact_for_budget(ReplicaState& state, GroupServices& services, const Followers* followers,
-                        const LogBudget::Cut& wanted) {
+                        const LogBudget::Compaction& wanted) {
   constexpr LogSize unlimited{SIZE_MAX, SIZE_MAX};
   ReplicatedLog& log = state.log();
   const LogSize before = log.applied_size();

@@ -25,7 +25,7 @@ struct LogLimits {
 // `followers`: those of a leader; null: this replica does not lead, and nobody needs entries from it.
 void compact_when_large(ReplicaState& state, GroupServices& services, const Followers* followers);
 void compact_for_budget(ReplicaState& state, GroupServices& services, const Followers* followers,
-                        const LogBudget::Cut& wanted);
+                        const LogBudget::Compaction& wanted);
 // What is applied is in the rows: an entry of it that is damaged goes with all of them.
 void compact_for_damage(ReplicaState& state);
 

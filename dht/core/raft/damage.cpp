@@ -2,8 +2,8 @@
 //
 // The way out is a change of members: out of the group, then in again under another identity (membership_change.cpp),
 // for a replica that forgot what it acknowledged must not count for a moment. What it does until then depends on what
-// is lost. Without its log or its votes: nothing. With damaged rows and a sound log: all that a voter does, or a group
-// of which another member is down would stand still for one row.
+// is lost. Without its log or its votes: nothing. With damaged rows and a sound log: all that a voter does; otherwise
+// one bad row would stop a group of which another member is down.
 #include "dht/core/raft/compaction.hpp"
 #include "dht/core/raft/group.hpp"
 
@@ -52,7 +52,7 @@ void Group::apply_failed(LogIndex through, Damage damage) {
   check();
 }
 
-// For a client that needs what is damaged: somebody else has it in a moment, or nobody has.
+// For a client that needs what is damaged: another replica will serve it, or none has it.
 Error Group::damage_error(std::string context) const {
   if (const Leader* leader = election_.leader()) return leader->proposals().damage_error(std::move(context));
   return {ErrorCode::unavailable, "this replica is damaged, another one will serve"};

@@ -28,9 +28,9 @@ void Election::check() const {
 
 // ---- Votes ----------------------------------------------------------------------------------------
 
-// Whoever acknowledged a leader granted it a lease of L, without another leader; this process's last life may have done
-// so just before it ended. A leader grants itself the same. Only a RequestVote that the leader asked for (TimeoutNow)
-// may pass: that leader takes no lease any more in the term that is being left.
+// Whoever acknowledged a heartbeat granted that leader a lease: for its length it votes for nobody else. The process
+// may have granted one just before it was started anew. A leader is bound by its own lease. Only a RequestVote that the
+// leader asked for (TimeoutNow) passes: that leader takes no lease any more in the term that is being left.
 bool Election::must_refuse_votes() const {
   if (services_.faults.ignore_lease) return false;
   if (now() < refuse_votes_until_) return true;
@@ -38,11 +38,11 @@ bool Election::must_refuse_votes() const {
   return last_heard_ + services_.timing.lease > now();
 }
 
-// Whoever counted on the vote of a hung disk would wait for it in vain.
+// The vote of a hung disk could not be written: whoever counted on it would wait in vain.
 bool Election::may_vote() const { return !services_.disk_hangs() || services_.faults.vote_with_hung_disk; }
 
 void Election::receive(const Uuid& source, const RequestVote& message) {
-  if (!state_.holds_data()) return;  // its log is gone: it must not say that another one is up to date
+  if (!state_.holds_data()) return;  // its log is gone: it cannot tell whether another one is up to date
   if (!may_vote()) return;
   const Log& log = state_.log().entries();
   bool up_to_date = message.last_term > log.last_term() ||
@@ -111,8 +111,7 @@ void Election::tally() {
   }
 }
 
-// What waited for it is said only now: the own vote counts, and those who are asked, or who asked, get the time to
-// answer.
+// Only now the own vote counts, and only now requests or a vote have left: the others get the time to answer.
 void Election::hard_state_written() {
   if (leader_) return;
   deadline_ = std::max(deadline_, now() + retry_wait());
@@ -123,7 +122,7 @@ void Election::hard_state_written() {
 
 // ---- Time-outs ------------------------------------------------------------------------------------
 
-// Behind those that are well; whoever is elected all the same hands over.
+// An unfit node stands later than those that are fit. If it is elected all the same, it hands over.
 Duration Election::unfit_delay() const {
   if (!services_.should_not_lead()) return Duration::zero();
   const std::vector<ReplicaId> voters = all_voters(state_.configuration());
@@ -141,8 +140,8 @@ void Election::reset_deadline() {
   deadline_ = now() + timeout_ + unfit_delay();
 }
 
-// When a campaign that decided nothing is tried again: sooner than a follower's time-out, for nobody leads meanwhile,
-// but ever slower, so that slow disks and networks get their time.
+// After so long a campaign that decided nothing is tried again: sooner than a follower's time-out, for nobody leads
+// meanwhile, but later each time, for slow disks and networks.
 Duration Election::retry_wait() const {
   Duration wait = services_.timing.election_minimum / 4;
   for (unsigned i = 0; i < std::min(failed_campaigns_, 3U); ++i) wait = wait * 2;
@@ -173,8 +172,8 @@ void Election::tick() {
     pre_campaign();
 }
 
-// Its successor is elected as soon as the lease of the leader ends, in the order of preference so that votes are not
-// split.
+// If the peer led, this replica stands as soon as the peer's lease has ended, in the order of preference so that votes
+// are not split.
 void Election::peer_disconnected(const Uuid& peer) {
   if (leader_) leader_->peer_disconnected(peer);
   if (state_.leader() != peer || role_ != Role::follower || !state_.promotable() || unfit_delay() > Duration::zero())
@@ -266,7 +265,8 @@ void Election::campaign(bool transfer) {
   votes_.clear();
   late_votes_.clear();
   state_.stand();
-  // Two candidates that voted for themselves wait for each other in vain: of three voters the third one is gone.
+  // After a transfer nobody else stands. Otherwise two candidates that voted for themselves may wait for each other in
+  // vain, if of three voters the third one is gone.
   if (transfer)
     reset_deadline();
   else

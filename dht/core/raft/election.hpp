@@ -1,15 +1,18 @@
 // Which role this replica has in its term, and how it gets another: terms, votes and time-outs (dissertation, chapters
 // 3.4, 3.10, 6.4.1 and 9.6; Raft paper, section 5.2).
 //
-//   role           meaningful                                          ends when
-//   learner        deadline of the membership query only               it is in a configuration as a voter: follower
-//   follower       leader, last_heard, election deadline               the deadline passes: pre-candidate
-//   pre-candidate  votes                                               a quorum would vote for it: candidate; or the
-//                                                                      deadline passes: again
-//   candidate      votes, late_votes, hard_state_pending: the own      a quorum votes for it: leader; or the deadline
-//                  vote counts when it is durable                      passes: pre-candidate
-//   leader         Leader, which exists in this role only              Verdict; a higher term
-//   any            a higher term that a message brings: follower (message_rules.hpp); a lost log or a reset: learner
+//   role           what means something in it                          what ends it
+//   learner        -                                                   a configuration in which it votes: follower
+//   follower       leader, last_heard, deadline                        the deadline: pre-candidate
+//   pre-candidate  votes; late_votes, of a campaign in this term that  pre-votes of a quorum: candidate; late votes of
+//                  ran into its time-out; deadline                     one: leader; the deadline: another pre-campaign
+//   candidate      votes (its own when it is durable), deadline        votes of a quorum: leader; the deadline:
+//                                                                      pre-candidate
+//   leader         Leader, which exists in no other role               a Verdict: follower, or candidate
+//
+// Beside these, from every role: a message of a higher term makes a follower or a learner (message_rules.hpp); a lost
+// log or a reset makes a learner. Without a leader every replica asks now and then whether it still is a member
+// (ReplicaLife).
 //
 // Threads: none. Errors: none. Limits: votes of one configuration.
 #pragma once

@@ -1,3 +1,4 @@
+// How a node measures its disk and its loop, and what it concludes of itself and of its peers.
 #include "dht/core/raft/fitness.hpp"
 
 #include <algorithm>

@@ -23,27 +23,34 @@
 
 namespace ringfs::dht {
 
-inline constexpr Duration disk_timeout = std::chrono::seconds(1);  // without an answer while there is work: it hangs
-inline constexpr Duration fitness_life =
-    std::chrono::seconds(1);  // of what a peer said: rounds come every 240 ms at least
-inline constexpr Duration slow_floor = std::chrono::milliseconds(20);  // faster is no trouble, whatever the others have
+// Without an answer for so long while there is work, the disk hangs.
+inline constexpr Duration disk_timeout = std::chrono::seconds(1);
+// What a peer said counts for so long. Rounds come every 240 ms at least.
+inline constexpr Duration fitness_life = std::chrono::seconds(1);
+
+// A durable write that is faster than this is not slow, whatever the others have.
+inline constexpr Duration slow_floor = std::chrono::milliseconds(20);
 inline constexpr int slow_factor = 5;
-inline constexpr Duration slow_timeout = std::chrono::seconds(30);     // to become slow, and to be taken for well again
-inline constexpr Duration write_time_life = std::chrono::seconds(10);  // of a measured write time
-inline constexpr Duration sparse_samples =
-    std::chrono::seconds(4);  // write times that lie so far apart count half each
-inline constexpr Duration lateness_allowed =
-    std::chrono::milliseconds(100);  // of one turn: an ordinary sight on a busy machine
-inline constexpr Duration lateness_counted =
-    std::chrono::seconds(1);                                         // of one turn at most: one long freeze is no habit
-inline constexpr int lateness_share = 4;                             // a quarter of the time ...
-inline constexpr Duration lateness_limit = std::chrono::seconds(3);  // ... and so much more: late
-inline constexpr Duration lateness_most = std::chrono::seconds(10);  // remembered
+// It takes so long to become slow, and to be taken for well again.
+inline constexpr Duration slow_timeout = std::chrono::seconds(30);
+// A measured write time counts for so long.
+inline constexpr Duration write_time_life = std::chrono::seconds(10);
+// Write times that lie so far apart count half each.
+inline constexpr Duration sparse_samples = std::chrono::seconds(4);
+
+// So much lateness of one turn does not count: it is ordinary on a busy machine.
+inline constexpr Duration lateness_allowed = std::chrono::milliseconds(100);
+// No more of one turn counts: one long freeze is no habit.
+inline constexpr Duration lateness_counted = std::chrono::seconds(1);
+// A loop is late when its lateness exceeds a quarter of the time by the limit; so much is remembered at most.
+inline constexpr int lateness_share = 4;
+inline constexpr Duration lateness_limit = std::chrono::seconds(3);
+inline constexpr Duration lateness_most = std::chrono::seconds(10);
 
 class Fitness {
  public:
-  // The store got something and gave it back. `synced`: the write is durable when it is answered, as all are but staged
-  // chunks.
+  // The store got work, or answered it. `synced`: the write is durable when it is answered, as all are but those that
+  // only stage snapshot chunks.
   void write_given(EffectId write, bool synced, TimePoint now);
   void written(EffectId through, TimePoint now);
   void reads_given(std::size_t reads, TimePoint now);

@@ -1,6 +1,6 @@
 // Takes in what the leader of the term sends: entries and the commit index (Raft paper, section 5.3).
 //
-// It has no state of its own: what it takes in is in the log. Snapshots are snapshot_receiver.hpp. Threads: none.
+// It has no state of its own: what it takes in is in the log. Snapshots: snapshot_receiver.hpp. Threads: none.
 // Errors: an append that does not fit the log is rejected, with a hint where the logs may agree. Limits: what this
 // node's disk has room for.
 #pragma once

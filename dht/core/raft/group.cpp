@@ -37,14 +37,19 @@ void Group::interval() {
   check();
 }
 
-void Group::peer_disconnected(const Uuid& peer) { election_.peer_disconnected(peer); }
+void Group::peer_disconnected(const Uuid& peer) {
+  election_.peer_disconnected(peer);
+  check();
+}
 
 void Group::peer_restarted(const Uuid& peer) {
   if (Leader* leader = election_.leader()) leader->peer_restarted(peer);
+  check();
 }
 
 void Group::peer_has_room(const Uuid& peer) {
   if (Leader* leader = election_.leader()) leader->peer_has_room(peer);
+  check();
 }
 
 void Group::propose(Proposal proposal) {
@@ -60,6 +65,7 @@ void Group::read(OperationId operation, ReadRequest request, const RowLease& lea
     leader->read(operation, std::move(request), lease);
   else
     state_.fail(operation, ErrorCode::not_leader);
+  check();
 }
 
 void Group::written(EffectId write) {
@@ -125,6 +131,7 @@ void Group::read_done(EffectId id, Result<ReadAnswer> answer) {
   if (!read) return;
   if (answer) {
     leader->reads().answer(*read, std::move(*answer));
+    check();
     return;
   }
   Error error = answer.error();
@@ -171,12 +178,15 @@ void Group::reset_replica(LogIndex added, ConfigurationAt where_to_ask) {
   life_.forget_retirement();
 }
 
-void Group::compact_for_budget(const LogBudget::Cut& wanted) {
+void Group::compact_for_budget(const LogBudget::Compaction& wanted) {
   ringfs::dht::compact_for_budget(state_, services_, followers(), wanted);
   check();
 }
 
-void Group::drop_staged_snapshot() { receiver_.drop_for_want_of_room(); }
+void Group::drop_staged_snapshot() {
+  receiver_.drop_for_want_of_room();
+  check();
+}
 
 GroupStatus Group::status() const {
   GroupStatus status;

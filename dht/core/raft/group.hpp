@@ -17,9 +17,9 @@
 //   message rules         what the term of each message does (receive.cpp)                 message_rules.hpp
 //   GroupServices         what the groups of a node share                                  group_services.hpp
 //
-// Who may call whom: Group any part; Election, Follower and SnapshotReceiver those above them in the table; the parts
-// of Leader only each other (leader/leader.hpp) and ReplicaState. Nobody calls Group. What is over is told upwards by
-// return values: a Verdict, damage that was found.
+// Who calls whom: Group any part; Follower calls Election; Election calls Leader, SnapshotReceiver and ReplicaLife; the
+// parts of Leader call each other (leader/leader.hpp). All of them change ReplicaState. Nobody calls Group: a part
+// tells by a return value that leadership should end (Verdict) or that data is damaged.
 //
 // Inputs change the state and put votes, replies and writes into the Outbox; flush(), once a turn, sends the appends
 // and hands out the applies, so that many proposals of one turn share a message. Every input ends with check(): the
@@ -77,7 +77,7 @@ class Group {
   void snapshot_read(EffectId id, Result<SnapshotData> data);
 
   void flush();
-  void compact_for_budget(const LogBudget::Cut& wanted);
+  void compact_for_budget(const LogBudget::Compaction& wanted);
   void drop_staged_snapshot();  // for want of room
   void mark_damaged(Damage damage);
   void entry_damaged(LogIndex index);  // this entry or one behind it

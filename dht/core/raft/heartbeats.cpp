@@ -1,3 +1,4 @@
+// Heartbeat rounds: what is sent, what a reply acknowledges, which list a digest stands for.
 #include "dht/core/raft/heartbeats.hpp"
 
 #include "dht/base/bytes.hpp"

@@ -1,3 +1,4 @@
+// The log in memory: appends, truncation, compaction, eviction of bodies.
 #include "dht/core/raft/log.hpp"
 
 namespace ringfs::dht {

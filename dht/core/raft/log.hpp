@@ -1,8 +1,8 @@
 // The in-memory view of one group's log: term and weight of every entry, bodies of the newest ones only.
 //
 // What is on disk follows through GroupWrite; this view runs ahead of it. Bodies that were evicted are read back with
-// LoadEntries. Threads: none. Errors: a broken index is a bug of the caller and aborts. Limits: the group cuts
-// and evicts (group.hpp); 24 bytes an entry beside the cached bodies.
+// LoadEntries. Threads: none. Errors: a broken index is a bug of the caller and aborts. Limits: whoever
+// uses it compacts and evicts (replica/replicated_log.hpp); 24 bytes an entry beside the cached bodies.
 #pragma once
 
 #include <deque>

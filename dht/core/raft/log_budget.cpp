@@ -1,3 +1,4 @@
+// Which group's log is compacted next for the budget of the node.
 #include "dht/core/raft/log_budget.hpp"
 
 #include <algorithm>
@@ -31,7 +32,7 @@ std::size_t LogBudget::least_bytes() const {
   return std::min(max_least_log_bytes, budget() / 4 / std::max<std::size_t>(groups_.size(), 1));
 }
 
-std::optional<LogBudget::Cut> LogBudget::next() const {
+std::optional<LogBudget::Compaction> LogBudget::next() const {
   if (sum_ <= budget()) return std::nullopt;
   bool tail_full = sum_ > 2 * budget();
   Size largest{};
@@ -39,7 +40,7 @@ std::optional<LogBudget::Cut> LogBudget::next() const {
   if (tail_full && !passed_over_.empty()) largest = std::max(largest, *passed_over_.rbegin());
   auto [bytes, partition] = largest;
   if (bytes <= least_bytes()) return std::nullopt;
-  return Cut{partition, std::max(least_bytes(), bytes / 2), tail_full};
+  return Compaction{partition, std::max(least_bytes(), bytes / 2), tail_full};
 }
 
 }  // namespace ringfs::dht

@@ -1,13 +1,14 @@
-// How much of their logs all groups of a node keep together behind what they applied, and which of them is cut next.
+// How much of their logs all groups of a node keep together of what they have applied, and which of them is compacted
+// next.
 //
-// Each group cuts its own log (group.hpp), but a node has as many logs as partitions, and one that gets no more writes
-// would keep its last megabytes for ever: contents of files that are long overwritten or removed. So beyond the budget
-// the largest log is halved, whosever it is, until the sum fits again. A log that followers still need is passed over
-// for a while, but only up to a tail of as much again.
+// Each group compacts its own log (compaction.hpp), but a node has as many logs as partitions, and one that gets no
+// more writes would keep its last megabytes for ever: contents of files that are long overwritten or removed. So beyond
+// the budget the largest log is halved, whichever group's it is, until the sum fits again. A log that followers still
+// need is passed over for a while, until all of them together exceed the budget twice.
 //
 // Threads: none. Cost: O(log groups) a call. Limits: a group keeps least_bytes(), so that a follower that lags for a
 // moment goes on by the log; the sum of those is at most a quarter of the budget. Entries that are not applied are
-// bounded by max_node_pending_bytes (group.hpp) and do not count here.
+// bounded by NodeLimits::unapplied_bytes and do not count here.
 #pragma once
 
 #include <map>
@@ -32,10 +33,10 @@ inline constexpr Duration quiet_log_after = std::chrono::seconds(60);
 
 class LogBudget {
  public:
-  struct Cut {
+  struct Compaction {
     PartitionId partition{};
     std::size_t keep_bytes = 0;   // less than it has
-    bool even_if_needed = false;  // by followers: the tail is full, too
+    bool even_if_needed = false;  // by followers: the budget is exceeded twice
   };
 
   explicit LogBudget(std::size_t budget_bytes = max_node_log_bytes) : budget_(budget_bytes) {}
@@ -48,7 +49,7 @@ class LogBudget {
   void retry() { others_.merge(passed_over_); }
   void set_share(std::size_t share) { share_ = share; }  // of the budget only 1 / share counts
 
-  std::optional<Cut> next() const;
+  std::optional<Compaction> next() const;
   std::size_t bytes() const { return sum_; }
   std::size_t least_bytes() const;
 

@@ -1,3 +1,4 @@
+// The effects of one call into a Node, as they are collected.
 #include "dht/core/raft/outbox.hpp"
 
 #include "dht/core/protocol/node_options.hpp"

@@ -1,8 +1,8 @@
 // Collects the effects of one call into a Node, and remembers who waits for what.
 //
 // Groups and the node put messages, writes and replies in here; take() hands them out. The write that is being
-// collected has an id from its first change on, so that a group knows which Node::written makes it durable. Threads:
-// none. Limits: open operations (max_pending_operations); everything else is emptied by every take().
+// collected has an id from its first change on, so that a group knows which Node::written makes it durable.
+// Threads: none. Limits: open operations (max_pending_operations); everything else is emptied by every take().
 #pragma once
 
 #include <map>

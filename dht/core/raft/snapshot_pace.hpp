@@ -1,7 +1,7 @@
 // How fast a node sends snapshots to new replicas: a token bucket over all its groups (setting rebalance_rate).
 //
-// Why: moving data must not push what clients do aside. Only learners wait for it; a voter that lags is repaired at
-// full speed. Threads: none. Limits: what is saved up is one second's worth.
+// Moving data must not slow down what clients do. Only learners wait for it; a voter that lags gets its snapshot at
+// full speed. Threads: none. Limits: at most one second's worth is saved up.
 #pragma once
 
 #include <algorithm>
@@ -17,7 +17,7 @@ class SnapshotPace {
   // None: as fast as it goes.
   void set_rate(std::optional<std::uint64_t> bytes_per_second) { rate_ = bytes_per_second; }
 
-  // How many chunks of `bytes` are sent in `time`; at most `most`, at least one.
+  // How many snapshot chunks of `bytes` are sent in `time`; at most `most`, at least one.
   unsigned chunks_in(Duration time, std::size_t bytes, unsigned most) const {
     if (!rate_) return most;
     const double chunks =

@@ -46,7 +46,7 @@ void SnapshotReceiver::receive(const Uuid& source, const SnapshotChunk& message)
   services_.out.send_after_write(source, reply);
 }
 
-// False: it is of a snapshot of which the first chunk has not come.
+// False: the first chunk of this snapshot has not come.
 bool SnapshotReceiver::stage(const Uuid& source, const SnapshotChunk& message) {
   services_.receiving.insert(state_.partition());
   bool known = incoming_ && incoming_->source == source && incoming_->number == message.snapshot;
@@ -68,7 +68,7 @@ bool SnapshotReceiver::stage(const Uuid& source, const SnapshotChunk& message) {
   return true;
 }
 
-// One that is about to be installed is needed; of the others nothing may stay on the disk.
+// What is staged goes from the disk, unless it is about to be installed.
 void SnapshotReceiver::drop() {
   if (incoming_ && !incoming_->install && incoming_->next_chunk > 0) {
     services_.out.separate_group_write(state_.partition()).unstage = true;

@@ -1,8 +1,8 @@
 // Takes in a snapshot from a leader: snapshot chunks are staged on the disk beside the rows that are there, and replace
 // rows and log when all of them have come (docs/design.md#snapshots; Raft paper, section 7).
 //
-// Threads: none. Errors: chunks that do not follow each other are not staged; the answer says which one is wanted.
-// Limits: SnapshotLimits::receiving; one snapshot a group.
+// Threads: none. Errors: a snapshot chunk that does not follow the one before is not staged; the answer says which one
+// is wanted. Limits: SnapshotLimits::receiving; one snapshot a group.
 #pragma once
 
 #include "dht/core/raft/leader/commitments.hpp"
@@ -20,13 +20,13 @@ class SnapshotReceiver {
   SnapshotReply reply_to(const SnapshotChunk& message) const;
 
   bool receiving() const { return incoming_.has_value(); }
-  // All chunks are staged: rows and log are about to be replaced. Until then nothing is appended or applied.
+  // All snapshot chunks are staged: rows and log are about to be replaced. Until then nothing is appended or applied.
   bool installing() const { return incoming_ && incoming_->install; }
-  // Rows and log are replaced, if all chunks are there and no apply is outstanding. True: they were.
+  // Rows and log are replaced, if all snapshot chunks are there and no apply is outstanding. True: they were.
   bool install_when_ready();
 
   void drop();                    // it is not needed, or its leader is gone
-  void drop_unless_installing();  // its leader is of the past
+  void drop_unless_installing();  // its leader is of an earlier term
   void drop_for_want_of_room();
   void log_reaches(LogIndex index);  // the log has all that the snapshot would bring up to here
 

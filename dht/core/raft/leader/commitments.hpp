@@ -17,7 +17,7 @@ struct Commitments {
   RowLeases row_leases;
   // By the index of their entries. Those that are committed are answered when they are applied, whoever leads then.
   std::map<LogIndex, PendingOperation> operations;
-  TimePoint next_transfer = TimePoint::min();  // of the leadership; a later term does not try sooner
+  TimePoint next_transfer = TimePoint::min();  // none is tried sooner, in a later term either
 };
 
 }  // namespace ringfs::dht

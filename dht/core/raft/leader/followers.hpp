@@ -28,7 +28,7 @@ class Followers {
   Map& all() { return all_; }
   const Map& all() const { return all_; }
   const Progress* find(const ReplicaId& replica) const;
-  // Whose message this is; null: of nobody known.
+  // The follower that a message came from; null: of nobody known.
   Map::value_type* of_sender(const Uuid& source, LogIndex added);
   void add(const ReplicaId& replica);
 

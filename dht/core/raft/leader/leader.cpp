@@ -115,8 +115,8 @@ bool Leader::lost_quorum() const {
   return heard + services_.timing.election_minimum <= now();
 }
 
-// What was admitted before a majority's disks filled up stands in front of what would give room back. A majority does
-// not have it, so that majority can elect somebody without it, who removes it here. Its clients are told that the
+// Entries that were admitted before a majority's disks filled up are in front of those that would free room. A majority
+// does not have them, so it can elect a leader without them, which removes them here. Their clients are told that the
 // outcome is not known, as after any change of leader.
 bool Leader::stuck() {
   const LogIndex reached = followers_.quorum_match();
@@ -171,16 +171,15 @@ std::optional<HeartbeatGroup> Leader::heartbeat_for(const ReplicaId& peer) const
                         peer.added};
 }
 
-bool Leader::heartbeat_acknowledged(const ReplicaId& peer, std::uint64_t round, TimePoint sent_at, bool damaged) {
+void Leader::heartbeat_acknowledged(const ReplicaId& peer, std::uint64_t round, TimePoint sent_at, bool damaged) {
   auto known = followers_.all().find(peer);
-  if (known == followers_.all().end()) return false;
+  if (known == followers_.all().end()) return;
   Progress& progress = known->second;
-  if (round <= progress.acknowledged_round) return true;
+  if (round <= progress.acknowledged_round) return;
   progress.acknowledged_round = round;
   progress.acknowledged_sent_at = sent_at;
   progress.damaged = damaged;
   reads_.release_held();
-  return true;
 }
 
 bool Leader::heartbeat_refused(const ReplicaId& peer, bool damaged) {

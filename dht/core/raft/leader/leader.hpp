@@ -42,10 +42,10 @@ class Leader {
 
   void receive(const Uuid& source, const AppendReply& message);
   void receive(const Uuid& source, const SnapshotReply& message);
-  // What to say to a peer, and what it answered. False: no replica that is known.
+  // What to say to a peer. No value: no replica that is known.
   std::optional<HeartbeatGroup> heartbeat_for(const ReplicaId& peer) const;
-  bool heartbeat_acknowledged(const ReplicaId& peer, std::uint64_t round, TimePoint sent_at, bool damaged);
-  bool heartbeat_refused(const ReplicaId& peer, bool damaged);
+  void heartbeat_acknowledged(const ReplicaId& peer, std::uint64_t round, TimePoint sent_at, bool damaged);
+  bool heartbeat_refused(const ReplicaId& peer, bool damaged);  // false: by no replica that is known
   void peer_disconnected(const Uuid& peer);
   void peer_restarted(const Uuid& peer);
   void peer_has_room(const Uuid& peer);  // again, or more than before

@@ -67,8 +67,8 @@ std::optional<Configuration> MembershipChange::with_voters(const std::vector<Uui
   return next;
 }
 
-// Those wanted, once all of them vote or could. While one of them is not there and a voter is missing or nobody knows
-// for how long: those that are ready, and as many of the present voters as it takes. Empty: wait.
+// Those wanted, once all of them vote or have caught up. If one of them does not come, or a present voter does not
+// answer: those that are ready, and as many of the present voters as it takes. Empty: wait.
 std::vector<ReplicaId> MembershipChange::target_voters(const std::vector<Uuid>& wanted) const {
   const Configuration& current = state_.configuration();
   std::vector<ReplicaId> target;
@@ -111,7 +111,7 @@ std::vector<ReplicaId> MembershipChange::target_voters(const std::vector<Uuid>& 
   return target;
 }
 
-// While moves are paused nobody would come in its place.
+// Not while moves are paused: nobody would come in its place.
 bool MembershipChange::is_replaced_now(const ReplicaId& voter) const {
   return followers_.to_be_replaced(voter) && !services_.moves_paused;
 }

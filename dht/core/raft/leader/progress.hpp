@@ -1,8 +1,15 @@
 // What a leader knows of one other replica (etcd's "progress", dissertation section 10.2.1).
 //
-//   probe      where the logs agree is not known: one append at a time, paused until it is answered or given up
-//   replicate  appends are pipelined ahead of their answers, within the window below
-//   snapshot   the entries that the follower needs were cut: chunks of the partition's rows, one at a time
+//   state      meaning                                                        next
+//   probe      where the logs agree is not known: one append at a time,       a guess
+//              paused until it is answered or given up
+//   replicate  appends are pipelined ahead of their answers, within the       behind the last entry that was sent
+//              window below
+//   snapshot   the entries that the follower needs are no longer in the log:  not used
+//              snapshot chunks of the partition's rows, one at a time
+//
+// At all times match < next, and match <= last_index of the leader's log. Threads: none. Errors: check() aborts.
+// Limits: the window below.
 #pragma once
 
 #include <deque>
@@ -15,11 +22,13 @@
 
 namespace ringfs::dht {
 
-inline constexpr std::size_t max_append_bytes = 1 << 20;  // of one append message, or one entry if that is larger
-inline constexpr std::size_t max_inflight_messages = 64;  // appends to one follower that are not answered
+// Of one append, or one entry if that is larger.
+inline constexpr std::size_t max_append_bytes = 1 << 20;
+// Appends of one group to one follower that are not answered.
+inline constexpr std::size_t max_inflight_messages = 64;
 inline constexpr std::size_t max_inflight_bytes = 8 << 20;
-// To one peer, of all groups together: beyond this only groups that have nothing in flight there go on, and beyond the
-// second none, so that the peer's queue (dht/net/transport/peer.hpp) has room for everybody's heartbeats and votes.
+// Appends of all groups to one peer. Beyond the first limit only groups that have nothing in flight there go on, beyond
+// the second none, so that the peer's queue (dht/net/transport/peer.hpp) has room for heartbeats and votes.
 inline constexpr std::size_t max_peer_inflight_bytes = 12 << 20;
 inline constexpr std::size_t hard_peer_inflight_bytes = 24 << 20;
 
@@ -30,14 +39,14 @@ struct Progress {
   LogIndex next = 1;      // to send
   bool paused = false;    // probe: wait for an answer
   bool absent = false;    // it has no rows yet: only a snapshot helps
-  bool damaged = false;   // its data there is: out of service, or with rows that cannot be read
-  bool given_up = false;  // it has no room for what it lacks, and nobody needs it there
-  bool hurried =
-      false;  // its rows change faster than the pace allows to send them: the next snapshot is sent at full speed
+  bool damaged = false;   // its data on the disk is, as its node said
+  bool given_up = false;  // it has no room for what it lacks, and all others answer and have room
+  // Its rows change faster than the pace allows to send them: the next snapshot is sent at full speed.
+  bool hurried = false;
   unsigned starved = 0;                     // snapshots in a row that it had no room for
-  std::optional<TimePoint> short_since;     // its node has no ample room
+  std::optional<TimePoint> short_since;     // since when its node has had no ample room
   TimePoint since{};                        // this leader knows of it
-  TimePoint sent_at = TimePoint::min();     // the last append or chunk
+  TimePoint sent_at = TimePoint::min();     // the last append or snapshot chunk
   TimePoint replied_at = TimePoint::min();  // the last answer to one
   TimePoint not_before = TimePoint::min();  // a full disk there, or no slot for a snapshot here: try again then
   EffectId load = 0;                        // outstanding LoadEntries for `next`
@@ -63,7 +72,7 @@ struct Progress {
     EffectId read = 0;                   // outstanding SnapshotRead
     std::optional<SnapshotChunk> chunk;  // sent last, not acknowledged
     std::uint32_t next_chunk = 0;        // of the outstanding read
-    LogIndex last_index = 0;             // of what it contains, known from the first chunk on
+    LogIndex last_index = 0;             // of what it contains; 0: the first chunk is not read yet
     TimePoint heard_at{};
     bool waiting = false;   // for the pace
     bool learner = false;   // takes one of the slots for learners

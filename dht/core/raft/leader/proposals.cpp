@@ -24,8 +24,8 @@ std::optional<Error> Proposals::refusal(const Proposal& proposal) const {
 std::optional<Error> Proposals::room_refusal(bool needs_room) const {
   const Room needed = needs_room ? Room::ample : Room::reserve;
   if (services_.faults.ignore_rooms) return std::nullopt;
-  // A new leader asks before it admits what might stand in everybody's way: the first heartbeats are answered in a
-  // moment.
+  // A new leader waits for the answers to its first heartbeats, which say what room there is, before it admits what
+  // might not fit.
   const bool fresh = services_.now() < led_since_ + services_.timing.election_minimum;
   if (needs_room && fresh && !followers_.quorum_answers(state_.configuration().voters))
     return Error{ErrorCode::overloaded, "a new leader"};
@@ -33,7 +33,7 @@ std::optional<Error> Proposals::room_refusal(bool needs_room) const {
   if (elsewhere < needed || (services_.faults.refuse_frees && elsewhere != Room::ample)) {
     return Error{ErrorCode::no_space, "a majority of the partition's disks is full"};
   }
-  // Another one will lead in a moment: ask again.
+  // It hands over to one with room: the client asks again.
   if (services_.room < needed) return Error{ErrorCode::overloaded, "the leader's disk is full"};
   return std::nullopt;
 }

@@ -44,7 +44,7 @@ class Proposals {
   TimePoint deadline() const { return delayed_.empty() ? never : delayed_.begin()->first; }
   void append_delayed();  // those that waited for the end of a row lease
   void fail_all();        // leadership ended
-  // For a client that needs what is damaged here: somebody else has it in a moment, or nobody has.
+  // For a client that needs what is damaged here: another replica will serve it, or none has it.
   Error damage_error(std::string context) const;
 
  private:

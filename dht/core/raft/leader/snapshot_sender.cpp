@@ -8,7 +8,7 @@
 
 namespace ringfs::dht {
 
-// Voters first: they are what redundancy there is. While moves are paused learners get none.
+// Voters come first: the group's redundancy hangs on them. While moves are paused learners get none.
 bool SnapshotSender::slot_free(bool learner) const {
   if (services_.snapshots_sending >= SnapshotLimits::sending) return false;
   if (!learner) return true;
@@ -59,7 +59,7 @@ bool SnapshotSender::read_done(EffectId id, Result<SnapshotData> data) {
     snapshot.read = 0;
     if (!data) {
       state_.event("snapshot_failed", "error=" + std::string(to_string(data.error().code)));
-      // The debt is kept: what is sent too fast now, the snapshots after it wait for.
+      // The next one is sent at full speed; the pace lets the snapshots after it wait for that.
       if (data.error().code == ErrorCode::unavailable && snapshot.learner) progress.hurried = true;
       stop(progress);
       try_later(progress, 10);
@@ -131,7 +131,7 @@ void SnapshotSender::receive(Followers::Map::value_type& follower, const Snapsho
     stop(progress);  // goes on from `match`
     followers_.commit();
   } else if (message.refused || message.next < snapshot.chunk->number || message.next > snapshot.chunk->number + 1) {
-    // It lost what it had staged: the store reads forwards only, so another snapshot starts over.
+    // It lost what it had staged. The store reads forwards only, so another snapshot starts over.
     if (message.refused) starved(replica, progress);
     stop(progress);
     try_later(progress, message.refused ? 10 : 1);

@@ -72,7 +72,7 @@ void Transfer::ask_about_disks() {
   services_.ask_until = now() + fitness_life;
 }
 
-// Nobody took it over. Without its heartbeats the others elect one of themselves.
+// Nobody took over. Without the heartbeats of this leader the others elect one of themselves.
 Verdict Transfer::give_up_leading() {
   if (!targets_.others_can_elect()) return Verdict::lead_on;
   state_.event("leadership_given_up");

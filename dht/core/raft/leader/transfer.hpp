@@ -9,8 +9,8 @@
 //
 // A leader whose disk hangs cannot enter another term, for a vote must be written first. It hands over to a voter whose
 // disk is known to answer; if none takes it, it stops leading, so that the others elect one of themselves. If they
-// could not, it stays: a ring on one disk is none the better for it. A hung write has not failed, so nothing that
-// builds on it is said, and a hung disk neither asks for votes nor gives any.
+// could not, it stays: where all nodes share one disk, another leader is no better. A hung write has not failed, so
+// nothing that depends on it is sent, and a node whose disk hangs neither asks for votes nor gives any.
 //
 // Threads: none. Errors: none. Limits: TransferLimits.
 #pragma once

@@ -2,9 +2,9 @@
 //
 //   base_index <= applied <= applying_through <= commit <= last_index      stable <= last_index
 //
-// Every change of the log goes through here: it changes what is in memory at once and is put into the write that is
-// being collected (Outbox), in order. `stable` follows when that write is durable. check() asserts the line above; it
-// is called wherever one of these numbers changes, in release too.
+// Every change of the log goes through here. It changes what is in memory at once and is put into the write that is
+// being collected (Outbox), in order; `stable` follows when that write is durable. check() asserts the line above: it
+// is called wherever one of these numbers changes, in release, too.
 //
 // Threads: none. Errors: a broken order, a committed entry that would change, or a wrong answer of the driver aborts.
 // Limits: LogLimits (compaction.hpp), ApplyLimits, CacheLimits.
@@ -84,7 +84,7 @@ class ReplicatedLog {
   void advance_commit(LogIndex index);  // as far as the log reaches, and never back
   void hand_out_apply();                // of what is committed, if none is outstanding
   void applied(LogIndex through);       // the driver's answer
-  // An apply that will bring nothing: it failed, or its answer will be ignored. Returns through where it was to go.
+  // The outstanding apply failed, or its answer will be ignored. Returns its last index.
   LogIndex take_back_apply();
   // The oldest configuration, if the next one is applied: that one takes its place.
   std::optional<Configuration> drop_superseded_configuration();
