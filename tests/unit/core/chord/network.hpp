@@ -2,6 +2,7 @@
 // other; and what an ideal ring looks like.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -21,6 +22,7 @@ class ChordNetwork {
 
   // A node's row comes into the table and everybody's copy; its process starts when start() is called.
   Uuid add_row(unsigned tokens = 8);
+  void add_row(const Uuid& node, std::vector<Position> tokens);
   void add_first_rows(std::size_t nodes, unsigned tokens = 8);
   void remove_row(const Uuid& node);
   void publish();  // the current table reaches every running node
@@ -38,6 +40,9 @@ class ChordNetwork {
   // Nodes see each other only within their group; empty: everybody.
   void split(std::map<Uuid, int> groups) { groups_ = std::move(groups); }
   double loss = 0;
+  // Whoever wants to see what happens: each message when it arrives or is lost, each node that may have changed.
+  std::function<void(const Uuid& source, const Uuid& destination, const ChordMessage&, bool arrives)> watch_message;
+  std::function<void(const Uuid& node)> watch_node;
 
   // All tokens of running nodes, ascending.
   std::vector<ChordPeer> live_ring() const;
