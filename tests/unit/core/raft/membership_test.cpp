@@ -144,35 +144,6 @@ TEST_F(GroupMembership, OneNodeGrowsToThreeAndShrinksBack_KeepsEverything) {
   EXPECT_EQ(read(), "four");
 }
 
-TEST_F(GroupMembership, LeaderThatIsRemoved_HandsOverBeforeAndStepsDown) {
-  make(4);
-  unsigned leader = *cluster().leader(partition);
-  cluster().members.set_state(leader, MemberState::leaving);
-  ASSERT_TRUE(cluster().run_until([&] { return !cluster().holds(leader, partition); }, 30s));
-  EXPECT_GT(cluster().machines[leader].events["transfer"], 0U);
-  EXPECT_NE(cluster().leader(partition), leader);
-  ASSERT_TRUE(cluster().run_until([&] { return cluster().settled(true); }, 30s));
-}
-
-TEST_F(GroupMembership, RemovedReplicaThatWasDown_LearnsItFromAnybody) {
-  make(4);
-  write("x");
-  Configuration before = cluster().configuration(partition);
-  unsigned removed = (*cluster().leader(partition) + 1) % 4;
-  while (!has_node(before.voters, node_id(removed)) || removed == *cluster().leader(partition))
-    removed = (removed + 1) % 4;
-  cluster().crash(removed);
-  cluster().members.set_state(removed, MemberState::leaving);
-  ASSERT_TRUE(cluster().run_until(
-      [&] { return !has_node(cluster().configuration(partition).voters, node_id(removed)) && cluster().settled(); },
-      30s));
-  EXPECT_TRUE(cluster().holds(removed, partition)) << "it cannot know yet";
-  Term term = cluster().group(*cluster().leader(partition), partition).term;
-  cluster().start(removed);
-  ASSERT_TRUE(cluster().run_until([&] { return !cluster().holds(removed, partition); }, 20s));
-  EXPECT_EQ(cluster().group(*cluster().leader(partition), partition).term, term) << "it disturbed nobody";
-}
-
 TEST_F(GroupMembership, NodeWithoutAReplica_TakesNoneThatGenesisWouldHaveMade) {
   make(3);
   unsigned added = cluster().add_machine();
@@ -377,18 +348,6 @@ TEST_F(GroupMembership, LeaderDiesAtAnyStep_TheNextOneGoesOn) {
     ASSERT_TRUE(cluster().run_until([&] { return cluster().settled(true); }, 60s)) << "step " << step;
     EXPECT_EQ(read(), "x");
   }
-}
-
-TEST_F(GroupMembership, DeadVoter_IsReplacedByWhoeverIsThere) {
-  make(5, 3);
-  write("x");
-  unsigned leader = *cluster().leader(partition);
-  const unsigned dead = voter_beside(leader);
-  cluster().crash(dead);
-  cluster().members.set_state(dead, MemberState::dead);
-  ASSERT_TRUE(cluster().run_until([&] { return cluster().settled(true); }, 30s));
-  EXPECT_FALSE(has_node(cluster().configuration(partition).voters, node_id(dead)));
-  EXPECT_EQ(read(), "x");
 }
 
 }  // namespace

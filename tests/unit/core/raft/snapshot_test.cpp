@@ -136,14 +136,6 @@ TEST(GroupSnapshot, ChunksAndAnswersGetLost_ItStillArrives) {
   EXPECT_TRUE(cluster.run_until([&] { return lagging.same_rows(); }));
 }
 
-TEST(GroupSnapshot, ReceiverRestartsInTheMiddle_ItStartsOver) {
-  Lagging lagging;
-  lagging.prepare();
-  lagging.crash_receiver_at(2, false);
-  lagging.cluster.start(lagging.away);
-  EXPECT_TRUE(lagging.cluster.run_until([&] { return lagging.same_rows(); }));
-}
-
 // A snapshot needs room beside the rows that are there. Twice it turns out only on the way that there is none.
 struct Starving : Lagging {
   void run_short() {

@@ -146,6 +146,12 @@ void ChordDriver::disconnect(Arguments& arguments) {
   network_->chord(id_of(number)).peer_failed(id_of(peer), network_->now());
 }
 
+// N8 N14: N8 hears N14 again.
+void ChordDriver::hear(Arguments& arguments) {
+  const unsigned number = running(arguments), peer = node(arguments);
+  network_->chord(id_of(number)).peer_heard(id_of(peer));
+}
+
 // ---- Network and time ------------------------------------------------------------------------------
 
 // N8 N14 | N21 N32
@@ -226,14 +232,20 @@ void ChordDriver::pointers(Arguments& arguments) {
   }
 }
 
-// As in figure 4: only those that are a position or more away.
+// As in figure 4.
 void ChordDriver::fingers(Arguments& arguments) {
-  const unsigned number = running(arguments);
+  arguments.peek();
+  while (arguments.more()) show_fingers(running(arguments));
+}
+
+void ChordDriver::show_fingers(unsigned number) {
   const Chord::Pointers& own = pointers_of(number);
   for (unsigned finger = first_bit; finger < own.fingers.size(); ++finger) {
-    const bool is_successor = !own.fingers[finger] && !own.successors.empty();
+    const Position start = plus_power_of_two(position_of(number), finger);
+    // Those between a node and its successor are the successor, and are not kept.
+    const bool first = !own.successors.empty() && in_half_open_arc(position_of(number), start, own.successors[0].token);
     lines_.push_back(name_of(number) + "+" + std::to_string(1U << (finger - first_bit)) + ": " +
-                     (is_successor ? name_of(own.successors.front()) : name_of(own.fingers[finger])));
+                     (first ? name_of(own.successors[0]) : name_of(own.fingers[finger])));
   }
 }
 
@@ -304,12 +316,13 @@ const std::map<std::string, ChordDriver::Handler>& ChordDriver::handlers() {
       {"crash", &ChordDriver::crash},            // crash N21 N32
       {"remove", &ChordDriver::remove},          // remove N21: from the members table
       {"disconnect", &ChordDriver::disconnect},  // disconnect N8 N14: as N8 sees it
+      {"hear", &ChordDriver::hear},              // hear N8 N14: N8 hears N14 again
       {"split", &ChordDriver::split},            // split N8 N14 | N21 N32
       {"heal", &ChordDriver::heal},              //
       {"run", &ChordDriver::run},                // run 5s; run until ideal
       {"lookup", &ChordDriver::lookup},          // lookup N8 K54
       {"pointers", &ChordDriver::pointers},      // of all nodes
-      {"fingers", &ChordDriver::fingers},        // fingers N8
+      {"fingers", &ChordDriver::fingers},        // fingers N8 N14
       {"show", &ChordDriver::show},              // show [KIND ...] [N8 ...]: messages
       {"hide", &ChordDriver::hide},              // no messages
   };

@@ -33,6 +33,7 @@ class ChordDriver : public ScenarioDriver {
   void crash(Arguments& arguments);
   void remove(Arguments& arguments);
   void disconnect(Arguments& arguments);
+  void hear(Arguments& arguments);
   void split(Arguments& arguments);
   void heal(Arguments& arguments);
   void run(Arguments& arguments);
@@ -42,6 +43,7 @@ class ChordDriver : public ScenarioDriver {
   void show(Arguments& arguments);
   void hide(Arguments& arguments);
 
+  void show_fingers(unsigned number);
   unsigned node(Arguments& arguments) const;     // with a row
   unsigned running(Arguments& arguments) const;  // with a process
   const Chord::Pointers& pointers_of(unsigned number) const;

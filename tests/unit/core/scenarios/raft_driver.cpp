@@ -278,6 +278,9 @@ void RaftDriver::crash(Arguments& arguments) {
   cluster_->crash(number);
 }
 
+// The others see their connections to it close.
+void RaftDriver::disconnect(Arguments& arguments) { cluster_->disconnect(node(arguments)); }
+
 void RaftDriver::start(Arguments& arguments) {
   const unsigned number = node(arguments);
   if (machine(number).node) throw BadCommand(trace_->name_of(number) + " is running");
@@ -322,7 +325,11 @@ std::string RaftDriver::text_of(const OperationResult& result) const {
   if (!result) {
     std::string text(to_string(result.error().error.code));
     const Redirect& redirect = result.error().redirect;
-    return text + (redirect.leader ? ", ask " + trace_->name_of(*redirect.leader) : "");
+    if (redirect.leader) text += ", ask " + trace_->name_of(*redirect.leader);
+    std::vector<std::string> members;
+    for (const Uuid& member : redirect.members) members.push_back(trace_->name_of(member));
+    std::sort(members.begin(), members.end());
+    return text + (members.empty() ? "" : " of " + joined(members));
   }
   if (const auto* batch = std::get_if<BatchResult>(&*result)) {
     return batch->outcome == BatchResult::Outcome::applied ? "done, version " + std::to_string(batch->version)
@@ -407,9 +414,11 @@ void RaftDriver::status(Arguments& arguments) {
       trace_->line(trace_->name_of(number) + ": no replica");
       continue;
     }
-    trace_->line(trace_->name_of(number) + ": " + role_name(group.role) + ", term " + std::to_string(group.term) +
-                 ", last " + std::to_string(group.last_index) + ", commit " + std::to_string(group.commit) +
-                 (group.lease ? ", lease" : ""));
+    trace_->line(
+        trace_->name_of(number) + ": " + role_name(group.role) + ", term " + std::to_string(group.term) +
+        (group.leader && *group.leader != node_id(number) ? ", follows " + trace_->name_of(*group.leader) : "") +
+        ", last " + std::to_string(group.last_index) + ", commit " + std::to_string(group.commit) +
+        (group.lease ? ", lease" : ""));
   }
 }
 
@@ -439,33 +448,34 @@ void RaftDriver::quiet(Arguments& arguments) {
 
 const std::map<std::string, RaftDriver::Handler>& RaftDriver::handlers() {
   static const std::map<std::string, Handler> table = {
-      {"ring", &RaftDriver::ring},        // ring NODES [OPTION=VALUE ...], see ring()
-      {"timeout", &RaftDriver::timeout},  // timeout S1: its election timeout; messages stay under way
-      {"deliver", &RaftDriver::deliver},  // deliver [KIND] [S1] [-> S2]: those and what of the kind they cause
-      {"drop", &RaftDriver::drop},        // drop [KIND] [S1] [-> S2]: of what is under way
-      {"lose", &RaftDriver::lose},        // lose KIND | S1 | -> S2: from now on
-      {"cut", &RaftDriver::cut},          // cut S1 S2 | S3
-      {"heal", &RaftDriver::heal},        // no cut, nothing is lost
-      {"wait", &RaftDriver::wait},        // wait 500ms: without ticks and messages
-      {"tick", &RaftDriver::tick},        // tick S1 100ms: time for it alone; messages stay under way
-      {"run", &RaftDriver::run},          // run 500ms; run until CONDITION, see condition()
-      {"freeze", &RaftDriver::freeze},    // freeze S1: no ticks for it in run
-      {"thaw", &RaftDriver::freeze},      // thaw S1
-      {"crash", &RaftDriver::crash},      // crash S1: what is not on its disk is gone
-      {"start", &RaftDriver::start},      // start S1
-      {"hold", &RaftDriver::hold},        // hold writes S1; hold reads S1: the disk does not get to it
-      {"release", &RaftDriver::release},  // release writes S1; release reads S1
-      {"put", &RaftDriver::put},          // put S1 KEY VALUE: asked of S1
-      {"get", &RaftDriver::get},          // get S1 KEY
-      {"join", &RaftDriver::join},        // join S4: a new node
-      {"state", &RaftDriver::set_state},  // state S1 joining | leaving | dead: its row in the members table
-      {"set", &RaftDriver::set},          // set SETTING VALUE: in the members table
-      {"logs", &RaftDriver::logs},        // as in figure 7
-      {"status", &RaftDriver::status},    //
-      {"show", &RaftDriver::show},        // show KIND ...; show heartbeats S1: which it sends
-      {"hide", &RaftDriver::show},        // hide KIND ...; hide heartbeats
-      {"quiet", &RaftDriver::quiet},      // show nothing
-      {"trace", &RaftDriver::quiet},      // again
+      {"ring", &RaftDriver::ring},              // ring NODES [OPTION=VALUE ...], see ring()
+      {"timeout", &RaftDriver::timeout},        // timeout S1: its election timeout; messages stay under way
+      {"deliver", &RaftDriver::deliver},        // deliver [KIND] [S1] [-> S2]: those and what of the kind they cause
+      {"drop", &RaftDriver::drop},              // drop [KIND] [S1] [-> S2]: of what is under way
+      {"lose", &RaftDriver::lose},              // lose KIND | S1 | -> S2: from now on
+      {"cut", &RaftDriver::cut},                // cut S1 S2 | S3
+      {"heal", &RaftDriver::heal},              // no cut, nothing is lost
+      {"wait", &RaftDriver::wait},              // wait 500ms: without ticks and messages
+      {"tick", &RaftDriver::tick},              // tick S1 100ms: time for it alone; messages stay under way
+      {"run", &RaftDriver::run},                // run 500ms; run until CONDITION, see condition()
+      {"freeze", &RaftDriver::freeze},          // freeze S1: no ticks for it in run
+      {"thaw", &RaftDriver::freeze},            // thaw S1
+      {"crash", &RaftDriver::crash},            // crash S1: what is not on its disk is gone
+      {"disconnect", &RaftDriver::disconnect},  // disconnect S1: the others see their connections to it close
+      {"start", &RaftDriver::start},            // start S1
+      {"hold", &RaftDriver::hold},              // hold writes S1; hold reads S1: the disk does not get to it
+      {"release", &RaftDriver::release},        // release writes S1; release reads S1
+      {"put", &RaftDriver::put},                // put S1 KEY VALUE: asked of S1
+      {"get", &RaftDriver::get},                // get S1 KEY
+      {"join", &RaftDriver::join},              // join S4: a new node
+      {"state", &RaftDriver::set_state},        // state S1 joining | leaving | dead: its row in the members table
+      {"set", &RaftDriver::set},                // set SETTING VALUE: in the members table
+      {"logs", &RaftDriver::logs},              // as in figure 7
+      {"status", &RaftDriver::status},          //
+      {"show", &RaftDriver::show},              // show KIND ...; show heartbeats S1: which it sends
+      {"hide", &RaftDriver::show},              // hide KIND ...; hide heartbeats
+      {"quiet", &RaftDriver::quiet},            // show nothing
+      {"trace", &RaftDriver::quiet},            // again
   };
   return table;
 }

@@ -52,6 +52,7 @@ class RaftDriver : public ScenarioDriver {
   void run(Arguments& arguments);
   void freeze(Arguments& arguments);
   void crash(Arguments& arguments);
+  void disconnect(Arguments& arguments);
   void start(Arguments& arguments);
   void put(Arguments& arguments);
   void get(Arguments& arguments);

@@ -15,6 +15,7 @@ void RaftProperties::check(unsigned node) {
   check_terms(node, status);
   check_log_matching(stored->second);
   check_committed(status, stored->second);
+  check_rows(node, stored->second);
   check_leader_completeness(status, stored->second);
   check_leases(node, status);
 }
@@ -48,6 +49,17 @@ void RaftProperties::check_committed(const GroupStatus& status, const StoredGrou
     committed_in_.emplace(index, status.term);
     if (committed_.emplace(index, content_of(entry)).first->second != content_of(entry))
       breaks("state machine safety: at index " + std::to_string(index));
+  }
+}
+
+// Likewise, in the rows: who has applied as much has the same.
+void RaftProperties::check_rows(unsigned node, const StoredGroup& stored) {
+  if (!stored.holds_data) return;
+  for (unsigned other = 0; other < cluster_.machines.size(); ++other) {
+    auto theirs = cluster_.machines[other].store.groups.find(partition_);
+    if (other == node || theirs == cluster_.machines[other].store.groups.end()) continue;
+    if (theirs->second.holds_data && theirs->second.applied == stored.applied && !(theirs->second.rows == stored.rows))
+      breaks("state machine safety: rows at index " + std::to_string(stored.applied));
   }
 }
 

@@ -33,6 +33,7 @@ class RaftProperties {
 
   void check_terms(unsigned node, const GroupStatus& status);
   void check_log_matching(const StoredGroup& stored);
+  void check_rows(unsigned node, const StoredGroup& stored);
   void check_committed(const GroupStatus& status, const StoredGroup& stored);
   void check_leader_completeness(const GroupStatus& status, const StoredGroup& stored);
   void check_leases(unsigned node, const GroupStatus& status);
