@@ -1,3 +1,5 @@
+// Rings of Chord objects: how they form, grow, lose nodes and merge, with many tokens a node and random faults. Step by
+// step it is in the Chord scenarios.
 #include "dht/core/chord/chord.hpp"
 
 #include <gtest/gtest.h>
@@ -17,7 +19,7 @@ void start_all(ChordNetwork& network) {
   for (const Member& member : network.table().members) network.start(member.id);
 }
 
-// A ring of that many nodes that all start together, some time later.
+// A ring of so many nodes that start together, after `duration`.
 void run_fresh(ChordNetwork& network, std::size_t nodes, Duration duration) {
   network.add_first_rows(nodes);
   start_all(network);
@@ -181,8 +183,8 @@ TEST(Chord, Peers_TellNonsense_ItIsNotBelieved) {
   EXPECT_EQ(network.difference_from_ideal(true), "");
 }
 
-// Crashes and joins at random times. A list names three other nodes; at most two die before the others can have
-// noticed.
+// Crashes and joins at random times. A successor list names three other nodes, and at most two die before the others
+// can have noticed.
 TEST(Chord, RandomCrashesAndJoins_TwoHundredSeeds_InvariantHoldsAndRingBecomesIdeal) {
   std::size_t crashes = 0;
   std::size_t joins = 0;

@@ -158,7 +158,7 @@ std::string ChordNetwork::difference_from_ideal(bool everything, std::optional<i
     std::set<Uuid> named;
     std::size_t wanted = std::min<std::size_t>(replication_, seen.size() - 1);
     for (std::size_t k = 0; k < pointers.successors.size(); ++k) {
-      // What a small ring's lists hold beyond the nodes they have to name comes around slowly.
+      // Small rings: what a list holds beyond the nodes that it must name becomes right slowly.
       if (!everything && !named.empty() && named.size() >= wanted) break;
       if (k + 1 >= ring.size()) return where + "list comes around";
       if (pointers.successors[k] != ring[(i + 1 + k) % ring.size()]) {

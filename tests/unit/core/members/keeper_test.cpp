@@ -1,4 +1,4 @@
-// What the leader of the table's partition makes of the reports.
+// What the keeper of the members table concludes from reports. In a ring: the membership scenarios.
 #include <gtest/gtest.h>
 
 #include "dht/core/members/keeper.hpp"
@@ -20,7 +20,7 @@ class Keeper : public ::testing::Test {
     for (unsigned i = 0; i < 7; ++i) table_.members.push_back({node_id(i), "", "", MemberState::up, {}, 100});
   }
   Member& member(unsigned i) { return table_.members[i]; }
-  // Everybody but `silent` leads what it leads and reports.
+  // All nodes but `silent` report.
   void report_all(std::set<unsigned> silent = {}, std::vector<Uuid> unsettled = {}, std::uint64_t version = 5) {
     for (unsigned i = 0; i < table_.members.size(); ++i) {
       if (silent.contains(i)) continue;
@@ -114,7 +114,7 @@ TEST_F(Keeper, DeadMemberThatReports_Joins) {
   EXPECT_EQ(changes(), (std::map<unsigned, MemberState>{{6, MemberState::joining}}));
 }
 
-// The same in a ring.
+// In a ring.
 
 TEST(MembersInARing, PausedMoves_AddNobodyUntilTheyGoOn) {
   Cluster cluster(3, 3);

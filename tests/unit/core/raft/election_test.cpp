@@ -27,7 +27,7 @@ TEST(GroupElection, FreshRing_PreferredPrimaryOfEveryPartitionLeads) {
     EXPECT_EQ(cluster.leader(PartitionId{p}), cluster.preferred(PartitionId{p}));
     EXPECT_EQ(cluster.group(*cluster.leader(PartitionId{p}), PartitionId{p}).term, 1U);
   }
-  // Usable soon: that is the point of the preferred one going first.
+  // The preferred primary stands first so that a fresh ring is usable soon.
   EXPECT_LT(cluster.clock.now - TimePoint(100s), 1s);
 }
 
@@ -63,7 +63,7 @@ TEST_F(ReadyGroupElection, LeaderFrozenAndVotesSplit_NextTryComesSoonerThanATime
     if (vote == nullptr || vote->raft.partition != partition || vote->pre_vote || vote->raft.term > term + 1)
       return true;
     if (!split) split = cluster.clock.now;
-    return false;  // as if the other one had voted for itself at the same moment
+    return false;  // as if the other one had stood at the same moment and voted for itself
   };
   ASSERT_TRUE(cluster.run_until([&] { return cluster.leader(partition) != frozen; }));
   ASSERT_TRUE(split);
@@ -75,17 +75,18 @@ TEST_F(ReadyGroupElection, MessagesOfAnotherReplicaIdentity_AreDropped) {
   GroupStatus before = cluster.group(follower, partition);
   cluster.network.clear();
   Append append;
-  append.raft = {partition, before.term - 1, 0, 5};  // to a life of this replica that a deposed leader added at 5
+  append.raft = {partition, before.term - 1, 0,
+                 5};  // to another replica of this node, which a deposed leader added at 5
   cluster.inject(leader, follower, append);
   cluster.inject(leader, follower, RequestVote{{partition, before.term + 7, 0, 5}, false, true, 1000, 1000});
   EXPECT_EQ(cluster.group(follower, partition).term, before.term);
-  std::vector<AppendReply> told = cluster.network.taken<AppendReply>(leader);  // nothing but that the term is over
+  std::vector<AppendReply> told = cluster.network.taken<AppendReply>(leader);  // only that the term is over
   ASSERT_EQ(told.size(), 1U);
   EXPECT_FALSE(told[0].success);
   EXPECT_EQ(told[0].raft.term, before.term);
   EXPECT_EQ(told[0].raft.source_added, 5U);
   EXPECT_TRUE(cluster.network.taken<VoteReply>(leader).empty());
-  // An acknowledgement of somebody's other life does not count either.
+  // An acknowledgement of another replica of a node does not count either.
   cluster.network.deliver = [](const Envelope&) { return false; };
   OperationId put = cluster.put(leader, key, "x");
   AppendReply reply;

@@ -47,7 +47,7 @@ class GroupMembership : public ::testing::Test {
   void settle(Duration limit = 60s) {
     ASSERT_TRUE(cluster().run_until([&] { return cluster().settled(true); }, limit)) << "the groups did not move";
   }
-  // Whoever holds a partition's data is in its configuration, and the other way round.
+  // A node holds a partition's data if and only if it is in its placement.
   void expect_data_where_the_members_are() {
     Placement placement(cluster().table(), cluster().genesis.partition_bits);
     for (std::uint32_t index = 0; index < placement.partitions(); ++index) {
@@ -111,7 +111,7 @@ TEST_F(GroupMembership, NodeLeaves_IsInNoConfigurationAndKeepsStubs) {
     ASSERT_EQ(error_of(answer), ErrorCode::not_member);
     EXPECT_EQ(answer->error().redirect.members.size(), 3U);
   }
-  // A stub starts as a stub.
+  // After a restart it is still a stub.
   cluster().crash(leaving);
   cluster().start(leaving);
   cluster().run(5s);
@@ -171,7 +171,7 @@ TEST_F(GroupMembership, NodeWithoutAReplica_TakesNoneThatGenesisWouldHaveMade) {
   EXPECT_FALSE(replies[0].success);
   EXPECT_EQ(cluster().machines[added].store.groups.at(partition).replica.added, 12U);
   EXPECT_EQ(cluster().machines[added].store.groups.at(partition).hard_state.term, 7U);
-  // It has nothing to compare a candidate's log with: no vote.
+  // Without data it has no log to compare with a candidate's: no vote.
   cluster().run(1s);
   cluster().network.clear();
   cluster().inject(0, added, RequestVote{{partition, 9, 0, 12}, false, true, 1000, 8});
@@ -193,7 +193,7 @@ TEST_F(GroupMembership, LateMessagesOfAFormerLife_AreDropped) {
   LogIndex added = 0;
   for (const ReplicaId& learner : cluster().configuration(partition).learners) added = learner.added;
   EXPECT_GT(added, 0U);
-  // From now on nobody hears the new replica; its former life seems to acknowledge everything.
+  // From now on nobody hears the new replica, and late messages of the former one seem to acknowledge everything.
   cluster().network.deliver = [&](const Envelope& envelope) { return number_of(envelope.header.source) != moved; };
   for (unsigned i = 0; i < 4; ++i) {
     if (i != leader && i != moved) cluster().crash(i);
@@ -210,8 +210,8 @@ TEST_F(GroupMembership, LateMessagesOfAFormerLife_AreDropped) {
   EXPECT_FALSE(cluster().reply(leader, put).has_value());
 }
 
-// Found by the simulator: a stub that took late chunks of its former life in held data again, voted, and committed
-// entries were lost.
+// Found by the simulator: a stub took in late snapshot chunks for its former replica. It held data again and voted, and
+// committed entries were lost.
 TEST_F(GroupMembership, RemovedReplica_DoesNotRiseFromLateMessages) {
   make(4);
   write("x");
@@ -239,7 +239,7 @@ TEST_F(GroupMembership, RemovedReplica_DoesNotRiseFromLateMessages) {
   EXPECT_TRUE(cluster().network.taken<AppendReply>(leader).empty());
 }
 
-// Found by the simulator: a learner in whose log the entry that added it was never committed heard of no configuration
+// Found by the simulator: the entry that added a learner was never committed, and the learner heard of no configuration
 // above that index.
 TEST_F(GroupMembership, LearnerWhoseEntryWasNeverCommitted_LearnsThatItIsNone) {
   make(3);

@@ -61,7 +61,7 @@ Operation leased_get(Cluster& cluster, std::uint8_t client) {
 
 TEST_F(ReadyGroupRead, RowUnderALease_ChangeWaitsForItsEndAndIsNotLost) {
   OperationId first = cluster.put(leader, key, "w");
-  cluster.run(row_contention_pause);  // else another client gets no lease
+  cluster.run(row_contention_pause);  // before that another client gets no lease
   ASSERT_TRUE(succeeded(cluster.reply(leader, first)));
   OperationId get = cluster.submit(leader, leased_get(cluster, 77));
   EXPECT_EQ(lease_of(cluster.reply(leader, get)), max_row_lease);
@@ -92,8 +92,8 @@ TEST_F(ReadyGroupRead, LeaderThatIsAlone_GrantsNothingBeyondItsOwnLease) {
   EXPECT_EQ(lease_of(cluster.reply(leader, get)), Duration::zero());
 }
 
-// Two changes of one row are applied together: the first one's client must not get a lease on what the second one
-// changed.
+// Two changes of one row are applied together. The client of the first one must get no lease: the second one has
+// changed the row.
 TEST_F(ReadyGroupRead, ChangeFollowedByAnotherOne_GetsNoLease) {
   auto leased = [&](const std::string& value) {
     Operation operation = cluster.client.put(key, value);
@@ -116,7 +116,7 @@ TEST_F(ReadyGroupRead, ChangeFollowedByAnotherOne_GetsNoLease) {
   EXPECT_EQ(lease(second), max_row_lease);
 }
 
-// A batch of one client; it asks for a lease with its answer.
+// A batch of one client, which asks for a lease with its answer.
 Operation leased_batch(Cluster& cluster, std::uint8_t client, std::uint64_t sequence, std::vector<Mutation> mutations) {
   Operation like = cluster.client.put(key, "x");
   auto& commit = std::get<CommitOperation>(like);
@@ -163,7 +163,7 @@ TEST_F(ReadyGroupRead, RowThatAPendingTransactionAddsTo_GetsNoLeaseWithABatchOrI
   EXPECT_EQ(answer(5, Kind::add_i64).lease, max_row_lease);
 }
 
-// Of many groups each is within its own limit.
+// Each group is within its own limit; the node is not.
 TEST(GroupRead, TooManyBytesOfAllGroupsWaitForRowLeases_FurtherBatchesAreRefused) {
   Cluster cluster(1);
   std::map<PartitionId, std::string> keys;

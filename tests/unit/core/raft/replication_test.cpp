@@ -137,7 +137,7 @@ TEST_F(ReadyGroupReplication, ConfigurationEntry_CountsOnAppendAndIsRolledBackOn
     return cluster.reply(follower, read)->error().redirect.members;
   };
   EXPECT_EQ(members(), std::vector<Uuid>{node_id(leader)});
-  // It may be needed until that configuration is committed (dissertation, figure 4.6): it can still campaign.
+  // Until that configuration is committed its vote may be needed (dissertation, figure 4.6): it can still campaign.
   EXPECT_EQ(cluster.group(follower, partition).role, Role::follower);
   // It survives a restart although it is not committed ...
   cluster.crash(follower);
@@ -199,13 +199,13 @@ TEST_F(ReadyGroupReplication, LeadersDiskIsFull_AnotherOneLeadsAndTakesBatches) 
   const unsigned full = leader;
   cluster.node(full).set_room(Room::reserve, cluster.clock);
   OperationId put = cluster.put(full, key, "x");
-  EXPECT_EQ(error_of(cluster.reply(full, put)), ErrorCode::overloaded);  // ask again: somebody else will
+  EXPECT_EQ(error_of(cluster.reply(full, put)), ErrorCode::overloaded);  // try again: another one will lead
   ASSERT_TRUE(cluster.run_until([&] { return cluster.leader(partition) && *cluster.leader(partition) != full; }, 5s));
   cluster.wait_ready(partition);
   leader = *cluster.leader(partition);
   put = cluster.put(leader, key, "x");
   EXPECT_TRUE(cluster.run_until([&] { return succeeded(cluster.reply(leader, put)); }));
-  cluster.run(20s);  // although it is the preferred one it does not come back
+  cluster.run(20s);  // it is the preferred primary, and yet it does not lead again
   EXPECT_NE(*cluster.leader(partition), full);
   cluster.node(full).set_room(Room::ample, cluster.clock);
   EXPECT_TRUE(cluster.run_until([&] { return cluster.stored(full, key) == "x"; }, 5s));
@@ -227,7 +227,7 @@ TEST_F(ReadyGroupReplication, AMajorityIsFull_NoSpaceAtOnceAndErasingWorks) {
   EXPECT_EQ(value_of(cluster.reply(leader, get)), "<absent>");
 }
 
-// What was admitted before the news arrived stands in front of what would give room back.
+// A batch that was admitted before the leader knew stands before the batch that would free room.
 TEST_F(ReadyGroupReplication, AMajorityIsFullBehindABatch_ErasingWorksAllTheSame) {
   for (unsigned i = 0; i < 3; ++i) {
     if (i != leader) cluster.node(i).set_room(Room::reserve, cluster.clock);
@@ -293,7 +293,7 @@ TEST(Quorum, JointConfiguration_NeedsBothHalves) {
   EXPECT_EQ(vote_outcome(configuration, votes), VoteOutcome::lost);
   votes[{node_id(4), 0}] = votes[{node_id(5), 0}] = true;
   EXPECT_EQ(vote_outcome(configuration, votes), VoteOutcome::won);
-  votes[{node_id(0), 99}] = true;  // another life of a voter is nobody
+  votes[{node_id(0), 99}] = true;  // another replica of a voter's node does not count
   EXPECT_EQ(vote_outcome({{{node_id(9), 0}}, {}, {}}, votes), VoteOutcome::pending);
 }
 
