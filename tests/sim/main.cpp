@@ -32,9 +32,8 @@ constexpr std::uint64_t least_seeds_for_coverage = 500;
 std::uint64_t seed_in_use = 0;
 bool violation_wanted = false;
 
-// With a guard off a seed was noticed. That means something only if the same seed passes with the guard on: this
-// process becomes that run (by exec, because after a failed check nothing of it can be trusted), whose exit code is the
-// answer.
+// A seed failed with a guard off. That counts only if the same seed passes with the guard on. This process becomes that
+// run, by exec, because after a failed check its memory cannot be trusted; the exit code of that run is the answer.
 [[noreturn]] void run_with_the_guard_on(std::uint64_t seed, const std::optional<unsigned>& nodes) {
   std::printf("seed %llu with the guard on:\n", static_cast<unsigned long long>(seed));
   std::fflush(nullptr);
@@ -50,7 +49,7 @@ bool violation_wanted = false;
 
 std::optional<unsigned> nodes_in_use;
 
-// A check of the core that failed: say which seed, then die as before.
+// A failed check of the core aborted: say which seed it was, then die of the same signal.
 void report_abort(int signal) {
   std::fprintf(stderr, "\nseed %llu: the program died of signal %d\n", static_cast<unsigned long long>(seed_in_use),
                signal);
@@ -64,7 +63,7 @@ void report_abort(int signal) {
   std::raise(signal);
 }
 
-// An exception that nobody caught aborts too, and is not a check that noticed something.
+// An uncaught exception aborts, too, but it is no check that noticed something.
 [[noreturn]] void report_terminate() {
   violation_wanted = false;
   std::fprintf(stderr, "\nstd::terminate\n");
@@ -95,7 +94,7 @@ void print_totals(const Totals& totals, double seconds) {
               static_cast<double>(totals.seeds) / std::max(seconds, 1e-9));
 }
 
-// What --count promises beside the absence of violations.
+// What --count demands beside the absence of violations.
 bool keeps_promises(const Totals& totals, std::uint64_t count, const std::optional<unsigned>& nodes) {
   bool kept = true;
   if (totals.counted < count) {

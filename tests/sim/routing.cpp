@@ -40,7 +40,7 @@ class StableRing {
       options.tokens = member.tokens;
       auto chord = std::make_unique<dht::Chord>(options, random, TimePoint{});
       chord->set_table(table, TimePoint{});
-      // Nobody answers as a member: everybody takes the pointers from the table, as in a ring that was just created.
+      // Nobody answers as a member, so each node takes its pointers from the table, as in a ring that was just created.
       TimePoint later{std::chrono::seconds(10)};
       while (!chord->find(Position{}).member && chord->deadline() < later) chord->tick(chord->deadline());
       for (const dht::Member& other : table->members) chord->peer_heard(other.id);

@@ -1,3 +1,4 @@
+// The phases of a seed: creation, faults while clients work, and the rest within bounds.
 #include "tests/sim/scenario.hpp"
 
 #include <algorithm>
@@ -20,25 +21,25 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-// Bounds of the liveness phase, in virtual time. Generous multiples of what the protocol's own time-outs add up to.
+// Bounds of the liveness phase, in virtual time: generous multiples of the sum of the protocol's timeouts.
 constexpr Duration creation_bound = seconds(30);
 constexpr Duration set_up_bound = seconds(60);
 constexpr Duration workers_bound = seconds(40);
 constexpr Duration reading_bound = seconds(120);
 constexpr Duration rest_bound = seconds(60);
 constexpr Duration moving_bound = seconds(180);
-constexpr Duration lookup_bound = seconds(60);  // some rounds of merging split rings
+constexpr Duration lookup_bound = seconds(60);  // a few rounds of merging after a split
 constexpr Duration safety_shortest = seconds(8);
-constexpr Duration safety_shortest_with_files = seconds(100);  // longer than an orphan is kept that nobody holds
+constexpr Duration safety_shortest_with_files = seconds(100);  // longer than an orphan without a hold is kept
 constexpr Duration worst_ring_time = seconds(3);
 constexpr Duration safety_longest = seconds(150);
-constexpr Duration safety_shortest_long_faults = seconds(120);  // two of them or so
-constexpr Duration safety_longest_growing = seconds(400);       // two nodes stand still whenever one of them is down
+constexpr Duration safety_shortest_long_faults = seconds(120);  // time for about two of them
+constexpr Duration safety_longest_growing = seconds(400);       // a ring of two stands still while one is down
 constexpr Duration full_disk_timeout = seconds(10);
-constexpr unsigned full_disk_attempts = 40;  // each may find a group that has no leader yet
+constexpr unsigned full_disk_attempts = 40;  // each may find a group without a leader
 constexpr Duration full_disks_bound = seconds(900);
 constexpr unsigned lookups = 12;
-constexpr Duration longest_pause = seconds(10);  // of a coordinator, beyond the age at which it is taken for dead
+constexpr Duration longest_pause = seconds(10);  // of a coordinator: longer than the age at which it counts as dead
 constexpr std::size_t trace_lines_reported = 60;
 
 // What a seed must have done to count (docs/design.md#proof-by-simulation).
@@ -79,7 +80,7 @@ class Scenario {
     if (!world_.violation()) workload_.check();
   }
 
-  // What the seed still lacks to count; empty: nothing.
+  // What the seed lacks to count; empty: nothing.
   std::string lacks() const {
     if (world_.counted("acknowledged operations") < least_acknowledged) return "acknowledged operations";
     if (elections() < least_elections) return "elections";
@@ -96,7 +97,7 @@ class Scenario {
   }
 
  private:
-  // Beyond the first ones of each partition.
+  // Elections beyond the first one of each partition.
   std::uint64_t elections() const {
     std::uint64_t all = world_.counted("event: leader_elected");
     return all > partitions() ? all - partitions() : 0;
@@ -163,7 +164,7 @@ class Scenario {
     availability_.stop();
     long_faults_.stop();
     nemesis_.stop();
-    if (drawn_.full == Draw::Full::majority) {  // while batches are under way
+    if (drawn_.full == Draw::Full::majority) {  // batches are under way meanwhile
       fill(static_cast<unsigned>(cluster_.size()) / 2 + 1, "fault: a majority is full for good");
       world_.run(world_.between(seconds(1), seconds(6)));
     }
@@ -191,7 +192,7 @@ class Scenario {
     SimClient& client = *clients_[static_cast<std::size_t>(world_.between(0, clients_.size() - 2))];
     if (!client.running()) return;
     if (drawn_.coordinators_pause > 0 && world_.chance(drawn_.coordinators_pause)) {
-      // Until others take it for dead, while it has parts elsewhere; then it goes on where it was.
+      // Long enough that others end its transaction; then it goes on where it was.
       client.transport().pause_before(TransactionStep::flip,
                                       dht::max_transaction_age + world_.between(Duration::zero(), longest_pause));
       return;
@@ -241,7 +242,7 @@ class Scenario {
     return !wandered;
   }
 
-  // Whatever a minority's clocks show.
+  // The ring's time is right, whatever a minority's clocks show.
   bool time_agreed() {
     for (unsigned i = 0; i < cluster_.size(); ++i) {
       if (!cluster_.node(i).running()) return false;
@@ -251,10 +252,10 @@ class Scenario {
     return true;
   }
 
-  // Transactions whose coordinator died are pending until they were seen for long enough; then whoever meets their
-  // locks ends them.
+  // A transaction whose coordinator died stays pending until somebody has watched its record for long enough; then
+  // whoever meets its locks ends it.
   bool settle_locks() {
-    // Seen in a first round, old enough for a second one; while groups still move each account may take its time.
+    // The first round sees the record, the second one ends it. While groups move each account may take longer.
     const Duration round = drawn_.workload.accounts * drawn_.workload.operation_timeout + seconds(1);
     TimePoint end = world_.now() + dht::max_transaction_age + 2 * round;
     std::string lock;
@@ -270,7 +271,7 @@ class Scenario {
     return false;
   }
 
-  // Whoever can be written to is; who cannot says soon that a disk is full; and removing works everywhere.
+  // Every partition takes a write or says soon that disks are full, and removing works everywhere.
   bool full_disks_are_bearable() {
     bool ended = false;
     std::string wrong;
@@ -281,7 +282,7 @@ class Scenario {
     return false;
   }
 
-  // Of those that the placement wants: a majority has room.
+  // Of the nodes that the placement wants a majority has room.
   bool has_room(PartitionId partition) {
     dht::Placement placement(cluster_.table(), drawn_.cluster.partition_bits);
     const std::vector<Uuid>& nodes = placement.preference_list(partition);
@@ -290,7 +291,7 @@ class Scenario {
     return 2 * static_cast<std::size_t>(with_room) > nodes.size();
   }
 
-  // A batch may find no leader within its time while groups come to themselves: then it is said again.
+  // A batch may find no leader in time while groups recover: then it is tried again.
   Task<Result<CommitReply>> commit_one(Mutation mutation) {
     dht::PartitionedStore* store = careful_client().store();
     Result<CommitReply> reply = fail(ErrorCode::timeout, {});
@@ -312,7 +313,7 @@ class Scenario {
       mutation.row = {key, "v"};
       mutation.value = SharedBytes(std::string(100, 'x'));
       const bool room = has_room(partition);
-      // With copies under way a refusal is not believed (sim_transport.hpp): the client would ask until its deadline.
+      // While copies are under way a client does not believe a refusal (sim_transport.hpp) and asks until its deadline.
       const bool heard = room || drawn_.cluster.network.duplicate == 0;
       Result<CommitReply> written = fail(ErrorCode::no_space, {});
       if (heard) written = co_await commit_one(mutation);
@@ -342,7 +343,7 @@ class Scenario {
   unsigned partitions() const { return 1u << drawn_.cluster.partition_bits; }
 
   bool leaders_everywhere() {
-    // Asked rarely: a status of every node costs more than an event.
+    // Asked rarely: the status of every node costs more than an event.
     if (world_.now() < next_look_) return false;
     next_look_ = world_.now() + milliseconds(50);
     std::map<PartitionId, unsigned> leases;
@@ -374,7 +375,7 @@ class Scenario {
     return in_place == partitions();
   }
 
-  // Rows lie on the members of their group and nowhere else.
+  // Each group's rows lie on its members and nowhere else.
   bool data_in_place() {
     if (world_.now() < next_look_) return false;
     next_look_ = world_.now() + milliseconds(50);
@@ -397,7 +398,7 @@ class Scenario {
     next_look_ = world_.now() + milliseconds(50);
     std::map<PartitionId, std::pair<dht::LogIndex, std::uint64_t>> states;
     for (unsigned i = 0; i < cluster_.size(); ++i) {
-      if (is_full(i)) continue;  // it may lag for good
+      if (is_full(i)) continue;  // it may lag until the end
       for (const auto& [partition, group] : cluster_.node(i).live_disk().groups) {
         if (!group.holds_data) continue;
         auto [known, first] = states.try_emplace(partition, group.applied, group.rows.hash());
@@ -426,24 +427,23 @@ class Scenario {
     return {};
   }
 
-  // Lookups from anywhere find the owner in at most log2(tokens) + 2 hops; hops are whole, so the logarithm is rounded
-  // down.
+  // Lookups from any node find the owner in at most log2(tokens) + 2 hops, the logarithm rounded down.
   bool look_up() {
     const dht::MembersTable& table = cluster_.table();
     dht::Placement placement(table, drawn_.cluster.partition_bits);
     std::size_t tokens = 0;
     for (const dht::Member& member : table.members) tokens += member.tokens.size();
-    // A node that leaves stays in Chord's ring until it is gone, and one that is called dead by mistake answers.
+    // A node that leaves stays in Chord's ring until it is removed, and one that was declared dead by mistake answers.
     const bool all_in = std::all_of(table.members.begin(), table.members.end(), [](const dht::Member& member) {
       return member.state == MemberState::up || member.state == MemberState::joining;
     });
     if (!all_in) return true;
-    std::vector<SimNode*> askable;  // who has no token routes for nobody
+    std::vector<SimNode*> askable;  // a node without a token does not route
     for (const dht::Member& member : table.members) {
       if (!member.tokens.empty()) askable.push_back(cluster_.find(member.id));
     }
     most_hops_ = static_cast<unsigned>(std::bit_width(tokens)) - 1 + 2;
-    // Pointers are repaired by rounds of stabilization after the last fault: try again until the bound.
+    // Stabilization repairs pointers round by round after the last fault: try again until the bound.
     for (unsigned i = 0; i < lookups; ++i) {
       auto partition = static_cast<PartitionId>(world_.between(0, partitions() - 1));
       SimNode& asked = *askable[static_cast<std::size_t>(world_.between(0, askable.size() - 1))];

@@ -1,7 +1,7 @@
-// One seed from beginning to end: a ring is created, clients work while things go wrong, the faults stop, and
-// everything must come to rest: a leader with a lease in every partition, replicas with equal states, no lock left,
-// right Chord pointers, histories that some order explains. Threads: one, virtual. See tests/sim/machines/world.hpp for
-// what makes it repeatable.
+// One seed from beginning to end: a ring is created, clients work while faults happen, the faults stop, and then within
+// bounds every partition has a leader with a lease, replicas have equal states, no lock is left, Chord's pointers are
+// right, and some order of the operations explains each history. Threads: one, virtual.
+// tests/sim/machines/world.hpp says what makes it repeatable.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,7 @@ struct ScenarioOptions {
 
 struct SeedResult {
   std::optional<Violation> violation;
-  std::string lacks;  // what it would have had to do to count; empty: it counts
+  std::string lacks;  // what is missing for it to count; empty: it counts
   std::uint64_t hash = 0;
   std::uint64_t events = 0;
   unsigned nodes = 0;

@@ -1,3 +1,4 @@
+// Looks at every partition ten times a second: which nodes could serve it, and whether one of them does.
 #include "tests/sim/checks/availability.hpp"
 
 #include <algorithm>
@@ -7,7 +8,7 @@ namespace ringfs::sim {
 namespace {
 constexpr Duration judge_interval = std::chrono::milliseconds(100);
 constexpr Duration start_up =
-    std::chrono::seconds(3);  // of a process: it refuses votes at first, and has to hear of its groups
+    std::chrono::seconds(3);  // of a process: first it refuses votes and has not heard from its groups
 
 const dht::GroupStatus* group_of(const dht::NodeStatus& status, PartitionId partition) {
   auto found = std::find_if(status.groups.begin(), status.groups.end(),
@@ -55,7 +56,7 @@ bool Availability::sound(const Uuid& node, PartitionId partition, const std::map
   return here == nullptr || !here->damaged;
 }
 
-// Some majority of the voters, of the candidates among them, of whom each fits and hears all the others.
+// Some majority of the voters consists of candidates that fit and hear each other.
 bool Availability::majority_of(const std::vector<dht::ReplicaId>& voters, const std::vector<dht::ReplicaId>& candidates,
                                bool (Availability::*fits)(SimNode&) const) {
   const std::size_t most = std::size_t{1} << candidates.size();
@@ -106,7 +107,7 @@ void Availability::judge(PartitionId partition, const dht::Configuration& config
     const dht::GroupStatus* here = group_of(status, partition);
     if (here == nullptr || here->role != dht::Role::leader || !here->lease) continue;
     SimNode& node = *cluster_.find(id);
-    // Nothing was asked of a hung disk so far, or not for long enough: nobody can know.
+    // A disk hangs, but nothing was asked of it for long enough: the node cannot know yet.
     const bool unnoticed =
         node.disk_hangs() && status.disk_stalled == Duration::zero() && !node.starved() && !node.frozen();
     if (able(node) || unnoticed) group.served_at = now;

@@ -1,11 +1,10 @@
-// Liveness while a fault lasts: a group whose voters are a majority without those that suffer is led by one of that
-// majority.
+// Liveness while a fault lasts: if a majority of a group's voters is well, one of them leads the group.
 //
-// The simulator's other bounds begin when all faults have stopped. Here a group is owed a leader for as long as a
-// majority of its voters run, have a disk that answers and enough time, and hear each other; it may be without one for
-// at most `unserved_bound`. If one with a slow disk is needed for the majority, a vote must be written there, behind
-// what others have given it to write: that time is not owed. A node with a disk that is slow, or that is starved, still
-// serves, but after `unfit_bound` it leads no group that others could lead. Threads: one, virtual.
+// The simulator's other bounds begin when all faults have stopped. Here a group must have a leader while a majority of
+// its voters run, have a disk that answers, get enough processor time and hear each other. It may be without one for
+// `unserved_bound` at most. If a voter with a slow disk is needed for the majority, its vote is written behind what it
+// already has to write: that time is added. A node with a slow disk, or one that is starved, may serve, but after
+// `unfit_bound` it leads no group that others could lead. Threads: one, virtual.
 #pragma once
 
 #include <map>
@@ -16,8 +15,8 @@
 
 namespace ringfs::sim {
 
-// A second to notice that the disk hangs, as much again for heartbeats that ask others about theirs, the ends of leases
-// and a time-out of the transfer; an election that is contested once.
+// A second to notice that the disk hangs; another second for heartbeats that ask others about their disks, for leases
+// to end and for a transfer to time out; an election with one split vote.
 inline constexpr Duration unserved_bound = std::chrono::milliseconds(4500);
 // To be measured (30 s), to be noticed by the leader's next interval and handed over; once more if the target fails.
 inline constexpr Duration unfit_bound = std::chrono::seconds(50);
@@ -30,16 +29,16 @@ class Availability {
 
  private:
   struct Group {
-    TimePoint owed_since = never;   // never: nobody owes it anything now
-    TimePoint quick_since = never;  // never: without a slow disk there is no majority
+    TimePoint owed_since = never;   // never: it need not have a leader now
+    TimePoint quick_since = never;  // never: a majority needs a slow disk
     TimePoint served_at{};
-    Duration write_time{};  // the longest of a well voter since then
+    Duration write_time{};  // the longest of a voter that is well, since then
   };
   void look();
-  bool able(SimNode& node) const;   // what it says and does counts
-  bool well(SimNode& node) const;   // it can carry a group: not in its first moments
-  bool quick(SimNode& node) const;  // and lead one as well as any other
-  // A damaged replica may say nothing, and need not serve.
+  bool able(SimNode& node) const;   // it runs, gets time, and its disk answers
+  bool well(SimNode& node) const;   // able, and not in its first moments
+  bool quick(SimNode& node) const;  // well, and its disk is not slow
+  // Not damaged: a damaged replica need not serve.
   bool sound(const Uuid& node, PartitionId partition, const std::map<Uuid, dht::NodeStatus>& states) const;
   Duration longest_write(const std::vector<dht::ReplicaId>& voters,
                          const std::map<Uuid, dht::NodeStatus>& states) const;

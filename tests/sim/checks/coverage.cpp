@@ -1,3 +1,4 @@
+// The table of what a run of seeds must have met, and how it is printed.
 #include "tests/sim/checks/coverage.hpp"
 
 #include <cstdio>
@@ -9,9 +10,9 @@ namespace ringfs::sim {
 
 namespace {
 
-// With two nodes there is somebody to talk to; only of three can one be in the minority.
+// Nodes that a row needs: a peer to talk to; a majority that goes on without one of them.
 constexpr unsigned a_peer = 2, a_majority = 3;
-// A node is called dead only if another one can take its place.
+// A node is declared dead only if another one can take its place.
 constexpr unsigned a_substitute = 4;
 
 std::vector<CoverageRow> coordinator_deaths() {

@@ -1,6 +1,5 @@
-// What a run of seeds promises to have met: every kind of fault, every transition of the protocol, every step at which
-// a coordinator can die. Counting them is World::count's business; here is the list, so that a row that stays at 0
-// fails a run instead of being overlooked.
+// What a run of seeds must have met: every kind of fault, every transition of the protocol, every step at which a
+// coordinator can die. World::count counts them. A row of this list that stays at 0 fails the run.
 //
 // Threads: none.
 #pragma once
@@ -26,10 +25,10 @@ struct CoverageSection {
 
 const std::vector<CoverageSection>& promised_coverage();
 
-// Promised rows that never happened, in rings of at most that many nodes.
+// Rows that never happened, in rings of at most that many nodes.
 std::vector<std::string> missing_coverage(const Coverage& coverage, unsigned most_nodes);
 
-// The table: what is promised, section by section, and then whatever else was counted.
+// Prints the list, section by section, and then whatever else was counted.
 void print_coverage(const Coverage& coverage);
 
 }  // namespace ringfs::sim

@@ -1,3 +1,4 @@
+// The coverage table notices a row that never happened, and has a row for every death of a coordinator.
 #include "tests/sim/checks/coverage.hpp"
 
 #include <gtest/gtest.h>

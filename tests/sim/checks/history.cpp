@@ -1,3 +1,4 @@
+// The search for an order of operations that explains what clients heard (Wing and Gong, with Lowe's memo).
 #include "tests/sim/checks/history.hpp"
 
 #include <algorithm>
@@ -36,7 +37,7 @@ struct HashPlace {
   }
 };
 
-// The state after the operation; nothing: it cannot have happened here with the outcome that was heard.
+// The state after the operation. No value: with the outcome that was heard it cannot have happened here.
 std::optional<RegisterState> next(const RegisterOperation& operation, const RegisterState& state) {
   using Kind = RegisterOperation::Kind;
   const bool heard = operation.returned != never;
@@ -56,10 +57,10 @@ std::optional<RegisterState> next(const RegisterOperation& operation, const Regi
   return std::nullopt;
 }
 
-// Which operations nobody heard of can be left out without changing the verdict: of two dozen of them the search would
-// try each selection. Such a write, compare-and-set or erase matters only to somebody who sees its value, possibly with
-// additions, or who saw that a value was not there (a compare-and-set that was refused). With no such operation
-// whatever comes between it and the next write is content with the state before it, too.
+// Which operations without an answer can be left out without changing the verdict: with two dozen of them the search
+// would try every subset. Such a write, compare-and-set or erase matters only if somebody saw its value, possibly with
+// additions, or saw that another value was not there (a compare-and-set that was refused). Otherwise the state before
+// it serves as well for everything up to the next write.
 class Needs {
  public:
   explicit Needs(const std::vector<RegisterOperation>& history) {
@@ -94,7 +95,7 @@ class Needs {
 void drop_what_nobody_needs(std::vector<RegisterOperation>& history) {
   const Needs needs(history);
   bool dropped = true;
-  while (dropped) {  // one that is gone needs nothing any more
+  while (dropped) {  // what one needed may go when it is gone
     auto idle = std::find_if(history.begin(), history.end(),
                              [&](const auto& operation) { return !needs.needed(operation, history); });
     dropped = idle != history.end();
@@ -105,7 +106,7 @@ void drop_what_nobody_needs(std::vector<RegisterOperation>& history) {
 class Search {
  public:
   explicit Search(std::vector<RegisterOperation> history) : history_(std::move(history)) {
-    // A read that nobody heard constrains nothing.
+    // A read without an answer constrains nothing.
     std::erase_if(history_, [](const RegisterOperation& operation) {
       return operation.returned == never && operation.kind == RegisterOperation::Kind::read;
     });
@@ -134,7 +135,7 @@ class Search {
     for (std::size_t i = first; i < history_.size() && history_[i].called <= earliest_return; ++i) {
       if (!has(place.done, i)) earliest_return = std::min(earliest_return, history_[i].returned);
     }
-    // Operations whose end was heard first: the others are only needed where something depends on them.
+    // Operations with an answer first: the others are needed only where something depends on them.
     for (bool heard : {true, false}) {
       for (std::size_t i = first; i < history_.size() && history_[i].called <= earliest_return; ++i) {
         if (has(place.done, i) || (history_[i].returned != never) != heard) continue;
@@ -149,8 +150,8 @@ class Search {
     return false;
   }
 
-  // Been here before, or here with more left over: of the operations that nobody heard any may stay undone, so whoever
-  // gets here with more of them done cannot do better.
+  // The same state was reached before with the same operations done, or with fewer of those without an answer. These
+  // may stay undone, so the search cannot do better now.
   bool seen(const Place& place) {
     Place heard = place;
     Set unheard = place.done;

@@ -1,8 +1,8 @@
 // What clients asked and heard about one object, and whether some order of the operations explains it.
 //
 // An object is a 64-bit register that may be absent. The checker is Wing and Gong's search ("Testing and verifying
-// concurrent objects", 1993) with Lowe's memo of (set of operations done, state). An operation whose end nobody heard
-// may have happened at any time after its call, or never; the memo knows that fewer of these done is never worse.
+// concurrent objects", 1993) with Lowe's memo of (set of operations done, state). An operation without an answer
+// may have happened at any time after its call, or never; in the memo a state with fewer of these done is as good.
 // Limits: max_history operations an object; the search gives up after max_search_steps.
 #pragma once
 
@@ -30,7 +30,7 @@ struct RegisterOperation {
   RegisterState expected;     // compare_and_set
   std::int64_t argument = 0;  // write, compare_and_set: the new value; add: the number
   TimePoint called{};
-  TimePoint returned = never;  // never: nobody heard how it ended
+  TimePoint returned = never;  // never: no answer came
   bool applied = true;         // compare_and_set
   RegisterState seen;          // read
 };
@@ -39,7 +39,7 @@ std::string to_text(const RegisterOperation& operation);
 
 enum class Verdict { linearizable, not_linearizable, undecided };
 
-// From a register that is absent at first.
+// The register is absent at first.
 Verdict check(const std::vector<RegisterOperation>& history);
 
 }  // namespace ringfs::sim

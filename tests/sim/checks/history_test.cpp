@@ -1,3 +1,4 @@
+// Histories that are linearizable and histories that are not.
 #include "tests/sim/checks/history.hpp"
 
 #include <gtest/gtest.h>
@@ -74,8 +75,8 @@ TEST(History, UnheardAdditionTwice_IsNot) {
 }
 
 TEST(History, ManyUnheardWritesThatNobodySaw_AreDecided) {
-  // Simulator seed 1991: two dozen operations without an answer, and then rivals whose right order is not the first one
-  // tried.
+  // Simulator seed 1991: two dozen operations without an answer, then concurrent ones whose right order is not the
+  // first that is tried.
   std::vector<RegisterOperation> history{write(0, 1, 7000)};
   for (int i = 0; i < 24; ++i) history.push_back(unheard(write(2, 0, 8000 + 1000 * i)));
   history.push_back(unheard({Kind::erase, {}, 0, at(2), at(0), true, {}}));
@@ -101,7 +102,7 @@ TEST(History, UnheardWriteSeenThroughAdditionsOrAnotherUnheardOne_IsNotForgotten
             Verdict::linearizable);
 }
 
-// A ring of two nodes, of which one was away for a minute: whatever a client asked may have happened.
+// One of two nodes was away for a minute: whatever a client asked may have happened.
 TEST(History, ManyUnheardOperations_AreDecided) {
   RegisterState absent;
   auto add = [](int from, int to, std::int64_t number) {

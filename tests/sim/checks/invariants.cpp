@@ -1,3 +1,4 @@
+// Checks the invariants at every message, write and apply, and counts the transitions for the coverage table.
 #include "tests/sim/checks/invariants.hpp"
 
 #include <algorithm>
@@ -38,7 +39,7 @@ void Invariants::leader(PartitionId partition, dht::Term term, const Uuid& node)
 }
 
 // The term that a message names as its sender's own. A pre-vote asks about a term that nobody has entered.
-// Heartbeats are answered before a new term is durable, on purpose: a refusal promises nothing (Node, on a Heartbeat).
+// Heartbeats are answered before a new term is durable, on purpose: a refusal commits the node to nothing.
 void Invariants::term_sent(const dht::Envelope& envelope) {
   auto say = [&](PartitionId partition, dht::Term term) {
     dht::Term& said = partitions_[partition].said[envelope.header.source];
@@ -97,7 +98,7 @@ void Invariants::acknowledged(const Uuid& source, const dht::AppendReply& reply,
   if (!reply.success) return;
   check_filled(reply.raft.partition, {source, reply.raft.source_added}, "acknowledged an append");
   auto group = disk.groups.find(reply.raft.partition);
-  // Held back until what it is about was dropped: a committed configuration excludes its replica by then.
+  // It was held back behind a write; meanwhile a committed configuration excluded the replica and its data went.
   if (group != disk.groups.end() &&
       (group->second.replica_added != reply.raft.source_added || !group->second.holds_data))
     return;
@@ -107,7 +108,7 @@ void Invariants::acknowledged(const Uuid& source, const dht::AppendReply& reply,
             source.text() + " acknowledged " + std::to_string(reply.match) + " and has " + std::to_string(durable));
     return;
   }
-  // In a later term a later leader may have replaced what this reply, held back until now, is about; what a snapshot
+  // The reply was held back behind a write: a leader of a later term may have replaced these entries. What a snapshot
   // covers is compared when it is installed.
   if (group == disk.groups.end() || group->second.hard_state.term != reply.raft.term) return;
   if (group->second.base_index > reply.match || reply.match == 0) return;
@@ -115,7 +116,7 @@ void Invariants::acknowledged(const Uuid& source, const dht::AppendReply& reply,
   auto leaders = sent.find(reply.match);
   dht::Term here = group->second.term_at(reply.match);
   if (leaders == sent.end()) {
-    // What its sender knows to be committed agrees, whatever this leader has sent of it.
+    // What the sender knows to be committed agrees with the leader, whether the leader sent it or not.
     const std::map<dht::LogIndex, Known>& committed = partitions_[reply.raft.partition].committed;
     auto known = committed.find(reply.match);
     if (known != committed.end() && known->second.term == here) return;
@@ -137,8 +138,7 @@ void Invariants::on_send(const dht::Envelope& envelope, const DiskState& disk) {
   incarnations_[source] = envelope.header.incarnation;
   if (const auto* append = std::get_if<dht::Append>(&envelope.message)) {
     leader(append->raft.partition, append->raft.term, source);
-    append_sent(
-        *append);  // first: the leader goes by the newest configuration that it has, which may be in this very message
+    append_sent(*append);  // first: the leader uses the newest configuration of its log, which may be in this message
     committed_by_leader(append->raft.partition, append->commit, append->raft.term, disk);
   } else if (const auto* heartbeat = std::get_if<dht::Heartbeat>(&envelope.message)) {
     for (const dht::HeartbeatGroup& group : heartbeat->groups) {
@@ -188,7 +188,7 @@ void Invariants::committed_by_leader(PartitionId partition, dht::LogIndex index,
   Partition& known = partitions_[partition];
   if (index <= known.highest) return;
   auto group = disk.groups.find(partition);
-  // The leader's own disk may lag behind what a majority of others holds; it knows the entries' terms all the same.
+  // The leader's own disk may lag behind the others', but it knows the entries' terms.
   dht::Term entry_term = group == disk.groups.end() ? 0 : group->second.term_at(index);
   if (entry_term == 0) entry_term = term;
   require_majority(partition, index, entry_term);
@@ -196,7 +196,7 @@ void Invariants::committed_by_leader(PartitionId partition, dht::LogIndex index,
   known.highest_term = std::max(known.highest_term, entry_term);
 }
 
-// By the configuration in force at the entry, or by a later one: a leader goes by the newest one in its log.
+// By the configuration in force at the entry, or by a later one: a leader uses the newest one in its log.
 void Invariants::require_majority(PartitionId partition, dht::LogIndex index, dht::Term term) {
   std::set<dht::ReplicaId> holders;
   durable_([&](const Uuid& node, const DiskState& disk) {
@@ -220,8 +220,7 @@ void Invariants::require_majority(PartitionId partition, dht::LogIndex index, dh
           at(index, term) + " is durable on " + std::to_string(holders.size()) + " replicas");
 }
 
-// The newest committed one at or below `index`, the committed ones above it, and those above all of these that somebody
-// proposed.
+// The newest committed one at or below `index`, the committed ones above it, and proposed ones above all of these.
 std::vector<dht::Configuration> Invariants::configurations_from(PartitionId partition, dht::LogIndex index) const {
   const Partition& known = partitions_.at(partition);
   std::vector<dht::Configuration> found;
@@ -260,7 +259,7 @@ void Invariants::on_append(PartitionId partition, dht::Term previous_term, const
 }
 
 void Invariants::check_stamp(PartitionId partition, dht::Term previous_term, const dht::Entry& entry) {
-  // An entry is seen when its leader makes it; late where that is frozen meanwhile.
+  // An entry is seen when its leader makes it, or late if the leader is frozen meanwhile.
   constexpr Duration slack = std::chrono::seconds(30);
   Partition& known = partitions_[partition];
   const TimePoint now = world_.now() + suspended_;
@@ -271,7 +270,7 @@ void Invariants::check_stamp(PartitionId partition, dht::Term previous_term, con
   const Duration passed = now - seen;
   if (entry.stamp < stamp)
     violate("log time", partition, at(entry.index, entry.term) + " has an earlier stamp than the one before");
-  if (entry.stamp - stamp > passed * 12 / 10 + slack) {  // a tenth, and boot clocks that drift
+  if (entry.stamp - stamp > passed * 12 / 10 + slack) {  // a tenth, and the drift of boot clocks
     violate("log time", partition,
             at(entry.index, entry.term) + " is stamped " + std::to_string((entry.stamp - stamp).count()) +
                 " us after the one before, which was seen " + std::to_string(passed.count()) + " us ago");
@@ -334,7 +333,7 @@ void Invariants::on_applied(const Uuid& node, PartitionId partition, const Appli
   }
 }
 
-// Of an entry that is applied for the first time anywhere.
+// For an entry that is applied for the first time on any replica.
 void Invariants::count_transitions(const AppliedEntry& applied) {
   if (applied.patched_shared) world_.count("batch: wrote into a payload that the log shares");
   if (applied.batch == nullptr || applied.result == nullptr) return;

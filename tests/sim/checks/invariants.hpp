@@ -1,33 +1,27 @@
 // What must hold at every moment, whatever fails: watched from outside, over all nodes at once
 // (docs/design.md#proof-by-simulation).
 //
-//  one leader per (partition, term)             every Append and Heartbeat names its sender as the leader of its term
-//  log matching                                 (partition, index, term) names one entry with one predecessor
-//  committed entries never change               what was applied or announced as committed at an index stays
-//  committed means durable on a majority        at the moment it is first announced or applied
-//  equal applied index => equal state           hash of all rows
-//  votes and terms never go back                also across restarts; a vote leaves only when it is durable
-//  terms and incarnations that left are durable what a node said before a crash is not above what it starts with
-//  acknowledged appends are durable             an AppendReply never runs ahead of its sender's disk, and what lies
-//  there is
-//                                               what the leader sent
-//  exactly once                                 a (client, sequence) is executed by one entry of one partition
-//  acknowledged commits are committed           a reply names a committed entry
-//  leases                                       no later-term commit at the moment of a read served under a lease, and
-//  none
-//                                               when a read arrived that was served without one
-//  distinct replicas                            of one configuration lie on distinct nodes
-//  no two disjoint quorums                      committed configurations follow each other by learners or through a
-//  joint one, one at a
-//                                               time, and only after a commit in the leader's own term
-//  voters hold what they count for              a vote or an acknowledgement comes from a replica that got its rows
-//  from genesis or
-//                                               from a snapshot
-//  data goes after the commit                   of a configuration that excludes the replica
-//  foreign rings                                nothing that came from another ring has an effect
-//  log time                                     stamps of a log never go back, and rise no faster than boot clocks and
-//  a tenth, whatever wall
-//                                               clocks show
+//  one leader per (partition, term): every Append and Heartbeat names its sender as the leader of its term
+//  log matching: (partition, index, term) names one entry with one predecessor
+//  committed entries never change: what was applied or announced as committed at an index stays
+//  committed means durable on a majority: at the moment it is first announced or applied
+//  equal applied index, equal state: by the hash of all rows
+//  votes and terms never go back: also across restarts; a vote leaves only when it is durable
+//  terms and incarnations that left are durable: what a node said before a crash is not above what it starts with
+//  acknowledged appends are durable: an AppendReply never runs ahead of its sender's disk, and the disk has what the
+//    leader sent
+//  exactly once: a (client, sequence) is executed by one entry of one partition
+//  acknowledged commits are committed: a reply names a committed entry
+//  leases: for a read under a lease there is no commit of a later term when it is answered, for a read without one none
+//    when it arrived
+//  distinct replicas: those of one configuration lie on distinct nodes
+//  no two disjoint quorums: committed configurations follow each other by learners or through a joint one, one at a
+//    time, and only after a commit in the leader's own term
+//  voters hold what they count for: a vote or an acknowledgement comes from a replica that got its rows from genesis or
+//    from a snapshot
+//  data goes after the commit: of a configuration that excludes the replica
+//  foreign rings: nothing that came from another ring has an effect
+//  log time: stamps of a log never go back, and rise by boot clocks and a tenth at most, whatever wall clocks show
 //
 // Threads: one, virtual. Memory: one record per log entry of the run.
 #pragma once
@@ -52,27 +46,27 @@ class Invariants {
   // `durable` visits the durable state of every node of the ring, running or not.
   Invariants(World& world, DurableStates durable) : world_(world), durable_(std::move(durable)) {}
 
-  // A node hands a message to its network. `disk`: its durable state.
-  // Some process has them in memory.
+  // A process has these entries in memory.
   void on_entries_made(PartitionId partition, const std::vector<dht::Entry>& entries);
+  // A node hands a message to its network. `disk`: its durable state.
   void on_send(const dht::Envelope& envelope, const DiskState& disk);
-  // A node answers a client. `disk`: what it handed to its system.
+  // A node answers a client. `disk`: what it handed to its operating system.
   void on_commit_reply(PartitionId partition, const BatchResult& result);
-  // `committed_term`: the highest that may have been committed when the rows were read.
+  // `committed_term`: the highest term of a commit that may have happened when the rows were read.
   void on_read_reply(const Uuid& node, PartitionId partition, const dht::ReadAnswer& answer, dht::Term committed_term,
                      const DiskState& disk);
 
   // A process starts from this disk.
   void on_start(const Uuid& node, const DiskState& durable);
-  // Of genesis (index 0), or of a snapshot that was installed.
+  // The configuration of genesis (index 0), or of a snapshot that was installed.
   void on_committed_configuration(const Uuid& node, PartitionId partition, dht::LogIndex index,
                                   const dht::Configuration& configuration);
   void on_reset(const Uuid& node, PartitionId partition, std::optional<dht::LogIndex> had_data);
   void on_append(PartitionId partition, dht::Term previous_term, const dht::Entry& entry);
-  // The disk lost term and vote: what the node said as the replica that it was binds it no more, if it is another one
-  // before it speaks.
+  // The disk lost term and vote. What this replica said no longer counts against the node: it becomes another replica
+  // before it speaks again.
   void on_hard_state_lost(const Uuid& node, PartitionId partition);
-  // All boot clocks went on by so much at once.
+  // All boot clocks jumped forward by so much.
   void on_suspended(Duration length) { suspended_ += length; }
   void on_hard_state(const Uuid& node, PartitionId partition, const dht::HardState& before,
                      const dht::HardState& after);
@@ -83,16 +77,16 @@ class Invariants {
   // Of a committed entry.
   dht::Term highest_term(PartitionId partition) const;
   dht::LogIndex highest_committed(PartitionId partition) const;
-  // Who led the partition last, as far as messages told; term 0: nobody yet.
+  // The newest leader that messages named; term 0: nobody yet.
   std::pair<dht::Term, Uuid> newest_leader(PartitionId partition) const;
-  // The newest one that is committed; null: none yet.
+  // The newest committed one; null: none yet.
   const dht::Configuration* newest_configuration(PartitionId partition) const;
 
  private:
   struct Known {  // one index of a partition's committed log
     dht::Term term = 0;
-    std::uint64_t body = 0;   // 0: only announced so far
-    std::uint64_t state = 0;  // 0: nobody applied it yet
+    std::uint64_t body = 0;   // 0: only announced
+    std::uint64_t state = 0;  // 0: not applied anywhere
   };
   struct Partition {
     std::map<dht::Term, Uuid> leaders;

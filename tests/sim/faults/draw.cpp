@@ -1,3 +1,4 @@
+// Draws the parameters of a seed, and switches a guard off.
 #include "tests/sim/faults/draw.hpp"
 
 #include <algorithm>
@@ -11,9 +12,9 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr double share_of_moving_rings = 0.35;
-constexpr unsigned least_nodes_with_a_majority = 3;  // when one of them suffers
+constexpr unsigned least_nodes_with_a_majority = 3;  // while one of them has a fault
 constexpr double share_of_full_rings = 0.12;
-constexpr unsigned most_nodes_that_move = 10;  // at the beginning; with more a seed takes its time
+constexpr unsigned most_nodes_that_move = 10;  // at the beginning; with more a seed takes long
 
 unsigned draw_nodes(World& world) {
   std::uint64_t die = world.between(0, 99);
@@ -56,11 +57,11 @@ void switch_off(const std::string& guard, ClusterOptions& options) {
   if (guard == "remember_held_rows") options.transaction_faults.remember_held_rows = true;
 }
 
-// Some seeds look for one thing only, because it needs several rare events close together.
+// Some seeds have one theme, because it needs several rare events close together.
 void draw_focus(World& world, Draw& drawn) {
   std::uint64_t die = world.between(0, 99);
   if (die < 12) {
-    // Logs that grow apart under changing leaders, whose followers may have any beginning of what they have.
+    // Logs diverge under changing leaders; followers may have any prefix of a leader's log.
     drawn.nemesis.only = {"leader shuffle"};
     drawn.nemesis.kills = 0.1;
     drawn.nemesis.calm = 0.05;
@@ -70,7 +71,7 @@ void draw_focus(World& world, Draw& drawn) {
     drawn.nemesis.only = {"restart under a lease", "freeze in a read", "clock drift"};
     drawn.nemesis.kills = 0.05;
   } else if (die < 26) {
-    // Copies of batches that arrive when their results are forgotten.
+    // Copies of batches arrive after their results were forgotten.
     drawn.nemesis.only = {"minutes pass", "wall clock jump"};
     drawn.nemesis.wall_jump = seconds(400);
     drawn.cluster.network.duplicate = 0.2;
@@ -78,7 +79,7 @@ void draw_focus(World& world, Draw& drawn) {
     drawn.cluster.network.late_copies = true;
     drawn.cluster.network.late_high = seconds(6);
   } else if (die < 34) {
-    // Coordinators that die at each of their steps, and others who take them for dead.
+    // Coordinators die at each of their steps, and others end their transactions.
     drawn.nemesis.only = {"client death", "wall clock jump"};
     drawn.nemesis.pause_high = seconds(1);
     drawn.workload.transfers = 0.6;
@@ -86,14 +87,14 @@ void draw_focus(World& world, Draw& drawn) {
     drawn.workload.three_parties = 0.6;
     drawn.coordinators_pause = 0.3;
   } else if (die < 38) {
-    // Transactions so rare that their rows are promised to others, who read them all the time.
+    // Transactions are so rare that others, who read all the time, have leases on their rows.
     drawn.workload.transfers = 0.006;
     drawn.workload.accounts = 4;
     drawn.workload.account_reads = 0.6;
     drawn.workload.count_reads = 0.9;
   } else if (die < 43 && drawn.cluster.nodes >= least_nodes_with_a_majority &&
              drawn.cluster.nodes <= most_nodes_that_move) {
-    // What lasts for minutes, with few other faults: groups must be served meanwhile.
+    // Faults that last for minutes, and few others: groups must be served meanwhile.
     drawn.long_faults.active = true;
     drawn.nemesis.only = {"client death"};
     drawn.nemesis.kills = 0.3;
@@ -101,7 +102,7 @@ void draw_focus(World& world, Draw& drawn) {
     drawn.nemesis.pause_high = seconds(25);
     drawn.cluster.network = NetworkQuality{};
   } else if (die < 50) {
-    // Clocks of a minority that are wrong for long, and stay wrong at the end; files that live by the age of things.
+    // Clocks of a minority are wrong for long, and stay wrong at the end. Files depend on the age of rows.
     drawn.nemesis.only = {"wrong clock", "isolated leader", "power loss of one"};
     drawn.nemesis.clocks_right_at_the_end = 0.2;
     drawn.nemesis.pause_high = seconds(3);
@@ -110,7 +111,7 @@ void draw_focus(World& world, Draw& drawn) {
   }
 }
 
-// Nodes that join and leave while clients work: in every third seed, and whenever there is one node at the beginning.
+// Nodes join and leave while clients work: in every third seed, and in each one that begins with one node.
 void draw_members(World& world, Draw& drawn) {
   const bool single = drawn.cluster.nodes == 1;
   if (drawn.long_faults.active || drawn.cluster.nodes > most_nodes_that_move ||
@@ -123,7 +124,7 @@ void draw_members(World& world, Draw& drawn) {
   drawn.cluster.partition_bits =
       std::max(drawn.cluster.partition_bits, static_cast<unsigned>(std::bit_width(2 * nodes - 1)));
   drawn.members.pause_high = world.between(milliseconds(500), seconds(5));
-  // So short that a crash or a partition is taken for a death.
+  // So short that a crash or a partition counts as a death.
   if (world.chance(0.4)) drawn.cluster.replace_after_seconds = static_cast<unsigned>(world.between(2, 6));
   if (!world.chance(0.3)) return;
   // A node is taken away and added again while messages of its former life are under way.
@@ -167,7 +168,7 @@ Draw draw(World& world, const ScenarioOptions& options) {
   drawn.workload.transfers = 0.05 * static_cast<double>(world.between(2, 8));
   drawn.nemesis.share_of_faults = 0.1 * static_cast<double>(world.between(2, 9));
   drawn.nemesis.pause_high = world.between(milliseconds(500), seconds(4));
-  if (world.chance(0.3)) drawn.nemesis.wall_jump = seconds(200);  // beyond the life of batches and their results
+  if (world.chance(0.3)) drawn.nemesis.wall_jump = seconds(200);  // longer than batches and their results live
   draw_focus(world, drawn);
   if (cluster.nodes < least_nodes_for_a_snapshot) drawn.nemesis.kills = 0.5;
   draw_members(world, drawn);
@@ -176,7 +177,7 @@ Draw draw(World& world, const ScenarioOptions& options) {
   if (may_be_full && world.chance(share_of_full_rings)) {
     drawn.full = world.chance(0.5) ? Draw::Full::minority : Draw::Full::majority;
   }
-  // Members that come and go make another minority.
+  // With members that come and go the minority is another one.
   if (drawn.members.active || cluster.nodes < 3) drawn.clocks_agree = false;
   return drawn;
 }

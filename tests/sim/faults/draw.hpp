@@ -11,8 +11,8 @@
 
 namespace ringfs::sim {
 
-// Of two replicas none can lag so far that the other one goes on without it, so nobody ever needs a snapshot: what it
-// has of the log must carry it through more restarts instead.
+// With two replicas neither goes on without the other, so none lags far enough to need a snapshot. Such rings have more
+// restarts instead.
 inline constexpr std::size_t least_nodes_for_a_snapshot = 3;
 
 struct Draw {
@@ -21,14 +21,14 @@ struct Draw {
   NemesisOptions nemesis;
   LongFaultsOptions long_faults;
   MembersOptions members;
-  // Disks that are full and stay so: a minority while clients work and nodes die, or a majority when the faults have
-  // stopped.
+  // Disks that are full until the end: those of a minority while clients work and nodes die, or those of a majority
+  // when the faults have stopped.
   enum class Full { none, minority, majority } full = Full::none;
-  bool clocks_agree = false;      // those of a majority of the nodes are right all the time
-  bool files = false;             // two mounts and janitors work, too
-  double coordinators_pause = 0;  // instead of dying
+  bool clocks_agree = false;      // the clocks of a majority are right all the time
+  bool files = false;             // a mount and a janitor work, too
+  double coordinators_pause = 0;  // share of them that pause instead of dying
   unsigned clients = 3;
-  unsigned workers = 2;  // a client
+  unsigned workers = 2;  // of each client
 };
 
 Draw draw(World& world, const ScenarioOptions& options);

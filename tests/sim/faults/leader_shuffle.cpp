@@ -1,3 +1,4 @@
+// The plays of a leader shuffle: when the leader falls silent, and to whom.
 #include "tests/sim/faults/leader_shuffle.hpp"
 
 #include <iterator>
@@ -7,7 +8,7 @@ namespace ringfs::sim {
 namespace {
 using std::chrono::milliseconds;
 
-constexpr Duration timeout = std::chrono::seconds(4);  // with an election
+constexpr Duration timeout = std::chrono::seconds(4);  // for a round with its election
 constexpr Duration look_interval = milliseconds(1);
 constexpr Duration longest_ripening = milliseconds(20);
 constexpr Duration ripening_look = std::chrono::microseconds(100);
@@ -55,8 +56,8 @@ void LeaderShuffle::await_leader(Play play) {
   }
 }
 
-// Figure 8 is two leaders of whose entries nothing leaves them, and then the first of them again, of whose old entries
-// some do.
+// Figure 8 has two leaders none of whose entries leave them, and then the first one again, some of whose old entries
+// leave.
 LeaderShuffle::Cut LeaderShuffle::next_compaction(const Play& play) {
   constexpr Cut figure_8[] = {Cut::at_once, Cut::at_once, Cut::ripe};
   if (play.figure_8) return figure_8[play.round % std::size(figure_8)];
@@ -75,8 +76,8 @@ const GroupState* LeaderShuffle::durable_group(unsigned node, PartitionId partit
   return group == disk.groups.end() ? nullptr : &group->second;
 }
 
-// Somebody has just got some of what the leader found in its log beyond what is committed, and nothing of the leader's
-// own term.
+// Some follower has just got uncommitted entries of earlier terms from the leader, and nothing of the leader's own
+// term.
 bool LeaderShuffle::earlier_terms_spread(const Play& play) {
   const GroupState* leaders = durable_group(play.leader, play.partition);
   if (leaders == nullptr) return false;
@@ -100,7 +101,7 @@ void LeaderShuffle::silence_leader(Play play) {
   silence(play.leader, true);
   ++play.round;
   play.ends.clear();
-  // What clients say to it now stays with it.
+  // What clients write to it now reaches nobody else.
   const Duration pause = world_.between(Duration(1), milliseconds(300));
   play.give_up = world_.now() + pause + timeout;
   world_.after(pause, [=, this] { await_leader(play); });

@@ -1,7 +1,7 @@
-// One leader of a partition after the other falls silent as soon as it leads, while it hears everything and clients
-// reach it: logs grow apart. Half of the plays follow figure 8 of the Raft paper.
+// The leaders of one partition fall silent one after the other, each soon after its election. A silent leader hears
+// everything, and clients reach it: logs diverge. Half of the plays follow figure 8 of the Raft paper.
 //
-// It only cuts links, at moments that it sees from outside. Threads: one, virtual.
+// It cuts links only, at moments that can be seen from outside. Threads: one, virtual.
 #pragma once
 
 #include <optional>
@@ -17,10 +17,10 @@ class LeaderShuffle {
   LeaderShuffle(const LeaderShuffle&) = delete;
   LeaderShuffle& operator=(const LeaderShuffle&) = delete;
 
-  // A play of some rounds. False: one is on already (a node that is silent is so to all groups), or there is nobody to
-  // be silent to.
+  // A play of some rounds. False: one is on already (a silent node is silent in all its groups), or there are too few
+  // nodes.
   bool start();
-  // For good. Whoever is silent is for the network to heal.
+  // No more plays. The network's heal() ends the silence.
   void stop() { stopped_ = true; }
 
  private:
@@ -28,16 +28,16 @@ class LeaderShuffle {
     PartitionId partition{};
     bool figure_8 = false;
     unsigned round = 0, rounds = 0;
-    dht::Term last_term = 0;          // of the leader that fell silent last
-    unsigned leader = 0;              // the one whose turn it is
-    std::optional<unsigned> silent;   // the one that is silent now
-    std::vector<dht::LogIndex> ends;  // of everybody's log, when that one was elected
+    dht::Term last_term = 0;          // of the leader that was silenced last
+    unsigned leader = 0;              // who is silenced next
+    std::optional<unsigned> silent;   // who is silent now
+    std::vector<dht::LogIndex> ends;  // of all logs at that election
     TimePoint give_up{};
   };
   enum class Cut {
     at_once,  // nothing of the leader's term arrives anywhere
     soon,     // its first entries do, the next ones do not
-    ripe,     // what earlier terms left to it does, and nothing of its own
+    ripe,     // entries of earlier terms do, and none of its own
   };
   void await_leader(Play play);
   Cut next_compaction(const Play& play);

@@ -1,3 +1,4 @@
+// Begins and ends the faults that last for minutes.
 #include "tests/sim/faults/long_faults.hpp"
 
 #include <algorithm>
@@ -9,7 +10,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 constexpr Duration several_apart = milliseconds(500);
-constexpr Duration one_after_another = seconds(15);  // the next one hangs when all know of the one before
+constexpr Duration one_after_another = seconds(15);  // the next disk hangs when all know of the one before
 constexpr Duration starved_period = seconds(1);
 constexpr Duration starved_pause = milliseconds(900);  // of each period
 }  // namespace
@@ -58,9 +59,8 @@ std::function<void()> LongFaults::hang(SimNode& node) {
   return [&node] { node.set_disk_hangs(false, false); };
 }
 
-// Each a little after the one before: that is when a store has something to sync; or so much later that the groups of
-// the one before have been handed over, some of them to the next one, while it has lost nothing yet in those to which
-// nobody writes. They answer again at once.
+// Either each a little after the one before, when its store has something to sync. Or so much later that the groups of
+// the one before have been handed over, some of them to the next one. All answer again at the same time.
 std::function<void()> LongFaults::hang_several() {
   std::vector<SimNode*> nodes;
   for (std::size_t i = 0; i < cluster_.size(); ++i) nodes.push_back(&cluster_.node(i));
@@ -100,9 +100,8 @@ std::function<void()> LongFaults::one_way(SimNode& node) {
   const std::uint64_t kind = world_.between(0, 3);
   for (unsigned i = 0; i < cluster_.size(); ++i) {
     if (i == node.index()) continue;
-    if (kind == 0 || (kind >= 2 && i == other))
-      links.emplace_back(node.index(), i);               // says nothing that is heard there
-    if (kind == 1) links.emplace_back(i, node.index());  // hears nobody
+    if (kind == 0 || (kind >= 2 && i == other)) links.emplace_back(node.index(), i);  // cannot be heard there
+    if (kind == 1) links.emplace_back(i, node.index());                               // hears nobody
   }
   world_.trace("one way", node.index(), kind, other);
   for (const auto& [from, to] : links) cluster_.network().block(from, to);

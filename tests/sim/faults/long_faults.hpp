@@ -1,4 +1,4 @@
-// Faults that last for minutes, one after the other: what is slow but not dead (docs/design.md#fitness).
+// Faults that last for minutes, one after the other: nodes that are slow but not dead (docs/design.md#fitness).
 //
 //   hung disk     syncs do not end; sometimes reads do not either
 //   hung disks    of several nodes at once, or of all: nodes that share one disk
@@ -6,7 +6,7 @@
 //   one way       one node does not hear another one, cannot say anything, or hears nobody
 //   starved       the process gets a tenth of the time
 //
-// Availability judges what groups are owed meanwhile. Threads: one, virtual.
+// Availability judges meanwhile whether groups are served. Threads: one, virtual.
 #pragma once
 
 #include <functional>

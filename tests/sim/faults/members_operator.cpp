@@ -1,3 +1,4 @@
+// Adds and removes nodes by batches on the members table.
 #include "tests/sim/faults/members_operator.hpp"
 
 #include <algorithm>
@@ -10,9 +11,10 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr Duration affiliate_interval = milliseconds(300);
-constexpr unsigned most_looks_for_damage = 300;  // a minute: it is noticed and mended sooner, unless nodes are away
-constexpr std::size_t enough_rows = 4096;        // of the table, in one scan
-// Those to whom the placement gives something, or the others.
+constexpr unsigned most_looks_for_damage =
+    300;                                   // a minute: damage is noticed and repaired sooner, unless nodes are away
+constexpr std::size_t enough_rows = 4096;  // of the table, in one scan
+// The members that the placement gives partitions, or the others.
 std::vector<dht::Member> members_of(const dht::MembersTable& table, bool placed) {
   std::vector<dht::Member> members;
   for (const dht::Member& member : table.members) {
@@ -51,7 +53,7 @@ Task<void> MembersOperator::change(ObjectStore* store) {
   }
 }
 
-// Each step as soon as the one before is committed: its data may still be moving.
+// Each step as soon as the one before is committed; data may still be moving.
 Task<void> MembersOperator::grow_and_shrink(ObjectStore* store) {
   for (const std::size_t wanted : {2, 3, 2, 1}) {
     while (!stopped_) {
@@ -101,7 +103,7 @@ dht::Member MembersOperator::joining(const dht::MembersTable& table, const SimNo
   return member;
 }
 
-// One node that waits, or two whose tokens may be neighbours.
+// One waiting node, or two whose tokens may be neighbours.
 Task<void> MembersOperator::join(ObjectStore* store, dht::MembersTable table) {
   const std::uint64_t before = table.version;
   dht::MembersTable after = table;
@@ -118,7 +120,7 @@ Task<void> MembersOperator::join(ObjectStore* store, dht::MembersTable table) {
   dht::MembersChange wanted = change_members(table, members);
   const bool done = co_await commit(store, std::move(wanted));
   for (const dht::Member& member : members)
-    affiliate(cluster_.find(member.id)->index());  // it may have happened all the same
+    affiliate(cluster_.find(member.id)->index());  // the batch may have been executed
   if (!done) co_return;
   world_.count(members.size() == 2 ? "members: two join at once" : "members: one joins");
   world_.trace("join", members.size(), before);
@@ -134,8 +136,8 @@ void MembersOperator::affiliate(unsigned index) {
   world_.after(affiliate_interval, [this, index] { affiliate(index); });
 }
 
-// Mostly any node, often the leader of the table's own partition; sometimes it is called dead instead, sometimes it
-// comes back at once.
+// Any node, or often the leader of the table's own partition. Sometimes it is declared dead instead; sometimes it comes
+// back at once.
 Task<void> MembersOperator::leave(ObjectStore* store, dht::MembersTable table) {
   std::vector<dht::Member> members = members_of(table, true);
   if (members.size() < 2) co_return;
@@ -172,7 +174,7 @@ Task<void> MembersOperator::come_back(ObjectStore* store, dht::MembersTable tabl
   std::vector<dht::Member> members = members_of(table, false);
   if (members.empty()) co_return;
   dht::Member member = members[static_cast<std::size_t>(world_.between(0, members.size() - 1))];
-  // Its tokens are somebody else's by now, unless it was called dead.
+  // Its tokens may belong to others by now, unless it was declared dead.
   if (member.state == MemberState::removed || member.tokens.empty()) member = joining(table, *cluster_.find(member.id));
   member.state = MemberState::joining;
   dht::MembersChange wanted = change_member(table, member);
@@ -185,7 +187,7 @@ Task<void> MembersOperator::come_back(ObjectStore* store, dht::MembersTable tabl
 Task<void> MembersOperator::replicate(ObjectStore* store, dht::MembersTable table) {
   const unsigned replication = static_cast<unsigned>(world_.between(1, 2)) * 2 - 1 + (world_.chance(0.2) ? 2 : 0);
   if (replication < 3) {
-    // What is damaged and not yet noticed may be the copy that stays.
+    // The copy that stays may be damaged without anybody having noticed.
     cluster_.keep_copies_sound();
     for (unsigned i = 0; cluster_.any_damaged(); ++i) {
       if (i == most_looks_for_damage) co_return;

@@ -1,5 +1,5 @@
-// Somebody who adds nodes to the ring and takes them away while everything goes wrong: commits rows of the members
-// table as `add` and `remove` do, through a simulated client.
+// An operator who adds and removes nodes during the faults: it commits rows of the members table as the commands `add`
+// and `remove` do, through a simulated client.
 //
 // Threads: one, virtual.
 #pragma once
@@ -14,8 +14,8 @@ namespace ringfs::sim {
 struct MembersOptions {
   bool active = false;
   Duration pause_low = std::chrono::milliseconds(300), pause_high = std::chrono::seconds(4);
-  double back_again = 0.25;      // share of leaves that are taken back at once, while late messages are under way
-  bool grow_and_shrink = false;  // first 1, 2, 3, 2, 1 nodes, then as the others
+  double back_again = 0.25;      // share of nodes that come back at once, while late messages are under way
+  bool grow_and_shrink = false;  // first 1, 2, 3, 2, 1 nodes, then at random
   Duration operation_timeout = std::chrono::seconds(5);
 };
 
@@ -26,7 +26,7 @@ class MembersOperator {
   MembersOperator(const MembersOperator&) = delete;
   MembersOperator& operator=(const MembersOperator&) = delete;
 
-  // Changes until stop(). Ends or is destroyed at any suspension.
+  // Makes changes until stop(). May be destroyed at any suspension.
   Task<void> work(ObjectStore* store);
   void stop() { stopped_ = true; }
 
@@ -40,7 +40,7 @@ class MembersOperator {
   Task<void> come_back(ObjectStore* store, dht::MembersTable table);
   Task<void> replicate(ObjectStore* store, dht::MembersTable table);
   dht::Member joining(const dht::MembersTable& table, const SimNode& node) const;
-  // Gives the node the ring's genesis and table, again and again until it took them.
+  // Gives the node the ring's genesis and table until it has taken them.
   void affiliate(unsigned index);
 
   Cluster& cluster_;

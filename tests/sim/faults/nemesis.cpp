@@ -1,3 +1,4 @@
+// The kinds of faults, and how each of them strikes.
 #include "tests/sim/faults/nemesis.hpp"
 
 #include <algorithm>
@@ -8,25 +9,25 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-// Two nodes may differ by twice as much; the lease's margin of a tenth just allows for it.
+// Two nodes may differ by twice as much, which is within the lease's margin of a tenth.
 constexpr std::int64_t most_drift = 49'000;  // parts per million
 constexpr unsigned steps_until_kill = 40;
 
-// An order whose time comes later, or that may come to nothing.
+// Faults that strike later, or perhaps not at all.
 std::function<bool()> counted_where_it_happens(std::function<void()> order) {
   return [order = std::move(order)] {
     order();
     return false;
   };
 }
-// As the one who sends it, or as a learner that has some chunks.
+// The node sends a snapshot, or it is a learner that has some of its chunks.
 bool in_a_snapshot(SimNode& node, dht::Role role) {
   const dht::NodeStatus status = node.status();
   return std::any_of(status.groups.begin(), status.groups.end(),
                      [&](const dht::GroupStatus& group) { return group.snapshotting && group.role == role; });
 }
 
-// The log ends in two halves.
+// The newest configuration of some log is joint.
 bool in_a_joint_configuration(SimNode& node) {
   const auto& groups = node.live_disk().groups;
   return std::any_of(groups.begin(), groups.end(),
@@ -154,7 +155,7 @@ void Nemesis::bring_back(unsigned index, Duration low, Duration high) {
     SimNode& node = cluster_.node(index);
     if (node.running()) return;
     if (node.disk_hangs())
-      bring_back(index, seconds(1), seconds(2));  // the start would hang, too
+      bring_back(index, seconds(1), seconds(2));  // earlier, the start would hang, too
     else
       node.start();
   });
@@ -252,7 +253,7 @@ bool Nemesis::partial() {
   return true;
 }
 
-// Clients still reach it: it must not serve reads when its lease has run out.
+// Clients still reach it. It must not serve reads when its lease has ended.
 bool Nemesis::isolate_leader() {
   SimNode* leader = leader_of_something();
   if (leader == nullptr || cluster_.size() < 2) return false;
@@ -290,7 +291,7 @@ void Nemesis::kill_when(const char* name, std::function<bool(SimNode&)> found, u
   });
 }
 
-// Of a replica that can be spared: all of its group are well, and a majority is left.
+// A replica that its group can spare: all of the group are well, and a majority is left.
 bool Nemesis::damage_a_replica() {
   SimNode* leader = leader_of_something();
   if (leader == nullptr) return false;
@@ -302,7 +303,7 @@ bool Nemesis::damage_a_replica() {
     if (!well || stored == leader->live_disk().groups.end()) continue;
     const std::vector<dht::ReplicaId>& voters = stored->second.configuration.voters;
     if (voters.size() < 3) continue;
-    // The leader's more often than the others': it is the one who reads.
+    // The leader's more often than the others': the leader reads.
     const bool leads = world_.chance(0.3);
     const Uuid& damaged =
         leads ? leader->id() : voters[static_cast<std::size_t>(world_.between(0, voters.size() - 1))].node;
@@ -323,7 +324,7 @@ void Nemesis::damage(SimNode& node, PartitionId partition) {
     node.mark_damaged(partition, dht::Damage::log);
   } else if (die > 2) {
     LostRows lost{partition, {}};
-    std::uint64_t until_one = world_.between(0, rows.size() - 1);  // one of them at least
+    std::uint64_t until_one = world_.between(0, rows.size() - 1);  // at least one row is lost
     for (const auto& [address, stored] : rows) {
       const bool is_the_one = until_one-- == 0;
       if (world_.chance(0.3) || is_the_one) lost.rows.push_back(address);
@@ -352,8 +353,8 @@ bool Nemesis::members_move() {
   return false;
 }
 
-// Somebody who cannot hear the leader asks a follower for its vote just when that one has restarted and the leader
-// cannot reach it any more: what the follower promised the leader in its former life must still hold.
+// A node that does not hear the leader asks a follower for its vote just after that follower has restarted, and the
+// leader cannot reach it any more. The lease that the follower granted before it restarted must still hold.
 bool Nemesis::restart_under_a_lease() {
   auto partition = static_cast<PartitionId>(world_.between(0, (1u << cluster_.options().partition_bits) - 1));
   SimNode* leader = cluster_.find(cluster_.invariants().newest_leader(partition).second);
@@ -410,7 +411,7 @@ bool Nemesis::bad_network() {
   bad.duplicate = 0.01 * static_cast<double>(world_.between(0, 20));
   bad.late = 0.01 * static_cast<double>(world_.between(0, 20));
   bad.high = world_.between(bad.low, milliseconds(60));
-  if (world_.chance(0.3)) {  // acknowledgements that come when the lease has run out
+  if (world_.chance(0.3)) {  // acknowledgements that come when the lease has ended
     bad.late = 0.5;
     bad.late_low = milliseconds(100);
     bad.late_high = milliseconds(800);
@@ -427,8 +428,7 @@ bool Nemesis::jump_wall_clock() {
   return true;
 }
 
-// For long: of a minority of the first nodes, by minutes to hours or by decades, until it is set right or wrong
-// otherwise.
+// The clock of one of a minority of nodes is wrong by minutes to hours, or by decades, until it is set again.
 bool Nemesis::wrong_clock() {
   const unsigned minority = (static_cast<unsigned>(cluster_.size()) - 1) / 2;
   if (minority == 0) return false;
@@ -448,11 +448,11 @@ bool Nemesis::wrong_clock() {
   return true;
 }
 
-// Results of a client that is gone are forgotten, and copies of its batches are still under way.
+// The results of a client that is gone are forgotten while copies of its batches are still under way.
 bool Nemesis::minutes_pass() {
   kill_client_();
   world_.after(world_.between(milliseconds(10), seconds(2)), [this] {
-    // A log's time runs at nine tenths at least.
+    // A log's time runs at nine tenths of the true time at least.
     Duration jump = (dedup_life + world_.between(seconds(1), dedup_life)) * 10 / 9;
     world_.trace("minutes pass", static_cast<std::uint64_t>(jump.count()));
     cluster_.suspend(jump);

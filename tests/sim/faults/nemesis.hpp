@@ -1,7 +1,7 @@
-// What goes wrong: faults drawn at random times until stop(), which repairs everything.
+// Faults at random times until stop(), which repairs everything.
 //
 // Each seed draws which kinds of faults it sees (swarm testing: Groce et al., ISSTA 2012), so that rare combinations
-// have room. Threads: one, virtual.
+// happen. Threads: one, virtual.
 #pragma once
 
 #include <functional>
@@ -18,8 +18,8 @@ struct NemesisOptions {
   Duration pause_low = std::chrono::milliseconds(200), pause_high = std::chrono::milliseconds(3000);
   double share_of_faults = 0.6;   // of the kinds below that this seed sees
   std::vector<std::string> only;  // not empty: these kinds, and kills
-  double kills = 0.15;            // share of plain kills among all faults; the first two faults are kills anyway
-  double calm = 0.12;             // share of pauses in which operations can get through
+  double kills = 0.15;            // share of plain kills among all faults; the first two faults are always kills
+  double calm = 0.12;             // share of pauses in which nothing strikes and operations get through
   Duration calm_low = std::chrono::seconds(1), calm_high = std::chrono::seconds(4);
   Duration wall_jump = std::chrono::seconds(20);  // at most, either way
   double clocks_right_at_the_end = 0.5;           // share of nodes whose wall clocks are set right when the faults stop
@@ -27,7 +27,7 @@ struct NemesisOptions {
 
 class Nemesis {
  public:
-  // `endpoints`: how many the network has; clients come behind the nodes. `kill_client`: one of the clients, at some
+  // `endpoints`: how many the network has, nodes first, then clients. `kill_client` kills one of the clients at some
   // step.
   Nemesis(Cluster& cluster, NemesisOptions options, unsigned endpoints, std::function<void()> kill_client);
 
@@ -35,7 +35,7 @@ class Nemesis {
   void disturb_creation();
   void start();
   void stop();
-  // The disks of so many nodes are full from now on, until the end of the seed, also when the faults stop.
+  // The disks of so many nodes are full from now until the end of the seed, also after stop().
   void fill_for_good(unsigned nodes);
 
  private:
@@ -59,7 +59,7 @@ class Nemesis {
   bool isolate_leader();
   bool restart_under_a_lease();
   void cut(unsigned a, unsigned b);
-  // Kills the first node that `found` says yes to, and counts it as `name`; gives up after a while.
+  // Kills the first node that `found` accepts, and counts it as `name`. Gives up after `looks`.
   void kill_when(const char* name, std::function<bool(SimNode&)> found, unsigned looks = 300);
   bool members_move();
   bool damage_a_replica();
@@ -82,7 +82,7 @@ class Nemesis {
   LeaderShuffle shuffle_;
   bool stopped_ = true;
   std::uint64_t struck_ = 0;
-  std::set<unsigned> full_;  // for good
+  std::set<unsigned> full_;  // until the end of the seed
 };
 
 }  // namespace ringfs::sim

@@ -1,3 +1,4 @@
+// Conditions and mutations of the simulator's clients.
 #include "tests/sim/workload/requests.hpp"
 
 #include <utility>

@@ -1,3 +1,4 @@
+// Reads from a batch which step of a transaction it is.
 #include "tests/sim/workload/transaction_steps.hpp"
 
 #include "dht/net/client/lock_resolver.hpp"
@@ -24,7 +25,7 @@ TransactionStep step_of_record(const Batch& batch, RecordState state) {
 
 }  // namespace
 
-// The record's row says more than the parts beside it, so it is looked for first.
+// A row of the record says more than the parts beside it: it comes first.
 std::optional<TransactionBatch> transaction_batch(const Batch& batch) {
   std::optional<TransactionBatch> found;
   for (const Mutation& mutation : batch.mutations) {

@@ -1,5 +1,5 @@
 // What a batch does for a transaction, read from the batch itself: the steps of a coordinator
-// (dht/net/client/transaction.hpp) and of those who end what one left behind (dht/net/client/lock_resolver.hpp).
+// (dht/net/client/transaction.hpp) and of those who end abandoned transactions (dht/net/client/lock_resolver.hpp).
 //
 // A client can be made to die at each of these, and each is counted when it is applied. Threads: none.
 #pragma once
@@ -18,10 +18,9 @@ enum class TransactionStep {
   abort,              // pending -> aborted
   tombstone,          // absent -> aborted
   resolve_committed,  // a part's changes take effect, its locks go
-  resolve_next,  // the same for another part of a transaction: only its coordinator's history tells it from the first
-                 // one
-  resolve_aborted,  // its locks go
-  forget,           // the record goes
+  resolve_next,       // the same for another part: only its coordinator's history tells it from the first one
+  resolve_aborted,    // its locks go
+  forget,             // the record goes
 };
 
 struct TransactionBatch {
@@ -32,16 +31,16 @@ struct TransactionBatch {
 // No value: it does nothing for a transaction.
 std::optional<TransactionBatch> transaction_batch(const Batch& batch);
 
-// As the coverage table says it of applied batches.
+// The name of an applied batch's step in the coverage table.
 const char* name_of(TransactionStep step);
 
-// A moment of a coordinator's life: just before it says something, or when it has said it and hears no answer any more.
+// When a coordinator dies: just before it sends a step's batch, or after that and before the answer.
 struct TransactionMoment {
   TransactionStep step{};
   bool said = false;
   friend bool operator==(const TransactionMoment&, const TransactionMoment&) = default;
 };
-// A coordinator that dies there, as the coverage table says it.
+// The name of a coordinator's death in the coverage table.
 std::string death_at(const TransactionMoment& moment);
 
 // The steps that a coordinator takes itself.

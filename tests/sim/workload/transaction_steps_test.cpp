@@ -1,3 +1,4 @@
+// Each kind of batch is recognized as its step.
 #include "tests/sim/workload/transaction_steps.hpp"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// Operations on registers, and the checks of everything that clients heard.
 #include "tests/sim/workload/workload.hpp"
 
 #include <algorithm>
@@ -10,13 +11,14 @@ namespace ringfs::sim {
 
 namespace {
 
-constexpr std::size_t operations_per_register = 70;  // then the next generation begins; leaves room for those under way
+constexpr std::size_t operations_per_register =
+    70;  // then the next generation begins; less than max_history, for some are under way
 constexpr std::ptrdiff_t unheard_changes_per_register = 14;  // likewise
 constexpr std::int64_t first_balance = 1000;
 constexpr int final_attempts = 20;
 constexpr Duration clean_up_interval = std::chrono::seconds(3);
 
-// Names until one lies in the wanted partition, so that accounts lie in different ones.
+// Tries names until one lies in the partition: accounts lie in different ones.
 std::string key_in(const std::string& name, PartitionId partition, unsigned partition_bits) {
   for (unsigned salt = 0;; ++salt) {
     std::string key = "kv/" + name + "/" + std::to_string(salt);
@@ -54,8 +56,8 @@ void Workload::acknowledged_one() {
 
 Workload::Register& Workload::current(std::size_t number) {
   std::deque<Register>& generations = registers_[number];
-  // A change of which nobody heard may have happened at any time, or not: with too many of them the search for an order
-  // takes for ever.
+  // A change without an answer may have happened at any time, or not: with too many of them the search for an order
+  // takes too long.
   const auto unheard = [](const Register& object) {
     return std::count_if(object.history.begin(), object.history.end(), [](const RegisterOperation& operation) {
       return operation.returned == never && operation.kind != RegisterOperation::Kind::read;
@@ -211,8 +213,8 @@ Task<void> Workload::change_register(ObjectStore* store, Register* object) {
   RegisterOperation operation;
   std::uint64_t die = world_.between(0, 99);
   operation.kind = die < 35 ? Kind::compare_and_set : die < 70 ? Kind::write : die < 90 ? Kind::add : Kind::erase;
-  // Every value is written once, so that a read tells which write it saw; additions stay below the distance between
-  // them.
+  // Every value is written once, so that a read tells which write it saw. Additions stay below the distance between two
+  // values.
   operation.argument =
       operation.kind == Kind::add ? static_cast<std::int64_t>(world_.between(1, 9)) : 1000 * next_value_++;
   operation.expected = object->seen;
@@ -224,8 +226,8 @@ Task<void> Workload::change_register(ObjectStore* store, Register* object) {
       co_await store->commit(std::move(request), store->clock().now + options_.operation_timeout);
   if (!reply) {
     failed(reply.error());
-    // The one error of a batch that promises that nothing happened: from now on a read that does nothing stands in its
-    // place.
+    // The only error of a batch that says for certain that nothing happened: a read without an answer takes its place
+    // in the history.
     if (reply.error().code == ErrorCode::no_space) object->history[number].kind = Kind::read;
     co_return;
   }
@@ -249,7 +251,7 @@ Task<bool> Workload::read_everything(ObjectStore* store) {
       bool answered = false;
       for (int attempt = 0; attempt < final_attempts && !answered; ++attempt) {
         if (object.history.size() + 1 >= max_history)
-          object.history.pop_back();  // only unanswered reads come here again
+          object.history.pop_back();  // only reads without an answer come here again
         co_await read_register(store, &object, &answered);
       }
       if (!answered) co_return false;

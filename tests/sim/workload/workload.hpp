@@ -1,9 +1,10 @@
 // What simulated clients do, and what must be true of what they heard.
 //
-// Registers: contested objects with reads, writes, erasures, compare-and-sets and additions; each keeps two equal rows,
-// so that a torn batch shows; every object's history is checked for linearizability. Accounts: transfers between
-// partitions; the sum stays, a transfer is in both accounts or in neither, and nobody sees one half. Each account also
-// counts its transfers, by additions of the transactions, and nobody sees less than what was committed or seen before.
+// Registers: contended objects with reads, writes, erasures, compare-and-sets and additions. Each keeps two equal rows,
+// so that a torn batch shows. Every object's history is checked for linearizability.
+// Accounts: transfers between partitions. The sum stays, a transfer is in both accounts or in neither, and nobody sees
+// half of one. Each account also counts its transfers, by additions of the transactions; nobody sees fewer than were
+// committed or seen before.
 // Threads: one, virtual.
 #pragma once
 
@@ -32,12 +33,12 @@ struct WorkloadOptions {
   double transfers = 0.2;  // share of transfers among all operations
   double account_reads = 0.1;
   double count_reads =
-      0.5;  // share of these that read what transactions add to; and of committed transfers that look at once
+      0.5;  // share of these that read the counts; and of committed transfers that are followed by such a read
   double three_parties = 0.4;  // share of transfers that touch three accounts, if there are as many
-  double abandoned = 0.05;     // share of transfers that are left lying without commit
+  double abandoned = 0.05;     // share of transfers that are abandoned without a commit
   double large_values = 0.03;  // share of writes that carry one
   std::size_t large_value_bytes = payload_threshold + 4096;
-  double patches = 0.3;  // share of additions that write a few bytes into the large value, too
+  double patches = 0.3;  // share of additions that also write a few bytes into the large value
 };
 
 class Workload {
@@ -46,18 +47,18 @@ class Workload {
   Workload(const Workload&) = delete;
   Workload& operator=(const Workload&) = delete;
 
-  // Creates the accounts; true when all are there.
+  // Creates the accounts. True: all are there.
   Task<bool> set_up(ObjectStore* store);
-  // Operations until stop(). Ends or is destroyed at any suspension.
+  // Operations until stop(). May be destroyed at any suspension.
   Task<void> work(ObjectStore* store);
-  // What the janitor of a node does about records that were left behind.
+  // What a node's janitor does about abandoned records.
   Task<void> clean_up(dht::PartitionedStore* store);
   void stop() { stopped_ = true; }
-  // Reads every account, and so meets every lock that is left.
+  // Reads every account, and so ends every lock that is left.
   Task<void> meet_locks(ObjectStore* store);
-  // Reads everything once more; true when everything answered.
+  // Reads everything once more. True: everything answered.
   Task<bool> read_everything(ObjectStore* store);
-  // After read_everything(): histories and sums.
+  // After read_everything(): checks histories and sums.
   void check();
 
   std::uint64_t acknowledged() const { return acknowledged_; }
@@ -67,7 +68,7 @@ class Workload {
   struct Register {
     std::string key;
     std::deque<RegisterOperation> history;
-    RegisterState seen;              // lately, by somebody
+    RegisterState seen;              // by some client, lately
     std::uint64_t seen_version = 0;  // 0: not known
   };
   struct Account {
@@ -76,7 +77,7 @@ class Workload {
     std::uint64_t version = 0;
   };
   struct Transfer {
-    std::vector<std::size_t> accounts;  // from the first one to the others, in the order of their prepares
+    std::vector<std::size_t> accounts;  // the payer first, in the order of their prepares
     enum class End { unknown, committed, aborted } end = End::unknown;
     TimePoint ended = never;
     bool touches(std::size_t account) const {
@@ -97,11 +98,11 @@ class Workload {
   CommitRequest request_for(const Register& object, const RegisterOperation& operation);
   Task<void> transfer(ObjectStore* store);
   Task<void> try_transfer(ObjectStore* store, std::uint64_t id, bool* again);
-  // False: it ended without this part; `again`: another try may succeed.
+  // False: the transfer ended without this part. `again`: another try may succeed.
   Task<bool> prepare_part(ObjectStore* store, Transaction* transaction, Halfway place, std::int64_t amount,
                           bool* again);
   Task<void> read_accounts(ObjectStore* store);
-  // Twice, so that clients which remember rows do so.
+  // Reads twice: the second read may come from leased rows.
   Task<void> read_count(ObjectStore* store, std::size_t number);
   Task<void> read_count_once(ObjectStore* store, std::size_t number, bool with_balance);
   Task<Result<Account>> read_account(ObjectStore* store, std::size_t number);

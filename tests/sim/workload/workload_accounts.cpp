@@ -1,5 +1,4 @@
-// The accounts of a workload: transfers among two or three of them, each in a partition of its own, and what readers
-// may see of those.
+// Transfers among two or three accounts, each in a partition of its own, and what readers may see of them.
 #include <algorithm>
 
 #include "tests/sim/workload/requests.hpp"
@@ -13,7 +12,7 @@ constexpr int transfer_attempts = 3;
 constexpr Duration between_counts_low = std::chrono::milliseconds(1),
                    between_counts_high = std::chrono::milliseconds(40);
 
-// A member of `places` as long as this lives: in the frame of a coroutine, whose client may die at any suspension.
+// Keeps a member in `places` while this lives, in the frame of a coroutine that may be destroyed at any suspension.
 template <class Place>
 class Standing {
  public:
@@ -74,8 +73,7 @@ Task<void> Workload::transfer(ObjectStore* store) {
   }
 }
 
-// Two transactions hold what the other one wants, as two renames between the same directories in opposite directions
-// do.
+// Two transactions hold what the other one wants, as two opposite renames between two directories do.
 void Workload::count_crossing(const Halfway& own) {
   auto holds = [&](const Halfway& place, std::size_t account) {
     const std::vector<std::size_t>& accounts = transfers_.at(place.id).accounts;
@@ -113,7 +111,7 @@ Task<bool> Workload::prepare_part(ObjectStore* store, Transaction* transaction, 
     world_.count("transfers with a stale balance");
   } else {
     failed(reply.error());
-    // Only these mean that another transaction was in the way; anything else is a node or network in trouble.
+    // Only these mean that another transaction was in the way; other errors come from nodes or the network.
     bool rival = reply.error().code == ErrorCode::aborted || reply.error().code == ErrorCode::locked;
     world_.count(rival ? "transfers that lost to a rival" : "transfers that could not be prepared");
   }
@@ -138,7 +136,7 @@ Task<void> Workload::try_transfer(ObjectStore* store, std::uint64_t id, bool* ag
     transfers_[id].end = Transfer::End::aborted;
     co_return;
   }
-  // Another thread of the same program, meanwhile.
+  // As another thread of the same program does meanwhile.
   if (world_.chance(options_.count_reads / 2))
     co_await read_count_once(store, transfers_.at(id).accounts.back(), false);
   Status committed = co_await transaction->commit();
@@ -168,7 +166,7 @@ Task<void> Workload::read_accounts(ObjectStore* store) {
   Result<Account> second = co_await read_account(store, second_number);
   if (!second) co_return;
   check_known_ends(*second, second_number, second_called);
-  // What was seen in the first account before the second one was asked must be seen there, too.
+  // A transfer that was seen in the first account must be seen in the second one, which is read later.
   for (std::uint64_t id : first->transfers) {
     if (transfers_.at(id).touches(second_number) && !second->transfers.contains(id)) {
       world_.violate("transactions are all or nothing", "a part of transfer " + std::to_string(id) + " was visible");
@@ -210,8 +208,8 @@ Task<void> Workload::read_count_once(ObjectStore* store, std::size_t number, boo
   }
 }
 
-// What was added by transfers that had ended is there, of others at most those that may have; and nothing of what
-// somebody saw is gone.
+// A read counts all transfers that were committed before it, at most those that may have been, and no fewer than an
+// earlier read.
 void Workload::check_count(std::int64_t count, std::size_t number, TimePoint called) {
   std::int64_t least = 0, most = 0;
   for (const auto& [id, made] : transfers_) {

@@ -1,3 +1,4 @@
+// A mount and a janitor as coroutines, and what must be true of their files.
 #include "tests/sim/workload/workload_files.hpp"
 
 #include <fcntl.h>
@@ -18,7 +19,8 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr std::size_t most_kept = 6;
-constexpr Duration look_interval = seconds(15);  // of what is open: less than a mount's own 20 s, for clocks drift here
+constexpr Duration look_interval =
+    seconds(15);  // at open files: less than a mount's own 20 s, because clocks drift here
 constexpr Duration longest_neglect = seconds(45);
 constexpr double hasty_passes = 0.3;
 constexpr Duration pass_limit = seconds(10);
@@ -44,7 +46,7 @@ class FilesWorkload::Implementation {
     fs::Handle handle = 0;
     std::string contents;
     TimePoint until{};
-    bool neglected = false;  // for a while nobody could say that it is open: it may be gone
+    bool neglected = false;  // its hold was not renewed for a while: it may be gone
   };
   Task<void> keep_one(fs::Volume* volume);
   Task<void> read_kept(fs::Volume* volume, ObjectStore* store);
@@ -61,7 +63,7 @@ class FilesWorkload::Implementation {
   std::uint64_t next_ = 1;
   std::vector<Kept> kept_;
   std::shared_ptr<fs::Volume> volume_;
-  TimePoint looked_at_{};  // successfully
+  TimePoint looked_at_{};  // when holds were renewed last
 };
 
 FilesWorkload::FilesWorkload(World& world, unsigned partition_bits, bool unclaimed)
@@ -98,7 +100,7 @@ Task<void> FilesWorkload::Implementation::work(ObjectStore* store) {
   volume_.reset();
   volume->abandon();
   Status ended = co_await volume->stop(store->clock().now + pass_limit);
-  static_cast<void>(ended);  // what could not be written was not acknowledged
+  static_cast<void>(ended);  // nothing acknowledged is lost if it fails
 }
 
 Task<void> FilesWorkload::Implementation::look(ObjectStore* store) {
@@ -113,7 +115,7 @@ Task<void> FilesWorkload::Implementation::look(ObjectStore* store) {
   }
 }
 
-// Open, and without a name.
+// Makes a file that is open and unlinked.
 Task<void> FilesWorkload::Implementation::keep_one(fs::Volume* volume) {
   if (kept_.size() >= most_kept) co_return;
   const std::string name = fresh_name();
@@ -162,7 +164,7 @@ Task<void> FilesWorkload::Implementation::read_kept(fs::Volume* volume, ObjectSt
   kept_.erase(kept_.begin() + static_cast<std::ptrdiff_t>(place));
 }
 
-// Out of its inode into chunks, and read again through a handle of its own.
+// A file grows out of its inode into chunks, and is read through another handle.
 Task<void> FilesWorkload::Implementation::grow_one(fs::Volume* volume) {
   const std::string name = fresh_name();
   Result<fs::Opened> opened = co_await volume->files.create({}, fs::root_inode, name, 0644, O_RDWR | O_EXCL);
@@ -200,7 +202,7 @@ Task<void> FilesWorkload::Implementation::make_directory(fs::Volume* volume) {
   Result<fs::Attributes> made = co_await volume->names.make_directory({}, fs::root_inode, name, 0755);
   if (!made) co_return;
   Result<fs::Attributes> inside = co_await volume->names.make_directory({}, made->inode, "in", 0755);
-  // Nobody answered, or a majority of the disks became full in between: both say nothing about the directory.
+  // No answer, or a majority of the disks became full in between: that says nothing about the directory.
   const bool may_fail =
       !inside && (inside.error().code == ErrorCode::timeout || inside.error().code == ErrorCode::no_space);
   if (!inside && !may_fail) {

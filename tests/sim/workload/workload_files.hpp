@@ -1,14 +1,12 @@
-// Mounts and janitors in the simulated world: the real file system over the real object client, where the age of things
-// decides.
+// A mount and a janitor in the simulated world: the real file system over the real object client. What the janitor
+// removes depends on the age of rows, so wrong clocks could make it remove too much.
 //
-// One mount keeps files open that it has unlinked, lets files grow out of their inodes and makes directories; it is
-// never killed, and looks after what it has open as mounts do. A janitor cleans every partition meanwhile; in some
-// passes it is hasty: it takes garbage and half-made directories at once, so that claims alone protect what is being
-// made. What must hold: a file that is open can be read, byte by byte; what was written and closed is there; a
-// directory that was made can be used.
+// The mount keeps unlinked files open, lets files grow out of their inodes and makes directories. It is never killed,
+// and renews its holds as mounts do. The janitor cleans every partition meanwhile. Some passes are hasty: they take
+// garbage and half-made directories at once, so that claims alone protect what is being made. What must hold: a file
+// that is open can be read, byte by byte; what was written and closed is there; a directory that was made can be used.
 //
-// Threads: one, virtual. The coroutines end soon after stop(). The file system's headers stay behind this one: fs/ and
-// dht/core each have an Event.
+// Threads: one, virtual. The coroutines end soon after stop().
 #pragma once
 
 #include <memory>
@@ -27,7 +25,7 @@ class FilesWorkload {
   FilesWorkload& operator=(const FilesWorkload&) = delete;
 
   Task<void> work(ObjectStore* store);
-  // Beside work(): looks after what is open, as every mount does.
+  // Beside work(): renews the holds of open files, as every mount does.
   Task<void> look(ObjectStore* store);
   Task<void> clean(ObjectStore* store);
   void stop();

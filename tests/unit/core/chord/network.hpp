@@ -1,7 +1,9 @@
-// Many Chord objects in virtual time, with messages that take a while and get lost between nodes that cannot see each
-// other; and what an ideal ring looks like.
+// Many Chord objects in virtual time, what an ideal ring of them looks like, and how far they are from it.
+//
+// Messages take up to 20 ms, by a seed, and get lost at random or across a split. Threads: none.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -19,8 +21,9 @@ class ChordNetwork {
     table_.settings["replication"] = std::to_string(replication);
   }
 
-  // A node's row comes into the table and everybody's copy; its process starts when start() is called.
+  // A row of the table. publish() gives the table to the running nodes; start() starts the node's process.
   Uuid add_row(unsigned tokens = 8);
+  void add_row(const Uuid& node, std::vector<Position> tokens);
   void add_first_rows(std::size_t nodes, unsigned tokens = 8);
   void remove_row(const Uuid& node);
   void publish();  // the current table reaches every running node
@@ -35,18 +38,21 @@ class ChordNetwork {
   SeededRandom& random() { return random_; }
   TimePoint now() const { return now_; }
   std::size_t messages_sent() const { return messages_sent_; }
-  // Nodes see each other only within their group; empty: everybody.
+  // Only nodes of one group hear each other; empty: all do.
   void split(std::map<Uuid, int> groups) { groups_ = std::move(groups); }
   double loss = 0;
+  // For whoever watches: each message when it arrives or is lost, and each node that may have changed.
+  std::function<void(const Uuid& source, const Uuid& destination, const ChordMessage&, bool arrives)> watch_message;
+  std::function<void(const Uuid& node)> watch_node;
 
   // All tokens of running nodes, ascending.
   std::vector<ChordPeer> live_ring() const;
-  // Empty when pointers are those of the ideal ring of the running nodes (of `group`); otherwise the first difference.
-  // Not everything: predecessors, and successor lists as far as they name enough other nodes.
+  // The first difference from the ideal ring of the running nodes (of `group`); empty: there is none. Without
+  // `everything`: only predecessors, and successor lists as far as they must name other nodes.
   std::string difference_from_ideal(bool everything, std::optional<int> group = {}) const;
   // Zave: every member has a live successor in its list.
   std::string missing_live_successor() const;
-  // Iterative, from `first`; the final answer and how many nodes were asked.
+  // An iterative lookup from `first`: the final answer and how many nodes were asked.
   std::optional<std::pair<ChordPeer, unsigned>> lookup(const Uuid& first, const Position& position);
 
  private:

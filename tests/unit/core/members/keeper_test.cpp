@@ -1,4 +1,4 @@
-// What the leader of the table's partition makes of the reports.
+// What the keeper of the members table concludes from reports. In a ring: the membership scenarios.
 #include <gtest/gtest.h>
 
 #include "dht/core/members/keeper.hpp"
@@ -20,7 +20,7 @@ class Keeper : public ::testing::Test {
     for (unsigned i = 0; i < 7; ++i) table_.members.push_back({node_id(i), "", "", MemberState::up, {}, 100});
   }
   Member& member(unsigned i) { return table_.members[i]; }
-  // Everybody but `silent` leads what it leads and reports.
+  // All nodes but `silent` report.
   void report_all(std::set<unsigned> silent = {}, std::vector<Uuid> unsettled = {}, std::uint64_t version = 5) {
     for (unsigned i = 0; i < table_.members.size(); ++i) {
       if (silent.contains(i)) continue;
@@ -114,37 +114,7 @@ TEST_F(Keeper, DeadMemberThatReports_Joins) {
   EXPECT_EQ(changes(), (std::map<unsigned, MemberState>{{6, MemberState::joining}}));
 }
 
-// The same in a ring.
-
-TEST(MembersInARing, JoiningNode_GetsUp_AndLeavingNode_IsRemoved) {
-  Cluster cluster(4, 3);
-  unsigned added = cluster.add_machine();
-  cluster.members.join(added);
-  auto state = [&](unsigned i) { return cluster.table().find(node_id(i))->state; };
-  ASSERT_TRUE(cluster.run_until([&] { return state(added) == MemberState::up; }, 60s));
-  EXPECT_TRUE(cluster.run_until([&] { return cluster.settled(); }, 10s));
-  unsigned leaving = *cluster.leader(cluster.table_partition());
-  cluster.members.set_state(leaving, MemberState::leaving);
-  ASSERT_TRUE(cluster.run_until([&] { return state(leaving) == MemberState::removed; }, 60s));
-  for (const auto& [id, group] : cluster.machines[leaving].store.groups) EXPECT_FALSE(group.holds_data);
-  ASSERT_TRUE(cluster.run_until([&] { return cluster.machines[leaving].events["removed_from_ring"] > 0; }, 20s));
-}
-
-TEST(MembersInARing, NodeThatDoesNotAnswer_IsReplacedAndComesBack) {
-  Cluster cluster(5, 3);
-  cluster.members.set("replication", "3");
-  cluster.members.set("replace_after", "10");
-  auto state = [&](unsigned i) { return cluster.table().find(node_id(i))->state; };
-  cluster.run(5s);
-  cluster.crash(4);
-  cluster.run(8s);
-  EXPECT_EQ(state(4), MemberState::up);
-  ASSERT_TRUE(cluster.run_until([&] { return state(4) == MemberState::dead; }, 20s));
-  ASSERT_TRUE(cluster.run_until([&] { return cluster.settled(); }, 60s));
-  cluster.start(4);
-  ASSERT_TRUE(cluster.run_until([&] { return state(4) == MemberState::up; }, 60s));
-  ASSERT_TRUE(cluster.run_until([&] { return cluster.settled(true); }, 60s));
-}
+// In a ring.
 
 TEST(MembersInARing, PausedMoves_AddNobodyUntilTheyGoOn) {
   Cluster cluster(3, 3);

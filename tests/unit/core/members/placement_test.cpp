@@ -1,3 +1,4 @@
+// Which nodes hold a partition, and which tokens a node gets: the definition, balance, and how little moves.
 #include "dht/core/members/placement.hpp"
 
 #include <gtest/gtest.h>
@@ -134,7 +135,7 @@ TEST_P(FirstTokens, Balance_PrimariesAndReplicas_StayNearTheMean) {
 }
 
 TEST_P(FirstTokens, NodeDies_ItsLoad_SpreadsOverSeveral) {
-  if (GetParam() < 5) return;  // with three replicas of four nodes there is nobody to spread over
+  if (GetParam() < 5) return;  // with three replicas on four nodes there is nobody to spread the load over
   MembersTable table = first_table(GetParam(), 8);
   auto before = primaries(Placement(table, 8));
   for (Member& member : table.members) {
@@ -231,7 +232,7 @@ TEST(TokenAllocation, Join_ManyPartitionsAndNodes_StaysBalanced) {
   EXPECT_LE(balance.replicas_max_to_mean, 1.25);
 }
 
-// Sixteen partitions for every node, at least: what the aim of 1.25 is promised for (docs/design.md#placement).
+// Sixteen partitions a node at least (docs/membership.md#how-even-it-is).
 unsigned bits_for(std::size_t nodes) {
   unsigned bits = 4;
   while ((std::size_t{1} << bits) < 16 * nodes) ++bits;

@@ -1,3 +1,4 @@
+// Which writes need not be durable.
 #include "dht/core/protocol/effects.hpp"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// The genesis record: encoding, damage and the rules of validate().
 #include "dht/core/protocol/genesis.hpp"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// The members table: encoding, rows, damage and limits.
 #include "dht/core/protocol/members_table.hpp"
 
 #include <gtest/gtest.h>

@@ -38,13 +38,13 @@ class GroupDamage : public ::testing::Test {
     }
     FAIL() << "no write of " << value;
   }
-  // Its answer, whatever it is, without asking anybody else.
+  // The answer of this node alone.
   OperationResult read_at(unsigned i) {
     OperationId get = cluster().get(i, key);
     EXPECT_TRUE(cluster().run_until([&] { return cluster().reply(i, get).has_value(); }, 2s));
     return *cluster().reply(i, get);
   }
-  // It was replaced by another one, which has its rows and is like the others.
+  // Another replica of the same node took its place, with the same rows as the others.
   void expect_replaced(unsigned i, const std::string& value) {
     ASSERT_TRUE(cluster().run_until(
         [&] {
@@ -72,7 +72,7 @@ TEST_F(GroupDamage, LeaderWhoseRowCannotBeRead_SendsItsClientsToAnotherAtOnce) {
   store(leader).unreadable_rows.insert(partition);
   EXPECT_EQ(error_of(read_at(leader)), ErrorCode::unavailable);
   EXPECT_EQ(store(leader).groups.at(partition).damage, Damage::rows);
-  // By a transfer of leadership, not by time-outs.
+  // By a transfer of leadership, not by timeouts.
   ASSERT_TRUE(
       cluster().run_until([&] { return cluster().ready(partition) && cluster().leader(partition) != leader; }, 400ms));
   EXPECT_EQ(value_of(read_at(*cluster().leader(partition))), "x");
@@ -102,7 +102,7 @@ TEST_F(GroupDamage, FollowerWithDamagedRows_StillCountsWhileTheThirdIsAway) {
   }
   EXPECT_TRUE(cluster().group(damaged, partition).damaged);
   EXPECT_EQ(store(damaged).groups.at(partition).replica.added,
-            0U);  // its rows may be the last good ones but the leader's
+            0U);  // beside the leader it may be the only one with good rows
   cluster().start(away);
   expect_replaced(damaged, "9");
 }
@@ -116,15 +116,14 @@ TEST_F(GroupDamage, TwoOfThreeWithDamagedRows_AreKept) {
   EXPECT_EQ(store(other(leader, 2)).groups.at(partition).replica.added, 0U);
   EXPECT_EQ(cluster().configuration(partition).voters.size(), 3U);
   EXPECT_TRUE(try_to_write("y"));
-  // A node more carries the group over to what is sound.
+  // With another node the group moves to sound replicas.
   unsigned added = cluster().add_machine();
   cluster().members.join(added);
   ASSERT_TRUE(cluster().run_until(
       [&] { return cluster().configuration(partition).voters.size() >= 2 && try_to_write("z"); }, 30s));
 }
 
-// The copy that shall stay is the damaged one: it must be replaced first, which takes a majority of those that are
-// there now.
+// The replica that shall stay is the damaged one. It must be replaced first, while the others are still a majority.
 TEST_F(GroupDamage, ReplicaThatIsToBeTheOnlyOne_IsReplacedBeforeTheOthersGo) {
   make(3);
   cluster().members.set("replication", "1");
@@ -171,7 +170,7 @@ TEST_F(GroupDamage, ReplicaWithALostLog_VotesForNobodyAfterARestart) {
   EXPECT_TRUE(cluster().group(damaged, partition).damaged);
   cluster().crash(leader);
   cluster().start(away);
-  cluster().run(5s);  // the vote of the damaged one would be a majority
+  cluster().run(5s);  // with the vote of the damaged one there would be a majority
   EXPECT_EQ(cluster().leader(partition), std::nullopt);
   OperationId get = cluster().get(damaged, key);
   EXPECT_EQ(error_of(cluster().reply(damaged, get)), ErrorCode::not_member);

@@ -1,5 +1,5 @@
-// What a node finds out about itself and its peers: a disk that hangs, is slower than the others', a loop that comes
-// late.
+// What a node finds out about itself and its peers: a disk that hangs, a disk that is slower than the others', a loop
+// that is late.
 #include "dht/core/raft/fitness.hpp"
 
 #include <gtest/gtest.h>
@@ -11,7 +11,7 @@ using namespace std::chrono_literals;
 
 class FitnessTest : public ::testing::Test {
  protected:
-  // A durable write a second that takes `own`, while the peers say that theirs take `others`.
+  // Once a second a durable write that takes `own`, while the peers report `others_us` for theirs.
   void seconds_pass(int seconds, Duration own, std::uint32_t others_us) {
     for (int second = 0; second < seconds; ++second) {
       fitness.write_given(++write, true, now);
@@ -139,7 +139,7 @@ TEST_F(FitnessTest, TimeInWhichTheProcessDidNotRun_IsNotTheDisks) {
 TEST_F(FitnessTest, SlowDiskThatNobodyUsesAnyMore_IsWellAgainWhenItsProbesAreQuick) {
   seconds_pass(60, 400ms, 1000);
   ASSERT_TRUE(fitness.disk_slow());
-  // The others have nothing to write and say nothing of theirs.
+  // The others have nothing to write and report nothing.
   for (int probe = 0; probe < 24; ++probe) {
     now += 5s;
     fitness.write_given(++write, true, now);

@@ -1,5 +1,5 @@
-// A leader whose disk hangs or is slow: it hands over, gives up or stays; who takes over, and who neither votes nor
-// asks for votes.
+// A leader whose disk hangs or is slow hands over, gives up or stays. Who takes over, and who neither votes nor asks
+// for votes.
 #include <gtest/gtest.h>
 
 #include "tests/unit/core/raft/raft_cluster.hpp"
@@ -14,9 +14,9 @@ const std::string key = "a key";
 class GroupFitness : public ReadyGroup {
  protected:
   GroupFitness() : ReadyGroup(key) {}
-  // Everything that is committed from now on is held up on this disk.
+  // This disk answers nothing from now on.
   void hang(unsigned i) { cluster.machines[i].hold_disk = true; }
-  // It has much to write; work_once() lets it do the next of that, 400 ms later: so it answers, and what is new takes
+  // The disk has a long queue. work_once() lets it do the next task, 400 ms later: it answers, but a new write takes
   // seconds.
   void keep_busy(unsigned i) {
     hang(i);
@@ -36,7 +36,7 @@ class GroupFitness : public ReadyGroup {
     for (int n = 0; n < 100 && !done(); ++n) work_once(i);
     return done();
   }
-  // A write takes 50 ms there, for so long that it is noticed.
+  // A write takes 50 ms there, for long enough to be noticed.
   void make_slow(unsigned i) {
     for (int n = 0; n < 300; ++n) {
       hang(i);
@@ -51,7 +51,7 @@ class GroupFitness : public ReadyGroup {
     cluster.crash(leader);
     cluster.disconnect(leader);
   }
-  // The leader dies, and of the two others only the candidate asks for votes; the voter has much to write.
+  // The leader dies. Of the two others only the candidate asks for votes; the voter's disk has a long queue.
   void let_stand(unsigned candidate, unsigned voter) {
     keep_busy(voter);
     kill_leader();
@@ -64,7 +64,7 @@ class GroupFitness : public ReadyGroup {
     std::optional<OperationResult> answer = cluster.reply(at, id);
     return answer && *answer;
   }
-  // A client that asks whoever leads, as long as it takes.
+  // A client that asks whoever leads until `limit`.
   bool put_somewhere(const std::string& value, Duration limit) {
     const TimePoint end = cluster.clock.now + limit;
     while (cluster.clock.now < end) {
@@ -195,7 +195,7 @@ TEST_F(GroupFitness, DiskThatBecameSlowUnderItsLeader_CampaignsAfterThoseThatAre
   const unsigned slow = (leader + 1) % 3;
   make_slow(slow);
   const unsigned campaigns = cluster.machines[slow].events["campaign"];
-  cluster.network.deliver = [&](const Envelope& envelope) {  // the others' campaigns would put its own off
+  cluster.network.deliver = [&](const Envelope& envelope) {  // no campaign of the others may delay its own
     return number_of(envelope.header.source) != leader && !std::holds_alternative<RequestVote>(envelope.message);
   };
   cluster.run(cluster.genesis.timing.election_maximum + 100ms);

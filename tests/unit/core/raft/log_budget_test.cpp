@@ -1,4 +1,4 @@
-// Which log is cut next, and what becomes of the groups.
+// Which log is compacted next, and what becomes of the groups.
 #include "dht/core/raft/log_budget.hpp"
 
 #include <gtest/gtest.h>

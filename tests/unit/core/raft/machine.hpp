@@ -38,7 +38,7 @@ class Machine {
   std::deque<Task> disk;
   bool hold_disk = false;
   bool hold_reads = false;
-  bool frozen = false;  // gets no time; whoever uses it keeps messages away, too
+  bool frozen = false;  // gets no time; messages still arrive unless the network loses them
   Duration wall_error{0};
   std::deque<ReadEffect> held_reads;
   TimePoint deadline = never;
@@ -78,7 +78,7 @@ class Machine {
     }
   }
 
-  // The disk carries out what it has had for longest.
+  // The disk carries out its oldest task.
   void disk_step(Network& network, const Clock& all) {
     Task task = std::move(disk.front());
     disk.pop_front();

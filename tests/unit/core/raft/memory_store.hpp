@@ -1,5 +1,5 @@
 // One node's disk for the tests of the protocol: everything that Effects write, kept in ordered maps.
-// Checks what it is told: a gap in a log, a cut above what is applied or a chunk out of order fails the test.
+// A gap in a log, a compaction above the applied index or a snapshot chunk out of order fails the test.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -44,7 +44,7 @@ class MemoryStore {
   std::map<Uuid, Incarnation> peers;
   std::map<PartitionId, StoredGroup> groups;
   std::size_t rows_per_chunk = 2;
-  std::set<PartitionId> unreadable_rows;     // until they are other rows
+  std::set<PartitionId> unreadable_rows;     // until a reset or an installed snapshot replaces them
   std::set<PartitionId> unreadable_entries;  // likewise
 
   // What a process finds when it starts; raises the incarnation.

@@ -139,7 +139,7 @@ class Cluster {
     pump(to);
   }
 
-  // Virtual time passes; every node ticks when it asked to.
+  // Virtual time passes. Every node ticks when it asked to.
   void run(Duration duration) {
     run_until([] { return false; }, duration);
   }
@@ -186,7 +186,7 @@ class Cluster {
     }
     return found;
   }
-  // A leader with a lease, of whom all running nodes know.
+  // Somebody leads under a lease.
   bool ready(PartitionId partition) {
     std::optional<unsigned> led = leader(partition);
     return led && group(*led, partition).lease;
@@ -213,7 +213,7 @@ class Cluster {
     std::optional<unsigned> led = leader(partition);
     return led ? machines[*led].store.groups.at(partition).configuration : Configuration{};
   }
-  // Every group is led under a lease, by the preferred primary if `preferred`, and has the members that the placement
+  // Every group is led under a lease, if `at_primary` by the preferred primary, and has the members that the placement
   // wants.
   bool settled(bool at_primary = false) {
     Placement placement(table(), genesis.partition_bits);

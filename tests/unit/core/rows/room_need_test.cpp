@@ -1,3 +1,4 @@
+// Which batches a full disk must still admit.
 #include "dht/core/rows/room_need.hpp"
 
 #include <gtest/gtest.h>
@@ -38,7 +39,7 @@ TEST(Room, RemovingAndMarking_NeedNone) {
   EXPECT_TRUE(needs_no_room(batch({of(Kind::truncate, "c", "0")})));
   EXPECT_TRUE(needs_no_room(batch({of(Kind::resolve, "", "")})));
   EXPECT_TRUE(needs_no_room(batch({of(Kind::max_i64, "i", ""), of(Kind::write_bytes, "i", "", std::string(64, 'x'))})));
-  // unlink: the name goes, the inode is marked, a small row says that nobody names it
+  // unlink: the name goes, the inode is marked, a small row says that it is an orphan
   EXPECT_TRUE(needs_no_room(batch({of(Kind::erase, "d", "name"), of(Kind::write_bytes, "i", "", "12345678"),
                                    of(Kind::put, "a", "O/1", std::string(40, 'x'))})));
 }
@@ -76,7 +77,7 @@ TEST(Room, TheMembersTable_MayAlwaysChange) {
                                   {absent(std::string(members_key), "m")})));
 }
 
-// Without them nothing gets old, and nothing is removed.
+// Without the marks no row gets old, and nothing is removed.
 TEST(Room, TheMarksOfAJanitorsClaims_MayAlwaysChange) {
   const Mutation claim = of(Kind::put, "anchor", std::string(marks_sort), std::string(max_marks_bytes, 'x'));
   EXPECT_TRUE(needs_no_room(batch({claim}, {absent("anchor", std::string(marks_sort))})));

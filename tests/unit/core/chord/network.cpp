@@ -1,22 +1,27 @@
+// Delivers what Chord objects send in virtual time, and compares their pointers with those of an ideal ring.
+#include "tests/unit/core/chord/network.hpp"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
 
-#include "tests/unit/core/chord/network.hpp"
-
 namespace ringfs::dht {
 
 Uuid ChordNetwork::add_row(unsigned tokens) {
+  const Uuid id = random_uuid(random_);
+  add_row(id, allocate_tokens(table_, id, test_partition_bits, tokens));
+  return id;
+}
+
+void ChordNetwork::add_row(const Uuid& node, std::vector<Position> tokens) {
   Member member;
-  member.id = random_uuid(random_);
+  member.id = node;
   member.state = MemberState::up;
-  member.tokens = allocate_tokens(table_, member.id, test_partition_bits, tokens);
-  Uuid id = member.id;
-  auto place = std::lower_bound(table_.members.begin(), table_.members.end(), id,
+  member.tokens = std::move(tokens);
+  auto place = std::lower_bound(table_.members.begin(), table_.members.end(), node,
                                 [](const Member& a, const Uuid& wanted) { return a.id < wanted; });
   table_.members.insert(place, std::move(member));
   ++table_.version;
-  return id;
 }
 
 void ChordNetwork::add_first_rows(std::size_t nodes, unsigned tokens) {
@@ -71,10 +76,14 @@ void ChordNetwork::collect(const Uuid& node) {
     ++messages_sent_;
     ASSERT_NE(destination, node) << "a node sends itself nothing";
     bool lost = static_cast<double>(random_.below(10000)) < loss * 10000;
-    if (lost || !connected(node, destination)) continue;
+    if (lost || !connected(node, destination)) {
+      if (watch_message) watch_message(node, destination, message, false);
+      continue;
+    }
     auto delay = Duration(200 + static_cast<Duration::rep>(random_.below(20000)));
     in_flight_.emplace(now_ + delay, InFlight{node, destination, std::move(message)});
   }
+  if (watch_node) watch_node(node);
 }
 
 void ChordNetwork::run(Duration duration) {
@@ -104,7 +113,9 @@ void ChordNetwork::run(Duration duration) {
     InFlight message = std::move(in_flight_.begin()->second);
     in_flight_.erase(in_flight_.begin());
     auto destination = nodes_.find(message.destination);
-    if (destination == nodes_.end() || !connected(message.source, message.destination)) continue;
+    const bool arrives = destination != nodes_.end() && connected(message.source, message.destination);
+    if (watch_message) watch_message(message.source, message.destination, message.message, arrives);
+    if (!arrives) continue;
     destination->second->chord->receive(message.source, message.message, now_);
     collect(message.destination);
   }
@@ -147,7 +158,7 @@ std::string ChordNetwork::difference_from_ideal(bool everything, std::optional<i
     std::set<Uuid> named;
     std::size_t wanted = std::min<std::size_t>(replication_, seen.size() - 1);
     for (std::size_t k = 0; k < pointers.successors.size(); ++k) {
-      // What a small ring's lists hold beyond the nodes they have to name comes around slowly.
+      // Small rings: what a list holds beyond the nodes that it must name becomes right slowly.
       if (!everything && !named.empty() && named.size() >= wanted) break;
       if (k + 1 >= ring.size()) return where + "list comes around";
       if (pointers.successors[k] != ring[(i + 1 + k) % ring.size()]) {
