@@ -21,7 +21,6 @@
 #include "dht/net/transport/tcp_transport.hpp"
 #include "nodes/daemon/background_tasks.hpp"
 #include "nodes/daemon/metrics.hpp"
-#include "nodes/rest/gated_ring.hpp"
 #include "nodes/rest/gateway.hpp"
 #include "nodes/store/files/sqlite_schema.hpp"
 #include "nodes/store/sqlite_store.hpp"
@@ -158,10 +157,7 @@ class Daemon::Implementation {
     options.wall_clock = [this] { return driver_->node().ring_time(dht::boot_time()); };
     client_ = std::make_unique<dht::ObjectClient>(*transport_, std::vector<std::string>{address_}, options);
     ring_ = std::make_unique<dht::RingClient>(*transport_, *client_);
-    gated_store_ = std::make_unique<GatedStore>(*client_);
-    gated_ring_ = std::make_unique<GatedRing>(*ring_);
     admin_ = std::make_unique<dht::RingAdminClient>(*transport_, *client_, *ring_);
-    gated_admin_ = std::make_unique<GatedAdmin>(*admin_);
   }
 
   Outcome start_gateway() {
@@ -173,9 +169,9 @@ class Daemon::Implementation {
     options.operation_timeout = [this] {
       return std::chrono::seconds(setting_value(driver_->node().table().settings, op_timeout_setting));
     };
+    options.in_ring = [this] { return in_ring_; };
     gateway_ = std::make_unique<RestGateway>(
-        loop_.get_executor(), *gated_store_, *gated_ring_, *gated_admin_, [this] { return metrics(); },
-        std::move(options));
+        loop_.get_executor(), *client_, *ring_, *admin_, [this] { return metrics(); }, std::move(options));
     gateway_->start(std::move(*listener));
     return {};
   }
@@ -229,11 +225,7 @@ class Daemon::Implementation {
     watch_.expires_after(watch_interval);
     watch_.async_wait([this](boost::system::error_code error) {
       if (error || draining_) return;
-      if (background_tasks_->client_started()) {
-        gated_store_->open();
-        gated_ring_->open();
-        gated_admin_->open();
-      }
+      in_ring_ = background_tasks_->client_started();
       const std::optional<dht::Genesis>& genesis = driver_->node().genesis();
       if (genesis) transport_->set_ring(genesis->ring);
       if (removed()) {
@@ -311,10 +303,7 @@ class Daemon::Implementation {
   std::unique_ptr<dht::TcpTransport> transport_;
   std::unique_ptr<dht::ObjectClient> client_;
   std::unique_ptr<dht::RingClient> ring_;
-  std::unique_ptr<GatedStore> gated_store_;
-  std::unique_ptr<GatedRing> gated_ring_;
   std::unique_ptr<dht::RingAdminClient> admin_;
-  std::unique_ptr<GatedAdmin> gated_admin_;
   std::unique_ptr<BackgroundTasks> background_tasks_;
   asio::io_context loop_{1};
   asio::signal_set signals_;
@@ -326,6 +315,7 @@ class Daemon::Implementation {
   std::string address_;
   std::string rest_address_;
   std::optional<DaemonFailure> failure_;
+  bool in_ring_ = false;  // its client knows the ring
   bool draining_ = false;
   bool gateway_stopped_ = true;
   TimePoint drain_end_ = never;

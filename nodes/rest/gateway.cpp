@@ -79,7 +79,7 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
         acceptor_(executor),
         idle_(executor),
         options_(std::move(options)),
-        context_{store, ring, admin, std::move(metrics), options_.operation_timeout} {
+        context_{store, ring, admin, std::move(metrics), options_.operation_timeout, options_.in_ring} {
     idle_.expires_at(std::chrono::steady_clock::time_point::max());
   }
 

@@ -35,6 +35,8 @@ struct RestOptions {
   Duration request_timeout = std::chrono::seconds(60);  // for reading one request
   // Of the ring's work for one request that begins now.
   std::function<Duration()> operation_timeout = [] { return std::chrono::seconds(default_op_timeout_seconds); };
+  // Whether the node belongs to a ring. Until it does, what needs one is `unavailable`.
+  std::function<bool()> in_ring = [] { return true; };
 };
 
 class RestGateway {

@@ -57,6 +57,12 @@ RestResponse respond_error(unsigned version, const Error& error) {
   return error_response(version, status_of(error.code), to_string(error.code), error.context);
 }
 
+// Of a node that may not belong to a ring yet.
+Status in_ring(const RestContext& context) {
+  if (context.in_ring()) return {};
+  return fail(ErrorCode::unavailable, "this node waits to be added to a ring");
+}
+
 std::string entity_tag(std::uint64_t version) { return "\"" + std::to_string(version) + "\""; }
 
 // What If-Match or If-None-Match names: anything, or versions.
@@ -118,6 +124,7 @@ RowAddress value_row(const std::string& name) { return {std::string(kv_prefix) +
 TimePoint deadline_of(const RestContext& context) { return context.store.clock().now + context.operation_timeout(); }
 
 Task<Result<ReadReply::Get>> read_value(RestContext& context, const std::string& name, TimePoint deadline) {
+  if (Status here = in_ring(context); !here) co_return tl::unexpected(here.error());
   ReadRequest request;
   request.gets.push_back(value_row(name));
   auto reply = co_await context.store.read(std::move(request), deadline);
@@ -207,6 +214,7 @@ Task<RestResponse> change_value(RestContext& context, RestRequest request, std::
     auto precondition = co_await precondition_of(context, request, name, deadline);
     if (!precondition) co_return respond_error(version, precondition.error());
     if (precondition->fails) co_return refused;
+    if (Status here = in_ring(context); !here) co_return respond_error(version, here.error());
     CommitRequest commit;
     commit.conditions = std::move(precondition->conditions);
     std::size_t headers = commit.conditions.size();
@@ -243,6 +251,7 @@ json to_json(const MemberView& member) {
 }
 
 Task<RestResponse> get_members(RestContext& context, unsigned version) {
+  if (Status here = in_ring(context); !here) co_return respond_error(version, here.error());
   auto members = co_await context.ring.members(deadline_of(context));
   if (!members) co_return respond_error(version, members.error());
   json list = json::array();
@@ -260,6 +269,7 @@ Task<RestResponse> add_member(RestContext& context, unsigned version, std::strin
     co_return error_response(version, http::status::bad_request, "invalid_argument",
                              "the body is {\"address\": \"host:port\"}");
   }
+  if (Status here = in_ring(context); !here) co_return respond_error(version, here.error());
   const std::string address = request["address"].get<std::string>();
   auto node = co_await context.admin.add(address, deadline_of(context));
   if (!node && not_reached(node.error().code)) {
@@ -273,6 +283,7 @@ Task<RestResponse> add_member(RestContext& context, unsigned version, std::strin
 }
 
 Task<RestResponse> remove_member(RestContext& context, unsigned version, std::string member, bool force) {
+  if (Status here = in_ring(context); !here) co_return respond_error(version, here.error());
   auto node = co_await context.admin.remove(std::move(member), force, deadline_of(context));
   if (!node) co_return respond_error(version, node.error());
   RestResponse response = respond_json(version, json{{"id", node->text()}, {"state", "leaving"}});
@@ -281,6 +292,7 @@ Task<RestResponse> remove_member(RestContext& context, unsigned version, std::st
 }
 
 Task<RestResponse> get_ring(RestContext& context, unsigned version) {
+  if (Status here = in_ring(context); !here) co_return respond_error(version, here.error());
   auto status = co_await context.ring.status(deadline_of(context));
   if (!status) co_return respond_error(version, status.error());
   auto partitions = co_await context.ring.partitions(deadline_of(context));
@@ -311,6 +323,7 @@ Task<RestResponse> get_ring(RestContext& context, unsigned version) {
 }
 
 Task<RestResponse> get_lookup(RestContext& context, unsigned version, std::string name) {
+  if (Status here = in_ring(context); !here) co_return respond_error(version, here.error());
   std::string key = std::string(kv_prefix) + name;
   auto route = co_await context.ring.lookup(key, deadline_of(context));
   if (!route) co_return respond_error(version, route.error());
@@ -335,6 +348,7 @@ Task<RestResponse> get_lookup(RestContext& context, unsigned version, std::strin
 }
 
 Task<RestResponse> get_health(RestContext& context, unsigned version) {
+  if (Status here = in_ring(context); !here) co_return respond_error(version, here.error());
   auto status = co_await context.ring.status(deadline_of(context));
   if (!status) co_return respond_error(version, status.error());
   json body = {{"health", to_string(status->health)}, {"remarks", status->remarks}};

@@ -24,6 +24,9 @@ struct RestContext {
   RingAdmin& admin;
   std::function<std::string()> metrics;
   std::function<Duration()> operation_timeout;
+  std::function<bool()> in_ring = [] {
+    return true;
+  };  // false: the node waits, and the ring's resources are unavailable
 };
 
 // The context outlives the coroutine.

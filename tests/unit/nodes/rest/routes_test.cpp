@@ -112,6 +112,19 @@ TEST_F(RestRoutes, Value_Absent_Is404WithAReason) {
   EXPECT_EQ(ask(http::verb::delete_, "/v1/kv/none").result(), http::status::not_found);
 }
 
+TEST_F(RestRoutes, NodeThatWaitsForARing_WhatNeedsOneIsUnavailable) {
+  context.in_ring = [] { return false; };
+  for (const char* path : {"/v1/kv/k", "/v1/lookup/k", "/v1/ring", "/v1/members", "/healthz"}) {
+    RestResponse response = ask(http::verb::get, path);
+    EXPECT_EQ(response.result(), http::status::service_unavailable) << path;
+    EXPECT_EQ(json(response)["error"], "unavailable") << path;
+  }
+  EXPECT_EQ(ask(http::verb::put, "/v1/kv/k", "1").result(), http::status::service_unavailable);
+  EXPECT_EQ(ask(http::verb::delete_, "/v1/members/x").result(), http::status::service_unavailable);
+  EXPECT_EQ(ask(http::verb::post, "/v1/members", R"({"address": "h:1"})").result(), http::status::service_unavailable);
+  EXPECT_EQ(ask(http::verb::get, "/metrics").result(), http::status::ok);
+}
+
 TEST_F(RestRoutes, Put_IfNoneMatchAny_OnlyTheFirstWins) {
   EXPECT_EQ(ask(http::verb::put, "/v1/kv/k", "1", {{http::field::if_none_match, "*"}}).result(),
             http::status::no_content);
