@@ -13,9 +13,7 @@ LINES, METHODS, FILES, COLUMNS = 70, 40, 30, 120
 # What may be larger: (kind, name) -> why.
 EXCEPTIONS = {
     ("class", "Group"): "one replica of a partition: election, replication, reads, snapshots and membership share its state",
-    ("class", "Driver"): "a call for every effect of the protocol and every answer of the store",
     ("class", "Volume"): "an operation for every request of the kernel, and what they are made of",
-    ("class", "SimNode"): "a call for every effect of the protocol, as the driver has it",
     ("class", "Cluster"): "what the Raft tests do to a group, one word each",
     ("function", "nodes/rest/documents.cpp: const std::vector<Endpoint>& endpoints() {"): "a table",
     ("function", "tests/sim/checks/coverage.cpp: std::vector<CoverageSection> make_promises() {"): "a table",

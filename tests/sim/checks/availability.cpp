@@ -37,7 +37,7 @@ void Availability::look() {
 }
 
 bool Availability::able(SimNode& node) const {
-  return node.running() && !node.frozen() && !node.starved() && !node.disk_hangs();
+  return node.running() && !node.frozen() && !node.starved() && !node.disk().hangs();
 }
 
 bool Availability::well(SimNode& node) const { return able(node) && node.running_since() + start_up <= world_.now(); }
@@ -108,7 +108,7 @@ void Availability::judge(PartitionId partition, const dht::Configuration& config
     SimNode& node = *cluster_.find(id);
     // Nothing was asked of a hung disk so far, or not for long enough: nobody can know.
     const bool unnoticed =
-        node.disk_hangs() && status.disk_stalled == Duration::zero() && !node.starved() && !node.frozen();
+        node.disk().hangs() && status.disk_stalled == Duration::zero() && !node.starved() && !node.frozen();
     if (able(node) || unnoticed) group.served_at = now;
     const bool unfit = node.disk_slow() || node.starved();
     if (unfit && others_are_quick && node.unfit_since() + unfit_bound <= now && group.owed_since + unfit_bound <= now) {
@@ -135,7 +135,7 @@ std::string Availability::described(PartitionId partition, const std::map<Uuid, 
     SimNode& node = *cluster_.find(id);
     text += "\n    node " + std::to_string(node.index()) + " role " + std::to_string(static_cast<int>(group->role)) +
             " term " + std::to_string(group->term) + " log .." + std::to_string(group->last_index) + " commit " +
-            std::to_string(group->commit) + (group->lease ? " lease" : "") + (node.disk_hangs() ? " hangs" : "") +
+            std::to_string(group->commit) + (group->lease ? " lease" : "") + (node.disk().hangs() ? " hangs" : "") +
             (node.disk_slow() ? " slow" : "") + (node.starved() ? " starved" : "") + (node.frozen() ? " frozen" : "") +
             " stalled " + std::to_string(status.disk_stalled.count()) +
             (status.disk_slow ? " knows that it is slow" : "") + (status.late ? " knows that it is late" : "") +
