@@ -1,3 +1,4 @@
+// The janitor, the announcement of the address, and joining a ring.
 #include "nodes/daemon/background_tasks.hpp"
 
 #include <spdlog/spdlog.h>
@@ -47,7 +48,7 @@ Task<void> BackgroundTasks::janitor() {
       continue;
     }
     std::vector<PartitionId> partitions = partitions_to_clean();
-    // Spread over the interval, so that it never shows.
+    // Spread over the interval: no burst of reads.
     Duration pause = std::max(shortest_pause, janitor_interval_ / static_cast<std::int64_t>(partitions.size() + 1));
     for (PartitionId partition : partitions) {
       co_await client_.sleep(pause);

@@ -17,8 +17,8 @@
 namespace ringfs::nodes {
 
 inline constexpr int janitor_repeats = 10;
-// A small batch in each partition where something waits; a little less than the time between two passes, so that each
-// knows ages: what is removed is to give its room back within a minute.
+// Between two claims of one partition in which something waits. A little less than the time between two passes, so that
+// each pass knows how old rows are: the room of what is removed is to be free within a minute.
 inline constexpr Duration claim_interval = std::chrono::seconds(6);
 
 class BackgroundTasks {

@@ -1,3 +1,4 @@
+// A node's process: how it starts, watches itself, and stops.
 #include "nodes/daemon/daemon.hpp"
 
 #include <spdlog/spdlog.h>
@@ -152,7 +153,7 @@ class Daemon::Implementation {
 
   void make_client() {
     transport_ = std::make_unique<dht::TcpTransport>(loop_.get_executor(), random_);
-    // What a node writes down as a time is the ring's: its own clock may be the one that is wrong.
+    // Times that a node writes are the ring's: its own clock may be the wrong one.
     dht::ObjectClientOptions options;
     options.wall_clock = [this] { return driver_->node().ring_time(dht::boot_time()); };
     client_ = std::make_unique<dht::ObjectClient>(*transport_, std::vector<std::string>{address_}, options);
@@ -266,8 +267,8 @@ class Daemon::Implementation {
     drain_end_ = now + options_.drain_limit;
     gateway_end_ = now + options_.drain_limit / 2;
     spdlog::info("event=stopping reason=\"{}\" open_requests={}", reason, server_->open_requests());
-    // The gateway first: its requests go through this node's own server, which therefore goes on for everybody until
-    // they are answered.
+    // The gateway first: its requests go through this node's own server, which serves everybody until they are
+    // answered.
     if (gateway_) {
       gateway_stopped_ = false;
       asio::co_spawn(loop_, gateway_->stop(), [this](std::exception_ptr) { gateway_stopped_ = true; });
@@ -297,8 +298,8 @@ class Daemon::Implementation {
 
   const DaemonOptions options_;
   SystemRandom random_;
-  std::list<asio::cancellation_signal>
-      tasks_;  // one per running background task; before the loop, whose coroutines use them
+  // One per running background task; before the loop, whose coroutines use them.
+  std::list<asio::cancellation_signal> tasks_;
   std::unique_ptr<SqliteStore> store_;
   std::unique_ptr<dht::TcpTransport> transport_;
   std::unique_ptr<dht::ObjectClient> client_;

@@ -1,5 +1,5 @@
 // Which partitions hold nothing for the janitor: a whole pass met no row of its concern, and nothing has been applied
-// since, so that another one would meet none either. A ring that nobody uses is then not read through every ten
+// since, so that another one would meet none either. So an idle ring is not read through every few
 // seconds.
 //
 // Threads: one. Errors: none. Limits: one entry a partition that was led here.

@@ -1,3 +1,4 @@
+// The table of metrics.
 #include "nodes/daemon/metrics.hpp"
 
 #include <prometheus/counter.h>

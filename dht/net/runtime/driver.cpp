@@ -91,7 +91,7 @@ void Driver::peer_disconnected(const Uuid& peer) {
   schedule_turn();
 }
 
-// Whatever this process holds was overtaken by another one: the votes that it remembers may not be all that were given.
+// Another process has run with this identity since: the votes that this one remembers may not be all.
 void Driver::identity_refused(const Uuid& peer, const Error& why) {
   if (stopped_ || node_.table().find(peer) == nullptr) return;
   // Not from inside the link that heard it.
@@ -152,7 +152,7 @@ void Driver::carry_out(Effects effects) {
   deadline_ = effects.deadline;
   timer_.wake_at(std::min(deadline_, storage_.next_poll()));
   send(effects.messages);
-  // A leader's appends are on their way before its own store begins to sync.
+  // A leader's appends leave before its own store begins to sync.
   flusher_.flush();
   if (effects.write.id != 0) {
     held_.taken(effects.write.id);

@@ -1,7 +1,8 @@
 // One node process in the simulated world: drives a Node as the daemon does, with a simulated disk, network and clock.
 //
-// It can be killed between any two steps of carrying out effects, lose its power, be frozen and restarted; what it
-// keeps is what its disk kept. Threads: one, virtual.
+// It can be killed between any two steps of carrying out effects, lose its power, be frozen and restarted; it keeps
+// what its disk kept. Messages wait for writes as in production (dht/net/runtime/held_messages.hpp). Threads: one,
+// virtual.
 #pragma once
 
 #include <functional>
@@ -58,7 +59,7 @@ class SimNode {
   bool is_damaged(PartitionId partition) const;
   void set_disk_speed(DiskSpeed speed);
   bool disk_slow() const { return disk_slow_; }  // much slower than those of the others
-  // Whoever says so freezes it again and again.
+  // Too little processor time: the caller freezes it again and again.
   void set_starved(bool starved);
   bool starved() const { return starved_; }
   TimePoint unfit_since() const {

@@ -1,3 +1,4 @@
+// Chord: joining, look-ups, crashes, splits, and what an idle ring costs.
 #include "dht/core/chord/chord.hpp"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// The network of Chord objects that chord_test.cpp uses.
 #include <gtest/gtest.h>
 
 #include <algorithm>
