@@ -13,8 +13,6 @@ import sys
 LINES, METHODS, FILES, COLUMNS = 70, 40, 30, 120
 # What may be larger: (kind, name) -> reason.
 EXCEPTIONS = {
-    ("class", "Driver"): "a call for every effect of the protocol and every answer of the store",
-    ("class", "SimNode"): "a call for every effect of the protocol, as the driver has it",
     ("function", "nodes/rest/documents.cpp: const std::vector<Endpoint>& endpoints() {"): "a table",
     ("function", "tests/sim/checks/coverage.cpp: std::vector<CoverageSection> make_promises() {"): "a table",
 }

@@ -1,3 +1,4 @@
+// Who is known, and who seems to be alive.
 #include "dht/core/chord/peers.hpp"
 
 #include <algorithm>

@@ -1,7 +1,8 @@
 // What a Chord node knows of the other nodes: the newest members table, and who seems to be alive.
 //
-// A node counts as dead after two requests without an answer (the second one sent after the first had failed, so that
-// one short silence is not counted once per token) or when its connection broke, and alive again when it is heard.
+// A node counts as dead after two requests without an answer, or when its connection broke; it is alive again when it
+// is heard. The second request must have been sent after the first one failed, so that one short silence is not counted
+// once per token.
 // Threads: none.
 #pragma once
 
@@ -24,7 +25,7 @@ class ChordPeers {
   bool has_table() const { return table_ != nullptr; }
   const Member* own_row() const { return table_ ? table_->find(self_) : nullptr; }
 
-  // A token of a member that is not removed. What peers say about anybody else is not believed.
+  // A token of a member that is not removed. What peers say about others is not believed.
   bool known(const ChordPeer& peer) const;
   bool dead(const Uuid& node) const;
   bool alive(const ChordPeer& peer) const { return !dead(peer.node); }

@@ -103,8 +103,8 @@ ChordStep route(const Position& position, const Uuid& self, const Own& own, cons
     step.peer = next_known(position, {self, after->first}, own, peers);
     return step;
   }
-  // Not even a finger that lies right on the position is an answer: fingers are fixed by lookups, and one that named
-  // its own last result would never notice that the node is gone. Only stabilized pointers answer.
+  // A finger that lies right on the position is no answer either. Look-ups fix fingers: a look-up that gave back the
+  // present finger would never notice that the node is gone. Only stabilized pointers answer.
   step.final = false;
   step.peer = closest.peer();
   step.through = closest.through();

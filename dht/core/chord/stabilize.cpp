@@ -19,7 +19,7 @@ void ChordVirtualNode::stabilize() {
   next_stabilize_ = context_.now + context_.jittered(interval_);
   fingers_.interval(changed);
   if (stabilizing_) return;
-  // All other nodes in the list are dead: start over from the table, be it that nobody is left.
+  // All other nodes in the list are dead: start over from the table, also if nobody is left.
   const bool cut_off = !context_.lists.names_live_other(pointers_.successors);
   const bool left_alone = !pointers_.successors.empty() && live_successor() == nullptr;
   if (left_alone || (cut_off && context_.peers.live_others() > 0)) take_table();
@@ -122,7 +122,7 @@ void ChordVirtualNode::rectify(const ChordPeer& candidate) {
     set_predecessor(candidate);
     return;
   }
-  // Farther away than the one we have: only if that one is gone.
+  // Farther away than the present one: only if that one is gone.
   candidate_ = candidate;
   if (!checking_) ask(checking_, Ask::Why::predecessor, ChordPeer(*current));
 }

@@ -1,3 +1,4 @@
+// Rows of the members table as conditions and mutations of one batch.
 #include "dht/core/members/change.hpp"
 
 #include <map>

@@ -1,8 +1,8 @@
 // How a change of the members table is committed: one batch in the table's partition
 // (partition_of(key_position(members_key))).
 //
-// The batch holds only on top of the table that it was derived from: somebody else's change in between makes its
-// condition fail, and whoever wanted it reads the table and derives it anew. Threads: pure functions.
+// The batch applies only to the version of the table that it was derived from. If somebody else changed the table in
+// between, its condition fails, and whoever wants the change reads the table and derives it again. Threads: none.
 #pragma once
 
 #include <string>

@@ -1,3 +1,4 @@
+// Which members change their state, from the reports of all nodes.
 #include "dht/core/members/keeper.hpp"
 
 #include <algorithm>
@@ -33,7 +34,7 @@ std::vector<Member> MembersKeeper::wanted_changes(const MembersTable& table, std
   return changes;
 }
 
-// Each partition has a leader that says what it still has to do.
+// For each partition some report is of its leader.
 bool MembersKeeper::covers_all(std::size_t partitions) const {
   std::set<PartitionId> led;
   for (const auto& [node, report] : reports_) led.insert(report.content.led.begin(), report.content.led.end());
@@ -54,9 +55,8 @@ std::optional<Member> MembersKeeper::dead_member(const MembersTable& table) cons
     placed += is_placed(member) ? 1 : 0;
     dead += member.state == MemberState::dead ? 1 : 0;
   }
-  const bool most_live =
-      3 * (dead + 1) <= placed + dead;                   // beyond a third it is a partition of the network, not deaths
-  const bool substitute = placed > table.replication();  // otherwise the groups would only shrink
+  const bool most_live = 3 * (dead + 1) <= placed + dead;  // more than a third: the network is partitioned
+  const bool substitute = placed > table.replication();    // otherwise the groups would only shrink
   if (!most_live || !substitute) return std::nullopt;
   for (const Member& member : table.members) {
     if (is_placed(member) && silent_for_most(table, member.id)) return member;

@@ -1,15 +1,14 @@
 // What the leader of the table's partition makes of the nodes' reports: who is up, who is gone, who is dead
 // (docs/design.md#members-table).
 //
-//   joining -> up       it holds all that the placement gives it
-//   leaving -> removed  no committed configuration names it
-//   up, joining -> dead a majority of the other nodes has not heard it for replace_after; never more than a third of
-//   the nodes, and only
-//                       if enough nodes are left to take its place
-//   dead -> joining     it reports again
+//   joining -> up        It holds all that the placement gives it.
+//   leaving -> removed   No committed configuration names it.
+//   up, joining -> dead  A majority of the other nodes has not heard it for replace_after. Never more than a third of
+//                        the nodes, and only if enough nodes are left to take its place.
+//   dead -> joining      It reports again.
 //
-// A report counts for the table version under which it was made, and for report_life. Threads: none. Pure: whoever
-// holds it commits what it wants. Limits: one report per member.
+// A report counts for the table version under which it was made, and for report_life. Threads: none.
+// Limits: one report per member. It only decides; whoever holds it commits the changes.
 #pragma once
 
 #include <map>

@@ -1,3 +1,4 @@
+// The preference lists of all partitions, from the tokens of the members.
 #include "dht/core/members/placement.hpp"
 
 #include <algorithm>
@@ -59,7 +60,7 @@ Placement::Placement(const MembersTable& table, unsigned partition_bits) {
 }
 
 const std::vector<Uuid>& Placement::preference_list(PartitionId partition) const {
-  static const std::vector<Uuid> none;  // also for a number that no partition has: it may come from a peer
+  static const std::vector<Uuid> none;  // a peer may name a partition that does not exist
   return index_of(partition) < lists_.size() ? lists_[index_of(partition)] : none;
 }
 

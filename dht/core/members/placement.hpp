@@ -1,6 +1,8 @@
-// Placement: a pure function of the members table (docs/design.md#placement). Two nodes with the same table version
-// never disagree. Preference list of a partition: the first r distinct nodes in state up or joining clockwise from its
-// anchor.
+// Which nodes should hold each partition: a pure function of the members table (docs/design.md#placement), so that two
+// nodes with the same table version never disagree.
+//
+// The preference list of a partition: the first r distinct nodes in state up or joining clockwise from its anchor.
+// Threads: none.
 #pragma once
 
 #include <map>

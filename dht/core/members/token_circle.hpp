@@ -1,5 +1,5 @@
-// What each node's share of the partitions is, given everybody's tokens, and how one more token would change it: what
-// token allocation tries candidates with (token_allocation.cpp).
+// Each node's share of the partitions, given everybody's tokens, and how one more token would change it. Token
+// allocation (token_allocation.cpp) tries its candidates with it.
 //
 // Threads: none. Limits: most_replication.
 #pragma once

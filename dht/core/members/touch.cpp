@@ -1,3 +1,4 @@
+// Looking for the rows of the members table in a batch.
 #include "dht/core/members/touch.hpp"
 
 #include <algorithm>

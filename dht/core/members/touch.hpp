@@ -1,5 +1,5 @@
-// Which batches may change the members table: told before they are applied, so that a replica reads the table's rows
-// again only when it must. Errs on the side of yes. Threads: none.
+// Which batches may change the members table, known before they are applied: a replica reads the table's rows again
+// only when it must. In doubt the answer is yes. Threads: none.
 #pragma once
 
 #include "dht/base/rows.hpp"

@@ -6,7 +6,7 @@
 
 namespace ringfs::dht {
 
-// What to say to each peer that shares a group which this node leads. Where nothing happens nothing is gathered anew.
+// What to say to each peer that shares a group which this node leads. Made again only after a change.
 const HeartbeatRounds::Lists& HeartbeatRounds::lists() {
   if (lists_of_ == services_.heartbeat_changes) return lists_;
   lists_of_ = services_.heartbeat_changes;

@@ -1,10 +1,13 @@
-// One ring node's protocol as a pure state machine: routing (chord.hpp), membership (members_table.hpp) and the Raft
-// groups of its partitions (group.hpp). No sockets, threads, clocks, files or logs in here
-// (docs/design.md#the-protocol-has-no-io).
+// One ring node's protocol as a pure state machine: Chord, the members table, and the Raft groups of its partitions. No
+// sockets, threads, clocks, files or logs in here (docs/design.md#the-protocol-has-no-io).
+//
+// Node passes each message, operation and completion to the part that owns the mechanism, and says in which order a
+// turn ends. The parts share GroupServices (dht/core/raft) and KnownRing.
 //
 // Drive it like this, from one thread: call one of receive/tick/submit/written/applied/..., then take_effects() and
-// carry them out as effects.hpp demands. Errors: a bad peer or client gets a reply or is ignored; a broken promise of
-// whoever drives it aborts. Limits: max_pending_operations, and a byte budget per group for proposals in flight.
+// carry them out as effects.hpp demands. Errors: a bad peer or client gets a reply or is ignored; a driver that
+// breaks the contract of effects.hpp aborts the process. Limits: max_pending_operations, and a byte budget per group
+// for proposals in flight.
 #pragma once
 
 #include <optional>
@@ -43,8 +46,8 @@ class Node {
   // The connection to or from a peer closed: its process may be gone. Speeds up elections, never shortens a lease.
   void peer_disconnected(const Uuid& peer, Clock clock);
 
-  // Whether a peer that greets may be this node's peer at all. Errors: cloned_identity (an earlier incarnation than one
-  // that was heard, or another one of the same number: its database was copied, or an older one put back).
+  // Whether the peer of a handshake may be this node's peer. Errors: cloned_identity (an earlier incarnation than one
+  // that was heard, or another one with the same counter: its database was copied, or an older one was restored).
   Status check_peer(const Uuid& peer, const Incarnation& incarnation, Clock clock);
 
   void submit(OperationId id, Operation operation, Clock clock);
@@ -58,20 +61,22 @@ class Node {
   void read_done(EffectId id, Result<ReadAnswer> answer, Clock clock);
   void loaded(EffectId id, Result<std::vector<Entry>> entries, Clock clock);
   void snapshot_read(EffectId id, Result<SnapshotData> data, Clock clock);
-  // What this replica of the partition holds is damaged, and is written down as that. Its leader takes it out of the
-  // group and adds this node again under another identity, with fresh data, as soon as the sound replicas are a
-  // majority without it.
-  //   Damage::log   it steps down, votes for nobody, acknowledges nothing and sends its clients elsewhere, at once and
-  //   whatever follows. Damage::rows  it goes on until then, for its log is sound: as a leader it hands over to a sound
-  //   replica that keeps up, if there is one.
-  // Reads, loads and snapshots that fail with corrupt say the same by themselves. An apply that is under way may still
-  // be answered or not.
+  // This node's replica of the partition is damaged; that is written down. Its leader takes it out of the group and
+  // adds this node again under another identity, with fresh data, as soon as the sound replicas are a majority without
+  // it.
+  //
+  //   Damage::log   At once it steps down, votes for nobody, acknowledges nothing and sends its clients elsewhere.
+  //   Damage::rows  Its log is sound, so it goes on until it is replaced. As a leader it hands over to a sound replica
+  //                 that keeps up, if there is one.
+  //
+  // A read, load or snapshot read that fails with corrupt has the same effect. An apply that is under way may be
+  // answered or not.
   void mark_damaged(PartitionId partition, Damage damage, Clock clock);
-  // An entry of this replica's log cannot be read. Applied ones are in the rows: they are cut off. Otherwise
-  // Damage::log.
+  // An entry of this replica's log cannot be read. An applied one is in the rows: the log is compacted through it.
+  // Otherwise it is Damage::log.
   void entry_damaged(PartitionId partition, LogIndex index, Clock clock);
-  // What the disk has room for. Reading and voting go on whatever it is. Below ample the groups here are led elsewhere
-  // if somebody has room, logs are cut to what is needed, and snapshots that come in are dropped.
+  // What the disk has room for. Reads and votes go on in any case. Below ample the groups here are led elsewhere if
+  // another node has room, logs are compacted to what is needed, and incoming snapshots are dropped.
   void set_room(Room room, Clock clock);
 
   Effects take_effects();
@@ -84,7 +89,7 @@ class Node {
   Stamp ring_time(TimePoint now) const { return time_.at(now); }
   // Partitions that this node leads with a lease, for the janitor.
   std::vector<PartitionId> led_partitions(Clock clock);
-  // Up to where this node's replica has applied its log: while this stays, no row of the partition changes. 0: no
+  // Up to where this node's replica has applied its log: while it does not grow, no row of the partition changes. 0: no
   // replica here.
   LogIndex applied_index(PartitionId partition) const;
 

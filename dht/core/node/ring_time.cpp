@@ -1,3 +1,4 @@
+// The median of the members' clocks, and how the ring's time follows it.
 #include "dht/core/node/ring_time.hpp"
 
 #include <algorithm>
@@ -54,7 +55,7 @@ RingTime::Median RingTime::median(Duration own, const std::vector<Uuid>& members
   const auto agreeing = std::count_if(voices.begin(), voices.end(), [&](Duration voice) {
     return voice >= result.offset - clock_agreement && voice <= result.offset + clock_agreement;
   });
-  // Of two that differ nobody knows who is right: the slower.
+  // Of two that differ nobody knows which one is right: the slower one counts.
   const bool both = members.size() == 2 && voices.size() == 2;
   result.agreed = static_cast<std::size_t>(agreeing) >= majority || both;
   result.all = voices.size() >= members.size();
@@ -76,7 +77,7 @@ void RingTime::update(Clock own, const std::vector<Uuid>& members, const Uuid& s
   const Duration own_offset = offset_of(own.stamp, own.now);
   const Median wanted = median(own_offset, members, self);
   own_error_.reset();
-  // With some of them away the rest may be wrong for the most part: better carried on than led astray.
+  // While some members are away, most of the others may be wrong: the time goes on as before.
   if (!wanted.agreed && (measured_ || !wanted.all)) {
     agreed_since_.reset();
     return;

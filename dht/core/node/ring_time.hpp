@@ -1,21 +1,19 @@
 // What time it is, as the members of a ring agree: the median of their wall clocks, approached in small steps.
 //
-// Every message between nodes carries its sender's wall clock. Of each member the largest distance between that and the
-// own boot clock within a few seconds counts, since a message that was late can only make it smaller. The ring's time
-// follows the lower median of all that were heard lately, the own one included, at nine to eleven tenths of the boot
-// clock: of two members the slower one counts, of three a wrong one does not.
+// Every message between nodes carries its sender's wall clock. Of each member the largest difference between that and
+// the own boot clock within a few seconds counts, since a message that was late can only make it smaller. The ring's
+// time follows the lower median of all members that were heard lately, this node included, at nine to eleven tenths of
+// the boot clock's speed. Of two members the slower one counts; of three a wrong one does not.
 //
-//   measure   At the start, and after a gap in which this process did not run (a suspended machine), the median is
-//   taken over as soon as a
-//             majority agrees about it, or all were heard. Until then: the own wall clock at the start, the time
-//             carried on after a gap.
-//   slew      Afterwards, while a majority agrees, it moves towards the median by at most a tenth of the time that
-//   passes. step      A difference of more than max_slewed is taken over at once when a majority has agreed about it
-//   for step_timeout: a
-//             ring that started in 1970 and was set right. Logs do not follow steps (log_clock.hpp).
+//   measure  At the start, and after a gap in which this process did not run (a suspended machine), the median is taken
+//            over as soon as a majority agrees about it, or all were heard. Until then the time is the own wall clock
+//            (at the start) or goes on as before (after a gap).
+//   slew     Afterwards, while a majority agrees, the time moves towards the median by at most a tenth of what passes.
+//   step     A difference of more than max_slewed is taken over at once when a majority has agreed about it for
+//            step_timeout: a ring that started in 1970 and was set right. Logs do not follow steps (log_clock.hpp).
 //
-// Threads: none. Pure: time comes in. Errors: none; a member that says nothing, or zero, has no voice. Limits: a sample
-// a member; members that are gone are forgotten with update().
+// Threads: none. Errors: none; a member that says nothing, or zero, does not count. Limits: two samples a member;
+// update() forgets members that are gone.
 #pragma once
 
 #include <map>
@@ -40,13 +38,13 @@ class RingTime {
 
   // A message of `node` said that its wall clock shows this.
   void heard(const Uuid& node, Stamp wall, TimePoint now);
-  // At least once a second. `members`: who has a voice; nobody: this node alone.
+  // At least once a second. `members`: whose clocks count; empty: this node's alone.
   void update(Clock own, const std::vector<Uuid>& members, const Uuid& self);
   // Test only (NodeOptions::Faults): this is the time.
   void believe(Stamp wall, TimePoint now) { offset_ = wall - Stamp{now.time_since_epoch().count()}; }
 
   Stamp at(TimePoint now) const;
-  // The own wall clock less the median, when enough of the others were heard.
+  // The own wall clock minus the median, when enough of the others were heard.
   std::optional<Duration> own_error() const { return own_error_; }
 
  private:

@@ -33,7 +33,7 @@ struct HardState {
   Uuid vote;  // nil: none in this term
 };
 
-// A staged snapshot chunk, or the flip that makes the staged rows the group's rows.
+// A snapshot chunk that waits for the others.
 struct StageChunk {
   std::uint64_t snapshot = 0;  // number 0 of another snapshot throws away what was staged
   std::uint32_t number = 0;
@@ -41,6 +41,7 @@ struct StageChunk {
   std::vector<SharedBytes> blobs;
 };
 
+// The staged rows become the group's rows.
 struct InstallSnapshot {
   std::uint64_t snapshot = 0;
   LogIndex last_index = 0;
@@ -50,40 +51,41 @@ struct InstallSnapshot {
   LogIndex configuration_index = 0;
 };
 
-// What is wrong with the data of this node's replica on its disk. The worse one has the higher number.
+// What of this replica's data on this disk cannot be read. The worse one has the higher number.
 enum class Damage : std::uint8_t {
   none = 0,
-  rows = 1,  // some rows cannot be read. What it acknowledged is there: it still counts, until the others can do
-             // without it
-  log = 2,   // entries or votes may be lost: it must not count for anything, nor speak, before it is another replica
+  // Some rows. What it acknowledged is there: it counts until the others can do without it.
+  rows = 1,
+  // Entries or votes may be lost: it counts for nothing and says nothing until it is another replica.
+  log = 2,
 };
 
-// This node's replica loses all data and is called `added` from now on: rows, log and staged chunks go, term and vote
-// stay. Makes the group when there is none. What it then is: a learner that waits for its first snapshot, or what a
-// removed replica leaves (docs/design.md#replica-identity).
+// This node's replica loses its rows, log and staged chunks and gets another identity; term and vote stay. Makes the
+// group when there is none. Afterwards it is a learner that waits for its first snapshot, or the stub of a removed
+// replica (docs/design.md#replica-identity).
 struct ReplicaReset {
   LogIndex added = 0;           // ReplicaId::added
-  Configuration configuration;  // where to ask; may be empty
+  Configuration configuration;  // whom to ask about the group; may be empty
   LogIndex configuration_index = 0;
 };
 
 // Changes to one group's durable state. Within one GroupWrite, in this order: reset, unstage, stage, install, hard
-// state, truncate, append, cut, damage. A reset ends all damage, an install that of rows.
+// state, truncate, append, compact, damage. A reset ends all damage, an install that of rows.
 struct GroupWrite {
   PartitionId partition{};
   std::optional<ReplicaReset> reset;
-  bool unstage = false;  // what was staged of a snapshot goes; nothing when there is none
+  bool unstage = false;  // staged chunks go, if there are any
   std::optional<StageChunk> stage;
   std::optional<InstallSnapshot> install;  // log becomes empty with base (last_index, last_term); applied = last_index
   std::optional<HardState> hard_state;
   std::optional<LogIndex> truncate_from;    // this entry and all after it go
   std::vector<Entry> append;                // indices follow the log's last one without a gap
   std::optional<LogIndex> compact_through;  // entries up to and including this one go; <= applied
-  std::optional<Damage> damage;             // was found; a restart must know
+  std::optional<Damage> damage;             // that was found: a restart must know of it
 };
 
 struct NodeWrite {
-  std::optional<Genesis> genesis;  // also creates this node's groups, with initial rows (initial_group, node.hpp)
+  std::optional<Genesis> genesis;  // also creates this node's groups (dht/core/members/initial_groups.hpp)
   std::optional<MembersTable> table;
   std::vector<std::pair<Uuid, Incarnation>> peer_incarnations;
 };
@@ -93,8 +95,8 @@ struct Write {
   NodeWrite node;
   std::vector<GroupWrite> groups;
   bool empty() const;
-  bool only_stages()
-      const;  // chunks of snapshots and nothing else: a restart throws them away, so they need not be durable
+  // Snapshot chunks and nothing else: a restart throws them away, so they need not be durable.
+  bool only_stages() const;
 };
 
 // Apply committed entries (applied, through] of a group: batches through evaluate(), configurations and no-ops just
@@ -116,7 +118,8 @@ struct ReadEffect {
   ReadRequest request;
 };
 
-struct LoadEntries {  // bodies of log entries that are no longer in memory; as many as fit in max_bytes, at least one
+// Bodies of log entries that are no longer in memory: as many as fit in max_bytes, at least one.
+struct LoadEntries {
   EffectId id = 0;
   PartitionId partition{};
   LogIndex first = 0;
@@ -124,17 +127,17 @@ struct LoadEntries {  // bodies of log entries that are no longer in memory; as 
   std::size_t max_bytes = 0;
 };
 
-// The next chunk of a snapshot for a follower. number 0 opens a read transaction on the group's rows; the store closes
-// it after the last chunk, after close = true, or when it was not asked for 30 s. Asked for again then, or with renew =
-// true, it goes on in another transaction behind the last chunk if nothing was applied since, so that the rows are the
-// same; otherwise: unavailable, start over.
+// The next snapshot chunk for a follower. Number 0 opens a read transaction on the group's rows. The store closes it
+// after the last chunk, after close = true, or after 30 s without a request. A request after that, or with renew =
+// true, goes on in a new transaction if nothing was applied since, so that the rows are the same; otherwise the answer
+// is `unavailable`, and the sender starts over.
 struct SnapshotRead {
   EffectId id = 0;
   PartitionId partition{};
   std::uint64_t snapshot = 0;
   std::uint32_t number = 0;
   bool close = false;  // no answer
-  bool renew = false;  // the transaction is old: what is written meanwhile piles up behind it
+  bool renew = false;  // the transaction is old: it keeps the store from its checkpoints
 };
 
 struct SnapshotData {
@@ -153,7 +156,7 @@ struct Reply {
   OperationResult result;
 };
 
-// For logs, .ring/events and the simulator's coverage: what happened, in fixed names.
+// What happened, under a fixed name: for logs, .ring/events and the simulator's coverage.
 struct Event {
   std::string name;    // "leader_elected", "step_down", "snapshot_installed", ...
   std::string detail;  // key=value pairs

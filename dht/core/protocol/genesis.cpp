@@ -1,3 +1,4 @@
+// The genesis record: its bytes, and which records are valid.
 #include "dht/core/protocol/genesis.hpp"
 
 #include <bit>
@@ -11,7 +12,7 @@ namespace {
 
 constexpr std::uint8_t genesis_format = 1;
 constexpr unsigned max_partition_bits = 16;
-constexpr Duration longest = std::chrono::hours(1);  // of any timing constant: beyond it somebody mistook the unit
+constexpr Duration longest = std::chrono::hours(1);  // of any timing constant: more is a mistake of the unit
 constexpr double largest_lease_margin = 0.5;
 
 void write(Writer& writer, const Timing& timing) {
@@ -91,7 +92,7 @@ Status validate_table(const MembersTable& table, unsigned partition_bits) {
     }
     previous = &member;
   }
-  // Somebody must be the successor of every position. (With more nodes than partitions some have none.)
+  // Every position needs a successor. (With more nodes than partitions some nodes have no token.)
   if (taken.empty()) return fail(ErrorCode::corrupt, "no member has a token");
   return validate_settings(table);
 }

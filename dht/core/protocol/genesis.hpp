@@ -1,4 +1,4 @@
-// The genesis record: what a ring is for ever. Every first node fsyncs it and from then on refuses another
+// The genesis record: what never changes in a ring. Every first node fsyncs it and refuses another one from then on
 // (docs/design.md#creation). Voters of the first groups follow from first_table; nothing else ever makes a voter.
 #pragma once
 

@@ -1,3 +1,4 @@
+// The members table: its bytes and its rows.
 #include "dht/core/protocol/members_table.hpp"
 
 #include <algorithm>
@@ -79,8 +80,8 @@ const Member* MembersTable::find(const Uuid& id) const {
   return found != members.end() && found->id == id ? &*found : nullptr;
 }
 
-// Whoever commits settings checks them. A row that is wrong all the same must mean the same to every node, and must not
-// keep any of them from reading the table: it counts as absent.
+// Settings are checked before they are committed. A row that is wrong all the same counts as absent on every node: it
+// must not keep any of them from reading the table.
 unsigned MembersTable::replication() const {
   return static_cast<unsigned>(setting_value(settings, replication_setting));
 }

@@ -42,8 +42,8 @@ struct MembersTable {
   // The settings (dht/base/settings.hpp).
   unsigned replication() const;
   Duration replace_after() const;  // a node that does not answer for so long is dead
-  std::optional<std::uint64_t> rebalance_rate()
-      const;  // bytes a second that a node sends to new replicas; none: as fast as it goes
+  // Bytes a second that a node sends to new replicas; none: no limit.
+  std::optional<std::uint64_t> rebalance_rate() const;
   friend bool operator==(const MembersTable&, const MembersTable&) = default;
 };
 

@@ -1,4 +1,4 @@
-// Messages between nodes. Plain structs; the wire form is dht/net/wire/codec's business.
+// Messages between nodes. Plain structs; dht/net/wire/codec makes bytes of them.
 //
 // Every message travels in an Envelope whose header says who speaks to whom; Node::receive refuses a foreign ring,
 // a wrong destination and an old or cloned incarnation (docs/design.md#node-identity).
@@ -45,7 +45,7 @@ struct RaftHeader {
 struct RequestVote {
   RaftHeader raft;
   bool pre_vote = false;
-  bool transfer = false;  // the leader asked for it (TimeoutNow): voters need not wait out the lease
+  bool transfer = false;  // the leader asked for it (TimeoutNow): voters do not wait for the end of its lease
   LogIndex last_index = 0;
   Term last_term = 0;
 };
@@ -69,7 +69,7 @@ struct AppendReply {
   bool success = false;
   LogIndex match = 0;       // success: everything up to here agrees and is durable
   LogIndex rejected = 0;    // failure: the previous_index that did not match
-  LogIndex hint_index = 0;  // failure: the leader may try from here (etcd's fast back-up)
+  LogIndex hint_index = 0;  // failure: the leader may try from here (as in etcd)
   Term hint_term = 0;
   bool no_space = false;    // failure because the follower's disk is full
   bool absent = false;      // failure because there are no rows to build on: only a snapshot helps
@@ -89,7 +89,7 @@ struct SnapshotChunk {
   std::string configuration;  // encode(Configuration) at last_index
   LogIndex configuration_index = 0;
   std::uint32_t number = 0;  // of this chunk, from 0
-  SharedBytes rows;          // opaque to the core; the store's business
+  SharedBytes rows;          // opaque to the core; the store reads them
   std::vector<SharedBytes> blobs;
   bool last = false;
 };
@@ -103,27 +103,27 @@ struct SnapshotReply {
   Room room = Room::ample;  // of the follower's node
 };
 
-// A replica that has not heard of a leader for long asks the others whether it still is one.
+// A replica that has not heard of a leader for long asks the others whether it still is a member.
 struct ReplicaQuery {
   RaftHeader raft;
 };
 
-// The configuration in force at a committed index, at or above the entry that added the receiver, does not name it: it
-// never counts again.
+// The receiver is not a member any more: a committed configuration, at or above the entry that added it, does not name
+// it.
 struct ReplicaRemoved {
   RaftHeader raft;
   std::string configuration;         // encode(Configuration)
-  LogIndex configuration_index = 0;  // through which it is known to be in force
+  LogIndex configuration_index = 0;  // it is in force up to here at least
 };
 
 // ---- Heartbeats, one frame per node pair and interval (docs/design.md#heartbeats) ---------------------------------
 
 // What a node says of itself in every heartbeat and in every answer to one (fitness.hpp).
 struct FitnessReport {
-  bool hangs = false;             // its disk has work, and nothing came back for a second
+  bool hangs = false;             // its disk has work and has not answered for a second
   bool slow = false;              // its disk is much slower than the others', or its loop comes late
-  std::uint32_t answered_us = 0;  // how long ago the disk had written something durably; 0: not known
-  std::uint32_t write_us = 0;     // what that takes of late; 0: not known
+  std::uint32_t answered_us = 0;  // since the last durable write; 0: not known
+  std::uint32_t write_us = 0;     // how long a durable write takes of late; 0: not known
 };
 
 struct HeartbeatGroup {
@@ -140,7 +140,7 @@ struct Heartbeat {
   bool full = false;                   // groups present; otherwise the receiver uses the list that had this digest
   std::vector<HeartbeatGroup> groups;  // groups the sender leads and the receiver is a member of
   FitnessReport fitness = {};          // the sender's
-  bool asks = false;  // it wants to hand groups over: the receiver should find out whether its disk answers
+  bool asks = false;  // it wants to hand groups over: the receiver should find out whether its own disk answers
 };
 
 struct HeartbeatReply {
@@ -150,12 +150,12 @@ struct HeartbeatReply {
   struct Refusal {
     PartitionId partition{};
     Term term = 0;         // the receiver's term for this group
-    bool damaged = false;  // this very replica is out of service: it must be replaced
+    bool damaged = false;  // Damage::log: the replica must be replaced
   };
   std::vector<Refusal> refused;  // groups that do not acknowledge this leader; all others of the list do
   FitnessReport fitness = {};    // the receiver's
-  std::vector<PartitionId> damaged =
-      {};  // of those that do, with damaged rows: to be replaced when the others suffice. Ascending
+  // Of those that do: with Damage::rows, to be replaced when the others can do without them. Ascending.
+  std::vector<PartitionId> damaged = {};
 };
 
 // ---- Chord (dht/core/chord/chord.hpp) --------------------------------------------------------------------
@@ -203,7 +203,7 @@ struct TableReply {
   std::string table;  // encode(MembersTable)
 };
 
-// Who has not been heard for a while is asked.
+// A member that has not been heard for a while is asked.
 struct Ping {
   bool answer = false;
 };

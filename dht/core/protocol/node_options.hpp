@@ -1,4 +1,4 @@
-// How one node behaves, and the switches that take its guards away one by one.
+// How one node behaves, and the switches that turn its guards off one by one.
 //
 // Threads: none. Units: bytes and entries as named.
 #pragma once
@@ -12,13 +12,13 @@
 namespace ringfs::dht {
 
 inline constexpr std::size_t max_pending_operations = 20000;  // of one node: beyond it, overloaded
-inline constexpr std::size_t max_group_pending_bytes =
-    64 << 20;  // proposals of one group that are not applied: beyond it, overloaded
+// Proposals of one group that are not applied: beyond it, overloaded.
+inline constexpr std::size_t max_group_pending_bytes = 64 << 20;
 
 struct NodeOptions {
   std::string address;  // of its own RPC server; announced when the table says otherwise
   std::string rest_address;
-  // Test-only switches that take a guard away, so that the simulator can show that it would notice
+  // Test-only switches that turn a guard off, so that the simulator can show that it would notice
   // (docs/design.md#proof-by-simulation).
   struct Faults {
     bool send_vote_before_write = false;
@@ -27,9 +27,9 @@ struct NodeOptions {
     bool ignore_lease = false;
     bool read_before_own_no_op = false;
     bool ignore_row_leases = false;
-    bool prepare_ignores_row_leases = false;  // only a transaction's parts wait for nobody
+    bool prepare_ignores_row_leases = false;  // a transaction's parts wait for nobody, other batches do
     bool lease_held_rows = false;             // that a batch changed, although a pending transaction changes them, too
-    bool count_learners = false;              // as if they voted
+    bool count_learners = false;              // as voters
     bool overlapping_changes = false;         // of the members of one group
     bool skip_joint = false;                  // from the old voters to the new ones in one step
     bool ignore_replica_identity = false;     // what a node's former lives acknowledged counts
@@ -44,13 +44,13 @@ struct NodeOptions {
     bool believe_last_node = false;    // the ring's time is that of whoever was heard last
   } faults;
   // Entries of a group that stay in the log behind the applied index, so that a follower that was away for a moment
-  // needs no snapshot. 0: cut by size alone. The simulator makes it small, so that snapshots happen.
+  // needs no snapshot. 0: compacted by size alone. The simulator makes it small, so that snapshots happen.
   LogIndex log_keep_entries = 0;
   // Of all groups' logs behind what they applied (log_budget.hpp). 0: max_node_log_bytes. The simulator makes it small,
   // too.
   std::size_t log_budget_bytes = 0;
   // Of one append message, or one entry if that is larger. 0: max_append_bytes (progress.hpp). The simulator makes it
-  // small, so that followers hold every beginning of what a leader has.
+  // small, so that followers stop at every place of a leader's log.
   std::size_t append_bytes = 0;
   // With nothing to replicate for so long, a leader beats less often. The simulator makes it small, so that both
   // happen.

@@ -39,8 +39,8 @@ struct FindOperation {  // one step of an iterative Chord lookup
 struct TableOperation {};  // the node's newest copy and its genesis
 
 struct StatusOperation {
-  std::optional<std::uint64_t>
-      events_after;  // the node's events that are newer than this one too (NodeEvent::sequence)
+  // Newer events than this one (NodeEvent::sequence) are wanted, too.
+  std::optional<std::uint64_t> events_after;
 };
 
 struct CreateOperation {  // make this waiting node a first node of a ring
@@ -85,7 +85,7 @@ struct GroupStatus {
   bool snapshotting = false;
   bool settled = false;   // leader: its members are those that the placement wants
   unsigned learners = 0;  // of the newest configuration
-  bool damaged = false;   // out of service here, until a leader has replaced it (Node::mark_damaged)
+  bool damaged = false;   // until a leader has replaced it (Node::mark_damaged)
 };
 
 inline constexpr std::size_t max_events = 1024;  // that a node remembers, of partitions and of the ring each
@@ -111,15 +111,14 @@ struct NodeStatus {
   std::uint64_t disk_free_bytes = 0;
   std::uint64_t disk_id = 0;  // nodes on one file system share it
   bool no_space = false;
-  Duration disk_stalled{};  // how long the disk has work and has not answered; zero: it has none, or answered within a
-                            // second
-  Duration disk_write_time{};  // of a durable write, of late; zero: none
-  bool disk_slow = false;      // for long, and much slower than the others'
-  bool late = false;           // its loop's turns come late: too little processor time
-  std::string
-      storage_note;  // what its storage has to say to whoever runs the node; empty: nothing. Filled in by the driver
-  Stamp wall;        // its own clock; zero: it does not say
-  Stamp ring_time;   // what the members agree on, as this one has heard them
+  // How long the disk has had work and has not answered; zero: it has none, or answered within a second.
+  Duration disk_stalled{};
+  Duration disk_write_time{};     // of a durable write, of late; zero: none
+  bool disk_slow = false;         // for long, and much slower than the others'
+  bool late = false;              // its loop's turns come late: too little processor time
+  std::string storage_note;       // for whoever runs the node; empty: nothing. Filled in by the driver
+  Stamp wall;                     // its own clock; zero: it does not say
+  Stamp ring_time;                // what the members agree on, as this one has heard them
   std::vector<NodeEvent> events;  // ascending; filled in by the driver when they were asked for
 };
 
@@ -133,9 +132,11 @@ struct ReadAnswer : EncodedBatch {  // encode(ReadReply)
     }
   }
   explicit ReadAnswer(EncodedBatch reply) : EncodedBatch(std::move(reply)) {}
-  Duration lease{};  // of the gets, counted from when the client asked; zero: no lease. Absent ones:
-                     // absent_row_lease at most
-  Stamp stamp;       // the log's time when it was answered: what batches of the partition expire by. Zero: not said
+  // On the rows of the gets, counted from when the client asked; zero: no lease. On absent ones absent_row_lease at
+  // most.
+  Duration lease{};
+  // The log's time when it was answered, by which batches of the partition expire. Zero: not said.
+  Stamp stamp;
   std::vector<std::size_t> absent;  // gets that found nothing; known to the node, not sent
 };
 using Answer = std::variant<ReadAnswer, BatchResult, FindReply, TableAnswer, NodeStatus, Empty>;

@@ -1,4 +1,4 @@
-// What a node's durable state was when it stopped: what a store gives to the node that starts.
+// A node's durable state when it stopped, as its store gives it to the node that starts.
 //
 // Threads: none. Limits: max_members, and as many groups as the ring has partitions.
 #pragma once
@@ -12,7 +12,6 @@
 
 namespace ringfs::dht {
 
-// What a group's durable state was when the node stopped.
 struct PersistedGroup {
   PartitionId partition{};
   HardState hard_state;

@@ -1,3 +1,4 @@
+// The bytes of configurations, and the size of entries.
 #include "dht/core/protocol/raft_types.hpp"
 
 namespace ringfs::dht {

@@ -1,4 +1,6 @@
-// Words of Raft (Ongaro, "Consensus: Bridging Theory and Practice", 2014), one group per partition.
+// Terms, entries and configurations of Raft (Ongaro, "Consensus: Bridging Theory and Practice", 2014).
+//
+// Threads: none. Errors: corrupt, from decoding.
 #pragma once
 
 #include <compare>
@@ -46,7 +48,7 @@ struct Entry {
   SharedBytes head;                // batch: EncodedBatch::head; configuration: encode(Configuration); no-op: empty
   std::vector<SharedBytes> blobs;  // batch: EncodedBatch::blobs
 
-  std::size_t bytes() const;  // what it weighs in queues and caches: head + blobs + 64
+  std::size_t bytes() const;  // what it counts for in queues and caches: head + blobs + 64
 };
 
 // What is kept in memory of each entry of the log whose body may be on disk only.

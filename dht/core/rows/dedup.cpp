@@ -1,3 +1,4 @@
+// Remembering results of batches, and forgetting those that no copy can need.
 #include "dht/core/rows/dedup.hpp"
 
 #include <algorithm>

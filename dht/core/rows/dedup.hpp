@@ -7,9 +7,8 @@
 // That proof needs stamps of one log and nothing else: a batch is executed by an entry whose stamp lies in [expires -
 // max_batch_life, expires]; stamps never go back within a log; its result is kept for dedup_life = 2 * max_batch_life
 // in stamps, so it is there until the log's time has passed expires + max_batch_life at least. No clock of a node, a
-// client or the ring enters it, and none of them being wrong or stepped can hurt it: they decide only how fast a log's
-// time goes on (log_clock.hpp). It also tells a client which "expired" proves that nothing happened (object_client.cpp,
-// certainly_not_executed).
+// client or the ring enters the proof: they decide only how fast a log's time goes on (log_clock.hpp). It also tells a
+// client which "expired" proves that nothing happened (object_client.cpp, certainly_not_executed).
 //
 // A batch that was refused because it expires too far ahead is remembered until it has expired: its client was told
 // that it was not executed, so a copy of it must not be when its time has come. Limits: max_remembered results a client
@@ -24,7 +23,8 @@
 
 namespace ringfs::dht {
 
-// An honest client has far fewer batches in flight in one partition; one that has more is refused, never forgotten.
+// A correct client has far fewer batches in flight in one partition. One that has more is refused; nothing is forgotten
+// for its sake.
 inline constexpr std::size_t max_remembered = 1024;
 static_assert(dedup_life >= 2 * max_batch_life);
 

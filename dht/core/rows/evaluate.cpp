@@ -83,8 +83,7 @@ BatchResult evaluate(const Batch& batch, Stamp stamp, std::uint64_t index, RowWr
   }
   refused.outcome = Outcome::expired;
   if (!faults.no_expiry && stamp > batch.expires) return refused;
-  // What is learnt of a sequence is kept longer than a copy of its batch can be executed: batches live for a limited
-  // time.
+  // A result is kept for longer than a copy of its batch can be executed: batches live for a limited time.
   const bool too_far_ahead = !faults.no_expiry && batch.expires > stamp + max_batch_life;
   BatchResult result = refused;
   refused.outcome = Outcome::invalid;

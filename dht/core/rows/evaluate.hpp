@@ -1,5 +1,5 @@
-// Evaluates batches and reads over rows: the same code over SQLite and over the simulator's store
-// (docs/design.md#the-protocol-has-no-io and docs/design.md#batches and docs/design.md#exactly-once).
+// Evaluates batches and reads over rows: the same code over SQLite and over the simulator's rows
+// (docs/design.md#batches, docs/design.md#exactly-once).
 //
 // evaluate() is deterministic: the result and the rows afterwards depend on the batch, the entry's stamp and index and
 // the rows before, nothing else. It keeps in the partition itself, under keys that start with NUL:

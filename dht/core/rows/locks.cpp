@@ -1,3 +1,4 @@
+// Reading locks, and which conditions and mutations they stop.
 #include "dht/core/rows/locks.hpp"
 
 #include <algorithm>
@@ -41,7 +42,7 @@ std::string encode_record_ref(const RecordRef& record) {
 
 std::string part_sort(const RecordRef& record) { return encode_record_ref(record); }
 
-// One that holds the row alone is its record and nothing else; additions are longer, each by a kind and an offset.
+// A holder alone is encoded as its record; one that adds, as its record, a kind and an offset.
 std::string encode(const std::vector<RowHolder>& holders) {
   Writer writer;
   for (const RowHolder& holder : holders) {

@@ -3,15 +3,15 @@
 // A transaction holds a row alone if it puts, erases, overwrites or merely locks it: nobody else changes the row until
 // it ends. A row to which it only adds (add_i64, max_i64) it holds together with others: their additions of the same
 // kind pass it, for the order of those does not matter, and so does whatever leaves the bytes of the addition alone.
-// All else meets the lock, reads above all: between the commit and the resolve the addition has happened and the row
-// does not show it yet. For the same reason no lease on a held row is granted. That is told from
-// these rows, in the very snapshot that is read, on every replica: no leader has to know it.
+// Everything else meets the lock, reads above all: between the commit and the resolve the addition has happened and the
+// row does not show it yet. For the same reason no lease on a held row is granted. Every replica sees the locks in the
+// snapshot that it reads: no leader has to remember them.
 //
 // A lock is a row under lock_key: sort = 32-bit length of the object's key, the key, the sort key; value = the holders.
 // A key's length comes first so that all locks of one object are neighbours and none of another object lies between.
 // Nearly always a partition holds no lock at all: one probe finds that out and nothing else is read. Threads: none of
-// its own; lives as long as one evaluate() or execute_read(). Limits: max_row_holders; who would be one more meets the
-// first of them.
+// its own; lives as long as one evaluate() or execute_read(). Limits: max_row_holders; one more meets the lock
+// of the first.
 #pragma once
 
 #include <functional>
@@ -30,9 +30,9 @@ std::string lock_sort(const std::string& key, const std::string& sort);
 std::string part_sort(const RecordRef& record);
 std::string encode_record_ref(const RecordRef& record);
 
-// Of a row: 64 bits at `offset`, added to or raised. Whoever does both at one place in one batch moves a number on, as
-// changes do with times (fs/change_set.hpp, move_time): others who move it pass, too, for their order matters by no
-// more than what was added. Who only adds, or only raises, does not.
+// 64 bits of a row at `offset` that are added to or raised. A batch that does both at one place moves a number forward,
+// as changes do with times (fs/change_set.hpp, move_time). Several may move one number: their order matters by no more
+// than what was added. A batch that only adds, or only raises, does not pass one that moves.
 struct Addition {
   enum class Kind : std::uint8_t {
     add = static_cast<std::uint8_t>(Mutation::Kind::add_i64),
@@ -79,7 +79,7 @@ class Locks {
 // that it prepares) do not count; resolve asks nobody.
 std::optional<RecordRef> find_lock(const Batch& batch, Locks& locks);
 
-// Whether a transaction adds to a row that the batch changes: find_lock() let it pass.
+// Whether a transaction adds to a row that the batch changes and that find_lock() let it change.
 bool changes_held_row(const Batch& batch, Locks& locks);
 
 }  // namespace ringfs::dht

@@ -1,3 +1,4 @@
+// What each kind of mutation does to the image of a row.
 #include "dht/core/rows/mutation_plan.hpp"
 
 #include <algorithm>

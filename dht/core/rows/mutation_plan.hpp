@@ -1,5 +1,5 @@
-// What a batch's mutations will do, worked out completely before the first row changes: a batch is all or nothing even
-// when its last mutation turns out to be invalid.
+// What a batch's mutations will do, worked out completely before the first row changes: a batch is all or nothing, also
+// when its last mutation is invalid.
 //
 // The plan sees the rows as they will be after the steps so far (put then add_i64 of one row works) without touching
 // the store. Threads: as evaluate(). Errors: invalid_argument when a mutation overflows; the plan is then thrown away.
@@ -30,8 +30,8 @@ class MutationPlan {
   // any more, so there it stops at the end of the range.
   enum class Overflow { refuse, saturate };
 
-  // A row as the mutations so far leave it. Overwrites are kept beside the value until somebody asks for the bytes:
-  // patching a large row twice must not copy it twice.
+  // A row as the mutations so far leave it. Overwrites are kept beside the value until the bytes are needed: two
+  // small writes into a large row copy it once at most.
   struct Image {
     std::optional<SharedBytes> value;
     std::vector<std::pair<std::uint32_t, SharedBytes>> patches;

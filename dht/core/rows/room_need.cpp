@@ -1,3 +1,4 @@
+// Counting what a batch adds and what it removes.
 #include "dht/core/rows/room_need.hpp"
 
 #include <algorithm>
@@ -20,7 +21,7 @@ struct Tally {
 // members table is how the ring gets a node that has room.
 bool is_of_the_ring(const RowAddress& row) { return row.key == record_key || row.key == members_key; }
 
-// One row a partition, overwritten for as long as something waits to be removed: nothing goes without it.
+// One row a partition, overwritten while something waits to be removed: nothing is removed without it.
 bool is_marks(const RowAddress& row) { return row.sort == marks_sort; }
 
 void count(const Mutation& mutation, Tally& tally) {

@@ -1,4 +1,4 @@
-// Which batches may use the room that a node holds back when its disk is full (dht/core/protocol/room.hpp).
+// Which batches may use the reserve of a node whose disk is full (dht/core/protocol/room.hpp).
 //
 // Pure functions. Threads: none. Errors: none.
 #pragma once
@@ -9,8 +9,7 @@
 namespace ringfs::dht {
 
 inline constexpr std::size_t most_mark_bytes = 256;  // overwritten in place: attributes, states, counters of a file
-inline constexpr std::size_t most_note_bytes =
-    64;  // put as a row of its own beside what goes: "this inode has no name any more"
+inline constexpr std::size_t most_note_bytes = 64;   // a new row beside what goes: "this inode has no name any more"
 
 // The batch removes, ends a transaction or changes a few bytes in place, so that rows do not grow by it: unlink, rmdir,
 // resolving, transaction records, all that the janitor does, truncation, chmod, changes of the members table. Errs on

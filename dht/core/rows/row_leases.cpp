@@ -1,3 +1,4 @@
+// Granting row leases, and how long a batch has to wait for them.
 #include "dht/core/rows/row_leases.hpp"
 
 #include <algorithm>
@@ -24,7 +25,7 @@ void add(const Mutation& mutation, RowChanges& changes, std::set<std::uint64_t>&
       for (const RowAddress& lock : mutation.locks) changes.rows.push_back(row_hash(lock));
       for (const Mutation& part : mutation.part) add(part, changes, erased);
       return;
-    case Mutation::Kind::resolve: return;  // of rows that nobody has a lease on since they were prepared
+    case Mutation::Kind::resolve: return;  // nobody has had a lease on its rows since they were prepared
   }
   changes.everything = true;  // an unknown kind: the evaluator refuses it
 }
@@ -93,7 +94,7 @@ TimePoint RowLeases::begin(const RowChanges& changes, TimePoint now) {
       if (client != changes.client) free = std::max(free, until);
     }
   }
-  room(changes.rows.size(), now);  // what is under way is counted in any case
+  room(changes.rows.size(), now);  // what is under way is always counted
   for (std::uint64_t hash : changes.rows) {
     Row& row = rows_[hash];
     ++row.under_way;

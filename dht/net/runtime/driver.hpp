@@ -3,16 +3,18 @@
 //
 // All inputs of one turn of the loop are given to the node before its effects are taken once, so that what arrives
 // together is written together (group commit); the write in progress gathers the next batch.
-// Threads: one loop; the store's callbacks come from its threads and are handed over in batches, one wake-up for many.
-// Errors: a write that fails, or an apply for another reason than damage, is final: on_fatal is called once and nothing
-// is carried out any more (docs/design.md#failed-writes). A full disk is none of these (storage.hpp). Damage (corrupt)
-// costs the replica that has it, not the node: the core lets the others serve and replaces it
-// (Node::mark_damaged). Limits: the core's; connections to peers as in peer.hpp. The storage must outlive the
-// driver or have called back everything; callbacks that come after the driver's end are dropped.
+//   driver.cpp           turns, messages, operations
+//   storage_effects.cpp  what the store is asked, its answers, damage and room
+//   held_messages.cpp    messages that wait for a write
+//   event_log.cpp        what is logged and remembered of events
+//
+// Threads: one loop; the store's callbacks come from its threads and are handed over in batches, one wake-up for many
+// (inbox.hpp). Errors: what storage_effects.hpp calls final: on_fatal is called once and nothing is carried out any
+// more. Limits: the core's; connections to peers as in peer.hpp. The storage must outlive the driver or have called
+// back everything; callbacks that come after the driver's end are dropped.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -21,8 +23,11 @@
 #include <unordered_map>
 
 #include "dht/core/node/node.hpp"
-#include "dht/net/runtime/event_journal.hpp"
+#include "dht/net/runtime/event_log.hpp"
+#include "dht/net/runtime/held_messages.hpp"
+#include "dht/net/runtime/inbox.hpp"
 #include "dht/net/runtime/storage.hpp"
+#include "dht/net/runtime/storage_effects.hpp"
 #include "dht/net/transport/peer.hpp"
 #include "dht/net/transport/wake_timer.hpp"
 
@@ -36,7 +41,7 @@ struct DriverOptions {
   std::map<PartitionId, Error> damaged;  // what the store found when it was opened; `persisted` says so, too
 };
 
-class Driver : public Peers::Listener {
+class Driver : private Peers::Listener, private StorageEffects::Host {
  public:
   using ReplyHandler = std::function<void(OperationResult)>;
 
@@ -69,65 +74,36 @@ class Driver : public Peers::Listener {
   bool accepted() const;
 
  private:
-  struct Inbox;
-
   std::string address_of(const Uuid& peer) override;
-  void peer_lost(const Uuid& peer) override;
+  void peer_lost(const Uuid& peer) override { peer_disconnected(peer); }
   void peer_accepted(const Uuid& peer) override { accepted_by_.insert(peer); }
   void identity_refused(const Uuid& peer, const Error& why) override;
+  void durable(EffectId write) override { send(held_.durable(write)); }
+  void schedule_turn() override;
+  void fatal(std::string_view event, Error error) override;
 
-  void schedule_turn();
   void turn();
   void carry_out(Effects effects);
   void send(const std::vector<Envelope>& messages);
-  void send_after_write(std::vector<Envelope> messages);
-  void release_held();
-  void write(Write write);
-  void apply(Apply apply);
   void reply(Reply reply);
-  void log(const Event& event);
-  // Something about this node's disk or data that whoever watches the ring wants to know.
-  void trouble(std::string name, std::string detail);
   void timer_due();
-  void poll_storage(TimePoint now);
-  void look_at_storage();
-  void read(ReadEffect read);
-  void apply_failed(PartitionId partition, LogIndex through, const Error& why);
-  void note_damage(PartitionId partition, const Error& why);
-  void damage_found(const FoundDamage& found);
-  void fill_in(NodeStatus& status);
-  void fatal(std::string_view event, Error error);
-  // Wraps what to do with a store's answer, so that it runs on the loop.
-  template <class Answer>
-  std::function<void(Answer)> on_loop(std::function<void(Answer)> action);
 
-  boost::asio::io_context& loop_;
-  Storage& storage_;
-  DriverOptions options_;
+  const DriverOptions options_;
   std::function<void(Error)> on_fatal_;
-  Incarnation incarnation_;
-  EventJournal journal_;
+  const Incarnation incarnation_;
+  EventLog events_;
   Node node_;
   Flusher flusher_;
   Peers peers_;
   WakeTimer timer_;
-  std::shared_ptr<Inbox> inbox_;  // shared with callbacks that are still in the store
-
-  struct Held {
-    EffectId write = 0;  // durable first
-    std::vector<Envelope> messages;
-  };
-  std::deque<Held> held_;
-  EffectId last_write_ = 0;     // taken
-  EffectId durable_write_ = 0;  // reported
+  std::shared_ptr<Inbox> inbox_;
+  StorageEffects storage_;
+  HeldMessages held_;
 
   std::unordered_map<OperationId, ReplyHandler> handlers_;
   OperationId next_operation_ = 1;
   TimePoint deadline_ = never;
-  TimePoint next_poll_ = never;
-  std::set<PartitionId> damaged_;  // of which it was said
   std::set<Uuid> accepted_by_;
-  Room room_ = Room::ample;
   bool turn_scheduled_ = false;
   bool stopped_ = true;
 };

@@ -1,3 +1,4 @@
+// Keeping the newest events of two kinds.
 #include "dht/net/runtime/event_journal.hpp"
 
 #include <algorithm>

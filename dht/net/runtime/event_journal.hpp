@@ -1,8 +1,8 @@
 // The newest events of a node, for those who ask (StatusOperation::events_after, `.ring/events`).
 //
-// Threads: one loop. Limits: max_events events of partitions and as many of the node and its ring, each text cut at
-// max_event_text bytes; older ones are forgotten. What happens to hundreds of partitions at a time does not push out
-// what happens to the ring.
+// Threads: one loop. Limits: max_events events of partitions and as many of the node and its ring, each text
+// truncated to max_event_text bytes; older ones are forgotten. What happens to hundreds of partitions at a time does
+// not push out what happens to the ring.
 #pragma once
 
 #include <cstdint>

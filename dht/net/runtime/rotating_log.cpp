@@ -1,3 +1,4 @@
+// The log file, its rotation, and the spdlog sink that writes it.
 #include "dht/net/runtime/rotating_log.hpp"
 
 #include <fcntl.h>
@@ -68,7 +69,7 @@ void RotatingFile::append(std::string_view line) {
   const std::size_t before = bytes();
   if (before > 0 && before + line.size() > max_bytes_) rotate();
   [[maybe_unused]] const ssize_t written =
-      ::write(descriptor_, line.data(), line.size());  // a full disk loses the line
+      ::write(descriptor_, line.data(), line.size());  // on a full disk the line is lost
 }
 
 void RotatingFile::rotate() {

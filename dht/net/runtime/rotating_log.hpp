@@ -1,12 +1,11 @@
 // The process's log in a file that stays bounded: NAME, and the lines before those of today's file in NAME.1.
 //
-// Why not spdlog's rotating sink: of 1.10, which Debian 12 has, a file that cannot be opened after a rotation (full
-// disk, quota, directory gone) is written to as a null pointer. Here nothing that goes wrong with the file is more than
-// lost lines: a log line never throws, never waits for anything but the write itself, and the file stays within its
-// limit.
+// spdlog's rotating sink does not do: version 1.10, which Debian 12 has, writes through a null pointer when a file
+// cannot be opened after a rotation (full disk, quota, directory gone). Here trouble with the file costs lines and
+// nothing else: a log line never throws, waits for the write alone, and the file stays within its limit.
 //
-// Standard output and error go along when they are that file, too (`ringfs up` starts its processes so), so that the
-// last words of a process that dies stand where its log ends. A file that somebody else truncates is simply shorter.
+// Standard output and error follow into the next file when they are that file, too (`ringfs up` starts its processes
+// so): what a dying process prints stands at the end of its log. A file that somebody else truncates is shorter.
 //
 // Threads: RotatingFile one, the logger any. Errors: only open()'s, io_error. Limits: two files of max_log_file_bytes.
 #pragma once

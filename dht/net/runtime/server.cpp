@@ -1,3 +1,4 @@
+// Accepting connections, and what holds for all of them.
 #include "dht/net/runtime/server.hpp"
 
 #include <spdlog/spdlog.h>

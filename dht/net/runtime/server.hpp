@@ -20,7 +20,7 @@ namespace ringfs::dht {
 
 struct ServerLimits {
   std::size_t connections = 4096;
-  std::size_t reserved_for_nodes = 256;   // of these, at most a quarter: clients that stay connected lock no node out
+  std::size_t reserved_for_nodes = 256;   // of these, at most a quarter: idle clients never keep nodes out
   std::size_t requests_in_flight = 1024;  // of one client connection: then it is not read any more
   std::size_t queue_bytes =
       32 << 20;  // of one client connection: then it is not read, large answers become `overloaded`
@@ -81,7 +81,7 @@ class Server {
   std::unordered_map<Session*, std::shared_ptr<Session>>
       sessions_;                              // shared: a session may end inside its own callback
   std::unordered_map<Uuid, Session*> nodes_;  // the newest connection of each peer
-  std::size_t clients_ = 0;                   // connections that greeted as clients
+  std::size_t clients_ = 0;                   // connections whose handshake was a client's
   LogLimit refused_log_;
   Counters counters_;
   bool draining_ = false;

@@ -1,3 +1,4 @@
+// One accepted connection: its handshake, envelopes, requests and their answers.
 #include "dht/net/runtime/server_session.hpp"
 
 #include <spdlog/spdlog.h>

@@ -3,10 +3,10 @@
 // Calls come from the driver's loop and return at once; each `done` is called once, from a thread of the store's own:
 // the driver posts it to its loop. Order: writes and applies are carried out in the order they were given; applies may
 // be committed without a sync, never later than the next write. Reads, loads and snapshots see every apply whose `done`
-// was called. A full disk is no error of a write or an apply: both wait, in order, until there is space, and status()
-// says Room::none from then on; reads go on. Errors: corrupt on an apply: nothing of it was carried out, for a row or
-// an entry that it needs is damaged, which costs this replica (Node::apply_failed); anything else, and anything on a
-// write: the driver ends the process. Limits: the core bounds what is outstanding.
+// was called. A full disk is no error: writes and applies wait, in order, until there is space, status() says
+// Room::none, and reads go on. Errors: corrupt on an apply: nothing of it was carried out, for a row or an entry that
+// it needs is damaged, which costs this replica (Node::apply_failed). After any other error of an apply, and any of a
+// write, the driver ends the process. Limits: the core bounds what is outstanding.
 #pragma once
 
 #include <functional>
@@ -28,9 +28,9 @@ struct StorageStatus {
   std::uint64_t disk_total_bytes = 0;
   std::uint64_t disk_free_bytes = 0;
   std::uint64_t disk_id = 0;
-  std::optional<Error> failure =
-      std::nullopt;       // of work that nobody waits for (checkpoints, garbage): the driver ends the process
-  std::string note = {};  // what whoever runs the node should know of its storage, in words; empty: nothing
+  // Of work that nobody waits for (checkpoints, garbage): the driver ends the process.
+  std::optional<Error> failure = std::nullopt;
+  std::string note = {};             // for whoever runs the node, in words; empty: nothing
   std::uint64_t verified_bytes = 0;  // of rows, entries and payloads, by the background check of this process
   std::uint64_t verify_passes = 0;   // through everything
   std::uint64_t damage_found = 0;    // places, by that check
@@ -44,7 +44,7 @@ class Storage {
   virtual void write(Write write, std::function<void(Status)> done) = 0;
   virtual void apply(Apply apply, std::function<void(Result<std::vector<AppliedBatch>>)> done) = 0;
   virtual void read(ReadEffect read, std::function<void(Result<ReadAnswer>)> done) = 0;
-  // At once, on the loop, if the store has all of it at hand; otherwise none, and read() has to be asked.
+  // At once, on the loop, if the store has all of it in memory; otherwise none, and read() has to be called.
   virtual std::optional<ReadAnswer> read_now(const ReadEffect&) { return std::nullopt; }
   virtual void load(LoadEntries load, std::function<void(Result<std::vector<Entry>>)> done) = 0;
   virtual void snapshot_read(SnapshotRead read, std::function<void(Result<SnapshotData>)> done) = 0;

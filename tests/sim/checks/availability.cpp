@@ -38,7 +38,7 @@ void Availability::look() {
 }
 
 bool Availability::able(SimNode& node) const {
-  return node.running() && !node.frozen() && !node.starved() && !node.disk_hangs();
+  return node.running() && !node.frozen() && !node.starved() && !node.disk().hangs();
 }
 
 bool Availability::well(SimNode& node) const { return able(node) && node.running_since() + start_up <= world_.now(); }
@@ -109,7 +109,7 @@ void Availability::judge(PartitionId partition, const dht::Configuration& config
     SimNode& node = *cluster_.find(id);
     // A disk hangs, but nothing was asked of it for long enough: the node cannot know yet.
     const bool unnoticed =
-        node.disk_hangs() && status.disk_stalled == Duration::zero() && !node.starved() && !node.frozen();
+        node.disk().hangs() && status.disk_stalled == Duration::zero() && !node.starved() && !node.frozen();
     if (able(node) || unnoticed) group.served_at = now;
     const bool unfit = node.disk_slow() || node.starved();
     if (unfit && others_are_quick && node.unfit_since() + unfit_bound <= now && group.owed_since + unfit_bound <= now) {
@@ -136,7 +136,7 @@ std::string Availability::described(PartitionId partition, const std::map<Uuid, 
     SimNode& node = *cluster_.find(id);
     text += "\n    node " + std::to_string(node.index()) + " role " + std::to_string(static_cast<int>(group->role)) +
             " term " + std::to_string(group->term) + " log .." + std::to_string(group->last_index) + " commit " +
-            std::to_string(group->commit) + (group->lease ? " lease" : "") + (node.disk_hangs() ? " hangs" : "") +
+            std::to_string(group->commit) + (group->lease ? " lease" : "") + (node.disk().hangs() ? " hangs" : "") +
             (node.disk_slow() ? " slow" : "") + (node.starved() ? " starved" : "") + (node.frozen() ? " frozen" : "") +
             " stalled " + std::to_string(status.disk_stalled.count()) +
             (status.disk_slow ? " knows that it is slow" : "") + (status.late ? " knows that it is late" : "") +

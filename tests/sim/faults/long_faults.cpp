@@ -55,8 +55,8 @@ std::function<void()> LongFaults::hang(SimNode& node) {
   const bool reads = world_.chance(0.3);
   world_.trace("disk hangs", node.index(), reads ? 1 : 0);
   world_.count("fault: hung disk");
-  node.set_disk_hangs(true, reads);
-  return [&node] { node.set_disk_hangs(false, false); };
+  node.disk().set_hangs(true, reads);
+  return [&node] { node.disk().set_hangs(false, false); };
 }
 
 // Either each a little after the one before, when its store has something to sync. Or so much later that the groups of
@@ -74,12 +74,12 @@ std::function<void()> LongFaults::hang_several() {
   const Duration apart = world_.chance(0.5) ? several_apart : one_after_another;
   for (SimNode* node : nodes) {
     world_.after(world_.between(Duration::zero(), apart), [this, node, strike = struck_] {
-      if (!stopped_ && strike == struck_) node->set_disk_hangs(true, false);
+      if (!stopped_ && strike == struck_) node->disk().set_hangs(true, false);
     });
   }
   return [this, nodes] {
     ++struck_;
-    for (SimNode* node : nodes) node->set_disk_hangs(false, false);
+    for (SimNode* node : nodes) node->disk().set_hangs(false, false);
   };
 }
 

@@ -59,7 +59,7 @@ Nemesis::Nemesis(Cluster& cluster, NemesisOptions options, unsigned endpoints, s
       {"leader shuffle", [this] { return shuffle_.start(); }},
       {"restart under a lease", [this] { return restart_under_a_lease(); }},
       {"slow disk", [this] { return slow_disk(); }},
-      {"unreadable disk", counted_where_it_happens([this] { any_node().set_disk_unreadable(true); })},
+      {"unreadable disk", counted_where_it_happens([this] { any_node().disk().set_unreadable(true); })},
       {"disk full", [this] { return disk_full(); }},
       {"bad network", [this] { return bad_network(); }},
       {"wall clock jump", [this] { return jump_wall_clock(); }},
@@ -126,9 +126,9 @@ void Nemesis::stop() {
   for (unsigned i = 0; i < cluster_.size(); ++i) {
     SimNode& node = cluster_.node(i);
     node.set_disk_speed(cluster_.options().disk);
-    node.set_disk_unreadable(false);
+    node.disk().set_unreadable(false);
     if (!full_.contains(i)) node.set_room(dht::Room::ample);
-    node.spare();
+    node.ambush() = {};
     if (world_.chance(options_.clocks_right_at_the_end)) node.clock().set_wall_right();
     bring_back(i, Duration(1), milliseconds(200));
   }
@@ -154,7 +154,7 @@ void Nemesis::bring_back(unsigned index, Duration low, Duration high) {
   world_.after(world_.between(low, high), [this, index] {
     SimNode& node = cluster_.node(index);
     if (node.running()) return;
-    if (node.disk_hangs())
+    if (node.disk().hangs())
       bring_back(index, seconds(1), seconds(2));  // earlier, the start would hang, too
     else
       node.start();
@@ -172,7 +172,7 @@ bool Nemesis::kill() {
 void Nemesis::kill_between_effects() {
   SimNode& node = any_node();
   if (!node.running()) return;
-  node.kill_after_steps(static_cast<unsigned>(world_.between(0, steps_until_kill)));
+  node.ambush().kill_after_steps = static_cast<unsigned>(world_.between(0, steps_until_kill));
   bring_back(node.index(), milliseconds(300), seconds(3));
 }
 
@@ -214,7 +214,7 @@ bool Nemesis::freeze() {
 
 void Nemesis::freeze_in_a_read() {
   SimNode* node = leader_of_something();
-  if (node != nullptr) node->freeze_in_next_read(world_.between(seconds(1), seconds(4)));
+  if (node != nullptr) node->ambush().freeze_in_read = world_.between(seconds(1), seconds(4));
 }
 
 bool Nemesis::partition() {

@@ -1,3 +1,4 @@
+// The nodes of a simulated ring, its creation, and forged messages.
 #include "tests/sim/machines/cluster.hpp"
 
 #include <algorithm>

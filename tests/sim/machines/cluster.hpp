@@ -55,8 +55,7 @@ class Cluster {
   // node's replica.
   bool can_spare(PartitionId partition, const Uuid& node);
   bool any_damaged() const;
-  // From now on groups may be left with one copy: none is damaged that could turn out to be it. Nobody could notice in
-  // time.
+  // From now on groups may be left with one copy. No replica is damaged any more: it could be that one.
   void keep_copies_sound() { copies_sound_ = true; }
   unsigned running() const;
   // All machines, the clients' included, were suspended for so long: their boot clocks went on, what was under way in

@@ -1,3 +1,4 @@
+// Writes, applies, damage and snapshots on a simulated database.
 #include "tests/sim/machines/disk_state.hpp"
 
 #include <algorithm>
@@ -10,7 +11,7 @@ namespace {
 
 constexpr std::uint64_t initial_row_version = 1;
 
-// Where the bytes of a row's value lie in a chunk.
+// Where the bytes of a row's value lie in a snapshot chunk.
 enum class ValuePlace : std::uint8_t { inline_value = 0, blob = 1 };
 
 bool read_chunk(const dht::StageChunk& chunk, GroupState& group) {

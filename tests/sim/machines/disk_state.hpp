@@ -1,8 +1,9 @@
 // What one node's database holds, and how writes and applies change it. The simulated disk keeps two of them: what was
 // handed to the operating system, and what is durable.
 //
-// Threads: none of its own. A change that breaks the contract of dht/core/protocol/effects.hpp (a gap in the log, a cut
-// above the applied index, ...) is an error of the core: perform() says what is wrong instead of carrying on.
+// Threads: none of its own. A change that breaks the contract of dht/core/protocol/effects.hpp (a gap in the log,
+// compaction above the applied index, ...) is an error of the core: perform() says what is wrong instead of carrying
+// on.
 #pragma once
 
 #include <deque>
@@ -21,10 +22,10 @@ namespace ringfs::sim {
 // Test-only switches (docs/design.md#proof-by-simulation).
 struct DiskFaults {
   dht::EvaluateFaults evaluate;
-  bool serve_damage =
-      false;  // what the disk lost is taken for what is not there: rows, the end of a log, a group's term and vote
-  bool patch_shared_payloads =
-      false;  // a small write into a row changes the payload that a log entry shares, instead of a copy
+  // What the disk lost is taken for absent: rows, the end of a log, a group's term and vote.
+  bool serve_damage = false;
+  // A small write into a row changes the payload that a log entry shares, instead of a copy.
+  bool patch_shared_payloads = false;
 };
 
 struct GroupState {
@@ -69,7 +70,7 @@ class DiskWatcher {
   // Of the genesis record, or of a snapshot that was installed; those in the log come through on_append.
   virtual void on_configuration(PartitionId partition, dht::LogIndex index,
                                 const dht::Configuration& configuration) = 0;
-  // `had_data`: what the replica was called whose data goes; none: there was none.
+  // `had_data`: ReplicaId::added of the replica whose data goes; none: there was no data.
   virtual void on_reset(PartitionId partition, std::optional<dht::LogIndex> had_data,
                         const dht::ReplicaReset& reset) = 0;
   virtual void on_append(PartitionId partition, dht::Term previous_term, const dht::Entry& entry) = 0;

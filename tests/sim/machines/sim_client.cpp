@@ -1,3 +1,4 @@
+// Starting and killing a simulated client.
 #include "tests/sim/machines/sim_client.hpp"
 
 #include <boost/asio/co_spawn.hpp>
@@ -32,7 +33,7 @@ void SimClient::start() {
   std::vector<std::string> addresses;
   for (unsigned i = 0; i < cluster_.size(); ++i) addresses.push_back(cluster_.node(i).address());
   dht::ObjectClientOptions options;
-  // Every other client answers from memory what leaders promise; the rest sees whether anybody read too old a row.
+  // Every other client uses row leases; the rest sees whether one of those read too old a row.
   if (endpoint_ % 2 == 0) options.row_lease = dht::max_row_lease;
   options.faults = cluster_.options().transaction_faults;
   // A mount's own clock, which may be wrong by hours.

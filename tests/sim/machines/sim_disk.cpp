@@ -1,3 +1,4 @@
+// The queue of a simulated disk, its syncs, reads and losses.
 #include "tests/sim/machines/sim_disk.hpp"
 
 #include <algorithm>

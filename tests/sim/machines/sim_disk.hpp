@@ -1,4 +1,4 @@
-// One node's disk in virtual time, behind the same promises as the real store (dht/core/protocol/effects.hpp).
+// One node's disk in virtual time, with the guarantees of the real store (dht/core/protocol/effects.hpp).
 //
 // Two states: what the process handed to the operating system (it survives kill -9), and what is durable. Writes and
 // applies are carried out one after the other; a sync makes everything before it durable and ends the writes that
@@ -50,7 +50,7 @@ class SimDisk {
   // Damage. Of a group: only while the process is down.
   void lose(LostRows lost);
   void lose(const LostGroup& lost);
-  // Groups with rows that are lost, as somebody finds out who reads everything; none when nobody would notice.
+  // Groups with rows that are lost, as a check of everything would find; none when nothing would notice it.
   std::vector<PartitionId> groups_with_lost_rows() const;
   const DiskState& live() const { return live_; }
   const DiskState& durable() const { return durable_; }

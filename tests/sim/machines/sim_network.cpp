@@ -1,3 +1,4 @@
+// Delays, losses, copies and partitions of the simulated network.
 #include "tests/sim/machines/sim_network.hpp"
 
 #include <algorithm>

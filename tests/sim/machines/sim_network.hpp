@@ -28,7 +28,7 @@ class SimNetwork {
 
   // Runs `arrive` at the receiver: never, once or twice, later. True: it was copied.
   bool carry(unsigned from, unsigned to, std::function<void()> arrive);
-  // Like carry, for what a system tells by itself (a connection that closed): only partitions stop it.
+  // Like carry, for what an operating system reports (a connection that closed): only partitions stop it.
   void carry_reliably(unsigned from, unsigned to, std::function<void()> arrive);
 
   void set_quality(NetworkQuality quality) { quality_ = quality; }

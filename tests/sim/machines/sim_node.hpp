@@ -1,54 +1,39 @@
 // One node process in the simulated world: drives a Node as the daemon does, with a simulated disk, network and clock.
 //
-// It can be killed between any two steps of carrying out effects, lose its power, be frozen and restarted; what it
-// keeps is what its disk kept. Threads: one, virtual.
+// It can be killed between any two steps of carrying out effects, lose its power, be frozen and restarted; it keeps
+// what its disk kept. Messages wait for writes as in production (dht/net/runtime/held_messages.hpp). Threads: one,
+// virtual.
 #pragma once
 
-#include <deque>
 #include <functional>
-#include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "dht/core/node/node.hpp"
-#include "tests/sim/checks/invariants.hpp"
+#include "dht/net/runtime/held_messages.hpp"
+#include "tests/sim/machines/disk_reporter.hpp"
+#include "tests/sim/machines/sim_clock.hpp"
 #include "tests/sim/machines/sim_disk.hpp"
-#include "tests/sim/machines/sim_network.hpp"
+#include "tests/sim/machines/sim_replies.hpp"
+#include "tests/sim/machines/sim_sender.hpp"
 
 namespace ringfs::sim {
 
 class Cluster;
 
-// A machine's clocks: BOOTTIME runs a little fast or slow, the wall clock may jump.
-class SimClock {
- public:
-  Clock read(TimePoint world_now) const { return {local(world_now), wall(world_now)}; }
-  TimePoint local(TimePoint world_now) const;
-  TimePoint world_time(TimePoint local_time) const;
-  Stamp wall(TimePoint world_now) const;
-  void set_drift(TimePoint world_now, std::int64_t parts_per_million);
-  void jump_wall(Duration by) { wall_offset_ += by; }
-  void set_wall_error(Duration error) { wall_offset_ = error; }
-  // As if the machine had been suspended for so long.
-  void suspend(Duration length) { local_base_ += length; }
-  void set_wall_right() { wall_offset_ = Duration(0); }
-  void reboot(TimePoint world_now, TimePoint local_now);
-
- private:
-  TimePoint world_base_{};
-  TimePoint local_base_{std::chrono::hours(1)};
-  std::int64_t drift_ = 0;
-  Duration wall_offset_{0};
+// What is to happen to a process at one of its next steps.
+struct Ambush {
+  std::optional<unsigned> kill_after_steps;  // it is killed when it has carried out that many more
+  std::optional<Duration> freeze_in_read;    // frozen between reading rows and looking at the lease
 };
 
-Stamp true_time(TimePoint world_now);
-
-class SimNode : private DiskWatcher {
+class SimNode {
  public:
-  using ReplyFunction = std::function<void(dht::OperationResult, Stamp)>;
+  using ReplyFunction = SimReplies::ReplyFunction;
 
   SimNode(Cluster& cluster, unsigned index, Uuid id, dht::NodeOptions options, DiskSpeed speed, DiskFaults faults);
-  ~SimNode() override;
 
   unsigned index() const { return index_; }
   const Uuid& id() const { return id_; }
@@ -61,14 +46,8 @@ class SimNode : private DiskWatcher {
   void lose_power();  // nobody is told; what was not synced may be gone, the boot clock starts anew
   // A sync fails: the process gives up, and what was not synced may be gone (docs/design.md#failed-writes).
   void fail_sync();
-  // The process is killed when it has carried out that many more steps.
-  void kill_after_steps(unsigned steps) { steps_left_ = steps; }
-  void spare() {
-    steps_left_.reset();
-    freeze_in_read_.reset();
-  }
+  Ambush& ambush() { return ambush_; }
   bool freeze(Duration length);  // false: it is down, or frozen already
-  void freeze_in_next_read(Duration length) { freeze_in_read_ = length; }
   void set_room(dht::Room room);
   dht::Room room() const { return room_; }
   void mark_damaged(PartitionId partition, dht::Damage damage);
@@ -79,17 +58,15 @@ class SimNode : private DiskWatcher {
   // Whether something here, known or not, is wrong with its replica of the partition.
   bool is_damaged(PartitionId partition) const;
   void set_disk_speed(DiskSpeed speed);
-  void set_disk_hangs(bool hangs, bool reads) { disk_.set_hangs(hangs, reads); }
-  bool disk_hangs() const { return disk_.hangs(); }
   bool disk_slow() const { return disk_slow_; }  // much slower than those of the others
-  // Whoever says so freezes it again and again.
+  // Too little processor time: the caller freezes it again and again.
   void set_starved(bool starved);
   bool starved() const { return starved_; }
   TimePoint unfit_since() const {
     return std::max(unfit_since_, running_since_);
   }  // its disk is slow, or it is starved
   TimePoint running_since() const { return running_since_; }
-  void set_disk_unreadable(bool unreadable) { disk_.set_unreadable(unreadable); }
+  SimDisk& disk() { return disk_; }
   SimClock& clock() { return clock_; }
 
   void receive(std::shared_ptr<const dht::Envelope> envelope);
@@ -105,69 +82,42 @@ class SimNode : private DiskWatcher {
   Duration ring_time_error() const;
 
  private:
-  struct Waiting {  // an operation whose answer is wanted
-    ReplyFunction reply;
-    std::optional<PartitionId> partition;
-    bool read = false;
-    dht::Term committed_term = 0;  // the highest one when it came
-  };
-  struct Held {  // messages that wait for a write
-    std::uint64_t write = 0;
-    std::vector<std::shared_ptr<const dht::Envelope>> messages;
-  };
+  using Input = std::function<void(dht::Node&, Clock)>;
 
   // Everything that happens to the process goes through here, so that a frozen one gets it late and a dead one never.
-  void happen(std::function<void(dht::Node&, Clock)> event);
-  void pump();
-  bool step();  // false: the process was killed at this boundary
-  void carry_out(dht::Effects effects);
+  void happen(Input input);
+  void carry_out();
+  bool step();                                     // false: the process was killed at this boundary
+  bool send(std::vector<dht::Envelope> messages);  // likewise
   void write(dht::Write write);
   void start_storage_effects(dht::Effects& effects);
-  void send(std::shared_ptr<const dht::Envelope> envelope);
-  void check_hung_disk(const dht::Envelope& envelope);
-  void echo_former_life(PartitionId partition);
-  void schedule_tick(TimePoint deadline);
+  void answer(const std::vector<dht::Reply>& replies);
+  void note(const dht::Event& event);
   void schedule_scrub();
-  void answer(const dht::Reply& reply);
-  void check_read(const Waiting& waiting, const dht::ReadAnswer& answer);
-  void close_connections();
   void stop();
-
-  void on_configuration(PartitionId partition, dht::LogIndex index, const dht::Configuration& configuration) override;
-  void on_reset(PartitionId partition, std::optional<dht::LogIndex> had_data, const dht::ReplicaReset& reset) override;
-  void on_append(PartitionId partition, dht::Term previous_term, const dht::Entry& entry) override;
-  void on_hard_state(PartitionId partition, const dht::HardState& before, const dht::HardState& after) override;
-  void on_applied(PartitionId partition, const AppliedEntry& applied) override;
-  void on_installed(PartitionId partition, dht::LogIndex added, dht::LogIndex index, dht::Term term,
-                    std::uint64_t state_hash) override;
 
   Cluster& cluster_;
   const unsigned index_;
   const Uuid id_;
   const dht::NodeOptions options_;
   SimClock clock_;
+  DiskReporter reporter_;
   SimDisk disk_;
+  SimSender sender_;
+  SimReplies replies_;
+  SimTimer timer_;
   std::unique_ptr<dht::Node> node_;
   std::uint64_t run_ = 0;  // of the process
   bool frozen_ = false;
   std::uint64_t freeze_ = 0;
-  std::vector<std::function<void(dht::Node&, Clock)>> while_frozen_;
-  std::optional<Duration> freeze_in_read_;
-  std::optional<unsigned> steps_left_;
+  std::vector<Input> while_frozen_;
+  Ambush ambush_;
   bool disk_slow_ = false;
   bool starved_ = false;
   TimePoint unfit_since_{};
   TimePoint running_since_{};
   dht::Room room_ = dht::Room::ample;
-
-  std::uint64_t writes_taken_ = 0, writes_durable_ = 0;
-  dht::EffectId last_write_ = 0;
-  std::deque<Held> held_;
-  std::map<PartitionId, std::shared_ptr<const dht::Envelope>> acknowledged_;  // the last of each replica, for echoes
-  dht::OperationId next_operation_ = 1;
-  std::map<dht::OperationId, Waiting> waiting_;
-  TimePoint tick_at_ = never;
-  std::uint64_t tick_ = 0;
+  dht::HeldMessages held_;
 };
 
 }  // namespace ringfs::sim

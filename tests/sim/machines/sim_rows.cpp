@@ -1,3 +1,4 @@
+// Rows in memory, with their hash and their damage.
 #include "tests/sim/machines/sim_rows.hpp"
 
 #include <algorithm>

@@ -40,8 +40,8 @@ class SimRows : public dht::RowWriter {
   const std::map<RowAddress, Stored>& all() const { return rows_; }
   void clear();
 
-  // Large values that were overwritten in part since the last call: before and after. Whether a log entry that shares
-  // the payload changes with it is the disk's business.
+  // Large values that were overwritten in part since the last call: before and after. DiskState decides whether a
+  // log entry that shares the payload changes with it.
   struct Patch {
     SharedBytes before, after;
   };

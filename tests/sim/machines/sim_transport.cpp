@@ -1,3 +1,4 @@
+// A simulated client's calls and sleeps.
 #include "tests/sim/machines/sim_transport.hpp"
 
 #include <boost/asio/associated_cancellation_slot.hpp>

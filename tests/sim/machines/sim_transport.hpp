@@ -20,8 +20,9 @@
 
 namespace ringfs::sim {
 
-// Copies of requests test that nothing is executed twice. TCP makes none, so `no_space` may promise that nothing has
-// happened and will; where the network has copied a request of this client lately, that answer is not heard.
+// Copies of requests test that nothing is executed twice. TCP makes none, so the answer `no_space` means that nothing
+// has happened or will. Where the network has copied a request of this client lately, the client does not get that
+// answer.
 inline constexpr Duration copy_memory = std::chrono::seconds(20);  // an operation's time and the latest copy's
 
 class SimTransport : public dht::ClientTransport, public std::enable_shared_from_this<SimTransport> {

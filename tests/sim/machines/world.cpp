@@ -1,3 +1,4 @@
+// The event queue and the trace.
 #include "tests/sim/machines/world.hpp"
 
 #include <algorithm>

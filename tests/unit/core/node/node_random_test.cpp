@@ -1,6 +1,6 @@
 // Random schedules: messages lost, delayed, reordered and doubled, disks that stall, processes that freeze or die.
 // Afterwards: nothing that was acknowledged is gone, every read was fresh, logs agree, and the ring serves again. The
-// simulator (tests/sim) goes further; this runs in a second and points at the culprit.
+// simulator (tests/sim) goes further; this runs in a second.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -51,7 +51,7 @@ class RandomRun {
   }
 
  private:
-  // Every other seed cuts its logs so short that followers need snapshots.
+  // Every other seed compacts its logs so far that followers need snapshots.
   static NodeOptions options_of(std::uint64_t seed) {
     NodeOptions options;
     options.log_keep_entries = seed % 4 == 0 ? 4 : 0;

@@ -111,7 +111,7 @@ TEST_F(RingTimeTest, Step_NoMajorityAgrees_NeverComes) {
 TEST_F(RingTimeTest, AfterASuspend_MeasuresAgain) {
   start();
   run(20s);
-  errors_ = {0s, 40s, 40s};  // agreed upon while this one slept
+  errors_ = {0s, 40s, 40s};  // the others have agreed while this one was suspended
   now_ += 8h;
   time_->update(clock(0), members_, node_id(0));
   EXPECT_EQ(error(), 0s) << "nobody was heard yet";
@@ -170,8 +170,8 @@ TEST(LogClockTest, FollowsTheRingsTime_WithinATenthOfTheBootClock) {
   EXPECT_EQ(clock.next(first + 3h, start + 20s), first + 22s);
 }
 
-// A leader knew of three minutes that the next one, which began again meanwhile, had missed; its last entries were
-// overtaken. What the next one stamped is not three minutes old then.
+// A leader's log time was three minutes ahead of what the next leader, which had restarted, knew; its last entries were
+// not committed. Entries of the next leader are not three minutes old then.
 TEST(LogClockTest, OvertakenTail_IsForgotten) {
   const TimePoint start{1h};
   const Stamp first{1'700'000'000'000'000};

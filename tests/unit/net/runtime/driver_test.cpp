@@ -1,3 +1,4 @@
+// The driver: one node over a store in memory, three nodes over sockets, damage, changes of members.
 #include "dht/net/runtime/driver.hpp"
 
 #include <gtest/gtest.h>

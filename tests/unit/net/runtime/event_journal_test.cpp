@@ -1,3 +1,4 @@
+// What the journal of events keeps.
 #include "dht/net/runtime/event_journal.hpp"
 
 #include <gtest/gtest.h>

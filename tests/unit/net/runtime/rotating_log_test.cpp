@@ -1,3 +1,4 @@
+// The log file stays within its limit, whatever goes wrong.
 #include "dht/net/runtime/rotating_log.hpp"
 
 #include <fcntl.h>

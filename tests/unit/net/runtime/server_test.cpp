@@ -1,3 +1,4 @@
+// The RPC server against well-behaved and other clients.
 #include "dht/net/runtime/server.hpp"
 
 #include <gtest/gtest.h>
