@@ -18,8 +18,8 @@
 #include <vector>
 
 #include "dht/base/object_store.hpp"
-#include "dht/base/ring_admin.hpp"
-#include "dht/base/ring_view.hpp"
+#include "dht/base/ring/ring_admin.hpp"
+#include "dht/base/ring/ring_view.hpp"
 #include "dht/base/row_ages.hpp"
 
 namespace ringfs::fs {

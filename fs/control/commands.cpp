@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "dht/base/settings.hpp"
+#include "dht/base/ring/settings.hpp"
 
 namespace ringfs::fs {
 

@@ -5,7 +5,7 @@
 
 #include <string>
 
-#include "dht/base/ring_admin.hpp"
+#include "dht/base/ring/ring_admin.hpp"
 
 namespace ringfs::fs {
 

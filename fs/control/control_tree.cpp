@@ -22,7 +22,7 @@
 
 #include "dht/base/hash.hpp"
 #include "dht/base/percent.hpp"
-#include "dht/base/settings.hpp"
+#include "dht/base/ring/settings.hpp"
 #include "fs/control/commands.hpp"
 #include "fs/control/rebalance_pace.hpp"
 #include "fs/control/ring_watch.hpp"

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "dht/base/ring_admin.hpp"
-#include "dht/base/ring_view.hpp"
+#include "dht/base/ring/ring_admin.hpp"
+#include "dht/base/ring/ring_view.hpp"
 #include "fs/file_system.hpp"
 
 namespace ringfs::fs {

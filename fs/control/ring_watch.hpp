@@ -10,7 +10,7 @@
 #include <string>
 
 #include "dht/base/object_store.hpp"
-#include "dht/base/ring_view.hpp"
+#include "dht/base/ring/ring_view.hpp"
 
 namespace ringfs::fs {
 

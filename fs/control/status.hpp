@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "dht/base/ring_view.hpp"
+#include "dht/base/ring/ring_view.hpp"
 #include "fs/names/attributes.hpp"
 
 namespace ringfs::fs {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "dht/base/error.hpp"
-#include "dht/base/settings.hpp"
+#include "dht/base/ring/settings.hpp"
 
 namespace ringfs::mount {
 
@@ -25,7 +25,7 @@ struct MountOptions {
   bool synchronous_directories = false;               // dirsync; changes of directories are durable in any case
   bool show_ring = false;                             // list .ring in the root
   double cached_seconds = 0;                          // how long the kernel may keep names and attributes
-  std::optional<unsigned> operation_timeout_seconds;  // otherwise that of the ring (dht/base/settings.hpp)
+  std::optional<unsigned> operation_timeout_seconds;  // otherwise that of the ring (dht/base/ring/settings.hpp)
 
   // As libfuse wants them, "-o" included.
   std::vector<std::string> fuse_arguments() const;

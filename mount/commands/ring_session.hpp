@@ -14,8 +14,8 @@
 #include <vector>
 
 #include "dht/base/object_store.hpp"
-#include "dht/base/ring_admin.hpp"
-#include "dht/base/ring_view.hpp"
+#include "dht/base/ring/ring_admin.hpp"
+#include "dht/base/ring/ring_view.hpp"
 #include "dht/net/transport/client_transport.hpp"
 
 namespace ringfs::mount {

@@ -25,9 +25,9 @@
 #include <string>
 
 #include "dht/base/object_store.hpp"
-#include "dht/base/ring_admin.hpp"
-#include "dht/base/ring_view.hpp"
-#include "dht/base/settings.hpp"
+#include "dht/base/ring/ring_admin.hpp"
+#include "dht/base/ring/ring_view.hpp"
+#include "dht/base/ring/settings.hpp"
 
 namespace ringfs::dht {
 struct Listener;  // dht/net/transport/listener.hpp

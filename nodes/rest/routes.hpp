@@ -10,8 +10,8 @@
 #include <string_view>
 
 #include "dht/base/object_store.hpp"
-#include "dht/base/ring_admin.hpp"
-#include "dht/base/ring_view.hpp"
+#include "dht/base/ring/ring_admin.hpp"
+#include "dht/base/ring/ring_view.hpp"
 
 namespace ringfs::nodes {
 

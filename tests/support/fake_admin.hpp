@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "dht/base/ring_admin.hpp"
+#include "dht/base/ring/ring_admin.hpp"
 #include "tests/support/virtual_time.hpp"
 
 namespace ringfs {

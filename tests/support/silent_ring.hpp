@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "dht/base/ring_view.hpp"
+#include "dht/base/ring/ring_view.hpp"
 
 namespace ringfs {
 

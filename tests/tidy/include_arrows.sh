@@ -8,25 +8,25 @@ status=0
 
 # folder : folders its files may include from. `+` after one: and from those below it.
 allowed="
-dht/base: dht/base
-dht/core/protocol: dht/base dht/core/protocol
-dht/core/rows: dht/base dht/core/protocol dht/core/rows
-dht/core/members: dht/base dht/core/protocol dht/core/members
-dht/core/chord: dht/base dht/core/protocol dht/core/members dht/core/chord
-dht/core/raft: dht/base dht/core/protocol dht/core/rows dht/core/members dht/core/raft+
-dht/core/node: dht/base dht/core+
-dht/net/wire: dht/base dht/core+ dht/net/wire
-dht/net/transport: dht/base dht/core+ dht/net/wire dht/net/transport
-dht/net/client: dht/base dht/core+ dht/net/wire dht/net/transport dht/net/client
-dht/net/runtime: dht/base dht/core+ dht/net/wire dht/net/transport dht/net/runtime
-fs: dht/base fs+
-nodes/store/files: dht/base dht/core+ nodes/store/files
-nodes/store/rows: dht/base dht/core+ nodes/store/files nodes/store/rows
-nodes/store/repair: dht/base dht/core+ dht/net/runtime nodes/store/files nodes/store/rows nodes/store/repair
-nodes/store: dht/base dht/core+ dht/net/runtime nodes/store+
-nodes/rest: dht/base dht/core+ dht/net+ fs+ nodes/rest
-nodes: dht/base dht/core+ dht/net+ fs+ nodes+
-mount: dht/base dht/core+ dht/net+ fs+ mount+
+dht/base: dht/base+
+dht/core/protocol: dht/base+ dht/core/protocol
+dht/core/rows: dht/base+ dht/core/protocol dht/core/rows
+dht/core/members: dht/base+ dht/core/protocol dht/core/members
+dht/core/chord: dht/base+ dht/core/protocol dht/core/members dht/core/chord
+dht/core/raft: dht/base+ dht/core/protocol dht/core/rows dht/core/members dht/core/raft+
+dht/core/node: dht/base+ dht/core+
+dht/net/wire: dht/base+ dht/core+ dht/net/wire
+dht/net/transport: dht/base+ dht/core+ dht/net/wire dht/net/transport
+dht/net/client: dht/base+ dht/core+ dht/net/wire dht/net/transport dht/net/client
+dht/net/runtime: dht/base+ dht/core+ dht/net/wire dht/net/transport dht/net/runtime
+fs: dht/base+ fs+
+nodes/store/files: dht/base+ dht/core+ nodes/store/files
+nodes/store/rows: dht/base+ dht/core+ nodes/store/files nodes/store/rows
+nodes/store/repair: dht/base+ dht/core+ dht/net/runtime nodes/store/files nodes/store/rows nodes/store/repair
+nodes/store: dht/base+ dht/core+ dht/net/runtime nodes/store+
+nodes/rest: dht/base+ dht/core+ dht/net+ fs+ nodes/rest
+nodes: dht/base+ dht/core+ dht/net+ fs+ nodes+
+mount: dht/base+ dht/core+ dht/net+ fs+ mount+
 "
 # A rule holds for the files of its folder, and for those below it that have no rule of their own.
 rules=$(sed -n 's/^\([a-z/]*\):.*/\1/p' <<<"$allowed")

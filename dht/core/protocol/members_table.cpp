@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <charconv>
 
-#include "dht/base/settings.hpp"
+#include "dht/base/ring/settings.hpp"
 
 namespace ringfs::dht {
 

@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "dht/base/error.hpp"
-#include "dht/base/member_state.hpp"
 #include "dht/base/position.hpp"
+#include "dht/base/ring/member_state.hpp"
 #include "dht/base/rows.hpp"
 #include "dht/base/time.hpp"
 #include "dht/base/uuid.hpp"
@@ -39,7 +39,7 @@ struct MembersTable {
   std::map<std::string, std::string> settings;  // "replication" and the other ring-wide settings
 
   const Member* find(const Uuid& id) const;
-  // The settings (dht/base/settings.hpp).
+  // The settings (dht/base/ring/settings.hpp).
   unsigned replication() const;
   Duration replace_after() const;  // a node that does not answer for so long is dead
   // Bytes a second that a node sends to new replicas; none: no limit.

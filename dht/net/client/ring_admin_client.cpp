@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <set>
 
-#include "dht/base/settings.hpp"
+#include "dht/base/ring/settings.hpp"
 #include "dht/core/members/placed_members.hpp"
 #include "dht/core/members/placement.hpp"
 #include "dht/net/client/members_edit.hpp"

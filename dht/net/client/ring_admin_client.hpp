@@ -4,8 +4,8 @@
 // Threads: one loop; transport, object client and ring view outlive it. Errors: ring_admin.hpp. Limits: max_members.
 #pragma once
 
-#include "dht/base/ring_admin.hpp"
-#include "dht/base/ring_view.hpp"
+#include "dht/base/ring/ring_admin.hpp"
+#include "dht/base/ring/ring_view.hpp"
 #include "dht/net/client/object_client.hpp"
 
 namespace ringfs::dht {

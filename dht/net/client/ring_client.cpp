@@ -5,7 +5,7 @@
 #include <set>
 #include <tuple>
 
-#include "dht/base/settings.hpp"
+#include "dht/base/ring/settings.hpp"
 #include "dht/core/members/placed_members.hpp"
 #include "dht/net/client/clock_survey.hpp"
 #include "dht/net/transport/run_all.hpp"

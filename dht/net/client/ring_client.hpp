@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "dht/base/ring_view.hpp"
+#include "dht/base/ring/ring_view.hpp"
 #include "dht/net/client/object_client.hpp"
 
 namespace ringfs::dht {

@@ -232,7 +232,7 @@ TEST(TokenAllocation, Join_ManyPartitionsAndNodes_StaysBalanced) {
   EXPECT_LE(balance.replicas_max_to_mean, 1.25);
 }
 
-// Sixteen partitions a node at least (docs/membership.md#how-even-it-is).
+// Sixteen partitions a node at least (docs/membership.md#balance).
 unsigned bits_for(std::size_t nodes) {
   unsigned bits = 4;
   while ((std::size_t{1} << bits) < 16 * nodes) ++bits;

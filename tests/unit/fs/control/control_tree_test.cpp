@@ -8,7 +8,7 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 
-#include "dht/base/settings.hpp"
+#include "dht/base/ring/settings.hpp"
 #include "fs/control/ring_watch.hpp"
 #include "tests/support/fake_admin.hpp"
 #include "tests/support/memory_object_store.hpp"

@@ -1,4 +1,4 @@
-#include "dht/base/member_state.hpp"
+#include "dht/base/ring/member_state.hpp"
 
 namespace ringfs {
 

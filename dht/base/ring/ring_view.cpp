@@ -1,4 +1,4 @@
-#include "dht/base/ring_view.hpp"
+#include "dht/base/ring/ring_view.hpp"
 
 namespace ringfs {
 

@@ -1,4 +1,4 @@
-#include "dht/base/settings.hpp"
+#include "dht/base/ring/settings.hpp"
 
 #include <algorithm>
 #include <array>

@@ -29,7 +29,7 @@ class RingAdmin {
   // no_space (the others have no room for its data).
   virtual Task<Result<Uuid>> remove(std::string member, bool force, TimePoint deadline) = 0;
 
-  // All settings with their values (dht/base/settings.hpp). While the ring cannot agree on them: as the nodes that
+  // All settings with their values (dht/base/ring/settings.hpp). While the ring cannot agree on them: as the nodes that
   // answer know them.
   virtual Task<Result<std::map<std::string, std::string>>> settings(TimePoint deadline) = 0;
   // Errors: not_found (no such setting), out_of_range.

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "dht/base/error.hpp"
-#include "dht/base/member_state.hpp"
 #include "dht/base/position.hpp"
+#include "dht/base/ring/member_state.hpp"
 #include "dht/base/task.hpp"
 #include "dht/base/time.hpp"
 #include "dht/base/uuid.hpp"
@@ -79,7 +79,7 @@ struct RingStatus {
 
 struct RebalanceView {
   bool paused = false;
-  std::uint64_t rate_limit = 0;            // bytes a second of each node (dht/base/settings.hpp)
+  std::uint64_t rate_limit = 0;            // bytes a second of each node (dht/base/ring/settings.hpp)
   unsigned partitions = 0, unsettled = 0;  // unsettled: the members are not yet those that the members table wants
   unsigned learners = 0;                   // replicas that are being filled
   std::uint64_t sent_bytes = 0;            // to new and lagging replicas, by the nodes' present processes
