@@ -10,6 +10,7 @@
 #include <concepts>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -87,12 +88,22 @@ class Query {
   std::int64_t integer(int column) const { return sqlite3_column_int64(statement_.statement_, column); }
   std::uint64_t natural(int column) const { return static_cast<std::uint64_t>(integer(column)); }
   std::string_view bytes(int column) const;  // valid until the next step
+  std::optional<std::string_view> bytes_unless_null(int column) const {
+    return null(column) ? std::nullopt : std::optional(bytes(column));
+  }
 
  private:
   void begin();
   void bind(int index, std::string_view bytes);  // as BLOB; never NULL
   void bind(int index, const std::string& bytes) { bind(index, std::string_view(bytes)); }
   void bind(int index, std::nullptr_t);
+  template <class Value>
+  void bind(int index, const std::optional<Value>& value) {
+    if (value)
+      bind(index, *value);
+    else
+      bind(index, nullptr);
+  }
   template <std::integral Integer>
   void bind(int index, Integer value) {
     bind_integer(index, static_cast<std::int64_t>(value));

@@ -142,10 +142,8 @@ class StoreCopy {
         insert_row_(
             to, "INSERT INTO rows(space, key, sort, version, payload, checksum, value) VALUES(?, ?, ?, ?, ?, ?, ?)"),
         remove_rows_(to, "DELETE FROM rows WHERE space = ?"),
-        entries_(from, "SELECT idx, term, stamp, kind, size, blobs, checksum, head FROM log WHERE p = ? ORDER BY idx"),
-        insert_entry_(to,
-                      "INSERT INTO log(p, idx, term, stamp, kind, size, blobs, checksum, head) VALUES(?, ?, ?, ?, ?, "
-                      "?, ?, ?, ?)"),
+        entries_(from, std::string("SELECT ") + entry_columns + " FROM log WHERE p = ? ORDER BY idx"),
+        insert_entry_(to, insert_entry),
         remove_entries_(to, "DELETE FROM log WHERE p = ?") {}
 
   StoreCopyReport run() {
@@ -360,21 +358,12 @@ class StoreCopy {
         throw StoreFailure(ErrorCode::corrupt, name_of(group.partition) + ": the log has a gap before entry " +
                                                    std::to_string(query.natural(0)));
       }
-      const StoredEntry stored = verified_entry(group.partition, query.natural(0), query.natural(1),
-                                                Stamp{query.integer(2)}, static_cast<dht::EntryKind>(query.integer(3)),
-                                                query.bytes(5), query.bytes(7), query.natural(6));
+      const StoredEntry stored = verified_entry(group.partition, query);
       for (PayloadId payload : stored.payloads) take(payload);
-      auto insert = [&](const auto& blobs) {
-        Query(insert_entry_, p, query.integer(0), query.integer(1), query.integer(2), query.integer(3),
-              query.integer(4), blobs, query.integer(6), query.bytes(7))
-            .finish();
-      };
-      if (query.null(5)) {
-        insert(nullptr);
-      } else {
-        insert(query.bytes(5));
-      }
-      digest += query.natural(6);
+      Query(insert_entry_, p, query.integer(0), query.integer(1), query.integer(2), query.integer(3),
+            query.bytes_unless_null(4), query.integer(5), query.bytes(6), query.integer(7))
+          .finish();
+      digest += query.natural(5);
       ++report_.entries;
     }
     if (groups_.has_digests() && !log_is_whole(group, {index, digest})) throw StoreFailure(lost_entries(group));
@@ -400,13 +389,9 @@ class StoreCopy {
     while (query.step()) {
       const SpaceRow row = verified_names(group.space, query);
       const auto& [key, sort] = row.address;
-      if (row.payload) {
-        digest += row_term(row.address, row.version, take(*row.payload), {});
-        Query(insert_row_, group.space, key, sort, row.version, *row.payload, query.integer(4), nullptr).finish();
-      } else {
-        digest += query.natural(4);
-        Query(insert_row_, group.space, key, sort, row.version, nullptr, query.integer(4), query.bytes(5)).finish();
-      }
+      digest += row.payload ? row_term(row.address, row.version, take(*row.payload), {}) : query.natural(4);
+      const auto value = row.payload ? std::nullopt : std::optional(query.bytes(5));
+      Query(insert_row_, group.space, key, sort, row.version, row.payload, query.integer(4), value).finish();
       ++report_.rows;
     }
     if (!groups_.has_digests()) group.rows_digest = digest;

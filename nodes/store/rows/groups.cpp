@@ -89,10 +89,7 @@ struct ColumnWriter {
   }
   template <class Held>
   void operator()(const char*, const std::optional<Staging>& staging, Held Staging::*held) {
-    if (staging)
-      query.add((*staging).*held);
-    else
-      query.add(nullptr);
+    query.add(staging ? std::optional((*staging).*held) : std::nullopt);
   }
   Query& query;
   const std::string& configuration;  // encoded
@@ -278,9 +275,7 @@ std::optional<GroupState> GroupTable::load(PartitionId partition) {
 
 LogTable::LogTable(Connection& connection, PayloadTable& payloads)
     : payloads_(payloads),
-      append_(
-          connection,
-          "INSERT INTO log(p, idx, term, stamp, kind, size, blobs, checksum, head) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)"),
+      append_(connection, insert_entry),
       // The head only where it is needed: it may lie on overflow pages.
       blobs_(connection,
              "SELECT idx, term, stamp, kind, blobs, checksum, CASE WHEN blobs IS NULL THEN NULL ELSE head END FROM log "
@@ -288,8 +283,7 @@ LogTable::LogTable(Connection& connection, PayloadTable& payloads)
       checksums_(connection, "SELECT idx, checksum FROM log WHERE p = ?"),
       remove_(connection, "DELETE FROM log WHERE p = ? AND idx BETWEEN ? AND ?"),
       load_(connection,
-            "SELECT idx, term, stamp, kind, blobs, checksum, head, size FROM log WHERE p = ? AND idx BETWEEN ? AND ? "
-            "ORDER BY idx") {}
+            std::string("SELECT ") + entry_columns + " FROM log WHERE p = ? AND idx BETWEEN ? AND ? ORDER BY idx") {}
 
 LogTable::Appended LogTable::append(PartitionId partition, const dht::Entry& entry, PayloadHome home) {
   std::vector<PayloadId> payloads;
@@ -298,17 +292,11 @@ LogTable::Appended LogTable::append(PartitionId partition, const dht::Entry& ent
     payloads.push_back(payloads_.insert(blob.view(), home).id);
     writer.i64(payloads.back());
   }
-  std::uint64_t sum = checksum_of(partition, entry, writer.bytes());
-  auto run = [&](const auto& blobs) {
-    Query(append_, index_of(partition), entry.index, entry.term, entry.stamp.microseconds,
-          static_cast<std::uint8_t>(entry.kind), entry.bytes(), blobs, sum, entry.head.view())
-        .finish();
-  };
-  if (payloads.empty()) {
-    run(nullptr);
-  } else {
-    run(std::string_view(writer.bytes()));
-  }
+  const std::uint64_t sum = checksum_of(partition, entry, writer.bytes());
+  const auto blobs = payloads.empty() ? std::nullopt : std::optional<std::string_view>(writer.bytes());
+  Query(append_, index_of(partition), entry.index, entry.term, entry.stamp.microseconds,
+        static_cast<std::uint8_t>(entry.kind), blobs, sum, entry.head.view(), entry.bytes())
+      .finish();
   return {std::move(payloads), sum};
 }
 
@@ -321,7 +309,7 @@ std::uint64_t LogTable::remove(PartitionId partition, dht::LogIndex first, dht::
       sum += query.natural(5);
       if (query.null(4)) continue;
       try {
-        for (PayloadId payload : verified(partition, query).payloads) payloads.push_back(payload);
+        for (PayloadId payload : verified_entry(partition, query).payloads) payloads.push_back(payload);
       } catch (const StoreFailure& failure) {
         // It is not known which payloads it named. None is released, or another entry could lose its bytes.
         if (failure.error().code != ErrorCode::corrupt) throw;
@@ -343,28 +331,27 @@ std::vector<PayloadId> decode_payloads(std::string_view bytes) {
   return payloads;
 }
 
-StoredEntry verified_entry(PartitionId partition, dht::LogIndex index, dht::Term term, Stamp stamp, dht::EntryKind kind,
-                           std::string_view blobs, std::string_view head, std::uint64_t expected) {
+StoredEntry verified_entry(PartitionId partition, const Query& query) {
   StoredEntry stored;
-  stored.entry = dht::Entry{index, term, stamp, kind, SharedBytes(std::string(head)), {}};
-  if (checksum_of(partition, stored.entry, blobs) != expected) {
-    throw StoreFailure(ErrorCode::corrupt, name_of(partition, index) + ": checksum does not match");
+  stored.entry = dht::Entry{query.natural(0),
+                            query.natural(1),
+                            Stamp{query.integer(2)},
+                            static_cast<dht::EntryKind>(query.integer(3)),
+                            SharedBytes(std::string(query.bytes(6))),
+                            {}};
+  const std::string_view blobs = query.bytes(4);
+  if (checksum_of(partition, stored.entry, blobs) != query.natural(5)) {
+    throw StoreFailure(ErrorCode::corrupt, name_of(partition, stored.entry.index) + ": checksum does not match");
   }
   stored.payloads = decode_payloads(blobs);
   return stored;
-}
-
-StoredEntry LogTable::verified(PartitionId partition, const Query& query) {
-  return verified_entry(partition, query.natural(0), query.natural(1), Stamp{query.integer(2)},
-                        static_cast<dht::EntryKind>(query.integer(3)), query.bytes(4), query.bytes(6),
-                        query.natural(5));
 }
 
 void LogTable::load(PartitionId partition, dht::LogIndex first, dht::LogIndex last,
                     const std::function<bool(StoredEntry&&)>& visit) {
   Query query(load_, index_of(partition), first, last);
   while (query.step()) {
-    StoredEntry stored = verified(partition, query);
+    StoredEntry stored = verified_entry(partition, query);
     dht::Entry& entry = stored.entry;
     with_place([&] { return name_of(partition, entry.index); },
                [&] {
@@ -375,7 +362,7 @@ void LogTable::load(PartitionId partition, dht::LogIndex first, dht::LogIndex la
 }
 
 LogTable::Info LogTable::info_of(PartitionId partition, const Query& query) {
-  StoredEntry stored = verified(partition, query);
+  StoredEntry stored = verified_entry(partition, query);
   // The checksum does not cover the size, which follows from what it covers.
   std::uint64_t size = stored.entry.bytes();
   for (PayloadId payload : stored.payloads) size += payloads_.size(payload);

@@ -93,10 +93,13 @@ struct StoredEntry {
   std::vector<PayloadId> payloads;  // of entry.blobs, in order
 };
 
-// An entry of the table `log` whose checksum was verified. Its payloads are named and not read: entry.blobs is empty.
+// The columns of `log` but its partition, as verified_entry() and insert_entry have them; `size` is the last one.
+inline constexpr const char* entry_columns = "idx, term, stamp, kind, blobs, checksum, head, size";
+inline constexpr const char* insert_entry =
+    "INSERT INTO log(p, idx, term, stamp, kind, blobs, checksum, head, size) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)";
+// The current entry of a query. Its payloads are named and not read: entry.blobs is empty. `size` is not looked at.
 // Errors: corrupt.
-StoredEntry verified_entry(PartitionId partition, dht::LogIndex index, dht::Term term, Stamp stamp, dht::EntryKind kind,
-                           std::string_view blobs, std::string_view head, std::uint64_t expected);
+StoredEntry verified_entry(PartitionId partition, const Query& query);
 std::vector<PayloadId> decode_payloads(std::string_view bytes);  // of log.blobs; throws corrupt
 
 class LogTable {
@@ -129,7 +132,6 @@ class LogTable {
   Sum sum(PartitionId partition);
 
  private:
-  static StoredEntry verified(PartitionId partition, const Query& query);  // of a row of load_
   Info info_of(PartitionId partition, const Query& query);
 
   PayloadTable& payloads_;

@@ -349,11 +349,8 @@ RowDigest RowTable::release(const RowAddress& row, const Found& former) {
 RowTable::Found RowTable::store(const RowAddress& row, std::uint64_t version, std::optional<PayloadId> payload,
                                 const SharedBytes& value) {
   Found stored{version, payload, row_checksum(row, version, payload, value.view()), {}};
-  if (payload) {
-    Query(store_, space_, row.key, row.sort, version, *payload, stored.checksum, nullptr).finish();
-  } else {
-    Query(store_, space_, row.key, row.sort, version, nullptr, stored.checksum, value.view()).finish();
-  }
+  const auto inline_value = payload ? std::nullopt : std::optional(value.view());
+  Query(store_, space_, row.key, row.sort, version, payload, stored.checksum, inline_value).finish();
   // A copy: the value may be part of a frame, which it would keep in memory.
   if (remembering_ && !payload) stored.value = SharedBytes(value.str());
   return stored;
