@@ -1,4 +1,8 @@
+// The encoding of integers, strings and hexadecimal text.
 #include "dht/base/bytes.hpp"
+
+#include <boost/algorithm/hex.hpp>
+#include <iterator>
 
 #include "dht/base/error.hpp"
 
@@ -46,13 +50,9 @@ std::uint64_t Reader::big_endian(int size) {
 }
 
 std::string to_hex(std::string_view bytes) {
-  static constexpr char digits[] = "0123456789abcdef";
   std::string result;
   result.reserve(2 * bytes.size());
-  for (char byte : bytes) {
-    result.push_back(digits[static_cast<unsigned char>(byte) >> 4]);
-    result.push_back(digits[static_cast<unsigned char>(byte) & 15]);
-  }
+  boost::algorithm::hex_lower(bytes.begin(), bytes.end(), std::back_inserter(result));
   return result;
 }
 

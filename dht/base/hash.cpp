@@ -1,8 +1,9 @@
+// SHA-256 by OpenSSL, XXH3 compiled in.
 #include "dht/base/hash.hpp"
 
 #include <openssl/sha.h>
 
-#define XXH_INLINE_ALL
+#define XXH_INLINE_ALL  // NOLINT(readability-identifier-naming): xxHash's own name
 #include <xxhash.h>
 
 namespace ringfs {

@@ -64,8 +64,8 @@ void write(Writer& writer, const Position& position) {
 
 Position read_position(Reader& reader) {
   Position position;
-  std::string_view bytes = reader.raw(20);
-  for (std::size_t i = 0; i < bytes.size(); ++i) position.bytes[i] = static_cast<std::uint8_t>(bytes[i]);
+  std::string_view bytes = reader.raw(position.bytes.size());
+  std::copy(bytes.begin(), bytes.end(), position.bytes.begin());
   return position;
 }
 

@@ -1,11 +1,18 @@
+// Identities as text (Boost.UUID) and as bytes.
 #include "dht/base/uuid.hpp"
+
+#include <algorithm>
+#include <boost/uuid/string_generator.hpp>
+#include <boost/uuid/uuid.hpp>
+#include <boost/uuid/uuid_io.hpp>
+#include <stdexcept>
 
 namespace ringfs {
 
 std::string Uuid::text() const {
-  std::string hex = to_hex(raw());
-  return hex.substr(0, 8) + "-" + hex.substr(8, 4) + "-" + hex.substr(12, 4) + "-" + hex.substr(16, 4) + "-" +
-         hex.substr(20);
+  boost::uuids::uuid uuid;
+  std::copy(bytes.begin(), bytes.end(), uuid.begin());
+  return boost::uuids::to_string(uuid);
 }
 
 Uuid random_uuid(Random& random) {
@@ -19,42 +26,25 @@ Uuid random_uuid(Random& random) {
   return uuid;
 }
 
-namespace {
-
-int hex_value(char digit) {
-  if (digit >= '0' && digit <= '9') return digit - '0';
-  if (digit >= 'a' && digit <= 'f') return digit - 'a' + 10;
-  if (digit >= 'A' && digit <= 'F') return digit - 'A' + 10;
-  return -1;
-}
-
-}  // namespace
-
 Result<Uuid> parse_uuid(std::string_view text) {
-  Uuid uuid;
-  if (text.size() != 36) return fail(ErrorCode::invalid_argument, "a uuid has 36 characters");
-  std::size_t digits = 0;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    bool dash = i == 8 || i == 13 || i == 18 || i == 23;
-    if (dash) {
-      if (text[i] != '-') return fail(ErrorCode::invalid_argument, "a uuid is written 8-4-4-4-12");
-      continue;
-    }
-    int value = hex_value(text[i]);
-    if (value < 0) return fail(ErrorCode::invalid_argument, "a uuid has hexadecimal digits");
-    auto& byte = uuid.bytes[digits / 2];
-    byte = static_cast<std::uint8_t>((byte << 4) | value);
-    ++digits;
+  constexpr std::size_t text_bytes = 36;  // Boost also takes it without dashes, or in braces
+  if (text.size() != text_bytes) return fail(ErrorCode::invalid_argument, "a uuid has 36 characters");
+  try {
+    const boost::uuids::uuid parsed = boost::uuids::string_generator()(text.begin(), text.end());
+    Uuid uuid;
+    std::copy(parsed.begin(), parsed.end(), uuid.bytes.begin());
+    return uuid;
+  } catch (const std::runtime_error&) {
+    return fail(ErrorCode::invalid_argument, "a uuid is written 8-4-4-4-12, in hexadecimal digits");
   }
-  return uuid;
 }
 
 void write(Writer& writer, const Uuid& uuid) { writer.raw(uuid.raw()); }
 
 Uuid read_uuid(Reader& reader) {
   Uuid uuid;
-  std::string_view bytes = reader.raw(16);
-  for (std::size_t i = 0; i < bytes.size(); ++i) uuid.bytes[i] = static_cast<std::uint8_t>(bytes[i]);
+  std::string_view bytes = reader.raw(uuid.bytes.size());
+  std::copy(bytes.begin(), bytes.end(), uuid.bytes.begin());
   return uuid;
 }
 

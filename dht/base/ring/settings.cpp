@@ -8,7 +8,7 @@ namespace ringfs {
 
 namespace {
 
-constexpr std::uint64_t month_in_seconds = 31 * 24 * 3600;
+constexpr std::uint64_t month_in_seconds = 31ULL * 24 * 3600;
 
 // The order is part of the inode numbers of .ring/config: append, never reorder.
 constexpr auto rules = std::to_array<SettingRule>({

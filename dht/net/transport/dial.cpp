@@ -37,7 +37,7 @@ namespace {
 
 class Attempt : public Dial, public std::enable_shared_from_this<Attempt> {
  public:
-  Attempt(boost::asio::any_io_executor executor, DialDone done)
+  Attempt(const boost::asio::any_io_executor& executor, DialDone done)
       : socket_(executor), timer_(executor), done_(std::move(done)) {}
 
   void start(const std::string& address, Duration limit) {
@@ -118,9 +118,9 @@ class Attempt : public Dial, public std::enable_shared_from_this<Attempt> {
 
 }  // namespace
 
-std::shared_ptr<Dial> dial(boost::asio::any_io_executor executor, const std::string& address, Duration limit,
+std::shared_ptr<Dial> dial(const boost::asio::any_io_executor& executor, const std::string& address, Duration limit,
                            DialDone done) {
-  auto attempt = std::make_shared<Attempt>(std::move(executor), std::move(done));
+  auto attempt = std::make_shared<Attempt>(executor, std::move(done));
   attempt->start(address, limit);
   return attempt;
 }

@@ -32,7 +32,7 @@ class Dial {
 };
 
 using DialDone = std::function<void(Result<boost::asio::ip::tcp::socket>)>;
-std::shared_ptr<Dial> dial(boost::asio::any_io_executor executor, const std::string& address, Duration limit,
+std::shared_ptr<Dial> dial(const boost::asio::any_io_executor& executor, const std::string& address, Duration limit,
                            DialDone done);
 
 }  // namespace ringfs::dht

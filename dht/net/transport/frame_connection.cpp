@@ -63,6 +63,7 @@ void Flusher::flush() { state_->flush(); }
 
 Flusher::Hold::Hold(Flusher& flusher) : state_(flusher.state_) { ++state_->holds; }
 
+// Only memory can run out here, which nobody survives. NOLINTNEXTLINE(bugprone-exception-escape)
 Flusher::Hold::~Hold() {
   --state_->holds;
   state_->flush();
@@ -298,7 +299,7 @@ void FrameConnection::close_after_flush() {
   close();
 }
 
-void FrameConnection::end(Error why) {
+void FrameConnection::end(const Error& why) {
   if (closed_) return;
   std::shared_ptr<FrameConnection> self = shared_from_this();
   Owner* owner = owner_;

@@ -107,7 +107,7 @@ class FrameConnection : public std::enable_shared_from_this<FrameConnection> {
   void flush_queue();
   void consumed(std::size_t bytes);
   void append_small(std::string_view bytes);
-  void end(Error why);
+  void end(const Error& why);
   bool mid_frame() const { return has_header_ || begin_ < end_; }
 
   std::unique_ptr<Stream> stream_;
