@@ -137,7 +137,7 @@ TEST_F(GroupFitness, AllDisksHang_NobodyCampaigns) {
   EXPECT_TRUE(put_somewhere("y", 2s));
 }
 
-TEST_F(GroupFitness, HeirThatDoesNotTakeOver_TheLeaderGivesUpInsteadOfCampaigning) {
+TEST_F(GroupFitness, TransferTargetThatDoesNotTakeOver_TheLeaderGivesUpInsteadOfCampaigning) {
   hang(leader);
   cluster.network.deliver = [](const Envelope& envelope) {
     return !std::holds_alternative<TimeoutNow>(envelope.message);

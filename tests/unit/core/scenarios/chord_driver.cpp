@@ -78,7 +78,7 @@ void ChordDriver::ring(Arguments& arguments) {
     add_row(static_cast<unsigned>(number));
   }
   for (unsigned number : numbers_) network_->start(id_of(number));
-  while (!difference().empty()) network_->run(std::chrono::seconds(1));
+  run_until_ideal(std::chrono::seconds(1));
   network_->watch_message = [this](const Uuid& source, const Uuid& destination, const ChordMessage& one, bool arrives) {
     message(source, destination, one, arrives);
   };
@@ -189,10 +189,14 @@ void ChordDriver::run(Arguments& arguments) {
     return;
   }
   if (!arguments.take("ideal")) throw BadCommand("'ideal' is expected behind 'until'");
+  run_until_ideal(std::chrono::milliseconds(100));
+}
+
+void ChordDriver::run_until_ideal(Duration step) {
   const TimePoint end = network_->now() + until_limit;
   while (!difference().empty()) {
     if (network_->now() > end) throw BadCommand("the ring does not become ideal: " + difference());
-    network_->run(std::chrono::milliseconds(100));
+    network_->run(step);
   }
 }
 

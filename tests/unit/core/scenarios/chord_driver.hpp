@@ -37,6 +37,7 @@ class ChordDriver : public ScenarioDriver {
   void split(Arguments& arguments);
   void heal(Arguments& arguments);
   void run(Arguments& arguments);
+  void run_until_ideal(Duration step);
   void lookup(Arguments& arguments);
   void pointers(Arguments& arguments);
   void fingers(Arguments& arguments);
