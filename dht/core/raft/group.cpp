@@ -22,7 +22,11 @@ Group::Group(const PersistedGroup& persisted, bool created, bool holds_members_t
 void Group::check() const {
   log_.check();
   election_.check();
-  RINGFS_CHECK(!(receiver_.installing() && election_.role() == Role::leader));
+  const bool leads = election_.role() == Role::leader;
+  RINGFS_CHECK(!(receiver_.installing() && leads));
+  // Of a follower only those operations are left that are committed.
+  const auto& operations = commitments_.operations;
+  RINGFS_CHECK(operations.empty() || operations.rbegin()->first <= (leads ? log_.last_index() : log_.commit()));
 }
 
 void Group::tick() {

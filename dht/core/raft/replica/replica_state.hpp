@@ -61,7 +61,7 @@ class ReplicaState {
 
   // As a leader: an entry of the own term.
   void append_own(EntryKind kind, SharedBytes head, std::vector<SharedBytes> blobs, bool touches_members);
-  void damaged(Damage damage);
+  void note_damage(Damage damage);
   void block_applies() { apply_blocked_ = true; }
   void install(const InstallSnapshot& snapshot);             // rows and log are replaced
   void reset(LogIndex added, ConfigurationAt where_to_ask);  // becomes another replica without data; term and vote stay
