@@ -126,7 +126,7 @@ void Group::answer_operation(const AppliedBatch& batch) {
   const bool held = result.held && !services_.faults.lease_held_rows;
   Leader* leader = election_.leader();
   if (fresh && changed && !held && leader != nullptr) result.lease = leader->grant(*changed);
-  services_.out.reply(operation, Answer(std::move(result)));
+  services_.out.reply(operation, Answer(result));
 }
 
 void Group::read_done(EffectId id, Result<ReadAnswer> answer) {
