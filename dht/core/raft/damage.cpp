@@ -17,7 +17,7 @@ const char* name_of(Damage damage) { return damage == Damage::log ? "log" : "row
 
 void Group::mark_damaged(Damage damage) {
   if (!state_.holds_data() || damage <= state_.damage()) return;
-  state_.damaged(damage);
+  state_.note_damage(damage);
   state_.event("replica_damaged", "added=" + std::to_string(state_.id().added) + " what=" + name_of(damage));
   state_.mark();
   if (state_.has_lost_log()) {

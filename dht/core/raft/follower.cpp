@@ -21,7 +21,7 @@ void Follower::receive(const Uuid& source, const Append& message) {
   AppendReply reply = reply_to(message);
   if (!state_.holds_data()) {
     reply.absent = true;
-    services_.out.send_after_write(source, std::move(reply));
+    services_.out.send_after_write(source, reply);
     return;
   }
   std::optional<LogIndex> match = place_entries(message, reply);
@@ -31,7 +31,7 @@ void Follower::receive(const Uuid& source, const Append& message) {
     receiver_.log_reaches(*match);
   }
   // Behind every write so far: what is acknowledged is durable.
-  services_.out.send_after_write(source, std::move(reply));
+  services_.out.send_after_write(source, reply);
   evict_bodies();
 }
 

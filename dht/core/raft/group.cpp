@@ -22,7 +22,11 @@ Group::Group(const PersistedGroup& persisted, bool created, bool holds_members_t
 void Group::check() const {
   log_.check();
   election_.check();
-  RINGFS_CHECK(!(receiver_.installing() && election_.role() == Role::leader));
+  const bool leads = election_.role() == Role::leader;
+  RINGFS_CHECK(!(receiver_.installing() && leads));
+  // Of a follower only those operations are left that are committed.
+  const auto& operations = commitments_.operations;
+  RINGFS_CHECK(operations.empty() || operations.rbegin()->first <= (leads ? log_.last_index() : log_.commit()));
 }
 
 void Group::tick() {
@@ -122,7 +126,7 @@ void Group::answer_operation(const AppliedBatch& batch) {
   const bool held = result.held && !services_.faults.lease_held_rows;
   Leader* leader = election_.leader();
   if (fresh && changed && !held && leader != nullptr) result.lease = leader->grant(*changed);
-  services_.out.reply(operation, Answer(std::move(result)));
+  services_.out.reply(operation, Answer(result));
 }
 
 void Group::read_done(EffectId id, Result<ReadAnswer> answer) {

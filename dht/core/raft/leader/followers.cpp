@@ -41,7 +41,7 @@ bool Followers::quorum_answers(const std::vector<ReplicaId>& voters) const {
 
 bool Followers::caught_up(const ReplicaId& replica, const Progress& progress) const {
   return progress.state == Progress::State::replicate && answering(progress) && progress.match >= replica.added &&
-         progress.match + caught_up_slack_entries >= log_.last_index();
+         progress.match + FollowerLimits::slack_entries >= log_.last_index();
 }
 
 bool Followers::to_be_replaced(const ReplicaId& replica) const {

@@ -13,11 +13,13 @@
 
 namespace ringfs::dht {
 
-// In heartbeat intervals: without an acknowledged heartbeat for so long a replica does not answer. Its slow disk delays
-// its answers to appends, not those to heartbeats.
-inline constexpr int answer_intervals = 3;
-// A replica that lags no more than this many entries has caught up. Under load a healthy one is some entries behind.
-inline constexpr LogIndex caught_up_slack_entries = 256;
+struct FollowerLimits {
+  // In heartbeat intervals: without an acknowledged heartbeat for so long a replica does not answer. Its slow disk
+  // delays its answers to appends, not those to heartbeats.
+  static constexpr int answer_intervals = 3;
+  // A replica that lags no more than this many entries has caught up. Under load a healthy one is some entries behind.
+  static constexpr LogIndex slack_entries = 256;
+};
 
 class Followers {
  public:
@@ -36,7 +38,7 @@ class Followers {
   bool answers(const ReplicaId& replica) const;
   bool quorum_answers(const std::vector<ReplicaId>& voters) const;
   bool caught_up(const ReplicaId& replica, const Progress& progress) const;
-  Duration answer_timeout() const { return answer_intervals * services_.timing.heartbeat; }
+  Duration answer_timeout() const { return FollowerLimits::answer_intervals * services_.timing.heartbeat; }
   bool to_be_replaced(const ReplicaId& replica) const;  // damaged, or without room for what it lacks
 
   LogIndex quorum_match() const;

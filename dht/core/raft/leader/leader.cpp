@@ -128,7 +128,7 @@ bool Leader::stuck() {
   }
   if (!stuck_since_ || stuck_at_ != reached) stuck_since_ = now();
   stuck_at_ = reached;
-  if (*stuck_since_ + stuck_timeout > now()) return false;
+  if (*stuck_since_ + LeaderLimits::stuck_timeout > now()) return false;
   state_.event("gave_way", "commit=" + std::to_string(log_.commit()) + " last=" + std::to_string(log_.last_index()));
   return true;
 }
@@ -248,7 +248,7 @@ void Leader::describe(GroupStatus& status) const {
     bool heard = progress.acknowledged_sent_at + services_.timing.election_maximum > now();
     // Under load a healthy follower is some entries behind at any moment.
     bool lags =
-        progress.state != Progress::State::replicate || progress.match + caught_up_slack_entries < log_.commit();
+        progress.state != Progress::State::replicate || progress.match + FollowerLimits::slack_entries < log_.commit();
     if (!heard || lags || (progress.inflight.empty() && progress.match < log_.commit())) ++status.behind;
   }
 }

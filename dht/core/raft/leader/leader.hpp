@@ -22,8 +22,10 @@
 
 namespace ringfs::dht {
 
-// Entries that a majority has no room for: the leader lets the others elect one without them after so long.
-inline constexpr Duration stuck_timeout = std::chrono::seconds(2);
+struct LeaderLimits {
+  // For so long a majority may have no room for the next entry; then the leader lets the others elect one without it.
+  static constexpr Duration stuck_timeout = std::chrono::seconds(2);
+};
 
 class Leader {
  public:

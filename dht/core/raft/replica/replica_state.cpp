@@ -94,7 +94,7 @@ void ReplicaState::append_own(EntryKind kind, SharedBytes head, std::vector<Shar
   mark();
 }
 
-void ReplicaState::damaged(Damage damage) {
+void ReplicaState::note_damage(Damage damage) {
   RINGFS_CHECK(damage > damage_);
   damage_ = damage;
   services_.out.group_write(partition()).damage = damage;

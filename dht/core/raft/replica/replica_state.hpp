@@ -4,13 +4,13 @@
 //
 // A replica is in one of these states:
 //
-//   state       holds_data  damage  in its configuration   it
-//   voter       yes         none    voter                   votes, takes in entries, may lead
-//   learner     yes         none    learner                 takes in entries
-//   damaged     yes         rows    voter or learner        as above; a leader with damaged rows hands over
-//   dead        yes         log     any                     says nothing until it is another replica (serves() is
-//   false) empty       no          none    learner, or not known   waits for its first snapshot stub        no none
-//   excluded                keeps term, vote, identity and whom to ask (removed())
+//   state        holds_data  damage  in its configuration  what it does
+//   voter        yes         none    voter                 votes, takes in entries, may lead
+//   learner      yes         none    learner               takes in entries
+//   bad rows     yes         rows    voter or learner      as above; a leader hands over
+//   lost log     yes         log     any                   nothing until it is another replica: serves() is false
+//   empty        no          none    learner, or unknown   waits for its first snapshot
+//   stub         no          none    excluded              keeps term, vote, identity and whom to ask: removed()
 //
 // Threads: none. Errors: a term that goes back and a second vote in one term abort.
 #pragma once
@@ -61,7 +61,7 @@ class ReplicaState {
 
   // As a leader: an entry of the own term.
   void append_own(EntryKind kind, SharedBytes head, std::vector<SharedBytes> blobs, bool touches_members);
-  void damaged(Damage damage);
+  void note_damage(Damage damage);
   void block_applies() { apply_blocked_ = true; }
   void install(const InstallSnapshot& snapshot);             // rows and log are replaced
   void reset(LogIndex added, ConfigurationAt where_to_ask);  // becomes another replica without data; term and vote stay

@@ -123,6 +123,8 @@ void ReplicatedLog::note_write() {
 }
 
 void ReplicatedLog::written(EffectId write) {
+  RINGFS_CHECK(write >= written_);  // writes become durable in order
+  written_ = write;
   while (!pending_writes_.empty() && pending_writes_.front().id <= write) {
     stable_ = std::max(stable_, pending_writes_.front().last);
     pending_writes_.pop_front();

@@ -120,6 +120,7 @@ class ReplicatedLog {
   std::vector<ConfigurationAt> configurations_;
   LogIndex stable_ = 0;
   std::deque<PendingWrite> pending_writes_;  // not durable yet; ids rise
+  EffectId written_ = 0;                     // the newest write that is durable
   LogIndex commit_ = 0;
   LogIndex applied_ = 0;
   LogIndex applying_through_ = 0;  // handed out
