@@ -19,7 +19,7 @@ EXCEPTIONS = {
     ("class", "Volume"): "an operation for every request of the kernel, and what they are made of",
     ("class", "SimNode"): "a call for every effect of the protocol, as the driver has it",
     ("function", "nodes/rest/documents.cpp: const std::vector<Endpoint>& endpoints() {"): "a table",
-    ("function", "tests/sim/checks/coverage.cpp: std::vector<CoverageSection> make_promises() {"): "a table",
+    ("function", "tests/sim/checks/coverage.cpp: std::vector<CoverageSection> make_required() {"): "a table",
 }
 
 LABELS = ("public:", "private:", "protected:")
