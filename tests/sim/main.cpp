@@ -1,7 +1,7 @@
 // ringfs-sim: runs seeds of the simulator and says which ones found a violation.
 //
 // Exit code: 0 all seeds passed, 1 a violation (or none, where one was required; or, with --count, too few seeds that
-// count or, from 500 on, a promised row of the coverage table at 0), 2 usage. RINGFS_SEED in the environment runs that
+// count or, from 500 on, a required row of the coverage table at 0), 2 usage. RINGFS_SEED in the environment runs that
 // one seed.
 #include <CLI/CLI.hpp>
 #include <chrono>
@@ -95,7 +95,7 @@ void print_totals(const Totals& totals, double seconds) {
 }
 
 // What --count demands beside the absence of violations.
-bool keeps_promises(const Totals& totals, std::uint64_t count, const std::optional<unsigned>& nodes) {
+bool meets_demands(const Totals& totals, std::uint64_t count, const std::optional<unsigned>& nodes) {
   bool kept = true;
   if (totals.counted < count) {
     std::printf("FAILED: %llu of %llu seeds counted, less than %llu in a hundred\n",
@@ -203,6 +203,6 @@ int main(int argc, char** argv) {
   }
   print_totals(totals, elapsed());
   if (modes.expect_violation) return 1;
-  const bool kept = count == 0 || keeps_promises(totals, count, options.nodes);
+  const bool kept = count == 0 || meets_demands(totals, count, options.nodes);
   return totals.failed == 0 && kept ? 0 : 1;
 }

@@ -23,7 +23,7 @@ std::vector<CoverageRow> coordinator_deaths() {
   return rows;
 }
 
-std::vector<CoverageSection> make_promises() {
+std::vector<CoverageSection> make_required() {
   return {
       {"faults of the network",
        {{"fault: dropped message"},
@@ -183,14 +183,14 @@ void print_row(const std::string& what, std::uint64_t number) {
 
 }  // namespace
 
-const std::vector<CoverageSection>& promised_coverage() {
-  static const std::vector<CoverageSection> promises = make_promises();
-  return promises;
+const std::vector<CoverageSection>& required_coverage() {
+  static const std::vector<CoverageSection> required = make_required();
+  return required;
 }
 
 std::vector<std::string> missing_coverage(const Coverage& coverage, unsigned most_nodes) {
   std::vector<std::string> missing;
-  for (const CoverageSection& section : promised_coverage()) {
+  for (const CoverageSection& section : required_coverage()) {
     for (const CoverageRow& row : section.rows) {
       if (row.least_nodes <= most_nodes && times(coverage, row.what) == 0) missing.push_back(row.what);
     }
@@ -199,17 +199,17 @@ std::vector<std::string> missing_coverage(const Coverage& coverage, unsigned mos
 }
 
 void print_coverage(const Coverage& coverage) {
-  std::set<std::string> promised;
-  for (const CoverageSection& section : promised_coverage()) {
+  std::set<std::string> known;
+  for (const CoverageSection& section : required_coverage()) {
     std::printf("%s\n", section.title);
     for (const CoverageRow& row : section.rows) {
       print_row(row.what, times(coverage, row.what));
-      promised.insert(row.what);
+      known.insert(row.what);
     }
   }
   std::printf("also counted\n");
   for (const auto& [what, number] : coverage) {
-    if (!promised.contains(what)) print_row(what, number);
+    if (!known.contains(what)) print_row(what, number);
   }
 }
 

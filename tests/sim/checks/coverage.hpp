@@ -23,7 +23,7 @@ struct CoverageSection {
   std::vector<CoverageRow> rows;
 };
 
-const std::vector<CoverageSection>& promised_coverage();
+const std::vector<CoverageSection>& required_coverage();
 
 // Rows that never happened, in rings of at most that many nodes.
 std::vector<std::string> missing_coverage(const Coverage& coverage, unsigned most_nodes);

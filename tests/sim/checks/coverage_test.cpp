@@ -13,7 +13,7 @@ constexpr unsigned many_nodes = 50;
 
 Coverage everything_once() {
   Coverage coverage;
-  for (const CoverageSection& section : promised_coverage()) {
+  for (const CoverageSection& section : required_coverage()) {
     for (const CoverageRow& row : section.rows) coverage[row.what] = 1;
   }
   return coverage;
@@ -41,7 +41,7 @@ TEST(Coverage, RowThatNeedsAMajority_IsNotWantedOfTwoNodes) {
 
 TEST(Coverage, Rows_AreNamedOnce) {
   std::set<std::string> names;
-  for (const CoverageSection& section : promised_coverage()) {
+  for (const CoverageSection& section : required_coverage()) {
     for (const CoverageRow& row : section.rows) EXPECT_TRUE(names.insert(row.what).second) << row.what;
   }
 }

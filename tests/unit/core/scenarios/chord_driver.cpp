@@ -1,6 +1,8 @@
 // The commands of Chord scenarios.
 #include "tests/unit/core/scenarios/chord_driver.hpp"
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 
 namespace ringfs::dht::test {
@@ -195,6 +197,7 @@ void ChordDriver::run(Arguments& arguments) {
 void ChordDriver::run_until_ideal(Duration step) {
   const TimePoint end = network_->now() + until_limit;
   while (!difference().empty()) {
+    if (::testing::Test::HasFatalFailure()) throw BadCommand("the ring does not become ideal");
     if (network_->now() > end) throw BadCommand("the ring does not become ideal: " + difference());
     network_->run(step);
   }

@@ -18,8 +18,7 @@ const std::map<std::string, bool Faults::*> faults = {
     {"ignore_lease", &Faults::ignore_lease},
     {"read_before_own_no_op", &Faults::read_before_own_no_op},
     {"count_learners", &Faults::count_learners},
-    {"skip_joint", &Faults::skip_joint},
-    {"ignore_replica_identity", &Faults::ignore_replica_identity},
+    {"drop_early", &Faults::drop_early},
 };
 
 MemberState member_state(const std::string& name) {

@@ -1,4 +1,4 @@
-// The properties of figure 3 of the Raft paper, checked after every step of a scenario.
+// The properties, checked after every step of a scenario.
 #include "tests/unit/core/scenarios/raft_properties.hpp"
 
 namespace ringfs::dht::test {
@@ -16,6 +16,7 @@ void RaftProperties::check(unsigned node) {
   check_log_matching(stored->second);
   check_committed(status, stored->second);
   check_rows(node, stored->second);
+  check_data(node, stored->second);
   check_leader_completeness(status, stored->second);
   check_leases(node, status);
 }
@@ -61,6 +62,27 @@ void RaftProperties::check_rows(unsigned node, const StoredGroup& stored) {
     if (theirs->second.holds_data && theirs->second.applied == stored.applied && !(theirs->second.rows == stored.rows))
       breaks("state machine safety: rows at index " + std::to_string(stored.applied));
   }
+}
+
+// A replica's rows go only after the commit of a configuration without it.
+void RaftProperties::check_data(unsigned node, const StoredGroup& stored) {
+  auto before = with_data_.find(node);
+  const bool gone = before != with_data_.end() && (!stored.holds_data || stored.replica.added != before->second);
+  if (gone) {
+    const ReplicaId replica{node_id(node), before->second};
+    with_data_.erase(before);
+    auto newest = std::find_if(committed_.rbegin(), committed_.rend(),
+                               [](const auto& entry) { return entry.second.kind == EntryKind::configuration; });
+    Result<Configuration> configuration = fail(ErrorCode::not_found);
+    if (newest != committed_.rend()) configuration = decode_configuration(newest->second.head);
+    bool named = !configuration;
+    if (configuration) {
+      for (const auto* list : {&configuration->voters, &configuration->old_voters, &configuration->learners})
+        named = named || std::find(list->begin(), list->end(), replica) != list->end();
+    }
+    if (named) breaks("data goes after the commit of a configuration without it");
+  }
+  if (stored.holds_data) with_data_.emplace(node, stored.replica.added);
 }
 
 // Leader completeness: what was committed in earlier terms is in a leader's log.

@@ -1,4 +1,5 @@
-// What must hold in every Raft scenario at every step, whatever its trace says: figure 3 of the Raft paper, and leases.
+// What must hold in every Raft scenario at every step, whatever its trace says: figure 3 of the Raft paper, leases,
+// reads, and that data goes only after a committed configuration excludes its replica.
 //
 // Threads: none. Looks at one partition, at what the nodes say of themselves and at what their disks hold.
 #pragma once
@@ -33,6 +34,7 @@ class RaftProperties {
 
   void check_terms(unsigned node, const GroupStatus& status);
   void check_log_matching(const StoredGroup& stored);
+  void check_data(unsigned node, const StoredGroup& stored);
   void check_rows(unsigned node, const StoredGroup& stored);
   void check_committed(const GroupStatus& status, const StoredGroup& stored);
   void check_leader_completeness(const GroupStatus& status, const StoredGroup& stored);
@@ -46,7 +48,8 @@ class RaftProperties {
   std::map<std::pair<unsigned, Term>, Uuid> votes_;
   std::map<std::pair<LogIndex, Term>, std::pair<EntryContent, Term>> entries_;  // and the term of the one before
   std::map<LogIndex, EntryContent> committed_;
-  std::map<LogIndex, Term> committed_in_;  // the term of the leader that is the first to know
+  std::map<LogIndex, Term> committed_in_;   // the term of the leader that is the first to know
+  std::map<unsigned, LogIndex> with_data_;  // nodes that hold rows, as which replica
   std::string broken_;
 };
 

@@ -1,6 +1,8 @@
 // Reads a scenario, carries its commands out, and writes down what they gave.
 #include "tests/unit/core/scenarios/scenario.hpp"
 
+#include <gtest/gtest.h>
+
 #include <charconv>
 #include <sstream>
 
@@ -52,6 +54,10 @@ ScenarioResult run_scenario(const std::string& file, const std::string& text, Sc
       for (const std::string& traced : driver.execute(words_of(line))) result.text += indent + traced + "\n";
     } catch (const BadCommand& bad) {
       result.error = at(file, number) + bad.what();
+      return result;
+    }
+    if (::testing::Test::HasFatalFailure()) {  // an assertion of the cluster, the store or the network: it is printed
+      result.error = at(file, number) + "the driver could not go on";
       return result;
     }
     if (whole && !driver.broken().empty()) result.text += indent + ("BROKEN: " + driver.broken()) + "\n";

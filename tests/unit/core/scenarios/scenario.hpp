@@ -5,7 +5,7 @@
 //   ring 3
 //
 //   timeout S1
-//       S1 becomes pre-candidate of term 0
+//       S1 is pre-candidate of term 0
 //
 // A driver carries the commands out; the test compares what it traces with what the file has. CONTRIBUTING.md says how
 // to write one and how to rewrite its traces.
