@@ -1,6 +1,7 @@
 // Compaction of the log, and followers that need a snapshot.
 #include <gtest/gtest.h>
 
+#include "dht/core/raft/compaction.hpp"
 #include "dht/core/raft/group.hpp"
 #include "tests/unit/core/raft/raft_cluster.hpp"
 
@@ -91,7 +92,7 @@ TEST_F(ReadyGroupSnapshot, LogBeyondItsLimit_IsCutOnLeaderAndFollowers) {
   cluster.run(1s);
   for (unsigned i = 0; i < 3; ++i) {
     GroupStatus status = cluster.group(i, partition);
-    EXPECT_LE(status.last_index - status.first_index, LogLimits::entries + max_apply_entries);
+    EXPECT_LE(status.last_index - status.first_index, LogLimits::entries + ApplyLimits::entries);
     EXPECT_GT(status.first_index, 1U);
     EXPECT_LE(status.first_index, status.applied + 1);
     EXPECT_EQ(cluster.machines[i].store.groups.at(partition).base_index + 1, status.first_index);
