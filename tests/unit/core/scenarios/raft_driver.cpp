@@ -211,8 +211,8 @@ void RaftDriver::timeout(Arguments& arguments) {
   const unsigned number = running(arguments);
   arguments.end();
   const TimePoint end = cluster_->clock.now + timeout_limit;
-  const unsigned& campaigns = events_[{number, "campaign"}];
-  for (const unsigned before = campaigns; campaigns == before;) {
+  const auto campaigns = [&] { return events_[{number, "campaign"}]; };
+  for (const unsigned before = campaigns(); campaigns() == before;) {
     if (cluster_->clock.now > end) throw BadCommand(trace_->name_of(number) + " asks for no votes");
     cluster_->advance_to(std::max(machine(number).deadline, cluster_->clock.now + Duration(1)));
     cluster_->node(number).tick(cluster_->clock_of(number));
