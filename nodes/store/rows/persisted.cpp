@@ -70,6 +70,7 @@ dht::PersistedGroup persisted_state(const GroupState& group, const Uuid& node) {
   persisted.configuration = group.configuration;
   persisted.configuration_index = group.configuration_index;
   persisted.applied = group.applied;
+  persisted.applied_term = group.applied_term;
   return persisted;
 }
 
@@ -78,7 +79,7 @@ dht::PersistedGroup persisted_group(LogTable& log, const GroupState& group, cons
   dht::PersistedGroup persisted = persisted_state(group, node);
   persisted.base_index = group.base_index;
   persisted.base_term = group.base_term;
-  persisted.last_stamp = group.base_stamp;
+  persisted.base_stamp = persisted.last_stamp = group.base_stamp;
   std::string name = "partition " + std::to_string(index_of(group.partition));
   std::vector<dht::LogIndex> configurations;
   for (const LogTable::Info& info : log.infos(group.partition, 0)) {
@@ -132,7 +133,7 @@ dht::PersistedGroup without_log(const GroupState& group, const Uuid& node) {
   dht::PersistedGroup persisted = persisted_state(group, node);
   persisted.base_index = group.applied;
   persisted.base_term = group.applied_term;
-  persisted.last_stamp = group.applied_stamp;
+  persisted.base_stamp = persisted.last_stamp = group.applied_stamp;
   persisted.damage = dht::Damage::log;
   return persisted;
 }
