@@ -72,9 +72,10 @@ dht::PersistedGroup persisted_state(const GroupState& group, const Uuid& node, c
   persisted.configuration = group.configuration;
   persisted.configuration_index = group.configuration_index;
   persisted.applied = group.applied.index;
+  persisted.applied_term = group.applied.term;
   persisted.base_index = base.index;
   persisted.base_term = base.term;
-  persisted.last_stamp = base.stamp;
+  persisted.base_stamp = persisted.last_stamp = base.stamp;
   return persisted;
 }
 

@@ -100,7 +100,7 @@ void Invariants::acknowledged(const Uuid& source, const dht::AppendReply& reply,
   auto group = disk.groups.find(reply.raft.partition);
   // It was held back behind a write; meanwhile a committed configuration excluded the replica and its data went.
   if (group != disk.groups.end() &&
-      (group->second.replica_added != reply.raft.source_added || !group->second.holds_data))
+      (group->second.replica.added != reply.raft.source_added || !group->second.holds_data))
     return;
   dht::LogIndex durable = group == disk.groups.end() ? 0 : group->second.last_index();
   if (durable < reply.match) {
@@ -203,7 +203,7 @@ void Invariants::require_majority(PartitionId partition, dht::LogIndex index, dh
     auto group = disk.groups.find(partition);
     if (group == disk.groups.end() || !group->second.holds_data) return;
     if (group->second.base_index >= index || group->second.term_at(index) == term) {
-      holders.insert({node, group->second.replica_added});
+      holders.insert({node, group->second.replica.added});
     }
   });
   auto majority = [&](const std::vector<dht::ReplicaId>& half) {

@@ -95,10 +95,10 @@ bool Cluster::can_spare(PartitionId partition, const Uuid& node) {
   if (newest.voters.size() < 3 || !newest.old_voters.empty()) return false;
   return std::all_of(newest.voters.begin(), newest.voters.end(), [&](const dht::ReplicaId& voter) {
     SimNode& other = *find(voter.node);
-    if (voter.node == node) return voter.added == group->second.replica_added;
+    if (voter.node == node) return voter.added == group->second.replica.added;
     auto theirs = other.live_disk().groups.find(partition);
     return other.running() && other.room() == dht::Room::ample && !other.is_damaged(partition) &&
-           theirs != other.live_disk().groups.end() && theirs->second.replica_added == voter.added &&
+           theirs != other.live_disk().groups.end() && theirs->second.replica.added == voter.added &&
            theirs->second.newest_configuration() == newest;
   });
 }

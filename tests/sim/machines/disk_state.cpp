@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "dht/core/members/initial_groups.hpp"
+#include "tests/support/persisted_group.hpp"
 
 namespace ringfs::sim {
 
@@ -147,9 +148,7 @@ std::string DiskState::perform(const dht::GroupWrite& write, DiskWatcher* watche
   if (write.compact_through) {
     if (*write.compact_through > group.applied) return "cut above the applied index";
     while (!group.log.empty() && group.base_index < *write.compact_through) {
-      group.base_index = group.log.front().index;
-      group.base_term = group.log.front().term;
-      group.base_stamp = group.log.front().stamp;
+      group.compact_through(group.log.front());
       group.log.pop_front();
     }
   }
@@ -160,14 +159,11 @@ void DiskState::reset(PartitionId partition, const dht::ReplicaReset& reset, Dis
   auto [known, fresh] = groups.try_emplace(partition);
   GroupState& group = known->second;
   if (watcher != nullptr) {
-    watcher->on_reset(partition, fresh || !group.holds_data ? std::nullopt : std::optional(group.replica_added), reset);
+    watcher->on_reset(partition, fresh || !group.holds_data ? std::nullopt : std::optional(group.replica.added), reset);
   }
   GroupState empty;
-  empty.hard_state = group.hard_state;
-  empty.replica_added = reset.added;
-  empty.holds_data = false;
-  empty.configuration = reset.configuration;
-  empty.configuration_index = reset.configuration_index;
+  static_cast<dht::GroupRecord&>(empty) = group;
+  empty.reset(reset);
   group = std::move(empty);
 }
 
@@ -185,17 +181,11 @@ std::string DiskState::install(GroupState& group, const dht::GroupWrite& write, 
   }
   group.staged.clear();
   group.staged_snapshot = 0;
-  group.damage = dht::Damage::none;
   group.log.clear();
-  group.base_index = group.applied = snapshot.last_index;
-  group.base_term = group.applied_term = snapshot.last_term;
-  group.base_stamp = snapshot.last_stamp;
-  group.holds_data = true;
-  group.configuration = snapshot.configuration;
-  group.configuration_index = snapshot.configuration_index;
+  group.install(snapshot);
   if (watcher != nullptr) {
     watcher->on_configuration(write.partition, group.configuration_index, group.configuration);
-    watcher->on_installed(write.partition, group.replica_added, snapshot.last_index, snapshot.last_term,
+    watcher->on_installed(write.partition, group.replica.added, snapshot.last_index, snapshot.last_term,
                           group.rows.hash());
   }
   return {};
@@ -254,14 +244,8 @@ std::string DiskState::perform(const dht::Apply& apply, const DiskFaults& faults
       }
       applied_entry.result = &result;
       if (results != nullptr) results->push_back({entry->index, result});
-    } else if (entry->kind == dht::EntryKind::configuration) {
-      Result<dht::Configuration> decoded = dht::decode_configuration(entry->head.view());
-      if (!decoded) return "a configuration entry that does not decode";
-      group.configuration = std::move(*decoded);
-      group.configuration_index = entry->index;
     }
-    group.applied = entry->index;
-    group.applied_term = entry->term;
+    if (!group.apply(*entry)) return "a configuration entry that does not decode";
     applied_entry.state_hash = group.rows.hash();
     if (watcher != nullptr) watcher->on_applied(apply.partition, applied_entry);
   }
@@ -276,29 +260,7 @@ dht::PersistedNode DiskState::persisted(const Uuid& self) const {
   node.table = table;
   node.peer_incarnations.assign(peer_incarnations.begin(), peer_incarnations.end());
   for (const auto& [partition, group] : groups) {
-    dht::PersistedGroup persisted;
-    persisted.partition = partition;
-    persisted.hard_state = group.hard_state;
-    persisted.replica = {self, group.replica_added};
-    persisted.holds_data = group.holds_data;
-    persisted.configuration = group.configuration;
-    persisted.configuration_index = group.configuration_index;
-    persisted.applied = group.applied;
-    persisted.base_index = group.base_index;
-    persisted.base_term = group.base_term;
-    persisted.damage = group.damage;
-    if (group.damage == dht::Damage::log) {
-      persisted.base_index = group.applied;
-      persisted.base_term = group.applied_term;
-    }
-    for (const dht::Entry& entry : group.log) {
-      if (group.damage == dht::Damage::log) break;
-      persisted.log.push_back({entry.index, entry.term, static_cast<std::uint32_t>(entry.bytes())});
-      if (entry.kind == dht::EntryKind::configuration && entry.index > group.applied)
-        persisted.configuration_entries.push_back(entry);
-    }
-    persisted.last_stamp = group.log.empty() ? group.base_stamp : group.log.back().stamp;
-    node.groups.push_back(std::move(persisted));
+    node.groups.push_back(dht::persisted_group(partition, self, group, group.log));
   }
   return node;
 }

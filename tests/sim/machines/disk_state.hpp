@@ -28,20 +28,9 @@ struct DiskFaults {
   bool patch_shared_payloads = false;
 };
 
-struct GroupState {
-  dht::HardState hard_state;
-  dht::LogIndex replica_added = 0;
-  bool holds_data = true;            // PersistedGroup
-  dht::Configuration configuration;  // the newest one applied or installed
-  dht::LogIndex configuration_index = 0;
-  dht::LogIndex applied = 0;
-  dht::Term applied_term = 0;
-  dht::LogIndex base_index = 0;
-  dht::Term base_term = 0;
-  Stamp base_stamp;
+struct GroupState : dht::GroupRecord {
   std::deque<dht::Entry> log;  // base_index + 1, ...
   SimRows rows;
-  dht::Damage damage = dht::Damage::none;
   std::uint64_t staged_snapshot = 0;
   std::vector<dht::StageChunk> staged;
 

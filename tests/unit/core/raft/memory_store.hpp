@@ -6,6 +6,7 @@
 
 #include <map>
 #include <optional>
+#include <ranges>
 #include <set>
 #include <vector>
 
@@ -13,23 +14,15 @@
 #include "dht/core/protocol/persisted_state.hpp"
 #include "dht/core/rows/evaluate.hpp"
 #include "tests/support/memory_rows.hpp"
+#include "tests/support/persisted_group.hpp"
 
 namespace ringfs::dht::test {
 
-struct StoredGroup {
-  HardState hard_state;
-  ReplicaId replica;
-  bool holds_data = true;
-  Configuration configuration;
-  LogIndex configuration_index = 0;
-  LogIndex applied = 0;
-  LogIndex base_index = 0;
-  Term base_term = 0;
+struct StoredGroup : GroupRecord {
   std::map<LogIndex, Entry> log;
   MemoryRows rows;
   std::uint64_t staging = 0;
   std::vector<StageChunk> staged;
-  Damage damage = Damage::none;
 
   LogIndex last_index() const { return log.empty() ? base_index : log.rbegin()->first; }
   Term term_of(LogIndex index) const { return index == base_index ? base_term : log.at(index).term; }
@@ -56,31 +49,8 @@ class MemoryStore {
     node.genesis = genesis;
     node.table = table;
     node.peer_incarnations.assign(peers.begin(), peers.end());
-    for (auto& [partition, stored] : groups) {
-      PersistedGroup group;
-      group.partition = partition;
-      group.hard_state = stored.hard_state;
-      group.replica = stored.replica;
-      group.holds_data = stored.holds_data;
-      group.configuration = stored.configuration;
-      group.configuration_index = stored.configuration_index;
-      group.applied = stored.applied;
-      group.base_index = stored.base_index;
-      group.base_term = stored.base_term;
-      group.damage = stored.damage;
-      if (stored.damage == Damage::log) {
-        group.base_index = group.applied;
-        group.base_term = stored.term_of(group.applied);
-      }
-      for (const auto& [index, entry] : stored.log) {
-        if (stored.damage == Damage::log) break;
-        group.log.push_back({index, entry.term, static_cast<std::uint32_t>(entry.bytes())});
-        group.last_stamp = entry.stamp;
-        if (entry.kind == EntryKind::configuration && index > stored.applied)
-          group.configuration_entries.push_back(entry);
-      }
-      node.groups.push_back(std::move(group));
-    }
+    for (auto& [partition, stored] : groups)
+      node.groups.push_back(persisted_group(partition, id, stored, std::views::values(stored.log)));
     return node;
   }
 
@@ -103,11 +73,8 @@ class MemoryStore {
     StoredGroup& group = groups.at(apply.partition);
     std::vector<AppliedBatch> results;
     while (group.applied < apply.through) {
-      const Entry& entry = group.log.at(++group.applied);
-      if (entry.kind == EntryKind::configuration) {
-        group.configuration = *decode_configuration(entry.head.view());
-        group.configuration_index = entry.index;
-      }
+      const Entry& entry = group.log.at(group.applied + 1);
+      EXPECT_TRUE(group.apply(entry));
       if (entry.kind != EntryKind::batch) continue;
       Result<Batch> batch = decode_batch(entry.head, entry.blobs);
       BatchResult result;
@@ -207,19 +174,16 @@ class MemoryStore {
     }
     if (one.compact_through) {
       ASSERT_LE(*one.compact_through, group.applied);
-      group.base_term = group.term_of(*one.compact_through);
-      group.base_index = *one.compact_through;
+      if (*one.compact_through > group.base_index) group.compact_through(group.log.at(*one.compact_through));
       group.log.erase(group.log.begin(), group.log.upper_bound(*one.compact_through));
     }
   }
 
   void reset(StoredGroup& group, const ReplicaReset& reset) {
     StoredGroup fresh;
-    fresh.hard_state = group.hard_state;
-    fresh.replica = {id, reset.added};
-    fresh.holds_data = false;
-    fresh.configuration = reset.configuration;
-    fresh.configuration_index = reset.configuration_index;
+    static_cast<GroupRecord&>(fresh) = group;
+    fresh.reset(reset);
+    fresh.replica.node = id;
     group = std::move(fresh);
   }
 
@@ -238,12 +202,7 @@ class MemoryStore {
     }
     group.staged.clear();
     group.log.clear();
-    group.damage = Damage::none;
-    group.holds_data = true;
-    group.base_index = group.applied = install.last_index;
-    group.base_term = install.last_term;
-    group.configuration = install.configuration;
-    group.configuration_index = install.configuration_index;
+    group.install(install);
   }
 
   std::map<std::uint64_t, StoredGroup> open_snapshots_;
