@@ -301,7 +301,7 @@ Status check_mount_point(const std::string& path) {
                                          " and does not answer; is its process stopped? Detach it: fusermount3 -u -z " +
                                          path);
     }
-    const Status cleared = unmount_path(path, true);
+    Status cleared = unmount_path(path, true);
     if (!cleared) return cleared;
   }
   std::error_code error;
