@@ -1,0 +1,118 @@
+// The user at the other end of a local connection.
+#include "dht/net/transport/peer_user.hpp"
+
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <span>
+#include <string>
+
+#include "dht/base/descriptor.hpp"
+
+namespace ringfs::dht {
+
+namespace {
+
+using boost::asio::ip::tcp;
+
+constexpr timeval netlink_limit{.tv_sec = 1,
+                                .tv_usec = 0};  // the kernel answers while it is asked; never wait for ever
+constexpr uid_t usual_overflow_user = 65534;
+
+struct Question {
+  nlmsghdr header{};
+  inet_diag_req_v2 request{};
+};
+
+void put_address(std::span<__be32, 4> into, const boost::asio::ip::address& address) {
+  if (address.is_v4()) {
+    const auto bytes = address.to_v4().to_bytes();
+    std::memcpy(into.data(), bytes.data(), bytes.size());
+  } else {
+    const auto bytes = address.to_v6().to_bytes();
+    std::memcpy(into.data(), bytes.data(), bytes.size());
+  }
+}
+
+Question question(const tcp::endpoint& from, const tcp::endpoint& to) {
+  Question it;
+  it.header.nlmsg_len = sizeof it;
+  it.header.nlmsg_type = SOCK_DIAG_BY_FAMILY;
+  it.header.nlmsg_flags = NLM_F_REQUEST;
+  it.request.sdiag_family = from.address().is_v4() ? AF_INET : AF_INET6;
+  it.request.sdiag_protocol = IPPROTO_TCP;
+  it.request.idiag_states = 1U << TCP_ESTABLISHED;
+  it.request.id.idiag_sport = htons(from.port());
+  it.request.id.idiag_dport = htons(to.port());
+  put_address(it.request.id.idiag_src, from.address());
+  put_address(it.request.id.idiag_dst, to.address());
+  it.request.id.idiag_cookie[0] = INET_DIAG_NOCOOKIE;
+  it.request.id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
+  return it;
+}
+
+tl::unexpected<Error> netlink_failed() {
+  return fail(ErrorCode::io_error,
+              std::string("cannot ask the kernel who is at the other end (sock_diag): ") + std::strerror(errno));
+}
+
+tl::unexpected<Error> nobody() { return fail(ErrorCode::access_denied, "no process holds the other end any more"); }
+
+}  // namespace
+
+Result<uid_t> user_of_unix_peer(int socket) {
+  ucred credentials{};
+  socklen_t size = sizeof credentials;
+  if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) {
+    return fail(ErrorCode::io_error, std::string("SO_PEERCRED: ") + std::strerror(errno));
+  }
+  return credentials.uid;
+}
+
+Result<uid_t> user_of_loopback_peer(const tcp::endpoint& local, const tcp::endpoint& remote) {
+  Descriptor netlink(::socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
+  if (netlink.value < 0) return netlink_failed();
+  const Question asked = question(remote, local);
+  if (::setsockopt(netlink.value, SOL_SOCKET, SO_RCVTIMEO, &netlink_limit, sizeof netlink_limit) != 0 ||
+      ::send(netlink.value, &asked, sizeof asked, 0) != static_cast<ssize_t>(sizeof asked)) {
+    return netlink_failed();
+  }
+  alignas(nlmsghdr) std::array<char, 4096> buffer{};
+  const ssize_t size = ::recv(netlink.value, buffer.data(), buffer.size(), 0);
+  if (size < 0) return netlink_failed();
+  auto left = static_cast<unsigned>(size);
+  for (auto* message = reinterpret_cast<nlmsghdr*>(buffer.data()); NLMSG_OK(message, left);
+       message = NLMSG_NEXT(message, left)) {
+    if (message->nlmsg_type == NLMSG_ERROR) break;  // ENOENT: there is no such connection
+    if (message->nlmsg_type != SOCK_DIAG_BY_FAMILY || message->nlmsg_len < NLMSG_LENGTH(sizeof(inet_diag_msg)))
+      continue;
+    const auto* answer = static_cast<const inet_diag_msg*>(NLMSG_DATA(message));
+    if (answer->idiag_state != TCP_ESTABLISHED || answer->idiag_inode == 0) break;
+    return answer->idiag_uid;
+  }
+  return nobody();
+}
+
+uid_t overflow_user() {
+  std::ifstream file("/proc/sys/kernel/overflowuid");
+  uid_t user = usual_overflow_user;
+  return file >> user ? user : usual_overflow_user;
+}
+
+Status check_local_user(uid_t user) {
+  if (user == overflow_user()) return fail(ErrorCode::access_denied, "the user at the other end has no number here");
+  if (user == 0 || user == ::geteuid()) return {};
+  return fail(ErrorCode::access_denied, "this node serves root and the user whom it runs as (" +
+                                            std::to_string(::geteuid()) + "), not user " + std::to_string(user));
+}
+
+}  // namespace ringfs::dht

@@ -1,0 +1,29 @@
+// Which user of this machine is at the other end of a local connection, as the kernel says.
+//
+// UNIX sockets: SO_PEERCRED (unix(7)), the user that connected. TCP over loopback: sock_diag(7) for exactly this
+// connection. Only an established socket that a process still holds counts: a stranger who connects, sends and closes
+// is shown as user 0 with inode 0. A process that forwards connections counts as whoever runs it.
+// Threads: any; each call asks the kernel anew, and answers at once. Errors: access_denied (nobody holds the other end
+// any more, or it is a user whom this user namespace does not know), io_error (no netlink here).
+#pragma once
+
+#include <sys/types.h>
+
+#include <boost/asio/ip/tcp.hpp>
+
+#include "dht/base/error.hpp"
+
+namespace ringfs::dht {
+
+Result<uid_t> user_of_unix_peer(int socket);
+// `local` and `remote` are this end's; asked for the socket from `remote` to `local`.
+Result<uid_t> user_of_loopback_peer(const boost::asio::ip::tcp::endpoint& local,
+                                    const boost::asio::ip::tcp::endpoint& remote);
+
+// The number by which the kernel names users that have none here (/proc/sys/kernel/overflowuid): nobody in particular.
+uid_t overflow_user();
+// Root, and the user whom this process runs as, may do to a node what they can do to its process and its files anyway.
+// Errors: access_denied with words for the one who is refused.
+Status check_local_user(uid_t user);
+
+}  // namespace ringfs::dht

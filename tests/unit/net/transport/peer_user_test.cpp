@@ -1,0 +1,96 @@
+// Users at the other end of local connections. Runs as root: it connects as others, too.
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <boost/asio/io_context.hpp>
+#include <csignal>
+
+#include "dht/net/transport/peer_user.hpp"
+
+namespace ringfs::dht {
+namespace {
+
+using boost::asio::ip::tcp;
+
+constexpr uid_t other_user = 4711;
+
+class LoopbackPeer : public testing::TestWithParam<const char*> {
+ protected:
+  LoopbackPeer() : acceptor(loop, tcp::endpoint(boost::asio::ip::make_address(GetParam()), 0)) {}
+
+  Result<uid_t> user_of(const tcp::socket& accepted) const {
+    return user_of_loopback_peer(accepted.local_endpoint(), accepted.remote_endpoint());
+  }
+  // Another process, as `user`, that connects and stays until it is killed.
+  pid_t connect_as(uid_t user) {
+    const pid_t child = ::fork();
+    if (child != 0) return child;
+    boost::asio::io_context own;
+    tcp::socket socket(own);
+    if (::setresuid(user, user, user) != 0) ::_exit(2);
+    socket.connect(acceptor.local_endpoint());
+    ::alarm(60);
+    ::pause();
+    ::_exit(0);
+  }
+
+  boost::asio::io_context loop;
+  tcp::acceptor acceptor;
+};
+
+TEST_P(LoopbackPeer, Own_IsThisProcesssUser) {
+  tcp::socket client(loop);
+  client.connect(acceptor.local_endpoint());
+  tcp::socket accepted = acceptor.accept();
+  EXPECT_EQ(user_of(accepted).value(), ::geteuid());
+  // The same question from the other end: whose the server is.
+  EXPECT_EQ(user_of(client).value(), ::geteuid());
+}
+
+TEST_P(LoopbackPeer, OfAnotherUser_IsThatOne) {
+  ASSERT_EQ(::geteuid(), 0U) << "the unit tests run as root";
+  const pid_t child = connect_as(other_user);
+  tcp::socket accepted = acceptor.accept();
+  EXPECT_EQ(user_of(accepted).value(), other_user);
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+}
+
+TEST_P(LoopbackPeer, ThatHasClosed_IsNobody) {
+  // The kernel shows a closed socket as user 0: it must not pass for root.
+  tcp::socket client(loop);
+  client.connect(acceptor.local_endpoint());
+  tcp::socket accepted = acceptor.accept();
+  client.close();
+  Result<uid_t> user = user_of(accepted);
+  ASSERT_FALSE(user);
+  EXPECT_EQ(user.error().code, ErrorCode::access_denied);
+}
+
+TEST_P(LoopbackPeer, ThatNeverWas_IsNobody) {
+  tcp::endpoint elsewhere(boost::asio::ip::make_address(GetParam()), 1);
+  EXPECT_FALSE(user_of_loopback_peer(acceptor.local_endpoint(), elsewhere));
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, LoopbackPeer, testing::Values("127.0.0.1", "::1"),
+                         [](const auto& family) { return std::string(family.index == 0 ? "IPv4" : "IPv6"); });
+
+TEST(UnixPeer, Own_IsThisProcesssUser) {
+  int ends[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+  EXPECT_EQ(user_of_unix_peer(ends[0]).value(), ::geteuid());
+  ::close(ends[0]);
+  ::close(ends[1]);
+}
+
+TEST(LocalUser, RootAndTheOwnUser_AreServed) {
+  EXPECT_TRUE(check_local_user(0));
+  EXPECT_TRUE(check_local_user(::geteuid()));
+  EXPECT_EQ(check_local_user(other_user).error().code, ErrorCode::access_denied);
+  EXPECT_EQ(check_local_user(overflow_user()).error().code, ErrorCode::access_denied);
+}
+
+}  // namespace
+}  // namespace ringfs::dht
