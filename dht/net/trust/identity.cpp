@@ -11,8 +11,10 @@ namespace {
 constexpr std::string_view scheme = "ringfs://";
 constexpr std::size_t uuid_text_bytes = 36;
 
-constexpr std::array<std::pair<Role, std::string_view>, 4> role_names{
-    {{Role::reader, "reader"}, {Role::writer, "writer"}, {Role::admin, "admin"}, {Role::node, "node"}}};
+constexpr std::array<std::pair<AccessRole, std::string_view>, 4> role_names{{{AccessRole::reader, "reader"},
+                                                                             {AccessRole::writer, "writer"},
+                                                                             {AccessRole::admin, "admin"},
+                                                                             {AccessRole::node, "node"}}};
 
 bool is_name_character(char character) {
   return (character >= 'a' && character <= 'z') || (character >= 'A' && character <= 'Z') ||
@@ -21,14 +23,14 @@ bool is_name_character(char character) {
 
 }  // namespace
 
-std::string_view to_string(Role role) {
+std::string_view to_string(AccessRole role) {
   for (const auto& [value, name] : role_names) {
     if (value == role) return name;
   }
   return "unknown";
 }
 
-Result<Role> parse_role(std::string_view text) {
+Result<AccessRole> parse_access_role(std::string_view text) {
   for (const auto& [value, name] : role_names) {
     if (name == text) return value;
   }

@@ -15,15 +15,15 @@
 namespace ringfs::dht {
 
 // Each role may do what the ones before it may.
-enum class Role : std::uint8_t {
+enum class AccessRole : std::uint8_t {
   reader = 1,  // read data
   writer = 2,  // change data
   admin = 3,   // members, settings, tokens, clients
   node = 4,    // everything: members trust each other
 };
 
-std::string_view to_string(Role role);           // "reader", "writer", "admin", "node"
-Result<Role> parse_role(std::string_view text);  // the four names
+std::string_view to_string(AccessRole role);                  // "reader", "writer", "admin", "node"
+Result<AccessRole> parse_access_role(std::string_view text);  // the four names
 
 inline constexpr std::size_t max_client_name_bytes = 64;
 

@@ -35,11 +35,11 @@ TEST(Identity, Uri_ThatIsNone_IsRefused) {
   }
 }
 
-TEST(Role, Names_ReadBackAndOthersAreRefused) {
-  for (Role role : {Role::reader, Role::writer, Role::admin, Role::node}) {
-    EXPECT_EQ(parse_role(to_string(role)).value(), role);
+TEST(AccessRole, Names_ReadBackAndOthersAreRefused) {
+  for (AccessRole role : {AccessRole::reader, AccessRole::writer, AccessRole::admin, AccessRole::node}) {
+    EXPECT_EQ(parse_access_role(to_string(role)).value(), role);
   }
-  EXPECT_FALSE(parse_role("root"));
+  EXPECT_FALSE(parse_access_role("root"));
 }
 
 TEST(Token, Text_ReadsBack) {
