@@ -40,6 +40,7 @@ struct RestOptions {
   std::size_t max_turned_away = 64;
   Duration idle_timeout = std::chrono::seconds(60);  // between two requests of a connection, and for writing an answer
   Duration request_timeout = std::chrono::seconds(60);  // for reading a request
+  bool open_loopback = false;  // serve every user of this machine, not only root and the one of this process
   // How long the ring may work on a request that begins now.
   std::function<Duration()> operation_timeout = [] { return std::chrono::seconds(default_op_timeout_seconds); };
   // Whether the node belongs to a ring. Until then requests about the ring, its keys or members are answered

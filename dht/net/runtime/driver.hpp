@@ -36,7 +36,7 @@ namespace ringfs::dht {
 struct DriverOptions {
   NodeOptions node;
   PeerLimits peers;
-  StreamMaker make_stream = make_tcp_stream;
+  StreamMaker make_stream = make_plain_stream;
   Duration status_interval = std::chrono::seconds(1);  // how often the store is asked about its disk when idle
   std::map<PartitionId, Error> damaged;  // what the store found when it was opened; `persisted` says so, too
 };

@@ -12,8 +12,6 @@
 
 namespace ringfs::dht {
 
-using boost::asio::ip::tcp;
-
 namespace {
 
 // How long nothing is accepted after the process ran out of descriptors: trying at once would spin.
@@ -25,7 +23,6 @@ Server::Server(boost::asio::io_context& loop, Driver& driver, Listener listener,
     : driver_(driver),
       options_(std::move(options)),
       listener_(std::move(listener)),
-      accept_pause_(loop),
       sweep_timer_(loop.get_executor(), [this] { sweep(); }) {}
 
 Server::~Server() {
@@ -34,37 +31,39 @@ Server::~Server() {
 }
 
 void Server::start() {
-  accept();
+  accept_from(listener_.acceptor);
+  if (listener_.local) accept_from(*listener_.local);
   sweep_timer_.wake_at(boot_time() + options_.limits.sweep);
 }
 
-void Server::accept() {
+template <class Acceptor>
+void Server::accept_from(Acceptor& acceptor) {
   if (draining_) return;
-  listener_.acceptor.async_accept([this, alive = alive_](boost::system::error_code error, tcp::socket socket) {
+  using Accepted = typename Acceptor::protocol_type::socket;
+  acceptor.async_accept([this, &acceptor, alive = alive_](boost::system::error_code error, Accepted socket) {
     if (!*alive || error == boost::asio::error::operation_aborted) return;
     if (!error) {
       accepted(std::move(socket));
-      accept();
+      accept_from(acceptor);
       return;
     }
     if (refused_log_.allow(boot_time())) spdlog::warn("event=accept_failed reason=\"{}\"", error.message());
-    accept_pause_.expires_after(accept_pause);
-    accept_pause_.async_wait([this, alive](boost::system::error_code cancelled) {
-      if (*alive && !cancelled) accept();
+    auto pause = std::make_shared<boost::asio::steady_timer>(acceptor.get_executor(), accept_pause);
+    pause->async_wait([this, &acceptor, alive, pause](const boost::system::error_code&) {
+      if (*alive) accept_from(acceptor);
     });
   });
 }
 
-void Server::accepted(tcp::socket socket) {
+void Server::accepted(Socket socket) {
   ++counters_.accepted;
-  boost::system::error_code error;
-  tcp::endpoint endpoint = socket.remote_endpoint(error);
-  std::string peer = error ? std::string("unknown") : join_address(endpoint);
+  LocalPeer peer(socket);
   if (sessions_.size() >= options_.limits.connections) {
-    log_refused(peer, {ErrorCode::overloaded, "too many connections"});
+    log_refused(peer.name(), {ErrorCode::overloaded, "too many connections"});
     return;  // the socket closes itself
   }
-  auto session = std::make_shared<Session>(*this, options_.make_stream(std::move(socket)), std::move(peer));
+  auto session = std::make_shared<Session>(*this, options_.make_stream(std::move(socket)), peer.name(),
+                                           options_.open_loopback ? LocalPeer() : peer);
   sessions_.emplace(session.get(), session);
   session->start();
 }
@@ -111,7 +110,7 @@ void Server::drain() {
   draining_ = true;
   boost::system::error_code ignored;  // closing has no failure that anybody could act on
   listener_.acceptor.close(ignored);
-  accept_pause_.cancel();
+  if (listener_.local) listener_.local->close(ignored);
   std::vector<std::shared_ptr<Session>> sessions;  // some end in here
   for (auto& [key, session] : sessions_) sessions.push_back(session);
   for (auto& session : sessions) session->drain();

@@ -15,6 +15,7 @@
 #include "dht/net/runtime/driver.hpp"
 #include "dht/net/transport/listener.hpp"
 #include "dht/net/transport/log_limit.hpp"
+#include "dht/net/transport/peer_user.hpp"
 
 namespace ringfs::dht {
 
@@ -31,7 +32,9 @@ struct ServerLimits {
 
 struct ServerOptions {
   ServerLimits limits;
-  StreamMaker make_stream = make_tcp_stream;  // TLS goes in here
+  StreamMaker make_stream = make_plain_stream;  // TLS goes in here
+  // Without TLS only root and the user of this process are served (peer_user.hpp). True: whoever reaches the address.
+  bool open_loopback = false;
 };
 
 class Server {
@@ -53,7 +56,7 @@ class Server {
 
   struct Counters {
     std::uint64_t accepted = 0;
-    std::uint64_t refused = 0;  // too many connections, bad handshakes, broken protocol
+    std::uint64_t refused = 0;  // too many connections, other users, bad handshakes, broken protocol
     std::uint64_t requests = 0;
     std::uint64_t envelopes = 0;
   };
@@ -64,8 +67,9 @@ class Server {
   class Session;
   friend class Session;
 
-  void accept();
-  void accepted(boost::asio::ip::tcp::socket socket);
+  template <class Acceptor>
+  void accept_from(Acceptor& acceptor);
+  void accepted(Socket socket);
   void sweep();
   void forget(Session& session);
   void node_greeted(Session& session);
@@ -76,7 +80,6 @@ class Server {
   Driver& driver_;
   ServerOptions options_;
   Listener listener_;
-  boost::asio::steady_timer accept_pause_;
   WakeTimer sweep_timer_;
   std::unordered_map<Session*, std::shared_ptr<Session>>
       sessions_;                              // shared: a session may end inside its own callback

@@ -14,13 +14,23 @@ constexpr std::size_t small_answer_bytes = 4 << 10;
 
 }  // namespace
 
-Server::Session::Session(Server& server, std::unique_ptr<Stream> stream, std::string peer)
-    : server_(&server), peer_(std::move(peer)), accepted_(boot_time()) {
+Server::Session::Session(Server& server, std::unique_ptr<Stream> stream, std::string peer, LocalPeer user)
+    : server_(&server), peer_(std::move(peer)), user_(std::move(user)), accepted_(boot_time()) {
   connection_ = std::make_shared<FrameConnection>(std::move(stream), *this, server.driver_.flusher());
   connection_->set_drain_notice(server.options_.limits.queue_bytes / 2);
 }
 
-void Server::Session::start() { connection_->start(); }
+void Server::Session::start() {
+  connection_->start();
+  if (Status served = check_user(); !served) refuse(served.error(), true);
+}
+
+Status Server::Session::check_user() const {
+  Status served = user_.check();
+  if (served) return {};
+  return fail(served.error().code,
+              "only processes of root and of this node's user are served; as for this one, " + served.error().context);
+}
 
 bool Server::Session::is_late(TimePoint now) const {
   if (!greeted_) return now - accepted_ >= server_->options_.limits.handshake;
@@ -79,6 +89,8 @@ void Server::Session::greeted(const ReceivedFrame& frame) {
 
 Status Server::Session::check(const Handshake& handshake) const {
   Driver& driver = server_->driver_;
+  // Asked again: a process that was there when the connection came in may have gone since.
+  if (Status served = check_user(); !served) return served;
   if (!handshake.expected.is_nil() && handshake.expected != driver.node().id()) {
     return fail(ErrorCode::wrong_identity,
                 "this is node " + driver.node().id().text() + ", not " + handshake.expected.text());

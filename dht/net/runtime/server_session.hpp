@@ -12,7 +12,7 @@ namespace ringfs::dht {
 
 class Server::Session final : public FrameConnection::Owner, public std::enable_shared_from_this<Server::Session> {
  public:
-  Session(Server& server, std::unique_ptr<Stream> stream, std::string peer);
+  Session(Server& server, std::unique_ptr<Stream> stream, std::string peer, LocalPeer user);
 
   void start();
   const Handshake& handshake() const { return handshake_; }
@@ -33,6 +33,7 @@ class Server::Session final : public FrameConnection::Owner, public std::enable_
 
   void greeted(const ReceivedFrame& frame);
   Status check(const Handshake& handshake) const;
+  Status check_user() const;
   void envelope(const ReceivedFrame& frame);
   void request(const ReceivedFrame& frame);
   void answer(std::uint64_t request, OperationResult result);
@@ -42,6 +43,7 @@ class Server::Session final : public FrameConnection::Owner, public std::enable_
   Server* server_;  // null when over
   std::shared_ptr<FrameConnection> connection_;
   const std::string peer_;  // for logs
+  const LocalPeer user_;
   const TimePoint accepted_;
   bool greeted_ = false;
   Handshake handshake_;

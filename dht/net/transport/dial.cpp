@@ -1,5 +1,6 @@
 #include "dht/net/transport/dial.hpp"
 
+#include "dht/net/transport/local_socket.hpp"
 #include "dht/net/transport/name_resolver.hpp"
 
 #include <boost/asio/connect.hpp>
@@ -55,6 +56,12 @@ class Attempt : public Dial, public std::enable_shared_from_this<Attempt> {
     auto numeric = boost::asio::ip::make_address(parts->host, not_numeric);
     if (!not_numeric) {
       tcp::endpoint endpoint(numeric, static_cast<std::uint16_t>(std::stoul(parts->port)));
+      if (std::optional<Socket> local = connect_beside(socket_.get_executor(), endpoint)) {
+        boost::asio::post(socket_.get_executor(), [self, socket = std::make_shared<Socket>(std::move(*local))] {
+          self->finish(std::move(*socket));
+        });
+        return;
+      }
       socket_.async_connect(endpoint, [self](boost::system::error_code error) { self->connected(error); });
       return;
     }
@@ -92,11 +99,11 @@ class Attempt : public Dial, public std::enable_shared_from_this<Attempt> {
       const bool refused = error == boost::asio::error::connection_refused;
       finish(fail(refused ? ErrorCode::connection_refused : ErrorCode::unreachable, error.message()));
     } else {
-      finish(std::move(socket_));
+      finish(Socket(std::move(socket_)));
     }
   }
 
-  void finish(Result<tcp::socket> result) {
+  void finish(Result<Socket> result) {
     if (!done_) return;
     DialDone done = std::exchange(done_, nullptr);
     if (!result) release();

@@ -13,6 +13,7 @@
 
 #include "dht/base/error.hpp"
 #include "dht/base/time.hpp"
+#include "dht/net/transport/stream.hpp"
 
 namespace ringfs::dht {
 
@@ -31,7 +32,7 @@ class Dial {
   virtual void cancel() = 0;
 };
 
-using DialDone = std::function<void(Result<boost::asio::ip::tcp::socket>)>;
+using DialDone = std::function<void(Result<Socket>)>;
 std::shared_ptr<Dial> dial(const boost::asio::any_io_executor& executor, const std::string& address, Duration limit,
                            DialDone done);
 

@@ -30,7 +30,7 @@ Result<Listener> listen_at(boost::asio::io_context& loop, tcp::endpoint endpoint
   if (!error) acceptor.listen(boost::asio::socket_base::max_listen_connections, error);
   if (!error) endpoint = acceptor.local_endpoint(error);
   if (error) return listen_error(address, error);
-  return Listener{.acceptor = std::move(acceptor), .address = join_address(endpoint)};
+  return Listener{.acceptor = std::move(acceptor), .local = {}, .address = join_address(endpoint)};
 }
 
 // Where the ports of outgoing connections begin; 0 where the system does not say.

@@ -13,12 +13,14 @@
 #include <string>
 
 #include "dht/base/error.hpp"
+#include "dht/net/transport/local_socket.hpp"
 
 namespace ringfs::dht {
 
 struct Listener {
   boost::asio::ip::tcp::acceptor acceptor;
-  std::string address;  // host:port with the port that was taken
+  std::optional<LocalAcceptor> local;  // beside a loopback address, if it was asked for
+  std::string address;                 // host:port with the port that was taken
 };
 
 // host:port with a numeric host or a name. `encrypted`: the streams are TLS; without it only loopback addresses are

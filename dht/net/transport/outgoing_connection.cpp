@@ -18,12 +18,11 @@ void OutgoingConnection::stop() {
 
 void OutgoingConnection::connect(const std::string& address) {
   state_ = State::connecting;
-  dial_ = dial(
-      executor_, address, options_.connect,
-      [self = shared_from_this()](Result<boost::asio::ip::tcp::socket> socket) { self->dialled(std::move(socket)); });
+  dial_ = dial(executor_, address, options_.connect,
+               [self = shared_from_this()](Result<Socket> socket) { self->dialled(std::move(socket)); });
 }
 
-void OutgoingConnection::dialled(Result<boost::asio::ip::tcp::socket> socket) {
+void OutgoingConnection::dialled(Result<Socket> socket) {
   dial_.reset();
   if (stopped_) return;
   if (!socket) {
@@ -31,6 +30,7 @@ void OutgoingConnection::dialled(Result<boost::asio::ip::tcp::socket> socket) {
     return;
   }
   state_ = State::handshake;
+  server_ = LocalPeer(*socket);
   connection_ = std::make_shared<FrameConnection>(options_.make_stream(std::move(*socket)), *this, flusher_);
   connection_->start();
   connection_->send(FrameKind::handshake, 0, encode(own_handshake()));
@@ -66,6 +66,8 @@ void OutgoingConnection::handshake_received(const ReceivedFrame& frame) {
   Result<Handshake> handshake = decode_handshake(frame);
   if (!handshake) {
     end(handshake.error());
+  } else if (Status ours = server_.check(); !ours) {
+    end({ours.error().code, "the process that listens there is not taken: " + ours.error().context});
   } else if (Status fits = check(*handshake); !fits) {
     end(fits.error());
   } else {

@@ -17,6 +17,7 @@
 #include "dht/base/time.hpp"
 #include "dht/net/transport/dial.hpp"
 #include "dht/net/transport/frame_connection.hpp"
+#include "dht/net/transport/peer_user.hpp"
 #include "dht/net/wire/codec.hpp"
 
 namespace ringfs::dht {
@@ -59,7 +60,7 @@ class OutgoingConnection : public FrameConnection::Owner, public std::enable_sha
  private:
   enum class State : std::uint8_t { idle, connecting, handshake, connected };
 
-  void dialled(Result<boost::asio::ip::tcp::socket> socket);
+  void dialled(Result<Socket> socket);
   void frame_received(FrameConnection& connection, ReceivedFrame frame) override;
   void connection_closed(FrameConnection& connection, const Error& why) override;
   void error_received(const ReceivedFrame& frame);
@@ -72,6 +73,7 @@ class OutgoingConnection : public FrameConnection::Owner, public std::enable_sha
   State state_ = State::idle;
   bool stopped_ = false;
   std::shared_ptr<Dial> dial_;
+  LocalPeer server_;  // whoever answers there
   std::shared_ptr<FrameConnection> connection_;
 };
 

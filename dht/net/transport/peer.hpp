@@ -54,7 +54,7 @@ class Peers {
   };
 
   Peers(boost::asio::any_io_executor executor, Listener& listener, Flusher& flusher, Random& random,
-        PeerLimits limits = {}, StreamMaker make_stream = make_tcp_stream);
+        PeerLimits limits = {}, StreamMaker make_stream = make_plain_stream);
   ~Peers();
   Peers(const Peers&) = delete;
   Peers& operator=(const Peers&) = delete;

@@ -17,6 +17,7 @@
 #include <string>
 
 #include "dht/base/descriptor.hpp"
+#include "dht/net/transport/dial.hpp"
 
 namespace ringfs::dht {
 
@@ -65,6 +66,16 @@ tl::unexpected<Error> netlink_failed() {
               std::string("cannot ask the kernel who is at the other end (sock_diag): ") + std::strerror(errno));
 }
 
+// The address that a generic endpoint of TCP holds.
+tcp::endpoint tcp_endpoint(const boost::asio::generic::stream_protocol::endpoint& from) {
+  tcp::endpoint endpoint;
+  if (from.size() <= endpoint.capacity()) {
+    std::memcpy(endpoint.data(), from.data(), from.size());
+    endpoint.resize(from.size());
+  }
+  return endpoint;
+}
+
 tl::unexpected<Error> nobody() { return fail(ErrorCode::access_denied, "no process holds the other end any more"); }
 
 }  // namespace
@@ -102,6 +113,39 @@ Result<uid_t> user_of_loopback_peer(const tcp::endpoint& local, const tcp::endpo
   return nobody();
 }
 
+LocalPeer::LocalPeer(const Socket& socket) : kind_(Kind::tcp) {
+  boost::system::error_code error;
+  const auto local = socket.local_endpoint(error);
+  if (error) return;  // closed already: the endpoints name nothing, and nobody is found
+  if (local.protocol().family() == AF_UNIX) {
+    kind_ = Kind::unix_socket;
+    unix_user_ = user_of_unix_peer(const_cast<Socket&>(socket).native_handle());  // which changes nothing
+    return;
+  }
+  const auto remote = socket.remote_endpoint(error);
+  if (error) return;
+  local_ = tcp_endpoint(local);
+  remote_ = tcp_endpoint(remote);
+}
+
+Result<uid_t> LocalPeer::user() const {
+  if (kind_ == Kind::unix_socket) return unix_user_;
+  if (!remote_.address().is_loopback()) return fail(ErrorCode::access_denied, "the other end is not on this machine");
+  return user_of_loopback_peer(local_, remote_);
+}
+
+Status LocalPeer::check() const {
+  if (kind_ == Kind::unasked) return {};
+  Result<uid_t> found = user();
+  if (!found) return tl::unexpected(found.error());
+  return check_local_user(*found);
+}
+
+std::string LocalPeer::name() const {
+  if (kind_ != Kind::unix_socket) return join_address(remote_);
+  return unix_user_ ? "user " + std::to_string(*unix_user_) + " of this machine" : "a process of this machine";
+}
+
 uid_t overflow_user() {
   std::ifstream file("/proc/sys/kernel/overflowuid");
   uid_t user = usual_overflow_user;
@@ -109,10 +153,10 @@ uid_t overflow_user() {
 }
 
 Status check_local_user(uid_t user) {
-  if (user == overflow_user()) return fail(ErrorCode::access_denied, "the user at the other end has no number here");
+  if (user == overflow_user()) return fail(ErrorCode::access_denied, "it is of a user who has no number here");
   if (user == 0 || user == ::geteuid()) return {};
-  return fail(ErrorCode::access_denied, "this node serves root and the user whom it runs as (" +
-                                            std::to_string(::geteuid()) + "), not user " + std::to_string(user));
+  return fail(ErrorCode::access_denied, "it is of user " + std::to_string(user) + ", neither root nor user " +
+                                            std::to_string(::geteuid()) + " of this process");
 }
 
 }  // namespace ringfs::dht

@@ -10,8 +10,10 @@
 #include <sys/types.h>
 
 #include <boost/asio/ip/tcp.hpp>
+#include <string>
 
 #include "dht/base/error.hpp"
+#include "dht/net/transport/stream.hpp"
 
 namespace ringfs::dht {
 
@@ -20,10 +22,30 @@ Result<uid_t> user_of_unix_peer(int socket);
 Result<uid_t> user_of_loopback_peer(const boost::asio::ip::tcp::endpoint& local,
                                     const boost::asio::ip::tcp::endpoint& remote);
 
+// The other end of a socket of either kind. Keeps the socket's addresses, not the socket.
+class LocalPeer {
+ public:
+  LocalPeer() = default;  // nobody asks
+  explicit LocalPeer(const Socket& socket);
+
+  // Whether it may use this node now (check_local_user()). Errors: access_denied, io_error.
+  Status check() const;
+  // "127.0.0.1:41234" or "user 1000 of this machine", for logs.
+  std::string name() const;
+
+ private:
+  Result<uid_t> user() const;
+
+  enum class Kind : std::uint8_t { unasked, unix_socket, tcp };
+  Kind kind_ = Kind::unasked;
+  Result<uid_t> unix_user_ = 0;
+  boost::asio::ip::tcp::endpoint local_, remote_;
+};
+
 // The number by which the kernel names users that have none here (/proc/sys/kernel/overflowuid): nobody in particular.
 uid_t overflow_user();
 // Root, and the user whom this process runs as, may do to a node what they can do to its process and its files anyway.
-// Errors: access_denied with words for the one who is refused.
+// Errors: access_denied; the words go on after "the other end:".
 Status check_local_user(uid_t user);
 
 }  // namespace ringfs::dht

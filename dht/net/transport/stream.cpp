@@ -9,8 +9,6 @@ namespace ringfs::dht {
 
 namespace {
 
-using boost::asio::ip::tcp;
-
 constexpr int keepalive_idle_s = 5;
 constexpr int keepalive_interval_s = 2;
 constexpr int keepalive_count = 3;
@@ -21,17 +19,9 @@ void set_option(int socket, int level, int name, int value) {
   static_cast<void>(::setsockopt(socket, level, name, &value, sizeof value));
 }
 
-class TcpStream : public Stream {
+class PlainStream : public Stream {
  public:
-  explicit TcpStream(tcp::socket socket) : socket_(std::move(socket)) {
-    int handle = socket_.native_handle();
-    set_option(handle, IPPROTO_TCP, TCP_NODELAY, 1);
-    set_option(handle, SOL_SOCKET, SO_KEEPALIVE, 1);
-    set_option(handle, IPPROTO_TCP, TCP_KEEPIDLE, keepalive_idle_s);
-    set_option(handle, IPPROTO_TCP, TCP_KEEPINTVL, keepalive_interval_s);
-    set_option(handle, IPPROTO_TCP, TCP_KEEPCNT, keepalive_count);
-    set_option(handle, IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(unacknowledged_limit_ms));
-  }
+  explicit PlainStream(Socket socket) : socket_(std::move(socket)) { set_tcp_options(socket_); }
 
   IoResult read_some(char* into, std::size_t size) override {
     if (!socket_.is_open()) return {IoResult::State::closed};
@@ -58,8 +48,8 @@ class TcpStream : public Stream {
     }
   }
 
-  void wait_readable(Ready ready) override { wait(tcp::socket::wait_read, std::move(ready)); }
-  void wait_writable(Ready ready) override { wait(tcp::socket::wait_write, std::move(ready)); }
+  void wait_readable(Ready ready) override { wait(Socket::wait_read, std::move(ready)); }
+  void wait_writable(Ready ready) override { wait(Socket::wait_write, std::move(ready)); }
 
   void close() override {
     boost::system::error_code ignored;  // closing has no failure that anybody could act on
@@ -72,17 +62,34 @@ class TcpStream : public Stream {
     return {IoResult::State::failed, 0, error};
   }
 
-  void wait(tcp::socket::wait_type type, Ready ready) {
+  void wait(Socket::wait_type type, Ready ready) {
     socket_.async_wait(type, [ready = std::move(ready)](boost::system::error_code error) {
       if (error != boost::asio::error::operation_aborted) ready();
     });
   }
 
-  tcp::socket socket_;
+  Socket socket_;
 };
 
 }  // namespace
 
-std::unique_ptr<Stream> make_tcp_stream(tcp::socket socket) { return std::make_unique<TcpStream>(std::move(socket)); }
+std::unique_ptr<Stream> make_plain_stream(Socket socket) { return std::make_unique<PlainStream>(std::move(socket)); }
+
+bool is_tcp(const Socket& socket) {
+  boost::system::error_code error;
+  const int family = socket.local_endpoint(error).protocol().family();
+  return !error && (family == AF_INET || family == AF_INET6);
+}
+
+void set_tcp_options(const Socket& socket) {
+  if (!is_tcp(socket)) return;
+  const int handle = const_cast<Socket&>(socket).native_handle();  // which changes nothing
+  set_option(handle, IPPROTO_TCP, TCP_NODELAY, 1);
+  set_option(handle, SOL_SOCKET, SO_KEEPALIVE, 1);
+  set_option(handle, IPPROTO_TCP, TCP_KEEPIDLE, keepalive_idle_s);
+  set_option(handle, IPPROTO_TCP, TCP_KEEPINTVL, keepalive_interval_s);
+  set_option(handle, IPPROTO_TCP, TCP_KEEPCNT, keepalive_count);
+  set_option(handle, IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(unacknowledged_limit_ms));
+}
 
 }  // namespace ringfs::dht

@@ -1,5 +1,5 @@
-// A byte stream under a FrameConnection: plain TCP here; TLS 1.3 is another implementation of the same five functions,
-// whose handshake happens inside them (as OpenSSL's SSL_read and SSL_write do on a non-blocking socket).
+// A byte stream under a FrameConnection: a plain socket here, TCP or UNIX. TLS 1.3 is another implementation of the
+// same functions (tls_stream.hpp), whose handshake happens inside them.
 //
 // Reading and writing never block and are tried before anybody waits: a request and its answer then cost two system
 // calls a side. Threads: the loop of the socket's executor. Errors: as IoResult; after one, only close() makes sense.
@@ -7,7 +7,7 @@
 
 #include <sys/uio.h>
 
-#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
 #include <functional>
 #include <memory>
 #include <span>
@@ -15,6 +15,9 @@
 #include "dht/base/error.hpp"
 
 namespace ringfs::dht {
+
+// A connected socket, of whichever family.
+using Socket = boost::asio::generic::stream_protocol::socket;
 
 struct IoResult {
   enum class State : std::uint8_t { done, would_block, closed, failed };
@@ -40,10 +43,16 @@ class Stream {
 };
 
 // How a connected socket becomes a stream: the place where TLS is put in.
-using StreamMaker = std::function<std::unique_ptr<Stream>(boost::asio::ip::tcp::socket)>;
+using StreamMaker = std::function<std::unique_ptr<Stream>(Socket)>;
 
-// Plain TCP: no delay, keepalive, and unacknowledged bytes end the connection after 10 s (a peer that vanished without
-// a word). Takes the socket over.
-std::unique_ptr<Stream> make_tcp_stream(boost::asio::ip::tcp::socket socket);
+// The socket as it is. Takes it over; of TCP with the options of set_tcp_options().
+std::unique_ptr<Stream> make_plain_stream(Socket socket);
+
+// No delay, keepalive, and unacknowledged bytes end the connection after 10 s (a peer that vanished without a word).
+// Does nothing to sockets of other families.
+void set_tcp_options(const Socket& socket);
+
+// Whether it is of TCP, IPv4 or IPv6.
+bool is_tcp(const Socket& socket);
 
 }  // namespace ringfs::dht

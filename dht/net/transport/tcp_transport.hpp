@@ -28,7 +28,7 @@ struct TcpTransportOptions {
   std::size_t queue_bytes = 64 << 20;       // not yet sent, of one connection: beyond, overloaded
   Duration connect = std::chrono::seconds(3);
   Duration handshake = std::chrono::seconds(5);
-  StreamMaker make_stream = make_tcp_stream;
+  StreamMaker make_stream = make_plain_stream;
 };
 
 class TcpTransport : public ClientTransport {

@@ -7,7 +7,6 @@
 // Limits: outgoing_limit_bytes of cipher text wait, and what one read brought in.
 #pragma once
 
-#include <boost/asio/generic/stream_protocol.hpp>
 #include <memory>
 
 #include "dht/net/transport/stream.hpp"
@@ -17,8 +16,6 @@ namespace ringfs::dht {
 
 class TlsStream : public Stream {
  public:
-  using Socket = boost::asio::generic::stream_protocol::socket;
-
   TlsStream(Socket socket, std::unique_ptr<TlsEngine> engine);
   ~TlsStream() override;
 

@@ -77,7 +77,7 @@ class RawPeer : public FrameConnection::Owner {
  public:
   explicit RawPeer(boost::asio::io_context& loop) : loop_(loop), flusher_(loop.get_executor()) {}
   RawPeer(boost::asio::io_context& loop, const std::string& address) : RawPeer(loop) {
-    attempt_ = dial(loop.get_executor(), address, test_limit, [this](Result<boost::asio::ip::tcp::socket> socket) {
+    attempt_ = dial(loop.get_executor(), address, test_limit, [this](Result<Socket> socket) {
       RINGFS_CHECK(socket.has_value());
       take(std::move(*socket));
     });
@@ -88,9 +88,9 @@ class RawPeer : public FrameConnection::Owner {
     if (connection) connection->close();
   }
 
-  void take(boost::asio::ip::tcp::socket socket) {
+  void take(Socket socket) {
     native = socket.native_handle();
-    connection = std::make_shared<FrameConnection>(make_tcp_stream(std::move(socket)), *this, flusher_);
+    connection = std::make_shared<FrameConnection>(make_plain_stream(std::move(socket)), *this, flusher_);
     connection->set_frame_limit(max_frame_bytes);
     connection->start();
   }

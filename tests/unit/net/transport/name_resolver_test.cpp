@@ -85,9 +85,9 @@ TEST_F(NameResolverTest, Dial_ByANameBesideASlowOne_Connects) {
   const std::string port = ":" + std::to_string(acceptor.local_endpoint().port());
   bool slow_ended = false, connected = false;
   const auto slow = dial(loop.get_executor(), "slow" + port, std::chrono::minutes(1),
-                         [&](const Result<tcp::socket>&) { slow_ended = true; });
+                         [&](const Result<Socket>&) { slow_ended = true; });
   const auto fast = dial(loop.get_executor(), "fast" + port, std::chrono::minutes(1),
-                         [&](const Result<tcp::socket>& socket) { connected = socket.has_value(); });
+                         [&](const Result<Socket>& socket) { connected = socket.has_value(); });
   run_until([&] { return connected; });
   EXPECT_FALSE(slow_ended);
   slow->cancel();

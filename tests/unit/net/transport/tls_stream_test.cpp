@@ -47,9 +47,8 @@ class TlsStreamTest : public testing::Test {
       if (verify(leaf, chain, {authority->certificate}, {.ring = ring, .now = now})) return {};
       return fail(ErrorCode::access_denied, "not of this ring");
     };
-    return std::make_unique<TlsStream>(
-        TlsStream::Socket(loop, boost::asio::generic::stream_protocol(AF_UNIX, 0), socket),
-        std::make_unique<TlsEngine>(with, side, check));
+    return std::make_unique<TlsStream>(Socket(loop, boost::asio::generic::stream_protocol(AF_UNIX, 0), socket),
+                                       std::make_unique<TlsEngine>(with, side, check));
   }
   void connect(const std::shared_ptr<const TlsContext>& of_server) {
     int ends[2];

@@ -1,0 +1,50 @@
+// UNIX sockets in the abstract namespace, named after loopback addresses.
+#include "dht/net/transport/local_socket.hpp"
+
+#include <spdlog/spdlog.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "dht/net/transport/dial.hpp"
+#include "dht/net/transport/peer_user.hpp"
+
+namespace ringfs::dht {
+
+namespace {
+
+using Local = boost::asio::local::stream_protocol;
+
+Local::endpoint name_of(const boost::asio::ip::tcp::endpoint& listener) {
+  return {std::string(1, '\0') + "ringfs/" + join_address(listener)};
+}
+
+}  // namespace
+
+std::optional<LocalAcceptor> listen_beside(boost::asio::io_context& loop,
+                                           const boost::asio::ip::tcp::endpoint& listener) {
+  if (!listener.address().is_loopback()) return std::nullopt;
+  boost::system::error_code error;
+  LocalAcceptor acceptor(loop);
+  acceptor.open(Local(), error);
+  if (!error) acceptor.bind(name_of(listener), error);
+  if (!error) acceptor.listen(boost::asio::socket_base::max_listen_connections, error);
+  if (!error) return acceptor;
+  spdlog::warn("event=no_local_socket address={} reason=\"{}\"", join_address(listener), error.message());
+  return std::nullopt;
+}
+
+std::optional<Socket> connect_beside(const boost::asio::any_io_executor& executor,
+                                     const boost::asio::ip::tcp::endpoint& listener) {
+  if (!listener.address().is_loopback()) return std::nullopt;
+  boost::system::error_code error;
+  Local::socket socket(executor);
+  socket.open(Local(), error);
+  if (!error) socket.non_blocking(true, error);
+  if (!error) socket.connect(name_of(listener), error);  // refused, or a full queue: at once
+  if (error) return std::nullopt;
+  Result<uid_t> user = user_of_unix_peer(socket.native_handle());
+  if (!user || !check_local_user(*user)) return std::nullopt;
+  return Socket(std::move(socket));
+}
+
+}  // namespace ringfs::dht
