@@ -76,6 +76,8 @@ int main(int count, char** arguments) {
       ->capture_default_str();
   app.add_option("--rest", options.rest, "host:port of the REST gateway; port 0 takes a free one")
       ->capture_default_str();
+  app.add_flag("--open-loopback", options.open_loopback,
+               "Serve every user of this machine; otherwise root and the user of this process only");
   app.add_option("--join", options.join, "host:port[,host:port] of nodes of a ring that this node adds itself to")
       ->delimiter(',');
   app.add_option("--ready-fd", options.ready_descriptor, "Also write the ready line to this descriptor, then close it")

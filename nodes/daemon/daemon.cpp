@@ -111,6 +111,7 @@ class Daemon {
     signals_.add(SIGINT);
     Result<dht::Listener> listener = dht::listen_on(loop_, options_.listen);
     if (!listener) return tl::unexpected(cannot_listen(listener.error(), "--listen"));
+    listener->local = dht::listen_beside(loop_, listener->acceptor.local_endpoint());
     SqliteStoreOptions store_options;
     store_options.synchronous_off = options_.synchronous_off;
     store_options.rebuild = options_.rebuild;
@@ -132,7 +133,8 @@ class Daemon {
     driver_options.damaged = std::move(opened->damaged);
     driver_ = std::make_unique<dht::Driver>(loop_, *store_, std::move(opened->node), random_, std::move(driver_options),
                                             [this](const Error& error) { ended_by(error); });
-    server_ = std::make_unique<dht::Server>(loop_, *driver_, std::move(*listener));
+    server_ = std::make_unique<dht::Server>(loop_, *driver_, std::move(*listener),
+                                            dht::ServerOptions{.open_loopback = options_.open_loopback});
     driver_->start();
     server_->start();
     start_background_tasks();
@@ -159,6 +161,7 @@ class Daemon {
     if (!listener) return tl::unexpected(cannot_listen(listener.error(), "--rest"));
     rest_address_ = listener->address;
     RestOptions options;
+    options.open_loopback = options_.open_loopback;
     options.operation_timeout = [this] {
       return std::chrono::seconds(setting_value(driver_->node().table().settings, op_timeout_setting));
     };

@@ -41,8 +41,9 @@ struct DaemonOptions {
   // REST requests have half of it, and during that all requests are served
   Duration drain_limit = std::chrono::seconds(2);
   Duration janitor_interval = std::chrono::seconds(7);  // for one pass over each partition that it leads
-  bool rebuild = false;                                 // the store first copies its database, verified
-  bool synchronous_off = false;                         // for tests: a power failure loses acknowledged data
+  bool open_loopback = false;        // whoever is on this machine is served, not only root and the user of this process
+  bool rebuild = false;              // the store first copies its database, verified
+  bool synchronous_off = false;      // for tests: a power failure loses acknowledged data
   bool scrub_without_pause = false;  // for tests: no pause between passes, and all are as fast as the first
 };
 

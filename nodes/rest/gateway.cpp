@@ -14,6 +14,8 @@
 #include <list>
 
 #include "dht/net/transport/listener.hpp"
+#include "dht/net/transport/peer_user.hpp"
+#include "nodes/rest/origin.hpp"
 #include "nodes/rest/routes.hpp"
 
 namespace ringfs::nodes {
@@ -87,6 +89,7 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
 
   void start(dht::Listener listener) {
     acceptor_ = std::move(listener.acceptor);
+    address_ = std::move(listener.address);
     spawn(accept_loop(shared_from_this()));
   }
 
@@ -130,12 +133,30 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
         continue;
       }
       socket.set_option(tcp::no_delay(true), error);
-      if (self->sessions_.size() < self->options_.max_connections) {
+      std::optional<RestResponse> refusal = self->refusal_of(socket);
+      if (!refusal) {
         self->spawn(session(self, std::move(socket)));
       } else if (self->turned_away_ < self->options_.max_turned_away) {
-        self->spawn(turn_away(self, std::move(socket)));
+        self->spawn(turn_away(self, std::move(socket), std::move(*refusal)));
       }  // otherwise the socket is closed without an answer
     }
+  }
+
+  // Why a connection is not served. The kernel is asked once: whose a socket is does not change, and a client may close
+  // its half before its request is read.
+  std::optional<RestResponse> refusal_of(const tcp::socket& socket) const {
+    if (sessions_.size() >= options_.max_connections) {
+      return error_response(11, http::status::service_unavailable, "overloaded", "too many connections");
+    }
+    if (options_.open_loopback) return std::nullopt;
+    boost::system::error_code gone;
+    const tcp::endpoint local = socket.local_endpoint(gone);
+    const tcp::endpoint remote = gone ? local : socket.remote_endpoint(gone);
+    Status served = gone ? fail(ErrorCode::access_denied, "it is closed") : dht::LocalPeer(local, remote).check();
+    if (served) return std::nullopt;
+    return error_response(
+        11, http::status::forbidden, to_string(served.error().code),
+        "only processes of root and of this node's user are served; as for this one, " + served.error().context);
   }
 
   static Task<void> session(Self self, tcp::socket socket) {
@@ -149,9 +170,8 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
     session.socket.shutdown(tcp::socket::shutdown_send, ignored);
   }
 
-  static Task<void> turn_away(Self self, tcp::socket socket) {
+  static Task<void> turn_away(Self self, tcp::socket socket, RestResponse response) {
     ++self->turned_away_;
-    RestResponse response = error_response(11, http::status::service_unavailable, "overloaded", "too many connections");
     response.keep_alive(false);
     co_await send(socket, std::move(response), drop_limit);
     co_await drop_rest(self, socket);
@@ -206,6 +226,13 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
     bool keep = parser.get().keep_alive();
     bool head = parser.get().method() == http::verb::head;
     RestRequest request = parser.release();
+    if (Status meant = check_origin(origin_of(request), self->address_); !meant) {
+      RestResponse foreign = error_response(request.version(), http::status::forbidden, to_string(meant.error().code),
+                                            meant.error().context);
+      foreign.keep_alive(false);
+      co_await send(session.socket, std::move(foreign), self->options_.idle_timeout);
+      co_return false;
+    }
     RestResponse response = co_await answer(self->context_, std::move(request));
     keep = keep && !self->stopping_;
     response.keep_alive(keep);
@@ -257,8 +284,15 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
     return response;
   }
 
+  static RequestOrigin origin_of(const RestRequest& request) {
+    auto text = [&](auto field) { return std::string_view(request[field].data(), request[field].size()); };
+    return {
+        .host = text(http::field::host), .origin = text(http::field::origin), .sec_fetch_site = text("Sec-Fetch-Site")};
+  }
+
   asio::any_io_executor executor_;
   tcp::acceptor acceptor_;
+  std::string address_;      // of the acceptor
   asio::steady_timer idle_;  // cancelled when the last session ends
   RestOptions options_;
   RestContext context_;

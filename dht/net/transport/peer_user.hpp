@@ -27,6 +27,8 @@ class LocalPeer {
  public:
   LocalPeer() = default;  // nobody asks
   explicit LocalPeer(const Socket& socket);
+  LocalPeer(const boost::asio::ip::tcp::endpoint& local, const boost::asio::ip::tcp::endpoint& remote)
+      : kind_(Kind::tcp), local_(local), remote_(remote) {}
 
   // Whether it may use this node now (check_local_user()). Errors: access_denied, io_error.
   Status check() const;
