@@ -226,13 +226,6 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
     bool keep = parser.get().keep_alive();
     bool head = parser.get().method() == http::verb::head;
     RestRequest request = parser.release();
-    if (Status meant = check_origin(origin_of(request), self->address_); !meant) {
-      RestResponse foreign = error_response(request.version(), http::status::forbidden, to_string(meant.error().code),
-                                            meant.error().context);
-      foreign.keep_alive(false);
-      co_await send(session.socket, std::move(foreign), self->options_.idle_timeout);
-      co_return false;
-    }
     RestResponse response = co_await answer(self->context_, std::move(request));
     keep = keep && !self->stopping_;
     response.keep_alive(keep);
@@ -249,6 +242,10 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
     boost::system::error_code error;
     TimeLimit timer(socket, self->options_.request_timeout);
     co_await http::async_read_header(socket, buffer, parser, asio::redirect_error(asio::use_awaitable, error));
+    if (!error) {
+      Status meant = check_origin(origin_of(parser.get()), self->address_);
+      if (!meant) co_return closing(parser.get().version(), http::status::forbidden, meant.error());
+    }
     if (!error && parser.get()[http::field::expect] == "100-continue") {
       http::response<http::empty_body> go_on(http::status::continue_, parser.get().version());
       co_await http::async_write(socket, go_on, asio::redirect_error(asio::use_awaitable, error));
@@ -284,10 +281,16 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
     return response;
   }
 
-  static RequestOrigin origin_of(const RestRequest& request) {
+  static RequestOrigin origin_of(const http::request_header<>& request) {
     auto text = [&](auto field) { return std::string_view(request[field].data(), request[field].size()); };
     return {
         .host = text(http::field::host), .origin = text(http::field::origin), .sec_fetch_site = text("Sec-Fetch-Site")};
+  }
+
+  static RestResponse closing(unsigned version, http::status status, const Error& why) {
+    RestResponse response = error_response(version, status, to_string(why.code), why.context);
+    response.keep_alive(false);
+    return response;
   }
 
   asio::any_io_executor executor_;

@@ -55,6 +55,10 @@ class RestGatewayTest : public testing::Test {
     setsockopt(socket.native_handle(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     return socket;
   }
+  // The head of a request that names this server.
+  std::string request(const std::string& what, const std::string& headers = {}) const {
+    return what + " HTTP/1.1\r\nHost: 127.0.0.1:" + std::to_string(port) + "\r\n" + headers + "\r\n";
+  }
   static bool send(tcp::socket& socket, std::string_view bytes) {
     while (!bytes.empty()) {
       ssize_t count = ::send(socket.native_handle(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
@@ -95,7 +99,7 @@ TEST_F(RestGatewayTest, Request_IsAnsweredAndTheConnectionKept) {
   start();
   tcp::socket socket = connect();
   for (int i = 0; i < 2; ++i) {
-    ASSERT_TRUE(send(socket, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"));
+    ASSERT_TRUE(send(socket, request("GET /metrics")));
     EXPECT_TRUE(receive_once(socket).starts_with("HTTP/1.1 200 OK\r\n"));
   }
 }
@@ -103,12 +107,30 @@ TEST_F(RestGatewayTest, Request_IsAnsweredAndTheConnectionKept) {
 TEST_F(RestGatewayTest, BodyTooLarge_TheClientThatSendsItAllReads413) {
   start();
   tcp::socket socket = connect();
-  ASSERT_TRUE(send(socket, "PUT /v1/kv/k HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n"));
+  ASSERT_TRUE(send(socket, request("PUT /v1/kv/k", "Content-Length: 3000000\r\n")));
   EXPECT_TRUE(send(socket, std::string(3'000'000, 'x')));
   socket.shutdown(tcp::socket::shutdown_send);
   std::string answer = receive(socket);
   EXPECT_TRUE(answer.starts_with("HTTP/1.1 413 ")) << answer;
   EXPECT_TRUE(answer.ends_with("}\n")) << answer;
+}
+
+TEST_F(RestGatewayTest, RequestForAnotherHost_Is403BeforeItsBodyIsRead) {
+  start();
+  tcp::socket socket = connect();
+  ASSERT_TRUE(send(socket, "PUT /v1/kv/k HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 5\r\n\r\n"));
+  std::string answer = receive_once(socket);
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 403 ")) << answer;
+  EXPECT_NE(answer.find("access_denied"), std::string::npos) << answer;
+}
+
+TEST_F(RestGatewayTest, RequestByAPageOfAnotherSite_Is403) {
+  start();
+  for (const char* header : {"Origin: http://evil.example\r\n", "Sec-Fetch-Site: cross-site\r\n"}) {
+    tcp::socket socket = connect();
+    ASSERT_TRUE(send(socket, request("GET /metrics", header)));
+    EXPECT_TRUE(receive_once(socket).starts_with("HTTP/1.1 403 ")) << header;
+  }
 }
 
 TEST_F(RestGatewayTest, HeadersTooLarge_Are431) {
@@ -130,7 +152,7 @@ TEST_F(RestGatewayTest, NotARequest_Is400) {
 
 TEST_F(RestGatewayTest, RequestCutShort_Is400) {
   start();
-  for (std::string part : {"GET /metr", "PUT /v1/kv/k HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc"}) {
+  for (std::string part : {std::string("GET /metr"), request("PUT /v1/kv/k", "Content-Length: 10\r\n") + "abc"}) {
     tcp::socket socket = connect();
     ASSERT_TRUE(send(socket, part));
     socket.shutdown(tcp::socket::shutdown_send);
@@ -143,7 +165,7 @@ TEST_F(RestGatewayTest, RequestCutShort_Is400) {
 TEST_F(RestGatewayTest, RequestTooSlow_Is408AndAnIdleConnectionJustCloses) {
   start({.idle_timeout = std::chrono::milliseconds(100), .request_timeout = std::chrono::milliseconds(100)});
   tcp::socket socket = connect();
-  ASSERT_TRUE(send(socket, "PUT /v1/kv/k HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc"));
+  ASSERT_TRUE(send(socket, request("PUT /v1/kv/k", "Content-Length: 10\r\n") + "abc"));
   std::string answer = receive_once(socket);
   EXPECT_TRUE(answer.starts_with("HTTP/1.1 408 ")) << answer;
   EXPECT_NE(answer.find("\"timeout\""), std::string::npos) << answer;
@@ -156,7 +178,7 @@ TEST_F(RestGatewayTest, TooManyConnections_AreToldWithoutBeingReadAndThenCut) {
   tcp::socket first = connect();
   tcp::socket second = connect();
   for (tcp::socket* socket : {&first, &second}) {
-    ASSERT_TRUE(send(*socket, "GET /metrics HTTP/1.1\r\n\r\n"));
+    ASSERT_TRUE(send(*socket, request("GET /metrics")));
     EXPECT_TRUE(receive_once(*socket).starts_with("HTTP/1.1 200 "));
   }
   tcp::socket third = connect();
@@ -169,10 +191,10 @@ TEST_F(RestGatewayTest, TooManyConnections_AreToldWithoutBeingReadAndThenCut) {
 TEST_F(RestGatewayTest, Stop_AnswersWhatIsUnderWayAndClosesWhatIsIdle) {
   start();
   tcp::socket idle = connect();
-  ASSERT_TRUE(send(idle, "GET /metrics HTTP/1.1\r\n\r\n"));
+  ASSERT_TRUE(send(idle, request("GET /metrics")));
   EXPECT_TRUE(receive_once(idle).starts_with("HTTP/1.1 200 "));
   tcp::socket busy = connect();
-  ASSERT_TRUE(send(busy, "PUT /v1/kv/k HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"));
+  ASSERT_TRUE(send(busy, request("PUT /v1/kv/k", "Expect: 100-continue\r\nContent-Length: 5\r\n")));
   EXPECT_TRUE(receive_once(busy).starts_with("HTTP/1.1 100 "));
   std::future<void> stopped = stop();
   EXPECT_EQ(receive(idle), "");
