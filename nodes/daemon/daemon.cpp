@@ -213,7 +213,10 @@ class Daemon {
     return self != nullptr && self->state == MemberState::removed;
   }
 
-  std::string metrics() { return node_metrics_text(driver_->status(), store_->status()); }
+  std::string metrics() {
+    return node_metrics_text(driver_->status(), store_->status(),
+                             {.refused_rpc = server_->counters().refused, .refused_rest = gateway_->refused()});
+  }
 
   // ---- While running ----
 

@@ -20,7 +20,8 @@ void counter(prometheus::Registry& registry, const char* name, const char* help,
 
 }  // namespace
 
-std::string node_metrics_text(const dht::NodeStatus& status, const dht::StorageStatus& storage) {
+std::string node_metrics_text(const dht::NodeStatus& status, const dht::StorageStatus& storage,
+                              const ConnectionCounts& connections) {
   std::size_t led = 0;
   std::size_t leased = 0;
   std::size_t leaderless = 0;
@@ -82,6 +83,13 @@ std::string node_metrics_text(const dht::NodeStatus& status, const dht::StorageS
         status.late ? 1 : 0);
   gauge(registry, "ringfs_no_space", "1 while new entries are refused because the disk is full.",
         status.no_space ? 1 : 0);
+  auto& refused =
+      prometheus::BuildCounter()
+          .Name("ringfs_connections_refused_total")
+          .Help("Connections and requests that were refused: other users, foreign sites, broken protocol, limits.")
+          .Register(registry);
+  refused.Add({{"interface", "rpc"}}).Increment(static_cast<double>(connections.refused_rpc));
+  refused.Add({{"interface", "rest"}}).Increment(static_cast<double>(connections.refused_rest));
   return prometheus::TextSerializer().Serialize(registry.Collect());
 }
 

@@ -10,6 +10,13 @@
 
 namespace ringfs::nodes {
 
-std::string node_metrics_text(const dht::NodeStatus& status, const dht::StorageStatus& storage);
+// Of this process.
+struct ConnectionCounts {
+  std::uint64_t refused_rpc = 0;
+  std::uint64_t refused_rest = 0;
+};
+
+std::string node_metrics_text(const dht::NodeStatus& status, const dht::StorageStatus& storage,
+                              const ConnectionCounts& connections);
 
 }  // namespace ringfs::nodes

@@ -93,6 +93,8 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
     spawn(accept_loop(shared_from_this()));
   }
 
+  std::uint64_t refused() const { return refused_; }
+
   Task<void> stop() {
     stopping_ = true;
     boost::system::error_code ignored;  // it may be closed already
@@ -134,6 +136,7 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
       }
       socket.set_option(tcp::no_delay(true), error);
       std::optional<RestResponse> refusal = self->refusal_of(socket);
+      if (refusal) ++self->refused_;
       if (!refusal) {
         self->spawn(session(self, std::move(socket)));
       } else if (self->turned_away_ < self->options_.max_turned_away) {
@@ -218,6 +221,7 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
     parser.body_limit(max_value_bytes);
     std::optional<RestResponse> refusal = co_await receive(self, session.socket, buffer, parser);
     if (refusal) {
+      ++self->refused_;
       bool sent = co_await send(session.socket, std::move(*refusal), self->options_.idle_timeout);
       if (sent) co_await drop_rest(self, session.socket);
       co_return false;
@@ -302,6 +306,7 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
   std::list<Session*> sessions_;
   std::size_t turned_away_ = 0;  // connections that are being answered 503
   std::size_t running_ = 0;
+  std::uint64_t refused_ = 0;
   bool stopping_ = false;
 };
 
@@ -313,6 +318,8 @@ RestGateway::RestGateway(const asio::any_io_executor& executor, ObjectStore& sto
 RestGateway::~RestGateway() = default;
 
 void RestGateway::start(dht::Listener listener) { implementation_->start(std::move(listener)); }
+
+std::uint64_t RestGateway::refused() const { return implementation_->refused(); }
 
 Task<void> RestGateway::stop() { return implementation_->stop(); }
 

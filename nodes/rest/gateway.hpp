@@ -56,6 +56,8 @@ class RestGateway {
   ~RestGateway();  // after stop(), or when the loop has ended
 
   void start(dht::Listener listener);  // begins to accept
+  // Connections and requests that were refused before they reached a route.
+  std::uint64_t refused() const;
   // Closes the listener, and the connections that have no request under way; waits until the others are answered.
   Task<void> stop();
 
