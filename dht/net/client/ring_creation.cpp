@@ -4,7 +4,7 @@
 #include <set>
 
 #include "dht/core/members/placement.hpp"
-#include "dht/net/transport/run_all.hpp"
+#include "dht/net/client/run_all.hpp"
 
 namespace ringfs::dht {
 namespace {

@@ -5,7 +5,7 @@
 #include "dht/base/row_changes.hpp"
 #include "dht/core/rows/locks.hpp"
 #include "dht/net/client/lock_resolver.hpp"
-#include "dht/net/transport/run_all.hpp"
+#include "dht/net/client/run_all.hpp"
 
 namespace ringfs::dht {
 

@@ -1,4 +1,4 @@
-// Which role an operation needs (docs/security.md#roles): the one place that decides it, for whoever speaks to a node.
+// Which role an operation needs: the one place that decides it, for whoever speaks to a node.
 //
 // A role for a method is not enough: a batch may name any row. So reads and batches are looked through row by row, in
 // conditions, locks and the parts of a transaction, too: a condition is an oracle for what it compares.

@@ -1,4 +1,4 @@
-// Tokens: what somebody shows to be let in who has no certificate yet (docs/security.md#tokens).
+// Tokens: what somebody shows to be let in who has no certificate yet.
 //
 //   ringfs1.<hash of the authority's public key>.<32 random bytes>     both in base32 (RFC 4648), lower case, unpadded
 //

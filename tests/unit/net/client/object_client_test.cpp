@@ -6,7 +6,7 @@
 
 #include "dht/base/row_changes.hpp"
 #include "dht/net/client/lock_resolver.hpp"
-#include "dht/net/transport/run_all.hpp"
+#include "dht/net/client/run_all.hpp"
 #include "tests/support/fake_ring.hpp"
 
 namespace ringfs::dht {

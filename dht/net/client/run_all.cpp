@@ -1,4 +1,4 @@
-#include "dht/net/transport/run_all.hpp"
+#include "dht/net/client/run_all.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/deferred.hpp>
