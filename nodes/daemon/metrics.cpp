@@ -18,6 +18,16 @@ void counter(prometheus::Registry& registry, const char* name, const char* help,
   prometheus::BuildCounter().Name(name).Help(help).Register(registry).Add({}).Increment(static_cast<double>(value));
 }
 
+void count_refused(prometheus::Registry& registry, const ConnectionCounts& connections) {
+  auto& refused =
+      prometheus::BuildCounter()
+          .Name("ringfs_connections_refused_total")
+          .Help("Connections and requests that were refused: other users, foreign sites, broken protocol, limits.")
+          .Register(registry);
+  refused.Add({{"interface", "rpc"}}).Increment(static_cast<double>(connections.refused_rpc));
+  refused.Add({{"interface", "rest"}}).Increment(static_cast<double>(connections.refused_rest));
+}
+
 }  // namespace
 
 std::string node_metrics_text(const dht::NodeStatus& status, const dht::StorageStatus& storage,
@@ -83,13 +93,7 @@ std::string node_metrics_text(const dht::NodeStatus& status, const dht::StorageS
         status.late ? 1 : 0);
   gauge(registry, "ringfs_no_space", "1 while new entries are refused because the disk is full.",
         status.no_space ? 1 : 0);
-  auto& refused =
-      prometheus::BuildCounter()
-          .Name("ringfs_connections_refused_total")
-          .Help("Connections and requests that were refused: other users, foreign sites, broken protocol, limits.")
-          .Register(registry);
-  refused.Add({{"interface", "rpc"}}).Increment(static_cast<double>(connections.refused_rpc));
-  refused.Add({{"interface", "rest"}}).Increment(static_cast<double>(connections.refused_rest));
+  count_refused(registry, connections);
   return prometheus::TextSerializer().Serialize(registry.Collect());
 }
 
