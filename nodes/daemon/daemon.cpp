@@ -133,8 +133,9 @@ class Daemon {
     driver_options.damaged = std::move(opened->damaged);
     driver_ = std::make_unique<dht::Driver>(loop_, *store_, std::move(opened->node), random_, std::move(driver_options),
                                             [this](const Error& error) { ended_by(error); });
-    server_ = std::make_unique<dht::Server>(loop_, *driver_, std::move(*listener),
-                                            dht::ServerOptions{.open_loopback = options_.open_loopback});
+    dht::ServerOptions server_options;
+    server_options.open_loopback = options_.open_loopback;
+    server_ = std::make_unique<dht::Server>(loop_, *driver_, std::move(*listener), std::move(server_options));
     driver_->start();
     server_->start();
     start_background_tasks();

@@ -7,6 +7,12 @@ stranger=47110  # users that this machine does not have, so that nothing else is
 owner=47111
 as() { setpriv --reuid "$1" --regid "$1" --clear-groups "${@:2}"; }
 
+# Where they can run them, wherever the build lies.
+programs=$scratch/programs
+mkdir "$programs"
+cp "$ringfs" "$ringfs_node" "$programs"
+chmod 755 "$scratch" "$programs"
+
 start_ring 3
 read -r rpc rest < <(jq -r '.nodes[0] | .rpc + " " + .rest' "$state/ring.json")
 url=http://$rest
@@ -35,7 +41,8 @@ expect_status 200 curl_status "$url/v1/kv/key"
 [ "$(cat "$mnt/file")" = mine ] || die "the mount"
 
 say "another user is not: every route, over TCP and over the UNIX socket"
-touch "$scratch/body"; chmod 666 "$scratch/body"; chmod 755 "$scratch"
+touch "$scratch/body"
+chmod 666 "$scratch/body"
 for request in "-X PUT --data-binary x $url/v1/kv/key" "$url/v1/kv/key" "-X DELETE $url/v1/kv/key" "$url/v1/members" "$url/v1/ring" \
                "-X POST --data-binary {} $url/v1/members" "$url/metrics" "$url/healthz" "$url/docs" "$url/openapi.json"; do
   # shellcheck disable=SC2086 # words
@@ -45,11 +52,11 @@ done
 expect_status 200 curl_status "$url/v1/kv/key"
 [ "$(cat "$scratch/body")" = secret ] || die "a refused request changed the value"
 # The client of another user refuses to speak to this ring's nodes, too; so nothing of it answers.
-expect_refused "of user" as "$stranger" "$ringfs" status --node "$rpc" --timeout 5s
+expect_refused "of user" as "$stranger" "$programs/ringfs" status --node "$rpc" --timeout 5
 
 say "raw bytes of another user get one refusal and nothing else"
 for address in "TCP:$rpc" "ABSTRACT-CONNECT:ringfs/$rpc"; do
-  as "$stranger" python3 - "$address" <<'PYTHON' || die "raw bytes by $address"
+  as "$stranger" /usr/bin/python3 - "$address" <<'PYTHON' || die "raw bytes by $address"
 import socket, sys
 kind, _, address = sys.argv[1].partition(":")
 if kind == "TCP":
@@ -77,7 +84,7 @@ expect_status 403 as "$stranger" unshare --user --map-root-user curl -s -o "$scr
 
 say "who closes at once is nobody, not root"
 for _ in $(seq 50); do
-  as "$stranger" python3 - "$rest" <<'PYTHON'
+  as "$stranger" /usr/bin/python3 - "$rest" <<'PYTHON'
 import socket, struct, sys
 host, _, port = sys.argv[1].rpartition(":")
 s = socket.create_connection((host, int(port)))
@@ -101,7 +108,7 @@ grep -q "@ringfs/$rpc" /proc/net/unix || die "no UNIX socket beside $rpc"
 
 say "a stranger who takes the UNIX socket's name before the node starts stops nothing"
 "$ringfs" down --state "$state" >/dev/null
-as "$stranger" python3 - "$rpc" <<'PYTHON' &
+as "$stranger" /usr/bin/python3 - "$rpc" <<'PYTHON' &
 import socket, sys, time
 taken = socket.socket(socket.AF_UNIX)
 taken.bind("\0ringfs/" + sys.argv[1])
@@ -118,7 +125,7 @@ grep -q "event=no_local_socket address=$rpc" "$state/nodes/1/node.log" || die "t
 say "a node of an ordinary user serves that user and root"
 mkdir "$scratch/own"
 chown "$owner" "$scratch/own"
-as "$owner" "$ringfs_node" --data "$scratch/own/data" --rest 127.0.0.1:0 >"$scratch/own.out" 2>"$scratch/own.log" &
+as "$owner" "$programs/ringfs-node" --data "$scratch/own/data" --rest 127.0.0.1:0 >"$scratch/own.out" 2>"$scratch/own.log" &
 extra_pids+=($!)
 for _ in $(seq 100); do grep -q ^ready "$scratch/own.out" && break; sleep 0.1; done
 own=$(sed -n 's/.* rest=//p' "$scratch/own.out")

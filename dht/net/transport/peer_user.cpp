@@ -51,7 +51,7 @@ Question question(const tcp::endpoint& from, const tcp::endpoint& to) {
   it.header.nlmsg_flags = NLM_F_REQUEST;
   it.request.sdiag_family = from.address().is_v4() ? AF_INET : AF_INET6;
   it.request.sdiag_protocol = IPPROTO_TCP;
-  it.request.idiag_states = 1U << TCP_ESTABLISHED;
+  it.request.idiag_states = 1U << TCP_ESTABLISHED | 1U << TCP_FIN_WAIT1 | 1U << TCP_FIN_WAIT2;
   it.request.id.idiag_sport = htons(from.port());
   it.request.id.idiag_dport = htons(to.port());
   put_address(it.request.id.idiag_src, from.address());
@@ -74,6 +74,14 @@ tcp::endpoint tcp_endpoint(const boost::asio::generic::stream_protocol::endpoint
     endpoint.resize(from.size());
   }
   return endpoint;
+}
+
+// A process holds the socket: it has an inode. That of a closed one has none, and user 0. A client that has said all
+// that it wants to say may have closed its sending half.
+bool is_held(const inet_diag_msg& socket) {
+  const bool open = socket.idiag_state == TCP_ESTABLISHED || socket.idiag_state == TCP_FIN_WAIT1 ||
+                    socket.idiag_state == TCP_FIN_WAIT2;
+  return open && socket.idiag_inode != 0;
 }
 
 tl::unexpected<Error> nobody() { return fail(ErrorCode::access_denied, "no process holds the other end any more"); }
@@ -107,7 +115,7 @@ Result<uid_t> user_of_loopback_peer(const tcp::endpoint& local, const tcp::endpo
     if (message->nlmsg_type != SOCK_DIAG_BY_FAMILY || message->nlmsg_len < NLMSG_LENGTH(sizeof(inet_diag_msg)))
       continue;
     const auto* answer = static_cast<const inet_diag_msg*>(NLMSG_DATA(message));
-    if (answer->idiag_state != TCP_ESTABLISHED || answer->idiag_inode == 0) break;
+    if (!is_held(*answer)) break;
     return answer->idiag_uid;
   }
   return nobody();

@@ -1,8 +1,8 @@
 // Which user of this machine is at the other end of a local connection, as the kernel says.
 //
 // UNIX sockets: SO_PEERCRED (unix(7)), the user that connected. TCP over loopback: sock_diag(7) for exactly this
-// connection. Only an established socket that a process still holds counts: a stranger who connects, sends and closes
-// is shown as user 0 with inode 0. A process that forwards connections counts as whoever runs it.
+// connection. Only a socket that a process still holds counts, so one with an inode: a stranger who connects, sends and
+// closes is shown as user 0 with inode 0. A process that forwards connections counts as whoever runs it.
 // Threads: any; each call asks the kernel anew, and answers at once. Errors: access_denied (nobody holds the other end
 // any more, or it is a user whom this user namespace does not know), io_error (no netlink here).
 #pragma once

@@ -69,6 +69,14 @@ TEST_P(LoopbackPeer, ThatHasClosed_IsNobody) {
   EXPECT_EQ(user.error().code, ErrorCode::access_denied);
 }
 
+TEST_P(LoopbackPeer, ThatHasClosedItsSendingHalf_IsItsUser) {
+  tcp::socket client(loop);
+  client.connect(acceptor.local_endpoint());
+  tcp::socket accepted = acceptor.accept();
+  client.shutdown(tcp::socket::shutdown_send);
+  EXPECT_EQ(user_of(accepted).value(), ::geteuid());
+}
+
 TEST_P(LoopbackPeer, ThatNeverWas_IsNobody) {
   tcp::endpoint elsewhere(boost::asio::ip::make_address(GetParam()), 1);
   EXPECT_FALSE(user_of_loopback_peer(acceptor.local_endpoint(), elsewhere));

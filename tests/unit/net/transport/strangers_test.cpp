@@ -104,7 +104,9 @@ TEST(Strangers, NodesAddressHeldByAnotherUser_IsNotSpokenTo) {
                         [&](const std::exception_ptr&, OperationResult got) { result = std::move(got); });
   ASSERT_TRUE(run_until(loop, [&] { return result.has_value(); }));
   ASSERT_FALSE(result->has_value());
-  EXPECT_EQ(result->error().error.code, ErrorCode::access_denied) << result->error().error.text();
+  const Error& why = result->error().error;
+  EXPECT_EQ(why.code, ErrorCode::unreachable) << why.text();
+  EXPECT_NE(why.context.find("it is of user 4711"), std::string::npos) << why.text();
   transport.stop();
 }
 
