@@ -50,10 +50,10 @@ Status validate(const Timing& timing) {
   }
   if (timing.lease <= timing.heartbeat) return fail(ErrorCode::corrupt, "the lease is not longer than a heartbeat");
   if (timing.election_minimum <= timing.lease) {
-    return fail(ErrorCode::corrupt, "the election time-out is not longer than the lease");
+    return fail(ErrorCode::corrupt, "the election timeout is not longer than the lease");
   }
   if (timing.election_maximum <= timing.election_minimum) {
-    return fail(ErrorCode::corrupt, "the election time-outs span no interval");
+    return fail(ErrorCode::corrupt, "the election timeouts span no interval");
   }
   return {};
 }

@@ -38,7 +38,7 @@ void compact_when_large(ReplicaState& state, GroupServices& services, const Foll
     const LogIndex through = compaction_point(log, {limit.entries / 2, limit.bytes / 2}, needed, tail, left);
     if (through > log.base_index()) {
       log.compact_through(through);
-      state.event("log_cut", through_text(through));
+      state.event("log_compacted", through_text(through));
     }
   }
   log.note_size();
@@ -59,13 +59,13 @@ void compact_for_budget(ReplicaState& state, GroupServices& services, const Foll
   }
   log.compact_through(through);
   const bool tail = through > needed_from(log, followers, LogLimits::restart);
-  state.event(tail ? "log_tail_cut" : "log_cut_for_budget", through_text(through));
+  state.event(tail ? "log_tail_compacted" : "log_compacted_for_budget", through_text(through));
 }
 
 void compact_for_damage(ReplicaState& state) {
   const LogIndex applied = state.log().applied();
   state.log().compact_through(applied);
-  state.event("log_cut_for_damage", through_text(applied));
+  state.event("log_compacted_for_damage", through_text(applied));
 }
 
 }  // namespace ringfs::dht

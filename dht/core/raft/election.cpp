@@ -120,7 +120,7 @@ void Election::hard_state_written() {
   tally();
 }
 
-// ---- Time-outs ------------------------------------------------------------------------------------
+// ---- Timeouts -------------------------------------------------------------------------------------
 
 // An unfit node stands later than those that are fit. If it is elected all the same, it hands over.
 Duration Election::unfit_delay() const {
@@ -140,7 +140,7 @@ void Election::reset_deadline() {
   deadline_ = now() + timeout_ + unfit_delay();
 }
 
-// After so long a campaign that decided nothing is tried again: sooner than a follower's time-out, for nobody leads
+// After so long a campaign that decided nothing is tried again: sooner than a follower's timeout, for nobody leads
 // meanwhile, but later each time, for slow disks and networks.
 Duration Election::retry_wait() const {
   Duration wait = services_.timing.election_minimum / 4;
@@ -231,7 +231,7 @@ void Election::pre_campaign() {
   }
   if (state_.hard_state_pending()) {
     // A term and a vote are under way, and nobody has been asked or told with them yet. Others would be written behind
-    // them, and so on for ever where a write takes longer than this time-out.
+    // them, and so on for ever where a write takes longer than this timeout.
     state_.set_leader(std::nullopt);
     set_retry_deadline();
     return;

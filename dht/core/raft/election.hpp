@@ -1,11 +1,11 @@
-// Which role this replica has in its term, and how it gets another: terms, votes and time-outs (dissertation, chapters
+// Which role this replica has in its term, and how it gets another: terms, votes and timeouts (dissertation, chapters
 // 3.4, 3.10, 6.4.1 and 9.6; Raft paper, section 5.2).
 //
 //   role           what means something in it                          what ends it
 //   learner        -                                                   a configuration in which it votes: follower
 //   follower       leader, last_heard, deadline                        the deadline: pre-candidate
 //   pre-candidate  votes; late_votes, of a campaign in this term that  pre-votes of a quorum: candidate; late votes of
-//                  ran into its time-out; deadline                     one: leader; the deadline: another pre-campaign
+//                  ran into its timeout; deadline                     one: leader; the deadline: another pre-campaign
 //   candidate      votes (its own when it is durable), deadline        votes of a quorum: leader; the deadline:
 //                                                                      pre-candidate
 //   leader         Leader, which exists in no other role               a Verdict: follower, or candidate
@@ -81,7 +81,7 @@ class Election {
   TimePoint deadline_{};                             // of the election
   Duration timeout_{};                               // drawn with the last reset, without unfit_delay()
   std::map<ReplicaId, bool> votes_;                  // of the campaign or pre-campaign that is on
-  // Of the campaign in this term that ran into its time-out: they are as good as before.
+  // Of the campaign in this term that ran into its timeout: they are as good as before.
   std::map<ReplicaId, bool> late_votes_;
   unsigned failed_campaigns_ = 0;  // since a leader was heard
 

@@ -8,7 +8,7 @@
 //   ReplicaState          identity, term, vote, damage                                     replica/replica_state.hpp
 //     ReplicatedLog       the log; stable, commit, applied; configurations                 replica/replicated_log.hpp
 //   ReplicaLife           whether this replica still is a member                           replica/replica_life.hpp
-//   Election              the role, votes and time-outs; owns the Leader                   election.hpp
+//   Election              the role, votes and timeouts; owns the Leader                   election.hpp
 //     Leader              what only a leader has: replication, leases, transfer, ...       leader/leader.hpp
 //   Follower              entries from a leader                                            follower.hpp
 //   SnapshotReceiver      rows from a leader                                               snapshot_receiver.hpp
@@ -58,7 +58,7 @@ class Group {
                               bool damaged);
   void heartbeat_refused(const Uuid& source, const HeartbeatGroup& sent, const HeartbeatReply::Refusal& refusal);
 
-  void tick();  // time-outs
+  void tick();  // timeouts
   TimePoint deadline() const { return election_.deadline(); }
   void interval();  // as a leader: once every heartbeat interval
   void peer_disconnected(const Uuid& peer);

@@ -25,7 +25,7 @@
 
 namespace ringfs::dht {
 
-// At the shortest distance between rounds that is well beyond the longest election time-out: older ones cannot hold up
+// At the shortest distance between rounds that is well beyond the longest election timeout: older ones cannot hold up
 // a lease, a quorum or a waiting read.
 inline constexpr std::size_t max_unanswered_rounds = 256;
 

@@ -13,7 +13,8 @@ namespace ringfs::dht {
 namespace {
 
 // What busy groups do all the time: in the journal it would push out what somebody wants to see.
-constexpr std::array<std::string_view, 4> ordinary = {"campaign", "batch_delayed", "log_cut", "log_cut_for_budget"};
+constexpr std::array<std::string_view, 4> ordinary = {"campaign", "batch_delayed", "log_compacted",
+                                                      "log_compacted_for_budget"};
 // What happens, besides, to each of hundreds of groups whenever one node comes or goes.
 constexpr std::array<std::string_view, 3> routine = {"leader_elected", "step_down", "transfer"};
 

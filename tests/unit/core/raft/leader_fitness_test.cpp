@@ -173,7 +173,7 @@ TEST_F(GroupFitness, VoteThatIsWrittenLate_StillCounts) {
   const Term term = cluster.group(leader, partition).term;
   let_stand(candidate, voter);
   ASSERT_TRUE(work_on(voter, [&] { return cluster.leader(partition) == candidate; }));
-  EXPECT_GT(cluster.machines[candidate].events["campaign"], 2U) << "it ran into its time-out before";
+  EXPECT_GT(cluster.machines[candidate].events["campaign"], 2U) << "it ran into its timeout before";
   EXPECT_EQ(cluster.group(candidate, partition).term, term + 1);
 }
 

@@ -207,7 +207,7 @@ TEST_F(LogBudgetOfANode, FollowerThatAnswersButTakesNothing_KeepsTheTailAndNoMor
   EXPECT_GT(log_bytes(leader), budget);
   write(busy(), 300);
   EXPECT_LE(log_bytes(leader), 2 * budget);
-  EXPECT_GT(count(leader, "log_tail_cut"), 0U);
+  EXPECT_GT(count(leader, "log_tail_compacted"), 0U);
   cluster.network.heal();
   cluster.run(5s);
   EXPECT_EQ(cluster.stored(away, keys.at(busy())), std::string(900, 'x'));

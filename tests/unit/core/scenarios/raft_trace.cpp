@@ -21,7 +21,7 @@ const std::map<std::string, std::string> told_events = {
     {"transfer_failed", "failed to hand over"},
     {"read_index_fallback", "has no lease: the read waits for a round of heartbeats"},
     {"log_truncated", "truncates its log"},
-    {"log_cut", "compacts its log"},
+    {"log_compacted", "compacts its log"},
     {"snapshot_installed", "installs a snapshot"},
     {"removed_from_ring", "learns that it is no member of the ring any more"},
 };
