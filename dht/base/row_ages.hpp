@@ -56,7 +56,7 @@ class RowAges {
 
 // What is worth keeping of `marks` at `now`, one of them or later: one that is longest_age old, and younger ones
 // mark_spacing apart.
-inline std::vector<LogMark> worth_keeping(std::vector<LogMark> marks, Stamp now) {
+inline std::vector<LogMark> worth_keeping(const std::vector<LogMark>& marks, Stamp now) {
   std::vector<LogMark> kept;
   for (const LogMark& mark : marks) {
     while (!kept.empty() && now - mark.stamp >= longest_age) kept.pop_back();

@@ -34,7 +34,7 @@ inline constexpr std::size_t max_scan_locks =
 inline constexpr std::size_t max_row_holders =
     255;  // additions that hold one row (locks.hpp): each of its readers asks for their ends
 inline constexpr std::size_t payload_threshold =
-    16 * 1024;  // values of at least this size are stored once (docs/design.md#store-files)
+    16 << 10;  // values of at least this size are stored once (docs/design.md#store-files)
 inline constexpr Duration max_batch_life = std::chrono::seconds(60);  // expires - stamp at apply
 inline constexpr Duration dedup_life = std::chrono::seconds(120);     // how long a result is remembered
 

@@ -53,8 +53,8 @@ class OutstandingSequence {
 ObjectClient::ObjectClient(ClientTransport& transport, std::vector<std::string> bootstrap, ObjectClientOptions options)
     : PartitionedStore(options.faults),
       transport_(transport),
-      options_(options),
-      client_(options.client.is_nil() ? random_uuid(transport.random()) : options.client),
+      options_(std::move(options)),
+      client_(options_.client.is_nil() ? random_uuid(transport.random()) : options_.client),
       directory_(std::move(bootstrap)),
       leased_rows_(std::make_shared<LeasedRows>(options.faults.remember_held_rows)) {}
 

@@ -49,6 +49,7 @@ Task<std::vector<Result<Answer>>> ask_all(ClientTransport* transport, std::vecto
 
 std::vector<std::string> addresses_of(const std::vector<FirstNode>& nodes) {
   std::vector<std::string> addresses;
+  addresses.reserve(nodes.size());
   for (const FirstNode& node : nodes) addresses.push_back(node.address);
   return addresses;
 }

@@ -27,6 +27,7 @@ Task<bool> resolve_all(PartitionedStore& store, RecordRef record, std::set<Parti
                        TimePoint deadline) {
   std::unique_ptr<bool[]> resolved(new bool[partitions.size()]());
   std::vector<Task<void>> tasks;
+  tasks.reserve(partitions.size());
   for (PartitionId partition : partitions) {
     tasks.push_back(resolve_one(store, partition, record, commit, deadline, &resolved[tasks.size()]));
   }

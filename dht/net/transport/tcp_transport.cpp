@@ -156,7 +156,7 @@ class TcpTransport::Channel final : public OutgoingConnection {
 
 // ---- TcpTransport ----------------------------------------------------------------------------------
 
-TcpTransport::TcpTransport(boost::asio::any_io_executor executor, Random& random, TcpTransportOptions options)
+TcpTransport::TcpTransport(const boost::asio::any_io_executor& executor, Random& random, TcpTransportOptions options)
     : executor_(executor), random_(random), options_(std::move(options)), flusher_(executor), timer_(executor, [this] {
         expire();
       }) {}
