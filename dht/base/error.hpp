@@ -37,7 +37,7 @@ enum class ErrorCode : std::uint8_t {
   cancelled,         // the caller went away
   interrupted,       // a signal ended the wait
   io_error,          // the disk or a system call failed
-  internal,          // a broken promise of our own code; a bug
+  internal,          // a broken invariant of our own code; a bug
   // The file system.
   not_found,
   exists,
@@ -61,8 +61,8 @@ enum class ErrorCode : std::uint8_t {
   connection_refused,  // the host answers, but nobody listens there: as unreachable
   busy,                // another change of the same member is running
   too_few_nodes,       // the nodes that would remain are not enough for the copies
-  cloned_identity,  // another process has run with the peer's identity since: its database is a copy, or an older one
-                    // put back
+  // Another process has run with the peer's identity since: its database is a copy, or an older one put back.
+  cloned_identity,
 };
 
 // There was no connection: certainly nothing happened there.

@@ -65,13 +65,13 @@ class ObjectStore {
   // All conditions and mutations in one partition; executed exactly once.
   virtual Task<Result<CommitReply>> commit(CommitRequest request, TimePoint deadline) = 0;
   virtual std::unique_ptr<Transaction> begin(TimePoint deadline) = 0;
-  // Until no committed transaction of this store has anything left to do. What is not done then, others do when they
-  // meet it.
+  // Returns when all parts of this store's committed transactions are resolved, or at the deadline; whoever meets a
+  // lock that is left resolves it.
   virtual Task<void> finish_transactions(TimePoint deadline) = 0;
 
   virtual unsigned partition_bits() const = 0;
-  // Now, and what this process calls the time: programs see it as times of files. A mount's own clock; a node's
-  // gateway, whose own may be wrong, has the ring's. Nothing else is made of it, least of all an age (row_ages.hpp).
+  // Now, and the wall time that programs see as times of files: a mount's own clock; at a node's gateway, whose clock
+  // may be wrong, the ring's time. It serves nothing else; ages are in row_ages.hpp.
   virtual Clock clock() const = 0;
   virtual Random& random() = 0;
   virtual Task<void> sleep(Duration duration) = 0;

@@ -2,8 +2,8 @@
 //
 // A row's version is the index of the log entry that wrote it, and an entry's stamp is the log's time when it was
 // written. So a mark, the index and the stamp of some entry, says of every row whose version is not above the index
-// that nobody has changed it since that stamp. No clock of any node or mount is asked, and whoever changes a row makes
-// it young again (fs/claims.hpp makes the marks).
+// that nobody has changed it since that stamp. No clock of a node or mount takes part. A change of a row makes its age
+// zero again (fs/claims.hpp makes the marks).
 //
 // Units: the log's time, which runs at nine to eleven tenths of a leader's boot clock (dht/core/raft/log_clock.hpp).
 // Threads: a plain value. Limits: max_marks; with more, neighbours are merged, so that a row counts as a little younger
@@ -39,7 +39,7 @@ class RowAges {
   RowAges() = default;  // nothing is known to have any age
   RowAges(std::vector<LogMark> marks, Stamp now) : marks_(std::move(marks)), now_(now) {}
 
-  // At least so long nobody has changed a row that has this version. Zero: nothing is known.
+  // A lower bound of the time for which a row with this version is unchanged. Zero: nothing is known.
   Duration at_least(std::uint64_t version) const {
     for (const LogMark& mark : marks_) {
       if (mark.version >= version) return std::max(Duration::zero(), now_ - mark.stamp);

@@ -43,7 +43,7 @@ class VirtualTime {
   Task<void> sleep(Duration duration) {
     auto timer = std::make_shared<boost::asio::steady_timer>(loop_, boost::asio::steady_timer::time_point::max());
     sleepers_.emplace(clock_.now + duration, timer);
-    boost::system::error_code ignored;  // woken by cancel: that is how this clock rings
+    boost::system::error_code ignored;  // cancel() wakes the sleeper
     co_await timer->async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
   }
 

@@ -1,8 +1,7 @@
-// Which nodes' clocks are wrong, as whoever asks them all at once can tell.
+// Which nodes' clocks are wrong, as a client that asks all of them at once can tell.
 //
 // A clock counts as wrong when it is further than tolerated_clock_error and the question's round trip from the lower
-// median of all that answered. Where no majority of them agrees nobody can say which ones are wrong, only that they
-// differ. Threads: pure.
+// median of all that answered. If no majority of them agrees, it only reports that they differ. Threads: pure.
 #pragma once
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Rows under a lease: remembering them, forgetting them, and computing them from the client's own batches.
 #include "dht/net/client/leased_rows.hpp"
 
 #include <algorithm>
@@ -42,7 +43,7 @@ class KnownRows final : public RowReader {
   std::set<RowAddress> unknown_;
 };
 
-// Takes down how a batch left the rows that it did not have to guess.
+// Records how a batch left the rows whose former values were known.
 class AfterRows final : public RowWriter {
  public:
   AfterRows(const KnownRows& known, std::uint64_t version) : known_(known), version_(version) {}

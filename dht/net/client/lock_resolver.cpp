@@ -1,3 +1,4 @@
+// Resolving locks, and the janitor's pass over records and parts.
 #include "dht/net/client/lock_resolver.hpp"
 
 #include <algorithm>

@@ -19,10 +19,10 @@
 // who meets them drops, by (2) or by the tombstone. (5) A record that is pending for too long is aborted by a flip like
 // any other; its coordinator's own flip then fails.
 //
-// How old a record is nobody reads off a wall clock, for those of coordinators may be hours apart. That a coordinator
-// is dead is believed when this process has seen its record pending for max_transaction_age by its own boot clock
-// (sightings.hpp). When a tombstone may go is a matter of safety, since a first prepare that is still under way must
-// find it: that is counted in the time of the record's partition (row_ages.hpp), by which the prepare's batch expires.
+// No wall clock tells how old a record is: coordinators' clocks may be hours apart. A coordinator counts as dead when
+// this process has seen its record pending for max_transaction_age by its own boot clock (sightings.hpp). Deleting a
+// tombstone must be safe, since a first prepare that is still under way must find it. So its age is counted in the time
+// of the record's partition (row_ages.hpp), by which the prepare's batch expires.
 //
 // Threads: one loop. Errors: those of read_raw and commit_raw.
 #pragma once

@@ -1,3 +1,4 @@
+// Reads and commits of one client, and the tries that each of them takes.
 #include "dht/net/client/object_client.hpp"
 
 #include <algorithm>
@@ -90,7 +91,7 @@ Task<Status> ObjectClient::refresh_table(TimePoint deadline) {
   for (const NodeAddress& node : nodes) {
     const TimePoint now = transport_.now();
     if (now >= deadline || answers >= refresh_nodes) break;
-    // Nobody is wrong to say nothing; one that holds the newest table is found among a few.
+    // A node may have no newer table; among a few nodes one has it.
     Operation operation{TableOperation{}};
     OperationResult result = co_await transport_.call(node.address, node.node, std::move(operation),
                                                       std::min(now + options_.try_time, deadline));
@@ -385,7 +386,7 @@ std::optional<NodeAddress> ObjectClient::known_node(const RequestState& state) {
       kind = NodeAddress{node, *address};
   }
   if (refused) return refused;
-  // A silent node costs a whole try: only when there is nobody else to ask in this round.
+  // A silent node costs a whole try: ask it only when no other node is left in this round.
   return state.tried.empty() ? silent : std::nullopt;
 }
 

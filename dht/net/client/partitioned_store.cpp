@@ -1,3 +1,4 @@
+// Reads and commits that hide the locks of pending transactions.
 #include "dht/net/client/partitioned_store.hpp"
 
 #include <algorithm>

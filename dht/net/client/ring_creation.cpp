@@ -1,3 +1,4 @@
+// Asking the first nodes for their state, then giving all of them the genesis record.
 #include "dht/net/client/ring_creation.hpp"
 
 #include <algorithm>

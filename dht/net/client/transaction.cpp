@@ -1,3 +1,4 @@
+// The coordinator's steps: prepare, flip, resolve, abort.
 #include "dht/net/client/transaction.hpp"
 
 #include <algorithm>
@@ -13,7 +14,7 @@ namespace {
 
 constexpr Duration first_rival_wait = std::chrono::milliseconds(5);
 constexpr Duration most_rival_wait = std::chrono::milliseconds(100);
-// Tidying up after the end is a courtesy: whoever meets what is left does it.
+// For resolving parts after the end. What is left then, the next client that meets a lock resolves.
 constexpr Duration cleanup_time = std::chrono::seconds(2);
 
 Task<void> resolve_one(PartitionedStore& store, PartitionId partition, RecordRef record, bool commit,

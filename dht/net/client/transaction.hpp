@@ -16,7 +16,7 @@
 // that is, whose locks the next one who meets them resolves (dht/net/client/lock_resolver.hpp says why that is right).
 //
 // Rivals: wait-die by the id. An older transaction waits for a younger one's lock; a younger one gives up with
-// `aborted` and its caller starts over. So nobody ever waits in a circle.
+// `aborted` and its caller starts over. So there is no deadlock.
 //
 // Threads: one loop; one call at a time; the store outlives the coordinator.
 #pragma once

@@ -130,7 +130,7 @@ Handshake Driver::own_handshake(const Uuid& expected) {
 
 // ---- Turns -----------------------------------------------------------------------------------------
 
-// Behind everything that is ready now: it all goes into one take_effects().
+// The turn comes after all handlers that are ready now, so that their inputs go into one take_effects().
 void Driver::schedule_turn() {
   if (turn_scheduled_ || stopped_) return;
   turn_scheduled_ = true;

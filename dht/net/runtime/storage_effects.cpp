@@ -1,4 +1,4 @@
-// What the store is asked, and what becomes of its answers.
+// Requests to the store, and what its answers change.
 #include "dht/net/runtime/storage_effects.hpp"
 
 #include <spdlog/fmt/fmt.h>
@@ -11,7 +11,7 @@ namespace ringfs::dht {
 
 namespace {
 
-// What this replica holds cannot be had from this disk: it is damaged, or reading it fails. Others have it.
+// This replica's data cannot be read from this disk: it is damaged, or reading fails. Other replicas have it.
 bool is_lost_here(const Error& error) { return error.code == ErrorCode::corrupt || error.code == ErrorCode::io_error; }
 
 }  // namespace

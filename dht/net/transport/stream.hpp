@@ -42,8 +42,8 @@ class Stream {
 // How a connected socket becomes a stream: the place where TLS is put in.
 using StreamMaker = std::function<std::unique_ptr<Stream>(boost::asio::ip::tcp::socket)>;
 
-// Plain TCP: no delay, keepalive, and unacknowledged bytes end the connection after 10 s (a peer that vanished without
-// a word). Takes the socket over.
+// Plain TCP: no delay, keepalive, and bytes unacknowledged for 10 s end the connection (a peer that vanished). Takes
+// the socket over.
 std::unique_ptr<Stream> make_tcp_stream(boost::asio::ip::tcp::socket socket);
 
 }  // namespace ringfs::dht

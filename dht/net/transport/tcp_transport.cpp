@@ -128,7 +128,7 @@ class TcpTransport::Channel final : public OutgoingConnection {
       return;
     }
     transport_.heard(address_, response->stamp);
-    // A late answer, after the call's deadline, has nobody to go to.
+    // An answer after the call's deadline is dropped.
     if (outstanding_.contains(frame.header.request))
       transport_.finish(frame.header.request, std::move(response->result));
   }

@@ -36,8 +36,8 @@
 namespace ringfs::dht::codec {
 
 inline constexpr std::uint32_t max_partitions = 1 << 16;
-// Of terms and incarnations, which only ever grow by one: the next one must not wrap around because of what a peer
-// says.
+// The largest term or incarnation that is accepted. They grow by one; a peer's value must not make the next one wrap
+// around.
 inline constexpr std::uint64_t max_counter = std::uint64_t{1} << 62;
 
 inline std::uint32_t size32(std::size_t size) {

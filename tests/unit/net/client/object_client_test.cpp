@@ -1,3 +1,4 @@
+// The object client against scripted nodes: finding leaders, tries, exactly once.
 #include "dht/net/client/object_client.hpp"
 
 #include <gtest/gtest.h>
@@ -149,7 +150,7 @@ TEST_F(ObjectClientTest, LeaderFrozen_StillNamedByItsFollowers_IsNotAskedOverAnd
   EXPECT_LT(time_.clock().now - before, std::chrono::milliseconds(1900));
 }
 
-// What was not answered last counts, not the first silence of many.
+// The last unanswered call counts, not the first one.
 TEST_F(ObjectClientTest, LeaderFrozenForLong_IsNotAskedTwiceInARow) {
   const Uuid frozen = *group().leader;
   FakeNode& node = ring_.node(frozen);

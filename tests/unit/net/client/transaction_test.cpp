@@ -1,3 +1,4 @@
+// Transactions: all or nothing when coordinators die, replies are lost and rivals meet.
 #include "dht/net/client/transaction.hpp"
 
 #include <gtest/gtest.h>
