@@ -35,8 +35,8 @@ struct CommitReply {
 struct TransactionPart {
   std::vector<Condition> conditions;
   std::vector<RowAddress> locks;
-  std::vector<Mutation>
-      mutations;  // applied at commit, no erase_prefix; rows that are only added to may be added to by others meanwhile
+  // Applied at commit; no erase_prefix. Others may add meanwhile to rows that are only added to.
+  std::vector<Mutation> mutations;
 };
 
 // All or nothing across partitions. Parts are prepared one after another; several parts in one partition are

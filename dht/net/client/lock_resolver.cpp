@@ -196,7 +196,7 @@ class RecordsPass {
     // Half of the time at most, so that parts get their turn whatever the records take.
     const TimePoint now = store_.clock().now;
     co_await walk(record_key, &place_.record, true, now + (deadline_ - now) / 2);
-    // Parts of transactions whose coordinator died: nobody need ever meet their locks.
+    // Parts of transactions whose coordinator died: perhaps no client ever meets their locks.
     co_await walk(part_key, &place_.part, false, deadline_);
     if (first_error_) co_return tl::unexpected(*first_error_);
     co_return RecordsReport{seen_, whole_ && seen_ == 0};

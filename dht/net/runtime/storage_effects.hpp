@@ -69,7 +69,7 @@ class StorageEffects {
   Host& host_;
   const Duration interval_;
   TimePoint next_poll_ = never;
-  std::set<PartitionId> damaged_;  // of which it was said
+  std::set<PartitionId> damaged_;  // those already reported
   Room room_ = Room::ample;
   bool stopped_ = true;
 };

@@ -476,7 +476,7 @@ class AddingTransactionTest : public TransactionTest {
   }
 };
 
-// The coordinator's process dies right after the commit: nobody has resolved anything.
+// The coordinator's process dies right after the commit: no part is resolved.
 TEST_F(AddingTransactionTest, Commit_NothingResolvedYet_EverybodySeesTheAdditions) {
   MemoryObjectStore dying(time_, ring_, 77);
   std::unique_ptr<Transaction> transaction = dying.begin(deadline());
