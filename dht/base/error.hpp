@@ -23,7 +23,7 @@ enum class ErrorCode : std::uint8_t {
   unavailable,       // leader without lease, node starting, transfer in progress: try again
   overloaded,        // a bounded queue is full: try again later
   locked,            // a pending transaction holds a row
-  aborted,           // the transaction was aborted by somebody else
+  aborted,           // another client aborted the transaction
   expired,           // the batch's expiry passed (or lies too far ahead) when it was applied
   superseded,        // sequence number below the client's first_incomplete
   no_space,          // the node's disk is full

@@ -49,7 +49,7 @@ class Transaction {
   // over).
   virtual Task<Result<CommitReply>> prepare(TransactionPart part) = 0;
   // After success every reader sees all of it, also before each partition was told: that may go on beside the caller.
-  // Errors: aborted (nothing happened), timeout (unknown; somebody resolves it).
+  // Errors: aborted (nothing happened), timeout (unknown; it is resolved later).
   virtual Task<Status> commit() = 0;
   virtual Task<void> abort() = 0;
 };

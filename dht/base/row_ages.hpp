@@ -32,7 +32,7 @@ inline constexpr std::size_t mark_bytes = 16;  // an index and a stamp
 inline constexpr std::string_view marks_sort = "T/";
 inline constexpr std::size_t max_marks_bytes = 4 + max_marks * mark_bytes;
 inline constexpr Duration mark_spacing = std::chrono::milliseconds(5500);  // closer marks say nothing that matters
-inline constexpr Duration longest_age = std::chrono::seconds(200);         // nobody asks for more
+inline constexpr Duration longest_age = std::chrono::seconds(200);         // more is never asked for
 
 class RowAges {
  public:

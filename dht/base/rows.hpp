@@ -175,7 +175,7 @@ Status validate(const Batch& batch);
 Status validate(const ReadRequest& request);
 
 // Encodings, the same on disk and on the wire (docs/disk-format.md). Values of at least payload_threshold bytes
-// travel beside the head as blobs, in order of appearance, so that nobody copies them.
+// travel beside the head as blobs, in order of appearance, so that they are not copied.
 struct EncodedBatch {
   SharedBytes head;
   std::vector<SharedBytes> blobs;

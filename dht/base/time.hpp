@@ -1,4 +1,4 @@
-// Time as the protocol sees it. The core never reads a clock: whoever drives it passes a Clock.
+// Time as the protocol sees it. The core never reads a clock: its driver passes a Clock.
 //
 // TimePoint counts microseconds on a clock that never goes back and goes on during suspend
 // (CLOCK_BOOTTIME in the daemon, virtual in the simulator). Stamp is wall time, microseconds since the

@@ -47,7 +47,7 @@ class VirtualTime {
     co_await timer->async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
   }
 
-  // Time passes; whoever slept until then wakes, in order, each before the next.
+  // Time passes; sleepers whose time comes wake, in order, each before the next.
   void advance(Duration duration) {
     const TimePoint end = clock_.now + duration;
     while (!sleepers_.empty() && sleepers_.begin()->first <= end) wake_next();
@@ -60,7 +60,7 @@ class VirtualTime {
     loop_.poll();
   }
 
-  // As far as it gets without anybody's help: until nothing is ready and nobody sleeps.
+  // Runs until no handler is ready and no sleeper is left.
   void run_until_idle() {
     settle();
     while (!sleepers_.empty()) wake_next();

@@ -213,7 +213,7 @@ void LeasedRows::end(const RowChanges& changes) {
   if (changes.everything) ended(everything_);
   for (std::uint64_t hash : changes.rows) ended(own_.at(hash));
   if (own_.size() <= max_own_rows) return;
-  // Reads that were asked before now remember nothing: then nobody needs to know what had changed.
+  // Answers to reads that were sent before now are not remembered, so the list of changes is not needed any more.
   everything_.ended = now;
   std::erase_if(own_, [](const auto& item) { return item.second.under_way == 0; });
 }

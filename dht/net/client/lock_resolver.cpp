@@ -23,7 +23,7 @@ Task<Result<LockFate>> resolve_here(PartitionedStore& store, PartitionId where, 
   co_return LockFate::gone;
 }
 
-// True: the record is aborted now; false: somebody else was faster.
+// True: the record is aborted now; false: another client was faster.
 Task<Result<bool>> abort_record(PartitionedStore& store, RecordRef record, Condition condition, TimePoint deadline) {
   std::vector<Condition> conditions{std::move(condition)};
   TransactionRecord aborted{RecordState::aborted, store.ring_time(), {}};

@@ -1,4 +1,4 @@
-// What to do about a lock that somebody met: ask the transaction's record, and end what can be ended
+// Resolving a lock that a client met: read the transaction's record, and end the transaction if that is possible
 // (docs/design.md#transactions). The life of a record:
 //
 //      (absent) --first prepare--> pending --flip--> committed --all parts resolved--> (deleted)
@@ -52,7 +52,7 @@ struct TransactionRecord {
 };
 std::string encode(const TransactionRecord& record);
 Result<TransactionRecord> decode_transaction_record(std::string_view bytes);
-// Known from the id alone, so that anybody can flip it on the condition of its value.
+// Follows from the id alone, so that each client can flip it on the condition of its value.
 SharedBytes pending_record(const TransactionId& id);
 
 enum class LockFate {

@@ -212,7 +212,7 @@ void TcpTransport::begin(Handler handler, const std::string& address, const Uuid
   timer_.wake_at(deadline);
   if (slot.is_connected()) {
     slot.assign([this, id](boost::asio::cancellation_type) {
-      // Not from inside whoever cancels.
+      // Posted: the caller's handler must not run inside its cancellation.
       boost::asio::post(executor_, [this, id, alive = alive_] {
         if (*alive) finish(id, failure(ErrorCode::cancelled, "the caller went away"));
       });

@@ -46,7 +46,7 @@ Result<FrameHeader> decode_frame_header(std::string_view bytes, std::size_t limi
 // Whether a byte stream that starts like this can be ours: refuses junk before a whole header has come.
 bool may_be_frame(std::string_view start);
 
-// What the codec makes: a message and, behind it, pieces that nobody copies.
+// What the codec makes: a message and, behind it, pieces that are not copied.
 struct WireMessage {
   std::string message;
   std::vector<SharedBytes> payload;

@@ -277,8 +277,8 @@ TEST_F(ObjectClientTest, LeadersClockIsAhead_ShortDeadline_StillWorks) {
   ASSERT_TRUE(increment(1)) << "stamps never go back within a partition";
 }
 
-// Far from every clock, in either direction, and the first try of the first batch leaves nobody knowing whether it
-// happened.
+// The log's time is far from every clock, in either direction, and it is not known whether the first try of the first
+// batch happened.
 TEST_F(ObjectClientTest, LogIsHoursAhead_UncertainFirstTry_StillWorks) {
   ring_.clock_skew = std::chrono::hours(3);
   for (const Fate fate : {Fate::lost_before, Fate::reply_lost}) {
