@@ -5,10 +5,10 @@
 //         |                           |
 //         +------ tombstone ------> aborted --old enough, by the janitor--> (deleted)
 //
-// Nobody acts on absence: whoever meets a lock whose record is missing puts an aborted tombstone in its place first, so
-// that a first prepare that is still under way cannot create the record afterwards. Nor on age: a record that is
-// pending for too long becomes such a tombstone before any of its locks is dropped, so that a coordinator that wakes up
-// late cannot commit what has lost a part.
+// A missing record alone decides nothing. A client that meets a lock without a record first writes an aborted tombstone
+// in its place, so that a first prepare that is still under way cannot create the record afterwards. Age alone decides
+// nothing, either: a record that is pending for too long becomes such a tombstone before any of its locks is dropped,
+// so that a coordinator that wakes up late cannot commit a transaction that has lost a part.
 //
 // Why every interleaving is right. (1) The fate is decided by one row in one partition and changes only by conditional
 // batches: absent -> pending, pending -> committed, pending -> aborted, absent -> aborted. So committed and aborted
@@ -72,7 +72,7 @@ Task<Result<LockFate>> settle_lock(PartitionedStore& store, PartitionId where, R
 Task<Status> finish_record(PartitionedStore& store, PartitionId partition, Row row, RowAges ages, TimePoint deadline);
 // The same for all records of a partition, and settles the parts (of whichever record) that lie in it for longer than a
 // coordinator may live. A call that reaches its deadline first leaves in `place` where the next one goes on, so that
-// those which take all the time, because somebody does not answer, hide nothing that comes after them. Errors: the
+// those which take all the time, because a node does not answer, hide nothing that comes after them. Errors: the
 // first; the others were looked at all the same.
 inline constexpr std::uint32_t records_per_page = 256;
 struct RecordsPlace {
