@@ -48,7 +48,7 @@ Task<Result<RowAges>> Claims::claim(ObjectStore& store, PartitionId partition, T
     if (!stored) co_return tl::unexpected(stored.error());
     marks = std::move(*stored);
   }
-  if (!marks.empty()) marks = worth_keeping(std::move(marks), marks.back().stamp);
+  if (!marks.empty()) marks = worth_keeping(marks, marks.back().stamp);
   CommitRequest claim;
   claim.conditions.push_back(version_equals(row, version));
   claim.mutations.push_back(put(row, SharedBytes(encode(marks))));

@@ -1,3 +1,4 @@
+// The names of error codes.
 #include "dht/base/error.hpp"
 
 namespace ringfs {

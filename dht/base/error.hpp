@@ -23,7 +23,7 @@ enum class ErrorCode : std::uint8_t {
   unavailable,       // leader without lease, node starting, transfer in progress: try again
   overloaded,        // a bounded queue is full: try again later
   locked,            // a pending transaction holds a row
-  aborted,           // the transaction was aborted by somebody else
+  aborted,           // another client aborted the transaction
   expired,           // the batch's expiry passed (or lies too far ahead) when it was applied
   superseded,        // sequence number below the client's first_incomplete
   no_space,          // the node's disk is full
@@ -37,7 +37,7 @@ enum class ErrorCode : std::uint8_t {
   cancelled,         // the caller went away
   interrupted,       // a signal ended the wait
   io_error,          // the disk or a system call failed
-  internal,          // a broken promise of our own code; a bug
+  internal,          // a broken invariant of our own code; a bug
   // The file system.
   not_found,
   exists,
@@ -61,8 +61,8 @@ enum class ErrorCode : std::uint8_t {
   connection_refused,  // the host answers, but nobody listens there: as unreachable
   busy,                // another change of the same member is running
   too_few_nodes,       // the nodes that would remain are not enough for the copies
-  cloned_identity,  // another process has run with the peer's identity since: its database is a copy, or an older one
-                    // put back
+  // Another process has run with the peer's identity since: its database is a copy, or an older one put back.
+  cloned_identity,
 };
 
 // There was no connection: certainly nothing happened there.

@@ -35,8 +35,8 @@ struct CommitReply {
 struct TransactionPart {
   std::vector<Condition> conditions;
   std::vector<RowAddress> locks;
-  std::vector<Mutation>
-      mutations;  // applied at commit, no erase_prefix; rows that are only added to may be added to by others meanwhile
+  // Applied at commit; no erase_prefix. Others may add meanwhile to rows that are only added to.
+  std::vector<Mutation> mutations;
 };
 
 // All or nothing across partitions. Parts are prepared one after another; several parts in one partition are
@@ -49,7 +49,7 @@ class Transaction {
   // over).
   virtual Task<Result<CommitReply>> prepare(TransactionPart part) = 0;
   // After success every reader sees all of it, also before each partition was told: that may go on beside the caller.
-  // Errors: aborted (nothing happened), timeout (unknown; somebody resolves it).
+  // Errors: aborted (nothing happened), timeout (unknown; it is resolved later).
   virtual Task<Status> commit() = 0;
   virtual Task<void> abort() = 0;
 };
@@ -65,13 +65,13 @@ class ObjectStore {
   // All conditions and mutations in one partition; executed exactly once.
   virtual Task<Result<CommitReply>> commit(CommitRequest request, TimePoint deadline) = 0;
   virtual std::unique_ptr<Transaction> begin(TimePoint deadline) = 0;
-  // Until no committed transaction of this store has anything left to do. What is not done then, others do when they
-  // meet it.
+  // Returns when all parts of this store's committed transactions are resolved, or at the deadline; whoever meets a
+  // lock that is left resolves it.
   virtual Task<void> finish_transactions(TimePoint deadline) = 0;
 
   virtual unsigned partition_bits() const = 0;
-  // Now, and what this process calls the time: programs see it as times of files. A mount's own clock; a node's
-  // gateway, whose own may be wrong, has the ring's. Nothing else is made of it, least of all an age (row_ages.hpp).
+  // Now, and the wall time that programs see as times of files: a mount's own clock; at a node's gateway, whose clock
+  // may be wrong, the ring's time. It serves nothing else; ages are in row_ages.hpp.
   virtual Clock clock() const = 0;
   virtual Random& random() = 0;
   virtual Task<void> sleep(Duration duration) = 0;

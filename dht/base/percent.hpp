@@ -1,7 +1,7 @@
 // Percent-decoding of a path: %41 is A. RFC 3986, section 2.1. '+' stays '+': a path is no form.
 //
 // Threads: plain function. Errors: invalid_argument: a % without two hexadecimal digits behind it. The result may hold
-// any byte, NUL too: who cannot take one looks for it.
+// any byte, NUL too: a caller that cannot take NUL checks for it.
 #pragma once
 
 #include <charconv>

@@ -1,3 +1,4 @@
+// Arithmetic on the identifier circle, and where keys and partitions lie on it.
 #include "dht/base/position.hpp"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// The two generators: seeded, and the system's.
 #include "dht/base/random.hpp"
 
 #include <openssl/rand.h>

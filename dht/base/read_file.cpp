@@ -1,3 +1,4 @@
+// Reading a file to its end with read(2).
 #include "dht/base/read_file.hpp"
 
 #include <fcntl.h>

@@ -2,8 +2,8 @@
 //
 // A row's version is the index of the log entry that wrote it, and an entry's stamp is the log's time when it was
 // written. So a mark, the index and the stamp of some entry, says of every row whose version is not above the index
-// that nobody has changed it since that stamp. No clock of any node or mount is asked, and whoever changes a row makes
-// it young again (fs/claims.hpp makes the marks).
+// that nobody has changed it since that stamp. No clock of a node or mount takes part. A change of a row makes its age
+// zero again (fs/claims.hpp makes the marks).
 //
 // Units: the log's time, which runs at nine to eleven tenths of a leader's boot clock (dht/core/raft/log_clock.hpp).
 // Threads: a plain value. Limits: max_marks; with more, neighbours are merged, so that a row counts as a little younger
@@ -32,14 +32,14 @@ inline constexpr std::size_t mark_bytes = 16;  // an index and a stamp
 inline constexpr std::string_view marks_sort = "T/";
 inline constexpr std::size_t max_marks_bytes = 4 + max_marks * mark_bytes;
 inline constexpr Duration mark_spacing = std::chrono::milliseconds(5500);  // closer marks say nothing that matters
-inline constexpr Duration longest_age = std::chrono::seconds(200);         // nobody asks for more
+inline constexpr Duration longest_age = std::chrono::seconds(200);         // more is never asked for
 
 class RowAges {
  public:
   RowAges() = default;  // nothing is known to have any age
   RowAges(std::vector<LogMark> marks, Stamp now) : marks_(std::move(marks)), now_(now) {}
 
-  // At least so long nobody has changed a row that has this version. Zero: nothing is known.
+  // A lower bound of the time for which a row with this version is unchanged. Zero: nothing is known.
   Duration at_least(std::uint64_t version) const {
     for (const LogMark& mark : marks_) {
       if (mark.version >= version) return std::max(Duration::zero(), now_ - mark.stamp);
@@ -56,7 +56,7 @@ class RowAges {
 
 // What is worth keeping of `marks` at `now`, one of them or later: one that is longest_age old, and younger ones
 // mark_spacing apart.
-inline std::vector<LogMark> worth_keeping(std::vector<LogMark> marks, Stamp now) {
+inline std::vector<LogMark> worth_keeping(const std::vector<LogMark>& marks, Stamp now) {
   std::vector<LogMark> kept;
   for (const LogMark& mark : marks) {
     while (!kept.empty() && now - mark.stamp >= longest_age) kept.pop_back();

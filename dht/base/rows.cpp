@@ -174,7 +174,7 @@ Mutation read_mutation(ValueReader& reader, bool nested) {
   Mutation mutation;
   mutation.kind = static_cast<Mutation::Kind>(head.u8());
   if (mutation.kind == Mutation::Kind::prepare || mutation.kind == Mutation::Kind::resolve) {
-    if (nested) {  // a part inside a part: nobody writes that, and recursion must end
+    if (nested) {  // a part inside a part is never written; refuse it, so that recursion ends
       head.fail();
       return mutation;
     }

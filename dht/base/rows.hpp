@@ -23,18 +23,18 @@ namespace ringfs {
 
 inline constexpr std::size_t max_key_bytes = 2048;       // a key or a sort key: names of 255 bytes and REST keys fit
 inline constexpr std::size_t max_value_bytes = 1 << 20;  // one value
-inline constexpr std::size_t max_batch_bytes =
-    (1 << 20) + (1 << 17);                            // all of a batch: a 1 MiB chunk and its conditions
+// All of a batch: a 1 MiB chunk and its conditions.
+inline constexpr std::size_t max_batch_bytes = (1 << 20) + (1 << 17);
 inline constexpr std::size_t max_batch_items = 4096;  // conditions + mutations
 inline constexpr std::size_t max_read_items = 4096;   // gets + scans
-inline constexpr std::size_t max_reply_bytes =
-    (1 << 20) + (1 << 17);  // rows of one reply; a scan stops before, a get past it is too_large
-inline constexpr std::size_t max_scan_locks =
-    1024;  // in the range of one scan; none may be left out: more is `overloaded`
-inline constexpr std::size_t max_row_holders =
-    255;  // additions that hold one row (locks.hpp): each of its readers asks for their ends
-inline constexpr std::size_t payload_threshold =
-    16 * 1024;  // values of at least this size are stored once (docs/design.md#store-files)
+// Rows of one reply; a scan stops before, a get past it is too_large.
+inline constexpr std::size_t max_reply_bytes = (1 << 20) + (1 << 17);
+// Locks in the range of one scan. None may be left out: more is `overloaded`.
+inline constexpr std::size_t max_scan_locks = 1024;
+// Transactions that add to one row at a time (locks.hpp): each reader of the row asks for their ends.
+inline constexpr std::size_t max_row_holders = 255;
+// Values of at least this size are stored once (docs/design.md#store-files).
+inline constexpr std::size_t payload_threshold = 16 << 10;
 inline constexpr Duration max_batch_life = std::chrono::seconds(60);  // expires - stamp at apply
 inline constexpr Duration dedup_life = std::chrono::seconds(120);     // how long a result is remembered
 
@@ -83,9 +83,10 @@ struct Mutation {
     max_i64,       // ... = max(itself, number); likewise
     write_bytes,   // bytes at `offset` = value; an absent or shorter row grows, zero-filled
     truncate,      // length = number; grows zero-filled; absent row: created unless number is 0
-    prepare,  // lay intents: lock `locks` and every row that `part` names (locks.hpp); keep `part`, which erases no
-              // prefix
-    resolve,  // end of a transaction here: apply the kept part (number = 1) or forget it (0); drop its locks
+    // Lay intents: lock `locks` and every row that `part` names (locks.hpp); keep `part`, which erases no prefix.
+    prepare,
+    // End of a transaction here: apply the kept part (number = 1) or forget it (0); drop its locks.
+    resolve,
   };
   Kind kind{};
   RowAddress row;
@@ -158,8 +159,8 @@ struct ReadReply {
   struct Get {
     bool found = false;
     Row row;
-    std::vector<RecordRef> locks;  // transactions that mean to change this row, each once: one, or several that add to
-                                   // it (max_row_holders)
+    // Transactions that mean to change this row, each once: one, or several that add to it (max_row_holders).
+    std::vector<RecordRef> locks;
   };
   struct ScanResult {
     std::vector<Row> rows;         // ascending by sort key
@@ -174,7 +175,7 @@ Status validate(const Batch& batch);
 Status validate(const ReadRequest& request);
 
 // Encodings, the same on disk and on the wire (docs/disk-format.md). Values of at least payload_threshold bytes
-// travel beside the head as blobs, in order of appearance, so that nobody copies them.
+// travel beside the head as blobs, in order of appearance, so that they are not copied.
 struct EncodedBatch {
   SharedBytes head;
   std::vector<SharedBytes> blobs;

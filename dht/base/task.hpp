@@ -1,4 +1,4 @@
-// The coroutine type of everything above the core: Asio's awaitable, on the loop of whoever spawned it.
+// The coroutine type of everything above the core: Asio's awaitable, on the loop where it was spawned.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>

@@ -1,4 +1,4 @@
-// Time as the protocol sees it. The core never reads a clock: whoever drives it passes a Clock.
+// Time as the protocol sees it. The core never reads a clock: its driver passes a Clock.
 //
 // TimePoint counts microseconds on a clock that never goes back and goes on during suspend
 // (CLOCK_BOOTTIME in the daemon, virtual in the simulator). Stamp is wall time, microseconds since the
@@ -31,7 +31,7 @@ struct Stamp {
   friend auto operator<=>(const Stamp&, const Stamp&) = default;
 };
 
-// Seventy thousand years: what is beyond was written by no clock, and sums of stamps below do not overflow.
+// Seventy thousand years: no clock shows more, and sums of stamps below do not overflow.
 inline constexpr Stamp max_stamp{std::int64_t{1} << 61};
 constexpr bool is_sane(Stamp stamp) { return stamp >= Stamp{} && stamp <= max_stamp; }
 

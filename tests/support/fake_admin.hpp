@@ -1,4 +1,4 @@
-// A RingAdmin that does nothing but take down what it is asked for.
+// A RingAdmin that only records its calls.
 #pragma once
 
 #include <map>

@@ -1,3 +1,4 @@
+// How the scripted nodes answer.
 #include "tests/support/fake_ring.hpp"
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// A ring of scripted nodes behind a ClientTransport: the groups' rows are real (MemoryRing), who leads, who answers and
-// what gets lost is the test's to say. Time is virtual. Threads: one loop.
+// A ring of scripted nodes behind a ClientTransport. The groups' rows are real (MemoryRing); the test decides who
+// leads, who answers and what gets lost. Time is virtual. Threads: one loop.
 #pragma once
 
 #include <deque>

@@ -1,3 +1,4 @@
+// Single operations on a MemoryRing, with the faults that a test asks for.
 #include "tests/support/memory_object_store.hpp"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Rows in a std::map.
 #include "tests/support/memory_rows.hpp"
 
 #include "dht/base/hash.hpp"

@@ -18,7 +18,7 @@ class ScratchDirectory {
     path = name;
   }
   ~ScratchDirectory() {
-    std::error_code ignored;  // what stays behind is in nobody's way
+    std::error_code ignored;  // what cannot be removed stays in the scratch folder
     std::filesystem::remove_all(path, ignored);
   }
   ScratchDirectory(const ScratchDirectory&) = delete;

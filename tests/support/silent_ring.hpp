@@ -1,4 +1,4 @@
-// A RingView that has nothing to tell; a test that wants to hear more of one thing derives from it.
+// A RingView whose answers are empty; a test that needs one of them derives from it.
 #pragma once
 
 #include <string>

@@ -43,11 +43,11 @@ class VirtualTime {
   Task<void> sleep(Duration duration) {
     auto timer = std::make_shared<boost::asio::steady_timer>(loop_, boost::asio::steady_timer::time_point::max());
     sleepers_.emplace(clock_.now + duration, timer);
-    boost::system::error_code ignored;  // woken by cancel: that is how this clock rings
+    boost::system::error_code ignored;  // cancel() wakes the sleeper
     co_await timer->async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
   }
 
-  // Time passes; whoever slept until then wakes, in order, each before the next.
+  // Time passes; sleepers whose time comes wake, in order, each before the next.
   void advance(Duration duration) {
     const TimePoint end = clock_.now + duration;
     while (!sleepers_.empty() && sleepers_.begin()->first <= end) wake_next();
@@ -60,7 +60,7 @@ class VirtualTime {
     loop_.poll();
   }
 
-  // As far as it gets without anybody's help: until nothing is ready and nobody sleeps.
+  // Runs until no handler is ready and no sleeper is left.
   void run_until_idle() {
     settle();
     while (!sleepers_.empty()) wake_next();

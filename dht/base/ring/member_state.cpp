@@ -1,3 +1,4 @@
+// The names of a member's states.
 #include "dht/base/ring/member_state.hpp"
 
 namespace ringfs {

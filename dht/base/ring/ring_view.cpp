@@ -1,3 +1,4 @@
+// The names of the ring's health.
 #include "dht/base/ring/ring_view.hpp"
 
 namespace ringfs {

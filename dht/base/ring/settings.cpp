@@ -1,3 +1,4 @@
+// The table of settings with their limits, and reading their values.
 #include "dht/base/ring/settings.hpp"
 
 #include <algorithm>

@@ -22,8 +22,8 @@ struct SettingRule {
 inline constexpr std::string_view replication_setting = "replication";
 inline constexpr std::string_view replace_after_setting = "replace_after";
 inline constexpr std::string_view op_timeout_setting = "op_timeout";
-// A change that the ring has not carried out a minute after it was sent is never carried out (max_batch_life): a longer
-// limit for an operation would only be waited for.
+// A batch that was not applied a minute after it was sent is never applied (max_batch_life), so an operation's limit
+// stays below.
 inline constexpr unsigned max_op_timeout_seconds = 50;
 inline constexpr unsigned default_op_timeout_seconds = 30;
 inline constexpr std::string_view rebalance_rate_setting = "rebalance_rate";
@@ -32,7 +32,7 @@ inline constexpr std::uint64_t unlimited_rebalance_rate = std::uint64_t{1} << 40
 std::span<const SettingRule> setting_rules();
 const SettingRule* find_setting(std::string_view name);
 
-// Of one of the rules; a broken promise of our own code otherwise.
+// `name` must be one of the rules (checked).
 std::uint64_t setting_value(const std::map<std::string, std::string>& settings, std::string_view name);
 // Errors: not_found (no such setting), invalid_argument (not a number), out_of_range.
 Result<std::uint64_t> parse_setting(std::string_view name, std::string_view text);

@@ -284,6 +284,7 @@ std::vector<Position> allocate_tokens(const MembersTable& table, const Uuid& joi
     anchors = Joining(std::move(standing), partitions, table.replication()).choose(count);
   }
   std::vector<Position> result;
+  result.reserve(anchors.size());
   for (std::size_t anchor : anchors) result.push_back(anchor_position(anchor, partition_bits));
   return result;
 }

@@ -42,7 +42,7 @@ std::vector<PersistedGroup> placed_voters(GroupServices& services, const Groups&
 
 // ---- Life -----------------------------------------------------------------------------------------
 
-Node::Node(NodeOptions options, PersistedNode persisted, Random& random, Clock clock)
+Node::Node(const NodeOptions& options, PersistedNode persisted, Random& random, Clock clock)
     : incarnation_(persisted.incarnation),
       out_(persisted.id, incarnation_),
       services_(persisted.id, random, out_),
@@ -317,7 +317,7 @@ void Node::written(EffectId write, Clock clock) {
   }
 }
 
-void Node::applied(PartitionId partition, LogIndex through, std::vector<AppliedBatch> results, Clock clock) {
+void Node::applied(PartitionId partition, LogIndex through, const std::vector<AppliedBatch>& results, Clock clock) {
   time_.set_clock(clock);
   Group* one = groups_.find(partition);
   RINGFS_CHECK(one != nullptr);

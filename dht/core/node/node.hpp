@@ -37,7 +37,7 @@ namespace ringfs::dht {
 
 class Node {
  public:
-  Node(NodeOptions options, PersistedNode persisted, Random& random, Clock clock);
+  Node(const NodeOptions& options, PersistedNode persisted, Random& random, Clock clock);
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
 
@@ -54,7 +54,7 @@ class Node {
   void cancel(OperationId id) { out_.cancel(id); }  // its client went away: no reply is wanted any more
 
   void written(EffectId write, Clock clock);
-  void applied(PartitionId partition, LogIndex through, std::vector<AppliedBatch> results, Clock clock);
+  void applied(PartitionId partition, LogIndex through, const std::vector<AppliedBatch>& results, Clock clock);
   // Nothing of an apply was carried out, because a row (Damage::rows) or an entry (Damage::log) that it needs cannot be
   // read.
   void apply_failed(PartitionId partition, LogIndex through, Damage damage, Clock clock);

@@ -37,9 +37,7 @@ void count(const Mutation& mutation, Tally& tally) {
       tally.grows = tally.grows || mutation.value.size() > most_mark_bytes || mutation.offset > most_mark_bytes;
       return;
     case Mutation::Kind::put:
-      if (is_of_the_ring(mutation.row))
-        ++tally.marks;
-      else if (is_marks(mutation.row) && mutation.value.size() <= max_marks_bytes)
+      if (is_of_the_ring(mutation.row) || (is_marks(mutation.row) && mutation.value.size() <= max_marks_bytes))
         ++tally.marks;
       else if (mutation.value.size() <= most_note_bytes)
         ++tally.notes;

@@ -1,3 +1,4 @@
+// Asking node after node until one knows the successor.
 #include "dht/net/client/chord_lookup.hpp"
 
 #include <algorithm>
@@ -38,7 +39,7 @@ Task<Result<LookupRoute>> walk(ClientTransport& transport, RingDirectory& direct
     }
     if (reply->node == next.node) co_return fail(ErrorCode::unavailable, "a node names itself as the next hop");
     next = {reply->node, reply->address};
-    // Pointers to a frozen node last until the others notice; waiting for it again and again would not help.
+    // Pointers to a frozen node last until the others notice. Do not wait for it again.
     if (directory.is_silent(next.node, transport.now()))
       co_return fail(ErrorCode::unavailable, "the route leads to a silent node");
   }

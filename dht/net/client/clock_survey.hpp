@@ -1,8 +1,7 @@
-// Which nodes' clocks are wrong, as whoever asks them all at once can tell.
+// Which nodes' clocks are wrong, as a client that asks all of them at once can tell.
 //
 // A clock counts as wrong when it is further than tolerated_clock_error and the question's round trip from the lower
-// median of all that answered. Where no majority of them agrees nobody can say which ones are wrong, only that they
-// differ. Threads: pure.
+// median of all that answered. If no majority of them agrees, it only reports that they differ. Threads: pure.
 #pragma once
 
 #include <algorithm>
@@ -25,7 +24,7 @@ inline std::string length_text(Duration length) {
   const std::int64_t seconds = milliseconds / 1000;
   if (seconds < 60) return std::to_string(seconds) + "." + std::to_string(milliseconds % 1000 / 100) + " s";
   if (seconds < 3600) return std::to_string(seconds / 60) + " min " + std::to_string(seconds % 60) + " s";
-  if (seconds < 48 * 3600) return std::to_string(seconds / 3600) + " h " + std::to_string(seconds % 3600 / 60) + " min";
+  if (seconds < 172'800) return std::to_string(seconds / 3600) + " h " + std::to_string(seconds % 3600 / 60) + " min";
   return std::to_string(seconds / 86400) + " d";
 }
 
@@ -33,6 +32,7 @@ inline std::string length_text(Duration length) {
 inline std::vector<std::string> wrong_clocks(const std::vector<ClockReading>& readings) {
   if (readings.size() < 2) return {};
   std::vector<Duration> offsets;
+  offsets.reserve(readings.size());
   for (const ClockReading& reading : readings) offsets.push_back(reading.offset);
   const Duration median = lower_median(offsets);
   std::vector<const ClockReading*> wrong;

@@ -1,3 +1,4 @@
+// Rows under a lease: remembering them, forgetting them, and computing them from the client's own batches.
 #include "dht/net/client/leased_rows.hpp"
 
 #include <algorithm>
@@ -42,7 +43,7 @@ class KnownRows final : public RowReader {
   std::set<RowAddress> unknown_;
 };
 
-// Takes down how a batch left the rows that it did not have to guess.
+// Records how a batch left the rows whose former values were known.
 class AfterRows final : public RowWriter {
  public:
   AfterRows(const KnownRows& known, std::uint64_t version) : known_(known), version_(version) {}
@@ -212,7 +213,7 @@ void LeasedRows::end(const RowChanges& changes) {
   if (changes.everything) ended(everything_);
   for (std::uint64_t hash : changes.rows) ended(own_.at(hash));
   if (own_.size() <= max_own_rows) return;
-  // Reads that were asked before now remember nothing: then nobody needs to know what had changed.
+  // Answers to reads that were sent before now are not remembered, so the list of changes is not needed any more.
   everything_.ended = now;
   std::erase_if(own_, [](const auto& item) { return item.second.under_way == 0; });
 }

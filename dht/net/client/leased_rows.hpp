@@ -2,10 +2,9 @@
 //
 // This client's leases do not delay its own batches. So a row that a batch of this client changes is forgotten before
 // the batch is sent, and is not remembered again from a read that was asked before the batch had ended. A batch whose
-// end is unknown may happen as long as it lives; until then its rows are read from the ring. What a pending transaction
-// holds is not remembered from a read. So the end of a transaction, this client's or another's, changes nothing that is
-// remembered. Threads: one loop. Limits: max_leased_row_bytes, beyond which what has ended goes, then
-// everything.
+// end is unknown may happen as long as it lives; until then its rows are read from the ring. Rows that a pending
+// transaction holds are not remembered from a read. So the end of a transaction, this client's or another's, changes no
+// remembered row. Threads: one loop. Limits: max_leased_row_bytes; beyond it ended leases are dropped, then all.
 #pragma once
 
 #include <algorithm>
@@ -23,8 +22,8 @@ inline constexpr std::size_t max_leased_row_bytes = 16 << 20;
 
 // Of one answer.
 struct GrantedLease {
-  static constexpr int margin =
-      20;  // one part in so many is not used: this machine's clock may run slower than the leader's
+  // A twentieth of each lease is not used: this machine's clock may run slower than the leader's.
+  static constexpr int margin = 20;
 
   TimePoint asked;
   Duration lease{};

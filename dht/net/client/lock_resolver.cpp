@@ -1,3 +1,4 @@
+// Resolving locks, and the janitor's pass over records and parts.
 #include "dht/net/client/lock_resolver.hpp"
 
 #include <algorithm>
@@ -22,7 +23,7 @@ Task<Result<LockFate>> resolve_here(PartitionedStore& store, PartitionId where, 
   co_return LockFate::gone;
 }
 
-// True: the record is aborted now; false: somebody else was faster.
+// True: the record is aborted now; false: another client was faster.
 Task<Result<bool>> abort_record(PartitionedStore& store, RecordRef record, Condition condition, TimePoint deadline) {
   std::vector<Condition> conditions{std::move(condition)};
   TransactionRecord aborted{RecordState::aborted, store.ring_time(), {}};
@@ -195,7 +196,7 @@ class RecordsPass {
     // Half of the time at most, so that parts get their turn whatever the records take.
     const TimePoint now = store_.clock().now;
     co_await walk(record_key, &place_.record, true, now + (deadline_ - now) / 2);
-    // Parts of transactions whose coordinator died: nobody need ever meet their locks.
+    // Parts of transactions whose coordinator died: perhaps no client ever meets their locks.
     co_await walk(part_key, &place_.part, false, deadline_);
     if (first_error_) co_return tl::unexpected(*first_error_);
     co_return RecordsReport{seen_, whole_ && seen_ == 0};

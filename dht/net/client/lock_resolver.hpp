@@ -1,14 +1,14 @@
-// What to do about a lock that somebody met: ask the transaction's record, and end what can be ended
+// Resolving a lock that a client met: read the transaction's record, and end the transaction if that is possible
 // (docs/design.md#transactions). The life of a record:
 //
 //      (absent) --first prepare--> pending --flip--> committed --all parts resolved--> (deleted)
 //         |                           |
 //         +------ tombstone ------> aborted --old enough, by the janitor--> (deleted)
 //
-// Nobody acts on absence: whoever meets a lock whose record is missing puts an aborted tombstone in its place first, so
-// that a first prepare that is still under way cannot create the record afterwards. Nor on age: a record that is
-// pending for too long becomes such a tombstone before any of its locks is dropped, so that a coordinator that wakes up
-// late cannot commit what has lost a part.
+// A missing record alone decides nothing. A client that meets a lock without a record first writes an aborted tombstone
+// in its place, so that a first prepare that is still under way cannot create the record afterwards. Age alone decides
+// nothing, either: a record that is pending for too long becomes such a tombstone before any of its locks is dropped,
+// so that a coordinator that wakes up late cannot commit a transaction that has lost a part.
 //
 // Why every interleaving is right. (1) The fate is decided by one row in one partition and changes only by conditional
 // batches: absent -> pending, pending -> committed, pending -> aborted, absent -> aborted. So committed and aborted
@@ -19,10 +19,10 @@
 // who meets them drops, by (2) or by the tombstone. (5) A record that is pending for too long is aborted by a flip like
 // any other; its coordinator's own flip then fails.
 //
-// How old a record is nobody reads off a wall clock, for those of coordinators may be hours apart. That a coordinator
-// is dead is believed when this process has seen its record pending for max_transaction_age by its own boot clock
-// (sightings.hpp). When a tombstone may go is a matter of safety, since a first prepare that is still under way must
-// find it: that is counted in the time of the record's partition (row_ages.hpp), by which the prepare's batch expires.
+// No wall clock tells how old a record is: coordinators' clocks may be hours apart. A coordinator counts as dead when
+// this process has seen its record pending for max_transaction_age by its own boot clock (sightings.hpp). Deleting a
+// tombstone must be safe, since a first prepare that is still under way must find it. So its age is counted in the time
+// of the record's partition (row_ages.hpp), by which the prepare's batch expires.
 //
 // Threads: one loop. Errors: those of read_raw and commit_raw.
 #pragma once
@@ -52,7 +52,7 @@ struct TransactionRecord {
 };
 std::string encode(const TransactionRecord& record);
 Result<TransactionRecord> decode_transaction_record(std::string_view bytes);
-// Known from the id alone, so that anybody can flip it on the condition of its value.
+// Follows from the id alone, so that each client can flip it on the condition of its value.
 SharedBytes pending_record(const TransactionId& id);
 
 enum class LockFate {
@@ -72,7 +72,7 @@ Task<Result<LockFate>> settle_lock(PartitionedStore& store, PartitionId where, R
 Task<Status> finish_record(PartitionedStore& store, PartitionId partition, Row row, RowAges ages, TimePoint deadline);
 // The same for all records of a partition, and settles the parts (of whichever record) that lie in it for longer than a
 // coordinator may live. A call that reaches its deadline first leaves in `place` where the next one goes on, so that
-// those which take all the time, because somebody does not answer, hide nothing that comes after them. Errors: the
+// those which take all the time, because a node does not answer, hide nothing that comes after them. Errors: the
 // first; the others were looked at all the same.
 inline constexpr std::uint32_t records_per_page = 256;
 struct RecordsPlace {

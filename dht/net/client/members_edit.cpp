@@ -1,3 +1,4 @@
+// Read, change, commit; again when another change came first.
 #include "dht/net/client/members_edit.hpp"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// A change of the members table: read whole, changed, and committed on condition that nobody changed it in between.
+// A change of the members table: read whole, changed, and committed on condition that it is unchanged.
 //
 // Threads and deadlines as in object_store.hpp. Errors: whatever `change` gives; timeout; busy when others changed it
 // every time.

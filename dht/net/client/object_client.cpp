@@ -1,3 +1,4 @@
+// Reads and commits of one client, and the tries that each of them takes.
 #include "dht/net/client/object_client.hpp"
 
 #include <algorithm>
@@ -14,17 +15,17 @@ constexpr Duration clock_slack = std::chrono::seconds(5);
 // By then a log that runs a tenth fast or slow is off by more than half a batch's life.
 constexpr Duration log_time_life = std::chrono::minutes(5);
 
-// What "expired" says of a batch that may have been executed by an earlier try. By the log's stamps alone: had it been
-// executed, its stamp was in [expires - max_batch_life, expires]. Stamps never go back, so an entry stamped below that
-// range comes before any execution, and refused it for good (dedup.hpp remembers that). And up to dedup_life behind it
-// an execution would be remembered and have been answered. Only later than that nobody can tell.
+// Whether an expired batch was certainly not executed by an earlier try. The log's stamps decide. An execution has a
+// stamp in [expires - max_batch_life, expires]. Stamps never go back, so an entry stamped below that range comes before
+// any execution, and it refused the batch for good (dedup.hpp remembers that). Up to dedup_life behind the range, the
+// result of an execution would be remembered and would have been the answer. Later than that it is not known.
 bool certainly_not_executed(const Batch& batch, const BatchResult& expired) {
   return expired.stamp <= batch.expires + (dedup_life - max_batch_life);
 }
 constexpr unsigned max_fresh_starts = 3;     // new sequences after an expiry that certainly did nothing
 constexpr unsigned max_corrupt_answers = 3;  // another replica may have a good row
-constexpr std::size_t lookup_every_rounds =
-    4;  // pauses are short while an election is on; pointers do not change so fast
+// Pauses are short during an election; pointers change more slowly.
+constexpr std::size_t lookup_every_rounds = 4;
 constexpr std::size_t refresh_nodes = 3;
 constexpr Duration refresh_interval = std::chrono::milliseconds(500);
 constexpr Duration full_partition_pause = std::chrono::milliseconds(1);
@@ -53,8 +54,8 @@ class OutstandingSequence {
 ObjectClient::ObjectClient(ClientTransport& transport, std::vector<std::string> bootstrap, ObjectClientOptions options)
     : PartitionedStore(options.faults),
       transport_(transport),
-      options_(options),
-      client_(options.client.is_nil() ? random_uuid(transport.random()) : options.client),
+      options_(std::move(options)),
+      client_(options_.client.is_nil() ? random_uuid(transport.random()) : options_.client),
       directory_(std::move(bootstrap)),
       leased_rows_(std::make_shared<LeasedRows>(options.faults.remember_held_rows)) {}
 
@@ -90,7 +91,7 @@ Task<Status> ObjectClient::refresh_table(TimePoint deadline) {
   for (const NodeAddress& node : nodes) {
     const TimePoint now = transport_.now();
     if (now >= deadline || answers >= refresh_nodes) break;
-    // Nobody is wrong to say nothing; one that holds the newest table is found among a few.
+    // A node may have no newer table; among a few nodes one has it.
     Operation operation{TableOperation{}};
     OperationResult result = co_await transport_.call(node.address, node.node, std::move(operation),
                                                       std::min(now + options_.try_time, deadline));
@@ -147,7 +148,7 @@ Task<Result<ReadReply>> ObjectClient::read_raw(PartitionId partition, ReadReques
   }
   const std::size_t gets = request.gets.size();
   const std::size_t scans = request.scans.size();
-  // Not of records of transactions: they are about to change, and their coordinator would wait.
+  // No leases on transaction records: they change soon, and their coordinator would have to wait.
   const bool leasing = options_.row_lease > Duration::zero() && gets > 0 && !request.gets.front().key.starts_with('\0');
   LeasedRows::Asking asking(leased_rows_);
   const ReadRequest wanted = leasing ? request : ReadRequest{};
@@ -237,7 +238,7 @@ Task<Result<BatchResult>> ObjectClient::commit_raw(PartitionId partition, std::v
     const bool refused = result->outcome == BatchResult::Outcome::expired;
     if (!refused) log_time_is_at_least(partition, result->stamp);
     if (!refused && result->outcome != BatchResult::Outcome::superseded) co_return *result;
-    // Refused by the log's time: what this client made of it was wrong.
+    // Refused by the log's time: this client's estimate of it was wrong.
     const bool again = refused && (!state.uncertain || certainly_not_executed(batch, *result));
     if (!again || start + 1 >= max_fresh_starts || transport_.now() >= deadline) {
       ++counters_.timeouts;
@@ -292,8 +293,8 @@ Task<Result<Answer>> ObjectClient::ask(RequestState& state, Operation operation)
     }
     state.last = result.error().error;
     const ErrorCode code = state.last.code;
-    // Whatever is not a refusal at the node's door may have been executed. A leader that is deposed answers not_leader,
-    // too, and says so in words: its batch may be committed by its successor.
+    // A try may have been executed unless the node refused it at once. A deposed leader answers not_leader, too, with a
+    // context: the next leader may commit its batch.
     const bool refused = (code == ErrorCode::not_leader && state.last.context.empty()) ||
                          code == ErrorCode::overloaded || code == ErrorCode::no_space || code == ErrorCode::too_large ||
                          code == ErrorCode::invalid_argument || code == ErrorCode::wrong_identity ||
@@ -331,7 +332,7 @@ ObjectClient::Next ObjectClient::learn_from(RequestState& state, const Uuid& nod
       break;
     case ErrorCode::unreachable:
     case ErrorCode::connection_refused: ++counters_.unanswered; break;
-    default: break;  // wrong_identity and the like: the address is stale or the node is not well
+    default: break;  // wrong_identity and the like: the address is stale, or the node has a fault
   }
   directory_.avoid(node, transport_.now(), options_.avoid_time,
                    failure.error.code == ErrorCode::timeout ? RingDirectory::Why::silent : RingDirectory::Why::refused);
@@ -361,8 +362,8 @@ std::optional<NodeAddress> ObjectClient::known_node(const RequestState& state) {
   if (route != routes_.end()) {
     const std::optional<Uuid>& leader = route->second.leader;
     if (leader && !state.tried.contains(*leader)) {
-      // A follower names a frozen leader until its own timeout ends. One that is still named a second after the last
-      // call that it did not answer lives; what this client remembers from before says nothing.
+      // A follower names a frozen leader until its own timeout ends. A leader that is still named a second after its
+      // last unanswered call is alive; names that this client remembers from before do not count.
       const std::optional<TimePoint> unanswered = directory_.last_unanswered(*leader);
       const bool named_again = unanswered && route->second.named_at - *unanswered > options_.try_time;
       const std::optional<std::string> address = directory_.address_of(*leader);
@@ -380,12 +381,12 @@ std::optional<NodeAddress> ObjectClient::known_node(const RequestState& state) {
     if (!address) continue;
     if (!directory_.is_avoided(node, now)) return NodeAddress{node, *address};
     std::optional<NodeAddress>& kind = directory_.is_silent(node, now) ? silent : refused;
-    // Of several the one whose time comes first, so that each gets its turn.
+    // Of several silent nodes, the one whose avoidance ends first, so that each gets its turn.
     if (!kind || directory_.avoided_until(node) < directory_.avoided_until(kind->node))
       kind = NodeAddress{node, *address};
   }
   if (refused) return refused;
-  // A silent node costs a whole try: only when there is nobody else to ask in this round.
+  // A silent node costs a whole try: ask it only when no other node is left in this round.
   return state.tried.empty() ? silent : std::nullopt;
 }
 

@@ -12,12 +12,11 @@
 // its own result says that it was not executed. Sequences below first_incomplete were answered or given up and are
 // never asked again.
 //
-// A batch expires by the time of its partition's log, which may be far from anybody's clock
-// (dht/core/raft/log_clock.hpp). Every answer of a partition's leader says it; of a partition that has not answered for
-// log_time_life it is asked before the first batch.
+// A batch expires by the time of its partition's log, which may be far from every clock (dht/core/raft/log_clock.hpp).
+// Each answer of a partition's leader carries that time. When a partition has not answered for log_time_life, the
+// client asks for it before the next batch.
 //
-// Rows on which this client has a lease are read from memory (leased_rows.hpp), when row_lease asks
-// for that.
+// Rows on which this client has a lease are read from memory (leased_rows.hpp), when row_lease asks for that.
 //
 // Threads: one loop. Errors: timeout (a mutation may have happened or not), too_large, invalid_argument, no_space
 // (certainly not executed), corrupt. Limits: max_in_flight batches a partition (further ones wait), every try and the

@@ -1,3 +1,4 @@
+// Reads and commits that hide the locks of pending transactions.
 #include "dht/net/client/partitioned_store.hpp"
 
 #include <algorithm>
@@ -109,8 +110,8 @@ Task<Result<ReadReply>> PartitionedStore::read(ReadRequest request, TimePoint de
     for (const RecordRef& lock : locks) {
       Result<LockFate> fate = co_await settle_lock(*this, *partition, lock, deadline);
       if (!fate && fate.error().code == ErrorCode::no_space) {
-        // The record decides even where its end cannot be written down: of one that is aborted the old rows hold. Of
-        // one that is committed the new rows come with the room; a read never fails for want of it.
+        // The partition has no room to resolve the lock. The record still decides: if it is aborted, the old rows hold.
+        // If it is committed, the new rows come when there is room; a read does not fail with no_space.
         Result<bool> aborted = co_await is_aborted(*this, lock, deadline);
         if (!aborted) co_return tl::unexpected(aborted.error());
         if (*aborted) continue;

@@ -50,8 +50,7 @@ class PartitionedStore : public ObjectStore {
   PartitionId partition_of_key(const std::string& key) const;
   const TransactionFaults& faults() const { return faults_; }
   Sightings& sightings() { return sightings_; }  // of records and parts of transactions
-  // The nodes' agreed time, as far as this client has heard: which of two transactions is the older one. Nothing else
-  // hangs on it.
+  // The ring's time, as far as this client has heard. Only the order of two transactions depends on it.
   virtual Stamp ring_time() const { return clock().stamp; }
 
  private:
@@ -64,7 +63,7 @@ class PartitionedStore : public ObjectStore {
 Result<PartitionId> partition_of_rows(const PartitionedStore& store, const std::vector<Condition>& conditions,
                                       const std::vector<RowAddress>& locks, const std::vector<Mutation>& mutations);
 
-// Waiting for a rival: 5 ms at first, doubling to 100 ms, each with jitter so that rivals do not march in step.
+// Waiting for a rival: 5 ms at first, doubling to 100 ms, each with jitter so that rivals do not wait in step.
 class Backoff {
  public:
   Backoff(Random& random, Duration first, Duration most) : random_(random), next_(first), most_(most) {}

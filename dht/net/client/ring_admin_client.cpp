@@ -1,3 +1,4 @@
+// Adding and removing members, and changing settings, as edits of the members table.
 #include "dht/net/client/ring_admin_client.hpp"
 
 #include <algorithm>
@@ -141,7 +142,7 @@ Task<Status> RingAdminClient::tell(std::string address, Uuid node, MembersTable 
   }
 }
 
-// As far as anybody knows: a node that does not answer may have anything.
+// Counts the nodes that answer; the room of the others is not known.
 Task<Status> RingAdminClient::check_room(Uuid leaving, TimePoint deadline) {
   Result<std::vector<MemberView>> members = co_await view_.members(deadline);
   if (!members) co_return tl::unexpected(members.error());

@@ -1,3 +1,4 @@
+// The survey of all nodes, and the views that are made from it.
 #include "dht/net/client/ring_client.hpp"
 
 #include <algorithm>
@@ -15,7 +16,7 @@ namespace ringfs::dht {
 namespace {
 
 constexpr Duration node_time = std::chrono::seconds(1);  // for one node's status
-// A follower that is a little behind is an ordinary sight under load.
+// A follower that is a little behind is normal under load.
 constexpr LogIndex tolerated_lag = 256;
 constexpr std::size_t max_damage_remarks = 4;  // of single partitions: they are for a person
 
@@ -35,7 +36,7 @@ void counter(std::string& text, const std::string& name, const std::string& help
           name + " " + std::to_string(value) + "\n";
 }
 
-// So many members hold data.
+// `holders`: the number of members that hold data.
 void remark_copies(RingStatus& status, std::size_t holders) {
   if (holders == 1) {
     status.remarks.push_back(
@@ -301,7 +302,7 @@ std::vector<std::string> RingClient::damage_remarks(const Survey& survey) {
   return remarks;
 }
 
-// A partition without a leader is not settled: nobody can say that it is.
+// A partition without a leader counts as unsettled.
 RebalanceView RingClient::rebalance_view(const Survey& survey, std::size_t partitions, const MembersTable& table) {
   RebalanceView view;
   view.partitions = static_cast<unsigned>(partitions);

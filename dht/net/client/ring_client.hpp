@@ -41,7 +41,7 @@ class RingClient final : public RingView {
     std::size_t answering() const;
   };
 
-  // A newer table first, then everybody's status.
+  // A newer table first, then the status of each member.
   Task<Result<Survey>> survey(TimePoint deadline, const EventCursor* events_after = nullptr);
   static Task<void> ask_status(ClientTransport& transport, Answering* node, StatusOperation question,
                                TimePoint deadline);

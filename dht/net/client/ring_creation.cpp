@@ -1,3 +1,4 @@
+// Asking the first nodes for their state, then giving all of them the genesis record.
 #include "dht/net/client/ring_creation.hpp"
 
 #include <algorithm>
@@ -49,6 +50,7 @@ Task<std::vector<Result<Answer>>> ask_all(ClientTransport* transport, std::vecto
 
 std::vector<std::string> addresses_of(const std::vector<FirstNode>& nodes) {
   std::vector<std::string> addresses;
+  addresses.reserve(nodes.size());
   for (const FirstNode& node : nodes) addresses.push_back(node.address);
   return addresses;
 }

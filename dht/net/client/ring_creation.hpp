@@ -1,7 +1,7 @@
 // Creating a ring from waiting nodes (docs/design.md#creation): all of them get the same genesis record.
 //
-// Running it again is harmless and finishes what a failed run began: who has the genesis already is the one to copy
-// from. Threads: one loop. Every call ends by `deadline`. Errors: invalid_argument (no node, one node twice, counts out
+// Running it again is harmless and finishes what a failed run began: it copies the genesis of a node that has it.
+// Threads: one loop. Every call ends by `deadline`. Errors: invalid_argument (no node, one node twice, counts out
 // of range), already_member (a node belongs to another ring or the ring has other first nodes), unreachable and timeout
 // name the node.
 #pragma once

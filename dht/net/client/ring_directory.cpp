@@ -1,3 +1,4 @@
+// Newer tables, addresses, and the order in which nodes are asked.
 #include "dht/net/client/ring_directory.hpp"
 
 #include <algorithm>

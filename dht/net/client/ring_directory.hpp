@@ -32,7 +32,7 @@ class RingDirectory {
   const MembersTable& table() const { return table_; }
   const Placement& placement() const { return placement_; }
 
-  // Preference list of the newest table, then whoever the one before names besides.
+  // Preference list of the newest table, then the other nodes that the table before it names.
   std::vector<Uuid> placed(PartitionId partition) const;
   // Members that may answer (not removed), in random order, those that are avoided last; then the bootstrap addresses.
   std::vector<NodeAddress> anybody(Random& random, TimePoint now) const;

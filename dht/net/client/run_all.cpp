@@ -1,3 +1,4 @@
+// Joining coroutines.
 #include "dht/net/client/run_all.hpp"
 
 #include <boost/asio/co_spawn.hpp>

@@ -1,11 +1,10 @@
 // For how long this process has seen rows as they are, by its own boot clock.
 //
-// A row's version is unique in its partition for ever, so one that is seen with the same version twice was not changed
-// between: the time between is a lower bound of how long it has been so, whatever anybody's wall clock says. What a
-// clock that is wrong can do to it: nothing.
+// A row's version is unique in its partition for ever. So a row that is seen twice with the same version was not
+// changed between, and the time between is a lower bound of its age. No wall clock takes part.
 //
-// Threads: none. Limits: max_sightings rows; those that were not looked at for sighting_life make room for others, and
-// what finds no room has no age yet.
+// Threads: none. Limits: max_sightings rows. Rows not looked at for sighting_life make room for others; a row for which
+// there is no room has no age yet.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +16,8 @@
 
 namespace ringfs::dht {
 
-inline constexpr std::size_t max_sightings =
-    4096;  // of a client that meets that many dead transactions at once the oldest matter
+// A client that meets more dead transactions at once keeps those that it saw first.
+inline constexpr std::size_t max_sightings = 4096;
 inline constexpr Duration sighting_life = std::chrono::minutes(10);
 
 class Sightings {

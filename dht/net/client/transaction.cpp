@@ -1,3 +1,4 @@
+// The coordinator's steps: prepare, flip, resolve, abort.
 #include "dht/net/client/transaction.hpp"
 
 #include <algorithm>
@@ -13,7 +14,7 @@ namespace {
 
 constexpr Duration first_rival_wait = std::chrono::milliseconds(5);
 constexpr Duration most_rival_wait = std::chrono::milliseconds(100);
-// Tidying up after the end is a courtesy: whoever meets what is left does it.
+// For resolving parts after the end. What is left then, the next client that meets a lock resolves.
 constexpr Duration cleanup_time = std::chrono::seconds(2);
 
 Task<void> resolve_one(PartitionedStore& store, PartitionId partition, RecordRef record, bool commit,
@@ -27,6 +28,7 @@ Task<bool> resolve_all(PartitionedStore& store, RecordRef record, std::set<Parti
                        TimePoint deadline) {
   std::unique_ptr<bool[]> resolved(new bool[partitions.size()]());
   std::vector<Task<void>> tasks;
+  tasks.reserve(partitions.size());
   for (PartitionId partition : partitions) {
     tasks.push_back(resolve_one(store, partition, record, commit, deadline, &resolved[tasks.size()]));
   }
@@ -144,7 +146,7 @@ Task<Status> TransactionCoordinator::commit() {
   Result<BatchResult> flipped =
       co_await store_.commit_raw(record_.partition, std::move(conditions), std::move(mutations), deadline_);
   if (!flipped) {
-    state_ = State::unknown;  // the record decides; whoever meets a lock asks it
+    state_ = State::unknown;  // the record decides; who meets a lock reads the record
     co_return fail(ErrorCode::timeout, "the end of the transaction is unknown: " + flipped.error().text());
   }
   if (flipped->outcome != BatchResult::Outcome::applied) {
@@ -174,7 +176,7 @@ Task<void> TransactionCoordinator::abort() {
   if (!has_record_) co_return;
   const TimePoint deadline = cleanup_deadline();
   const bool aborted = co_await abort_record(deadline);
-  if (!aborted) co_return;  // nobody will commit it: it is aborted by age
+  if (!aborted) co_return;  // no one else commits it, so it is aborted by age
   const bool resolved = co_await resolve_all(store_, record_, participants_, false, deadline);
   // With a prepare still under way the tombstone stays, so that the record cannot come into being afterwards.
   if (resolved && !unknown_prepare_) co_await forget_record(store_, record_, deadline);
@@ -196,7 +198,7 @@ Task<bool> TransactionCoordinator::abort_record(TimePoint deadline) {
     if (!result) co_return false;
     if (result->outcome == BatchResult::Outcome::applied) co_return true;
   }
-  co_return true;  // neither pending nor absent: aborted by somebody else, for only this coordinator commits
+  co_return true;  // neither pending nor absent: another client aborted it, since only this coordinator commits
 }
 
 }  // namespace ringfs::dht

@@ -7,16 +7,16 @@
 //   4. the other partitions' parts are resolved, at the same time; whoever meets a lock first may do it, too
 //   5. the record goes, when all parts are known to be resolved
 //
-// commit() returns after 3, and 4 and 5 go on beside the caller: what is not resolved yet shows a lock to whoever reads
-// it, additions included (dht/core/rows/locks.hpp), so nobody sees less than what was committed. Only resolves of
-// partitions in which something is added to are waited for: such a row, a directory's attributes, is what this client
-// reads next, and to meet its lock costs more. A part with additions that is prepared first is resolved with the flip.
+// commit() returns after 3; 4 and 5 go on beside the caller. A row that is not resolved yet shows a lock to its
+// readers, also a row that is only added to (dht/core/rows/locks.hpp), so no reader misses what was committed. commit()
+// waits for resolves only in partitions with additions: such a row, a directory's attributes, is what this client reads
+// next, and meeting its lock costs more. A part with additions that is prepared first is resolved with the flip.
 //
 // Dying at any step leaves either a record that is not committed, whose locks the next one who meets them drops, or one
 // that is, whose locks the next one who meets them resolves (dht/net/client/lock_resolver.hpp says why that is right).
 //
 // Rivals: wait-die by the id. An older transaction waits for a younger one's lock; a younger one gives up with
-// `aborted` and its caller starts over. So nobody ever waits in a circle.
+// `aborted` and its caller starts over. So there is no deadlock.
 //
 // Threads: one loop; one call at a time; the store outlives the coordinator.
 #pragma once

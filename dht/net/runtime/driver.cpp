@@ -70,7 +70,7 @@ void Driver::cancel(OperationId id) {
 void Driver::receive(const Envelope& envelope) {
   if (stopped_) return;
   if (const auto* chunk = std::get_if<SnapshotChunk>(&envelope.message)) {
-    // A write that fails ends this node: bytes of a peer are looked at before. The sender gives up and starts over.
+    // A failed write ends this process, so a peer's bytes are checked before. The sender gives up and starts over.
     if (Status sound = storage_.check(*chunk); !sound) {
       spdlog::warn("event=snapshot_chunk_refused source={} partition={} reason=\"{}\"", envelope.header.source.text(),
                    index_of(chunk->raft.partition), sound.error().text());
@@ -91,7 +91,7 @@ void Driver::peer_disconnected(const Uuid& peer) {
   schedule_turn();
 }
 
-// Another process has run with this identity since: the votes that this one remembers may not be all.
+// Another process has run with this identity since: this one may not remember all votes that were given.
 void Driver::identity_refused(const Uuid& peer, const Error& why) {
   if (stopped_ || node_.table().find(peer) == nullptr) return;
   // Not from inside the link that heard it.
@@ -130,7 +130,7 @@ Handshake Driver::own_handshake(const Uuid& expected) {
 
 // ---- Turns -----------------------------------------------------------------------------------------
 
-// Behind everything that is ready now: it all goes into one take_effects().
+// The turn comes after all handlers that are ready now, so that their inputs go into one take_effects().
 void Driver::schedule_turn() {
   if (turn_scheduled_ || stopped_) return;
   turn_scheduled_ = true;
@@ -206,7 +206,7 @@ NodeStatus Driver::status() {
 void Driver::fatal(std::string_view event, Error error) {
   std::function<void(Error)> on_fatal = on_fatal_;
   spdlog::error("event={} reason=\"{}\"", event, error.text());
-  // What waits for a write that is not durable never leaves.
+  // Messages that wait for a write that is not durable are dropped.
   held_.clear();
   stop();
   on_fatal(std::move(error));

@@ -70,7 +70,7 @@ class Driver : private Peers::Listener, private StorageEffects::Host {
   const Peers::Counters& peer_counters() const { return peers_.counters(); }
   Handshake own_handshake(const Uuid& expected) override;
   Status check_peer(const Handshake& handshake) override;
-  // Enough of the others have taken this process for the node that it says it is: it may say where it is to be found.
+  // A majority, with this node, has accepted this process under its identity: it may announce its address.
   bool accepted() const;
 
  private:

@@ -12,10 +12,10 @@ namespace ringfs::dht {
 
 namespace {
 
-// What busy groups do all the time: in the journal it would push out what somebody wants to see.
+// Events of busy groups, so frequent that they would push the others out of the journal.
 constexpr std::array<std::string_view, 4> ordinary = {"campaign", "batch_delayed", "log_compacted",
                                                       "log_compacted_for_budget"};
-// What happens, besides, to each of hundreds of groups whenever one node comes or goes.
+// Events of each of hundreds of groups whenever one node comes or goes.
 constexpr std::array<std::string_view, 3> routine = {"leader_elected", "step_down", "transfer"};
 
 bool is_one_of(std::string_view name, const auto& names) {

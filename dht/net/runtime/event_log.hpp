@@ -1,6 +1,6 @@
 // Where a node's events go: the process's log, and the journal for those who ask.
 //
-// What busy groups do all the time goes to neither at the usual level. Threads: the loop's. Limits: the journal's.
+// Frequent events of busy groups go to neither at the usual level. Threads: the loop's. Limits: the journal's.
 #pragma once
 
 #include <functional>
@@ -17,7 +17,7 @@ class EventLog {
   EventLog(std::uint64_t life, std::function<Stamp()> now) : journal_(life), now_(std::move(now)) {}
 
   void add(const Event& event);
-  // Something about this node's disk or data that whoever watches the ring wants to know.
+  // An event about this node's disk or data, for the operator.
   void trouble(std::string name, std::string detail);
   const EventJournal& journal() const { return journal_; }
 

@@ -24,7 +24,7 @@ void Inbox::drain() {
     std::swap(actions_, draining_);
   }
   for (std::function<void()>& action : draining_) {
-    // An action may end the driver; what is left then belongs to nobody.
+    // An action may end the driver; the rest is dropped.
     if (closed_on_loop_) break;
     action();
   }

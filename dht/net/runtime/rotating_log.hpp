@@ -1,7 +1,7 @@
 // The process's log in a file that stays bounded: NAME, and the lines before those of today's file in NAME.1.
 //
 // spdlog's rotating sink does not do: version 1.10, which Debian 12 has, writes through a null pointer when a file
-// cannot be opened after a rotation (full disk, quota, directory gone). Here trouble with the file costs lines and
+// cannot be opened after a rotation (full disk, quota, directory gone). Here an error of the file loses lines and
 // nothing else: a log line never throws, waits for the write alone, and the file stays within its limit.
 //
 // Standard output and error follow into the next file when they are that file, too (`ringfs up` starts its processes

@@ -23,8 +23,8 @@ struct ServerLimits {
   std::size_t connections = 4096;
   std::size_t reserved_for_nodes = 256;   // of these, at most a quarter: idle clients never keep nodes out
   std::size_t requests_in_flight = 1024;  // of one client connection: then it is not read any more
-  std::size_t queue_bytes =
-      32 << 20;  // of one client connection: then it is not read, large answers become `overloaded`
+  // Queued on one client connection. Beyond it the connection is not read, and large answers become `overloaded`.
+  std::size_t queue_bytes = 32 << 20;
   Duration handshake = std::chrono::seconds(5);     // from accept to the peer's handshake
   Duration frame = std::chrono::seconds(30);        // from a frame's first byte to its last
   Duration sweep = std::chrono::milliseconds(500);  // how often the two are looked at

@@ -186,7 +186,7 @@ void Server::Session::drain() {
   draining_ = true;
   if (!is_client()) return;
   connection_->pause_reading();
-  // What the client asks next it asks another node at once, instead of waiting for this one's end.
+  // Closing now makes the client ask another node at once instead of waiting for this process to end.
   if (requests_.empty() && connection_->queued_bytes() == 0) end();
 }
 

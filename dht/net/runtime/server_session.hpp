@@ -40,7 +40,7 @@ class Server::Session final : public FrameConnection::Owner, public std::enable_
   void throttle();
   void end();
 
-  Server* server_;  // null when over
+  Server* server_;  // null after the end
   std::shared_ptr<FrameConnection> connection_;
   const std::string peer_;  // for logs
   const LocalPeer user_;

@@ -30,7 +30,7 @@ struct StorageStatus {
   std::uint64_t disk_id = 0;
   // Of work that nobody waits for (checkpoints, garbage): the driver ends the process.
   std::optional<Error> failure = std::nullopt;
-  std::string note = {};             // for whoever runs the node, in words; empty: nothing
+  std::string note = {};             // a sentence for the operator; empty: nothing
   std::uint64_t verified_bytes = 0;  // of rows, entries and payloads, by the background check of this process
   std::uint64_t verify_passes = 0;   // through everything
   std::uint64_t damage_found = 0;    // places, by that check

@@ -1,4 +1,4 @@
-// What the store is asked, and what becomes of its answers.
+// Requests to the store, and what its answers change.
 #include "dht/net/runtime/storage_effects.hpp"
 
 #include <spdlog/fmt/fmt.h>
@@ -11,7 +11,7 @@ namespace ringfs::dht {
 
 namespace {
 
-// What this replica holds cannot be had from this disk: it is damaged, or reading it fails. Others have it.
+// This replica's data cannot be read from this disk: it is damaged, or reading fails. Other replicas have it.
 bool is_lost_here(const Error& error) { return error.code == ErrorCode::corrupt || error.code == ErrorCode::io_error; }
 
 }  // namespace
@@ -47,17 +47,17 @@ void StorageEffects::write(Write write) {
 }
 
 void StorageEffects::carry_out(Effects& effects) {
-  for (Apply& item : effects.applies) apply(std::move(item));
+  for (const Apply& item : effects.applies) apply(item);
   for (ReadEffect& item : effects.reads) read(std::move(item));
-  for (LoadEntries& item : effects.loads) load(std::move(item));
-  for (SnapshotRead& item : effects.snapshot_reads) snapshot_read(std::move(item));
+  for (const LoadEntries& item : effects.loads) load(item);
+  for (const SnapshotRead& item : effects.snapshot_reads) snapshot_read(item);
 }
 
-void StorageEffects::apply(Apply apply) {
+void StorageEffects::apply(const Apply& apply) {
   using Results = Result<std::vector<AppliedBatch>>;
   const PartitionId partition = apply.partition;
   const LogIndex through = apply.through;
-  storage_.apply(std::move(apply), inbox_->wrap<Results>([this, partition, through](Results results) {
+  storage_.apply(apply, inbox_->wrap<Results>([this, partition, through](Results results) {
     if (!results && results.error().code == ErrorCode::corrupt) {
       apply_failed(partition, through, results.error());
       return;
@@ -66,7 +66,7 @@ void StorageEffects::apply(Apply apply) {
       host_.fatal("storage_failed", results.error());
       return;
     }
-    node_.applied(partition, through, std::move(*results), read_clock());
+    node_.applied(partition, through, *results, read_clock());
     host_.schedule_turn();
   }));
 }
@@ -89,18 +89,18 @@ void StorageEffects::read(ReadEffect read) {
   }));
 }
 
-void StorageEffects::load(LoadEntries load) {
+void StorageEffects::load(const LoadEntries& load) {
   using Entries = Result<std::vector<Entry>>;
   const EffectId id = load.id;
   const PartitionId partition = load.partition;
-  storage_.load(std::move(load), inbox_->wrap<Entries>([this, id, partition](Entries entries) {
+  storage_.load(load, inbox_->wrap<Entries>([this, id, partition](Entries entries) {
     if (!entries && entries.error().code == ErrorCode::corrupt) note_damage(partition, entries.error());
     node_.loaded(id, std::move(entries), read_clock());
     host_.schedule_turn();
   }));
 }
 
-void StorageEffects::snapshot_read(SnapshotRead read) {
+void StorageEffects::snapshot_read(const SnapshotRead& read) {
   const EffectId id = read.id;
   const bool close = read.close;
   const PartitionId partition = read.partition;
@@ -113,7 +113,7 @@ void StorageEffects::snapshot_read(SnapshotRead read) {
     node_.snapshot_read(id, std::move(data), read_clock());
     host_.schedule_turn();
   };
-  storage_.snapshot_read(std::move(read), inbox_->wrap<Result<SnapshotData>>(std::move(done)));
+  storage_.snapshot_read(read, inbox_->wrap<Result<SnapshotData>>(std::move(done)));
 }
 
 // ---- The disk --------------------------------------------------------------------------------------

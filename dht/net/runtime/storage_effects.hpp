@@ -53,10 +53,10 @@ class StorageEffects {
   void fill_in(NodeStatus& status);
 
  private:
-  void apply(Apply apply);
+  void apply(const Apply& apply);
   void read(ReadEffect read);
-  void load(LoadEntries load);
-  void snapshot_read(SnapshotRead read);
+  void load(const LoadEntries& load);
+  void snapshot_read(const SnapshotRead& read);
   void look_at_disk();
   void apply_failed(PartitionId partition, LogIndex through, const Error& why);
   void note_damage(PartitionId partition, const Error& why);
@@ -69,7 +69,7 @@ class StorageEffects {
   Host& host_;
   const Duration interval_;
   TimePoint next_poll_ = never;
-  std::set<PartitionId> damaged_;  // of which it was said
+  std::set<PartitionId> damaged_;  // those already reported
   Room room_ = Room::ample;
   bool stopped_ = true;
 };

@@ -1,3 +1,4 @@
+// One attempt to connect: the name, then each of its addresses.
 #include "dht/net/transport/dial.hpp"
 
 #include "dht/net/transport/local_socket.hpp"

@@ -1,8 +1,8 @@
 // Connecting to host:port without blocking: numeric addresses at once, names through the loop's
 // NameResolver.
 //
-// Threads: one loop. `done` is called once, never from inside dial(); after cancel() never. Errors: unreachable,
-// invalid_argument (not host:port), timeout.
+// Threads: one loop. `done` is called once, never from inside dial(); after cancel() never. Errors: unreachable (also
+// when the time limit passes), invalid_argument (not host:port), overloaded (too many names are being looked up).
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>

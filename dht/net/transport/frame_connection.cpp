@@ -1,3 +1,4 @@
+// Receiving and sending frames over a stream.
 #include "dht/net/transport/frame_connection.hpp"
 
 #include <algorithm>
@@ -63,7 +64,7 @@ void Flusher::flush() { state_->flush(); }
 
 Flusher::Hold::Hold(Flusher& flusher) : state_(flusher.state_) { ++state_->holds; }
 
-// Only memory can run out here, which nobody survives. NOLINTNEXTLINE(bugprone-exception-escape)
+// Only bad_alloc can be thrown here, and the process ends on it anyway. NOLINTNEXTLINE(bugprone-exception-escape)
 Flusher::Hold::~Hold() {
   --state_->holds;
   state_->flush();
@@ -91,9 +92,9 @@ void FrameConnection::wait_for_input() {
 void FrameConnection::resume_reading() {
   if (!paused_) return;
   paused_ = false;
-  // The wait was ours, not the peer's.
+  // The pause was this side's: it does not count against the peer's time for the frame.
   if (partial_since_ != never) partial_since_ = boot_time();
-  // In the midst of read() its loop goes on by itself.
+  // If read() is running, its loop goes on by itself.
   if (!reading_) read();
 }
 
@@ -148,7 +149,7 @@ bool FrameConnection::take_header() {
       end({ErrorCode::corrupt, "not a RingFS frame"});
       return false;
     }
-    // Make room behind a header that was cut at the end of the buffer.
+    // Make room for the rest of a header that ends beyond the buffer.
     std::memmove(buffer_.data(), available.data(), available.size());
     begin_ = 0;
     end_ = available.size();
@@ -156,7 +157,7 @@ bool FrameConnection::take_header() {
   }
   Result<FrameHeader> header = decode_frame_header(available, frame_limit_);
   if (!header) {
-    // The start of the header is the same in all versions, so the peer can be told.
+    // All versions share the start of the header, so the peer understands an error frame.
     if (header.error().code == ErrorCode::version_mismatch) {
       send(FrameKind::error, 0, encode(header.error()));
       flush_queue();
@@ -167,7 +168,7 @@ bool FrameConnection::take_header() {
   header_ = *header;
   has_header_ = true;
   begin_ += frame_header_bytes;
-  // The body's buffer becomes the payload's home, so it is of its own even when everything is here already.
+  // Decoded values share the body's buffer, so each body gets a buffer of its own, even when all of it has arrived.
   body_filled_ = 0;
   grow_body();
   body_filled_ = std::min(body_.size(), end_ - begin_);

@@ -89,7 +89,7 @@ class FrameConnection : public std::enable_shared_from_this<FrameConnection> {
   std::size_t partial_bytes() const { return body_.capacity(); }
 
   bool closed() const { return closed_; }
-  void close();              // without a word to the owner
+  void close();              // does not call the owner
   void close_after_flush();  // tries once to send what is queued (an error frame), then closes
   void detach() { owner_ = nullptr; }
 

@@ -1,5 +1,5 @@
-// What time a client's nodes say it is: the lower median of what each of them said last, so that one that is wrong
-// moves nobody.
+// The ring's time as a client knows it: the lower median of what each node said last, so that one wrong node does not
+// change it.
 //
 // Each node says the time on which it agrees with the others (dht/core/node/ring_time.hpp); one that hears no others
 // believes its own clock. Threads: none. Limits: an entry an address; whoever drops an address calls erase().

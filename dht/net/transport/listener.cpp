@@ -1,3 +1,4 @@
+// Listening on host:port.
 #include "dht/net/transport/listener.hpp"
 
 #include <fstream>

@@ -1,3 +1,4 @@
+// The threads that call getaddrinfo, and the lookups that wait for them.
 #include "dht/net/transport/name_resolver.hpp"
 
 #include <netdb.h>

@@ -35,7 +35,7 @@ class OutgoingConnection : public FrameConnection::Owner, public std::enable_sha
   OutgoingConnection(const OutgoingConnection&) = delete;
   OutgoingConnection& operator=(const OutgoingConnection&) = delete;
 
-  void stop();  // for good, without a word to the derived class
+  void stop();  // for good; does not call the derived class
 
  protected:
   // Nothing is open or being opened.

@@ -38,7 +38,7 @@ class Peers::Link final : public OutgoingConnection {
     }
     WireMessage message = encode(envelope);
     const std::size_t queued = waiting_bytes_ + queued_bytes();
-    // What is small passes a little longer: heartbeats and votes behind a full queue keep leaders in office.
+    // Small envelopes pass a little longer: heartbeats and votes must get through, or the leader is deposed.
     const std::size_t limit =
         peers_.limits_.queue_bytes + (message.bytes() <= small_envelope_bytes ? peers_.limits_.queue_bytes / 8 : 0);
     if (!fits(message) || queued + message.bytes() > limit) {
@@ -72,7 +72,7 @@ class Peers::Link final : public OutgoingConnection {
 
  private:
   void open() {
-    // What the peer itself said last is newer than the table.
+    // The address that the peer itself gave last is newer than the table's.
     std::string address = seen_address_.empty() ? peers_.listener_.address_of(peer_) : seen_address_;
     if (address.empty()) {
       end({ErrorCode::unreachable, "its address is not known"});
@@ -120,7 +120,7 @@ class Peers::Link final : public OutgoingConnection {
     ++peers_.counters_.failures;
     waiting_.clear();
     waiting_bytes_ = 0;
-    // A link that stays broken is worth one line, not one an attempt.
+    // A link that stays broken is logged once, not at each attempt.
     if (!reported_)
       spdlog::warn("event=peer_lost peer={} address={} reason=\"{}\"", peer_.text(), address_, why.text());
     reported_ = true;

@@ -5,7 +5,7 @@
 // failed less than the back-off ago they are dropped: Raft and Chord repeat what matters, and late copies only hurt.
 // Threads: one loop. Errors: a failed or broken connection is told to the listener at once, envelopes are lost.
 // Limits: max_peer_queue_bytes a peer (beyond it envelopes are dropped), max_peers, back-off 50 ms .. 1 s with jitter,
-// 2 s to connect, 5 s to greet.
+// 2 s to connect, 5 s for the handshake.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
@@ -45,7 +45,7 @@ class Peers {
     virtual void peer_lost(const Uuid& peer) = 0;
     // The connected peer's handshake, which said that it is `peer`. Errors: cloned_identity.
     virtual Status check_peer(const Handshake& handshake) = 0;
-    // It took our handshake, or refuses this process for good: cloned_identity.
+    // The peer accepted our handshake. identity_refused: it refuses this process for good (cloned_identity).
     virtual void peer_accepted(const Uuid& peer) = 0;
     virtual void identity_refused(const Uuid& peer, const Error& why) = 0;
 

@@ -1,3 +1,4 @@
+// Plain TCP on a non-blocking socket.
 #include "dht/net/transport/stream.hpp"
 
 #include <netinet/tcp.h>

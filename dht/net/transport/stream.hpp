@@ -48,7 +48,7 @@ using StreamMaker = std::function<std::unique_ptr<Stream>(Socket)>;
 // The socket as it is. Takes it over; of TCP with the options of set_tcp_options().
 std::unique_ptr<Stream> make_plain_stream(Socket socket);
 
-// No delay, keepalive, and unacknowledged bytes end the connection after 10 s (a peer that vanished without a word).
+// No delay, keepalive, and bytes unacknowledged for 10 s end the connection (a peer that vanished).
 // Does nothing to sockets of other families.
 void set_tcp_options(const Socket& socket);
 

@@ -1,3 +1,4 @@
+// Reading clocks with clock_gettime(2).
 #include "dht/net/transport/system_clock.hpp"
 
 #include <ctime>

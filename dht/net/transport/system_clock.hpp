@@ -1,5 +1,5 @@
-// The machine's clocks as the protocol wants them (dht/base/time.hpp): CLOCK_BOOTTIME goes on during suspend, so that a
-// lease cannot outlive a closed lid; CLOCK_REALTIME for stamps. Threads: any.
+// The machine's clocks as the protocol wants them (dht/base/time.hpp): CLOCK_BOOTTIME, which goes on during suspend, so
+// that a lease ends while the machine sleeps; CLOCK_REALTIME for stamps. Threads: any.
 #pragma once
 
 #include "dht/base/time.hpp"

@@ -128,7 +128,7 @@ class TcpTransport::Channel final : public OutgoingConnection {
       return;
     }
     transport_.heard(address_, response->stamp);
-    // A late answer, after the call's deadline, has nobody to go to.
+    // An answer after the call's deadline is dropped.
     if (outstanding_.contains(frame.header.request))
       transport_.finish(frame.header.request, std::move(response->result));
   }
@@ -156,7 +156,7 @@ class TcpTransport::Channel final : public OutgoingConnection {
 
 // ---- TcpTransport ----------------------------------------------------------------------------------
 
-TcpTransport::TcpTransport(boost::asio::any_io_executor executor, Random& random, TcpTransportOptions options)
+TcpTransport::TcpTransport(const boost::asio::any_io_executor& executor, Random& random, TcpTransportOptions options)
     : executor_(executor), random_(random), options_(std::move(options)), flusher_(executor), timer_(executor, [this] {
         expire();
       }) {}
@@ -212,7 +212,7 @@ void TcpTransport::begin(Handler handler, const std::string& address, const Uuid
   timer_.wake_at(deadline);
   if (slot.is_connected()) {
     slot.assign([this, id](boost::asio::cancellation_type) {
-      // Not from inside whoever cancels.
+      // Posted: the caller's handler must not run inside its cancellation.
       boost::asio::post(executor_, [this, id, alive = alive_] {
         if (*alive) finish(id, failure(ErrorCode::cancelled, "the caller went away"));
       });

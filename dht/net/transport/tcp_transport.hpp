@@ -33,7 +33,7 @@ struct TcpTransportOptions {
 
 class TcpTransport : public ClientTransport {
  public:
-  TcpTransport(boost::asio::any_io_executor executor, Random& random, TcpTransportOptions options = {});
+  TcpTransport(const boost::asio::any_io_executor& executor, Random& random, TcpTransportOptions options = {});
   ~TcpTransport() override;  // outstanding calls end with cancelled
   TcpTransport(const TcpTransport&) = delete;
   TcpTransport& operator=(const TcpTransport&) = delete;

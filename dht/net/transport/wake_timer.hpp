@@ -14,8 +14,8 @@ namespace ringfs::dht {
 class WakeTimer {
  public:
   // `due` is called when wanted() may have come; it asks again with wake_at().
-  WakeTimer(boost::asio::any_io_executor executor, std::function<void()> due)
-      : state_(std::make_shared<State>(std::move(executor), std::move(due))) {}
+  WakeTimer(const boost::asio::any_io_executor& executor, std::function<void()> due)
+      : state_(std::make_shared<State>(executor, std::move(due))) {}
   ~WakeTimer() { stop(); }
   WakeTimer(const WakeTimer&) = delete;
   WakeTimer& operator=(const WakeTimer&) = delete;
@@ -40,8 +40,8 @@ class WakeTimer {
 
  private:
   struct State {
-    State(boost::asio::any_io_executor executor, std::function<void()> callback)
-        : timer(std::move(executor)), due(std::move(callback)) {}
+    State(const boost::asio::any_io_executor& executor, std::function<void()> callback)
+        : timer(executor), due(std::move(callback)) {}
     boost::asio::steady_timer timer;
     std::function<void()> due;
     TimePoint armed = never;

@@ -36,8 +36,8 @@
 namespace ringfs::dht::codec {
 
 inline constexpr std::uint32_t max_partitions = 1 << 16;
-// Of terms and incarnations, which only ever grow by one: the next one must not wrap around because of what a peer
-// says.
+// The largest term or incarnation that is accepted. They grow by one; a peer's value must not make the next one wrap
+// around.
 inline constexpr std::uint64_t max_counter = std::uint64_t{1} << 62;
 
 inline std::uint32_t size32(std::size_t size) {
@@ -73,7 +73,7 @@ class Decoder {
     std::string_view piece = take(size);
     if (!fits_) return {};
     // A small piece must not keep a large buffer alive in some cache.
-    bool pins_much = body_.size() > 16 * 1024 && piece.size() < body_.size() / 8;
+    bool pins_much = body_.size() > (16 << 10) && piece.size() < body_.size() / 8;
     return pins_much ? SharedBytes(std::string(piece)) : SharedBytes(body_, offset_ - size, size);
   }
   template <class T>
@@ -254,6 +254,7 @@ inline bool accept(const void*) { return true; }  // of messages without a rule 
   }                                                                                   \
   static_assert(std::is_default_constructible_v<Name>)
 
+// NOLINTBEGIN(bugprone-macro-parentheses): arguments here are names of types and members.
 #define RINGFS_WIRE_EMPTY(Name)                          \
   inline void put(Encoder&, const Name&, wire::Name&) {} \
   inline void get(Decoder&, const wire::Name&, Name&) {} \
@@ -298,6 +299,7 @@ inline bool accept(const void*) { return true; }  // of messages without a rule 
     get(decoder, in.name(), out.emplace<i>()); \
     return true;                               \
   }
+// NOLINTEND(bugprone-macro-parentheses)
 
 // ---- Frames ---------------------------------------------------------------------------------------
 

@@ -1,3 +1,4 @@
+// A frame's header to bytes and back.
 #include "dht/net/wire/frame.hpp"
 
 #include <algorithm>

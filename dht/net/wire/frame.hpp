@@ -1,8 +1,8 @@
-// Frames: how messages are cut out of a byte stream (docs/wire-format.md).
+// Frames: how a byte stream is divided into messages (docs/wire-format.md).
 //
 // A frame is a fixed header of 24 bytes, big-endian, then `message_bytes` of protobuf, then `payload_bytes` raw:
 //   magic u32 "RNG1" | version u8 | kind u8 | flags u16 (0) | message length u32 | payload length u32 | request u64
-// The first six bytes never change their meaning, so that any version can refuse any other with words.
+// The first six bytes never change their meaning, so that each version can refuse each other one with an error frame.
 // Threads: plain values. Errors: corrupt (not ours), version_mismatch, too_large.
 #pragma once
 
@@ -20,8 +20,8 @@ namespace ringfs::dht {
 inline constexpr std::uint8_t protocol_version = 1;
 inline constexpr std::size_t frame_header_bytes = 24;
 inline constexpr std::size_t max_handshake_bytes = 4 << 10;  // message + payload, until handshakes were exchanged
-inline constexpr std::size_t max_frame_bytes =
-    2 << 20;  // message + payload afterwards: a 1 MiB chunk and what goes with it
+// Message + payload afterwards: a 1 MiB chunk and what goes with it.
+inline constexpr std::size_t max_frame_bytes = 2 << 20;
 
 enum class FrameKind : std::uint8_t {
   handshake = 1,  // first frame of both sides
@@ -46,7 +46,7 @@ Result<FrameHeader> decode_frame_header(std::string_view bytes, std::size_t limi
 // Whether a byte stream that starts like this can be ours: refuses junk before a whole header has come.
 bool may_be_frame(std::string_view start);
 
-// What the codec makes: a message and, behind it, pieces that nobody copies.
+// What the codec makes: a message and, behind it, pieces that are not copied.
 struct WireMessage {
   std::string message;
   std::vector<SharedBytes> payload;

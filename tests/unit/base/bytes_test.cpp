@@ -1,3 +1,4 @@
+// Encoding and decoding of integers and strings, hexadecimal text, shared buffers.
 #include "dht/base/bytes.hpp"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// Arcs, fingers, partitions and the positions of keys.
 #include "dht/base/position.hpp"
 
 #include <gtest/gtest.h>

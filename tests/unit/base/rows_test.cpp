@@ -1,3 +1,4 @@
+// Encodings of batches and reads, and their limits.
 #include "dht/base/rows.hpp"
 
 #include <gtest/gtest.h>

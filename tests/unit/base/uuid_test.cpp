@@ -1,3 +1,4 @@
+// Uuids as text and in order.
 #include "dht/base/uuid.hpp"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// Which clocks count as wrong.
 #include "dht/net/client/clock_survey.hpp"
 
 #include <gtest/gtest.h>

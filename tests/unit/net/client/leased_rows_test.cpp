@@ -198,7 +198,7 @@ TEST_F(LeasedRowsTest, OwnChangeAfterTheFormerLeaseEnded_ReliesOnNothingFormer) 
   LeasedRows::Changing changing(rows_, batch, start + 60s);
   changing.sent();
   changing.ended();
-  changing.remember(batch, 9, lease_of(300ms), start + 100ms);  // somebody else may have been there
+  changing.remember(batch, 9, lease_of(300ms), start + 100ms);  // another client may have changed it
   EXPECT_EQ(known(start + 100ms), "<nothing>");
 }
 

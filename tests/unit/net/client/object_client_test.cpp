@@ -1,3 +1,4 @@
+// The object client against scripted nodes: finding leaders, tries, exactly once.
 #include "dht/net/client/object_client.hpp"
 
 #include <gtest/gtest.h>
@@ -149,7 +150,7 @@ TEST_F(ObjectClientTest, LeaderFrozen_StillNamedByItsFollowers_IsNotAskedOverAnd
   EXPECT_LT(time_.clock().now - before, std::chrono::milliseconds(1900));
 }
 
-// What was not answered last counts, not the first silence of many.
+// The last unanswered call counts, not the first one.
 TEST_F(ObjectClientTest, LeaderFrozenForLong_IsNotAskedTwiceInARow) {
   const Uuid frozen = *group().leader;
   FakeNode& node = ring_.node(frozen);
@@ -276,8 +277,8 @@ TEST_F(ObjectClientTest, LeadersClockIsAhead_ShortDeadline_StillWorks) {
   ASSERT_TRUE(increment(1)) << "stamps never go back within a partition";
 }
 
-// Far from every clock, in either direction, and the first try of the first batch leaves nobody knowing whether it
-// happened.
+// The log's time is far from every clock, in either direction, and it is not known whether the first try of the first
+// batch happened.
 TEST_F(ObjectClientTest, LogIsHoursAhead_UncertainFirstTry_StillWorks) {
   ring_.clock_skew = std::chrono::hours(3);
   for (const Fate fate : {Fate::lost_before, Fate::reply_lost}) {

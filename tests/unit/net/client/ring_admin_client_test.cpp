@@ -199,7 +199,7 @@ TEST_F(RingAdminClientTest, Settings_HaveValuesAndRanges) {
   EXPECT_EQ(settings->at("replication"), "3");
 }
 
-// Every edit is on condition that nobody was there in between.
+// Each edit is on condition that the table is unchanged.
 TEST_F(RingAdminClientTest, EditsAtOnce_NoneIsLost) {
   const std::uint64_t before = table().version;
   ring_.add_waiting("10.0.1.1:1");

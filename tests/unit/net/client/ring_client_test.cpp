@@ -1,3 +1,4 @@
+// What an operator is told about a ring of scripted nodes.
 #include "dht/net/client/ring_client.hpp"
 
 #include <gtest/gtest.h>

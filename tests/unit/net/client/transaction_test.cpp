@@ -1,3 +1,4 @@
+// Transactions: all or nothing when coordinators die, replies are lost and rivals meet.
 #include "dht/net/client/transaction.hpp"
 
 #include <gtest/gtest.h>
@@ -475,7 +476,7 @@ class AddingTransactionTest : public TransactionTest {
   }
 };
 
-// The coordinator's process dies right after the commit: nobody has resolved anything.
+// The coordinator's process dies right after the commit: no part is resolved.
 TEST_F(AddingTransactionTest, Commit_NothingResolvedYet_EverybodySeesTheAdditions) {
   MemoryObjectStore dying(time_, ring_, 77);
   std::unique_ptr<Transaction> transaction = dying.begin(deadline());

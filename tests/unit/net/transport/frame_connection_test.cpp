@@ -1,3 +1,4 @@
+// How a connection reads from its stream.
 #include "dht/net/transport/frame_connection.hpp"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// Addresses to listen on.
 #include "dht/net/transport/listener.hpp"
 
 #include <gtest/gtest.h>

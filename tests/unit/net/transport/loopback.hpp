@@ -55,7 +55,7 @@ struct TestNode {
     server->start();
   }
 
-  // Like kill -9: sockets close, nothing is said.
+  // Like kill -9: sockets close, no error frame is sent.
   void kill() {
     server.reset();
     driver.reset();
@@ -108,7 +108,7 @@ class RawPeer : public FrameConnection::Owner {
   void send_bytes(const std::string& bytes) {
     RINGFS_CHECK(::send(native, bytes.data(), bytes.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size()));
   }
-  // Greets as a client and takes the handshake that comes back.
+  // Sends a client's handshake and returns the node's.
   Handshake meet(const Handshake& handshake = client_handshake()) {
     greet(handshake);
     EXPECT_TRUE(wait_frames(1));

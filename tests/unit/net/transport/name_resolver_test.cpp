@@ -1,3 +1,4 @@
+// Names: slow ones, several at once, and lookups whose owner is gone.
 #include "dht/net/transport/name_resolver.hpp"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// Links to peers: queues, back-off, identities.
 #include "dht/net/transport/peer.hpp"
 
 #include <gtest/gtest.h>
@@ -45,7 +46,7 @@ class PeersTest : public testing::Test, public Peers::Listener {
     listener.reset();
     remotes.clear();
   }
-  // The newest connection's peer greets back, as `id`.
+  // Answers the handshake on the newest connection, as `id`.
   void greet(const Uuid& id) {
     ASSERT_TRUE(run_until(loop, [this] { return !remotes.empty() && !remotes.back()->frames.empty(); }));
     Handshake handshake = samples::handshake(random);

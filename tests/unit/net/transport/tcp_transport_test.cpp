@@ -1,3 +1,4 @@
+// Calls over TCP: pipelining, deadlines, broken connections, identities.
 #include "dht/net/transport/tcp_transport.hpp"
 
 #include <gtest/gtest.h>
@@ -46,7 +47,7 @@ class TcpTransportTest : public testing::Test {
         accept();
       });
     }
-    // Greets the newest connection as this node.
+    // Sends this node's handshake on the newest connection.
     void greet(const Uuid& id, Stamp stamp = wall_time()) {
       RINGFS_CHECK(run_until(loop, [this] { return !peers.empty() && !peers.back()->frames.empty(); }));
       Handshake handshake;

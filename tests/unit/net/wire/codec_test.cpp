@@ -1,3 +1,4 @@
+// Round trips of messages, and what the decoder refuses.
 #include "dht/net/wire/codec.hpp"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// Headers of frames: round trips, and what is refused.
 #include "dht/net/wire/frame.hpp"
 
 #include <gtest/gtest.h>
