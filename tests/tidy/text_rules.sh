@@ -1,5 +1,6 @@
 #!/bin/bash
-# Fails on marks of unfinished work, absolute paths of one machine, and headers without #pragma once or an opening comment.
+# Fails on marks of unfinished work, absolute paths of one machine, headers without #pragma once, and C++ files that do not
+# open with what they are.
 set -eu
 source "$(dirname "$0")/lib.sh"
 cd "$1"
@@ -13,6 +14,8 @@ bad=$(grep -nE '/(work|root)/[a-z]' $files | grep -vE '~/|/root/\.|\$HOME' || tr
 [ -z "$bad" ] || { echo "absolute paths of one machine:"; echo "$bad"; status=1; }
 for header in $headers; do
   grep -q '^#pragma once$' "$header" || { echo "no #pragma once: $header"; status=1; }
-  head -1 "$header" | grep -q '^// ' || { echo "header does not open with what it is: $header"; status=1; }
+done
+for file in $(tracked '*.hpp' '*.cpp'); do
+  head -1 "$file" | grep -q '^// ' || { echo "does not open with what it is: $file"; status=1; }
 done
 exit $status

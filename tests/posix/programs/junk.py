@@ -28,7 +28,8 @@ def address(text):
 
 
 def send(where, data, finish=True, timeout=SLACK):
-    """All bytes until the node closes. `finish`: our side is closed after the data."""
+    """All bytes until the node closes. `finish`: our side is closed after the data. The host `x` stands for the node's own."""
+    data = data.replace(b"Host: x\r\n", b"Host: %s:%d\r\n" % (where[0].encode(), where[1]))
     answer = b""
     with socket.create_connection(where, timeout=10) as connection:
         connection.settimeout(timeout)
