@@ -1,26 +1,21 @@
-// Events, mutexes and task groups over Asio timers.
+// Events, mutexes and task groups: a waiter is a timer that never expires, and the store's sleep is its limit.
 #include "fs/async.hpp"
 
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/deferred.hpp>
+#include <boost/asio/experimental/parallel_group.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <utility>
 
 namespace ringfs::fs {
 
 namespace {
 
-// Asio's timers count nanoseconds in 64 bits. A longer wait is no limit in practice.
+// Timers count nanoseconds in 64 bits. A longer wait is no limit in practice.
 constexpr Duration longest_wait = std::chrono::hours(24);
-
-using SteadyTime = std::chrono::steady_clock::time_point;
-
-SteadyTime end_after(Duration limit) {
-  return std::chrono::steady_clock::now() + std::clamp(limit, Duration::zero(), longest_wait);
-}
-
-Duration until(SteadyTime end) { return std::chrono::duration_cast<Duration>(end - std::chrono::steady_clock::now()); }
 
 }  // namespace
 
@@ -32,22 +27,45 @@ void Event::notify() {
   state_->waiters.clear();
 }
 
-Task<bool> Event::wait(Duration limit) { return wait_on(state_, limit); }
+// Among the waiters while it lives.
+class Event::Registration {
+ public:
+  Registration(std::shared_ptr<State> state, const boost::asio::any_io_executor& executor)
+      : state_(std::move(state)),
+        waiter_{boost::asio::steady_timer(executor, boost::asio::steady_timer::time_point::max())} {
+    state_->waiters.push_back(&waiter_);
+  }
+  ~Registration() { state_->waiters.remove(&waiter_); }
+  Registration(const Registration&) = delete;
+  Registration& operator=(const Registration&) = delete;
+  Waiter& waiter() { return waiter_; }
 
-Task<bool> Event::wait_on(std::shared_ptr<State> state, Duration limit) {
-  Waiter waiter{boost::asio::steady_timer(co_await boost::asio::this_coro::executor)};
-  waiter.timer.expires_after(std::clamp(limit, Duration::zero(), longest_wait));
-  struct Registration {
-    State& state;
-    Waiter* waiter;
-    ~Registration() { state.waiters.remove(waiter); }
-  };
-  state->waiters.push_back(&waiter);
-  Registration registration{*state, &waiter};
-  boost::system::error_code ignored;  // `notified` says why the wait ended
+ private:
+  const std::shared_ptr<State> state_;
+  Waiter waiter_;
+};
+
+Task<void> Event::wait() { return wait_on(state_); }
+
+Task<bool> Event::wait(ObjectStore& store, TimePoint deadline) { return wait_until(state_, &store, deadline); }
+
+Task<void> Event::wait_on(std::shared_ptr<State> state) {
+  Registration registration(std::move(state), co_await boost::asio::this_coro::executor);
+  boost::system::error_code ignored;  // of the cancelled timer
   auto token = boost::asio::redirect_error(boost::asio::use_awaitable, ignored);
-  co_await waiter.timer.async_wait(token);
-  co_return waiter.notified;
+  co_await registration.waiter().timer.async_wait(token);
+}
+
+Task<bool> Event::wait_until(std::shared_ptr<State> state, ObjectStore* store, TimePoint deadline) {
+  const Duration limit = std::clamp(deadline - store->clock().now, Duration::zero(), longest_wait);
+  boost::asio::any_io_executor executor = co_await boost::asio::this_coro::executor;
+  Registration registration(std::move(state), executor);
+  // Whichever ends first cancels the other. `notified` says why the wait ended.
+  auto notified = registration.waiter().timer.async_wait(boost::asio::deferred);
+  auto late = boost::asio::co_spawn(executor, store->sleep_beside(limit), boost::asio::deferred);
+  co_await boost::asio::experimental::make_parallel_group(std::move(notified), std::move(late))
+      .async_wait(boost::asio::experimental::wait_for_one(), boost::asio::use_awaitable);
+  co_return registration.waiter().notified;
 }
 
 Lock& Lock::operator=(Lock&& other) noexcept {
@@ -65,10 +83,10 @@ void Lock::unlock() {
   state->released.notify();
 }
 
-Task<Lock> Mutex::lock_on(std::shared_ptr<Lock::State> state, Duration limit) {
-  const SteadyTime end = end_after(limit);  // one for all turns: other coroutines may get the lock each time
+Task<Lock> Mutex::lock_on(std::shared_ptr<Lock::State> state, ObjectStore* store, TimePoint deadline) {
+  // One deadline for all turns: other coroutines may get the lock each time.
   while (state->locked) {
-    bool notified = co_await state->released.wait(until(end));
+    bool notified = co_await state->released.wait(*store, deadline);
     if (!notified && state->locked) co_return Lock();
   }
   state->locked = true;
@@ -85,15 +103,14 @@ void TaskGroup::spawn(boost::asio::any_io_executor executor, Task<void> task) {
 }
 
 Task<void> TaskGroup::wait_on(std::shared_ptr<State> state, std::size_t limit) {
-  // The tasks have deadlines of their own; this limit only has to be longer.
-  while (state->running >= limit) co_await state->ended.wait(longest_wait);
+  // The tasks have deadlines of their own.
+  while (state->running >= limit) co_await state->ended.wait();
   if (state->error) std::rethrow_exception(std::exchange(state->error, nullptr));
 }
 
-Task<bool> TaskGroup::wait_within(std::shared_ptr<State> state, Duration limit) {
-  const SteadyTime end = end_after(limit);
+Task<bool> TaskGroup::wait_within(std::shared_ptr<State> state, ObjectStore* store, TimePoint deadline) {
   while (state->running > 0) {
-    bool notified = co_await state->ended.wait(until(end));
+    bool notified = co_await state->ended.wait(*store, deadline);
     if (!notified && state->running > 0) co_return false;
   }
   co_return true;

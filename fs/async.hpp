@@ -1,8 +1,9 @@
 // Waiting inside one loop: an event, a mutex across awaits, and groups of coroutines that can be joined.
 //
-// Every wait takes a limit, so that no call outlives its deadline. notify() ends a wait; the timer only bounds it. The
-// waiters share the state, so an object may be destroyed while a coroutine waits for it. Threads: one loop. Errors:
-// waits return false when the limit passed.
+// Every wait takes a deadline, so that no call outlives its own; only waits for a group's tasks, which have deadlines
+// themselves, can do without. Deadlines are in the time of the store, so that a simulated store's time is the only one.
+// The waiters share the state, so an object may be destroyed while a coroutine waits for it; the store must outlive the
+// wait. Threads: one loop. Errors: waits return false when the deadline passed.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
@@ -11,6 +12,7 @@
 #include <list>
 #include <memory>
 
+#include "dht/base/object_store.hpp"
 #include "dht/base/task.hpp"
 #include "dht/base/time.hpp"
 
@@ -21,18 +23,22 @@ class Event {
   Event() : state_(std::make_shared<State>()) {}
   // Wakes all who wait now.
   void notify();
-  // Waits for the next notify(). False: the limit passed.
-  Task<bool> wait(Duration limit);
+  // Waits for the next notify().
+  Task<void> wait();
+  // False: the deadline passed before.
+  Task<bool> wait(ObjectStore& store, TimePoint deadline);
 
  private:
   struct Waiter {
-    boost::asio::steady_timer timer;
+    boost::asio::steady_timer timer;  // never expires; cancelled by notify()
     bool notified = false;
   };
   struct State {
     std::list<Waiter*> waiters;
   };
-  static Task<bool> wait_on(std::shared_ptr<State> state, Duration limit);
+  class Registration;
+  static Task<void> wait_on(std::shared_ptr<State> state);
+  static Task<bool> wait_until(std::shared_ptr<State> state, ObjectStore* store, TimePoint deadline);
   std::shared_ptr<State> state_;
 };
 
@@ -59,11 +65,11 @@ class Mutex {
  public:
   Mutex() : state_(std::make_shared<Lock::State>()) {}
   bool locked() const { return state_->locked; }
-  // An empty Lock when the limit passed.
-  Task<Lock> lock(Duration limit) { return lock_on(state_, limit); }
+  // An empty Lock when the deadline passed.
+  Task<Lock> lock(ObjectStore& store, TimePoint deadline) { return lock_on(state_, &store, deadline); }
 
  private:
-  static Task<Lock> lock_on(std::shared_ptr<Lock::State> state, Duration limit);
+  static Task<Lock> lock_on(std::shared_ptr<Lock::State> state, ObjectStore* store, TimePoint deadline);
   std::shared_ptr<Lock::State> state_;
 };
 
@@ -76,8 +82,8 @@ class TaskGroup {
   // Waits until fewer than `limit` run. Rethrows the first exception that one of them threw.
   Task<void> wait_below(std::size_t limit) { return wait_on(state_, limit); }
   Task<void> join() { return wait_on(state_, 1); }
-  // Waits for all, at most `limit`. False: some still run.
-  Task<bool> join_within(Duration limit) { return wait_within(state_, limit); }
+  // Waits for all until the deadline. False: some still run.
+  Task<bool> join_within(ObjectStore& store, TimePoint deadline) { return wait_within(state_, &store, deadline); }
 
  private:
   struct State {
@@ -86,7 +92,7 @@ class TaskGroup {
     std::exception_ptr error;
   };
   static Task<void> wait_on(std::shared_ptr<State> state, std::size_t limit);
-  static Task<bool> wait_within(std::shared_ptr<State> state, Duration limit);
+  static Task<bool> wait_within(std::shared_ptr<State> state, ObjectStore* store, TimePoint deadline);
   std::shared_ptr<State> state_;
 };
 

@@ -6,7 +6,6 @@
 // loop's work.
 #pragma once
 
-#include <algorithm>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <memory>
@@ -35,7 +34,6 @@ class Instance : public std::enable_shared_from_this<Instance> {
   TimePoint now() const { return store.clock().now; }
   std::int64_t now_ns() const { return store.clock().stamp.microseconds * 1000; }  // of this mount's clock
   TimePoint deadline() const { return now() + options.operation_timeout; }         // of an operation that begins now
-  Duration left(TimePoint deadline) const { return std::max(Duration::zero(), deadline - now()); }
   bool same_partition(InodeNumber left, InodeNumber right) const {
     return partition_of_inode(left, store.partition_bits()) == partition_of_inode(right, store.partition_bits());
   }
@@ -44,7 +42,7 @@ class Instance : public std::enable_shared_from_this<Instance> {
   // Tasks beside the operations. From abandon() on they end, and no others may be started.
   void spawn(Task<void> task) { tasks_.spawn(executor_, std::move(task)); }
   bool stopping() const { return stopping_; }
-  Task<bool> wait_for_stop(Duration limit) { return stopped_.wait(limit); }
+  Task<bool> wait_for_stop(Duration limit) { return stopped_.wait(store, now() + limit); }
   void abandon() {
     stopping_ = true;
     stopped_.notify();
@@ -58,7 +56,7 @@ class Instance : public std::enable_shared_from_this<Instance> {
  protected:
   ~Instance() = default;
   void run_tasks_on(boost::asio::any_io_executor executor) { executor_ = std::move(executor); }
-  Task<bool> join_tasks(Duration limit) { return tasks_.join_within(limit); }
+  Task<bool> join_tasks(TimePoint deadline) { return tasks_.join_within(store, deadline); }
 
  private:
   boost::asio::any_io_executor executor_;

@@ -81,7 +81,7 @@ Task<Status> Volume::stop(TimePoint deadline) {
   co_await flushes.join();
   result = *first_error;
   co_await store.finish_transactions(deadline);
-  bool ended = co_await join_tasks(left(deadline));
+  bool ended = co_await join_tasks(deadline);
   if (!ended && result) result = fail(ErrorCode::timeout, "background work goes on");
   co_return result;
 }

@@ -75,6 +75,9 @@ class ObjectStore {
   virtual Clock clock() const = 0;
   virtual Random& random() = 0;
   virtual Task<void> sleep(Duration duration) = 0;
+  // A sleep that no operation needs to end: the limit of a wait, or the pause of a background task. Cancelling ends it.
+  // A test's clock that jumps to the next sleeper need not jump to these.
+  virtual Task<void> sleep_beside(Duration duration) { return sleep(duration); }
 };
 
 }  // namespace ringfs

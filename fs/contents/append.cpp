@@ -35,7 +35,7 @@ struct Sighting {
 
 Task<Result<std::uint64_t>> FileWriter::append(OpenPointer open, SharedBytes bytes, bool clears_set_id,
                                                TimePoint deadline) {
-  Lock lock = co_await open->mutex.lock(instance_.left(deadline));
+  Lock lock = co_await open->mutex.lock(store_, deadline);
   if (!lock) co_return fail(ErrorCode::timeout, "file is busy");
   // Bytes that were written through other handles of this instance come before the append.
   Status flushed = co_await write_out_locked(open, Sending::everything, deadline);

@@ -223,7 +223,7 @@ Task<Result<bool>> FileWriter::send_and_publish(OpenPointer open, std::vector<st
 
 Task<Status> FileWriter::write_out(OpenPointer open, Sending what, TimePoint deadline) {
   if (open->buffer.empty() && !open->mutex.locked()) co_return Status();
-  Lock lock = co_await open->mutex.lock(instance_.left(deadline));
+  Lock lock = co_await open->mutex.lock(store_, deadline);
   if (!lock) co_return fail(ErrorCode::timeout, "file is busy");
   Status status = co_await write_out_locked(open, what, deadline);
   co_return status;
@@ -327,7 +327,7 @@ Task<Status> FileWriter::wait_for_room(OpenPointer open, std::size_t bytes, Time
       if (!again) co_return fail(ErrorCode::timeout, "no room for written data");
     }
     if (victim) start_background(victim, Sending::everything);
-    bool notified = co_await room_.wait(instance_.left(deadline));
+    bool notified = co_await room_.wait(store_, deadline);
     if (open->error_number != errors && open->error) co_return tl::unexpected(*open->error);
     if (!notified) co_return fail(ErrorCode::timeout, "no room for written data");
   }

@@ -71,7 +71,7 @@ Task<Status> KernelPages::tell(OpenPointer open, Telling telling, TimePoint dead
   // operation only for a limited time.
   const TimePoint soon = std::min(deadline, instance_.now() + (telling.until ? tell_write_limit : tell_limit));
   const TimePoint until = telling.by_answer && needed() ? deadline : soon;
-  Lock lock = co_await kernel.telling.lock(instance_.left(until));
+  Lock lock = co_await kernel.telling.lock(instance_.store, until);
   if (!lock) co_return fail(ErrorCode::timeout, "the kernel's pages are busy");
   const std::uint64_t end = open->end();
   const bool lacking = telling.by_answer && sizes_.lacks(*open, end);
@@ -128,7 +128,7 @@ Task<Status> KernelPages::tell_change(OpenPointer open, PageChange change, TimeP
     told->notify();
   };
   instance_.pages_changed(std::move(change), done);
-  const bool in_time = co_await told->wait(instance_.left(deadline));
+  const bool in_time = co_await told->wait(instance_.store, deadline);
   if (!in_time) kernel.dropped = instance_.now();
   if (!in_time) open_inodes_.pages_are_stale(*open);
   if (!in_time) co_return fail(ErrorCode::timeout, "the kernel's pages are busy");

@@ -89,7 +89,7 @@ Task<Result<std::vector<Extent>>> FileReader::read_from_chunk(OpenPointer open, 
   if (auto cached = open->read_ahead.find(chunk); cached != open->read_ahead.end()) {
     if (!cached->second.chunk) {
       std::shared_ptr<Event> arrived = cached->second.arrived;
-      bool notified = co_await arrived->wait(instance_.left(deadline));
+      bool notified = co_await arrived->wait(instance_.store, deadline);
       if (!notified) co_return fail(ErrorCode::timeout, "read");
       cached = open->read_ahead.find(chunk);
     }

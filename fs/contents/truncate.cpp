@@ -63,7 +63,7 @@ Task<Status> FileWriter::set_size(InodeNumber inode, std::uint64_t size, bool cl
   OpenInodes::Pin pin(open_inodes_, inode);
   OpenPointer open = pin.pointer();
   open_inodes_.kernel_cached.erase(inode);
-  Lock lock = co_await open->mutex.lock(instance_.left(deadline));
+  Lock lock = co_await open->mutex.lock(store_, deadline);
   if (!lock) co_return fail(ErrorCode::timeout, "file is busy");
   if (size > 0) {
     Status flushed = co_await write_out_locked(open, Sending::everything, deadline);

@@ -36,6 +36,12 @@ MemoryObjectStore::MemoryObjectStore(VirtualTime& time, std::shared_ptr<MemoryRi
                                      dht::TransactionFaults faults)
     : PartitionedStore(faults), time_(time), ring_(std::move(ring)), random_(seed), client_(random_uuid(random_)) {}
 
+Task<void> MemoryObjectStore::sleep_beside(Duration duration) {
+  asio::steady_timer timer(time_.loop(), duration);
+  boost::system::error_code ignored;  // cancelled: the sleep ends early
+  co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+}
+
 // Every operation goes over the loop once, as a real one would.
 Task<void> MemoryObjectStore::wait_for_release() {
   auto gate = std::make_shared<asio::steady_timer>(time_.loop(), asio::steady_timer::time_point::max());

@@ -43,6 +43,8 @@ class MemoryObjectStore : public dht::PartitionedStore {
   Clock clock() const override { return {time_.clock().now, time_.clock().stamp + clock_error_}; }
   Random& random() override { return random_; }
   Task<void> sleep(Duration duration) override { return time_.sleep(duration); }
+  // Takes real time: a background task sleeps again and again, so virtual time would run away with it.
+  Task<void> sleep_beside(Duration duration) override;
 
   // ---- Faults.
   // The next `count` commits end with `error`; executed: they happened all the same. 0: what was asked for before is

@@ -19,8 +19,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr std::size_t most_kept = 6;
-constexpr Duration look_interval =
-    seconds(15);  // at open files: less than a mount's own 20 s, because clocks drift here
+constexpr Duration look_interval = seconds(15);  // at open files, beside the mount's own looks
 constexpr Duration longest_neglect = seconds(45);
 constexpr double hasty_passes = 0.3;
 constexpr Duration pass_limit = seconds(10);

@@ -25,7 +25,7 @@ class FilesWorkload {
   FilesWorkload& operator=(const FilesWorkload&) = delete;
 
   Task<void> work(ObjectStore* store);
-  // Beside work(): renews the holds of open files, as every mount does.
+  // Beside work() and the mount's own looks: looks at open files, and notes whether their holds were renewed.
   Task<void> look(ObjectStore* store);
   Task<void> clean(ObjectStore* store);
   void stop();

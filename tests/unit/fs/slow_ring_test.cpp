@@ -1,8 +1,4 @@
 // A ring that answers late, and in which some partitions do not answer.
-#include <boost/asio/detached.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
-
 #include "tests/unit/fs/world.hpp"
 
 namespace ringfs::fs {
@@ -166,31 +162,63 @@ TEST_F(SlowRingTest, Root_OfARingThatIsBack_HasItsTrueAttributesAgain) {
   EXPECT_EQ(time.run(volume_->names.get_attributes(root_inode))->mode & 07777, 0700U);
 }
 
-// Others get the lock again and again; a waiter gives up when its own limit has passed.
-TEST_F(SlowRingTest, Lock_ThatOthersKeepTaking_IsGivenUpAtTheLimit) {
+// A store whose time is virtual for limits of waits, too.
+class VirtualStore : public MemoryObjectStore {
+ public:
+  using MemoryObjectStore::MemoryObjectStore;
+  Task<void> sleep_beside(Duration duration) override { return sleep(duration); }
+};
+
+class AsyncTest : public World {
+ protected:
+  VirtualStore store_{time, ring, 78};
+  TimePoint after(std::chrono::milliseconds duration) const { return time.clock().now + duration; }
+};
+
+// Others get the lock again and again; a waiter gives up when its own deadline has passed.
+TEST_F(AsyncTest, Lock_ThatOthersKeepTaking_IsGivenUpAtTheDeadline) {
   Mutex mutex;
-  bool ended = false;
-  std::optional<bool> got;
-  auto hog = [](Mutex* lock, bool* done) -> Task<void> {
-    boost::asio::steady_timer timer(co_await boost::asio::this_coro::executor);
-    Lock mine = co_await lock->lock(std::chrono::seconds(1));
+  auto hog = [](Mutex* lock, ObjectStore* store) -> Task<bool> {
+    Lock mine = co_await lock->lock(*store, store->clock().now + std::chrono::seconds(1));
     for (int i = 0; i < 30; ++i) {
-      timer.expires_after(std::chrono::milliseconds(20));
-      co_await timer.async_wait(boost::asio::use_awaitable);
+      co_await store->sleep(std::chrono::milliseconds(20));
       mine.unlock();
-      mine = co_await lock->lock(std::chrono::seconds(1));
+      mine = co_await lock->lock(*store, store->clock().now + std::chrono::seconds(1));
     }
-    *done = true;
+    co_return static_cast<bool>(mine);
   };
-  auto waiter = [](Mutex* lock, std::optional<bool>* result) -> Task<void> {
-    Lock mine = co_await lock->lock(std::chrono::milliseconds(100));
-    *result = static_cast<bool>(mine);
+  auto waiter = [](Mutex* lock, ObjectStore* store, TimePoint deadline) -> Task<bool> {
+    Lock mine = co_await lock->lock(*store, deadline);
+    co_return static_cast<bool>(mine);
   };
-  boost::asio::co_spawn(loop, hog(&mutex, &ended), boost::asio::detached);
-  boost::asio::co_spawn(loop, waiter(&mutex, &got), boost::asio::detached);
-  loop.restart();
-  while (!ended || !got) loop.run_one();
-  EXPECT_FALSE(*got);
+  const Begun<bool> hogging = time.begin(hog(&mutex, &store_));
+  const Begun<bool> waiting = time.begin(waiter(&mutex, &store_, after(std::chrono::milliseconds(100))));
+  time.advance(std::chrono::milliseconds(99));
+  EXPECT_FALSE(waiting.ended());
+  time.advance(std::chrono::milliseconds(1));
+  ASSERT_TRUE(waiting.ended());
+  EXPECT_FALSE(waiting.result());
+  time.run_until_idle();
+  EXPECT_TRUE(hogging.result());
+}
+
+TEST_F(AsyncTest, Wait_WhoseDeadlinePassesInTheStoresTime_EndsThen) {
+  Event event;
+  const Begun<bool> waiting = time.begin(event.wait(store_, after(std::chrono::hours(1))));
+  time.advance(std::chrono::minutes(59));
+  EXPECT_FALSE(waiting.ended());
+  time.advance(std::chrono::minutes(1));
+  ASSERT_TRUE(waiting.ended());
+  EXPECT_FALSE(waiting.result());
+}
+
+TEST_F(AsyncTest, Wait_ThatIsNotifiedBeforeTheDeadline_EndsAtOnce) {
+  Event event;
+  const Begun<bool> waiting = time.begin(event.wait(store_, after(std::chrono::hours(1))));
+  event.notify();
+  time.settle();
+  ASSERT_TRUE(waiting.ended());
+  EXPECT_TRUE(waiting.result());
 }
 
 }  // namespace
