@@ -79,8 +79,12 @@ assert answer == b"" or b"root" in answer, answer
 PYTHON
 done
 
-say "a user namespace in which he is root makes no difference"
-expect_status 403 as "$stranger" unshare --user --map-root-user curl -s -o "$scratch/body" -w '%{http_code}' "$url/v1/members"
+if as "$stranger" unshare --user --map-root-user true 2>/dev/null; then
+  say "a user namespace in which he is root makes no difference"
+  expect_status 403 as "$stranger" unshare --user --map-root-user curl -s -o "$scratch/body" -w '%{http_code}' "$url/v1/members"
+else
+  say "NOT TRIED: a user namespace, which this machine does not let users make"
+fi
 
 say "who closes at once is nobody, not root"
 for _ in $(seq 50); do
