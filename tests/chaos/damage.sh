@@ -33,8 +33,22 @@ end_victim() {
 # flip COUNT SEED KIND: bits in the files of the node $victim (damage.py).
 flip() { python3 "$damage" "$state/nodes/$victim/data" "$1" "$2" "$3" >"$scratch/flips" || die "$(cat "$scratch/flips")"; }
 
-# repaired WHAT: waits until no replica is damaged and health is ok; at least one replica must have been found damaged and replaced.
+# passes: how often the process of the node $victim has verified everything that it holds.
+passes() {
+  curl -sf "http://$(jq -r ".nodes[] | select(.number == $victim) | .rest" "$state/ring.json")/metrics" |
+    awk '$1 == "ringfs_verify_passes_total" { print int($2) }'
+}
+
+# repaired WHAT [PASSES]: waits until the node $victim has met all damage (only the background check finds it in bytes that no client
+# reads: by the first pass that begins after the flips), no replica is damaged and health is ok; at least one replica must have been
+# found damaged and replaced. PASSES of the process, 1 of one that was started since.
 repaired() {
+  local wanted=${2:-1}
+  for _ in $(seq 600); do
+    [ "$(passes)" -ge "$wanted" ] && break
+    sleep 0.2
+  done
+  [ "$(passes)" -ge "$wanted" ] || die "$1: the background check does not get through"
   wait_healthy
   local found=0 again=0
   found=$(count_events data_damaged)
@@ -68,14 +82,10 @@ same
 
 say "a node runs, and 20 bits are flipped in its payloads"
 victim=$(leader_of 64)
+passes_before=$(passes)
 flip 20 "$((seed + 1))" payloads
 same
-# Only the background check finds damage in bytes that no client reads; it needs a moment for a pass.
-for _ in $(seq 300); do
-  [ "$(count_events data_damaged)" -gt "$found_before" ] && break
-  sleep 0.2
-done
-repaired "running"
+repaired "running" $((passes_before + 2))
 same
 
 say "a damaged node is killed again and again"
