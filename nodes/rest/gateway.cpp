@@ -155,11 +155,9 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
     boost::system::error_code gone;
     const tcp::endpoint local = socket.local_endpoint(gone);
     const tcp::endpoint remote = gone ? local : socket.remote_endpoint(gone);
-    Status served = gone ? fail(ErrorCode::access_denied, "it is closed") : dht::LocalPeer(local, remote).check();
+    Status served = gone ? fail(ErrorCode::access_denied, "it is closed") : dht::LocalPeer(local, remote).served();
     if (served) return std::nullopt;
-    return error_response(
-        11, http::status::forbidden, to_string(served.error().code),
-        "only processes of root and of this node's user are served; as for this one, " + served.error().context);
+    return error_response(11, http::status::forbidden, to_string(served.error().code), served.error().context);
   }
 
   static Task<void> session(Self self, tcp::socket socket) {
@@ -304,7 +302,7 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
   RestOptions options_;
   RestContext context_;
   std::list<Session*> sessions_;
-  std::size_t turned_away_ = 0;  // connections that are being answered 503
+  std::size_t turned_away_ = 0;  // connections that are being told why they are not served
   std::size_t running_ = 0;
   std::uint64_t refused_ = 0;
   bool stopping_ = false;

@@ -22,14 +22,7 @@ Server::Session::Session(Server& server, std::unique_ptr<Stream> stream, std::st
 
 void Server::Session::start() {
   connection_->start();
-  if (Status served = check_user(); !served) refuse(served.error(), true);
-}
-
-Status Server::Session::check_user() const {
-  Status served = user_.check();
-  if (served) return {};
-  return fail(served.error().code,
-              "only processes of root and of this node's user are served; as for this one, " + served.error().context);
+  if (Status served = user_.served(); !served) refuse(served.error(), true);
 }
 
 bool Server::Session::is_late(TimePoint now) const {
@@ -90,7 +83,7 @@ void Server::Session::greeted(const ReceivedFrame& frame) {
 Status Server::Session::check(const Handshake& handshake) const {
   Driver& driver = server_->driver_;
   // Asked again: a process that was there when the connection came in may have gone since.
-  if (Status served = check_user(); !served) return served;
+  if (Status served = user_.served(); !served) return served;
   if (!handshake.expected.is_nil() && handshake.expected != driver.node().id()) {
     return fail(ErrorCode::wrong_identity,
                 "this is node " + driver.node().id().text() + ", not " + handshake.expected.text());

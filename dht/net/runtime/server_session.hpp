@@ -33,7 +33,6 @@ class Server::Session final : public FrameConnection::Owner, public std::enable_
 
   void greeted(const ReceivedFrame& frame);
   Status check(const Handshake& handshake) const;
-  Status check_user() const;
   void envelope(const ReceivedFrame& frame);
   void request(const ReceivedFrame& frame);
   void answer(std::uint64_t request, OperationResult result);

@@ -2,8 +2,6 @@
 #include "dht/net/transport/local_socket.hpp"
 
 #include <spdlog/spdlog.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "dht/net/transport/dial.hpp"
 #include "dht/net/transport/peer_user.hpp"

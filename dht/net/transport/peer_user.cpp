@@ -149,15 +149,25 @@ Status LocalPeer::check() const {
   return check_local_user(*found);
 }
 
+Status LocalPeer::served() const {
+  Status checked = check();
+  if (checked) return {};
+  return fail(checked.error().code,
+              "only processes of root and of this node's user are served; as for this one, " + checked.error().context);
+}
+
 std::string LocalPeer::name() const {
   if (kind_ != Kind::unix_socket) return join_address(remote_);
   return unix_user_ ? "user " + std::to_string(*unix_user_) + " of this machine" : "a process of this machine";
 }
 
 uid_t overflow_user() {
-  std::ifstream file("/proc/sys/kernel/overflowuid");
-  uid_t user = usual_overflow_user;
-  return file >> user ? user : usual_overflow_user;
+  static const uid_t user = [] {  // read once: it is asked for every connection
+    std::ifstream file("/proc/sys/kernel/overflowuid");
+    uid_t number = usual_overflow_user;
+    return file >> number ? number : usual_overflow_user;
+  }();
+  return user;
 }
 
 Status check_local_user(uid_t user) {

@@ -32,6 +32,8 @@ class LocalPeer {
 
   // Whether it may use this node now (check_local_user()). Errors: access_denied, io_error.
   Status check() const;
+  // The same in the words for whoever is not served.
+  Status served() const;
   // "127.0.0.1:41234" or "user 1000 of this machine", for logs.
   std::string name() const;
 

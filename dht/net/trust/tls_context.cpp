@@ -4,6 +4,8 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
+#include "dht/net/trust/tls_engine.hpp"
+
 namespace ringfs::dht {
 
 namespace {
@@ -65,6 +67,7 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::make(const std::optional<C
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
   SSL_CTX_set_max_cert_list(context, max_certificate_bytes);
+  SSL_CTX_set_cert_verify_callback(context, TlsEngine::verify_peer, nullptr);
   bool fine = SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION) == 1 &&
               SSL_CTX_set_max_proto_version(context, TLS1_3_VERSION) == 1 &&
               SSL_CTX_set_ciphersuites(context, cipher_suites) == 1 &&

@@ -56,12 +56,6 @@ struct TlsEngine::Callbacks {
     }();
     return made;
   }
-
-  // Instead of OpenSSL's own look at the chain.
-  static int verify(X509_STORE_CTX* context, void*) {
-    auto* ssl = static_cast<SSL*>(X509_STORE_CTX_get_ex_data(context, SSL_get_ex_data_X509_STORE_CTX_idx()));
-    return static_cast<TlsEngine*>(SSL_get_app_data(ssl))->check_peer(context) ? 1 : 0;
-  }
 };
 
 namespace {
@@ -106,7 +100,6 @@ TlsEngine::TlsEngine(std::shared_ptr<const TlsContext> context, Side side, Check
   SSL_set_bio(ssl_.get(), bio, bio);  // takes it over
   SSL_set_app_data(ssl_.get(), this);
   SSL_set_verify(ssl_.get(), SSL_VERIFY_PEER, nullptr);
-  SSL_CTX_set_cert_verify_callback(context_->get(), Callbacks::verify, nullptr);
   if (side_ == Side::client) {
     SSL_set_connect_state(ssl_.get());
   } else {
@@ -123,6 +116,11 @@ void TlsEngine::received(std::string_view bytes) {
     taken_ = 0;
   }
   incoming_.append(bytes);
+}
+
+int TlsEngine::verify_peer(X509_STORE_CTX* context, void*) {
+  auto* ssl = static_cast<SSL*>(X509_STORE_CTX_get_ex_data(context, SSL_get_ex_data_X509_STORE_CTX_idx()));
+  return static_cast<TlsEngine*>(SSL_get_app_data(ssl))->check_peer(context) ? 1 : 0;
 }
 
 bool TlsEngine::check_peer(X509_STORE_CTX* context) {

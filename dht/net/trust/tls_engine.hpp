@@ -49,6 +49,9 @@ class TlsEngine {
   Step write(std::string_view plain);
   void close();  // tells the peer that nothing follows (close_notify)
 
+  // What a TlsContext calls for the peer's certificate instead of OpenSSL's own check of the chain.
+  static int verify_peer(X509_STORE_CTX* context, void*);
+
   bool established() const { return established_; }
   const std::optional<Certificate>& peer() const { return peer_; }  // nothing: it has shown none
   const std::optional<Error>& refusal() const { return refusal_; }
