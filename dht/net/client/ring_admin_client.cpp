@@ -53,12 +53,14 @@ Status put_joining(MembersTable& table, const Uuid& node, const std::string& add
     }
     table.members.erase(past);
   }
+  const std::optional<KeyHash> key = known == nullptr ? std::nullopt : known->key;
   // Tokens are chosen for the table without it.
   std::erase_if(table.members, [&](const Member& one) { return one.id == node; });
   Member member;
   member.id = node;
   member.address = address;
   member.state = MemberState::joining;
+  member.key = key;
   member.tokens = allocate_tokens(table, node, partition_bits);
   table.members.push_back(std::move(member));
   return {};

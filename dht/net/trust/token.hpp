@@ -14,10 +14,9 @@
 #include <string_view>
 
 #include "dht/base/error.hpp"
+#include "dht/base/key_hash.hpp"
 
 namespace ringfs::dht {
-
-using KeyHash = std::array<std::uint8_t, 32>;  // SHA-256 of a public key (SubjectPublicKeyInfo, DER)
 
 // Whether they are equal, in a time that does not depend on where they differ.
 bool equal_in_constant_time(std::string_view left, std::string_view right);
