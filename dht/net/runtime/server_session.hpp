@@ -21,6 +21,9 @@ class Server::Session final : public FrameConnection::Owner, public std::enable_
   std::size_t requests_in_flight() const { return requests_.size(); }
   std::size_t queued_bytes() const { return connection_->queued_bytes(); }
 
+  // Whether whoever is at the other end of TLS may still do what it could when it came; its role follows the table.
+  Status still_counts();
+
   // Ends the connection with a log line; `tell`: the peer speaks our protocol well enough to be told why.
   void refuse(const Error& why, bool tell);
   void end_quietly();
@@ -32,7 +35,9 @@ class Server::Session final : public FrameConnection::Owner, public std::enable_
   void queue_drained(FrameConnection& connection) override;
 
   void greeted(const ReceivedFrame& frame);
-  Status check(const Handshake& handshake) const;
+  Status check(const Handshake& handshake);
+  Result<KnownPeer> who() const;
+  void join(const ReceivedFrame& frame);
   void envelope(const ReceivedFrame& frame);
   void request(const ReceivedFrame& frame);
   void answer(std::uint64_t request, OperationResult result);
@@ -42,9 +47,11 @@ class Server::Session final : public FrameConnection::Owner, public std::enable_
   Server* server_;  // null after the end
   std::shared_ptr<FrameConnection> connection_;
   const std::string peer_;  // for logs
-  const LocalPeer user_;
+  const LocalPeer user_;    // asked for by nobody on a connection that is TLS
   const TimePoint accepted_;
   bool greeted_ = false;
+  bool joining_ = false;
+  AccessRole role_ = AccessRole::reader;  // once greeted
   Handshake handshake_;
   std::unordered_map<std::uint64_t, OperationId> requests_;  // the client's number -> the driver's
   bool draining_ = false;

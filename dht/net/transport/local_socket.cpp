@@ -1,4 +1,4 @@
-// UNIX sockets in the abstract namespace, named after loopback addresses.
+// UNIX sockets in the abstract namespace, named after addresses.
 #include "dht/net/transport/local_socket.hpp"
 
 #include <spdlog/spdlog.h>
@@ -20,7 +20,6 @@ Local::endpoint name_of(const boost::asio::ip::tcp::endpoint& listener) {
 
 std::optional<LocalAcceptor> listen_beside(boost::asio::io_context& loop,
                                            const boost::asio::ip::tcp::endpoint& listener) {
-  if (!listener.address().is_loopback()) return std::nullopt;
   boost::system::error_code error;
   LocalAcceptor acceptor(loop);
   acceptor.open(Local(), error);
@@ -33,7 +32,6 @@ std::optional<LocalAcceptor> listen_beside(boost::asio::io_context& loop,
 
 std::optional<Socket> connect_beside(const boost::asio::any_io_executor& executor,
                                      const boost::asio::ip::tcp::endpoint& listener) {
-  if (!listener.address().is_loopback()) return std::nullopt;
   boost::system::error_code error;
   Local::socket socket(executor);
   socket.open(Local(), error);
