@@ -23,6 +23,7 @@
 #include "dht/net/transport/tcp_transport.hpp"
 #include "nodes/daemon/background_tasks.hpp"
 #include "nodes/daemon/metrics.hpp"
+#include "nodes/daemon/service_notice.hpp"
 #include "nodes/rest/gateway.hpp"
 #include "nodes/store/files/sqlite_schema.hpp"
 #include "nodes/store/sqlite_store.hpp"
@@ -202,6 +203,7 @@ class Daemon {
                        (rest_address_.empty() ? std::string() : " rest=" + rest_address_) + "\n";
     spdlog::info("event=ready node={} rpc={} rest={}", id_.text(), address_, rest_address_);
     std::cout << line << std::flush;
+    notify_service_manager("READY=1\nSTATUS=Node " + line.substr(line.find('=') + 1));
     const Descriptor ready(options_.ready_descriptor);
     if (ready.value < 0) return;
     ssize_t written = ::write(ready.value, line.data(), line.size());
@@ -276,6 +278,7 @@ class Daemon {
     drain_end_ = now + options_.drain_limit;
     gateway_end_ = now + options_.drain_limit / 2;
     spdlog::info("event=stopping reason=\"{}\" open_requests={}", reason, server_->open_requests());
+    notify_service_manager("STOPPING=1");
     // The gateway stops first. Its requests go through this node's own server, so that goes on serving everybody until
     // they are answered.
     if (gateway_) {

@@ -41,7 +41,7 @@ std::optional<Socket> connect_beside(const boost::asio::any_io_executor& executo
   if (!error) socket.connect(name_of(listener), error);  // refused, or a full queue: at once
   if (error) return std::nullopt;
   Result<uid_t> user = user_of_unix_peer(socket.native_handle());
-  if (!user || !check_local_user(*user)) return std::nullopt;
+  if (!user || !check_listening_user(*user)) return std::nullopt;
   return Socket(std::move(socket));
 }
 

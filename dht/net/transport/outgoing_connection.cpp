@@ -66,7 +66,7 @@ void OutgoingConnection::handshake_received(const ReceivedFrame& frame) {
   Result<Handshake> handshake = decode_handshake(frame);
   if (!handshake) {
     end(handshake.error());
-  } else if (Status ours = server_.check(); !ours) {
+  } else if (Status ours = server_.believed(); !ours) {
     end({ours.error().code, "the process that listens there is not taken: " + ours.error().context});
   } else if (Status fits = check(*handshake); !fits) {
     end(fits.error());
