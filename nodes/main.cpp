@@ -47,6 +47,17 @@ bool scrub_without_pause() {
   return true;
 }
 
+// What is wrong with the options, with the file that some of them may come from.
+std::string what_is_wrong(const CLI::App* app, const CLI::Error& error) {
+  constexpr std::string_view unknown = "INI was not able to parse ";
+  std::string text = error.what();
+  if (text.starts_with(unknown)) text = "unknown key '" + text.substr(unknown.size()) + "'";
+  const CLI::Option* file = app->get_config_ptr();
+  const bool named = file->count() != 0 && text.find(file->as<std::string>()) == std::string::npos;
+  return "ringfs-node: " + (named ? file->as<std::string>() + ": " : std::string()) + text +
+         "\n  try: ringfs-node --help\n";
+}
+
 void prepare_process() {
   // If a peer closes a connection, the write fails; it must not end the process.
   std::signal(SIGPIPE, SIG_IGN);
@@ -81,11 +92,16 @@ int main(int count, char** arguments) {
   app.add_option("--join", options.join, "host:port[,host:port] of nodes of a ring that this node adds itself to")
       ->delimiter(',');
   app.add_option("--ready-fd", options.ready_descriptor, "Also write the ready line to this descriptor, then close it")
+      ->configurable(false)
       ->check(CLI::Range(3, 1 << 20));
   app.add_option("--log-level", level, "debug, info, warn, error or off")
       ->capture_default_str()
       ->check(CLI::IsMember({"debug", "info", "warn", "error", "off"}));
   app.add_option("--log-file", log_file, "Log to this file instead; at 16 MiB it becomes FILE.1, and that one goes");
+  app.set_config("--config", "", "Also take options from this file, as lines `listen = 127.0.0.1:4000`")
+      ->check(CLI::ExistingFile);
+  app.allow_config_extras(CLI::config_extras_mode::error);
+  app.failure_message(what_is_wrong);
   app.set_version_flag("--version", std::string("ringfs-node ") + RINGFS_VERSION);
   app.footer(footer);
   try {

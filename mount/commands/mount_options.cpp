@@ -49,7 +49,7 @@ constexpr auto flags = std::to_array<Flag>({
 constexpr auto words_for_others =
     std::to_array<std::string_view>({"", "auto", "noauto", "defaults", "default_permissions", "group", "nofail",
                                      "nouser", "owner", "user", "users", "_netdev"});
-constexpr auto prefixes_for_others = std::to_array<std::string_view>({"x-", "X-", "comment="});
+constexpr auto prefixes_for_others = std::to_array<std::string_view>({"x-", "X-", "comment=", "user="});
 
 constexpr std::size_t max_source_bytes = 64;
 

@@ -1,6 +1,11 @@
 // A node's certificate: loaded, made, or asked for.
 #include "nodes/daemon/node_credentials.hpp"
 
+#include <spdlog/spdlog.h>
+
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
 #include "dht/net/client/join_ring.hpp"
 #include "dht/net/client/ring_creation.hpp"
 #include "dht/net/transport/dial.hpp"
@@ -11,6 +16,8 @@
 namespace ringfs::nodes {
 
 namespace {
+
+constexpr auto join_pause = std::chrono::seconds(1);
 
 using Trust = Result<std::shared_ptr<dht::RingTrust>>;
 
@@ -35,10 +42,30 @@ std::vector<std::string> names_of(const std::string& address) {
   return parts ? std::vector<std::string>{parts->host} : std::vector<std::string>();
 }
 
+// The ring may be on its way up, as after a power failure.
+Task<Result<dht::JoinAnswer>> ask_until_answered(boost::asio::any_io_executor executor, dht::JoinOrder order,
+                                                 TimePoint deadline) {
+  for (;;) {
+    dht::JoinOrder asked = order;
+    Result<dht::JoinAnswer> answer = co_await dht::join_ring(executor, std::move(asked), deadline);
+    const bool again = !answer && (not_reached(answer.error().code) || answer.error().code == ErrorCode::timeout ||
+                                   answer.error().code == ErrorCode::unavailable);
+    if (!again || dht::boot_time() + join_pause >= deadline) co_return answer;
+    spdlog::warn("event=not_admitted_yet reason=\"{}\"", answer.error().text());
+    boost::asio::steady_timer timer(executor, join_pause);
+    co_await timer.async_wait(boost::asio::use_awaitable);
+  }
+}
+
 }  // namespace
 
 NodeCredentials::NodeCredentials(const std::filesystem::path& data, const Uuid& node)
     : directory_(data / "credentials"), authority_directory_(directory_ / "authority"), node_(node) {}
+
+bool NodeCredentials::are_in(const std::filesystem::path& data) {
+  std::error_code unreadable;  // is found when it is loaded
+  return std::filesystem::exists(data / "credentials", unreadable);
+}
 
 Trust NodeCredentials::load() const {
   Result<std::optional<dht::StoredCredentials>> stored = dht::load_credentials(directory_);
@@ -119,7 +146,7 @@ Task<Trust> NodeCredentials::join(boost::asio::any_io_executor executor, Joining
                        .key = *key,
                        .address = joining.address,
                        .rest_address = joining.rest_address};
-  const Result<dht::JoinAnswer> answer = co_await dht::join_ring(executor, std::move(order), deadline);
+  const Result<dht::JoinAnswer> answer = co_await ask_until_answered(executor, std::move(order), deadline);
   if (!answer) co_return tl::unexpected<Error>(answer.error());
   const dht::Identity identity = dht::node_identity(answer->ring, node_);
   Result<dht::StoredCredentials> got = dht::credentials_of(*answer, *key, identity);

@@ -27,6 +27,8 @@ class NodeCredentials {
  public:
   NodeCredentials(const std::filesystem::path& data, const Uuid& node);
 
+  // Whether an earlier start has left some; the files are not looked into.
+  static bool are_in(const std::filesystem::path& data);
   // What an earlier start has left; null: nothing.
   Result<std::shared_ptr<dht::RingTrust>> load() const;
 

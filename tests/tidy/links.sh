@@ -27,7 +27,7 @@ targets() { prose "$1" | sed -E 's/`[^`]*`/``/g' | grep -oE '\]\([^)]*\)' | sed 
 
 # The paths in a document's inline code; of several words the first one.
 paths() {
-  prose "$1" | grep -oE '`[^`]+`' | tr -d '`' | awk '{ print $1 }' | grep -E '^(dht|fs|nodes|mount|tests|docs|examples)/' |
+  prose "$1" | grep -oE '`[^`]+`' | tr -d '`' | awk '{ print $1 }' | grep -E '^(dht|fs|nodes|mount|tests|docs|examples|packaging)/' |
     grep -vE '[][*?{}<>$]|^fs/fuse/|/[A-Z]+(/|$)' | sed -E 's/[:#].*$//' || true
 }
 
@@ -71,7 +71,7 @@ cited() { grep -oE "$1" $code /dev/null | sort -u; }
       echo "$file: a heading that is not there: $target"
     fi
   done
-  cited '\b(dht|fs|nodes|mount|tests|examples)/[a-z_/]+\.(hpp|cpp|proto|sh|py)\b' | while IFS=: read -r file target; do
+  cited '\b(dht|fs|nodes|mount|tests|examples|packaging)/[a-z_/-]+\.(hpp|cpp|proto|sh|py)\b' | while IFS=: read -r file target; do
     [ -e "$target" ] || [[ "$target" = *.pb.* ]] || echo "$file: a file that is not there: $target"
   done
   # In comments only.

@@ -18,15 +18,16 @@ Local::endpoint name_of(const boost::asio::ip::tcp::endpoint& listener) {
 
 }  // namespace
 
-std::optional<LocalAcceptor> listen_beside(boost::asio::io_context& loop,
-                                           const boost::asio::ip::tcp::endpoint& listener) {
+std::optional<LocalAcceptor> listen_beside(boost::asio::io_context& loop, const std::string& address) {
+  const std::optional<boost::asio::ip::tcp::endpoint> listener = numeric_endpoint(address);
+  if (!listener) return std::nullopt;
   boost::system::error_code error;
   LocalAcceptor acceptor(loop);
   acceptor.open(Local(), error);
-  if (!error) acceptor.bind(name_of(listener), error);
+  if (!error) acceptor.bind(name_of(*listener), error);
   if (!error) acceptor.listen(boost::asio::socket_base::max_listen_connections, error);
   if (!error) return acceptor;
-  spdlog::warn("event=no_local_socket address={} reason=\"{}\"", join_address(listener), error.message());
+  spdlog::warn("event=no_local_socket address={} reason=\"{}\"", address, error.message());
   return std::nullopt;
 }
 
@@ -39,7 +40,7 @@ std::optional<Socket> connect_beside(const boost::asio::any_io_executor& executo
   if (!error) socket.connect(name_of(listener), error);  // refused, or a full queue: at once
   if (error) return std::nullopt;
   Result<uid_t> user = user_of_unix_peer(socket.native_handle());
-  if (!user || !check_local_user(*user)) return std::nullopt;
+  if (!user || !check_listening_user(*user)) return std::nullopt;
   return Socket(std::move(socket));
 }
 

@@ -20,8 +20,8 @@ namespace ringfs::dht {
 
 using LocalAcceptor = boost::asio::local::stream_protocol::acceptor;
 
-std::optional<LocalAcceptor> listen_beside(boost::asio::io_context& loop,
-                                           const boost::asio::ip::tcp::endpoint& listener);
+// `address`: host:port as others dial it; a name has none.
+std::optional<LocalAcceptor> listen_beside(boost::asio::io_context& loop, const std::string& address);
 
 // Connected at once, or nothing: no node of this machine listens there.
 std::optional<Socket> connect_beside(const boost::asio::any_io_executor& executor,

@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -142,15 +143,17 @@ Result<uid_t> LocalPeer::user() const {
   return user_of_loopback_peer(local_, remote_);
 }
 
-Status LocalPeer::check() const {
+Status LocalPeer::believed() const {
   if (kind_ == Kind::unasked) return {};
   Result<uid_t> found = user();
   if (!found) return tl::unexpected(found.error());
-  return check_local_user(*found);
+  return check_listening_user(*found);
 }
 
 Status LocalPeer::served() const {
-  Status checked = check();
+  if (kind_ == Kind::unasked) return {};
+  Result<uid_t> found = user();
+  Status checked = found ? check_local_user(*found) : tl::unexpected(found.error());
   if (checked) return {};
   return fail(checked.error().code,
               "only processes of root and of this node's user are served; as for this one, " + checked.error().context);
@@ -175,6 +178,15 @@ Status check_local_user(uid_t user) {
   if (user == 0 || user == ::geteuid()) return {};
   return fail(ErrorCode::access_denied, "it is of user " + std::to_string(user) + ", neither root nor user " +
                                             std::to_string(::geteuid()) + " of this process");
+}
+
+Status check_listening_user(uid_t user, const char* service) {
+  Status checked = check_local_user(user);
+  if (checked || user == overflow_user()) return checked;
+  struct stat directory {};
+  const bool known = ::lstat(service, &directory) == 0 && S_ISDIR(directory.st_mode);
+  if (known && directory.st_uid == user) return {};
+  return fail(checked.error().code, checked.error().context + ", nor the owner of " + service);
 }
 
 }  // namespace ringfs::dht

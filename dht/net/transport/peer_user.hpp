@@ -30,10 +30,11 @@ class LocalPeer {
   LocalPeer(const boost::asio::ip::tcp::endpoint& local, const boost::asio::ip::tcp::endpoint& remote)
       : kind_(Kind::tcp), local_(local), remote_(remote) {}
 
-  // Whether it may use this node now (check_local_user()). Errors: access_denied, io_error.
-  Status check() const;
-  // The same in the words for whoever is not served.
+  // Whether it may use this node now (check_local_user()), in the words for whoever is not served. Errors:
+  // access_denied, io_error.
   Status served() const;
+  // Whether this end, which dialled, may believe it now (check_listening_user()). Errors: access_denied, io_error.
+  Status believed() const;
   // "127.0.0.1:41234" or "user 1000 of this machine", for logs.
   std::string name() const;
 
@@ -51,5 +52,9 @@ uid_t overflow_user();
 // Root, and the user whom this process runs as, may do to a node what they can do to its process and its files anyway.
 // Errors: access_denied; the words go on after "the other end:".
 Status check_local_user(uid_t user);
+// Whom a client believes that listens on this machine: those above, and the owner of `service`, where the system's node
+// keeps its data (packaging/): only root can have given it away. Errors: as above.
+inline constexpr char service_directory[] = "/var/lib/ringfs";
+Status check_listening_user(uid_t user, const char* service = service_directory);
 
 }  // namespace ringfs::dht

@@ -59,7 +59,8 @@ TEST(MountOptions, WordsForMount8AndInit_AreTheirs) {
   MountOptions options;
   const std::string before = options.fuse_arguments()[1];
   ASSERT_TRUE(apply_mount_options(
-      "defaults,_netdev,user,users,nouser,owner,group,auto,noauto,nofail,x-systemd.automount,X-mine,comment=it",
+      "defaults,_netdev,user,users,nouser,owner,group,auto,noauto,nofail,x-systemd.automount,X-mine,comment=it,"
+      "user=alice",
       options));
   EXPECT_EQ(options.fuse_arguments()[1], before);
 }

@@ -6,8 +6,10 @@
 
 #include <boost/asio/io_context.hpp>
 #include <csignal>
+#include <filesystem>
 
 #include "dht/net/transport/peer_user.hpp"
+#include "tests/support/scratch_directory.hpp"
 
 namespace ringfs::dht {
 namespace {
@@ -98,6 +100,34 @@ TEST(LocalUser, RootAndTheOwnUser_AreServed) {
   EXPECT_TRUE(check_local_user(::geteuid()));
   EXPECT_EQ(check_local_user(other_user).error().code, ErrorCode::access_denied);
   EXPECT_EQ(check_local_user(overflow_user()).error().code, ErrorCode::access_denied);
+}
+
+TEST(ListeningUser, OwnerOfTheServicesDirectory_IsBelieved) {
+  ASSERT_EQ(::geteuid(), 0U) << "the unit tests run as root";
+  const ScratchDirectory scratch("service");
+  const std::string directory = (scratch / "ringfs").string();
+  const auto refused = [&](uid_t user) {
+    Status checked = check_listening_user(user, directory.c_str());
+    return !checked && checked.error().code == ErrorCode::access_denied;
+  };
+  EXPECT_TRUE(refused(other_user)) << "there is no directory";
+  std::filesystem::create_directory(directory);
+  EXPECT_TRUE(refused(other_user)) << "it is root's";
+  ASSERT_EQ(::chown(directory.c_str(), other_user, other_user), 0);
+  EXPECT_FALSE(refused(other_user));
+  EXPECT_FALSE(refused(0));
+  EXPECT_TRUE(refused(other_user + 1));
+  ASSERT_EQ(::chown(directory.c_str(), overflow_user(), overflow_user()), 0);
+  EXPECT_TRUE(refused(overflow_user())) << "users without a number share this one";
+}
+
+TEST(ListeningUser, LinkInPlaceOfTheDirectory_NamesNobody) {
+  ASSERT_EQ(::geteuid(), 0U) << "the unit tests run as root";
+  const ScratchDirectory scratch("service");
+  const std::string link = (scratch / "ringfs").string();
+  std::filesystem::create_directory_symlink(scratch.path, link);
+  ASSERT_EQ(::lchown(link.c_str(), other_user, other_user), 0);
+  EXPECT_FALSE(check_listening_user(other_user, link.c_str()));
 }
 
 }  // namespace
