@@ -29,7 +29,7 @@ struct ServerLimits {
   // Queued on one client connection. Beyond it the connection is not read, and large answers become `overloaded`.
   std::size_t queue_bytes = 32 << 20;
   Duration handshake = std::chrono::seconds(5);     // from accept to the peer's handshake
-  Duration join = std::chrono::seconds(30);         // to its answer: the ring commits it
+  Duration question = std::chrono::seconds(30);     // to the answer of one to join or about trust: the ring commits it
   Duration frame = std::chrono::seconds(30);        // from a frame's first byte to its last
   Duration sweep = std::chrono::milliseconds(500);  // how often the two are looked at
 };
@@ -38,11 +38,16 @@ struct ServerLimits {
 using Admit = std::function<void(JoinRequest request, std::optional<Certificate> shown,
                                  std::function<void(Result<JoinAnswer>)> answer)>;
 
+// Tokens, clients and the authority: a question and its answer, JSON both. Answers once, from the loop.
+using Administer =
+    std::function<void(std::string question, AccessRole role, std::function<void(Result<std::string>)> answer)>;
+
 struct ServerOptions {
   ServerLimits limits;
   StreamMaker make_stream = make_plain_stream;  // accepting_streams() where there is trust
   std::shared_ptr<const RingTrust> trust;       // whom TLS connections belong to; null: there are none
   Admit admit;                                  // empty: nobody is let in
+  Administer administer;                        // empty: there is nothing of the kind
   // Without TLS only root and the user of this process are served (peer_user.hpp). True: whoever reaches the address.
   bool open_loopback = false;
 };

@@ -32,7 +32,7 @@ void Server::Session::start() {
 
 bool Server::Session::is_late(TimePoint now) const {
   const ServerLimits& limits = server_->options_.limits;
-  if (!greeted_) return now - accepted_ >= (joining_ ? limits.join : limits.handshake);
+  if (!greeted_) return now - accepted_ >= (asked_ ? limits.question : limits.handshake);
   TimePoint since = connection_->partial_since();
   return since != never && !connection_->paused() && now - since >= limits.frame;
 }
@@ -44,10 +44,12 @@ void Server::Session::frame_received(FrameConnection&, ReceivedFrame frame) {
   std::shared_ptr<Session> self = shared_from_this();
   if (server_ == nullptr) return;
   if (!greeted_) {
-    if (frame.header.kind == FrameKind::handshake && !joining_) {
+    if (frame.header.kind == FrameKind::handshake && !asked_) {
       greeted(frame);
-    } else if (frame.header.kind == FrameKind::join && !joining_) {
+    } else if (frame.header.kind == FrameKind::join && !asked_) {
       join(frame);
+    } else if (frame.header.kind == FrameKind::trust && !asked_) {
+      administer(frame);
     } else {
       refuse({ErrorCode::corrupt, "the first frame is not a handshake"}, false);
     }
@@ -116,19 +118,46 @@ void Server::Session::join(const ReceivedFrame& frame) {
   } else if (tls == nullptr || !server_->options_.admit) {
     refuse({ErrorCode::access_denied, "nobody joins here: certificates are for connections from other machines"}, true);
   } else {
-    joining_ = true;
+    asked_ = true;
     server_->options_.admit(std::move(*request), tls->peer(), [weak = weak_from_this()](Result<JoinAnswer> answer) {
       const std::shared_ptr<Session> session = weak.lock();
-      if (session == nullptr || session->server_ == nullptr) return;
-      if (!answer) {
-        session->refuse(answer.error(), true);
-        return;
-      }
-      session->connection_->send(FrameKind::join_answer, 0, encode(*answer));
-      session->connection_->close_after_flush();
-      session->end();
+      if (session == nullptr) return;
+      session->answer_and_end(FrameKind::join_answer,
+                              answer ? Result<WireMessage>(encode(*answer)) : tl::unexpected(answer.error()));
     });
   }
+}
+
+void Server::Session::administer(const ReceivedFrame& frame) {
+  const Result<KnownPeer> peer = who();
+  Result<std::string> question = decode_trust_text(frame);
+  if (!peer) {
+    refuse(peer.error(), true);
+  } else if (!question) {
+    refuse(question.error(), true);
+  } else if (!server_->options_.administer) {
+    refuse({ErrorCode::not_supported, "this ring has no authority: its nodes are all on one machine"}, true);
+  } else {
+    asked_ = true;
+    server_->options_.administer(std::move(*question), peer->role, [weak = weak_from_this()](Result<std::string> said) {
+      const std::shared_ptr<Session> session = weak.lock();
+      if (session == nullptr) return;
+      session->answer_and_end(FrameKind::trust,
+                              said ? Result<WireMessage>(encode_trust_text(*said)) : tl::unexpected(said.error()));
+    });
+  }
+}
+
+void Server::Session::answer_and_end(FrameKind kind, Result<WireMessage> answer) {
+  if (server_ == nullptr) return;
+  if (!answer) {
+    refuse(answer.error(), true);
+    return;
+  }
+  connection_->send(kind, 0, std::move(*answer));
+  // A slow receiver gets the rest from the kernel's buffer.
+  connection_->close_after_flush();
+  end();
 }
 
 Status Server::Session::check(const Handshake& handshake) {

@@ -38,6 +38,9 @@ class Server::Session final : public FrameConnection::Owner, public std::enable_
   Status check(const Handshake& handshake);
   Result<KnownPeer> who() const;
   void join(const ReceivedFrame& frame);
+  void administer(const ReceivedFrame& frame);
+  // Sends the only answer of a connection with one question, and ends it.
+  void answer_and_end(FrameKind kind, Result<WireMessage> answer);
   void envelope(const ReceivedFrame& frame);
   void request(const ReceivedFrame& frame);
   void answer(std::uint64_t request, OperationResult result);
@@ -50,7 +53,7 @@ class Server::Session final : public FrameConnection::Owner, public std::enable_
   const LocalPeer user_;    // asked for by nobody on a connection that is TLS
   const TimePoint accepted_;
   bool greeted_ = false;
-  bool joining_ = false;
+  bool asked_ = false;                    // its only question: to join, or about trust
   AccessRole role_ = AccessRole::reader;  // once greeted
   Handshake handshake_;
   std::unordered_map<std::uint64_t, OperationId> requests_;  // the client's number -> the driver's

@@ -32,6 +32,9 @@ struct Token {
 
 // With a secret from the system's generator (RAND_bytes). Errors: io_error when there is no randomness.
 Result<Token> make_token(const KeyHash& authority);
+// The text from a file, from standard input (`-`), or from RINGFS_TOKEN when no file is named, for whoever may list
+// processes sees arguments; empty: there is none. Errors: not_found (no such file, or it is empty).
+Result<std::string> read_token(const std::string& file);
 // White space around it is ignored, for it comes from files.
 Result<Token> parse_token(std::string_view text);
 

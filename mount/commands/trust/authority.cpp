@@ -9,26 +9,25 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 int show_authorities(const RingOptions& options) {
-  const TrustQuestion<std::vector<dht::AuthorityView>> question = [](dht::TrustAdmin* admin, TimePoint deadline) {
-    return admin->authorities(deadline);
-  };
-  const Result<std::vector<dht::AuthorityView>> authorities = run_question(options, question);
+  const Result<Json> authorities = ask_trust(options, {{"do", "authority_show"}});
   if (!authorities) return report_asking(options, authorities.error());
-  Json json = Json::array();
-  std::vector<std::vector<std::string>> rows{{"KEY", "SIGNS", "SINCE", "UNTIL"}};
-  for (const dht::AuthorityView& authority : *authorities) {
-    json.push_back(Json{{"key", authority.key_hash},
-                        {"signs", authority.current},
-                        {"since", time_text(authority.not_before)},
-                        {"until", time_text(authority.not_after)}});
-    rows.push_back({authority.key_hash, authority.current ? "yes" : "no", time_text(authority.not_before),
-                    time_text(authority.not_after)});
+  if (options.json()) {
+    print_json(*authorities);
+    return exit_ok;
   }
-  if (options.json())
-    print_json(json);
-  else
-    print_table(rows);
+  std::vector<std::vector<std::string>> rows{{"KEY", "SIGNS", "SINCE", "UNTIL"}};
+  for (const Json& authority : *authorities) {
+    rows.push_back({authority.at("key"), authority.at("signs").get<bool>() ? "yes" : "no",
+                    time_text(authority.at("since")), time_text(authority.at("until"))});
+  }
+  print_table(rows);
   return exit_ok;
+}
+
+int rotate(const RingOptions& options, bool finish, bool now) {
+  const Json question = finish ? Json{{"do", "authority_finish"}, {"now", now}} : Json{{"do", "authority_rotate"}};
+  const Result<Json> answer = ask_trust(options, question);
+  return answer ? int{exit_ok} : report_asking(options, answer.error());
 }
 
 }  // namespace
@@ -40,6 +39,19 @@ void add_authority_commands(CLI::App& app, Commands& commands) {
   CLI::App* show = authority->add_subcommand("show", "Its key and how long it counts");
   options->add_to(*show);
   show->callback([options, &commands] { commands.action = [options] { return show_authorities(*options); }; });
+
+  CLI::App* change = authority->add_subcommand(
+      "rotate", "Make a new authority, which signs from now on; members renew their certificates by themselves");
+  options->add_to(*change);
+  change->callback([options, &commands] { commands.action = [options] { return rotate(*options, false, false); }; });
+
+  auto now = std::make_shared<bool>(false);
+  CLI::App* finish = authority->add_subcommand("finish", "Drop the former authority after a rotation");
+  finish->add_flag("--now", *now,
+                   "Do not wait until all that it signed has expired: who has not renewed needs a token");
+  options->add_to(*finish);
+  finish->callback(
+      [options, now, &commands] { commands.action = [options, now] { return rotate(*options, true, *now); }; });
 }
 
 }  // namespace ringfs::mount

@@ -9,8 +9,6 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <cstdlib>
-#include <fstream>
-#include <iostream>
 #include <optional>
 
 #include "dht/base/random.hpp"
@@ -26,7 +24,6 @@ namespace {
 namespace filesystem = std::filesystem;
 
 constexpr auto join_timeout = std::chrono::seconds(60);
-constexpr std::size_t max_token_bytes = 4096;
 constexpr std::uint64_t name_numbers = 1'000'000;
 
 std::string home_directory() {
@@ -149,21 +146,6 @@ Result<std::string> join_as_client(const ClientJoining& joining) {
   if (Status saved = dht::save_credentials(directory, *got); !saved) return tl::unexpected(saved.error());
   if (Status saved = dht::save_addresses(directory, joining.nodes); !saved) return tl::unexpected(saved.error());
   return answer->name;
-}
-
-Result<std::string> read_token(const std::string& file) {
-  if (file.empty()) {
-    const char* given = std::getenv("RINGFS_TOKEN");
-    return std::string(given == nullptr ? "" : given);
-  }
-  std::ifstream opened;
-  if (file != "-") opened.open(file);
-  std::istream& stream = file == "-" ? std::cin : opened;
-  std::string text(max_token_bytes, '\0');
-  stream.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(stream.gcount()));
-  if (text.empty()) return fail(ErrorCode::not_found, "there is no token in " + file);
-  return text;
 }
 
 }  // namespace ringfs::mount

@@ -31,7 +31,4 @@ struct ClientJoining {
 // minute. The name that it has in the ring.
 Result<std::string> join_as_client(const ClientJoining& joining);
 
-// A token from a file, from standard input (`-`), or from RINGFS_TOKEN when no file is named; empty: there is none.
-Result<std::string> read_token(const std::string& file);
-
 }  // namespace ringfs::mount

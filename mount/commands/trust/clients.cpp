@@ -1,7 +1,7 @@
 // ringfs clients: who has a certificate of the ring and is no node.
 #include <iostream>
 
-#include "dht/base/bytes.hpp"
+#include "dht/net/trust/token.hpp"
 #include "mount/commands/trust/client_credentials.hpp"
 #include "mount/commands/trust/trust_command.hpp"
 
@@ -18,39 +18,26 @@ struct ClientArguments {
 };
 
 int list_clients(const ClientArguments& arguments) {
-  const TrustQuestion<std::vector<dht::Client>> question = [](dht::TrustAdmin* admin, TimePoint deadline) {
-    return admin->clients(deadline);
-  };
-  const Result<std::vector<dht::Client>> clients = run_question(arguments.ring, question);
+  const Result<Json> clients = ask_trust(arguments.ring, {{"do", "client_list"}});
   if (!clients) return report_asking(arguments.ring, clients.error());
-  Json json = Json::array();
-  std::vector<std::vector<std::string>> rows{{"NAME", "ROLE", "STATE"}};
-  for (const dht::Client& client : *clients) {
-    const std::string role(to_string(client.role));
-    const std::string state = client.revoked ? "revoked" : "in";
-    json.push_back(Json{{"name", client.name}, {"role", role}, {"state", state}});
-    rows.push_back({client.name, role, state});
+  if (arguments.ring.json()) {
+    print_json(*clients);
+    return exit_ok;
   }
-  if (arguments.ring.json())
-    print_json(json);
-  else
-    print_table(rows);
+  std::vector<std::vector<std::string>> rows{{"NAME", "ROLE", "STATE"}};
+  for (const Json& client : *clients)
+    rows.push_back({client.at("name"), client.at("role"), client.at("revoked").get<bool>() ? "revoked" : "in"});
+  print_table(rows);
   return exit_ok;
 }
 
 int revoke_client(const ClientArguments& arguments) {
-  const TrustQuestion<bool> question = [&arguments](dht::TrustAdmin* admin, TimePoint deadline) -> Task<Result<bool>> {
-    const Status revoked = co_await admin->revoke_client(arguments.name, deadline);
-    if (!revoked) co_return tl::unexpected<Error>(revoked.error());
-    co_return true;
-  };
-  const Result<bool> revoked = run_question(arguments.ring, question);
-  if (!revoked) return report_asking(arguments.ring, revoked.error());
-  return exit_ok;
+  const Result<Json> answer = ask_trust(arguments.ring, {{"do", "client_revoke"}, {"name", arguments.name}});
+  return answer ? int{exit_ok} : report_asking(arguments.ring, answer.error());
 }
 
 int join(const ClientArguments& arguments) {
-  Result<std::string> token = read_token(arguments.token_file);
+  Result<std::string> token = dht::read_token(arguments.token_file);
   if (!token) return report(token.error());
   const Result<std::string> name =
       join_as_client({.nodes = split_list(arguments.nodes), .token = *token, .name = arguments.name});

@@ -8,7 +8,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int longest_minutes = 60 * 24 * 365;
+constexpr unsigned longest_minutes = 60 * 24 * 365;
+constexpr unsigned seconds_of_minute = 60;
 
 struct TokenArguments {
   RingOptions ring;
@@ -17,69 +18,43 @@ struct TokenArguments {
   std::string id;
   bool rest = false;
   unsigned uses = 1;
-  int minutes = 60;
+  unsigned minutes = 60;
 };
 
 int create_token(const TokenArguments& arguments) {
-  const Result<AccessRole> role = parse_access_role(arguments.role);
-  if (!role) return report(role.error());
-  if (arguments.rest && *role == AccessRole::node)
+  if (arguments.rest && arguments.role == "node")
     return report(Error{ErrorCode::invalid_argument, "a token for REST has the role reader, writer or admin"});
-  dht::NewToken token;
-  token.rest = arguments.rest;
-  token.role = *role;
-  token.life = std::chrono::minutes(arguments.minutes);
-  token.uses = arguments.uses;
-  token.note = arguments.note;
-  const TrustQuestion<std::string> question = [&token](dht::TrustAdmin* admin, TimePoint deadline) {
-    return admin->create_token(token, deadline);
-  };
-  const Result<std::string> text = run_question(arguments.ring, question);
-  if (!text) return report_asking(arguments.ring, text.error());
-  std::cout << *text << "\n";
+  const Result<Json> answer = ask_trust(arguments.ring, {{"do", "token_create"},
+                                                         {"role", arguments.role},
+                                                         {"rest", arguments.rest},
+                                                         {"seconds", arguments.minutes * seconds_of_minute},
+                                                         {"uses", arguments.uses},
+                                                         {"note", arguments.note}});
+  if (!answer) return report_asking(arguments.ring, answer.error());
+  std::cout << answer->value("token", std::string()) << "\n";
   return exit_ok;
 }
 
-std::string uses_text(const dht::TokenView& token) {
-  return token.uses_left ? std::to_string(*token.uses_left) : std::string("any");
-}
-
 int list_tokens(const TokenArguments& arguments) {
-  const TrustQuestion<std::vector<dht::TokenView>> question = [](dht::TrustAdmin* admin, TimePoint deadline) {
-    return admin->tokens(deadline);
-  };
-  const Result<std::vector<dht::TokenView>> tokens = run_question(arguments.ring, question);
+  const Result<Json> tokens = ask_trust(arguments.ring, {{"do", "token_list"}});
   if (!tokens) return report_asking(arguments.ring, tokens.error());
-  Json json = Json::array();
-  std::vector<std::vector<std::string>> rows{{"ID", "FOR", "ROLE", "EXPIRES", "USES", "NOTE"}};
-  for (const dht::TokenView& token : *tokens) {
-    const std::string kind = token.rest ? "rest" : "join";
-    const std::string role(to_string(token.role));
-    json.push_back(Json{{"id", token.id},
-                        {"for", kind},
-                        {"role", role},
-                        {"created", time_text(token.created)},
-                        {"expires", time_text(token.expires)},
-                        {"uses_left", token.uses_left ? Json(*token.uses_left) : Json()},
-                        {"note", token.note}});
-    rows.push_back({token.id, kind, role, time_text(token.expires), uses_text(token), token.note});
+  if (arguments.ring.json()) {
+    print_json(*tokens);
+    return exit_ok;
   }
-  if (arguments.ring.json())
-    print_json(json);
-  else
-    print_table(rows);
+  std::vector<std::vector<std::string>> rows{{"ID", "FOR", "ROLE", "EXPIRES", "USES", "NOTE"}};
+  for (const Json& token : *tokens) {
+    const Json& uses = token.at("uses_left");
+    rows.push_back({token.at("id"), token.at("for"), token.at("role"), time_text(token.at("expires")),
+                    uses.is_null() ? "any" : uses.dump(), token.at("note")});
+  }
+  print_table(rows);
   return exit_ok;
 }
 
 int revoke_token(const TokenArguments& arguments) {
-  const TrustQuestion<bool> question = [&arguments](dht::TrustAdmin* admin, TimePoint deadline) -> Task<Result<bool>> {
-    const Status revoked = co_await admin->revoke_token(arguments.id, deadline);
-    if (!revoked) co_return tl::unexpected<Error>(revoked.error());
-    co_return true;
-  };
-  const Result<bool> revoked = run_question(arguments.ring, question);
-  if (!revoked) return report_asking(arguments.ring, revoked.error());
-  return exit_ok;
+  const Result<Json> answer = ask_trust(arguments.ring, {{"do", "token_revoke"}, {"id", arguments.id}});
+  return answer ? int{exit_ok} : report_asking(arguments.ring, answer.error());
 }
 
 }  // namespace
@@ -97,7 +72,7 @@ void add_token_commands(CLI::App& app, Commands& commands) {
       ->check(CLI::Range(1U, 1000U))
       ->capture_default_str();
   create->add_option("--minutes", arguments->minutes, "How long it counts")
-      ->check(CLI::Range(1, longest_minutes))
+      ->check(CLI::Range(1U, longest_minutes))
       ->capture_default_str();
   create->add_flag("--rest", arguments->rest, "For the REST interface, as a bearer token: any number of times");
   create->add_option("--note", arguments->note, "Said in the list of tokens");
