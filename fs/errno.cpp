@@ -24,6 +24,7 @@ int to_errno(ErrorCode code) {
     case ErrorCode::version_mismatch: return EPROTO;
     case ErrorCode::wrong_identity:
     case ErrorCode::cloned_identity:
+    case ErrorCode::removed:
     case ErrorCode::foreign_ring: return EKEYREJECTED;
     case ErrorCode::already_member: return EEXIST;
     case ErrorCode::cancelled:

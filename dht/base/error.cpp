@@ -49,6 +49,7 @@ std::string_view to_string(ErrorCode code) {
     case ErrorCode::busy: return "busy";
     case ErrorCode::too_few_nodes: return "too_few_nodes";
     case ErrorCode::cloned_identity: return "cloned_identity";
+    case ErrorCode::removed: return "removed";
   }
   return "unknown";
 }

@@ -63,6 +63,7 @@ enum class ErrorCode : std::uint8_t {
   too_few_nodes,       // the nodes that would remain are not enough for the copies
   // Another process has run with the peer's identity since: its database is a copy, or an older one put back.
   cloned_identity,
+  removed,  // the ring has removed the node that asks
 };
 
 // There was no connection: certainly nothing happened there.

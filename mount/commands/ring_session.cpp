@@ -1,6 +1,8 @@
 // One loop, one transport, and the clients over them.
 #include "mount/commands/ring_session.hpp"
 
+#include <boost/asio/detached.hpp>
+
 #include "dht/base/random.hpp"
 #include "dht/net/client/object_client.hpp"
 #include "dht/net/client/ring_admin_client.hpp"
@@ -8,6 +10,7 @@
 #include "dht/net/transport/system_clock.hpp"
 #include "dht/net/transport/tcp_transport.hpp"
 #include "mount/commands/trust/client_credentials.hpp"
+#include "mount/commands/trust/renewal.hpp"
 
 namespace ringfs::mount {
 
@@ -20,7 +23,8 @@ constexpr Duration wait_question = std::chrono::seconds(5);
 
 struct RingSession::Implementation {
   Implementation(std::vector<std::string> addresses, Duration row_lease)
-      : trust(credentials_for(addresses)),
+      : nodes(addresses),
+        trust(credentials_for(nodes)),
         transport(loop.get_executor(), random, transport_options(trust)),
         client(transport, std::move(addresses), options(row_lease)),
         ring(transport, client),
@@ -41,6 +45,7 @@ struct RingSession::Implementation {
 
   boost::asio::io_context loop{1};
   SystemRandom random;
+  const std::vector<std::string> nodes;
   const Result<std::shared_ptr<dht::RingTrust>> trust;  // an error: there are credentials that cannot be used
   dht::TcpTransport transport;
   dht::ObjectClient client;
@@ -60,7 +65,11 @@ Task<Status> RingSession::start(TimePoint deadline) {
     // From here on the transport refuses an address that belongs to a node of another ring by now.
     const dht::RingDirectory& directory = implementation_->client.directory();
     implementation_->transport.set_ring(directory.genesis().ring);
-    if (*trust != nullptr) (*trust)->set_table([&directory] { return &directory.table(); });
+    if (*trust != nullptr) {
+      (*trust)->set_table([&directory] { return &directory.table(); });
+      boost::asio::co_spawn(loop(), keep_certificate(loop().get_executor(), *trust, implementation_->nodes),
+                            boost::asio::detached);
+    }
   }
   co_return started;
 }

@@ -356,6 +356,10 @@ class Daemon {
   }
 
   void ended_by(const Error& error) {
+    if (error.code == ErrorCode::removed) {
+      begin_drain("this node was removed from its ring");
+      return;
+    }
     if (error.code == ErrorCode::cloned_identity) {
       failure_ = DaemonFailure{
           ExitCode::identity_refused,

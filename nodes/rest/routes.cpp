@@ -45,6 +45,7 @@ http::status status_of(ErrorCode code) {
     case ErrorCode::foreign_ring:
     case ErrorCode::wrong_identity:
     case ErrorCode::cloned_identity:
+    case ErrorCode::removed:
     case ErrorCode::version_mismatch: return http::status::conflict;
     case ErrorCode::too_large: return http::status::payload_too_large;
     case ErrorCode::timeout: return http::status::gateway_timeout;

@@ -2,21 +2,15 @@
 #include "dht/net/client/join_ring.hpp"
 
 #include <algorithm>
-#include <boost/asio/redirect_error.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <optional>
 
-#include "dht/net/transport/dial.hpp"
-#include "dht/net/transport/frame_connection.hpp"
+#include "dht/net/transport/one_question.hpp"
 #include "dht/net/transport/system_clock.hpp"
 #include "dht/net/transport/tls_stream.hpp"
 
 namespace ringfs::dht {
 
 namespace {
-
-constexpr Duration connect_time = std::chrono::seconds(5);
 
 // What is the same for each address.
 struct Question {
@@ -28,94 +22,12 @@ struct Question {
   std::shared_ptr<Identity> expected;
 };
 
-// One connection for one frame and its answer.
-class Asking final : public FrameConnection::Owner, public std::enable_shared_from_this<Asking> {
- public:
-  explicit Asking(const boost::asio::any_io_executor& executor)
-      : executor_(executor), flusher_(executor), timer_(executor) {}
-
-  void start(const Question& question, const std::string& address, Duration limit) {
-    timer_.expires_after(limit);
-    dial_ = dial(
-        executor_, address, std::min(limit, connect_time),
-        [self = shared_from_this(), question](Result<Socket> socket) { self->dialled(question, std::move(socket)); });
-  }
-
-  // Returns when there is a result, or at the limit.
-  Task<void> wait() {
-    if (result_) co_return;
-    boost::system::error_code ignored;  // a cancelled wait means that there is a result
-    co_await timer_.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
-  }
-
-  void stop() {
-    timer_.cancel();
-    if (dial_) dial_->cancel();
-    if (connection_) connection_->close();
-  }
-
-  Result<JoinAnswer> result() const {
-    return result_ ? *result_ : fail(ErrorCode::timeout, connection_ ? "no answer in time" : "no connection in time");
-  }
-  // The node itself said it, after it was known.
-  bool was_told() const { return told_; }
-
- private:
-  void dialled(const Question& question, Result<Socket> socket) {
-    dial_.reset();
-    if (!socket) {
-      end(tl::unexpected(socket.error()));
-      return;
-    }
-    auto engine = std::make_unique<TlsEngine>(question.context, TlsEngine::Side::client, question.check);
-    auto stream = std::make_unique<TlsStream>(std::move(*socket), std::move(engine));
-    stream_ = stream.get();
-    connection_ = std::make_shared<FrameConnection>(std::move(stream), *this, flusher_);
-    connection_->set_frame_limit(max_join_answer_bytes);
-    connection_->start();
-    connection_->send(FrameKind::join, 0, encode(question.request));
-  }
-
-  void frame_received(FrameConnection&, ReceivedFrame frame) override {
-    if (frame.header.kind == FrameKind::join_answer) {
-      end(decode_join_answer(frame));
-    } else if (frame.header.kind == FrameKind::error) {
-      Result<Error> error = decode_error(frame);
-      told_ = error.has_value();
-      end(tl::unexpected(error ? *error : error.error()));
-    } else {
-      end(fail(ErrorCode::corrupt, "a frame that does not belong here"));
-    }
-  }
-
-  void connection_closed(FrameConnection&, const Error& why) override {
-    const std::optional<Error> words = stream_->failure();
-    end(tl::unexpected(words ? *words : why));
-  }
-
-  void end(Result<JoinAnswer> result) {
-    if (!result_) result_ = std::move(result);
-    timer_.cancel();
-  }
-
-  const boost::asio::any_io_executor executor_;
-  Flusher flusher_;
-  boost::asio::steady_timer timer_;
-  std::shared_ptr<Dial> dial_;
-  std::shared_ptr<FrameConnection> connection_;
-  TlsStream* stream_ = nullptr;  // the connection's
-  std::optional<Result<JoinAnswer>> result_;
-  bool told_ = false;
-};
-
-// Ends what was begun, also when the caller is cancelled.
-struct EndOfAsking {
-  explicit EndOfAsking(std::shared_ptr<Asking> started) : asking(std::move(started)) {}
-  ~EndOfAsking() { asking->stop(); }
-  EndOfAsking(const EndOfAsking&) = delete;
-  EndOfAsking& operator=(const EndOfAsking&) = delete;
-  std::shared_ptr<Asking> asking;
-};
+StreamMaker tls_streams(const Question& question) {
+  return [context = question.context, check = question.check](Socket socket) -> std::unique_ptr<Stream> {
+    return std::make_unique<TlsStream>(std::move(socket),
+                                       std::make_unique<TlsEngine>(context, TlsEngine::Side::client, check));
+  };
+}
 
 // Another node may know better, or be reachable.
 bool asks_on(const Error& error, bool was_told) {
@@ -141,10 +53,16 @@ Task<Result<JoinAnswer>> ask_each(boost::asio::any_io_executor executor, std::ve
   for (const std::string& address : addresses) {
     const Duration left = deadline - boot_time();
     if (left <= Duration::zero()) break;
-    const EndOfAsking end(std::make_shared<Asking>(executor));
-    end.asking->start(question, address, std::min(left, join_attempt_time));
-    co_await end.asking->wait();
-    Result<JoinAnswer> answer = end.asking->result();
+    const auto asking = std::make_shared<OneQuestion>(executor, tls_streams(question), LocalSockets::avoided);
+    const QuestionEnd end(asking);
+    asking->start(address, std::min(left, join_attempt_time),
+                  {.kind = FrameKind::join,
+                   .answer_kind = FrameKind::join_answer,
+                   .answer_limit = max_join_answer_bytes,
+                   .message = encode(question.request)});
+    co_await asking->wait();
+    Result<ReceivedFrame> frame = asking->result();
+    Result<JoinAnswer> answer = frame ? decode_join_answer(*frame) : Result<JoinAnswer>(tl::unexpected(frame.error()));
     if (answer) {
       Result<StoredCredentials> fits = credentials_of(*answer, question.key, *question.expected);
       if (fits) co_return answer;
@@ -152,7 +70,7 @@ Task<Result<JoinAnswer>> ask_each(boost::asio::any_io_executor executor, std::ve
     }
     Error error = answer.error();
     error.context = address + ": " + (error.context.empty() ? std::string(to_string(error.code)) : error.context);
-    if (!asks_on(error, end.asking->was_told())) co_return tl::unexpected(error);
+    if (!asks_on(error, asking->was_told())) co_return tl::unexpected(error);
     errors.push_back(std::move(error));
   }
   if (errors.empty()) co_return fail(ErrorCode::timeout, "no time was left to ask " + addresses.front());

@@ -130,7 +130,7 @@ void Server::Session::join(const ReceivedFrame& frame) {
 
 void Server::Session::administer(const ReceivedFrame& frame) {
   const Result<KnownPeer> peer = who();
-  Result<std::string> question = decode_trust_text(frame);
+  Result<TrustText> question = decode_trust_text(frame);
   if (!peer) {
     refuse(peer.error(), true);
   } else if (!question) {
@@ -139,12 +139,13 @@ void Server::Session::administer(const ReceivedFrame& frame) {
     refuse({ErrorCode::not_supported, "this ring has no authority: its nodes are all on one machine"}, true);
   } else {
     asked_ = true;
-    server_->options_.administer(std::move(*question), peer->role, [weak = weak_from_this()](Result<std::string> said) {
-      const std::shared_ptr<Session> session = weak.lock();
-      if (session == nullptr) return;
-      session->answer_and_end(FrameKind::trust,
-                              said ? Result<WireMessage>(encode_trust_text(*said)) : tl::unexpected(said.error()));
-    });
+    server_->options_.administer(
+        std::move(question->text), peer->role, [weak = weak_from_this()](Result<std::string> said) {
+          const std::shared_ptr<Session> session = weak.lock();
+          if (session == nullptr) return;
+          session->answer_and_end(FrameKind::trust, said ? Result<WireMessage>(encode(TrustText{std::move(*said)}))
+                                                         : tl::unexpected(said.error()));
+        });
   }
 }
 

@@ -110,7 +110,8 @@ class Peers::Link final : public OutgoingConnection {
   void received(ReceivedFrame) override { end({ErrorCode::corrupt, "a frame that does not belong here"}); }
 
   void refused(const Error& why) override {
-    if (why.code == ErrorCode::cloned_identity) peers_.listener_.identity_refused(peer_, why);
+    if (why.code == ErrorCode::cloned_identity || why.code == ErrorCode::removed)
+      peers_.listener_.identity_refused(peer_, why);
   }
 
   void lost(const Error& why, bool was_connected) override {

@@ -45,7 +45,8 @@ class Peers {
     virtual void peer_lost(const Uuid& peer) = 0;
     // The connected peer's handshake, which said that it is `peer`. Errors: cloned_identity.
     virtual Status check_peer(const Handshake& handshake) = 0;
-    // The peer accepted our handshake. identity_refused: it refuses this process for good (cloned_identity).
+    // The peer accepted our handshake. identity_refused: it refuses this process for good
+    // (cloned_identity, removed).
     virtual void peer_accepted(const Uuid& peer) = 0;
     virtual void identity_refused(const Uuid& peer, const Error& why) = 0;
 

@@ -21,7 +21,8 @@ tl::unexpected<Error> refused(Refusal reason) { return refused(std::string(to_st
 Result<KnownPeer> known_node(const MembersTable& table, const Identity& identity, const KeyHash& key) {
   const Member* member = table.find(identity.node);
   if (member == nullptr) return refused("node " + identity.node.text() + " is not a member of this ring");
-  if (member->state == MemberState::removed) return refused("node " + identity.node.text() + " was removed");
+  if (member->state == MemberState::removed)
+    return fail(ErrorCode::removed, "node " + identity.node.text() + " was removed from this ring");
   if (member->key != key) return refused("its key is not the one of node " + identity.node.text());
   return KnownPeer{identity, AccessRole::node};
 }
@@ -48,6 +49,10 @@ class RefusedStream : public Stream {
  private:
   const Error why_;
 };
+
+StreamMaker refusing(const Error& why) {
+  return [why](Socket) -> std::unique_ptr<Stream> { return std::make_unique<RefusedStream>(why); };
+}
 
 bool is_loopback(Socket::endpoint_type endpoint) {
   const int family = endpoint.protocol().family();
@@ -83,7 +88,7 @@ Result<std::shared_ptr<RingTrust>> RingTrust::make(const Uuid& ring, Credentials
 }
 
 Status RingTrust::renew(Credentials own, std::vector<Certificate> authorities) {
-  Result<std::shared_ptr<const TlsContext>> context = TlsContext::make(own, rpc_protocol);
+  Result<std::shared_ptr<const TlsContext>> context = TlsContext::make(own, rpc_tls_protocol);
   if (!context) return tl::unexpected(context.error());
   context_ = std::move(*context);
   own_ = std::move(own);
@@ -115,13 +120,6 @@ Result<KnownPeer> RingTrust::known(const Certificate& leaf) const {
   return peer;
 }
 
-Result<KnownPeer> RingTrust::known_for_renewal(const Certificate& leaf) const {
-  Result<KnownPeer> peer = find(leaf);
-  if (peer && now_() > leaf.not_after() + renewal_grace)
-    return refused(std::string(to_string(Refusal::expired)) + " too long ago to be renewed");
-  return peer;
-}
-
 Status RingTrust::check_node(const Certificate& leaf, const std::vector<Certificate>& chain) const {
   const std::optional<Identity> claimed = leaf.identity();
   const MembersTable* table = table_();
@@ -141,13 +139,8 @@ Status RingTrust::check_node(const Certificate& leaf, const std::vector<Certific
 
 // ---- Streams -------------------------------------------------------------------------------------------------------
 
-StreamMaker accepting_streams(std::shared_ptr<const RingTrust> trust) {
+StreamMaker accepting_tls(std::shared_ptr<const RingTrust> trust) {
   return [trust = std::move(trust)](Socket socket) -> std::unique_ptr<Stream> {
-    if (stays_here(socket)) return make_plain_stream(std::move(socket));
-    if (trust == nullptr) {
-      return std::make_unique<RefusedStream>(
-          Error{ErrorCode::access_denied, "this node has no certificate: it serves its own machine only"});
-    }
     auto check = [trust](const Certificate& leaf, const std::vector<Certificate>&) -> Status {
       if (Result<KnownPeer> peer = trust->known(leaf); !peer) return tl::unexpected(peer.error());
       return {};
@@ -157,18 +150,30 @@ StreamMaker accepting_streams(std::shared_ptr<const RingTrust> trust) {
   };
 }
 
-StreamMaker dialling_streams(std::shared_ptr<const RingTrust> trust) {
+StreamMaker dialling_tls(std::shared_ptr<const RingTrust> trust) {
   return [trust = std::move(trust)](Socket socket) -> std::unique_ptr<Stream> {
-    if (stays_here(socket)) return make_plain_stream(std::move(socket));
-    if (trust == nullptr) {
-      return std::make_unique<RefusedStream>(Error{
-          ErrorCode::access_denied, "there are no credentials for a ring on other machines: get in with a token"});
-    }
     auto check = [trust](const Certificate& leaf, const std::vector<Certificate>& chain) {
       return trust->check_node(leaf, chain);
     };
     return std::make_unique<TlsStream>(
         std::move(socket), std::make_unique<TlsEngine>(trust->context(), TlsEngine::Side::client, std::move(check)));
+  };
+}
+
+StreamMaker accepting_streams(std::shared_ptr<const RingTrust> trust) {
+  const Error without{ErrorCode::access_denied, "this node has no certificate: it serves its own machine only"};
+  const StreamMaker tls = trust == nullptr ? refusing(without) : accepting_tls(std::move(trust));
+  return [tls](Socket socket) {
+    return stays_here(socket) ? make_plain_stream(std::move(socket)) : tls(std::move(socket));
+  };
+}
+
+StreamMaker dialling_streams(std::shared_ptr<const RingTrust> trust) {
+  const Error without{ErrorCode::access_denied,
+                      "there are no credentials for a ring on other machines: get in with a token"};
+  const StreamMaker tls = trust == nullptr ? refusing(without) : dialling_tls(std::move(trust));
+  return [tls](Socket socket) {
+    return stays_here(socket) ? make_plain_stream(std::move(socket)) : tls(std::move(socket));
   };
 }
 

@@ -4,8 +4,8 @@
 // counts: a certificate counts only while the hash of its key stands there, so that a removed node or a revoked client
 // is out with its row, whatever it could have signed. The signature of an authority counts only for nodes that were
 // dialled and that this copy of the table does not name, for example because there is none yet.
-// Threads: one loop. Errors: access_denied, with words for the one who is refused. A renewed certificate is used by
-// connections that are made from then on; open ones stay.
+// Threads: one loop. Errors: access_denied and removed, with words for the one who is refused. A renewed certificate is
+// used by connections that are made from then on; open ones stay.
 #pragma once
 
 #include <functional>
@@ -19,9 +19,6 @@
 #include "dht/net/trust/tls_context.hpp"
 
 namespace ringfs::dht {
-
-// How long after its end a client's certificate may still be renewed, and nothing else.
-inline constexpr Duration renewal_grace = std::chrono::hours(24 * 365);
 
 struct KnownPeer {
   Identity identity;
@@ -49,8 +46,6 @@ class RingTrust {
 
   // Of somebody who connects. Errors: in its own words for each reason.
   Result<KnownPeer> known(const Certificate& leaf) const;
-  // The same without a look at the certificate's end: for a renewal.
-  Result<KnownPeer> known_for_renewal(const Certificate& leaf) const;
   // Whether whoever was dialled is a node of the ring.
   Status check_node(const Certificate& leaf, const std::vector<Certificate>& chain) const;
 
@@ -67,13 +62,13 @@ class RingTrust {
   Now now_;
 };
 
-// The protocol of RPC connections inside TLS (ALPN).
-inline constexpr const char* rpc_protocol = "ringfs/1";
-
 // Streams of sockets that were accepted or dialled: plain over UNIX sockets and loopback, TLS otherwise; both ends
 // decide by the address that was dialled. Without trust nothing leaves this machine: such a stream fails with words.
 StreamMaker accepting_streams(std::shared_ptr<const RingTrust> trust);
 StreamMaker dialling_streams(std::shared_ptr<const RingTrust> trust);
+// The same where it is TLS at any rate.
+StreamMaker accepting_tls(std::shared_ptr<const RingTrust> trust);
+StreamMaker dialling_tls(std::shared_ptr<const RingTrust> trust);
 // Whether a connection stays on this machine by its addresses.
 bool stays_here(const Socket& socket);
 

@@ -65,6 +65,13 @@ struct JoinAnswer {
 WireMessage encode(const JoinAnswer& answer);
 Result<JoinAnswer> decode_join_answer(const ReceivedFrame& frame);
 
+// A question about trust, and its answer, as JSON (nodes/daemon/trust_desk.hpp). Refusals are error frames.
+struct TrustText {
+  std::string text;
+};
+WireMessage encode(const TrustText& text);
+Result<TrustText> decode_trust_text(const ReceivedFrame& frame);
+
 WireMessage encode(const Error& error);
 Result<Error> decode_error(const ReceivedFrame& frame);
 

@@ -115,7 +115,7 @@ void get(Decoder&, Number in, Number& out) { out = in; }
 
 // Enumerations count from 1.
 constexpr EntryKind last_of(EntryKind) { return EntryKind::batch; }
-constexpr ErrorCode last_of(ErrorCode) { return ErrorCode::cloned_identity; }
+constexpr ErrorCode last_of(ErrorCode) { return ErrorCode::removed; }
 constexpr PeerRole last_of(PeerRole) { return PeerRole::node; }
 constexpr Role last_of(Role) { return Role::learner; }
 constexpr AccessRole last_of(AccessRole) { return AccessRole::node; }

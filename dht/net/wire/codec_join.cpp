@@ -28,6 +28,7 @@ bool accept(const JoinAnswer* answer) {
 }  // namespace
 
 RINGFS_WIRE(JoinRequest, secret, kind, node, name, request, address, rest_address);
+RINGFS_WIRE(TrustText, text);
 RINGFS_WIRE(JoinAnswer, ring, role, name, certificate, authorities);
 
 }  // namespace codec
@@ -40,6 +41,13 @@ Result<JoinRequest> decode_join_request(const ReceivedFrame& frame) {
 }
 
 WireMessage encode(const JoinAnswer& answer) { return codec::encode_frame<wire::JoinAnswer>(answer); }
+
+WireMessage encode(const TrustText& text) { return codec::encode_frame<wire::TrustText>(text); }
+
+// The connection's limit bounds it: max_handshake_bytes of a question.
+Result<TrustText> decode_trust_text(const ReceivedFrame& frame) {
+  return codec::decode_frame<wire::TrustText, TrustText>(frame, "question about trust");
+}
 
 Result<JoinAnswer> decode_join_answer(const ReceivedFrame& frame) {
   if (frame.body.size() > max_join_answer_bytes) {

@@ -44,10 +44,14 @@ Task<Result<std::string>> ask_each(boost::asio::any_io_executor executor, std::v
                   {.kind = dht::FrameKind::trust,
                    .answer_kind = dht::FrameKind::trust,
                    .answer_limit = dht::max_frame_bytes,
-                   .message = dht::encode_trust_text(question)});
+                   .message = encode(dht::TrustText{question})});
     co_await asking->wait();
     Result<dht::ReceivedFrame> answer = asking->result();
-    if (answer) co_return dht::decode_trust_text(*answer);
+    if (answer) {
+      Result<dht::TrustText> text = dht::decode_trust_text(*answer);
+      if (!text) co_return tl::unexpected(text.error());
+      co_return std::move(text->text);
+    }
     last = answer.error();
     last.context = address + ": " + (last.context.empty() ? std::string(to_string(last.code)) : last.context);
     if (!asks_on(last, asking->was_told())) break;

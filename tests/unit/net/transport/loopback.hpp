@@ -37,7 +37,9 @@ inline void run_for(boost::asio::io_context& loop, Duration duration) {
 // One node in this process. The storage outlives the driver, so that the node can be killed and started again.
 struct TestNode {
   TestNode(boost::asio::io_context& context, std::uint64_t seed, ServerLimits limits = {})
-      : loop(context), random(seed), id(random_uuid(random)), storage(id), server_limits(limits) {
+      : TestNode(context, seed, ServerOptions{.limits = limits}) {}
+  TestNode(boost::asio::io_context& context, std::uint64_t seed, ServerOptions options)
+      : loop(context), random(seed), id(random_uuid(random)), storage(id), server_options(std::move(options)) {
     start();
   }
 
@@ -50,7 +52,7 @@ struct TestNode {
     options.status_interval = std::chrono::milliseconds(20);
     driver = std::make_unique<Driver>(loop, storage, storage.persisted(), random, options,
                                       [this](Error error) { fatal = std::move(error); });
-    server = std::make_unique<Server>(loop, *driver, std::move(*listener), ServerOptions{.limits = server_limits});
+    server = std::make_unique<Server>(loop, *driver, std::move(*listener), server_options);
     driver->start();
     server->start();
   }
@@ -65,7 +67,7 @@ struct TestNode {
   SeededRandom random;
   Uuid id;
   MemoryStorage storage;
-  ServerLimits server_limits;
+  ServerOptions server_options;
   std::string address;
   std::optional<Error> fatal;
   std::unique_ptr<Driver> driver;
@@ -76,7 +78,9 @@ struct TestNode {
 class RawPeer : public FrameConnection::Owner {
  public:
   explicit RawPeer(boost::asio::io_context& loop) : loop_(loop), flusher_(loop.get_executor()) {}
-  RawPeer(boost::asio::io_context& loop, const std::string& address) : RawPeer(loop) {
+  RawPeer(boost::asio::io_context& loop, const std::string& address, StreamMaker make_stream = make_plain_stream)
+      : RawPeer(loop) {
+    make_stream_ = std::move(make_stream);
     attempt_ = dial(loop.get_executor(), address, test_limit, [this](Result<Socket> socket) {
       RINGFS_CHECK(socket.has_value());
       take(std::move(*socket));
@@ -90,7 +94,7 @@ class RawPeer : public FrameConnection::Owner {
 
   void take(Socket socket) {
     native = socket.native_handle();
-    connection = std::make_shared<FrameConnection>(make_plain_stream(std::move(socket)), *this, flusher_);
+    connection = std::make_shared<FrameConnection>(make_stream_(std::move(socket)), *this, flusher_);
     connection->set_frame_limit(max_frame_bytes);
     connection->start();
   }
@@ -149,6 +153,7 @@ class RawPeer : public FrameConnection::Owner {
 
   boost::asio::io_context& loop_;
   Flusher flusher_;
+  StreamMaker make_stream_ = make_plain_stream;
   std::shared_ptr<Dial> attempt_;
 };
 

@@ -57,19 +57,19 @@ TEST(Strangers, UnixSocketOfAnotherUser_IsNotUsed) {
   boost::asio::io_context loop;
   const boost::asio::ip::tcp::endpoint address = listen_on(loop, "127.0.0.1:0")->acceptor.local_endpoint();
   {
-    std::optional<LocalAcceptor> own = listen_beside(loop, address);
+    std::optional<LocalAcceptor> own = listen_beside(loop, join_address(address));
     ASSERT_TRUE(own);
-    EXPECT_FALSE(listen_beside(loop, address)) << "the name is taken";
+    EXPECT_FALSE(listen_beside(loop, join_address(address))) << "the name is taken";
     EXPECT_TRUE(connect_beside(loop.get_executor(), address));
   }
   EXPECT_FALSE(connect_beside(loop.get_executor(), address)) << "nobody listens";
   Stranger stranger([&](const std::function<void()>& ready) {
     boost::asio::io_context own;
-    const std::optional<LocalAcceptor> acceptor = listen_beside(own, address);
+    const std::optional<LocalAcceptor> acceptor = listen_beside(own, join_address(address));
     ready();
     ::pause();
   });
-  EXPECT_FALSE(listen_beside(loop, address)) << "the stranger has it";
+  EXPECT_FALSE(listen_beside(loop, join_address(address))) << "the stranger has it";
   EXPECT_FALSE(connect_beside(loop.get_executor(), address));
 }
 

@@ -1,0 +1,61 @@
+// An hourly look at the certificate.
+#include "mount/commands/trust/renewal.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include "dht/net/client/join_ring.hpp"
+#include "dht/net/transport/system_clock.hpp"
+#include "dht/net/trust/credential_files.hpp"
+#include "mount/commands/trust/client_credentials.hpp"
+
+namespace ringfs::mount {
+
+namespace {
+
+constexpr auto look_interval = std::chrono::hours(1);
+constexpr Duration ask_limit = std::chrono::seconds(60);
+
+bool is_due(const dht::Certificate& own) {
+  const Duration life = own.not_after() - own.not_before();
+  return dht::wall_time() > own.not_before() + life * 2 / 3;
+}
+
+Task<Status> renew_once(boost::asio::any_io_executor executor, std::shared_ptr<dht::RingTrust> trust,
+                        std::vector<std::string> nodes) {
+  const std::optional<dht::Identity> identity = trust->own().chain.front().identity();
+  if (!identity) co_return fail(ErrorCode::corrupt, "the own certificate names nobody");
+  dht::RenewalOrder order{
+      .addresses = std::move(nodes),
+      .credentials = {.own = trust->own(), .authorities = trust->authorities(), .identity = *identity},
+      .address = {},
+      .rest_address = {}};
+  const Result<dht::JoinAnswer> answer = co_await dht::renew(executor, std::move(order), dht::boot_time() + ask_limit);
+  if (!answer) co_return tl::unexpected<Error>(answer.error());
+  Result<dht::StoredCredentials> got = dht::credentials_of(*answer, trust->own().key, *identity);
+  if (!got) co_return tl::unexpected<Error>(got.error());
+  const Status saved = dht::save_credentials(credentials_directory() / identity->ring.text(), *got);
+  if (!saved) co_return saved;
+  co_return trust->renew(std::move(got->own), std::move(got->authorities));
+}
+
+}  // namespace
+
+Task<void> keep_certificate(boost::asio::any_io_executor executor, std::shared_ptr<dht::RingTrust> trust,
+                            std::vector<std::string> nodes) {
+  for (;;) {
+    if (is_due(trust->own().chain.front())) {
+      const Status renewed = co_await renew_once(executor, trust, nodes);
+      if (renewed)
+        spdlog::info("event=certificate_renewed");
+      else
+        spdlog::warn("event=certificate_not_renewed reason=\"{}\"", renewed.error().text());
+    }
+    boost::asio::steady_timer timer(executor, look_interval);
+    co_await timer.async_wait(boost::asio::use_awaitable);
+  }
+}
+
+}  // namespace ringfs::mount

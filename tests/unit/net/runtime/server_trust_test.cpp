@@ -1,0 +1,249 @@
+// Who is served over TLS, in which role, and in which words the others are refused: the RPC part of the matrix of
+// refusals (docs/security.md).
+#include <gtest/gtest.h>
+
+#include "dht/net/runtime/server.hpp"
+#include "tests/unit/net/transport/loopback.hpp"
+
+namespace ringfs::dht {
+namespace {
+
+constexpr Duration day = std::chrono::hours(24);
+
+class ServerTrust : public testing::Test {
+ protected:
+  struct Holder {
+    Identity identity;
+    PrivateKey key = PrivateKey::generate().value();
+    const Authority* signer = nullptr;  // null: the ring's
+    Stamp issued = wall_time();
+    Duration life = certificate_life;
+  };
+
+  Credentials credentials(const Holder& holder) const {
+    const Authority& signer = holder.signer == nullptr ? authority : *holder.signer;
+    const Certificate own = issue(signer, make_request(holder.key).value(),
+                                  {.identity = holder.identity, .names = {}, .now = holder.issued, .life = holder.life})
+                                .value();
+    return {.key = holder.key, .chain = {own, signer.certificate}};
+  }
+
+  std::shared_ptr<RingTrust> trust_of(const Holder& holder) const {
+    return RingTrust::make(ring, credentials(holder), {authority.certificate}).value();
+  }
+
+  void put(const Holder& holder, AccessRole role = AccessRole::reader) {
+    if (holder.identity.kind == Identity::Kind::node) {
+      Member member;
+      member.id = holder.identity.node;
+      member.key = holder.key.public_hash();
+      table.members.push_back(member);
+      std::sort(table.members.begin(), table.members.end(),
+                [](const Member& left, const Member& right) { return left.id < right.id; });
+    } else {
+      table.clients.push_back({.name = holder.identity.name, .role = role, .key = holder.key.public_hash()});
+      std::sort(table.clients.begin(), table.clients.end(),
+                [](const Client& left, const Client& right) { return left.name < right.name; });
+    }
+    ++table.version;
+  }
+
+  std::unique_ptr<RawPeer> peer(const Holder& holder) {
+    return std::make_unique<RawPeer>(loop, node->address, dialling_tls(trust_of(holder)));
+  }
+
+  void SetUp() override {
+    server_holder.identity = node_identity(ring, server_id);
+    put(server_holder);
+    ServerOptions options;
+    options.limits.sweep = std::chrono::milliseconds(20);
+    options.trust = trust_of(server_holder);
+    std::const_pointer_cast<RingTrust>(options.trust)->set_table([this] { return &table; });
+    options.make_stream = accepting_tls(options.trust);
+    node = std::make_unique<TestNode>(loop, 5, std::move(options));
+  }
+
+  Holder client(const std::string& name) { return {.identity = client_identity(ring, name)}; }
+
+  boost::asio::io_context loop;
+  SeededRandom random{7};
+  const Uuid ring = random_uuid(random);
+  // As TestNode draws it.
+  const Uuid server_id = [] {
+    SeededRandom same(5);
+    return random_uuid(same);
+  }();
+  const Authority authority = make_authority(ring, wall_time()).value();
+  MembersTable table;
+  Holder server_holder;
+  std::unique_ptr<TestNode> node;
+};
+
+TEST_F(ServerTrust, Matrix_OfThoseWhoAreRefused) {
+  const Uuid other_ring = random_uuid(random);
+  const Authority other_authority = make_authority(other_ring, wall_time()).value();
+  const Uuid member_id = random_uuid(random), removed_id = random_uuid(random);
+  Holder member{.identity = node_identity(ring, member_id)};
+  Holder removed{.identity = node_identity(ring, removed_id)};
+  Holder revoked = client("revoked");
+  Holder known = client("known");
+  for (const Holder* holder : {&member, &removed, &revoked, &known}) put(*holder);
+  for (Member& row : table.members) {
+    if (row.id == removed_id) row.state = MemberState::removed;
+  }
+  for (Client& row : table.clients) row.revoked = row.name == "revoked";
+
+  Handshake as_client = RawPeer::client_handshake();
+  Handshake as_member = as_client;
+  as_member.role = PeerRole::node;
+  as_member.node = member_id;
+  as_member.incarnation = {.counter = 1, .nonce = 1};
+
+  struct Row {
+    const char* who;
+    Holder holder;
+    Handshake handshake;
+    ErrorCode code;
+    const char* words;
+  };
+  Holder of_other_ring{.identity = client_identity(other_ring, "known")};
+  of_other_ring.signer = &other_authority;
+  Holder expired = known, not_yet_valid = known, too_late = member;
+  expired.issued = wall_time() + -(certificate_life + day);
+  not_yet_valid.issued = wall_time() + 2 * day;
+  const std::vector<Row> rows{
+      {"of another ring", of_other_ring, as_client, ErrorCode::access_denied, "belongs to another ring"},
+      {"expired", expired, as_client, ErrorCode::access_denied, "has expired; it can be renewed"},
+      {"not yet valid", not_yet_valid, as_client, ErrorCode::access_denied, "not valid yet: one of the two clocks"},
+      {"revoked client", revoked, as_client, ErrorCode::access_denied, "client revoked was revoked"},
+      {"unknown client", client("stranger"), as_client, ErrorCode::access_denied, "client stranger is not known"},
+      {"another key under a client's name", client("known"), as_client, ErrorCode::access_denied,
+       "its key is not the one of client known"},
+      {"removed node", removed, as_client, ErrorCode::removed, "was removed from this ring"},
+      {"unknown node",
+       {.identity = node_identity(ring, random_uuid(random))},
+       as_client,
+       ErrorCode::access_denied,
+       "is not a member of this ring"},
+      {"another key under a node's uuid",
+       {.identity = member.identity},
+       as_member,
+       ErrorCode::access_denied,
+       "its key is not the one of node"},
+      {"a client as a node", known, as_member, ErrorCode::access_denied, "your certificate is not the one of node"},
+      {"a node's certificate under another node's uuid", server_holder, as_member, ErrorCode::access_denied,
+       "your certificate is not the one of node"},
+  };
+  std::uint64_t refused = node->server->counters().refused;
+  for (const Row& row : rows) {
+    SCOPED_TRACE(row.who);
+    std::unique_ptr<RawPeer> one = peer(row.holder);
+    one->greet(row.handshake);
+    ASSERT_TRUE(one->wait_closed());
+    ASSERT_TRUE(one->told()) << one->closed->text();
+    EXPECT_EQ(one->told()->code, row.code);
+    EXPECT_NE(one->told()->context.find(row.words), std::string::npos) << one->told()->context;
+    EXPECT_EQ(node->server->counters().refused, ++refused);
+  }
+  // A node's certificate is renewed, not refused, when it has expired.
+  too_late.issued = expired.issued;
+  EXPECT_EQ(peer(too_late)->meet(as_member).node, node->id);
+  EXPECT_EQ(peer(known)->meet().node, node->id);
+}
+
+TEST_F(ServerTrust, WithoutACertificate_OnlyAQuestionToJoinIsTaken) {
+  auto context = TlsContext::make(std::nullopt, rpc_tls_protocol).value();
+  auto nobody = [context](Socket socket) -> std::unique_ptr<Stream> {
+    auto all = [](const Certificate&, const std::vector<Certificate>&) -> Status { return {}; };
+    return std::make_unique<TlsStream>(std::move(socket),
+                                       std::make_unique<TlsEngine>(context, TlsEngine::Side::client, all));
+  };
+  RawPeer greeting(loop, node->address, nobody);
+  greeting.greet(RawPeer::client_handshake());
+  greeting.expect_refused(ErrorCode::access_denied);
+  EXPECT_NE(greeting.told()->context.find("a token gets you one"), std::string::npos);
+  RawPeer asking(loop, node->address, nobody);
+  asking.send(FrameKind::trust, 0, encode(TrustText{"{}"}));
+  asking.expect_refused(ErrorCode::access_denied);
+  RawPeer requesting(loop, node->address, nobody);
+  requesting.send(FrameKind::request, 1, encode(Operation(StatusOperation{})));
+  EXPECT_TRUE(requesting.wait_closed());
+}
+
+TEST_F(ServerTrust, PlainTextOnATlsPort_IsClosed) {
+  RawPeer plain(loop, node->address);
+  plain.greet(RawPeer::client_handshake());
+  EXPECT_TRUE(plain.wait_closed());
+  EXPECT_EQ(node->server->counters().refused, 1U);
+}
+
+TEST_F(ServerTrust, TlsOnAPlainPort_IsToldThatItIsNone) {
+  TestNode open(loop, 6);
+  RawPeer tls(loop, open.address, dialling_tls(trust_of(server_holder)));
+  ASSERT_TRUE(tls.wait_closed());
+  EXPECT_FALSE(tls.told());
+}
+
+TEST_F(ServerTrust, Role_SaysWhatARequestMay) {
+  struct Row {
+    AccessRole role;
+    const char* key;
+    bool read, written;
+  };
+  for (const Row& row :
+       {Row{AccessRole::reader, "kv/a", true, false}, Row{AccessRole::writer, "kv/a", true, true},
+        Row{AccessRole::writer, "ring/members", true, false}, Row{AccessRole::admin, "ring/members", true, true},
+        Row{AccessRole::admin, "ring/authority", false, false}, Row{AccessRole::admin, "ring/tokens", false, false}}) {
+    SCOPED_TRACE(std::string(to_string(row.role)) + " " + row.key);
+    const std::string name = std::string(to_string(row.role)) + "-" + std::to_string(table.clients.size());
+    const Holder holder = client(name);
+    put(holder, row.role);
+    std::unique_ptr<RawPeer> one = peer(holder);
+    one->meet();
+    ReadOperation read;
+    read.request.gets.push_back({row.key, "v"});
+    Batch batch;
+    batch.mutations.emplace_back();
+    batch.mutations.back().row = {row.key, "v"};
+    batch.mutations.back().value = SharedBytes(std::string("x"));
+    one->send(FrameKind::request, 1, encode(Operation(read)));
+    one->send(FrameKind::request, 2, encode(Operation(CommitOperation{.batch = encode(batch)})));
+    ASSERT_TRUE(one->wait_frames(2));
+    for (const ReceivedFrame& frame : one->frames) {
+      const Result<Response> response = decode_response(frame);
+      ASSERT_TRUE(response && !response->result);  // this node is in no ring
+      const bool allowed = frame.header.request == 1 ? row.read : row.written;
+      EXPECT_EQ(response->result.error().error.code != ErrorCode::access_denied, allowed);
+    }
+  }
+}
+
+TEST_F(ServerTrust, Revocation_ReachesOpenConnections) {
+  const Holder holder = client("mount");
+  put(holder, AccessRole::writer);
+  std::unique_ptr<RawPeer> one = peer(holder);
+  one->meet();
+  table.clients.front().revoked = true;
+  ++table.version;
+  one->expect_refused(ErrorCode::access_denied);
+  EXPECT_NE(one->told()->context.find("was revoked"), std::string::npos);
+}
+
+TEST_F(ServerTrust, RemovedNode_IsOutOnOpenConnections) {
+  const Holder holder{.identity = node_identity(ring, random_uuid(random))};
+  put(holder);
+  Handshake handshake = RawPeer::client_handshake();
+  handshake.role = PeerRole::node;
+  handshake.node = holder.identity.node;
+  handshake.incarnation = {.counter = 1, .nonce = 1};
+  std::unique_ptr<RawPeer> one = peer(holder);
+  one->meet(handshake);
+  for (Member& member : table.members) {
+    if (member.id == holder.identity.node) member.state = MemberState::removed;
+  }
+  ++table.version;
+  one->expect_refused(ErrorCode::removed);
+}
+
+}  // namespace
+}  // namespace ringfs::dht
