@@ -89,7 +89,7 @@ void Server::refuse_strangers() {
   for (auto& [session, why] : strangers) session->refuse(why, true);
 }
 
-void Server::node_greeted(Session& session) {
+void Server::node_met(Session& session) {
   Session*& newest = nodes_[session.handshake().node];
   Session* older = std::exchange(newest, &session);
   if (older != nullptr) {

@@ -88,7 +88,7 @@ class Server {
   void accepted(Socket socket);
   void sweep();
   void forget(Session& session);
-  void node_greeted(Session& session);
+  void node_met(Session& session);
   void node_gone(Session& session);
   void log_refused(const std::string& peer, const Error& why);
   bool room_for_client() const;

@@ -32,7 +32,7 @@ void Server::Session::start() {
 
 bool Server::Session::is_late(TimePoint now) const {
   const ServerLimits& limits = server_->options_.limits;
-  if (!greeted_) return now - accepted_ >= (asked_ ? limits.question : limits.handshake);
+  if (!handshake_done_) return now - accepted_ >= (asked_ ? limits.question : limits.handshake);
   TimePoint since = connection_->partial_since();
   return since != never && !connection_->paused() && now - since >= limits.frame;
 }
@@ -43,9 +43,9 @@ void Server::Session::frame_received(FrameConnection&, ReceivedFrame frame) {
   // The session may end in here; it stays alive until this returns.
   std::shared_ptr<Session> self = shared_from_this();
   if (server_ == nullptr) return;
-  if (!greeted_) {
+  if (!handshake_done_) {
     if (frame.header.kind == FrameKind::handshake && !asked_) {
-      greeted(frame);
+      handshake_received(frame);
     } else if (frame.header.kind == FrameKind::join && !asked_) {
       join(frame);
     } else if (frame.header.kind == FrameKind::trust && !asked_) {
@@ -68,7 +68,7 @@ void Server::Session::frame_received(FrameConnection&, ReceivedFrame frame) {
   }
 }
 
-void Server::Session::greeted(const ReceivedFrame& frame) {
+void Server::Session::handshake_received(const ReceivedFrame& frame) {
   Result<Handshake> handshake = decode_handshake(frame);
   if (!handshake) {
     refuse(handshake.error(), handshake.error().code == ErrorCode::version_mismatch);
@@ -79,12 +79,12 @@ void Server::Session::greeted(const ReceivedFrame& frame) {
     refuse(fits.error(), true);
     return;
   }
-  greeted_ = true;
+  handshake_done_ = true;
   handshake_ = std::move(*handshake);
   connection_->set_frame_limit(max_frame_bytes);
   connection_->send(FrameKind::handshake, 0, encode(server_->driver_.own_handshake(handshake_.node)));
   if (handshake_.role == PeerRole::node) {
-    server_->node_greeted(*this);
+    server_->node_met(*this);
   } else {
     ++server_->clients_;
   }
@@ -102,7 +102,7 @@ Result<KnownPeer> Server::Session::who() const {
 }
 
 Status Server::Session::still_counts() {
-  if (server_ == nullptr || !greeted_ || connection_->stream().tls() == nullptr) return {};
+  if (server_ == nullptr || !handshake_done_ || connection_->stream().tls() == nullptr) return {};
   const Result<KnownPeer> peer = who();
   if (!peer) return tl::unexpected(peer.error());
   role_ = peer->role;
@@ -193,7 +193,7 @@ void Server::Session::envelope(const ReceivedFrame& frame) {
     return;
   }
   if (envelope->header.source != handshake_.node) {
-    refuse({ErrorCode::wrong_identity, "an envelope from another node than the one that greeted"}, false);
+    refuse({ErrorCode::wrong_identity, "an envelope from another node than the one of the handshake"}, false);
     return;
   }
   ++server_->counters_.envelopes;
@@ -301,7 +301,7 @@ void Server::Session::end() {
   connection_->close();
   for (const auto& [number, operation] : std::exchange(requests_, {})) server->driver_.cancel(operation);
   if (is_client()) --server->clients_;
-  if (greeted_ && handshake_.role == PeerRole::node) server->node_gone(*this);
+  if (handshake_done_ && handshake_.role == PeerRole::node) server->node_gone(*this);
   server->forget(*this);
 }
 

@@ -16,7 +16,7 @@ class Server::Session final : public FrameConnection::Owner, public std::enable_
 
   void start();
   const Handshake& handshake() const { return handshake_; }
-  bool is_client() const { return greeted_ && handshake_.role == PeerRole::client; }
+  bool is_client() const { return handshake_done_ && handshake_.role == PeerRole::client; }
   bool is_late(TimePoint now) const;
   std::size_t requests_in_flight() const { return requests_.size(); }
   std::size_t queued_bytes() const { return connection_->queued_bytes(); }
@@ -34,7 +34,7 @@ class Server::Session final : public FrameConnection::Owner, public std::enable_
   void connection_closed(FrameConnection& connection, const Error& why) override;
   void queue_drained(FrameConnection& connection) override;
 
-  void greeted(const ReceivedFrame& frame);
+  void handshake_received(const ReceivedFrame& frame);
   Status check(const Handshake& handshake);
   Result<KnownPeer> who() const;
   void join(const ReceivedFrame& frame);
@@ -52,9 +52,9 @@ class Server::Session final : public FrameConnection::Owner, public std::enable_
   const std::string peer_;  // for logs
   const LocalPeer user_;    // asked for by nobody on a connection that is TLS
   const TimePoint accepted_;
-  bool greeted_ = false;
+  bool handshake_done_ = false;
   bool asked_ = false;                    // its only question: to join, or about trust
-  AccessRole role_ = AccessRole::reader;  // once greeted
+  AccessRole role_ = AccessRole::reader;  // once the handshake is done
   Handshake handshake_;
   std::unordered_map<std::uint64_t, OperationId> requests_;  // the client's number -> the driver's
   bool draining_ = false;

@@ -67,7 +67,7 @@ TEST_F(ServerTest, WrongExpectedIdentity_IsRefusedWithWords) {
   RawPeer peer(loop, node.address);
   Handshake handshake = RawPeer::client_handshake();
   handshake.expected = random_uuid(random);
-  peer.greet(handshake);
+  peer.send_handshake(handshake);
   peer.expect_refused(ErrorCode::wrong_identity);
 }
 
@@ -82,7 +82,7 @@ TEST_F(ServerTest, NodeWithOurOwnIdentity_IsRefused) {
   RawPeer peer(loop, node.address);
   Handshake handshake = node_handshake();
   handshake.node = node.id;
-  peer.greet(handshake);
+  peer.send_handshake(handshake);
   peer.expect_refused(ErrorCode::cloned_identity);
 }
 
@@ -230,7 +230,7 @@ TEST_F(ServerTest, ManyClients_LeaveRoomForNodes) {
     clients.back()->meet();
   }
   RawPeer seventh(loop, small.address);
-  seventh.greet(RawPeer::client_handshake());
+  seventh.send_handshake(RawPeer::client_handshake());
   seventh.expect_refused(ErrorCode::overloaded);
   RawPeer other(loop, small.address);
   EXPECT_EQ(other.meet(node_handshake()).node, small.id);

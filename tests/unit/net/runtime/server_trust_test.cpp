@@ -138,7 +138,7 @@ TEST_F(ServerTrust, Matrix_OfThoseWhoAreRefused) {
   for (const Row& row : rows) {
     SCOPED_TRACE(row.who);
     std::unique_ptr<RawPeer> one = peer(row.holder);
-    one->greet(row.handshake);
+    one->send_handshake(row.handshake);
     ASSERT_TRUE(one->wait_closed());
     ASSERT_TRUE(one->told()) << one->closed->text();
     EXPECT_EQ(one->told()->code, row.code);
@@ -158,10 +158,10 @@ TEST_F(ServerTrust, WithoutACertificate_OnlyAQuestionToJoinIsTaken) {
     return std::make_unique<TlsStream>(std::move(socket),
                                        std::make_unique<TlsEngine>(context, TlsEngine::Side::client, all));
   };
-  RawPeer greeting(loop, node->address, nobody);
-  greeting.greet(RawPeer::client_handshake());
-  greeting.expect_refused(ErrorCode::access_denied);
-  EXPECT_NE(greeting.told()->context.find("a token gets you one"), std::string::npos);
+  RawPeer without_certificate(loop, node->address, nobody);
+  without_certificate.send_handshake(RawPeer::client_handshake());
+  without_certificate.expect_refused(ErrorCode::access_denied);
+  EXPECT_NE(without_certificate.told()->context.find("a token gets you one"), std::string::npos);
   RawPeer asking(loop, node->address, nobody);
   asking.send(FrameKind::trust, 0, encode(TrustText{"{}"}));
   asking.expect_refused(ErrorCode::access_denied);
@@ -172,7 +172,7 @@ TEST_F(ServerTrust, WithoutACertificate_OnlyAQuestionToJoinIsTaken) {
 
 TEST_F(ServerTrust, PlainTextOnATlsPort_IsClosed) {
   RawPeer plain(loop, node->address);
-  plain.greet(RawPeer::client_handshake());
+  plain.send_handshake(RawPeer::client_handshake());
   EXPECT_TRUE(plain.wait_closed());
   EXPECT_EQ(node->server->counters().refused, 1U);
 }

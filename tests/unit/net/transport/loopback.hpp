@@ -108,13 +108,13 @@ class RawPeer : public FrameConnection::Owner {
   void send(FrameKind kind, std::uint64_t request, const WireMessage& message) {
     connection->send(kind, request, message);
   }
-  void greet(const Handshake& handshake) { send(FrameKind::handshake, 0, encode(handshake)); }
+  void send_handshake(const Handshake& handshake) { send(FrameKind::handshake, 0, encode(handshake)); }
   void send_bytes(const std::string& bytes) {
     RINGFS_CHECK(::send(native, bytes.data(), bytes.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size()));
   }
   // Sends a client's handshake and returns the node's.
   Handshake meet(const Handshake& handshake = client_handshake()) {
-    greet(handshake);
+    send_handshake(handshake);
     EXPECT_TRUE(wait_frames(1));
     Result<Handshake> answer = decode_handshake(frames.at(0));
     EXPECT_TRUE(answer);

@@ -47,11 +47,11 @@ class PeersTest : public testing::Test, public Peers::Listener {
     remotes.clear();
   }
   // Answers the handshake on the newest connection, as `id`.
-  void greet(const Uuid& id) {
+  void send_handshake(const Uuid& id) {
     ASSERT_TRUE(run_until(loop, [this] { return !remotes.empty() && !remotes.back()->frames.empty(); }));
     Handshake handshake = samples::handshake(random);
     handshake.node = id;
-    remotes.back()->greet(handshake);
+    remotes.back()->send_handshake(handshake);
   }
   void send(Message message = TableRequest{}) {
     Envelope envelope = samples::envelope(random, std::move(message));
@@ -77,7 +77,7 @@ class PeersTest : public testing::Test, public Peers::Listener {
 TEST_F(PeersTest, EnvelopesBeforeTheHandshake_AreSentInOrderAfterIt) {
   listen();
   for (std::uint64_t i = 1; i <= 5; ++i) send(ChordFind{i, samples::position(random)});
-  greet(peer);
+  send_handshake(peer);
   ASSERT_TRUE(remotes.back()->wait_frames(6));
   Result<Handshake> handshake = decode_handshake(remotes.back()->frames[0]);
   ASSERT_TRUE(handshake);
@@ -102,7 +102,7 @@ TEST_F(PeersTest, NobodyListens_IsReportedAndTriedAgainLater) {
     run_for(loop, std::chrono::milliseconds(5));
     return !remotes.empty();
   }));
-  greet(peer);
+  send_handshake(peer);
   EXPECT_TRUE(remotes.back()->wait_frames(2));
 }
 
@@ -114,7 +114,7 @@ TEST_F(PeersTest, UnknownAddress_IsReported) {
 TEST_F(PeersTest, BrokenConnection_IsReportedAtOnceAndMadeAgain) {
   listen();
   send();
-  greet(peer);
+  send_handshake(peer);
   ASSERT_TRUE(remotes.back()->wait_frames(2));
   std::string same = address;
   hang_up();
@@ -147,7 +147,7 @@ TEST_F(PeersTest, IdentityRefused_IsToldAndNothingElseIs) {
 TEST_F(PeersTest, AnotherNodeAnswers_IsReportedAndNothingIsSentToIt) {
   listen();
   send();
-  greet(random_uuid(random));
+  send_handshake(random_uuid(random));
   ASSERT_TRUE(run_until(loop, [this] { return losses == 1; }));
   ASSERT_TRUE(remotes.back()->wait_closed());
   EXPECT_EQ(remotes.back()->frames.size(), 1U);  // the handshake
@@ -165,7 +165,7 @@ TEST_F(PeersTest, FullQueue_DropsAndStaysBounded) {
   chunk.blobs = {SharedBytes(std::string(30'000, 'x'))};
   for (int i = 0; i < 10; ++i) send(chunk);
   EXPECT_GE(peers.counters().dropped, 7U);
-  greet(peer);
+  send_handshake(peer);
   ASSERT_TRUE(remotes.back()->wait_frames(3));
   EXPECT_TRUE(run_until(loop, [this] {
     send();

@@ -78,9 +78,9 @@ TEST(Strangers, NodesAddressHeldByAnotherUser_IsNotSpokenTo) {
   boost::asio::io_context loop;
   TestNode node(loop, 1);
   const std::string address = node.address;
-  // What a node answers a client that greets it, for the stranger to say.
+  // What a node answers a client that sends its handshake it, for the stranger to say.
   RawPeer client(loop, address);
-  client.greet(RawPeer::client_handshake());
+  client.send_handshake(RawPeer::client_handshake());
   ASSERT_TRUE(client.wait_frames(1));
   const Handshake answer = *decode_handshake(client.frames.at(0));
   node.kill();
@@ -93,7 +93,7 @@ TEST(Strangers, NodesAddressHeldByAnotherUser_IsNotSpokenTo) {
     for (;;) {
       RawPeer peer(own);
       peer.take(acceptor.accept());
-      peer.greet(answer);
+      peer.send_handshake(answer);
       run_for(own, std::chrono::seconds(5));
     }
   });

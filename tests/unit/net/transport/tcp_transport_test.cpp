@@ -48,13 +48,13 @@ class TcpTransportTest : public testing::Test {
       });
     }
     // Sends this node's handshake on the newest connection.
-    void greet(const Uuid& id, Stamp stamp = wall_time()) {
+    void send_handshake(const Uuid& id, Stamp stamp = wall_time()) {
       RINGFS_CHECK(run_until(loop, [this] { return !peers.empty() && !peers.back()->frames.empty(); }));
       Handshake handshake;
       handshake.role = PeerRole::node;
       handshake.node = id;
       handshake.stamp = stamp;
-      peers.back()->greet(handshake);
+      peers.back()->send_handshake(handshake);
     }
     boost::asio::io_context& loop;
     Listener listener;
@@ -112,7 +112,7 @@ TEST_F(TcpTransportTest, BrokenConnection_EndsAllCallsAndTheNextOneConnectsAgain
   TestNode node(loop, 1);
   Stranger stranger(loop);
   auto first = call(stranger.listener.address), second = call(stranger.listener.address);
-  stranger.greet(node.id);
+  stranger.send_handshake(node.id);
   ASSERT_TRUE(stranger.peers.back()->wait_frames(3));
   stranger.peers.back()->connection->close();
   ASSERT_TRUE(wait(first) && wait(second));
@@ -120,7 +120,7 @@ TEST_F(TcpTransportTest, BrokenConnection_EndsAllCallsAndTheNextOneConnectsAgain
   EXPECT_EQ(second->code(), ErrorCode::unreachable);
   auto again = call(stranger.listener.address);
   ASSERT_TRUE(run_until(loop, [&] { return stranger.peers.size() == 2; }));
-  stranger.greet(node.id);
+  stranger.send_handshake(node.id);
   ASSERT_TRUE(stranger.peers.back()->wait_frames(2));
   stranger.peers.back()->send(FrameKind::response, stranger.peers.back()->frames[1].header.request,
                               encode(Response{wall_time(), Empty{}}));
@@ -131,7 +131,7 @@ TEST_F(TcpTransportTest, BrokenConnection_EndsAllCallsAndTheNextOneConnectsAgain
 TEST_F(TcpTransportTest, NoAnswer_IsTimeoutAndALateOneIsIgnored) {
   Stranger stranger(loop);
   auto pending = call(stranger.listener.address, {}, std::chrono::milliseconds(100));
-  stranger.greet(random_uuid(random));
+  stranger.send_handshake(random_uuid(random));
   ASSERT_TRUE(stranger.peers.back()->wait_frames(2));
   ASSERT_TRUE(wait(pending));
   EXPECT_EQ(pending->code(), ErrorCode::timeout);
@@ -173,7 +173,7 @@ TEST_F(TcpTransportTest, RingTime_FollowsWhatTheNodeSays) {
   Stranger stranger(loop);
   Stamp ahead = wall_time() + std::chrono::hours(5);
   auto pending = call(stranger.listener.address);
-  stranger.greet(random_uuid(random), ahead);
+  stranger.send_handshake(random_uuid(random), ahead);
   ASSERT_TRUE(stranger.peers.back()->wait_frames(2));
   EXPECT_GE(transport.ring_time(), ahead);
   EXPECT_LT(transport.ring_time(), ahead + std::chrono::minutes(1));
