@@ -16,59 +16,9 @@ for argument in "$@"; do
   esac
 done
 build=$(realpath "$build")
-[ "$(id -u)" = 0 ] || { echo "three-machines.sh: needs root, to make network namespaces" >&2; exit 1; }
-[ -x "$build/bin/ringfs-node" ] || { echo "three-machines.sh: no programs in $build/bin: build them first" >&2; exit 1; }
-if [ -z "${RINGFS_LAB:-}" ]; then
-  RINGFS_LAB=$(mktemp -d /tmp/ringfs-machines-XXXXXX) || exit 1
-  export RINGFS_LAB
-  trap 'rm -rf --one-file-system "$RINGFS_LAB"' EXIT
-  # Everything that starts in here ends with it, and so do its mounts and namespaces.
-  unshare --net --mount --pid --fork --mount-proc --kill-child "$0" "$build" ${check:+--check}
-  exit
-fi
-
-export PATH=$build/bin:$PATH
-subnet=10.11.12
+source "$here/machines.sh" "$@"
 began=$SECONDS
-die() { echo "three-machines.sh: $*" >&2; for log in "$RINGFS_LAB"/?/node.log; do tail -n 15 "$log" >&2; done; exit 1; }
-
-# ---- Machines: A, B, C with an address each, and D ---------------------------------------------------------------------------------------
-mkdir -p /run/netns
-mount -t tmpfs tmpfs /run/netns
-ip link add bridge type bridge
-ip link set bridge up
-number=0
-for machine in A B C D; do
-  number=$((number + 1))
-  mkdir -p "$RINGFS_LAB/$machine/home"
-  ip netns add $machine
-  ip link add port$machine type veth peer name eth0 netns $machine
-  ip link set port$machine master bridge up
-  ip -n $machine address add $subnet.$number/24 dev eth0
-  ip -n $machine link set eth0 up
-  ip -n $machine link set lo up
-done
-
-# on MACHINE COMMAND...: as somebody types it there.
-on() {
-  local machine=$1
-  shift
-  echo "$machine\$ $*" >&2
-  (cd "$RINGFS_LAB/$machine" && HOME=$RINGFS_LAB/$machine/home exec nsenter --net=/run/netns/"$machine" "$@")
-}
-
-# start_node MACHINE OPTIONS...: in the background; returns when it is ready.
-start_node() {
-  local machine=$1 deadline=$((SECONDS + 30))
-  on "$@" >"$RINGFS_LAB/$machine/ready" 2>"$RINGFS_LAB/$machine/node.log" &
-  shift
-  echo "$machine\$ $*" >&2
-  until grep -q '^ready' "$RINGFS_LAB/$machine/ready"; do
-    [ $SECONDS -lt $deadline ] || die "the node on $machine is not ready"
-    kill -0 $! 2>/dev/null || die "the node on $machine has ended"
-    sleep 0.05
-  done
-}
+for machine in A B C D; do make_machine $machine; done
 
 if [ -n "$check" ]; then
   # Every frame that crosses the bridge.
@@ -77,7 +27,7 @@ if [ -n "$check" ]; then
   until [ -e "$RINGFS_LAB/capture" ]; do sleep 0.05; done
 fi
 
-# ---- What docs/deploy.md says --------------------------------------------------------------------------------------------------------------
+# ---- What docs/deploy.md says ----------------------------------------------------------------------------------
 start_node A ringfs-node --data data --listen $subnet.1:4001 --create
 on A ringfs token create --role node --uses 2 >"$RINGFS_LAB/token"
 cp "$RINGFS_LAB/token" "$RINGFS_LAB/B/token"

@@ -19,6 +19,7 @@
 #include "dht/net/client/ring_admin_client.hpp"
 #include "dht/net/client/ring_client.hpp"
 #include "dht/net/runtime/server.hpp"
+#include "dht/net/transport/peer_user.hpp"
 #include "dht/net/transport/system_clock.hpp"
 #include "dht/net/transport/tcp_transport.hpp"
 #include "nodes/daemon/background_tasks.hpp"
@@ -117,6 +118,11 @@ class Daemon {
   // ---- Start ----
 
   Outcome start() {
+    if (::geteuid() == dht::overflow_user()) {
+      return tl::unexpected(DaemonFailure{
+          ExitCode::usage, "a node does not run as user " + std::to_string(::geteuid()) + ", which stands for strangers",
+          "make a user of its own for it"});
+    }
     // From here on a signal ends the node in order, however long opening the store takes.
     signals_.add(SIGTERM);
     signals_.add(SIGINT);

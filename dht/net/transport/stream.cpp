@@ -14,6 +14,7 @@ constexpr int keepalive_idle_s = 5;
 constexpr int keepalive_interval_s = 2;
 constexpr int keepalive_count = 3;
 constexpr unsigned unacknowledged_limit_ms = 10'000;
+constexpr int local_send_buffer_bytes = 2 << 20;
 
 void set_option(int socket, int level, int name, int value) {
   // A socket that refuses a tuning option still works; what matters is checked by reading and writing.
@@ -22,7 +23,7 @@ void set_option(int socket, int level, int name, int value) {
 
 class PlainStream : public Stream {
  public:
-  explicit PlainStream(Socket socket) : socket_(std::move(socket)) { set_tcp_options(socket_); }
+  explicit PlainStream(Socket socket) : socket_(std::move(socket)) { set_socket_options(socket_); }
 
   IoResult read_some(char* into, std::size_t size) override {
     if (!socket_.is_open()) return {IoResult::State::closed};
@@ -82,9 +83,14 @@ bool is_tcp(const Socket& socket) {
   return !error && (family == AF_INET || family == AF_INET6);
 }
 
-void set_tcp_options(const Socket& socket) {
-  if (!is_tcp(socket)) return;
+void set_socket_options(const Socket& socket) {
   const int handle = const_cast<Socket&>(socket).native_handle();  // which changes nothing
+  if (!is_tcp(socket)) {
+    // Unlike TCP's, its buffer does not grow with use: a message of 1 MiB would take five turns of both ends.
+    set_option(handle, SOL_SOCKET, SO_SNDBUF, local_send_buffer_bytes);
+    set_option(handle, SOL_SOCKET, SO_SNDBUFFORCE, local_send_buffer_bytes);  // of root, beyond net.core.wmem_max
+    return;
+  }
   set_option(handle, IPPROTO_TCP, TCP_NODELAY, 1);
   set_option(handle, SOL_SOCKET, SO_KEEPALIVE, 1);
   set_option(handle, IPPROTO_TCP, TCP_KEEPIDLE, keepalive_idle_s);

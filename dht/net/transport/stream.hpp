@@ -52,12 +52,12 @@ class Stream {
 // How a connected socket becomes a stream: the place where TLS is put in.
 using StreamMaker = std::function<std::unique_ptr<Stream>(Socket)>;
 
-// The socket as it is. Takes it over; of TCP with the options of set_tcp_options().
+// The socket as it is. Takes it over; with the options of set_socket_options().
 std::unique_ptr<Stream> make_plain_stream(Socket socket);
 
-// No delay, keepalive, and bytes unacknowledged for 10 s end the connection (a peer that vanished).
-// Does nothing to sockets of other families.
-void set_tcp_options(const Socket& socket);
+// TCP: no delay, keepalive, and bytes unacknowledged for 10 s end the connection (a peer that vanished). Others: a send
+// buffer that takes the largest frame.
+void set_socket_options(const Socket& socket);
 
 // Whether it is of TCP, IPv4 or IPv6.
 bool is_tcp(const Socket& socket);

@@ -103,7 +103,7 @@ struct TlsStream::State : std::enable_shared_from_this<TlsStream::State> {
 
 TlsStream::TlsStream(Socket socket, std::unique_ptr<TlsEngine> engine)
     : state_(std::make_shared<State>(std::move(socket), std::move(engine))) {
-  set_tcp_options(state_->socket);
+  set_socket_options(state_->socket);
   // A client speaks first; a server has nothing to say yet. A failure is met by the first read.
   state_->engine->handshake();
   state_->after_step();
