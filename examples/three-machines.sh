@@ -42,8 +42,9 @@ echo "mounted after $((SECONDS - began)) s" >&2
 mnt=$RINGFS_LAB/D/mnt
 on D ringfs wait --node $subnet.1:4001
 on D ringfs members --node $subnet.1:4001
-cp -r "$here" "$mnt/examples-of-ringfs"
-diff -r "$here" "$mnt/examples-of-ringfs" || die "the copy differs"
+tree=$here/../docs
+cp -r "$tree" "$mnt/documents-of-ringfs"
+diff -r "$tree" "$mnt/documents-of-ringfs" || die "the copy differs"
 echo "a-secret-of-this-ring" >"$mnt/a-name-that-nobody-may-see"
 
 echo "-- C's cable is pulled" >&2
@@ -52,19 +53,23 @@ echo "written while C was away" >"$mnt/later"
 cat "$mnt/a-name-that-nobody-may-see" "$mnt/later"
 ip link set portC up
 echo "-- and plugged in again" >&2
-on D ringfs wait --node $subnet.1:4001
-on D ringfs status --node $subnet.1:4001
+deadline=$((SECONDS + 60))
+until on D ringfs status --node $subnet.1:4001 >"$RINGFS_LAB/status" 2>/dev/null; do
+  [ $SECONDS -lt $deadline ] || die "the ring is not well a minute later: $(cat "$RINGFS_LAB/status")"
+  sleep 0.2
+done
+cat "$RINGFS_LAB/status"
 
 if [ -n "$check" ]; then
   on D ringfs umount mnt
   on D ringfs mount $subnet.3:4001,$subnet.2:4001 mnt
   [ "$(cat "$mnt/later")" = "written while C was away" ] || die "what was written while C was away is lost"
-  diff -r "$here" "$mnt/examples-of-ringfs" || die "the copy differs after a new mount"
+  diff -r "$tree" "$mnt/documents-of-ringfs" || die "the copy differs after a new mount"
   on A ringfs clients list
   kill $capture
   wait $capture || true
-  [ "$(stat -c %s "$RINGFS_LAB/capture")" -gt 1000000 ] || die "the capture is too small to have the copied tree"
-  for word in a-secret-of-this-ring a-name-that-nobody-may-see examples-of-ringfs "written while C was away" three-machines.sh \
+  [ "$(stat -c %s "$RINGFS_LAB/capture")" -gt "$(du -sb "$tree" | cut -f1)" ] || die "the capture does not have the copied tree"
+  for word in a-secret-of-this-ring a-name-that-nobody-may-see documents-of-ringfs "written while C was away" life-of-a-write.md \
       "$(cut -c1-60 "$RINGFS_LAB/token")" "$(cut -d. -f3 "$RINGFS_LAB/token")" "$(cut -d. -f3 "$RINGFS_LAB/D/token")"; do
     if grep -aqF -- "$word" "$RINGFS_LAB/capture"; then die "'$word' crossed the bridge in plain text"; fi
   done

@@ -119,9 +119,10 @@ class Daemon {
 
   Outcome start() {
     if (::geteuid() == dht::overflow_user()) {
-      return tl::unexpected(DaemonFailure{
-          ExitCode::usage, "a node does not run as user " + std::to_string(::geteuid()) + ", which stands for strangers",
-          "make a user of its own for it"});
+      return tl::unexpected(
+          DaemonFailure{ExitCode::usage,
+                        "a node does not run as user " + std::to_string(::geteuid()) + ", which stands for strangers",
+                        "make a user of its own for it"});
     }
     // From here on a signal ends the node in order, however long opening the store takes.
     signals_.add(SIGTERM);
@@ -242,15 +243,13 @@ class Daemon {
     options.trust = trust_;
     options.make_stream = dht::accepting_streams(trust_);
     if (trust_ != nullptr) {
-      trust_tasks_ = std::make_unique<TrustTasks>(*driver_, *client_, *credentials_, trust_, address_, rest_address_);
+      trust_tasks_ = std::make_unique<TrustTasks>(
+          *driver_, *client_, [this] { return background_tasks_->client_started(); }, *credentials_, trust_, address_,
+          rest_address_);
       options.admit = [this](dht::JoinRequest request, std::optional<dht::Certificate> shown, auto answer) {
-        if (!background_tasks_->client_started())
-          return answer(fail(ErrorCode::unavailable, "this node is not in the ring yet"));
         spawn(trust_tasks_->admit(std::move(request), std::move(shown), std::move(answer)));
       };
       options.administer = [this](std::string question, AccessRole role, auto answer) {
-        if (!background_tasks_->client_started())
-          return answer(fail(ErrorCode::unavailable, "this node is not in the ring yet"));
         spawn(trust_tasks_->administer(std::move(question), role, std::move(answer)));
       };
     }

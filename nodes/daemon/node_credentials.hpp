@@ -45,7 +45,7 @@ class NodeCredentials {
   Result<FoundedRing> found(const Founding& founding, Random& random) const;
   // The authority that still has to be committed.
   Result<std::optional<dht::Authority>> founded_authority(const dht::RingTrust& trust) const;
-  Status forget_founded_authority(const dht::RingTrust& trust) const;
+  Status forget_founded_authority() const;
 
   struct Joining {
     std::vector<std::string> nodes;

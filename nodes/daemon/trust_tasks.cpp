@@ -11,7 +11,8 @@ namespace ringfs::nodes {
 namespace {
 
 constexpr Duration request_limit = std::chrono::seconds(20);
-constexpr Duration look_interval = std::chrono::seconds(1);
+constexpr Duration look_interval = std::chrono::milliseconds(200);
+constexpr Duration founding_poll = std::chrono::milliseconds(20);
 constexpr Duration retry_pause = std::chrono::seconds(5);
 
 }  // namespace
@@ -22,16 +23,23 @@ class TrustTasks::Turn {
   ~Turn() { --tasks_.open_requests_; }
   Turn(const Turn&) = delete;
   Turn& operator=(const Turn&) = delete;
-  bool granted() const { return tasks_.open_requests_ <= max_open_requests; }
+  Status granted() const {
+    if (tasks_.founding_) return fail(ErrorCode::unavailable, "this node is founding its ring");
+    if (!tasks_.client_started_()) return fail(ErrorCode::unavailable, "this node is not in the ring yet");
+    if (tasks_.open_requests_ <= max_open_requests) return {};
+    return fail(ErrorCode::overloaded, "too many ask for certificates, or about them, at once");
+  }
 
  private:
   TrustTasks& tasks_;
 };
 
-TrustTasks::TrustTasks(dht::Driver& driver, dht::ObjectClient& client, NodeCredentials credentials,
-                       std::shared_ptr<dht::RingTrust> trust, std::string address, std::string rest_address)
+TrustTasks::TrustTasks(dht::Driver& driver, dht::ObjectClient& client, std::function<bool()> client_started,
+                       NodeCredentials credentials, std::shared_ptr<dht::RingTrust> trust, std::string address,
+                       std::string rest_address)
     : driver_(driver),
       client_(client),
+      client_started_(std::move(client_started)),
       credentials_(std::move(credentials)),
       trust_(std::move(trust)),
       address_(std::move(address)),
@@ -44,8 +52,8 @@ TrustTasks::TrustTasks(dht::Driver& driver, dht::ObjectClient& client, NodeCrede
 Task<void> TrustTasks::admit(dht::JoinRequest request, std::optional<dht::Certificate> shown,
                              std::function<void(Result<dht::JoinAnswer>)> answer) {
   const Turn turn(*this);
-  if (!turn.granted()) {
-    answer(fail(ErrorCode::overloaded, "too many ask for certificates at once"));
+  if (Status taken = turn.granted(); !taken) {
+    answer(tl::unexpected<Error>(taken.error()));
     co_return;
   }
   const std::string who = request.kind == dht::Identity::Kind::node ? request.node.text() : request.name;
@@ -62,8 +70,8 @@ Task<void> TrustTasks::admit(dht::JoinRequest request, std::optional<dht::Certif
 Task<void> TrustTasks::administer(std::string question, AccessRole role,
                                   std::function<void(Result<std::string>)> answer) {
   const Turn turn(*this);
-  if (!turn.granted()) {
-    answer(fail(ErrorCode::overloaded, "too many administer the ring at once"));
+  if (Status taken = turn.granted(); !taken) {
+    answer(tl::unexpected<Error>(taken.error()));
     co_return;
   }
   Result<std::string> said = co_await desk_.answer(std::move(question), role, dht::boot_time() + request_limit);
@@ -71,9 +79,13 @@ Task<void> TrustTasks::administer(std::string question, AccessRole role,
 }
 
 Task<void> TrustTasks::commit_authority() {
+  while (!client_started_()) co_await client_.sleep(founding_poll);
   for (;;) {
     const Result<std::optional<dht::Authority>> authority = credentials_.founded_authority(*trust_);
-    if (authority && !*authority) co_return;
+    if (authority && !*authority) {
+      founding_ = false;
+      co_return;
+    }
     Status committed = authority ? Status() : Status(tl::unexpected(authority.error()));
     if (committed) {
       dht::TrustAdmin admin(client_, [this] { return driver_.node().ring_time(dht::boot_time()); });
@@ -82,6 +94,7 @@ Task<void> TrustTasks::commit_authority() {
     }
     if (committed) committed = credentials_.forget_founded_authority();
     if (committed) {
+      founding_ = false;
       spdlog::info("event=authority_founded ring={}", trust_->ring().text());
       co_return;
     }
@@ -123,7 +136,7 @@ Task<Status> TrustTasks::renew_now() {
 Task<void> TrustTasks::renew() {
   for (;;) {
     co_await client_.sleep(look_interval);
-    if (!renewal_is_due()) continue;
+    if (!client_started_() || !renewal_is_due()) continue;
     const Status renewed = co_await renew_now();
     if (renewed) {
       spdlog::info("event=own_certificate_renewed");

@@ -24,10 +24,12 @@ class TrustTasks {
  public:
   static constexpr std::size_t max_open_requests = 64;
 
-  TrustTasks(dht::Driver& driver, dht::ObjectClient& client, NodeCredentials credentials,
-             std::shared_ptr<dht::RingTrust> trust, std::string address, std::string rest_address);
+  // `client` is used as soon as `client_started`.
+  TrustTasks(dht::Driver& driver, dht::ObjectClient& client, std::function<bool()> client_started,
+             NodeCredentials credentials, std::shared_ptr<dht::RingTrust> trust, std::string address,
+             std::string rest_address);
 
-  // These two answer once, never an exception but for cancellation.
+  // These two answer once. Errors: unavailable, before the client has started.
   Task<void> admit(dht::JoinRequest request, std::optional<dht::Certificate> shown,
                    std::function<void(Result<dht::JoinAnswer>)> answer);
   Task<void> administer(std::string question, AccessRole role, std::function<void(Result<std::string>)> answer);
@@ -44,12 +46,14 @@ class TrustTasks {
 
   dht::Driver& driver_;
   dht::ObjectClient& client_;
+  const std::function<bool()> client_started_;
   const NodeCredentials credentials_;
   const std::shared_ptr<dht::RingTrust> trust_;
   const std::string address_, rest_address_;
   dht::Admission admission_;
   TrustDesk desk_;
   std::size_t open_requests_ = 0;
+  bool founding_ = true;  // the authority is not known to be in the ring yet: until commit_authority() has ended
 };
 
 }  // namespace ringfs::nodes

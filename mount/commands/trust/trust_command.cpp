@@ -4,6 +4,8 @@
 #include <array>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <ctime>
 #include <optional>
 
@@ -19,6 +21,8 @@ namespace ringfs::mount {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+constexpr auto retry_pause = std::chrono::milliseconds(200);
 
 Result<std::vector<std::string>> addresses_of(const RingOptions& options) {
   Result<std::vector<std::string>> addresses = ring_addresses(options);
@@ -59,6 +63,18 @@ Task<Result<std::string>> ask_each(boost::asio::any_io_executor executor, std::v
   co_return tl::unexpected(last);
 }
 
+// A ring that has just been founded, or that has no quorum for a moment, is asked again.
+Task<Result<std::string>> ask_until_answered(boost::asio::any_io_executor executor, std::vector<std::string> addresses,
+                                             dht::StreamMaker make_stream, std::string question, TimePoint deadline) {
+  for (;;) {
+    Result<std::string> answer = co_await ask_each(executor, addresses, make_stream, question, deadline);
+    const bool again = !answer && (answer.error().code == ErrorCode::unavailable || not_reached(answer.error().code));
+    if (!again || dht::boot_time() + retry_pause >= deadline) co_return answer;
+    boost::asio::steady_timer timer(executor, retry_pause);
+    co_await timer.async_wait(boost::asio::use_awaitable);
+  }
+}
+
 }  // namespace
 
 Result<Json> ask_trust(const RingOptions& options, const Json& question) {
@@ -70,13 +86,13 @@ Result<Json> ask_trust(const RingOptions& options, const Json& question) {
   std::optional<Result<std::string>> answer;
   std::exception_ptr failure;
   const TimePoint deadline = dht::boot_time() + std::chrono::seconds(options.timeout_seconds);
-  boost::asio::co_spawn(
-      loop,
-      ask_each(loop.get_executor(), std::move(*addresses), dht::dialling_streams(*trust), question.dump(), deadline),
-      [&](const std::exception_ptr& thrown, Result<std::string> said) {
-        failure = thrown;
-        answer.emplace(std::move(said));
-      });
+  boost::asio::co_spawn(loop,
+                        ask_until_answered(loop.get_executor(), std::move(*addresses), dht::dialling_streams(*trust),
+                                           question.dump(), deadline),
+                        [&](const std::exception_ptr& thrown, Result<std::string> said) {
+                          failure = thrown;
+                          answer.emplace(std::move(said));
+                        });
   loop.run();
   if (failure) std::rethrow_exception(failure);
   if (!*answer) return tl::unexpected(answer->error());
