@@ -58,7 +58,11 @@ declare -A node=()
 start_node() {
   local machine=$1 deadline=$((SECONDS + 60))
   : >"$RINGFS_LAB/$machine/ready"
-  on "$@" >"$RINGFS_LAB/$machine/ready" 2>>"$RINGFS_LAB/$machine/node.log" &
+  shift
+  echo "$machine\$ $*" >&2
+  # Without another process between: a signal is for the node.
+  (cd "$RINGFS_LAB/$machine" && HOME=$RINGFS_LAB/$machine/home exec nsenter --net=/run/netns/"$machine" "$@") \
+    >"$RINGFS_LAB/$machine/ready" 2>>"$RINGFS_LAB/$machine/node.log" &
   node[$machine]=$!
   until grep -q '^ready' "$RINGFS_LAB/$machine/ready"; do
     [ $SECONDS -lt $deadline ] || die "the node on $machine is not ready"

@@ -21,7 +21,8 @@ began=$SECONDS
 for machine in A B C D; do make_machine $machine; done
 
 if [ -n "$check" ]; then
-  # Every frame that crosses the bridge.
+  # Every frame that crosses the bridge: it passes them on to itself, too.
+  ip link set bridge promisc on
   python3 "$here/../tests/support/capture.py" bridge "$RINGFS_LAB/capture" &
   capture=$!
   until [ -e "$RINGFS_LAB/capture" ]; do sleep 0.05; done
