@@ -28,6 +28,9 @@ int main(int argc, char** argv) {
   ringfs::mount::add_create_command(app, commands);
   ringfs::mount::add_ring_commands(app, commands);
   ringfs::mount::add_member_commands(app, commands);
+  ringfs::mount::add_token_commands(app, commands);
+  ringfs::mount::add_client_commands(app, commands);
+  ringfs::mount::add_authority_commands(app, commands);
   ringfs::mount::add_info_command(app, commands);
   ringfs::mount::add_doctor_command(app, commands);
   std::vector<std::string> words(argv, argv + argc);

@@ -7,12 +7,15 @@
 #include <sys/stat.h>
 
 #include <CLI/CLI.hpp>
+#include <bit>
 #include <csignal>
 #include <cstdlib>
 #include <iostream>
 #include <string_view>
 
+#include "dht/net/client/ring_creation.hpp"
 #include "dht/net/runtime/rotating_log.hpp"
+#include "dht/net/trust/token.hpp"
 #include "nodes/daemon/daemon.hpp"
 
 namespace {
@@ -25,7 +28,8 @@ constexpr char footer[] =
     "Exit codes: 0 stopped or removed from the ring, 1 storage failed, 2 usage, 3 address in use or not allowed,\n"
     "4 directory in use by another process, 5 disk full at start, 6 not a RingFS database or damaged, 7 database of a "
     "newer\n"
-    "version, 8 another process has run with this node's identity since: the directory is a copy, or an older state.";
+    "version, 8 another process has run with this node's identity since: the directory is a copy, or an older state,\n"
+    "9 its certificate cannot be used, or the ring did not let it in.";
 
 // For one database in the life of a process: a disk that damages it again and again needs its operator.
 constexpr int max_rebuilds = 3;
@@ -81,6 +85,8 @@ int main(int count, char** arguments) {
   std::string data;
   std::string level = "info";
   std::string log_file;
+  std::string token_file;
+  unsigned partitions = 256;
   app.add_option("--data", data, "The node's directory; made when it is missing")->required();
   app.add_option("--listen", options.listen, "host:port for nodes and clients; port 0 takes a free one")
       ->capture_default_str();
@@ -88,8 +94,26 @@ int main(int count, char** arguments) {
       ->capture_default_str();
   app.add_flag("--open-loopback", options.open_loopback,
                "Serve every user of this machine; otherwise root and the user of this process only");
-  app.add_option("--join", options.join, "host:port[,host:port] of nodes of a ring that this node adds itself to")
-      ->delimiter(',');
+  app.add_option("--advertise", options.advertise,
+                 "host or host:port that others reach this node at (default: the address of --listen)");
+  auto* join =
+      app.add_option("--join", options.join, "host:port[,host:port] of nodes of a ring that this node adds itself to")
+          ->delimiter(',');
+  app.add_option("--token-file", token_file,
+                 "A file with the token that lets this node in, for --join from another machine; - is standard input. "
+                 "Without it: RINGFS_TOKEN")
+      ->needs(join);
+  auto* create = app.add_flag("--create", options.create,
+                              "Found a ring of this node alone, unless it belongs to one; others join with a token")
+                     ->excludes(join);
+  app.add_option("--partitions", partitions, "Partitions of the ring that is founded, a power of two, fixed for ever")
+      ->check(CLI::Range(1U, 65536U))
+      ->capture_default_str()
+      ->needs(create);
+  app.add_option("--replication", options.replication, "Copies of everything in the ring that is founded")
+      ->check(CLI::Range(1U, ringfs::dht::max_replication))
+      ->capture_default_str()
+      ->needs(create);
   app.add_option("--ready-fd", options.ready_descriptor, "Also write the ready line to this descriptor, then close it")
       ->configurable(false)
       ->check(CLI::Range(3, 1 << 20));
@@ -111,6 +135,19 @@ int main(int count, char** arguments) {
     return code == 0 ? 0 : static_cast<int>(ringfs::nodes::ExitCode::usage);
   }
   options.data = data;
+  if (!std::has_single_bit(partitions)) {
+    std::cerr << "ringfs-node: --partitions takes a power of two, not " << partitions << "\n";
+    return static_cast<int>(ringfs::nodes::ExitCode::usage);
+  }
+  options.partition_bits = static_cast<unsigned>(std::countr_zero(partitions));
+  if (!options.join.empty()) {
+    ringfs::Result<std::string> token = ringfs::dht::read_token(token_file);
+    if (!token) {
+      std::cerr << "ringfs-node: " << token.error().context << "\n";
+      return static_cast<int>(ringfs::nodes::ExitCode::usage);
+    }
+    options.token = std::move(*token);
+  }
 
   spdlog::set_default_logger(spdlog::stderr_logger_mt("ringfs-node"));
   if (!log_file.empty()) {

@@ -20,13 +20,16 @@ struct Commands {
   std::function<int()> action;
 };
 
-void add_local_commands(CLI::App& app, Commands& commands);   // up, down
-void add_mount_commands(CLI::App& app, Commands& commands);   // mount, umount
-void add_create_command(CLI::App& app, Commands& commands);   // create
-void add_ring_commands(CLI::App& app, Commands& commands);    // status, members, ring, lookup, wait
-void add_member_commands(CLI::App& app, Commands& commands);  // add, remove
-void add_info_command(CLI::App& app, Commands& commands);     // info
-void add_doctor_command(CLI::App& app, Commands& commands);   // doctor
+void add_local_commands(CLI::App& app, Commands& commands);      // up, down
+void add_mount_commands(CLI::App& app, Commands& commands);      // mount, umount
+void add_create_command(CLI::App& app, Commands& commands);      // create
+void add_ring_commands(CLI::App& app, Commands& commands);       // status, members, ring, lookup, wait
+void add_member_commands(CLI::App& app, Commands& commands);     // add, remove
+void add_token_commands(CLI::App& app, Commands& commands);      // token create, list, revoke
+void add_client_commands(CLI::App& app, Commands& commands);     // clients list, revoke, join
+void add_authority_commands(CLI::App& app, Commands& commands);  // authority show, rotate, finish
+void add_info_command(CLI::App& app, Commands& commands);        // info
+void add_doctor_command(CLI::App& app, Commands& commands);      // doctor
 
 // Prints "ringfs: <cause>" and the next command to try on stderr. Returns the exit code for the error.
 int report(const Error& error, const std::string& next = {});

@@ -4,8 +4,10 @@
 #include <iostream>
 #include <thread>
 
+#include "dht/net/trust/token.hpp"
 #include "mount/commands/command_line.hpp"
 #include "mount/commands/mount_process.hpp"
+#include "mount/commands/trust/client_credentials.hpp"
 
 namespace ringfs::mount {
 namespace {
@@ -17,8 +19,19 @@ struct MountArguments {
   std::vector<std::string> options;
   bool foreground = false;
   std::string log_file;
+  std::string token_file, name;
   int ready_descriptor = -1;
 };
+
+// With a token that is given; without one it has its credentials, or needs none.
+Status get_in(const MountArguments& arguments, const std::vector<std::string>& addresses) {
+  const Result<std::string> token = dht::read_token(arguments.token_file);
+  if (!token) return tl::unexpected(token.error());
+  if (token->empty()) return {};
+  const Result<std::string> name = join_as_client({.nodes = addresses, .token = *token, .name = arguments.name});
+  if (!name) return tl::unexpected(name.error());
+  return {};
+}
 
 int mount(const MountArguments& arguments) {
   const std::vector<std::string> addresses = split_list(arguments.nodes);
@@ -39,6 +52,8 @@ int mount(const MountArguments& arguments) {
   }
   const Status permitted = check_privileged_options(options, ::geteuid() == 0);
   if (!permitted) return report(permitted.error());
+  if (const Status in = get_in(arguments, addresses); !in)
+    return report(in.error(), "ringfs token create --role writer    (on a machine with a node)");
   options.mount_point = absolute_mount_point(arguments.mount_point);
   const Status good = check_mount_point(options.mount_point);
   if (!good) return report(good.error());
@@ -93,6 +108,9 @@ void add_mount_commands(CLI::App& app, Commands& commands) {
   command->add_flag("--foreground", arguments->foreground, "Stay in the foreground, log to stderr");
   command->add_option("--log-file", arguments->log_file,
                       "Log to this file; at 16 MiB it becomes FILE.1, and that one goes");
+  command->add_option("--token-file", arguments->token_file,
+                      "Get in with the token in this file, once; - is standard input. Without it: RINGFS_TOKEN");
+  command->add_option("--name", arguments->name, "The name to get in with (default: this host's, with a number)");
   command->add_option("--ready-fd", arguments->ready_descriptor)->group("");  // how the starting process is told
   command->callback([arguments, &commands] { commands.action = [arguments] { return mount(*arguments); }; });
 

@@ -7,6 +7,7 @@
 #include "dht/net/client/ring_client.hpp"
 #include "dht/net/transport/system_clock.hpp"
 #include "dht/net/transport/tcp_transport.hpp"
+#include "mount/commands/trust/client_credentials.hpp"
 
 namespace ringfs::mount {
 
@@ -19,10 +20,17 @@ constexpr Duration wait_question = std::chrono::seconds(5);
 
 struct RingSession::Implementation {
   Implementation(std::vector<std::string> addresses, Duration row_lease)
-      : transport(loop.get_executor(), random),
+      : trust(credentials_for(addresses)),
+        transport(loop.get_executor(), random, transport_options(trust)),
         client(transport, std::move(addresses), options(row_lease)),
         ring(transport, client),
         admin(transport, client, ring) {}
+
+  static dht::TcpTransportOptions transport_options(const Result<std::shared_ptr<dht::RingTrust>>& trust) {
+    dht::TcpTransportOptions options;
+    options.make_stream = dht::dialling_streams(trust ? *trust : nullptr);
+    return options;
+  }
 
   static dht::ObjectClientOptions options(Duration row_lease) {
     dht::ObjectClientOptions options;
@@ -33,6 +41,7 @@ struct RingSession::Implementation {
 
   boost::asio::io_context loop{1};
   SystemRandom random;
+  const Result<std::shared_ptr<dht::RingTrust>> trust;  // an error: there are credentials that cannot be used
   dht::TcpTransport transport;
   dht::ObjectClient client;
   dht::RingClient ring;
@@ -44,9 +53,15 @@ RingSession::RingSession(std::vector<std::string> addresses, Duration row_lease)
 RingSession::~RingSession() = default;
 
 Task<Status> RingSession::start(TimePoint deadline) {
+  const Result<std::shared_ptr<dht::RingTrust>>& trust = implementation_->trust;
+  if (!trust) co_return tl::unexpected<Error>(trust.error());
   const Status started = co_await implementation_->client.start(deadline);
-  // From here on the transport refuses an address that belongs to a node of another ring by now.
-  if (started) implementation_->transport.set_ring(implementation_->client.directory().genesis().ring);
+  if (started) {
+    // From here on the transport refuses an address that belongs to a node of another ring by now.
+    const dht::RingDirectory& directory = implementation_->client.directory();
+    implementation_->transport.set_ring(directory.genesis().ring);
+    if (*trust != nullptr) (*trust)->set_table([&directory] { return &directory.table(); });
+  }
   co_return started;
 }
 

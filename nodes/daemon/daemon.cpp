@@ -23,7 +23,9 @@
 #include "dht/net/transport/tcp_transport.hpp"
 #include "nodes/daemon/background_tasks.hpp"
 #include "nodes/daemon/metrics.hpp"
+#include "nodes/daemon/node_credentials.hpp"
 #include "nodes/daemon/service_notice.hpp"
+#include "nodes/daemon/trust_tasks.hpp"
 #include "nodes/rest/gateway.hpp"
 #include "nodes/store/files/sqlite_schema.hpp"
 #include "nodes/store/sqlite_store.hpp"
@@ -38,6 +40,7 @@ namespace {
 constexpr auto watch_interval = std::chrono::milliseconds(500);
 constexpr int unwind_turns = 100;  // each ends at least one await of every background task
 constexpr auto drain_poll = std::chrono::milliseconds(10);
+constexpr auto admission_limit = std::chrono::seconds(60);
 
 constexpr const char* damage_advice =
     "if it is not a node's directory, give another --data; if it is damaged, look at the disk and keep the files: the "
@@ -63,6 +66,13 @@ DaemonFailure cannot_open(const Error& error, const std::filesystem::path& data)
 DaemonFailure cannot_listen(const Error& error, const std::string& option) {
   return {ExitCode::address_unusable, error.context,
           "give another address with " + option + " (port 0 takes a free one)"};
+}
+
+DaemonFailure no_credentials(const Error& error) {
+  return {
+      ExitCode::not_admitted, error.context,
+      "look at the token and the addresses; a token is made by `ringfs token create --role node` on a machine of the "
+      "ring"};
 }
 
 class Daemon {
@@ -110,9 +120,8 @@ class Daemon {
     // From here on a signal ends the node in order, however long opening the store takes.
     signals_.add(SIGTERM);
     signals_.add(SIGINT);
-    Result<dht::Listener> listener = dht::listen_on(loop_, options_.listen);
+    Result<dht::Listener> listener = listen();
     if (!listener) return tl::unexpected(cannot_listen(listener.error(), "--listen"));
-    listener->local = dht::listen_beside(loop_, listener->acceptor.local_endpoint());
     SqliteStoreOptions store_options;
     store_options.synchronous_off = options_.synchronous_off;
     store_options.rebuild = options_.rebuild;
@@ -124,21 +133,13 @@ class Daemon {
     if (!opened) return tl::unexpected(cannot_open(opened.error(), options_.data));
     store_ = std::move(opened->store);
     id_ = opened->node.id;
-    address_ = listener->address;
+    Outcome rest = listen_for_rest();
+    if (rest) rest = take_credentials(opened->node.genesis.has_value());
+    if (!rest) return rest;
     make_client();
-    Outcome gateway = start_gateway();
-    if (!gateway) return gateway;
-    dht::DriverOptions driver_options;
-    driver_options.node.address = address_;
-    driver_options.node.rest_address = rest_address_;
-    driver_options.damaged = std::move(opened->damaged);
-    driver_ = std::make_unique<dht::Driver>(loop_, *store_, std::move(opened->node), random_, std::move(driver_options),
-                                            [this](const Error& error) { ended_by(error); });
-    dht::ServerOptions server_options;
-    server_options.open_loopback = options_.open_loopback;
-    server_ = std::make_unique<dht::Server>(loop_, *driver_, std::move(*listener), std::move(server_options));
-    driver_->start();
-    server_->start();
+    start_driver(std::move(*opened));
+    start_gateway();
+    start_server(std::move(*listener));
     start_background_tasks();
     signals_.async_wait([this](boost::system::error_code error, int signal) {
       if (!error) begin_drain("signal " + std::to_string(signal));
@@ -147,8 +148,114 @@ class Daemon {
     return {};
   }
 
+  // Off loopback only what has a certificate, or will have one.
+  Result<dht::Listener> listen() {
+    const bool encrypted = options_.create || !options_.token.empty() || NodeCredentials::are_in(options_.data);
+    Result<dht::Listener> listener = dht::listen_on(loop_, options_.listen, encrypted);
+    if (!listener) return listener;
+    Result<std::string> advertised = dht::advertised_address(options_.advertise, listener->address);
+    if (!advertised) return tl::unexpected(advertised.error());
+    address_ = std::move(*advertised);
+    listener->local = dht::listen_beside(loop_, address_);
+    return listener;
+  }
+
+  Outcome listen_for_rest() {
+    if (options_.rest.empty()) return {};
+    Result<dht::Listener> listener = dht::listen_on(loop_, options_.rest, false);
+    if (!listener) return tl::unexpected(cannot_listen(listener.error(), "--rest"));
+    rest_address_ = listener->address;
+    rest_listener_ = std::move(*listener);
+    return {};
+  }
+
+  // A ring of its own, or somebody else's; or what an earlier start got.
+  Outcome take_credentials(bool in_ring) {
+    credentials_.emplace(options_.data, id_);
+    Result<std::shared_ptr<dht::RingTrust>> trust = credentials_->load();
+    if (trust && options_.create && !in_ring) {
+      Result<NodeCredentials::FoundedRing> founded = credentials_->found({.address = address_,
+                                                                          .rest_address = rest_address_,
+                                                                          .partition_bits = options_.partition_bits,
+                                                                          .replication = options_.replication},
+                                                                         random_);
+      if (!founded) return tl::unexpected(no_credentials(founded.error()));
+      trust = std::move(founded->trust);
+      founded_ = std::move(founded->genesis);
+    } else if (trust && *trust == nullptr && !in_ring && !options_.token.empty()) {
+      trust = ask_for_certificate();
+    }
+    if (!trust) return tl::unexpected(no_credentials(trust.error()));
+    trust_ = std::move(*trust);
+    if (trust_ == nullptr) return {};
+    trust_->set_table([this] { return driver_->node().genesis() ? &driver_->node().table() : nullptr; });
+    return {};
+  }
+
+  // Runs the loop until the ring has answered, which a signal ends.
+  Result<std::shared_ptr<dht::RingTrust>> ask_for_certificate() {
+    Result<std::shared_ptr<dht::RingTrust>> trust = fail(ErrorCode::cancelled, "stopped while it asked to be let in");
+    NodeCredentials::Joining joining{
+        .nodes = options_.join, .token = options_.token, .address = address_, .rest_address = rest_address_};
+    asio::co_spawn(loop_,
+                   credentials_->join(loop_.get_executor(), std::move(joining), dht::boot_time() + admission_limit),
+                   [this, &trust](const std::exception_ptr& thrown, Result<std::shared_ptr<dht::RingTrust>> got) {
+                     if (!thrown) trust = std::move(got);
+                     loop_.stop();
+                   });
+    asio::signal_set stop(loop_, SIGTERM, SIGINT);
+    stop.async_wait([this](boost::system::error_code error, int) {
+      if (!error) loop_.stop();
+    });
+    loop_.run();
+    stop.cancel();
+    loop_.restart();
+    loop_.poll();
+    loop_.restart();
+    return trust;
+  }
+
+  void start_driver(SqliteStore::Opened opened) {
+    dht::DriverOptions driver_options;
+    driver_options.node.address = address_;
+    driver_options.node.rest_address = rest_address_;
+    driver_options.damaged = std::move(opened.damaged);
+    driver_options.make_stream = dht::dialling_streams(trust_);
+    driver_ = std::make_unique<dht::Driver>(loop_, *store_, std::move(opened.node), random_, std::move(driver_options),
+                                            [this](const Error& error) { ended_by(error); });
+    driver_->start();
+    if (!founded_) return;
+    driver_->submit(dht::CreateOperation{*founded_}, [this](const dht::OperationResult& result) {
+      if (!result) ended_by(result.error().error);
+    });
+  }
+
+  void start_server(dht::Listener listener) {
+    dht::ServerOptions options;
+    options.open_loopback = options_.open_loopback;
+    options.trust = trust_;
+    options.make_stream = dht::accepting_streams(trust_);
+    if (trust_ != nullptr) {
+      trust_tasks_ = std::make_unique<TrustTasks>(*driver_, *client_, *credentials_, trust_, address_, rest_address_);
+      options.admit = [this](dht::JoinRequest request, std::optional<dht::Certificate> shown, auto answer) {
+        if (!background_tasks_->client_started())
+          return answer(fail(ErrorCode::unavailable, "this node is not in the ring yet"));
+        spawn(trust_tasks_->admit(std::move(request), std::move(shown), std::move(answer)));
+      };
+      options.administer = [this](std::string question, AccessRole role, auto answer) {
+        if (!background_tasks_->client_started())
+          return answer(fail(ErrorCode::unavailable, "this node is not in the ring yet"));
+        spawn(trust_tasks_->administer(std::move(question), role, std::move(answer)));
+      };
+    }
+    server_ = std::make_unique<dht::Server>(loop_, *driver_, std::move(listener), std::move(options));
+    server_->start();
+  }
+
   void make_client() {
-    transport_ = std::make_unique<dht::TcpTransport>(loop_.get_executor(), random_);
+    dht::TcpTransportOptions transport_options;
+    transport_options.make_stream = dht::dialling_streams(trust_);
+    transport_ = std::make_unique<dht::TcpTransport>(loop_.get_executor(), random_, std::move(transport_options));
     // Times that a node writes are those of the ring: its own clock may be wrong.
     dht::ObjectClientOptions options;
     options.wall_clock = [this] { return driver_->node().ring_time(dht::boot_time()); };
@@ -157,11 +264,8 @@ class Daemon {
     admin_ = std::make_unique<dht::RingAdminClient>(*transport_, *client_, *ring_);
   }
 
-  Outcome start_gateway() {
-    if (options_.rest.empty()) return {};
-    Result<dht::Listener> listener = dht::listen_on(loop_, options_.rest);
-    if (!listener) return tl::unexpected(cannot_listen(listener.error(), "--rest"));
-    rest_address_ = listener->address;
+  void start_gateway() {
+    if (!rest_listener_) return;
     RestOptions options;
     options.open_loopback = options_.open_loopback;
     options.operation_timeout = [this] {
@@ -170,8 +274,8 @@ class Daemon {
     options.in_ring = [this] { return in_ring_; };
     gateway_ = std::make_unique<RestGateway>(
         loop_.get_executor(), *client_, *ring_, *admin_, [this] { return metrics(); }, std::move(options));
-    gateway_->start(std::move(*listener));
-    return {};
+    gateway_->start(std::move(*rest_listener_));
+    rest_listener_.reset();
   }
 
   void start_background_tasks() {
@@ -181,6 +285,9 @@ class Daemon {
     spawn(background_tasks_->janitor());
     spawn(background_tasks_->announce());
     if (!options_.join.empty()) spawn(background_tasks_->join(*transport_, options_.join));
+    if (trust_ == nullptr) return;
+    spawn(trust_tasks_->commit_authority());
+    spawn(trust_tasks_->renew());
   }
 
   // Every coroutine can be cancelled, and tasks_ is empty when all have ended.
@@ -318,6 +425,7 @@ class Daemon {
   std::unique_ptr<dht::RingClient> ring_;
   std::unique_ptr<dht::RingAdminClient> admin_;
   std::unique_ptr<BackgroundTasks> background_tasks_;
+  std::unique_ptr<TrustTasks> trust_tasks_;
   asio::io_context loop_{1};
   asio::signal_set signals_;
   asio::steady_timer watch_;
@@ -327,6 +435,10 @@ class Daemon {
   Uuid id_;
   std::string address_;
   std::string rest_address_;
+  std::optional<NodeCredentials> credentials_;
+  std::shared_ptr<dht::RingTrust> trust_;  // null: its connections stay on this machine
+  std::optional<dht::Genesis> founded_;
+  std::optional<dht::Listener> rest_listener_;
   std::optional<DaemonFailure> failure_;
   bool in_ring_ = false;  // the client has started, so the gateway can answer for the ring
   bool draining_ = false;

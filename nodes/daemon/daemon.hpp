@@ -30,14 +30,20 @@ enum class ExitCode : int {
   database_unusable = 6,  // not a database of RingFS, or damaged; at the start or while running
   database_newer = 7,
   identity_refused = 8,  // another process has run with this node's identity since
+  not_admitted = 9,      // its certificate cannot be used, or the ring did not let it in
 };
 
 struct DaemonOptions {
   std::filesystem::path data;
   std::string listen = "127.0.0.1:0";  // host:port of the RPC server; port 0: a free one
   std::string rest = "127.0.0.1:0";    // of the REST gateway; empty: no gateway
+  std::string advertise;               // host or host:port that others reach it at; empty: where it listens
   std::vector<std::string> join;       // host:port of nodes of the ring to join; empty: it waits to be added
-  int ready_descriptor = -1;           // also gets the ready line, then is closed; -1: none
+  std::string token;            // lets it join from another machine; empty: it has its certificate, or needs none
+  bool create = false;          // founds a ring of this node alone, unless it belongs to one
+  unsigned partition_bits = 8;  // of a ring that it founds
+  unsigned replication = 3;
+  int ready_descriptor = -1;  // also gets the ready line, then is closed; -1: none
   // REST requests have half of it, and during that all requests are served
   Duration drain_limit = std::chrono::seconds(2);
   Duration janitor_interval = std::chrono::seconds(7);  // for one pass over each partition that it leads

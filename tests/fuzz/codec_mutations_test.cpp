@@ -53,7 +53,7 @@ TEST(CodecMutations, AnyBytes_AreRefusedOrEncodeAgain) {
       }
       dht::ReceivedFrame mutated;
       mutated.header = frame.header;
-      if (random.below(20) == 0) mutated.header.kind = dht::FrameKind{static_cast<std::uint8_t>(1 + random.below(5))};
+      if (random.below(20) == 0) mutated.header.kind = dht::FrameKind{static_cast<std::uint8_t>(1 + random.below(7))};
       mutated.header.message_bytes = static_cast<std::uint32_t>(message.size());
       mutated.header.payload_bytes = static_cast<std::uint32_t>(payload.size());
       mutated.body = SharedBytes(message + payload);
@@ -73,7 +73,7 @@ TEST(FrameMutations, AnyHeader_IsRefusedOrWithinLimits) {
   SeededRandom random(7);
   std::size_t accepted = 0;
   for (int round = 0; round < 200'000; ++round) {
-    dht::FrameHeader header{.kind = dht::FrameKind{static_cast<std::uint8_t>(1 + random.below(5))},
+    dht::FrameHeader header{.kind = dht::FrameKind{static_cast<std::uint8_t>(1 + random.below(7))},
                             .message_bytes = static_cast<std::uint32_t>(random.below(5000)),
                             .payload_bytes = static_cast<std::uint32_t>(random.below(5000)),
                             .request = random.next()};

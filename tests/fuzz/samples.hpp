@@ -236,6 +236,33 @@ inline dht::Handshake handshake(Random& random, dht::PeerRole role = dht::PeerRo
           .address = "127.0.0.1:4001"};
 }
 
+inline std::vector<dht::JoinRequest> join_requests(Random& random) {
+  const std::string pem = "-----BEGIN CERTIFICATE REQUEST-----\nMIHY\n-----END CERTIFICATE REQUEST-----\n";
+  return {{.secret = bytes(random, 32),
+           .kind = dht::Identity::Kind::node,
+           .node = random_uuid(random),
+           .name = {},
+           .request = pem,
+           .address = "10.0.0.2:4001",
+           .rest_address = "10.0.0.2:8001"},
+          {.secret = {},
+           .kind = dht::Identity::Kind::client,
+           .node = {},
+           .name = "laptop",
+           .request = pem,
+           .address = {},
+           .rest_address = {}}};
+}
+
+inline dht::JoinAnswer join_answer(Random& random) {
+  const std::string pem = "-----BEGIN CERTIFICATE-----\nMIHY\n-----END CERTIFICATE-----\n";
+  return {.ring = random_uuid(random),
+          .role = AccessRole::writer,
+          .name = "laptop",
+          .certificate = pem,
+          .authorities = {pem, pem + pem}};
+}
+
 // As the receiving side has it.
 inline dht::ReceivedFrame received(dht::FrameKind kind, const dht::WireMessage& message, std::uint64_t request = 0) {
   std::string body = message.message;
@@ -264,6 +291,9 @@ inline std::vector<dht::ReceivedFrame> frames(Random& random) {
   for (dht::OperationResult& result : results(random)) {
     all.push_back(received(dht::FrameKind::response, dht::encode(dht::Response{Stamp{9}, std::move(result)}), 7));
   }
+  for (const dht::JoinRequest& request : join_requests(random))
+    all.push_back(received(dht::FrameKind::join, dht::encode(request)));
+  all.push_back(received(dht::FrameKind::join_answer, dht::encode(join_answer(random))));
   return all;
 }
 
@@ -279,6 +309,8 @@ inline Result<std::string> decode_any(const dht::ReceivedFrame& frame) {
     case dht::FrameKind::request: return again(dht::decode_operation(frame));
     case dht::FrameKind::response: return again(dht::decode_response(frame));
     case dht::FrameKind::error: return again(dht::decode_error(frame));
+    case dht::FrameKind::join: return again(dht::decode_join_request(frame));
+    case dht::FrameKind::join_answer: return again(dht::decode_join_answer(frame));
   }
   return fail(ErrorCode::corrupt, "unknown kind");
 }

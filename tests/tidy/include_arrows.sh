@@ -15,10 +15,10 @@ dht/core/members: dht/base+ dht/core/protocol dht/core/members
 dht/core/chord: dht/base+ dht/core/protocol dht/core/members dht/core/chord
 dht/core/raft: dht/base+ dht/core/protocol dht/core/rows dht/core/members dht/core/raft+
 dht/core/node: dht/base+ dht/core+
-dht/net/wire: dht/base+ dht/core+ dht/net/wire
+dht/net/wire: dht/base+ dht/core+ dht/net/trust dht/net/wire
 dht/net/trust: dht/base+ dht/net/trust
 dht/net/transport: dht/base+ dht/core+ dht/net/wire dht/net/trust dht/net/transport
-dht/net/client: dht/base+ dht/core+ dht/net/wire dht/net/transport dht/net/client
+dht/net/client: dht/base+ dht/core+ dht/net/wire dht/net/trust dht/net/transport dht/net/client
 dht/net/runtime: dht/base+ dht/core+ dht/net/wire dht/net/trust dht/net/transport dht/net/runtime
 fs: dht/base+ fs+
 nodes/store/files: dht/base+ dht/core+ nodes/store/files

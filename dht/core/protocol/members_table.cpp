@@ -10,8 +10,9 @@ namespace ringfs::dht {
 
 namespace {
 
-constexpr std::uint8_t table_format = 1;
-constexpr std::uint8_t member_format = 1;
+constexpr std::uint8_t plain_format = 1;  // of a table and of a member: without anything of certificates
+constexpr std::uint8_t keyed_format = 2;
+constexpr std::uint8_t client_format = 1;
 constexpr std::size_t max_address_bytes = 300;  // a host name of 253 bytes, brackets, a colon and a port
 constexpr std::size_t max_settings = 64;
 constexpr std::size_t max_setting_name_bytes = 64;
@@ -19,13 +20,29 @@ constexpr std::size_t max_setting_value_bytes = 1024;
 constexpr std::size_t token_bytes = 20;
 constexpr std::size_t smallest_member_bytes = 1 + 16 + 4 + 4 + 1 + 4 + 4;
 constexpr std::size_t smallest_setting_bytes = 4 + 4;
+constexpr std::size_t client_bytes = 1 + 1 + 1 + sizeof(KeyHash);
+constexpr std::size_t smallest_client_bytes = 4 + client_bytes;
+constexpr std::size_t smallest_authority_bytes = 4 + 4;
+constexpr std::size_t authority_name_bytes = 2 * sizeof(KeyHash);
 
 constexpr std::string_view member_prefix = "m/";
 constexpr std::string_view setting_prefix = "s/";
+constexpr std::string_view client_prefix = "c/";
+constexpr std::string_view authority_prefix = "a/";
 constexpr std::string_view version_sort = "v";
 
+void write(Writer& writer, const KeyHash& key) {
+  for (std::uint8_t byte : key) writer.u8(byte);
+}
+
+KeyHash read_key(Reader& reader) {
+  KeyHash key{};
+  for (std::uint8_t& byte : key) byte = reader.u8();
+  return key;
+}
+
 void write(Writer& writer, const Member& member) {
-  writer.u8(member_format);
+  writer.u8(member.key ? keyed_format : plain_format);
   write(writer, member.id);
   writer.string(member.address);
   writer.string(member.rest_address);
@@ -33,6 +50,7 @@ void write(Writer& writer, const Member& member) {
   writer.u32(member.weight);
   writer.u32(static_cast<std::uint32_t>(member.tokens.size()));
   for (const Position& token : member.tokens) write(writer, token);
+  if (member.key) write(writer, *member.key);
 }
 
 bool known_state(std::uint8_t state) {
@@ -41,7 +59,8 @@ bool known_state(std::uint8_t state) {
 }
 
 Result<Member> read_member(Reader& reader) {
-  if (reader.u8() != member_format) return fail(ErrorCode::corrupt, "format of a member");
+  const std::uint8_t format = reader.u8();
+  if (format != plain_format && format != keyed_format) return fail(ErrorCode::corrupt, "format of a member");
   Member member;
   member.id = read_uuid(reader);
   member.address = reader.string();
@@ -65,7 +84,40 @@ Result<Member> read_member(Reader& reader) {
     }
     member.tokens.push_back(token);
   }
+  if (format == keyed_format) member.key = read_key(reader);
+  if (!reader.ok()) return fail(ErrorCode::corrupt, "a member is cut short");
   return member;
+}
+
+// Without the name, which is beside it.
+void write(Writer& writer, const Client& client) {
+  writer.u8(client_format);
+  writer.u8(static_cast<std::uint8_t>(client.role));
+  writer.u8(client.revoked ? 1 : 0);
+  write(writer, client.key);
+}
+
+Result<Client> read_client(Reader& reader, std::string_view name) {
+  if (reader.u8() != client_format) return fail(ErrorCode::corrupt, "format of a client");
+  const std::uint8_t role = reader.u8();
+  const std::uint8_t revoked = reader.u8();
+  Client client;
+  client.name = name;
+  client.key = read_key(reader);
+  if (!reader.ok()) return fail(ErrorCode::corrupt, "a client is cut short");
+  if (!check_client_name(name)) return fail(ErrorCode::corrupt, "the name of a client");
+  const bool known_role =
+      role >= static_cast<std::uint8_t>(AccessRole::reader) && role <= static_cast<std::uint8_t>(AccessRole::admin);
+  if (!known_role || revoked > 1) return fail(ErrorCode::corrupt, "role of a client");
+  client.role = static_cast<AccessRole>(role);
+  client.revoked = revoked == 1;
+  return client;
+}
+
+bool authority_in_limits(std::string_view name, std::string_view certificate) {
+  const bool hexadecimal = name.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+  return name.size() == authority_name_bytes && hexadecimal && !certificate.empty() &&
+         certificate.size() <= max_authority_bytes;
 }
 
 bool setting_in_limits(std::string_view name, std::string_view value) {
@@ -78,6 +130,12 @@ const Member* MembersTable::find(const Uuid& id) const {
   auto found = std::lower_bound(members.begin(), members.end(), id,
                                 [](const Member& member, const Uuid& wanted) { return member.id < wanted; });
   return found != members.end() && found->id == id ? &*found : nullptr;
+}
+
+const Client* MembersTable::find_client(std::string_view name) const {
+  auto found = std::lower_bound(clients.begin(), clients.end(), name,
+                                [](const Client& client, std::string_view wanted) { return client.name < wanted; });
+  return found != clients.end() && found->name == name ? &*found : nullptr;
 }
 
 // Settings are checked before they are committed. A row that is wrong all the same counts as absent on every node: it
@@ -108,26 +166,55 @@ Result<Member> decode_member(std::string_view bytes) {
   return member;
 }
 
-std::string encode(const MembersTable& table) {
-  Writer writer;
-  writer.u8(table_format);
-  writer.u64(table.version);
-  writer.u32(static_cast<std::uint32_t>(table.members.size()));
-  for (const Member& member : table.members) write(writer, member);
-  writer.u32(static_cast<std::uint32_t>(table.settings.size()));
-  for (const auto& [name, value] : table.settings) {
-    writer.string(name);
-    writer.string(value);
+namespace {
+
+// A member's key makes no difference here: it says so itself.
+bool is_plain(const MembersTable& table) { return table.clients.empty() && table.authorities.empty(); }
+
+void write_trust(Writer& writer, const MembersTable& table) {
+  writer.u32(static_cast<std::uint32_t>(table.clients.size()));
+  for (const Client& client : table.clients) {
+    writer.string(client.name);
+    write(writer, client);
   }
-  return writer.take();
+  writer.u32(static_cast<std::uint32_t>(table.authorities.size()));
+  for (const auto& [name, certificate] : table.authorities) {
+    writer.string(name);
+    writer.string(certificate);
+  }
 }
 
-Result<MembersTable> decode_members_table(std::string_view bytes) {
-  Reader reader(bytes);
-  if (reader.u8() != table_format) return fail(ErrorCode::corrupt, "format of the members table");
-  MembersTable table;
-  table.version = reader.u64();
-  std::size_t members = reader.count(smallest_member_bytes);
+Status read_clients(Reader& reader, MembersTable& table) {
+  const std::size_t clients = reader.count(smallest_client_bytes);
+  if (clients > max_clients) return fail(ErrorCode::corrupt, "too many clients");
+  for (std::size_t i = 0; i < clients; ++i) {
+    const std::string name(reader.string());
+    Result<Client> client = read_client(reader, name);
+    if (!client) return tl::unexpected<Error>(client.error());
+    if (!table.clients.empty() && name <= table.clients.back().name)
+      return fail(ErrorCode::corrupt, "clients are not ascending");
+    table.clients.push_back(std::move(*client));
+  }
+  return {};
+}
+
+Status read_authorities(Reader& reader, MembersTable& table) {
+  const std::size_t authorities = reader.count(smallest_authority_bytes);
+  if (authorities > max_authorities) return fail(ErrorCode::corrupt, "too many authorities");
+  for (std::size_t i = 0; i < authorities; ++i) {
+    std::string name(reader.string());
+    std::string certificate(reader.string());
+    if (!reader.ok() || !authority_in_limits(name, certificate))
+      return fail(ErrorCode::corrupt, "an authority is out of limits");
+    if (!table.authorities.empty() && name <= table.authorities.rbegin()->first)
+      return fail(ErrorCode::corrupt, "authorities are not ascending");
+    table.authorities.emplace_hint(table.authorities.end(), std::move(name), std::move(certificate));
+  }
+  return {};
+}
+
+Status read_members(Reader& reader, MembersTable& table) {
+  const std::size_t members = reader.count(smallest_member_bytes);
   if (!reader.ok()) return fail(ErrorCode::corrupt, "the members table is cut short");
   if (members > max_members) return fail(ErrorCode::corrupt, "too many members");
   table.members.reserve(members);
@@ -139,7 +226,11 @@ Result<MembersTable> decode_members_table(std::string_view bytes) {
     }
     table.members.push_back(std::move(*member));
   }
-  std::size_t settings = reader.count(smallest_setting_bytes);
+  return {};
+}
+
+Status read_settings(Reader& reader, MembersTable& table) {
+  const std::size_t settings = reader.count(smallest_setting_bytes);
   if (settings > max_settings) return fail(ErrorCode::corrupt, "too many settings");
   for (std::size_t i = 0; i < settings && reader.ok(); ++i) {
     std::string name(reader.string());
@@ -151,7 +242,39 @@ Result<MembersTable> decode_members_table(std::string_view bytes) {
     }
     table.settings.emplace_hint(table.settings.end(), std::move(name), std::move(value));
   }
-  if (!reader.done()) return fail(ErrorCode::corrupt, "the members table has a wrong length");
+  return {};
+}
+
+}  // namespace
+
+std::string encode(const MembersTable& table) {
+  Writer writer;
+  writer.u8(is_plain(table) ? plain_format : keyed_format);
+  writer.u64(table.version);
+  writer.u32(static_cast<std::uint32_t>(table.members.size()));
+  for (const Member& member : table.members) write(writer, member);
+  writer.u32(static_cast<std::uint32_t>(table.settings.size()));
+  for (const auto& [name, value] : table.settings) {
+    writer.string(name);
+    writer.string(value);
+  }
+  if (!is_plain(table)) write_trust(writer, table);
+  return writer.take();
+}
+
+Result<MembersTable> decode_members_table(std::string_view bytes) {
+  Reader reader(bytes);
+  const std::uint8_t format = reader.u8();
+  if (format != plain_format && format != keyed_format) return fail(ErrorCode::corrupt, "format of the members table");
+  MembersTable table;
+  table.version = reader.u64();
+  Status read = read_members(reader, table);
+  if (read) read = read_settings(reader, table);
+  if (read && format == keyed_format) read = read_clients(reader, table);
+  if (read && format == keyed_format) read = read_authorities(reader, table);
+  if (!read) return tl::unexpected<Error>(read.error());
+  const bool fits = reader.done() && is_plain(table) == (format == plain_format);
+  if (!fits) return fail(ErrorCode::corrupt, "the members table has a wrong length");
   return table;
 }
 
@@ -163,9 +286,22 @@ InitialRow setting_row(const std::string& name, const std::string& value) {
   return {RowAddress{std::string(members_key), std::string(setting_prefix).append(name)}, value};
 }
 
+namespace {
+
+InitialRow client_row(const Client& client) {
+  Writer writer;
+  write(writer, client);
+  return {RowAddress{std::string(members_key), std::string(client_prefix).append(client.name)}, writer.take()};
+}
+
+}  // namespace
+
 std::vector<InitialRow> rows_of(const MembersTable& table) {
   std::vector<InitialRow> rows;
-  rows.reserve(table.members.size() + table.settings.size() + 1);
+  rows.reserve(table.members.size() + table.settings.size() + table.clients.size() + table.authorities.size() + 1);
+  for (const auto& [name, certificate] : table.authorities)
+    rows.push_back({RowAddress{std::string(members_key), std::string(authority_prefix).append(name)}, certificate});
+  for (const Client& client : table.clients) rows.push_back(client_row(client));
   for (const Member& member : table.members) rows.push_back(member_row(member));
   for (const auto& [name, value] : table.settings) rows.push_back(setting_row(name, value));
   Writer version;
@@ -175,6 +311,23 @@ std::vector<InitialRow> rows_of(const MembersTable& table) {
 }
 
 namespace {
+
+Status add_client(MembersTable& table, std::string_view name, std::string_view value) {
+  Reader reader(value);
+  Result<Client> client = read_client(reader, name);
+  if (!client) return tl::unexpected<Error>(client.error());
+  if (!reader.done()) return fail(ErrorCode::corrupt, "bytes behind a client");
+  if (table.clients.size() >= max_clients) return fail(ErrorCode::corrupt, "too many clients");
+  table.clients.push_back(std::move(*client));
+  return {};
+}
+
+Status add_authority(MembersTable& table, std::string_view name, const Row& row) {
+  if (!authority_in_limits(name, row.value.view())) return fail(ErrorCode::corrupt, "an authority is out of limits");
+  if (table.authorities.size() >= max_authorities) return fail(ErrorCode::corrupt, "too many authorities");
+  table.authorities.emplace(name, row.value.str());
+  return {};
+}
 
 Status add_row(MembersTable& table, const Row& row, bool& has_version) {
   std::string_view sort = row.sort;
@@ -191,6 +344,10 @@ Status add_row(MembersTable& table, const Row& row, bool& has_version) {
     if (!setting_in_limits(name, row.value.view())) return fail(ErrorCode::corrupt, "a setting is out of limits");
     if (table.settings.size() >= max_settings) return fail(ErrorCode::corrupt, "too many settings");
     table.settings.emplace(name, row.value.str());
+  } else if (sort.starts_with(client_prefix)) {
+    return add_client(table, sort.substr(client_prefix.size()), row.value.view());
+  } else if (sort.starts_with(authority_prefix)) {
+    return add_authority(table, sort.substr(authority_prefix.size()), row);
   } else if (sort == version_sort) {
     Reader reader(row.value.view());
     table.version = reader.u64();

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "dht/base/object_store.hpp"
-#include "dht/net/client/sightings.hpp"
+#include "dht/base/sightings.hpp"
 
 namespace ringfs::dht {
 

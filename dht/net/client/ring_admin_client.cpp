@@ -5,6 +5,7 @@
 #include <set>
 
 #include "dht/base/ring/settings.hpp"
+#include "dht/core/members/joining.hpp"
 #include "dht/core/members/placed_members.hpp"
 #include "dht/core/members/placement.hpp"
 #include "dht/net/client/members_edit.hpp"
@@ -18,14 +19,8 @@ constexpr Duration answer_time = std::chrono::seconds(4);  // of a node that is 
 constexpr Duration agreed_time = std::chrono::seconds(3);  // longer than a node that dies or freezes holds the table up
 constexpr Duration tell_pause = std::chrono::milliseconds(100);
 
-Member* find_member(MembersTable& table, const Uuid& id) {
-  const auto found =
-      std::find_if(table.members.begin(), table.members.end(), [&](const Member& one) { return one.id == id; });
-  return found == table.members.end() ? nullptr : &*found;
-}
-
 // By id, or by address: of several that had it the one that is a member now.
-Member* find_member(MembersTable& table, const std::string& name) {
+Member* named_member(MembersTable& table, const std::string& name) {
   if (const Result<Uuid> id = parse_uuid(name)) {
     Member* member = find_member(table, *id);
     return member != nullptr && member->state != MemberState::removed ? member : nullptr;
@@ -36,37 +31,9 @@ Member* find_member(MembersTable& table, const std::string& name) {
   return found == table.members.end() ? nullptr : &*found;
 }
 
-Status put_joining(MembersTable& table, const Uuid& node, const std::string& address, unsigned partition_bits) {
-  Member* known = find_member(table, node);
-  if (known != nullptr && known->state == MemberState::leaving) {
-    return fail(ErrorCode::busy, "node " + node.text() + " is being removed");
-  }
-  const bool returns = known != nullptr && (known->state == MemberState::removed || known->state == MemberState::dead);
-  if (known != nullptr && !returns) return {};
-  if (known == nullptr && table.members.size() >= max_members) {
-    // The row of one that was removed only says so to itself, should it come back: the others refuse whom the table
-    // does not name.
-    const auto past = std::find_if(table.members.begin(), table.members.end(),
-                                   [](const Member& one) { return one.state == MemberState::removed; });
-    if (past == table.members.end()) {
-      return fail(ErrorCode::out_of_range, "a ring has at most " + std::to_string(max_members) + " members");
-    }
-    table.members.erase(past);
-  }
-  // Tokens are chosen for the table without it.
-  std::erase_if(table.members, [&](const Member& one) { return one.id == node; });
-  Member member;
-  member.id = node;
-  member.address = address;
-  member.state = MemberState::joining;
-  member.tokens = allocate_tokens(table, node, partition_bits);
-  table.members.push_back(std::move(member));
-  return {};
-}
-
 // Its tokens go to others, so that its load spreads.
 Status put_leaving(MembersTable& table, const std::string& name, bool force, unsigned partition_bits, Uuid& node) {
-  Member* member = find_member(table, name);
+  Member* member = named_member(table, name);
   if (member == nullptr) return fail(ErrorCode::not_found, "no such member " + name);
   node = member->id;
   if (member->state == MemberState::leaving) return fail(ErrorCode::busy, name + " is being removed already");
@@ -170,7 +137,7 @@ Task<Result<Uuid>> RingAdminClient::remove(std::string member, bool force, TimeP
   }
   Result<MembersTable> current = co_await read_members_table(client_, deadline);
   if (!current) co_return tl::unexpected(current.error());
-  if (Member* known = find_member(*current, member); known != nullptr && !force) {
+  if (Member* known = named_member(*current, member); known != nullptr && !force) {
     Status room = co_await check_room(known->id, deadline);
     if (!room) co_return tl::unexpected(room.error());
   }

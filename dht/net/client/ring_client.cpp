@@ -8,7 +8,7 @@
 
 #include "dht/base/ring/settings.hpp"
 #include "dht/core/members/placed_members.hpp"
-#include "dht/net/client/clock_survey.hpp"
+#include "dht/core/node/clock_survey.hpp"
 #include "dht/net/client/run_all.hpp"
 
 namespace ringfs::dht {

@@ -75,7 +75,18 @@ void Server::sweep() {
     if (session->is_late(now)) late.push_back(session);
   }
   for (auto& session : late) session->refuse({ErrorCode::timeout, "too slow: no handshake, or half a frame"}, true);
+  refuse_strangers();
   sweep_timer_.wake_at(now + options_.limits.sweep);
+}
+
+void Server::refuse_strangers() {
+  if (options_.trust == nullptr || options_.trust->table_version() == checked_version_) return;
+  checked_version_ = options_.trust->table_version();
+  std::vector<std::pair<std::shared_ptr<Session>, Error>> strangers;
+  for (auto& [key, session] : sessions_) {
+    if (Status counts = session->still_counts(); !counts) strangers.emplace_back(session, counts.error());
+  }
+  for (auto& [session, why] : strangers) session->refuse(why, true);
 }
 
 void Server::node_greeted(Session& session) {

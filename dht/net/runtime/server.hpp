@@ -3,7 +3,9 @@
 //
 // Threads: the driver's loop. Errors: listen_on: invalid_argument (not an address; off loopback without TLS), exists
 // (the port is in use), access_denied, io_error. A connection that breaks the protocol is told why in an error frame
-// where that is safe, closed, and logged (rate-limited). Limits: ServerLimits. Source: docs/wire-format.md.
+// where that is safe, closed, and logged (rate-limited). What a connection may do follows from the role of whoever is
+// at its other end (access.hpp); a removed node and a revoked client lose theirs within a sweep. Limits: ServerLimits.
+// Source: docs/wire-format.md.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -16,6 +18,7 @@
 #include "dht/net/transport/listener.hpp"
 #include "dht/net/transport/log_limit.hpp"
 #include "dht/net/transport/peer_user.hpp"
+#include "dht/net/transport/ring_trust.hpp"
 
 namespace ringfs::dht {
 
@@ -26,13 +29,25 @@ struct ServerLimits {
   // Queued on one client connection. Beyond it the connection is not read, and large answers become `overloaded`.
   std::size_t queue_bytes = 32 << 20;
   Duration handshake = std::chrono::seconds(5);     // from accept to the peer's handshake
+  Duration question = std::chrono::seconds(30);     // to the answer of one to join or about trust: the ring commits it
   Duration frame = std::chrono::seconds(30);        // from a frame's first byte to its last
   Duration sweep = std::chrono::milliseconds(500);  // how often the two are looked at
 };
 
+// Lets a newcomer in, or renews the certificate that somebody has shown; answers once, from the loop.
+using Admit = std::function<void(JoinRequest request, std::optional<Certificate> shown,
+                                 std::function<void(Result<JoinAnswer>)> answer)>;
+
+// Tokens, clients and the authority: a question and its answer, JSON both. Answers once, from the loop.
+using Administer =
+    std::function<void(std::string question, AccessRole role, std::function<void(Result<std::string>)> answer)>;
+
 struct ServerOptions {
   ServerLimits limits;
-  StreamMaker make_stream = make_plain_stream;  // TLS goes in here
+  StreamMaker make_stream = make_plain_stream;  // accepting_streams() where there is trust
+  std::shared_ptr<const RingTrust> trust;       // whom TLS connections belong to; null: there are none
+  Admit admit;                                  // empty: nobody is let in
+  Administer administer;                        // empty: there is nothing of the kind
   // Without TLS only root and the user of this process are served (peer_user.hpp). True: whoever reaches the address.
   bool open_loopback = false;
 };
@@ -67,6 +82,7 @@ class Server {
   class Session;
   friend class Session;
 
+  void refuse_strangers();  // whose certificates count no more
   template <class Acceptor>
   void accept_from(Acceptor& acceptor);
   void accepted(Socket socket);
@@ -85,6 +101,7 @@ class Server {
       sessions_;                              // shared: a session may end inside its own callback
   std::unordered_map<Uuid, Session*> nodes_;  // the newest connection of each peer
   std::size_t clients_ = 0;                   // connections whose handshake was a client's
+  std::uint64_t checked_version_ = 0;         // of the members table that all sessions were held against
   LogLimit refused_log_;
   Counters counters_;
   bool draining_ = false;

@@ -3,7 +3,9 @@
 
 #include <spdlog/spdlog.h>
 
+#include "dht/net/runtime/access.hpp"
 #include "dht/net/transport/system_clock.hpp"
+#include "dht/net/trust/tls_engine.hpp"
 
 namespace ringfs::dht {
 
@@ -15,7 +17,10 @@ constexpr std::size_t small_answer_bytes = 4 << 10;
 }  // namespace
 
 Server::Session::Session(Server& server, std::unique_ptr<Stream> stream, std::string peer, LocalPeer user)
-    : server_(&server), peer_(std::move(peer)), user_(std::move(user)), accepted_(boot_time()) {
+    : server_(&server),
+      peer_(std::move(peer)),
+      user_(stream->tls() == nullptr ? std::move(user) : LocalPeer()),
+      accepted_(boot_time()) {
   connection_ = std::make_shared<FrameConnection>(std::move(stream), *this, server.driver_.flusher());
   connection_->set_drain_notice(server.options_.limits.queue_bytes / 2);
 }
@@ -26,9 +31,10 @@ void Server::Session::start() {
 }
 
 bool Server::Session::is_late(TimePoint now) const {
-  if (!greeted_) return now - accepted_ >= server_->options_.limits.handshake;
+  const ServerLimits& limits = server_->options_.limits;
+  if (!greeted_) return now - accepted_ >= (asked_ ? limits.question : limits.handshake);
   TimePoint since = connection_->partial_since();
-  return since != never && !connection_->paused() && now - since >= server_->options_.limits.frame;
+  return since != never && !connection_->paused() && now - since >= limits.frame;
 }
 
 // ---- Frames ----------------------------------------------------------------------------------------
@@ -38,8 +44,12 @@ void Server::Session::frame_received(FrameConnection&, ReceivedFrame frame) {
   std::shared_ptr<Session> self = shared_from_this();
   if (server_ == nullptr) return;
   if (!greeted_) {
-    if (frame.header.kind == FrameKind::handshake) {
+    if (frame.header.kind == FrameKind::handshake && !asked_) {
       greeted(frame);
+    } else if (frame.header.kind == FrameKind::join && !asked_) {
+      join(frame);
+    } else if (frame.header.kind == FrameKind::trust && !asked_) {
+      administer(frame);
     } else {
       refuse({ErrorCode::corrupt, "the first frame is not a handshake"}, false);
     }
@@ -80,10 +90,81 @@ void Server::Session::greeted(const ReceivedFrame& frame) {
   }
 }
 
-Status Server::Session::check(const Handshake& handshake) const {
+// Asked when the handshake has come: a process that was there when the connection came in may have gone since.
+Result<KnownPeer> Server::Session::who() const {
+  const TlsEngine* tls = connection_->stream().tls();
+  if (tls == nullptr) {
+    if (Status served = user_.served(); !served) return tl::unexpected(served.error());
+    return KnownPeer{.identity = {}, .role = AccessRole::node};
+  }
+  if (!tls->peer()) return fail(ErrorCode::access_denied, "you have shown no certificate: a token gets you one");
+  return server_->options_.trust->known(*tls->peer());
+}
+
+Status Server::Session::still_counts() {
+  if (server_ == nullptr || !greeted_ || connection_->stream().tls() == nullptr) return {};
+  const Result<KnownPeer> peer = who();
+  if (!peer) return tl::unexpected(peer.error());
+  role_ = peer->role;
+  return {};
+}
+
+// The connection serves for nothing else afterwards.
+void Server::Session::join(const ReceivedFrame& frame) {
+  const TlsEngine* tls = connection_->stream().tls();
+  Result<JoinRequest> request = decode_join_request(frame);
+  if (!request) {
+    refuse(request.error(), true);
+  } else if (tls == nullptr || !server_->options_.admit) {
+    refuse({ErrorCode::access_denied, "nobody joins here: certificates are for connections from other machines"}, true);
+  } else {
+    asked_ = true;
+    server_->options_.admit(std::move(*request), tls->peer(), [weak = weak_from_this()](Result<JoinAnswer> answer) {
+      const std::shared_ptr<Session> session = weak.lock();
+      if (session == nullptr) return;
+      session->answer_and_end(FrameKind::join_answer,
+                              answer ? Result<WireMessage>(encode(*answer)) : tl::unexpected(answer.error()));
+    });
+  }
+}
+
+void Server::Session::administer(const ReceivedFrame& frame) {
+  const Result<KnownPeer> peer = who();
+  Result<std::string> question = decode_trust_text(frame);
+  if (!peer) {
+    refuse(peer.error(), true);
+  } else if (!question) {
+    refuse(question.error(), true);
+  } else if (!server_->options_.administer) {
+    refuse({ErrorCode::not_supported, "this ring has no authority: its nodes are all on one machine"}, true);
+  } else {
+    asked_ = true;
+    server_->options_.administer(std::move(*question), peer->role, [weak = weak_from_this()](Result<std::string> said) {
+      const std::shared_ptr<Session> session = weak.lock();
+      if (session == nullptr) return;
+      session->answer_and_end(FrameKind::trust,
+                              said ? Result<WireMessage>(encode_trust_text(*said)) : tl::unexpected(said.error()));
+    });
+  }
+}
+
+void Server::Session::answer_and_end(FrameKind kind, Result<WireMessage> answer) {
+  if (server_ == nullptr) return;
+  if (!answer) {
+    refuse(answer.error(), true);
+    return;
+  }
+  connection_->send(kind, 0, std::move(*answer));
+  // A slow receiver gets the rest from the kernel's buffer.
+  connection_->close_after_flush();
+  end();
+}
+
+Status Server::Session::check(const Handshake& handshake) {
   Driver& driver = server_->driver_;
-  // Asked again: a process that was there when the connection came in may have gone since.
-  if (Status served = user_.served(); !served) return served;
+  const Result<KnownPeer> peer = who();
+  if (!peer) return tl::unexpected(peer.error());
+  role_ = peer->role;
   if (!handshake.expected.is_nil() && handshake.expected != driver.node().id()) {
     return fail(ErrorCode::wrong_identity,
                 "this is node " + driver.node().id().text() + ", not " + handshake.expected.text());
@@ -93,6 +174,9 @@ Status Server::Session::check(const Handshake& handshake) const {
     return fail(ErrorCode::foreign_ring, "this node belongs to ring " + genesis->ring.text());
   }
   if (handshake.role == PeerRole::node) {
+    const bool own =
+        connection_->stream().tls() == nullptr || (role_ == AccessRole::node && peer->identity.node == handshake.node);
+    if (!own) return fail(ErrorCode::access_denied, "your certificate is not the one of node " + handshake.node.text());
     if (Status same = driver.check_peer(handshake); !same) return same;
   }
   if (handshake.role == PeerRole::client && !server_->room_for_client()) {
@@ -128,6 +212,10 @@ void Server::Session::request(const ReceivedFrame& frame) {
     } else {  // well-formed, but beyond a limit
       answer(number, tl::unexpected(OperationFailure{operation.error(), {}}));
     }
+    return;
+  }
+  if (Status allowed = check_access(role_, *operation); !allowed) {
+    answer(number, tl::unexpected(OperationFailure{allowed.error(), {}}));
     return;
   }
   ++server_->counters_.requests;

@@ -21,6 +21,9 @@ class Server::Session final : public FrameConnection::Owner, public std::enable_
   std::size_t requests_in_flight() const { return requests_.size(); }
   std::size_t queued_bytes() const { return connection_->queued_bytes(); }
 
+  // Whether whoever is at the other end of TLS may still do what it could when it came; its role follows the table.
+  Status still_counts();
+
   // Ends the connection with a log line; `tell`: the peer speaks our protocol well enough to be told why.
   void refuse(const Error& why, bool tell);
   void end_quietly();
@@ -32,7 +35,12 @@ class Server::Session final : public FrameConnection::Owner, public std::enable_
   void queue_drained(FrameConnection& connection) override;
 
   void greeted(const ReceivedFrame& frame);
-  Status check(const Handshake& handshake) const;
+  Status check(const Handshake& handshake);
+  Result<KnownPeer> who() const;
+  void join(const ReceivedFrame& frame);
+  void administer(const ReceivedFrame& frame);
+  // Sends the only answer of a connection with one question, and ends it.
+  void answer_and_end(FrameKind kind, Result<WireMessage> answer);
   void envelope(const ReceivedFrame& frame);
   void request(const ReceivedFrame& frame);
   void answer(std::uint64_t request, OperationResult result);
@@ -42,9 +50,11 @@ class Server::Session final : public FrameConnection::Owner, public std::enable_
   Server* server_;  // null after the end
   std::shared_ptr<FrameConnection> connection_;
   const std::string peer_;  // for logs
-  const LocalPeer user_;
+  const LocalPeer user_;    // asked for by nobody on a connection that is TLS
   const TimePoint accepted_;
   bool greeted_ = false;
+  bool asked_ = false;                    // its only question: to join, or about trust
+  AccessRole role_ = AccessRole::reader;  // once greeted
   Handshake handshake_;
   std::unordered_map<std::uint64_t, OperationId> requests_;  // the client's number -> the driver's
   bool draining_ = false;

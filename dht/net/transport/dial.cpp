@@ -29,6 +29,15 @@ Result<HostPort> split_address(const std::string& address) {
   return result;
 }
 
+std::optional<tcp::endpoint> numeric_endpoint(const std::string& address) {
+  const Result<HostPort> parts = split_address(address);
+  if (!parts) return std::nullopt;
+  boost::system::error_code not_numeric;
+  const auto host = boost::asio::ip::make_address(parts->host, not_numeric);
+  if (not_numeric) return std::nullopt;
+  return tcp::endpoint(host, static_cast<std::uint16_t>(std::stoul(parts->port)));
+}
+
 std::string join_address(const tcp::endpoint& endpoint) {
   std::string host = endpoint.address().to_string();
   if (endpoint.address().is_v6()) host = "[" + host + "]";
@@ -42,7 +51,7 @@ class Attempt : public Dial, public std::enable_shared_from_this<Attempt> {
   Attempt(const boost::asio::any_io_executor& executor, DialDone done)
       : socket_(executor), timer_(executor), done_(std::move(done)) {}
 
-  void start(const std::string& address, Duration limit) {
+  void start(const std::string& address, Duration limit, LocalSockets beside) {
     auto self = shared_from_this();
     Result<HostPort> parts = split_address(address);
     if (!parts) {
@@ -53,17 +62,16 @@ class Attempt : public Dial, public std::enable_shared_from_this<Attempt> {
     timer_.async_wait([self](boost::system::error_code error) {
       if (!error) self->finish(fail(ErrorCode::unreachable, "no connection in time"));
     });
-    boost::system::error_code not_numeric;
-    auto numeric = boost::asio::ip::make_address(parts->host, not_numeric);
-    if (!not_numeric) {
-      tcp::endpoint endpoint(numeric, static_cast<std::uint16_t>(std::stoul(parts->port)));
-      if (std::optional<Socket> local = connect_beside(socket_.get_executor(), endpoint)) {
+    if (const std::optional<tcp::endpoint> endpoint = numeric_endpoint(address)) {
+      std::optional<Socket> local;
+      if (beside == LocalSockets::taken) local = connect_beside(socket_.get_executor(), *endpoint);
+      if (local) {
         boost::asio::post(socket_.get_executor(), [self, socket = std::make_shared<Socket>(std::move(*local))] {
           self->finish(std::move(*socket));
         });
         return;
       }
-      socket_.async_connect(endpoint, [self](boost::system::error_code error) { self->connected(error); });
+      socket_.async_connect(*endpoint, [self](boost::system::error_code error) { self->connected(error); });
       return;
     }
     auto& resolver = boost::asio::use_service<NameResolver>(
@@ -127,9 +135,9 @@ class Attempt : public Dial, public std::enable_shared_from_this<Attempt> {
 }  // namespace
 
 std::shared_ptr<Dial> dial(const boost::asio::any_io_executor& executor, const std::string& address, Duration limit,
-                           DialDone done) {
+                           DialDone done, LocalSockets local) {
   auto attempt = std::make_shared<Attempt>(executor, std::move(done));
-  attempt->start(address, limit);
+  attempt->start(address, limit, local);
   return attempt;
 }
 

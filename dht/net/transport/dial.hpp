@@ -23,6 +23,8 @@ struct HostPort {
 };
 // "127.0.0.1:4001", "[::1]:4001", "name:4001". Errors: invalid_argument.
 Result<HostPort> split_address(const std::string& address);
+// Of an address with a numeric host; nothing: it has a name.
+std::optional<boost::asio::ip::tcp::endpoint> numeric_endpoint(const std::string& address);
 // "host:port" with brackets where the host needs them.
 std::string join_address(const boost::asio::ip::tcp::endpoint& endpoint);
 
@@ -32,8 +34,11 @@ class Dial {
   virtual void cancel() = 0;
 };
 
+// Whether the UNIX socket beside the address is taken when there is one (local_socket.hpp).
+enum class LocalSockets : std::uint8_t { taken, avoided };
+
 using DialDone = std::function<void(Result<Socket>)>;
 std::shared_ptr<Dial> dial(const boost::asio::any_io_executor& executor, const std::string& address, Duration limit,
-                           DialDone done);
+                           DialDone done, LocalSockets local = LocalSockets::taken);
 
 }  // namespace ringfs::dht

@@ -126,7 +126,7 @@ void FrameConnection::read() {
       break;
     }
     if (result.state == IoResult::State::failed) {
-      end({ErrorCode::unreachable, std::strerror(result.error)});
+      end(failure_of(result));
       break;
     }
     if (!mid_frame()) partial_since_ = boot_time();
@@ -256,8 +256,8 @@ void FrameConnection::flush_queue() {
       break;
     }
     if (result.state != IoResult::State::done) {
-      bool failed = result.state == IoResult::State::failed;
-      end({ErrorCode::unreachable, failed ? std::strerror(result.error) : "the peer closed the connection"});
+      const bool failed = result.state == IoResult::State::failed;
+      end(failed ? failure_of(result) : Error{ErrorCode::unreachable, "the peer closed the connection"});
       return;
     }
     consumed(result.bytes);
@@ -298,6 +298,10 @@ void FrameConnection::close_after_flush() {
   owner_ = nullptr;
   if (!waiting_for_output_) flush_queue();
   close();
+}
+
+Error FrameConnection::failure_of(const IoResult& result) const {
+  return stream_->failure().value_or(Error{ErrorCode::unreachable, std::strerror(result.error)});
 }
 
 void FrameConnection::end(const Error& why) {

@@ -88,6 +88,8 @@ class FrameConnection : public std::enable_shared_from_this<FrameConnection> {
   // Held for that frame.
   std::size_t partial_bytes() const { return body_.capacity(); }
 
+  const Stream& stream() const { return *stream_; }
+
   bool closed() const { return closed_; }
   void close();              // does not call the owner
   void close_after_flush();  // tries once to send what is queued (an error frame), then closes
@@ -108,6 +110,7 @@ class FrameConnection : public std::enable_shared_from_this<FrameConnection> {
   void consumed(std::size_t bytes);
   void append_small(std::string_view bytes);
   void end(const Error& why);
+  Error failure_of(const IoResult& result) const;
   bool mid_frame() const { return has_header_ || begin_ < end_; }
 
   std::unique_ptr<Stream> stream_;

@@ -43,6 +43,23 @@ unsigned first_outgoing_port() {
 
 }  // namespace
 
+Result<std::string> advertised_address(const std::string& advertised, const std::string& listening) {
+  Result<HostPort> own = split_address(listening);
+  if (!own) return tl::unexpected(own.error());
+  if (advertised.empty()) {
+    boost::system::error_code not_numeric;
+    const auto host = boost::asio::ip::make_address(own->host, not_numeric);
+    if (not_numeric || !host.is_unspecified()) return listening;
+    return fail(ErrorCode::invalid_argument,
+                listening + " stands for every address of this machine: say which one others use with --advertise");
+  }
+  if (split_address(advertised)) return advertised;
+  std::string with_port = advertised + ":" + own->port;
+  if (!split_address(with_port))
+    return fail(ErrorCode::invalid_argument, "'" + advertised + "' is neither a host nor host:port");
+  return with_port;
+}
+
 Result<Listener> listen_on(boost::asio::io_context& loop, const std::string& address, bool encrypted) {
   Result<HostPort> parts = split_address(address);
   if (!parts) return tl::unexpected(parts.error());

@@ -23,6 +23,10 @@ struct Listener {
   std::string address;                 // host:port with the port that was taken
 };
 
+// What others dial: `advertised` (host or host:port), with the port of `listening` if it names none; `listening` if it
+// is empty. Errors: invalid_argument (not an address; nothing is advertised and `listening` stands for all addresses).
+Result<std::string> advertised_address(const std::string& advertised, const std::string& listening);
+
 // host:port with a numeric host or a name. `encrypted`: the streams are TLS; without it only loopback addresses are
 // listened on.
 Result<Listener> listen_on(boost::asio::io_context& loop, const std::string& address, bool encrypted = false);

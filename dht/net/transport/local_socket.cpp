@@ -1,4 +1,4 @@
-// UNIX sockets in the abstract namespace, named after loopback addresses.
+// UNIX sockets in the abstract namespace, named after addresses.
 #include "dht/net/transport/local_socket.hpp"
 
 #include <spdlog/spdlog.h>
@@ -18,22 +18,21 @@ Local::endpoint name_of(const boost::asio::ip::tcp::endpoint& listener) {
 
 }  // namespace
 
-std::optional<LocalAcceptor> listen_beside(boost::asio::io_context& loop,
-                                           const boost::asio::ip::tcp::endpoint& listener) {
-  if (!listener.address().is_loopback()) return std::nullopt;
+std::optional<LocalAcceptor> listen_beside(boost::asio::io_context& loop, const std::string& address) {
+  const std::optional<boost::asio::ip::tcp::endpoint> listener = numeric_endpoint(address);
+  if (!listener) return std::nullopt;
   boost::system::error_code error;
   LocalAcceptor acceptor(loop);
   acceptor.open(Local(), error);
-  if (!error) acceptor.bind(name_of(listener), error);
+  if (!error) acceptor.bind(name_of(*listener), error);
   if (!error) acceptor.listen(boost::asio::socket_base::max_listen_connections, error);
   if (!error) return acceptor;
-  spdlog::warn("event=no_local_socket address={} reason=\"{}\"", join_address(listener), error.message());
+  spdlog::warn("event=no_local_socket address={} reason=\"{}\"", address, error.message());
   return std::nullopt;
 }
 
 std::optional<Socket> connect_beside(const boost::asio::any_io_executor& executor,
                                      const boost::asio::ip::tcp::endpoint& listener) {
-  if (!listener.address().is_loopback()) return std::nullopt;
   boost::system::error_code error;
   Local::socket socket(executor);
   socket.open(Local(), error);

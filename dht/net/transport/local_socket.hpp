@@ -1,8 +1,9 @@
-// The UNIX socket beside a node's loopback listener: processes of one machine speak through it instead of TCP.
+// The UNIX socket beside a node's listener: processes of one machine speak through it instead of TCP.
 //
-// It costs a third less processor time and half the latency of TCP over loopback. Its name follows from the listener's
-// address, so nobody has to be told: "\0ringfs/127.0.0.1:4001", in the abstract namespace (unix(7)), which belongs to a
-// network namespace as a loopback address does, leaves nothing behind and has no limit of length to care for. Anybody
+// It costs a third less processor time and half the latency of TCP over loopback, and needs no certificate. Its name
+// follows from the listener's address, so nobody has to be told: "\0ringfs/127.0.0.1:4001", in the abstract namespace
+// (unix(7)), which belongs to a network namespace as addresses do, leaves nothing behind and has no limit of length to
+// care for. Anybody
 // may bind such a name; so both ends ask the kernel whose the other one is (peer_user.hpp), and a dialler that meets a
 // stranger's socket takes TCP. A listener whose name is taken does without.
 // Threads: the loop. Errors: nothing instead of a socket; TCP is what counts.
@@ -19,10 +20,10 @@ namespace ringfs::dht {
 
 using LocalAcceptor = boost::asio::local::stream_protocol::acceptor;
 
-std::optional<LocalAcceptor> listen_beside(boost::asio::io_context& loop,
-                                           const boost::asio::ip::tcp::endpoint& listener);
+// `address`: host:port as others dial it; a name has none.
+std::optional<LocalAcceptor> listen_beside(boost::asio::io_context& loop, const std::string& address);
 
-// Connected at once, or nothing. Only to loopback addresses.
+// Connected at once, or nothing: no node of this machine listens there.
 std::optional<Socket> connect_beside(const boost::asio::any_io_executor& executor,
                                      const boost::asio::ip::tcp::endpoint& listener);
 

@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "dht/net/trust/tls_engine.hpp"
+
 namespace ringfs::dht {
 
 OutgoingConnection::OutgoingConnection(const boost::asio::any_io_executor& executor, Flusher& flusher,
@@ -30,8 +32,9 @@ void OutgoingConnection::dialled(Result<Socket> socket) {
     return;
   }
   state_ = State::handshake;
-  server_ = LocalPeer(*socket);
+  const LocalPeer server(*socket);
   connection_ = std::make_shared<FrameConnection>(options_.make_stream(std::move(*socket)), *this, flusher_);
+  server_ = connection_->stream().tls() == nullptr ? server : LocalPeer();
   connection_->start();
   connection_->send(FrameKind::handshake, 0, encode(own_handshake()));
   timer_.expires_after(options_.handshake);
@@ -66,7 +69,7 @@ void OutgoingConnection::handshake_received(const ReceivedFrame& frame) {
   Result<Handshake> handshake = decode_handshake(frame);
   if (!handshake) {
     end(handshake.error());
-  } else if (Status ours = server_.believed(); !ours) {
+  } else if (Status ours = check_server(*handshake); !ours) {
     end({ours.error().code, "the process that listens there is not taken: " + ours.error().context});
   } else if (Status fits = check(*handshake); !fits) {
     end(fits.error());
@@ -76,6 +79,16 @@ void OutgoingConnection::handshake_received(const ReceivedFrame& frame) {
     connection_->set_frame_limit(max_frame_bytes);
     handshake_done(*handshake);
   }
+}
+
+// The user whom it runs as, or the certificate that it has shown: TLS lets nobody but a node of the ring come so far.
+Status OutgoingConnection::check_server(const Handshake& handshake) const {
+  const TlsEngine* tls = connection_->stream().tls();
+  if (tls == nullptr) return server_.believed();
+  const std::optional<Identity> identity = tls->peer() ? tls->peer()->identity() : std::nullopt;
+  const bool same = identity && identity->kind == Identity::Kind::node && identity->node == handshake.node;
+  if (same) return {};
+  return fail(ErrorCode::wrong_identity, "its certificate is not the one of node " + handshake.node.text());
 }
 
 void OutgoingConnection::connection_closed(FrameConnection&, const Error& why) { end(why); }

@@ -65,6 +65,7 @@ class OutgoingConnection : public FrameConnection::Owner, public std::enable_sha
   void connection_closed(FrameConnection& connection, const Error& why) override;
   void error_received(const ReceivedFrame& frame);
   void handshake_received(const ReceivedFrame& frame);
+  Status check_server(const Handshake& handshake) const;
 
   boost::asio::any_io_executor executor_;
   Flusher& flusher_;
@@ -73,7 +74,7 @@ class OutgoingConnection : public FrameConnection::Owner, public std::enable_sha
   State state_ = State::idle;
   bool stopped_ = false;
   std::shared_ptr<Dial> dial_;
-  LocalPeer server_;  // whoever answers there
+  LocalPeer server_;  // whoever answers there; asked for by nobody on a connection that is TLS
   std::shared_ptr<FrameConnection> connection_;
 };
 

@@ -10,11 +10,14 @@
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "dht/base/error.hpp"
 
 namespace ringfs::dht {
+
+class TlsEngine;
 
 // A connected socket, of whichever family.
 using Socket = boost::asio::generic::stream_protocol::socket;
@@ -40,6 +43,10 @@ class Stream {
   virtual void wait_readable(Ready ready) = 0;
   virtual void wait_writable(Ready ready) = 0;
   virtual void close() = 0;
+  // What TLS knows of the other end; null: it is not TLS.
+  virtual const TlsEngine* tls() const { return nullptr; }
+  // Why it failed, in words; nothing: errno says it.
+  virtual std::optional<Error> failure() const { return std::nullopt; }
 };
 
 // How a connected socket becomes a stream: the place where TLS is put in.

@@ -184,7 +184,7 @@ void TlsStream::close() {
   state_->writable = nullptr;
 }
 
-const TlsEngine& TlsStream::engine() const { return *state_->engine; }
+const TlsEngine* TlsStream::tls() const { return state_->engine.get(); }
 
 std::optional<Error> TlsStream::failure() const {
   if (state_->engine->failure().context.empty()) return std::nullopt;

@@ -25,8 +25,8 @@ class TlsStream : public Stream {
   void wait_writable(Ready ready) override;
   void close() override;
 
-  const TlsEngine& engine() const;
-  std::optional<Error> failure() const;  // in words; nothing: errno says it
+  const TlsEngine* tls() const override;
+  std::optional<Error> failure() const override;
 
  private:
   struct State;

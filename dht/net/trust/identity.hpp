@@ -1,4 +1,4 @@
-// Who a connection's other end is, and what it may do (docs/security.md).
+// Who a connection's other end is (docs/security.md).
 //
 // An identity is a URI in a certificate, ringfs://<ring uuid>/node/<node uuid> or ringfs://<ring uuid>/client/<name>
 // (as SPIFFE does it). Addresses and host names are never one: an address may change, an identity may not.
@@ -10,26 +10,10 @@
 #include <string_view>
 
 #include "dht/base/error.hpp"
+#include "dht/base/ring/access_role.hpp"
 #include "dht/base/uuid.hpp"
 
 namespace ringfs::dht {
-
-// Each role may do what the ones before it may.
-enum class AccessRole : std::uint8_t {
-  reader = 1,  // read data
-  writer = 2,  // change data
-  admin = 3,   // members, settings, tokens, clients
-  node = 4,    // everything: members trust each other
-};
-
-std::string_view to_string(AccessRole role);                  // "reader", "writer", "admin", "node"
-Result<AccessRole> parse_access_role(std::string_view text);  // the four names
-
-inline constexpr std::size_t max_client_name_bytes = 64;
-
-// Letters, digits, '.', '_' and '-', at most max_client_name_bytes, not beginning with '.' or '-': it stands in URIs,
-// in file names and in logs.
-Status check_client_name(std::string_view name);
 
 struct Identity {
   enum class Kind : std::uint8_t { node = 1, client = 2 };

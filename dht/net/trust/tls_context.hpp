@@ -17,6 +17,9 @@
 
 namespace ringfs::dht {
 
+// Of nodes, mounts and `ringfs` among each other: what make() gets as their protocol.
+inline constexpr const char* rpc_tls_protocol = "ringfs/1";
+
 struct Credentials {
   PrivateKey key;
   std::vector<Certificate> chain;  // its own first

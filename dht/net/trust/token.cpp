@@ -4,6 +4,9 @@
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 
+#include <cstdlib>
+#include <fstream>
+#include <iostream>
 #include <optional>
 
 #include "dht/base/hash.hpp"
@@ -11,6 +14,8 @@
 namespace ringfs::dht {
 
 namespace {
+
+constexpr std::size_t max_token_file_bytes = 4096;
 
 constexpr std::string_view prefix = "ringfs1.";
 constexpr std::string_view alphabet = "abcdefghijklmnopqrstuvwxyz234567";
@@ -93,6 +98,21 @@ Result<Token> parse_token(std::string_view text) {
   const auto secret = part_of(text.substr(part_digits + 1));
   if (!authority || !secret) return refused();
   return Token{.authority = *authority, .secret = *secret};
+}
+
+Result<std::string> read_token(const std::string& file) {
+  if (file.empty()) {
+    const char* given = std::getenv("RINGFS_TOKEN");
+    return std::string(given == nullptr ? "" : given);
+  }
+  std::ifstream opened;
+  if (file != "-") opened.open(file);
+  std::istream& stream = file == "-" ? std::cin : opened;
+  std::string text(max_token_file_bytes, '\0');
+  stream.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(stream.gcount()));
+  if (text.empty()) return fail(ErrorCode::not_found, "there is no token in " + file);
+  return text;
 }
 
 }  // namespace ringfs::dht

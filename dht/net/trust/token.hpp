@@ -14,10 +14,9 @@
 #include <string_view>
 
 #include "dht/base/error.hpp"
+#include "dht/base/key_hash.hpp"
 
 namespace ringfs::dht {
-
-using KeyHash = std::array<std::uint8_t, 32>;  // SHA-256 of a public key (SubjectPublicKeyInfo, DER)
 
 // Whether they are equal, in a time that does not depend on where they differ.
 bool equal_in_constant_time(std::string_view left, std::string_view right);
@@ -33,6 +32,9 @@ struct Token {
 
 // With a secret from the system's generator (RAND_bytes). Errors: io_error when there is no randomness.
 Result<Token> make_token(const KeyHash& authority);
+// The text from a file, from standard input (`-`), or from RINGFS_TOKEN when no file is named, for whoever may list
+// processes sees arguments; empty: there is none. Errors: not_found (no such file, or it is empty).
+Result<std::string> read_token(const std::string& file);
 // White space around it is ignored, for it comes from files.
 Result<Token> parse_token(std::string_view text);
 

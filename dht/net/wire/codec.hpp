@@ -13,12 +13,16 @@
 #include "dht/base/error.hpp"
 #include "dht/core/protocol/messages.hpp"
 #include "dht/core/protocol/operations.hpp"
+#include "dht/net/trust/identity.hpp"
 #include "dht/net/wire/frame.hpp"
 
 namespace ringfs::dht {
 
 inline constexpr std::size_t max_error_context_bytes = 1024;  // longer ones are cut when encoded
 inline constexpr std::size_t max_address_bytes = 300;         // host names have at most 253 bytes
+inline constexpr std::size_t token_secret_bytes = 32;
+inline constexpr std::size_t max_request_pem_bytes = 2048;      // of P-256 it has some 450
+inline constexpr std::size_t max_certificate_pem_bytes = 4096;  // as of an authority (members_table.hpp)
 
 enum class PeerRole : std::uint8_t { client = 1, node = 2 };
 
@@ -36,6 +40,30 @@ struct Handshake {
 
 WireMessage encode(const Handshake& handshake);
 Result<Handshake> decode_handshake(const ReceivedFrame& frame);
+
+// The first and only frame of somebody who wants a certificate: a newcomer with a token's secret, or a holder of a
+// certificate who renews it. Bounded by max_handshake_bytes.
+struct JoinRequest {
+  std::string secret;  // of a token: token_secret_bytes; empty: a renewal, by whom the connection's certificate names
+  Identity::Kind kind = Identity::Kind::client;
+  Uuid node;                          // of a node
+  std::string name;                   // of a client
+  std::string request;                // PKCS #10, PEM
+  std::string address, rest_address;  // of a node: where it can be reached
+};
+WireMessage encode(const JoinRequest& request);
+Result<JoinRequest> decode_join_request(const ReceivedFrame& frame);
+
+// Refusals are error frames.
+struct JoinAnswer {
+  Uuid ring;
+  AccessRole role = AccessRole::reader;
+  std::string name;                      // of a client
+  std::string certificate;               // PEM
+  std::vector<std::string> authorities;  // PEM: whose signatures the ring's members carry; 1 to max_authorities
+};
+WireMessage encode(const JoinAnswer& answer);
+Result<JoinAnswer> decode_join_answer(const ReceivedFrame& frame);
 
 WireMessage encode(const Error& error);
 Result<Error> decode_error(const ReceivedFrame& frame);

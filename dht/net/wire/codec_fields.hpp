@@ -118,6 +118,8 @@ constexpr EntryKind last_of(EntryKind) { return EntryKind::batch; }
 constexpr ErrorCode last_of(ErrorCode) { return ErrorCode::cloned_identity; }
 constexpr PeerRole last_of(PeerRole) { return PeerRole::node; }
 constexpr Role last_of(Role) { return Role::learner; }
+constexpr AccessRole last_of(AccessRole) { return AccessRole::node; }
+constexpr Identity::Kind last_of(Identity::Kind) { return Identity::Kind::client; }
 
 template <class Enum>
 requires requires { last_of(Enum{}); }

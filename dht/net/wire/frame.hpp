@@ -22,6 +22,8 @@ inline constexpr std::size_t frame_header_bytes = 24;
 inline constexpr std::size_t max_handshake_bytes = 4 << 10;  // message + payload, until handshakes were exchanged
 // Message + payload afterwards: a 1 MiB chunk and what goes with it.
 inline constexpr std::size_t max_frame_bytes = 2 << 20;
+// Message + payload of the answer to a request to join: a certificate and those of the authorities.
+inline constexpr std::size_t max_join_answer_bytes = 24 << 10;
 
 enum class FrameKind : std::uint8_t {
   handshake = 1,  // first frame of both sides
@@ -29,6 +31,8 @@ enum class FrameKind : std::uint8_t {
   request = 3,    // client to node
   response = 4,   // node to client, with the request's number
   error = 5,      // why the sender closes the connection
+  join = 6,       // instead of a handshake: somebody asks for a certificate
+  join_answer = 7,
 };
 
 struct FrameHeader {

@@ -34,9 +34,14 @@ bool Followers::answers(const ReplicaId& replica) const {
   return progress != nullptr && answering(*progress);
 }
 
-bool Followers::quorum_answers(const std::vector<ReplicaId>& voters) const {
+bool Followers::majority_answers(const std::vector<ReplicaId>& voters) const {
   auto answering = std::count_if(voters.begin(), voters.end(), [&](const ReplicaId& voter) { return answers(voter); });
   return 2 * static_cast<std::size_t>(answering) > voters.size();
+}
+
+bool Followers::quorum_answers() const {
+  const Configuration& configuration = state_.configuration();
+  return quorum_value<bool>(configuration, false, [&](const ReplicaId& voter) { return answers(voter); });
 }
 
 bool Followers::caught_up(const ReplicaId& replica, const Progress& progress) const {
@@ -115,12 +120,11 @@ LogIndex Followers::needed_from(Duration timeout) const {
   return needed;
 }
 
-// What a majority of the voters can take in. Who does not answer takes in nothing; but when a majority does not answer,
-// room is not what is missing: then what they said last counts, and clients wait for an election rather than hear of a
-// full disk.
+// What a quorum can take in. Who does not answer takes in nothing; but when no quorum answers, room is not what is
+// missing: then what they said last counts, and clients wait for an election rather than hear of a full disk.
 Room Followers::quorum_room() const {
   const Configuration& configuration = state_.configuration();
-  const bool heard = quorum_answers(configuration.voters);
+  const bool heard = quorum_answers();
   return quorum_value<Room>(configuration, Room::none, [&](const ReplicaId& voter) {
     return !heard || answers(voter) ? services_.room_of(voter.node) : Room::none;
   });

@@ -36,7 +36,8 @@ class Followers {
 
   bool answering(const Progress& progress) const { return progress.acknowledged_sent_at + answer_timeout() > now(); }
   bool answers(const ReplicaId& replica) const;
-  bool quorum_answers(const std::vector<ReplicaId>& voters) const;
+  bool majority_answers(const std::vector<ReplicaId>& voters) const;
+  bool quorum_answers() const;  // of the configuration: majorities of both halves while it is joint
   bool caught_up(const ReplicaId& replica, const Progress& progress) const;
   Duration answer_timeout() const { return FollowerLimits::answer_intervals * services_.timing.heartbeat; }
   bool to_be_replaced(const ReplicaId& replica) const;  // damaged, or without room for what it lacks

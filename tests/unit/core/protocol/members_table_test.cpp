@@ -31,6 +31,18 @@ MembersTable example() {
   return table;
 }
 
+// Of a ring with certificates.
+MembersTable keyed_example() {
+  MembersTable table = example();
+  for (std::size_t i = 1; i < table.members.size(); ++i)
+    table.members[i].key.emplace().fill(static_cast<std::uint8_t>(i));
+  table.clients = {{.name = "admin-1", .role = AccessRole::admin, .key = {1, 2, 3}, .revoked = false},
+                   {.name = "host.example", .role = AccessRole::reader, .key = {4}, .revoked = true},
+                   {.name = "w", .role = AccessRole::writer, .key = {}, .revoked = false}};
+  table.authorities = {{std::string(64, '0'), "-----BEGIN CERTIFICATE-----"}, {std::string(64, 'f'), "x"}};
+  return table;
+}
+
 std::vector<Row> stored(const MembersTable& table) {
   std::vector<Row> rows;
   for (InitialRow& row : rows_of(table)) rows.push_back({row.row.sort, 1, SharedBytes(std::move(row.value))});
@@ -50,18 +62,39 @@ TEST(MembersTable, Encoding_RoundTrip_IsEqual) {
   EXPECT_EQ(*back, table);
   EXPECT_EQ(*decode_members_table(encode(MembersTable{})), MembersTable{});
   EXPECT_EQ(*decode_member(encode(table.members[0])), table.members[0]);
+  table = keyed_example();
+  back = decode_members_table(encode(table));
+  ASSERT_TRUE(back) << back.error().text();
+  EXPECT_EQ(*back, table);
+  EXPECT_EQ(*decode_member(encode(table.members[1])), table.members[1]);
+}
+
+TEST(MembersTable, Encoding_WithoutCertificates_IsWhatEarlierProgramsRead) {
+  EXPECT_EQ(encode(example()).front(), 1);
+  EXPECT_EQ(encode(example().members[0]).front(), 1);
+  EXPECT_EQ(encode(keyed_example()).front(), 2);
+  EXPECT_EQ(encode(keyed_example().members[0]).front(), 1);
+  EXPECT_EQ(encode(keyed_example().members[1]).front(), 2);
 }
 
 TEST(MembersTable, Rows_RoundTrip_IsEqualAndAscending) {
-  MembersTable table = example();
-  std::vector<Row> rows = stored(table);
-  for (std::size_t i = 1; i < rows.size(); ++i) EXPECT_LT(rows[i - 1].sort, rows[i].sort);
-  for (const InitialRow& row : rows_of(table)) EXPECT_EQ(row.row.key, members_key);
-  Result<MembersTable> back = table_from_rows(rows);
-  ASSERT_TRUE(back) << back.error().text();
-  EXPECT_EQ(*back, table);
-  EXPECT_EQ(rows.back().sort, "v");
-  EXPECT_EQ(rows.back().value.view(), std::string("\0\0\0\0\0\0\0\x2a", 8));
+  for (const MembersTable& table : {example(), keyed_example()}) {
+    std::vector<Row> rows = stored(table);
+    for (std::size_t i = 1; i < rows.size(); ++i) EXPECT_LT(rows[i - 1].sort, rows[i].sort);
+    for (const InitialRow& row : rows_of(table)) EXPECT_EQ(row.row.key, members_key);
+    Result<MembersTable> back = table_from_rows(rows);
+    ASSERT_TRUE(back) << back.error().text();
+    EXPECT_EQ(*back, table);
+    EXPECT_EQ(rows.back().sort, "v");
+    EXPECT_EQ(rows.back().value.view(), std::string("\0\0\0\0\0\0\0\x2a", 8));
+  }
+}
+
+TEST(MembersTable, FindClient_NameAndStranger_OnlyTheClient) {
+  const MembersTable table = keyed_example();
+  for (const Client& client : table.clients) EXPECT_EQ(table.find_client(client.name), &client);
+  EXPECT_EQ(table.find_client("stranger"), nullptr);
+  EXPECT_EQ(table.find_client(""), nullptr);
 }
 
 TEST(MembersTable, Find_MemberAndStranger_OnlyTheMember) {
@@ -86,13 +119,14 @@ TEST(MembersTable, Replication_SettingAbsentOrWrong_IsThree) {
 }
 
 TEST(MembersTable, Decode_CutAnywhereOrExtended_IsCorrupt) {
-  std::string bytes = encode(example());
-  for (std::size_t size = 0; size < bytes.size(); ++size) expect_corrupt(std::string_view(bytes).substr(0, size));
-  expect_corrupt(bytes + "x");
+  for (const std::string& bytes : {encode(example()), encode(keyed_example())}) {
+    for (std::size_t size = 0; size < bytes.size(); ++size) expect_corrupt(std::string_view(bytes).substr(0, size));
+    expect_corrupt(bytes + "x");
+  }
 }
 
 TEST(MembersTable, Decode_AnyByteChanged_NeverCrashesAndStaysConsistent) {
-  std::string bytes = encode(example());
+  std::string bytes = encode(keyed_example());
   SeededRandom random(3);
   for (std::size_t i = 0; i < bytes.size(); ++i) {
     for (int round = 0; round < 8; ++round) {
@@ -135,6 +169,25 @@ TEST(MembersTable, Decode_LimitsExceeded_IsCorrupt) {
   table = example();
   table.settings["s"] = std::string(1025, 'a');
   expect_corrupt(encode(table));
+
+  auto broken = [](const std::function<void(MembersTable&)>& change) {
+    MembersTable changed = keyed_example();
+    change(changed);
+    expect_corrupt(encode(changed));
+  };
+  broken([](MembersTable& one) { one.clients[0].name = "-x"; });
+  broken([](MembersTable& one) { one.clients[0].role = AccessRole::node; });
+  broken([](MembersTable& one) { std::swap(one.clients[0], one.clients[1]); });
+  broken([](MembersTable& one) { one.authorities.emplace(std::string(63, 'a'), "x"); });
+  broken([](MembersTable& one) { one.authorities.emplace(std::string(64, 'A'), "x"); });
+  broken([](MembersTable& one) { one.authorities[std::string(64, 'a')] = std::string(max_authority_bytes + 1, 'x'); });
+  broken([](MembersTable& one) {
+    for (char digit : {'1', '2', '3'}) one.authorities[std::string(64, digit)] = "x";
+  });
+  broken([](MembersTable& one) {
+    one.clients.clear();
+    for (std::size_t i = 0; i <= max_clients; ++i) one.clients.push_back({.name = "c" + std::to_string(100000 + i)});
+  });
 
   MembersTable large;
   SeededRandom random(4);

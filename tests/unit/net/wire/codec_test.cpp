@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
+
 #include "tests/fuzz/samples.hpp"
 
 namespace ringfs::dht {
@@ -138,8 +140,8 @@ TEST(Codec, TableThatDoesNotDecode_IsCorrupt) {
 }
 
 TEST(Codec, EmptyAndUnknownMessages_AreCorrupt) {
-  for (FrameKind kind :
-       {FrameKind::handshake, FrameKind::envelope, FrameKind::request, FrameKind::response, FrameKind::error}) {
+  for (FrameKind kind : {FrameKind::handshake, FrameKind::envelope, FrameKind::request, FrameKind::response,
+                         FrameKind::error, FrameKind::join, FrameKind::join_answer}) {
     EXPECT_EQ(code_of(samples::received(kind, WireMessage{})) == ErrorCode::internal, false);
     EXPECT_NE(code_of(samples::received(kind, WireMessage{.message = "\xff\xff\xff", .payload = {}})),
               ErrorCode::internal);
@@ -163,6 +165,78 @@ TEST(Handshake, LongestAddress_FitsTheHandshakeLimitAndLongerIsCorrupt) {
   EXPECT_EQ(code_of(samples::received(FrameKind::handshake, encode(handshake))), ErrorCode::internal);
   handshake.address += 'a';
   EXPECT_EQ(code_of(samples::received(FrameKind::handshake, encode(handshake))), ErrorCode::corrupt);
+}
+
+TEST(Join, LongestRequest_FitsTheHandshakeLimit) {
+  SeededRandom random(13);
+  JoinRequest request = samples::join_requests(random).front();
+  request.request = std::string(max_request_pem_bytes, 'p');
+  request.address = request.rest_address = std::string(max_address_bytes, 'a');
+  EXPECT_LE(encode(request).bytes(), max_handshake_bytes);
+  Result<JoinRequest> decoded = decode_join_request(samples::received(FrameKind::join, encode(request)));
+  ASSERT_TRUE(decoded) << decoded.error().text();
+  EXPECT_EQ(decoded->request, request.request);
+  EXPECT_EQ(decoded->rest_address, request.rest_address);
+  EXPECT_EQ(decoded->secret, request.secret);
+  EXPECT_EQ(decoded->node, request.node);
+}
+
+TEST(Join, RequestsOutOfBounds_AreCorrupt) {
+  SeededRandom random(14);
+  using Change = std::function<void(JoinRequest&)>;
+  const std::vector<std::pair<std::string, Change>> changes{
+      {"a short secret", [](JoinRequest& it) { it.secret.resize(31); }},
+      {"a long secret", [](JoinRequest& it) { it.secret.resize(33); }},
+      {"no certificate request", [](JoinRequest& it) { it.request.clear(); }},
+      {"a long certificate request", [](JoinRequest& it) { it.request = std::string(2049, 'p'); }},
+      {"a long address", [](JoinRequest& it) { it.address = std::string(301, 'a'); }},
+      {"a long REST address", [](JoinRequest& it) { it.rest_address = std::string(301, 'a'); }},
+      {"a node without a uuid", [](JoinRequest& it) { it.node = {}; }},
+      {"a node with a name", [](JoinRequest& it) { it.name = "laptop"; }},
+      {"a client with a uuid", [](JoinRequest& it) { it.kind = Identity::Kind::client; }},
+      {"neither node nor client", [](JoinRequest& it) { it.kind = Identity::Kind{3}; }},
+  };
+  for (const auto& [what, change] : changes) {
+    JoinRequest request = samples::join_requests(random).front();
+    change(request);
+    EXPECT_EQ(code_of(samples::received(FrameKind::join, encode(request))), ErrorCode::corrupt) << what;
+  }
+  JoinRequest named = samples::join_requests(random).back();
+  named.name = std::string(max_client_name_bytes, 'n');
+  EXPECT_EQ(code_of(samples::received(FrameKind::join, encode(named))), ErrorCode::internal);
+  named.name += 'n';
+  EXPECT_EQ(code_of(samples::received(FrameKind::join, encode(named))), ErrorCode::corrupt);
+  ReceivedFrame long_one = samples::received(FrameKind::join, {.message = std::string(4097, 'x'), .payload = {}});
+  EXPECT_EQ(code_of(long_one), ErrorCode::too_large);
+}
+
+TEST(Join, LargestAnswer_FitsItsLimitAndOthersAreCorrupt) {
+  SeededRandom random(15);
+  const std::string pem(max_certificate_pem_bytes, 'p');
+  JoinAnswer largest = samples::join_answer(random);
+  largest.certificate = pem;
+  largest.authorities.assign(max_authorities, pem);
+  EXPECT_LE(encode(largest).bytes(), max_join_answer_bytes);
+  EXPECT_EQ(code_of(samples::received(FrameKind::join_answer, encode(largest))), ErrorCode::internal);
+  using Change = std::function<void(JoinAnswer&)>;
+  const std::vector<std::pair<std::string, Change>> changes{
+      {"no ring", [](JoinAnswer& it) { it.ring = {}; }},
+      {"no role", [](JoinAnswer& it) { it.role = AccessRole{0}; }},
+      {"an unknown role", [](JoinAnswer& it) { it.role = AccessRole{5}; }},
+      {"no certificate", [](JoinAnswer& it) { it.certificate.clear(); }},
+      {"a long certificate", [](JoinAnswer& it) { it.certificate += 'p'; }},
+      {"no authority", [](JoinAnswer& it) { it.authorities.clear(); }},
+      {"an empty authority", [](JoinAnswer& it) { it.authorities.front().clear(); }},
+      {"a long authority", [](JoinAnswer& it) { it.authorities.front() += 'p'; }},
+      {"too many authorities", [](JoinAnswer& it) { it.authorities.resize(max_authorities + 1, "p"); }},
+      {"a long name", [](JoinAnswer& it) { it.name = std::string(65, 'n'); }},
+  };
+  for (const auto& [what, change] : changes) {
+    JoinAnswer answer = largest;
+    change(answer);
+    const ErrorCode code = code_of(samples::received(FrameKind::join_answer, encode(answer)));
+    EXPECT_TRUE(code == ErrorCode::corrupt || code == ErrorCode::too_large) << what;
+  }
 }
 
 TEST(ErrorFrame, LongContext_IsCutAndControlCharactersReplaced) {

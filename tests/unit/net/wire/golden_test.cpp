@@ -94,6 +94,10 @@ TEST(Codec, Frames_HaveTheBytesOfProtocolVersion1) {
   for (OperationResult& result : samples::results(result_random)) {
     frames.push_back(samples::received(FrameKind::response, encode(Response{Stamp{9}, std::move(result)})));
   }
+  for (const JoinRequest& request : samples::join_requests(other_random)) {
+    frames.push_back(samples::received(FrameKind::join, encode(request)));
+  }
+  frames.push_back(samples::received(FrameKind::join_answer, encode(samples::join_answer(other_random))));
   ASSERT_EQ(frames.size(), std::size(golden_frames));
   for (std::size_t i = 0; i < frames.size(); ++i) EXPECT_EQ(described(frames[i]), golden_frames[i]) << "frame " << i;
 }

@@ -1,5 +1,5 @@
 // Which clocks count as wrong.
-#include "dht/net/client/clock_survey.hpp"
+#include "dht/core/node/clock_survey.hpp"
 
 #include <gtest/gtest.h>
 

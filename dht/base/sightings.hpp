@@ -14,7 +14,7 @@
 #include "dht/base/rows.hpp"
 #include "dht/base/time.hpp"
 
-namespace ringfs::dht {
+namespace ringfs {
 
 // A client that meets more dead transactions at once keeps those that it saw first.
 inline constexpr std::size_t max_sightings = 4096;
@@ -49,4 +49,4 @@ class Sightings {
   std::map<std::pair<PartitionId, RowAddress>, Sighting> seen_;
 };
 
-}  // namespace ringfs::dht
+}  // namespace ringfs

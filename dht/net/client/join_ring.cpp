@@ -1,0 +1,263 @@
+// One question to one node after the other.
+#include "dht/net/client/join_ring.hpp"
+
+#include <algorithm>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <optional>
+
+#include "dht/net/transport/dial.hpp"
+#include "dht/net/transport/frame_connection.hpp"
+#include "dht/net/transport/system_clock.hpp"
+#include "dht/net/transport/tls_stream.hpp"
+
+namespace ringfs::dht {
+
+namespace {
+
+constexpr Duration connect_time = std::chrono::seconds(5);
+
+// What is the same for each address.
+struct Question {
+  std::shared_ptr<const TlsContext> context;
+  TlsEngine::Check check;  // of the server
+  JoinRequest request;
+  PrivateKey key;
+  // Whom the answer must be for. Of a newcomer the ring is known when a server was taken.
+  std::shared_ptr<Identity> expected;
+};
+
+// One connection for one frame and its answer.
+class Asking final : public FrameConnection::Owner, public std::enable_shared_from_this<Asking> {
+ public:
+  explicit Asking(const boost::asio::any_io_executor& executor)
+      : executor_(executor), flusher_(executor), timer_(executor) {}
+
+  void start(const Question& question, const std::string& address, Duration limit) {
+    timer_.expires_after(limit);
+    dial_ = dial(
+        executor_, address, std::min(limit, connect_time),
+        [self = shared_from_this(), question](Result<Socket> socket) { self->dialled(question, std::move(socket)); });
+  }
+
+  // Returns when there is a result, or at the limit.
+  Task<void> wait() {
+    if (result_) co_return;
+    boost::system::error_code ignored;  // a cancelled wait means that there is a result
+    co_await timer_.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
+  }
+
+  void stop() {
+    timer_.cancel();
+    if (dial_) dial_->cancel();
+    if (connection_) connection_->close();
+  }
+
+  Result<JoinAnswer> result() const {
+    return result_ ? *result_ : fail(ErrorCode::timeout, connection_ ? "no answer in time" : "no connection in time");
+  }
+  // The node itself said it, after it was known.
+  bool was_told() const { return told_; }
+
+ private:
+  void dialled(const Question& question, Result<Socket> socket) {
+    dial_.reset();
+    if (!socket) {
+      end(tl::unexpected(socket.error()));
+      return;
+    }
+    auto engine = std::make_unique<TlsEngine>(question.context, TlsEngine::Side::client, question.check);
+    auto stream = std::make_unique<TlsStream>(std::move(*socket), std::move(engine));
+    stream_ = stream.get();
+    connection_ = std::make_shared<FrameConnection>(std::move(stream), *this, flusher_);
+    connection_->set_frame_limit(max_join_answer_bytes);
+    connection_->start();
+    connection_->send(FrameKind::join, 0, encode(question.request));
+  }
+
+  void frame_received(FrameConnection&, ReceivedFrame frame) override {
+    if (frame.header.kind == FrameKind::join_answer) {
+      end(decode_join_answer(frame));
+    } else if (frame.header.kind == FrameKind::error) {
+      Result<Error> error = decode_error(frame);
+      told_ = error.has_value();
+      end(tl::unexpected(error ? *error : error.error()));
+    } else {
+      end(fail(ErrorCode::corrupt, "a frame that does not belong here"));
+    }
+  }
+
+  void connection_closed(FrameConnection&, const Error& why) override {
+    const std::optional<Error> words = stream_->failure();
+    end(tl::unexpected(words ? *words : why));
+  }
+
+  void end(Result<JoinAnswer> result) {
+    if (!result_) result_ = std::move(result);
+    timer_.cancel();
+  }
+
+  const boost::asio::any_io_executor executor_;
+  Flusher flusher_;
+  boost::asio::steady_timer timer_;
+  std::shared_ptr<Dial> dial_;
+  std::shared_ptr<FrameConnection> connection_;
+  TlsStream* stream_ = nullptr;  // the connection's
+  std::optional<Result<JoinAnswer>> result_;
+  bool told_ = false;
+};
+
+// Ends what was begun, also when the caller is cancelled.
+struct EndOfAsking {
+  explicit EndOfAsking(std::shared_ptr<Asking> started) : asking(std::move(started)) {}
+  ~EndOfAsking() { asking->stop(); }
+  EndOfAsking(const EndOfAsking&) = delete;
+  EndOfAsking& operator=(const EndOfAsking&) = delete;
+  std::shared_ptr<Asking> asking;
+};
+
+// Another node may know better, or be reachable.
+bool asks_on(const Error& error, bool was_told) {
+  return !was_told || error.code == ErrorCode::unavailable || error.code == ErrorCode::overloaded ||
+         error.code == ErrorCode::timeout || error.code == ErrorCode::busy;
+}
+
+// Of several the first that came from a node, with the words of all.
+Error failure_of_all(const std::vector<Error>& errors) {
+  Error all = errors.front();
+  for (const Error& error : errors) {
+    if (not_reached(all.code) && !not_reached(error.code)) all.code = error.code;
+    if (&error != &errors.front()) all.context += "; " + error.context;
+  }
+  return all;
+}
+
+Task<Result<JoinAnswer>> ask_each(boost::asio::any_io_executor executor, std::vector<std::string> addresses,
+                                  Question question, TimePoint deadline) {
+  if (addresses.empty()) co_return fail(ErrorCode::invalid_argument, "no address of the ring");
+  if (addresses.size() > max_join_addresses) addresses.resize(max_join_addresses);
+  std::vector<Error> errors;
+  for (const std::string& address : addresses) {
+    const Duration left = deadline - boot_time();
+    if (left <= Duration::zero()) break;
+    const EndOfAsking end(std::make_shared<Asking>(executor));
+    end.asking->start(question, address, std::min(left, join_attempt_time));
+    co_await end.asking->wait();
+    Result<JoinAnswer> answer = end.asking->result();
+    if (answer) {
+      Result<StoredCredentials> fits = credentials_of(*answer, question.key, *question.expected);
+      if (fits) co_return answer;
+      answer = tl::unexpected(fits.error());
+    }
+    Error error = answer.error();
+    error.context = address + ": " + (error.context.empty() ? std::string(to_string(error.code)) : error.context);
+    if (!asks_on(error, end.asking->was_told())) co_return tl::unexpected(error);
+    errors.push_back(std::move(error));
+  }
+  if (errors.empty()) co_return fail(ErrorCode::timeout, "no time was left to ask " + addresses.front());
+  co_return tl::unexpected(failure_of_all(errors));
+}
+
+Status check_server(const Certificate& leaf, const std::vector<Certificate>& chain,
+                    const std::vector<Certificate>& authorities, Identity& expected) {
+  const auto server =
+      verify(leaf, chain, authorities, {.ring = expected.ring, .now = wall_time(), .expiry_counts = false});
+  if (!server) {
+    const bool foreign = server.error() == Refusal::foreign_authority || server.error() == Refusal::foreign_ring;
+    return fail(foreign ? ErrorCode::foreign_ring : ErrorCode::access_denied, std::string(to_string(server.error())));
+  }
+  if (server->kind != Identity::Kind::node) return fail(ErrorCode::access_denied, "its certificate is not of a node");
+  expected.ring = server->ring;
+  return {};
+}
+
+// Nothing is trusted but the authority that the token names.
+Status check_pinned(const Certificate& leaf, const std::vector<Certificate>& chain, const KeyHash& pin,
+                    Identity& expected) {
+  const auto pinned = std::find_if(chain.begin(), chain.end(),
+                                   [&](const Certificate& one) { return one.is_authority() && one.key_hash() == pin; });
+  if (pinned == chain.end())
+    return fail(ErrorCode::foreign_ring,
+                "it belongs to another ring than the token, or its authority was replaced after the token was made");
+  return check_server(leaf, {}, {*pinned}, expected);
+}
+
+JoinRequest request_of(const Identity& identity, std::string pem, std::string address, std::string rest_address) {
+  JoinRequest request;
+  request.kind = identity.kind;
+  request.node = identity.node;
+  request.name = identity.name;
+  request.request = std::move(pem);
+  request.address = std::move(address);
+  request.rest_address = std::move(rest_address);
+  return request;
+}
+
+}  // namespace
+
+Result<StoredCredentials> credentials_of(const JoinAnswer& answer, const PrivateKey& key, const Identity& identity) {
+  const auto wrong = [](const std::string& what) {
+    return fail(ErrorCode::corrupt, "the answer to a request to join has " + what);
+  };
+  Result<Certificate> own = Certificate::from_pem(answer.certificate);
+  if (!own) return wrong(own.error().context);
+  StoredCredentials credentials{.own = {.key = key, .chain = {*own}}, .authorities = {}, .identity = identity};
+  std::optional<Refusal> refusal;
+  for (const std::string& pem : answer.authorities) {
+    Result<Certificate> authority = Certificate::from_pem(pem);
+    if (!authority) return wrong(authority.error().context);
+    const auto holder = verify(*own, {}, {*authority}, {.ring = identity.ring, .now = wall_time()});
+    const bool signer = holder || holder.error() != Refusal::foreign_authority;
+    if (signer && !holder) refusal = holder.error();
+    if (signer && credentials.own.chain.size() == 1) credentials.own.chain.push_back(*authority);
+    credentials.authorities.push_back(std::move(*authority));
+  }
+  if (refusal) return fail(ErrorCode::access_denied, std::string(to_string(*refusal)));
+  if (credentials.own.chain.size() == 1) return wrong("a certificate that none of its authorities signed");
+  if (own->key_hash() != key.public_hash()) return wrong("a certificate for another key");
+  if (own->identity() != identity || answer.ring != identity.ring) return wrong("a certificate of somebody else");
+  return credentials;
+}
+
+Task<Result<JoinAnswer>> join_ring(boost::asio::any_io_executor executor, JoinOrder order, TimePoint deadline) {
+  Result<std::string> pem = make_request(order.key);
+  if (!pem) co_return tl::unexpected(pem.error());
+  Result<std::shared_ptr<const TlsContext>> context = TlsContext::make(std::nullopt, rpc_tls_protocol);
+  if (!context) co_return tl::unexpected(context.error());
+  auto expected =
+      std::make_shared<Identity>(Identity{.ring = {}, .kind = order.kind, .node = order.node, .name = order.name});
+  JoinRequest request = request_of(*expected, std::move(*pem), std::move(order.address), std::move(order.rest_address));
+  request.secret.assign(order.token.secret.begin(), order.token.secret.end());
+  auto check = [expected, pin = order.token.authority](const Certificate& leaf, const std::vector<Certificate>& chain) {
+    expected->ring = {};  // of the address before
+    return check_pinned(leaf, chain, pin, *expected);
+  };
+  Question question{.context = std::move(*context),
+                    .check = std::move(check),
+                    .request = std::move(request),
+                    .key = std::move(order.key),
+                    .expected = expected};
+  co_return co_await ask_each(executor, std::move(order.addresses), std::move(question), deadline);
+}
+
+Task<Result<JoinAnswer>> renew(boost::asio::any_io_executor executor, RenewalOrder order, TimePoint deadline) {
+  Result<std::string> pem = make_request(order.credentials.own.key);
+  if (!pem) co_return tl::unexpected(pem.error());
+  Result<std::shared_ptr<const TlsContext>> context = TlsContext::make(order.credentials.own, rpc_tls_protocol);
+  if (!context) co_return tl::unexpected(context.error());
+  auto expected = std::make_shared<Identity>(order.credentials.identity);
+  JoinRequest request = request_of(*expected, std::move(*pem), std::move(order.address), std::move(order.rest_address));
+  auto check = [expected, authorities = std::move(order.credentials.authorities)](
+                   const Certificate& leaf, const std::vector<Certificate>& chain) {
+    return check_server(leaf, chain, authorities, *expected);
+  };
+  Question question{.context = std::move(*context),
+                    .check = std::move(check),
+                    .request = std::move(request),
+                    .key = std::move(order.credentials.own.key),
+                    .expected = expected};
+  co_return co_await ask_each(executor, std::move(order.addresses), std::move(question), deadline);
+}
+
+}  // namespace ringfs::dht

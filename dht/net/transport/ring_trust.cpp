@@ -1,0 +1,175 @@
+// Certificates against the members table, and which sockets get TLS.
+#include "dht/net/transport/ring_trust.hpp"
+
+#include <algorithm>
+#include <boost/asio/ip/tcp.hpp>
+#include <cerrno>
+#include <cstring>
+
+#include "dht/net/transport/system_clock.hpp"
+#include "dht/net/transport/tls_stream.hpp"
+
+namespace ringfs::dht {
+
+namespace {
+
+using boost::asio::ip::tcp;
+
+tl::unexpected<Error> refused(std::string words) { return fail(ErrorCode::access_denied, std::move(words)); }
+tl::unexpected<Error> refused(Refusal reason) { return refused(std::string(to_string(reason))); }
+
+Result<KnownPeer> known_node(const MembersTable& table, const Identity& identity, const KeyHash& key) {
+  const Member* member = table.find(identity.node);
+  if (member == nullptr) return refused("node " + identity.node.text() + " is not a member of this ring");
+  if (member->state == MemberState::removed) return refused("node " + identity.node.text() + " was removed");
+  if (member->key != key) return refused("its key is not the one of node " + identity.node.text());
+  return KnownPeer{identity, AccessRole::node};
+}
+
+Result<KnownPeer> known_client(const MembersTable& table, const Identity& identity, const KeyHash& key) {
+  const Client* client = table.find_client(identity.name);
+  if (client == nullptr) return refused("client " + identity.name + " is not known to this ring");
+  if (client->revoked) return refused("client " + identity.name + " was revoked");
+  if (client->key != key) return refused("its key is not the one of client " + identity.name);
+  return KnownPeer{identity, client->role};
+}
+
+// What a connection is that may not leave this machine in plain text.
+class RefusedStream : public Stream {
+ public:
+  explicit RefusedStream(Error why) : why_(std::move(why)) {}
+  IoResult read_some(char*, std::size_t) override { return {IoResult::State::failed, 0, EACCES}; }
+  IoResult write_some(std::span<const iovec>) override { return {IoResult::State::failed, 0, EACCES}; }
+  void wait_readable(Ready ready) override { ready(); }
+  void wait_writable(Ready ready) override { ready(); }
+  void close() override {}
+  std::optional<Error> failure() const override { return why_; }
+
+ private:
+  const Error why_;
+};
+
+bool is_loopback(Socket::endpoint_type endpoint) {
+  const int family = endpoint.protocol().family();
+  if (family == AF_UNIX) return true;
+  tcp::endpoint address;
+  address.resize(endpoint.size());
+  std::memcpy(address.data(), endpoint.data(), endpoint.size());
+  boost::asio::ip::address host = address.address();
+  if (host.is_v6() && host.to_v6().is_v4_mapped())
+    host = boost::asio::ip::make_address_v4(boost::asio::ip::v4_mapped, host.to_v6());
+  return host.is_loopback();
+}
+
+}  // namespace
+
+bool stays_here(const Socket& socket) {
+  boost::system::error_code error;
+  const Socket::endpoint_type local = socket.local_endpoint(error);
+  // A socket that is gone already has no address; what is made of it fails by itself.
+  if (error || local.protocol().family() == AF_UNIX) return true;
+  if (!is_loopback(local)) return false;
+  const Socket::endpoint_type remote = socket.remote_endpoint(error);
+  return error || is_loopback(remote);
+}
+
+Result<std::shared_ptr<RingTrust>> RingTrust::make(const Uuid& ring, Credentials own,
+                                                   std::vector<Certificate> authorities) {
+  std::shared_ptr<RingTrust> trust(new RingTrust(ring, own));
+  trust->now_ = wall_time;
+  trust->table_ = [] { return nullptr; };
+  if (Status taken = trust->renew(std::move(own), std::move(authorities)); !taken) return tl::unexpected(taken.error());
+  return trust;
+}
+
+Status RingTrust::renew(Credentials own, std::vector<Certificate> authorities) {
+  Result<std::shared_ptr<const TlsContext>> context = TlsContext::make(own, rpc_protocol);
+  if (!context) return tl::unexpected(context.error());
+  context_ = std::move(*context);
+  own_ = std::move(own);
+  authorities_ = std::move(authorities);
+  return {};
+}
+
+std::uint64_t RingTrust::table_version() const {
+  const MembersTable* table = table_();
+  return table == nullptr ? 0 : table->version;
+}
+
+Result<KnownPeer> RingTrust::find(const Certificate& leaf) const {
+  const std::optional<Identity> identity = leaf.identity();
+  if (!identity) return refused(Refusal::no_identity);
+  if (identity->ring != ring_) return refused(Refusal::foreign_ring);
+  const MembersTable* table = table_();
+  if (table == nullptr) return fail(ErrorCode::unavailable, "this node does not know the ring's members yet");
+  if (now_() < leaf.not_before()) return refused(Refusal::not_yet_valid);
+  return identity->kind == Identity::Kind::node ? known_node(*table, *identity, leaf.key_hash())
+                                                : known_client(*table, *identity, leaf.key_hash());
+}
+
+Result<KnownPeer> RingTrust::known(const Certificate& leaf) const {
+  Result<KnownPeer> peer = find(leaf);
+  const bool ends = peer && peer->identity.kind == Identity::Kind::client;
+  if (ends && now_() > leaf.not_after())
+    return refused(std::string(to_string(Refusal::expired)) + "; it can be renewed");
+  return peer;
+}
+
+Result<KnownPeer> RingTrust::known_for_renewal(const Certificate& leaf) const {
+  Result<KnownPeer> peer = find(leaf);
+  if (peer && now_() > leaf.not_after() + renewal_grace)
+    return refused(std::string(to_string(Refusal::expired)) + " too long ago to be renewed");
+  return peer;
+}
+
+Status RingTrust::check_node(const Certificate& leaf, const std::vector<Certificate>& chain) const {
+  const std::optional<Identity> claimed = leaf.identity();
+  const MembersTable* table = table_();
+  const bool named = claimed && claimed->kind == Identity::Kind::node && claimed->ring == ring_ && table != nullptr &&
+                     table->find(claimed->node) != nullptr;
+  if (named) {
+    if (Result<KnownPeer> peer = find(leaf); !peer) return tl::unexpected(peer.error());
+    return {};
+  }
+  // It may be newer than this copy of the table: its authority speaks for it.
+  const VerifyOptions options{.ring = ring_, .now = now_(), .expiry_counts = false};
+  const tl::expected<Identity, Refusal> identity = verify(leaf, chain, authorities_, options);
+  if (!identity) return refused(identity.error());
+  if (identity->kind != Identity::Kind::node) return refused("its certificate is not one of a node");
+  return {};
+}
+
+// ---- Streams -------------------------------------------------------------------------------------------------------
+
+StreamMaker accepting_streams(std::shared_ptr<const RingTrust> trust) {
+  return [trust = std::move(trust)](Socket socket) -> std::unique_ptr<Stream> {
+    if (stays_here(socket)) return make_plain_stream(std::move(socket));
+    if (trust == nullptr) {
+      return std::make_unique<RefusedStream>(
+          Error{ErrorCode::access_denied, "this node has no certificate: it serves its own machine only"});
+    }
+    auto check = [trust](const Certificate& leaf, const std::vector<Certificate>&) -> Status {
+      if (Result<KnownPeer> peer = trust->known(leaf); !peer) return tl::unexpected(peer.error());
+      return {};
+    };
+    return std::make_unique<TlsStream>(
+        std::move(socket), std::make_unique<TlsEngine>(trust->context(), TlsEngine::Side::server, std::move(check)));
+  };
+}
+
+StreamMaker dialling_streams(std::shared_ptr<const RingTrust> trust) {
+  return [trust = std::move(trust)](Socket socket) -> std::unique_ptr<Stream> {
+    if (stays_here(socket)) return make_plain_stream(std::move(socket));
+    if (trust == nullptr) {
+      return std::make_unique<RefusedStream>(Error{
+          ErrorCode::access_denied, "there are no credentials for a ring on other machines: get in with a token"});
+    }
+    auto check = [trust](const Certificate& leaf, const std::vector<Certificate>& chain) {
+      return trust->check_node(leaf, chain);
+    };
+    return std::make_unique<TlsStream>(
+        std::move(socket), std::make_unique<TlsEngine>(trust->context(), TlsEngine::Side::client, std::move(check)));
+  };
+}
+
+}  // namespace ringfs::dht

@@ -1,0 +1,80 @@
+// Whom this process takes at the other end of its TLS connections, and what it shows there (docs/security.md).
+//
+// It holds the process's own credentials and the authorities that it knows, and asks the members table who still
+// counts: a certificate counts only while the hash of its key stands there, so that a removed node or a revoked client
+// is out with its row, whatever it could have signed. The signature of an authority counts only for nodes that were
+// dialled and that this copy of the table does not name, for example because there is none yet.
+// Threads: one loop. Errors: access_denied, with words for the one who is refused. A renewed certificate is used by
+// connections that are made from then on; open ones stay.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "dht/base/ring/access_role.hpp"
+#include "dht/core/protocol/members_table.hpp"
+#include "dht/net/transport/stream.hpp"
+#include "dht/net/trust/certificate.hpp"
+#include "dht/net/trust/tls_context.hpp"
+
+namespace ringfs::dht {
+
+// How long after its end a client's certificate may still be renewed, and nothing else.
+inline constexpr Duration renewal_grace = std::chrono::hours(24 * 365);
+
+struct KnownPeer {
+  Identity identity;
+  AccessRole role = AccessRole::reader;
+};
+
+class RingTrust {
+ public:
+  using Table = std::function<const MembersTable*()>;  // null: not known yet
+  using Now = std::function<Stamp()>;
+
+  // Errors: invalid_argument (the key is not that of the certificate).
+  static Result<std::shared_ptr<RingTrust>> make(const Uuid& ring, Credentials own,
+                                                 std::vector<Certificate> authorities);
+
+  void set_table(Table table) { table_ = std::move(table); }
+  void set_clock(Now now) { now_ = std::move(now); }
+  Status renew(Credentials own, std::vector<Certificate> authorities);
+
+  const Uuid& ring() const { return ring_; }
+  const Credentials& own() const { return own_; }
+  const std::vector<Certificate>& authorities() const { return authorities_; }
+  std::shared_ptr<const TlsContext> context() const { return context_; }
+  std::uint64_t table_version() const;
+
+  // Of somebody who connects. Errors: in its own words for each reason.
+  Result<KnownPeer> known(const Certificate& leaf) const;
+  // The same without a look at the certificate's end: for a renewal.
+  Result<KnownPeer> known_for_renewal(const Certificate& leaf) const;
+  // Whether whoever was dialled is a node of the ring.
+  Status check_node(const Certificate& leaf, const std::vector<Certificate>& chain) const;
+
+ private:
+  RingTrust(const Uuid& ring, Credentials own) : ring_(ring), own_(std::move(own)) {}
+
+  Result<KnownPeer> find(const Certificate& leaf) const;
+
+  const Uuid ring_;
+  Credentials own_;
+  std::vector<Certificate> authorities_;
+  std::shared_ptr<const TlsContext> context_;
+  Table table_;
+  Now now_;
+};
+
+// The protocol of RPC connections inside TLS (ALPN).
+inline constexpr const char* rpc_protocol = "ringfs/1";
+
+// Streams of sockets that were accepted or dialled: plain over UNIX sockets and loopback, TLS otherwise; both ends
+// decide by the address that was dialled. Without trust nothing leaves this machine: such a stream fails with words.
+StreamMaker accepting_streams(std::shared_ptr<const RingTrust> trust);
+StreamMaker dialling_streams(std::shared_ptr<const RingTrust> trust);
+// Whether a connection stays on this machine by its addresses.
+bool stays_here(const Socket& socket);
+
+}  // namespace ringfs::dht

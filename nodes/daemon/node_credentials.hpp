@@ -1,0 +1,66 @@
+// Where a node's certificate comes from: its files, the ring that it founds, or the ring that it joins with a token
+// (docs/security.md). They are in `credentials` below the node's directory.
+//
+// A node that founds a ring makes the ring's authority. Its key lies in `credentials/authority` until it is committed
+// to the ring, and nowhere on disks as a file after that. Each step is on the disk before the next one begins, so a
+// start after a crash goes on.
+// Threads: start-up code; join() on the loop. Errors: DaemonFailure's reasons as Error: invalid_argument (files that do
+// not fit, a token that is none), access_denied (the ring refused it), unreachable, io_error.
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dht/base/random.hpp"
+#include "dht/base/task.hpp"
+#include "dht/core/protocol/genesis.hpp"
+#include "dht/net/transport/ring_trust.hpp"
+#include "dht/net/wire/codec.hpp"
+
+namespace ringfs::nodes {
+
+class NodeCredentials {
+ public:
+  NodeCredentials(const std::filesystem::path& data, const Uuid& node);
+
+  // Whether an earlier start has left some; the files are not looked into.
+  static bool are_in(const std::filesystem::path& data);
+  // What an earlier start has left; null: nothing.
+  Result<std::shared_ptr<dht::RingTrust>> load() const;
+
+  struct FoundedRing {
+    std::shared_ptr<dht::RingTrust> trust;
+    dht::Genesis genesis;
+  };
+  struct Founding {
+    std::string address, rest_address;
+    unsigned partition_bits = 8;
+    unsigned replication = 3;
+  };
+  // A ring of this node alone; after a crash the one that was begun.
+  Result<FoundedRing> found(const Founding& founding, Random& random) const;
+  // The authority that still has to be committed.
+  Result<std::optional<dht::Authority>> founded_authority(const dht::RingTrust& trust) const;
+  Status forget_founded_authority(const dht::RingTrust& trust) const;
+
+  struct Joining {
+    std::vector<std::string> nodes;
+    std::string token;
+    std::string address, rest_address;
+  };
+  Task<Result<std::shared_ptr<dht::RingTrust>>> join(boost::asio::any_io_executor executor, Joining joining,
+                                                     TimePoint deadline) const;
+  // What a renewal gave: written, then used by `trust`.
+  Status renew(dht::RingTrust& trust, const dht::JoinAnswer& answer) const;
+
+ private:
+  const std::filesystem::path directory_;
+  const std::filesystem::path authority_directory_;
+  const Uuid node_;
+};
+
+}  // namespace ringfs::nodes

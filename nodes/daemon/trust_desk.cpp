@@ -1,0 +1,162 @@
+// Questions as JSON to calls of TrustAdmin.
+#include "nodes/daemon/trust_desk.hpp"
+
+#include <limits>
+#include <map>
+#include <nlohmann/json.hpp>
+
+namespace ringfs::nodes {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+using Answer = Result<Json>;
+
+std::int64_t seconds_of(Stamp stamp) {
+  return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::microseconds(stamp.microseconds)).count();
+}
+
+tl::unexpected<Error> wrong(const std::string& field) {
+  return fail(ErrorCode::invalid_argument, "the field '" + field + "' is missing or wrong");
+}
+
+Result<std::string> text_field(const Json& question, const char* name) {
+  const auto found = question.find(name);
+  if (found == question.end() || !found->is_string()) return wrong(name);
+  return found->get<std::string>();
+}
+
+Result<std::uint64_t> number_field(const Json& question, const char* name, std::uint64_t most) {
+  const auto found = question.find(name);
+  if (found == question.end() || !found->is_number_unsigned() || found->get<std::uint64_t>() > most) return wrong(name);
+  return found->get<std::uint64_t>();
+}
+
+Result<bool> flag_field(const Json& question, const char* name) {
+  const auto found = question.find(name);
+  if (found == question.end()) return false;
+  if (!found->is_boolean()) return wrong(name);
+  return found->get<bool>();
+}
+
+Result<dht::NewToken> token_of(const Json& question) {
+  const Result<std::string> role_name = text_field(question, "role");
+  if (!role_name) return tl::unexpected<Error>(role_name.error());
+  const Result<AccessRole> role = parse_access_role(*role_name);
+  if (!role) return tl::unexpected<Error>(role.error());
+  const Result<bool> rest = flag_field(question, "rest");
+  if (!rest) return tl::unexpected<Error>(rest.error());
+  const auto longest = std::chrono::duration_cast<std::chrono::seconds>(dht::max_token_life).count();
+  const Result<std::uint64_t> seconds = number_field(question, "seconds", static_cast<std::uint64_t>(longest));
+  if (!seconds) return tl::unexpected<Error>(seconds.error());
+  const Result<std::uint64_t> uses = number_field(question, "uses", std::numeric_limits<std::uint32_t>::max() - 1);
+  if (!uses) return tl::unexpected<Error>(uses.error());
+  dht::NewToken token;
+  token.rest = *rest;
+  token.role = *role;
+  token.life = std::chrono::seconds(static_cast<std::int64_t>(*seconds));
+  token.uses = static_cast<std::uint32_t>(*uses);
+  token.note = question.value("note", std::string());
+  return token;
+}
+
+Answer done(const Status& status) {
+  if (!status) return tl::unexpected<Error>(status.error());
+  return Json::object();
+}
+
+Task<Answer> create_token(dht::TrustAdmin* admin, Json question, TimePoint deadline) {
+  Result<dht::NewToken> token = token_of(question);
+  if (!token) co_return tl::unexpected<Error>(token.error());
+  const Result<std::string> text = co_await admin->create_token(std::move(*token), deadline);
+  if (!text) co_return tl::unexpected<Error>(text.error());
+  co_return Json{{"token", *text}};
+}
+
+Task<Answer> list_tokens(dht::TrustAdmin* admin, Json, TimePoint deadline) {
+  const Result<std::vector<dht::TokenView>> tokens = co_await admin->tokens(deadline);
+  if (!tokens) co_return tl::unexpected<Error>(tokens.error());
+  Json list = Json::array();
+  for (const dht::TokenView& token : *tokens) {
+    list.push_back(Json{{"id", token.id},
+                        {"for", token.rest ? "rest" : "join"},
+                        {"role", to_string(token.role)},
+                        {"created", seconds_of(token.created)},
+                        {"expires", seconds_of(token.expires)},
+                        {"uses_left", token.uses_left ? Json(*token.uses_left) : Json()},
+                        {"note", token.note}});
+  }
+  co_return list;
+}
+
+Task<Answer> revoke_token(dht::TrustAdmin* admin, Json question, TimePoint deadline) {
+  Result<std::string> id = text_field(question, "id");
+  if (!id) co_return tl::unexpected<Error>(id.error());
+  co_return done(co_await admin->revoke_token(std::move(*id), deadline));
+}
+
+Task<Answer> list_clients(dht::TrustAdmin* admin, Json, TimePoint deadline) {
+  const Result<std::vector<dht::Client>> clients = co_await admin->clients(deadline);
+  if (!clients) co_return tl::unexpected<Error>(clients.error());
+  Json list = Json::array();
+  for (const dht::Client& client : *clients)
+    list.push_back(Json{{"name", client.name}, {"role", to_string(client.role)}, {"revoked", client.revoked}});
+  co_return list;
+}
+
+Task<Answer> revoke_client(dht::TrustAdmin* admin, Json question, TimePoint deadline) {
+  Result<std::string> name = text_field(question, "name");
+  if (!name) co_return tl::unexpected<Error>(name.error());
+  co_return done(co_await admin->revoke_client(std::move(*name), deadline));
+}
+
+Task<Answer> show_authority(dht::TrustAdmin* admin, Json, TimePoint deadline) {
+  const Result<std::vector<dht::AuthorityView>> authorities = co_await admin->authorities(deadline);
+  if (!authorities) co_return tl::unexpected<Error>(authorities.error());
+  Json list = Json::array();
+  for (const dht::AuthorityView& authority : *authorities) {
+    list.push_back(Json{{"key", authority.key_hash},
+                        {"signs", authority.current},
+                        {"since", seconds_of(authority.not_before)},
+                        {"until", seconds_of(authority.not_after)}});
+  }
+  co_return list;
+}
+
+Task<Answer> finish_rotation(dht::TrustAdmin* admin, Json question, TimePoint deadline) {
+  const Result<bool> now = flag_field(question, "now");
+  if (!now) co_return tl::unexpected<Error>(now.error());
+  co_return done(co_await admin->finish_rotation(*now, deadline));
+}
+
+using Handler = Task<Answer> (*)(dht::TrustAdmin*, Json, TimePoint);
+const std::map<std::string, Handler>& handlers() {
+  static const std::map<std::string, Handler> table{
+      {"token_create", create_token},        {"token_list", list_tokens},      {"token_revoke", revoke_token},
+      {"client_list", list_clients},         {"client_revoke", revoke_client}, {"authority_show", show_authority},
+      {"authority_finish", finish_rotation},
+  };
+  return table;
+}
+
+}  // namespace
+
+Task<Result<std::string>> TrustDesk::answer(std::string question, AccessRole role, TimePoint deadline) {
+  if (role < AccessRole::admin)
+    co_return fail(ErrorCode::access_denied, "this wants the role admin; yours is " + std::string(to_string(role)));
+  const Json json = Json::parse(question, nullptr, false);
+  const Result<std::string> name = json.is_object() ? text_field(json, "do") : Result<std::string>(wrong("do"));
+  if (!name) co_return tl::unexpected<Error>(name.error());
+  if (*name == "authority_rotate") {
+    const Answer begun = done(co_await admin_.begin_rotation(ring_, deadline));
+    if (!begun) co_return tl::unexpected<Error>(begun.error());
+    co_return begun->dump();
+  }
+  const auto handler = handlers().find(*name);
+  if (handler == handlers().end()) co_return wrong("do");
+  const Answer answer = co_await handler->second(&admin_, json, deadline);
+  if (!answer) co_return tl::unexpected<Error>(answer.error());
+  co_return answer->dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace ringfs::nodes

@@ -1,0 +1,38 @@
+// Tokens, clients and the authority, administered by whoever asks a node: one question and one answer as JSON, over RPC
+// (docs/wire-format.md). The rows themselves are for nodes only, so a node carries it out with its own client.
+//
+//   {"do": "token_create", "role": "writer", "rest": false, "seconds": 3600, "uses": 1, "note": ""}  -> {"token":
+//   "..."}
+//   {"do": "token_list"}                    -> [{"id", "for", "role", "created", "expires", "uses_left", "note"}]
+//   {"do": "token_revoke", "id": "..."}     -> {}
+//   {"do": "client_list"}                   -> [{"name", "role", "revoked"}]
+//   {"do": "client_revoke", "name": "..."}  -> {}
+//   {"do": "authority_show"}                -> [{"key", "signs", "since", "until"}]
+//   {"do": "authority_rotate"}              -> {}   a second authority signs from now on
+//   {"do": "authority_finish", "now": false} -> {}  the former one goes
+//
+// Times are seconds since 1970, of the ring. Threads: the node's loop. Errors: access_denied (the role),
+// invalid_argument (no such question, a field that is missing or wrong, named), and those of TrustAdmin.
+#pragma once
+
+#include <string>
+
+#include "dht/base/ring/access_role.hpp"
+#include "dht/net/client/trust_admin.hpp"
+
+namespace ringfs::nodes {
+
+class TrustDesk {
+ public:
+  TrustDesk(ObjectStore& store, std::function<Stamp()> ring_time, Uuid ring)
+      : admin_(store, std::move(ring_time)), ring_(ring) {}
+
+  // Everything wants the role admin.
+  Task<Result<std::string>> answer(std::string question, AccessRole role, TimePoint deadline);
+
+ private:
+  dht::TrustAdmin admin_;
+  const Uuid ring_;
+};
+
+}  // namespace ringfs::nodes
