@@ -95,8 +95,9 @@ refuses inside sh -c 'journalctl --no-pager -u ringfs-node | grep level=warning'
 node=$(show MainPID ringfs-node)
 [ "$(inside ps -o user= -p "$node")" = ringfs ] || die "the node does not run as ringfs"
 [ "$(inside stat -c '%U %a' /var/lib/ringfs)" = "ringfs 700" ] || die "/var/lib/ringfs: $(inside stat -c '%U %a' /var/lib/ringfs)"
-inside ringfs create 127.0.0.1:4000 || die "ringfs create"
+inside ringfs wait --node 127.0.0.1:4000 || die "the node has founded no ring"
 has 127.0.0.1:4000 inside ringfs members --node 127.0.0.1:4000
+has ringfs1. inside ringfs token create --role node --node 127.0.0.1:4000
 
 say "mounted by fstab"
 cat >"$root/etc/fstab" <<'END'
