@@ -56,10 +56,9 @@ std::string what_is_wrong(const CLI::App* app, const CLI::Error& error) {
   constexpr std::string_view unknown = "INI was not able to parse ";
   std::string text = error.what();
   if (text.starts_with(unknown)) text = "unknown key '" + text.substr(unknown.size()) + "'";
-  const CLI::Option* file = app->get_config_ptr();
-  const bool named = file->count() != 0 && text.find(file->as<std::string>()) == std::string::npos;
-  return "ringfs-node: " + (named ? file->as<std::string>() + ": " : std::string()) + text +
-         "\n  try: ringfs-node --help\n";
+  const std::vector<std::string> files = app->get_config_ptr()->results();
+  const bool named = !files.empty() && text.find(files.front()) == std::string::npos;
+  return "ringfs-node: " + (named ? files.front() + ": " : std::string()) + text + "\n  try: ringfs-node --help\n";
 }
 
 void prepare_process() {
@@ -123,6 +122,7 @@ int main(int count, char** arguments) {
       ->check(CLI::IsMember({"debug", "info", "warn", "error", "off"}));
   app.add_option("--log-file", log_file, "Log to this file instead; at 16 MiB it becomes FILE.1, and that one goes");
   app.set_config("--config", "", "Also take options from this file, as lines `listen = 127.0.0.1:4000`")
+      ->type_name("TEXT")
       ->check(CLI::ExistingFile);
   app.allow_config_extras(CLI::config_extras_mode::error);
   app.failure_message(what_is_wrong);

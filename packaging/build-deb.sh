@@ -23,7 +23,7 @@ setting() { sed -n "s/^$1:[A-Z]*=//p" "$build/CMakeCache.txt"; }
   { echo "build-deb.sh: $build is not a release build" >&2; exit 1; }
 
 version=$("$build/bin/ringfs" --version | awk '{print $2}')
-# The same sources give the same package: its times are those of the last commit.
+# The package's times are those of the last commit.
 when=$(git -c safe.directory='*' -C "$tree" log -1 --format=%cD)
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/ringfs-deb-XXXXXX")
 trap 'rm -rf "$scratch"' EXIT

@@ -4,7 +4,6 @@
 #include <spdlog/spdlog.h>
 
 #include "dht/net/transport/system_clock.hpp"
-#include "dht/net/trust/authority_rows.hpp"
 
 namespace ringfs::nodes {
 
@@ -103,20 +102,6 @@ Task<void> TrustTasks::commit_authority() {
   }
 }
 
-// Also when the ring has an authority that this node has not heard of: it signs from now on.
-bool TrustTasks::renewal_is_due() const {
-  const dht::Certificate& own = trust_->own().chain.front();
-  const Duration life = own.not_after() - own.not_before();
-  if (dht::wall_time() > own.not_before() + life * 2 / 3) return true;
-  for (const auto& [hash, pem] : driver_.node().table().authorities) {
-    const bool known = std::any_of(
-        trust_->authorities().begin(), trust_->authorities().end(),
-        [&hash = hash](const dht::Certificate& authority) { return dht::hash_text(authority.key_hash()) == hash; });
-    if (!known) return true;
-  }
-  return false;
-}
-
 Task<Status> TrustTasks::renew_now() {
   const Result<std::string> request = dht::make_request(trust_->own().key);
   if (!request) co_return tl::unexpected<Error>(request.error());
@@ -136,7 +121,7 @@ Task<Status> TrustTasks::renew_now() {
 Task<void> TrustTasks::renew() {
   for (;;) {
     co_await client_.sleep(look_interval);
-    if (!client_started_() || !renewal_is_due()) continue;
+    if (!client_started_() || !trust_->renewal_is_due()) continue;
     const Status renewed = co_await renew_now();
     if (renewed) {
       spdlog::info("event=own_certificate_renewed");

@@ -41,7 +41,6 @@ class TrustTasks {
  private:
   class Turn;  // one of max_open_requests
 
-  bool renewal_is_due() const;
   Task<Status> renew_now();
 
   dht::Driver& driver_;

@@ -8,6 +8,7 @@
 
 #include "dht/net/transport/system_clock.hpp"
 #include "dht/net/transport/tls_stream.hpp"
+#include "dht/net/trust/authority_rows.hpp"
 
 namespace ringfs::dht {
 
@@ -118,6 +119,18 @@ Result<KnownPeer> RingTrust::known(const Certificate& leaf) const {
   if (ends && now_() > leaf.not_after())
     return refused(std::string(to_string(Refusal::expired)) + "; it can be renewed");
   return peer;
+}
+
+bool RingTrust::renewal_is_due() const {
+  const Certificate& own = own_.chain.front();
+  const Duration life = own.not_after() - own.not_before();
+  if (now_() > own.not_before() + life * 2 / 3) return true;
+  const MembersTable* table = table_();
+  if (table == nullptr) return false;
+  return std::any_of(table->authorities.begin(), table->authorities.end(), [this](const auto& one) {
+    return std::none_of(authorities_.begin(), authorities_.end(),
+                        [&one](const Certificate& authority) { return hash_text(authority.key_hash()) == one.first; });
+  });
 }
 
 Status RingTrust::check_node(const Certificate& leaf, const std::vector<Certificate>& chain) const {

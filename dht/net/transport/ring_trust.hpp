@@ -44,6 +44,10 @@ class RingTrust {
   std::shared_ptr<const TlsContext> context() const { return context_; }
   std::uint64_t table_version() const;
 
+  // Two thirds of the own certificate's life are over, or the ring has an authority that is not known here: it signs
+  // from now on.
+  bool renewal_is_due() const;
+
   // Of somebody who connects. Errors: in its own words for each reason.
   Result<KnownPeer> known(const Certificate& leaf) const;
   // Whether whoever was dialled is a node of the ring.

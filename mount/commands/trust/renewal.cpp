@@ -1,4 +1,4 @@
-// An hourly look at the certificate.
+// A look at the certificate every few seconds.
 #include "mount/commands/trust/renewal.hpp"
 
 #include <spdlog/spdlog.h>
@@ -15,13 +15,9 @@ namespace ringfs::mount {
 
 namespace {
 
-constexpr auto look_interval = std::chrono::hours(1);
+constexpr auto look_interval = std::chrono::seconds(5);
+constexpr auto retry_pause = std::chrono::seconds(60);
 constexpr Duration ask_limit = std::chrono::seconds(60);
-
-bool is_due(const dht::Certificate& own) {
-  const Duration life = own.not_after() - own.not_before();
-  return dht::wall_time() > own.not_before() + life * 2 / 3;
-}
 
 Task<Status> renew_once(boost::asio::any_io_executor executor, std::shared_ptr<dht::RingTrust> trust,
                         std::vector<std::string> nodes) {
@@ -46,14 +42,16 @@ Task<Status> renew_once(boost::asio::any_io_executor executor, std::shared_ptr<d
 Task<void> keep_certificate(boost::asio::any_io_executor executor, std::shared_ptr<dht::RingTrust> trust,
                             std::vector<std::string> nodes) {
   for (;;) {
-    if (is_due(trust->own().chain.front())) {
+    auto pause = look_interval;
+    if (trust->renewal_is_due()) {
       const Status renewed = co_await renew_once(executor, trust, nodes);
       if (renewed)
         spdlog::info("event=certificate_renewed");
       else
         spdlog::warn("event=certificate_not_renewed reason=\"{}\"", renewed.error().text());
+      pause = renewed ? look_interval : retry_pause;
     }
-    boost::asio::steady_timer timer(executor, look_interval);
+    boost::asio::steady_timer timer(executor, pause);
     co_await timer.async_wait(boost::asio::use_awaitable);
   }
 }

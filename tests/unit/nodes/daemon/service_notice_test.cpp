@@ -37,8 +37,7 @@ std::string received(const Descriptor& receiver) {
 
 TEST(ServiceNotice, PathAndAbstractName_GetTheDatagram) {
   const ScratchDirectory scratch("notice");
-  for (const std::string& name :
-       {(scratch / "notify").string(), "@ringfs-test/" + scratch.path.filename().string()}) {
+  for (const std::string& name : {(scratch / "notify").string(), "@ringfs-test/" + scratch.path.filename().string()}) {
     const Descriptor receiver = receiver_at(name);
     ASSERT_TRUE(send_notice(name, "READY=1\nSTATUS=Node x")) << name;
     EXPECT_EQ(received(receiver), "READY=1\nSTATUS=Node x");
