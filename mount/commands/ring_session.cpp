@@ -17,6 +17,7 @@ namespace ringfs::mount {
 namespace {
 
 constexpr Duration wait_poll = std::chrono::milliseconds(200);
+constexpr Duration refresh_limit = std::chrono::seconds(5);
 constexpr Duration wait_question = std::chrono::seconds(5);
 
 }  // namespace
@@ -43,6 +44,11 @@ struct RingSession::Implementation {
     return options;
   }
 
+  Task<void> refresh_table() {
+    // Without an answer the copy stays as it is until the next time.
+    static_cast<void>(co_await client.refresh_table(transport.now() + refresh_limit));
+  }
+
   boost::asio::io_context loop{1};
   SystemRandom random;
   const std::vector<std::string> nodes;
@@ -67,7 +73,9 @@ Task<Status> RingSession::start(TimePoint deadline) {
     implementation_->transport.set_ring(directory.genesis().ring);
     if (*trust != nullptr) {
       (*trust)->set_table([&directory] { return &directory.table(); });
-      boost::asio::co_spawn(loop(), keep_certificate(loop().get_executor(), *trust, implementation_->nodes),
+      boost::asio::co_spawn(loop(),
+                            keep_certificate(loop().get_executor(), *trust, implementation_->nodes,
+                                             [this] { return implementation_->refresh_table(); }),
                             boost::asio::detached);
     }
   }

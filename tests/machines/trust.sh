@@ -33,6 +33,8 @@ say "another authority signs"
 renewed() { [ "$(cat "$RINGFS_LAB"/[ABC]/node.log | grep -c event=own_certificate_renewed)" -ge "$1" ]; }
 on A ringfs authority rotate
 until_true 30 "not all nodes have renewed their certificates" renewed 3
+client_renewed() { grep -q event=certificate_renewed "$RINGFS_LAB/D/mount.log"; }
+until_true 30 "the mount on D has not renewed its certificate" client_renewed
 on A ringfs authority show
 on A ringfs authority finish --now
 on A ringfs authority show

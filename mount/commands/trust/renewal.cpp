@@ -1,4 +1,4 @@
-// A look at the certificate every few seconds.
+// A look at the certificate every quarter of a minute.
 #include "mount/commands/trust/renewal.hpp"
 
 #include <spdlog/spdlog.h>
@@ -15,7 +15,7 @@ namespace ringfs::mount {
 
 namespace {
 
-constexpr auto look_interval = std::chrono::seconds(5);
+constexpr auto look_interval = std::chrono::seconds(15);
 constexpr auto retry_pause = std::chrono::seconds(60);
 constexpr Duration ask_limit = std::chrono::seconds(60);
 
@@ -40,8 +40,9 @@ Task<Status> renew_once(boost::asio::any_io_executor executor, std::shared_ptr<d
 }  // namespace
 
 Task<void> keep_certificate(boost::asio::any_io_executor executor, std::shared_ptr<dht::RingTrust> trust,
-                            std::vector<std::string> nodes) {
+                            std::vector<std::string> nodes, std::function<Task<void>()> refresh) {
   for (;;) {
+    co_await refresh();
     auto pause = look_interval;
     if (trust->renewal_is_due()) {
       const Status renewed = co_await renew_once(executor, trust, nodes);

@@ -1,6 +1,7 @@
 // Renewing a client's certificate while its process runs.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -10,10 +11,10 @@
 
 namespace ringfs::mount {
 
-// Looks once an hour until it is cancelled: when two thirds of the certificate's life are over it asks one of `nodes`
-// for the next one, keeps it, and uses it for connections that are made from then on. Failures are logged and tried
-// again. Threads: the executor's loop. Errors: none.
+// Looks again and again until it is cancelled, after `refresh`, which brings the members table up to date: when a
+// renewal is due (RingTrust) it asks one of `nodes` for the next certificate, keeps it, and uses it for connections
+// that are made from then on. Failures are logged and tried again. Threads: the executor's loop. Errors: none.
 Task<void> keep_certificate(boost::asio::any_io_executor executor, std::shared_ptr<dht::RingTrust> trust,
-                            std::vector<std::string> nodes);
+                            std::vector<std::string> nodes, std::function<Task<void>()> refresh);
 
 }  // namespace ringfs::mount
