@@ -215,7 +215,7 @@ TEST_F(JoinRingTest, ServerOfAnotherRing_NeverSeesTheSecret) {
   const Token token = ring_.token(AccessRole::reader);
   const Identity node = node_identity(ring_.ring, uuid_of(100));
   Credentials without_chain = of_node();
-  without_chain.chain.resize(1);
+  without_chain.chain.pop_back();
   // A chain that only claims the pinned authority: another one signed the certificate.
   Credentials claims = credentials(node, strange, ring_.now);
   claims.chain[1] = ring_.authority.certificate;

@@ -21,11 +21,11 @@ unsigned mode_of(const std::filesystem::path& path) {
 
 class CredentialFiles : public testing::Test {
  protected:
-  StoredCredentials made(const PrivateKey& key, const std::string& name = "laptop") const {
+  StoredCredentials made(const PrivateKey& holder, const std::string& name = "laptop") const {
     const Identity identity = client_identity(ring, name);
     const Certificate own =
-        issue(authority, make_request(key).value(), {.identity = identity, .names = {}, .now = now}).value();
-    return {.own = {.key = key, .chain = {own, authority.certificate}},
+        issue(authority, make_request(holder).value(), {.identity = identity, .names = {}, .now = now}).value();
+    return {.own = {.key = holder, .chain = {own, authority.certificate}},
             .authorities = {authority.certificate},
             .identity = identity};
   }
