@@ -22,11 +22,13 @@
 #include "dht/net/transport/peer_user.hpp"
 #include "dht/net/transport/system_clock.hpp"
 #include "dht/net/transport/tcp_transport.hpp"
+#include "dht/net/trust/token_rows.hpp"
 #include "nodes/daemon/background_tasks.hpp"
 #include "nodes/daemon/metrics.hpp"
 #include "nodes/daemon/node_credentials.hpp"
 #include "nodes/daemon/service_notice.hpp"
 #include "nodes/daemon/trust_tasks.hpp"
+#include "nodes/rest/bearer_tokens.hpp"
 #include "nodes/rest/gateway.hpp"
 #include "nodes/store/files/sqlite_schema.hpp"
 #include "nodes/store/sqlite_store.hpp"
@@ -155,10 +157,13 @@ class Daemon {
     return {};
   }
 
-  // Off loopback only what has a certificate, or will have one.
+  // It has a certificate, or will have one.
+  bool may_leave_machine() const {
+    return options_.create || !options_.token.empty() || NodeCredentials::are_in(options_.data);
+  }
+
   Result<dht::Listener> listen() {
-    const bool encrypted = options_.create || !options_.token.empty() || NodeCredentials::are_in(options_.data);
-    Result<dht::Listener> listener = dht::listen_on(loop_, options_.listen, encrypted);
+    Result<dht::Listener> listener = dht::listen_on(loop_, options_.listen, may_leave_machine());
     if (!listener) return listener;
     Result<std::string> advertised = dht::advertised_address(options_.advertise, listener->address);
     if (!advertised) return tl::unexpected(advertised.error());
@@ -169,9 +174,13 @@ class Daemon {
 
   Outcome listen_for_rest() {
     if (options_.rest.empty()) return {};
-    Result<dht::Listener> listener = dht::listen_on(loop_, options_.rest, false);
+    Result<dht::Listener> listener = dht::listen_on(loop_, options_.rest, may_leave_machine());
     if (!listener) return tl::unexpected(cannot_listen(listener.error(), "--rest"));
-    rest_address_ = listener->address;
+    const bool everywhere = listener->acceptor.local_endpoint().address().is_unspecified();
+    const std::string host = address_.substr(0, address_.rfind(':'));
+    Result<std::string> advertised = dht::advertised_address(everywhere ? host : "", listener->address);
+    if (!advertised) return tl::unexpected(cannot_listen(advertised.error(), "--rest"));
+    rest_address_ = std::move(*advertised);
     rest_listener_ = std::move(*listener);
     return {};
   }
@@ -277,10 +286,28 @@ class Daemon {
       return std::chrono::seconds(setting_value(driver_->node().table().settings, op_timeout_setting));
     };
     options.in_ring = [this] { return in_ring_; };
+    if (trust_ != nullptr) let_in_over_tls(options);
     gateway_ = std::make_unique<RestGateway>(
         loop_.get_executor(), *client_, *ring_, *admin_, [this] { return metrics(); }, std::move(options));
     gateway_->start(std::move(*rest_listener_));
     rest_listener_.reset();
+  }
+
+  void let_in_over_tls(RestOptions& options) {
+    bearer_tokens_ = std::make_unique<BearerTokens>(*client_, [](std::string_view value) -> Result<RestToken> {
+      const Result<dht::TokenRow> row = dht::decode_token_row(value);
+      if (!row) return tl::unexpected<Error>(row.error());
+      return RestToken{.rest = row->kind == dht::TokenRow::Kind::rest, .role = row->role, .expires = row->expires};
+    });
+    options.tls = [this] { return trust_->web_context(); };
+    options.role_of_certificate = [this](const dht::Certificate& leaf, const auto&) -> Result<AccessRole> {
+      const Result<dht::KnownPeer> peer = trust_->known(leaf);
+      if (!peer) return tl::unexpected<Error>(peer.error());
+      return peer->role;
+    };
+    options.role_of_bearer = [this](std::string hash) { return bearer_tokens_->role_of(std::move(hash)); };
+    options.advertised = rest_address_;
+    options.is_member_address = [this](const auto& address) { return trust_->is_member_address(address); };
   }
 
   void start_background_tasks() {
@@ -435,6 +462,7 @@ class Daemon {
   std::unique_ptr<dht::RingAdminClient> admin_;
   std::unique_ptr<BackgroundTasks> background_tasks_;
   std::unique_ptr<TrustTasks> trust_tasks_;
+  std::unique_ptr<BearerTokens> bearer_tokens_;
   asio::io_context loop_{1};
   asio::signal_set signals_;
   asio::steady_timer watch_;

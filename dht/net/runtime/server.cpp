@@ -23,7 +23,10 @@ Server::Server(boost::asio::io_context& loop, Driver& driver, Listener listener,
     : driver_(driver),
       options_(std::move(options)),
       listener_(std::move(listener)),
-      sweep_timer_(loop.get_executor(), [this] { sweep(); }) {}
+      sweep_timer_(loop.get_executor(), [this] { sweep(); }),
+      shares_([this](const HandshakeShares::Address& address) {
+        return options_.trust != nullptr && options_.trust->is_member_address(address);
+      }) {}
 
 Server::~Server() {
   *alive_ = false;
@@ -62,8 +65,16 @@ void Server::accepted(Socket socket) {
     log_refused(peer.name(), {ErrorCode::overloaded, "too many connections"});
     return;  // the socket closes itself
   }
-  auto session = std::make_shared<Session>(*this, options_.make_stream(std::move(socket)), peer.name(),
-                                           options_.open_loopback ? LocalPeer() : peer);
+  boost::system::error_code gone;  // has no address: what is made of it fails by itself
+  std::optional<HandshakeShares::Address> source = address_of(socket.remote_endpoint(gone));
+  std::unique_ptr<Stream> stream = options_.make_stream(std::move(socket));
+  if (stream->tls() == nullptr) source.reset();
+  if (source && !shares_.begin(*source)) {
+    log_refused(peer.name(), {ErrorCode::overloaded, "too many handshakes at once"});
+    return;
+  }
+  auto session = std::make_shared<Session>(*this, std::move(stream), peer.name(),
+                                           options_.open_loopback ? LocalPeer() : peer, source);
   sessions_.emplace(session.get(), session);
   session->start();
 }

@@ -15,6 +15,7 @@
 #include <unordered_map>
 
 #include "dht/net/runtime/driver.hpp"
+#include "dht/net/transport/handshake_shares.hpp"
 #include "dht/net/transport/listener.hpp"
 #include "dht/net/transport/log_limit.hpp"
 #include "dht/net/transport/peer_user.hpp"
@@ -101,6 +102,7 @@ class Server {
       sessions_;                              // shared: a session may end inside its own callback
   std::unordered_map<Uuid, Session*> nodes_;  // the newest connection of each peer
   std::size_t clients_ = 0;                   // connections whose handshake was a client's
+  HandshakeShares shares_;                    // of TLS connections that nobody is known on
   std::uint64_t checked_version_ = 0;         // of the members table that all sessions were held against
   LogLimit refused_log_;
   Counters counters_;

@@ -16,10 +16,12 @@ constexpr std::size_t small_answer_bytes = 4 << 10;
 
 }  // namespace
 
-Server::Session::Session(Server& server, std::unique_ptr<Stream> stream, std::string peer, LocalPeer user)
+Server::Session::Session(Server& server, std::unique_ptr<Stream> stream, std::string peer, LocalPeer user,
+                         std::optional<HandshakeShares::Address> share)
     : server_(&server),
       peer_(std::move(peer)),
       user_(stream->tls() == nullptr ? std::move(user) : LocalPeer()),
+      share_(std::move(share)),
       accepted_(boot_time()) {
   connection_ = std::make_shared<FrameConnection>(std::move(stream), *this, server.driver_.flusher());
   connection_->set_drain_notice(server.options_.limits.queue_bytes / 2);
@@ -80,6 +82,7 @@ void Server::Session::handshake_received(const ReceivedFrame& frame) {
     return;
   }
   handshake_done_ = true;
+  give_share_back(*server_);
   handshake_ = std::move(*handshake);
   connection_->set_frame_limit(max_frame_bytes);
   connection_->send(FrameKind::handshake, 0, encode(server_->driver_.own_handshake(handshake_.node)));
@@ -292,6 +295,11 @@ void Server::Session::connection_closed(FrameConnection&, const Error& why) {
   end();
 }
 
+void Server::Session::give_share_back(Server& server) {
+  if (share_) server.shares_.end(*share_);
+  share_.reset();
+}
+
 void Server::Session::end_quietly() { end(); }
 
 void Server::Session::end() {
@@ -299,6 +307,7 @@ void Server::Session::end() {
   std::shared_ptr<Session> self = shared_from_this();
   Server* server = std::exchange(server_, nullptr);
   connection_->close();
+  give_share_back(*server);
   for (const auto& [number, operation] : std::exchange(requests_, {})) server->driver_.cancel(operation);
   if (is_client()) --server->clients_;
   if (handshake_done_ && handshake_.role == PeerRole::node) server->node_gone(*this);

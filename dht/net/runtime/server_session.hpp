@@ -12,7 +12,9 @@ namespace ringfs::dht {
 
 class Server::Session final : public FrameConnection::Owner, public std::enable_shared_from_this<Server::Session> {
  public:
-  Session(Server& server, std::unique_ptr<Stream> stream, std::string peer, LocalPeer user);
+  // `share`: whose HandshakeShares it has, until it is known.
+  Session(Server& server, std::unique_ptr<Stream> stream, std::string peer, LocalPeer user,
+          std::optional<HandshakeShares::Address> share);
 
   void start();
   const Handshake& handshake() const { return handshake_; }
@@ -45,12 +47,14 @@ class Server::Session final : public FrameConnection::Owner, public std::enable_
   void request(const ReceivedFrame& frame);
   void answer(std::uint64_t request, OperationResult result);
   void throttle();
+  void give_share_back(Server& server);
   void end();
 
   Server* server_;  // null after the end
   std::shared_ptr<FrameConnection> connection_;
   const std::string peer_;  // for logs
   const LocalPeer user_;    // asked for by nobody on a connection that is TLS
+  std::optional<HandshakeShares::Address> share_;
   const TimePoint accepted_;
   bool handshake_done_ = false;
   bool asked_ = false;                    // its only question: to join, or about trust

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <boost/asio/ip/tcp.hpp>
 #include <cerrno>
-#include <cstring>
 
+#include "dht/net/transport/dial.hpp"
 #include "dht/net/transport/system_clock.hpp"
 #include "dht/net/transport/tls_stream.hpp"
 #include "dht/net/trust/authority_rows.hpp"
@@ -55,16 +55,9 @@ StreamMaker refusing(const Error& why) {
   return [why](Socket) -> std::unique_ptr<Stream> { return std::make_unique<RefusedStream>(why); };
 }
 
-bool is_loopback(Socket::endpoint_type endpoint) {
-  const int family = endpoint.protocol().family();
-  if (family == AF_UNIX) return true;
-  tcp::endpoint address;
-  address.resize(endpoint.size());
-  std::memcpy(address.data(), endpoint.data(), endpoint.size());
-  boost::asio::ip::address host = address.address();
-  if (host.is_v6() && host.to_v6().is_v4_mapped())
-    host = boost::asio::ip::make_address_v4(boost::asio::ip::v4_mapped, host.to_v6());
-  return host.is_loopback();
+bool is_loopback(const Socket::endpoint_type& endpoint) {
+  const std::optional<boost::asio::ip::address> address = address_of(endpoint);
+  return !address || address->is_loopback();
 }
 
 }  // namespace
@@ -91,7 +84,10 @@ Result<std::shared_ptr<RingTrust>> RingTrust::make(const Uuid& ring, Credentials
 Status RingTrust::renew(Credentials own, std::vector<Certificate> authorities) {
   Result<std::shared_ptr<const TlsContext>> context = TlsContext::make(own, rpc_tls_protocol);
   if (!context) return tl::unexpected(context.error());
+  Result<std::shared_ptr<const TlsContext>> web_context = TlsContext::make(own, "");
+  if (!web_context) return tl::unexpected(web_context.error());
   context_ = std::move(*context);
+  web_context_ = std::move(*web_context);
   own_ = std::move(own);
   authorities_ = std::move(authorities);
   return {};
@@ -148,6 +144,15 @@ Status RingTrust::check_node(const Certificate& leaf, const std::vector<Certific
   if (!identity) return refused(identity.error());
   if (identity->kind != Identity::Kind::node) return refused("its certificate is not one of a node");
   return {};
+}
+
+bool RingTrust::is_member_address(const boost::asio::ip::address& address) const {
+  const MembersTable* table = table_();
+  if (table == nullptr) return false;
+  return std::any_of(table->members.begin(), table->members.end(), [&address](const Member& member) {
+    const std::optional<tcp::endpoint> endpoint = numeric_endpoint(member.address);
+    return endpoint && endpoint->address() == address && member.state != MemberState::removed;
+  });
 }
 
 // ---- Streams -------------------------------------------------------------------------------------------------------

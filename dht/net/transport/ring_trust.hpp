@@ -8,6 +8,7 @@
 // used by connections that are made from then on; open ones stay.
 #pragma once
 
+#include <boost/asio/ip/address.hpp>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -42,11 +43,15 @@ class RingTrust {
   const Credentials& own() const { return own_; }
   const std::vector<Certificate>& authorities() const { return authorities_; }
   std::shared_ptr<const TlsContext> context() const { return context_; }
+  std::shared_ptr<const TlsContext> web_context() const { return web_context_; }  // of HTTP, without ALPN
   std::uint64_t table_version() const;
 
   // Two thirds of the own certificate's life are over, or the ring has an authority that is not known here: it signs
   // from now on.
   bool renewal_is_due() const;
+
+  // Whether the members table names a member at this address, as a number.
+  bool is_member_address(const boost::asio::ip::address& address) const;
 
   // Of somebody who connects. Errors: in its own words for each reason.
   Result<KnownPeer> known(const Certificate& leaf) const;
@@ -61,7 +66,7 @@ class RingTrust {
   const Uuid ring_;
   Credentials own_;
   std::vector<Certificate> authorities_;
-  std::shared_ptr<const TlsContext> context_;
+  std::shared_ptr<const TlsContext> context_, web_context_;
   Table table_;
   Now now_;
 };

@@ -4,7 +4,9 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <boost/asio/ip/tcp.hpp>
 #include <cerrno>
+#include <cstring>
 
 namespace ringfs::dht {
 
@@ -76,6 +78,18 @@ class PlainStream : public Stream {
 }  // namespace
 
 std::unique_ptr<Stream> make_plain_stream(Socket socket) { return std::make_unique<PlainStream>(std::move(socket)); }
+
+std::optional<boost::asio::ip::address> address_of(const Socket::endpoint_type& endpoint) {
+  namespace ip = boost::asio::ip;
+  const int family = endpoint.protocol().family();
+  if (family != AF_INET && family != AF_INET6) return std::nullopt;
+  ip::tcp::endpoint address;
+  address.resize(endpoint.size());
+  std::memcpy(address.data(), endpoint.data(), endpoint.size());
+  const ip::address host = address.address();
+  const bool mapped = host.is_v6() && host.to_v6().is_v4_mapped();
+  return mapped ? ip::address(ip::make_address_v4(ip::v4_mapped, host.to_v6())) : host;
+}
 
 bool is_tcp(const Socket& socket) {
   boost::system::error_code error;

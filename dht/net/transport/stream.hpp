@@ -8,6 +8,7 @@
 #include <sys/uio.h>
 
 #include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/asio/ip/address.hpp>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -58,6 +59,9 @@ std::unique_ptr<Stream> make_plain_stream(Socket socket);
 // TCP: no delay, keepalive, and bytes unacknowledged for 10 s end the connection (a peer that vanished). Others: a send
 // buffer that takes the largest frame.
 void set_socket_options(const Socket& socket);
+
+// The address of an end of TCP, a mapped one as IPv4; nothing: another family.
+std::optional<boost::asio::ip::address> address_of(const Socket::endpoint_type& endpoint);
 
 // Whether it is of TCP, IPv4 or IPv6.
 bool is_tcp(const Socket& socket);
