@@ -17,6 +17,7 @@
 #include "dht/net/runtime/rotating_log.hpp"
 #include "dht/net/trust/token.hpp"
 #include "nodes/daemon/daemon.hpp"
+#include "nodes/daemon/node_credentials.hpp"
 
 namespace {
 
@@ -77,36 +78,29 @@ void prepare_process() {
   mallopt(M_TRIM_THRESHOLD, 8 << 20);
 }
 
-}  // namespace
-
-int main(int count, char** arguments) {
-  CLI::App app{"One node of a RingFS ring", "ringfs-node"};
+struct Arguments {
   ringfs::nodes::DaemonOptions options;
   std::string data;
   std::string level = "info";
   std::string log_file;
   std::string token_file;
   unsigned partitions = 256;
-  app.add_option("--data", data, "The node's directory; made when it is missing")->required();
-  app.add_option("--listen", options.listen, "host:port for nodes and clients; port 0 takes a free one")
-      ->capture_default_str();
-  app.add_option("--rest", options.rest, "host:port of the REST gateway; port 0 takes a free one")
-      ->capture_default_str();
-  app.add_flag("--open-loopback", options.open_loopback,
-               "Serve every user of this machine; otherwise root and the user of this process only");
-  app.add_option("--advertise", options.advertise,
-                 "host or host:port that others reach this node at (default: the address of --listen)");
+};
+
+void add_ring_options(CLI::App& app, Arguments& arguments) {
+  ringfs::nodes::DaemonOptions& options = arguments.options;
   auto* join =
       app.add_option("--join", options.join, "host:port[,host:port] of nodes of a ring that this node adds itself to")
           ->delimiter(',');
-  app.add_option("--token-file", token_file,
+  app.add_option("--token-file", arguments.token_file,
                  "A file with the token that lets this node in, for --join from another machine; - is standard input. "
                  "Without it: RINGFS_TOKEN")
       ->needs(join);
   auto* create = app.add_flag("--create", options.create,
                               "Found a ring of this node alone, unless it belongs to one; others join with a token")
                      ->excludes(join);
-  app.add_option("--partitions", partitions, "Partitions of the ring that is founded, a power of two, fixed for ever")
+  app.add_option("--partitions", arguments.partitions,
+                 "Partitions of the ring that is founded, a power of two, fixed for ever")
       ->check(CLI::Range(1U, 65536U))
       ->capture_default_str()
       ->needs(create);
@@ -114,13 +108,28 @@ int main(int count, char** arguments) {
       ->check(CLI::Range(1U, ringfs::dht::max_replication))
       ->capture_default_str()
       ->needs(create);
+}
+
+void add_options(CLI::App& app, Arguments& arguments) {
+  ringfs::nodes::DaemonOptions& options = arguments.options;
+  app.add_option("--data", arguments.data, "The node's directory; made when it is missing")->required();
+  app.add_option("--listen", options.listen, "host:port for nodes and clients; port 0 takes a free one")
+      ->capture_default_str();
+  app.add_option("--advertise", options.advertise,
+                 "host or host:port that others reach this node at (default: the address of --listen)");
+  app.add_option("--rest", options.rest, "host:port of the REST gateway; port 0 takes a free one")
+      ->capture_default_str();
+  app.add_flag("--open-loopback", options.open_loopback,
+               "Serve every user of this machine; otherwise root and the user of this process only");
+  add_ring_options(app, arguments);
   app.add_option("--ready-fd", options.ready_descriptor, "Also write the ready line to this descriptor, then close it")
       ->configurable(false)
       ->check(CLI::Range(3, 1 << 20));
-  app.add_option("--log-level", level, "debug, info, warn, error or off")
+  app.add_option("--log-level", arguments.level, "debug, info, warn, error or off")
       ->capture_default_str()
       ->check(CLI::IsMember({"debug", "info", "warn", "error", "off"}));
-  app.add_option("--log-file", log_file, "Log to this file instead; at 16 MiB it becomes FILE.1, and that one goes");
+  app.add_option("--log-file", arguments.log_file,
+                 "Log to this file instead; at 16 MiB it becomes FILE.1, and that one goes");
   app.set_config("--config", "", "Also take options from this file, as lines `listen = 127.0.0.1:4000`")
       ->type_name("TEXT")
       ->check(CLI::ExistingFile);
@@ -128,50 +137,70 @@ int main(int count, char** arguments) {
   app.failure_message(what_is_wrong);
   app.set_version_flag("--version", std::string("ringfs-node ") + RINGFS_VERSION);
   app.footer(footer);
+}
+
+// What the options together say. Errors: invalid_argument and those of the token's file.
+ringfs::Status complete(Arguments& arguments) {
+  ringfs::nodes::DaemonOptions& options = arguments.options;
+  options.data = arguments.data;
+  if (!std::has_single_bit(arguments.partitions)) {
+    return ringfs::fail(ringfs::ErrorCode::invalid_argument,
+                        "--partitions takes a power of two, not " + std::to_string(arguments.partitions));
+  }
+  options.partition_bits = static_cast<unsigned>(std::countr_zero(arguments.partitions));
+  // Who is in needs no token any more; its file may be gone.
+  if (options.join.empty() || ringfs::nodes::NodeCredentials::are_in(options.data)) return {};
+  ringfs::Result<std::string> token = ringfs::dht::read_token(arguments.token_file);
+  if (!token) return tl::unexpected(token.error());
+  options.token = std::move(*token);
+  return {};
+}
+
+ringfs::Status start_logging(const Arguments& arguments) {
+  spdlog::set_default_logger(spdlog::stderr_logger_mt("ringfs-node"));
+  if (!arguments.log_file.empty()) {
+    if (ringfs::Status opened = ringfs::dht::log_to_file("ringfs-node", arguments.log_file); !opened) return opened;
+  }
+  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e%z level=%l %v");
+  spdlog::set_level(spdlog::level::from_str(arguments.level));
+  spdlog::flush_on(spdlog::level::warn);
+  return {};
+}
+
+int run(const ringfs::nodes::DaemonOptions& options) {
+  auto outcome = ringfs::nodes::run_daemon(options);
+  for (int rebuilds = 0; !outcome && outcome.error().rebuild && rebuilds < max_rebuilds; ++rebuilds) {
+    spdlog::error("event=restarting_to_rebuild reason=\"{}\"", outcome.error().message);
+    outcome = ringfs::nodes::run_daemon(*outcome.error().rebuild);
+  }
+  if (outcome) return static_cast<int>(ringfs::nodes::ExitCode::stopped);
+  std::cerr << "ringfs-node: " << outcome.error().message << "\n  " << outcome.error().advice << "\n";
+  return static_cast<int>(outcome.error().code);
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+  CLI::App app{"One node of a RingFS ring", "ringfs-node"};
+  Arguments arguments;
+  add_options(app, arguments);
   try {
-    app.parse(count, arguments);
+    app.parse(count, words);
   } catch (const CLI::ParseError& error) {
     int code = app.exit(error);  // prints help, the version, or what is wrong
     return code == 0 ? 0 : static_cast<int>(ringfs::nodes::ExitCode::usage);
   }
-  options.data = data;
-  if (!std::has_single_bit(partitions)) {
-    std::cerr << "ringfs-node: --partitions takes a power of two, not " << partitions << "\n";
+  ringfs::Status good = complete(arguments);
+  if (good) good = start_logging(arguments);
+  if (!good) {
+    std::cerr << "ringfs-node: " << good.error().context << "\n";
     return static_cast<int>(ringfs::nodes::ExitCode::usage);
   }
-  options.partition_bits = static_cast<unsigned>(std::countr_zero(partitions));
-  if (!options.join.empty()) {
-    ringfs::Result<std::string> token = ringfs::dht::read_token(token_file);
-    if (!token) {
-      std::cerr << "ringfs-node: " << token.error().context << "\n";
-      return static_cast<int>(ringfs::nodes::ExitCode::usage);
-    }
-    options.token = std::move(*token);
-  }
-
-  spdlog::set_default_logger(spdlog::stderr_logger_mt("ringfs-node"));
-  if (!log_file.empty()) {
-    if (ringfs::Status opened = ringfs::dht::log_to_file("ringfs-node", log_file); !opened) {
-      std::cerr << "ringfs-node: " << opened.error().context << "\n";
-      return static_cast<int>(ringfs::nodes::ExitCode::usage);
-    }
-  }
-  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e%z level=%l %v");
-  spdlog::set_level(spdlog::level::from_str(level));
-  spdlog::flush_on(spdlog::level::warn);
   prepare_process();
-  options.synchronous_off = synchronous_off();
-  options.scrub_without_pause = scrub_without_pause();
-
+  arguments.options.synchronous_off = synchronous_off();
+  arguments.options.scrub_without_pause = scrub_without_pause();
   try {
-    auto outcome = ringfs::nodes::run_daemon(options);
-    for (int rebuilds = 0; !outcome && outcome.error().rebuild && rebuilds < max_rebuilds; ++rebuilds) {
-      spdlog::error("event=restarting_to_rebuild reason=\"{}\"", outcome.error().message);
-      outcome = ringfs::nodes::run_daemon(*outcome.error().rebuild);
-    }
-    if (outcome) return static_cast<int>(ringfs::nodes::ExitCode::stopped);
-    std::cerr << "ringfs-node: " << outcome.error().message << "\n  " << outcome.error().advice << "\n";
-    return static_cast<int>(outcome.error().code);
+    return run(arguments.options);
   } catch (const std::exception& error) {
     std::cerr << "ringfs-node: " << error.what() << "\n";
     return static_cast<int>(ringfs::nodes::ExitCode::storage_failed);

@@ -3,7 +3,7 @@
 #include <iostream>
 
 #include "dht/net/client/ring_creation.hpp"
-#include "dht/net/transport/dial.hpp"
+#include "dht/net/sockets/dial.hpp"
 #include "mount/commands/command_line.hpp"
 #include "mount/commands/ring_session.hpp"
 

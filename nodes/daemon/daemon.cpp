@@ -19,7 +19,7 @@
 #include "dht/net/client/ring_admin_client.hpp"
 #include "dht/net/client/ring_client.hpp"
 #include "dht/net/runtime/server.hpp"
-#include "dht/net/transport/peer_user.hpp"
+#include "dht/net/sockets/peer_user.hpp"
 #include "dht/net/transport/system_clock.hpp"
 #include "dht/net/transport/tcp_transport.hpp"
 #include "dht/net/trust/token_rows.hpp"

@@ -8,7 +8,7 @@
 
 #include "dht/net/client/join_ring.hpp"
 #include "dht/net/client/ring_creation.hpp"
-#include "dht/net/transport/dial.hpp"
+#include "dht/net/sockets/dial.hpp"
 #include "dht/net/transport/system_clock.hpp"
 #include "dht/net/trust/authority_rows.hpp"
 #include "dht/net/trust/credential_files.hpp"
@@ -64,7 +64,7 @@ NodeCredentials::NodeCredentials(const std::filesystem::path& data, const Uuid& 
 
 bool NodeCredentials::are_in(const std::filesystem::path& data) {
   std::error_code unreadable;  // is found when it is loaded
-  return std::filesystem::exists(data / "credentials", unreadable);
+  return std::filesystem::exists(data / "credentials" / "certificate.pem", unreadable);
 }
 
 Trust NodeCredentials::load() const {

@@ -14,10 +14,10 @@
 #include <boost/beast/http/write.hpp>
 #include <list>
 
-#include "dht/net/transport/dial.hpp"
-#include "dht/net/transport/listener.hpp"
+#include "dht/net/sockets/dial.hpp"
+#include "dht/net/sockets/listener.hpp"
 #include "dht/net/transport/log_limit.hpp"
-#include "dht/net/transport/peer_user.hpp"
+#include "dht/net/sockets/peer_user.hpp"
 #include "nodes/rest/origin.hpp"
 #include "nodes/rest/time_limit.hpp"
 #include "nodes/rest/web_stream.hpp"

@@ -35,14 +35,14 @@
 #include "dht/base/ring/ring_admin.hpp"
 #include "dht/base/ring/ring_view.hpp"
 #include "dht/base/ring/settings.hpp"
-#include "dht/net/transport/handshake_shares.hpp"
+#include "dht/net/sockets/handshake_shares.hpp"
 #include "dht/net/trust/tls_context.hpp"
 #include "nodes/rest/callers.hpp"
 #include "nodes/rest/refusals.hpp"
 #include "nodes/rest/routes.hpp"
 
 namespace ringfs::dht {
-struct Listener;  // dht/net/transport/listener.hpp
+struct Listener;  // dht/net/sockets/listener.hpp
 }
 
 namespace ringfs::nodes {

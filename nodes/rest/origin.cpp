@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <boost/asio/ip/address.hpp>
 
-#include "dht/net/transport/dial.hpp"
+#include "dht/net/sockets/dial.hpp"
 
 namespace ringfs::nodes {
 

@@ -17,9 +17,10 @@ dht/core/raft: dht/base+ dht/core/protocol dht/core/rows dht/core/members dht/co
 dht/core/node: dht/base+ dht/core+
 dht/net/wire: dht/base+ dht/core+ dht/net/trust dht/net/wire
 dht/net/trust: dht/base+ dht/net/trust
-dht/net/transport: dht/base+ dht/core+ dht/net/wire dht/net/trust dht/net/transport
-dht/net/client: dht/base+ dht/core+ dht/net/wire dht/net/trust dht/net/transport dht/net/client
-dht/net/runtime: dht/base+ dht/core+ dht/net/wire dht/net/trust dht/net/transport dht/net/runtime
+dht/net/sockets: dht/base+ dht/net/sockets
+dht/net/transport: dht/base+ dht/core+ dht/net/wire dht/net/trust dht/net/sockets dht/net/transport
+dht/net/client: dht/base+ dht/core+ dht/net/wire dht/net/trust dht/net/sockets dht/net/transport dht/net/client
+dht/net/runtime: dht/base+ dht/core+ dht/net/wire dht/net/trust dht/net/sockets dht/net/transport dht/net/runtime
 fs: dht/base+ fs+
 nodes/store/files: dht/base+ dht/core+ nodes/store/files
 nodes/store/rows: dht/base+ dht/core+ nodes/store/files nodes/store/rows

@@ -1,9 +1,9 @@
 // The members table: the committed list of nodes, an object in the ring itself (docs/design.md#members-table).
 //
 // Object key members_key; rows: "m/" + 16 uuid bytes -> member, "s/" + name -> setting (text), "c/" + name -> client,
-// "a/" + key hash in hexadecimal -> certificate of an authority (PEM), "v" -> the table's version as a 64-bit big-endian
-// integer, raised by every batch that changes any of them. The table travels and is kept on disk in one encoding
-// (encode/decode). A ring without certificates is written as format 1, which earlier programs read.
+// "a/" + key hash in hexadecimal -> certificate of an authority (PEM), "v" -> the table's version as a 64-bit
+// big-endian integer, raised by every batch that changes any of them. The table travels and is kept on disk in one
+// encoding (encode/decode). A ring without certificates is written as format 1, which earlier programs read.
 // Threads: plain values.
 #pragma once
 

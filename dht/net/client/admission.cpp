@@ -8,7 +8,7 @@
 #include "dht/core/members/joining.hpp"
 #include "dht/net/client/members_edit.hpp"
 #include "dht/net/client/trust_admin.hpp"
-#include "dht/net/transport/dial.hpp"
+#include "dht/net/sockets/dial.hpp"
 
 namespace ringfs::dht {
 

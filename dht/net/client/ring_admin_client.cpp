@@ -9,7 +9,7 @@
 #include "dht/core/members/placed_members.hpp"
 #include "dht/core/members/placement.hpp"
 #include "dht/net/client/members_edit.hpp"
-#include "dht/net/transport/dial.hpp"
+#include "dht/net/sockets/dial.hpp"
 
 namespace ringfs::dht {
 

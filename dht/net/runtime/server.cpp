@@ -7,7 +7,7 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include "dht/net/runtime/server_session.hpp"
-#include "dht/net/transport/dial.hpp"
+#include "dht/net/sockets/dial.hpp"
 #include "dht/net/transport/system_clock.hpp"
 
 namespace ringfs::dht {

@@ -15,10 +15,10 @@
 #include <unordered_map>
 
 #include "dht/net/runtime/driver.hpp"
-#include "dht/net/transport/handshake_shares.hpp"
-#include "dht/net/transport/listener.hpp"
+#include "dht/net/sockets/handshake_shares.hpp"
+#include "dht/net/sockets/listener.hpp"
+#include "dht/net/sockets/peer_user.hpp"
 #include "dht/net/transport/log_limit.hpp"
-#include "dht/net/transport/peer_user.hpp"
 #include "dht/net/transport/ring_trust.hpp"
 
 namespace ringfs::dht {

@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "dht/base/time.hpp"
-#include "dht/net/transport/stream.hpp"
+#include "dht/net/sockets/stream.hpp"
 #include "dht/net/wire/frame.hpp"
 
 namespace ringfs::dht {

@@ -5,7 +5,7 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
-#include "dht/net/transport/peer_user.hpp"
+#include "dht/net/sockets/peer_user.hpp"
 #include "dht/net/wire/codec.hpp"
 
 namespace ringfs::dht {

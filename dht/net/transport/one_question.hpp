@@ -12,7 +12,7 @@
 #include <string>
 
 #include "dht/base/task.hpp"
-#include "dht/net/transport/dial.hpp"
+#include "dht/net/sockets/dial.hpp"
 #include "dht/net/transport/frame_connection.hpp"
 
 namespace ringfs::dht {

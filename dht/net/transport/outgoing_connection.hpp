@@ -15,9 +15,9 @@
 
 #include "dht/base/error.hpp"
 #include "dht/base/time.hpp"
-#include "dht/net/transport/dial.hpp"
+#include "dht/net/sockets/dial.hpp"
+#include "dht/net/sockets/peer_user.hpp"
 #include "dht/net/transport/frame_connection.hpp"
-#include "dht/net/transport/peer_user.hpp"
 #include "dht/net/wire/codec.hpp"
 
 namespace ringfs::dht {

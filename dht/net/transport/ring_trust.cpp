@@ -5,7 +5,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <cerrno>
 
-#include "dht/net/transport/dial.hpp"
+#include "dht/net/sockets/dial.hpp"
 #include "dht/net/transport/system_clock.hpp"
 #include "dht/net/transport/tls_stream.hpp"
 #include "dht/net/trust/authority_rows.hpp"

@@ -15,7 +15,7 @@
 
 #include "dht/base/ring/access_role.hpp"
 #include "dht/core/protocol/members_table.hpp"
-#include "dht/net/transport/stream.hpp"
+#include "dht/net/sockets/stream.hpp"
 #include "dht/net/trust/certificate.hpp"
 #include "dht/net/trust/tls_context.hpp"
 

@@ -9,7 +9,7 @@
 
 #include <memory>
 
-#include "dht/net/transport/stream.hpp"
+#include "dht/net/sockets/stream.hpp"
 #include "dht/net/trust/tls_engine.hpp"
 
 namespace ringfs::dht {

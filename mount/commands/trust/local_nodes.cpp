@@ -5,7 +5,7 @@
 #include <fstream>
 #include <sstream>
 
-#include "dht/net/transport/dial.hpp"
+#include "dht/net/sockets/dial.hpp"
 
 namespace ringfs::mount {
 

@@ -1,4 +1,4 @@
-// Nodes of this machine, found by the UNIX sockets beside their listeners (dht/net/transport/local_socket.hpp).
+// Nodes of this machine, found by the UNIX sockets beside their listeners (dht/net/sockets/local_socket.hpp).
 //
 // Threads: start-up code. Errors: io_error (/proc/net/unix cannot be read). Whose the sockets are is asked when they
 // are dialled.

@@ -57,7 +57,8 @@ std::optional<Configuration> MembershipChange::with_learners(const std::vector<U
 std::optional<Configuration> MembershipChange::with_voters(const std::vector<Uuid>& wanted) const {
   const Configuration& current = state_.configuration();
   std::vector<ReplicaId> target = target_voters(wanted);
-  if (target.empty() || same_members(target, current.voters) || !followers_.majority_answers(target)) return std::nullopt;
+  if (target.empty() || same_members(target, current.voters) || !followers_.majority_answers(target))
+    return std::nullopt;
   Configuration next;
   next.voters = std::move(target);
   if (!services_.faults.skip_joint) next.old_voters = current.voters;

@@ -27,8 +27,7 @@ std::optional<Error> Proposals::room_refusal(bool needs_room) const {
   // A new leader waits for the answers to its first heartbeats, which say what room there is, before it admits what
   // might not fit.
   const bool fresh = services_.now() < led_since_ + services_.timing.election_minimum;
-  if (needs_room && fresh && !followers_.quorum_answers())
-    return Error{ErrorCode::overloaded, "a new leader"};
+  if (needs_room && fresh && !followers_.quorum_answers()) return Error{ErrorCode::overloaded, "a new leader"};
   const Room elsewhere = followers_.quorum_room();
   if (elsewhere < needed || (services_.faults.refuse_frees && elsewhere != Room::ample)) {
     return Error{ErrorCode::no_space, "a majority of the partition's disks is full"};

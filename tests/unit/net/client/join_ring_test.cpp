@@ -3,8 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "dht/net/sockets/listener.hpp"
 #include "dht/net/transport/frame_connection.hpp"
-#include "dht/net/transport/listener.hpp"
 #include "dht/net/transport/system_clock.hpp"
 #include "dht/net/transport/tls_stream.hpp"
 #include "tests/unit/net/client/trusted_ring.hpp"

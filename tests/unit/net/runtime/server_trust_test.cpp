@@ -63,6 +63,14 @@ class ServerTrust : public testing::Test {
     node = std::make_unique<TestNode>(loop, 5, std::move(options));
   }
 
+  static Handshake node_handshake(const Uuid& node) {
+    Handshake handshake = RawPeer::client_handshake();
+    handshake.role = PeerRole::node;
+    handshake.node = node;
+    handshake.incarnation = {.counter = 1, .nonce = 1};
+    return handshake;
+  }
+
   Holder client(const std::string& name) { return {.identity = client_identity(ring, name)}; }
 
   boost::asio::io_context loop;
@@ -93,11 +101,7 @@ TEST_F(ServerTrust, Matrix_OfThoseWhoAreRefused) {
   }
   for (Client& row : table.clients) row.revoked = row.name == "revoked";
 
-  Handshake as_client = RawPeer::client_handshake();
-  Handshake as_member = as_client;
-  as_member.role = PeerRole::node;
-  as_member.node = member_id;
-  as_member.incarnation = {.counter = 1, .nonce = 1};
+  const Handshake as_client = RawPeer::client_handshake(), as_member = node_handshake(member_id);
 
   struct Row {
     const char* who;
@@ -232,12 +236,8 @@ TEST_F(ServerTrust, Revocation_ReachesOpenConnections) {
 TEST_F(ServerTrust, RemovedNode_IsOutOnOpenConnections) {
   const Holder holder{.identity = node_identity(ring, random_uuid(random))};
   put(holder);
-  Handshake handshake = RawPeer::client_handshake();
-  handshake.role = PeerRole::node;
-  handshake.node = holder.identity.node;
-  handshake.incarnation = {.counter = 1, .nonce = 1};
   std::unique_ptr<RawPeer> one = peer(holder);
-  one->meet(handshake);
+  one->meet(node_handshake(holder.identity.node));
   for (Member& member : table.members) {
     if (member.id == holder.identity.node) member.state = MemberState::removed;
   }

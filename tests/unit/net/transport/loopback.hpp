@@ -10,7 +10,7 @@
 
 #include "dht/net/runtime/driver.hpp"
 #include "dht/net/runtime/server.hpp"
-#include "dht/net/transport/dial.hpp"
+#include "dht/net/sockets/dial.hpp"
 #include "dht/net/transport/system_clock.hpp"
 #include "tests/unit/net/runtime/memory_storage.hpp"
 

@@ -13,7 +13,7 @@
 #include <string>
 #include <thread>
 
-#include "dht/net/transport/listener.hpp"
+#include "dht/net/sockets/listener.hpp"
 #include "nodes/rest/gateway.hpp"
 #include "tests/support/fake_admin.hpp"
 #include "tests/support/memory_object_store.hpp"

@@ -1,5 +1,5 @@
 // Plain TCP on a non-blocking socket.
-#include "dht/net/transport/stream.hpp"
+#include "dht/net/sockets/stream.hpp"
 
 #include <netinet/tcp.h>
 #include <sys/socket.h>

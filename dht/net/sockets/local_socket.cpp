@@ -1,10 +1,10 @@
 // UNIX sockets in the abstract namespace, named after addresses.
-#include "dht/net/transport/local_socket.hpp"
+#include "dht/net/sockets/local_socket.hpp"
 
 #include <spdlog/spdlog.h>
 
-#include "dht/net/transport/dial.hpp"
-#include "dht/net/transport/peer_user.hpp"
+#include "dht/net/sockets/dial.hpp"
+#include "dht/net/sockets/peer_user.hpp"
 
 namespace ringfs::dht {
 

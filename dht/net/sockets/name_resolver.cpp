@@ -1,5 +1,5 @@
 // The threads that call getaddrinfo, and the lookups that wait for them.
-#include "dht/net/transport/name_resolver.hpp"
+#include "dht/net/sockets/name_resolver.hpp"
 
 #include <netdb.h>
 #include <sys/socket.h>

@@ -1,5 +1,5 @@
 // Names: slow ones, several at once, and lookups whose owner is gone.
-#include "dht/net/transport/name_resolver.hpp"
+#include "dht/net/sockets/name_resolver.hpp"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 #include <boost/asio/io_context.hpp>
 #include <future>
 
-#include "dht/net/transport/dial.hpp"
+#include "dht/net/sockets/dial.hpp"
 
 namespace ringfs::dht {
 namespace {

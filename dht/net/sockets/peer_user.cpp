@@ -1,5 +1,5 @@
 // The user at the other end of a local connection.
-#include "dht/net/transport/peer_user.hpp"
+#include "dht/net/sockets/peer_user.hpp"
 
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
@@ -18,7 +18,7 @@
 #include <string>
 
 #include "dht/base/descriptor.hpp"
-#include "dht/net/transport/dial.hpp"
+#include "dht/net/sockets/dial.hpp"
 
 namespace ringfs::dht {
 

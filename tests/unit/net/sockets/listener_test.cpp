@@ -1,5 +1,5 @@
 // Addresses to listen on.
-#include "dht/net/transport/listener.hpp"
+#include "dht/net/sockets/listener.hpp"
 
 #include <gtest/gtest.h>
 

@@ -13,7 +13,7 @@
 
 #include "dht/base/error.hpp"
 #include "dht/base/time.hpp"
-#include "dht/net/transport/stream.hpp"
+#include "dht/net/sockets/stream.hpp"
 
 namespace ringfs::dht {
 

@@ -14,7 +14,7 @@
 #include <boost/asio/local/stream_protocol.hpp>
 #include <optional>
 
-#include "dht/net/transport/stream.hpp"
+#include "dht/net/sockets/stream.hpp"
 
 namespace ringfs::dht {
 

@@ -1,5 +1,5 @@
 // How many handshakes a listener begins, and for whom.
-#include "dht/net/transport/handshake_shares.hpp"
+#include "dht/net/sockets/handshake_shares.hpp"
 
 #include <gtest/gtest.h>
 

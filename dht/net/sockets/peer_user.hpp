@@ -13,7 +13,7 @@
 #include <string>
 
 #include "dht/base/error.hpp"
-#include "dht/net/transport/stream.hpp"
+#include "dht/net/sockets/stream.hpp"
 
 namespace ringfs::dht {
 

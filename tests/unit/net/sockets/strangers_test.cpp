@@ -11,7 +11,7 @@
 #include <csignal>
 #include <functional>
 
-#include "dht/net/transport/listener.hpp"
+#include "dht/net/sockets/listener.hpp"
 #include "dht/net/transport/tcp_transport.hpp"
 #include "tests/unit/net/transport/loopback.hpp"
 

@@ -13,7 +13,7 @@
 #include <string>
 
 #include "dht/base/error.hpp"
-#include "dht/net/transport/local_socket.hpp"
+#include "dht/net/sockets/local_socket.hpp"
 
 namespace ringfs::dht {
 

@@ -1,10 +1,10 @@
 // Listening on host:port.
-#include "dht/net/transport/listener.hpp"
+#include "dht/net/sockets/listener.hpp"
 
 #include <fstream>
 #include <random>
 
-#include "dht/net/transport/dial.hpp"
+#include "dht/net/sockets/dial.hpp"
 
 namespace ringfs::dht {
 

@@ -8,7 +8,7 @@
 #include <csignal>
 #include <filesystem>
 
-#include "dht/net/transport/peer_user.hpp"
+#include "dht/net/sockets/peer_user.hpp"
 #include "tests/support/scratch_directory.hpp"
 
 namespace ringfs::dht {

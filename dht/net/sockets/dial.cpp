@@ -1,8 +1,8 @@
 // One attempt to connect: the name, then each of its addresses.
-#include "dht/net/transport/dial.hpp"
+#include "dht/net/sockets/dial.hpp"
 
-#include "dht/net/transport/local_socket.hpp"
-#include "dht/net/transport/name_resolver.hpp"
+#include "dht/net/sockets/local_socket.hpp"
+#include "dht/net/sockets/name_resolver.hpp"
 
 #include <boost/asio/connect.hpp>
 #include <boost/asio/post.hpp>
