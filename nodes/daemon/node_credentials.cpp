@@ -6,7 +6,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
-#include "dht/net/client/join_ring.hpp"
+#include "dht/net/transport/join_ring.hpp"
 #include "dht/net/client/ring_creation.hpp"
 #include "dht/net/sockets/dial.hpp"
 #include "dht/net/transport/system_clock.hpp"

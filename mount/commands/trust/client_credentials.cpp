@@ -12,7 +12,7 @@
 #include <optional>
 
 #include "dht/base/random.hpp"
-#include "dht/net/client/join_ring.hpp"
+#include "dht/net/transport/join_ring.hpp"
 #include "dht/net/sockets/dial.hpp"
 #include "dht/net/transport/system_clock.hpp"
 #include "dht/net/trust/credential_files.hpp"

@@ -1,5 +1,5 @@
 // One question to one node after the other.
-#include "dht/net/client/join_ring.hpp"
+#include "dht/net/transport/join_ring.hpp"
 
 #include <algorithm>
 #include <optional>

@@ -1,5 +1,5 @@
 // Newcomers and holders of certificates against servers over TLS on loopback.
-#include "dht/net/client/join_ring.hpp"
+#include "dht/net/transport/join_ring.hpp"
 
 #include <gtest/gtest.h>
 
