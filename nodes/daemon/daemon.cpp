@@ -216,7 +216,7 @@ class Daemon {
 
   std::string metrics() {
     return node_metrics_text(driver_->status(), store_->status(),
-                             {.refused_rpc = server_->counters().refused, .refused_rest = gateway_->refused()});
+                             {.refused_rpc = server_->counters().refused, .refused_rest = gateway_->refusals()});
   }
 
   // ---- While running ----

@@ -19,13 +19,16 @@ void counter(prometheus::Registry& registry, const char* name, const char* help,
 }
 
 void count_refused(prometheus::Registry& registry, const ConnectionCounts& connections) {
-  auto& refused =
-      prometheus::BuildCounter()
-          .Name("ringfs_connections_refused_total")
-          .Help("Connections and requests that were refused: other users, foreign sites, broken protocol, limits.")
-          .Register(registry);
+  auto& refused = prometheus::BuildCounter()
+                      .Name("ringfs_connections_refused_total")
+                      .Help("Connections and requests that were refused, over REST by reason (docs/security.md#ports).")
+                      .Register(registry);
   refused.Add({{"interface", "rpc"}}).Increment(static_cast<double>(connections.refused_rpc));
-  refused.Add({{"interface", "rest"}}).Increment(static_cast<double>(connections.refused_rest));
+  for (std::size_t i = 0; i < refusal_reasons.size(); ++i) {
+    const auto reason = static_cast<RefusalReason>(i);
+    refused.Add({{"interface", "rest"}, {"reason", std::string(to_string(reason))}})
+        .Increment(static_cast<double>(connections.refused_rest.count(reason)));
+  }
 }
 
 }  // namespace

@@ -1,10 +1,14 @@
 // The description of the gateway: OpenAPI 3.0 for programs and a page for people, both from one table.
+#include <algorithm>
+#include <boost/beast/core/string.hpp>
 #include <nlohmann/json.hpp>
 #include <vector>
 
 #include "nodes/rest/routes.hpp"
 
 namespace ringfs::nodes {
+
+namespace http = boost::beast::http;
 
 namespace {
 
@@ -86,9 +90,25 @@ const std::vector<Endpoint>& endpoints() {
       {"get",
        "/healthz",
        "Health",
-       "ok, degraded (a replica is missing or behind) or readonly (a partition has no leader with a quorum).",
+       "ok, degraded (a replica is missing or behind) or readonly (a partition has no leader with a quorum). Whoever "
+       "is "
+       "not known gets ok or unavailable.",
        "{base}/healthz",
        {{"200", "ok or degraded"}, {"503", "readonly"}}},
+      {"post",
+       "/v1/login",
+       "Log a browser in",
+       "Over TLS only. The body is {\"token\": \"ringfs1...\"}, or a form with the field token. The answer sets a "
+       "cookie that counts for 12 hours, as long as the token does. A change with the cookie needs an Origin header "
+       "that names this server.",
+       "-d '{\"token\": \"ringfs1...\"}' {base}/v1/login",
+       {{"200", "logged in"}, {"303", "logged in by the form"}, {"401", "no such token"}, {"403", "not over TLS"}}},
+      {"post",
+       "/v1/logout",
+       "Log a browser out",
+       "Ends the session of the cookie.",
+       "-X POST {base}/v1/logout",
+       {{"204", "logged out"}}},
       {"get",
        "/metrics",
        "Metrics",
@@ -99,20 +119,48 @@ const std::vector<Endpoint>& endpoints() {
   return table;
 }
 
+// Of an endpoint; every endpoint is a route.
+std::string_view role_of(const Endpoint& endpoint) {
+  const auto& all = routes();
+  const auto route = std::find_if(all.begin(), all.end(), [&](const Route& one) {
+    return one.path == endpoint.path && boost::beast::iequals(http::to_string(one.method), endpoint.method);
+  });
+  RINGFS_CHECK(route != all.end());
+  return role_name(*route);
+}
+
+// What every request may get.
+nlohmann::json common_responses() {
+  const auto meaning = [](const char* words) { return nlohmann::json{{"description", words}}; };
+  return {{"400", meaning("not a request, or one that is cut short")},
+          {"401", meaning("show a client certificate of this ring, a token or a session")},
+          {"403", meaning("the role is too little, or the request is another site's")},
+          {"408", meaning("the request did not arrive in time")},
+          {"431", meaning("headers larger than 16 KiB")},
+          {"503", meaning("the ring cannot answer now: try again")},
+          {"504", meaning("no answer in time; a change may or may not have happened")}};
+}
+
+nlohmann::json body_of(std::string_view type, nlohmann::json schema) {
+  return {{"content", {{std::string(type), {{"schema", std::move(schema)}}}}}};
+}
+
+nlohmann::json body_with_text(const char* field) {
+  const nlohmann::json text = {{"type", "string"}};
+  return body_of("application/json", {{"type", "object"}, {"required", {field}}, {"properties", {{field, text}}}});
+}
+
 }  // namespace
 
 std::string openapi_document() {
   using nlohmann::json;
   json paths = json::object();
   for (const Endpoint& endpoint : endpoints()) {
-    json responses = json::object();
+    json responses = common_responses();
     for (const Outcome& outcome : endpoint.outcomes) responses[outcome.status] = {{"description", outcome.meaning}};
-    responses["400"] = {{"description", "not a request, or one that is cut short"}};
-    responses["408"] = {{"description", "the request did not arrive in time"}};
-    responses["431"] = {{"description", "headers larger than 16 KiB"}};
-    responses["503"] = {{"description", "the ring cannot answer now: try again"}};
-    responses["504"] = {{"description", "no answer in time; a change may or may not have happened"}};
     json operation = {{"summary", endpoint.summary}, {"description", endpoint.detail}, {"responses", responses}};
+    operation["x-role"] = role_of(endpoint);
+    if (role_of(endpoint) == "-") operation["security"] = json::array();
     if (std::string_view(endpoint.path).find("{key}") != std::string_view::npos) {
       operation["parameters"] =
           json::array({{{"name", "key"}, {"in", "path"}, {"required", true}, {"schema", {{"type", "string"}}}}});
@@ -122,14 +170,12 @@ std::string openapi_document() {
           json::array({{{"name", "member"}, {"in", "path"}, {"required", true}, {"schema", {{"type", "string"}}}},
                        {{"name", "force"}, {"in", "query"}, {"required", false}, {"schema", {{"type", "boolean"}}}}});
     }
-    if (std::string_view(endpoint.method) == "post") {
-      const json address = {
-          {"type", "object"}, {"required", {"address"}}, {"properties", {{"address", {{"type", "string"}}}}}};
-      operation["requestBody"] = {{"content", {{"application/json", {{"schema", address}}}}}};
+    if (std::string_view(endpoint.path) == "/v1/members" && std::string_view(endpoint.method) == "post") {
+      operation["requestBody"] = body_with_text("address");
     }
+    if (std::string_view(endpoint.path) == "/v1/login") operation["requestBody"] = body_with_text("token");
     if (std::string_view(endpoint.method) == "put") {
-      operation["requestBody"] = {
-          {"content", {{"application/octet-stream", {{"schema", {{"type", "string"}, {"format", "binary"}}}}}}}};
+      operation["requestBody"] = body_of("application/octet-stream", {{"type", "string"}, {"format", "binary"}});
     }
     paths[endpoint.path][endpoint.method] = operation;
   }
@@ -139,6 +185,16 @@ std::string openapi_document() {
                      {"version", RINGFS_VERSION},
                      {"description", "Keys and values in a RingFS ring. Any node answers for any key."}}},
                    {"paths", paths}};
+  // OpenAPI 3.0 has no word for client certificates.
+  document["components"]["securitySchemes"]["token"] = {{"type", "http"}, {"scheme", "bearer"}};
+  document["components"]["securitySchemes"]["session"] = {
+      {"type", "apiKey"}, {"in", "cookie"}, {"name", std::string(session_cookie)}};
+  for (const char* scheme : {"token", "session"}) {
+    json one = json::object();
+    one[scheme] = json::array();
+    document["security"].push_back(one);
+  }
+  document["security"].push_back(json::object());  // over plain loopback, or with a client certificate
   return document.dump(2) + "\n";
 }
 
@@ -158,7 +214,9 @@ std::string docs_page() {
 </style></head><body>
 <h1>RingFS REST interface</h1>
 <p>Every node of the ring answers for every key. Errors are JSON: <code>{"error": "not_found", "reason": "..."}</code>.
-For programs: <a href="/openapi.json">openapi.json</a>.</p>
+For programs: <a href="/openapi.json">openapi.json</a>. Over TLS a request shows who asks: a client certificate of the
+ring, <code>Authorization: Bearer</code> and a token, or the cookie of a session (<a href="/login">log in</a>). Over
+loopback the processes of root and of the node's user need nothing.</p>
 )";
   for (const Endpoint& endpoint : endpoints()) {
     std::string method = endpoint.method;
@@ -168,6 +226,7 @@ For programs: <a href="/openapi.json">openapi.json</a>.</p>
     if (at != std::string::npos) example.replace(at, 6, "http://127.0.0.1:3000");
     page.append("<h2><span class=\"method\">").append(method).append("</span><code>").append(endpoint.path);
     page.append("</code></h2>\n<p><b>").append(endpoint.summary).append(".</b> ").append(endpoint.detail);
+    if (role_of(endpoint) != "-") page.append(" Role: ").append(role_of(endpoint)).append(".");
     page.append("</p>\n<pre>curl ").append(example).append("</pre>\n<table>");
     for (const Outcome& outcome : endpoint.outcomes) {
       page.append("<tr><td>").append(outcome.status).append("</td><td>").append(outcome.meaning).append("</td></tr>");

@@ -10,7 +10,9 @@ namespace ringfs::nodes {
 
 namespace {
 
-constexpr std::string_view http_port = "80";  // a Host without a port means this one
+// What a Host without a port means.
+constexpr std::string_view http_port = "80";
+constexpr std::string_view https_port = "443";
 
 std::string lower(std::string_view text) {
   std::string result(text);
@@ -26,33 +28,50 @@ bool is_loopback(const std::string& host) {
   return !no_address && address.is_loopback();
 }
 
-dht::HostPort parts_of(const std::string& host) {
-  if (Result<dht::HostPort> parts = dht::split_address(host)) return *parts;
-  Result<dht::HostPort> with_port = dht::split_address(host + ":" + std::string(http_port));
-  return with_port ? *with_port : dht::HostPort{};
+// Two spellings of one IPv6 address are one host. A browser names no zone.
+std::string same_spelling(std::string host) {
+  boost::system::error_code no_address;
+  const auto address = boost::asio::ip::make_address(host.substr(0, host.find('%')), no_address);
+  return no_address ? host : address.to_string();
 }
 
-bool names_listener(const std::string& host, const std::string& address) {
-  const dht::HostPort asked = parts_of(host);
-  const dht::HostPort own = parts_of(address);
+dht::HostPort parts_of(const std::string& address, bool encrypted) {
+  Result<dht::HostPort> parts = dht::split_address(address);
+  if (!parts) parts = dht::split_address(address + ":" + std::string(encrypted ? https_port : http_port));
+  if (!parts) return {};
+  return {.host = same_spelling(parts->host), .port = parts->port};
+}
+
+bool names(const std::string& host, const std::string& address, bool encrypted) {
+  const dht::HostPort asked = parts_of(host, encrypted);
+  const dht::HostPort own = parts_of(address, encrypted);
   if (asked.host.empty() || asked.port != own.port) return false;
   return asked.host == own.host || (is_loopback(asked.host) && is_loopback(own.host));
 }
 
 }  // namespace
 
-Status check_origin(const RequestOrigin& request, const std::string& address) {
+Status check_origin(const RequestOrigin& request, const ServerNames& server) {
   const std::string host = lower(request.host);
-  if (!names_listener(host, lower(address))) {
-    return fail(ErrorCode::access_denied, "the Host header does not name this server: ask for http://" + address);
+  const std::string scheme = server.encrypted ? "https://" : "http://";
+  const bool meant = std::any_of(server.addresses.begin(), server.addresses.end(), [&](const std::string& address) {
+    return names(host, lower(address), server.encrypted);
+  });
+  if (!meant) {
+    return fail(ErrorCode::access_denied, "the Host header does not name this server: ask for " + scheme +
+                                              (server.addresses.empty() ? "it" : server.addresses.front()));
   }
-  if (!request.origin.empty() && lower(request.origin) != "http://" + host) {
+  if (!request.origin.empty() && lower(request.origin) != scheme + host) {
     return fail(ErrorCode::access_denied, "the Origin header names another site than this server");
   }
   if (!request.sec_fetch_site.empty() && request.sec_fetch_site != "same-origin" && request.sec_fetch_site != "none") {
     return fail(ErrorCode::access_denied, "Sec-Fetch-Site: another site asks");
   }
   return {};
+}
+
+bool is_from_own_page(const RequestOrigin& request) {
+  return !request.origin.empty() || request.sec_fetch_site == "same-origin";
 }
 
 }  // namespace ringfs::nodes

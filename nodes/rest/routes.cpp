@@ -1,441 +1,200 @@
-// The resources of the REST interface: one function for each, and answer(), which chooses it.
+// The table of routes, who may ask what, and the way from a request to its resource.
 #include "nodes/rest/routes.hpp"
 
 #include <algorithm>
+#include <array>
 #include <boost/beast/http/field.hpp>
 #include <boost/beast/http/status.hpp>
-#include <boost/beast/http/verb.hpp>
-#include <charconv>
-#include <nlohmann/json.hpp>
 
 #include "dht/base/percent.hpp"
+#include "dht/net/runtime/access.hpp"
+#include "nodes/rest/origin.hpp"
+#include "nodes/rest/resources.hpp"
 
 namespace ringfs::nodes {
 
 namespace http = boost::beast::http;
-using nlohmann::json;
+using http::verb;
 
 namespace {
 
-const std::string value_sort = "v";
 constexpr std::size_t max_name_bytes_in_path = max_key_bytes - kv_prefix.size();
 
-RestResponse respond(unsigned version, http::status status, std::string_view type, std::string body) {
-  RestResponse response(status, version);
-  response.set(http::field::content_type, type);
-  response.body() = std::move(body);
-  response.prepare_payload();
-  return response;
-}
+std::string object_of(std::string_view name) { return std::string(kv_prefix).append(name); }
+AccessRole to_read_value(std::string_view name) { return dht::role_to_read(object_of(name)); }
+AccessRole to_change_value(std::string_view name) { return dht::role_to_change(object_of(name)); }
 
-RestResponse respond_json(unsigned version, const json& body) {
-  // Keys are bytes. What is not UTF-8 is shown as replacement characters, not thrown at.
-  return respond(version, http::status::ok, "application/json",
-                 body.dump(2, ' ', false, json::error_handler_t::replace) + "\n");
-}
-
-http::status status_of(ErrorCode code) {
-  switch (code) {
-    case ErrorCode::invalid_argument: return http::status::bad_request;
-    case ErrorCode::not_found: return http::status::not_found;
-    case ErrorCode::out_of_range: return http::status::bad_request;
-    case ErrorCode::already_member:
-    case ErrorCode::busy:
-    case ErrorCode::too_few_nodes:
-    case ErrorCode::foreign_ring:
-    case ErrorCode::wrong_identity:
-    case ErrorCode::cloned_identity:
-    case ErrorCode::version_mismatch: return http::status::conflict;
-    case ErrorCode::too_large: return http::status::payload_too_large;
-    case ErrorCode::timeout: return http::status::gateway_timeout;
-    case ErrorCode::no_space: return http::status::insufficient_storage;
-    case ErrorCode::corrupt:
-    case ErrorCode::internal:
-    case ErrorCode::io_error: return http::status::internal_server_error;
-    default: return http::status::service_unavailable;
-  }
-}
-
-RestResponse respond_error(unsigned version, const Error& error) {
-  return error_response(version, status_of(error.code), to_string(error.code), error.context);
-}
-
-std::string entity_tag(std::uint64_t version) { return "\"" + std::to_string(version) + "\""; }
-
-// What If-Match or If-None-Match lists: anything, or versions.
-struct TagList {
-  bool any = false;
-  std::vector<std::uint64_t> versions;
+struct Target {
+  std::string path;
+  std::string query;
 };
 
-// If-Match compares strongly, If-None-Match weakly (RFC 9110, section 8.8.3.2). Our tags are strong, so a weak tag
-// never matches strongly.
-enum class Comparison { strong, weak };
+Target target_of(const RequestHead& head) {
+  const std::string_view whole(head.target().data(), head.target().size());
+  const std::size_t mark = whole.find('?');
+  if (mark == std::string_view::npos) return {std::string(whole), {}};
+  return {std::string(whole.substr(0, mark)), std::string(whole.substr(mark + 1))};
+}
 
-Result<TagList> parse_tags(std::string_view text, Comparison comparison) {
-  TagList tags;
-  if (text == "*") {
-    tags.any = true;
-    return tags;
+// The path up to a {name}; all of it where there is none.
+std::string_view fixed_part(const Route& route) { return route.path.substr(0, route.path.find('{')); }
+bool has_name(const Route& route) { return route.path.ends_with('}'); }
+
+bool is_at(const Route& route, std::string_view path) {
+  return has_name(route) ? path.starts_with(fixed_part(route)) : path == route.path;
+}
+
+std::string_view encoded_name(const Route& route, std::string_view path) {
+  return has_name(route) ? path.substr(fixed_part(route).size()) : std::string_view();
+}
+
+const Route* find_route(verb method, std::string_view path) {
+  const verb wanted = method == verb::head ? verb::get : method;
+  const auto& all = routes();
+  const auto found = std::find_if(all.begin(), all.end(),
+                                  [&](const Route& route) { return route.method == wanted && is_at(route, path); });
+  return found == all.end() ? nullptr : &*found;
+}
+
+// "GET, HEAD, PUT"; empty: nothing is at this path.
+std::string allowed_at(std::string_view path) {
+  std::string allowed;
+  for (const Route& route : routes()) {
+    if (!is_at(route, path)) continue;
+    if (!allowed.empty()) allowed += ", ";
+    const auto method = http::to_string(route.method);
+    allowed.append(method.data(), method.size());
+    if (route.method == verb::get) allowed += ", HEAD";
   }
-  while (!text.empty()) {
-    std::size_t start = text.find_first_not_of(" \t,");
-    if (start == std::string_view::npos) break;
-    text.remove_prefix(start);
-    bool weak = text.starts_with("W/");
-    if (weak) text.remove_prefix(2);
-    std::size_t end = text.size() > 1 && text[0] == '"' ? text.find('"', 1) : std::string_view::npos;
-    if (end == std::string_view::npos)
-      return fail(ErrorCode::invalid_argument, "an entity tag is written in double quotes");
-    std::string_view digits = text.substr(1, end - 1);
-    std::uint64_t version = 0;
-    auto [stop, error] = std::from_chars(digits.data(), digits.data() + digits.size(), version);
-    // A well-formed tag that is not one of ours matches nothing.
-    bool ours = error == std::errc() && stop == digits.data() + digits.size() && version != 0;
-    if (ours && !(weak && comparison == Comparison::strong)) tags.versions.push_back(version);
-    text.remove_prefix(end + 1);
+  return allowed;
+}
+
+// Nothing: everybody may.
+std::optional<AccessRole> role_for(const Route& route, std::string_view path) {
+  if (std::holds_alternative<Everybody>(route.needs)) return std::nullopt;
+  if (const AccessRole* role = std::get_if<AccessRole>(&route.needs)) return *role;
+  // A name that cannot be decoded is refused by whoever may ask at all.
+  const Result<std::string> name = percent_decode(encoded_name(route, path));
+  return std::get<RoleOfRow>(route.needs)(name ? *name : std::string());
+}
+
+RestResponse nothing_there(unsigned version, std::string_view path) {
+  const std::string allowed = allowed_at(path);
+  if (allowed.empty()) {
+    return error_response(version, http::status::not_found, "not_found", "no such resource; see /docs");
   }
-  return tags;
-}
-
-// All lines of a header field are one list (RFC 9110, section 5.3); none: there is no such field.
-Result<std::optional<TagList>> tags_of(const RestRequest& request, http::field field, Comparison comparison) {
-  auto [first, last] = request.equal_range(field);
-  if (first == last) return std::optional<TagList>();
-  std::string joined;
-  for (auto line = first; line != last; ++line) {
-    if (!joined.empty()) joined += ", ";
-    joined += std::string(line->value());
-  }
-  Result<TagList> tags = parse_tags(joined, comparison);
-  if (!tags) return tl::unexpected(tags.error());
-  return std::optional<TagList>(std::move(*tags));
-}
-
-bool matches(const TagList& tags, std::uint64_t version) {
-  return tags.any || std::find(tags.versions.begin(), tags.versions.end(), version) != tags.versions.end();
-}
-
-RowAddress value_row(const std::string& name) { return {std::string(kv_prefix) + name, value_sort}; }
-
-TimePoint deadline_of(const RestContext& context) { return context.store.clock().now + context.operation_timeout(); }
-
-// Checked before the store, the ring or the admin is asked.
-Status in_ring(const RestContext& context) {
-  if (context.in_ring()) return {};
-  return fail(ErrorCode::unavailable, "this node waits to be added to a ring");
-}
-
-Task<Result<ReadReply::Get>> read_value(RestContext& context, const std::string& name, TimePoint deadline) {
-  if (Status joined = in_ring(context); !joined) co_return tl::unexpected(joined.error());
-  ReadRequest request;
-  request.gets.push_back(value_row(name));
-  auto reply = co_await context.store.read(std::move(request), deadline);
-  if (!reply) co_return tl::unexpected(reply.error());
-  if (reply->gets.size() != 1) co_return fail(ErrorCode::internal, "a read of one row gave another number");
-  co_return std::move(reply->gets[0]);
-}
-
-Task<RestResponse> get_value(RestContext& context, RestRequest request, std::string name) {
-  auto found = co_await read_value(context, name, deadline_of(context));
-  unsigned version = request.version();
-  if (!found) co_return respond_error(version, found.error());
-  if (!found->found) co_return error_response(version, http::status::not_found, "not_found", "no value under this key");
-  std::string tag = entity_tag(found->row.version);
-  auto match = tags_of(request, http::field::if_match, Comparison::strong);
-  if (!match) co_return respond_error(version, match.error());
-  if (*match && !matches(**match, found->row.version)) {
-    co_return error_response(version, http::status::precondition_failed, "condition_failed",
-                             "the value has another ETag");
-  }
-  auto none_match = tags_of(request, http::field::if_none_match, Comparison::weak);
-  if (!none_match) co_return respond_error(version, none_match.error());
-  if (*none_match && matches(**none_match, found->row.version)) {
-    RestResponse response(http::status::not_modified, version);
-    response.set(http::field::etag, tag);
-    co_return response;
-  }
-  RestResponse response = respond(version, http::status::ok, "application/octet-stream", found->row.value.str());
-  response.set(http::field::etag, tag);
-  co_return response;
-}
-
-// The conditions that If-Match and If-None-Match put on a change. A list of tags cannot be one condition on a version.
-// So the current version is read first, and the change has the condition that it is still the same.
-struct Precondition {
-  std::vector<Condition> conditions;
-  bool fails = false;
-  bool judged = false;  // from a version that was read: if that has changed, judge again
-};
-
-Task<Result<Precondition>> precondition_of(RestContext& context, const RestRequest& request, const std::string& name,
-                                           TimePoint deadline) {
-  Precondition result;
-  auto match = tags_of(request, http::field::if_match, Comparison::strong);
-  if (!match) co_return tl::unexpected(match.error());
-  auto none_match = tags_of(request, http::field::if_none_match, Comparison::weak);
-  if (!none_match) co_return tl::unexpected(none_match.error());
-  if (!*match && !*none_match) co_return result;
-  Condition condition;
-  condition.row = value_row(name);
-  if (*none_match && (*none_match)->any && !*match) {
-    condition.kind = Condition::Kind::absent;
-    result.conditions.push_back(condition);
-    co_return result;
-  }
-  if (*match && (*match)->any && !*none_match) {
-    condition.kind = Condition::Kind::present;
-    result.conditions.push_back(condition);
-    co_return result;
-  }
-  auto found = co_await read_value(context, name, deadline);
-  if (!found) co_return tl::unexpected(found.error());
-  std::uint64_t version = found->found ? found->row.version : 0;
-  bool holds = (!*match || (found->found && matches(**match, version))) &&
-               (!*none_match || !found->found || !matches(**none_match, version));
-  result.fails = !holds;
-  result.judged = true;
-  condition.kind = Condition::Kind::version_equals;
-  condition.version = version;
-  result.conditions.push_back(condition);
-  co_return result;
-}
-
-// PUT and DELETE: one conditional batch. DELETE of an absent key is 404.
-Task<RestResponse> change_value(RestContext& context, RestRequest request, std::string name) {
-  unsigned version = request.version();
-  bool erase = request.method() == http::verb::delete_;
-  const TimePoint deadline = deadline_of(context);
-  RestResponse refused = error_response(version, http::status::precondition_failed, "condition_failed",
-                                        "If-Match or If-None-Match does not hold for the current value");
-  Mutation mutation;
-  mutation.row = value_row(name);
-  mutation.kind = erase ? Mutation::Kind::erase : Mutation::Kind::put;
-  if (!erase) mutation.value = SharedBytes(std::move(request.body()));
-  // A turn is lost only to another client's change, so one of them always succeeds.
-  while (context.store.clock().now < deadline) {
-    auto precondition = co_await precondition_of(context, request, name, deadline);
-    if (!precondition) co_return respond_error(version, precondition.error());
-    if (precondition->fails) co_return refused;
-    CommitRequest commit;
-    commit.conditions = std::move(precondition->conditions);
-    std::size_t headers = commit.conditions.size();
-    if (erase) {
-      Condition present;
-      present.kind = Condition::Kind::present;
-      present.row = mutation.row;
-      commit.conditions.push_back(std::move(present));
-    }
-    commit.mutations.push_back(mutation);
-    if (Status joined = in_ring(context); !joined) co_return respond_error(version, joined.error());
-    auto reply = co_await context.store.commit(std::move(commit), deadline);
-    if (!reply) co_return respond_error(version, reply.error());
-    if (reply->applied) {
-      RestResponse response(http::status::no_content, version);
-      if (!erase) response.set(http::field::etag, entity_tag(reply->version));
-      co_return response;
-    }
-    if (reply->failed_condition >= headers) {
-      co_return error_response(version, http::status::not_found, "not_found", "no value under this key");
-    }
-    if (!precondition->judged) co_return refused;
-  }
-  co_return respond_error(version, {ErrorCode::timeout, "the value changes all the time"});
-}
-
-json to_json(const MemberView& member) {
-  json tokens = json::array();
-  for (const Position& token : member.tokens) tokens.push_back(token.hex());
-  json result = {{"id", member.id.text()},           {"address", member.address}, {"rest", member.rest_address},
-                 {"state", to_string(member.state)}, {"answers", member.answers}, {"share", member.share},
-                 {"used_bytes", member.used_bytes},  {"tokens", tokens}};
-  result["round_trip_us"] = member.round_trip ? json(member.round_trip->count()) : json(nullptr);
-  return result;
-}
-
-Task<RestResponse> get_members(RestContext& context, unsigned version) {
-  if (Status joined = in_ring(context); !joined) co_return respond_error(version, joined.error());
-  auto members = co_await context.ring.members(deadline_of(context));
-  if (!members) co_return respond_error(version, members.error());
-  json list = json::array();
-  for (const MemberView& member : *members) list.push_back(to_json(member));
-  json body = {{"members", list}};
-  co_return respond_json(version, body);
-}
-
-// The body is {"address": "host:port"}. A malformed one is 400, a refusal by the node 409, a node that does not answer
-// 502.
-Task<RestResponse> add_member(RestContext& context, unsigned version, std::string body) {
-  const json request = json::parse(body, nullptr, false);
-  const bool good =
-      request.is_object() && request.size() == 1 && request.contains("address") && request["address"].is_string();
-  if (!good) {
-    co_return error_response(version, http::status::bad_request, "invalid_argument",
-                             "the body is {\"address\": \"host:port\"}");
-  }
-  if (Status joined = in_ring(context); !joined) co_return respond_error(version, joined.error());
-  const std::string address = request["address"].get<std::string>();
-  auto node = co_await context.admin.add(address, deadline_of(context));
-  if (!node && not_reached(node.error().code)) {
-    co_return error_response(version, http::status::bad_gateway, to_string(node.error().code), node.error().context);
-  }
-  if (!node) co_return respond_error(version, node.error());
-  RestResponse response = respond_json(version, json{{"id", node->text()}, {"address", address}, {"state", "joining"}});
-  response.result(http::status::created);
-  response.set(http::field::location, "/v1/members/" + node->text());
-  co_return response;
-}
-
-Task<RestResponse> remove_member(RestContext& context, unsigned version, std::string member, bool force) {
-  if (Status joined = in_ring(context); !joined) co_return respond_error(version, joined.error());
-  auto node = co_await context.admin.remove(std::move(member), force, deadline_of(context));
-  if (!node) co_return respond_error(version, node.error());
-  RestResponse response = respond_json(version, json{{"id", node->text()}, {"state", "leaving"}});
-  response.result(http::status::accepted);
-  co_return response;
-}
-
-Task<RestResponse> get_ring(RestContext& context, unsigned version) {
-  if (Status joined = in_ring(context); !joined) co_return respond_error(version, joined.error());
-  auto status = co_await context.ring.status(deadline_of(context));
-  if (!status) co_return respond_error(version, status.error());
-  auto partitions = co_await context.ring.partitions(deadline_of(context));
-  if (!partitions) co_return respond_error(version, partitions.error());
-  json list = json::array();
-  for (const PartitionView& partition : *partitions) {
-    json replicas = json::array();
-    for (const Uuid& replica : partition.replicas) replicas.push_back(replica.text());
-    json item = {{"partition", index_of(partition.partition)},
-                 {"anchor", partition.anchor.hex()},
-                 {"term", partition.term},
-                 {"replicas", replicas},
-                 {"answering_replicas", partition.answering_replicas}};
-    item["leader"] = partition.leader ? json(partition.leader->text()) : json(nullptr);
-    list.push_back(item);
-  }
-  json body = {{"ring", status->ring.text()},
-               {"health", to_string(status->health)},
-               {"nodes", status->nodes},
-               {"answering", status->answering},
-               {"replication", status->replication},
-               {"under_replicated", status->under_replicated},
-               {"leaderless", status->leaderless},
-               {"table_version", status->table_version},
-               {"remarks", status->remarks},
-               {"partitions", list}};
-  co_return respond_json(version, body);
-}
-
-Task<RestResponse> get_lookup(RestContext& context, unsigned version, std::string name) {
-  std::string key = std::string(kv_prefix) + name;
-  if (Status joined = in_ring(context); !joined) co_return respond_error(version, joined.error());
-  auto route = co_await context.ring.lookup(key, deadline_of(context));
-  if (!route) co_return respond_error(version, route.error());
-  json hops = json::array();
-  for (const RouteHop& hop : route->hops) {
-    hops.push_back({{"node", hop.node.text()},
-                    {"address", hop.address},
-                    {"token", hop.token.hex()},
-                    {"round_trip_us", hop.round_trip.count()}});
-  }
-  json replicas = json::array();
-  for (const Uuid& replica : route->replicas) replicas.push_back(replica.text());
-  json body = {{"key", name},
-               {"object", key},
-               {"position", route->position.hex()},
-               {"partition", index_of(route->partition)},
-               {"hops", hops},
-               {"primary", route->primary.text()},
-               {"replicas", replicas}};
-  body["leader"] = route->leader ? json(route->leader->text()) : json(nullptr);
-  co_return respond_json(version, body);
-}
-
-Task<RestResponse> get_health(RestContext& context, unsigned version) {
-  if (Status joined = in_ring(context); !joined) co_return respond_error(version, joined.error());
-  auto status = co_await context.ring.status(deadline_of(context));
-  if (!status) co_return respond_error(version, status.error());
-  json body = {{"health", to_string(status->health)}, {"remarks", status->remarks}};
-  RestResponse response = respond_json(version, body);
-  if (status->health == Health::readonly) response.result(http::status::service_unavailable);
-  co_return response;
-}
-
-RestResponse method_not_allowed(unsigned version, std::string_view allowed) {
-  RestResponse response = error_response(version, http::status::method_not_allowed, "invalid_argument",
-                                         "this resource takes " + std::string(allowed));
+  RestResponse response =
+      error_response(version, http::status::method_not_allowed, "invalid_argument", "this resource takes " + allowed);
   response.set(http::field::allow, allowed);
   return response;
 }
 
-}  // namespace
+std::string_view text(boost::beast::string_view from) { return {from.data(), from.size()}; }
 
-RestResponse error_response(unsigned version, http::status status, std::string_view code, std::string_view reason) {
-  json body = {{"error", code}, {"reason", reason.empty() ? code : reason}};
-  return respond(version, status, "application/json", body.dump(-1, ' ', false, json::error_handler_t::replace) + "\n");
+RequestRefusal stranger_refused(unsigned version, const Caller& caller) {
+  if (caller.why.code == ErrorCode::access_denied) {
+    return {caller.reason, unauthorized(version, caller.why, caller.reason)};
+  }
+  // What went wrong inside is nothing for strangers.
+  return {caller.reason, error_response(version, http::status::service_unavailable, "unavailable",
+                                        "the ring cannot be asked about this now: try again")};
 }
 
-Task<RestResponse> answer(RestContext& context, RestRequest request) {
-  unsigned version = request.version();
-  std::string target(request.target());
-  std::string path = target.substr(0, target.find('?'));
-  bool reading = request.method() == http::verb::get || request.method() == http::verb::head;
+}  // namespace
 
-  constexpr std::string_view kv_path = "/v1/kv/";
-  constexpr std::string_view lookup_path = "/v1/lookup/";
-  bool is_kv = path.starts_with(kv_path);
-  if (is_kv || path.starts_with(lookup_path)) {
-    auto name = percent_decode(std::string_view(path).substr(is_kv ? kv_path.size() : lookup_path.size()));
+const std::vector<Route>& routes() {
+  using enum AccessRole;
+  static const std::vector<Route> table = {
+      {verb::get, "/", Everybody(), get_start},
+      {verb::get, "/login", Everybody(), get_login_page},
+      {verb::post, "/v1/login", Everybody(), log_in},
+      {verb::post, "/v1/logout", reader, log_out},
+      {verb::get, "/healthz", Everybody(), get_health},  // strangers learn less
+      {verb::get, "/metrics", reader, get_metrics},
+      {verb::get, "/openapi.json", reader, get_openapi},
+      {verb::get, "/docs", reader, get_docs},
+      {verb::get, "/v1/ring", reader, get_ring},
+      {verb::get, "/v1/members", reader, get_members},
+      {verb::post, "/v1/members", admin, add_member},
+      {verb::delete_, "/v1/members/{member}", admin, remove_member},
+      {verb::get, "/v1/lookup/{key}", to_read_value, get_lookup},
+      {verb::get, "/v1/kv/{key}", to_read_value, get_value},
+      {verb::put, "/v1/kv/{key}", to_change_value, change_value},
+      {verb::delete_, "/v1/kv/{key}", to_change_value, change_value},
+  };
+  return table;
+}
+
+std::string_view role_name(const Route& route) {
+  const std::optional<AccessRole> role = role_for(route, route.path);
+  return role ? to_string(*role) : std::string_view("-");
+}
+
+Result<AccessRole> no_certificates(const dht::Certificate&, const std::vector<dht::Certificate>&) {
+  return fail(ErrorCode::access_denied, "this node takes no client certificates");
+}
+
+Task<Result<AccessRole>> no_tokens(std::string) {
+  co_return fail(ErrorCode::access_denied, "this node takes no tokens");
+}
+
+RestResponse unauthorized(unsigned version, const Error& why, RefusalReason reason) {
+  RestResponse response = error_response(version, http::status::unauthorized, "access_denied", why.context);
+  const bool token = reason == RefusalReason::token;  // RFC 6750, section 3
+  response.set(http::field::www_authenticate,
+               token ? "Bearer realm=\"ringfs\", error=\"invalid_token\"" : "Bearer realm=\"ringfs\"");
+  return response;
+}
+
+std::optional<RequestRefusal> refusal_of(const RequestHead& head, const Caller& caller) {
+  const std::string path = target_of(head).path;
+  const Route* route = find_route(head.method(), path);
+  const bool open = route != nullptr && std::holds_alternative<Everybody>(route->needs);
+  // Strangers do not even learn what there is.
+  if (!caller.role && !open) return stranger_refused(head.version(), caller);
+  if (route == nullptr) return std::nullopt;  // 404 or 405
+  if (const std::optional<AccessRole> role = role_for(*route, path); role && *caller.role < *role) {
+    const std::string words =
+        "this wants the role " + std::string(to_string(*role)) + "; yours is " + std::string(to_string(*caller.role));
+    return RequestRefusal{RefusalReason::role,
+                          error_response(head.version(), http::status::forbidden, "access_denied", words)};
+  }
+  const RequestOrigin origin{
+      .host = {}, .origin = text(head[http::field::origin]), .sec_fetch_site = text(head["Sec-Fetch-Site"])};
+  if (!caller.session.empty() && route->method != verb::get && !is_from_own_page(origin)) {
+    return RequestRefusal{
+        RefusalReason::origin,
+        error_response(head.version(), http::status::forbidden, "access_denied",
+                       "a change with a session's cookie needs an Origin header that names this server")};
+  }
+  return std::nullopt;
+}
+
+Task<RestResponse> answer(RestContext& context, RestRequest request, Caller caller) {
+  if (auto refusal = refusal_of(request, caller)) co_return std::move(refusal->response);
+  const unsigned version = request.version();
+  Target target = target_of(request);
+  const Route* route = find_route(request.method(), target.path);
+  RestCall call;
+  if (route == nullptr) {
+    co_return nothing_there(version, target.path);
+  }
+  if (has_name(*route)) {
+    Result<std::string> name = percent_decode(encoded_name(*route, target.path));
     if (!name) co_return respond_error(version, name.error());
-    if (name->empty())
-      co_return error_response(version, http::status::bad_request, "invalid_argument", "the key is empty");
+    if (name->empty()) {
+      co_return error_response(version, http::status::bad_request, "invalid_argument", "the name in the path is empty");
+    }
     if (name->size() > max_name_bytes_in_path) {
       co_return error_response(version, http::status::uri_too_long, "too_large",
                                "a key has at most " + std::to_string(max_name_bytes_in_path) + " bytes");
     }
-    if (!is_kv) {
-      if (!reading) co_return method_not_allowed(version, "GET");
-      co_return co_await get_lookup(context, version, std::move(*name));
-    }
-    if (reading) co_return co_await get_value(context, std::move(request), std::move(*name));
-    if (request.method() == http::verb::put || request.method() == http::verb::delete_) {
-      co_return co_await change_value(context, std::move(request), std::move(*name));
-    }
-    co_return method_not_allowed(version, "GET, HEAD, PUT, DELETE");
+    call.name = std::move(*name);
   }
-
-  constexpr std::string_view member_path = "/v1/members/";
-  if (path == "/v1/members" && request.method() == http::verb::post) {
-    co_return co_await add_member(context, version, std::move(request.body()));
-  }
-  if (path.starts_with(member_path)) {
-    if (request.method() != http::verb::delete_) co_return method_not_allowed(version, "DELETE");
-    auto member = percent_decode(std::string_view(path).substr(member_path.size()));
-    if (!member) co_return respond_error(version, member.error());
-    const std::string query = target.size() > path.size() ? target.substr(path.size() + 1) : std::string();
-    if (!query.empty() && query != "force=true" && query != "force=false") {
-      co_return error_response(version, http::status::bad_request, "invalid_argument",
-                               "the only parameter is force=true");
-    }
-    co_return co_await remove_member(context, version, std::move(*member), query == "force=true");
-  }
-
-  bool known = path == "/" || path == "/docs" || path == "/openapi.json" || path == "/metrics" || path == "/healthz" ||
-               path == "/v1/ring" || path == "/v1/members";
-  if (!known) {
-    co_return error_response(version, http::status::not_found, "not_found", "no such resource; see /docs");
-  }
-  if (!reading) co_return method_not_allowed(version, path == "/v1/members" ? "GET, POST" : "GET");
-  if (path == "/v1/ring") co_return co_await get_ring(context, version);
-  if (path == "/v1/members") co_return co_await get_members(context, version);
-  if (path == "/healthz") co_return co_await get_health(context, version);
-  if (path == "/metrics") co_return respond(version, http::status::ok, "text/plain; version=0.0.4", context.metrics());
-  if (path == "/openapi.json") co_return respond(version, http::status::ok, "application/json", openapi_document());
-  if (path == "/docs") co_return respond(version, http::status::ok, "text/html; charset=utf-8", docs_page());
-  RestResponse response(http::status::found, version);
-  response.set(http::field::location, "/docs");
-  response.prepare_payload();
-  co_return response;
+  call.request = std::move(request);
+  call.caller = std::move(caller);
+  call.query = std::move(target.query);
+  co_return co_await route->resource(context, std::move(call));
 }
 
 }  // namespace ringfs::nodes

@@ -1,99 +1,13 @@
 // The REST gateway over real sockets: answers to requests that are too large, too slow or cut short, and to one
 // connection too many.
-#include "nodes/rest/gateway.hpp"
-
-#include <gtest/gtest.h>
-#include <sys/socket.h>
-
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <future>
-#include <thread>
-
-#include "dht/net/transport/listener.hpp"
-#include "tests/support/fake_admin.hpp"
-#include "tests/support/memory_object_store.hpp"
-#include "tests/support/silent_ring.hpp"
+#include "tests/unit/nodes/rest/gateway_fixture.hpp"
 
 namespace ringfs::nodes {
 namespace {
 
 using boost::asio::ip::tcp;
 
-// The gateway runs on a thread of its own; the test is its client, with blocking sockets.
-class RestGatewayTest : public testing::Test {
- protected:
-  void start(const RestOptions& options = {}) {
-    Result<dht::Listener> listener = dht::listen_on(loop, "127.0.0.1:0");
-    ASSERT_TRUE(listener);
-    port = listener->acceptor.local_endpoint().port();
-    gateway = std::make_unique<RestGateway>(
-        loop.get_executor(), store, ring, admin, [] { return std::string("metrics\n"); }, options);
-    gateway->start(std::move(*listener));
-    thread = std::thread([this] {
-      auto work = boost::asio::make_work_guard(loop);
-      loop.run();
-    });
-  }
-  std::future<void> stop() {
-    auto stopped = std::make_shared<std::promise<void>>();
-    std::future<void> future = stopped->get_future();
-    boost::asio::co_spawn(loop, gateway->stop(), [stopped](const std::exception_ptr&) { stopped->set_value(); });
-    return future;
-  }
-  void TearDown() override {
-    if (!thread.joinable()) return;
-    stop().wait();
-    loop.stop();
-    thread.join();
-  }
-
-  tcp::socket connect() {
-    tcp::socket socket(clients);
-    socket.connect({boost::asio::ip::address_v4::loopback(), port});
-    timeval limit{.tv_sec = 20, .tv_usec = 0};
-    setsockopt(socket.native_handle(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    return socket;
-  }
-  // The head of a request that names this server.
-  std::string request(const std::string& what, const std::string& headers = {}) const {
-    return what + " HTTP/1.1\r\nHost: 127.0.0.1:" + std::to_string(port) + "\r\n" + headers + "\r\n";
-  }
-  static bool send(tcp::socket& socket, std::string_view bytes) {
-    while (!bytes.empty()) {
-      ssize_t count = ::send(socket.native_handle(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
-      if (count <= 0) return false;
-      bytes.remove_prefix(static_cast<std::size_t>(count));
-    }
-    return true;
-  }
-  // Reads until the gateway closes; adds "reset" if it closed with a TCP reset.
-  static std::string receive(tcp::socket& socket) {
-    std::string all;
-    char bytes[4096];
-    for (;;) {
-      ssize_t count = ::recv(socket.native_handle(), bytes, sizeof bytes, 0);
-      if (count < 0) return all + "reset";
-      if (count == 0) return all;
-      all.append(bytes, static_cast<std::size_t>(count));
-    }
-  }
-  static std::string receive_once(tcp::socket& socket) {
-    char bytes[4096];
-    ssize_t count = ::recv(socket.native_handle(), bytes, sizeof bytes, 0);
-    return count > 0 ? std::string(bytes, static_cast<std::size_t>(count)) : std::string();
-  }
-
-  boost::asio::io_context loop{1};
-  boost::asio::io_context clients;
-  VirtualTime time{loop};
-  MemoryObjectStore store{time, std::make_shared<MemoryRing>()};
-  SilentRing ring;
-  FakeAdmin admin;
-  std::unique_ptr<RestGateway> gateway;
-  std::uint16_t port = 0;
-  std::thread thread;
-};
+class RestGatewayTest : public GatewayFixture {};
 
 TEST_F(RestGatewayTest, Request_IsAnsweredAndTheConnectionKept) {
   start();
@@ -112,6 +26,7 @@ TEST_F(RestGatewayTest, BodyTooLarge_TheClientThatSendsItAllReads413) {
   socket.shutdown(tcp::socket::shutdown_send);
   std::string answer = receive(socket);
   EXPECT_TRUE(answer.starts_with("HTTP/1.1 413 ")) << answer;
+  EXPECT_NE(answer.find("a value has at most 1 MiB"), std::string::npos) << answer;
   EXPECT_TRUE(answer.ends_with("}\n")) << answer;
 }
 
@@ -171,6 +86,37 @@ TEST_F(RestGatewayTest, RequestTooSlow_Is408AndAnIdleConnectionJustCloses) {
   EXPECT_NE(answer.find("\"timeout\""), std::string::npos) << answer;
   tcp::socket idle = connect();
   EXPECT_EQ(receive(idle), "");
+}
+
+TEST_F(RestGatewayTest, TlsOnAPlainPort_Is400) {
+  start();
+  tcp::socket socket = connect();
+  // The beginning of a hello.
+  ASSERT_TRUE(send(socket, std::string("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 11) + "\r\n\r\n"));
+  EXPECT_TRUE(receive(socket).starts_with("HTTP/1.1 400 "));
+  EXPECT_EQ(refused(RefusalReason::malformed), 1U);
+}
+
+TEST_F(RestGatewayTest, Refusals_AreCountedByReason) {
+  start();
+  for (const char* header : {"Origin: http://evil.example\r\n", "Sec-Fetch-Site: cross-site\r\n"}) {
+    tcp::socket socket = connect();
+    ASSERT_TRUE(send(socket, request("GET /metrics", header)));
+    EXPECT_TRUE(receive_once(socket).starts_with("HTTP/1.1 403 ")) << header;
+  }
+  EXPECT_EQ(refused(RefusalReason::origin), 2U);
+  EXPECT_EQ(gateway->refused(), 2U);
+}
+
+TEST_F(RestGatewayTest, LoopbackWithoutAnything_HasTheRoleNode) {
+  start();
+  tcp::socket socket = connect();
+  ASSERT_TRUE(send(socket, request("PUT /v1/kv/k", "Content-Length: 1\r\nAuthorization: Bearer nonsense\r\n") + "x"));
+  EXPECT_TRUE(receive_once(socket).starts_with("HTTP/1.1 204 "));
+  ASSERT_TRUE(send(socket, request("POST /v1/members", "Content-Length: 18\r\n") + R"({"address": "a:1"})"));
+  EXPECT_TRUE(receive_once(socket).starts_with("HTTP/1.1 201 "));
+  ASSERT_TRUE(send(socket, request("POST /v1/login", "Content-Length: 17\r\n") + R"({"token": "ring"})"));
+  EXPECT_TRUE(receive_once(socket).starts_with("HTTP/1.1 403 "));
 }
 
 TEST_F(RestGatewayTest, TooManyConnections_AreToldWithoutBeingReadAndThenCut) {

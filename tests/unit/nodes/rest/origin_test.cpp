@@ -8,10 +8,11 @@
 namespace ringfs::nodes {
 namespace {
 
-const std::string address = "127.0.0.1:3000";
+const ServerNames server{.encrypted = false, .addresses = {"127.0.0.1:3000"}};
+const ServerNames encrypted{.encrypted = true, .addresses = {"10.0.0.1:3000", "storage.example:3000", "[fd00::1]:443"}};
 
 bool taken(std::string_view host, std::string_view origin = {}, std::string_view site = {}) {
-  return check_origin({.host = host, .origin = origin, .sec_fetch_site = site}, address).has_value();
+  return check_origin({.host = host, .origin = origin, .sec_fetch_site = site}, server).has_value();
 }
 
 TEST(CheckOrigin, ProgramsThatNameTheListener_AreServed) {
@@ -44,8 +45,34 @@ TEST(CheckOrigin, OtherPages_AreRefused) {
   }
 }
 
+TEST(CheckOrigin, OverTls_TheAdvertisedAndTheReachedAddressAreItsNames) {
+  const auto takes = [](std::string_view host, std::string_view origin = {}, std::string_view site = {}) {
+    return check_origin({.host = host, .origin = origin, .sec_fetch_site = site}, encrypted).has_value();
+  };
+  for (const char* host : {"10.0.0.1:3000", "storage.example:3000", "STORAGE.example:3000", "[fd00::1]:443",
+                           "[fd00::1]", "[FD00:0::1]:443"}) {
+    EXPECT_TRUE(takes(host)) << host;
+  }
+  for (const char* host : {"", "localhost:3000", "127.0.0.1:3000", "10.0.0.2:3000", "10.0.0.1", "10.0.0.1:443",
+                           "other.example:3000", "[fd00::1]:80"}) {
+    EXPECT_FALSE(takes(host)) << host;
+  }
+  EXPECT_TRUE(takes("storage.example:3000", "https://storage.example:3000", "same-origin"));
+  EXPECT_FALSE(takes("storage.example:3000", "http://storage.example:3000"));
+  EXPECT_FALSE(takes("storage.example:3000", "https://10.0.0.1:3000")) << "its own, but another origin";
+  EXPECT_FALSE(takes("storage.example:3000", "https://storage.example:3001")) << "another port of this host";
+  EXPECT_FALSE(takes("storage.example:3000", "", "same-site"));
+}
+
+TEST(IsFromOwnPage, OnlyARequestThatSaysSo) {
+  EXPECT_TRUE(is_from_own_page({.host = "a:1", .origin = "https://a:1", .sec_fetch_site = {}}));
+  EXPECT_TRUE(is_from_own_page({.host = "a:1", .origin = {}, .sec_fetch_site = "same-origin"}));
+  EXPECT_FALSE(is_from_own_page({.host = "a:1", .origin = {}, .sec_fetch_site = "none"}));
+  EXPECT_FALSE(is_from_own_page({.host = "a:1", .origin = {}, .sec_fetch_site = {}}));
+}
+
 TEST(CheckOrigin, Refusals_NameTheHeader) {
-  Status refused = check_origin({.host = "evil.example", .origin = {}, .sec_fetch_site = {}}, address);
+  Status refused = check_origin({.host = "evil.example", .origin = {}, .sec_fetch_site = {}}, server);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::access_denied);
   EXPECT_EQ(refused.error().context, "the Host header does not name this server: ask for http://127.0.0.1:3000");

@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cctype>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "tests/support/fake_admin.hpp"
@@ -18,6 +21,7 @@ namespace http = boost::beast::http;
 class FixedRing : public SilentRing {
  public:
   Task<Result<RingStatus>> status(TimePoint) override {
+    ++asked;
     RingStatus status;
     status.health = health;
     status.nodes = 3;
@@ -41,6 +45,7 @@ class FixedRing : public SilentRing {
   }
 
   Health health = Health::ok;
+  int asked = 0;
   bool unreachable = false;
 };
 
@@ -77,7 +82,7 @@ class RestRoutes : public testing::Test {
     for (const auto& [field, value] : headers) request.insert(field, value);
     request.body() = std::move(body);
     request.prepare_payload();
-    return time.run(answer(context, std::move(request)));
+    return time.run(answer(context, std::move(request), caller));
   }
 
   static nlohmann::json json(const RestResponse& response) { return nlohmann::json::parse(response.body()); }
@@ -88,6 +93,7 @@ class RestRoutes : public testing::Test {
   MemoryObjectStore store{time, memory};
   FixedRing ring;
   FakeAdmin admin;
+  Caller caller = local_caller();
   RestContext context{store, ring, admin, [] { return std::string("ringfs_groups 1\n"); },
                       [] { return std::chrono::seconds(30); }};
 };
@@ -186,13 +192,13 @@ TEST_F(RestRoutes, Put_ThatLosesARaceItsConditionDoesNotMind_IsJudgedAnew) {
   RestRequest request(http::verb::put, "/v1/kv/k", 11);
   request.set(http::field::if_none_match, "\"999\"");
   request.body() = "2";
-  EXPECT_EQ(time.run(answer(raced, request)).result(), http::status::no_content);
+  EXPECT_EQ(time.run(answer(raced, request, caller)).result(), http::status::no_content);
   EXPECT_EQ(ask(http::verb::get, "/v1/kv/k").body(), "2");
   // A request whose condition fails with the new value is refused.
   racing.race();
   request.erase(http::field::if_none_match);
   request.set(http::field::if_match, std::string(ask(http::verb::get, "/v1/kv/k")[http::field::etag]));
-  EXPECT_EQ(time.run(answer(raced, request)).result(), http::status::precondition_failed);
+  EXPECT_EQ(time.run(answer(raced, request, caller)).result(), http::status::precondition_failed);
   EXPECT_EQ(ask(http::verb::get, "/v1/kv/k").body(), "another's");
 }
 
@@ -241,6 +247,107 @@ TEST_F(RestRoutes, Documents_NameEveryResource) {
     EXPECT_NE(page.find(path), std::string::npos) << path;
   }
   EXPECT_EQ(ask(http::verb::get, "/").result(), http::status::found);
+}
+
+// ---- Who may what ----
+
+Caller known_as(AccessRole role) {
+  Caller caller;
+  caller.encrypted = true;
+  caller.role = role;
+  return caller;
+}
+
+Caller unknown() {
+  Caller caller;
+  caller.encrypted = true;
+  caller.why = {ErrorCode::access_denied, "who is it?"};
+  return caller;
+}
+
+// A path of the table with something in the place of its name.
+std::string target_at(const Route& route) {
+  const std::string path(route.path);
+  return path.substr(0, path.find('{')) + (path.find('{') == std::string::npos ? "" : "x");
+}
+
+TEST_F(RestRoutes, EveryRoute_WantsTheRoleOfTheTableAndNoLess) {
+  std::map<std::string, int> count;
+  for (const Route& route : routes()) {
+    const std::string name(role_name(route));
+    const std::string what = std::string(http::to_string(route.method)) + " " + std::string(route.path);
+    ++count[name];
+    if (name == "-") continue;
+    const AccessRole role = parse_access_role(name).value();
+    EXPECT_LE(role, AccessRole::admin) << what;
+    for (AccessRole held : {AccessRole::reader, AccessRole::writer, AccessRole::admin, AccessRole::node}) {
+      caller = known_as(held);
+      const RestResponse response = ask(route.method, target_at(route));
+      EXPECT_EQ(response.result() == http::status::forbidden, held < role) << what << " as " << to_string(held);
+    }
+    caller = unknown();
+    const RestResponse response = ask(route.method, target_at(route));
+    EXPECT_EQ(response.result(), http::status::unauthorized) << what;
+    EXPECT_EQ(json(response)["reason"], "who is it?") << what;
+  }
+  // A new route is counted here, so somebody has thought about its role.
+  EXPECT_EQ(count, (std::map<std::string, int>{{"-", 4}, {"admin", 2}, {"reader", 8}, {"writer", 2}}));
+}
+
+TEST_F(RestRoutes, HeadOfARoute_WantsWhatGetWants) {
+  caller = unknown();
+  EXPECT_EQ(ask(http::verb::head, "/v1/kv/k").result(), http::status::unauthorized);
+  EXPECT_EQ(ask(http::verb::head, "/healthz").result(), http::status::ok);
+  caller = known_as(AccessRole::reader);
+  EXPECT_EQ(ask(http::verb::head, "/v1/kv/k").result(), http::status::not_found);
+}
+
+TEST_F(RestRoutes, Strangers_DoNotLearnWhatThereIs) {
+  caller = unknown();
+  for (const char* target : {"/elsewhere", "/v1/kv/", "/v1/kv/%zz", "/v1"}) {
+    EXPECT_EQ(ask(http::verb::get, target).result(), http::status::unauthorized) << target;
+  }
+  EXPECT_EQ(ask(http::verb::put, "/healthz").result(), http::status::unauthorized);
+  EXPECT_EQ(ask(http::verb::trace, "/").result(), http::status::unauthorized);
+}
+
+TEST_F(RestRoutes, Health_ForStrangers_IsOneWordAndOneSurveyASecond) {
+  caller = unknown();
+  const std::string serves = "{\n  \"health\": \"ok\"\n}\n";
+  EXPECT_EQ(ask(http::verb::get, "/healthz").body(), serves);
+  ring.health = Health::readonly;
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(ask(http::verb::get, "/healthz").body(), serves);
+  EXPECT_EQ(ring.asked, 1);
+  time.advance(std::chrono::seconds(1));
+  const RestResponse response = ask(http::verb::get, "/healthz");
+  EXPECT_EQ(response.result(), http::status::service_unavailable);
+  EXPECT_EQ(response.body(), "{\n  \"health\": \"unavailable\"\n}\n");
+  EXPECT_EQ(ring.asked, 2);
+  context.in_ring = [] { return false; };
+  time.advance(std::chrono::seconds(1));
+  EXPECT_EQ(ask(http::verb::get, "/healthz").body(), response.body());
+  EXPECT_EQ(ring.asked, 2);
+  caller = known_as(AccessRole::reader);
+  context.in_ring = [] { return true; };
+  EXPECT_EQ(json(ask(http::verb::get, "/healthz"))["remarks"][0], "one node may fail");
+}
+
+TEST_F(RestRoutes, Documents_AndTheTableOfRoutesSayTheSame) {
+  const nlohmann::json paths = json(ask(http::verb::get, "/openapi.json"))["paths"];
+  std::size_t described = 0;
+  for (const Route& route : routes()) {
+    std::string method(http::to_string(route.method));
+    std::transform(method.begin(), method.end(), method.begin(), [](unsigned char c) { return std::tolower(c); });
+    // Pages for people, and the description itself.
+    if (route.path == "/" || route.path == "/login" || route.path == "/docs" || route.path == "/openapi.json") continue;
+    const std::string path(route.path);
+    ASSERT_TRUE(paths.contains(path) && paths[path].contains(method)) << method << " " << path;
+    EXPECT_EQ(paths[path][method]["x-role"], role_name(route)) << method << " " << path;
+    ++described;
+  }
+  std::size_t operations = 0;
+  for (const auto& path : paths) operations += path.size();
+  EXPECT_EQ(operations, described);
 }
 
 // ---- Members ----
