@@ -6,9 +6,9 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
-#include "dht/net/transport/join_ring.hpp"
 #include "dht/net/client/ring_creation.hpp"
 #include "dht/net/sockets/dial.hpp"
+#include "dht/net/transport/join_ring.hpp"
 #include "dht/net/transport/system_clock.hpp"
 #include "dht/net/trust/authority_rows.hpp"
 #include "dht/net/trust/credential_files.hpp"

@@ -16,8 +16,8 @@
 
 #include "dht/net/sockets/dial.hpp"
 #include "dht/net/sockets/listener.hpp"
-#include "dht/net/transport/log_limit.hpp"
 #include "dht/net/sockets/peer_user.hpp"
+#include "dht/net/transport/log_limit.hpp"
 #include "nodes/rest/origin.hpp"
 #include "nodes/rest/time_limit.hpp"
 #include "nodes/rest/web_stream.hpp"
@@ -370,6 +370,7 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
     Received received;
     boost::system::error_code error;
     bool late = false;
+    std::size_t most = max_value_bytes;  // of the body
     {
       TimeLimit timer(session.stream.socket(), session.limit(until(end)));
       co_await http::async_read_header(session.stream, buffer, parser,
@@ -379,8 +380,8 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
     if (!error) {
       co_await know(self, session, parser.get(), received);
       if (received.refusal) co_return received;
-      const std::size_t most = received.caller.role ? max_value_bytes : max_stranger_body_bytes;
-      parser.body_limit(most);  // of chunks; a length that is told was looked at with the head
+      if (!received.caller.role) most = max_stranger_body_bytes;
+      parser.body_limit(most);  // of chunks; the parser compared a told length with the former limit
       if (parser.content_length().value_or(0) > most) {
         received.refusal = refusal_for(http::error::body_limit, most);
         co_return received;
@@ -400,7 +401,7 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
           RefusalReason::slow,
           error_response(11, http::status::request_timeout, "timeout", "the request did not arrive in time")};
     } else if (error) {
-      received.refusal = refusal_for(error, received.caller.role ? max_value_bytes : max_stranger_body_bytes);
+      received.refusal = refusal_for(error, most);
     }
     co_return received;
   }

@@ -1,4 +1,5 @@
 #!/bin/bash
+# shellcheck disable=SC2034,SC2154 # variables of the scripts that are sourced, and for them
 # What happens to networks, under a mount that works on: a cable pulled, packets of one direction or one pair lost, small and
 # large frames, a machine that comes back under another address. No operation fails.
 #   network.sh BUILD

@@ -1,4 +1,5 @@
 #!/bin/bash
+# shellcheck disable=SC2034,SC2154 # variables of the scripts that are sourced, and for them
 # Certificates under a mount that works on: another authority, a client that is revoked, a node that is removed, tokens that
 # are used up, of another ring, revoked. No operation of the others fails.
 #   trust.sh BUILD

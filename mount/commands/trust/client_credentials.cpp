@@ -12,8 +12,8 @@
 #include <optional>
 
 #include "dht/base/random.hpp"
-#include "dht/net/transport/join_ring.hpp"
 #include "dht/net/sockets/dial.hpp"
+#include "dht/net/transport/join_ring.hpp"
 #include "dht/net/transport/system_clock.hpp"
 #include "dht/net/trust/credential_files.hpp"
 

@@ -26,6 +26,7 @@ TEST_F(RestGatewayTest, BodyTooLarge_TheClientThatSendsItAllReads413) {
   socket.shutdown(tcp::socket::shutdown_send);
   std::string answer = receive(socket);
   EXPECT_TRUE(answer.starts_with("HTTP/1.1 413 ")) << answer;
+  EXPECT_NE(answer.find("a value has at most 1 MiB"), std::string::npos) << answer;
   EXPECT_TRUE(answer.ends_with("}\n")) << answer;
 }
 
