@@ -1,6 +1,8 @@
 // One loop, one transport, and the clients over them.
 #include "mount/commands/ring_session.hpp"
 
+#include <spdlog/spdlog.h>
+
 #include <boost/asio/detached.hpp>
 
 #include "dht/base/random.hpp"
@@ -66,6 +68,11 @@ RingSession::~RingSession() = default;
 Task<Status> RingSession::start(TimePoint deadline) {
   const Result<std::shared_ptr<dht::RingTrust>>& trust = implementation_->trust;
   if (!trust) co_return tl::unexpected<Error>(trust.error());
+  if (*trust != nullptr && (*trust)->renewal_is_due()) {
+    // One that still counts is good enough.
+    const Status renewed = co_await renew_certificate(loop().get_executor(), *trust, implementation_->nodes);
+    if (!renewed) spdlog::warn("event=certificate_not_renewed reason=\"{}\"", renewed.error().text());
+  }
   const Status started = co_await implementation_->client.start(deadline);
   if (started) {
     // From here on the transport refuses an address that belongs to a node of another ring by now.

@@ -123,12 +123,11 @@ Task<void> TrustTasks::renew() {
     co_await client_.sleep(look_interval);
     if (!client_started_() || !trust_->renewal_is_due()) continue;
     const Status renewed = co_await renew_now();
-    if (renewed) {
+    if (renewed)
       spdlog::info("event=own_certificate_renewed");
-    } else {
+    else
       spdlog::warn("event=own_certificate_not_renewed reason=\"{}\"", renewed.error().text());
-      co_await client_.sleep(retry_pause);
-    }
+    co_await client_.sleep(retry_pause);
   }
 }
 

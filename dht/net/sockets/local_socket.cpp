@@ -3,6 +3,9 @@
 
 #include <spdlog/spdlog.h>
 
+#include <cstdlib>
+#include <string_view>
+
 #include "dht/net/sockets/dial.hpp"
 #include "dht/net/sockets/peer_user.hpp"
 
@@ -14,6 +17,15 @@ using Local = boost::asio::local::stream_protocol;
 
 Local::endpoint name_of(const boost::asio::ip::tcp::endpoint& listener) {
   return {std::string(1, '\0') + "ringfs/" + join_address(listener)};
+}
+
+// For tests/bench/transports.sh, which compares them with TCP and TLS. Not an option, because nobody else needs it.
+bool switched_off() {
+  static const bool off = [] {
+    const char* value = std::getenv("RINGFS_TEST_LOCAL_SOCKETS");
+    return value != nullptr && std::string_view(value) == "off";
+  }();
+  return off;
 }
 
 }  // namespace
@@ -33,6 +45,7 @@ std::optional<LocalAcceptor> listen_beside(boost::asio::io_context& loop, const 
 
 std::optional<Socket> connect_beside(const boost::asio::any_io_executor& executor,
                                      const boost::asio::ip::tcp::endpoint& listener) {
+  if (switched_off()) return std::nullopt;
   boost::system::error_code error;
   Local::socket socket(executor);
   socket.open(Local(), error);

@@ -19,8 +19,10 @@ constexpr auto look_interval = std::chrono::seconds(15);
 constexpr auto retry_pause = std::chrono::seconds(60);
 constexpr Duration ask_limit = std::chrono::seconds(60);
 
-Task<Status> renew_once(boost::asio::any_io_executor executor, std::shared_ptr<dht::RingTrust> trust,
-                        std::vector<std::string> nodes) {
+}  // namespace
+
+Task<Status> renew_certificate(boost::asio::any_io_executor executor, std::shared_ptr<dht::RingTrust> trust,
+                               std::vector<std::string> nodes) {
   const std::optional<dht::Identity> identity = trust->own().chain.front().identity();
   if (!identity) co_return fail(ErrorCode::corrupt, "the own certificate names nobody");
   dht::RenewalOrder order{
@@ -37,15 +39,13 @@ Task<Status> renew_once(boost::asio::any_io_executor executor, std::shared_ptr<d
   co_return trust->renew(std::move(got->own), std::move(got->authorities));
 }
 
-}  // namespace
-
 Task<void> keep_certificate(boost::asio::any_io_executor executor, std::shared_ptr<dht::RingTrust> trust,
                             std::vector<std::string> nodes, std::function<Task<void>()> refresh) {
   for (;;) {
     co_await refresh();
     auto pause = look_interval;
     if (trust->renewal_is_due()) {
-      const Status renewed = co_await renew_once(executor, trust, nodes);
+      const Status renewed = co_await renew_certificate(executor, trust, nodes);
       if (renewed)
         spdlog::info("event=certificate_renewed");
       else

@@ -11,6 +11,11 @@
 
 namespace ringfs::mount {
 
+// Asks one of `nodes` for the next certificate, keeps it, and uses it for connections that are made from then on.
+// Errors: of renew() (dht/net/transport/join_ring.hpp) and of files.
+Task<Status> renew_certificate(boost::asio::any_io_executor executor, std::shared_ptr<dht::RingTrust> trust,
+                               std::vector<std::string> nodes);
+
 // Looks again and again until it is cancelled, after `refresh`, which brings the members table up to date: when a
 // renewal is due (RingTrust) it asks one of `nodes` for the next certificate, keeps it, and uses it for connections
 // that are made from then on. Failures are logged and tried again. Threads: the executor's loop. Errors: none.
