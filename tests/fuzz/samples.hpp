@@ -294,6 +294,7 @@ inline std::vector<dht::ReceivedFrame> frames(Random& random) {
   for (const dht::JoinRequest& request : join_requests(random))
     all.push_back(received(dht::FrameKind::join, dht::encode(request)));
   all.push_back(received(dht::FrameKind::join_answer, dht::encode(join_answer(random))));
+  all.push_back(received(dht::FrameKind::trust, dht::encode(dht::TrustText{R"({"do": "token_list"})"})));
   return all;
 }
 
@@ -311,6 +312,7 @@ inline Result<std::string> decode_any(const dht::ReceivedFrame& frame) {
     case dht::FrameKind::error: return again(dht::decode_error(frame));
     case dht::FrameKind::join: return again(dht::decode_join_request(frame));
     case dht::FrameKind::join_answer: return again(dht::decode_join_answer(frame));
+    case dht::FrameKind::trust: return again(dht::decode_trust_text(frame));
   }
   return fail(ErrorCode::corrupt, "unknown kind");
 }

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "dht/net/runtime/server.hpp"
+#include "dht/net/transport/tls_stream.hpp"
 #include "tests/unit/net/transport/loopback.hpp"
 
 namespace ringfs::dht {

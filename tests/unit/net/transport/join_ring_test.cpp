@@ -80,7 +80,7 @@ class JoinServer {
       session.connection->send(FrameKind::join_answer, 0, {.message = *instead, .payload = {}});
       return;
     }
-    Result<JoinAnswer> given = handler_(*request, session.stream->engine().peer());
+    Result<JoinAnswer> given = handler_(*request, session.stream->tls()->peer());
     if (given) {
       session.connection->send(FrameKind::join_answer, 0, encode(*given));
     } else {
