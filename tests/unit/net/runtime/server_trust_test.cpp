@@ -209,6 +209,7 @@ TEST_F(ServerTrust, Role_SaysWhatARequestMay) {
     read.request.gets.push_back({row.key, "v"});
     Batch batch;
     batch.mutations.emplace_back();
+    batch.mutations.back().kind = Mutation::Kind::put;
     batch.mutations.back().row = {row.key, "v"};
     batch.mutations.back().value = SharedBytes(std::string("x"));
     one->send(FrameKind::request, 1, encode(Operation(read)));
