@@ -19,8 +19,9 @@ subnet=10.11.12
 machines=()
 die() {
   echo "${0##*/}: $*" >&2
-  for machine in "${machines[@]}"; do
-    [ ! -s "$RINGFS_LAB/$machine/node.log" ] || { echo "---- $machine: the end of its log"; tail -n 12 "$RINGFS_LAB/$machine/node.log"; } >&2
+  local log
+  for log in "$RINGFS_LAB"/*/node.log "$RINGFS_LAB"/*/mount.log; do
+    [ ! -s "$log" ] || { echo "---- the end of $log"; tail -n 12 "$log"; } >&2
   done
   exit 1
 }

@@ -117,6 +117,17 @@ Result<KnownPeer> RingTrust::known(const Certificate& leaf) const {
   return peer;
 }
 
+std::vector<Certificate> RingTrust::all_authorities() const {
+  std::vector<Certificate> all = authorities_;
+  const MembersTable* table = table_();
+  if (table == nullptr) return all;
+  for (const auto& [hash, pem] : table->authorities) {
+    // One that this program cannot read signs nothing that it could check.
+    if (Result<Certificate> one = Certificate::from_pem(pem)) all.push_back(std::move(*one));
+  }
+  return all;
+}
+
 bool RingTrust::renewal_is_due() const {
   const Certificate& own = own_.chain.front();
   const Duration life = own.not_after() - own.not_before();

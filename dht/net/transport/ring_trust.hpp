@@ -42,6 +42,8 @@ class RingTrust {
   const Uuid& ring() const { return ring_; }
   const Credentials& own() const { return own_; }
   const std::vector<Certificate>& authorities() const { return authorities_; }
+  // With those that the members table names by now.
+  std::vector<Certificate> all_authorities() const;
   std::shared_ptr<const TlsContext> context() const { return context_; }
   std::shared_ptr<const TlsContext> web_context() const { return web_context_; }  // of HTTP, without ALPN
   std::uint64_t table_version() const;

@@ -27,7 +27,7 @@ Task<Status> renew_certificate(boost::asio::any_io_executor executor, std::share
   if (!identity) co_return fail(ErrorCode::corrupt, "the own certificate names nobody");
   dht::RenewalOrder order{
       .addresses = std::move(nodes),
-      .credentials = {.own = trust->own(), .authorities = trust->authorities(), .identity = *identity},
+      .credentials = {.own = trust->own(), .authorities = trust->all_authorities(), .identity = *identity},
       .address = {},
       .rest_address = {}};
   const Result<dht::JoinAnswer> answer = co_await dht::renew(executor, std::move(order), dht::boot_time() + ask_limit);
