@@ -31,7 +31,7 @@ class StableRing {
     table->version = 1;
     for (auto& [id, tokens] : dht::allocate_first_tokens(ids, partition_bits, 3, tokens_per_node)) {
       for (const Position& token : tokens) ring_.emplace(token, id);
-      table->members.push_back({id, "", "", MemberState::up, tokens, 100});
+      table->members.push_back({id, "", "", MemberState::up, tokens, 100, {}});
       ids_.push_back(id);
     }
     for (const dht::Member& member : table->members) {

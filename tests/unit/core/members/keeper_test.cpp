@@ -17,7 +17,7 @@ class Keeper : public ::testing::Test {
   Keeper() {
     table_.version = 5;
     table_.settings["replication"] = "3";
-    for (unsigned i = 0; i < 7; ++i) table_.members.push_back({node_id(i), "", "", MemberState::up, {}, 100});
+    for (unsigned i = 0; i < 7; ++i) table_.members.push_back({node_id(i), "", "", MemberState::up, {}, 100, {}});
   }
   Member& member(unsigned i) { return table_.members[i]; }
   // All nodes but `silent` report.

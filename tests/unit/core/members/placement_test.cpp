@@ -20,7 +20,7 @@ std::vector<Uuid> draw_nodes(std::size_t count, std::uint64_t seed) {
 }
 
 void add(MembersTable& table, const Uuid& id, std::vector<Position> tokens, MemberState state = MemberState::up) {
-  table.members.push_back({id, "", "", state, std::move(tokens), 100});
+  table.members.push_back({id, "", "", state, std::move(tokens), 100, {}});
   std::sort(table.members.begin(), table.members.end(), [](const Member& a, const Member& b) { return a.id < b.id; });
 }
 

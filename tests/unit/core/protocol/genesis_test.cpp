@@ -24,7 +24,7 @@ Genesis example() {
   std::vector<Uuid> nodes;
   for (int i = 0; i < 3; ++i) nodes.push_back(random_uuid(random));
   for (auto& [id, tokens] : allocate_first_tokens(nodes, genesis.partition_bits, 3)) {
-    genesis.first_table.members.push_back({id, "127.0.0.1:1", "127.0.0.1:2", MemberState::up, tokens, 100});
+    genesis.first_table.members.push_back({id, "127.0.0.1:1", "127.0.0.1:2", MemberState::up, tokens, 100, {}});
   }
   genesis.first_table.settings["replication"] = "3";
   return genesis;
