@@ -41,7 +41,7 @@ passes() {
 
 # repaired WHAT [PASSES]: waits until the node $victim has met all damage (only the background check finds it in bytes that no client
 # reads: by the first pass that begins after the flips), no replica is damaged and health is ok; at least one replica must have been
-# found damaged and replaced. PASSES of the process, 1 of one that was started since.
+# found damaged and thrown away or replaced: a process that is killed between the two does not say that the repair is done. PASSES of the process, 1 of one that was started since.
 repaired() {
   local wanted=${2:-1}
   for _ in $(seq 600); do
@@ -52,7 +52,7 @@ repaired() {
   wait_healthy
   local found=0 again=0
   found=$(count_events data_damaged)
-  again=$(count_events replica_repaired)
+  again=$(count_events '\(replica_repaired\|damaged_replica_reset\)')
   say "$1: $found replicas found damaged so far, $again replaced"
   [ "$found" -gt "${found_before:-0}" ] || die "$1: no damage was noticed"
   [ "$again" -gt "${again_before:-0}" ] || die "$1: nothing was replaced"

@@ -103,6 +103,8 @@ void ReplicaState::note_damage(Damage damage) {
 // By a reset, which leaves nothing, or by an install, which brings other rows and another log.
 void ReplicaState::damage_ends(bool by_reset) {
   apply_blocked_ = false;
+  // The process may be another one when the repair is done, and not know of it any more.
+  if (by_reset && damage_ != Damage::none) event("damaged_replica_reset", "added=" + std::to_string(id_.added));
   repairing_ = repairing_ || damage_ != Damage::none;
   damage_ = Damage::none;
   if (by_reset || !repairing_) return;
