@@ -103,6 +103,9 @@ Result<KnownPeer> RingTrust::find(const Certificate& leaf) const {
   if (!identity) return refused(Refusal::no_identity);
   if (identity->ring != ring_) return refused(Refusal::foreign_ring);
   const MembersTable* table = table_();
+  // A node that joins tells itself so through its own server, before it has a table.
+  const bool own = identity->kind == Identity::Kind::node && leaf.key_hash() == own_.key.public_hash();
+  if (table == nullptr && own) return KnownPeer{*identity, AccessRole::node};
   if (table == nullptr) return fail(ErrorCode::unavailable, "this node does not know the ring's members yet");
   if (now_() < leaf.not_before()) return refused(Refusal::not_yet_valid);
   return identity->kind == Identity::Kind::node ? known_node(*table, *identity, leaf.key_hash())

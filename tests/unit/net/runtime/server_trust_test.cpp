@@ -175,6 +175,16 @@ TEST_F(ServerTrust, WithoutACertificate_OnlyAQuestionToJoinIsTaken) {
   EXPECT_TRUE(requesting.wait_closed());
 }
 
+TEST_F(ServerTrust, BeforeTheTableIsKnown_OnlyTheNodeItselfIsServed) {
+  const Holder known = client("known");
+  put(known);
+  std::const_pointer_cast<RingTrust>(node->server_options.trust)->set_table([] { return nullptr; });
+  EXPECT_EQ(peer(server_holder)->meet().node, node->id);
+  std::unique_ptr<RawPeer> one = peer(known);
+  one->send_handshake(RawPeer::client_handshake());
+  one->expect_refused(ErrorCode::unavailable);
+}
+
 TEST_F(ServerTrust, PlainTextOnATlsPort_IsClosed) {
   RawPeer plain(loop, node->address);
   plain.send_handshake(RawPeer::client_handshake());
