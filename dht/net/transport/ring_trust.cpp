@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
 #include <cerrno>
 
 #include "dht/net/sockets/dial.hpp"
@@ -39,20 +40,27 @@ Result<KnownPeer> known_client(const MembersTable& table, const Identity& identi
 // What a connection is that may not leave this machine in plain text.
 class RefusedStream : public Stream {
  public:
-  explicit RefusedStream(Error why) : why_(std::move(why)) {}
+  RefusedStream(Socket socket, Error why) : socket_(std::move(socket)), why_(std::move(why)) {}
   IoResult read_some(char*, std::size_t) override { return {IoResult::State::failed, 0, EACCES}; }
   IoResult write_some(std::span<const iovec>) override { return {IoResult::State::failed, 0, EACCES}; }
-  void wait_readable(Ready ready) override { ready(); }
-  void wait_writable(Ready ready) override { ready(); }
-  void close() override {}
+  // Never from inside: whoever waits is not prepared for the end yet.
+  void wait_readable(Ready ready) override { boost::asio::post(socket_.get_executor(), std::move(ready)); }
+  void wait_writable(Ready ready) override { boost::asio::post(socket_.get_executor(), std::move(ready)); }
+  void close() override {
+    boost::system::error_code ignored;  // closing has no failure that anybody could act on
+    socket_.close(ignored);
+  }
   std::optional<Error> failure() const override { return why_; }
 
  private:
+  Socket socket_;
   const Error why_;
 };
 
 StreamMaker refusing(const Error& why) {
-  return [why](Socket) -> std::unique_ptr<Stream> { return std::make_unique<RefusedStream>(why); };
+  return [why](Socket socket) -> std::unique_ptr<Stream> {
+    return std::make_unique<RefusedStream>(std::move(socket), why);
+  };
 }
 
 bool is_loopback(const Socket::endpoint_type& endpoint) {
