@@ -53,7 +53,9 @@ on A ringfs token create --role node >"$RINGFS_LAB/E/token"
 start_node E ringfs-node --data data --listen $subnet.5:4001 --join $subnet.1:4001 --token-file token
 on D ringfs wait --node $nodes --timeout 120
 id=$(on D ringfs members --node $nodes --output json | jq -r ".[] | select(.address == \"$subnet.3:4001\") | .id")
-on A ringfs remove "$id" --node $subnet.1:4001
+on A ringfs token create --role admin >"$RINGFS_LAB/A/token"
+on A ringfs clients join $nodes --token-file token --name operator
+on A ringfs remove "$id" --node $nodes
 gone() { ! kill -0 "${node[C]}" 2>/dev/null; }
 until_true 60 "the removed node still runs" gone
 wait "${node[C]}" || die "the removed node did not end well"
