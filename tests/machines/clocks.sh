@@ -14,14 +14,6 @@ make_machine E
 # What comes before a command whose clock shall be wrong.
 clock() { echo "env LD_PRELOAD=$faketime FAKETIME_DONT_FAKE_MONOTONIC=1 FAKETIME=$1"; }
 
-# refused WORDS COMMAND...: it fails, and says so in these words.
-refused() {
-  local words=$1
-  shift
-  if "$@" >"$RINGFS_LAB/said" 2>&1; then die "not refused: $*"; fi
-  grep -qF "$words" "$RINGFS_LAB/said" || { cat "$RINGFS_LAB/said"; die "other words than '$words'"; }
-}
-
 say "a machine whose clock is five minutes behind joins, mounts and writes"
 on A ringfs token create --role writer >"$RINGFS_LAB/E/token"
 mkdir "$RINGFS_LAB/E/mnt"

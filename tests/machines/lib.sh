@@ -40,6 +40,14 @@ until_true() {
 }
 healthy() { on D ringfs status --node $nodes >"$RINGFS_LAB/status" 2>/dev/null; }
 
+# refused WORDS COMMAND...: it fails, and says so in these words.
+refused() {
+  local words=$1
+  shift
+  if "$@" >"$RINGFS_LAB/said" 2>&1; then die "not refused: $*"; fi
+  grep -qF "$words" "$RINGFS_LAB/said" || { cat "$RINGFS_LAB/said"; die "other words than '$words'"; }
+}
+
 # The load of tests/chaos/load.py on the mount: start_load; end_load fails when an operation failed or bytes are wrong.
 start_load() {
   mkdir "$mnt/load" "$RINGFS_LAB/logs"

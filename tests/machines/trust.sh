@@ -9,14 +9,6 @@ source "$(dirname "$0")/lib.sh" "$@"
 start_ring
 make_machine E
 
-# refused WORDS COMMAND...: it fails, and says so in these words.
-refused() {
-  local words=$1
-  shift
-  if "$@" >"$RINGFS_LAB/said" 2>&1; then die "not refused: $*"; fi
-  grep -qF "$words" "$RINGFS_LAB/said" || { cat "$RINGFS_LAB/said"; die "other words than '$words'"; }
-}
-
 say "tokens"
 on A ringfs token create --role reader --note "for nobody" >"$RINGFS_LAB/E/token"
 id=$(on A ringfs token list --output json | jq -r '.[] | select(.note == "for nobody") | .id')
