@@ -36,12 +36,6 @@ Result<dht::PrivateKey> key_in(const std::filesystem::path& directory) {
   return made;
 }
 
-// "10.0.0.1" of "10.0.0.1:4001".
-std::vector<std::string> names_of(const std::string& address) {
-  const Result<dht::HostPort> parts = dht::split_address(address);
-  return parts ? std::vector<std::string>{parts->host} : std::vector<std::string>();
-}
-
 // The ring may be on its way up, as after a power failure.
 Task<Result<dht::JoinAnswer>> ask_until_answered(boost::asio::any_io_executor executor, dht::JoinOrder order,
                                                  TimePoint deadline) {
@@ -94,8 +88,9 @@ Result<NodeCredentials::FoundedRing> NodeCredentials::found(const Founding& foun
     const dht::Identity identity = dht::node_identity(ring, node_);
     Result<std::string> request = dht::make_request(*key);
     if (!request) return tl::unexpected(request.error());
-    Result<dht::Certificate> own =
-        dht::issue(*authority, *request, {.identity = identity, .names = names_of(founding.address), .now = now});
+    Result<dht::Certificate> own = dht::issue(
+        *authority, *request,
+        {.identity = identity, .names = dht::hosts_of({founding.address, founding.rest_address}), .now = now});
     if (!own) return tl::unexpected(own.error());
     const dht::StoredCredentials stored{.own = {.key = *key, .chain = {*own, authority->certificate}},
                                         .authorities = {authority->certificate},

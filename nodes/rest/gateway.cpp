@@ -52,7 +52,7 @@ struct Ends {
 };
 
 tcp::endpoint plainly(const tcp::endpoint& end) {
-  asio::ip::address address = dht::HandshakeShares::unmapped(end.address());
+  asio::ip::address address = dht::unmapped(end.address());
   if (address.is_v6()) address = asio::ip::address_v6(address.to_v6().to_bytes());
   return {address, end.port()};
 }

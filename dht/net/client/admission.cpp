@@ -44,17 +44,6 @@ Identity identity_of(const JoinRequest& request, const Uuid& ring) {
   return request.kind == Identity::Kind::node ? node_identity(ring, request.node) : client_identity(ring, request.name);
 }
 
-// By which tools like curl find the holder of a certificate: the hosts of its addresses.
-std::vector<std::string> names_of(const JoinRequest& request) {
-  std::vector<std::string> names;
-  for (const std::string& address : {request.address, request.rest_address}) {
-    Result<HostPort> parts = address.empty() ? fail(ErrorCode::not_found) : split_address(address);
-    if (parts && std::find(names.begin(), names.end(), parts->host) == names.end())
-      names.push_back(std::move(parts->host));
-  }
-  return names;
-}
-
 Error of_the_ring(const Error& error) {
   const bool no_answer = error.code == ErrorCode::timeout || not_reached(error.code) ||
                          error.code == ErrorCode::unavailable || error.code == ErrorCode::overloaded;
@@ -251,7 +240,9 @@ Task<Result<JoinAnswer>> Admission::sign(JoinRequest request, MembersTable table
   if (!authorities) co_return tl::unexpected(authorities.error());
   const RingAuthorities::One* signing = authorities->signing();
   if (signing == nullptr) co_return fail(ErrorCode::not_supported, "this ring has no authority");
-  CertificateOrder order{.identity = identity_of(request, ring_), .names = names_of(request), .now = ring_time_()};
+  CertificateOrder order{.identity = identity_of(request, ring_),
+                         .names = hosts_of({request.address, request.rest_address}),
+                         .now = ring_time_()};
   Result<Certificate> certificate = issue(signing->authority, request.request, order);
   if (!certificate) co_return tl::unexpected(certificate.error());
   JoinAnswer answer;

@@ -4,6 +4,7 @@
 #include "dht/net/sockets/local_socket.hpp"
 #include "dht/net/sockets/name_resolver.hpp"
 
+#include <algorithm>
 #include <boost/asio/connect.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -27,6 +28,16 @@ Result<HostPort> split_address(const std::string& address) {
     return fail(ErrorCode::invalid_argument, "an IPv6 address needs brackets: '" + address + "'");
   }
   return result;
+}
+
+std::vector<std::string> hosts_of(const std::vector<std::string>& addresses) {
+  std::vector<std::string> hosts;
+  for (const std::string& address : addresses) {
+    Result<HostPort> parts = split_address(address);
+    if (parts && std::find(hosts.begin(), hosts.end(), parts->host) == hosts.end())
+      hosts.push_back(std::move(parts->host));
+  }
+  return hosts;
 }
 
 std::optional<tcp::endpoint> numeric_endpoint(const std::string& address) {

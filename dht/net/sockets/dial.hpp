@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "dht/base/error.hpp"
 #include "dht/base/time.hpp"
@@ -23,6 +24,8 @@ struct HostPort {
 };
 // "127.0.0.1:4001", "[::1]:4001", "name:4001". Errors: invalid_argument.
 Result<HostPort> split_address(const std::string& address);
+// The hosts of these addresses, each once; of what is no address none.
+std::vector<std::string> hosts_of(const std::vector<std::string>& addresses);
 // Of an address with a numeric host; nothing: it has a name.
 std::optional<boost::asio::ip::tcp::endpoint> numeric_endpoint(const std::string& address);
 // "host:port" with brackets where the host needs them.

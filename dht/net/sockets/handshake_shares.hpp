@@ -19,6 +19,7 @@
 
 #include "dht/base/error.hpp"
 #include "dht/base/time.hpp"
+#include "dht/net/sockets/stream.hpp"
 
 namespace ringfs::dht {
 
@@ -57,13 +58,6 @@ class HandshakeShares {
   }
 
   std::size_t under_way() const { return under_way_; }
-
-  // An IPv4 address that a listener of IPv6 shows as ::ffff:a.b.c.d; others as they are.
-  static Address unmapped(const Address& address) {
-    namespace ip = boost::asio::ip;
-    if (!address.is_v6() || !address.to_v6().is_v4_mapped()) return address;
-    return ip::make_address_v4(ip::v4_mapped, address.to_v6());
-  }
 
  private:
   static Address source_of(const Address& address) {

@@ -47,9 +47,8 @@ Result<std::string> advertised_address(const std::string& advertised, const std:
   Result<HostPort> own = split_address(listening);
   if (!own) return tl::unexpected(own.error());
   if (advertised.empty()) {
-    boost::system::error_code not_numeric;
-    const auto host = boost::asio::ip::make_address(own->host, not_numeric);
-    if (not_numeric || !host.is_unspecified()) return listening;
+    const std::optional<tcp::endpoint> numeric = numeric_endpoint(listening);
+    if (!numeric || !numeric->address().is_unspecified()) return listening;
     return fail(ErrorCode::invalid_argument,
                 listening + " stands for every address of this machine: say which one others use with --advertise");
   }

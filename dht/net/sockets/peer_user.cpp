@@ -67,16 +67,6 @@ tl::unexpected<Error> netlink_failed() {
               std::string("cannot ask the kernel who is at the other end (sock_diag): ") + std::strerror(errno));
 }
 
-// The address that a generic endpoint of TCP holds.
-tcp::endpoint tcp_endpoint(const boost::asio::generic::stream_protocol::endpoint& from) {
-  tcp::endpoint endpoint;
-  if (from.size() <= endpoint.capacity()) {
-    std::memcpy(endpoint.data(), from.data(), from.size());
-    endpoint.resize(from.size());
-  }
-  return endpoint;
-}
-
 // A process holds the socket: it has an inode. That of a closed one has none, and user 0. A client that has said all
 // that it wants to say may have closed its sending half.
 bool is_held(const inet_diag_msg& socket) {

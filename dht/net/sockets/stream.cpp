@@ -4,7 +4,6 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
-#include <boost/asio/ip/tcp.hpp>
 #include <cerrno>
 #include <cstring>
 
@@ -79,16 +78,25 @@ class PlainStream : public Stream {
 
 std::unique_ptr<Stream> make_plain_stream(Socket socket) { return std::make_unique<PlainStream>(std::move(socket)); }
 
-std::optional<boost::asio::ip::address> address_of(const Socket::endpoint_type& endpoint) {
+boost::asio::ip::tcp::endpoint tcp_endpoint(const Socket::endpoint_type& endpoint) {
+  boost::asio::ip::tcp::endpoint address;
+  if (endpoint.size() <= address.capacity()) {
+    std::memcpy(address.data(), endpoint.data(), endpoint.size());
+    address.resize(endpoint.size());
+  }
+  return address;
+}
+
+boost::asio::ip::address unmapped(const boost::asio::ip::address& address) {
   namespace ip = boost::asio::ip;
+  if (!address.is_v6() || !address.to_v6().is_v4_mapped()) return address;
+  return ip::make_address_v4(ip::v4_mapped, address.to_v6());
+}
+
+std::optional<boost::asio::ip::address> address_of(const Socket::endpoint_type& endpoint) {
   const int family = endpoint.protocol().family();
   if (family != AF_INET && family != AF_INET6) return std::nullopt;
-  ip::tcp::endpoint address;
-  address.resize(endpoint.size());
-  std::memcpy(address.data(), endpoint.data(), endpoint.size());
-  const ip::address host = address.address();
-  const bool mapped = host.is_v6() && host.to_v6().is_v4_mapped();
-  return mapped ? ip::address(ip::make_address_v4(ip::v4_mapped, host.to_v6())) : host;
+  return unmapped(tcp_endpoint(endpoint).address());
 }
 
 bool is_tcp(const Socket& socket) {

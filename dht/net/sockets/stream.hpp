@@ -9,6 +9,7 @@
 
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/ip/address.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -60,7 +61,11 @@ std::unique_ptr<Stream> make_plain_stream(Socket socket);
 // buffer that takes the largest frame.
 void set_socket_options(const Socket& socket);
 
-// The address of an end of TCP, a mapped one as IPv4; nothing: another family.
+// The address that a generic endpoint of TCP holds.
+boost::asio::ip::tcp::endpoint tcp_endpoint(const Socket::endpoint_type& endpoint);
+// An IPv4 address that a listener of IPv6 shows as ::ffff:a.b.c.d; others as they are.
+boost::asio::ip::address unmapped(const boost::asio::ip::address& address);
+// The address of an end of TCP, unmapped; nothing: another family.
 std::optional<boost::asio::ip::address> address_of(const Socket::endpoint_type& endpoint);
 
 // Whether it is of TCP, IPv4 or IPv6.

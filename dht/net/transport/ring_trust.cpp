@@ -57,12 +57,6 @@ class RefusedStream : public Stream {
   const Error why_;
 };
 
-StreamMaker refusing(const Error& why) {
-  return [why](Socket socket) -> std::unique_ptr<Stream> {
-    return std::make_unique<RefusedStream>(std::move(socket), why);
-  };
-}
-
 bool is_loopback(const Socket::endpoint_type& endpoint) {
   const std::optional<boost::asio::ip::address> address = address_of(endpoint);
   return !address || address->is_loopback();
@@ -179,6 +173,12 @@ bool RingTrust::is_member_address(const boost::asio::ip::address& address) const
 
 // ---- Streams -------------------------------------------------------------------------------------------------------
 
+StreamMaker refused_streams(const Error& why) {
+  return [why](Socket socket) -> std::unique_ptr<Stream> {
+    return std::make_unique<RefusedStream>(std::move(socket), why);
+  };
+}
+
 StreamMaker accepting_tls(std::shared_ptr<const RingTrust> trust) {
   return [trust = std::move(trust)](Socket socket) -> std::unique_ptr<Stream> {
     auto check = [trust](const Certificate& leaf, const std::vector<Certificate>&) -> Status {
@@ -202,7 +202,7 @@ StreamMaker dialling_tls(std::shared_ptr<const RingTrust> trust) {
 
 StreamMaker accepting_streams(std::shared_ptr<const RingTrust> trust) {
   const Error without{ErrorCode::access_denied, "this node has no certificate: it serves its own machine only"};
-  const StreamMaker tls = trust == nullptr ? refusing(without) : accepting_tls(std::move(trust));
+  const StreamMaker tls = trust == nullptr ? refused_streams(without) : accepting_tls(std::move(trust));
   return [tls](Socket socket) {
     return stays_here(socket) ? make_plain_stream(std::move(socket)) : tls(std::move(socket));
   };
@@ -211,7 +211,7 @@ StreamMaker accepting_streams(std::shared_ptr<const RingTrust> trust) {
 StreamMaker dialling_streams(std::shared_ptr<const RingTrust> trust) {
   const Error without{ErrorCode::access_denied,
                       "there are no credentials for a ring on other machines: get in with a token"};
-  const StreamMaker tls = trust == nullptr ? refusing(without) : dialling_tls(std::move(trust));
+  const StreamMaker tls = trust == nullptr ? refused_streams(without) : dialling_tls(std::move(trust));
   return [tls](Socket socket) {
     return stays_here(socket) ? make_plain_stream(std::move(socket)) : tls(std::move(socket));
   };

@@ -80,6 +80,8 @@ StreamMaker dialling_streams(std::shared_ptr<const RingTrust> trust);
 // The same where it is TLS at any rate.
 StreamMaker accepting_tls(std::shared_ptr<const RingTrust> trust);
 StreamMaker dialling_tls(std::shared_ptr<const RingTrust> trust);
+// Whatever is made of a socket fails with these words.
+StreamMaker refused_streams(const Error& why);
 // Whether a connection stays on this machine by its addresses.
 bool stays_here(const Socket& socket);
 

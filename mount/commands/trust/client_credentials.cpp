@@ -35,9 +35,8 @@ std::string home_directory() {
 bool is_loopback(const std::string& address) {
   const Result<dht::HostPort> parts = dht::split_address(address);
   if (!parts) return false;
-  boost::system::error_code not_numeric;
-  const auto numeric = boost::asio::ip::make_address(parts->host, not_numeric);
-  return not_numeric ? parts->host == "localhost" : numeric.is_loopback();
+  const std::optional<boost::asio::ip::tcp::endpoint> numeric = dht::numeric_endpoint(address);
+  return numeric ? numeric->address().is_loopback() : parts->host == "localhost";
 }
 
 struct KnownRing {

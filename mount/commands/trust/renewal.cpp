@@ -42,7 +42,6 @@ Task<Status> renew_certificate(boost::asio::any_io_executor executor, std::share
 Task<void> keep_certificate(boost::asio::any_io_executor executor, std::shared_ptr<dht::RingTrust> trust,
                             std::vector<std::string> nodes, std::function<Task<void>()> refresh) {
   for (;;) {
-    co_await refresh();
     auto pause = look_interval;
     if (trust->renewal_is_due()) {
       const Status renewed = co_await renew_certificate(executor, trust, nodes);
@@ -54,6 +53,7 @@ Task<void> keep_certificate(boost::asio::any_io_executor executor, std::shared_p
     }
     boost::asio::steady_timer timer(executor, pause);
     co_await timer.async_wait(boost::asio::use_awaitable);
+    co_await refresh();
   }
 }
 

@@ -16,9 +16,10 @@ namespace ringfs::mount {
 Task<Status> renew_certificate(boost::asio::any_io_executor executor, std::shared_ptr<dht::RingTrust> trust,
                                std::vector<std::string> nodes);
 
-// Looks again and again until it is cancelled, after `refresh`, which brings the members table up to date: when a
-// renewal is due (RingTrust) it asks one of `nodes` for the next certificate, keeps it, and uses it for connections
-// that are made from then on. Failures are logged and tried again. Threads: the executor's loop. Errors: none.
+// Looks again and again until it is cancelled, from the second time on after `refresh`, which brings the members table
+// up to date: when a renewal is due (RingTrust) it asks one of `nodes` for the next certificate, keeps it, and uses it
+// for connections that are made from then on. Failures are logged and tried again. Threads: the executor's loop.
+// Errors: none.
 Task<void> keep_certificate(boost::asio::any_io_executor executor, std::shared_ptr<dht::RingTrust> trust,
                             std::vector<std::string> nodes, std::function<Task<void>()> refresh);
 

@@ -6,6 +6,7 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
 
+#include "dht/net/transport/ring_trust.hpp"
 #include "tests/unit/net/transport/loopback.hpp"
 
 namespace ringfs::dht {
@@ -22,8 +23,12 @@ class TcpTransportTest : public testing::Test {
   };
 
   std::shared_ptr<Pending> call(const std::string& address, Uuid expected = {}, Duration limit = test_limit) {
+    return call_through(transport, address, expected, limit);
+  }
+  std::shared_ptr<Pending> call_through(TcpTransport& through, const std::string& address, Uuid expected = {},
+                                        Duration limit = test_limit) {
     auto pending = std::make_shared<Pending>();
-    auto work = transport.call(address, expected, StatusOperation{}, boot_time() + limit);
+    auto work = through.call(address, expected, StatusOperation{}, boot_time() + limit);
     boost::asio::co_spawn(loop, std::move(work), [pending](std::exception_ptr error, OperationResult answer) {
       RINGFS_CHECK(!error);
       pending->result = std::move(answer);
@@ -89,6 +94,19 @@ TEST_F(TcpTransportTest, NobodyListens_IsRefused) {
   auto pending = call(address);
   ASSERT_TRUE(wait(pending));
   EXPECT_EQ(pending->code(), ErrorCode::connection_refused);
+}
+
+TEST_F(TcpTransportTest, StreamThatIsRefused_IsUnreachableInItsWords) {
+  TestNode node(loop, 1);
+  TcpTransportOptions options;
+  options.make_stream = refused_streams({ErrorCode::access_denied, "no credentials"});
+  TcpTransport refused(loop.get_executor(), random, options);
+  for (int i = 0; i < 2; ++i) {
+    auto pending = call_through(refused, node.address);
+    ASSERT_TRUE(wait(pending));
+    EXPECT_EQ(pending->code(), ErrorCode::unreachable);
+    EXPECT_NE(pending->result->error().error.context.find("no credentials"), std::string::npos);
+  }
 }
 
 TEST_F(TcpTransportTest, NotAnAddress_IsUnreachable) {
