@@ -6,10 +6,8 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <chrono>
-#include <exception>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,6 +15,7 @@
 #include "dht/base/ring/ring_admin.hpp"
 #include "dht/base/ring/ring_view.hpp"
 #include "dht/net/transport/client_transport.hpp"
+#include "mount/commands/run_task.hpp"
 
 namespace ringfs::mount {
 
@@ -48,20 +47,7 @@ class RingSession {
   // Runs the loop until this one coroutine has ended.
   template <class T>
   T run(Task<T> task) {
-    std::optional<T> result;
-    std::exception_ptr failure;
-    boost::asio::co_spawn(loop(), std::move(task),
-                          [this, &result, &failure](const std::exception_ptr& thrown, T value) {
-                            if (thrown)
-                              failure = thrown;
-                            else
-                              result.emplace(std::move(value));
-                            loop().stop();
-                          });
-    loop().restart();
-    loop().run();
-    if (failure) std::rethrow_exception(failure);
-    return std::move(*result);
+    return run_task(loop(), std::move(task));
   }
 
  private:

@@ -65,7 +65,7 @@ Answer done(const Status& status) {
   return Json::object();
 }
 
-Task<Answer> create_token(dht::TrustAdmin* admin, Json question, TimePoint deadline) {
+Task<Answer> create_token(dht::TrustAdmin* admin, Uuid, Json question, TimePoint deadline) {
   Result<dht::NewToken> token = token_of(question);
   if (!token) co_return tl::unexpected<Error>(token.error());
   const Result<std::string> text = co_await admin->create_token(std::move(*token), deadline);
@@ -73,7 +73,7 @@ Task<Answer> create_token(dht::TrustAdmin* admin, Json question, TimePoint deadl
   co_return Json{{"token", *text}};
 }
 
-Task<Answer> list_tokens(dht::TrustAdmin* admin, Json, TimePoint deadline) {
+Task<Answer> list_tokens(dht::TrustAdmin* admin, Uuid, Json, TimePoint deadline) {
   const Result<std::vector<dht::TokenView>> tokens = co_await admin->tokens(deadline);
   if (!tokens) co_return tl::unexpected<Error>(tokens.error());
   Json list = Json::array();
@@ -89,13 +89,13 @@ Task<Answer> list_tokens(dht::TrustAdmin* admin, Json, TimePoint deadline) {
   co_return list;
 }
 
-Task<Answer> revoke_token(dht::TrustAdmin* admin, Json question, TimePoint deadline) {
+Task<Answer> revoke_token(dht::TrustAdmin* admin, Uuid, Json question, TimePoint deadline) {
   Result<std::string> id = text_field(question, "id");
   if (!id) co_return tl::unexpected<Error>(id.error());
   co_return done(co_await admin->revoke_token(std::move(*id), deadline));
 }
 
-Task<Answer> list_clients(dht::TrustAdmin* admin, Json, TimePoint deadline) {
+Task<Answer> list_clients(dht::TrustAdmin* admin, Uuid, Json, TimePoint deadline) {
   const Result<std::vector<dht::Client>> clients = co_await admin->clients(deadline);
   if (!clients) co_return tl::unexpected<Error>(clients.error());
   Json list = Json::array();
@@ -104,13 +104,13 @@ Task<Answer> list_clients(dht::TrustAdmin* admin, Json, TimePoint deadline) {
   co_return list;
 }
 
-Task<Answer> revoke_client(dht::TrustAdmin* admin, Json question, TimePoint deadline) {
+Task<Answer> revoke_client(dht::TrustAdmin* admin, Uuid, Json question, TimePoint deadline) {
   Result<std::string> name = text_field(question, "name");
   if (!name) co_return tl::unexpected<Error>(name.error());
   co_return done(co_await admin->revoke_client(std::move(*name), deadline));
 }
 
-Task<Answer> show_authority(dht::TrustAdmin* admin, Json, TimePoint deadline) {
+Task<Answer> show_authority(dht::TrustAdmin* admin, Uuid, Json, TimePoint deadline) {
   const Result<std::vector<dht::AuthorityView>> authorities = co_await admin->authorities(deadline);
   if (!authorities) co_return tl::unexpected<Error>(authorities.error());
   Json list = Json::array();
@@ -123,18 +123,22 @@ Task<Answer> show_authority(dht::TrustAdmin* admin, Json, TimePoint deadline) {
   co_return list;
 }
 
-Task<Answer> finish_rotation(dht::TrustAdmin* admin, Json question, TimePoint deadline) {
+Task<Answer> finish_rotation(dht::TrustAdmin* admin, Uuid, Json question, TimePoint deadline) {
   const Result<bool> now = flag_field(question, "now");
   if (!now) co_return tl::unexpected<Error>(now.error());
   co_return done(co_await admin->finish_rotation(*now, deadline));
 }
 
-using Handler = Task<Answer> (*)(dht::TrustAdmin*, Json, TimePoint);
+Task<Answer> begin_rotation(dht::TrustAdmin* admin, Uuid ring, Json, TimePoint deadline) {
+  co_return done(co_await admin->begin_rotation(ring, deadline));
+}
+
+using Handler = Task<Answer> (*)(dht::TrustAdmin*, Uuid, Json, TimePoint);
 const std::map<std::string, Handler>& handlers() {
   static const std::map<std::string, Handler> table{
-      {"token_create", create_token},        {"token_list", list_tokens},      {"token_revoke", revoke_token},
-      {"client_list", list_clients},         {"client_revoke", revoke_client}, {"authority_show", show_authority},
-      {"authority_finish", finish_rotation},
+      {"token_create", create_token},       {"token_list", list_tokens},           {"token_revoke", revoke_token},
+      {"client_list", list_clients},        {"client_revoke", revoke_client},      {"authority_show", show_authority},
+      {"authority_rotate", begin_rotation}, {"authority_finish", finish_rotation},
   };
   return table;
 }
@@ -147,14 +151,9 @@ Task<Result<std::string>> TrustDesk::answer(std::string question, AccessRole rol
   const Json json = Json::parse(question, nullptr, false);
   const Result<std::string> name = json.is_object() ? text_field(json, "do") : Result<std::string>(wrong("do"));
   if (!name) co_return tl::unexpected<Error>(name.error());
-  if (*name == "authority_rotate") {
-    const Answer begun = done(co_await admin_.begin_rotation(ring_, deadline));
-    if (!begun) co_return tl::unexpected<Error>(begun.error());
-    co_return begun->dump();
-  }
   const auto handler = handlers().find(*name);
   if (handler == handlers().end()) co_return wrong("do");
-  const Answer answer = co_await handler->second(&admin_, json, deadline);
+  const Answer answer = co_await handler->second(&admin_, ring_, json, deadline);
   if (!answer) co_return tl::unexpected<Error>(answer.error());
   co_return answer->dump(-1, ' ', false, Json::error_handler_t::replace);
 }

@@ -1,4 +1,4 @@
-// One question to one node after the other.
+// Asking for a certificate, and what an answer must be.
 #include "dht/net/transport/join_ring.hpp"
 
 #include <algorithm>
@@ -29,52 +29,30 @@ StreamMaker tls_streams(const Question& question) {
   };
 }
 
-// Another node may know better, or be reachable.
-bool asks_on(const Error& error, bool was_told) {
-  return !was_told || error.code == ErrorCode::unavailable || error.code == ErrorCode::overloaded ||
-         error.code == ErrorCode::timeout || error.code == ErrorCode::busy;
-}
-
-// Of several the first that came from a node, with the words of all.
-Error failure_of_all(const std::vector<Error>& errors) {
-  Error all = errors.front();
-  for (const Error& error : errors) {
-    if (not_reached(all.code) && !not_reached(error.code)) all.code = error.code;
-    if (&error != &errors.front()) all.context += "; " + error.context;
-  }
-  return all;
-}
-
-Task<Result<JoinAnswer>> ask_each(boost::asio::any_io_executor executor, std::vector<std::string> addresses,
-                                  Question question, TimePoint deadline) {
-  if (addresses.empty()) co_return fail(ErrorCode::invalid_argument, "no address of the ring");
+Task<Result<JoinAnswer>> ask_for_certificate(boost::asio::any_io_executor executor, std::vector<std::string> addresses,
+                                             Question question, TimePoint deadline) {
   if (addresses.size() > max_join_addresses) addresses.resize(max_join_addresses);
-  std::vector<Error> errors;
-  for (const std::string& address : addresses) {
-    const Duration left = deadline - boot_time();
-    if (left <= Duration::zero()) break;
-    const auto asking = std::make_shared<OneQuestion>(executor, tls_streams(question), LocalSockets::avoided);
-    const QuestionEnd end(asking);
-    asking->start(address, std::min(left, join_attempt_time),
-                  {.kind = FrameKind::join,
-                   .answer_kind = FrameKind::join_answer,
-                   .answer_limit = max_join_answer_bytes,
-                   .message = encode(question.request)});
-    co_await asking->wait();
-    Result<ReceivedFrame> frame = asking->result();
-    Result<JoinAnswer> answer = frame ? decode_join_answer(*frame) : Result<JoinAnswer>(tl::unexpected(frame.error()));
-    if (answer) {
-      Result<StoredCredentials> fits = credentials_of(*answer, question.key, *question.expected);
-      if (fits) co_return answer;
-      answer = tl::unexpected(fits.error());
-    }
-    Error error = answer.error();
-    error.context = address + ": " + (error.context.empty() ? std::string(to_string(error.code)) : error.context);
-    if (!asks_on(error, asking->was_told())) co_return tl::unexpected(error);
-    errors.push_back(std::move(error));
-  }
-  if (errors.empty()) co_return fail(ErrorCode::timeout, "no time was left to ask " + addresses.front());
-  co_return tl::unexpected(failure_of_all(errors));
+  Result<JoinAnswer> answer = fail(ErrorCode::internal);
+  Inquiry inquiry;
+  inquiry.make_stream = tls_streams(question);
+  inquiry.local = LocalSockets::avoided;
+  inquiry.limit = join_attempt_time;
+  inquiry.busy_is_final = false;
+  inquiry.text = [&question] {
+    return OneQuestion::Text{.kind = FrameKind::join,
+                             .answer_kind = FrameKind::join_answer,
+                             .answer_limit = max_join_answer_bytes,
+                             .message = encode(question.request)};
+  };
+  inquiry.take = [&question, &answer](const ReceivedFrame& frame) -> Status {
+    answer = decode_join_answer(frame);
+    if (!answer) return tl::unexpected(answer.error());
+    Result<StoredCredentials> fits = credentials_of(*answer, question.key, *question.expected);
+    return fits ? Status() : tl::unexpected(fits.error());
+  };
+  const Status asked = co_await ask_each(executor, std::move(addresses), std::move(inquiry), deadline);
+  if (!asked) co_return tl::unexpected(asked.error());
+  co_return answer;
 }
 
 Status check_server(const Certificate& leaf, const std::vector<Certificate>& chain,
@@ -156,7 +134,7 @@ Task<Result<JoinAnswer>> join_ring(boost::asio::any_io_executor executor, JoinOr
                     .request = std::move(request),
                     .key = std::move(order.key),
                     .expected = expected};
-  co_return co_await ask_each(executor, std::move(order.addresses), std::move(question), deadline);
+  co_return co_await ask_for_certificate(executor, std::move(order.addresses), std::move(question), deadline);
 }
 
 Task<Result<JoinAnswer>> renew(boost::asio::any_io_executor executor, RenewalOrder order, TimePoint deadline) {
@@ -175,7 +153,7 @@ Task<Result<JoinAnswer>> renew(boost::asio::any_io_executor executor, RenewalOrd
                     .request = std::move(request),
                     .key = std::move(order.credentials.own.key),
                     .expected = expected};
-  co_return co_await ask_each(executor, std::move(order.addresses), std::move(question), deadline);
+  co_return co_await ask_for_certificate(executor, std::move(order.addresses), std::move(question), deadline);
 }
 
 }  // namespace ringfs::dht

@@ -6,6 +6,7 @@
 #include <boost/asio/use_awaitable.hpp>
 
 #include "dht/net/sockets/peer_user.hpp"
+#include "dht/net/transport/system_clock.hpp"
 #include "dht/net/wire/codec.hpp"
 
 namespace ringfs::dht {
@@ -13,6 +14,34 @@ namespace ringfs::dht {
 namespace {
 
 constexpr Duration connect_time = std::chrono::seconds(5);
+
+// Stops a question at the end of a scope, also when the caller is cancelled.
+class QuestionEnd {
+ public:
+  explicit QuestionEnd(std::shared_ptr<OneQuestion> question) : question_(std::move(question)) {}
+  ~QuestionEnd() { question_->stop(); }
+  QuestionEnd(const QuestionEnd&) = delete;
+  QuestionEnd& operator=(const QuestionEnd&) = delete;
+
+ private:
+  std::shared_ptr<OneQuestion> question_;
+};
+
+// Another node may know better, or be reachable.
+bool asks_on(const Error& error, bool was_told, bool busy_is_final) {
+  return !was_told || error.code == ErrorCode::unavailable || error.code == ErrorCode::overloaded ||
+         error.code == ErrorCode::timeout || (error.code == ErrorCode::busy && !busy_is_final);
+}
+
+// Of several the first that came from a node, with the words of all.
+Error failure_of_all(const std::vector<Error>& errors) {
+  Error all = errors.front();
+  for (const Error& error : errors) {
+    if (not_reached(all.code) && !not_reached(error.code)) all.code = error.code;
+    if (&error != &errors.front()) all.context += "; " + error.context;
+  }
+  return all;
+}
 
 }  // namespace
 
@@ -75,6 +104,29 @@ void OneQuestion::connection_closed(FrameConnection&, const Error& why) { end(tl
 void OneQuestion::end(Result<ReceivedFrame> result) {
   if (!result_) result_ = std::move(result);
   timer_.cancel();
+}
+
+Task<Status> ask_each(boost::asio::any_io_executor executor, std::vector<std::string> addresses, Inquiry inquiry,
+                      TimePoint deadline) {
+  if (addresses.empty()) co_return fail(ErrorCode::invalid_argument, "no address of the ring");
+  std::vector<Error> errors;
+  for (const std::string& address : addresses) {
+    const Duration left = deadline - boot_time();
+    if (left <= Duration::zero()) break;
+    const auto asking = std::make_shared<OneQuestion>(executor, inquiry.make_stream, inquiry.local);
+    const QuestionEnd end(asking);
+    asking->start(address, std::min(left, inquiry.limit), inquiry.text());
+    co_await asking->wait();
+    const Result<ReceivedFrame> frame = asking->result();
+    const Status taken = frame ? inquiry.take(*frame) : Status(tl::unexpected(frame.error()));
+    if (taken) co_return Status();
+    Error error = taken.error();
+    error.context = address + ": " + (error.context.empty() ? std::string(to_string(error.code)) : error.context);
+    if (!asks_on(error, asking->was_told(), inquiry.busy_is_final)) co_return tl::unexpected(error);
+    errors.push_back(std::move(error));
+  }
+  if (errors.empty()) co_return fail(ErrorCode::timeout, "no time was left to ask " + addresses.front());
+  co_return tl::unexpected(failure_of_all(errors));
 }
 
 }  // namespace ringfs::dht

@@ -7,9 +7,11 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "dht/base/task.hpp"
 #include "dht/net/sockets/dial.hpp"
@@ -53,16 +55,19 @@ class OneQuestion final : public FrameConnection::Owner, public std::enable_shar
   bool told_ = false;
 };
 
-// Stops it at the end of a scope, also when the caller is cancelled.
-class QuestionEnd {
- public:
-  explicit QuestionEnd(std::shared_ptr<OneQuestion> question) : question_(std::move(question)) {}
-  ~QuestionEnd() { question_->stop(); }
-  QuestionEnd(const QuestionEnd&) = delete;
-  QuestionEnd& operator=(const QuestionEnd&) = delete;
-
- private:
-  std::shared_ptr<OneQuestion> question_;
+struct Inquiry {
+  StreamMaker make_stream;
+  LocalSockets local;
+  Duration limit;  // of each address: one that hangs costs no more
+  std::function<OneQuestion::Text()> text;
+  std::function<Status(const ReceivedFrame&)> take;  // an error: as if this node had not answered
+  bool busy_is_final = true;                         // when a node says it; otherwise the next one is asked
 };
+
+// The same question to one address after the other, each once, until `take` takes an answer. The next one is asked when
+// there is no connection, no answer, or a node that cannot carry it out now. Errors, with the addresses: what a node
+// says for good; else of all that were asked; invalid_argument: no address; timeout: no time was left.
+Task<Status> ask_each(boost::asio::any_io_executor executor, std::vector<std::string> addresses, Inquiry inquiry,
+                      TimePoint deadline);
 
 }  // namespace ringfs::dht

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <cstdlib>
 #include <optional>
@@ -16,6 +15,7 @@
 #include "dht/net/transport/join_ring.hpp"
 #include "dht/net/transport/system_clock.hpp"
 #include "dht/net/trust/credential_files.hpp"
+#include "mount/commands/run_task.hpp"
 
 namespace ringfs::mount {
 
@@ -85,18 +85,6 @@ std::string default_name() {
   return (check_client_name(name) ? name : std::string("client")) + "-" + number;
 }
 
-Result<dht::JoinAnswer> ask_ring(dht::JoinOrder order) {
-  boost::asio::io_context loop(1);
-  std::optional<Result<dht::JoinAnswer>> answer;
-  boost::asio::co_spawn(loop, dht::join_ring(loop.get_executor(), std::move(order), dht::boot_time() + join_timeout),
-                        [&answer](const std::exception_ptr& thrown, Result<dht::JoinAnswer> result) {
-                          if (thrown) std::rethrow_exception(thrown);
-                          answer.emplace(std::move(result));
-                        });
-  loop.run();
-  return std::move(*answer);
-}
-
 }  // namespace
 
 filesystem::path credentials_directory() {
@@ -136,7 +124,9 @@ Result<std::string> join_as_client(const ClientJoining& joining) {
                        .key = *key,
                        .address = {},
                        .rest_address = {}};
-  Result<dht::JoinAnswer> answer = ask_ring(std::move(order));
+  boost::asio::io_context loop(1);
+  Result<dht::JoinAnswer> answer =
+      run_task(loop, dht::join_ring(loop.get_executor(), std::move(order), dht::boot_time() + join_timeout));
   if (!answer) return tl::unexpected(answer.error());
   Result<dht::StoredCredentials> got =
       dht::credentials_of(*answer, *key, dht::client_identity(answer->ring, answer->name));

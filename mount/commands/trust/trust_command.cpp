@@ -2,17 +2,16 @@
 #include "mount/commands/trust/trust_command.hpp"
 
 #include <array>
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <ctime>
-#include <optional>
 
 #include "dht/net/transport/one_question.hpp"
 #include "dht/net/transport/ring_trust.hpp"
 #include "dht/net/transport/system_clock.hpp"
 #include "dht/net/wire/codec.hpp"
+#include "mount/commands/run_task.hpp"
 #include "mount/commands/trust/client_credentials.hpp"
 #include "mount/commands/trust/local_nodes.hpp"
 
@@ -23,6 +22,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr auto retry_pause = std::chrono::milliseconds(200);
+constexpr Duration ask_limit = std::chrono::seconds(5);  // of one node
 
 Result<std::vector<std::string>> addresses_of(const RingOptions& options) {
   Result<std::vector<std::string>> addresses = ring_addresses(options);
@@ -32,42 +32,33 @@ Result<std::vector<std::string>> addresses_of(const RingOptions& options) {
   return !local || local->empty() ? std::move(addresses) : std::move(local);
 }
 
-// Who cannot answer now is not the last one to be asked.
-bool asks_on(const Error& error, bool was_told) {
-  return !was_told || error.code == ErrorCode::unavailable || error.code == ErrorCode::overloaded ||
-         error.code == ErrorCode::timeout;
-}
-
-Task<Result<std::string>> ask_each(boost::asio::any_io_executor executor, std::vector<std::string> addresses,
+Task<Result<std::string>> ask_once(boost::asio::any_io_executor executor, std::vector<std::string> addresses,
                                    dht::StreamMaker make_stream, std::string question, TimePoint deadline) {
-  Error last{ErrorCode::not_found, "no node is named"};
-  for (const std::string& address : addresses) {
-    const auto asking = std::make_shared<dht::OneQuestion>(executor, make_stream, dht::LocalSockets::taken);
-    const dht::QuestionEnd end(asking);
-    asking->start(address, deadline - dht::boot_time(),
-                  {.kind = dht::FrameKind::trust,
-                   .answer_kind = dht::FrameKind::trust,
-                   .answer_limit = dht::max_frame_bytes,
-                   .message = encode(dht::TrustText{question})});
-    co_await asking->wait();
-    Result<dht::ReceivedFrame> answer = asking->result();
-    if (answer) {
-      Result<dht::TrustText> text = dht::decode_trust_text(*answer);
-      if (!text) co_return tl::unexpected(text.error());
-      co_return std::move(text->text);
-    }
-    last = answer.error();
-    last.context = address + ": " + (last.context.empty() ? std::string(to_string(last.code)) : last.context);
-    if (!asks_on(last, asking->was_told())) break;
-  }
-  co_return tl::unexpected(last);
+  Result<dht::TrustText> answer = fail(ErrorCode::internal);
+  dht::Inquiry inquiry;
+  inquiry.make_stream = std::move(make_stream);
+  inquiry.local = dht::LocalSockets::taken;
+  inquiry.limit = ask_limit;
+  inquiry.text = [&question] {
+    return dht::OneQuestion::Text{.kind = dht::FrameKind::trust,
+                                  .answer_kind = dht::FrameKind::trust,
+                                  .answer_limit = dht::max_frame_bytes,
+                                  .message = encode(dht::TrustText{question})};
+  };
+  inquiry.take = [&answer](const dht::ReceivedFrame& frame) -> Status {
+    answer = dht::decode_trust_text(frame);
+    return answer ? Status() : tl::unexpected(answer.error());
+  };
+  const Status asked = co_await dht::ask_each(executor, std::move(addresses), std::move(inquiry), deadline);
+  if (!asked) co_return tl::unexpected(asked.error());
+  co_return std::move(answer->text);
 }
 
 // A ring that has just been founded, or that has no quorum for a moment, is asked again.
 Task<Result<std::string>> ask_until_answered(boost::asio::any_io_executor executor, std::vector<std::string> addresses,
                                              dht::StreamMaker make_stream, std::string question, TimePoint deadline) {
   for (;;) {
-    Result<std::string> answer = co_await ask_each(executor, addresses, make_stream, question, deadline);
+    Result<std::string> answer = co_await ask_once(executor, addresses, make_stream, question, deadline);
     const bool again = !answer && (answer.error().code == ErrorCode::unavailable || not_reached(answer.error().code));
     if (!again || dht::boot_time() + retry_pause >= deadline) co_return answer;
     boost::asio::steady_timer timer(executor, retry_pause);
@@ -83,20 +74,12 @@ Result<Json> ask_trust(const RingOptions& options, const Json& question) {
   const Result<std::shared_ptr<dht::RingTrust>> trust = credentials_for(*addresses);
   if (!trust) return tl::unexpected(trust.error());
   boost::asio::io_context loop(1);
-  std::optional<Result<std::string>> answer;
-  std::exception_ptr failure;
   const TimePoint deadline = dht::boot_time() + std::chrono::seconds(options.timeout_seconds);
-  boost::asio::co_spawn(loop,
-                        ask_until_answered(loop.get_executor(), std::move(*addresses), dht::dialling_streams(*trust),
-                                           question.dump(), deadline),
-                        [&](const std::exception_ptr& thrown, Result<std::string> said) {
-                          failure = thrown;
-                          answer.emplace(std::move(said));
-                        });
-  loop.run();
-  if (failure) std::rethrow_exception(failure);
-  if (!*answer) return tl::unexpected(answer->error());
-  Json json = Json::parse(**answer, nullptr, false);
+  const Result<std::string> answer =
+      run_task(loop, ask_until_answered(loop.get_executor(), std::move(*addresses), dht::dialling_streams(*trust),
+                                        question.dump(), deadline));
+  if (!answer) return tl::unexpected(answer.error());
+  Json json = Json::parse(*answer, nullptr, false);
   if (json.is_discarded()) return fail(ErrorCode::corrupt, "the node's answer is no JSON");
   return json;
 }
