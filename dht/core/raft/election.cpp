@@ -334,6 +334,7 @@ void Election::withdraw() {
   role_ = Role::learner;
   state_.set_leader(std::nullopt);
   votes_.clear();
+  late_votes_.clear();
 }
 
 }  // namespace ringfs::dht

@@ -239,6 +239,48 @@ TEST_F(GroupMembership, RemovedReplica_DoesNotRiseFromLateMessages) {
   EXPECT_TRUE(cluster().network.taken<AppendReply>(leader).empty());
 }
 
+// Found by the simulator: a candidate was removed while votes for it were under way. They made what was left of it
+// lead, without rows.
+TEST_F(GroupMembership, RemovedReplica_DoesNotLeadByLateVotes) {
+  make(4);
+  write("x");
+  const unsigned leader = *cluster().leader(partition);
+  const unsigned removed = voter_beside(leader);
+  const Configuration before = cluster().configuration(partition);
+  cluster().network.deliver = [&](const Envelope& envelope) {
+    return number_of(envelope.header.source) != removed && number_of(envelope.header.destination) != removed;
+  };
+  // All voters seem to vote for it.
+  auto votes = [&](Term term, bool pre_vote) {
+    for (const ReplicaId& voter : before.voters) {
+      const unsigned from = number_of(voter.node);
+      cluster().network.deliver = {};
+      if (from != removed) cluster().inject(from, removed, VoteReply{{partition, term, 0, 0}, pre_vote, true});
+    }
+    cluster().network.deliver = [&](const Envelope& envelope) {
+      return number_of(envelope.header.source) != removed && number_of(envelope.header.destination) != removed;
+    };
+  };
+  const Term term = cluster().group(removed, partition).term + 1;
+  const auto role = [&] { return cluster().group(removed, partition).role; };
+  ASSERT_TRUE(cluster().run_until([&] { return role() == Role::pre_candidate; }));
+  votes(term, true);
+  ASSERT_EQ(role(), Role::candidate);
+  ASSERT_TRUE(cluster().run_until([&] { return role() == Role::pre_candidate; })) << "its votes are late";
+  ReplicaRemoved gone;
+  gone.raft.partition = partition;
+  Configuration without = before;
+  std::erase(without.voters, ReplicaId{node_id(removed), 0});
+  gone.configuration = encode(without);
+  gone.configuration_index = cluster().group(removed, partition).last_index + 1;
+  cluster().network.deliver = {};
+  cluster().inject(leader, removed, gone);
+  ASSERT_FALSE(cluster().holds(removed, partition));
+  const unsigned led = cluster().machines[removed].events["leader_elected"];
+  votes(term, false);
+  EXPECT_EQ(cluster().machines[removed].events["leader_elected"], led);
+}
+
 // Found by the simulator: the entry that added a learner was never committed, and the learner heard of no configuration
 // above that index.
 TEST_F(GroupMembership, LearnerWhoseEntryWasNeverCommitted_LearnsThatItIsNone) {
