@@ -63,7 +63,7 @@ Task<bool> Event::wait_until(std::shared_ptr<State> state, ObjectStore* store, T
   // Whichever ends first cancels the other. `notified` says why the wait ended.
   auto notified = registration.waiter().timer.async_wait(boost::asio::deferred);
   auto late = boost::asio::co_spawn(executor, store->sleep_beside(limit), boost::asio::deferred);
-  co_await boost::asio::experimental::make_parallel_group(std::move(notified), std::move(late))
+  co_await boost::asio::experimental::make_parallel_group(notified, std::move(late))
       .async_wait(boost::asio::experimental::wait_for_one(), boost::asio::use_awaitable);
   co_return registration.waiter().notified;
 }
@@ -93,9 +93,9 @@ Task<Lock> Mutex::lock_on(std::shared_ptr<Lock::State> state, ObjectStore* store
   co_return Lock(state);
 }
 
-void TaskGroup::spawn(boost::asio::any_io_executor executor, Task<void> task) {
+void TaskGroup::spawn(const boost::asio::any_io_executor& executor, Task<void> task) {
   ++state_->running;
-  boost::asio::co_spawn(executor, std::move(task), [state = state_](std::exception_ptr error) {
+  boost::asio::co_spawn(executor, std::move(task), [state = state_](const std::exception_ptr& error) {
     --state->running;
     if (error && !state->error) state->error = error;
     state->ended.notify();

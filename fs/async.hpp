@@ -77,7 +77,7 @@ class Mutex {
 class TaskGroup {
  public:
   TaskGroup() : state_(std::make_shared<State>()) {}
-  void spawn(boost::asio::any_io_executor executor, Task<void> task);
+  void spawn(const boost::asio::any_io_executor& executor, Task<void> task);
   std::size_t running() const { return state_->running; }
   // Waits until fewer than `limit` run. Rethrows the first exception that one of them threw.
   Task<void> wait_below(std::size_t limit) { return wait_on(state_, limit); }

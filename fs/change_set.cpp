@@ -76,6 +76,7 @@ Task<Result<Outcome>> ChangeSet::apply(ObjectStore& store, TimePoint deadline, T
     transaction = own.get();
   }
   std::vector<Part*> order;
+  order.reserve(partitions.size());
   for (auto& [partition, part] : partitions) order.push_back(&part);
   std::stable_partition(order.begin(), order.end(), [](const Part* part) { return only_adds_somewhere(part->part); });
   for (Part* part : order) {

@@ -29,7 +29,7 @@ int to_errno(ErrorCode code) {
     case ErrorCode::already_member: return EEXIST;
     case ErrorCode::cancelled:
     case ErrorCode::interrupted: return EINTR;
-    case ErrorCode::io_error: return EIO;
+    case ErrorCode::io_error:
     case ErrorCode::internal: return EIO;
     case ErrorCode::not_found: return ENOENT;
     case ErrorCode::exists: return EEXIST;

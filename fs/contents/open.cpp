@@ -99,7 +99,7 @@ Task<Result<Opened>> OpenFiles::open(Caller caller, InodeNumber inode, int flags
     contents_.kernel_sizes.note_given(inode, 0);
   }
   OpenInodes::Pin pin(open_inodes_, inode);
-  OpenPointer open = pin.pointer();
+  const OpenPointer& open = pin.pointer();
   Status fresh = co_await open_inodes_.refresh(open, until);
   if (!fresh) co_return tl::unexpected(fresh.error());
   if (open->row.is_directory()) co_return fail(ErrorCode::is_directory);
@@ -124,7 +124,7 @@ Task<Result<Opened>> OpenFiles::create(Caller caller, InodeNumber parent, std::s
         co_await names_.create_node(caller, parent, std::move(copy), full_mode, 0, std::string(), until);
     if (node) {
       OpenInodes::Pin pin(open_inodes_, node->inode);
-      OpenPointer open = pin.pointer();
+      const OpenPointer& open = pin.pointer();
       open_inodes_.adopt(*open, node->loaded, nullptr);
       if (open->version == node->loaded.version) open->inline_known = true;  // and empty
       contents_.kernel_sizes.note_given(node->inode, 0);

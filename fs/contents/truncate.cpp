@@ -61,7 +61,7 @@ Task<Result<bool>> FileWriter::set_size_once(OpenPointer open, std::uint64_t siz
 Task<Status> FileWriter::set_size(InodeNumber inode, std::uint64_t size, bool clears_set_id, TimePoint deadline) {
   if (size > max_file_bytes) co_return fail(ErrorCode::file_too_large);
   OpenInodes::Pin pin(open_inodes_, inode);
-  OpenPointer open = pin.pointer();
+  const OpenPointer& open = pin.pointer();
   open_inodes_.kernel_cached.erase(inode);
   Lock lock = co_await open->mutex.lock(store_, deadline);
   if (!lock) co_return fail(ErrorCode::timeout, "file is busy");

@@ -45,7 +45,7 @@ const SharedBytes& ExtentMap::freeze(Piece& piece) {
   return piece.shared;
 }
 
-void ExtentMap::insert(std::uint64_t offset, SharedBytes bytes, Payloads::Id payload) {
+void ExtentMap::insert(std::uint64_t offset, const SharedBytes& bytes, Payloads::Id payload) {
   for (std::size_t done = 0; done < bytes.size();) {
     std::uint64_t place = offset + done;
     std::size_t part = std::min<std::size_t>(bytes.size() - done, block_bytes - place % block_bytes);
@@ -156,7 +156,7 @@ void WriteBuffer::account(const Weight& before, const Weight& after) {
   full_ += static_cast<std::size_t>(after.full) - static_cast<std::size_t>(before.full);
 }
 
-void WriteBuffer::write(std::uint64_t offset, SharedBytes bytes) {
+void WriteBuffer::write(std::uint64_t offset, const SharedBytes& bytes) {
   const Payloads::Id payload = payloads_.add(bytes.size());
   for (std::size_t done = 0; done < bytes.size();) {
     std::uint64_t place = offset + done;

@@ -56,7 +56,7 @@ class ExtentMap {
   explicit ExtentMap(Payloads* payloads = nullptr) : payloads_(payloads) {}
 
   // Newer bytes win.
-  void insert(std::uint64_t offset, SharedBytes bytes, Payloads::Id payload = Payloads::none);
+  void insert(std::uint64_t offset, const SharedBytes& bytes, Payloads::Id payload = Payloads::none);
   // The parts of the pieces that lie in [begin, end), ascending.
   std::vector<Extent> slice(std::uint64_t begin, std::uint64_t end);
   std::vector<Extent> all() { return slice(0, UINT64_MAX); }
@@ -92,7 +92,7 @@ class WriteBuffer {
   WriteBuffer(const WriteBuffer&) = delete;
   WriteBuffer& operator=(const WriteBuffer&) = delete;
 
-  void write(std::uint64_t offset, SharedBytes bytes);
+  void write(std::uint64_t offset, const SharedBytes& bytes);
 
   // The dirty bytes of a chunk, which count as sent from now on.
   std::vector<Extent> take(std::uint64_t chunk);

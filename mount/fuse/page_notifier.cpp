@@ -67,7 +67,7 @@ void PendingPages::add(fs::PageChange next) {
   }
 }
 
-void PageNotifier::start(Tell tell) {
+void PageNotifier::start(const Tell& tell) {
   const std::lock_guard lock(mutex_);
   open_ = true;
   for (std::size_t i = 0; i < most_threads; ++i) threads_.emplace_back([this, tell] { run(tell); });

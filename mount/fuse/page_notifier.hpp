@@ -47,7 +47,7 @@ class PageNotifier {
   PageNotifier(const PageNotifier&) = delete;
   PageNotifier& operator=(const PageNotifier&) = delete;
 
-  void start(Tell tell);  // called once, from the loop's thread
+  void start(const Tell& tell);  // called once, from the loop's thread
   // `done`, if any, is called once: on one of the threads, or at once after close().
   void change(fs::PageChange change, std::function<void()> done);
   // Tells nothing more. A call under way may still wait for requests; idle() says when it has ended.

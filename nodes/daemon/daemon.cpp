@@ -255,10 +255,12 @@ class Daemon {
       trust_tasks_ = std::make_unique<TrustTasks>(
           *driver_, *client_, [this] { return background_tasks_->client_started(); }, *credentials_, trust_, address_,
           rest_address_);
-      options.admit = [this](dht::JoinRequest request, std::optional<dht::Certificate> shown, auto answer) {
+      options.admit = [this](dht::JoinRequest request, std::optional<dht::Certificate> shown,
+                             std::function<void(Result<dht::JoinAnswer>)> answer) {
         spawn(trust_tasks_->admit(std::move(request), std::move(shown), std::move(answer)));
       };
-      options.administer = [this](std::string question, AccessRole role, auto answer) {
+      options.administer = [this](std::string question, AccessRole role,
+                                  std::function<void(Result<std::string>)> answer) {
         spawn(trust_tasks_->administer(std::move(question), role, std::move(answer)));
       };
     }

@@ -29,7 +29,7 @@ bool is_loopback(const std::string& host) {
 }
 
 // Two spellings of one IPv6 address are one host. A browser names no zone.
-std::string same_spelling(std::string host) {
+std::string same_spelling(const std::string& host) {
   boost::system::error_code no_address;
   const auto address = boost::asio::ip::make_address(host.substr(0, host.find('%')), no_address);
   return no_address ? host : address.to_string();

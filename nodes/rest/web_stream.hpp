@@ -60,7 +60,7 @@ class WebStream {
     Operation operation;
     operation.kind = Operation::Kind::read;
     operation.into = first_of<boost::asio::mutable_buffer>(buffers);
-    return start(std::move(operation), std::forward<Token>(token));
+    return start(operation, std::forward<Token>(token));
   }
 
   template <class Buffers, class Token>
@@ -69,7 +69,7 @@ class WebStream {
     Operation operation;
     operation.kind = Operation::Kind::write;
     operation.from = first_of<boost::asio::const_buffer>(buffers);
-    return start(std::move(operation), std::forward<Token>(token));
+    return start(operation, std::forward<Token>(token));
   }
 
  private:
@@ -113,10 +113,9 @@ class WebStream {
   };
 
   template <class Token>
-  Initiated<Token> start(Operation operation, Token&& token) {
-    Composed composed{*this, std::move(operation)};
-    return boost::asio::async_compose<Token, void(boost::system::error_code, std::size_t)>(std::move(composed), token,
-                                                                                           socket_);
+  Initiated<Token> start(const Operation& operation, Token&& token) {
+    Composed composed{*this, operation};
+    return boost::asio::async_compose<Token, void(boost::system::error_code, std::size_t)>(composed, token, socket_);
   }
 
   template <class Buffer, class Buffers>

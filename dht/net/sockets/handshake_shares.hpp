@@ -61,7 +61,7 @@ class HandshakeShares {
 
  private:
   static Address source_of(const Address& address) {
-    const Address plain = unmapped(address);
+    Address plain = unmapped(address);
     if (plain.is_v4()) return plain;
     auto bytes = plain.to_v6().to_bytes();
     std::fill(bytes.begin() + 8, bytes.end(), static_cast<unsigned char>(0));
