@@ -72,6 +72,14 @@ DaemonFailure cannot_listen(const Error& error, const std::string& option) {
 }
 
 DaemonFailure no_credentials(const Error& error) {
+  if (error.code == ErrorCode::cancelled)
+    return {ExitCode::stopped, error.context, "start it again: it goes on where it was"};
+  const bool silent = not_reached(error.code) || error.code == ErrorCode::timeout ||
+                      error.code == ErrorCode::unavailable || error.code == ErrorCode::overloaded ||
+                      error.code == ErrorCode::busy;
+  if (silent)
+    return {ExitCode::ring_silent, error.context,
+            "look at the addresses of --join, and whether the ring is up; start again"};
   return {
       ExitCode::not_admitted, error.context,
       "look at the token and the addresses; a token is made by `ringfs token create --role node` on a machine of the "
