@@ -574,6 +574,31 @@ TEST(NodeTable, ConfirmedAt_StandsStillWhileOthersKnowANewerTable) {
   EXPECT_LE(unconfirmed(), 4s);
 }
 
+// Heartbeats say that there is a newer table.
+TEST(NodeTable, RevokedClient_IsKnownToEveryNodeWithinASecond) {
+  Cluster cluster(6);
+  cluster.wait_ready(cluster.partition_of_key(std::string(members_key)));
+  const auto commit = [&](bool revoked) {
+    cluster.members.change([revoked](const MembersTable& before) {
+      MembersTable after = before;
+      after.clients = {{.name = "laptop", .role = AccessRole::writer, .revoked = revoked}};
+      after.version = before.version + 1;
+      return change_table(before, after);
+    });
+  };
+  commit(false);
+  cluster.run(20s);  // quiet: heartbeats are rare
+  const std::uint64_t version = cluster.node(0).table().version;
+  commit(true);
+  cluster.run(1s);
+  for (unsigned i = 0; i < 6; ++i) {
+    const Client* client = cluster.node(i).table().find_client("laptop");
+    ASSERT_NE(client, nullptr) << i;
+    EXPECT_TRUE(client->revoked) << i;
+    EXPECT_EQ(cluster.node(i).table().version, version + 1) << i;
+  }
+}
+
 // The ring works without it, so nobody waits for it.
 TEST(NodeTable, ConfirmedAt_WaitsForNoNodeThatNeverJoined) {
   Cluster cluster(1);
