@@ -227,6 +227,7 @@ TEST_F(ServerTrust, NodeThatDoesNotHearTheRing_ServesNobodyOverTls) {
   as_client->meet();
   heard = boot_time() - unheard_limit;
   open->expect_refused(ErrorCode::unavailable);
+  ASSERT_TRUE(open->told());
   EXPECT_NE(open->told()->context.find("has not heard from the ring"), std::string::npos) << open->told()->context;
   as_client->expect_refused(ErrorCode::unavailable);
   std::unique_ptr<RawPeer> later = peer(known), asking = peer(known);
