@@ -30,7 +30,8 @@ constexpr char footer[] =
     "4 directory in use by another process, 5 disk full at start, 6 not a RingFS database or damaged, 7 database of a "
     "newer\n"
     "version, 8 another process has run with this node's identity since: the directory is a copy, or an older state,\n"
-    "9 its certificate cannot be used, or the ring did not let it in.";
+    "9 its certificate cannot be used, or the ring does not let it in,\n"
+    "10 no node of --join answered in a minute, or the ring has no quorum.";
 
 // For one database in the life of a process: a disk that damages it again and again needs its operator.
 constexpr int max_rebuilds = 3;

@@ -29,7 +29,7 @@ struct RingSession::Implementation {
       : nodes(addresses),
         trust(credentials_for(nodes)),
         transport(loop.get_executor(), random, transport_options(trust)),
-        client(transport, std::move(addresses), options(row_lease)),
+        client(transport, std::move(addresses), options(row_lease, trust)),
         ring(transport, client),
         admin(transport, client, ring) {}
 
@@ -39,8 +39,11 @@ struct RingSession::Implementation {
     return options;
   }
 
-  static dht::ObjectClientOptions options(Duration row_lease) {
+  static dht::ObjectClientOptions options(Duration row_lease, const Result<std::shared_ptr<dht::RingTrust>>& trust) {
     dht::ObjectClientOptions options;
+    if (trust && *trust != nullptr) {
+      if (const std::optional<dht::Identity> own = (*trust)->own().chain.front().identity()) options.name = own->name;
+    }
     options.row_lease = row_lease;
     options.wall_clock = dht::wall_time;
     return options;

@@ -24,6 +24,7 @@
 #include "dht/net/transport/tcp_transport.hpp"
 #include "dht/net/trust/token_rows.hpp"
 #include "nodes/daemon/background_tasks.hpp"
+#include "nodes/daemon/lock_settler.hpp"
 #include "nodes/daemon/metrics.hpp"
 #include "nodes/daemon/node_credentials.hpp"
 #include "nodes/daemon/service_notice.hpp"
@@ -72,6 +73,14 @@ DaemonFailure cannot_listen(const Error& error, const std::string& option) {
 }
 
 DaemonFailure no_credentials(const Error& error) {
+  if (error.code == ErrorCode::cancelled)
+    return {ExitCode::stopped, error.context, "start it again: it goes on where it was"};
+  const bool silent = not_reached(error.code) || error.code == ErrorCode::timeout ||
+                      error.code == ErrorCode::unavailable || error.code == ErrorCode::overloaded ||
+                      error.code == ErrorCode::busy;
+  if (silent)
+    return {ExitCode::ring_silent, error.context,
+            "look at the addresses of --join, and whether the ring is up; start again"};
   return {
       ExitCode::not_admitted, error.context,
       "look at the token and the addresses; a token is made by `ringfs token create --role node` on a machine of the "
@@ -204,6 +213,7 @@ class Daemon {
     if (!trust) return tl::unexpected(no_credentials(trust.error()));
     trust_ = std::move(*trust);
     if (trust_ == nullptr) return {};
+    trust_->set_confirmed_at([this] { return driver_->node().table_confirmed_at(dht::read_clock()); });
     trust_->set_table([this] { return driver_->node().genesis() ? &driver_->node().table() : nullptr; });
     return {};
   }
@@ -251,6 +261,10 @@ class Daemon {
     options.open_loopback = options_.open_loopback;
     options.trust = trust_;
     options.make_stream = dht::accepting_streams(trust_);
+    lock_settler_ = std::make_unique<LockSettler>(*client_, [this] { return background_tasks_->client_started(); });
+    options.settle = [this](dht::SettleOperation asked, auto answer) {
+      spawn(lock_settler_->settle(asked, std::move(answer)));
+    };
     if (trust_ != nullptr) {
       trust_tasks_ = std::make_unique<TrustTasks>(
           *driver_, *client_, [this] { return background_tasks_->client_started(); }, *credentials_, trust_, address_,
@@ -303,13 +317,19 @@ class Daemon {
     });
     options.tls = [this] { return trust_->web_context(); };
     options.role_of_certificate = [this](const dht::Certificate& leaf, const auto&) -> Result<AccessRole> {
-      const Result<dht::KnownPeer> peer = trust_->known(leaf);
+      const auto peer = trust_->known(leaf);
       if (!peer) return tl::unexpected<Error>(peer.error());
+      if (Status current = trust_->up_to_date(); !current) return tl::unexpected<Error>(current.error());
       return peer->role;
     };
-    options.role_of_bearer = [this](std::string hash) { return bearer_tokens_->role_of(std::move(hash)); };
+    options.role_of_bearer = [this](std::string hash) { return role_of_bearer(std::move(hash)); };
     options.advertised = rest_address_;
     options.is_member_address = [this](const auto& address) { return trust_->is_member_address(address); };
+  }
+
+  Task<Result<AccessRole>> role_of_bearer(std::string hash) {
+    if (Status current = trust_->up_to_date(); !current) co_return tl::unexpected<Error>(current.error());
+    co_return co_await bearer_tokens_->role_of(std::move(hash));
   }
 
   void start_background_tasks() {
@@ -465,6 +485,7 @@ class Daemon {
   std::unique_ptr<BackgroundTasks> background_tasks_;
   std::unique_ptr<TrustTasks> trust_tasks_;
   std::unique_ptr<BearerTokens> bearer_tokens_;
+  std::unique_ptr<LockSettler> lock_settler_;
   asio::io_context loop_{1};
   asio::signal_set signals_;
   asio::steady_timer watch_;

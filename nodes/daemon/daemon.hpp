@@ -30,7 +30,8 @@ enum class ExitCode : int {
   database_unusable = 6,  // not a database of RingFS, or damaged; at the start or while running
   database_newer = 7,
   identity_refused = 8,  // another process has run with this node's identity since
-  not_admitted = 9,      // its certificate cannot be used, or the ring did not let it in
+  not_admitted = 9,      // its certificate cannot be used, or the ring does not let it in: for good
+  ring_silent = 10,      // no node of the ring that it is to join has answered, or the ring has no quorum: try again
 };
 
 struct DaemonOptions {

@@ -21,13 +21,22 @@ void counter(prometheus::Registry& registry, const char* name, const char* help,
 void count_refused(prometheus::Registry& registry, const ConnectionCounts& connections) {
   auto& refused = prometheus::BuildCounter()
                       .Name("ringfs_connections_refused_total")
-                      .Help("Connections and requests that were refused, over REST by reason (docs/security.md#ports).")
+                      .Help("Connections and requests that were refused, by reason (docs/security.md#ports).")
                       .Register(registry);
-  refused.Add({{"interface", "rpc"}}).Increment(static_cast<double>(connections.refused_rpc));
-  for (std::size_t i = 0; i < refusal_reasons.size(); ++i) {
-    const auto reason = static_cast<RefusalReason>(i);
-    refused.Add({{"interface", "rest"}, {"reason", std::string(to_string(reason))}})
-        .Increment(static_cast<double>(connections.refused_rest.count(reason)));
+  const auto count = [&refused](const std::map<std::string, std::string>& labels, std::uint64_t value) {
+    refused.Add(labels).Increment(static_cast<double>(value));
+  };
+  for (std::size_t i = 0; i < dht::refusal_reasons.size(); ++i) {
+    const auto reason = static_cast<dht::RefusalReason>(i);
+    const std::string name(to_string(reason));
+    count({{"interface", "rest"}, {"reason", name}}, connections.refused_rest.count(reason));
+    if (reason != dht::RefusalReason::certificate)
+      count({{"interface", "rpc"}, {"reason", name}}, connections.refused_rpc.count(reason));
+  }
+  for (std::size_t i = 0; i < dht::certificate_faults.size(); ++i) {
+    const auto fault = static_cast<dht::CertificateFault>(i);
+    count({{"interface", "rpc"}, {"reason", "certificate"}, {"fault", std::string(to_string(fault))}},
+          connections.refused_rpc.count(fault));
   }
 }
 

@@ -7,14 +7,14 @@
 
 #include "dht/core/protocol/operations.hpp"
 #include "dht/net/runtime/storage.hpp"
-#include "nodes/rest/refusals.hpp"
+#include "dht/net/transport/refusals.hpp"
 
 namespace ringfs::nodes {
 
 // Of this process.
 struct ConnectionCounts {
-  std::uint64_t refused_rpc = 0;
-  RefusalCounts refused_rest = {};
+  dht::RefusalCounts refused_rpc = {};
+  dht::RefusalCounts refused_rest = {};
 };
 
 std::string node_metrics_text(const dht::NodeStatus& status, const dht::StorageStatus& storage,

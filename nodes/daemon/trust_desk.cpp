@@ -44,6 +44,10 @@ Result<dht::NewToken> token_of(const Json& question) {
   if (!role_name) return tl::unexpected<Error>(role_name.error());
   const Result<AccessRole> role = parse_access_role(*role_name);
   if (!role) return tl::unexpected<Error>(role.error());
+  const Result<std::string> hash_text = text_field(question, "secret_hash");
+  if (!hash_text) return tl::unexpected<Error>(hash_text.error());
+  const Result<KeyHash> secret_hash = dht::parse_hash_text(*hash_text);
+  if (!secret_hash) return wrong("secret_hash");
   const Result<bool> rest = flag_field(question, "rest");
   if (!rest) return tl::unexpected<Error>(rest.error());
   const auto longest = std::chrono::duration_cast<std::chrono::seconds>(dht::max_token_life).count();
@@ -56,7 +60,10 @@ Result<dht::NewToken> token_of(const Json& question) {
   token.role = *role;
   token.life = std::chrono::seconds(static_cast<std::int64_t>(*seconds));
   token.uses = static_cast<std::uint32_t>(*uses);
-  token.note = question.value("note", std::string());
+  const Result<std::string> note = question.contains("note") ? text_field(question, "note") : Result<std::string>("");
+  if (!note) return tl::unexpected<Error>(note.error());
+  token.note = *note;
+  token.secret_hash = *secret_hash;
   return token;
 }
 
@@ -68,9 +75,9 @@ Answer done(const Status& status) {
 Task<Answer> create_token(dht::TrustAdmin* admin, Uuid, Json question, TimePoint deadline) {
   Result<dht::NewToken> token = token_of(question);
   if (!token) co_return tl::unexpected<Error>(token.error());
-  const Result<std::string> text = co_await admin->create_token(std::move(*token), deadline);
-  if (!text) co_return tl::unexpected<Error>(text.error());
-  co_return Json{{"token", *text}};
+  const Result<KeyHash> authority = co_await admin->create_token(std::move(*token), deadline);
+  if (!authority) co_return tl::unexpected<Error>(authority.error());
+  co_return Json{{"authority", dht::hash_text(*authority)}};
 }
 
 Task<Answer> list_tokens(dht::TrustAdmin* admin, Uuid, Json, TimePoint deadline) {

@@ -1,8 +1,9 @@
 // Tokens, clients and the authority, administered by whoever asks a node: one question and one answer as JSON, over RPC
 // (docs/wire-format.md). The rows themselves are for nodes only, so a node carries it out with its own client.
 //
-//   {"do": "token_create", "role": "writer", "rest": false, "seconds": 3600, "uses": 1, "note": ""}  -> {"token":
-//   "..."}
+//   {"do": "token_create", "secret_hash": "...", "role": "writer", "rest": false, "seconds": 3600, "uses": 1, "note":
+//   ""}
+//                                           -> {"authority": "..."}   both as 64 hexadecimal digits
 //   {"do": "token_list"}                    -> [{"id", "for", "role", "created", "expires", "uses_left", "note"}]
 //   {"do": "token_revoke", "id": "..."}     -> {}
 //   {"do": "client_list"}                   -> [{"name", "role", "revoked"}]
@@ -11,7 +12,8 @@
 //   {"do": "authority_rotate"}              -> {}   a second authority signs from now on
 //   {"do": "authority_finish", "now": false} -> {}  the former one goes
 //
-// Times are seconds since 1970, of the ring. Threads: the node's loop. Errors: access_denied (the role),
+// Whoever wants a token makes its secret, of which the ring gets the SHA-256: asking again makes no second token. Times
+// are seconds since 1970, of the ring. Threads: the node's loop. Errors: access_denied (the role),
 // invalid_argument (no such question, a field that is missing or wrong, named), and those of TrustAdmin.
 #pragma once
 

@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::string_view scheme = "Bearer ";
 
-Caller stranger(Error why, RefusalReason reason) {
+Caller stranger(Error why, dht::RefusalReason reason) {
   Caller caller;
   caller.encrypted = true;
   caller.why = std::move(why);
@@ -22,8 +22,11 @@ Caller stranger(Error why, RefusalReason reason) {
   return caller;
 }
 
-Caller known(const Result<AccessRole>& role, RefusalReason reason) {
-  if (!role) return stranger(role.error(), reason);
+Caller known(const Result<AccessRole>& role, dht::RefusalReason reason) {
+  if (!role) {
+    const bool cut_off = role.error().code == ErrorCode::unavailable;
+    return stranger(role.error(), cut_off ? dht::RefusalReason::cut_off : reason);
+  }
   Caller caller;
   caller.encrypted = true;
   caller.role = *role;
@@ -62,9 +65,9 @@ Caller caller_of(const CallerChecks& checks, const std::optional<dht::Certificat
   if (!certificate) {
     return stranger(
         {ErrorCode::access_denied, "show a client certificate of this ring, or a token: Authorization: Bearer"},
-        RefusalReason::nobody);
+        dht::RefusalReason::nobody);
   }
-  return known(checks.role_of_certificate(*certificate, chain), RefusalReason::certificate);
+  return known(checks.role_of_certificate(*certificate, chain), dht::RefusalReason::certificate);
 }
 
 Task<Caller> identify(const CallerChecks& checks, const RequestHead& head,
@@ -74,12 +77,13 @@ Task<Caller> identify(const CallerChecks& checks, const RequestHead& head,
     const std::string_view text(value.data(), value.size());
     if (!boost::beast::iequals(value.substr(0, scheme.size()),
                                boost::beast::string_view(scheme.data(), scheme.size()))) {
-      co_return stranger({ErrorCode::access_denied, "Authorization takes Bearer and a token"}, RefusalReason::token);
+      co_return stranger({ErrorCode::access_denied, "Authorization takes Bearer and a token"},
+                         dht::RefusalReason::token);
     }
     Result<dht::Token> token = dht::parse_token(text.substr(scheme.size()));
-    if (!token) co_return stranger({ErrorCode::access_denied, token.error().context}, RefusalReason::token);
+    if (!token) co_return stranger({ErrorCode::access_denied, token.error().context}, dht::RefusalReason::token);
     Result<AccessRole> role = co_await checks.role_of_bearer(hex_of(token->secret_hash()));
-    co_return known(role, RefusalReason::token);
+    co_return known(role, dht::RefusalReason::token);
   }
   Caller caller = caller_of(checks, certificate, chain);
   if (caller.role) co_return caller;
@@ -87,10 +91,10 @@ Task<Caller> identify(const CallerChecks& checks, const RequestHead& head,
   if (!cookie) co_return caller;
   std::optional<std::string> token = checks.sessions.token_of(*cookie, checks.store.clock().now);
   if (!token) {
-    co_return stranger({ErrorCode::access_denied, "the session is over: log in again"}, RefusalReason::session);
+    co_return stranger({ErrorCode::access_denied, "the session is over: log in again"}, dht::RefusalReason::session);
   }
   Result<AccessRole> role = co_await checks.role_of_bearer(std::move(*token));
-  caller = known(role, RefusalReason::session);
+  caller = known(role, dht::RefusalReason::session);
   caller.session = std::move(*cookie);
   co_return caller;
 }

@@ -16,8 +16,8 @@
 
 #include "dht/base/object_store.hpp"
 #include "dht/base/ring/access_role.hpp"
+#include "dht/net/transport/refusals.hpp"
 #include "dht/net/trust/certificate.hpp"
-#include "nodes/rest/refusals.hpp"
 #include "nodes/rest/sessions.hpp"
 
 namespace ringfs::nodes {
@@ -28,18 +28,19 @@ struct Caller {
   std::optional<AccessRole> role;  // nothing: a stranger
   bool encrypted = false;
   std::string session;  // the cookie that it is known by; empty: by something else
-  // A stranger: why. Another code than access_denied: nobody could be asked about it now.
+  // A stranger: why. Another code than access_denied and removed: nobody could be asked about it now.
   Error why;
-  RefusalReason reason = RefusalReason::nobody;
+  dht::RefusalReason reason = dht::RefusalReason::nobody;
 };
 
 // Root or the node's user, over plain loopback.
 Caller local_caller();
 
-// Errors: access_denied with words for the holder.
+// Errors: access_denied and removed, with words for the holder; unavailable: this node cannot say whom the ring still
+// knows.
 using RoleOfCertificate =
     std::function<Result<AccessRole>(const dht::Certificate& leaf, const std::vector<dht::Certificate>& chain)>;
-// `hash`: SHA-256 of a token's secret in hexadecimal. Errors: access_denied, those of the ring.
+// `hash`: SHA-256 of a token's secret in hexadecimal. Errors: access_denied, unavailable as above, those of the ring.
 using RoleOfBearer = std::function<Task<Result<AccessRole>>(std::string hash)>;
 
 struct CallerChecks {

@@ -127,7 +127,7 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
     spawn(accept_loop(shared_from_this()));
   }
 
-  const RefusalCounts& refusals() const { return refusals_; }
+  const dht::RefusalCounts& refusals() const { return refusals_; }
 
   Task<void> stop() {
     stopping_ = true;
@@ -194,7 +194,8 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
       spawn(session(shared_from_this(), std::move(socket), ends, nullptr));
       return;
     }
-    refused(room ? RefusalReason::user : RefusalReason::limit, dht::join_address(ends.remote), served.error().text());
+    refused(room ? dht::RefusalReason::user : dht::RefusalReason::limit, dht::join_address(ends.remote),
+            served.error().text());
     if (turned_away_ < options_.max_turned_away) {
       const http::status status = room ? http::status::forbidden : http::status::service_unavailable;
       spawn(turn_away(shared_from_this(), std::move(socket), error_of(11, status, served.error())));
@@ -204,12 +205,12 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
   void accepted_encrypted(tcp::socket socket, const Ends& ends) {
     const std::string peer = dht::join_address(ends.remote);
     std::shared_ptr<const dht::TlsContext> context = options_.tls();
-    if (!context) return refused(RefusalReason::no_tls, peer, "this node has no certificate yet");
+    if (!context) return refused(dht::RefusalReason::no_tls, peer, "this node has no certificate yet");
     if (sessions_.size() >= options_.max_connections) {
-      return refused(RefusalReason::limit, peer, "too many connections");
+      return refused(dht::RefusalReason::limit, peer, "too many connections");
     }
     if (!shares_.begin(ends.remote.address())) {
-      return refused(RefusalReason::limit, peer, "too many connections of which nobody is known");
+      return refused(dht::RefusalReason::limit, peer, "too many connections of which nobody is known");
     }
     spawn(session(shared_from_this(), std::move(socket), ends, std::move(context)));
   }
@@ -248,7 +249,7 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
       if (!done && timer.expired()) done = fail(ErrorCode::timeout, "the handshake took too long");
     }
     if (!done) {
-      if (!self->stopping_) self->refused(RefusalReason::handshake, session.peer(), done.error().text());
+      if (!self->stopping_) self->refused(dht::RefusalReason::handshake, session.peer(), done.error().text());
       if (session.stream.met_plain_text()) co_await say_plainly(self, session, done.error());
       co_return false;
     }
@@ -315,7 +316,7 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
     }
     const bool begins = !error && !timer.expired();
     if (!begins && session.share && timer.expired()) {
-      self->refused(RefusalReason::slow, session.peer(), "no request came in time");
+      self->refused(dht::RefusalReason::slow, session.peer(), "no request came in time");
     }
     co_return begins;
   }
@@ -343,7 +344,7 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
     RestResponse response = co_await answer(self->context_, std::move(request), std::move(received.caller));
     // A token that did not let its sender in.
     if (response.result() == http::status::unauthorized) {
-      self->refused(RefusalReason::token, session.peer(), "it logs in with a token that does not count");
+      self->refused(dht::RefusalReason::token, session.peer(), "it logs in with a token that does not count");
     }
     keep = keep && !self->stopping_;
     response.keep_alive(keep);
@@ -398,7 +399,7 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
     }
     if (error && late) {
       received.refusal = RequestRefusal{
-          RefusalReason::slow,
+          dht::RefusalReason::slow,
           error_response(11, http::status::request_timeout, "timeout", "the request did not arrive in time")};
     } else if (error) {
       received.refusal = refusal_for(error, most);
@@ -411,7 +412,7 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
     const Status meant = check_origin(origin_of(head), session.names);
     if (!meant) {
       received.refusal =
-          RequestRefusal{RefusalReason::origin, error_of(head.version(), http::status::forbidden, meant.error())};
+          RequestRefusal{dht::RefusalReason::origin, error_of(head.version(), http::status::forbidden, meant.error())};
       co_return;
     }
     if (session.stream.encrypted()) {
@@ -426,7 +427,7 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
   // The answer to a request that cannot be read; none if the client just closed.
   static std::optional<RequestRefusal> refusal_for(const boost::system::error_code& error, std::size_t most) {
     const auto malformed = [](http::status status, std::string_view code, const std::string& reason) {
-      return RequestRefusal{RefusalReason::malformed, error_response(11, status, code, reason)};
+      return RequestRefusal{dht::RefusalReason::malformed, error_response(11, status, code, reason)};
     };
     if (error == http::error::body_limit) {
       return malformed(
@@ -456,7 +457,7 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
   }
 
   // A stranger can cause these lines at will.
-  void refused(RefusalReason reason, const std::string& peer, const std::string& why) {
+  void refused(dht::RefusalReason reason, const std::string& peer, const std::string& why) {
     refusals_.add(reason);
     if (auto swallowed = refused_log_.allow(context_.store.clock().now)) {
       spdlog::warn("event=connection_refused interface=rest peer={} reason=\"{}\" unlogged={}", peer, why, *swallowed);
@@ -473,7 +474,7 @@ class RestGateway::Implementation : public std::enable_shared_from_this<RestGate
   std::list<Session*> sessions_;
   std::size_t turned_away_ = 0;  // connections that are being told why they are not served
   std::size_t running_ = 0;
-  RefusalCounts refusals_;
+  dht::RefusalCounts refusals_;
   dht::LogLimit refused_log_;
   bool stopping_ = false;
 };
@@ -487,7 +488,7 @@ RestGateway::~RestGateway() = default;
 
 void RestGateway::start(dht::Listener listener) { implementation_->start(std::move(listener)); }
 
-const RefusalCounts& RestGateway::refusals() const { return implementation_->refusals(); }
+const dht::RefusalCounts& RestGateway::refusals() const { return implementation_->refusals(); }
 
 Task<void> RestGateway::stop() { return implementation_->stop(); }
 

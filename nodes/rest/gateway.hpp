@@ -36,9 +36,9 @@
 #include "dht/base/ring/ring_view.hpp"
 #include "dht/base/ring/settings.hpp"
 #include "dht/net/sockets/handshake_shares.hpp"
+#include "dht/net/transport/refusals.hpp"
 #include "dht/net/trust/tls_context.hpp"
 #include "nodes/rest/callers.hpp"
-#include "nodes/rest/refusals.hpp"
 #include "nodes/rest/routes.hpp"
 
 namespace ringfs::dht {
@@ -82,7 +82,7 @@ class RestGateway {
 
   void start(dht::Listener listener);  // begins to accept
   // Connections and requests that were refused before they reached a route, by reason.
-  const RefusalCounts& refusals() const;
+  const dht::RefusalCounts& refusals() const;
   std::uint64_t refused() const { return refusals().total(); }
   // Closes the listener, and the connections that have no request under way; waits until the others are answered.
   Task<void> stop();

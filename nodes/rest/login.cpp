@@ -95,16 +95,17 @@ Task<RestResponse> log_in(RestContext& context, RestCall call) {
                              "the body is {\"token\": \"ringfs1...\"} or a form with the field token");
   }
   Result<dht::Token> token = dht::parse_token(*text);
-  if (!token) co_return unauthorized(version, token.error(), RefusalReason::token);
+  if (!token) co_return unauthorized(version, token.error(), dht::RefusalReason::token);
   const KeyHash hash = token->secret_hash();
   std::string name = to_hex({reinterpret_cast<const char*>(hash.data()), hash.size()});
   Result<AccessRole> role = co_await context.role_of_bearer(name);
   if (!role && role.error().code == ErrorCode::access_denied) {
-    co_return unauthorized(version, role.error(), RefusalReason::token);
+    co_return unauthorized(version, role.error(), dht::RefusalReason::token);
   }
   if (!role) {
+    const bool cut_off = role.error().code == ErrorCode::unavailable;
     co_return error_response(version, http::status::service_unavailable, "unavailable",
-                             "the ring cannot be asked about this now: try again");
+                             cut_off ? role.error().context : "the ring cannot be asked about this now: try again");
   }
   Result<std::string> cookie = context.sessions.open(std::move(name), context.store.clock().now);
   if (!cookie) co_return respond_error(version, cookie.error());

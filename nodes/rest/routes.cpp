@@ -92,12 +92,14 @@ RestResponse nothing_there(unsigned version, std::string_view path) {
 std::string_view text(boost::beast::string_view from) { return {from.data(), from.size()}; }
 
 RequestRefusal stranger_refused(unsigned version, const Caller& caller) {
-  if (caller.why.code == ErrorCode::access_denied) {
+  if (caller.why.code == ErrorCode::access_denied || caller.why.code == ErrorCode::removed) {
     return {caller.reason, unauthorized(version, caller.why, caller.reason)};
   }
-  // What went wrong inside is nothing for strangers.
-  return {caller.reason, error_response(version, http::status::service_unavailable, "unavailable",
-                                        "the ring cannot be asked about this now: try again")};
+  // What else went wrong inside is nothing for strangers.
+  const bool cut_off = caller.reason == dht::RefusalReason::cut_off;
+  return {caller.reason,
+          error_response(version, http::status::service_unavailable, "unavailable",
+                         cut_off ? caller.why.context : "the ring cannot be asked about this now: try again")};
 }
 
 }  // namespace
@@ -138,9 +140,9 @@ Task<Result<AccessRole>> no_tokens(std::string) {
   co_return fail(ErrorCode::access_denied, "this node takes no tokens");
 }
 
-RestResponse unauthorized(unsigned version, const Error& why, RefusalReason reason) {
+RestResponse unauthorized(unsigned version, const Error& why, dht::RefusalReason reason) {
   RestResponse response = error_response(version, http::status::unauthorized, "access_denied", why.context);
-  const bool token = reason == RefusalReason::token;  // RFC 6750, section 3
+  const bool token = reason == dht::RefusalReason::token;  // RFC 6750, section 3
   response.set(http::field::www_authenticate,
                token ? "Bearer realm=\"ringfs\", error=\"invalid_token\"" : "Bearer realm=\"ringfs\"");
   return response;
@@ -156,14 +158,14 @@ std::optional<RequestRefusal> refusal_of(const RequestHead& head, const Caller& 
   if (const std::optional<AccessRole> role = role_for(*route, path); role && *caller.role < *role) {
     const std::string words =
         "this wants the role " + std::string(to_string(*role)) + "; yours is " + std::string(to_string(*caller.role));
-    return RequestRefusal{RefusalReason::role,
+    return RequestRefusal{dht::RefusalReason::role,
                           error_response(head.version(), http::status::forbidden, "access_denied", words)};
   }
   const RequestOrigin origin{
       .host = {}, .origin = text(head[http::field::origin]), .sec_fetch_site = text(head["Sec-Fetch-Site"])};
   if (!caller.session.empty() && route->method != verb::get && !is_from_own_page(origin)) {
     return RequestRefusal{
-        RefusalReason::origin,
+        dht::RefusalReason::origin,
         error_response(head.version(), http::status::forbidden, "access_denied",
                        "a change with a session's cookie needs an Origin header that names this server")};
   }

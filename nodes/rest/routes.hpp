@@ -19,8 +19,8 @@
 #include "dht/base/ring/access_role.hpp"
 #include "dht/base/ring/ring_admin.hpp"
 #include "dht/base/ring/ring_view.hpp"
+#include "dht/net/transport/refusals.hpp"
 #include "nodes/rest/callers.hpp"
-#include "nodes/rest/refusals.hpp"
 #include "nodes/rest/sessions.hpp"
 
 namespace ringfs::nodes {
@@ -82,7 +82,7 @@ const std::vector<Route>& routes();
 std::string_view role_name(const Route& route);
 
 struct RequestRefusal {
-  RefusalReason reason;
+  dht::RefusalReason reason;
   RestResponse response;
 };
 // Why this caller may not ask this: 401 (a stranger), 403 (too little, or a cookie without proof that an own page
@@ -96,7 +96,7 @@ Task<RestResponse> answer(RestContext& context, RestRequest request, Caller call
 RestResponse error_response(unsigned version, boost::beast::http::status status, std::string_view code,
                             std::string_view reason);
 // 401 with the way to be known.
-RestResponse unauthorized(unsigned version, const Error& why, RefusalReason reason);
+RestResponse unauthorized(unsigned version, const Error& why, dht::RefusalReason reason);
 
 // The value of a raw key is in object "kv/" + key, row "v".
 inline constexpr std::string_view kv_prefix = "kv/";

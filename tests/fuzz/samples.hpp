@@ -180,7 +180,8 @@ inline std::vector<dht::Operation> operations(Random& random) {
           dht::StatusOperation{},
           dht::StatusOperation{17},
           dht::CreateOperation{genesis(random)},
-          dht::JoinOperation{genesis(random), genesis(random).first_table}};
+          dht::JoinOperation{genesis(random), genesis(random).first_table},
+          dht::SettleOperation{partition(random), {partition(random), {random.below(1000), random_uuid(random)}}}};
 }
 
 inline std::vector<dht::OperationResult> results(Random& random) {
@@ -222,7 +223,8 @@ inline std::vector<dht::OperationResult> results(Random& random) {
           dht::OperationResult(status),
           dht::OperationResult(dht::Empty{}),
           tl::unexpected(dht::OperationFailure{{ErrorCode::not_leader, "ask elsewhere"},
-                                               {random_uuid(random), {random_uuid(random), random_uuid(random)}}})};
+                                               {random_uuid(random), {random_uuid(random), random_uuid(random)}}}),
+          dht::OperationResult(dht::SettleAnswer{true})};
 }
 
 inline dht::Handshake handshake(Random& random, dht::PeerRole role = dht::PeerRole::node) {

@@ -56,7 +56,7 @@ def check_node(page, program):
     text = help_text.help_of(program)
     compare(page.name, set(defined(named(page, "OPTIONS"))), help_text.options(text))
     codes = re.search(r"Exit codes:(.*)", text, re.S)[1]
-    compare(f"{page.name}, exit codes", set(defined(named(page, "EXIT STATUS"))), set(re.findall(r"(?:^|[,\n]) ?(\d) ", codes)))
+    compare(f"{page.name}, exit codes", set(defined(named(page, "EXIT STATUS"))), set(re.findall(r"(?:^|[,\n]) ?(\d+) ", codes)))
 
 
 def answer_to(program, directory, text):

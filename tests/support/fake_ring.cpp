@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <boost/asio/post.hpp>
 
+#include "dht/net/client/lock_resolver.hpp"
+#include "dht/net/runtime/access.hpp"
+
 namespace ringfs {
 
 namespace {
@@ -74,6 +77,13 @@ Task<dht::OperationResult> FakeRing::call(std::string address, Uuid expected, dh
   }
   if (!expected.is_nil() && expected != node.id) co_return failure(ErrorCode::wrong_identity, address);
   if (node.refuses) co_return failure(*node.refuses, address);
+  if (Status may = dht::check_access(role, operation); !may) co_return failure(may.error().code, may.error().context);
+  if (const auto* asked = std::get_if<dht::SettleOperation>(&operation)) {
+    const dht::SettleOperation lock = *asked;
+    const Result<dht::LockFate> fate = co_await dht::settle_for_reader(settler_, lock, deadline);
+    if (!fate) co_return failure(fate.error().code, fate.error().context);
+    co_return dht::Answer(dht::SettleAnswer{*fate == dht::LockFate::gone});
+  }
   const dht::CommitOperation* commit = std::get_if<dht::CommitOperation>(&operation);
   Fate fate = Fate::answered;
   if (commit != nullptr && groups[commit->partition].leader == node.id && !commit_fates.empty()) {

@@ -52,7 +52,8 @@ class FakeRing : public dht::ClientTransport {
   FakeNode& add_waiting(const std::string& address);
   MemoryRing& rows() { return *rows_; }
   const dht::Genesis& genesis() const { return genesis_; }
-  dht::MembersTable table;  // what nodes answer
+  dht::MembersTable table;             // what nodes answer
+  AccessRole role = AccessRole::node;  // of whoever asks
 
   // Whom the partition's group consists of and who leads it; at first its placement and the first of it.
   struct Group {
@@ -87,6 +88,7 @@ class FakeRing : public dht::ClientTransport {
   std::deque<FakeNode> nodes_;
   dht::Genesis genesis_;
   std::shared_ptr<MemoryRing> rows_ = std::make_shared<MemoryRing>();
+  MemoryObjectStore settler_{time_, rows_, 77};  // every node's own client of the ring
 };
 
 }  // namespace ringfs

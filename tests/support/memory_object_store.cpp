@@ -5,6 +5,9 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 
+#include "dht/net/client/lock_resolver.hpp"
+#include "dht/net/runtime/access.hpp"
+
 namespace ringfs {
 
 namespace asio = boost::asio;
@@ -42,6 +45,15 @@ Task<void> MemoryObjectStore::sleep_beside(Duration duration) {
   co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
 }
 
+Task<Result<dht::LockFate>> MemoryObjectStore::settle_elsewhere(PartitionId where, RecordRef lock, TimePoint deadline) {
+  const dht::SettleOperation asked{where, lock};
+  co_return co_await dht::settle_for_reader(*settles_, asked, deadline);
+}
+
+Status MemoryObjectStore::check_role(const dht::Operation& operation) const {
+  return dht::check_access(settles_ == nullptr ? AccessRole::node : AccessRole::reader, operation);
+}
+
 // Every operation goes over the loop once, as a real one would.
 Task<void> MemoryObjectStore::wait_for_release() {
   auto gate = std::make_shared<asio::steady_timer>(time_.loop(), asio::steady_timer::time_point::max());
@@ -75,6 +87,7 @@ Task<Result<ReadReply>> MemoryObjectStore::read_raw(PartitionId partition, ReadR
   if (!arrived) co_return tl::unexpected(arrived.error());
   if (clock().now >= deadline) co_return fail(ErrorCode::timeout);
   if (std::optional<Fault> fault = next_fault(read_faults_)) co_return fail(*fault->error, "injected");
+  if (Status may = check_role(dht::ReadOperation{partition, request}); !may) co_return tl::unexpected(may.error());
   Result<ReadReply> reply = dht::execute_read(request, ring_->partitions[partition].rows);
   if (!reply) co_return reply;
   EncodedBatch encoded = encode(*reply);
@@ -106,6 +119,7 @@ Task<Result<BatchResult>> MemoryObjectStore::execute(PartitionId partition, Enco
   if (clock().now >= deadline) co_return fail(ErrorCode::timeout);
   std::optional<Fault> fault = next_fault(commit_faults_);
   if (fault && !fault->executed) co_return fail(*fault->error, "injected");
+  if (Status may = check_role(dht::CommitOperation{partition, encoded}); !may) co_return tl::unexpected(may.error());
   Result<Batch> decoded = decode_batch(encoded.head, encoded.blobs);
   if (!decoded) co_return tl::unexpected(decoded.error());
   BatchResult result = ring_->apply(partition, *decoded, time_.clock().stamp);

@@ -10,6 +10,7 @@
 #include <memory>
 #include <set>
 
+#include "dht/core/protocol/operations.hpp"
 #include "dht/net/client/partitioned_store.hpp"
 #include "tests/support/memory_rows.hpp"
 #include "tests/support/virtual_time.hpp"
@@ -39,12 +40,17 @@ class MemoryObjectStore : public dht::PartitionedStore {
   Task<Result<ReadReply>> read_raw(PartitionId partition, ReadRequest request, TimePoint deadline) override;
   Task<Result<BatchResult>> commit_raw(PartitionId partition, std::vector<Condition> conditions,
                                        std::vector<Mutation> mutations, TimePoint deadline) override;
+  bool may_settle() const override { return settles_ == nullptr; }
+  Task<Result<dht::LockFate>> settle_elsewhere(PartitionId where, RecordRef lock, TimePoint deadline) override;
   unsigned partition_bits() const override { return ring_->partition_bits; }
   Clock clock() const override { return {time_.clock().now, time_.clock().stamp + clock_error_}; }
   Random& random() override { return random_; }
   Task<void> sleep(Duration duration) override { return time_.sleep(duration); }
   // Takes real time: a background task sleeps again and again, so virtual time would run away with it.
   Task<void> sleep_beside(Duration duration) override;
+
+  // From now on this client has the role reader, and this store settles locks for it, as a node's.
+  void only_read(dht::PartitionedStore& settles) { settles_ = &settles; }
 
   // ---- Faults.
   // The next `count` commits end with `error`; executed: they happened all the same. 0: what was asked for before is
@@ -81,6 +87,7 @@ class MemoryObjectStore : public dht::PartitionedStore {
   };
 
   Task<Status> arrive();
+  Status check_role(const dht::Operation& operation) const;
   Task<void> wait_for_release();
   std::optional<Fault> next_fault(std::deque<Fault>& faults);
 
@@ -94,6 +101,7 @@ class MemoryObjectStore : public dht::PartitionedStore {
   };
   Task<Result<BatchResult>> execute(PartitionId partition, EncodedBatch encoded, TimePoint deadline);
 
+  dht::PartitionedStore* settles_ = nullptr;
   std::map<PartitionId, Sequences> sequences_;
   std::deque<Fault> commit_faults_;
   std::deque<Fault> read_faults_;

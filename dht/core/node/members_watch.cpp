@@ -2,6 +2,7 @@
 #include "dht/core/node/members_watch.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <set>
 
 #include "dht/core/members/change.hpp"
@@ -27,6 +28,12 @@ void MembersWatch::set_table(const MembersTable& table) {
   std::erase_if(heard_, [&table](const auto& entry) { return table.find(entry.first) == nullptr; });
 }
 
+void MembersWatch::heard(const Uuid& node, std::uint64_t version) {
+  Heard& heard = heard_[node];
+  heard.at = now();
+  if (version <= ring_.table.version) heard.agreed = now();
+}
+
 void MembersWatch::on(const Header& header, const Ping& message) {
   if (!message.answer) services_.out.send(header.source, Ping{true});
 }
@@ -39,7 +46,7 @@ void MembersWatch::report() {
   report_at_ = now() + report_interval;
   for (const Member& member : ring_.table.members) {
     const bool asked = member.id != services_.self && member.state != MemberState::removed &&
-                       last_heard(member.id) + ping_after <= now();
+                       last_heard(member.id).at + ping_after <= now();
     if (asked) services_.out.send(member.id, Ping{});
   }
   NodeReport report = make_report();
@@ -55,9 +62,28 @@ void MembersWatch::report() {
   change_table(*home);
 }
 
-TimePoint MembersWatch::last_heard(const Uuid& node) const {
-  auto known = heard_.find(node);
-  return known == heard_.end() ? started_at_ : std::max(known->second, started_at_);
+MembersWatch::Heard MembersWatch::last_heard(const Uuid& node) const {
+  const auto known = heard_.find(node);
+  const Heard heard = known == heard_.end() ? Heard{} : known->second;
+  return {std::max(heard.at, started_at_), std::max(heard.agreed, started_at_)};
+}
+
+// A change of the table is committed by a majority of its replicas, so of any majority one knows it. Nodes that join
+// count from when they are up: one that never comes must not be waited for.
+TimePoint MembersWatch::table_confirmed_at() const {
+  const Group* home = groups_.find(ring_.table_partition);
+  if (home != nullptr && home->holds_lease()) return now();
+  const std::vector<Uuid>& placed = services_.placement.preference_list(ring_.table_partition);
+  const auto is_up = [this](const Uuid& node) { return ring_.table.find(node)->state == MemberState::up; };
+  const bool some_are_up = std::any_of(placed.begin(), placed.end(), is_up);
+  std::vector<TimePoint> agreed;
+  for (const Uuid& node : placed) {
+    if (some_are_up && !is_up(node)) continue;
+    agreed.push_back(node == services_.self ? now() : last_heard(node).agreed);
+  }
+  if (agreed.empty()) return started_at_;
+  std::sort(agreed.begin(), agreed.end(), std::greater<>());
+  return agreed[agreed.size() / 2];
 }
 
 NodeReport MembersWatch::make_report() const {
@@ -80,7 +106,7 @@ NodeReport MembersWatch::make_report() const {
   report.unsettled.assign(unsettled.begin(), unsettled.end());
   const Duration timeout = ring_.table.replace_after();
   for (const Member& member : members) {
-    if (member.id != services_.self && is_placed(member) && last_heard(member.id) + timeout <= now())
+    if (member.id != services_.self && is_placed(member) && last_heard(member.id).at + timeout <= now())
       report.silent.push_back(member.id);
   }
   return report;

@@ -21,16 +21,26 @@ class MembersWatch {
 
   void start();  // the ring is known
   void set_table(const MembersTable& table);
-  void heard(const Uuid& node) { heard_[node] = now(); }
+  // `version`: of its copy of the table.
+  void heard(const Uuid& node, std::uint64_t version);
   void on(const Header& header, const Ping& message);
   void on(const Header& header, const NodeReport& message);
+
+  // When it was last certain that no newer table was committed: now, if this node leads the table's partition with a
+  // lease; otherwise when a majority of those that should hold it had last said that they know none. Before anybody was
+  // heard: when this node started.
+  TimePoint table_confirmed_at() const;
 
   void report();  // at the deadline
   TimePoint deadline() const { return report_at_; }
 
  private:
   TimePoint now() const { return services_.clock.now; }
-  TimePoint last_heard(const Uuid& node) const;
+  struct Heard {
+    TimePoint at{};
+    TimePoint agreed{};  // its table was not newer than this node's
+  };
+  Heard last_heard(const Uuid& node) const;
   NodeReport make_report() const;
   void change_table(Group& home);
 
@@ -38,7 +48,7 @@ class MembersWatch {
   const KnownRing& ring_;
   Groups& groups_;
   MembersKeeper keeper_;
-  std::map<Uuid, TimePoint> heard_;  // of members of the table
+  std::map<Uuid, Heard> heard_;  // members of the table
   TimePoint started_at_{};
   TimePoint report_at_ = never;
   std::uint64_t last_change_;  // sequence of the own batches

@@ -185,7 +185,7 @@ void Node::receive(const Envelope& envelope, Clock clock) {
     heartbeats_.forget(source);
     groups_.peer_restarted(source);
   }
-  members_.heard(source);
+  members_.heard(source, header.table_version);
   time_.heard(source, header.stamp);
   if (disconnected_.erase(source) > 0) chord_->peer_heard(source);
   table_copy_.heard_version(source, header.table_version);
@@ -295,6 +295,11 @@ std::vector<PartitionId> Node::led_partitions(Clock clock) {
     if (group->holds_lease()) led.push_back(partition);
   }
   return led;
+}
+
+TimePoint Node::table_confirmed_at(Clock clock) {
+  time_.set_clock(clock);
+  return ring_.genesis ? members_.table_confirmed_at() : now();
 }
 
 LogIndex Node::applied_index(PartitionId partition) const {

@@ -85,6 +85,8 @@ class Node {
   const std::optional<Genesis>& genesis() const { return ring_.genesis; }
   const MembersTable& table() const { return ring_.table; }  // empty before genesis
   NodeStatus status(Clock clock);
+  // When it was last certain that no newer members table was committed (members_watch.hpp). Without a ring: now.
+  TimePoint table_confirmed_at(Clock clock);
   // What time it is, as the members agree (ring_time.hpp).
   Stamp ring_time(TimePoint now) const { return time_.at(now); }
   // Partitions that this node leads with a lease, for the janitor.

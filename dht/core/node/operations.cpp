@@ -132,4 +132,8 @@ void ClientOperations::start(OperationId id, const TableOperation&) {
   services_.out.reply(id, Answer(TableAnswer{ring_.genesis, ring_.table}));
 }
 
+void ClientOperations::start(OperationId id, const SettleOperation&) {
+  fail(id, ErrorCode::not_supported, "this node settles no locks for others");
+}
+
 }  // namespace ringfs::dht

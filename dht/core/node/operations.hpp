@@ -1,7 +1,8 @@
 // What clients ask of a node, and the checks before a group sees it.
 //
 // Threads: none. Errors: not_member (no replica here), not_leader, invalid_argument (a key of another partition, or
-// what validate() refuses), unavailable (joining); the redirect says whom to ask instead.
+// what validate() refuses), unavailable (joining), not_supported (settle: it needs a client of the ring); the redirect
+// says whom to ask instead.
 #pragma once
 
 #include <optional>
@@ -23,6 +24,7 @@ class ClientOperations {
   void start(OperationId id, CommitOperation operation);
   void start(OperationId id, const FindOperation& operation);
   void start(OperationId id, const TableOperation& operation);
+  void start(OperationId id, const SettleOperation& operation);
 
  private:
   void fail(OperationId id, ErrorCode code, std::string context, Redirect redirect = {});

@@ -53,8 +53,15 @@ struct JoinOperation {
   MembersTable table;
 };
 
+// A client that may only read has met a transaction's lock in this partition: the node ends the transaction if that is
+// possible (dht/net/client/lock_resolver.hpp). Carried out by whoever holds a client of the ring, not by the protocol.
+struct SettleOperation {
+  PartitionId partition{};
+  RecordRef lock;
+};
+
 using Operation = std::variant<ReadOperation, CommitOperation, FindOperation, TableOperation, StatusOperation,
-                               CreateOperation, JoinOperation>;
+                               CreateOperation, JoinOperation, SettleOperation>;
 
 struct FindReply {
   bool final = false;  // node holds the successor token of the position; otherwise ask it next
@@ -124,6 +131,10 @@ struct NodeStatus {
 
 struct Empty {};
 
+struct SettleAnswer {
+  bool gone = false;  // the lock: read again; otherwise the transaction goes on, and its old rows are the truth
+};
+
 struct ReadAnswer : EncodedBatch {  // encode(ReadReply)
   ReadAnswer() = default;
   explicit ReadAnswer(const ReadReply& reply) : EncodedBatch(encode(reply)) {
@@ -139,7 +150,7 @@ struct ReadAnswer : EncodedBatch {  // encode(ReadReply)
   Stamp stamp;
   std::vector<std::size_t> absent;  // gets that found nothing; known to the node, not sent
 };
-using Answer = std::variant<ReadAnswer, BatchResult, FindReply, TableAnswer, NodeStatus, Empty>;
+using Answer = std::variant<ReadAnswer, BatchResult, FindReply, TableAnswer, NodeStatus, Empty, SettleAnswer>;
 
 // Beside not_leader and not_member: whom to ask instead.
 struct Redirect {

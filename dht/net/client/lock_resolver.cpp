@@ -5,6 +5,7 @@
 
 #include "dht/base/row_changes.hpp"
 #include "dht/core/rows/evaluate.hpp"
+#include "dht/core/rows/locks.hpp"
 
 namespace ringfs::dht {
 
@@ -120,6 +121,7 @@ Task<Result<bool>> is_aborted(PartitionedStore& store, RecordRef lock, TimePoint
 }
 
 Task<Result<LockFate>> settle_lock(PartitionedStore& store, PartitionId where, RecordRef lock, TimePoint deadline) {
+  if (!store.may_settle()) co_return co_await store.settle_elsewhere(where, lock, deadline);
   for (int round = 0; round < max_rounds; ++round) {
     ReadRequest request;
     request.gets.push_back(record_row(lock));
@@ -145,6 +147,25 @@ Task<Result<LockFate>> settle_lock(PartitionedStore& store, PartitionId where, R
     if (*aborted) co_return co_await resolve_here(store, where, lock, false, deadline);
   }
   co_return fail(ErrorCode::internal, "the transaction's record kept changing");
+}
+
+Task<Result<LockFate>> settle_for_reader(PartitionedStore& store, SettleOperation asked, TimePoint deadline) {
+  const std::size_t partitions = std::size_t{1} << store.partition_bits();
+  if (index_of(asked.partition) >= partitions || index_of(asked.lock.partition) >= partitions)
+    co_return fail(ErrorCode::invalid_argument, "no such partition");
+  ReadRequest request;
+  request.gets.push_back({part_key, part_sort(asked.lock)});
+  Result<ReadReply> reply = co_await store.read_raw(asked.partition, std::move(request), deadline);
+  if (!reply) co_return tl::unexpected(reply.error());
+  if (reply->gets.size() != 1) co_return fail(ErrorCode::corrupt, "reply without the transaction's part");
+  if (!reply->gets[0].found) co_return LockFate::gone;
+  Result<LockFate> fate = co_await settle_lock(store, asked.partition, asked.lock, deadline);
+  if (fate || fate.error().code != ErrorCode::no_space) co_return fate;
+  // As in PartitionedStore::read: of an aborted transaction the old rows hold, with or without its locks.
+  Result<bool> aborted = co_await is_aborted(store, asked.lock, deadline);
+  if (!aborted) co_return tl::unexpected(aborted.error());
+  if (*aborted) co_return LockFate::pending;
+  co_return fail(ErrorCode::unavailable, "a row is locked, and the disks are full");
 }
 
 Task<Status> finish_record(PartitionedStore& store, PartitionId partition, Row row, RowAges ages, TimePoint deadline) {

@@ -31,6 +31,7 @@
 #include <vector>
 
 #include "dht/base/row_ages.hpp"
+#include "dht/core/protocol/operations.hpp"
 #include "dht/net/client/partitioned_store.hpp"
 
 namespace ringfs::dht {
@@ -55,16 +56,16 @@ Result<TransactionRecord> decode_transaction_record(std::string_view bytes);
 // Follows from the id alone, so that each client can flip it on the condition of its value.
 SharedBytes pending_record(const TransactionId& id);
 
-enum class LockFate {
-  pending,  // the transaction goes on: its old rows are the truth
-  gone,     // resolved here: read or write again
-};
-
 // Whether the record says that the transaction is aborted. Changes nothing.
 Task<Result<bool>> is_aborted(PartitionedStore& store, RecordRef lock, TimePoint deadline);
 
-// `where`: the partition in which the lock was met.
+// `where`: the partition in which the lock was met. A store that may not settle asks a node.
 Task<Result<LockFate>> settle_lock(PartitionedStore& store, PartitionId where, RecordRef lock, TimePoint deadline);
+
+// What that node does (SettleOperation), by a store that may settle: only about locks that are there, for whoever asks
+// may not write, and an invented transaction would get a tombstone. Errors: those of read_raw and commit_raw;
+// invalid_argument (no such partition); unavailable (the lock's partition has no room to resolve it: ask again).
+Task<Result<LockFate>> settle_for_reader(PartitionedStore& store, SettleOperation asked, TimePoint deadline);
 
 // For the janitor: a record of this partition whose coordinator did not clean up. Aborts it when it is pending for too
 // long; resolves the parts of a committed one; deletes what is older than record_life by `ages`. Does nothing about

@@ -69,6 +69,24 @@ std::optional<bool> ObjectClient::at_hand(const ReadRequest& request) const {
   return leased_rows_->knows(request, transport_.now());
 }
 
+bool ObjectClient::may_settle() const {
+  const Client* own = options_.name.empty() ? nullptr : directory_.table().find_client(options_.name);
+  return own == nullptr || own->role > AccessRole::reader;
+}
+
+// The partition's leader is asked first: it reads its own rows.
+Task<Result<LockFate>> ObjectClient::settle_elsewhere(PartitionId where, RecordRef lock, TimePoint deadline) {
+  RequestState state;
+  state.partition = where;
+  state.deadline = deadline;
+  Operation operation{SettleOperation{where, lock}};
+  Result<Answer> answer = co_await ask(state, std::move(operation));
+  if (!answer) co_return tl::unexpected(answer.error());
+  const SettleAnswer* settled = std::get_if<SettleAnswer>(&*answer);
+  if (settled == nullptr) co_return fail(ErrorCode::corrupt, "not the answer to a lock");
+  co_return settled->gone ? LockFate::gone : LockFate::pending;
+}
+
 Task<Status> ObjectClient::start(TimePoint deadline) {
   Backoff backoff(transport_.random(), options_.first_pause, options_.longest_pause);
   while (true) {
@@ -273,6 +291,7 @@ Task<Result<Answer>> ObjectClient::ask(RequestState& state, Operation operation)
   state.last = Error{ErrorCode::timeout, "no node could be asked"};
   Backoff backoff(transport_.random(), options_.first_pause, options_.longest_pause);
   const bool is_commit = std::holds_alternative<CommitOperation>(operation);
+  const bool from_any_node = std::holds_alternative<SettleOperation>(operation);  // its answer names no leader
   while (transport_.now() < state.deadline) {
     std::optional<NodeAddress> node = co_await next_node(state);
     if (!node) {
@@ -286,6 +305,7 @@ Task<Result<Answer>> ObjectClient::ask(RequestState& state, Operation operation)
     OperationResult result = co_await transport_.call(node->address, node->node, operation, until);
     if (result) {
       directory_.answered(node->node);
+      if (from_any_node) co_return std::move(*result);
       Route& route = routes_[state.partition];
       route.leader = node->node;
       route.named_at = transport_.now();
@@ -297,8 +317,9 @@ Task<Result<Answer>> ObjectClient::ask(RequestState& state, Operation operation)
     // context: the next leader may commit its batch.
     const bool refused = (code == ErrorCode::not_leader && state.last.context.empty()) ||
                          code == ErrorCode::overloaded || code == ErrorCode::no_space || code == ErrorCode::too_large ||
-                         code == ErrorCode::invalid_argument || code == ErrorCode::wrong_identity ||
-                         code == ErrorCode::foreign_ring || code == ErrorCode::version_mismatch;
+                         code == ErrorCode::invalid_argument || code == ErrorCode::access_denied ||
+                         code == ErrorCode::wrong_identity || code == ErrorCode::foreign_ring ||
+                         code == ErrorCode::version_mismatch;
     if (is_commit && !refused) state.uncertain = true;
     const Next next = learn_from(state, node->node, result.error());
     if (next == Next::give_up) co_return tl::unexpected(state.last);
@@ -320,6 +341,7 @@ ObjectClient::Next ObjectClient::learn_from(RequestState& state, const Uuid& nod
     case ErrorCode::too_large:
     case ErrorCode::invalid_argument:
     case ErrorCode::cancelled: return Next::give_up;  // the last: by this process itself, which is about to end
+    case ErrorCode::access_denied:
     case ErrorCode::no_space:
       // With an earlier try that may have been executed the truth is not known: go on until it is, or until the
       // deadline.

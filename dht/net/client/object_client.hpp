@@ -18,9 +18,9 @@
 //
 // Rows on which this client has a lease are read from memory (leased_rows.hpp), when row_lease asks for that.
 //
-// Threads: one loop. Errors: timeout (a mutation may have happened or not), too_large, invalid_argument, no_space
-// (certainly not executed), corrupt. Limits: max_in_flight batches a partition (further ones wait), every try and the
-// whole have deadlines.
+// Threads: one loop. Errors: timeout (a mutation may have happened or not), too_large, invalid_argument, no_space and
+// access_denied (certainly not executed), corrupt. Limits: max_in_flight batches a partition (further ones wait), every
+// try and the whole have deadlines.
 #pragma once
 
 #include <functional>
@@ -47,6 +47,7 @@ struct ObjectClientOptions {
   Duration avoid_time = std::chrono::seconds(3);
   Duration row_lease{};               // asked for with every get; at most max_row_lease; zero: none
   std::function<Stamp()> wall_clock;  // what ObjectStore::clock() calls the time; none: the ring's
+  std::string name;                   // its own among the ring's clients, which says its role; empty: it may everything
   std::size_t max_in_flight = 256;    // batches a partition; the partition remembers four times as many
   TransactionFaults faults;
 };
@@ -76,6 +77,8 @@ class ObjectClient final : public PartitionedStore {
   Task<Result<ReadReply>> read_raw(PartitionId partition, ReadRequest request, TimePoint deadline) override;
   Task<Result<BatchResult>> commit_raw(PartitionId partition, std::vector<Condition> conditions,
                                        std::vector<Mutation> mutations, TimePoint deadline) override;
+  bool may_settle() const override;
+  Task<Result<LockFate>> settle_elsewhere(PartitionId where, RecordRef lock, TimePoint deadline) override;
   std::optional<bool> at_hand(const ReadRequest& request) const override;
   unsigned partition_bits() const override;
   Clock clock() const override {

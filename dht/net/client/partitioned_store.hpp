@@ -28,6 +28,11 @@ struct TransactionFaults {
 // and for the load of a client that commits faster than partitions answer. Beyond it callers do their own work.
 inline constexpr std::size_t max_transactions_ending = 64;
 
+enum class LockFate {
+  pending,  // the transaction goes on: its old rows are the truth
+  gone,     // resolved: read or write again
+};
+
 class PartitionedStore : public ObjectStore {
  public:
   explicit PartitionedStore(TransactionFaults faults = {}) : faults_(faults) {}
@@ -46,6 +51,11 @@ class PartitionedStore : public ObjectStore {
   // Outcomes: applied, condition_failed, locked, invalid: each is certain. An unknown end is an error (timeout).
   virtual Task<Result<BatchResult>> commit_raw(PartitionId partition, std::vector<Condition> conditions,
                                                std::vector<Mutation> mutations, TimePoint deadline) = 0;
+
+  // Whoever may only read cannot resolve a lock, which writes, nor look at transactions' records: it asks a node.
+  virtual bool may_settle() const { return true; }
+  // Asks a node to settle a lock that was met in the partition. Errors: those of read_raw and commit_raw.
+  virtual Task<Result<LockFate>> settle_elsewhere(PartitionId where, RecordRef lock, TimePoint deadline) = 0;
 
   PartitionId partition_of_key(const std::string& key) const;
   const TransactionFaults& faults() const { return faults_; }

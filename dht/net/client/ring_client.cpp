@@ -10,6 +10,7 @@
 #include "dht/core/members/placed_members.hpp"
 #include "dht/core/node/clock_survey.hpp"
 #include "dht/net/client/run_all.hpp"
+#include "dht/net/client/trust_admin.hpp"
 
 namespace ringfs::dht {
 
@@ -249,6 +250,7 @@ Task<Result<RingStatus>> RingClient::status(TimePoint deadline) {
   remark_copies(status, holders);
   status.remarks.insert(status.remarks.end(), clocks_wrong.begin(), clocks_wrong.end());
   if (no_space) status.remarks.push_back("A node's disk is full: it refuses writes until space returns.");
+  for (std::string& advice : authority_advice(table)) status.remarks.push_back(std::move(advice));
   if (status.leaderless == 0) remark_spare(status, holders, fewest);
   co_return status;
 }

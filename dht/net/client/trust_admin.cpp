@@ -36,6 +36,21 @@ TokenRow row_of(const NewToken& token, Stamp now) {
           .note = token.note};
 }
 
+// Nothing: there is no token with this secret. An error: there is another one.
+std::optional<Status> made_already(const std::vector<Row>& known, const RowAddress& address, const TokenRow& wanted) {
+  const auto found =
+      std::find_if(known.begin(), known.end(), [&address](const Row& row) { return row.sort == address.sort; });
+  if (found == known.end()) return std::nullopt;
+  Result<TokenRow> stored = decode_token_row(found->value.view());
+  if (stored) {  // made at another time; the rest is as it was asked for
+    const Duration life = stored->expires - stored->created;
+    stored->created = wanted.created;
+    stored->expires = wanted.created + life;
+  }
+  if (stored && *stored == wanted) return Status();
+  return fail(ErrorCode::exists, "the ring has another token with this secret");
+}
+
 ReadRequest authorities_request() {
   ReadRequest request;
   ReadRequest::Scan scan;
@@ -71,7 +86,7 @@ Task<Result<RingAuthorities>> read_authorities(ObjectStore& store, TimePoint dea
 
 // ---- Tokens --------------------------------------------------------------------------------------------------------
 
-Task<Result<std::string>> TrustAdmin::create_token(NewToken token, TimePoint deadline) {
+Task<Result<KeyHash>> TrustAdmin::create_token(NewToken token, TimePoint deadline) {
   if (Status fits = check(token); !fits) co_return tl::unexpected(fits.error());
   const Stamp now = ring_time_();
   const TokenRow row = row_of(token, now);
@@ -80,12 +95,15 @@ Task<Result<std::string>> TrustAdmin::create_token(NewToken token, TimePoint dea
   if (!authorities) co_return tl::unexpected(authorities.error());
   const RingAuthorities::One* signing = authorities->signing();
   if (signing == nullptr) co_return no_authority();
-  Result<Token> made = make_token(signing->authority.certificate.key_hash());
-  if (!made) co_return tl::unexpected(made.error());
+  const KeyHash authority = signing->authority.certificate.key_hash();
 
   Result<std::vector<Row>> known = co_await read_object(store_, std::string(tokens_key), deadline);
   if (!known) co_return tl::unexpected(known.error());
-  const RowAddress address = token_row_address(made->secret_hash());
+  const RowAddress address = token_row_address(token.secret_hash);
+  if (const std::optional<Status> again = made_already(*known, address, row)) {
+    if (!*again) co_return tl::unexpected(again->error());
+    co_return authority;
+  }
   CommitRequest commit;
   commit.conditions.push_back(absent(address));
   for (const Row& one : *known) {
@@ -98,9 +116,14 @@ Task<Result<std::string>> TrustAdmin::create_token(NewToken token, TimePoint dea
   commit.mutations.push_back(put(address, SharedBytes(encode(row))));
   Result<CommitReply> committed = co_await store_.commit(std::move(commit), deadline);
   if (!committed) co_return tl::unexpected(committed.error());
-  // 32 random bytes of which the ring has the hash already: the generator is broken.
-  if (!committed->applied) co_return fail(ErrorCode::io_error, "the system's random bytes repeat themselves");
-  co_return made->text();
+  if (committed->applied) co_return authority;
+  // Another node was asked the same, and was faster.
+  known = co_await read_object(store_, std::string(tokens_key), deadline);
+  if (!known) co_return tl::unexpected(known.error());
+  const std::optional<Status> by_another = made_already(*known, address, row);
+  if (!by_another) co_return fail(ErrorCode::busy, "the token was made and revoked meanwhile");
+  if (!*by_another) co_return tl::unexpected(by_another->error());
+  co_return authority;
 }
 
 Task<Result<std::vector<TokenView>>> TrustAdmin::tokens(TimePoint deadline) {
@@ -172,6 +195,31 @@ Task<Status> TrustAdmin::revoke_client(std::string name, TimePoint deadline) {
 
 // ---- Authorities ---------------------------------------------------------------------------------------------------
 
+std::vector<std::string> authority_advice(const MembersTable& table) {
+  std::vector<std::string> advice;
+  if (table.authorities.empty()) return advice;
+  std::size_t removed = 0;
+  for (const Member& member : table.members) {
+    if (member.state == MemberState::removed && member.key) ++removed;
+    const auto replaces = [&member](const Member& one) {
+      return one.address == member.address && (one.state == MemberState::up || one.state == MemberState::joining);
+    };
+    const bool replaced = member.state == MemberState::dead && member.key &&
+                          std::any_of(table.members.begin(), table.members.end(), replaces);
+    if (replaced) {
+      advice.push_back("Another node has the address of node " + member.id.text() + " (" + member.address +
+                       "). If its disk was lost: `ringfs remove " + member.id.text() +
+                       " --force`, then `ringfs authority rotate`, for the disk has the authority's key.");
+    }
+  }
+  if (removed > 0) {
+    advice.push_back((removed == 1 ? "A node was" : std::to_string(removed) + " nodes were") +
+                     " removed, whose disk has the key of the ring's authority: `ringfs authority rotate` makes "
+                     "another one.");
+  }
+  return advice;
+}
+
 Task<Result<std::vector<AuthorityView>>> TrustAdmin::authorities(TimePoint deadline) {
   Result<RingAuthorities> read = co_await read_authorities(store_, deadline);
   if (!read) co_return tl::unexpected(read.error());
@@ -199,6 +247,9 @@ Task<Status> TrustAdmin::add_authority(Authority authority, bool first, TimePoin
     table.authorities[hash] = authority.certificate.pem();
     if (table.authorities.size() > max_authorities)
       return fail(ErrorCode::out_of_range, "a ring has at most " + std::to_string(max_authorities) + " authorities");
+    for (Member& member : table.members) {
+      if (!first && member.state == MemberState::removed) member.key.reset();  // authority_advice()
+    }
     TransactionPart part;
     part.conditions = unchanged(reply);
     part.mutations = {put_authority(hash, authority, now), put(current_authority_address(), SharedBytes(hash))};

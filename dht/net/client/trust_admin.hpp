@@ -36,6 +36,7 @@ struct NewToken {
   Duration life = std::chrono::hours(1);
   std::uint32_t uses = 1;  // not of a rest token
   std::string note;
+  KeyHash secret_hash{};  // of the secret, which whoever asks has made and keeps (dht/net/trust/token.hpp)
 };
 
 struct AuthorityView {
@@ -48,8 +49,10 @@ class TrustAdmin {
  public:
   TrustAdmin(ObjectStore& store, std::function<Stamp()> ring_time);
 
-  // Its text, which is nowhere else: the ring keeps a hash. Removes tokens that have expired.
-  Task<Result<std::string>> create_token(NewToken token, TimePoint deadline);
+  // The hash of the authority's key, which is the other part of the token. Asking again with the same secret changes
+  // nothing, so that an answer that was lost makes no second token. Removes tokens that have expired. Errors: also
+  // exists (the secret is that of another token).
+  Task<Result<KeyHash>> create_token(NewToken token, TimePoint deadline);
   Task<Result<std::vector<TokenView>>> tokens(TimePoint deadline);
   // `id`: at least token_id_digits of its digits.
   Task<Status> revoke_token(std::string id, TimePoint deadline);
@@ -73,6 +76,11 @@ class TrustAdmin {
   ObjectStore& store_;
   const std::function<Stamp()> ring_time_;
 };
+
+// What should be done about the authority, in sentences for a person: whoever has the disk of a node that was removed
+// or lost knows the authority's key. begin_rotation() forgets the keys of removed nodes, so a removed node that still
+// has one was a member under the present authority.
+std::vector<std::string> authority_advice(const MembersTable& table);
 
 // What signs, and what did so before.
 Task<Result<RingAuthorities>> read_authorities(ObjectStore& store, TimePoint deadline);

@@ -77,6 +77,7 @@ AccessRole required(const CommitOperation& operation) {
 AccessRole required(const FindOperation&) { return reader; }
 AccessRole required(const TableOperation&) { return reader; }
 AccessRole required(const StatusOperation&) { return reader; }
+AccessRole required(const SettleOperation&) { return reader; }
 AccessRole required(const CreateOperation&) { return node; }
 AccessRole required(const JoinOperation&) { return node; }
 

@@ -62,15 +62,19 @@ void Server::accepted(Socket socket) {
   ++counters_.accepted;
   LocalPeer peer(socket);
   if (sessions_.size() >= options_.limits.connections) {
-    log_refused(peer.name(), {ErrorCode::overloaded, "too many connections"});
+    log_refused(peer.name(), Denial{{ErrorCode::overloaded, "too many connections"}, RefusalReason::limit});
     return;  // the socket closes itself
   }
   boost::system::error_code gone;  // has no address: what is made of it fails by itself
   std::optional<HandshakeShares::Address> source = address_of(socket.remote_endpoint(gone));
   std::unique_ptr<Stream> stream = options_.make_stream(std::move(socket));
+  if (const std::optional<Error> failure = stream->failure()) {
+    log_refused(peer.name(), Denial{*failure, RefusalReason::no_tls});
+    return;  // nor has it anything to say it with
+  }
   if (stream->tls() == nullptr) source.reset();
   if (source && !shares_.begin(*source)) {
-    log_refused(peer.name(), {ErrorCode::overloaded, "too many handshakes at once"});
+    log_refused(peer.name(), Denial{{ErrorCode::overloaded, "too many handshakes at once"}, RefusalReason::limit});
     return;
   }
   auto session = std::make_shared<Session>(*this, std::move(stream), peer.name(),
@@ -85,17 +89,19 @@ void Server::sweep() {
   for (auto& [key, session] : sessions_) {
     if (session->is_late(now)) late.push_back(session);
   }
-  for (auto& session : late) session->refuse({ErrorCode::timeout, "too slow: no handshake, or half a frame"}, true);
+  for (auto& session : late) session->refuse_late();
   refuse_strangers();
   sweep_timer_.wake_at(now + options_.limits.sweep);
 }
 
 void Server::refuse_strangers() {
-  if (options_.trust == nullptr || options_.trust->table_version() == checked_version_) return;
+  if (options_.trust == nullptr) return;
+  const bool changed = options_.trust->table_version() != checked_version_;
+  if (!changed && options_.trust->up_to_date()) return;
   checked_version_ = options_.trust->table_version();
-  std::vector<std::pair<std::shared_ptr<Session>, Error>> strangers;
+  std::vector<std::pair<std::shared_ptr<Session>, Denial>> strangers;
   for (auto& [key, session] : sessions_) {
-    if (Status counts = session->still_counts(); !counts) strangers.emplace_back(session, counts.error());
+    if (auto counts = session->still_counts(); !counts) strangers.emplace_back(session, counts.error());
   }
   for (auto& [session, why] : strangers) session->refuse(why, true);
 }
@@ -121,8 +127,8 @@ void Server::node_gone(Session& session) {
 
 void Server::forget(Session& session) { sessions_.erase(&session); }
 
-void Server::log_refused(const std::string& peer, const Error& why) {
-  ++counters_.refused;
+void Server::log_refused(const std::string& peer, const Denial& why) {
+  counters_.refused.add(why);
   if (auto swallowed = refused_log_.allow(boot_time())) {
     spdlog::warn("event=connection_refused peer={} reason=\"{}\" unlogged={}", peer, why.text(), *swallowed);
   }

@@ -43,12 +43,16 @@ using Admit = std::function<void(JoinRequest request, std::optional<Certificate>
 using Administer =
     std::function<void(std::string question, AccessRole role, std::function<void(Result<std::string>)> answer)>;
 
+// Settles a lock for a client that may only read (dht/net/client/lock_resolver.hpp); answers once, from the loop.
+using Settle = std::function<void(SettleOperation asked, std::function<void(OperationResult)> answer)>;
+
 struct ServerOptions {
   ServerLimits limits;
   StreamMaker make_stream = make_plain_stream;  // accepting_streams() where there is trust
   std::shared_ptr<const RingTrust> trust = {};  // whom TLS connections belong to; null: there are none
   Admit admit = {};                             // empty: nobody is let in
   Administer administer = {};                   // empty: there is nothing of the kind
+  Settle settle = {};                           // empty: locks are settled by whoever may write
   // Without TLS only root and the user of this process are served (peer_user.hpp). True: whoever reaches the address.
   bool open_loopback = false;
 };
@@ -72,7 +76,7 @@ class Server {
 
   struct Counters {
     std::uint64_t accepted = 0;
-    std::uint64_t refused = 0;  // too many connections, other users, bad handshakes, broken protocol
+    RefusalCounts refused;  // connections and requests
     std::uint64_t requests = 0;
     std::uint64_t envelopes = 0;
   };
@@ -83,7 +87,7 @@ class Server {
   class Session;
   friend class Session;
 
-  void refuse_strangers();  // whose certificates count no more
+  void refuse_strangers();  // whose certificates count no more, or whose this node cannot tell any more
   template <class Acceptor>
   void accept_from(Acceptor& acceptor);
   void accepted(Socket socket);
@@ -91,7 +95,7 @@ class Server {
   void forget(Session& session);
   void node_met(Session& session);
   void node_gone(Session& session);
-  void log_refused(const std::string& peer, const Error& why);
+  void log_refused(const std::string& peer, const Denial& why);
   bool room_for_client() const;
 
   Driver& driver_;

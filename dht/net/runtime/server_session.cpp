@@ -14,6 +14,13 @@ namespace {
 // Answers up to here still go out when the queue is full: errors and results, not contents.
 constexpr std::size_t small_answer_bytes = 4 << 10;
 
+tl::unexpected<Denial> denied(RefusalReason reason, Error why) {
+  return tl::unexpected<Denial>(Denial{std::move(why), reason});
+}
+
+Denial malformed(Error why) { return {std::move(why), RefusalReason::malformed}; }
+Denial malformed(const char* words) { return malformed({ErrorCode::corrupt, words}); }
+
 }  // namespace
 
 Server::Session::Session(Server& server, std::unique_ptr<Stream> stream, std::string peer, LocalPeer user,
@@ -29,7 +36,7 @@ Server::Session::Session(Server& server, std::unique_ptr<Stream> stream, std::st
 
 void Server::Session::start() {
   connection_->start();
-  if (Status served = user_.served(); !served) refuse(served.error(), true);
+  if (Status served = user_.served(); !served) refuse(Denial{served.error(), RefusalReason::user}, true);
 }
 
 bool Server::Session::is_late(TimePoint now) const {
@@ -37,6 +44,16 @@ bool Server::Session::is_late(TimePoint now) const {
   if (!handshake_done_) return now - accepted_ >= (asked_ ? limits.question : limits.handshake);
   TimePoint since = connection_->partial_since();
   return since != never && !connection_->paused() && now - since >= limits.frame;
+}
+
+void Server::Session::refuse_late() {
+  const TlsEngine* tls = connection_->stream().tls();
+  if (asked_ && !handshake_done_)
+    tell_and_end({ErrorCode::timeout, "the ring did not answer in time"});
+  else if (tls != nullptr && !tls->established())
+    refuse(Denial{{ErrorCode::timeout, "too slow: no TLS handshake in time"}, RefusalReason::handshake}, false);
+  else
+    refuse(Denial{{ErrorCode::timeout, "too slow: no handshake, or half a frame"}, RefusalReason::slow}, true);
 }
 
 // ---- Frames ----------------------------------------------------------------------------------------
@@ -53,7 +70,7 @@ void Server::Session::frame_received(FrameConnection&, ReceivedFrame frame) {
     } else if (frame.header.kind == FrameKind::trust && !asked_) {
       administer(frame);
     } else {
-      refuse({ErrorCode::corrupt, "the first frame is not a handshake"}, false);
+      refuse(malformed("the first frame is not a handshake"), false);
     }
     return;
   }
@@ -63,20 +80,27 @@ void Server::Session::frame_received(FrameConnection&, ReceivedFrame frame) {
   } else if (frame.header.kind == FrameKind::envelope && !client) {
     envelope(frame);
   } else if (frame.header.kind == FrameKind::error) {
-    Result<Error> error = decode_error(frame);
-    refuse(error ? *error : error.error(), false);
+    error_received(frame);
   } else {
-    refuse({ErrorCode::corrupt, "a frame that does not belong here"}, false);
+    refuse(malformed("a frame that does not belong here"), false);
   }
+}
+
+// The other end refuses this one, and ends the connection.
+void Server::Session::error_received(const ReceivedFrame& frame) {
+  const Result<Error> error = decode_error(frame);
+  if (!error) return refuse(malformed(error.error()), false);
+  spdlog::info("event=connection_ended_by_peer peer={} reason=\"{}\"", peer_, error->text());
+  end();
 }
 
 void Server::Session::handshake_received(const ReceivedFrame& frame) {
   Result<Handshake> handshake = decode_handshake(frame);
   if (!handshake) {
-    refuse(handshake.error(), handshake.error().code == ErrorCode::version_mismatch);
+    refuse(malformed(handshake.error()), handshake.error().code == ErrorCode::version_mismatch);
     return;
   }
-  Status fits = check(*handshake);
+  const Allowed fits = check(*handshake);
   if (!fits) {
     refuse(fits.error(), true);
     return;
@@ -94,19 +118,30 @@ void Server::Session::handshake_received(const ReceivedFrame& frame) {
 }
 
 // Asked when the handshake has come: a process that was there when the connection came in may have gone since.
-Result<KnownPeer> Server::Session::who() const {
+Server::Session::Known Server::Session::who() const {
   const TlsEngine* tls = connection_->stream().tls();
   if (tls == nullptr) {
-    if (Status served = user_.served(); !served) return tl::unexpected(served.error());
+    if (Status served = user_.served(); !served) return denied(RefusalReason::user, served.error());
     return KnownPeer{.identity = {}, .role = AccessRole::node};
   }
-  if (!tls->peer()) return fail(ErrorCode::access_denied, "you have shown no certificate: a token gets you one");
+  if (!tls->peer()) {
+    return denied(RefusalReason::nobody,
+                  {ErrorCode::access_denied, "you have shown no certificate: a token gets you one"});
+  }
   return server_->options_.trust->known(*tls->peer());
 }
 
-Status Server::Session::still_counts() {
+Server::Session::Known Server::Session::who_asks() const {
+  Known peer = who();
+  if (!peer || connection_->stream().tls() == nullptr) return peer;
+  if (Status current = server_->options_.trust->up_to_date(); !current)
+    return denied(RefusalReason::cut_off, current.error());
+  return peer;
+}
+
+Server::Session::Allowed Server::Session::still_counts() {
   if (server_ == nullptr || !handshake_done_ || connection_->stream().tls() == nullptr) return {};
-  const Result<KnownPeer> peer = who();
+  const Known peer = is_client() ? who_asks() : who();
   if (!peer) return tl::unexpected(peer.error());
   role_ = peer->role;
   return {};
@@ -117,45 +152,56 @@ void Server::Session::join(const ReceivedFrame& frame) {
   const TlsEngine* tls = connection_->stream().tls();
   Result<JoinRequest> request = decode_join_request(frame);
   if (!request) {
-    refuse(request.error(), true);
+    refuse(malformed(request.error()), true);
   } else if (tls == nullptr || !server_->options_.admit) {
-    refuse({ErrorCode::access_denied, "nobody joins here: certificates are for connections from other machines"}, true);
+    refuse(Denial{{ErrorCode::access_denied, "nobody joins here: certificates are for connections from other machines"},
+                  RefusalReason::no_tls},
+           true);
   } else {
     asked_ = true;
-    server_->options_.admit(std::move(*request), tls->peer(), [weak = weak_from_this()](Result<JoinAnswer> answer) {
-      const std::shared_ptr<Session> session = weak.lock();
-      if (session == nullptr) return;
-      session->answer_and_end(FrameKind::join_answer,
-                              answer ? Result<WireMessage>(encode(*answer)) : tl::unexpected(answer.error()));
-    });
+    const RefusalReason refusal = request->secret.empty() ? RefusalReason::certificate : RefusalReason::token;
+    server_->options_.admit(
+        std::move(*request), tls->peer(), [weak = weak_from_this(), refusal](Result<JoinAnswer> answer) {
+          const std::shared_ptr<Session> session = weak.lock();
+          if (session == nullptr) return;
+          session->answer_and_end(FrameKind::join_answer,
+                                  answer ? Result<WireMessage>(encode(*answer)) : tl::unexpected(answer.error()),
+                                  refusal);
+        });
   }
 }
 
 void Server::Session::administer(const ReceivedFrame& frame) {
-  const Result<KnownPeer> peer = who();
+  const Known peer = who_asks();
   Result<TrustText> question = decode_trust_text(frame);
   if (!peer) {
     refuse(peer.error(), true);
   } else if (!question) {
-    refuse(question.error(), true);
+    refuse(malformed(question.error()), true);
   } else if (!server_->options_.administer) {
-    refuse({ErrorCode::not_supported, "this ring has no authority: its nodes are all on one machine"}, true);
+    tell_and_end({ErrorCode::not_supported, "this ring has no authority: its nodes are all on one machine"});
   } else {
     asked_ = true;
     server_->options_.administer(
         std::move(question->text), peer->role, [weak = weak_from_this()](Result<std::string> said) {
           const std::shared_ptr<Session> session = weak.lock();
           if (session == nullptr) return;
-          session->answer_and_end(FrameKind::trust, said ? Result<WireMessage>(encode(TrustText{std::move(*said)}))
-                                                         : tl::unexpected(said.error()));
+          session->answer_and_end(
+              FrameKind::trust,
+              said ? Result<WireMessage>(encode(TrustText{std::move(*said)})) : tl::unexpected(said.error()),
+              RefusalReason::role);
         });
   }
 }
 
-void Server::Session::answer_and_end(FrameKind kind, Result<WireMessage> answer) {
+void Server::Session::answer_and_end(FrameKind kind, Result<WireMessage> answer, RefusalReason refusal) {
   if (server_ == nullptr) return;
+  if (!answer && answer.error().code == ErrorCode::access_denied) {
+    refuse(Denial{answer.error(), refusal}, true);
+    return;
+  }
   if (!answer) {
-    refuse(answer.error(), true);
+    tell_and_end(answer.error());
     return;
   }
   connection_->send(kind, 0, std::move(*answer));
@@ -164,39 +210,49 @@ void Server::Session::answer_and_end(FrameKind kind, Result<WireMessage> answer)
   end();
 }
 
-Status Server::Session::check(const Handshake& handshake) {
-  Driver& driver = server_->driver_;
-  const Result<KnownPeer> peer = who();
+Server::Session::Allowed Server::Session::check(const Handshake& handshake) {
+  const bool client = handshake.role == PeerRole::client;
+  const Known peer = client ? who_asks() : who();
   if (!peer) return tl::unexpected(peer.error());
   role_ = peer->role;
+  if (Allowed same = check_identity(handshake, *peer); !same) return same;
+  if (client && !server_->room_for_client())
+    return denied(RefusalReason::limit, {ErrorCode::overloaded, "too many clients"});
+  return {};
+}
+
+// Whether it means this node of this ring, and is the node that it says it is.
+Server::Session::Allowed Server::Session::check_identity(const Handshake& handshake, const KnownPeer& peer) const {
+  Driver& driver = server_->driver_;
   if (!handshake.expected.is_nil() && handshake.expected != driver.node().id()) {
-    return fail(ErrorCode::wrong_identity,
-                "this is node " + driver.node().id().text() + ", not " + handshake.expected.text());
+    return denied(RefusalReason::identity, {ErrorCode::wrong_identity, "this is node " + driver.node().id().text() +
+                                                                           ", not " + handshake.expected.text()});
   }
   const std::optional<Genesis>& genesis = driver.node().genesis();
   if (genesis && !handshake.ring.is_nil() && handshake.ring != genesis->ring) {
-    return fail(ErrorCode::foreign_ring, "this node belongs to ring " + genesis->ring.text());
+    return denied(RefusalReason::identity,
+                  {ErrorCode::foreign_ring, "this node belongs to ring " + genesis->ring.text()});
   }
-  if (handshake.role == PeerRole::node) {
-    const bool own =
-        connection_->stream().tls() == nullptr || (role_ == AccessRole::node && peer->identity.node == handshake.node);
-    if (!own) return fail(ErrorCode::access_denied, "your certificate is not the one of node " + handshake.node.text());
-    if (Status same = driver.check_peer(handshake); !same) return same;
+  if (handshake.role == PeerRole::client) return {};
+  const bool own =
+      connection_->stream().tls() == nullptr || (role_ == AccessRole::node && peer.identity.node == handshake.node);
+  if (!own) {
+    return denied(RefusalReason::certificate,
+                  {ErrorCode::access_denied, "your certificate is not the one of node " + handshake.node.text()});
   }
-  if (handshake.role == PeerRole::client && !server_->room_for_client()) {
-    return fail(ErrorCode::overloaded, "too many clients");
-  }
+  if (Status same = driver.check_peer(handshake); !same) return denied(RefusalReason::identity, same.error());
   return {};
 }
 
 void Server::Session::envelope(const ReceivedFrame& frame) {
   Result<Envelope> envelope = decode_envelope(frame);
   if (!envelope) {
-    refuse(envelope.error(), false);
+    refuse(malformed(envelope.error()), false);
     return;
   }
   if (envelope->header.source != handshake_.node) {
-    refuse({ErrorCode::wrong_identity, "an envelope from another node than the one of the handshake"}, false);
+    refuse(malformed({ErrorCode::wrong_identity, "an envelope from another node than the one of the handshake"}),
+           false);
     return;
   }
   ++server_->counters_.envelopes;
@@ -206,29 +262,35 @@ void Server::Session::envelope(const ReceivedFrame& frame) {
 void Server::Session::request(const ReceivedFrame& frame) {
   std::uint64_t number = frame.header.request;
   if (requests_.contains(number)) {
-    refuse({ErrorCode::corrupt, "a request number that is in use"}, false);
+    refuse(malformed("a request number that is in use"), false);
     return;
   }
   Result<Operation> operation = decode_operation(frame);
   if (!operation) {
     if (operation.error().code == ErrorCode::corrupt) {
-      refuse(operation.error(), false);
+      refuse(malformed(operation.error()), false);
     } else {  // well-formed, but beyond a limit
       answer(number, tl::unexpected(OperationFailure{operation.error(), {}}));
     }
     return;
   }
   if (Status allowed = check_access(role_, *operation); !allowed) {
+    server_->log_refused(peer_, Denial{allowed.error(), RefusalReason::role});
     answer(number, tl::unexpected(OperationFailure{allowed.error(), {}}));
     return;
   }
   ++server_->counters_.requests;
-  std::weak_ptr<Session> weak = weak_from_this();
-  OperationId id = server_->driver_.submit(std::move(*operation), [weak, number](OperationResult result) {
+  auto answered = [weak = weak_from_this(), number](OperationResult result) {
     std::shared_ptr<Session> session = weak.lock();
     if (session) session->answer(number, std::move(result));
-  });
-  requests_.emplace(number, id);
+  };
+  const SettleOperation* lock = std::get_if<SettleOperation>(&*operation);
+  if (lock != nullptr && server_->options_.settle) {
+    requests_.emplace(number, no_operation);
+    server_->options_.settle(*lock, std::move(answered));
+  } else {
+    requests_.emplace(number, server_->driver_.submit(std::move(*operation), std::move(answered)));
+  }
   throttle();
 }
 
@@ -277,20 +339,28 @@ void Server::Session::drain() {
 
 // ---- The end ---------------------------------------------------------------------------------------
 
-void Server::Session::refuse(const Error& why, bool tell) {
+void Server::Session::refuse(const Denial& why, bool tell) {
   if (server_ == nullptr) return;
   server_->log_refused(peer_, why);
-  if (tell) {
-    connection_->send(FrameKind::error, 0, encode(why));
-    connection_->close_after_flush();
-  }
+  if (tell)
+    tell_and_end(why);
+  else
+    end();
+}
+
+void Server::Session::tell_and_end(const Error& why) {
+  connection_->send(FrameKind::error, 0, encode(why));
+  connection_->close_after_flush();
   end();
 }
 
-void Server::Session::connection_closed(FrameConnection&, const Error& why) {
+void Server::Session::connection_closed(FrameConnection& connection, const Error& why) {
   if (server_ == nullptr) return;
-  bool broken = why.code != ErrorCode::unreachable;
-  if (broken) server_->log_refused(peer_, why);
+  const TlsEngine* tls = connection.stream().tls();
+  if (tls != nullptr && !tls->established())
+    server_->log_refused(peer_, Denial{why, RefusalReason::handshake});
+  else if (why.code != ErrorCode::unreachable)
+    server_->log_refused(peer_, malformed(why));
   spdlog::debug("event=connection_closed peer={} reason=\"{}\"", peer_, why.text());
   end();
 }

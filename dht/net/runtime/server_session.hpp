@@ -12,6 +12,9 @@ namespace ringfs::dht {
 
 class Server::Session final : public FrameConnection::Owner, public std::enable_shared_from_this<Server::Session> {
  public:
+  using Allowed = tl::expected<void, Denial>;
+  using Known = tl::expected<KnownPeer, Denial>;
+
   // `share`: whose HandshakeShares it has, until it is known.
   Session(Server& server, std::unique_ptr<Stream> stream, std::string peer, LocalPeer user,
           std::optional<HandshakeShares::Address> share);
@@ -24,10 +27,11 @@ class Server::Session final : public FrameConnection::Owner, public std::enable_
   std::size_t queued_bytes() const { return connection_->queued_bytes(); }
 
   // Whether whoever is at the other end of TLS may still do what it could when it came; its role follows the table.
-  Status still_counts();
+  Allowed still_counts();
 
   // Ends the connection with a log line; `tell`: the peer speaks our protocol well enough to be told why.
-  void refuse(const Error& why, bool tell);
+  void refuse(const Denial& why, bool tell);
+  void refuse_late();  // when is_late()
   void end_quietly();
   void drain();
 
@@ -37,12 +41,17 @@ class Server::Session final : public FrameConnection::Owner, public std::enable_
   void queue_drained(FrameConnection& connection) override;
 
   void handshake_received(const ReceivedFrame& frame);
-  Status check(const Handshake& handshake);
-  Result<KnownPeer> who() const;
+  void error_received(const ReceivedFrame& frame);
+  Allowed check(const Handshake& handshake);
+  Allowed check_identity(const Handshake& handshake, const KnownPeer& peer) const;
+  Known who() const;
+  // The same for everybody but nodes as peers: without what they say this node would stay cut off.
+  Known who_asks() const;
   void join(const ReceivedFrame& frame);
   void administer(const ReceivedFrame& frame);
-  // Sends the only answer of a connection with one question, and ends it.
-  void answer_and_end(FrameKind kind, Result<WireMessage> answer);
+  // Sends the only answer of a connection with one question, and ends it; `refusal`: what access_denied means.
+  void answer_and_end(FrameKind kind, Result<WireMessage> answer, RefusalReason refusal);
+  void tell_and_end(const Error& why);
   void envelope(const ReceivedFrame& frame);
   void request(const ReceivedFrame& frame);
   void answer(std::uint64_t request, OperationResult result);

@@ -17,23 +17,32 @@ namespace {
 
 using boost::asio::ip::tcp;
 
-tl::unexpected<Error> refused(std::string words) { return fail(ErrorCode::access_denied, std::move(words)); }
-tl::unexpected<Error> refused(Refusal reason) { return refused(std::string(to_string(reason))); }
+using Fault = CertificateFault;
+using Known = tl::expected<KnownPeer, Denial>;
 
-Result<KnownPeer> known_node(const MembersTable& table, const Identity& identity, const KeyHash& key) {
+tl::unexpected<Error> refused(std::string words) { return fail(ErrorCode::access_denied, std::move(words)); }
+
+tl::unexpected<Denial> denied(Fault fault, std::string words, ErrorCode code = ErrorCode::access_denied) {
+  return tl::unexpected<Denial>(Denial{{code, std::move(words)}, RefusalReason::certificate, fault});
+}
+tl::unexpected<Denial> denied(Fault fault, Refusal reason) { return denied(fault, std::string(to_string(reason))); }
+
+Known known_node(const MembersTable& table, const Identity& identity, const KeyHash& key) {
   const Member* member = table.find(identity.node);
-  if (member == nullptr) return refused("node " + identity.node.text() + " is not a member of this ring");
+  const std::string who = "node " + identity.node.text();
+  if (member == nullptr) return denied(Fault::unknown, who + " is not a member of this ring");
   if (member->state == MemberState::removed)
-    return fail(ErrorCode::removed, "node " + identity.node.text() + " was removed from this ring");
-  if (member->key != key) return refused("its key is not the one of node " + identity.node.text());
+    return denied(Fault::removed, who + " was removed from this ring", ErrorCode::removed);
+  if (member->key != key) return denied(Fault::unknown, "its key is not the one of " + who);
   return KnownPeer{identity, AccessRole::node};
 }
 
-Result<KnownPeer> known_client(const MembersTable& table, const Identity& identity, const KeyHash& key) {
+Known known_client(const MembersTable& table, const Identity& identity, const KeyHash& key) {
   const Client* client = table.find_client(identity.name);
-  if (client == nullptr) return refused("client " + identity.name + " is not known to this ring");
-  if (client->revoked) return refused("client " + identity.name + " was revoked");
-  if (client->key != key) return refused("its key is not the one of client " + identity.name);
+  const std::string who = "client " + identity.name;
+  if (client == nullptr) return denied(Fault::unknown, who + " is not known to this ring");
+  if (client->revoked) return denied(Fault::revoked, who + " was revoked");
+  if (client->key != key) return denied(Fault::unknown, "its key is not the one of " + who);
   return KnownPeer{identity, client->role};
 }
 
@@ -100,26 +109,36 @@ std::uint64_t RingTrust::table_version() const {
   return table == nullptr ? 0 : table->version;
 }
 
-Result<KnownPeer> RingTrust::find(const Certificate& leaf) const {
+Known RingTrust::find(const Certificate& leaf) const {
   const std::optional<Identity> identity = leaf.identity();
-  if (!identity) return refused(Refusal::no_identity);
-  if (identity->ring != ring_) return refused(Refusal::foreign_ring);
+  if (!identity) return denied(Fault::unknown, Refusal::no_identity);
+  if (identity->ring != ring_) return denied(Fault::other_ring, Refusal::foreign_ring);
   const MembersTable* table = table_();
   // A node that joins tells itself so through its own server, before it has a table.
   const bool own = identity->kind == Identity::Kind::node && leaf.key_hash() == own_.key.public_hash();
   if (table == nullptr && own) return KnownPeer{*identity, AccessRole::node};
-  if (table == nullptr) return fail(ErrorCode::unavailable, "this node does not know the ring's members yet");
-  if (now_() < leaf.not_before()) return refused(Refusal::not_yet_valid);
+  if (table == nullptr) {
+    return tl::unexpected<Denial>(
+        Denial{{ErrorCode::unavailable, "this node does not know the ring's members yet"}, RefusalReason::cut_off});
+  }
+  if (now_() < leaf.not_before()) return denied(Fault::not_yet_valid, Refusal::not_yet_valid);
   return identity->kind == Identity::Kind::node ? known_node(*table, *identity, leaf.key_hash())
                                                 : known_client(*table, *identity, leaf.key_hash());
 }
 
-Result<KnownPeer> RingTrust::known(const Certificate& leaf) const {
-  Result<KnownPeer> peer = find(leaf);
+Known RingTrust::known(const Certificate& leaf) const {
+  Known peer = find(leaf);
   const bool ends = peer && peer->identity.kind == Identity::Kind::client;
   if (ends && now_() > leaf.not_after())
-    return refused(std::string(to_string(Refusal::expired)) + "; it can be renewed");
+    return denied(Fault::expired, std::string(to_string(Refusal::expired)) + "; it can be renewed");
   return peer;
+}
+
+Status RingTrust::up_to_date() const {
+  if (!confirmed_at_ || boot_time() - confirmed_at_() < unheard_limit) return {};
+  return fail(ErrorCode::unavailable,
+              "this node has not heard from the ring for some 10 seconds, so it cannot say whose certificates still "
+              "count: ask another node, or on its own machine");
 }
 
 std::vector<Certificate> RingTrust::all_authorities() const {
@@ -151,13 +170,13 @@ Status RingTrust::check_node(const Certificate& leaf, const std::vector<Certific
   const bool named = claimed && claimed->kind == Identity::Kind::node && claimed->ring == ring_ && table != nullptr &&
                      table->find(claimed->node) != nullptr;
   if (named) {
-    if (Result<KnownPeer> peer = find(leaf); !peer) return tl::unexpected(peer.error());
+    if (Known peer = find(leaf); !peer) return tl::unexpected<Error>(peer.error());
     return {};
   }
   // It may be newer than this copy of the table: its authority speaks for it.
   const VerifyOptions options{.ring = ring_, .now = now_(), .expiry_counts = false};
   const tl::expected<Identity, Refusal> identity = verify(leaf, chain, authorities_, options);
-  if (!identity) return refused(identity.error());
+  if (!identity) return refused(std::string(to_string(identity.error())));
   if (identity->kind != Identity::Kind::node) return refused("its certificate is not one of a node");
   return {};
 }
@@ -182,7 +201,7 @@ StreamMaker refused_streams(const Error& why) {
 StreamMaker accepting_tls(std::shared_ptr<const RingTrust> trust) {
   return [trust = std::move(trust)](Socket socket) -> std::unique_ptr<Stream> {
     auto check = [trust](const Certificate& leaf, const std::vector<Certificate>&) -> Status {
-      if (Result<KnownPeer> peer = trust->known(leaf); !peer) return tl::unexpected(peer.error());
+      if (Known peer = trust->known(leaf); !peer) return tl::unexpected<Error>(peer.error());
       return {};
     };
     return std::make_unique<TlsStream>(

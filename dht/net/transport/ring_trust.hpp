@@ -4,8 +4,8 @@
 // counts: a certificate counts only while the hash of its key stands there, so that a removed node or a revoked client
 // is out with its row, whatever it could have signed. The signature of an authority counts only for nodes that were
 // dialled and that this copy of the table does not name, for example because there is none yet.
-// Threads: one loop. Errors: access_denied and removed, with words for the one who is refused. A renewed certificate is
-// used by connections that are made from then on; open ones stay.
+// Threads: one loop. Errors: access_denied, removed and unavailable, with words for the one who is refused. A renewed
+// certificate is used by connections that are made from then on; open ones stay.
 #pragma once
 
 #include <boost/asio/ip/address.hpp>
@@ -16,6 +16,7 @@
 #include "dht/base/ring/access_role.hpp"
 #include "dht/core/protocol/members_table.hpp"
 #include "dht/net/sockets/stream.hpp"
+#include "dht/net/transport/refusals.hpp"
 #include "dht/net/trust/certificate.hpp"
 #include "dht/net/trust/tls_context.hpp"
 
@@ -25,6 +26,10 @@ struct KnownPeer {
   Identity identity;
   AccessRole role = AccessRole::reader;
 };
+
+// With the interval in which a server looks at its connections (ServerLimits::sweep) less than the 10 s that
+// docs/security.md promises.
+inline constexpr Duration unheard_limit = std::chrono::seconds(9);
 
 class RingTrust {
  public:
@@ -36,6 +41,8 @@ class RingTrust {
                                                  std::vector<Certificate> authorities);
 
   void set_table(Table table) { table_ = std::move(table); }
+  // When it was last certain that the table is the newest (Node::table_confirmed_at). Without it: always.
+  void set_confirmed_at(std::function<TimePoint()> confirmed_at) { confirmed_at_ = std::move(confirmed_at); }
   void set_clock(Now now) { now_ = std::move(now); }
   Status renew(Credentials own, std::vector<Certificate> authorities);
 
@@ -56,14 +63,17 @@ class RingTrust {
   bool is_member_address(const boost::asio::ip::address& address) const;
 
   // Of somebody who connects. Errors: in its own words for each reason.
-  Result<KnownPeer> known(const Certificate& leaf) const;
+  tl::expected<KnownPeer, Denial> known(const Certificate& leaf) const;
+  // Whether the table may be believed now: a node that is cut off from the ring does not hear who was removed or
+  // revoked. Errors: unavailable, after unheard_limit.
+  Status up_to_date() const;
   // Whether whoever was dialled is a node of the ring.
   Status check_node(const Certificate& leaf, const std::vector<Certificate>& chain) const;
 
  private:
   RingTrust(const Uuid& ring, Credentials own) : ring_(ring), own_(std::move(own)) {}
 
-  Result<KnownPeer> find(const Certificate& leaf) const;
+  tl::expected<KnownPeer, Denial> find(const Certificate& leaf) const;
 
   const Uuid ring_;
   Credentials own_;
@@ -71,6 +81,7 @@ class RingTrust {
   std::shared_ptr<const TlsContext> context_, web_context_;
   Table table_;
   Now now_;
+  std::function<TimePoint()> confirmed_at_;
 };
 
 // Streams of sockets that were accepted or dialled: plain over UNIX sockets and loopback, TLS otherwise; both ends

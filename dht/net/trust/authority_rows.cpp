@@ -1,6 +1,8 @@
 // Rows of authorities as bytes.
 #include "dht/net/trust/authority_rows.hpp"
 
+#include <charconv>
+
 #include "dht/base/bytes.hpp"
 
 namespace ringfs::dht {
@@ -26,6 +28,20 @@ Status add_authority(RingAuthorities& authorities, const std::string& hash, std:
 }  // namespace
 
 std::string hash_text(const KeyHash& hash) { return to_hex({reinterpret_cast<const char*>(hash.data()), hash.size()}); }
+
+Result<KeyHash> parse_hash_text(std::string_view text) {
+  KeyHash hash{};
+  bool fits = text.size() == 2 * hash.size();
+  for (std::size_t i = 0; fits && i < hash.size(); ++i) {
+    const std::string_view digits = text.substr(2 * i, 2);
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), hash[i], 16);
+    fits = error == std::errc() && end == digits.data() + digits.size();
+  }
+  // Upper-case digits would be a second text for the same hash.
+  if (!fits || hash_text(hash) != text)
+    return fail(ErrorCode::invalid_argument, "a hash has 64 lower-case hexadecimal digits");
+  return hash;
+}
 
 std::string encode(const AuthorityRow& row) {
   Writer writer;

@@ -20,6 +20,8 @@ inline constexpr std::string_view authority_key = "ring/authority";
 inline constexpr std::size_t max_authority_rows = 4;  // two, while one is replaced by another
 
 std::string hash_text(const KeyHash& hash);  // 64 hexadecimal digits
+// Errors: invalid_argument.
+Result<KeyHash> parse_hash_text(std::string_view text);
 
 struct AuthorityRow {
   std::string key;          // PEM

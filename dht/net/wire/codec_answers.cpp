@@ -55,9 +55,10 @@ RINGFS_WIRE(NodeStatus, node, incarnation, ring, table_version, groups, snapshot
             disk_total_bytes, disk_free_bytes, disk_id, no_space, (disk_stalled, disk_stalled_us),
             (disk_write_time, disk_write_us), disk_slow, late, storage_note, wall, ring_time, events);
 RINGFS_WIRE_EMPTY(Empty);
+RINGFS_WIRE(SettleAnswer, gone);
 RINGFS_WIRE_PARTS(OperationFailure, error, (redirect.leader, leader), (redirect.members, members));
 
-RINGFS_WIRE_ONE_OF(Answer, Response, read, batch, find, table, status, empty);
+RINGFS_WIRE_ONE_OF(Answer, Response, read, batch, find, table, status, empty, settle);
 
 void put(Encoder& encoder, const Response& in, wire::Response& out) {
   out.set_stamp(in.stamp.microseconds);

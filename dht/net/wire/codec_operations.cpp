@@ -36,7 +36,10 @@ void get(Decoder&, const wire::StatusOperation& in, StatusOperation& out) {
 RINGFS_WIRE(CreateOperation, (genesis, genesis_size));
 RINGFS_WIRE(JoinOperation, (genesis, genesis_size), (table, table_size));
 
-RINGFS_WIRE_ONE_OF(Operation, Request, read, commit, find, table, status, create, join);
+RINGFS_WIRE_PARTS(SettleOperation, partition, (lock.partition, record_partition), (lock.id.started, started),
+                  (lock.id.random, random));
+
+RINGFS_WIRE_ONE_OF(Operation, Request, read, commit, find, table, status, create, join, settle);
 
 void get(Decoder& decoder, const wire::Request& in, Operation& out) {
   if (!get_one_of(decoder, in, out)) decoder.refuse({ErrorCode::corrupt, "request without a known operation"});

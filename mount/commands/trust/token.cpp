@@ -1,6 +1,8 @@
 // ringfs token: what lets newcomers in.
 #include <iostream>
 
+#include "dht/net/trust/authority_rows.hpp"
+#include "dht/net/trust/token.hpp"
 #include "mount/commands/trust/trust_command.hpp"
 
 namespace ringfs::mount {
@@ -24,14 +26,20 @@ struct TokenArguments {
 int create_token(const TokenArguments& arguments) {
   if (arguments.rest && arguments.role == "node")
     return report(Error{ErrorCode::invalid_argument, "a token for REST has the role reader, writer or admin"});
+  Result<dht::Token> token = dht::make_token({});
+  if (!token) return report(token.error());
   const Result<Json> answer = ask_trust(arguments.ring, {{"do", "token_create"},
+                                                         {"secret_hash", dht::hash_text(token->secret_hash())},
                                                          {"role", arguments.role},
                                                          {"rest", arguments.rest},
                                                          {"seconds", arguments.minutes * seconds_of_minute},
                                                          {"uses", arguments.uses},
                                                          {"note", arguments.note}});
   if (!answer) return report_asking(arguments.ring, answer.error());
-  std::cout << answer->value("token", std::string()) << "\n";
+  const Result<KeyHash> authority = dht::parse_hash_text(answer->value("authority", std::string()));
+  if (!authority) return report(Error{ErrorCode::corrupt, "the node's answer names no authority"});
+  token->authority = *authority;
+  std::cout << token->text() << "\n";
   return exit_ok;
 }
 

@@ -531,5 +531,95 @@ TEST(NodeTimers, IdleNode_AsksToBeWokenAtTheGranularityOnly) {
   EXPECT_LE(wakeups, 100U);
 }
 
+// ---- What it knows of the table -----------------------------------------------------------------------
+
+TEST(NodeTable, ConfirmedAt_StandsStillWhileTheHoldersAreNotHeard) {
+  Cluster cluster(3);
+  cluster.wait_ready(cluster.partition_of_key(std::string(members_key)));
+  cluster.run(20s);
+  const auto unconfirmed = [&](unsigned i) {
+    return cluster.clock.now - cluster.node(i).table_confirmed_at(cluster.clock);
+  };
+  for (unsigned i = 0; i < 3; ++i) EXPECT_LE(unconfirmed(i), 4s) << i;
+  cluster.network.isolate(2);
+  cluster.run(20s);
+  EXPECT_LE(unconfirmed(0), 4s);
+  EXPECT_LE(unconfirmed(1), 4s);
+  EXPECT_GE(unconfirmed(2), 16s);
+  cluster.network.heal();
+  cluster.run(5s);
+  EXPECT_LE(unconfirmed(2), 4s);
+}
+
+// It hears that there is a newer table, and cannot get it.
+TEST(NodeTable, ConfirmedAt_StandsStillWhileOthersKnowANewerTable) {
+  Cluster cluster(6);
+  const PartitionId home = cluster.partition_of_key(std::string(members_key));
+  cluster.wait_ready(home);
+  cluster.run(5s);
+  const Placement placement(cluster.genesis.first_table, cluster.genesis.partition_bits);
+  const std::vector<Uuid>& holders = placement.preference_list(home);
+  unsigned other = 0;
+  while (std::find(holders.begin(), holders.end(), node_id(other)) != holders.end()) ++other;
+  cluster.network.deliver = [other](const Envelope& envelope) {
+    return number_of(envelope.header.source) != other || !std::holds_alternative<TableRequest>(envelope.message);
+  };
+  cluster.members.set("replace_after", "1000");
+  cluster.run(20s);
+  const auto unconfirmed = [&] { return cluster.clock.now - cluster.node(other).table_confirmed_at(cluster.clock); };
+  ASSERT_LT(cluster.node(other).table().version, cluster.node(number_of(holders[0])).table().version);
+  EXPECT_GE(unconfirmed(), 16s);
+  cluster.network.heal();
+  cluster.run(5s);
+  EXPECT_LE(unconfirmed(), 4s);
+}
+
+// Heartbeats say that there is a newer table.
+TEST(NodeTable, RevokedClient_IsKnownToEveryNodeWithinASecond) {
+  Cluster cluster(6);
+  cluster.wait_ready(cluster.partition_of_key(std::string(members_key)));
+  const auto commit = [&](bool revoked) {
+    cluster.members.change([revoked](const MembersTable& before) {
+      MembersTable after = before;
+      after.clients = {{.name = "laptop", .role = AccessRole::writer, .revoked = revoked}};
+      after.version = before.version + 1;
+      return change_table(before, after);
+    });
+  };
+  commit(false);
+  cluster.run(20s);  // quiet: heartbeats are rare
+  const std::uint64_t version = cluster.node(0).table().version;
+  commit(true);
+  cluster.run(1s);
+  for (unsigned i = 0; i < 6; ++i) {
+    const Client* client = cluster.node(i).table().find_client("laptop");
+    ASSERT_NE(client, nullptr) << i;
+    EXPECT_TRUE(client->revoked) << i;
+    EXPECT_EQ(cluster.node(i).table().version, version + 1) << i;
+  }
+}
+
+// The ring works without it, so nobody waits for it.
+TEST(NodeTable, ConfirmedAt_WaitsForNoNodeThatNeverJoined) {
+  Cluster cluster(1);
+  cluster.wait_ready(PartitionId{0});
+  cluster.members.change([&](const MembersTable& table) {
+    Member joining;
+    joining.id = node_id(1);
+    joining.address = address_of(1);
+    joining.state = MemberState::joining;
+    joining.tokens = allocate_tokens(table, node_id(1), cluster.genesis.partition_bits);
+    return change_members(table, {joining});
+  });
+  cluster.run(20s);
+  EXPECT_EQ(cluster.node(0).table_confirmed_at(cluster.clock), cluster.clock.now);
+}
+
+TEST(NodeTable, ConfirmedAt_WithoutARing_IsNow) {
+  Cluster cluster(1, 2, false);
+  EXPECT_EQ(cluster.node(0).table_confirmed_at(cluster.clock), cluster.clock.now);
+  EXPECT_EQ(error_of(cluster.reply(0, cluster.submit(0, SettleOperation{}))), ErrorCode::not_supported);
+}
+
 }  // namespace
 }  // namespace ringfs::dht::test

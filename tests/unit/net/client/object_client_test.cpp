@@ -372,6 +372,43 @@ TEST_F(ObjectClientTest, LockedRow_WriterWaitsAndReaderSeesTheOldValue) {
   EXPECT_EQ(ring_.rows().intents() + ring_.rows().records(), 0u);
 }
 
+// Its role follows the members table.
+TEST_F(ObjectClientTest, LockedRow_ReaderAsksANodeToSettle) {
+  ring_.table.clients = {{.name = "reader", .role = AccessRole::reader}};
+  ring_.table.version = 2;
+  ObjectClientOptions options;
+  options.name = "reader";
+  ObjectClient reader(ring_, {"10.0.0.3:4000"}, options);
+  ASSERT_TRUE(time_.run(reader.start(in(10))));
+  EXPECT_FALSE(reader.may_settle());
+  auto value = [&]() -> std::string {
+    ReadRequest request;
+    request.gets = {counter};
+    Result<ReadReply> reply = time_.run(reader.read(std::move(request), in(30)));
+    return reply ? reply->gets[0].row.value.str() : reply.error().text();
+  };
+  std::unique_ptr<Transaction> transaction = client_.begin(in(60));
+  TransactionPart part;
+  part.mutations = {ringfs::put(counter, std::string("new"))};
+  ASSERT_TRUE(time_.run(transaction->prepare(std::move(part))));
+  ring_.role = AccessRole::reader;  // from here on only the reader asks, until its coordinator counts as dead
+  const std::uint64_t calls = reader.counters().calls;
+  EXPECT_EQ(value(), std::string(8, '\0')) << "it is pending";
+  EXPECT_LE(reader.counters().calls, calls + 2);
+  time_.advance(max_transaction_age + std::chrono::seconds(1));
+  EXPECT_EQ(value(), std::string(8, '\0')) << "it was aborted";
+  EXPECT_EQ(ring_.rows().intents(), 0U);
+  CommitRequest write;
+  write.mutations = {ringfs::put(counter, std::string("mine"))};
+  const TimePoint asked = time_.clock().now;
+  EXPECT_EQ(time_.run(reader.commit(std::move(write), in(30))).error().code, ErrorCode::access_denied);
+  EXPECT_LT(time_.clock().now, asked + std::chrono::seconds(1)) << "at once";
+  ring_.table.clients[0].role = AccessRole::writer;
+  ++ring_.table.version;
+  ASSERT_TRUE(time_.run(reader.refresh_table(in(10))));
+  EXPECT_TRUE(reader.may_settle());
+}
+
 TEST_F(ObjectClientTest, AddressChanged_TableKnows_IsReached) {
   FakeNode& leader = ring_.node(*group().leader);
   leader.address = "10.0.0.77:4000";

@@ -55,6 +55,29 @@ TEST_F(RingClientTest, Events_OfAllNodes_AreTheNewOnesByTime) {
   EXPECT_EQ(events->at(0).name, "b");
 }
 
+TEST_F(RingClientTest, Status_RemovedNodeKnewTheAuthority_AdvisesToRotate) {
+  const auto advised = [this] {
+    const Result<RingStatus> result = status();
+    EXPECT_TRUE(result);
+    EXPECT_EQ(result->health, Health::ok);
+    return std::any_of(result->remarks.begin(), result->remarks.end(), [](const std::string& remark) {
+      return remark.find("`ringfs authority rotate`") != std::string::npos;
+    });
+  };
+  Member removed;
+  removed.id.bytes[0] = 1;
+  removed.state = MemberState::removed;
+  removed.key = KeyHash{};
+  ring_.table.members.push_back(removed);
+  std::sort(ring_.table.members.begin(), ring_.table.members.end(),
+            [](const Member& left, const Member& right) { return left.id < right.id; });
+  ++ring_.table.version;
+  EXPECT_FALSE(advised()) << "the ring has no authority";
+  ring_.table.authorities["hash"] = "certificate";
+  ++ring_.table.version;
+  EXPECT_TRUE(advised());
+}
+
 TEST_F(RingClientTest, Status_ANodeThatShouldNotLead_IsDegradedAndNamed) {
   FakeNode& node = ring_.node(std::size_t{1});
   const auto remark = [this](const std::string& words) {

@@ -203,6 +203,61 @@ TEST_F(TransactionTest, Coordinator_DiesAtAnyStep_AllOrNothing) {
   EXPECT_TRUE(aborted_at_some_step);
 }
 
+// A client that may only read meets what a dead coordinator left: it asks a node, which resolves.
+TEST_F(TransactionTest, Reader_MeetsLocks_ReadsLikeAnybody) {
+  std::set<std::string> seen;
+  for (std::size_t steps = 0; steps <= 8; ++steps) {
+    for (bool at_once : {false, true}) {
+      SCOPED_TRACE(std::to_string(steps) + (at_once ? " at once" : " later"));
+      set_all("old");
+      MemoryObjectStore dying(time_, ring_, 300 + 2 * steps + (at_once ? 1 : 0));
+      MemoryObjectStore reader(time_, ring_, 400 + 2 * steps + (at_once ? 1 : 0));
+      reader.only_read(other_);
+      dying.fail_after(steps);
+      Status end = time_.run(move_all(dying, keys_, "new", deadline()));
+      if (!at_once) time_.advance(max_transaction_age + std::chrono::seconds(1));
+      const std::string first = get(reader, keys_[2]);
+      seen.insert(first);
+      if (end) {
+        EXPECT_EQ(first, "new") << "what was acknowledged is there";
+      }
+      for (const std::string& key : keys_) EXPECT_EQ(get(reader, key), first);
+      EXPECT_EQ(time_.run(write(reader, keys_[0], "mine", deadline())).error().code, ErrorCode::access_denied);
+    }
+  }
+  EXPECT_EQ(seen, (std::set<std::string>{"new", "old"}));
+}
+
+// Whoever may not write cannot have the record of an invented transaction written, nor one aborted that has begun.
+TEST_F(TransactionTest, SettleForReader_WithoutALock_WritesNothing) {
+  set_all("old");
+  const RecordRef invented{partition(1), {5, Uuid{}}};
+  const std::size_t commits = other_.commits();
+  Result<LockFate> fate = time_.run(settle_for_reader(other_, {partition(0), invented}, deadline()));
+  ASSERT_TRUE(fate);
+  EXPECT_EQ(*fate, LockFate::gone);
+  EXPECT_EQ(other_.commits(), commits);
+  EXPECT_EQ(ring_->records(), 0U);
+  for (const SettleOperation& beyond :
+       {SettleOperation{PartitionId{256}, invented}, SettleOperation{partition(0), {PartitionId{256}, invented.id}}}) {
+    EXPECT_EQ(time_.run(settle_for_reader(other_, beyond, deadline())).error().code, ErrorCode::invalid_argument);
+  }
+}
+
+// As for whoever may write: a read does not fail with no_space.
+TEST_F(TransactionTest, Reader_PartitionHasNoRoomToResolve_WaitsForItOrReadsWhatIsAborted) {
+  set_all("old");
+  MemoryObjectStore reader(time_, ring_, 500);
+  reader.only_read(other_);
+  MemoryObjectStore dying(time_, ring_, 501);
+  dying.fail_after(4);  // three parts and the flip
+  static_cast<void>(time_.run(move_all(dying, keys_, "new", deadline())));
+  other_.fail_commits(1, ErrorCode::no_space);
+  EXPECT_EQ(get(reader, keys_[1]), "unavailable: a row is locked, and the disks are full")
+      << "the object client asks again";
+  EXPECT_EQ(get(reader, keys_[1]), "new");
+}
+
 // The same, but each step's reply is lost although it happened.
 TEST_F(TransactionTest, Coordinator_LosesAReplyAtAnyStep_AllOrNothing) {
   for (std::size_t step = 0; step < 8; ++step) {

@@ -14,7 +14,7 @@ class TrustAdminTest : public testing::Test {
  protected:
   void SetUp() override { ring_.found(); }
 
-  Result<std::string> create(NewToken token) { return ring_.run(ring_.admin.create_token(token, ring_.limit())); }
+  Result<Token> create(NewToken token) { return ring_.create_token(std::move(token)); }
   Status revoke(const std::string& id) { return ring_.run(ring_.admin.revoke_token(id, ring_.limit())); }
   std::vector<AuthorityView> authorities() { return ring_.run(ring_.admin.authorities(ring_.limit())).value(); }
   Status begin_rotation() { return ring_.run(ring_.admin.begin_rotation(ring_.ring, ring_.limit())); }
@@ -29,10 +29,10 @@ class TrustAdminTest : public testing::Test {
 };
 
 TEST_F(TrustAdminTest, Token_IsListedWithWhatItIsFor_AndItsSecretIsNowhere) {
-  const Result<std::string> text = create(
+  const Result<Token> made = create(
       {.rest = false, .role = AccessRole::writer, .life = std::chrono::hours(2), .uses = 3, .note = "for the lab"});
-  ASSERT_TRUE(text) << text.error().text();
-  const Token token = parse_token(*text).value();
+  ASSERT_TRUE(made) << made.error().text();
+  const Token token = *made;
   EXPECT_EQ(token.authority, ring_.authority.certificate.key_hash());
   const std::vector<TokenView> listed = ring_.tokens();
   ASSERT_EQ(listed.size(), 1U);
@@ -48,6 +48,45 @@ TEST_F(TrustAdminTest, Token_IsListedWithWhatItIsFor_AndItsSecretIsNowhere) {
     for (const auto& [row, stored] : partition.rows.all())
       EXPECT_EQ((row.sort + stored.value.str()).find(secret), std::string::npos) << row.key;
   }
+}
+
+// An answer that was lost is asked for again, of another node perhaps.
+TEST_F(TrustAdminTest, TokenAskedForAgain_IsTheSame) {
+  NewToken wanted{.rest = false, .role = AccessRole::node, .life = std::chrono::hours(1), .uses = 1, .note = "mine"};
+  wanted.secret_hash[5] = 7;
+  const auto ask = [&](const NewToken& one) { return ring_.run(ring_.admin.create_token(one, ring_.limit())); };
+  ASSERT_TRUE(ask(wanted));
+  ring_.now = start + std::chrono::seconds(20);
+  const Result<KeyHash> again = ask(wanted);
+  ASSERT_TRUE(again) << again.error().text();
+  EXPECT_EQ(*again, ring_.authority.certificate.key_hash());
+  ASSERT_EQ(ring_.tokens().size(), 1U);
+  EXPECT_EQ(ring_.tokens()[0].created, start);
+  NewToken other = wanted;
+  other.role = AccessRole::reader;
+  EXPECT_EQ(ask(other).error().code, ErrorCode::exists) << "another token with the same secret";
+  EXPECT_EQ(ring_.tokens()[0].role, AccessRole::node);
+}
+
+TEST_F(TrustAdminTest, TokenAskedForAtOnce_IsOne) {
+  NewToken wanted;
+  wanted.secret_hash[5] = 7;
+  Begun<Result<KeyHash>> first = ring_.time.begin(ring_.admin.create_token(wanted, ring_.limit()));
+  Begun<Result<KeyHash>> second = ring_.time.begin(ring_.admin.create_token(wanted, ring_.limit()));
+  ring_.time.run_until_idle();
+  ASSERT_TRUE(first.ended() && second.ended());
+  EXPECT_TRUE(first.result()) << first.result().error().text();
+  EXPECT_TRUE(second.result()) << second.result().error().text();
+  EXPECT_EQ(ring_.tokens().size(), 1U);
+}
+
+TEST_F(TrustAdminTest, TokenWhoseAnswerWasLost_IsTheSame) {
+  NewToken wanted;
+  wanted.secret_hash[5] = 7;
+  ring_.store.fail_commits(1, ErrorCode::timeout, true);
+  EXPECT_EQ(ring_.run(ring_.admin.create_token(wanted, ring_.limit())).error().code, ErrorCode::timeout);
+  EXPECT_TRUE(ring_.run(ring_.admin.create_token(wanted, ring_.limit())));
+  EXPECT_EQ(ring_.tokens().size(), 1U);
 }
 
 TEST_F(TrustAdminTest, RestToken_HasNoUses) {
@@ -73,7 +112,7 @@ TEST_F(TrustAdminTest, TokenOutOfBounds_IsRefused) {
   for (std::size_t i = 0; i < changes.size(); ++i) {
     NewToken token = good;
     changes[i].second(token);
-    const Result<std::string> created = create(token);
+    const Result<Token> created = create(token);
     ASSERT_FALSE(created) << i;
     EXPECT_EQ(created.error().code, changes[i].first) << i << ": " << created.error().text();
   }
@@ -210,6 +249,44 @@ TEST_F(TrustAdminTest, RotationFinishedAtOnce_DropsTheFormerOne) {
   ASSERT_EQ(authorities().size(), 1U);
   EXPECT_NE(authorities()[0].key_hash, former);
   EXPECT_FALSE(ring_.table().authorities.contains(former));
+}
+
+// Whoever has the disk of a removed node knows the authority's key, until there is another one.
+TEST_F(TrustAdminTest, RemovedNode_AdvisesToRotate_UntilThatIsDone) {
+  const PrivateKey key = PrivateKey::generate().value();
+  ASSERT_TRUE(ring_.admit(node_request(key, ring_.token(AccessRole::node), uuid_of(2))));
+  EXPECT_TRUE(authority_advice(ring_.table()).empty());
+  ring_.set_state(uuid_of(2), MemberState::leaving);
+  EXPECT_TRUE(authority_advice(ring_.table()).empty());
+  ring_.set_state(uuid_of(2), MemberState::removed);
+  std::vector<std::string> advice = authority_advice(ring_.table());
+  ASSERT_EQ(advice.size(), 1U);
+  EXPECT_NE(advice[0].find("`ringfs authority rotate`"), std::string::npos) << advice[0];
+  ASSERT_TRUE(begin_rotation());
+  EXPECT_TRUE(authority_advice(ring_.table()).empty());
+  EXPECT_EQ(ring_.table().find(uuid_of(2))->state, MemberState::removed);
+  // One that is removed afterwards knows the new one.
+  ASSERT_TRUE(ring_.admit(node_request(key, ring_.token(AccessRole::node), uuid_of(3))));
+  ring_.set_state(uuid_of(3), MemberState::removed);
+  EXPECT_EQ(authority_advice(ring_.table()).size(), 1U);
+}
+
+// An empty node took the place of one whose disk was lost, which nobody has removed yet.
+TEST_F(TrustAdminTest, DeadNodeWhoseAddressAnotherHas_IsToBeRemovedFirst) {
+  for (std::uint8_t number : std::initializer_list<std::uint8_t>{2, 3}) {
+    const PrivateKey key = PrivateKey::generate().value();
+    ASSERT_TRUE(ring_.admit(node_request(key, ring_.token(AccessRole::node), uuid_of(number))));
+    if (number == 2) {
+      ring_.set_state(uuid_of(2), MemberState::dead);
+      EXPECT_TRUE(authority_advice(ring_.table()).empty()) << "it may come back";
+    }
+  }
+  const std::vector<std::string> advice = authority_advice(ring_.table());
+  ASSERT_EQ(advice.size(), 1U);
+  EXPECT_NE(advice[0].find("remove " + uuid_of(2).text() + " --force"), std::string::npos) << advice[0];
+  ring_.set_state(uuid_of(2), MemberState::removed);
+  ASSERT_TRUE(begin_rotation());
+  EXPECT_TRUE(authority_advice(ring_.table()).empty());
 }
 
 TEST_F(TrustAdminTest, RotationsAtOnce_OneBegins) {

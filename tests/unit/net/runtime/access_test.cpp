@@ -109,6 +109,7 @@ TEST(Access, Methods_NeedTheirRoles) {
   EXPECT_EQ(required_role(FindOperation{}), reader);
   EXPECT_EQ(required_role(TableOperation{}), reader);
   EXPECT_EQ(required_role(StatusOperation{}), reader);
+  EXPECT_EQ(required_role(SettleOperation{}), reader);
   EXPECT_EQ(required_role(CreateOperation{}), node);
   EXPECT_EQ(required_role(JoinOperation{}), node);
 }

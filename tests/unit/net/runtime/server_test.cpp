@@ -20,6 +20,13 @@ class ServerTest : public testing::Test {
     return handshake;
   }
 
+  // So many, and nothing else.
+  void expect_refused(RefusalReason reason, std::uint64_t count = 1) { expect_refused(node, reason, count); }
+  static void expect_refused(const TestNode& one, RefusalReason reason, std::uint64_t count = 1) {
+    EXPECT_EQ(one.server->counters().refused.count(reason), count);
+    EXPECT_EQ(one.server->counters().refused.total(), count);
+  }
+
   boost::asio::io_context loop;
   SeededRandom random{99};
   ServerLimits limits{.handshake = std::chrono::milliseconds(300),
@@ -69,6 +76,7 @@ TEST_F(ServerTest, WrongExpectedIdentity_IsRefusedWithWords) {
   handshake.expected = random_uuid(random);
   peer.send_handshake(handshake);
   peer.expect_refused(ErrorCode::wrong_identity);
+  expect_refused(RefusalReason::identity);
 }
 
 TEST_F(ServerTest, RightExpectedIdentity_IsGreeted) {
@@ -84,6 +92,7 @@ TEST_F(ServerTest, NodeWithOurOwnIdentity_IsRefused) {
   handshake.node = node.id;
   peer.send_handshake(handshake);
   peer.expect_refused(ErrorCode::cloned_identity);
+  expect_refused(RefusalReason::identity);
 }
 
 TEST_F(ServerTest, OtherFrameVersion_IsToldVersionMismatch) {
@@ -91,6 +100,7 @@ TEST_F(ServerTest, OtherFrameVersion_IsToldVersionMismatch) {
   std::string frame("RNG1\x02\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", 24);
   peer.send_bytes(frame);
   peer.expect_refused(ErrorCode::version_mismatch);
+  expect_refused(RefusalReason::malformed);
 }
 
 TEST_F(ServerTest, OtherHandshakeVersion_IsToldVersionMismatch) {
@@ -100,6 +110,7 @@ TEST_F(ServerTest, OtherHandshakeVersion_IsToldVersionMismatch) {
   handshake.message[1] = 2;
   peer.send(FrameKind::handshake, 0, handshake);
   peer.expect_refused(ErrorCode::version_mismatch);
+  expect_refused(RefusalReason::malformed);
 }
 
 TEST_F(ServerTest, Junk_ClosesAtOnceAndTheNextClientIsServed) {
@@ -111,13 +122,14 @@ TEST_F(ServerTest, Junk_ClosesAtOnceAndTheNextClientIsServed) {
   }
   RawPeer peer(loop, node.address);
   EXPECT_EQ(peer.meet().node, node.id);
-  EXPECT_EQ(node.server->counters().refused, 3U);
+  expect_refused(RefusalReason::malformed, 3);
 }
 
 TEST_F(ServerTest, LargeFrameBeforeTheHandshake_IsRefused) {
   RawPeer peer(loop, node.address);
   peer.send(FrameKind::handshake, 0, {.message = std::string(max_handshake_bytes + 1, 'x'), .payload = {}});
   EXPECT_TRUE(peer.wait_closed());
+  expect_refused(RefusalReason::malformed);
 }
 
 TEST_F(ServerTest, FrameAboveTheLimit_ClosesTheConnection) {
@@ -127,12 +139,14 @@ TEST_F(ServerTest, FrameAboveTheLimit_ClosesTheConnection) {
       {.kind = FrameKind::request, .message_bytes = max_frame_bytes, .payload_bytes = 1, .request = 1});
   peer.send_bytes({header.data(), header.size()});
   EXPECT_TRUE(peer.wait_closed());
+  expect_refused(RefusalReason::malformed);
 }
 
 TEST_F(ServerTest, RequestBeforeTheHandshake_ClosesTheConnection) {
   RawPeer peer(loop, node.address);
   peer.send(FrameKind::request, 1, status_request());
   EXPECT_TRUE(peer.wait_closed());
+  expect_refused(RefusalReason::malformed);
 }
 
 TEST_F(ServerTest, RequestThatDoesNotDecode_ClosesTheConnection) {
@@ -140,6 +154,7 @@ TEST_F(ServerTest, RequestThatDoesNotDecode_ClosesTheConnection) {
   peer.meet();
   peer.send(FrameKind::request, 1, {.message = "\xff\xff", .payload = {}});
   EXPECT_TRUE(peer.wait_closed());
+  expect_refused(RefusalReason::malformed);
 }
 
 TEST_F(ServerTest, RequestCutShort_IsNotCarriedOut) {
@@ -155,11 +170,13 @@ TEST_F(ServerTest, RequestCutShort_IsNotCarriedOut) {
   }
   EXPECT_TRUE(run_until(loop, [&] { return node.server->connections() == 0; }));
   EXPECT_EQ(node.server->counters().requests, 0U);
+  EXPECT_EQ(node.server->counters().refused.total(), 0U) << "whoever ends is not refused";
 }
 
 TEST_F(ServerTest, SilentStranger_IsClosed) {
   RawPeer peer(loop, node.address);
   EXPECT_TRUE(peer.wait_closed());
+  expect_refused(RefusalReason::slow);
 }
 
 TEST_F(ServerTest, HalfAFrame_IsClosedAfterTheLimit) {
@@ -167,6 +184,7 @@ TEST_F(ServerTest, HalfAFrame_IsClosedAfterTheLimit) {
   peer.meet();
   peer.send_bytes("RNG1");
   EXPECT_TRUE(peer.wait_closed());
+  expect_refused(RefusalReason::slow);
 }
 
 TEST_F(ServerTest, IdleClient_StaysConnected) {
@@ -183,6 +201,7 @@ TEST_F(ServerTest, EnvelopeFromAnotherSource_ClosesTheConnection) {
   peer.meet(node_handshake());
   peer.send(FrameKind::envelope, 0, encode(samples::envelope(random, TableRequest{})));
   EXPECT_TRUE(peer.wait_closed());
+  expect_refused(RefusalReason::malformed);
   EXPECT_EQ(node.server->counters().envelopes, 0U);
 }
 
@@ -191,6 +210,7 @@ TEST_F(ServerTest, ClientThatSendsEnvelopes_IsClosed) {
   peer.meet();
   peer.send(FrameKind::envelope, 0, encode(samples::envelope(random, TableRequest{})));
   EXPECT_TRUE(peer.wait_closed());
+  expect_refused(RefusalReason::malformed);
 }
 
 TEST_F(ServerTest, NewConnectionOfAPeer_ReplacesTheOlder) {
@@ -213,6 +233,7 @@ TEST_F(ServerTest, TooManyConnections_AreRefusedUntilOneLeaves) {
     second.meet();
     RawPeer third(loop, small.address);
     EXPECT_TRUE(third.wait_closed());
+    expect_refused(small, RefusalReason::limit);
   }
   ASSERT_TRUE(run_until(loop, [&] { return small.server->connections() == 1; }));
   RawPeer fourth(loop, small.address);
@@ -232,6 +253,7 @@ TEST_F(ServerTest, ManyClients_LeaveRoomForNodes) {
   RawPeer seventh(loop, small.address);
   seventh.send_handshake(RawPeer::client_handshake());
   seventh.expect_refused(ErrorCode::overloaded);
+  expect_refused(small, RefusalReason::limit);
   RawPeer other(loop, small.address);
   EXPECT_EQ(other.meet(node_handshake()).node, small.id);
   clients.pop_back();
@@ -294,12 +316,31 @@ TEST_F(ServerTest, ClientThatLeaves_CancelsItsOperations) {
   EXPECT_EQ(node.driver->open_operations(), 0U);
 }
 
+// It is the client that refuses.
+TEST_F(ServerTest, ErrorFrameOfAClient_EndsTheConnectionAndIsNoRefusal) {
+  RawPeer peer(loop, node.address);
+  peer.meet();
+  peer.send(FrameKind::error, 0, encode(Error{ErrorCode::foreign_ring, "not mine"}));
+  EXPECT_TRUE(peer.wait_closed());
+  EXPECT_EQ(node.server->counters().refused.total(), 0U);
+}
+
+TEST_F(ServerTest, NodeWithoutCertificates_ServesNobodyFromOtherMachines) {
+  ServerOptions options;
+  options.make_stream = refused_streams({ErrorCode::access_denied, "no certificate"});
+  TestNode bare(loop, 4, std::move(options));
+  RawPeer peer(loop, bare.address);
+  EXPECT_TRUE(peer.wait_closed());
+  expect_refused(bare, RefusalReason::no_tls);
+}
+
 TEST_F(ServerTest, RequestNumberInUse_ClosesTheConnection) {
   RawPeer peer(loop, node.address);
   peer.meet();
   peer.send(FrameKind::request, 1, status_request());
   peer.send(FrameKind::request, 1, status_request());
   EXPECT_TRUE(peer.wait_closed());
+  expect_refused(RefusalReason::malformed);
 }
 
 }  // namespace

@@ -136,7 +136,8 @@ TEST(Strangers, ClientOfAnotherUser_IsToldWhyItIsNotServed) {
     return !heard.empty();
   }));
   EXPECT_NE(heard.find("only processes of root and of this node's user are served"), std::string::npos);
-  EXPECT_EQ(node.server->counters().refused, 1U);
+  EXPECT_EQ(node.server->counters().refused.count(RefusalReason::user), 1U);
+  EXPECT_EQ(node.server->counters().refused.total(), 1U);
   ::close(told[0]);
   ::close(told[1]);
 }

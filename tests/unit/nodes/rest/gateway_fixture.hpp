@@ -60,7 +60,7 @@ class GatewayFixture : public testing::Test {
     });
     done.get_future().wait();
   }
-  std::uint64_t refused(RefusalReason reason) {
+  std::uint64_t refused(dht::RefusalReason reason) {
     std::uint64_t count = 0;
     on_loop([&] { count = gateway->refusals().count(reason); });
     return count;

@@ -94,7 +94,7 @@ TEST_F(RestGatewayTest, TlsOnAPlainPort_Is400) {
   // The beginning of a hello.
   ASSERT_TRUE(send(socket, std::string("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 11) + "\r\n\r\n"));
   EXPECT_TRUE(receive(socket).starts_with("HTTP/1.1 400 "));
-  EXPECT_EQ(refused(RefusalReason::malformed), 1U);
+  EXPECT_EQ(refused(dht::RefusalReason::malformed), 1U);
 }
 
 TEST_F(RestGatewayTest, Refusals_AreCountedByReason) {
@@ -104,7 +104,7 @@ TEST_F(RestGatewayTest, Refusals_AreCountedByReason) {
     ASSERT_TRUE(send(socket, request("GET /metrics", header)));
     EXPECT_TRUE(receive_once(socket).starts_with("HTTP/1.1 403 ")) << header;
   }
-  EXPECT_EQ(refused(RefusalReason::origin), 2U);
+  EXPECT_EQ(refused(dht::RefusalReason::origin), 2U);
   EXPECT_EQ(gateway->refused(), 2U);
 }
 

@@ -250,15 +250,16 @@ TEST_F(RestTls, Certificates_EachIsLetInWithItsRoleOrToldWhyNot) {
     EXPECT_TRUE(is(ask(one.shows, "POST /v1/members", "", R"({"address": "a:1"})"), one.administer, one.words));
   }
   EXPECT_EQ(admin.calls.size(), 2U);
-  EXPECT_EQ(refused(RefusalReason::certificate), 3 * 9U);
-  EXPECT_EQ(refused(RefusalReason::nobody), 3U);
-  EXPECT_EQ(refused(RefusalReason::role), 3U);
+  EXPECT_EQ(refused(dht::RefusalReason::certificate), 3 * 9U);
+  EXPECT_EQ(refused(dht::RefusalReason::nobody), 3U);
+  EXPECT_EQ(refused(dht::RefusalReason::role), 3U);
 }
 
 TEST_F(RestTls, Tokens_EachIsLetInWithItsRoleOrToldWhyNot) {
   const dht::Token reader = token_with(AccessRole::reader), writer = token_with(AccessRole::writer);
   const dht::Token expired = token_with(fail(ErrorCode::access_denied, "the token has expired"));
   const dht::Token unasked = token_with(fail(ErrorCode::timeout, "a name from inside"));
+  const dht::Token cut_off = token_with(fail(ErrorCode::unavailable, "this node has not heard from the ring"));
   const dht::Token foreign = dht::make_token(authority.key.public_hash()).value();
   start(options);
   struct Case {
@@ -281,6 +282,7 @@ TEST_F(RestTls, Tokens_EachIsLetInWithItsRoleOrToldWhyNot) {
       {"none", "Authorization: Bearer \r\n", 401, 401, "takes Bearer"},
       {"another scheme", "Authorization: Basic cmluZzpmcw==\r\n", 401, 401, "takes Bearer"},
       {"the ring cannot be asked", bearer(unasked), 503, 503, "try again"},
+      {"the node is cut off", bearer(cut_off), 503, 503, "this node has not heard from the ring"},
   };
   for (const Case& one : cases) {
     SCOPED_TRACE(one.what);
@@ -290,6 +292,7 @@ TEST_F(RestTls, Tokens_EachIsLetInWithItsRoleOrToldWhyNot) {
     EXPECT_EQ(answer.find("WWW-Authenticate: Bearer realm=\"ringfs\"") != std::string::npos, one.write == 401);
     EXPECT_EQ(answer.find("from inside"), std::string::npos);
   }
+  EXPECT_EQ(refused(dht::RefusalReason::cut_off), 2U);
   // A wrong token does not count as nothing, whatever else is shown.
   EXPECT_TRUE(is(ask(client("admin", admin_key), "GET /v1/kv/k", bearer(foreign)), 401));
 }
@@ -343,7 +346,7 @@ TEST_F(RestTls, HostAndOriginOfStrangers_AreRefusedWhateverIsShown) {
         "Host: " + host + "\r\nSec-Fetch-Site: same-site\r\n"}) {
     EXPECT_TRUE(is(with(headers), 403)) << headers;
   }
-  EXPECT_EQ(refused(RefusalReason::origin), 8U);
+  EXPECT_EQ(refused(dht::RefusalReason::origin), 8U);
 }
 
 // ---- Browsers ----
@@ -405,7 +408,7 @@ TEST_F(RestTls, Cookies_ForgedOrOver_AreRefused) {
   const std::string out = ask({}, "POST /v1/logout", cookie + "Origin: " + origin() + "\r\n");
   EXPECT_TRUE(is(out, 204, "__Host-ringfs=; Path=/; Max-Age=0;"));
   EXPECT_TRUE(is(ask({}, "GET /v1/kv/k", cookie), 401, "the session is over"));
-  EXPECT_EQ(refused(RefusalReason::session), 2U);
+  EXPECT_EQ(refused(dht::RefusalReason::session), 2U);
   const std::string again =
       "Cookie: " + cookie_in(ask({}, "POST /v1/login", "", R"({"token": ")" + token.text() + R"("})")) + "\r\n";
   EXPECT_TRUE(is(ask({}, "GET /v1/kv/k", again), 404));
@@ -452,7 +455,7 @@ TEST_F(RestTls, Login_WithAnythingElse_SetsNothing) {
     EXPECT_EQ(answer.find("Set-Cookie"), std::string::npos) << answer;
     EXPECT_EQ(answer.find("from inside"), std::string::npos) << answer;
   }
-  EXPECT_EQ(refused(RefusalReason::token), 3U);
+  EXPECT_EQ(refused(dht::RefusalReason::token), 3U);
   const std::string chunk = "1000\r\n" + std::string(4096, 'x') + "\r\n";
   TlsClient chunks = dial();
   chunks.send(request("POST /v1/login", "Transfer-Encoding: chunked\r\n") + chunk + chunk + "0\r\n\r\n");
@@ -483,7 +486,7 @@ TEST_F(RestTls, PlainText_IsToldToSpeakTls) {
   tcp::socket socket = connect();
   ASSERT_TRUE(send(socket, request("GET /healthz")));
   EXPECT_TRUE(is(receive(socket), 400, "this address speaks TLS: ask for https://"));
-  EXPECT_EQ(refused(RefusalReason::handshake), 1U);
+  EXPECT_EQ(refused(dht::RefusalReason::handshake), 1U);
 }
 
 TEST_F(RestTls, OlderTls_IsRefused) {
@@ -494,7 +497,7 @@ TEST_F(RestTls, OlderTls_IsRefused) {
   TlsClient socket(connect(), old);
   EXPECT_FALSE(socket.established());
   EXPECT_TRUE(socket.receive().ends_with("cut"));
-  EXPECT_EQ(refused(RefusalReason::handshake), 1U);
+  EXPECT_EQ(refused(dht::RefusalReason::handshake), 1U);
 }
 
 TEST_F(RestTls, WithoutACertificateOfItsOwn_ItCloses) {
@@ -503,7 +506,7 @@ TEST_F(RestTls, WithoutACertificateOfItsOwn_ItCloses) {
   tcp::socket socket = connect();
   const std::string answer = receive(socket);
   EXPECT_TRUE(answer.empty() || answer == "reset") << answer;
-  EXPECT_EQ(refused(RefusalReason::no_tls), 1U);
+  EXPECT_EQ(refused(dht::RefusalReason::no_tls), 1U);
 }
 
 TEST_F(RestTls, SlowSenders_EndByTheLimit) {
@@ -514,7 +517,7 @@ TEST_F(RestTls, SlowSenders_EndByTheLimit) {
   tcp::socket partial = connect();
   ASSERT_TRUE(send(partial, std::string("\x16\x03\x01\x02\x00\x01", 6)));
   EXPECT_EQ(receive(partial), "");
-  EXPECT_EQ(refused(RefusalReason::handshake), 2U);
+  EXPECT_EQ(refused(dht::RefusalReason::handshake), 2U);
   TlsClient idle = dial();
   EXPECT_EQ(idle.receive(), "");
   TlsClient begun = dial();
@@ -523,7 +526,7 @@ TEST_F(RestTls, SlowSenders_EndByTheLimit) {
   TlsClient body = dial();
   body.send(request("POST /v1/login", "Content-Length: 100\r\n") + "{");
   EXPECT_TRUE(is(body.receive(), 408));
-  EXPECT_EQ(refused(RefusalReason::slow), 3U);
+  EXPECT_EQ(refused(dht::RefusalReason::slow), 3U);
   // Whoever is known has the usual time.
   TlsClient known = dial(client("reader", reader_key));
   std::this_thread::sleep_for(std::chrono::milliseconds(400));
@@ -541,7 +544,7 @@ TEST_F(RestTls, TooMuchBeforeTheHandshakeEnds_IsRefused) {
   send(socket, record + more + more + more);
   const std::string answer = receive(socket);
   EXPECT_EQ(answer.find("HTTP"), std::string::npos);
-  EXPECT_EQ(refused(RefusalReason::handshake), 1U);
+  EXPECT_EQ(refused(dht::RefusalReason::handshake), 1U);
 }
 
 TEST_F(RestTls, OneSource_HoldsItsShareOfConnectionsUntilItIsKnown) {
@@ -551,10 +554,10 @@ TEST_F(RestTls, OneSource_HoldsItsShareOfConnectionsUntilItIsKnown) {
   tcp::socket further = connect();
   const std::string answer = receive(further);
   EXPECT_TRUE(answer.empty() || answer == "reset") << answer;
-  EXPECT_EQ(refused(RefusalReason::limit), 1U);
+  EXPECT_EQ(refused(dht::RefusalReason::limit), 1U);
   const std::size_t begun = silent.size();
   silent.clear();
-  while (refused(RefusalReason::handshake) < begun) std::this_thread::yield();
+  while (refused(dht::RefusalReason::handshake) < begun) std::this_thread::yield();
   // Those that are known do not count.
   std::vector<std::unique_ptr<TlsClient>> known;
   for (std::size_t i = 0; i < 2 * dht::HandshakeShares::share_of_a_source; ++i) {
@@ -562,7 +565,7 @@ TEST_F(RestTls, OneSource_HoldsItsShareOfConnectionsUntilItIsKnown) {
     known.back()->send(request("GET /metrics"));
     EXPECT_TRUE(is(known.back()->receive_one(), 200));
   }
-  EXPECT_EQ(refused(RefusalReason::limit), 1U);
+  EXPECT_EQ(refused(dht::RefusalReason::limit), 1U);
 }
 
 TEST_F(RestTls, Stop_EndsHandshakesAndIdleConnections) {
