@@ -379,7 +379,8 @@ class Daemon {
 
   std::string metrics() {
     return node_metrics_text(driver_->status(), store_->status(),
-                             {.refused_rpc = server_->counters().refused, .refused_rest = gateway_->refusals()});
+                             {.refused_rpc = server_->counters().refused, .refused_rest = gateway_->refusals()},
+                             driver_->node().lease_counters());
   }
 
   // ---- While running ----

@@ -40,10 +40,24 @@ void count_refused(prometheus::Registry& registry, const ConnectionCounts& conne
   }
 }
 
+void count_leases(prometheus::Registry& registry, const dht::LeaseCounters& leases) {
+  counter(registry, "ringfs_row_lease_grants_total", "Row leases that this node granted as a leader.", leases.grants);
+  counter(registry, "ringfs_row_lease_recalls_total", "Recalls that left, repeated ones, too.", leases.recalls);
+  counter(registry, "ringfs_row_lease_releases_total", "Answers of clients to recalls.", leases.releases);
+  counter(registry, "ringfs_row_lease_waits_total", "Batches that waited for row leases.", leases.waits);
+  counter(registry, "ringfs_row_lease_ran_out_total", "Of those: until a lease had ended, unanswered.", leases.ran_out);
+  prometheus::BuildCounter()
+      .Name("ringfs_row_lease_wait_seconds_total")
+      .Help("For how long all of them waited.")
+      .Register(registry)
+      .Add({})
+      .Increment(std::chrono::duration<double>(leases.waited).count());
+}
+
 }  // namespace
 
 std::string node_metrics_text(const dht::NodeStatus& status, const dht::StorageStatus& storage,
-                              const ConnectionCounts& connections) {
+                              const ConnectionCounts& connections, const dht::LeaseCounters& leases) {
   std::size_t led = 0;
   std::size_t leased = 0;
   std::size_t leaderless = 0;
@@ -106,6 +120,7 @@ std::string node_metrics_text(const dht::NodeStatus& status, const dht::StorageS
   gauge(registry, "ringfs_no_space", "1 while new entries are refused because the disk is full.",
         status.no_space ? 1 : 0);
   count_refused(registry, connections);
+  count_leases(registry, leases);
   return prometheus::TextSerializer().Serialize(registry.Collect());
 }
 

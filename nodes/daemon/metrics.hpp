@@ -6,6 +6,7 @@
 #include <string>
 
 #include "dht/core/protocol/operations.hpp"
+#include "dht/core/raft/group_services.hpp"
 #include "dht/net/runtime/storage.hpp"
 #include "dht/net/transport/refusals.hpp"
 
@@ -18,6 +19,6 @@ struct ConnectionCounts {
 };
 
 std::string node_metrics_text(const dht::NodeStatus& status, const dht::StorageStatus& storage,
-                              const ConnectionCounts& connections);
+                              const ConnectionCounts& connections, const dht::LeaseCounters& leases);
 
 }  // namespace ringfs::nodes

@@ -280,12 +280,40 @@ inline std::string flat(const dht::WireMessage& message) {
   return received(dht::FrameKind::handshake, message).body.str();
 }
 
+inline dht::Recall recall(Random& random, bool everything) {
+  dht::Recall one{.client = random_uuid(random),
+                  .partition = PartitionId{7},
+                  .term = 3,
+                  .number = 12,
+                  .everything = everything,
+                  .rows = {}};
+  if (!everything) one.rows = {1, random.below(1000), UINT64_MAX};
+  return one;
+}
+
+// What says who may hold row leases.
+inline std::vector<dht::Message> lease_messages(Random& random) {
+  const Uuid client = random_uuid(random);
+  dht::VoteReply vote{raft(random), false, true, {{client, Duration(5)}}, Duration(6)};
+  dht::Append appended;
+  appended.raft = raft(random);
+  appended.lease_version = 7;
+  dht::Heartbeat heartbeat{.round = 1, .digest = 2, .full = true, .groups = {{PartitionId{3}, 4, 5, 6, 7}}};
+  heartbeat.groups[0].leases = {8, true, {client, random_uuid(random)}};
+  dht::HeartbeatReply reply;
+  reply.keeps_leases = true;
+  return {vote, appended, heartbeat, reply};
+}
+
 // A frame of every kind and message.
 inline std::vector<dht::ReceivedFrame> frames(Random& random) {
   std::vector<dht::ReceivedFrame> all;
   all.push_back(received(dht::FrameKind::handshake, dht::encode(handshake(random))));
   all.push_back(received(dht::FrameKind::error, dht::encode(Error{ErrorCode::foreign_ring, "not yours"})));
   for (dht::Message& message : messages(random)) {
+    all.push_back(received(dht::FrameKind::envelope, dht::encode(envelope(random, std::move(message)))));
+  }
+  for (dht::Message& message : lease_messages(random)) {
     all.push_back(received(dht::FrameKind::envelope, dht::encode(envelope(random, std::move(message)))));
   }
   for (dht::Operation& operation : operations(random))
@@ -296,6 +324,11 @@ inline std::vector<dht::ReceivedFrame> frames(Random& random) {
   for (const dht::JoinRequest& request : join_requests(random))
     all.push_back(received(dht::FrameKind::join, dht::encode(request)));
   all.push_back(received(dht::FrameKind::join_answer, dht::encode(join_answer(random))));
+  for (const bool everything : {false, true}) {
+    const dht::Recall one = recall(random, everything);
+    all.push_back(received(dht::FrameKind::recall, dht::encode(one)));
+    all.push_back(received(dht::FrameKind::release, dht::encode(dht::release_of(one))));
+  }
   all.push_back(received(dht::FrameKind::trust, dht::encode(dht::TrustText{R"({"do": "token_list"})"})));
   return all;
 }
@@ -315,6 +348,8 @@ inline Result<std::string> decode_any(const dht::ReceivedFrame& frame) {
     case dht::FrameKind::join: return again(dht::decode_join_request(frame));
     case dht::FrameKind::join_answer: return again(dht::decode_join_answer(frame));
     case dht::FrameKind::trust: return again(dht::decode_trust_text(frame));
+    case dht::FrameKind::recall: return again(dht::decode_recall(frame));
+    case dht::FrameKind::release: return again(dht::decode_release(frame));
   }
   return fail(ErrorCode::corrupt, "unknown kind");
 }

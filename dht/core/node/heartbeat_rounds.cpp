@@ -59,6 +59,7 @@ void HeartbeatRounds::on(const Uuid& source, const Heartbeat& message) {
   reply.round = message.round;
   reply.fitness = services_.fitness.report(now());
   reply.room = services_.room;
+  reply.keeps_leases = true;
   std::shared_ptr<const Heartbeats::Groups> list = heartbeats_.groups_of(source, message);
   if (!list) {
     reply.unknown_digest = true;
@@ -85,6 +86,10 @@ void HeartbeatRounds::on(const Uuid& source, const Heartbeat& message) {
 void HeartbeatRounds::on(const Uuid& source, const HeartbeatReply& message) {
   services_.fitness.heard(source, message.fitness, now());
   groups_.heard_room(source, message.room);
+  if (message.keeps_leases)
+    services_.lease_keepers.insert(source);
+  else
+    services_.lease_keepers.erase(source);
   bool resend = false;
   std::optional<Heartbeats::Acknowledged> acknowledged = heartbeats_.acknowledge(source, message, resend);
   if (resend) services_.urgent_heartbeats.insert(source);

@@ -262,6 +262,14 @@ void Node::submit(OperationId id, Operation operation, Clock clock) {
       operation);
 }
 
+void Node::released(const Release& release, Clock clock) {
+  time_.set_clock(clock);
+  Group* one = groups_.find(release.partition);
+  if (one == nullptr) return;
+  one->released(release);
+  groups_.watch(*one);
+}
+
 NodeStatus Node::current_status() const {
   NodeStatus status;
   status.node = services_.self;

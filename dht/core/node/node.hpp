@@ -51,7 +51,8 @@ class Node {
   Status check_peer(const Uuid& peer, const Incarnation& incarnation, Clock clock);
 
   void submit(OperationId id, Operation operation, Clock clock);
-  void cancel(OperationId id) { out_.cancel(id); }  // its client went away: no reply is wanted any more
+  void released(const Release& release, Clock clock);  // a client's answer to a recall
+  void cancel(OperationId id) { out_.cancel(id); }     // its client went away: no reply is wanted any more
 
   void written(EffectId write, Clock clock);
   void applied(PartitionId partition, LogIndex through, const std::vector<AppliedBatch>& results, Clock clock);
@@ -85,6 +86,7 @@ class Node {
   const std::optional<Genesis>& genesis() const { return ring_.genesis; }
   const MembersTable& table() const { return ring_.table; }  // empty before genesis
   NodeStatus status(Clock clock);
+  const LeaseCounters& lease_counters() const { return services_.lease_counters; }
   // When it was last certain that no newer members table was committed (members_watch.hpp). Without a ring: now.
   TimePoint table_confirmed_at(Clock clock);
   // What time it is, as the members agree (ring_time.hpp).

@@ -171,6 +171,7 @@ struct Effects {
   std::vector<LoadEntries> loads;
   std::vector<SnapshotRead> snapshot_reads;
   std::vector<Reply> replies;
+  std::vector<Recall> recalls;  // to the client's connection, if there is one
   std::vector<Event> events;
   TimePoint deadline = never;  // call tick() then, or earlier
 };

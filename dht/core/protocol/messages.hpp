@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "dht/base/position.hpp"
+#include "dht/base/time.hpp"
 #include "dht/base/uuid.hpp"
 #include "dht/core/protocol/raft_types.hpp"
 #include "dht/core/protocol/room.hpp"
@@ -50,10 +51,22 @@ struct RequestVote {
   Term last_term = 0;
 };
 
+inline constexpr std::size_t max_lease_clients = 64;                  // of one leader of one group
+inline constexpr std::size_t max_lease_holders = 256;                 // with those of earlier leaders
+inline constexpr Duration max_lease_left = std::chrono::seconds(60);  // longer ones are not believed
+
+// A client that may hold row leases of earlier leaders (former_leases.hpp).
+struct LeaseHolder {
+  Uuid client;
+  Duration left{};
+};
+
 struct VoteReply {
   RaftHeader raft;  // pre-vote granted: the term that was asked for; otherwise the voter's
   bool pre_vote = false;
   bool granted = false;
+  std::vector<LeaseHolder> lease_holders = {};
+  Duration leases_unknown = {};  // for so long anybody may hold row leases
 };
 
 struct Append {
@@ -62,6 +75,7 @@ struct Append {
   Term previous_term = 0;
   LogIndex commit = 0;
   std::vector<Entry> entries;
+  std::uint64_t lease_version = 0;  // LeaseHolders::version when it left
 };
 
 struct AppendReply {
@@ -126,12 +140,23 @@ struct FitnessReport {
   std::uint32_t write_us = 0;     // how long a durable write takes of late; 0: not known
 };
 
+// Who may hold row leases that outlive the leader lease: those that the leader grants them to, and those whom earlier
+// leaders may have granted some (former_leases.hpp).
+struct LeaseHolders {
+  std::uint64_t version = 0;  // grows within a term, with each client that comes in
+  bool unknown = false;       // there may be others, of earlier leaders
+  std::vector<Uuid> clients;  // ascending
+  friend bool operator==(const LeaseHolders&, const LeaseHolders&) = default;
+};
+
 struct HeartbeatGroup {
   PartitionId partition{};
   Term term = 0;
   LogIndex commit = 0;
   LogIndex source_added = 0;
   LogIndex destination_added = 0;
+  LeaseHolders leases = {};
+  friend bool operator==(const HeartbeatGroup&, const HeartbeatGroup&) = default;
 };
 
 struct Heartbeat {
@@ -156,6 +181,8 @@ struct HeartbeatReply {
   FitnessReport fitness = {};    // the receiver's
   // Of those that do: with Damage::rows, to be replaced when the others can do without them. Ascending.
   std::vector<PartitionId> damaged = {};
+  // It remembers LeaseHolders and says them with its votes. Nodes of earlier builds do not.
+  bool keeps_leases = false;
 };
 
 // ---- Chord (dht/core/chord/chord.hpp) --------------------------------------------------------------------

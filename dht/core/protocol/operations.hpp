@@ -20,6 +20,33 @@ struct RowLease {
   Duration duration{};  // zero: none wanted
 };
 
+// A leader wants leases back: the client forgets the rows, then says Release. Everything: of the partition, whoever
+// granted it. May come twice, late, or not at all.
+struct Recall {
+  Uuid client;
+  PartitionId partition{};
+  Term term = 0;
+  std::uint64_t number = 0;
+  bool everything = false;
+  std::vector<std::uint64_t> rows;  // row_hash(); empty with everything
+};
+
+// What a client holds no more: nothing of it is read from memory, and nothing that was asked for before is remembered.
+struct Release {
+  Uuid client;
+  PartitionId partition{};
+  Term term = 0;             // of the recall
+  std::uint64_t number = 0;  // likewise
+  bool everything = false;
+  std::vector<std::uint64_t> rows;
+};
+
+inline Release release_of(const Recall& recall) {
+  return {recall.client, recall.partition, recall.term, recall.number, recall.everything, recall.rows};
+}
+
+inline constexpr std::size_t max_recalled_rows = 8192;  // of one recall; beyond it everything is recalled
+
 struct ReadOperation {
   PartitionId partition{};
   ReadRequest request;

@@ -21,10 +21,10 @@ void Group::mark_damaged(Damage damage) {
   state_.event("replica_damaged", "added=" + std::to_string(state_.id().added) + " what=" + name_of(damage));
   state_.mark();
   if (state_.has_lost_log()) {
-    // Who follows need not wait for timeouts, if the row leases have ended; the leader lease of this term ends with
-    // its leader.
+    // Who follows need not wait for timeouts, if the brief row leases have ended; the leader lease of this term ends
+    // with its leader.
     const std::optional<ReplicaId> target = leader() != nullptr ? leader()->targets().of_damaged() : std::nullopt;
-    if (target && commitments_.row_leases.last_until() <= services_.now())
+    if (target && commitments_.brief_leases_until <= services_.now())
       services_.out.send(target->node, TimeoutNow{state_.header(*target)});
     election_.withdraw();
     if (log_.applying()) ignored_apply_ = log_.take_back_apply();

@@ -12,6 +12,7 @@ Election::Election(ReplicaState& state, GroupServices& services, ReplicaLife& li
     : state_(state), services_(services), life_(life), receiver_(receiver), commitments_(commitments) {
   const Timing& timing = services_.timing;
   if (!created) refuse_votes_until_ = now() + timing.lease;
+  votes_in_configuration_ = state_.promotable();  // of what it knew: FormerLeases
   set_role_in_configuration();
   // The preferred primary comes first, so that a fresh ring is usable at once and leaders are where lookups end.
   reset_deadline();
@@ -48,7 +49,7 @@ void Election::receive(const Uuid& source, const RequestVote& message) {
   bool up_to_date = message.last_term > log.last_term() ||
                     (message.last_term == log.last_term() && message.last_index >= log.last_index());
   bool refuse = must_refuse_votes() && !(message.transfer && !message.pre_vote);
-  VoteReply reply{state_.answer_header(message.raft), message.pre_vote, false};
+  VoteReply reply = vote_reply(message);
   if (message.pre_vote) {
     // This vote is about to be said, and as good as another one.
     if (state_.vote() == source && state_.hard_state_pending()) return;
@@ -77,9 +78,22 @@ void Election::receive(const Uuid& source, const RequestVote& message) {
     services_.out.send_after_write(source, reply);
 }
 
+// With its vote a voter says who may hold row leases.
+VoteReply Election::vote_reply(const RequestVote& message) const {
+  VoteReply reply{state_.answer_header(message.raft), message.pre_vote, false};
+  if (message.pre_vote) return reply;
+  FormerLeases known = commitments_.former_leases;
+  if (leader_) known.granted(commitments_.row_leases.holders(now()));
+  reply.lease_holders = known.left(now());
+  reply.leases_unknown = known.unknown(now());
+  return reply;
+}
+
 void Election::receive(const Uuid& source, const VoteReply& message) {
   ReplicaId voter{source, message.raft.source_added};
   if (!is_voter(state_.configuration(), voter)) return;
+  if (message.granted && !services_.faults.forget_former_leases)
+    commitments_.former_leases.learn(message.lease_holders, message.leases_unknown, now());
   if (!message.pre_vote && message.raft.term == state_.term() && !late_votes_.empty()) {
     late_votes_[voter] = message.granted;
     if (vote_outcome(state_.configuration(), late_votes_) == VoteOutcome::won) become_leader();
@@ -187,7 +201,12 @@ void Election::peer_disconnected(const Uuid& peer) {
 
 // ---- Roles ----------------------------------------------------------------------------------------
 
-void Election::set_role_in_configuration() { role_ = state_.promotable() ? Role::follower : Role::learner; }
+void Election::set_role_in_configuration() {
+  const bool votes = state_.promotable();
+  if (votes && !votes_in_configuration_) commitments_.former_leases.became_voter(now());
+  votes_in_configuration_ = votes;
+  role_ = votes ? Role::follower : Role::learner;
+}
 
 void Election::configuration_changed() {
   if (role_ == Role::follower || role_ == Role::learner) set_role_in_configuration();
@@ -332,6 +351,7 @@ void Election::withdraw() {
   commitments_.operations.clear();
   receiver_.drop();
   role_ = Role::learner;
+  votes_in_configuration_ = false;
   state_.set_leader(std::nullopt);
   votes_.clear();
   late_votes_.clear();

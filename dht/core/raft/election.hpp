@@ -58,6 +58,7 @@ class Election {
   TimePoint now() const { return services_.now(); }
   bool must_refuse_votes() const;
   bool may_vote() const;
+  VoteReply vote_reply(const RequestVote& message) const;
   Duration unfit_delay() const;
   Duration retry_wait() const;
   void reset_deadline();
@@ -76,6 +77,7 @@ class Election {
   Commitments& commitments_;
 
   Role role_ = Role::follower;
+  bool votes_in_configuration_ = false;
   TimePoint last_heard_ = TimePoint::min();          // from a leader of the term of that moment
   TimePoint refuse_votes_until_ = TimePoint::min();  // an earlier life of this process may have granted a lease
   TimePoint deadline_{};                             // of the election

@@ -12,6 +12,7 @@ Group::Group(const PersistedGroup& persisted, bool created, bool holds_members_t
     : services_(services),
       state_(persisted, holds_members_table, services),
       log_(state_.log()),
+      commitments_(created, services.timing, services.now()),
       life_(state_, services),
       receiver_(state_, services, commitments_),
       election_(state_, services, life_, receiver_, commitments_, created),
@@ -61,6 +62,11 @@ void Group::propose(Proposal proposal) {
     leader->propose(std::move(proposal));
   else
     state_.fail(proposal.operation, ErrorCode::not_leader);
+  check();
+}
+
+void Group::released(const Release& release) {
+  if (Leader* leader = election_.leader()) leader->released(release);
   check();
 }
 

@@ -66,6 +66,7 @@ class Group {
   void peer_has_room(const Uuid& peer);  // again, or more than before
 
   void propose(Proposal proposal);
+  void released(const Release& release);
   void read(OperationId operation, ReadRequest request, const RowLease& lease);
 
   // The driver's answers.

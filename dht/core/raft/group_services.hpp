@@ -33,6 +33,16 @@ struct NodeLimits {
   static constexpr std::size_t groups_moving = 16;
 };
 
+// Of row leases, since the process started.
+struct LeaseCounters {
+  std::uint64_t grants = 0;
+  std::uint64_t recalls = 0;   // repeated ones, too
+  std::uint64_t releases = 0;  // answers to them
+  std::uint64_t waits = 0;     // batches that waited for row leases
+  std::uint64_t ran_out = 0;   // of those: until the leases had ended
+  Duration waited{};           // all of them together
+};
+
 struct GroupServices {
   GroupServices(const Uuid& node, Random& random_source, Outbox& outbox)
       : self(node), random(random_source), out(outbox) {}
@@ -49,6 +59,7 @@ struct GroupServices {
   TimePoint ask_until = TimePoint::min();  // heartbeats ask the peers whether their disks answer
   Room room = Room::ample;                 // of this node's disk
   std::map<Uuid, Room> peer_rooms;         // as they said last
+  std::set<Uuid> lease_keepers;            // peers that remember who may hold row leases
   TimePoint appended_at{};                 // the newest entry of any group here
   TimePoint active_at = TimePoint::min();  // a group that this node leads had something to replicate
   LogIndex log_keep_entries = 0;           // NodeOptions; 0: compact by size
@@ -70,6 +81,7 @@ struct GroupServices {
   // Appends to each peer that are not answered, of all groups.
   std::map<Uuid, std::shared_ptr<std::size_t>> inflight_bytes;
   std::size_t held_read_bytes = 0;
+  LeaseCounters lease_counters;
 
   TimePoint now() const { return clock.now; }
   // The group wants flush(), and what heartbeats say of it may have changed.

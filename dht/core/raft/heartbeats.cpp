@@ -6,15 +6,6 @@
 
 namespace ringfs::dht {
 
-namespace {
-
-bool same(const HeartbeatGroup& left, const HeartbeatGroup& right) {
-  return left.partition == right.partition && left.term == right.term && left.commit == right.commit &&
-         left.source_added == right.source_added && left.destination_added == right.destination_added;
-}
-
-}  // namespace
-
 std::uint64_t digest_of(const std::vector<HeartbeatGroup>& groups) {
   Writer writer;
   writer.reserve(groups.size() * 36);
@@ -24,14 +15,18 @@ std::uint64_t digest_of(const std::vector<HeartbeatGroup>& groups) {
     writer.u64(group.commit);
     writer.u64(group.source_added);
     writer.u64(group.destination_added);
+    writer.u64(group.leases.version);
+    writer.u8(group.leases.unknown ? 1 : 0);
+    writer.u32(static_cast<std::uint32_t>(group.leases.clients.size()));
+    for (const Uuid& client : group.leases.clients)
+      writer.raw({reinterpret_cast<const char*>(client.bytes.data()), client.bytes.size()});
   }
   return checksum(writer.bytes());
 }
 
 Heartbeat Heartbeats::make(const Uuid& peer, Groups groups, std::uint64_t round, TimePoint now) {
   Peer& state = peers_[peer];
-  if (!state.last_sent ||
-      !std::equal(groups.begin(), groups.end(), state.last_sent->begin(), state.last_sent->end(), same)) {
+  if (!state.last_sent || groups != *state.last_sent) {
     state.last_digest = digest_of(groups);
     state.last_sent = std::make_shared<const Groups>(std::move(groups));
   }

@@ -55,6 +55,7 @@ class Outbox {
   }
   void refuse(OperationId operation, Error error);  // one that open() did not take
 
+  void recall(Recall recall) { effects_.recalls.push_back(std::move(recall)); }
   void event(std::string name, std::string detail) { effects_.events.push_back({std::move(name), std::move(detail)}); }
 
   Effects take();

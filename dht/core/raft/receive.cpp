@@ -57,6 +57,8 @@ void Group::receive(const Uuid& source, const M& message) {
     election_.receive(source, message);
   } else if constexpr (requires { follower_.receive(source, message); }) {
     follower_.receive(source, message);
+    // Behind what it did: only what the leader names from then on counts for a new voter.
+    commitments_.former_leases.appended(message.raft.term, message.lease_version);
   } else if constexpr (requires { receiver_.receive(source, message); }) {
     receiver_.receive(source, message);
   } else if constexpr (requires { life_.receive(source, message); }) {
@@ -140,6 +142,7 @@ Group::HeartbeatAnswer Group::heartbeat(const Uuid& source, const HeartbeatGroup
   if (!is_addressed(source, header, rule.identity))
     return {false, 0, state_.has_lost_log() && heartbeat.destination_added == state_.id().added};
   if (!take_term(source, header.term, rule)) return {false, state_.term(), false};
+  commitments_.former_leases.heard(heartbeat.term, heartbeat.leases, services_.now());
   follower_.heartbeat(heartbeat.commit);
   check();
   return {true, state_.term(), state_.damage() != Damage::none};
@@ -150,7 +153,7 @@ Leader* Group::leader_of(Term term) { return term == state_.term() ? election_.l
 void Group::heartbeat_acknowledged(const Uuid& source, const HeartbeatGroup& sent, std::uint64_t round,
                                    TimePoint sent_at, bool damaged) {
   if (Leader* leader = leader_of(sent.term))
-    leader->heartbeat_acknowledged({source, sent.destination_added}, round, sent_at, damaged);
+    leader->heartbeat_acknowledged(sent, {source, sent.destination_added}, round, sent_at, damaged);
   check();
 }
 

@@ -1,4 +1,4 @@
-// Granting row leases, and how long a batch has to wait for them.
+// Granting row leases, recalling them, and how long a batch has to wait for them.
 #include "dht/core/rows/row_leases.hpp"
 
 #include <algorithm>
@@ -45,6 +45,16 @@ RowChanges changed_rows(const Batch& batch) {
   return changes;
 }
 
+bool RowLeases::holds(const Grant& grant, TimePoint now) const {
+  if (grant.until <= now) return false;
+  auto client = clients_.find(grant.client);
+  return client != clients_.end() && client->second.released < grant.number;
+}
+
+bool RowLeases::leased(const Row& row, TimePoint now) const {
+  return std::any_of(row.grants.begin(), row.grants.end(), [&](const Grant& grant) { return holds(grant, now); });
+}
+
 bool RowLeases::contended(const Row& row, const Uuid& client, TimePoint now) const {
   auto lately = [now](TimePoint when) { return when != TimePoint::min() && when + row_contention_pause > now; };
   return lately(row.contended) || (row.writer != client && lately(row.written));
@@ -52,60 +62,126 @@ bool RowLeases::contended(const Row& row, const Uuid& client, TimePoint now) con
 
 bool RowLeases::room(std::size_t rows, TimePoint now) {
   if (rows_.size() + rows > sweep_at_ && now >= next_sweep_) {
-    next_sweep_ = now + max_row_lease;
+    next_sweep_ = now + brief_row_lease;
     std::erase_if(rows_, [&](const auto& item) {
       const Row& row = item.second;
       return row.under_way == 0 && !leased(row, now) &&
              (row.written == TimePoint::min() || row.written + row_contention_pause <= now);
     });
     sweep_at_ = std::clamp<std::size_t>(2 * rows_.size(), 1024, max_leased_rows);
+    std::erase_if(clients_, [now](const auto& item) { return item.second.until <= now; });
   }
   return rows_.size() + rows <= max_leased_rows;
 }
 
+bool RowLeases::may_grant(std::uint64_t hash, const Uuid& client, TimePoint now) const {
+  auto found = rows_.find(hash);
+  if (found == rows_.end()) return true;
+  const Row& row = found->second;
+  if (row.under_way > 0 || contended(row, client, now)) return false;
+  const auto others = std::count_if(row.grants.begin(), row.grants.end(),
+                                    [&](const Grant& grant) { return grant.client != client && holds(grant, now); });
+  return static_cast<std::size_t>(others) < max_row_holders;
+}
+
 bool RowLeases::grant(const Uuid& client, const std::vector<std::uint64_t>& hashes, TimePoint until, TimePoint now) {
   if (everything_under_way_ > 0 || !room(hashes.size(), now)) return false;
+  if (!std::all_of(hashes.begin(), hashes.end(), [&](std::uint64_t hash) { return may_grant(hash, client, now); }))
+    return false;
+  const std::uint64_t number = ++last_number_;
   for (std::uint64_t hash : hashes) {
-    auto found = rows_.find(hash);
-    if (found != rows_.end() && (found->second.under_way > 0 || contended(found->second, client, now))) return false;
+    std::vector<Grant>& grants = rows_[hash].grants;
+    std::erase_if(grants, [&](const Grant& grant) { return grant.client != client && !holds(grant, now); });
+    auto own = std::find_if(grants.begin(), grants.end(), [&](const Grant& grant) { return grant.client == client; });
+    if (own == grants.end()) own = grants.insert(own, Grant{client, TimePoint::min(), 0});
+    own->until = std::max(own->until, until);
+    own->number = number;
   }
-  for (std::uint64_t hash : hashes) {
-    Row& row = rows_[hash];
-    row.holder = !leased(row, now) || row.holder == client ? client : Uuid{};
-    row.until = std::max(row.until, until);
-  }
-  TimePoint& last = clients_[client];
-  last = std::max(last, until);
-  last_until_ = std::max(last_until_, until);
+  Client& holder = clients_[client];
+  holder.until = std::max(holder.until, until);
+  holder.number = number;
   return true;
 }
 
 void RowLeases::found_absent(std::uint64_t hash, TimePoint now) {
   auto row = rows_.find(hash);
-  if (row != rows_.end()) row->second.until = std::min(row->second.until, now + absent_row_lease);
+  if (row == rows_.end()) return;
+  for (Grant& grant : row->second.grants) grant.until = std::min(grant.until, now + absent_row_lease);
 }
 
-TimePoint RowLeases::begin(const RowChanges& changes, TimePoint now) {
-  TimePoint free = now;
-  if (changes.everything) {
-    ++everything_under_way_;
-    std::erase_if(clients_, [now](const auto& item) { return item.second <= now; });
-    for (const auto& [client, until] : clients_) {
-      if (client != changes.client) free = std::max(free, until);
-    }
-  }
+void RowLeases::begin(const RowChanges& changes, TimePoint now) {
+  if (changes.everything) ++everything_under_way_;
   room(changes.rows.size(), now);  // what is under way is always counted
   for (std::uint64_t hash : changes.rows) {
     Row& row = rows_[hash];
     ++row.under_way;
-    if (leased(row, now) && row.holder != changes.client) free = std::max(free, row.until);
     const bool another =
         row.written != TimePoint::min() && row.writer != changes.client && row.written + row_contention_pause > now;
     if (another) row.contended = now;
     row.writer = changes.client;
     row.written = now;
   }
+}
+
+TimePoint RowLeases::free_at(const RowChanges& changes, TimePoint now) const {
+  TimePoint free = now;
+  if (changes.everything) {
+    for (const auto& [client, state] : clients_) {
+      if (client != changes.client && state.released < state.number) free = std::max(free, state.until);
+    }
+  }
+  for (std::uint64_t hash : changes.rows) {
+    auto row = rows_.find(hash);
+    if (row == rows_.end()) continue;
+    for (const Grant& grant : row->second.grants) {
+      if (grant.client != changes.client && holds(grant, now)) free = std::max(free, grant.until);
+    }
+  }
   return free;
+}
+
+std::map<Uuid, RowLeases::Wanted> RowLeases::recall(const RowChanges& changes, TimePoint now) {
+  std::map<Uuid, Wanted> wanted;
+  const std::uint64_t number = ++last_number_;
+  if (changes.everything) {
+    for (const auto& [client, state] : clients_) {
+      const bool holds_any = state.released < state.number && state.until > now;
+      if (client != changes.client && holds_any) wanted[client] = {number, true, {}};
+    }
+    return wanted;
+  }
+  for (std::uint64_t hash : changes.rows) {
+    auto row = rows_.find(hash);
+    if (row == rows_.end()) continue;
+    for (const Grant& grant : row->second.grants) {
+      if (grant.client == changes.client || !holds(grant, now)) continue;
+      Wanted& one = wanted[grant.client];
+      one.number = number;
+      one.rows.push_back(hash);
+    }
+  }
+  return wanted;
+}
+
+void RowLeases::released(const Uuid& client, std::uint64_t number, bool everything,
+                         const std::vector<std::uint64_t>& rows) {
+  auto known = clients_.find(client);
+  if (known == clients_.end()) return;
+  if (everything) known->second.released = std::max(known->second.released, std::min(number, last_number_));
+  for (std::uint64_t hash : rows) {
+    auto row = rows_.find(hash);
+    if (row == rows_.end()) continue;
+    std::erase_if(row->second.grants,
+                  [&](const Grant& grant) { return grant.client == client && grant.number < number; });
+  }
+}
+
+std::vector<RowLeases::Holder> RowLeases::holders(TimePoint now) const {
+  std::vector<Holder> holders;
+  for (const auto& [client, state] : clients_) {
+    if (state.until > now && state.released < state.number) holders.push_back({client, state.until});
+  }
+  return holders;
 }
 
 void RowLeases::end(const RowChanges& changes) {
@@ -129,7 +205,6 @@ void RowLeases::clear() {
   in_log_.clear();
   everything_under_way_ = 0;
   sweep_at_ = 1024;
-  // last_until_ stays: what was granted is granted.
 }
 
 }  // namespace ringfs::dht

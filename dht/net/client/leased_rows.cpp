@@ -123,32 +123,63 @@ bool LeasedRows::changed_since(std::uint64_t hash, std::uint64_t ticket) const {
   return found != own_.end() && (found->second.under_way > 0 || found->second.ended > ticket);
 }
 
+bool LeasedRows::invalid_since(PartitionId partition, std::uint64_t ticket) const {
+  auto found = recalled_.find(partition);
+  return everything_.under_way > 0 || everything_.ended > ticket ||
+         (found != recalled_.end() && found->second > ticket);
+}
+
+void LeasedRows::keep(Leased leased, std::uint64_t hash) {
+  forget(hash);
+  bytes_ += leased.bytes();
+  rows_.emplace(hash, std::move(leased));
+}
+
+void LeasedRows::recall(const Recall& recall) {
+  ++recalls_;
+  const std::uint64_t now = ++last_ticket_;
+  if (recall.everything) {
+    recalled_[recall.partition] = now;
+    std::erase_if(rows_, [&](const auto& item) {
+      const bool recalled = item.second.partition == recall.partition;
+      if (recalled) bytes_ -= item.second.bytes();
+      return recalled;
+    });
+  }
+  for (const std::uint64_t hash : recall.rows) {
+    forget(hash);
+    own_[hash].ended = now;
+  }
+  prune_own(now);
+}
+
 // ---- Reads -----------------------------------------------------------------------------------------
 
-LeasedRows::Asking::Asking(std::shared_ptr<LeasedRows> rows) : rows_(std::move(rows)), ticket_(++rows_->last_ticket_) {}
+LeasedRows::Asking::Asking(std::shared_ptr<LeasedRows> rows, PartitionId partition)
+    : rows_(std::move(rows)), partition_(partition), ticket_(++rows_->last_ticket_) {}
 
 void LeasedRows::Asking::remember(const ReadRequest& request, const ReadReply& reply, const GrantedLease& lease) {
   LeasedRows& rows = *rows_;
-  if (rows.everything_.under_way > 0 || rows.everything_.ended > ticket_) return;
+  if (rows.invalid_since(partition_, ticket_)) return;
   for (std::size_t i = 0; i < request.gets.size() && i < reply.gets.size(); ++i) {
     // What a transaction holds changes when its record says so, which lies elsewhere.
     const std::uint64_t hash = row_hash(request.gets[i]);
     const bool held = !reply.gets[i].locks.empty() && !rows.remember_held_rows_;
     if (held || rows.changed_since(hash, ticket_)) continue;
-    rows.forget(hash);
-    Leased leased{request.gets[i], reply.gets[i], lease.until(reply.gets[i].found)};
+    Leased leased{request.gets[i], reply.gets[i], lease.until(reply.gets[i].found), partition_};
     leased.get.locks.clear();
     SharedBytes& value = leased.get.row.value;
     if (value.size() <= small_value_bytes) value = SharedBytes(value.str());
-    rows.bytes_ += leased.bytes();
-    rows.rows_.emplace(hash, std::move(leased));
+    rows.keep(std::move(leased), hash);
   }
 }
 
 // ---- The client's own batches ----------------------------------------------------------------------
 
-LeasedRows::Changing::Changing(std::shared_ptr<LeasedRows> rows, const Batch& batch, TimePoint may_happen_until)
+LeasedRows::Changing::Changing(std::shared_ptr<LeasedRows> rows, PartitionId partition, const Batch& batch,
+                               TimePoint may_happen_until)
     : rows_(std::move(rows)),
+      partition_(partition),
       changes_(changed_rows(batch)),
       may_happen_until_(may_happen_until),
       ticket_(++rows_->last_ticket_) {
@@ -161,8 +192,8 @@ LeasedRows::Changing::Changing(std::shared_ptr<LeasedRows> rows, const Batch& ba
 
 void LeasedRows::Changing::remember(const Batch& batch, std::uint64_t version, const GrantedLease& lease,
                                     TimePoint now) {
-  if (changes_.everything || rows_->everything_.under_way > 0 || rows_->everything_.ended > ticket_) return;
-  // Until now no other client can have changed a row whose former lease has not ended.
+  if (changes_.everything || rows_->invalid_since(partition_, ticket_)) return;
+  // Until now no other client can have changed a row whose former lease has neither ended nor been recalled.
   std::erase_if(before_, [now](const auto& item) { return item.second.until <= now; });
   KnownRows known(before_);
   MutationPlan plan(known);
@@ -176,11 +207,8 @@ void LeasedRows::Changing::remember(const Batch& batch, std::uint64_t version, c
     const auto own = rows_->own_.find(hash);
     const bool alone = own != rows_->own_.end() && own->second.under_way == 1 && own->second.ended <= ticket_;
     if (!alone) continue;  // another batch of this client changes it, too
-    rows_->forget(hash);
     const TimePoint until = lease.until(get.found);
-    Leased leased{address, std::move(get), until};
-    rows_->bytes_ += leased.bytes();
-    rows_->rows_.emplace(hash, std::move(leased));
+    rows_->keep({address, std::move(get), until, partition_}, hash);
   }
 }
 
@@ -212,6 +240,10 @@ void LeasedRows::end(const RowChanges& changes) {
   };
   if (changes.everything) ended(everything_);
   for (std::uint64_t hash : changes.rows) ended(own_.at(hash));
+  prune_own(now);
+}
+
+void LeasedRows::prune_own(std::uint64_t now) {
   if (own_.size() <= max_own_rows) return;
   // Answers to reads that were sent before now are not remembered, so the list of changes is not needed any more.
   everything_.ended = now;

@@ -2,18 +2,21 @@
 //
 // This client's leases do not delay its own batches. So a row that a batch of this client changes is forgotten before
 // the batch is sent, and is not remembered again from a read that was asked before the batch had ended. A batch whose
-// end is unknown may happen as long as it lives; until then its rows are read from the ring. Rows that a pending
+// end is unknown may happen as long as it lives; until then its rows are read from the ring. A row that a leader
+// recalls is treated like one that a batch of this client has changed just now. Rows that a pending
 // transaction holds are not remembered from a read. So the end of a transaction, this client's or another's, changes no
 // remembered row. Threads: one loop. Limits: max_leased_row_bytes; beyond it ended leases are dropped, then all.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <unordered_map>
 #include <vector>
 
+#include "dht/core/protocol/operations.hpp"
 #include "dht/core/rows/row_leases.hpp"
 
 namespace ringfs::dht {
@@ -38,6 +41,7 @@ class LeasedRows {
     RowAddress address;
     ReadReply::Get get;
     TimePoint until;
+    PartitionId partition{};
     std::size_t bytes() const { return address.key.size() + address.sort.size() + get.row.value.size() + 128; }
   };
 
@@ -50,23 +54,29 @@ class LeasedRows {
   // Whether find() would find them now.
   bool knows(const ReadRequest& request, TimePoint now) const;
 
+  // What a leader wants back is forgotten, and what was asked for before is not remembered.
+  void recall(const Recall& recall);
+  std::size_t size() const { return rows_.size(); }
+  std::uint64_t recalls() const { return recalls_; }  // since the client began
+
   // From before a read is sent until its answer is remembered.
   class Asking {
    public:
-    explicit Asking(std::shared_ptr<LeasedRows> rows);
+    Asking(std::shared_ptr<LeasedRows> rows, PartitionId partition);
     Asking(const Asking&) = delete;
     Asking& operator=(const Asking&) = delete;
     void remember(const ReadRequest& request, const ReadReply& reply, const GrantedLease& lease);
 
    private:
     const std::shared_ptr<LeasedRows> rows_;
+    const PartitionId partition_;
     const std::uint64_t ticket_;
   };
 
   // From before a batch is sent until its end is known; or, if it never is, for as long as the batch may live.
   class Changing {
    public:
-    Changing(std::shared_ptr<LeasedRows> rows, const Batch& batch, TimePoint may_happen_until);
+    Changing(std::shared_ptr<LeasedRows> rows, PartitionId partition, const Batch& batch, TimePoint may_happen_until);
     Changing(const Changing&) = delete;
     Changing& operator=(const Changing&) = delete;
     ~Changing();
@@ -78,6 +88,7 @@ class LeasedRows {
 
    private:
     const std::shared_ptr<LeasedRows> rows_;
+    const PartitionId partition_;
     RowChanges changes_;
     const TimePoint may_happen_until_;
     const std::uint64_t ticket_;
@@ -98,6 +109,9 @@ class LeasedRows {
   void forget(std::uint64_t hash);
   void make_room(TimePoint now);
   bool changed_since(std::uint64_t hash, std::uint64_t ticket) const;
+  bool invalid_since(PartitionId partition, std::uint64_t ticket) const;
+  void keep(Leased leased, std::uint64_t hash);
+  void prune_own(std::uint64_t now);
 
   const bool remember_held_rows_;
   std::unordered_map<std::uint64_t, Leased> rows_;
@@ -105,6 +119,8 @@ class LeasedRows {
   std::uint64_t last_ticket_ = 0;
   std::unordered_map<std::uint64_t, Own> own_;
   Own everything_;
+  std::map<PartitionId, std::uint64_t> recalled_;  // all of the partition: the ticket of that moment
+  std::uint64_t recalls_ = 0;
   std::vector<std::pair<TimePoint, RowChanges>> unknown_;  // batches whose ends were never heard of
 };
 

@@ -57,7 +57,14 @@ ObjectClient::ObjectClient(ClientTransport& transport, std::vector<std::string> 
       options_(std::move(options)),
       client_(options_.client.is_nil() ? random_uuid(transport.random()) : options_.client),
       directory_(std::move(bootstrap)),
-      leased_rows_(std::make_shared<LeasedRows>(options.faults.remember_held_rows)) {}
+      leased_rows_(std::make_shared<LeasedRows>(options.faults.remember_held_rows)) {
+  if (options_.row_lease <= Duration::zero()) return;
+  transport_.take_recalls(client_,
+                          [rows = leased_rows_, faults = options_.faults](const Recall& recall, auto forgotten) {
+                            if (!faults.release_without_forgetting) rows->recall(recall);
+                            forgotten();
+                          });
+}
 
 unsigned ObjectClient::partition_bits() const {
   RINGFS_CHECK(directory_.known());  // start() first
@@ -168,7 +175,7 @@ Task<Result<ReadReply>> ObjectClient::read_raw(PartitionId partition, ReadReques
   const std::size_t scans = request.scans.size();
   // No leases on transaction records: they change soon, and their coordinator would have to wait.
   const bool leasing = options_.row_lease > Duration::zero() && gets > 0 && !request.gets.front().key.starts_with('\0');
-  LeasedRows::Asking asking(leased_rows_);
+  LeasedRows::Asking asking(leased_rows_, partition);
   const ReadRequest wanted = leasing ? request : ReadRequest{};
   RequestState state;
   state.partition = partition;
@@ -184,7 +191,7 @@ Task<Result<ReadReply>> ObjectClient::read_raw(PartitionId partition, ReadReques
     co_return fail(ErrorCode::corrupt, "the reply answers another read");
   }
   if (reply && leasing && rows->lease > Duration::zero()) {
-    asking.remember(wanted, *reply, {asked, rows->lease});
+    asking.remember(wanted, *reply, {options_.faults.lease_from_answer ? transport_.now() : asked, rows->lease});
   }
   if (rows->stamp != Stamp{}) log_time_is(partition, rows->stamp);
   co_return reply;
@@ -225,7 +232,7 @@ Task<Result<BatchResult>> ObjectClient::commit_raw(PartitionId partition, std::v
   Status learnt = co_await learn_log_time(partition, deadline);
   if (!learnt) co_return tl::unexpected(learnt.error());
   const TimePoint asked = transport_.now();
-  LeasedRows::Changing changing(leased_rows_, batch, asked + max_batch_life + clock_slack);
+  LeasedRows::Changing changing(leased_rows_, partition, batch, asked + max_batch_life + clock_slack);
   for (unsigned start = 0;; ++start) {
     Status reserved = co_await reserve_sequence(partition, deadline);
     if (!reserved) co_return tl::unexpected(reserved.error());

@@ -94,6 +94,7 @@ class ObjectClient final : public PartitionedStore {
 
   const RingDirectory& directory() const { return directory_; }
   const ObjectClientCounters& counters() const { return counters_; }
+  const LeasedRows& leased_rows() const { return *leased_rows_; }
   const Uuid& client() const { return client_; }
 
  private:

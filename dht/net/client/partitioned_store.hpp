@@ -20,8 +20,10 @@ namespace ringfs::dht {
 // Test-only switch that takes a guard away, so that the simulator can show that it would notice
 // (docs/design.md#proof-by-simulation).
 struct TransactionFaults {
-  bool remember_held_rows = false;      // under a row lease, although a pending transaction changes them
-  bool drop_without_tombstone = false;  // of a record that is missing, or whose coordinator is taken for dead
+  bool remember_held_rows = false;          // under a row lease, although a pending transaction changes them
+  bool release_without_forgetting = false;  // a recall is answered, and the rows are read from memory on
+  bool lease_from_answer = false;           // a row lease is counted from when its answer came
+  bool drop_without_tombstone = false;      // of a record that is missing, or whose coordinator is taken for dead
 };
 
 // Committed transactions of one client that still have partitions to tell, beside their callers: a bound for the memory

@@ -454,6 +454,7 @@ std::string RingClient::metrics_text() {
   counter(text, "reads_total", "Reads of one partition.", counters.reads);
   counter(text, "leased_reads_total", "Of the reads, those answered from memory under a row lease.",
           counters.leased_reads);
+  counter(text, "recalls_total", "Row leases that leaders wanted back.", client_.leased_rows().recalls());
   counter(text, "commits_total", "Batches for one partition.", counters.commits);
   counter(text, "calls_total", "Operations sent to nodes, retries included.", counters.calls);
   counter(text, "redirects_total", "Answers that named another leader.", counters.redirects);
@@ -465,6 +466,9 @@ std::string RingClient::metrics_text() {
   counter(text, "timeouts_total", "Operations whose deadline passed.", counters.timeouts);
   text += "# HELP ringfs_client_lookup_hops_max Longest Chord lookup.\n# TYPE ringfs_client_lookup_hops_max gauge\n";
   text += "ringfs_client_lookup_hops_max " + std::to_string(counters.most_lookup_hops) + "\n";
+  text +=
+      "# HELP ringfs_client_leased_rows Rows in memory under a row lease.\n# TYPE ringfs_client_leased_rows gauge\n";
+  text += "ringfs_client_leased_rows " + std::to_string(client_.leased_rows().size()) + "\n";
   return text;
 }
 

@@ -67,6 +67,12 @@ void Driver::cancel(OperationId id) {
   schedule_turn();
 }
 
+void Driver::released(const Release& release) {
+  if (stopped_) return;
+  node_.released(release, read_clock());
+  schedule_turn();
+}
+
 void Driver::receive(const Envelope& envelope) {
   if (stopped_) return;
   if (const auto* chunk = std::get_if<SnapshotChunk>(&envelope.message)) {
@@ -165,6 +171,9 @@ void Driver::carry_out(Effects effects) {
     storage_.happened(event);
   }
   for (Reply& item : effects.replies) reply(std::move(item));
+  for (const Recall& item : effects.recalls) {
+    if (recall_) recall_(item);
+  }
 }
 
 void Driver::timer_due() {

@@ -57,6 +57,9 @@ class Driver : private Peers::Listener, private StorageEffects::Host {
   // `handler` is called once from the loop, never from inside submit(), unless cancel() or stop() came first.
   OperationId submit(Operation operation, ReplyHandler handler);
   void cancel(OperationId id);
+  // `handler` gets what leaders here want back from clients, from the loop.
+  void on_recall(std::function<void(const Recall&)> handler) { recall_ = std::move(handler); }
+  void released(const Release& release);
   std::size_t open_operations() const { return handlers_.size(); }
 
   void receive(const Envelope& envelope);
@@ -101,6 +104,7 @@ class Driver : private Peers::Listener, private StorageEffects::Host {
   HeldMessages held_;
 
   std::unordered_map<OperationId, ReplyHandler> handlers_;
+  std::function<void(const Recall&)> recall_;
   OperationId next_operation_ = 1;
   TimePoint deadline_ = never;
   std::set<Uuid> accepted_by_;

@@ -34,6 +34,7 @@ Server::~Server() {
 }
 
 void Server::start() {
+  driver_.on_recall([this](const Recall& wanted) { recall(wanted); });
   accept_from(listener_.acceptor);
   if (listener_.local) accept_from(*listener_.local);
   sweep_timer_.wake_at(boot_time() + options_.limits.sweep);
@@ -125,6 +126,12 @@ void Server::node_gone(Session& session) {
   driver_.peer_disconnected(session.handshake().node);
 }
 
+// A client without a connection hears of it when it has one: leaders ask again.
+void Server::recall(const Recall& recall) {
+  auto found = lease_clients_.find(recall.client);
+  if (found != lease_clients_.end()) found->second->recall(recall);
+}
+
 void Server::forget(Session& session) { sessions_.erase(&session); }
 
 void Server::log_refused(const std::string& peer, const Denial& why) {
@@ -164,8 +171,10 @@ bool Server::flushed() const {
 
 void Server::stop() {
   drain();
+  driver_.on_recall({});
   sweep_timer_.stop();
   nodes_.clear();
+  lease_clients_.clear();
   auto sessions = std::exchange(sessions_, {});
   for (auto& [key, session] : sessions) session->end_quietly();
 }

@@ -95,6 +95,7 @@ class Server {
   void forget(Session& session);
   void node_met(Session& session);
   void node_gone(Session& session);
+  void recall(const Recall& recall);
   void log_refused(const std::string& peer, const Denial& why);
   bool room_for_client() const;
 
@@ -103,11 +104,12 @@ class Server {
   Listener listener_;
   WakeTimer sweep_timer_;
   std::unordered_map<Session*, std::shared_ptr<Session>>
-      sessions_;                              // shared: a session may end inside its own callback
-  std::unordered_map<Uuid, Session*> nodes_;  // the newest connection of each peer
-  std::size_t clients_ = 0;                   // connections whose handshake was a client's
-  HandshakeShares shares_;                    // of TLS connections that nobody is known on
-  std::uint64_t checked_version_ = 0;         // of the members table that all sessions were held against
+      sessions_;                                      // shared: a session may end inside its own callback
+  std::unordered_map<Uuid, Session*> nodes_;          // the newest connection of each peer
+  std::unordered_map<Uuid, Session*> lease_clients_;  // the newest connection of each client that takes row leases
+  std::size_t clients_ = 0;                           // connections whose handshake was a client's
+  HandshakeShares shares_;                            // of TLS connections that nobody is known on
+  std::uint64_t checked_version_ = 0;                 // of the members table that all sessions were held against
   LogLimit refused_log_;
   Counters counters_;
   bool draining_ = false;

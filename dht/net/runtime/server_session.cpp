@@ -77,6 +77,8 @@ void Server::Session::frame_received(FrameConnection&, ReceivedFrame frame) {
   bool client = handshake_.role == PeerRole::client;
   if (frame.header.kind == FrameKind::request && client) {
     request(frame);
+  } else if (frame.header.kind == FrameKind::release && client) {
+    release(frame);
   } else if (frame.header.kind == FrameKind::envelope && !client) {
     envelope(frame);
   } else if (frame.header.kind == FrameKind::error) {
@@ -109,11 +111,14 @@ void Server::Session::handshake_received(const ReceivedFrame& frame) {
   give_share_back(*server_);
   handshake_ = std::move(*handshake);
   connection_->set_frame_limit(max_frame_bytes);
-  connection_->send(FrameKind::handshake, 0, encode(server_->driver_.own_handshake(handshake_.node)));
+  connection_->send(
+      FrameKind::handshake, 0,
+      encode(server_->driver_.own_handshake(handshake_.role == PeerRole::node ? handshake_.node : Uuid{})));
   if (handshake_.role == PeerRole::node) {
     server_->node_met(*this);
   } else {
     ++server_->clients_;
+    if (!handshake_.node.is_nil()) server_->lease_clients_[handshake_.node] = this;
   }
 }
 
@@ -294,6 +299,23 @@ void Server::Session::request(const ReceivedFrame& frame) {
   throttle();
 }
 
+// To whoever does not read its answers nothing more is said: its leases run out.
+void Server::Session::recall(const Recall& recall) {
+  if (connection_->queued_bytes() > server_->options_.limits.queue_bytes) return;
+  connection_->send(FrameKind::recall, 0, encode(recall));
+}
+
+void Server::Session::release(const ReceivedFrame& frame) {
+  Result<Release> release = decode_release(frame);
+  if (!release) {
+    refuse(malformed(release.error()), false);
+  } else if (release->client != handshake_.node) {
+    refuse(malformed({ErrorCode::wrong_identity, "leases of another client are given back"}), false);
+  } else {
+    server_->driver_.released(*release);
+  }
+}
+
 void Server::Session::answer(std::uint64_t number, OperationResult result) {
   requests_.erase(number);
   if (server_ == nullptr) return;
@@ -379,7 +401,11 @@ void Server::Session::end() {
   connection_->close();
   give_share_back(*server);
   for (const auto& [number, operation] : std::exchange(requests_, {})) server->driver_.cancel(operation);
-  if (is_client()) --server->clients_;
+  if (is_client()) {
+    --server->clients_;
+    auto found = server->lease_clients_.find(handshake_.node);
+    if (found != server->lease_clients_.end() && found->second == this) server->lease_clients_.erase(found);
+  }
   if (handshake_done_ && handshake_.role == PeerRole::node) server->node_gone(*this);
   server->forget(*this);
 }

@@ -34,6 +34,7 @@ class Server::Session final : public FrameConnection::Owner, public std::enable_
   void refuse_late();  // when is_late()
   void end_quietly();
   void drain();
+  void recall(const Recall& recall);
 
  private:
   void frame_received(FrameConnection& connection, ReceivedFrame frame) override;
@@ -54,6 +55,7 @@ class Server::Session final : public FrameConnection::Owner, public std::enable_
   void tell_and_end(const Error& why);
   void envelope(const ReceivedFrame& frame);
   void request(const ReceivedFrame& frame);
+  void release(const ReceivedFrame& frame);
   void answer(std::uint64_t request, OperationResult result);
   void throttle();
   void give_share_back(Server& server);

@@ -6,6 +6,7 @@
 // node's own answer.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,14 @@ class ClientTransport {
   virtual ~ClientTransport() = default;
   // One operation to the node at host:port. `expected` (unless nil): the node that must answer there.
   virtual Task<OperationResult> call(std::string address, Uuid expected, Operation operation, TimePoint deadline) = 0;
+  // From now on this client takes row leases: `handler` gets what leaders want back, on the loop, and calls `forgotten`
+  // once, then or later, when nothing of it is remembered any more. A transport that does not carry recalls lets leases
+  // run out.
+  using Forgotten = std::function<void()>;
+  virtual void take_recalls(const Uuid& client, std::function<void(const Recall&, Forgotten forgotten)> handler) {
+    static_cast<void>(client);
+    static_cast<void>(handler);
+  }
   virtual Task<void> sleep(Duration duration) = 0;
   virtual TimePoint now() = 0;
   virtual Stamp ring_time() = 0;  // as the nodes say that have answered (heard_times.hpp), carried on by now()

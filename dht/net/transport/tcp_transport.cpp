@@ -86,7 +86,7 @@ class TcpTransport::Channel final : public OutgoingConnection {
 
   Handshake own_handshake() override {
     return {.role = PeerRole::client,
-            .node = {},
+            .node = transport_.client_,
             .incarnation = {},
             .ring = transport_.options_.ring,
             .table_version = 0,
@@ -118,6 +118,10 @@ class TcpTransport::Channel final : public OutgoingConnection {
   }
 
   void received(ReceivedFrame frame) override {
+    if (frame.header.kind == FrameKind::recall) {
+      recalled(frame);
+      return;
+    }
     if (frame.header.kind != FrameKind::response) {
       end({ErrorCode::corrupt, "a frame that does not belong here"});
       return;
@@ -131,6 +135,20 @@ class TcpTransport::Channel final : public OutgoingConnection {
     // An answer after the call's deadline is dropped.
     if (outstanding_.contains(frame.header.request))
       transport_.finish(frame.header.request, std::move(response->result));
+  }
+
+  void recalled(const ReceivedFrame& frame) {
+    Result<Recall> recall = decode_recall(frame);
+    if (!recall) {
+      end(recall.error());
+      return;
+    }
+    if (!transport_.recall_ || recall->client != transport_.client_) return;
+    const std::weak_ptr<OutgoingConnection> weak = weak_from_this();
+    transport_.recall_(*recall, [this, weak, said = *recall] {
+      const std::shared_ptr<OutgoingConnection> self = weak.lock();
+      if (self && !stopped() && connected()) OutgoingConnection::send(FrameKind::release, 0, encode(release_of(said)));
+    });
   }
 
   void lost(const Error& why, bool) override {

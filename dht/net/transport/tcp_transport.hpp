@@ -39,6 +39,10 @@ class TcpTransport : public ClientTransport {
   TcpTransport& operator=(const TcpTransport&) = delete;
 
   Task<OperationResult> call(std::string address, Uuid expected, Operation operation, TimePoint deadline) override;
+  void take_recalls(const Uuid& client, std::function<void(const Recall&, Forgotten)> handler) override {
+    client_ = client;
+    recall_ = std::move(handler);
+  }
   Task<void> sleep(Duration duration) override;
   TimePoint now() override;
   Stamp ring_time() override;
@@ -66,6 +70,8 @@ class TcpTransport : public ClientTransport {
   boost::asio::any_io_executor executor_;
   Random& random_;
   TcpTransportOptions options_;
+  Uuid client_;  // nil: takes no row leases
+  std::function<void(const Recall&, Forgotten)> recall_;
   Flusher flusher_;
   std::map<std::string, std::shared_ptr<Channel>> channels_;  // shared: a pending connect may outlive the transport
   std::unordered_map<std::uint64_t, Call> calls_;

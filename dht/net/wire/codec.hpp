@@ -29,7 +29,7 @@ enum class PeerRole : std::uint8_t { client = 1, node = 2 };
 // The first frame of both sides of every connection (docs/design.md#node-identity).
 struct Handshake {
   PeerRole role{};
-  Uuid node;                // of a client: nil
+  Uuid node;                // of a client that takes row leases: the client; of others: nil
   Incarnation incarnation;  // of a client: zero
   Uuid ring;                // nil: a waiting node, or a client that takes any ring
   std::uint64_t table_version = 0;
@@ -80,6 +80,11 @@ Result<Envelope> decode_envelope(const ReceivedFrame& frame);
 
 WireMessage encode(const Operation& operation);
 Result<Operation> decode_operation(const ReceivedFrame& frame);
+
+WireMessage encode(const Recall& recall);
+Result<Recall> decode_recall(const ReceivedFrame& frame);
+WireMessage encode(const Release& release);
+Result<Release> decode_release(const ReceivedFrame& frame);
 
 struct Response {
   Stamp stamp;  // the ring's time, as the node knew it when it answered

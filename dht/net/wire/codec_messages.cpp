@@ -11,6 +11,11 @@ namespace {
 using HeartbeatRefusal = HeartbeatReply::Refusal;
 
 bool accept(const RaftHeader* raft) { return raft->term < max_counter; }
+bool accept(const LeaseHolders* holders) { return holders->clients.size() <= max_lease_holders; }
+bool accept(const LeaseHolder* holder) { return holder->left <= max_lease_left; }
+bool accept(const VoteReply* reply) {
+  return reply->lease_holders.size() <= max_lease_holders && reply->leases_unknown <= max_lease_left;
+}
 bool accept(const HeartbeatGroup* group) { return group->term < max_counter; }
 bool accept(const HeartbeatRefusal* refusal) { return refusal->term < max_counter; }
 
@@ -54,9 +59,10 @@ RINGFS_WIRE(Header, ring, source, incarnation, destination, table_version, stamp
 
 RINGFS_WIRE(RaftHeader, partition, term, source_added, destination_added);
 RINGFS_WIRE(RequestVote, raft, pre_vote, transfer, last_index, last_term);
-RINGFS_WIRE(VoteReply, raft, pre_vote, granted);
+RINGFS_WIRE(LeaseHolder, client, (left, left_us));
+RINGFS_WIRE(VoteReply, raft, pre_vote, granted, lease_holders, (leases_unknown, leases_unknown_us));
 RINGFS_WIRE_PARTS(Entry, term, stamp, kind, (head, head_size), (blobs, blob_sizes));
-RINGFS_WIRE(Append, raft, previous_index, previous_term, commit, entries);
+RINGFS_WIRE(Append, raft, previous_index, previous_term, commit, entries, lease_version);
 RINGFS_WIRE(AppendReply, raft, success, match, rejected, hint_index, hint_term, no_space, absent, (room, shortage));
 RINGFS_WIRE(TimeoutNow, raft);
 RINGFS_WIRE(SnapshotChunk, raft, snapshot, last_index, last_term, last_stamp, configuration, configuration_index,
@@ -66,10 +72,31 @@ RINGFS_WIRE(ReplicaQuery, raft);
 RINGFS_WIRE(ReplicaRemoved, raft, configuration, configuration_index);
 
 RINGFS_WIRE(FitnessReport, hangs, slow, answered_us, write_us);
-RINGFS_WIRE(HeartbeatGroup, partition, term, commit, source_added, destination_added);
+RINGFS_WIRE(LeaseHolders, version, unknown, clients);
+
+// Most groups have nobody with a lease: nothing is sent then.
+void put(Encoder& encoder, const HeartbeatGroup& in, wire::HeartbeatGroup& out) {
+  out.set_partition(number_of<std::uint32_t>(encoder, in.partition));
+  out.set_term(in.term);
+  out.set_commit(in.commit);
+  out.set_source_added(in.source_added);
+  out.set_destination_added(in.destination_added);
+  if (in.leases != LeaseHolders{}) put(encoder, in.leases, *out.mutable_leases());
+}
+
+void get(Decoder& decoder, const wire::HeartbeatGroup& in, HeartbeatGroup& out) {
+  get(decoder, in.partition(), out.partition);
+  out.term = in.term();
+  out.commit = in.commit();
+  out.source_added = in.source_added();
+  out.destination_added = in.destination_added();
+  if (in.has_leases()) get(decoder, in.leases(), out.leases);
+  decoder.require(accept(&out));
+}
+
 RINGFS_WIRE(Heartbeat, round, digest, full, groups, fitness, asks);
 RINGFS_WIRE(HeartbeatRefusal, partition, term, damaged);
-RINGFS_WIRE(HeartbeatReply, round, unknown_digest, (room, shortage), refused, fitness, damaged);
+RINGFS_WIRE(HeartbeatReply, round, unknown_digest, (room, shortage), refused, fitness, damaged, keeps_leases);
 
 RINGFS_WIRE(ChordPeer, node, token);
 RINGFS_WIRE(ChordNeighboursRequest, request, token);

@@ -47,7 +47,7 @@ Result<FrameHeader> decode_frame_header(std::string_view bytes, std::size_t limi
   header.payload_bytes = reader.u32();
   header.request = reader.u64();
   if (!reader.ok()) return fail(ErrorCode::corrupt, "frame header cut short");
-  if (kind < 1 || kind > static_cast<std::uint8_t>(FrameKind::trust))
+  if (kind < 1 || kind > static_cast<std::uint8_t>(FrameKind::release))
     return fail(ErrorCode::corrupt, "unknown kind of frame");
   if (flags != 0) return fail(ErrorCode::corrupt, "unknown frame flags");
   if (header.body_bytes() > limit) {

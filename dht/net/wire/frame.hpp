@@ -33,7 +33,9 @@ enum class FrameKind : std::uint8_t {
   error = 5,      // why the sender closes the connection
   join = 6,       // instead of a handshake: somebody asks for a certificate
   join_answer = 7,
-  trust = 8,  // instead of a handshake: a question about tokens, clients and the authority, and its answer
+  trust = 8,     // instead of a handshake: a question about tokens, clients and the authority, and its answer
+  recall = 9,    // node to client: row leases are wanted back
+  release = 10,  // client to node: they are given back
 };
 
 struct FrameHeader {

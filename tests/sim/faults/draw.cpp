@@ -34,6 +34,8 @@ void switch_off(const std::string& guard, ClusterOptions& options) {
   if (guard == "read_before_own_no_op") options.faults.read_before_own_no_op = true;
   if (guard == "ignore_row_leases") options.faults.ignore_row_leases = true;
   if (guard == "prepare_ignores_row_leases") options.faults.prepare_ignores_row_leases = true;
+  if (guard == "grant_unnamed") options.faults.grant_unnamed = true;
+  if (guard == "forget_former_leases") options.faults.forget_former_leases = true;
   if (guard == "count_learners") options.faults.count_learners = true;
   if (guard == "overlapping_changes") options.faults.overlapping_changes = true;
   if (guard == "skip_joint") options.faults.skip_joint = true;
@@ -54,6 +56,8 @@ void switch_off(const std::string& guard, ClusterOptions& options) {
   if (guard == "patch_shared_payloads") options.disk_faults.patch_shared_payloads = true;
   if (guard == "serve_damage") options.disk_faults.serve_damage = true;
   if (guard == "drop_without_tombstone") options.transaction_faults.drop_without_tombstone = true;
+  if (guard == "release_without_forgetting") options.transaction_faults.release_without_forgetting = true;
+  if (guard == "lease_from_answer") options.transaction_faults.lease_from_answer = true;
   if (guard == "remember_held_rows") options.transaction_faults.remember_held_rows = true;
 }
 
@@ -195,6 +199,10 @@ const std::vector<std::string>& guard_names() {
                                               "ignore_row_leases",
                                               "prepare_ignores_row_leases",
                                               "remember_held_rows",
+                                              "grant_unnamed",
+                                              "forget_former_leases",
+                                              "release_without_forgetting",
+                                              "lease_from_answer",
                                               "no_add_locks",
                                               "count_learners",
                                               "overlapping_changes",

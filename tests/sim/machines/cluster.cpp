@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "dht/core/members/placement.hpp"
+#include "tests/sim/machines/sim_transport.hpp"
 
 namespace ringfs::sim {
 
@@ -139,6 +140,15 @@ void Cluster::send(unsigned from, std::shared_ptr<const dht::Envelope> envelope)
   }
   world_.count("messages");
   network_.carry(from, to->index(), [to, envelope = std::move(envelope)] { to->receive(envelope); });
+}
+
+void Cluster::recall(unsigned from, const dht::Recall& recall) {
+  auto client = clients_.find(recall.client);
+  const std::shared_ptr<SimTransport> transport = client == clients_.end() ? nullptr : client->second.lock();
+  if (!transport) return;  // its process has ended
+  network_.carry(from, transport->endpoint(), [from, recall, to = client->second] {
+    if (auto alive = to.lock()) alive->recalled(from, recall);
+  });
 }
 
 void Cluster::connections_closed(unsigned index) {

@@ -3,6 +3,7 @@
 // Threads: one, virtual.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -12,6 +13,8 @@
 #include "tests/sim/machines/sim_node.hpp"
 
 namespace ringfs::sim {
+
+class SimTransport;
 
 struct ClusterOptions {
   unsigned nodes = 3;   // first nodes of the ring
@@ -68,6 +71,11 @@ class Cluster {
   bool created() const;
 
   void send(unsigned from, std::shared_ptr<const dht::Envelope> envelope);
+  // Recalls for the client go there.
+  void take_recalls(const Uuid& client, std::weak_ptr<SimTransport> transport) {
+    clients_[client] = std::move(transport);
+  }
+  void recall(unsigned from, const dht::Recall& recall);
   // A process died: its peers notice, mostly.
   void connections_closed(unsigned index);
   // A message of another ring, of a wrong destination or of an old incarnation: must be ignored.
@@ -83,6 +91,7 @@ class Cluster {
   dht::Genesis genesis_;
   Invariants invariants_;
   std::vector<std::unique_ptr<SimNode>> nodes_;
+  std::map<Uuid, std::weak_ptr<SimTransport>> clients_;
   Duration suspended_{0};
   bool copies_sound_ = false;
 };

@@ -55,6 +55,7 @@ void SimNode::stop() {
   frozen_ = false;
   ++freeze_;
   while_frozen_.clear();
+  tick_while_frozen_ = false;
   ambush_.kill_after_steps.reset();
   held_ = {};
   timer_.stop();
@@ -102,6 +103,7 @@ bool SimNode::freeze(Duration length) {
     cluster_.world().trace("thaw", index_, while_frozen_.size());
     const std::vector<Input> inputs = std::exchange(while_frozen_, {});
     std::uint64_t run = run_;
+    if (std::exchange(tick_while_frozen_, false)) tick();
     for (const Input& input : inputs) {
       if (run != run_ || !running()) return;
       happen(input);
@@ -164,6 +166,14 @@ void SimNode::happen(Input input) {
   if (run == run_ && running()) carry_out();
 }
 
+// A process that was stopped sees first how late it is, as in production (Driver::turn).
+void SimNode::tick() {
+  if (frozen_)
+    tick_while_frozen_ = true;
+  else
+    happen([](dht::Node& node, Clock clock) { node.tick(clock); });
+}
+
 void SimNode::receive(std::shared_ptr<const dht::Envelope> envelope) {
   happen([this, envelope](dht::Node& node, Clock clock) {
     trace_message(cluster_.world(), Direction::receive, index_, envelope->message);
@@ -182,6 +192,10 @@ void SimNode::submit(dht::Operation operation, ReplyFunction reply) {
     cluster_.world().trace("submit", index_, id, operation.index());
     node.submit(id, operation, clock);
   });
+}
+
+void SimNode::released(const dht::Release& release) {
+  happen([release](dht::Node& node, Clock clock) { node.released(release, clock); });
 }
 
 Duration SimNode::ring_time_error() const {
@@ -223,8 +237,9 @@ void SimNode::carry_out() {
   start_storage_effects(effects);
   answer(effects.replies);
   if (run != run_ || !running()) return;
+  for (const dht::Recall& recall : effects.recalls) cluster_.recall(index_, recall);
   for (const dht::Event& event : effects.events) note(event);
-  timer_.set(effects.deadline, clock_, [this] { happen([](dht::Node& node, Clock clock) { node.tick(clock); }); });
+  timer_.set(effects.deadline, clock_, [this] { tick(); });
 }
 
 void SimNode::answer(const std::vector<dht::Reply>& replies) {

@@ -73,6 +73,7 @@ class SimNode {
   void peer_disconnected(const Uuid& peer);
   // reply may be empty. Refused connections are the caller's business (running()).
   void submit(dht::Operation operation, ReplyFunction reply);
+  void released(const dht::Release& release);
 
   const DiskState& live_disk() const { return disk_.live(); }
   const DiskState& durable_disk() const { return disk_.durable(); }
@@ -86,6 +87,7 @@ class SimNode {
 
   // Everything that happens to the process goes through here, so that a frozen one gets it late and a dead one never.
   void happen(Input input);
+  void tick();
   void carry_out();
   bool step();                                     // false: the process was killed at this boundary
   bool send(std::vector<dht::Envelope> messages);  // likewise
@@ -111,6 +113,7 @@ class SimNode {
   bool frozen_ = false;
   std::uint64_t freeze_ = 0;
   std::vector<Input> while_frozen_;
+  bool tick_while_frozen_ = false;
   Ambush ambush_;
   bool disk_slow_ = false;
   bool starved_ = false;

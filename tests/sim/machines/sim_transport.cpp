@@ -58,6 +58,19 @@ Task<void> SimTransport::sleep(Duration duration) {
   static_cast<void>(ignored);
 }
 
+void SimTransport::take_recalls(const Uuid& client, std::function<void(const dht::Recall&, Forgotten)> handler) {
+  recall_ = std::move(handler);
+  cluster_.take_recalls(client, weak_from_this());
+}
+
+void SimTransport::recalled(unsigned node, const dht::Recall& recall) {
+  if (dropped_ || !recall_) return;
+  cluster_.world().count("row leases: recall heard");
+  recall_(recall, [&cluster = cluster_, endpoint = endpoint_, node, release = dht::release_of(recall)] {
+    cluster.network().carry(endpoint, node, [&cluster, node, release] { cluster.node(node).released(release); });
+  });
+}
+
 Task<dht::OperationResult> SimTransport::call(std::string address, Uuid expected, dht::Operation operation,
                                               TimePoint deadline) {
   const std::optional<TransactionBatch> said = own_step(operation);
@@ -187,6 +200,7 @@ void SimTransport::drop_everything() {
   last_moment_.reset();
   pause_.reset();
   die_ = nullptr;
+  recall_ = nullptr;
   std::map<std::uint64_t, Handler> dying = std::move(waiting_);
   waiting_.clear();
 }

@@ -32,6 +32,10 @@ class SimTransport : public dht::ClientTransport, public std::enable_shared_from
 
   Task<dht::OperationResult> call(std::string address, Uuid expected, dht::Operation operation,
                                   TimePoint deadline) override;
+  void take_recalls(const Uuid& client, std::function<void(const dht::Recall&, Forgotten)> handler) override;
+  // A leader on that node wants leases back.
+  void recalled(unsigned node, const dht::Recall& recall);
+  unsigned endpoint() const { return endpoint_; }
   Task<void> sleep(Duration duration) override;
   TimePoint now() override;
   Stamp ring_time() override;
@@ -66,6 +70,7 @@ class SimTransport : public dht::ClientTransport, public std::enable_shared_from
   Cluster& cluster_;
   boost::asio::io_context& loop_;
   const unsigned endpoint_;
+  std::function<void(const dht::Recall&, Forgotten)> recall_;
   std::map<std::uint64_t, Handler> waiting_;
   std::uint64_t next_ = 1;
   bool dropped_ = false;

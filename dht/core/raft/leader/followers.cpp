@@ -92,6 +92,11 @@ std::uint64_t Followers::quorum_acknowledged_round() const {
                                            [](const Progress& progress) { return progress.acknowledged_round; });
 }
 
+std::uint64_t Followers::quorum_lease_version() const {
+  return acknowledged_value<std::uint64_t>(
+      0, UINT64_MAX, [](const Progress& progress) { return progress.acknowledged_lease_version; });
+}
+
 // Entries of earlier terms are committed by one of the own term only (Raft paper, figure 8).
 void Followers::commit() {
   LogIndex reached = quorum_match();

@@ -45,8 +45,11 @@ class Followers {
   LogIndex quorum_match() const;
   TimePoint quorum_acknowledged_at() const;         // when the heartbeat left that a quorum has acknowledged
   std::uint64_t quorum_acknowledged_round() const;  // its number
-  void commit();                                    // what a quorum has
-  void evict_bodies();                              // that everybody has, and those beyond the budget
+  std::uint64_t quorum_lease_version() const;       // LeaseHolders::version that a quorum knows
+  std::uint64_t lease_version() const { return lease_version_; }
+  std::uint64_t raise_lease_version() { return ++lease_version_; }
+  void commit();        // what a quorum has
+  void evict_bodies();  // that everybody has, and those beyond the budget
   // Entries up to here are needed by no follower that answered within `timeout`.
   LogIndex needed_from(Duration timeout) const;
 
@@ -65,6 +68,7 @@ class Followers {
   ReplicatedLog& log_;
   GroupServices& services_;
   Map all_;
+  std::uint64_t lease_version_ = 0;
 };
 
 }  // namespace ringfs::dht

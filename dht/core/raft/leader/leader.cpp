@@ -19,7 +19,7 @@ Leader::Leader(ReplicaState& state, GroupServices& services, Commitments& commit
       replication_(state, services, followers_, snapshots_),
       targets_(state, services, followers_),
       transfer_(state, services, followers_, targets_, commitments),
-      leases_(services, followers_, transfer_, commitments.row_leases),
+      leases_(state, services, followers_, transfer_, commitments),
       proposals_(state, services, followers_, targets_, transfer_, commitments, led_since_),
       reads_(state, services, followers_, leases_),
       membership_(state, services, followers_, targets_) {}
@@ -29,6 +29,8 @@ void Leader::begin() {
   term_start_ = log_.last_index() + 1;
   state_.event("leader_elected", "index=" + std::to_string(term_start_));
   state_.append_own(EntryKind::no_op, {}, {}, false);
+  leases_.interval();
+  proposals_.recall_again();
   followers_.ask_for_heartbeats();
 }
 
@@ -46,6 +48,7 @@ void Leader::end() {
   }
   proposals_.fail_all();
   reads_.fail_all();
+  commitments_.former_leases.granted(commitments_.row_leases.holders(now()));
   commitments_.row_leases.clear();
 }
 
@@ -92,6 +95,8 @@ Verdict Leader::interval() {
     if (lease_seen_ && !holds) state_.event("lease_expired");
     lease_seen_ = holds;
   }
+  leases_.interval();
+  proposals_.recall_again();
   if (stuck()) return Verdict::give_way;
   const Verdict verdict = transfer_.step(membership_.leaving(), proposals_.any_delayed());
   if (verdict == Verdict::lead_on) change_members();
@@ -167,17 +172,19 @@ std::optional<HeartbeatGroup> Leader::heartbeat_for(const ReplicaId& peer) const
   const Progress* progress = followers_.find(peer);
   if (progress == nullptr) return std::nullopt;
   // Never beyond what the peer is known to have: its log may differ from there on.
-  return HeartbeatGroup{state_.partition(), state_.term(), std::min(log_.commit(), progress->match), state_.id().added,
-                        peer.added};
+  return HeartbeatGroup{state_.partition(), state_.term(), std::min(log_.commit(), progress->match),
+                        state_.id().added,  peer.added,    leases_.named()};
 }
 
-void Leader::heartbeat_acknowledged(const ReplicaId& peer, std::uint64_t round, TimePoint sent_at, bool damaged) {
+void Leader::heartbeat_acknowledged(const HeartbeatGroup& sent, const ReplicaId& peer, std::uint64_t round,
+                                    TimePoint sent_at, bool damaged) {
   auto known = followers_.all().find(peer);
   if (known == followers_.all().end()) return;
   Progress& progress = known->second;
   if (round <= progress.acknowledged_round) return;
   progress.acknowledged_round = round;
   progress.acknowledged_sent_at = sent_at;
+  progress.acknowledged_lease_version = sent.leases.version;
   progress.damaged = damaged;
   reads_.release_held();
 }

@@ -46,13 +46,15 @@ class Leader {
   void receive(const Uuid& source, const SnapshotReply& message);
   // What to say to a peer. No value: no replica that is known.
   std::optional<HeartbeatGroup> heartbeat_for(const ReplicaId& peer) const;
-  void heartbeat_acknowledged(const ReplicaId& peer, std::uint64_t round, TimePoint sent_at, bool damaged);
+  void heartbeat_acknowledged(const HeartbeatGroup& sent, const ReplicaId& peer, std::uint64_t round, TimePoint sent_at,
+                              bool damaged);
   bool heartbeat_refused(const ReplicaId& peer, bool damaged);  // false: by no replica that is known
   void peer_disconnected(const Uuid& peer);
   void peer_restarted(const Uuid& peer);
   void peer_has_room(const Uuid& peer);  // again, or more than before
 
   void propose(Proposal proposal) { proposals_.propose(std::move(proposal)); }
+  void released(const Release& release) { proposals_.released(release); }
   void read(OperationId operation, ReadRequest request, const RowLease& lease);
   void written();  // entries have become durable here
   void applied();  // entries have been applied here

@@ -1,19 +1,30 @@
-// The leader lease and the row leases that it grants under it (dissertation, section 6.4.1;
-// docs/design.md#elections-and-leader-leases, docs/design.md#row-leases).
+// The leader lease and the row leases (dissertation, section 6.4.1; docs/design.md#elections-and-leader-leases,
+// docs/design.md#row-leases).
 //
-// A quorum that acknowledged a heartbeat elects nobody for the lease time from when the heartbeat left. A row lease
-// never outlives the leader lease, and none is granted while leadership is handed over: the next leader would not know
-// it. Threads: none. Errors: none. Limits: row_leases.hpp.
+// A quorum that acknowledged a heartbeat elects nobody for the lease time from when the heartbeat left. A row lease is
+// granted only while the leader lease holds. A brief one ends before it. A long one may outlive it, so it is granted
+// only to a client whom a quorum knows by name: heartbeats say who may hold one, and the next leader recalls what this
+// one granted (former_leases.hpp). In a group with a voter that was not heard yet, or that does not remember them, all
+// leases are brief: any voter may be the next leader. None is granted while leadership is handed over. Threads: none.
+// Errors: none. Limits: max_lease_clients, and those of row_leases.hpp.
 #pragma once
+
+#include <map>
 
 #include "dht/core/raft/leader/transfer.hpp"
 
 namespace ringfs::dht {
 
+struct LeaseLimits {
+  // After its last lease a client is named for so much longer, so that it need not wait for a quorum again.
+  static constexpr Duration named = std::chrono::seconds(10);
+};
+
 class Leases {
  public:
-  Leases(const GroupServices& services, const Followers& followers, const Transfer& transfer, RowLeases& rows)
-      : services_(services), followers_(followers), transfer_(transfer), rows_(rows) {}
+  Leases(const ReplicaState& state, GroupServices& services, Followers& followers, const Transfer& transfer,
+         Commitments& commitments)
+      : state_(state), services_(services), followers_(followers), transfer_(transfer), commitments_(commitments) {}
 
   bool holds() const { return services_.faults.ignore_lease || end() > now(); }
   // As the voters reckon it, without the margin for clocks: whoever acknowledged a heartbeat refuses votes until then.
@@ -22,17 +33,32 @@ class Leases {
   Duration grant(const RowLease& wanted, const std::vector<RowAddress>& rows, std::vector<std::uint64_t>& hashes);
   // For rows as a batch that was just applied left them.
   Duration grant(const RowChanges& changed);
-  void found_absent(std::uint64_t row) { rows_.found_absent(row, now()); }
+  void found_absent(std::uint64_t row) { commitments_.row_leases.found_absent(row, now()); }
+
+  // For heartbeats.
+  LeaseHolders named() const;
+  void interval();  // forgets who has had no lease for long
 
  private:
+  struct Named {
+    std::uint64_t since = 0;  // the version with which it came in
+    TimePoint until{};        // of its last lease
+  };
+
   TimePoint now() const { return services_.now(); }
   TimePoint end() const;
-  Duration grantable(Duration wanted) const;
+  Duration grantable(const Uuid& client, Duration wanted);
+  bool known_to_quorum(const Uuid& client);
+  bool all_voters_remember() const;
+  void note(const Uuid& client, Duration granted);
 
-  const GroupServices& services_;
-  const Followers& followers_;
+  const ReplicaState& state_;
+  GroupServices& services_;
+  Followers& followers_;
   const Transfer& transfer_;
-  RowLeases& rows_;
+  Commitments& commitments_;
+  std::map<Uuid, Named> named_;
+  bool unknown_ = false;  // as of the last interval
 };
 
 }  // namespace ringfs::dht

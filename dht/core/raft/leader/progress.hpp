@@ -54,6 +54,7 @@ struct Progress {
   // Heartbeats: the newest acknowledged round.
   std::uint64_t acknowledged_round = 0;
   TimePoint acknowledged_sent_at = TimePoint::min();
+  std::uint64_t acknowledged_lease_version = 0;
 
   struct Inflight {
     LogIndex last = 0;

@@ -1,6 +1,7 @@
 // What a leader admits into its log, and when.
 #include "dht/core/raft/leader/proposals.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace ringfs::dht {
@@ -48,17 +49,71 @@ void Proposals::propose(Proposal proposal) {
     return;
   }
   const TimePoint now = services_.now();
-  TimePoint free = commitments_.row_leases.begin(proposal.changes, now);
-  const bool waits_for_nobody =
-      services_.faults.ignore_row_leases || (services_.faults.prepare_ignores_row_leases && proposal.changes.prepares);
-  if (free <= now || waits_for_nobody) {
+  commitments_.row_leases.begin(proposal.changes, now);
+  const TimePoint free = free_at(proposal.changes);
+  if (free <= now) {
     append(std::move(proposal));
   } else if (may_delay(proposal.batch.size())) {
+    recall(proposal.changes);
     delay(free, std::move(proposal));
   } else {
     commitments_.row_leases.end(proposal.changes);
-    state_.fail(proposal.operation, ErrorCode::overloaded, "too many batches wait for the ends of row leases");
+    state_.fail(proposal.operation, ErrorCode::overloaded, "too many batches wait for row leases");
   }
+}
+
+TimePoint Proposals::free_at(const RowChanges& changes) const {
+  const TimePoint now = services_.now();
+  const NodeOptions::Faults& faults = services_.faults;
+  if (faults.ignore_row_leases || (faults.prepare_ignores_row_leases && changes.prepares)) return now;
+  return std::max(commitments_.row_leases.free_at(changes, now),
+                  commitments_.former_leases.free_at(changes.client, now));
+}
+
+// ---- Recalls ---------------------------------------------------------------------------------------
+
+void Proposals::recall(const RowChanges& changes) {
+  for (auto& [client, wanted] : commitments_.row_leases.recall(changes, services_.now()))
+    send(client, std::move(wanted));
+  recall_former(changes.client);
+}
+
+// What earlier leaders granted: this one does not know which rows.
+void Proposals::recall_former(const Uuid& except) {
+  for (const LeaseHolder& holder : commitments_.former_leases.left(services_.now())) {
+    if (holder.client != except) send(holder.client, {commitments_.row_leases.next_number(), true, {}});
+  }
+}
+
+void Proposals::send(const Uuid& client, RowLeases::Wanted wanted) {
+  const bool everything = wanted.everything || wanted.rows.size() > max_recalled_rows;
+  if (everything) wanted.rows.clear();
+  ++services_.lease_counters.recalls;
+  services_.out.recall({client, state_.partition(), state_.term(), wanted.number, everything, std::move(wanted.rows)});
+}
+
+void Proposals::recall_again() {
+  if (commitments_.former_leases.any(services_.now())) recall_former({});
+  for (const auto& [until, proposal] : delayed_) {
+    for (auto& [client, wanted] : commitments_.row_leases.recall(proposal.changes, services_.now()))
+      send(client, std::move(wanted));
+  }
+}
+
+void Proposals::released(const Release& release) {
+  if (release.term != state_.term()) return;
+  ++services_.lease_counters.releases;
+  // Everything: what earlier leaders granted is gone, too.
+  if (release.everything) commitments_.former_leases.released(release.client);
+  commitments_.row_leases.released(release.client, release.number, release.everything, release.rows);
+  Delayed still;
+  while (!delayed_.empty()) {
+    auto one = delayed_.extract(delayed_.begin());
+    one.key() = free_at(one.mapped().changes);
+    still.insert(std::move(one));
+  }
+  delayed_ = std::move(still);
+  append_free();
 }
 
 void Proposals::append(Proposal proposal) {
@@ -78,6 +133,8 @@ void Proposals::delay(TimePoint until, Proposal proposal) {
   delayed_bytes_ += proposal.batch.size();
   services_.delayed_bytes += proposal.batch.size();
   ++services_.delayed_batches;
+  ++services_.lease_counters.waits;
+  proposal.delayed_at = services_.now();
   delayed_.emplace(until, std::move(proposal));
   state_.event("batch_delayed");
   state_.mark();
@@ -85,6 +142,7 @@ void Proposals::delay(TimePoint until, Proposal proposal) {
 
 Proposal Proposals::take(Delayed::iterator place) {
   Proposal proposal = std::move(delayed_.extract(place).mapped());
+  services_.lease_counters.waited += services_.now() - proposal.delayed_at;
   delayed_bytes_ -= proposal.batch.size();
   services_.delayed_bytes -= proposal.batch.size();
   --services_.delayed_batches;
@@ -92,6 +150,12 @@ Proposal Proposals::take(Delayed::iterator place) {
 }
 
 void Proposals::append_delayed() {
+  const std::size_t before = delayed_.size();
+  append_free();
+  services_.lease_counters.ran_out += before - delayed_.size();
+}
+
+void Proposals::append_free() {
   while (!delayed_.empty() && delayed_.begin()->first <= services_.now()) {
     Proposal proposal = take(delayed_.begin());
     if (std::optional<Error> error = refusal(proposal)) {

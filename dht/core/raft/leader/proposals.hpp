@@ -1,4 +1,4 @@
-// Batches on their way into the leader's log: which are admitted, and which wait for the end of a row lease
+// Batches on their way into the leader's log: which are admitted, and which wait for row leases that are recalled
 // (docs/design.md#row-leases, docs/design.md#full-disks).
 //
 // Threads: none. Errors: a batch that is refused never enters the log; the code says why. Limits: ProposalLimits,
@@ -12,7 +12,7 @@
 namespace ringfs::dht {
 
 struct ProposalLimits {
-  // Of one group: batches that wait for the end of a row lease.
+  // Of one group: batches that wait for row leases.
   static constexpr std::size_t delayed = 4096;
 };
 
@@ -22,6 +22,7 @@ struct Proposal {
   RowChanges changes;
   bool touches_members = false;  // it may change the members table
   bool needs_room = true;        // room_need.hpp
+  TimePoint delayed_at{};        // when it began to wait for row leases
 };
 
 class Proposals {
@@ -40,9 +41,13 @@ class Proposals {
   ~Proposals();
 
   void propose(Proposal proposal);
+  // A client holds no more what was recalled: what waited for that enters the log.
+  void released(const Release& release);
+  // What is still wanted back, from clients that may not have heard of it; once every heartbeat interval.
+  void recall_again();
   bool any_delayed() const { return !delayed_.empty(); }
   TimePoint deadline() const { return delayed_.empty() ? never : delayed_.begin()->first; }
-  void append_delayed();  // those that waited for the end of a row lease
+  void append_delayed();  // those whose row leases have ended
   void fail_all();        // leadership ended
   // For a client that needs what is damaged here: another replica will serve it, or none has it.
   Error damage_error(std::string context) const;
@@ -53,6 +58,11 @@ class Proposals {
   std::optional<Error> refusal(const Proposal& proposal) const;
   std::optional<Error> room_refusal(bool needs_room) const;
   void append(Proposal proposal);
+  void append_free();
+  TimePoint free_at(const RowChanges& changes) const;
+  void recall(const RowChanges& changes);
+  void recall_former(const Uuid& except);
+  void send(const Uuid& client, RowLeases::Wanted wanted);
   bool may_delay(std::size_t bytes) const;
   void delay(TimePoint until, Proposal proposal);
   Proposal take(Delayed::iterator place);

@@ -57,6 +57,7 @@ void Replication::send(const ReplicaId& replica, Progress& progress, std::vector
   append.previous_index = progress.next - 1;
   append.previous_term = log_.entries().term(append.previous_index).value();
   append.commit = log_.commit();
+  append.lease_version = followers_.lease_version();
   progress.sent_at = now();
   if (progress.state == Progress::State::probe) {
     progress.paused = true;

@@ -17,9 +17,9 @@ Verdict Transfer::step(bool leaving, bool batches_wait) {
     const bool too_long = hung && services_.fitness.stalled(now()) >= 2 * disk_timeout;
     return too_long ? give_up_leading() : Verdict::lead_on;
   }
-  // No new row leases, and those granted must end before: the next leader would not know them.
+  // No new row leases, and the brief ones must end before: the next leader would not know them.
   handing_over_ = true;
-  if (commitments_.row_leases.last_until() > now()) return Verdict::lead_on;
+  if (commitments_.brief_leases_until > now()) return Verdict::lead_on;
   target_ = Target{*target, now() + services_.timing.election_minimum / (hung ? 2 : 1), false};
   state_.event("transfer", "to=" + target->node.text());
   send_if_ready(batches_wait);
@@ -83,7 +83,7 @@ void Transfer::send_if_ready(bool batches_wait) {
   if (!target_ || target_->sent) return;
   const Progress* progress = followers_.find(target_->replica);
   if (progress == nullptr || progress->match != state_.log().last_index()) return;
-  if (commitments_.row_leases.last_until() > now() || batches_wait) return;  // the row leases end in this term
+  if (commitments_.brief_leases_until > now() || batches_wait) return;  // brief row leases end in this term
   target_->sent = true;
   lease_void_ = true;
   send_timeout_now();

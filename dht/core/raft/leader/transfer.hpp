@@ -3,7 +3,7 @@
 //
 // Leadership drifts to the first of the preference list, where Chord lookups end, once that node has kept up for a
 // while. From a leader that is being removed, is damaged, has a full disk or is not fit to lead it goes to anybody who
-// can take it. Three steps: no new row leases are granted until those granted have ended (handing_over); nothing is
+// can take it. Three steps: no new row leases are granted until the brief ones have ended (handing_over); nothing is
 // proposed until the target has the whole log (under_way); TimeoutNow, after which this leader takes no lease any more
 // in its term (lease_void).
 //
@@ -46,15 +46,15 @@ class Transfer {
   // Begins one, goes on with one or gives one up. `leaving`: this leader is no voter of the configuration that follows
   // the joint one. `batches_wait`: for the ends of row leases, in this term.
   [[nodiscard]] Verdict step(bool leaving, bool batches_wait);
-  // TimeoutNow, when the target has the whole log and no row lease is left.
+  // TimeoutNow, when the target has the whole log and no brief row lease is left.
   void send_if_ready(bool batches_wait);
   void peer_restarted() { preferred_since_.reset(); }
 
   bool under_way() const { return target_.has_value(); }
   bool handing_over() const { return handing_over_; }
   bool lease_void() const { return lease_void_; }  // TimeoutNow was sent in this term
-  // When step() should come again, beside every interval: row leases end that a transfer waits for.
-  TimePoint deadline() const { return handing_over_ && !target_ ? commitments_.row_leases.last_until() : never; }
+  // When step() should come again, beside every interval: brief row leases end.
+  TimePoint deadline() const { return handing_over_ && !target_ ? commitments_.brief_leases_until : never; }
 
  private:
   struct Target {

@@ -44,6 +44,7 @@ class Machine {
   TimePoint deadline = never;
   NodeOptions options;
   std::map<OperationId, OperationResult> replies;
+  std::vector<Recall> recalls;
   std::map<std::string, unsigned> events;           // how many of each name
   std::function<void(const Event&)> on_event = {};  // who else wants to know of them
 
@@ -105,6 +106,7 @@ class Machine {
       Result<SnapshotData> data = store.snapshot_read(read);
       if (!read.close) node->snapshot_read(read.id, std::move(data), clock(all));
     }
+    recalls.insert(recalls.end(), effects.recalls.begin(), effects.recalls.end());
     for (Reply& one : effects.replies) replies.insert_or_assign(one.operation, std::move(one.result));
     for (const Event& event : effects.events) {
       ++events[event.name];

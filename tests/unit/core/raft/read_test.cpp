@@ -64,15 +64,103 @@ TEST_F(ReadyGroupRead, RowUnderALease_ChangeWaitsForItsEndAndIsNotLost) {
   cluster.run(row_contention_pause);  // before that another client gets no lease
   ASSERT_TRUE(succeeded(cluster.reply(leader, first)));
   OperationId get = cluster.submit(leader, leased_get(cluster, 77));
-  EXPECT_EQ(lease_of(cluster.reply(leader, get)), max_row_lease);
+  EXPECT_EQ(lease_of(cluster.reply(leader, get)), brief_row_lease);
   OperationId put = cluster.put(leader, key, "x");
-  cluster.run(max_row_lease / 2);
+  cluster.run(brief_row_lease / 2);
   EXPECT_FALSE(cluster.reply(leader, put)) << "somebody may still answer the old row";
   OperationId again = cluster.submit(leader, leased_get(cluster, 78));
   EXPECT_EQ(value_of(cluster.reply(leader, again)), "w");
   EXPECT_EQ(lease_of(cluster.reply(leader, again)), Duration::zero()) << "a change waits";
-  cluster.run(max_row_lease);
+  cluster.run(brief_row_lease);
   EXPECT_TRUE(succeeded(cluster.reply(leader, put)));
+}
+
+class LongLease : public ReadyGroupRead {
+ protected:
+  // Client 77 holds a lease that outlives the leader lease.
+  LongLease() {
+    OperationId first = cluster.put(leader, key, "w");
+    cluster.run(row_contention_pause);  // before that another client gets no lease
+    EXPECT_TRUE(succeeded(cluster.reply(leader, first)));
+    OperationId brief = cluster.submit(leader, leased_get(cluster, 77));
+    EXPECT_EQ(lease_of(cluster.reply(leader, brief)), brief_row_lease) << "no quorum knows the client";
+    cluster.run(2 * Timing().heartbeat);
+    OperationId get = cluster.submit(leader, leased_get(cluster, 77));
+    EXPECT_EQ(lease_of(cluster.reply(leader, get)), max_row_lease);
+  }
+  std::vector<Recall>& recalls(unsigned machine) { return cluster.machines[machine].recalls; }
+  void release(unsigned machine, const Recall& recall) {
+    cluster.node(machine).released(release_of(recall), cluster.clock);
+    cluster.pump(machine);
+    cluster.settle();
+  }
+  bool done(unsigned machine, OperationId put) { return succeeded(cluster.reply(machine, put)); }
+};
+
+TEST_F(LongLease, Change_AsksForItBackAndGoesOnWithTheAnswer) {
+  OperationId put = cluster.put(leader, key, "x");
+  cluster.settle();
+  EXPECT_FALSE(cluster.reply(leader, put));
+  ASSERT_EQ(recalls(leader).size(), 1U);
+  const Recall recall = recalls(leader)[0];
+  EXPECT_EQ(recall.rows.size(), 1U);
+  cluster.run(2 * Timing().heartbeat);
+  EXPECT_GT(recalls(leader).size(), 1U) << "the first one may be lost";
+  Recall another = recall;
+  another.term -= 1;
+  release(leader, another);
+  EXPECT_FALSE(done(leader, put)) << "of another leader's recall";
+  release(leader, recall);
+  EXPECT_TRUE(done(leader, put));
+}
+
+TEST_F(LongLease, HolderDoesNotAnswer_ChangeWaitsForTheEnd) {
+  OperationId put = cluster.put(leader, key, "x");
+  cluster.run(max_row_lease * 3 / 4);
+  EXPECT_FALSE(done(leader, put));
+  cluster.run(max_row_lease / 2);
+  EXPECT_TRUE(done(leader, put));
+}
+
+class FormerLongLease : public LongLease {
+ protected:
+  FormerLongLease() {
+    cluster.crash(leader);
+    cluster.disconnect(leader);
+    const unsigned former = leader;
+    EXPECT_TRUE(cluster.run_until([&] { return cluster.leader(partition) != former && cluster.ready(partition); }));
+    leader = *cluster.leader(partition);
+  }
+};
+
+TEST_F(FormerLongLease, NextLeader_AsksForAllOfThePartitionBack) {
+  OperationId put = cluster.put(leader, key, "x");
+  cluster.settle();
+  EXPECT_FALSE(done(leader, put));
+  ASSERT_FALSE(recalls(leader).empty());
+  const Recall recall = recalls(leader).back();
+  EXPECT_TRUE(recall.everything);
+  EXPECT_EQ(recall.client.bytes[0], 77);
+  release(leader, recall);
+  EXPECT_TRUE(done(leader, put));
+}
+
+TEST_F(FormerLongLease, HolderDoesNotAnswer_ChangesWaitForTheEnd) {
+  OperationId put = cluster.put(leader, key, "x");
+  cluster.settle();
+  EXPECT_FALSE(done(leader, put));
+  cluster.run(Timing().lease + max_row_lease);
+  EXPECT_TRUE(done(leader, put));
+}
+
+TEST_F(LongLease, LeadershipIsHandedOver_NextLeaderKnowsTheHolder) {
+  const unsigned former = leader;
+  cluster.members.set_state(former, MemberState::leaving);
+  ASSERT_TRUE(cluster.run_until([&] { return cluster.leader(partition) != former && cluster.ready(partition); }));
+  leader = *cluster.leader(partition);
+  bool asked = false;
+  for (const Recall& recall : recalls(leader)) asked = asked || (recall.everything && recall.client.bytes[0] == 77);
+  EXPECT_TRUE(asked);
 }
 
 TEST_F(ReadyGroupRead, AbsentRowUnderALease_ChangeWaitsForAMoment) {
@@ -87,7 +175,7 @@ TEST_F(ReadyGroupRead, AbsentRowUnderALease_ChangeWaitsForAMoment) {
 
 TEST_F(ReadyGroupRead, LeaderThatIsAlone_GrantsNothingBeyondItsOwnLease) {
   cluster.network.deliver = [&](const Envelope& envelope) { return !is_heartbeat_traffic(envelope); };
-  cluster.run(Timing().lease - max_row_lease);
+  cluster.run(Timing().lease - brief_row_lease);
   OperationId get = cluster.submit(leader, leased_get(cluster, 77));
   EXPECT_EQ(lease_of(cluster.reply(leader, get)), Duration::zero());
 }
@@ -104,7 +192,7 @@ TEST_F(ReadyGroupRead, ChangeFollowedByAnotherOne_GetsNoLease) {
   OperationId alone = cluster.submit(leader, leased("x"));
   cluster.settle();
   ASSERT_TRUE(succeeded(cluster.reply(leader, alone)));
-  EXPECT_EQ(lease(alone), max_row_lease);
+  EXPECT_EQ(lease(alone), brief_row_lease);
   cluster.machines[leader].hold_disk = true;
   OperationId first = cluster.submit(leader, leased("y"));
   OperationId second = cluster.submit(leader, leased("z"));
@@ -113,7 +201,7 @@ TEST_F(ReadyGroupRead, ChangeFollowedByAnotherOne_GetsNoLease) {
   cluster.settle();
   ASSERT_TRUE(succeeded(cluster.reply(leader, first)) && succeeded(cluster.reply(leader, second)));
   EXPECT_EQ(lease(first), Duration::zero());
-  EXPECT_EQ(lease(second), max_row_lease);
+  EXPECT_EQ(lease(second), brief_row_lease);
 }
 
 // A batch of one client, which asks for a lease with its answer.
@@ -152,7 +240,7 @@ TEST_F(ReadyGroupRead, RowThatAPendingTransactionAddsTo_GetsNoLeaseWithABatchOrI
     std::optional<OperationResult> reply = cluster.reply(leader, id);
     return reply && *reply ? std::get<BatchResult>(**reply) : BatchResult{};
   };
-  EXPECT_EQ(answer(1, Kind::put).lease, max_row_lease);
+  EXPECT_EQ(answer(1, Kind::put).lease, brief_row_lease);
   const BatchResult prepared = answer(2, Kind::prepare);
   EXPECT_EQ(prepared.outcome, BatchResult::Outcome::applied);
   EXPECT_EQ(prepared.lease, Duration::zero());
@@ -160,7 +248,7 @@ TEST_F(ReadyGroupRead, RowThatAPendingTransactionAddsTo_GetsNoLeaseWithABatchOrI
   EXPECT_EQ(added.outcome, BatchResult::Outcome::applied);
   EXPECT_EQ(added.lease, Duration::zero()) << "the transaction may change it at any time";
   EXPECT_EQ(answer(4, Kind::resolve).outcome, BatchResult::Outcome::applied);
-  EXPECT_EQ(answer(5, Kind::add_i64).lease, max_row_lease);
+  EXPECT_EQ(answer(5, Kind::add_i64).lease, brief_row_lease);
 }
 
 // Each group is within its own limit; the node is not.

@@ -27,27 +27,33 @@ RowChanges change(std::uint8_t number, const RowAddress& address, Mutation::Kind
   return changed_rows(batch);
 }
 
+TimePoint begin(RowLeases& leases, const RowChanges& changes, TimePoint now) {
+  leases.begin(changes, now);
+  return leases.free_at(changes, now);
+}
+
 TEST(RowLeases, ChangeByAnotherClient_WaitsForTheEndOfTheLease) {
   RowLeases leases;
   ASSERT_TRUE(leases.grant(client(1), {row_hash(row)}, start + 100ms, start));
-  EXPECT_EQ(leases.begin(change(2, row), start + 10ms), start + 100ms);
-  EXPECT_EQ(leases.begin(change(2, other_row), start + 10ms), start + 10ms) << "another row";
-  EXPECT_EQ(leases.last_until(), start + 100ms);
+  EXPECT_EQ(begin(leases, change(2, row), start + 10ms), start + 100ms);
+  EXPECT_EQ(begin(leases, change(2, other_row), start + 10ms), start + 10ms) << "another row";
+  ASSERT_EQ(leases.holders(start).size(), 1U);
+  EXPECT_EQ(leases.holders(start)[0].until, start + 100ms);
 }
 
 TEST(RowLeases, AbsentRow_IsLeasedForAMoment) {
   RowLeases leases;
   ASSERT_TRUE(leases.grant(client(1), {row_hash(row), row_hash(other_row)}, start + 100ms, start));
   leases.found_absent(row_hash(row), start + 1ms);
-  EXPECT_EQ(leases.begin(change(2, row), start + 2ms), start + 1ms + absent_row_lease);
-  EXPECT_EQ(leases.begin(change(2, other_row), start + 2ms), start + 100ms);
+  EXPECT_EQ(begin(leases, change(2, row), start + 2ms), start + 1ms + absent_row_lease);
+  EXPECT_EQ(begin(leases, change(2, other_row), start + 2ms), start + 100ms);
 }
 
 TEST(RowLeases, AbsentRow_LeaseIsNotExtended) {
   RowLeases leases;
   ASSERT_TRUE(leases.grant(client(1), {row_hash(row)}, start + 2ms, start));
   leases.found_absent(row_hash(row), start);
-  EXPECT_EQ(leases.begin(change(2, row), start), start + 2ms);
+  EXPECT_EQ(begin(leases, change(2, row), start), start + 2ms);
 }
 
 TEST(RowLeases, ErasedRows_AreThoseThatTheBatchLeavesAbsent) {
@@ -66,20 +72,20 @@ TEST(RowLeases, ErasedRows_AreThoseThatTheBatchLeavesAbsent) {
 TEST(RowLeases, ChangeByTheHolder_DoesNotWait) {
   RowLeases leases;
   ASSERT_TRUE(leases.grant(client(1), {row_hash(row)}, start + 100ms, start));
-  EXPECT_EQ(leases.begin(change(1, row), start + 10ms), start + 10ms);
+  EXPECT_EQ(begin(leases, change(1, row), start + 10ms), start + 10ms);
 }
 
 TEST(RowLeases, SeveralHolders_EachWaitsForTheOthers) {
   RowLeases leases;
   ASSERT_TRUE(leases.grant(client(1), {row_hash(row)}, start + 50ms, start));
   ASSERT_TRUE(leases.grant(client(2), {row_hash(row)}, start + 90ms, start));
-  EXPECT_EQ(leases.begin(change(1, row), start + 10ms), start + 90ms);
+  EXPECT_EQ(begin(leases, change(1, row), start + 10ms), start + 90ms);
 }
 
 TEST(RowLeases, ChangeUnderWay_NoLeaseUntilItIsApplied) {
   RowLeases leases;
   RowChanges changes = change(1, row);
-  leases.begin(changes, start);
+  begin(leases, changes, start);
   leases.entered(7, changes);
   EXPECT_FALSE(leases.grant(client(1), {row_hash(row)}, start + 100ms, start));
   EXPECT_FALSE(leases.grant(client(1), {row_hash(other_row), row_hash(row)}, start + 100ms, start)) << "all or nothing";
@@ -92,7 +98,7 @@ TEST(RowLeases, ChangeUnderWay_NoLeaseUntilItIsApplied) {
 TEST(RowLeases, ChangeThatNeverEntered_IsForgotten) {
   RowLeases leases;
   RowChanges changes = change(1, row);
-  leases.begin(changes, start);
+  begin(leases, changes, start);
   leases.end(changes);
   EXPECT_TRUE(leases.grant(client(1), {row_hash(row)}, start + 100ms, start));
 }
@@ -100,7 +106,7 @@ TEST(RowLeases, ChangeThatNeverEntered_IsForgotten) {
 TEST(RowLeases, RowThatAnotherClientChangedLately_GetsNoLease) {
   RowLeases leases;
   RowChanges changes = change(1, row);
-  leases.begin(changes, start);
+  begin(leases, changes, start);
   leases.entered(7, changes);
   leases.applied(7);
   EXPECT_FALSE(leases.grant(client(2), {row_hash(row)}, start + 100ms, start + 10ms));
@@ -113,7 +119,7 @@ TEST(RowLeases, ErasedPrefix_WaitsForEveryLeaseOfOthers) {
   ASSERT_TRUE(leases.grant(client(1), {row_hash(row)}, start + 60ms, start));
   ASSERT_TRUE(leases.grant(client(2), {row_hash(other_row)}, start + 80ms, start));
   RowChanges changes = change(1, {"object", ""}, Mutation::Kind::erase_prefix);
-  EXPECT_EQ(leases.begin(changes, start), start + 80ms);
+  EXPECT_EQ(begin(leases, changes, start), start + 80ms);
   EXPECT_FALSE(leases.grant(client(3), {row_hash({"elsewhere", ""})}, start + 100ms, start));
   leases.end(changes);
   EXPECT_TRUE(leases.grant(client(3), {row_hash({"elsewhere", ""})}, start + 100ms, start));
@@ -123,7 +129,7 @@ TEST(RowLeases, ResolvedTransaction_WaitsForNobodyAndStopsNothing) {
   RowLeases leases;
   ASSERT_TRUE(leases.grant(client(1), {row_hash(row)}, start + 60ms, start));
   const RowChanges changes = change(2, {}, Mutation::Kind::resolve);
-  EXPECT_EQ(leases.begin(changes, start), start);
+  EXPECT_EQ(begin(leases, changes, start), start);
   EXPECT_TRUE(leases.grant(client(1), {row_hash(other_row)}, start + 60ms, start));
   leases.end(changes);
 }
@@ -142,12 +148,12 @@ TEST(RowLeases, PreparedPart_CountsWithItsLocks) {
   RowLeases leases;
   ASSERT_TRUE(leases.grant(client(1), {row_hash(row)}, start + 40ms, start));
   ASSERT_TRUE(leases.grant(client(1), {row_hash(other_row)}, start + 70ms, start));
-  EXPECT_EQ(leases.begin(changed_rows(batch), start), start + 70ms);
+  EXPECT_EQ(begin(leases, changed_rows(batch), start), start + 70ms);
   EXPECT_TRUE(changed_rows(batch).prepares);
   RowLeases own;
   ASSERT_TRUE(own.grant(client(2), {row_hash(row), row_hash(other_row)}, start + 70ms, start));
   ASSERT_TRUE(own.grant(client(1), {row_hash({"object", "third"})}, start + 90ms, start));
-  EXPECT_EQ(own.begin(changed_rows(batch), start), start) << "neither its own client's leases nor those on other rows";
+  EXPECT_EQ(begin(own, changed_rows(batch), start), start) << "neither its own client's leases nor those on other rows";
 }
 
 TEST(RowLeases, TooManyRows_NoLeaseUntilOldOnesHaveEnded) {
@@ -166,13 +172,77 @@ TEST(RowLeases, RowThatTwoClientsChange_IsLeasedToNeither) {
   RowLeases leases;
   for (std::uint8_t number : {std::uint8_t{1}, std::uint8_t{2}}) {
     RowChanges changes = change(number, row);
-    leases.begin(changes, start);
+    begin(leases, changes, start);
     leases.end(changes);
   }
   EXPECT_FALSE(leases.grant(client(2), {row_hash(row)}, start + 100ms, start))
       << "the other one would wait at its every change";
   const TimePoint later = start + row_contention_pause;
   EXPECT_TRUE(leases.grant(client(2), {row_hash(row)}, later + 100ms, later));
+}
+
+// ---- Recalls ---------------------------------------------------------------------------------------
+
+TEST(RowLeases, Recall_AsksEachHolderForItsRows) {
+  RowLeases leases;
+  ASSERT_TRUE(leases.grant(client(1), {row_hash(row), row_hash(other_row)}, start + 1s, start));
+  ASSERT_TRUE(leases.grant(client(2), {row_hash(row)}, start + 1s, start));
+  ASSERT_TRUE(leases.grant(client(3), {row_hash(row)}, start + 1s, start));
+  const auto wanted = leases.recall(change(3, row), start + 1ms);
+  ASSERT_EQ(wanted.size(), 2U) << "not of the client whose batch it is";
+  EXPECT_EQ(wanted.at(client(1)).rows, std::vector{row_hash(row)});
+  EXPECT_FALSE(wanted.at(client(1)).everything);
+  EXPECT_TRUE(leases.recall(change(3, row), start + 2s).empty()) << "leases that have ended";
+}
+
+TEST(RowLeases, Released_ChangeGoesOnWhenTheLastHolderHasAnswered) {
+  RowLeases leases;
+  ASSERT_TRUE(leases.grant(client(1), {row_hash(row)}, start + 1s, start));
+  ASSERT_TRUE(leases.grant(client(2), {row_hash(row)}, start + 900ms, start));
+  const RowChanges changes = change(3, row);
+  ASSERT_EQ(begin(leases, changes, start + 1ms), start + 1s);
+  const std::uint64_t number = leases.recall(changes, start + 1ms).at(client(1)).number;
+  leases.released(client(1), number, false, {row_hash(row)});
+  EXPECT_EQ(leases.free_at(changes, start + 2ms), start + 900ms);
+  leases.released(client(2), number, false, {row_hash(row)});
+  EXPECT_EQ(leases.free_at(changes, start + 2ms), start + 2ms);
+}
+
+TEST(RowLeases, LateRelease_EndsNothingThatWasGrantedAfterItsRecall) {
+  RowLeases leases;
+  ASSERT_TRUE(leases.grant(client(1), {row_hash(row)}, start + 10ms, start));
+  const RowChanges changes = change(2, row);
+  begin(leases, changes, start);
+  const std::uint64_t number = leases.recall(changes, start).at(client(1)).number;
+  leases.end(changes);
+  const TimePoint later = start + row_contention_pause;
+  ASSERT_TRUE(leases.grant(client(1), {row_hash(row)}, later + 1s, later));
+  leases.released(client(1), number, false, {row_hash(row)});
+  leases.released(client(1), number, true, {});
+  EXPECT_EQ(leases.free_at(change(2, row), later), later + 1s);
+}
+
+TEST(RowLeases, ErasedPrefix_RecallsEverythingFromEverybody) {
+  RowLeases leases;
+  ASSERT_TRUE(leases.grant(client(1), {row_hash(row)}, start + 1s, start));
+  ASSERT_TRUE(leases.grant(client(2), {row_hash(other_row)}, start + 1s, start));
+  const RowChanges changes = change(2, {"object", ""}, Mutation::Kind::erase_prefix);
+  ASSERT_EQ(begin(leases, changes, start), start + 1s);
+  const auto wanted = leases.recall(changes, start);
+  ASSERT_EQ(wanted.size(), 1U);
+  EXPECT_TRUE(wanted.at(client(1)).everything);
+  leases.released(client(1), wanted.at(client(1)).number, true, {});
+  EXPECT_EQ(leases.free_at(changes, start + 1ms), start + 1ms);
+  EXPECT_TRUE(leases.holders(start + 1ms).size() == 1) << "the second one's";
+}
+
+TEST(RowLeases, RowWithManyHolders_GetsNoMore) {
+  RowLeases leases;
+  for (std::uint8_t i = 1; i <= max_row_holders; ++i)
+    ASSERT_TRUE(leases.grant(client(i), {row_hash(row)}, start + 1s, start));
+  EXPECT_FALSE(leases.grant(client(100), {row_hash(row)}, start + 1s, start));
+  EXPECT_TRUE(leases.grant(client(1), {row_hash(row)}, start + 2s, start)) << "one of them";
+  EXPECT_TRUE(leases.grant(client(100), {row_hash(row)}, start + 4s, start + 3s)) << "when they have ended";
 }
 
 }  // namespace

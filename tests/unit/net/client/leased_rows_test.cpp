@@ -40,7 +40,7 @@ class LeasedRowsTest : public testing::Test {
     return batch;
   }
   void learn(const std::string& value) {
-    LeasedRows::Asking asking(rows_);
+    LeasedRows::Asking asking(rows_, PartitionId{1});
     asking.remember(request({row}), reply(value), lease_of(100ms));
   }
   std::string known(TimePoint now = start) {
@@ -58,7 +58,7 @@ TEST_F(LeasedRowsTest, Row_UnderALease_IsKnownUntilItEnds) {
 }
 
 TEST_F(LeasedRowsTest, AbsentRow_IsKnownForAMoment) {
-  LeasedRows::Asking asking(rows_);
+  LeasedRows::Asking asking(rows_, PartitionId{1});
   ReadReply nothing;
   nothing.gets.resize(1);
   asking.remember(request({row}), nothing, lease_of(100ms));
@@ -70,7 +70,7 @@ TEST_F(LeasedRowsTest, RowThatItErased_IsKnownToBeAbsentForAMoment) {
   learn("a");
   Batch batch = change(row, Mutation::Kind::erase);
   {
-    LeasedRows::Changing changing(rows_, batch, start + 60s);
+    LeasedRows::Changing changing(rows_, PartitionId{1}, batch, start + 60s);
     changing.sent();
     changing.ended();
     changing.remember(batch, 9, lease_of(100ms), start);
@@ -90,7 +90,7 @@ TEST_F(LeasedRowsTest, Request_ForMoreThanIsKnown_IsNotAnswered) {
 }
 
 TEST_F(LeasedRowsTest, LockedRow_IsNotRemembered) {
-  LeasedRows::Asking asking(rows_);
+  LeasedRows::Asking asking(rows_, PartitionId{1});
   asking.remember(request({row}), reply("a", true), lease_of(100ms));
   EXPECT_EQ(known(), "<nothing>");
 }
@@ -105,32 +105,32 @@ TEST_F(LeasedRowsTest, OwnTransaction_ForgetsWhatItPreparesAndNothingWhenItEnds)
   Batch prepares;
   prepares.mutations = {prepare};
   {
-    LeasedRows::Changing changing(rows_, prepares, start + 60s);
+    LeasedRows::Changing changing(rows_, PartitionId{1}, prepares, start + 60s);
     changing.sent();
     EXPECT_EQ(known(), "<nothing>");
     changing.ended();
   }
-  LeasedRows::Asking asking(rows_);
+  LeasedRows::Asking asking(rows_, PartitionId{1});
   asking.remember(request({other_row}), reply("other"), lease_of(100ms));
   Batch resolves;
   resolves.mutations.emplace_back().kind = Mutation::Kind::resolve;
-  LeasedRows::Changing resolving(rows_, resolves, start + 60s);
+  LeasedRows::Changing resolving(rows_, PartitionId{1}, resolves, start + 60s);
   resolving.sent();
   EXPECT_TRUE(rows_->find(request({other_row}), start));
 }
 
 TEST_F(LeasedRowsTest, OwnChange_ForgetsTheRowAndKeepsItOutWhileUnderWay) {
   learn("a");
-  LeasedRows::Changing changing(rows_, change(row), start + 60s);
+  LeasedRows::Changing changing(rows_, PartitionId{1}, change(row), start + 60s);
   EXPECT_EQ(known(), "<nothing>");
   learn("b");
   EXPECT_EQ(known(), "<nothing>");
 }
 
 TEST_F(LeasedRowsTest, ReadAskedBeforeTheOwnChangeEnded_IsNotRemembered) {
-  LeasedRows::Asking early(rows_);
+  LeasedRows::Asking early(rows_, PartitionId{1});
   {
-    LeasedRows::Changing changing(rows_, change(row), start + 60s);
+    LeasedRows::Changing changing(rows_, PartitionId{1}, change(row), start + 60s);
     changing.sent();
     changing.ended();
   }
@@ -142,27 +142,28 @@ TEST_F(LeasedRowsTest, ReadAskedBeforeTheOwnChangeEnded_IsNotRemembered) {
 
 TEST_F(LeasedRowsTest, OwnChangeWithoutAnAnswer_KeepsTheRowOutWhileItMayHappen) {
   {
-    LeasedRows::Changing changing(rows_, change(row), start + 60s);
+    LeasedRows::Changing changing(rows_, PartitionId{1}, change(row), start + 60s);
     changing.sent();
   }
   learn("a");
   EXPECT_EQ(known(), "<nothing>");
   EXPECT_EQ(known(start + 60s), "<nothing>");
-  LeasedRows::Asking asking(rows_);
+  LeasedRows::Asking asking(rows_, PartitionId{1});
   asking.remember(request({row}), reply("b"), lease_of(61s));
   EXPECT_EQ(known(start + 60s), "b");
 }
 
 TEST_F(LeasedRowsTest, OwnPrefixErased_ForgetsEverything) {
   learn("a");
-  LeasedRows::Changing changing(rows_, change({"object", ""}, Mutation::Kind::erase_prefix), start + 60s);
+  LeasedRows::Changing changing(rows_, PartitionId{1}, change({"object", ""}, Mutation::Kind::erase_prefix),
+                                start + 60s);
   EXPECT_EQ(known(), "<nothing>");
 }
 
 TEST_F(LeasedRowsTest, TooManyBytes_AreNotKept) {
   const std::string large(1 << 20, 'x');
   for (unsigned i = 0; i < 40; ++i) {
-    LeasedRows::Asking asking(rows_);
+    LeasedRows::Asking asking(rows_, PartitionId{1});
     asking.remember(request({{"object", std::to_string(i)}}), reply(large), lease_of(100ms));
     rows_->find(request({row}), start);
   }
@@ -178,7 +179,7 @@ TEST_F(LeasedRowsTest, OwnChangeOfAKnownRow_IsKnownAfterwards) {
   batch.mutations.push_back(change(other_row).mutations[0]);
   batch.mutations[1].value = SharedBytes("other");
   {
-    LeasedRows::Changing changing(rows_, batch, start + 60s);
+    LeasedRows::Changing changing(rows_, PartitionId{1}, batch, start + 60s);
     changing.sent();
     changing.ended();
     changing.remember(batch, 9, lease_of(200ms), start + 10ms);
@@ -195,7 +196,7 @@ TEST_F(LeasedRowsTest, OwnChangeOfAKnownRow_IsKnownAfterwards) {
 TEST_F(LeasedRowsTest, OwnChangeAfterTheFormerLeaseEnded_ReliesOnNothingFormer) {
   learn(std::string(8, '\0'));
   Batch batch = change(row, Mutation::Kind::add_i64);
-  LeasedRows::Changing changing(rows_, batch, start + 60s);
+  LeasedRows::Changing changing(rows_, PartitionId{1}, batch, start + 60s);
   changing.sent();
   changing.ended();
   changing.remember(batch, 9, lease_of(300ms), start + 100ms);  // another client may have changed it
@@ -205,15 +206,16 @@ TEST_F(LeasedRowsTest, OwnChangeAfterTheFormerLeaseEnded_ReliesOnNothingFormer) 
 TEST_F(LeasedRowsTest, OwnChangesAtTheSameTime_AreNotGuessed) {
   Batch batch = change(row);
   batch.mutations[0].value = SharedBytes("mine");
-  LeasedRows::Changing first(rows_, batch, start + 60s), second(rows_, batch, start + 60s);
+  LeasedRows::Changing first(rows_, PartitionId{1}, batch, start + 60s),
+      second(rows_, PartitionId{1}, batch, start + 60s);
   first.remember(batch, 9, lease_of(100ms), start);
   EXPECT_EQ(known(), "<nothing>");
 }
 
 TEST_F(LeasedRowsTest, ManyOwnChanges_ReadsAskedBeforeRememberNothing) {
-  LeasedRows::Asking early(rows_);
+  LeasedRows::Asking early(rows_, PartitionId{1});
   for (unsigned i = 0; i < 10'000; ++i) {
-    LeasedRows::Changing changing(rows_, change({"object", std::to_string(i)}), start + 60s);
+    LeasedRows::Changing changing(rows_, PartitionId{1}, change({"object", std::to_string(i)}), start + 60s);
     changing.sent();
     changing.ended();
   }
@@ -221,6 +223,54 @@ TEST_F(LeasedRowsTest, ManyOwnChanges_ReadsAskedBeforeRememberNothing) {
   EXPECT_FALSE(rows_->find(request({{"object", "3"}}), start));
   learn("a");
   EXPECT_EQ(known(), "a");
+}
+
+// ---- Recalls ---------------------------------------------------------------------------------------
+
+Recall recall_of(const RowAddress& address) {
+  return {.client = {},
+          .partition = PartitionId{1},
+          .term = 1,
+          .number = 1,
+          .everything = false,
+          .rows = {row_hash(address)}};
+}
+Recall recall_of(PartitionId partition) {
+  return {.client = {}, .partition = partition, .term = 1, .number = 1, .everything = true, .rows = {}};
+}
+
+TEST_F(LeasedRowsTest, RecalledRow_IsForgottenAndNotRememberedFromAnEarlierQuestion) {
+  learn("a");
+  LeasedRows::Asking early(rows_, PartitionId{1});
+  rows_->recall(recall_of(other_row));
+  EXPECT_EQ(known(), "a");
+  rows_->recall(recall_of(row));
+  EXPECT_EQ(known(), "<nothing>");
+  early.remember(request({row}), reply("a"), lease_of(100ms));
+  EXPECT_EQ(known(), "<nothing>") << "it was asked for before the recall";
+  learn("b");
+  EXPECT_EQ(known(), "b");
+  EXPECT_EQ(rows_->recalls(), 2U);
+}
+
+TEST_F(LeasedRowsTest, RecalledPartition_IsForgottenAndNoOther) {
+  learn("a");
+  LeasedRows::Asking early(rows_, PartitionId{1});
+  rows_->recall(recall_of(PartitionId{2}));
+  EXPECT_EQ(known(), "a");
+  rows_->recall(recall_of(PartitionId{1}));
+  EXPECT_EQ(known(), "<nothing>");
+  early.remember(request({row}), reply("a"), lease_of(100ms));
+  EXPECT_EQ(known(), "<nothing>");
+}
+
+TEST_F(LeasedRowsTest, RowRecalledWhileItsOwnBatchIsUnderWay_IsNotComputedFromTheBatch) {
+  learn("a");
+  const Batch batch = change(row);
+  LeasedRows::Changing changing(rows_, PartitionId{1}, batch, start + 60s);
+  rows_->recall(recall_of(row));
+  changing.remember(batch, 9, lease_of(100ms), start);
+  EXPECT_EQ(known(), "<nothing>");
 }
 
 }  // namespace

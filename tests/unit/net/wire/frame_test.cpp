@@ -50,7 +50,7 @@ TEST(FrameHeader, OtherVersion_IsVersionMismatchThatNamesBoth) {
 
 TEST(FrameHeader, UnknownKindOrFlagsOrShort_IsCorrupt) {
   std::string kind = header_bytes(sample), none = kind, flags = kind;
-  kind[5] = 9;
+  kind[5] = 11;
   none[5] = 0;
   flags[7] = 1;
   EXPECT_EQ(code_of(kind), ErrorCode::corrupt);

@@ -98,6 +98,16 @@ TEST(Codec, Frames_HaveTheBytesOfProtocolVersion1) {
     frames.push_back(samples::received(FrameKind::join, encode(request)));
   }
   frames.push_back(samples::received(FrameKind::join_answer, encode(samples::join_answer(other_random))));
+  SeededRandom lease_random(5);
+  for (Message& message : samples::lease_messages(lease_random)) {
+    frames.push_back(
+        samples::received(FrameKind::envelope, encode(samples::envelope(lease_random, std::move(message)))));
+  }
+  for (const bool everything : {false, true}) {
+    const Recall recall = samples::recall(lease_random, everything);
+    frames.push_back(samples::received(FrameKind::recall, encode(recall)));
+    frames.push_back(samples::received(FrameKind::release, encode(release_of(recall))));
+  }
   ASSERT_EQ(frames.size(), std::size(golden_frames));
   for (std::size_t i = 0; i < frames.size(); ++i) EXPECT_EQ(described(frames[i]), golden_frames[i]) << "frame " << i;
 }

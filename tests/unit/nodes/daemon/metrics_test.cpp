@@ -14,7 +14,7 @@ TEST(NodeMetrics, RefusedConnections_AreToldByInterfaceAndReason) {
   connections.refused_rest.add(dht::RefusalReason::origin);
   connections.refused_rest.add(dht::RefusalReason::origin);
   connections.refused_rest.add(dht::RefusalReason::slow);
-  const std::string text = node_metrics_text({}, {}, connections);
+  const std::string text = node_metrics_text({}, {}, connections, {});
   for (const char* line :
        {"ringfs_connections_refused_total{interface=\"rpc\",reason=\"role\"} 1\n",
         "ringfs_connections_refused_total{interface=\"rpc\",reason=\"user\"} 0\n",
