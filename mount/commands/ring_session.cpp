@@ -70,7 +70,8 @@ Task<Status> RingSession::start(TimePoint deadline) {
   if (!trust) co_return tl::unexpected<Error>(trust.error());
   if (*trust != nullptr && (*trust)->renewal_is_due()) {
     // One that still counts is good enough.
-    const Status renewed = co_await renew_certificate(loop().get_executor(), *trust, implementation_->nodes);
+    const TimePoint limit = renewal_deadline(**trust, dht::wall_time(), deadline);
+    const Status renewed = co_await renew_certificate(loop().get_executor(), *trust, implementation_->nodes, limit);
     if (!renewed) spdlog::warn("event=certificate_not_renewed reason=\"{}\"", renewed.error().text());
   }
   const Status started = co_await implementation_->client.start(deadline);

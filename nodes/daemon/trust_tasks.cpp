@@ -14,6 +14,12 @@ constexpr Duration look_interval = std::chrono::milliseconds(200);
 constexpr Duration founding_poll = std::chrono::milliseconds(20);
 constexpr Duration retry_pause = std::chrono::seconds(5);
 
+std::string time_left(const dht::Certificate& certificate, Stamp now) {
+  const Duration left = certificate.not_after() - now;
+  if (left <= Duration::zero()) return ", and has ended";
+  return ", and ends in " + std::to_string(std::chrono::floor<std::chrono::days>(left).count()) + " days";
+}
+
 }  // namespace
 
 class TrustTasks::Turn {
@@ -123,10 +129,14 @@ Task<void> TrustTasks::renew() {
     co_await client_.sleep(look_interval);
     if (!client_started_() || !trust_->renewal_is_due()) continue;
     const Status renewed = co_await renew_now();
-    if (renewed)
+    if (renewed) {
       spdlog::info("event=own_certificate_renewed");
-    else
+      driver_.set_note("");
+    } else {
       spdlog::warn("event=own_certificate_not_renewed reason=\"{}\"", renewed.error().text());
+      driver_.set_note("its certificate could not be renewed (" + renewed.error().text() + ")" +
+                       time_left(trust_->own().chain.front(), driver_.node().ring_time(dht::boot_time())));
+    }
     co_await client_.sleep(retry_pause);
   }
 }

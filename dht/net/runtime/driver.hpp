@@ -66,6 +66,8 @@ class Driver : private Peers::Listener, private StorageEffects::Host {
 
   Node& node() { return node_; }
   NodeStatus status();
+  // A sentence for whoever runs the node, in its status beside that of the storage; empty: none.
+  void set_note(std::string note) { note_ = std::move(note); }
   Flusher& flusher() { return flusher_; }
   const Peers::Counters& peer_counters() const { return peers_.counters(); }
   Handshake own_handshake(const Uuid& expected) override;
@@ -86,6 +88,7 @@ class Driver : private Peers::Listener, private StorageEffects::Host {
   void carry_out(Effects effects);
   void send(const std::vector<Envelope>& messages);
   void reply(Reply reply);
+  void fill_in(NodeStatus& status);
   void timer_due();
 
   const DriverOptions options_;
@@ -104,6 +107,7 @@ class Driver : private Peers::Listener, private StorageEffects::Host {
   OperationId next_operation_ = 1;
   TimePoint deadline_ = never;
   std::set<Uuid> accepted_by_;
+  std::string note_;
   bool turn_scheduled_ = false;
   bool stopped_ = true;
 };
