@@ -19,6 +19,7 @@
 #include "dht/net/client/ring_admin_client.hpp"
 #include "dht/net/client/ring_client.hpp"
 #include "dht/net/runtime/server.hpp"
+#include "dht/net/sockets/dial.hpp"
 #include "dht/net/sockets/peer_user.hpp"
 #include "dht/net/transport/system_clock.hpp"
 #include "dht/net/transport/tcp_transport.hpp"
@@ -168,7 +169,8 @@ class Daemon {
     Result<std::string> advertised = dht::advertised_address(options_.advertise, listener->address);
     if (!advertised) return tl::unexpected(advertised.error());
     address_ = std::move(*advertised);
-    listener->local = dht::listen_beside(loop_, address_);
+    // A node that others know by a name is found on its own machine by the address where it listens.
+    listener->local = dht::listen_beside(loop_, dht::numeric_endpoint(address_) ? address_ : listener->address);
     return listener;
   }
 

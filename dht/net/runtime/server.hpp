@@ -46,7 +46,7 @@ using Administer =
 struct ServerOptions {
   ServerLimits limits;
   StreamMaker make_stream = make_plain_stream;  // accepting_streams() where there is trust
-  std::shared_ptr<const RingTrust> trust = {};  // whom TLS connections belong to; null: there are none
+  std::shared_ptr<RingTrust> trust = {};        // whom TLS connections belong to; null: there are none
   Admit admit = {};                             // empty: nobody is let in
   Administer administer = {};                   // empty: there is nothing of the kind
   // Without TLS only root and the user of this process are served (peer_user.hpp). True: whoever reaches the address.

@@ -82,8 +82,9 @@ void Server::Session::handshake_received(const ReceivedFrame& frame) {
     return;
   }
   handshake_done_ = true;
-  give_share_back(*server_);
   handshake_ = std::move(*handshake);
+  if (share_ && handshake_.role == PeerRole::node) server_->options_.trust->node_met(handshake_.node, *share_);
+  give_share_back(*server_);
   connection_->set_frame_limit(max_frame_bytes);
   connection_->send(FrameKind::handshake, 0, encode(server_->driver_.own_handshake(handshake_.node)));
   if (handshake_.role == PeerRole::node) {

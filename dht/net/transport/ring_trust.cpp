@@ -162,12 +162,22 @@ Status RingTrust::check_node(const Certificate& leaf, const std::vector<Certific
   return {};
 }
 
+void RingTrust::node_met(const Uuid& node, const boost::asio::ip::address& address) {
+  const MembersTable* table = table_();
+  if (table == nullptr) return;
+  met_[node] = unmapped(address);
+  std::erase_if(met_, [table](const auto& one) { return table->find(one.first) == nullptr; });
+}
+
 bool RingTrust::is_member_address(const boost::asio::ip::address& address) const {
   const MembersTable* table = table_();
   if (table == nullptr) return false;
-  return std::any_of(table->members.begin(), table->members.end(), [&address](const Member& member) {
+  return std::any_of(table->members.begin(), table->members.end(), [this, &address](const Member& member) {
+    if (member.state == MemberState::removed) return false;
+    const auto met = met_.find(member.id);
+    if (met != met_.end() && met->second == address) return true;
     const std::optional<tcp::endpoint> endpoint = numeric_endpoint(member.address);
-    return endpoint && endpoint->address() == address && member.state != MemberState::removed;
+    return endpoint && endpoint->address() == address;
   });
 }
 

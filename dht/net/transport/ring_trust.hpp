@@ -10,6 +10,7 @@
 
 #include <boost/asio/ip/address.hpp>
 #include <functional>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -52,7 +53,9 @@ class RingTrust {
   // from now on.
   bool renewal_is_due() const;
 
-  // Whether the members table names a member at this address, as a number.
+  // A node of the ring has connected from this address.
+  void node_met(const Uuid& node, const boost::asio::ip::address& address);
+  // Whether a member was last met at this address, or the members table names one there, as a number.
   bool is_member_address(const boost::asio::ip::address& address) const;
 
   // Of somebody who connects. Errors: in its own words for each reason.
@@ -71,6 +74,7 @@ class RingTrust {
   std::shared_ptr<const TlsContext> context_, web_context_;
   Table table_;
   Now now_;
+  std::map<Uuid, boost::asio::ip::address> met_;  // members only
 };
 
 // Streams of sockets that were accepted or dialled: plain over UNIX sockets and loopback, TLS otherwise; both ends
