@@ -27,7 +27,7 @@ void add_ring_commands(CLI::App& app, Commands& commands);       // status, memb
 void add_member_commands(CLI::App& app, Commands& commands);     // add, remove
 void add_token_commands(CLI::App& app, Commands& commands);      // token create, list, revoke
 void add_client_commands(CLI::App& app, Commands& commands);     // clients list, revoke, join
-void add_authority_commands(CLI::App& app, Commands& commands);  // authority show, rotate, finish
+void add_authority_commands(CLI::App& app, Commands& commands);  // authority show, create, rotate, finish
 void add_info_command(CLI::App& app, Commands& commands);        // info
 void add_doctor_command(CLI::App& app, Commands& commands);      // doctor
 

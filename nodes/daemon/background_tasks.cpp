@@ -11,6 +11,7 @@
 #include "dht/net/client/ring_client.hpp"
 #include "dht/net/transport/system_clock.hpp"
 #include "fs/file_system.hpp"
+#include "nodes/daemon/move_to_tls.hpp"
 
 namespace ringfs::nodes {
 
@@ -124,7 +125,8 @@ Task<bool> BackgroundTasks::pass(PartitionId partition) {
 bool BackgroundTasks::address_is_stale() const {
   const dht::Member* self = driver_.node().table().find(driver_.node().id());
   if (self == nullptr || self->state == MemberState::removed) return false;
-  return self->address != address_ || self->rest_address != rest_address_;
+  const bool stale = self->address != address_ || self->rest_address != rest_address_;
+  return stale && may_be_announced(driver_.node().table(), address_);
 }
 
 Task<void> BackgroundTasks::announce() {

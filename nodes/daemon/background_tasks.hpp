@@ -42,7 +42,7 @@ class BackgroundTasks {
   bool client_started() const { return client_started_; }
 
  private:
-  // Whether the members table has this node with another address.
+  // Whether the members table has this node with another address than the one that the others may dial now.
   bool address_is_stale() const;
   Task<Status> commit_address();
   // Partitions that this node leads and that may hold something for the janitor.

@@ -19,12 +19,14 @@
 #include "dht/net/client/ring_admin_client.hpp"
 #include "dht/net/client/ring_client.hpp"
 #include "dht/net/runtime/server.hpp"
+#include "dht/net/sockets/dial.hpp"
 #include "dht/net/sockets/peer_user.hpp"
 #include "dht/net/transport/system_clock.hpp"
 #include "dht/net/transport/tcp_transport.hpp"
 #include "dht/net/trust/token_rows.hpp"
 #include "nodes/daemon/background_tasks.hpp"
 #include "nodes/daemon/metrics.hpp"
+#include "nodes/daemon/move_to_tls.hpp"
 #include "nodes/daemon/node_credentials.hpp"
 #include "nodes/daemon/service_notice.hpp"
 #include "nodes/daemon/trust_tasks.hpp"
@@ -144,6 +146,7 @@ class Daemon {
     id_ = opened->node.id;
     Outcome rest = listen_for_rest();
     if (rest) rest = take_credentials(opened->node.genesis.has_value());
+    if (rest) rest = check_addresses(opened->node.table.value_or(dht::MembersTable()), *listener);
     if (!rest) return rest;
     make_client();
     start_driver(std::move(*opened));
@@ -157,9 +160,33 @@ class Daemon {
     return {};
   }
 
-  // It has a certificate, or will have one.
+  // It has a certificate, or will have one; or its database says whether it will (check_addresses()).
   bool may_leave_machine() const {
-    return options_.create || !options_.token.empty() || NodeCredentials::are_in(options_.data);
+    std::error_code unreadable;  // is found when it is opened
+    return options_.create || !options_.token.empty() || NodeCredentials::are_in(options_.data) ||
+           std::filesystem::exists(options_.data / database_file_name, unreadable);
+  }
+
+  // A member that has no certificate may have an address for other machines if it had a plain one before: it gets its
+  // certificate while it runs, and its connections from elsewhere are refused until then.
+  Outcome check_addresses(const dht::MembersTable& table, const dht::Listener& listener) {
+    move_ = MoveToTls(table, id_, address_);
+    const bool stays = dht::is_of_this_machine(listener.address) &&
+                       (!rest_listener_ || dht::is_of_this_machine(rest_listener_->address));
+    const dht::Member* self = table.find(id_);
+    const bool ends = self != nullptr && self->state == MemberState::removed;  // says so when it has started
+    if (trust_ != nullptr || stays || move_.under_way() || ends) return {};
+    if (self == nullptr) {
+      return tl::unexpected(
+          cannot_listen({ErrorCode::invalid_argument, "refusing to listen on " + listener.address +
+                                                          ": it is not a loopback address, and this node has no "
+                                                          "certificate and no token"},
+                        "--listen"));
+    }
+    return tl::unexpected(DaemonFailure{
+        ExitCode::not_admitted,
+        "this node has been at " + self->address + ", but its certificate is not in " + options_.data.string(),
+        "put the folder `credentials` back, or replace this node by a new one that joins with a token"});
   }
 
   Result<dht::Listener> listen() {
@@ -202,10 +229,22 @@ class Daemon {
       trust = ask_for_certificate();
     }
     if (!trust) return tl::unexpected(no_credentials(trust.error()));
-    trust_ = std::move(*trust);
-    if (trust_ == nullptr) return {};
-    trust_->set_table([this] { return driver_->node().genesis() ? &driver_->node().table() : nullptr; });
+    if (*trust != nullptr) take_trust(std::move(*trust));
     return {};
+  }
+
+  void take_trust(std::shared_ptr<dht::RingTrust> trust) {
+    trust_ = std::move(trust);
+    trust_->set_table([this] { return driver_->node().genesis() ? &driver_->node().table() : nullptr; });
+    if (server_) server_->take_trust(trust_);
+  }
+
+  // As the node's trust is when a connection is made.
+  dht::StreamMaker dialling() {
+    return [this](dht::Socket socket) { return dht::dialling_streams(trust_)(std::move(socket)); };
+  }
+  dht::StreamMaker accepting() {
+    return [this](dht::Socket socket) { return dht::accepting_streams(trust_)(std::move(socket)); };
   }
 
   // Runs the loop until the ring has answered, which a signal ends.
@@ -233,10 +272,10 @@ class Daemon {
 
   void start_driver(SqliteStore::Opened opened) {
     dht::DriverOptions driver_options;
-    driver_options.node.address = address_;
+    driver_options.node.address = move_.under_way() ? move_.former() : address_;
     driver_options.node.rest_address = rest_address_;
     driver_options.damaged = std::move(opened.damaged);
-    driver_options.make_stream = dht::dialling_streams(trust_);
+    driver_options.make_stream = dialling();
     driver_ = std::make_unique<dht::Driver>(loop_, *store_, std::move(opened.node), random_, std::move(driver_options),
                                             [this](const Error& error) { ended_by(error); });
     driver_->start();
@@ -250,30 +289,31 @@ class Daemon {
     dht::ServerOptions options;
     options.open_loopback = options_.open_loopback;
     options.trust = trust_;
-    options.make_stream = dht::accepting_streams(trust_);
-    if (trust_ != nullptr) {
-      trust_tasks_ = std::make_unique<TrustTasks>(
-          *driver_, *client_, [this] { return background_tasks_->client_started(); }, *credentials_, trust_, address_,
-          rest_address_);
-      options.admit = [this](dht::JoinRequest request, std::optional<dht::Certificate> shown, auto answer) {
-        spawn(trust_tasks_->admit(std::move(request), std::move(shown), std::move(answer)));
-      };
-      options.administer = [this](std::string question, AccessRole role, auto answer) {
-        spawn(trust_tasks_->administer(std::move(question), role, std::move(answer)));
-      };
-    }
+    options.make_stream = accepting();
+    trust_tasks_ = std::make_unique<TrustTasks>(
+        *driver_, *client_, [this] { return background_tasks_->client_started(); }, *credentials_, trust_,
+        [this](std::shared_ptr<dht::RingTrust> trust) { take_trust(std::move(trust)); }, address_, rest_address_);
+    options.admit = [this](dht::JoinRequest request, std::optional<dht::Certificate> shown, auto answer) {
+      spawn(trust_tasks_->admit(std::move(request), std::move(shown), std::move(answer)));
+    };
+    options.administer = [this](std::string question, AccessRole role, auto answer) {
+      spawn(trust_tasks_->administer(std::move(question), role, std::move(answer)));
+    };
     server_ = std::make_unique<dht::Server>(loop_, *driver_, std::move(listener), std::move(options));
+    move_.listen(loop_, *server_, *driver_);
     server_->start();
   }
 
   void make_client() {
     dht::TcpTransportOptions transport_options;
-    transport_options.make_stream = dht::dialling_streams(trust_);
+    transport_options.make_stream = dialling();
     transport_ = std::make_unique<dht::TcpTransport>(loop_.get_executor(), random_, std::move(transport_options));
     // Times that a node writes are those of the ring: its own clock may be wrong.
     dht::ObjectClientOptions options;
     options.wall_clock = [this] { return driver_->node().ring_time(dht::boot_time()); };
-    client_ = std::make_unique<dht::ObjectClient>(*transport_, std::vector<std::string>{address_}, options);
+    std::vector<std::string> self{address_};
+    if (move_.under_way()) self.insert(self.begin(), move_.former());
+    client_ = std::make_unique<dht::ObjectClient>(*transport_, std::move(self), options);
     ring_ = std::make_unique<dht::RingClient>(*transport_, *client_);
     admin_ = std::make_unique<dht::RingAdminClient>(*transport_, *client_, *ring_);
   }
@@ -286,7 +326,7 @@ class Daemon {
       return std::chrono::seconds(setting_value(driver_->node().table().settings, op_timeout_setting));
     };
     options.in_ring = [this] { return in_ring_; };
-    if (trust_ != nullptr) let_in_over_tls(options);
+    let_in_over_tls(options);
     gateway_ = std::make_unique<RestGateway>(
         loop_.get_executor(), *client_, *ring_, *admin_, [this] { return metrics(); }, std::move(options));
     gateway_->start(std::move(*rest_listener_));
@@ -299,7 +339,8 @@ class Daemon {
       if (!row) return tl::unexpected<Error>(row.error());
       return RestToken{.rest = row->kind == dht::TokenRow::Kind::rest, .role = row->role, .expires = row->expires};
     });
-    options.tls = [this] { return trust_->web_context(); };
+    options.tls = [this] { return trust_ == nullptr ? nullptr : trust_->web_context(); };
+    // There are certificates on connections that are TLS, which there are not before the node has one.
     options.role_of_certificate = [this](const dht::Certificate& leaf, const auto&) -> Result<AccessRole> {
       const Result<dht::KnownPeer> peer = trust_->known(leaf);
       if (!peer) return tl::unexpected<Error>(peer.error());
@@ -307,7 +348,9 @@ class Daemon {
     };
     options.role_of_bearer = [this](std::string hash) { return bearer_tokens_->role_of(std::move(hash)); };
     options.advertised = rest_address_;
-    options.is_member_address = [this](const auto& address) { return trust_->is_member_address(address); };
+    options.is_member_address = [this](const auto& address) {
+      return trust_ != nullptr && trust_->is_member_address(address);
+    };
   }
 
   void start_background_tasks() {
@@ -317,7 +360,6 @@ class Daemon {
     spawn(background_tasks_->janitor());
     spawn(background_tasks_->announce());
     if (!options_.join.empty()) spawn(background_tasks_->join(*transport_, options_.join));
-    if (trust_ == nullptr) return;
     spawn(trust_tasks_->commit_authority());
     spawn(trust_tasks_->renew());
   }
@@ -374,6 +416,7 @@ class Daemon {
         begin_drain("this node was removed from its ring");
         return;
       }
+      move_.go_on(*server_, *driver_);
       watch();
     });
   }
@@ -472,6 +515,7 @@ class Daemon {
   Uuid id_;
   std::string address_;
   std::string rest_address_;
+  MoveToTls move_;
   std::optional<NodeCredentials> credentials_;
   std::shared_ptr<dht::RingTrust> trust_;  // null: its connections stay on this machine
   std::optional<dht::Genesis> founded_;

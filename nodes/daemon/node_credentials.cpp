@@ -25,17 +25,6 @@ Trust trust_of(dht::StoredCredentials stored) {
   return dht::RingTrust::make(stored.identity.ring, std::move(stored.own), std::move(stored.authorities));
 }
 
-// The key that is there, or a new one, on the disk.
-Result<dht::PrivateKey> key_in(const std::filesystem::path& directory) {
-  Result<std::optional<dht::PrivateKey>> present = dht::load_key(directory);
-  if (!present) return tl::unexpected(present.error());
-  if (*present) return std::move(**present);
-  Result<dht::PrivateKey> made = dht::PrivateKey::generate();
-  if (!made) return made;
-  if (Status saved = dht::save_key(directory, *made); !saved) return tl::unexpected(saved.error());
-  return made;
-}
-
 // The ring may be on its way up, as after a power failure.
 Task<Result<dht::JoinAnswer>> ask_until_answered(boost::asio::any_io_executor executor, dht::JoinOrder order,
                                                  TimePoint deadline) {
@@ -83,16 +72,16 @@ Result<NodeCredentials::FoundedRing> NodeCredentials::found(const Founding& foun
     if (!authority) return tl::unexpected(authority.error());
     if (Status saved = dht::save_key(authority_directory_, authority->key); !saved)
       return tl::unexpected(saved.error());
-    Result<dht::PrivateKey> key = key_in(directory_);
-    if (!key) return tl::unexpected(key.error());
+    const Result<dht::PrivateKey> own_key = key();
+    if (!own_key) return tl::unexpected(own_key.error());
     const dht::Identity identity = dht::node_identity(ring, node_);
-    Result<std::string> request = dht::make_request(*key);
+    Result<std::string> request = dht::make_request(*own_key);
     if (!request) return tl::unexpected(request.error());
     Result<dht::Certificate> own = dht::issue(
         *authority, *request,
         {.identity = identity, .names = dht::hosts_of({founding.address, founding.rest_address}), .now = now});
     if (!own) return tl::unexpected(own.error());
-    const dht::StoredCredentials stored{.own = {.key = *key, .chain = {*own, authority->certificate}},
+    const dht::StoredCredentials stored{.own = {.key = *own_key, .chain = {*own, authority->certificate}},
                                         .authorities = {authority->certificate},
                                         .identity = identity};
     if (Status saved = dht::save_credentials(directory_, stored); !saved) return tl::unexpected(saved.error());
@@ -131,24 +120,36 @@ Status NodeCredentials::forget_founded_authority() const {
 Task<Trust> NodeCredentials::join(boost::asio::any_io_executor executor, Joining joining, TimePoint deadline) const {
   const Result<dht::Token> token = dht::parse_token(joining.token);
   if (!token) co_return tl::unexpected<Error>(token.error());
-  const Result<dht::PrivateKey> key = key_in(directory_);
-  if (!key) co_return tl::unexpected<Error>(key.error());
+  const Result<dht::PrivateKey> own_key = key();
+  if (!own_key) co_return tl::unexpected<Error>(own_key.error());
   dht::JoinOrder order{.addresses = joining.nodes,
                        .token = *token,
                        .kind = dht::Identity::Kind::node,
                        .node = node_,
                        .name = {},
-                       .key = *key,
+                       .key = *own_key,
                        .address = joining.address,
                        .rest_address = joining.rest_address};
   const Result<dht::JoinAnswer> answer = co_await ask_until_answered(executor, std::move(order), deadline);
   if (!answer) co_return tl::unexpected<Error>(answer.error());
-  const dht::Identity identity = dht::node_identity(answer->ring, node_);
-  Result<dht::StoredCredentials> got = dht::credentials_of(*answer, *key, identity);
-  if (!got) co_return tl::unexpected<Error>(got.error());
-  const Status saved = dht::save_credentials(directory_, *got);
-  if (!saved) co_return tl::unexpected<Error>(saved.error());
-  co_return trust_of(std::move(*got));
+  co_return take(*answer, *own_key);
+}
+
+Result<dht::PrivateKey> NodeCredentials::key() const {
+  Result<std::optional<dht::PrivateKey>> present = dht::load_key(directory_);
+  if (!present) return tl::unexpected(present.error());
+  if (*present) return std::move(**present);
+  Result<dht::PrivateKey> made = dht::PrivateKey::generate();
+  if (!made) return made;
+  if (Status saved = dht::save_key(directory_, *made); !saved) return tl::unexpected(saved.error());
+  return made;
+}
+
+Trust NodeCredentials::take(const dht::JoinAnswer& answer, const dht::PrivateKey& key) const {
+  Result<dht::StoredCredentials> got = dht::credentials_of(answer, key, dht::node_identity(answer.ring, node_));
+  if (!got) return tl::unexpected(got.error());
+  if (Status saved = dht::save_credentials(directory_, *got); !saved) return tl::unexpected(saved.error());
+  return trust_of(std::move(*got));
 }
 
 Status NodeCredentials::renew(dht::RingTrust& trust, const dht::JoinAnswer& answer) const {

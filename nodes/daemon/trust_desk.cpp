@@ -129,6 +129,10 @@ Task<Answer> finish_rotation(dht::TrustAdmin* admin, Uuid, Json question, TimePo
   co_return done(co_await admin->finish_rotation(*now, deadline));
 }
 
+Task<Answer> create_authority(dht::TrustAdmin* admin, Uuid ring, Json, TimePoint deadline) {
+  co_return done(co_await admin->create_authority(ring, deadline));
+}
+
 Task<Answer> begin_rotation(dht::TrustAdmin* admin, Uuid ring, Json, TimePoint deadline) {
   co_return done(co_await admin->begin_rotation(ring, deadline));
 }
@@ -136,9 +140,11 @@ Task<Answer> begin_rotation(dht::TrustAdmin* admin, Uuid ring, Json, TimePoint d
 using Handler = Task<Answer> (*)(dht::TrustAdmin*, Uuid, Json, TimePoint);
 const std::map<std::string, Handler>& handlers() {
   static const std::map<std::string, Handler> table{
-      {"token_create", create_token},       {"token_list", list_tokens},           {"token_revoke", revoke_token},
-      {"client_list", list_clients},        {"client_revoke", revoke_client},      {"authority_show", show_authority},
-      {"authority_rotate", begin_rotation}, {"authority_finish", finish_rotation},
+      {"token_create", create_token},         {"token_list", list_tokens},
+      {"token_revoke", revoke_token},         {"client_list", list_clients},
+      {"client_revoke", revoke_client},       {"authority_show", show_authority},
+      {"authority_create", create_authority}, {"authority_rotate", begin_rotation},
+      {"authority_finish", finish_rotation},
   };
   return table;
 }

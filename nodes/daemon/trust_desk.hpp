@@ -8,6 +8,7 @@
 //   {"do": "client_list"}                   -> [{"name", "role", "revoked"}]
 //   {"do": "client_revoke", "name": "..."}  -> {}
 //   {"do": "authority_show"}                -> [{"key", "signs", "since", "until"}]
+//   {"do": "authority_create"}              -> {}   of a ring that has none
 //   {"do": "authority_rotate"}              -> {}   a second authority signs from now on
 //   {"do": "authority_finish", "now": false} -> {}  the former one goes
 //

@@ -11,7 +11,7 @@ namespace ringfs::dht {
 namespace {
 
 tl::unexpected<Error> no_authority() {
-  return fail(ErrorCode::not_supported, "this ring has no authority: its nodes are all on one machine");
+  return fail(ErrorCode::not_supported, "this ring has no authority; `ringfs authority create` makes one");
 }
 
 Status check(const NewToken& token) {
@@ -212,6 +212,18 @@ Task<Status> TrustAdmin::add_authority(Authority authority, bool first, TimePoin
 
 Task<Status> TrustAdmin::found_authority(Authority authority, TimePoint deadline) {
   co_return co_await add_authority(std::move(authority), true, deadline);
+}
+
+Task<Status> TrustAdmin::create_authority(Uuid ring, TimePoint deadline) {
+  const Result<RingAuthorities> known = co_await read_authorities(store_, deadline);
+  if (!known) co_return tl::unexpected(known.error());
+  if (known->signing() != nullptr) co_return Status();
+  Result<Authority> made = make_authority(ring, ring_time_());
+  if (!made) co_return tl::unexpected(made.error());
+  const Status added = co_await add_authority(std::move(*made), true, deadline);
+  // Another one asked at the same time.
+  if (!added && added.error().code == ErrorCode::exists) co_return Status();
+  co_return added;
 }
 
 Task<Status> TrustAdmin::begin_rotation(Uuid ring, TimePoint deadline) {

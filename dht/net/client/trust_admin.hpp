@@ -60,6 +60,8 @@ class TrustAdmin {
   Task<Result<std::vector<AuthorityView>>> authorities(TimePoint deadline);
   // The ring's first authority. The same one again is fine.
   Task<Status> found_authority(Authority authority, TimePoint deadline);
+  // A first authority for a ring that was made without one. Where there is one already nothing changes.
+  Task<Status> create_authority(Uuid ring, TimePoint deadline);
   // A second authority, which signs from now on; both are trusted. Tokens that name the former one let nobody in any
   // more where the nodes already show certificates of the new one.
   Task<Status> begin_rotation(Uuid ring, TimePoint deadline);

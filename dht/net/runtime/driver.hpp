@@ -70,6 +70,8 @@ class Driver : private Peers::Listener, private StorageEffects::Host {
   const Peers::Counters& peer_counters() const { return peers_.counters(); }
   Handshake own_handshake(const Uuid& expected) override;
   Status check_peer(const Handshake& handshake) override;
+  // Where this node says it is reached, from its next connections on.
+  void set_address(std::string address) { options_.node.address = std::move(address); }
   // A majority, with this node, has accepted this process under its identity: it may announce its address.
   bool accepted() const;
 
@@ -88,7 +90,7 @@ class Driver : private Peers::Listener, private StorageEffects::Host {
   void reply(Reply reply);
   void timer_due();
 
-  const DriverOptions options_;
+  DriverOptions options_;
   std::function<void(Error)> on_fatal_;
   const Incarnation incarnation_;
   EventLog events_;

@@ -17,6 +17,12 @@ namespace {
 // How long nothing is accepted after the process ran out of descriptors: trying at once would spin.
 constexpr auto accept_pause = std::chrono::milliseconds(100);
 
+void close(Listener& listener) {
+  boost::system::error_code ignored;  // closing has no failure that anybody could act on
+  listener.acceptor.close(ignored);
+  if (listener.local) listener.local->close(ignored);
+}
+
 }  // namespace
 
 Server::Server(boost::asio::io_context& loop, Driver& driver, Listener listener, ServerOptions options)
@@ -34,14 +40,23 @@ Server::~Server() {
 }
 
 void Server::start() {
-  accept_from(listener_.acceptor);
-  if (listener_.local) accept_from(*listener_.local);
+  accept_from(listener_);
+  if (former_) accept_from(*former_);
   sweep_timer_.wake_at(boot_time() + options_.limits.sweep);
+}
+
+void Server::end_former() {
+  if (former_) close(*former_);
+}
+
+void Server::accept_from(Listener& listener) {
+  accept_from(listener.acceptor);
+  if (listener.local) accept_from(*listener.local);
 }
 
 template <class Acceptor>
 void Server::accept_from(Acceptor& acceptor) {
-  if (draining_) return;
+  if (draining_ || !acceptor.is_open()) return;
   using Accepted = typename Acceptor::protocol_type::socket;
   acceptor.async_accept([this, &acceptor, alive = alive_](boost::system::error_code error, Accepted socket) {
     if (!*alive || error == boost::asio::error::operation_aborted) return;
@@ -130,9 +145,8 @@ void Server::log_refused(const std::string& peer, const Error& why) {
 
 void Server::drain() {
   draining_ = true;
-  boost::system::error_code ignored;  // closing has no failure that anybody could act on
-  listener_.acceptor.close(ignored);
-  if (listener_.local) listener_.local->close(ignored);
+  close(listener_);
+  end_former();
   std::vector<std::shared_ptr<Session>> sessions;  // some end in here
   for (auto& [key, session] : sessions_) sessions.push_back(session);
   for (auto& session : sessions) session->drain();

@@ -139,7 +139,7 @@ void Server::Session::administer(const ReceivedFrame& frame) {
   } else if (!question) {
     refuse(question.error(), true);
   } else if (!server_->options_.administer) {
-    refuse({ErrorCode::not_supported, "this ring has no authority: its nodes are all on one machine"}, true);
+    refuse({ErrorCode::not_supported, "this node answers no questions about trust"}, true);
   } else {
     asked_ = true;
     server_->options_.administer(
