@@ -11,7 +11,6 @@
 #include "dht/net/client/ring_client.hpp"
 #include "dht/net/transport/system_clock.hpp"
 #include "fs/file_system.hpp"
-#include "nodes/daemon/move_to_tls.hpp"
 
 namespace ringfs::nodes {
 
@@ -126,7 +125,7 @@ bool BackgroundTasks::address_is_stale() const {
   const dht::Member* self = driver_.node().table().find(driver_.node().id());
   if (self == nullptr || self->state == MemberState::removed) return false;
   const bool stale = self->address != address_ || self->rest_address != rest_address_;
-  return stale && may_be_announced(driver_.node().table(), address_);
+  return stale && may_announce_();
 }
 
 Task<void> BackgroundTasks::announce() {

@@ -21,6 +21,7 @@
 #include "dht/net/runtime/server.hpp"
 #include "dht/net/sockets/dial.hpp"
 #include "dht/net/sockets/peer_user.hpp"
+#include "dht/net/transport/operator_trust.hpp"
 #include "dht/net/transport/system_clock.hpp"
 #include "dht/net/transport/tcp_transport.hpp"
 #include "dht/net/trust/token_rows.hpp"
@@ -78,6 +79,11 @@ DaemonFailure no_credentials(const Error& error) {
       ExitCode::not_admitted, error.context,
       "look at the token and the addresses; a token is made by `ringfs token create --role node` on a machine of the "
       "ring"};
+}
+
+DaemonFailure unfit_files(const Error& error, const std::filesystem::path& data) {
+  return {ExitCode::not_admitted, error.context,
+          "`ringfs-node --data " + data.string() + " --init` says what the certificate has to name"};
 }
 
 class Daemon {
@@ -145,7 +151,9 @@ class Daemon {
     store_ = std::move(opened->store);
     id_ = opened->node.id;
     Outcome rest = listen_for_rest();
-    if (rest) rest = take_credentials(opened->node.genesis.has_value());
+    if (rest)
+      rest = options_.operator_files.given() ? take_operator_files(opened->node)
+                                             : take_credentials(opened->node.genesis.has_value());
     if (rest) rest = check_addresses(opened->node.table.value_or(dht::MembersTable()), *listener);
     if (!rest) return rest;
     make_client();
@@ -163,14 +171,15 @@ class Daemon {
   // It has a certificate, or will have one; or its database says whether it will (check_addresses()).
   bool may_leave_machine() const {
     std::error_code unreadable;  // is found when it is opened
-    return options_.create || !options_.token.empty() || NodeCredentials::are_in(options_.data) ||
+    return options_.create || !options_.token.empty() || options_.operator_files.given() ||
+           NodeCredentials::are_in(options_.data) ||
            std::filesystem::exists(options_.data / database_file_name, unreadable);
   }
 
   // A member that has no certificate may have an address for other machines if it had a plain one before: it gets its
   // certificate while it runs, and its connections from elsewhere are refused until then.
   Outcome check_addresses(const dht::MembersTable& table, const dht::Listener& listener) {
-    move_ = MoveToTls(table, id_, address_);
+    move_ = MoveToTls(table, id_, address_, trust_ == nullptr || trust_->issuer() == dht::Issuer::ring);
     const bool stays = dht::is_of_this_machine(listener.address) &&
                        (!rest_listener_ || dht::is_of_this_machine(rest_listener_->address));
     const dht::Member* self = table.find(id_);
@@ -186,7 +195,7 @@ class Daemon {
     return tl::unexpected(DaemonFailure{
         ExitCode::not_admitted,
         "this node has been at " + self->address + ", but its certificate is not in " + options_.data.string(),
-        "put the folder `credentials` back, or replace this node by a new one that joins with a token"});
+        "put the folder `credentials` back or give --tls-ca as before; else replace this node by a new one"});
   }
 
   Result<dht::Listener> listen() {
@@ -231,6 +240,41 @@ class Daemon {
     if (!trust) return tl::unexpected(no_credentials(trust.error()));
     if (*trust != nullptr) take_trust(std::move(*trust));
     return {};
+  }
+
+  // All files that an operator gives must fit this node and its ring.
+  Outcome take_operator_files(const dht::PersistedNode& node) {
+    credentials_.emplace(options_.data, id_);
+    dht::ExpectedHolder expected{.kind = dht::Identity::Kind::node, .ring = {}, .node = id_};
+    const Result<std::optional<Uuid>> prepared = credentials_->prepared_ring();
+    if (!prepared) return tl::unexpected(unfit_files(prepared.error(), options_.data));
+    if (*prepared) expected.ring = **prepared;
+    if (node.genesis) expected.ring = node.genesis->ring;
+    Result<dht::OperatorTrust> made = dht::OperatorTrust::make(options_.operator_files, expected);
+    if (!made) return tl::unexpected(unfit_files(made.error(), options_.data));
+    if (node.table && !node.table->authorities.empty()) {
+      return tl::unexpected(DaemonFailure{ExitCode::not_admitted, "this ring has an authority of its own",
+                                          "start the node without --tls-ca, --tls-certificate and --tls-key"});
+    }
+    if (options_.create && !node.genesis) {
+      Result<dht::Genesis> genesis = credentials_->genesis({.address = address_,
+                                                            .rest_address = rest_address_,
+                                                            .partition_bits = options_.partition_bits,
+                                                            .replication = options_.replication},
+                                                           made->trust()->ring(), random_);
+      if (!genesis) return tl::unexpected(no_credentials(genesis.error()));
+      founded_ = std::move(*genesis);
+    }
+    operator_trust_ = std::move(*made);
+    take_trust(operator_trust_->trust());
+    return {};
+  }
+
+  Task<void> follow_operator_files() {
+    for (;;) {
+      co_await client_->sleep(dht::operator_files_interval);
+      operator_trust_->look();
+    }
   }
 
   void take_trust(std::shared_ptr<dht::RingTrust> trust) {
@@ -341,8 +385,8 @@ class Daemon {
     });
     options.tls = [this] { return trust_ == nullptr ? nullptr : trust_->web_context(); };
     // There are certificates on connections that are TLS, which there are not before the node has one.
-    options.role_of_certificate = [this](const dht::Certificate& leaf, const auto&) -> Result<AccessRole> {
-      const Result<dht::KnownPeer> peer = trust_->known(leaf);
+    options.role_of_certificate = [this](const dht::Certificate& leaf, const auto& chain) -> Result<AccessRole> {
+      const Result<dht::KnownPeer> peer = trust_->known(leaf, chain);
       if (!peer) return tl::unexpected<Error>(peer.error());
       return peer->role;
     };
@@ -354,14 +398,16 @@ class Daemon {
   }
 
   void start_background_tasks() {
-    background_tasks_ =
-        std::make_unique<BackgroundTasks>(*driver_, *client_, address_, rest_address_, options_.janitor_interval);
+    background_tasks_ = std::make_unique<BackgroundTasks>(
+        *driver_, *client_, address_, rest_address_, [this] { return move_.may_announce(driver_->node().table()); },
+        options_.janitor_interval);
     spawn(background_tasks_->start_client());
     spawn(background_tasks_->janitor());
     spawn(background_tasks_->announce());
     if (!options_.join.empty()) spawn(background_tasks_->join(*transport_, options_.join));
     spawn(trust_tasks_->commit_authority());
     spawn(trust_tasks_->renew());
+    if (operator_trust_) spawn(follow_operator_files());
   }
 
   // Every coroutine can be cancelled, and tasks_ is empty when all have ended.
@@ -517,6 +563,7 @@ class Daemon {
   std::string rest_address_;
   MoveToTls move_;
   std::optional<NodeCredentials> credentials_;
+  std::optional<dht::OperatorTrust> operator_trust_;
   std::shared_ptr<dht::RingTrust> trust_;  // null: its connections stay on this machine
   std::optional<dht::Genesis> founded_;
   std::optional<dht::Listener> rest_listener_;
@@ -529,6 +576,22 @@ class Daemon {
 };
 
 }  // namespace
+
+tl::expected<PreparedNode, DaemonFailure> prepare_node(const std::filesystem::path& data,
+                                                       const std::optional<Uuid>& ring) {
+  SystemRandom random;
+  Result<SqliteStore::Opened> opened = SqliteStore::open(data, random, {});
+  if (!opened) return tl::unexpected(cannot_open(opened.error(), data));
+  const dht::PersistedNode& node = opened->node;
+  if (node.genesis && ring && *ring != node.genesis->ring) {
+    return tl::unexpected(DaemonFailure{ExitCode::usage, "this node belongs to the ring " + node.genesis->ring.text(),
+                                        "give another --data"});
+  }
+  if (node.genesis) return PreparedNode{node.genesis->ring, node.id};
+  const Result<Uuid> prepared = NodeCredentials(data, node.id).prepare_ring(ring, random);
+  if (!prepared) return tl::unexpected(DaemonFailure{ExitCode::usage, prepared.error().context, "give another --data"});
+  return PreparedNode{*prepared, node.id};
+}
 
 Outcome run_daemon(DaemonOptions options) { return Daemon(std::move(options)).run(); }
 

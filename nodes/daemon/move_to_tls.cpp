@@ -32,13 +32,13 @@ bool may_be_announced(const dht::MembersTable& table, const std::string& address
          each_member(table, [](const dht::Member& one) { return one.key.has_value(); });
 }
 
-bool all_have_moved(const dht::MembersTable& table) {
-  return each_member(
-      table, [](const dht::Member& one) { return one.key.has_value() && !dht::is_of_this_machine(one.address); });
+bool all_have_moved(const dht::MembersTable& table, bool keys) {
+  const bool certain = !keys || each_member(table, [](const dht::Member& one) { return one.key.has_value(); });
+  return certain && each_member(table, [](const dht::Member& one) { return !dht::is_of_this_machine(one.address); });
 }
 
-MoveToTls::MoveToTls(const dht::MembersTable& table, const Uuid& node, std::string address)
-    : address_(std::move(address)) {
+MoveToTls::MoveToTls(const dht::MembersTable& table, const Uuid& node, std::string address, bool keys)
+    : address_(std::move(address)), keys_(keys) {
   const dht::Member* self = table.find(node);
   const bool moves = self != nullptr && self->state != MemberState::removed && dht::is_of_this_machine(self->address) &&
                      !dht::is_of_this_machine(address_);
@@ -61,8 +61,8 @@ void MoveToTls::listen(boost::asio::io_context& loop, dht::Server& server, dht::
 void MoveToTls::go_on(dht::Server& server, dht::Driver& driver) {
   if (!under_way()) return;
   const dht::MembersTable& table = driver.node().table();
-  if (may_be_announced(table, address_)) driver.set_address(address_);
-  if (!all_have_moved(table)) return;
+  if (may_announce(table)) driver.set_address(address_);
+  if (!all_have_moved(table, keys_)) return;
   server.end_former();
   spdlog::info("event=all_members_have_moved former_address={}", former_);
   former_.clear();

@@ -1,8 +1,9 @@
 // A ring that was made with plain loopback addresses moves to TLS node by node (docs/deploy.md#a-ring-made-before).
 //
 // A node that was started with an address for other machines announces it only when every member has a certificate, so
-// that all can dial it; until all members have moved it is reached at its former address as well.
-// Threads: the node's loop. Errors: none; a former address that cannot be listened on is logged.
+// that all can dial it; until all members have moved it is reached at its former address as well. Where an operator's
+// own authority issues the certificates nobody knows who has one; addresses are announced at once. Threads: the node's
+// loop. Errors: none; a former address that cannot be listened on is logged.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -17,14 +18,16 @@ namespace ringfs::nodes {
 // were removed do not count, here and below.
 bool may_be_announced(const dht::MembersTable& table, const std::string& address);
 
-// Whether other machines reach every member.
-bool all_have_moved(const dht::MembersTable& table);
+// Whether other machines reach every member. `keys`: the table has the keys of members that have a certificate.
+bool all_have_moved(const dht::MembersTable& table, bool keys = true);
 
 class MoveToTls {
  public:
   MoveToTls() = default;  // it does not move
-  // `table`: as the node has it when it starts; `address`: its new one.
-  MoveToTls(const dht::MembersTable& table, const Uuid& node, std::string address);
+  // `table`: as the node has it when it starts; `address`: its new one; `keys`: see above.
+  MoveToTls(const dht::MembersTable& table, const Uuid& node, std::string address, bool keys = true);
+
+  bool may_announce(const dht::MembersTable& table) const { return !keys_ || may_be_announced(table, address_); }
 
   bool under_way() const { return !former_.empty(); }
   // Where the table says that this node is reached, and nobody but this machine reaches it; empty: it does not move.
@@ -39,6 +42,7 @@ class MoveToTls {
  private:
   std::string address_;
   std::string former_;
+  bool keys_ = true;
 };
 
 }  // namespace ringfs::nodes

@@ -88,15 +88,31 @@ Result<NodeCredentials::FoundedRing> NodeCredentials::found(const Founding& foun
     trust = trust_of(stored);
     if (!trust) return tl::unexpected(trust.error());
   }
-  dht::CreationOptions options{
-      .partition_bits = founding.partition_bits, .replication = founding.replication, .ring = (*trust)->ring()};
-  Result<dht::Genesis> genesis =
-      dht::make_genesis({{founding.address, founding.rest_address}}, {node_}, options, random);
-  if (!genesis) return tl::unexpected(genesis.error());
-  genesis->first_table.members.front().key = (*trust)->own().key.public_hash();
+  Result<dht::Genesis> made = genesis(founding, (*trust)->ring(), random);
+  if (!made) return tl::unexpected(made.error());
+  made->first_table.members.front().key = (*trust)->own().key.public_hash();
   for (const dht::Certificate& authority : (*trust)->authorities())
-    genesis->first_table.authorities.emplace(dht::hash_text(authority.key_hash()), authority.pem());
-  return FoundedRing{std::move(*trust), std::move(*genesis)};
+    made->first_table.authorities.emplace(dht::hash_text(authority.key_hash()), authority.pem());
+  return FoundedRing{std::move(*trust), std::move(*made)};
+}
+
+Result<dht::Genesis> NodeCredentials::genesis(const Founding& founding, const Uuid& ring, Random& random) const {
+  const dht::CreationOptions options{
+      .partition_bits = founding.partition_bits, .replication = founding.replication, .ring = ring};
+  return dht::make_genesis({{founding.address, founding.rest_address}}, {node_}, options, random);
+}
+
+Result<std::optional<Uuid>> NodeCredentials::prepared_ring() const { return dht::load_ring(directory_); }
+
+Result<Uuid> NodeCredentials::prepare_ring(const std::optional<Uuid>& wanted, Random& random) const {
+  const Result<std::optional<Uuid>> before = prepared_ring();
+  if (!before) return tl::unexpected(before.error());
+  if (*before && wanted && **before != *wanted)
+    return fail(ErrorCode::invalid_argument, "this node was prepared for the ring " + (*before)->text());
+  if (*before) return **before;
+  const Uuid ring = wanted ? *wanted : random_uuid(random);
+  if (Status saved = dht::save_ring(directory_, ring); !saved) return tl::unexpected(saved.error());
+  return ring;
 }
 
 Result<std::optional<dht::Authority>> NodeCredentials::founded_authority(const dht::RingTrust& trust) const {

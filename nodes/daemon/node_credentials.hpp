@@ -43,6 +43,12 @@ class NodeCredentials {
   };
   // A ring of this node alone; after a crash the one that was begun.
   Result<FoundedRing> found(const Founding& founding, Random& random) const;
+  // A ring of this node alone, with neither authority nor keys.
+  Result<dht::Genesis> genesis(const Founding& founding, const Uuid& ring, Random& random) const;
+  // For an operator's own authority: the ring that certificates are to be for, the same one each time. Errors:
+  // invalid_argument (`wanted` is another one than before).
+  Result<Uuid> prepare_ring(const std::optional<Uuid>& wanted, Random& random) const;
+  Result<std::optional<Uuid>> prepared_ring() const;
   // The authority that still has to be committed.
   Result<std::optional<dht::Authority>> founded_authority(const dht::RingTrust& trust) const;
   Status forget_founded_authority() const;

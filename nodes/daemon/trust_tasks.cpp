@@ -59,6 +59,10 @@ Task<void> TrustTasks::admit(dht::JoinRequest request, std::optional<dht::Certif
     answer(tl::unexpected<Error>(taken.error()));
     co_return;
   }
+  if (issuer() == dht::Issuer::operators) {
+    answer(fail(ErrorCode::not_supported, "the certificates of this ring come from its operator's own authority"));
+    co_return;
+  }
   const std::string who = request.kind == dht::Identity::Kind::node ? request.node.text() : request.name;
   const bool renewal = request.secret.empty();
   dht::Admission desk = admission();
@@ -78,7 +82,7 @@ Task<void> TrustTasks::administer(std::string question, AccessRole role,
     answer(tl::unexpected<Error>(taken.error()));
     co_return;
   }
-  TrustDesk desk(client_, ring_time(), driver_.node().genesis()->ring);
+  TrustDesk desk(client_, ring_time(), driver_.node().genesis()->ring, issuer());
   Result<std::string> said = co_await desk.answer(std::move(question), role, dht::boot_time() + request_limit);
   answer(std::move(said));
 }

@@ -50,6 +50,7 @@ class TrustTasks {
   dht::JoinRequest own_request(std::string pem) const;
   dht::Admission admission();
   std::function<Stamp()> ring_time() const;
+  dht::Issuer issuer() const { return trust_ == nullptr ? dht::Issuer::ring : trust_->issuer(); }
 
   dht::Driver& driver_;
   dht::ObjectClient& client_;

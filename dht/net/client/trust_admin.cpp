@@ -157,6 +157,28 @@ Task<Result<std::vector<Client>>> TrustAdmin::clients(TimePoint deadline) {
   co_return std::move(table->clients);
 }
 
+Task<Status> TrustAdmin::add_client(std::string name, AccessRole role, TimePoint deadline) {
+  if (Status fits = check_client_name(name); !fits) co_return fits;
+  if (role == AccessRole::node)
+    co_return fail(ErrorCode::invalid_argument, "a client has the role reader, writer or admin");
+  auto change = [&name, role](MembersTable& table) -> Status {
+    const auto client = std::find_if(table.clients.begin(), table.clients.end(),
+                                     [&name](const Client& one) { return one.name == name; });
+    if (client != table.clients.end()) {
+      client->role = role;
+      client->revoked = false;
+      return {};
+    }
+    if (table.clients.size() >= max_clients)
+      return fail(ErrorCode::out_of_range, "a ring has at most " + std::to_string(max_clients) + " clients");
+    table.clients.push_back({.name = name, .role = role, .key = {}, .revoked = false});
+    return {};
+  };
+  Result<MembersTable> table = co_await edit_members_table(store_, change, deadline);
+  if (!table) co_return tl::unexpected(table.error());
+  co_return Status();
+}
+
 Task<Status> TrustAdmin::revoke_client(std::string name, TimePoint deadline) {
   auto change = [&name](MembersTable& table) -> Status {
     const auto client = std::find_if(table.clients.begin(), table.clients.end(),

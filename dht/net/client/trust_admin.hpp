@@ -55,6 +55,8 @@ class TrustAdmin {
   Task<Status> revoke_token(std::string id, TimePoint deadline);
 
   Task<Result<std::vector<Client>>> clients(TimePoint deadline);
+  // A client whose certificate an operator's own authority issues; again: with this role, revoked or not.
+  Task<Status> add_client(std::string name, AccessRole role, TimePoint deadline);
   Task<Status> revoke_client(std::string name, TimePoint deadline);
 
   Task<Result<std::vector<AuthorityView>>> authorities(TimePoint deadline);

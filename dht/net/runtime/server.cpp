@@ -100,6 +100,11 @@ void Server::sweep() {
   for (auto& [key, session] : sessions_) {
     if (session->is_late(now)) late.push_back(session);
   }
+  std::vector<std::shared_ptr<Session>> ended;
+  for (auto& [key, session] : sessions_) {
+    if (session->has_ended()) ended.push_back(session);
+  }
+  for (auto& session : ended) session->refuse({ErrorCode::access_denied, "your certificate has expired"}, true);
   for (auto& session : late) session->refuse({ErrorCode::timeout, "too slow: no handshake, or half a frame"}, true);
   refuse_strangers();
   sweep_timer_.wake_at(now + options_.limits.sweep);

@@ -101,7 +101,7 @@ Result<KnownPeer> Server::Session::who() const {
     return KnownPeer{.identity = {}, .role = AccessRole::node};
   }
   if (!tls->peer()) return fail(ErrorCode::access_denied, "you have shown no certificate: a token gets you one");
-  return server_->options_.trust->known(*tls->peer());
+  return server_->options_.trust->known(*tls->peer(), tls->chain());
 }
 
 Status Server::Session::still_counts() {
@@ -110,6 +110,12 @@ Status Server::Session::still_counts() {
   if (!peer) return tl::unexpected(peer.error());
   role_ = peer->role;
   return {};
+}
+
+bool Server::Session::has_ended() const {
+  if (server_ == nullptr) return false;
+  const TlsEngine* tls = connection_->stream().tls();
+  return tls != nullptr && tls->peer() && server_->options_.trust->has_ended(*tls->peer());
 }
 
 // The connection serves for nothing else afterwards.

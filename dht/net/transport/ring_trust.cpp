@@ -29,12 +29,19 @@ Result<KnownPeer> known_node(const MembersTable& table, const Identity& identity
   return KnownPeer{identity, AccessRole::node};
 }
 
+// With any key.
+Result<const Client*> client_named(const MembersTable& table, const std::string& name) {
+  const Client* client = table.find_client(name);
+  if (client == nullptr) return refused("client " + name + " is not known to this ring");
+  if (client->revoked) return refused("client " + name + " was revoked");
+  return client;
+}
+
 Result<KnownPeer> known_client(const MembersTable& table, const Identity& identity, const KeyHash& key) {
-  const Client* client = table.find_client(identity.name);
-  if (client == nullptr) return refused("client " + identity.name + " is not known to this ring");
-  if (client->revoked) return refused("client " + identity.name + " was revoked");
-  if (client->key != key) return refused("its key is not the one of client " + identity.name);
-  return KnownPeer{identity, client->role};
+  const Result<const Client*> client = client_named(table, identity.name);
+  if (!client) return tl::unexpected(client.error());
+  if ((*client)->key != key) return refused("its key is not the one of client " + identity.name);
+  return KnownPeer{identity, (*client)->role};
 }
 
 // What a connection is that may not leave this machine in plain text.
@@ -75,8 +82,8 @@ bool stays_here(const Socket& socket) {
 }
 
 Result<std::shared_ptr<RingTrust>> RingTrust::make(const Uuid& ring, Credentials own,
-                                                   std::vector<Certificate> authorities) {
-  std::shared_ptr<RingTrust> trust(new RingTrust(ring, own));
+                                                   std::vector<Certificate> authorities, Issuer issuer) {
+  std::shared_ptr<RingTrust> trust(new RingTrust(ring, own, issuer));
   trust->now_ = wall_time;
   trust->table_ = [] { return nullptr; };
   if (Status taken = trust->renew(std::move(own), std::move(authorities)); !taken) return tl::unexpected(taken.error());
@@ -114,7 +121,24 @@ Result<KnownPeer> RingTrust::find(const Certificate& leaf) const {
                                                 : known_client(*table, *identity, leaf.key_hash());
 }
 
-Result<KnownPeer> RingTrust::known(const Certificate& leaf) const {
+Result<KnownPeer> RingTrust::find_signed(const Certificate& leaf, const std::vector<Certificate>& chain) const {
+  const tl::expected<Identity, Refusal> identity = verify(leaf, chain, authorities_, {.ring = ring_, .now = now_()});
+  if (!identity) return refused(identity.error());
+  const MembersTable* table = table_();
+  if (identity->kind == Identity::Kind::node) {
+    const Member* member = table == nullptr ? nullptr : table->find(identity->node);
+    if (member != nullptr && member->state == MemberState::removed)
+      return fail(ErrorCode::removed, "node " + identity->node.text() + " was removed from this ring");
+    return KnownPeer{*identity, AccessRole::node};
+  }
+  if (table == nullptr) return fail(ErrorCode::unavailable, "this node does not know the ring's clients yet");
+  const Result<const Client*> client = client_named(*table, identity->name);
+  if (!client) return tl::unexpected(client.error());
+  return KnownPeer{*identity, (*client)->role};
+}
+
+Result<KnownPeer> RingTrust::known(const Certificate& leaf, const std::vector<Certificate>& chain) const {
+  if (issuer_ == Issuer::operators) return find_signed(leaf, chain);
   Result<KnownPeer> peer = find(leaf);
   const bool ends = peer && peer->identity.kind == Identity::Kind::client;
   if (ends && now_() > leaf.not_after())
@@ -134,6 +158,7 @@ std::vector<Certificate> RingTrust::all_authorities() const {
 }
 
 bool RingTrust::renewal_is_due() const {
+  if (issuer_ == Issuer::operators) return false;
   const Certificate& own = own_.chain.front();
   const Duration life = own.not_after() - own.not_before();
   if (now_() > own.not_before() + life * 2 / 3) return true;
@@ -146,6 +171,11 @@ bool RingTrust::renewal_is_due() const {
 }
 
 Status RingTrust::check_node(const Certificate& leaf, const std::vector<Certificate>& chain) const {
+  if (issuer_ == Issuer::operators) {
+    const Result<KnownPeer> peer = find_signed(leaf, chain);
+    if (!peer) return tl::unexpected(peer.error());
+    return peer->identity.kind == Identity::Kind::node ? Status() : refused("its certificate is not one of a node");
+  }
   const std::optional<Identity> claimed = leaf.identity();
   const MembersTable* table = table_();
   const bool named = claimed && claimed->kind == Identity::Kind::node && claimed->ring == ring_ && table != nullptr &&
@@ -181,8 +211,8 @@ StreamMaker refused_streams(const Error& why) {
 
 StreamMaker accepting_tls(std::shared_ptr<const RingTrust> trust) {
   return [trust = std::move(trust)](Socket socket) -> std::unique_ptr<Stream> {
-    auto check = [trust](const Certificate& leaf, const std::vector<Certificate>&) -> Status {
-      if (Result<KnownPeer> peer = trust->known(leaf); !peer) return tl::unexpected(peer.error());
+    auto check = [trust](const Certificate& leaf, const std::vector<Certificate>& chain) -> Status {
+      if (Result<KnownPeer> peer = trust->known(leaf, chain); !peer) return tl::unexpected(peer.error());
       return {};
     };
     return std::make_unique<TlsStream>(

@@ -4,6 +4,8 @@
 // counts: a certificate counts only while the hash of its key stands there, so that a removed node or a revoked client
 // is out with its row, whatever it could have signed. The signature of an authority counts only for nodes that were
 // dialled and that this copy of the table does not name, for example because there is none yet.
+// Where an operator's own authority issues the certificates, its signature counts for everybody, for as long as the
+// certificate says, and the table has no keys: it says who was removed or revoked, and which role a client has.
 // Threads: one loop. Errors: access_denied and removed, with words for the one who is refused. A renewed certificate is
 // used by connections that are made from then on; open ones stay.
 #pragma once
@@ -26,6 +28,9 @@ struct KnownPeer {
   AccessRole role = AccessRole::reader;
 };
 
+// Who issues the certificates.
+enum class Issuer : std::uint8_t { ring, operators };
+
 class RingTrust {
  public:
   using Table = std::function<const MembersTable*()>;  // null: not known yet
@@ -33,13 +38,14 @@ class RingTrust {
 
   // Errors: invalid_argument (the key is not that of the certificate).
   static Result<std::shared_ptr<RingTrust>> make(const Uuid& ring, Credentials own,
-                                                 std::vector<Certificate> authorities);
+                                                 std::vector<Certificate> authorities, Issuer issuer = Issuer::ring);
 
   void set_table(Table table) { table_ = std::move(table); }
   void set_clock(Now now) { now_ = std::move(now); }
   Status renew(Credentials own, std::vector<Certificate> authorities);
 
   const Uuid& ring() const { return ring_; }
+  Issuer issuer() const { return issuer_; }
   const Credentials& own() const { return own_; }
   const std::vector<Certificate>& authorities() const { return authorities_; }
   // With those that the members table names by now.
@@ -49,23 +55,27 @@ class RingTrust {
   std::uint64_t table_version() const;
 
   // Two thirds of the own certificate's life are over, or the ring has an authority that is not known here: it signs
-  // from now on.
+  // from now on. Never where an operator renews.
   bool renewal_is_due() const;
 
   // Whether the members table names a member at this address, as a number.
   bool is_member_address(const boost::asio::ip::address& address) const;
 
-  // Of somebody who connects. Errors: in its own words for each reason.
-  Result<KnownPeer> known(const Certificate& leaf) const;
+  // Of somebody who connects. The chain is what it has sent besides. Errors: in its own words for each reason.
+  Result<KnownPeer> known(const Certificate& leaf, const std::vector<Certificate>& chain) const;
+  // Whether a connection of its holder has to end by now, where its end counts on open ones, too.
+  bool has_ended(const Certificate& leaf) const { return issuer_ == Issuer::operators && now_() > leaf.not_after(); }
   // Whether whoever was dialled is a node of the ring.
   Status check_node(const Certificate& leaf, const std::vector<Certificate>& chain) const;
 
  private:
-  RingTrust(const Uuid& ring, Credentials own) : ring_(ring), own_(std::move(own)) {}
+  RingTrust(const Uuid& ring, Credentials own, Issuer issuer) : ring_(ring), issuer_(issuer), own_(std::move(own)) {}
 
   Result<KnownPeer> find(const Certificate& leaf) const;
+  Result<KnownPeer> find_signed(const Certificate& leaf, const std::vector<Certificate>& chain) const;
 
   const Uuid ring_;
+  const Issuer issuer_;
   Credentials own_;
   std::vector<Certificate> authorities_;
   std::shared_ptr<const TlsContext> context_, web_context_;

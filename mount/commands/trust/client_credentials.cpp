@@ -98,6 +98,12 @@ Result<std::shared_ptr<dht::RingTrust>> credentials_for(const std::vector<std::s
   return dht::RingTrust::make((*stored)->identity.ring, std::move((*stored)->own), std::move((*stored)->authorities));
 }
 
+Result<dht::OperatorTrust> client_trust(dht::OperatorFiles files) {
+  dht::ExpectedHolder client;
+  client.kind = dht::Identity::Kind::client;
+  return dht::OperatorTrust::make(std::move(files), client);
+}
+
 Result<std::string> join_as_client(const ClientJoining& joining) {
   const Result<std::optional<KnownRing>> known = ring_of(joining.nodes);
   if (!known) return tl::unexpected(known.error());

@@ -57,4 +57,14 @@ Task<void> keep_certificate(boost::asio::any_io_executor executor, std::shared_p
   }
 }
 
+Task<void> follow_files(boost::asio::any_io_executor executor, dht::OperatorTrust* files,
+                        std::function<Task<void>()> refresh) {
+  for (;;) {
+    boost::asio::steady_timer timer(executor, dht::operator_files_interval);
+    co_await timer.async_wait(boost::asio::use_awaitable);
+    files->look();
+    co_await refresh();
+  }
+}
+
 }  // namespace ringfs::mount

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "dht/base/task.hpp"
-#include "dht/net/transport/ring_trust.hpp"
+#include "dht/net/transport/operator_trust.hpp"
 
 namespace ringfs::mount {
 
@@ -22,5 +22,9 @@ Task<Status> renew_certificate(boost::asio::any_io_executor executor, std::share
 // Errors: none.
 Task<void> keep_certificate(boost::asio::any_io_executor executor, std::shared_ptr<dht::RingTrust> trust,
                             std::vector<std::string> nodes, std::function<Task<void>()> refresh);
+
+// The same where an operator's own authority issues the certificates: takes up files that he replaced.
+Task<void> follow_files(boost::asio::any_io_executor executor, dht::OperatorTrust* files,
+                        std::function<Task<void>()> refresh);
 
 }  // namespace ringfs::mount

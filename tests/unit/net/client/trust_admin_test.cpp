@@ -237,6 +237,27 @@ TEST_F(TrustAdminTest, Client_IsRevokedAndStaysInTheList) {
   EXPECT_EQ(ring_.run(ring_.admin.revoke_client("phone", ring_.limit())).error().code, ErrorCode::not_found);
 }
 
+TEST(OperatorsClient, IsAddedWithARole_AndRevokedAndAddedAgain) {
+  TrustedRing ring(start);
+  const auto add = [&ring](std::string name, AccessRole role) {
+    return ring.run(ring.admin.add_client(std::move(name), role, ring.limit()));
+  };
+  ASSERT_TRUE(add("laptop", AccessRole::reader));
+  Client laptop{.name = "laptop", .role = AccessRole::reader, .key = {}, .revoked = false};
+  EXPECT_EQ(ring.table().clients, std::vector{laptop});
+  ASSERT_TRUE(ring.run(ring.admin.revoke_client("laptop", ring.limit())));
+  ASSERT_TRUE(add("laptop", AccessRole::admin));
+  laptop.role = AccessRole::admin;
+  EXPECT_EQ(ring.table().clients, std::vector{laptop});
+  const std::uint64_t version = ring.table().version;
+  EXPECT_TRUE(add("laptop", AccessRole::admin));
+  EXPECT_EQ(ring.table().version, version);
+  for (const Status& refused : {add("a name", AccessRole::reader), add("b", AccessRole::node)}) {
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, ErrorCode::invalid_argument);
+  }
+}
+
 TEST(FirstAuthority, OfARingWithoutOne_IsMadeOnce) {
   TrustedRing ring(start);
   const auto create = [&ring] { return ring.run(ring.admin.create_authority(ring.ring, ring.limit())); };

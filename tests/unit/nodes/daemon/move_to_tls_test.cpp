@@ -41,7 +41,6 @@ TEST(MoveToTls, IsUnderWay_FromLoopbackToAnotherAddressOnly) {
   EXPECT_EQ(former(outside, here), "");
   EXPECT_EQ(former(here, outside, MemberState::removed), "");
   EXPECT_FALSE(MoveToTls({}, uuid_of(1), outside).under_way()) << "no member";
-  EXPECT_FALSE(MoveToTls().under_way());
 }
 
 TEST(MoveToTls, NewAddress_IsAnnouncedWhenEveryMemberHasACertificate) {
@@ -51,6 +50,15 @@ TEST(MoveToTls, NewAddress_IsAnnouncedWhenEveryMemberHasACertificate) {
   EXPECT_TRUE(may_be_announced(table_of({member(1, here, true), member(2, here, true)}), outside));
   EXPECT_TRUE(
       may_be_announced(table_of({member(1, here, true), member(2, here, false, MemberState::removed)}), outside));
+}
+
+TEST(MoveToTls, WithAnOperatorsAuthority_OnlyAddressesCount) {
+  const dht::MembersTable table = table_of({member(1, here, false), member(2, outside, false)});
+  const MoveToTls move(table, uuid_of(1), "10.0.0.3:4001", false);
+  EXPECT_TRUE(move.under_way());
+  EXPECT_TRUE(move.may_announce(table));
+  EXPECT_FALSE(all_have_moved(table, false));
+  EXPECT_TRUE(all_have_moved(table_of({member(2, outside, false)}), false));
 }
 
 TEST(MoveToTls, AllHaveMoved_WhenNobodyIsLeftAtLoopbackOrWithoutACertificate) {
