@@ -16,7 +16,6 @@ if [ -z "${RINGFS_LAB:-}" ]; then
 fi
 export PATH=$build/bin:$PATH
 subnet=10.11.12
-machines=()
 die() {
   echo "${0##*/}: $*" >&2
   local log
@@ -26,11 +25,15 @@ die() {
   exit 1
 }
 
-mkdir -p /run/netns
-mount -t tmpfs tmpfs /run/netns
-ip link set lo up
-ip link add bridge type bridge
-ip link set bridge up
+# Another script of the same lab has made the bridge, and perhaps machines.
+if ! ip link show bridge >/dev/null 2>&1; then
+  mkdir -p /run/netns
+  mount -t tmpfs tmpfs /run/netns
+  ip link set lo up
+  ip link add bridge type bridge
+  ip link set bridge up
+fi
+mapfile -t machines < <(ls /run/netns)
 
 # make_machine NAME: the next address is its own.
 make_machine() {

@@ -86,7 +86,24 @@ struct Arguments {
   std::string log_file;
   std::string token_file;
   unsigned partitions = 256;
+  bool init = false;
+  std::string ring;  // of --init
 };
+
+void add_operator_options(CLI::App& app, Arguments& arguments) {
+  ringfs::dht::OperatorFiles& files = arguments.options.operator_files;
+  app.add_option("--tls-ca", files.authorities,
+                 "A file with the authority that issued this node's certificate, if it is not the ring's own");
+  app.add_option("--tls-certificate", files.certificate, "A file with this node's certificate from that authority");
+  app.add_option("--tls-key", files.key, "A file with its private key, which nobody else may read");
+  auto* init =
+      app.add_flag("--init", arguments.init,
+                   "Make the directory, print the ring and the node that such a certificate has to name, and end")
+          ->configurable(false);
+  app.add_option("--ring", arguments.ring, "The uuid of the ring that the node is for, if there is one already")
+      ->needs(init)
+      ->configurable(false);
+}
 
 void add_ring_options(CLI::App& app, Arguments& arguments) {
   ringfs::nodes::DaemonOptions& options = arguments.options;
@@ -123,6 +140,7 @@ void add_options(CLI::App& app, Arguments& arguments) {
   app.add_flag("--open-loopback", options.open_loopback,
                "Serve every user of this machine; otherwise root and the user of this process only");
   add_ring_options(app, arguments);
+  add_operator_options(app, arguments);
   app.add_option("--ready-fd", options.ready_descriptor, "Also write the ready line to this descriptor, then close it")
       ->configurable(false)
       ->check(CLI::Range(3, 1 << 20));
@@ -149,6 +167,7 @@ ringfs::Status complete(Arguments& arguments) {
                         "--partitions takes a power of two, not " + std::to_string(arguments.partitions));
   }
   options.partition_bits = static_cast<unsigned>(std::countr_zero(arguments.partitions));
+  if (ringfs::Status files = options.operator_files.check("--tls-"); !files) return files;
   // Who is in needs no token any more; its file may be gone.
   if (options.join.empty() || ringfs::nodes::NodeCredentials::are_in(options.data)) return {};
   ringfs::Result<std::string> token = ringfs::dht::read_token(arguments.token_file);
@@ -168,6 +187,28 @@ ringfs::Status start_logging(const Arguments& arguments) {
   return {};
 }
 
+int report(const ringfs::nodes::DaemonFailure& failure) {
+  std::cerr << "ringfs-node: " << failure.message << "\n  " << failure.advice << "\n";
+  return static_cast<int>(failure.code);
+}
+
+int init(const Arguments& arguments) {
+  std::optional<ringfs::Uuid> ring;
+  if (!arguments.ring.empty()) {
+    const ringfs::Result<ringfs::Uuid> parsed = ringfs::parse_uuid(arguments.ring);
+    if (!parsed) {
+      std::cerr << "ringfs-node: --ring takes a uuid, not '" << arguments.ring << "'\n";
+      return static_cast<int>(ringfs::nodes::ExitCode::usage);
+    }
+    ring = *parsed;
+  }
+  const auto prepared = ringfs::nodes::prepare_node(arguments.options.data, ring);
+  if (!prepared) return report(prepared.error());
+  std::cout << "ring " << prepared->ring.text() << "\nnode " << prepared->node.text() << "\nuri "
+            << ringfs::dht::node_identity(prepared->ring, prepared->node).uri() << "\n";
+  return static_cast<int>(ringfs::nodes::ExitCode::stopped);
+}
+
 int run(const ringfs::nodes::DaemonOptions& options) {
   auto outcome = ringfs::nodes::run_daemon(options);
   for (int rebuilds = 0; !outcome && outcome.error().rebuild && rebuilds < max_rebuilds; ++rebuilds) {
@@ -175,8 +216,7 @@ int run(const ringfs::nodes::DaemonOptions& options) {
     outcome = ringfs::nodes::run_daemon(*outcome.error().rebuild);
   }
   if (outcome) return static_cast<int>(ringfs::nodes::ExitCode::stopped);
-  std::cerr << "ringfs-node: " << outcome.error().message << "\n  " << outcome.error().advice << "\n";
-  return static_cast<int>(outcome.error().code);
+  return report(outcome.error());
 }
 
 }  // namespace
@@ -201,7 +241,7 @@ int main(int count, char** words) {
   arguments.options.synchronous_off = synchronous_off();
   arguments.options.scrub_without_pause = scrub_without_pause();
   try {
-    return run(arguments.options);
+    return arguments.init ? init(arguments) : run(arguments.options);
   } catch (const std::exception& error) {
     std::cerr << "ringfs-node: " << error.what() << "\n";
     return static_cast<int>(ringfs::nodes::ExitCode::storage_failed);

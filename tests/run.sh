@@ -1,16 +1,22 @@
 #!/bin/sh
-# Builds RingFS and runs every test through CTest. The only command needed on a fresh Debian 12 (as root or with sudo).
-#   tests/run.sh [--sanitizers] [ctest arguments...]
-# The release build with warnings as errors, and all tests (build/release). With --sanitizers, before that, the unit and fuzz tests
-# under AddressSanitizer and UndefinedBehaviorSanitizer (build/asan).
+# Builds RingFS and runs its tests through CTest. The only command needed on a fresh Debian 12 (as root or with sudo).
+#   tests/run.sh [--sanitizers] [--nightly] [ctest arguments...]
+# The release build with warnings as errors, and all tests but those with the label `nightly` (build/release). With --sanitizers, before
+# that, the unit and fuzz tests under AddressSanitizer and UndefinedBehaviorSanitizer (build/asan). With --nightly the others, which
+# take about an hour.
 set -eu
 cd "$(dirname "$0")/.."
 
 sanitizers=no
-if [ "${1:-}" = --sanitizers ]; then
-  sanitizers=yes
+selection=-LE
+while :; do
+  case ${1:-} in
+    --sanitizers) sanitizers=yes ;;
+    --nightly) selection=-L ;;
+    *) break ;;
+  esac
   shift
-fi
+done
 
 echo "== packages"
 examples/packages.sh test
@@ -37,4 +43,5 @@ echo "== build"
 cmake --preset release -DRINGFS_WERROR=ON >/dev/null
 cmake --build --preset release -j "$jobs"
 echo "== tests"
-$run ctest --preset release -j "$jobs" "$@"
+# The long ones wait more than they compute.
+$run ctest --preset release -j "$((jobs + jobs / 2))" $selection nightly "$@"

@@ -25,7 +25,7 @@ class FileWriter {
 
   // flush.cpp
   Task<Status> wait_for_room(OpenPointer open, std::size_t bytes, TimePoint deadline);
-  void buffer(OpenInode& open, std::uint64_t offset, SharedBytes bytes, bool clears_set_id);
+  void buffer(OpenInode& open, std::uint64_t offset, const SharedBytes& bytes, bool clears_set_id);
   void drop_buffer(OpenInode& open);
   Task<Status> write_out(OpenPointer open, Sending what, TimePoint deadline);
   Task<Status> flush(OpenPointer open, TimePoint deadline);

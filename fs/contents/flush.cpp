@@ -114,9 +114,9 @@ void FileWriter::drop_buffer(OpenInode& open) {
   open.clears_set_id = false;
 }
 
-void FileWriter::buffer(OpenInode& open, std::uint64_t offset, SharedBytes bytes, bool clears_set_id) {
+void FileWriter::buffer(OpenInode& open, std::uint64_t offset, const SharedBytes& bytes, bool clears_set_id) {
   const Counted counted(*this, open);
-  open.buffer.write(offset, std::move(bytes));
+  open.buffer.write(offset, bytes);
   open.unpublished_modified = write_time(open, instance_.now_ns());
   if (clears_set_id) open.clears_set_id = true;
   if (!open.dirty_since) open.dirty_since = instance_.now();

@@ -96,7 +96,7 @@ Task<Result<std::size_t>> OpenFiles::write(Handle handle, std::uint64_t offset, 
   }
   open_inodes_.kernel_cached.erase(open->inode);
   const std::size_t size = bytes.size();
-  contents_.writer.buffer(*open, offset, std::move(bytes), how.clears_set_id);
+  contents_.writer.buffer(*open, offset, bytes, how.clears_set_id);
   if (!file->cached && open->kernel.readers > 0) {
     KernelPages::Telling telling;
     telling.from = offset;

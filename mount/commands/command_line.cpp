@@ -27,11 +27,24 @@ void add_timeout_option(CLI::App& command, int& seconds, int most) {
   command.add_option("--timeout", seconds, "Seconds after which to give up")->check(CLI::Range(1, most));
 }
 
+void add_tls_options(CLI::App& command, dht::OperatorFiles& files) {
+  auto* authorities =
+      command.add_option("--tls-ca", files.authorities,
+                         "A file with the authority that issues the ring's certificates, if that is an operator's own");
+  auto* certificate =
+      command.add_option("--tls-certificate", files.certificate, "A file with a client's certificate from it");
+  auto* key = command.add_option("--tls-key", files.key, "A file with its private key");
+  authorities->needs(certificate);
+  certificate->needs(key);
+  key->needs(authorities);
+}
+
 void RingOptions::add_to(CLI::App& command) {
   command.add_option("--node", nodes, "Nodes of the ring to ask first: host:port[,host:port]");
   command.add_option("--state", state, "State directory of a local ring (default: that of `ringfs up`)");
   add_output_option(command, output);
   add_timeout_option(command, timeout_seconds, 86400);
+  add_tls_options(command, tls);
 }
 
 int report_asking(const RingOptions& options, const Error& error) {

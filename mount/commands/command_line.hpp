@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "dht/base/error.hpp"
+#include "dht/net/trust/operator_files.hpp"
 
 namespace ringfs::mount {
 
@@ -26,8 +27,8 @@ void add_create_command(CLI::App& app, Commands& commands);      // create
 void add_ring_commands(CLI::App& app, Commands& commands);       // status, members, ring, lookup, wait
 void add_member_commands(CLI::App& app, Commands& commands);     // add, remove
 void add_token_commands(CLI::App& app, Commands& commands);      // token create, list, revoke
-void add_client_commands(CLI::App& app, Commands& commands);     // clients list, revoke, join
-void add_authority_commands(CLI::App& app, Commands& commands);  // authority show, rotate, finish
+void add_client_commands(CLI::App& app, Commands& commands);     // clients list, add, revoke, join
+void add_authority_commands(CLI::App& app, Commands& commands);  // authority show, create, rotate, finish
 void add_info_command(CLI::App& app, Commands& commands);        // info
 void add_doctor_command(CLI::App& app, Commands& commands);      // doctor
 
@@ -35,6 +36,7 @@ void add_doctor_command(CLI::App& app, Commands& commands);      // doctor
 int report(const Error& error, const std::string& next = {});
 
 void add_output_option(CLI::App& command, std::string& output);  // "table" or "json"
+void add_tls_options(CLI::App& command, dht::OperatorFiles& files);
 void add_timeout_option(CLI::App& command, int& seconds, int most);
 
 // How a command finds its ring, and how it prints.
@@ -43,6 +45,7 @@ struct RingOptions {
   std::string state;
   std::string output = "table";
   int timeout_seconds = 10;
+  dht::OperatorFiles tls;
 
   void add_to(CLI::App& command);
   bool json() const { return output == "json"; }

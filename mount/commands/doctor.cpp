@@ -158,10 +158,10 @@ void check_local(Doctor& doctor, const StateDirectory& state, const LocalRing& r
 }
 
 // Asks each node over a connection of its own.
-bool check_nodes(Doctor& doctor, const std::vector<std::string>& addresses) {
+bool check_nodes(Doctor& doctor, const std::vector<std::string>& addresses, const dht::OperatorFiles& tls) {
   bool any = false;
   for (const std::string& address : addresses) {
-    RingSession session({address});
+    RingSession session({address}, tls);
     dht::Operation question = dht::StatusOperation{};
     dht::OperationResult answer =
         session.run(session.transport().call(address, Uuid{}, std::move(question), session.in(node_timeout)));
@@ -198,10 +198,10 @@ Task<Result<RingStatus>> ask_status(RingSession* session, TimePoint deadline) {
   co_return co_await session->view().status(deadline);
 }
 
-void check_partitions(Doctor& doctor, const std::vector<std::string>& addresses, int timeout_seconds) {
-  RingSession session(addresses);
+void check_partitions(Doctor& doctor, const std::vector<std::string>& addresses, const RingOptions& options) {
+  RingSession session(addresses, options.tls);
   const Result<RingStatus> status =
-      session.run(ask_status(&session, session.in(std::chrono::seconds(timeout_seconds))));
+      session.run(ask_status(&session, session.in(std::chrono::seconds(options.timeout_seconds))));
   session.finish();
   if (!status) {
     doctor.fail("partitions", status.error().text(), "see the nodes above");
@@ -244,8 +244,7 @@ int examine(const RingOptions& options) {
       doctor.fail("local ring", ring.error().context, "ls -l " + state.path().string());
     }
   }
-  if (!addresses.empty() && check_nodes(doctor, addresses))
-    check_partitions(doctor, addresses, options.timeout_seconds);
+  if (!addresses.empty() && check_nodes(doctor, addresses, options.tls)) check_partitions(doctor, addresses, options);
   for (const auto& [entry, answer] : mounts) {
     if (answer == MountAnswer::dead)
       doctor.fail("dead mount", entry.mount_point + " has lost its process", "fusermount3 -u -z " + entry.mount_point);

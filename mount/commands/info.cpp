@@ -25,6 +25,7 @@ struct InfoArguments {
   std::string path;
   std::string output = "table";
   int timeout_seconds = 10;
+  dht::OperatorFiles tls;
 };
 
 // The second word of each line of <mount>/.ring/members (docs/control-files.md).
@@ -104,7 +105,7 @@ int info(const InfoArguments& arguments) {
     return report(Error{ErrorCode::unreachable, "cannot read " + mount_point + "/.ring/members"},
                   "cat " + mount_point + "/.ring/error_log");
   }
-  RingSession session(addresses);
+  RingSession session(addresses, arguments.tls);
   const TimePoint deadline = session.in(std::chrono::seconds(arguments.timeout_seconds));
   const Result<std::string> text = session.run(describe(&session, inode, deadline));
   session.finish();
@@ -135,6 +136,7 @@ void add_info_command(CLI::App& app, Commands& commands) {
   command->add_option("PATH", arguments->path, "A path on a RingFS mount")->required();
   add_output_option(*command, arguments->output);
   add_timeout_option(*command, arguments->timeout_seconds, 3600);
+  add_tls_options(*command, arguments->tls);
   command->callback([arguments, &commands] { commands.action = [arguments] { return info(*arguments); }; });
 }
 

@@ -64,7 +64,7 @@ Task<Result<Uuid>> change(RingSession* session, const MemberArguments* arguments
 }
 
 Result<Uuid> run_change(const MemberArguments& arguments, const std::vector<std::string>& addresses, bool add) {
-  RingSession session(addresses);
+  RingSession session(addresses, arguments.ring.tls);
   Result<Uuid> node = session.run(change(&session, &arguments, add));
   session.finish();
   return node;

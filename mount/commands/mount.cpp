@@ -20,6 +20,7 @@ struct MountArguments {
   bool foreground = false;
   std::string log_file;
   std::string token_file, name;
+  dht::OperatorFiles tls;
   int ready_descriptor = -1;
 };
 
@@ -50,6 +51,9 @@ int mount(const MountArguments& arguments) {
     }
     option_text += (option_text.empty() ? "" : ",") + text;
   }
+  if (arguments.tls.given()) options.tls = arguments.tls;
+  if (const Status files = options.tls.check("-o tls_"); !files) return report(files.error());
+  options.tls.make_absolute();
   const Status permitted = check_privileged_options(options, ::geteuid() == 0);
   if (!permitted) return report(permitted.error());
   if (const Status in = get_in(arguments, addresses); !in)
@@ -65,6 +69,7 @@ int mount(const MountArguments& arguments) {
   start.addresses = addresses;
   start.mount_point = options.mount_point;
   start.options = option_text;
+  start.tls = options.tls;
   if (!arguments.log_file.empty()) start.log = std::filesystem::absolute(arguments.log_file);
   const Result<ProcessMark> process = start_mount_process(start);
   if (!process) return report(process.error(), "ringfs doctor --node " + addresses.front());
@@ -101,9 +106,10 @@ void add_mount_commands(CLI::App& app, Commands& commands) {
   command->add_option("NODE", arguments->nodes, "Nodes to ask first: host:port[,host:port]")->required();
   command->add_option("MOUNTPOINT", arguments->mount_point, "An empty directory")->required();
   command
-      ->add_option("-o", arguments->options,
-                   "Mount options: allow_other, show_ring, cached=SECONDS, op_timeout=SECONDS, fsname=NAME, and those "
-                   "of mount(8)")
+      ->add_option(
+          "-o", arguments->options,
+          "Mount options: allow_other, show_ring, cached=SECONDS, op_timeout=SECONDS, fsname=NAME, tls_ca=FILE, "
+          "tls_certificate=FILE, tls_key=FILE, and those of mount(8)")
       ->expected(1);
   command->add_flag("--foreground", arguments->foreground, "Stay in the foreground, log to stderr");
   command->add_option("--log-file", arguments->log_file,
@@ -111,6 +117,7 @@ void add_mount_commands(CLI::App& app, Commands& commands) {
   command->add_option("--token-file", arguments->token_file,
                       "Get in with the token in this file, once; - is standard input. Without it: RINGFS_TOKEN");
   command->add_option("--name", arguments->name, "The name to get in with (default: this host's, with a number)");
+  add_tls_options(*command, arguments->tls);
   command->add_option("--ready-fd", arguments->ready_descriptor)->group("");  // how the starting process is told
   command->callback([arguments, &commands] { commands.action = [arguments] { return mount(*arguments); }; });
 

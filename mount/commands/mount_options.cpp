@@ -45,6 +45,16 @@ constexpr auto flags = std::to_array<Flag>({
     {"dirsync", &MountOptions::synchronous_directories, true},
 });
 
+struct File {
+  std::string_view word;
+  std::string dht::OperatorFiles::*field;
+};
+constexpr auto tls_files = std::to_array<File>({
+    {"tls_ca", &dht::OperatorFiles::authorities},
+    {"tls_certificate", &dht::OperatorFiles::certificate},
+    {"tls_key", &dht::OperatorFiles::key},
+});
+
 // Words that tell mount(8) and init who may mount, and when. default_permissions is always on.
 constexpr auto words_for_others =
     std::to_array<std::string_view>({"", "auto", "noauto", "defaults", "default_permissions", "group", "nofail",
@@ -84,13 +94,20 @@ Status apply_value(const std::string& name, const std::string& value, MountOptio
     if (!value.empty()) return {};
     return fail(ErrorCode::invalid_argument, "-o fsname=NAME takes a name");
   }
+  const auto file = std::find_if(tls_files.begin(), tls_files.end(), [&](const File& one) { return one.word == name; });
+  if (file != tls_files.end()) {
+    options.tls.*file->field = value;
+    if (!value.empty()) return {};
+    return fail(ErrorCode::invalid_argument, "-o " + name + "=FILE takes a file");
+  }
   if (name == "subtype") {
     if (value == "ringfs") return {};
     return fail(ErrorCode::invalid_argument, "a RingFS has the type fuse.ringfs: -o subtype=" + value + " cannot be");
   }
   return fail(ErrorCode::invalid_argument, "unknown mount option '" + name +
                                                "' (there are allow_other, show_ring, cached=SECONDS, "
-                                               "op_timeout=SECONDS, fsname=NAME, and of mount(8) ro, rw, dev, "
+                                               "op_timeout=SECONDS, fsname=NAME, tls_ca=FILE, tls_certificate=FILE, "
+                                               "tls_key=FILE, and of mount(8) ro, rw, dev, "
                                                "nodev, suid, nosuid, exec, noexec, atime, noatime, relatime, sync, "
                                                "async, dirsync, and what is meant for mount(8) itself)");
 }

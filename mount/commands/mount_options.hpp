@@ -10,6 +10,7 @@
 
 #include "dht/base/error.hpp"
 #include "dht/base/ring/settings.hpp"
+#include "dht/net/trust/operator_files.hpp"
 
 namespace ringfs::mount {
 
@@ -26,6 +27,7 @@ struct MountOptions {
   bool show_ring = false;                             // list .ring in the root
   double cached_seconds = 0;                          // how long the kernel may keep names and attributes
   std::optional<unsigned> operation_timeout_seconds;  // otherwise that of the ring (dht/base/ring/settings.hpp)
+  dht::OperatorFiles tls;  // tls_ca, tls_certificate, tls_key: of a ring whose certificates an operator issues
 
   // As libfuse wants them, "-o" included.
   std::vector<std::string> fuse_arguments() const;

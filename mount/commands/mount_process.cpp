@@ -211,7 +211,7 @@ int serve_mount(std::vector<std::string> addresses, MountOptions options, const 
   // Buffers of 1 MiB are allocated all the time: keep them in the heap instead of mapping fresh pages for each.
   mallopt(M_MMAP_THRESHOLD, 4 << 20);
   mallopt(M_TRIM_THRESHOLD, 8 << 20);
-  RingSession ring(std::move(addresses), dht::max_row_lease);
+  RingSession ring(std::move(addresses), options.tls, dht::max_row_lease);
   fs::FileSystemOptions file_system_options;
   if (options.operation_timeout_seconds)
     file_system_options.operation_timeout = std::chrono::seconds(*options.operation_timeout_seconds);
@@ -236,6 +236,10 @@ Result<ProcessMark> start_mount_process(const MountStart& start) {
   SpawnOptions options;
   options.arguments = {own_program(), "mount", addresses, start.mount_point, "--foreground", "--ready-fd", "3"};
   if (!start.options.empty()) options.arguments.insert(options.arguments.end(), {"-o", start.options});
+  if (start.tls.given()) {
+    options.arguments.insert(options.arguments.end(), {"--tls-ca", start.tls.authorities, "--tls-certificate",
+                                                       start.tls.certificate, "--tls-key", start.tls.key});
+  }
   if (!start.log.empty()) options.arguments.insert(options.arguments.end(), {"--log-file", start.log.string()});
   options.log = start.log;
   options.new_session = true;

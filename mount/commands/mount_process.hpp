@@ -31,6 +31,7 @@ struct MountStart {
   std::vector<std::string> addresses;
   std::string mount_point;
   std::string options;  // of -o
+  dht::OperatorFiles tls = {};
   // Empty: none. It is written before the process is ready, so that the process is known if the start is cut short.
   std::filesystem::path pid_file;
   std::filesystem::path log;  // empty: errors go to our stderr until it is ready, then nowhere

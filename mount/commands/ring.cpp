@@ -23,7 +23,7 @@ Result<T> ask_ring(const RingOptions& options, Task<Result<T>> (*question)(RingV
                    std::string argument = {}) {
   const Result<std::vector<std::string>> addresses = ring_addresses(options);
   if (!addresses) return tl::unexpected<Error>(addresses.error());
-  RingSession session(*addresses);
+  RingSession session(*addresses, options.tls);
   const TimePoint deadline = session.in(std::chrono::seconds(options.timeout_seconds));
   Result<T> answer = session.run(ask<T>(&session, question, std::move(argument), deadline));
   session.finish();
@@ -195,7 +195,7 @@ Task<Result<RingStatus>> start_and_wait(RingSession* session, TimePoint deadline
 int wait(const RingOptions& options) {
   const Result<std::vector<std::string>> addresses = ring_addresses(options);
   if (!addresses) return report_asking(options, addresses.error());
-  RingSession session(*addresses);
+  RingSession session(*addresses, options.tls);
   const TimePoint deadline = session.in(std::chrono::seconds(options.timeout_seconds));
   const Result<RingStatus> answer = session.run(start_and_wait(&session, deadline));
   session.finish();

@@ -25,13 +25,24 @@ constexpr Duration wait_question = std::chrono::seconds(5);
 }  // namespace
 
 struct RingSession::Implementation {
-  Implementation(std::vector<std::string> addresses, Duration row_lease)
+  Implementation(std::vector<std::string> addresses, dht::OperatorFiles tls, Duration row_lease)
       : nodes(addresses),
-        trust(credentials_for(nodes)),
+        files(trust_of_files(std::move(tls))),
+        trust(trust_for(nodes, files)),
         transport(loop.get_executor(), random, transport_options(trust)),
         client(transport, std::move(addresses), options(row_lease, trust)),
         ring(transport, client),
         admin(transport, client, ring) {}
+
+  static Result<std::optional<dht::OperatorTrust>> trust_of_files(dht::OperatorFiles tls) {
+    if (!tls.given()) return std::optional<dht::OperatorTrust>();
+    return client_trust(std::move(tls));
+  }
+  static Result<std::shared_ptr<dht::RingTrust>> trust_for(const std::vector<std::string>& addresses,
+                                                           const Result<std::optional<dht::OperatorTrust>>& files) {
+    if (!files) return tl::unexpected<Error>(files.error());
+    return *files ? (*files)->trust() : credentials_for(addresses);
+  }
 
   static dht::TcpTransportOptions transport_options(const Result<std::shared_ptr<dht::RingTrust>>& trust) {
     dht::TcpTransportOptions options;
@@ -57,6 +68,7 @@ struct RingSession::Implementation {
   boost::asio::io_context loop{1};
   SystemRandom random;
   const std::vector<std::string> nodes;
+  Result<std::optional<dht::OperatorTrust>> files;
   const Result<std::shared_ptr<dht::RingTrust>> trust;  // an error: there are credentials that cannot be used
   dht::TcpTransport transport;
   dht::ObjectClient client;
@@ -64,8 +76,8 @@ struct RingSession::Implementation {
   dht::RingAdminClient admin;
 };
 
-RingSession::RingSession(std::vector<std::string> addresses, Duration row_lease)
-    : implementation_(std::make_unique<Implementation>(std::move(addresses), row_lease)) {}
+RingSession::RingSession(std::vector<std::string> addresses, dht::OperatorFiles tls, Duration row_lease)
+    : implementation_(std::make_unique<Implementation>(std::move(addresses), std::move(tls), row_lease)) {}
 RingSession::~RingSession() = default;
 
 Task<Status> RingSession::start(TimePoint deadline) {
@@ -73,7 +85,8 @@ Task<Status> RingSession::start(TimePoint deadline) {
   if (!trust) co_return tl::unexpected<Error>(trust.error());
   if (*trust != nullptr && (*trust)->renewal_is_due()) {
     // One that still counts is good enough.
-    const Status renewed = co_await renew_certificate(loop().get_executor(), *trust, implementation_->nodes);
+    const TimePoint limit = renewal_deadline(**trust, dht::wall_time(), deadline);
+    const Status renewed = co_await renew_certificate(loop().get_executor(), *trust, implementation_->nodes, limit);
     if (!renewed) spdlog::warn("event=certificate_not_renewed reason=\"{}\"", renewed.error().text());
   }
   const Status started = co_await implementation_->client.start(deadline);
@@ -83,9 +96,12 @@ Task<Status> RingSession::start(TimePoint deadline) {
     implementation_->transport.set_ring(directory.genesis().ring);
     if (*trust != nullptr) {
       (*trust)->set_table([&directory] { return &directory.table(); });
+      auto refresh = [this] { return implementation_->refresh_table(); };
+      dht::OperatorTrust* files = *implementation_->files ? &**implementation_->files : nullptr;
       boost::asio::co_spawn(loop(),
-                            keep_certificate(loop().get_executor(), *trust, implementation_->nodes,
-                                             [this] { return implementation_->refresh_table(); }),
+                            files != nullptr
+                                ? follow_files(loop().get_executor(), files, refresh)
+                                : keep_certificate(loop().get_executor(), *trust, implementation_->nodes, refresh),
                             boost::asio::detached);
     }
   }

@@ -15,15 +15,17 @@
 #include "dht/base/ring/ring_admin.hpp"
 #include "dht/base/ring/ring_view.hpp"
 #include "dht/net/transport/client_transport.hpp"
+#include "dht/net/trust/operator_files.hpp"
 #include "mount/commands/run_task.hpp"
 
 namespace ringfs::mount {
 
 class RingSession {
  public:
-  // `row_lease`: for how long reads may be answered from memory, if leaders grant leases
-  // (dht/net/client/leased_rows.hpp).
-  explicit RingSession(std::vector<std::string> addresses, Duration row_lease = Duration::zero());
+  // `tls`: what to show instead of the user's own credentials. `row_lease`: for how long reads may be answered from
+  // memory, if leaders grant leases (dht/net/client/leased_rows.hpp).
+  explicit RingSession(std::vector<std::string> addresses, dht::OperatorFiles tls = {},
+                       Duration row_lease = Duration::zero());
   ~RingSession();
   RingSession(const RingSession&) = delete;
   RingSession& operator=(const RingSession&) = delete;

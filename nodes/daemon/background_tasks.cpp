@@ -124,7 +124,8 @@ Task<bool> BackgroundTasks::pass(PartitionId partition) {
 bool BackgroundTasks::address_is_stale() const {
   const dht::Member* self = driver_.node().table().find(driver_.node().id());
   if (self == nullptr || self->state == MemberState::removed) return false;
-  return self->address != address_ || self->rest_address != rest_address_;
+  const bool stale = self->address != address_ || self->rest_address != rest_address_;
+  return stale && may_announce_();
 }
 
 Task<void> BackgroundTasks::announce() {

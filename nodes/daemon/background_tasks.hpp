@@ -4,6 +4,7 @@
 // at most janitor_repeats in a row for a partition; the pauses between retries below and in the .cpp.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -23,12 +24,14 @@ inline constexpr Duration claim_interval = std::chrono::seconds(6);
 
 class BackgroundTasks {
  public:
+  // `may_announce`: whether the other members can dial the address by now.
   BackgroundTasks(dht::Driver& driver, dht::ObjectClient& client, std::string address, std::string rest_address,
-                  Duration janitor_interval)
+                  std::function<bool()> may_announce, Duration janitor_interval)
       : driver_(driver),
         client_(client),
         address_(std::move(address)),
         rest_address_(std::move(rest_address)),
+        may_announce_(std::move(may_announce)),
         janitor_interval_(janitor_interval) {}
 
   // Starts the client as soon as the node belongs to a ring.
@@ -42,7 +45,7 @@ class BackgroundTasks {
   bool client_started() const { return client_started_; }
 
  private:
-  // Whether the members table has this node with another address.
+  // Whether the members table has this node with another address than the one that the others may dial now.
   bool address_is_stale() const;
   Task<Status> commit_address();
   // Partitions that this node leads and that may hold something for the janitor.
@@ -57,6 +60,7 @@ class BackgroundTasks {
   dht::ObjectClient& client_;
   const std::string address_;
   const std::string rest_address_;
+  const std::function<bool()> may_announce_;
   const Duration janitor_interval_;
   bool client_started_ = false;
   EmptyPartitions empty_;

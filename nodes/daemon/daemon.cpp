@@ -19,13 +19,16 @@
 #include "dht/net/client/ring_admin_client.hpp"
 #include "dht/net/client/ring_client.hpp"
 #include "dht/net/runtime/server.hpp"
+#include "dht/net/sockets/dial.hpp"
 #include "dht/net/sockets/peer_user.hpp"
+#include "dht/net/transport/operator_trust.hpp"
 #include "dht/net/transport/system_clock.hpp"
 #include "dht/net/transport/tcp_transport.hpp"
 #include "dht/net/trust/token_rows.hpp"
 #include "nodes/daemon/background_tasks.hpp"
 #include "nodes/daemon/lock_settler.hpp"
 #include "nodes/daemon/metrics.hpp"
+#include "nodes/daemon/move_to_tls.hpp"
 #include "nodes/daemon/node_credentials.hpp"
 #include "nodes/daemon/service_notice.hpp"
 #include "nodes/daemon/trust_tasks.hpp"
@@ -85,6 +88,11 @@ DaemonFailure no_credentials(const Error& error) {
       ExitCode::not_admitted, error.context,
       "look at the token and the addresses; a token is made by `ringfs token create --role node` on a machine of the "
       "ring"};
+}
+
+DaemonFailure unfit_files(const Error& error, const std::filesystem::path& data) {
+  return {ExitCode::not_admitted, error.context,
+          "`ringfs-node --data " + data.string() + " --init` says what the certificate has to name"};
 }
 
 class Daemon {
@@ -152,7 +160,10 @@ class Daemon {
     store_ = std::move(opened->store);
     id_ = opened->node.id;
     Outcome rest = listen_for_rest();
-    if (rest) rest = take_credentials(opened->node.genesis.has_value());
+    if (rest)
+      rest = options_.operator_files.given() ? take_operator_files(opened->node)
+                                             : take_credentials(opened->node.genesis.has_value());
+    if (rest) rest = check_addresses(opened->node.table.value_or(dht::MembersTable()), *listener);
     if (!rest) return rest;
     make_client();
     start_driver(std::move(*opened));
@@ -166,9 +177,34 @@ class Daemon {
     return {};
   }
 
-  // It has a certificate, or will have one.
+  // It has a certificate, or will have one; or its database says whether it will (check_addresses()).
   bool may_leave_machine() const {
-    return options_.create || !options_.token.empty() || NodeCredentials::are_in(options_.data);
+    std::error_code unreadable;  // is found when it is opened
+    return options_.create || !options_.token.empty() || options_.operator_files.given() ||
+           NodeCredentials::are_in(options_.data) ||
+           std::filesystem::exists(options_.data / database_file_name, unreadable);
+  }
+
+  // A member that has no certificate may have an address for other machines if it had a plain one before: it gets its
+  // certificate while it runs, and its connections from elsewhere are refused until then.
+  Outcome check_addresses(const dht::MembersTable& table, const dht::Listener& listener) {
+    move_ = MoveToTls(table, id_, address_, trust_ == nullptr || trust_->issuer() == dht::Issuer::ring);
+    const bool stays = dht::is_of_this_machine(listener.address) &&
+                       (!rest_listener_ || dht::is_of_this_machine(rest_listener_->address));
+    const dht::Member* self = table.find(id_);
+    const bool ends = self != nullptr && self->state == MemberState::removed;  // says so when it has started
+    if (trust_ != nullptr || stays || move_.under_way() || ends) return {};
+    if (self == nullptr) {
+      return tl::unexpected(
+          cannot_listen({ErrorCode::invalid_argument, "refusing to listen on " + listener.address +
+                                                          ": it is not a loopback address, and this node has no "
+                                                          "certificate and no token"},
+                        "--listen"));
+    }
+    return tl::unexpected(DaemonFailure{
+        ExitCode::not_admitted,
+        "this node has been at " + self->address + ", but its certificate is not in " + options_.data.string(),
+        "put the folder `credentials` back or give --tls-ca as before; else replace this node by a new one"});
   }
 
   Result<dht::Listener> listen() {
@@ -177,7 +213,8 @@ class Daemon {
     Result<std::string> advertised = dht::advertised_address(options_.advertise, listener->address);
     if (!advertised) return tl::unexpected(advertised.error());
     address_ = std::move(*advertised);
-    listener->local = dht::listen_beside(loop_, address_);
+    // A node that others know by a name is found on its own machine by the address where it listens.
+    listener->local = dht::listen_beside(loop_, dht::numeric_endpoint(address_) ? address_ : listener->address);
     return listener;
   }
 
@@ -211,11 +248,58 @@ class Daemon {
       trust = ask_for_certificate();
     }
     if (!trust) return tl::unexpected(no_credentials(trust.error()));
-    trust_ = std::move(*trust);
-    if (trust_ == nullptr) return {};
+    if (*trust != nullptr) take_trust(std::move(*trust));
+    return {};
+  }
+
+  // All files that an operator gives must fit this node and its ring.
+  Outcome take_operator_files(const dht::PersistedNode& node) {
+    credentials_.emplace(options_.data, id_);
+    dht::ExpectedHolder expected{.kind = dht::Identity::Kind::node, .ring = {}, .node = id_};
+    const Result<std::optional<Uuid>> prepared = credentials_->prepared_ring();
+    if (!prepared) return tl::unexpected(unfit_files(prepared.error(), options_.data));
+    if (*prepared) expected.ring = **prepared;
+    if (node.genesis) expected.ring = node.genesis->ring;
+    Result<dht::OperatorTrust> made = dht::OperatorTrust::make(options_.operator_files, expected);
+    if (!made) return tl::unexpected(unfit_files(made.error(), options_.data));
+    if (node.table && !node.table->authorities.empty()) {
+      return tl::unexpected(DaemonFailure{ExitCode::not_admitted, "this ring has an authority of its own",
+                                          "start the node without --tls-ca, --tls-certificate and --tls-key"});
+    }
+    if (options_.create && !node.genesis) {
+      Result<dht::Genesis> genesis = credentials_->genesis({.address = address_,
+                                                            .rest_address = rest_address_,
+                                                            .partition_bits = options_.partition_bits,
+                                                            .replication = options_.replication},
+                                                           made->trust()->ring(), random_);
+      if (!genesis) return tl::unexpected(no_credentials(genesis.error()));
+      founded_ = std::move(*genesis);
+    }
+    operator_trust_ = std::move(*made);
+    take_trust(operator_trust_->trust());
+    return {};
+  }
+
+  Task<void> follow_operator_files() {
+    for (;;) {
+      co_await client_->sleep(dht::operator_files_interval);
+      operator_trust_->look();
+    }
+  }
+
+  void take_trust(std::shared_ptr<dht::RingTrust> trust) {
+    trust_ = std::move(trust);
     trust_->set_confirmed_at([this] { return driver_->node().table_confirmed_at(dht::read_clock()); });
     trust_->set_table([this] { return driver_->node().genesis() ? &driver_->node().table() : nullptr; });
-    return {};
+    if (server_) server_->take_trust(trust_);
+  }
+
+  // As the node's trust is when a connection is made.
+  dht::StreamMaker dialling() {
+    return [this](dht::Socket socket) { return dht::dialling_streams(trust_)(std::move(socket)); };
+  }
+  dht::StreamMaker accepting() {
+    return [this](dht::Socket socket) { return dht::accepting_streams(trust_)(std::move(socket)); };
   }
 
   // Runs the loop until the ring has answered, which a signal ends.
@@ -243,10 +327,10 @@ class Daemon {
 
   void start_driver(SqliteStore::Opened opened) {
     dht::DriverOptions driver_options;
-    driver_options.node.address = address_;
+    driver_options.node.address = move_.under_way() ? move_.former() : address_;
     driver_options.node.rest_address = rest_address_;
     driver_options.damaged = std::move(opened.damaged);
-    driver_options.make_stream = dht::dialling_streams(trust_);
+    driver_options.make_stream = dialling();
     driver_ = std::make_unique<dht::Driver>(loop_, *store_, std::move(opened.node), random_, std::move(driver_options),
                                             [this](const Error& error) { ended_by(error); });
     driver_->start();
@@ -260,36 +344,37 @@ class Daemon {
     dht::ServerOptions options;
     options.open_loopback = options_.open_loopback;
     options.trust = trust_;
-    options.make_stream = dht::accepting_streams(trust_);
+    options.make_stream = accepting();
     lock_settler_ = std::make_unique<LockSettler>(*client_, [this] { return background_tasks_->client_started(); });
     options.settle = [this](dht::SettleOperation asked, auto answer) {
       spawn(lock_settler_->settle(asked, std::move(answer)));
     };
-    if (trust_ != nullptr) {
-      trust_tasks_ = std::make_unique<TrustTasks>(
-          *driver_, *client_, [this] { return background_tasks_->client_started(); }, *credentials_, trust_, address_,
-          rest_address_);
-      options.admit = [this](dht::JoinRequest request, std::optional<dht::Certificate> shown,
-                             std::function<void(Result<dht::JoinAnswer>)> answer) {
-        spawn(trust_tasks_->admit(std::move(request), std::move(shown), std::move(answer)));
-      };
-      options.administer = [this](std::string question, AccessRole role,
-                                  std::function<void(Result<std::string>)> answer) {
-        spawn(trust_tasks_->administer(std::move(question), role, std::move(answer)));
-      };
-    }
+    trust_tasks_ = std::make_unique<TrustTasks>(
+        *driver_, *client_, [this] { return background_tasks_->client_started(); }, *credentials_, trust_,
+        [this](std::shared_ptr<dht::RingTrust> trust) { take_trust(std::move(trust)); }, address_, rest_address_);
+    options.admit = [this](dht::JoinRequest request, std::optional<dht::Certificate> shown,
+                           std::function<void(Result<dht::JoinAnswer>)> answer) {
+      spawn(trust_tasks_->admit(std::move(request), std::move(shown), std::move(answer)));
+    };
+    options.administer = [this](std::string question, AccessRole role,
+                                std::function<void(Result<std::string>)> answer) {
+      spawn(trust_tasks_->administer(std::move(question), role, std::move(answer)));
+    };
     server_ = std::make_unique<dht::Server>(loop_, *driver_, std::move(listener), std::move(options));
+    move_.listen(loop_, *server_, *driver_);
     server_->start();
   }
 
   void make_client() {
     dht::TcpTransportOptions transport_options;
-    transport_options.make_stream = dht::dialling_streams(trust_);
+    transport_options.make_stream = dialling();
     transport_ = std::make_unique<dht::TcpTransport>(loop_.get_executor(), random_, std::move(transport_options));
     // Times that a node writes are those of the ring: its own clock may be wrong.
     dht::ObjectClientOptions options;
     options.wall_clock = [this] { return driver_->node().ring_time(dht::boot_time()); };
-    client_ = std::make_unique<dht::ObjectClient>(*transport_, std::vector<std::string>{address_}, options);
+    std::vector<std::string> self{address_};
+    if (move_.under_way()) self.insert(self.begin(), move_.former());
+    client_ = std::make_unique<dht::ObjectClient>(*transport_, std::move(self), options);
     ring_ = std::make_unique<dht::RingClient>(*transport_, *client_);
     admin_ = std::make_unique<dht::RingAdminClient>(*transport_, *client_, *ring_);
   }
@@ -302,7 +387,7 @@ class Daemon {
       return std::chrono::seconds(setting_value(driver_->node().table().settings, op_timeout_setting));
     };
     options.in_ring = [this] { return in_ring_; };
-    if (trust_ != nullptr) let_in_over_tls(options);
+    let_in_over_tls(options);
     gateway_ = std::make_unique<RestGateway>(
         loop_.get_executor(), *client_, *ring_, *admin_, [this] { return metrics(); }, std::move(options));
     gateway_->start(std::move(*rest_listener_));
@@ -315,16 +400,19 @@ class Daemon {
       if (!row) return tl::unexpected<Error>(row.error());
       return RestToken{.rest = row->kind == dht::TokenRow::Kind::rest, .role = row->role, .expires = row->expires};
     });
-    options.tls = [this] { return trust_->web_context(); };
-    options.role_of_certificate = [this](const dht::Certificate& leaf, const auto&) -> Result<AccessRole> {
-      const auto peer = trust_->known(leaf);
+    options.tls = [this] { return trust_ == nullptr ? nullptr : trust_->web_context(); };
+    // There are certificates on connections that are TLS, which there are not before the node has one.
+    options.role_of_certificate = [this](const dht::Certificate& leaf, const auto& chain) -> Result<AccessRole> {
+      const auto peer = trust_->known(leaf, chain);
       if (!peer) return tl::unexpected<Error>(peer.error());
       if (Status current = trust_->up_to_date(); !current) return tl::unexpected<Error>(current.error());
       return peer->role;
     };
     options.role_of_bearer = [this](std::string hash) { return role_of_bearer(std::move(hash)); };
     options.advertised = rest_address_;
-    options.is_member_address = [this](const auto& address) { return trust_->is_member_address(address); };
+    options.is_member_address = [this](const auto& address) {
+      return trust_ != nullptr && trust_->is_member_address(address);
+    };
   }
 
   Task<Result<AccessRole>> role_of_bearer(std::string hash) {
@@ -333,15 +421,16 @@ class Daemon {
   }
 
   void start_background_tasks() {
-    background_tasks_ =
-        std::make_unique<BackgroundTasks>(*driver_, *client_, address_, rest_address_, options_.janitor_interval);
+    background_tasks_ = std::make_unique<BackgroundTasks>(
+        *driver_, *client_, address_, rest_address_, [this] { return move_.may_announce(driver_->node().table()); },
+        options_.janitor_interval);
     spawn(background_tasks_->start_client());
     spawn(background_tasks_->janitor());
     spawn(background_tasks_->announce());
     if (!options_.join.empty()) spawn(background_tasks_->join(*transport_, options_.join));
-    if (trust_ == nullptr) return;
     spawn(trust_tasks_->commit_authority());
     spawn(trust_tasks_->renew());
+    if (operator_trust_) spawn(follow_operator_files());
   }
 
   // Every coroutine can be cancelled, and tasks_ is empty when all have ended.
@@ -397,6 +486,7 @@ class Daemon {
         begin_drain("this node was removed from its ring");
         return;
       }
+      move_.go_on(*server_, *driver_);
       watch();
     });
   }
@@ -496,7 +586,9 @@ class Daemon {
   Uuid id_;
   std::string address_;
   std::string rest_address_;
+  MoveToTls move_;
   std::optional<NodeCredentials> credentials_;
+  std::optional<dht::OperatorTrust> operator_trust_;
   std::shared_ptr<dht::RingTrust> trust_;  // null: its connections stay on this machine
   std::optional<dht::Genesis> founded_;
   std::optional<dht::Listener> rest_listener_;
@@ -509,6 +601,22 @@ class Daemon {
 };
 
 }  // namespace
+
+tl::expected<PreparedNode, DaemonFailure> prepare_node(const std::filesystem::path& data,
+                                                       const std::optional<Uuid>& ring) {
+  SystemRandom random;
+  Result<SqliteStore::Opened> opened = SqliteStore::open(data, random, {});
+  if (!opened) return tl::unexpected(cannot_open(opened.error(), data));
+  const dht::PersistedNode& node = opened->node;
+  if (node.genesis && ring && *ring != node.genesis->ring) {
+    return tl::unexpected(DaemonFailure{ExitCode::usage, "this node belongs to the ring " + node.genesis->ring.text(),
+                                        "give another --data"});
+  }
+  if (node.genesis) return PreparedNode{node.genesis->ring, node.id};
+  const Result<Uuid> prepared = NodeCredentials(data, node.id).prepare_ring(ring, random);
+  if (!prepared) return tl::unexpected(DaemonFailure{ExitCode::usage, prepared.error().context, "give another --data"});
+  return PreparedNode{*prepared, node.id};
+}
 
 Outcome run_daemon(DaemonOptions options) { return Daemon(std::move(options)).run(); }
 

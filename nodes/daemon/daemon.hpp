@@ -16,6 +16,8 @@
 
 #include "dht/base/error.hpp"
 #include "dht/base/time.hpp"
+#include "dht/base/uuid.hpp"
+#include "dht/net/trust/operator_files.hpp"
 
 namespace ringfs::nodes {
 
@@ -40,9 +42,10 @@ struct DaemonOptions {
   std::string rest = "127.0.0.1:0";    // of the REST gateway; empty: no gateway
   std::string advertise;               // host or host:port that others reach it at; empty: where it listens
   std::vector<std::string> join;       // host:port of nodes of the ring to join; empty: it waits to be added
-  std::string token;            // lets it join from another machine; empty: it has its certificate, or needs none
-  bool create = false;          // founds a ring of this node alone, unless it belongs to one
-  unsigned partition_bits = 8;  // of a ring that it founds
+  std::string token;                  // lets it join from another machine; empty: it has its certificate, or needs none
+  dht::OperatorFiles operator_files;  // of a ring whose certificates an operator's own authority issues
+  bool create = false;                // founds a ring of this node alone, unless it belongs to one
+  unsigned partition_bits = 8;        // of a ring that it founds
   unsigned replication = 3;
   int ready_descriptor = -1;  // also gets the ready line, then is closed; -1: none
   // REST requests have half of it, and during that all requests are served
@@ -62,6 +65,14 @@ struct DaemonFailure {
   // repairs it.
   std::optional<DaemonOptions> rebuild = std::nullopt;
 };
+
+struct PreparedNode {
+  Uuid ring, node;
+};
+// Makes a node's directory, or opens it, and says for whom an operator's own authority has to issue its certificate.
+// `ring`: of a ring that there is already. A node that is in a ring says that one.
+tl::expected<PreparedNode, DaemonFailure> prepare_node(const std::filesystem::path& data,
+                                                       const std::optional<Uuid>& ring);
 
 // Opens the store, listens, and prints `ready node=<uuid> rpc=<host:port> rest=<host:port>` on standard output. Then it
 // serves until SIGTERM, SIGINT or a failure of the disk. Everything is closed when it returns.

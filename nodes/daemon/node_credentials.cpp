@@ -25,17 +25,6 @@ Trust trust_of(dht::StoredCredentials stored) {
   return dht::RingTrust::make(stored.identity.ring, std::move(stored.own), std::move(stored.authorities));
 }
 
-// The key that is there, or a new one, on the disk.
-Result<dht::PrivateKey> key_in(const std::filesystem::path& directory) {
-  Result<std::optional<dht::PrivateKey>> present = dht::load_key(directory);
-  if (!present) return tl::unexpected(present.error());
-  if (*present) return std::move(**present);
-  Result<dht::PrivateKey> made = dht::PrivateKey::generate();
-  if (!made) return made;
-  if (Status saved = dht::save_key(directory, *made); !saved) return tl::unexpected(saved.error());
-  return made;
-}
-
 // The ring may be on its way up, as after a power failure.
 Task<Result<dht::JoinAnswer>> ask_until_answered(boost::asio::any_io_executor executor, dht::JoinOrder order,
                                                  TimePoint deadline) {
@@ -83,31 +72,47 @@ Result<NodeCredentials::FoundedRing> NodeCredentials::found(const Founding& foun
     if (!authority) return tl::unexpected(authority.error());
     if (Status saved = dht::save_key(authority_directory_, authority->key); !saved)
       return tl::unexpected(saved.error());
-    Result<dht::PrivateKey> key = key_in(directory_);
-    if (!key) return tl::unexpected(key.error());
+    const Result<dht::PrivateKey> own_key = key();
+    if (!own_key) return tl::unexpected(own_key.error());
     const dht::Identity identity = dht::node_identity(ring, node_);
-    Result<std::string> request = dht::make_request(*key);
+    Result<std::string> request = dht::make_request(*own_key);
     if (!request) return tl::unexpected(request.error());
     Result<dht::Certificate> own = dht::issue(
         *authority, *request,
         {.identity = identity, .names = dht::hosts_of({founding.address, founding.rest_address}), .now = now});
     if (!own) return tl::unexpected(own.error());
-    const dht::StoredCredentials stored{.own = {.key = *key, .chain = {*own, authority->certificate}},
+    const dht::StoredCredentials stored{.own = {.key = *own_key, .chain = {*own, authority->certificate}},
                                         .authorities = {authority->certificate},
                                         .identity = identity};
     if (Status saved = dht::save_credentials(directory_, stored); !saved) return tl::unexpected(saved.error());
     trust = trust_of(stored);
     if (!trust) return tl::unexpected(trust.error());
   }
-  dht::CreationOptions options{
-      .partition_bits = founding.partition_bits, .replication = founding.replication, .ring = (*trust)->ring()};
-  Result<dht::Genesis> genesis =
-      dht::make_genesis({{founding.address, founding.rest_address}}, {node_}, options, random);
-  if (!genesis) return tl::unexpected(genesis.error());
-  genesis->first_table.members.front().key = (*trust)->own().key.public_hash();
+  Result<dht::Genesis> made = genesis(founding, (*trust)->ring(), random);
+  if (!made) return tl::unexpected(made.error());
+  made->first_table.members.front().key = (*trust)->own().key.public_hash();
   for (const dht::Certificate& authority : (*trust)->authorities())
-    genesis->first_table.authorities.emplace(dht::hash_text(authority.key_hash()), authority.pem());
-  return FoundedRing{std::move(*trust), std::move(*genesis)};
+    made->first_table.authorities.emplace(dht::hash_text(authority.key_hash()), authority.pem());
+  return FoundedRing{std::move(*trust), std::move(*made)};
+}
+
+Result<dht::Genesis> NodeCredentials::genesis(const Founding& founding, const Uuid& ring, Random& random) const {
+  const dht::CreationOptions options{
+      .partition_bits = founding.partition_bits, .replication = founding.replication, .ring = ring};
+  return dht::make_genesis({{founding.address, founding.rest_address}}, {node_}, options, random);
+}
+
+Result<std::optional<Uuid>> NodeCredentials::prepared_ring() const { return dht::load_ring(directory_); }
+
+Result<Uuid> NodeCredentials::prepare_ring(const std::optional<Uuid>& wanted, Random& random) const {
+  const Result<std::optional<Uuid>> before = prepared_ring();
+  if (!before) return tl::unexpected(before.error());
+  if (*before && wanted && **before != *wanted)
+    return fail(ErrorCode::invalid_argument, "this node was prepared for the ring " + (*before)->text());
+  if (*before) return **before;
+  const Uuid ring = wanted ? *wanted : random_uuid(random);
+  if (Status saved = dht::save_ring(directory_, ring); !saved) return tl::unexpected(saved.error());
+  return ring;
 }
 
 Result<std::optional<dht::Authority>> NodeCredentials::founded_authority(const dht::RingTrust& trust) const {
@@ -131,24 +136,36 @@ Status NodeCredentials::forget_founded_authority() const {
 Task<Trust> NodeCredentials::join(boost::asio::any_io_executor executor, Joining joining, TimePoint deadline) const {
   const Result<dht::Token> token = dht::parse_token(joining.token);
   if (!token) co_return tl::unexpected<Error>(token.error());
-  const Result<dht::PrivateKey> key = key_in(directory_);
-  if (!key) co_return tl::unexpected<Error>(key.error());
+  const Result<dht::PrivateKey> own_key = key();
+  if (!own_key) co_return tl::unexpected<Error>(own_key.error());
   dht::JoinOrder order{.addresses = joining.nodes,
                        .token = *token,
                        .kind = dht::Identity::Kind::node,
                        .node = node_,
                        .name = {},
-                       .key = *key,
+                       .key = *own_key,
                        .address = joining.address,
                        .rest_address = joining.rest_address};
   const Result<dht::JoinAnswer> answer = co_await ask_until_answered(executor, std::move(order), deadline);
   if (!answer) co_return tl::unexpected<Error>(answer.error());
-  const dht::Identity identity = dht::node_identity(answer->ring, node_);
-  Result<dht::StoredCredentials> got = dht::credentials_of(*answer, *key, identity);
-  if (!got) co_return tl::unexpected<Error>(got.error());
-  const Status saved = dht::save_credentials(directory_, *got);
-  if (!saved) co_return tl::unexpected<Error>(saved.error());
-  co_return trust_of(std::move(*got));
+  co_return take(*answer, *own_key);
+}
+
+Result<dht::PrivateKey> NodeCredentials::key() const {
+  Result<std::optional<dht::PrivateKey>> present = dht::load_key(directory_);
+  if (!present) return tl::unexpected(present.error());
+  if (*present) return std::move(**present);
+  Result<dht::PrivateKey> made = dht::PrivateKey::generate();
+  if (!made) return made;
+  if (Status saved = dht::save_key(directory_, *made); !saved) return tl::unexpected(saved.error());
+  return made;
+}
+
+Trust NodeCredentials::take(const dht::JoinAnswer& answer, const dht::PrivateKey& key) const {
+  Result<dht::StoredCredentials> got = dht::credentials_of(answer, key, dht::node_identity(answer.ring, node_));
+  if (!got) return tl::unexpected(got.error());
+  if (Status saved = dht::save_credentials(directory_, *got); !saved) return tl::unexpected(saved.error());
+  return trust_of(std::move(*got));
 }
 
 Status NodeCredentials::renew(dht::RingTrust& trust, const dht::JoinAnswer& answer) const {

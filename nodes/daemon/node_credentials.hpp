@@ -1,5 +1,5 @@
-// Where a node's certificate comes from: its files, the ring that it founds, or the ring that it joins with a token
-// (docs/security.md). They are in `credentials` below the node's directory.
+// Where a node's certificate comes from: its files, the ring that it founds, the ring that it joins with a token, or
+// the ring that it is in already (docs/security.md). They are in `credentials` below the node's directory.
 //
 // A node that founds a ring makes the ring's authority. Its key lies in `credentials/authority` until it is committed
 // to the ring, and nowhere on disks as a file after that. Each step is on the disk before the next one begins, so a
@@ -43,6 +43,12 @@ class NodeCredentials {
   };
   // A ring of this node alone; after a crash the one that was begun.
   Result<FoundedRing> found(const Founding& founding, Random& random) const;
+  // A ring of this node alone, with neither authority nor keys.
+  Result<dht::Genesis> genesis(const Founding& founding, const Uuid& ring, Random& random) const;
+  // For an operator's own authority: the ring that certificates are to be for, the same one each time. Errors:
+  // invalid_argument (`wanted` is another one than before).
+  Result<Uuid> prepare_ring(const std::optional<Uuid>& wanted, Random& random) const;
+  Result<std::optional<Uuid>> prepared_ring() const;
   // The authority that still has to be committed.
   Result<std::optional<dht::Authority>> founded_authority(const dht::RingTrust& trust) const;
   Status forget_founded_authority() const;
@@ -54,6 +60,10 @@ class NodeCredentials {
   };
   Task<Result<std::shared_ptr<dht::RingTrust>>> join(boost::asio::any_io_executor executor, Joining joining,
                                                      TimePoint deadline) const;
+  // The key that is there, or a new one, on the disk.
+  Result<dht::PrivateKey> key() const;
+  // What an answer gave to the holder of that key: written, and as the node uses it.
+  Result<std::shared_ptr<dht::RingTrust>> take(const dht::JoinAnswer& answer, const dht::PrivateKey& key) const;
   // What a renewal gave: written, then used by `trust`.
   Status renew(dht::RingTrust& trust, const dht::JoinAnswer& answer) const;
 

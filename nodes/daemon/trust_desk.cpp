@@ -111,6 +111,16 @@ Task<Answer> list_clients(dht::TrustAdmin* admin, Uuid, Json, TimePoint deadline
   co_return list;
 }
 
+Task<Answer> add_client(dht::TrustAdmin* admin, Uuid, Json question, TimePoint deadline) {
+  Result<std::string> name = text_field(question, "name");
+  if (!name) co_return tl::unexpected<Error>(name.error());
+  const Result<std::string> role_name = text_field(question, "role");
+  if (!role_name) co_return tl::unexpected<Error>(role_name.error());
+  const Result<AccessRole> role = parse_access_role(*role_name);
+  if (!role) co_return tl::unexpected<Error>(role.error());
+  co_return done(co_await admin->add_client(std::move(*name), *role, deadline));
+}
+
 Task<Answer> revoke_client(dht::TrustAdmin* admin, Uuid, Json question, TimePoint deadline) {
   Result<std::string> name = text_field(question, "name");
   if (!name) co_return tl::unexpected<Error>(name.error());
@@ -136,6 +146,10 @@ Task<Answer> finish_rotation(dht::TrustAdmin* admin, Uuid, Json question, TimePo
   co_return done(co_await admin->finish_rotation(*now, deadline));
 }
 
+Task<Answer> create_authority(dht::TrustAdmin* admin, Uuid ring, Json, TimePoint deadline) {
+  co_return done(co_await admin->create_authority(ring, deadline));
+}
+
 Task<Answer> begin_rotation(dht::TrustAdmin* admin, Uuid ring, Json, TimePoint deadline) {
   co_return done(co_await admin->begin_rotation(ring, deadline));
 }
@@ -143,11 +157,26 @@ Task<Answer> begin_rotation(dht::TrustAdmin* admin, Uuid ring, Json, TimePoint d
 using Handler = Task<Answer> (*)(dht::TrustAdmin*, Uuid, Json, TimePoint);
 const std::map<std::string, Handler>& handlers() {
   static const std::map<std::string, Handler> table{
-      {"token_create", create_token},       {"token_list", list_tokens},           {"token_revoke", revoke_token},
-      {"client_list", list_clients},        {"client_revoke", revoke_client},      {"authority_show", show_authority},
+      {"token_create", create_token},       {"token_list", list_tokens},
+      {"token_revoke", revoke_token},       {"client_list", list_clients},
+      {"client_revoke", revoke_client},     {"client_add", add_client},
+      {"authority_show", show_authority},   {"authority_create", create_authority},
       {"authority_rotate", begin_rotation}, {"authority_finish", finish_rotation},
   };
   return table;
+}
+
+Status check_issuer(const std::string& question, dht::Issuer issuer) {
+  const bool adds = question == "client_add";
+  if (issuer == dht::Issuer::ring) {
+    if (!adds) return {};
+    return fail(ErrorCode::not_supported,
+                "clients of this ring get in with a token: `ringfs token create`, `ringfs clients join`");
+  }
+  if (!question.starts_with("authority_") && question != "token_create") return {};
+  return fail(ErrorCode::not_supported,
+              "the certificates of this ring come from its operator's own authority: there are no tokens; `ringfs "
+              "clients add` names a client");
 }
 
 }  // namespace
@@ -160,6 +189,7 @@ Task<Result<std::string>> TrustDesk::answer(std::string question, AccessRole rol
   if (!name) co_return tl::unexpected<Error>(name.error());
   const auto handler = handlers().find(*name);
   if (handler == handlers().end()) co_return wrong("do");
+  if (Status fits = check_issuer(*name, issuer_); !fits) co_return tl::unexpected<Error>(fits.error());
   const Answer answer = co_await handler->second(&admin_, ring_, json, deadline);
   if (!answer) co_return tl::unexpected<Error>(answer.error());
   co_return answer->dump(-1, ' ', false, Json::error_handler_t::replace);

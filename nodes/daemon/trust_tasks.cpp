@@ -14,6 +14,12 @@ constexpr Duration look_interval = std::chrono::milliseconds(200);
 constexpr Duration founding_poll = std::chrono::milliseconds(20);
 constexpr Duration retry_pause = std::chrono::seconds(5);
 
+std::string time_left(const dht::Certificate& certificate, Stamp now) {
+  const Duration left = certificate.not_after() - now;
+  if (left <= Duration::zero()) return ", and has ended";
+  return ", and ends in " + std::to_string(std::chrono::floor<std::chrono::days>(left).count()) + " days";
+}
+
 }  // namespace
 
 class TrustTasks::Turn {
@@ -34,19 +40,23 @@ class TrustTasks::Turn {
 };
 
 TrustTasks::TrustTasks(dht::Driver& driver, dht::ObjectClient& client, std::function<bool()> client_started,
-                       NodeCredentials credentials, std::shared_ptr<dht::RingTrust> trust, std::string address,
-                       std::string rest_address)
+                       NodeCredentials credentials, std::shared_ptr<dht::RingTrust> trust, TakeTrust take_trust,
+                       std::string address, std::string rest_address)
     : driver_(driver),
       client_(client),
       client_started_(std::move(client_started)),
       credentials_(std::move(credentials)),
       trust_(std::move(trust)),
+      take_trust_(std::move(take_trust)),
       address_(std::move(address)),
-      rest_address_(std::move(rest_address)),
-      admission_(
-          client, [this] { return driver_.node().ring_time(dht::boot_time()); }, trust_->ring()),
-      desk_(
-          client, [this] { return driver_.node().ring_time(dht::boot_time()); }, trust_->ring()) {}
+      rest_address_(std::move(rest_address)) {}
+
+std::function<Stamp()> TrustTasks::ring_time() const {
+  return [this] { return driver_.node().ring_time(dht::boot_time()); };
+}
+
+// Once the client has started the node has a ring.
+dht::Admission TrustTasks::admission() { return {client_, ring_time(), driver_.node().genesis()->ring}; }
 
 Task<void> TrustTasks::admit(dht::JoinRequest request, std::optional<dht::Certificate> shown,
                              std::function<void(Result<dht::JoinAnswer>)> answer) {
@@ -55,10 +65,15 @@ Task<void> TrustTasks::admit(dht::JoinRequest request, std::optional<dht::Certif
     answer(tl::unexpected<Error>(taken.error()));
     co_return;
   }
+  if (issuer() == dht::Issuer::operators) {
+    answer(fail(ErrorCode::not_supported, "the certificates of this ring come from its operator's own authority"));
+    co_return;
+  }
   const std::string who = request.kind == dht::Identity::Kind::node ? request.node.text() : request.name;
   const bool renewal = request.secret.empty();
+  dht::Admission desk = admission();
   Result<dht::JoinAnswer> admitted =
-      co_await admission_.admit(std::move(request), std::move(shown), dht::boot_time() + request_limit);
+      co_await desk.admit(std::move(request), std::move(shown), dht::boot_time() + request_limit);
   if (admitted) {
     spdlog::info("event={} who={} role={}", renewal ? "certificate_renewed" : "admitted", who,
                  to_string(admitted->role));
@@ -73,11 +88,16 @@ Task<void> TrustTasks::administer(std::string question, AccessRole role,
     answer(tl::unexpected<Error>(taken.error()));
     co_return;
   }
-  Result<std::string> said = co_await desk_.answer(std::move(question), role, dht::boot_time() + request_limit);
+  TrustDesk desk(client_, ring_time(), driver_.node().genesis()->ring, issuer());
+  Result<std::string> said = co_await desk.answer(std::move(question), role, dht::boot_time() + request_limit);
   answer(std::move(said));
 }
 
 Task<void> TrustTasks::commit_authority() {
+  if (trust_ == nullptr) {
+    founding_ = false;
+    co_return;
+  }
   while (!client_started_()) co_await client_.sleep(founding_poll);
   for (;;) {
     const Result<std::optional<dht::Authority>> authority = credentials_.founded_authority(*trust_);
@@ -87,7 +107,7 @@ Task<void> TrustTasks::commit_authority() {
     }
     Status committed = authority ? Status() : Status(tl::unexpected(authority.error()));
     if (committed) {
-      dht::TrustAdmin admin(client_, [this] { return driver_.node().ring_time(dht::boot_time()); });
+      dht::TrustAdmin admin(client_, ring_time());
       dht::Authority founded = **authority;
       committed = co_await admin.found_authority(std::move(founded), dht::boot_time() + request_limit);
     }
@@ -102,18 +122,49 @@ Task<void> TrustTasks::commit_authority() {
   }
 }
 
+// ---- The own certificate -------------------------------------------------------------------------------------------
+
+dht::JoinRequest TrustTasks::own_request(std::string pem) const {
+  dht::JoinRequest request;
+  request.kind = dht::Identity::Kind::node;
+  request.node = driver_.node().id();
+  request.request = std::move(pem);
+  request.address = address_;
+  request.rest_address = rest_address_;
+  return request;
+}
+
+bool TrustTasks::may_enrol() const {
+  const dht::MembersTable& table = driver_.node().table();
+  const dht::Member* self = table.find(driver_.node().id());
+  return !table.authorities.empty() && self != nullptr && self->state != MemberState::removed;
+}
+
+// Each step is on the disk, or in the ring, before the next one begins; again with the same key it changes nothing.
+Task<Status> TrustTasks::enrol_now() {
+  const Result<dht::PrivateKey> key = credentials_.key();
+  if (!key) co_return tl::unexpected<Error>(key.error());
+  Result<std::string> pem = dht::make_request(*key);
+  if (!pem) co_return tl::unexpected<Error>(pem.error());
+  dht::JoinRequest request = own_request(std::move(*pem));
+  dht::Admission desk = admission();
+  const Result<dht::JoinAnswer> answer = co_await desk.enrol(std::move(request), dht::boot_time() + request_limit);
+  if (!answer) co_return tl::unexpected<Error>(answer.error());
+  Result<std::shared_ptr<dht::RingTrust>> got = credentials_.take(*answer, *key);
+  if (!got) co_return tl::unexpected<Error>(got.error());
+  trust_ = std::move(*got);
+  take_trust_(trust_);
+  co_return Status();
+}
+
 Task<Status> TrustTasks::renew_now() {
-  const Result<std::string> request = dht::make_request(trust_->own().key);
-  if (!request) co_return tl::unexpected<Error>(request.error());
-  dht::JoinRequest renewal;
-  renewal.kind = dht::Identity::Kind::node;
-  renewal.node = driver_.node().id();
-  renewal.request = *request;
-  renewal.address = address_;
-  renewal.rest_address = rest_address_;
+  Result<std::string> pem = dht::make_request(trust_->own().key);
+  if (!pem) co_return tl::unexpected<Error>(pem.error());
+  dht::JoinRequest renewal = own_request(std::move(*pem));
   std::optional<dht::Certificate> shown = trust_->own().chain.front();
+  dht::Admission desk = admission();
   const Result<dht::JoinAnswer> answer =
-      co_await admission_.admit(std::move(renewal), std::move(shown), dht::boot_time() + request_limit);
+      co_await desk.admit(std::move(renewal), std::move(shown), dht::boot_time() + request_limit);
   if (!answer) co_return tl::unexpected<Error>(answer.error());
   co_return credentials_.renew(*trust_, *answer);
 }
@@ -121,12 +172,22 @@ Task<Status> TrustTasks::renew_now() {
 Task<void> TrustTasks::renew() {
   for (;;) {
     co_await client_.sleep(look_interval);
-    if (!client_started_() || !trust_->renewal_is_due()) continue;
-    const Status renewed = co_await renew_now();
-    if (renewed)
-      spdlog::info("event=own_certificate_renewed");
+    const bool first = trust_ == nullptr;
+    if (!client_started_() || !(first ? may_enrol() : trust_->renewal_is_due())) continue;
+    Status done;
+    if (first)
+      done = co_await enrol_now();
     else
-      spdlog::warn("event=own_certificate_not_renewed reason=\"{}\"", renewed.error().text());
+      done = co_await renew_now();
+    if (done) {
+      spdlog::info("event={}", first ? "own_certificate_taken" : "own_certificate_renewed");
+      driver_.set_note("");
+    } else {
+      spdlog::warn("event=own_certificate_not_renewed reason=\"{}\"", done.error().text());
+      driver_.set_note(first ? "it has no certificate yet (" + done.error().text() + ")"
+                             : "its certificate could not be renewed (" + done.error().text() + ")" +
+                                   time_left(trust_->own().chain.front(), driver_.node().ring_time(dht::boot_time())));
+    }
     co_await client_.sleep(retry_pause);
   }
 }

@@ -35,7 +35,7 @@ flip() { python3 "$damage" "$state/nodes/$victim/data" "$1" "$2" "$3" >"$scratch
 
 # passes: how often the process of the node $victim has verified everything that it holds.
 passes() {
-  curl -sf "http://$(jq -r ".nodes[] | select(.number == $victim) | .rest" "$state/ring.json")/metrics" |
+  on_node "$victim" curl -sf "http://$(jq -r ".nodes[] | select(.number == $victim) | .rest" "$state/ring.json")/metrics" |
     awk '$1 == "ringfs_verify_passes_total" { print int($2) }'
 }
 

@@ -10,28 +10,9 @@
 namespace ringfs {
 namespace {
 
-constexpr std::size_t mutations_a_frame = 400;
+using samples::mutate;
 
-void mutate(std::string& bytes, const std::string& other, Random& random) {
-  std::size_t changes = 1 + random.below(4);
-  for (std::size_t i = 0; i < changes; ++i) {
-    std::size_t size = bytes.size();
-    switch (random.below(6)) {
-      case 0:
-        if (size > 0) bytes[random.below(size)] ^= static_cast<char>(1 << random.below(8));
-        break;
-      case 1: bytes.resize(random.below(size + 1)); break;
-      case 2: bytes.insert(random.below(size + 1), samples::bytes(random, random.below(9))); break;
-      case 3:
-        if (size > 0) bytes.erase(random.below(size), random.below(9));
-        break;
-      case 4:
-        if (size > 0) bytes[random.below(std::min<std::size_t>(size, 64))] = static_cast<char>(random.next());
-        break;
-      default: bytes.replace(size / 2, size, other.substr(0, random.below(other.size() + 1))); break;
-    }
-  }
-}
+constexpr std::size_t mutations_a_frame = 400;
 
 TEST(CodecMutations, AnyBytes_AreRefusedOrEncodeAgain) {
   const char* given = std::getenv("RINGFS_SEED");

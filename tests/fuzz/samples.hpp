@@ -16,6 +16,28 @@ inline std::string bytes(Random& random, std::size_t size) {
   return result;
 }
 
+// A few changes: bits flipped, bytes cut, inserted, erased, set, or replaced by the beginning of `other`.
+inline void mutate(std::string& bytes, const std::string& other, Random& random) {
+  std::size_t changes = 1 + random.below(4);
+  for (std::size_t i = 0; i < changes; ++i) {
+    std::size_t size = bytes.size();
+    switch (random.below(6)) {
+      case 0:
+        if (size > 0) bytes[random.below(size)] ^= static_cast<char>(1 << random.below(8));
+        break;
+      case 1: bytes.resize(random.below(size + 1)); break;
+      case 2: bytes.insert(random.below(size + 1), samples::bytes(random, random.below(9))); break;
+      case 3:
+        if (size > 0) bytes.erase(random.below(size), random.below(9));
+        break;
+      case 4:
+        if (size > 0) bytes[random.below(std::min<std::size_t>(size, 64))] = static_cast<char>(random.next());
+        break;
+      default: bytes.replace(size / 2, size, other.substr(0, random.below(other.size() + 1))); break;
+    }
+  }
+}
+
 inline Position position(Random& random) {
   Position value;
   for (auto& byte : value.bytes) byte = static_cast<std::uint8_t>(random.next());

@@ -5,10 +5,12 @@ source "$tests/../examples/machines.sh" "$@"
 say() { echo "-- $*"; }
 load=$tests/chaos/load.py
 
-# start_ring: nodes on A, B and C, mounted on D by a client called d. Sets mnt and nodes.
+# start_ring: nodes on A, B and C, mounted on D by a client called d; makes these machines if there are none. Sets mnt and nodes.
 start_ring() {
   local machine
-  for machine in A B C D; do make_machine $machine; done
+  if [ ${#machines[@]} = 0 ]; then
+    for machine in A B C D; do make_machine $machine; done
+  fi
   nodes=$subnet.1:4001,$subnet.2:4001,$subnet.3:4001
   start_node A ringfs-node --data data --listen $subnet.1:4001 --create
   for machine in B C; do
@@ -20,7 +22,11 @@ start_ring() {
   on D ringfs wait --node $nodes --timeout 120
 }
 
-number_of() { case $1 in A) echo 1 ;; B) echo 2 ;; C) echo 3 ;; D) echo 4 ;; E) echo 5 ;; *) die "no machine $1" ;; esac; }
+number_of() {
+  local letters=ABCDEFGHI
+  letters=${letters%%"$1"*}
+  echo $((${#letters} + 1))
+}
 
 # mount_on MACHINE NAME: a client of its own, with the role writer.
 mount_on() {

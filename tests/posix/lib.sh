@@ -12,8 +12,19 @@ fi
 # shellcheck disable=SC2034 # for the scripts that source this file
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 build=$(realpath "$1")
-ringfs=$build/bin/ringfs
+ringfs=$build/bin/ringfs  # the command: see below
+ringfs_program=$ringfs
 ringfs_node=$build/bin/ringfs-node
+# RINGFS_TEST_MACHINES=yes: each node, and the mount, are on machines of their own, which are network namespaces, and speak TLS. The
+# script starts again in namespaces of its own (examples/machines.sh).
+if [ -n "${RINGFS_TEST_MACHINES:-}" ]; then
+  # shellcheck source=/dev/null # its variables are not those of the scripts
+  source "$here/../../examples/machines.sh" "$@"
+  export TMPDIR=$RINGFS_LAB RINGFS_BUILD=$build
+  chmod 711 "$RINGFS_LAB"  # for tests with other users
+  make_machine mount
+  ringfs=$here/../machines/ringfs.sh
+fi
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/ringfs-test-XXXXXX")
 state=$scratch/state
 mnt=$scratch/mnt
@@ -31,7 +42,7 @@ runs_program() {
   exe=$(readlink "/proc/$1/exe") || return 1
   [ "${exe% (deleted)}" = "$2" ]  # deleted: rebuilt meanwhile
 }
-is_ours() { runs_program "$1" "$ringfs" || runs_program "$1" "$ringfs_node"; }
+is_ours() { runs_program "$1" "$ringfs_program" || runs_program "$1" "$ringfs_node"; }
 
 clean_up() {
   local status=$?
@@ -81,6 +92,13 @@ start_ring() {
 
 restart_ring() {
   "$ringfs" up --state "$state" "$mnt" >"$scratch/up.log" 2>&1 || { cat "$scratch/up.log"; die "ringfs up again"; }
+}
+
+# on_node NUMBER COMMAND...: on the machine of this node, whose loopback has its REST interface.
+on_node() {
+  local number=$1
+  shift
+  if [ -n "${RINGFS_TEST_MACHINES:-}" ]; then nsenter --net="/run/netns/node$number" "$@"; else "$@"; fi
 }
 
 node_pid() { awk '{print $1}' "$state/nodes/$1/node.pid"; }

@@ -56,7 +56,8 @@ Duration Groups::heartbeat_interval() const {
   bool quiet = services_.active_at == TimePoint::min() || services_.active_at + quiet_after_ <= now();
   if (!quiet) return timing.heartbeat;
   auto usable = static_cast<std::int64_t>(static_cast<double>(timing.lease.count()) * (1.0 - timing.lease_margin));
-  Duration renewed_in_time = Duration(usable) - brief_row_lease - timing.heartbeat / 5;
+  Duration renewed_in_time =
+      Duration(usable) - brief_row_lease - timing.heartbeat / 5 - services_.distances.to_the_farthest(now());
   return std::max(timing.heartbeat, std::min(timing.heartbeat * 5 / 2, renewed_in_time));
 }
 

@@ -94,6 +94,7 @@ void HeartbeatRounds::on(const Uuid& source, const HeartbeatReply& message) {
   std::optional<Heartbeats::Acknowledged> acknowledged = heartbeats_.acknowledge(source, message, resend);
   if (resend) services_.urgent_heartbeats.insert(source);
   if (!acknowledged) return;
+  services_.distances.measured(source, now() - acknowledged->sent_at, now());
   // Both lists ascend by partition; a reply of another shape acknowledges less, never more.
   std::map<PartitionId, HeartbeatReply::Refusal> refused;
   for (const HeartbeatReply::Refusal& refusal : message.refused) refused[refusal.partition] = refusal;

@@ -92,8 +92,7 @@ VoteReply Election::vote_reply(const RequestVote& message) const {
 void Election::receive(const Uuid& source, const VoteReply& message) {
   ReplicaId voter{source, message.raft.source_added};
   if (!is_voter(state_.configuration(), voter)) return;
-  if (message.granted && !services_.faults.forget_former_leases)
-    commitments_.former_leases.learn(message.lease_holders, message.leases_unknown, now());
+  if (message.granted) commitments_.former_leases.learn(message.lease_holders, message.leases_unknown, now());
   if (!message.pre_vote && message.raft.term == state_.term() && !late_votes_.empty()) {
     late_votes_[voter] = message.granted;
     if (vote_outcome(state_.configuration(), late_votes_) == VoteOutcome::won) become_leader();
@@ -151,7 +150,16 @@ void Election::reset_deadline() {
   auto spread = static_cast<std::uint64_t>(
       std::max<std::int64_t>((timing.election_maximum - timing.election_minimum).count(), 1));
   timeout_ = timing.election_minimum + Duration(services_.random.below(spread));
-  deadline_ = now() + timeout_ + unfit_delay();
+  deadline_ = now() + timeout_ + Distances::patience * distance() + unfit_delay();
+}
+
+// Of the leader, if it is known; else of the farthest voter.
+Duration Election::distance() const {
+  if (state_.leader()) return services_.distances.to(*state_.leader());
+  Duration longest{};
+  for (const ReplicaId& voter : all_voters(state_.configuration()))
+    longest = std::max(longest, services_.distances.to(voter.node));
+  return longest;
 }
 
 // After so long a campaign that decided nothing is tried again: sooner than a follower's timeout, for nobody leads
@@ -159,7 +167,7 @@ void Election::reset_deadline() {
 Duration Election::retry_wait() const {
   Duration wait = services_.timing.election_minimum / 4;
   for (unsigned i = 0; i < std::min(failed_campaigns_, 3U); ++i) wait = wait * 2;
-  return std::min(wait, services_.timing.election_minimum);
+  return std::min(wait, services_.timing.election_minimum) + distance();
 }
 
 void Election::set_retry_deadline() {
@@ -237,7 +245,8 @@ void Election::follow(const Uuid& leader, Term term) {
     become_follower(term, leader);
     reset_deadline();
   } else {
-    deadline_ = now() + timeout_ + unfit_delay();  // it may have become slow since
+    // It may have become slow or far since.
+    deadline_ = now() + timeout_ + Distances::patience * distance() + unfit_delay();
   }
 }
 

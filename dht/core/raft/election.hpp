@@ -60,6 +60,7 @@ class Election {
   bool may_vote() const;
   VoteReply vote_reply(const RequestVote& message) const;
   Duration unfit_delay() const;
+  Duration distance() const;
   Duration retry_wait() const;
   void reset_deadline();
   void set_retry_deadline();
@@ -81,7 +82,7 @@ class Election {
   TimePoint last_heard_ = TimePoint::min();          // from a leader of the term of that moment
   TimePoint refuse_votes_until_ = TimePoint::min();  // an earlier life of this process may have granted a lease
   TimePoint deadline_{};                             // of the election
-  Duration timeout_{};                               // drawn with the last reset, without unfit_delay()
+  Duration timeout_{};                               // drawn with the last reset, without the delays
   std::map<ReplicaId, bool> votes_;                  // of the campaign or pre-campaign that is on
   // Of the campaign in this term that ran into its timeout: they are as good as before.
   std::map<ReplicaId, bool> late_votes_;

@@ -10,6 +10,7 @@
 
 #include "dht/core/members/placement.hpp"
 #include "dht/core/protocol/node_options.hpp"
+#include "dht/core/raft/distances.hpp"
 #include "dht/core/raft/fitness.hpp"
 #include "dht/core/raft/leader/progress.hpp"
 #include "dht/core/raft/log_budget.hpp"
@@ -56,6 +57,7 @@ struct GroupServices {
   Clock clock{};                           // of the call that is being carried out
   Stamp ring_time;                         // likewise, as the members agree
   Fitness fitness;                         // of this node and of its peers
+  Distances distances;                     // of its peers
   TimePoint ask_until = TimePoint::min();  // heartbeats ask the peers whether their disks answer
   Room room = Room::ample;                 // of this node's disk
   std::map<Uuid, Room> peer_rooms;         // as they said last

@@ -196,6 +196,26 @@ Task<Result<JoinAnswer>> Admission::admit(JoinRequest request, std::optional<Cer
   co_return answer;
 }
 
+Task<Result<JoinAnswer>> Admission::enrol(JoinRequest request, TimePoint deadline) {
+  RINGFS_CHECK(request.kind == Identity::Kind::node);
+  if (Status fits = check_applicant(request); !fits) co_return tl::unexpected(fits.error());
+  const Result<KeyHash> key = request_key_hash(request.request);
+  if (!key) co_return tl::unexpected(key.error());
+  const Result<RingAuthorities> authorities = co_await read_authorities(store_, deadline);
+  if (!authorities) co_return tl::unexpected(authorities.error());
+  if (authorities->signing() == nullptr) co_return fail(ErrorCode::not_supported, "this ring has no authority");
+  auto change = [&request, &key](MembersTable& table) -> Status {
+    Member* member = find_member(table, request.node);
+    if (member == nullptr) return fail(ErrorCode::not_found, who(request) + " is not a member");
+    if (member->state == MemberState::removed) return fail(ErrorCode::removed, who(request) + " was removed");
+    member->key = *key;
+    return {};
+  };
+  Result<MembersTable> table = co_await edit_members_table(store_, change, deadline);
+  if (!table) co_return tl::unexpected(table.error());
+  co_return co_await sign(std::move(request), std::move(*table), deadline);
+}
+
 Task<Result<JoinAnswer>> Admission::join(JoinRequest request, KeyHash key, TimePoint deadline) {
   const RowAddress address = token_row_address(sha256(request.secret));
   // Before anything larger is read: whoever has no token costs no more than this.

@@ -33,6 +33,11 @@ class Admission {
   // Whether it still counts is asked here.
   Task<Result<JoinAnswer>> admit(JoinRequest request, std::optional<Certificate> shown, TimePoint deadline);
 
+  // The first certificate of a member of a ring that was made without an authority, which the member asks for itself,
+  // with its own client. Its key is in the table before it is signed for. Again with the same key: the same again.
+  // Errors: as above; removed, not_found (it is no member).
+  Task<Result<JoinAnswer>> enrol(JoinRequest request, TimePoint deadline);
+
  private:
   Task<Result<JoinAnswer>> join(JoinRequest request, KeyHash key, TimePoint deadline);
   Task<Result<JoinAnswer>> renew(JoinRequest request, Certificate shown, KeyHash key, TimePoint deadline);

@@ -191,7 +191,9 @@ Task<Result<ReadReply>> ObjectClient::read_raw(PartitionId partition, ReadReques
     co_return fail(ErrorCode::corrupt, "the reply answers another read");
   }
   if (reply && leasing && rows->lease > Duration::zero()) {
-    asking.remember(wanted, *reply, {options_.faults.lease_from_answer ? transport_.now() : asked, rows->lease});
+    const bool late = options_.faults.lease_from_answer;  // and without the margin for clocks
+    asking.remember(wanted, *reply,
+                    {late ? transport_.now() + rows->lease / GrantedLease::margin : asked, rows->lease});
   }
   if (rows->stamp != Stamp{}) log_time_is(partition, rows->stamp);
   co_return reply;

@@ -11,7 +11,7 @@ namespace ringfs::dht {
 namespace {
 
 tl::unexpected<Error> no_authority() {
-  return fail(ErrorCode::not_supported, "this ring has no authority: its nodes are all on one machine");
+  return fail(ErrorCode::not_supported, "this ring has no authority; `ringfs authority create` makes one");
 }
 
 Status check(const NewToken& token) {
@@ -180,6 +180,28 @@ Task<Result<std::vector<Client>>> TrustAdmin::clients(TimePoint deadline) {
   co_return std::move(table->clients);
 }
 
+Task<Status> TrustAdmin::add_client(std::string name, AccessRole role, TimePoint deadline) {
+  if (Status fits = check_client_name(name); !fits) co_return fits;
+  if (role == AccessRole::node)
+    co_return fail(ErrorCode::invalid_argument, "a client has the role reader, writer or admin");
+  auto change = [&name, role](MembersTable& table) -> Status {
+    const auto client = std::find_if(table.clients.begin(), table.clients.end(),
+                                     [&name](const Client& one) { return one.name == name; });
+    if (client != table.clients.end()) {
+      client->role = role;
+      client->revoked = false;
+      return {};
+    }
+    if (table.clients.size() >= max_clients)
+      return fail(ErrorCode::out_of_range, "a ring has at most " + std::to_string(max_clients) + " clients");
+    table.clients.push_back({.name = name, .role = role, .key = {}, .revoked = false});
+    return {};
+  };
+  Result<MembersTable> table = co_await edit_members_table(store_, change, deadline);
+  if (!table) co_return tl::unexpected(table.error());
+  co_return Status();
+}
+
 Task<Status> TrustAdmin::revoke_client(std::string name, TimePoint deadline) {
   auto change = [&name](MembersTable& table) -> Status {
     const auto client = std::find_if(table.clients.begin(), table.clients.end(),
@@ -263,6 +285,18 @@ Task<Status> TrustAdmin::add_authority(Authority authority, bool first, TimePoin
 
 Task<Status> TrustAdmin::found_authority(Authority authority, TimePoint deadline) {
   co_return co_await add_authority(std::move(authority), true, deadline);
+}
+
+Task<Status> TrustAdmin::create_authority(Uuid ring, TimePoint deadline) {
+  const Result<RingAuthorities> known = co_await read_authorities(store_, deadline);
+  if (!known) co_return tl::unexpected(known.error());
+  if (known->signing() != nullptr) co_return Status();
+  Result<Authority> made = make_authority(ring, ring_time_());
+  if (!made) co_return tl::unexpected(made.error());
+  const Status added = co_await add_authority(std::move(*made), true, deadline);
+  // Another one asked at the same time.
+  if (!added && added.error().code == ErrorCode::exists) co_return Status();
+  co_return added;
 }
 
 Task<Status> TrustAdmin::begin_rotation(Uuid ring, TimePoint deadline) {

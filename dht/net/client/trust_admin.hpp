@@ -58,11 +58,15 @@ class TrustAdmin {
   Task<Status> revoke_token(std::string id, TimePoint deadline);
 
   Task<Result<std::vector<Client>>> clients(TimePoint deadline);
+  // A client whose certificate an operator's own authority issues; again: with this role, revoked or not.
+  Task<Status> add_client(std::string name, AccessRole role, TimePoint deadline);
   Task<Status> revoke_client(std::string name, TimePoint deadline);
 
   Task<Result<std::vector<AuthorityView>>> authorities(TimePoint deadline);
   // The ring's first authority. The same one again is fine.
   Task<Status> found_authority(Authority authority, TimePoint deadline);
+  // A first authority for a ring that was made without one. Where there is one already nothing changes.
+  Task<Status> create_authority(Uuid ring, TimePoint deadline);
   // A second authority, which signs from now on; both are trusted. Tokens that name the former one let nobody in any
   // more where the nodes already show certificates of the new one.
   Task<Status> begin_rotation(Uuid ring, TimePoint deadline);

@@ -201,15 +201,21 @@ void Driver::reply(Reply reply) {
   ReplyHandler handler = std::move(found->second);
   handlers_.erase(found);
   if (reply.result) {
-    if (auto* status = std::get_if<NodeStatus>(&*reply.result)) storage_.fill_in(*status);
+    if (auto* status = std::get_if<NodeStatus>(&*reply.result)) fill_in(*status);
   }
   handler(std::move(reply.result));
 }
 
 NodeStatus Driver::status() {
   NodeStatus status = node_.status(read_clock());
-  storage_.fill_in(status);
+  fill_in(status);
   return status;
+}
+
+void Driver::fill_in(NodeStatus& status) {
+  storage_.fill_in(status);
+  if (note_.empty()) return;
+  status.storage_note += status.storage_note.empty() ? note_ : "; " + note_;
 }
 
 void Driver::fatal(std::string_view event, Error error) {

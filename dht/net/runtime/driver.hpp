@@ -69,10 +69,14 @@ class Driver : private Peers::Listener, private StorageEffects::Host {
 
   Node& node() { return node_; }
   NodeStatus status();
+  // A sentence for whoever runs the node, in its status beside that of the storage; empty: none.
+  void set_note(std::string note) { note_ = std::move(note); }
   Flusher& flusher() { return flusher_; }
   const Peers::Counters& peer_counters() const { return peers_.counters(); }
   Handshake own_handshake(const Uuid& expected) override;
   Status check_peer(const Handshake& handshake) override;
+  // Where this node says it is reached, from its next connections on.
+  void set_address(std::string address) { options_.node.address = std::move(address); }
   // A majority, with this node, has accepted this process under its identity: it may announce its address.
   bool accepted() const;
 
@@ -89,9 +93,10 @@ class Driver : private Peers::Listener, private StorageEffects::Host {
   void carry_out(Effects effects);
   void send(const std::vector<Envelope>& messages);
   void reply(Reply reply);
+  void fill_in(NodeStatus& status);
   void timer_due();
 
-  const DriverOptions options_;
+  DriverOptions options_;
   std::function<void(Error)> on_fatal_;
   const Incarnation incarnation_;
   EventLog events_;
@@ -108,6 +113,7 @@ class Driver : private Peers::Listener, private StorageEffects::Host {
   OperationId next_operation_ = 1;
   TimePoint deadline_ = never;
   std::set<Uuid> accepted_by_;
+  std::string note_;
   bool turn_scheduled_ = false;
   bool stopped_ = true;
 };

@@ -17,6 +17,12 @@ namespace {
 // How long nothing is accepted after the process ran out of descriptors: trying at once would spin.
 constexpr auto accept_pause = std::chrono::milliseconds(100);
 
+void close(Listener& listener) {
+  boost::system::error_code ignored;  // closing has no failure that anybody could act on
+  listener.acceptor.close(ignored);
+  if (listener.local) listener.local->close(ignored);
+}
+
 }  // namespace
 
 Server::Server(boost::asio::io_context& loop, Driver& driver, Listener listener, ServerOptions options)
@@ -35,14 +41,23 @@ Server::~Server() {
 
 void Server::start() {
   driver_.on_recall([this](const Recall& wanted) { recall(wanted); });
-  accept_from(listener_.acceptor);
-  if (listener_.local) accept_from(*listener_.local);
+  accept_from(listener_);
+  if (former_) accept_from(*former_);
   sweep_timer_.wake_at(boot_time() + options_.limits.sweep);
+}
+
+void Server::end_former() {
+  if (former_) close(*former_);
+}
+
+void Server::accept_from(Listener& listener) {
+  accept_from(listener.acceptor);
+  if (listener.local) accept_from(*listener.local);
 }
 
 template <class Acceptor>
 void Server::accept_from(Acceptor& acceptor) {
-  if (draining_) return;
+  if (draining_ || !acceptor.is_open()) return;
   using Accepted = typename Acceptor::protocol_type::socket;
   acceptor.async_accept([this, &acceptor, alive = alive_](boost::system::error_code error, Accepted socket) {
     if (!*alive || error == boost::asio::error::operation_aborted) return;
@@ -89,6 +104,16 @@ void Server::sweep() {
   std::vector<std::shared_ptr<Session>> late;
   for (auto& [key, session] : sessions_) {
     if (session->is_late(now)) late.push_back(session);
+  }
+  std::vector<std::shared_ptr<Session>> ended;
+  for (auto& [key, session] : sessions_) {
+    if (session->has_ended()) ended.push_back(session);
+  }
+  for (auto& session : ended) {
+    session->refuse(Denial{{ErrorCode::access_denied, "your certificate has expired"},
+                           RefusalReason::certificate,
+                           CertificateFault::expired},
+                    true);
   }
   for (auto& session : late) session->refuse_late();
   refuse_strangers();
@@ -143,9 +168,8 @@ void Server::log_refused(const std::string& peer, const Denial& why) {
 
 void Server::drain() {
   draining_ = true;
-  boost::system::error_code ignored;  // closing has no failure that anybody could act on
-  listener_.acceptor.close(ignored);
-  if (listener_.local) listener_.local->close(ignored);
+  close(listener_);
+  end_former();
   std::vector<std::shared_ptr<Session>> sessions;  // some end in here
   for (auto& [key, session] : sessions_) sessions.push_back(session);
   for (auto& session : sessions) session->drain();

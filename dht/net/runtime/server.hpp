@@ -49,7 +49,7 @@ using Settle = std::function<void(SettleOperation asked, std::function<void(Oper
 struct ServerOptions {
   ServerLimits limits;
   StreamMaker make_stream = make_plain_stream;  // accepting_streams() where there is trust
-  std::shared_ptr<const RingTrust> trust = {};  // whom TLS connections belong to; null: there are none
+  std::shared_ptr<RingTrust> trust = {};        // whom TLS connections belong to; null: there are none
   Admit admit = {};                             // empty: nobody is let in
   Administer administer = {};                   // empty: there is nothing of the kind
   Settle settle = {};                           // empty: locks are settled by whoever may write
@@ -65,7 +65,12 @@ class Server {
   Server& operator=(const Server&) = delete;
 
   const std::string& address() const { return listener_.address; }
+  // Before start(): another address that is served in the same way, until end_former().
+  void listen_at_former(Listener former) { former_ = std::move(former); }
   void start();  // begins to accept
+  void end_former();
+  // What a node that runs got: from now on there are TLS connections.
+  void take_trust(std::shared_ptr<RingTrust> trust) { options_.trust = std::move(trust); }
 
   // No new connections and no new requests. Answers to open requests still go out; clients' connections close when
   // there is nothing left for them: call it again until open_requests() is 0 and all is flushed().
@@ -88,6 +93,7 @@ class Server {
   friend class Session;
 
   void refuse_strangers();  // whose certificates count no more, or whose this node cannot tell any more
+  void accept_from(Listener& listener);
   template <class Acceptor>
   void accept_from(Acceptor& acceptor);
   void accepted(Socket socket);
@@ -102,6 +108,7 @@ class Server {
   Driver& driver_;
   ServerOptions options_;
   Listener listener_;
+  std::optional<Listener> former_;
   WakeTimer sweep_timer_;
   std::unordered_map<Session*, std::shared_ptr<Session>>
       sessions_;                                      // shared: a session may end inside its own callback

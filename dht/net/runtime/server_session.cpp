@@ -108,8 +108,9 @@ void Server::Session::handshake_received(const ReceivedFrame& frame) {
     return;
   }
   handshake_done_ = true;
-  give_share_back(*server_);
   handshake_ = std::move(*handshake);
+  if (share_ && handshake_.role == PeerRole::node) server_->options_.trust->node_met(handshake_.node, *share_);
+  give_share_back(*server_);
   connection_->set_frame_limit(max_frame_bytes);
   connection_->send(
       FrameKind::handshake, 0,
@@ -133,7 +134,7 @@ Server::Session::Known Server::Session::who() const {
     return denied(RefusalReason::nobody,
                   {ErrorCode::access_denied, "you have shown no certificate: a token gets you one"});
   }
-  return server_->options_.trust->known(*tls->peer());
+  return server_->options_.trust->known(*tls->peer(), tls->chain());
 }
 
 Server::Session::Known Server::Session::who_asks() const {
@@ -150,6 +151,12 @@ Server::Session::Allowed Server::Session::still_counts() {
   if (!peer) return tl::unexpected(peer.error());
   role_ = peer->role;
   return {};
+}
+
+bool Server::Session::has_ended() const {
+  if (server_ == nullptr) return false;
+  const TlsEngine* tls = connection_->stream().tls();
+  return tls != nullptr && tls->peer() && server_->options_.trust->has_ended(*tls->peer());
 }
 
 // The connection serves for nothing else afterwards.
@@ -184,7 +191,7 @@ void Server::Session::administer(const ReceivedFrame& frame) {
   } else if (!question) {
     refuse(malformed(question.error()), true);
   } else if (!server_->options_.administer) {
-    tell_and_end({ErrorCode::not_supported, "this ring has no authority: its nodes are all on one machine"});
+    tell_and_end({ErrorCode::not_supported, "this node answers no questions about trust"});
   } else {
     asked_ = true;
     server_->options_.administer(

@@ -28,6 +28,7 @@ class Server::Session final : public FrameConnection::Owner, public std::enable_
 
   // Whether whoever is at the other end of TLS may still do what it could when it came; its role follows the table.
   Allowed still_counts();
+  bool has_ended() const;  // its certificate has
 
   // Ends the connection with a log line; `tell`: the peer speaks our protocol well enough to be told why.
   void refuse(const Denial& why, bool tell);

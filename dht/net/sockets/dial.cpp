@@ -49,6 +49,13 @@ std::optional<tcp::endpoint> numeric_endpoint(const std::string& address) {
   return tcp::endpoint(host, static_cast<std::uint16_t>(std::stoul(parts->port)));
 }
 
+bool is_of_this_machine(const std::string& address) {
+  const Result<HostPort> parts = split_address(address);
+  if (!parts) return false;
+  const std::optional<tcp::endpoint> numeric = numeric_endpoint(address);
+  return numeric ? numeric->address().is_loopback() : parts->host == "localhost";
+}
+
 std::string join_address(const tcp::endpoint& endpoint) {
   std::string host = endpoint.address().to_string();
   if (endpoint.address().is_v6()) host = "[" + host + "]";

@@ -28,6 +28,8 @@ Result<HostPort> split_address(const std::string& address);
 std::vector<std::string> hosts_of(const std::vector<std::string>& addresses);
 // Of an address with a numeric host; nothing: it has a name.
 std::optional<boost::asio::ip::tcp::endpoint> numeric_endpoint(const std::string& address);
+// Whether nobody but this machine reaches it: a loopback number, or localhost.
+bool is_of_this_machine(const std::string& address);
 // "host:port" with brackets where the host needs them.
 std::string join_address(const boost::asio::ip::tcp::endpoint& endpoint);
 

@@ -20,7 +20,7 @@ namespace ringfs::dht {
 
 using LocalAcceptor = boost::asio::local::stream_protocol::acceptor;
 
-// `address`: host:port as others dial it; a name has none.
+// `address`: host:port as others dial it, or where they listen; a name has none.
 std::optional<LocalAcceptor> listen_beside(boost::asio::io_context& loop, const std::string& address);
 
 // Connected at once, or nothing: no node of this machine listens there.

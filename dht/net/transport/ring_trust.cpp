@@ -37,13 +37,30 @@ Known known_node(const MembersTable& table, const Identity& identity, const KeyH
   return KnownPeer{identity, AccessRole::node};
 }
 
+Fault fault_of(Refusal reason) {
+  switch (reason) {
+    case Refusal::foreign_ring: return Fault::other_ring;
+    case Refusal::not_yet_valid: return Fault::not_yet_valid;
+    case Refusal::expired: return Fault::expired;
+    case Refusal::foreign_authority:
+    case Refusal::no_identity: break;
+  }
+  return Fault::unknown;
+}
+
+// With any key.
+tl::expected<const Client*, Denial> client_named(const MembersTable& table, const std::string& name) {
+  const Client* client = table.find_client(name);
+  if (client == nullptr) return denied(Fault::unknown, "client " + name + " is not known to this ring");
+  if (client->revoked) return denied(Fault::revoked, "client " + name + " was revoked");
+  return client;
+}
+
 Known known_client(const MembersTable& table, const Identity& identity, const KeyHash& key) {
-  const Client* client = table.find_client(identity.name);
-  const std::string who = "client " + identity.name;
-  if (client == nullptr) return denied(Fault::unknown, who + " is not known to this ring");
-  if (client->revoked) return denied(Fault::revoked, who + " was revoked");
-  if (client->key != key) return denied(Fault::unknown, "its key is not the one of " + who);
-  return KnownPeer{identity, client->role};
+  const tl::expected<const Client*, Denial> client = client_named(table, identity.name);
+  if (!client) return tl::unexpected(client.error());
+  if ((*client)->key != key) return denied(Fault::unknown, "its key is not the one of client " + identity.name);
+  return KnownPeer{identity, (*client)->role};
 }
 
 // What a connection is that may not leave this machine in plain text.
@@ -84,8 +101,8 @@ bool stays_here(const Socket& socket) {
 }
 
 Result<std::shared_ptr<RingTrust>> RingTrust::make(const Uuid& ring, Credentials own,
-                                                   std::vector<Certificate> authorities) {
-  std::shared_ptr<RingTrust> trust(new RingTrust(ring, own));
+                                                   std::vector<Certificate> authorities, Issuer issuer) {
+  std::shared_ptr<RingTrust> trust(new RingTrust(ring, own, issuer));
   trust->now_ = wall_time;
   trust->table_ = [] { return nullptr; };
   if (Status taken = trust->renew(std::move(own), std::move(authorities)); !taken) return tl::unexpected(taken.error());
@@ -126,7 +143,29 @@ Known RingTrust::find(const Certificate& leaf) const {
                                                 : known_client(*table, *identity, leaf.key_hash());
 }
 
-Known RingTrust::known(const Certificate& leaf) const {
+Known RingTrust::find_signed(const Certificate& leaf, const std::vector<Certificate>& chain) const {
+  const tl::expected<Identity, Refusal> identity = verify(leaf, chain, authorities_, {.ring = ring_, .now = now_()});
+  if (!identity) return denied(fault_of(identity.error()), identity.error());
+  const MembersTable* table = table_();
+  if (identity->kind == Identity::Kind::node) {
+    const Member* member = table == nullptr ? nullptr : table->find(identity->node);
+    if (member != nullptr && member->state == MemberState::removed) {
+      return denied(Fault::removed, "node " + identity->node.text() + " was removed from this ring",
+                    ErrorCode::removed);
+    }
+    return KnownPeer{*identity, AccessRole::node};
+  }
+  if (table == nullptr) {
+    return tl::unexpected<Denial>(
+        Denial{{ErrorCode::unavailable, "this node does not know the ring's clients yet"}, RefusalReason::cut_off});
+  }
+  const tl::expected<const Client*, Denial> client = client_named(*table, identity->name);
+  if (!client) return tl::unexpected(client.error());
+  return KnownPeer{*identity, (*client)->role};
+}
+
+Known RingTrust::known(const Certificate& leaf, const std::vector<Certificate>& chain) const {
+  if (issuer_ == Issuer::operators) return find_signed(leaf, chain);
   Known peer = find(leaf);
   const bool ends = peer && peer->identity.kind == Identity::Kind::client;
   if (ends && now_() > leaf.not_after())
@@ -153,6 +192,7 @@ std::vector<Certificate> RingTrust::all_authorities() const {
 }
 
 bool RingTrust::renewal_is_due() const {
+  if (issuer_ == Issuer::operators) return false;
   const Certificate& own = own_.chain.front();
   const Duration life = own.not_after() - own.not_before();
   if (now_() > own.not_before() + life * 2 / 3) return true;
@@ -165,6 +205,11 @@ bool RingTrust::renewal_is_due() const {
 }
 
 Status RingTrust::check_node(const Certificate& leaf, const std::vector<Certificate>& chain) const {
+  if (issuer_ == Issuer::operators) {
+    const Result<KnownPeer> peer = find_signed(leaf, chain);
+    if (!peer) return tl::unexpected(peer.error());
+    return peer->identity.kind == Identity::Kind::node ? Status() : refused("its certificate is not one of a node");
+  }
   const std::optional<Identity> claimed = leaf.identity();
   const MembersTable* table = table_();
   const bool named = claimed && claimed->kind == Identity::Kind::node && claimed->ring == ring_ && table != nullptr &&
@@ -181,12 +226,22 @@ Status RingTrust::check_node(const Certificate& leaf, const std::vector<Certific
   return {};
 }
 
+void RingTrust::node_met(const Uuid& node, const boost::asio::ip::address& address) {
+  const MembersTable* table = table_();
+  if (table == nullptr) return;
+  met_[node] = unmapped(address);
+  std::erase_if(met_, [table](const auto& one) { return table->find(one.first) == nullptr; });
+}
+
 bool RingTrust::is_member_address(const boost::asio::ip::address& address) const {
   const MembersTable* table = table_();
   if (table == nullptr) return false;
-  return std::any_of(table->members.begin(), table->members.end(), [&address](const Member& member) {
+  return std::any_of(table->members.begin(), table->members.end(), [this, &address](const Member& member) {
+    if (member.state == MemberState::removed) return false;
+    const auto met = met_.find(member.id);
+    if (met != met_.end() && met->second == address) return true;
     const std::optional<tcp::endpoint> endpoint = numeric_endpoint(member.address);
-    return endpoint && endpoint->address() == address && member.state != MemberState::removed;
+    return endpoint && endpoint->address() == address;
   });
 }
 
@@ -200,8 +255,8 @@ StreamMaker refused_streams(const Error& why) {
 
 StreamMaker accepting_tls(std::shared_ptr<const RingTrust> trust) {
   return [trust = std::move(trust)](Socket socket) -> std::unique_ptr<Stream> {
-    auto check = [trust](const Certificate& leaf, const std::vector<Certificate>&) -> Status {
-      if (Known peer = trust->known(leaf); !peer) return tl::unexpected<Error>(peer.error());
+    auto check = [trust](const Certificate& leaf, const std::vector<Certificate>& chain) -> Status {
+      if (Known peer = trust->known(leaf, chain); !peer) return tl::unexpected<Error>(peer.error());
       return {};
     };
     return std::make_unique<TlsStream>(

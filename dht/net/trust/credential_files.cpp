@@ -23,6 +23,7 @@ constexpr const char* key_file = "key.pem";
 constexpr const char* certificate_file = "certificate.pem";
 constexpr const char* authorities_file = "authorities.pem";
 constexpr const char* addresses_file = "nodes";
+constexpr const char* ring_file = "ring";
 constexpr mode_t directory_mode = 0700;
 constexpr mode_t others = 0077;
 
@@ -92,16 +93,6 @@ std::string pem_of(const std::vector<Certificate>& certificates) {
   return text;
 }
 
-// Nothing: no such file.
-Result<std::optional<std::vector<Certificate>>> load_certificates(const Path& path) {
-  Result<std::optional<std::string>> text = read_if_there(path);
-  if (!text) return tl::unexpected(text.error());
-  if (!*text) return std::optional<std::vector<Certificate>>();
-  Result<std::vector<Certificate>> chain = Certificate::chain_from_pem(**text);
-  if (!chain) return damaged(path, chain.error());
-  return std::optional(std::move(*chain));
-}
-
 Status remove_certificate(const Path& directory) {
   const Path path = directory / certificate_file;
   if (::unlink(path.c_str()) != 0) {
@@ -113,8 +104,16 @@ Status remove_certificate(const Path& directory) {
 
 }  // namespace
 
-Result<std::optional<PrivateKey>> load_key(const Path& directory) {
-  const Path path = directory / key_file;
+Result<std::optional<std::vector<Certificate>>> read_certificates(const Path& path) {
+  Result<std::optional<std::string>> text = read_if_there(path);
+  if (!text) return tl::unexpected(text.error());
+  if (!*text) return std::optional<std::vector<Certificate>>();
+  Result<std::vector<Certificate>> chain = Certificate::chain_from_pem(**text);
+  if (!chain) return damaged(path, chain.error());
+  return std::optional(std::move(*chain));
+}
+
+Result<std::optional<PrivateKey>> read_key(const Path& path) {
   struct stat found {};
   if (::stat(path.c_str(), &found) != 0) {
     if (errno == ENOENT) return std::optional<PrivateKey>();
@@ -129,6 +128,8 @@ Result<std::optional<PrivateKey>> load_key(const Path& directory) {
   return std::optional(std::move(*key));
 }
 
+Result<std::optional<PrivateKey>> load_key(const Path& directory) { return read_key(directory / key_file); }
+
 Status save_key(const Path& directory, const PrivateKey& key) {
   if (Status made = make_directory(directory); !made) return made;
   // One that cannot be read goes, too.
@@ -141,12 +142,12 @@ Status save_key(const Path& directory, const PrivateKey& key) {
 
 Result<std::optional<StoredCredentials>> load_credentials(const Path& directory) {
   const Path path = directory / certificate_file;
-  Result<std::optional<std::vector<Certificate>>> chain = load_certificates(path);
+  Result<std::optional<std::vector<Certificate>>> chain = read_certificates(path);
   if (!chain) return tl::unexpected(chain.error());
   if (!*chain) return std::optional<StoredCredentials>();
   Result<std::optional<PrivateKey>> key = load_key(directory);
   if (!key) return tl::unexpected(key.error());
-  Result<std::optional<std::vector<Certificate>>> authorities = load_certificates(directory / authorities_file);
+  Result<std::optional<std::vector<Certificate>>> authorities = read_certificates(directory / authorities_file);
   if (!authorities) return tl::unexpected(authorities.error());
   if (!*key || !*authorities)
     return fail(ErrorCode::corrupt, directory.string() + ": a certificate without its key or its authorities");
@@ -164,6 +165,20 @@ Status save_credentials(const Path& directory, const StoredCredentials& credenti
   Status written = replace_file(directory, authorities_file, pem_of(credentials.authorities));
   if (!written) return written;
   return replace_file(directory, certificate_file, pem_of(credentials.own.chain));
+}
+
+Result<std::optional<Uuid>> load_ring(const Path& directory) {
+  Result<std::optional<std::string>> text = read_if_there(directory / ring_file);
+  if (!text) return tl::unexpected(text.error());
+  if (!*text) return std::optional<Uuid>();
+  const Result<Uuid> ring = parse_uuid((*text)->substr(0, (*text)->find('\n')));
+  if (!ring) return damaged(directory / ring_file, ring.error());
+  return std::optional(*ring);
+}
+
+Status save_ring(const Path& directory, const Uuid& ring) {
+  if (Status made = make_directory(directory); !made) return made;
+  return replace_file(directory, ring_file, ring.text() + "\n");
 }
 
 Result<std::vector<std::string>> load_addresses(const Path& directory) {

@@ -125,13 +125,13 @@ int TlsEngine::verify_peer(X509_STORE_CTX* context, void*) {
 
 bool TlsEngine::check_peer(X509_STORE_CTX* context) {
   X509* leaf = X509_STORE_CTX_get0_cert(context);
-  std::vector<Certificate> chain;
+  chain_.clear();
   STACK_OF(X509)* sent = X509_STORE_CTX_get0_untrusted(context);
   for (int i = 0; i < sk_X509_num(sent); ++i) {
-    if (sk_X509_value(sent, i) != leaf) chain.push_back(Certificate::from_x509(sk_X509_value(sent, i)));
+    if (sk_X509_value(sent, i) != leaf) chain_.push_back(Certificate::from_x509(sk_X509_value(sent, i)));
   }
   peer_ = Certificate::from_x509(leaf);
-  Status taken = check_(*peer_, chain);
+  Status taken = check_(*peer_, chain_);
   if (taken) return true;
   refusal_ = taken.error();
   if (side_ == Side::server) return true;

@@ -54,6 +54,7 @@ class TlsEngine {
 
   bool established() const { return established_; }
   const std::optional<Certificate>& peer() const { return peer_; }  // nothing: it has shown none
+  const std::vector<Certificate>& chain() const { return chain_; }  // what the peer has sent besides
   const std::optional<Error>& refusal() const { return refusal_; }
   const Error& failure() const { return failure_; }
 
@@ -76,6 +77,7 @@ class TlsEngine {
   std::string outgoing_;
   bool established_ = false;
   std::optional<Certificate> peer_;
+  std::vector<Certificate> chain_;
   std::optional<Error> refusal_;
   Error failure_;
 };

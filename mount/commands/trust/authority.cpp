@@ -24,6 +24,11 @@ int show_authorities(const RingOptions& options) {
   return exit_ok;
 }
 
+int create(const RingOptions& options) {
+  const Result<Json> answer = ask_trust(options, {{"do", "authority_create"}});
+  return answer ? show_authorities(options) : report_asking(options, answer.error());
+}
+
 int rotate(const RingOptions& options, bool finish, bool now) {
   const Json question = finish ? Json{{"do", "authority_finish"}, {"now", now}} : Json{{"do", "authority_rotate"}};
   const Result<Json> answer = ask_trust(options, question);
@@ -39,6 +44,11 @@ void add_authority_commands(CLI::App& app, Commands& commands) {
   CLI::App* show = authority->add_subcommand("show", "Its key and how long it counts");
   options->add_to(*show);
   show->callback([options, &commands] { commands.action = [options] { return show_authorities(*options); }; });
+
+  CLI::App* first = authority->add_subcommand(
+      "create", "Make one for a ring of one machine that has none, so that it can grow over several");
+  options->add_to(*first);
+  first->callback([options, &commands] { commands.action = [options] { return create(*options); }; });
 
   CLI::App* change = authority->add_subcommand(
       "rotate", "Make a new authority, which signs from now on; members renew their certificates by themselves");

@@ -32,13 +32,6 @@ std::string home_directory() {
   return user == nullptr ? "/" : user->pw_dir;
 }
 
-bool is_loopback(const std::string& address) {
-  const Result<dht::HostPort> parts = dht::split_address(address);
-  if (!parts) return false;
-  const std::optional<boost::asio::ip::tcp::endpoint> numeric = dht::numeric_endpoint(address);
-  return numeric ? numeric->address().is_loopback() : parts->host == "localhost";
-}
-
 struct KnownRing {
   filesystem::path directory;
   std::vector<std::string> nodes;
@@ -94,7 +87,8 @@ filesystem::path credentials_directory() {
 }
 
 Result<std::shared_ptr<dht::RingTrust>> credentials_for(const std::vector<std::string>& addresses) {
-  if (std::all_of(addresses.begin(), addresses.end(), is_loopback)) return std::shared_ptr<dht::RingTrust>();
+  if (std::all_of(addresses.begin(), addresses.end(), dht::is_of_this_machine))
+    return std::shared_ptr<dht::RingTrust>();
   const Result<std::optional<KnownRing>> ring = ring_of(addresses);
   if (!ring) return tl::unexpected(ring.error());
   if (!*ring) return std::shared_ptr<dht::RingTrust>();
@@ -102,6 +96,12 @@ Result<std::shared_ptr<dht::RingTrust>> credentials_for(const std::vector<std::s
   if (!stored) return tl::unexpected(stored.error());
   if (!*stored) return std::shared_ptr<dht::RingTrust>();
   return dht::RingTrust::make((*stored)->identity.ring, std::move((*stored)->own), std::move((*stored)->authorities));
+}
+
+Result<dht::OperatorTrust> client_trust(dht::OperatorFiles files) {
+  dht::ExpectedHolder client;
+  client.kind = dht::Identity::Kind::client;
+  return dht::OperatorTrust::make(std::move(files), client);
 }
 
 Result<std::string> join_as_client(const ClientJoining& joining) {

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "dht/base/error.hpp"
-#include "dht/net/transport/ring_trust.hpp"
+#include "dht/net/transport/operator_trust.hpp"
 
 namespace ringfs::mount {
 
@@ -21,6 +21,9 @@ std::filesystem::path credentials_directory();
 
 // What to show to the nodes at these addresses; null where none is needed or there is none: addresses of this machine.
 Result<std::shared_ptr<dht::RingTrust>> credentials_for(const std::vector<std::string>& addresses);
+
+// The same out of an operator's files, which are those of a client.
+Result<dht::OperatorTrust> client_trust(dht::OperatorFiles files);
 
 struct ClientJoining {
   std::vector<std::string> nodes;

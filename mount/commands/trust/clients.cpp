@@ -12,7 +12,7 @@ using Json = nlohmann::ordered_json;
 
 struct ClientArguments {
   RingOptions ring;
-  std::string name;
+  std::string name, role;
   std::string nodes;
   std::string token_file;
 };
@@ -29,6 +29,12 @@ int list_clients(const ClientArguments& arguments) {
     rows.push_back({client.at("name"), client.at("role"), client.at("revoked").get<bool>() ? "revoked" : "in"});
   print_table(rows);
   return exit_ok;
+}
+
+int add_client(const ClientArguments& arguments) {
+  const Result<Json> answer =
+      ask_trust(arguments.ring, {{"do", "client_add"}, {"name", arguments.name}, {"role", arguments.role}});
+  return answer ? int{exit_ok} : report_asking(arguments.ring, answer.error());
 }
 
 int revoke_client(const ClientArguments& arguments) {
@@ -56,6 +62,16 @@ void add_client_commands(CLI::App& app, Commands& commands) {
   CLI::App* list = clients->add_subcommand("list", "All of them, with their roles");
   arguments->ring.add_to(*list);
   list->callback([arguments, &commands] { commands.action = [arguments] { return list_clients(*arguments); }; });
+
+  CLI::App* add = clients->add_subcommand(
+      "add",
+      "Give a role to a client whose certificate an operator's own authority issues; others get in with a token");
+  add->add_option("NAME", arguments->name, "As its certificate has it: ringfs://RING/client/NAME")->required();
+  add->add_option("--role", arguments->role, "reader, writer or admin")
+      ->required()
+      ->check(CLI::IsMember({"reader", "writer", "admin"}));
+  arguments->ring.add_to(*add);
+  add->callback([arguments, &commands] { commands.action = [arguments] { return add_client(*arguments); }; });
 
   CLI::App* revoke = clients->add_subcommand("revoke", "Its certificate counts no more, on open connections too");
   revoke->add_option("NAME", arguments->name, "As the list has it")->required();

@@ -32,6 +32,14 @@ Result<std::vector<std::string>> addresses_of(const RingOptions& options) {
   return !local || local->empty() ? std::move(addresses) : std::move(local);
 }
 
+Result<std::shared_ptr<dht::RingTrust>> trust_for(const RingOptions& options,
+                                                  const std::vector<std::string>& addresses) {
+  if (!options.tls.given()) return credentials_for(addresses);
+  const Result<dht::OperatorTrust> files = client_trust(options.tls);
+  if (!files) return tl::unexpected(files.error());
+  return files->trust();
+}
+
 Task<Result<std::string>> ask_once(boost::asio::any_io_executor executor, std::vector<std::string> addresses,
                                    dht::StreamMaker make_stream, std::string question, TimePoint deadline) {
   Result<dht::TrustText> answer = fail(ErrorCode::internal);
@@ -71,7 +79,7 @@ Task<Result<std::string>> ask_until_answered(boost::asio::any_io_executor execut
 Result<Json> ask_trust(const RingOptions& options, const Json& question) {
   Result<std::vector<std::string>> addresses = addresses_of(options);
   if (!addresses) return tl::unexpected(addresses.error());
-  const Result<std::shared_ptr<dht::RingTrust>> trust = credentials_for(*addresses);
+  const Result<std::shared_ptr<dht::RingTrust>> trust = trust_for(options, *addresses);
   if (!trust) return tl::unexpected(trust.error());
   boost::asio::io_context loop(1);
   const TimePoint deadline = dht::boot_time() + std::chrono::seconds(options.timeout_seconds);

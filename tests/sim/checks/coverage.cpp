@@ -112,6 +112,7 @@ std::vector<CoverageSection> make_required() {
         {"raft: read under a lease"},
         {"event: batch_delayed"},
         {"reads under a row lease"},
+        {"row leases: recall heard"},
         {"raft: read by ReadIndex", a_peer},
         {"event: foreign_ring_refused", a_peer},
         {"event: wrong_identity_refused", a_peer},

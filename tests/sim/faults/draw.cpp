@@ -112,6 +112,16 @@ void draw_focus(World& world, Draw& drawn) {
     drawn.nemesis.pause_high = seconds(3);
     drawn.clocks_agree = true;
     drawn.files = true;
+  } else if (die < 55 && drawn.cluster.nodes >= least_nodes_with_a_majority) {
+    // Leaders change while readers hold row leases that they granted.
+    drawn.nemesis.only = {"isolated leader", "freeze"};
+    drawn.nemesis.kills = 0.2;
+    drawn.nemesis.pause_low = milliseconds(300);
+    drawn.nemesis.pause_high = seconds(2);
+    drawn.workload.transfers = 0.02;
+    drawn.workload.accounts = 8;
+    drawn.workload.account_reads = 0.6;
+    drawn.workload.count_reads = 0.9;
   }
 }
 

@@ -28,6 +28,12 @@ void Followers::add(const ReplicaId& replica) {
   progress->second.since = now();
 }
 
+Duration Followers::distance() const {
+  Duration longest{};
+  for (const auto& [replica, progress] : all_) longest = std::max(longest, services_.distances.to(replica.node));
+  return longest;
+}
+
 bool Followers::answers(const ReplicaId& replica) const {
   if (replica == state_.id()) return true;
   const Progress* progress = find(replica);

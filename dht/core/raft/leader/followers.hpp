@@ -14,8 +14,8 @@
 namespace ringfs::dht {
 
 struct FollowerLimits {
-  // In heartbeat intervals: without an acknowledged heartbeat for so long a replica does not answer. Its slow disk
-  // delays its answers to appends, not those to heartbeats.
+  // In heartbeat intervals: without an acknowledged heartbeat for so long and a round trip a replica does not answer.
+  // Its slow disk delays its answers to appends, not those to heartbeats.
   static constexpr int answer_intervals = 3;
   // A replica that lags no more than this many entries has caught up. Under load a healthy one is some entries behind.
   static constexpr LogIndex slack_entries = 256;
@@ -39,7 +39,9 @@ class Followers {
   bool majority_answers(const std::vector<ReplicaId>& voters) const;
   bool quorum_answers() const;  // of the configuration: majorities of both halves while it is joint
   bool caught_up(const ReplicaId& replica, const Progress& progress) const;
-  Duration answer_timeout() const { return FollowerLimits::answer_intervals * services_.timing.heartbeat; }
+  // Of the farthest one of them.
+  Duration distance() const;
+  Duration answer_timeout() const { return FollowerLimits::answer_intervals * services_.timing.heartbeat + distance(); }
   bool to_be_replaced(const ReplicaId& replica) const;  // damaged, or without room for what it lacks
 
   LogIndex quorum_match() const;

@@ -117,7 +117,7 @@ Verdict Leader::hand_over_soon() {
 // CheckQuorum: a leader that a quorum does not answer any more steps down, so that clients look for the other one.
 bool Leader::lost_quorum() const {
   const TimePoint heard = std::max(followers_.quorum_acknowledged_at(), led_since_);
-  return heard + services_.timing.election_minimum <= now();
+  return heard + services_.timing.election_minimum + Distances::patience * followers_.distance() <= now();
 }
 
 // Entries that were admitted before a majority's disks filled up are in front of those that would free room. A majority

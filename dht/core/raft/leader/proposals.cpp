@@ -66,8 +66,8 @@ TimePoint Proposals::free_at(const RowChanges& changes) const {
   const TimePoint now = services_.now();
   const NodeOptions::Faults& faults = services_.faults;
   if (faults.ignore_row_leases || (faults.prepare_ignores_row_leases && changes.prepares)) return now;
-  return std::max(commitments_.row_leases.free_at(changes, now),
-                  commitments_.former_leases.free_at(changes.client, now));
+  const TimePoint free = commitments_.row_leases.free_at(changes, now);
+  return faults.forget_former_leases ? free : std::max(free, commitments_.former_leases.free_at(changes.client, now));
 }
 
 // ---- Recalls ---------------------------------------------------------------------------------------
@@ -80,6 +80,7 @@ void Proposals::recall(const RowChanges& changes) {
 
 // What earlier leaders granted: this one does not know which rows.
 void Proposals::recall_former(const Uuid& except) {
+  if (services_.faults.forget_former_leases) return;
   for (const LeaseHolder& holder : commitments_.former_leases.left(services_.now())) {
     if (holder.client != except) send(holder.client, {commitments_.row_leases.next_number(), true, {}});
   }

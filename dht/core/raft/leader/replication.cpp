@@ -174,7 +174,7 @@ void Replication::matched(Progress& progress, LogIndex match) {
 void Replication::interval(const ReplicaId& replica, Progress& progress) {
   bool waiting = progress.paused || !progress.inflight.empty();
   TimePoint active = std::max(progress.sent_at, progress.replied_at);
-  bool overdue = active + retransmit_intervals * services_.timing.heartbeat <= now();
+  bool overdue = active + retransmit_intervals * services_.timing.heartbeat + followers_.distance() <= now();
   bool silent = waiting && overdue;
   if (!followers_.answering(progress)) {
     if (silent && progress.state == Progress::State::replicate) {

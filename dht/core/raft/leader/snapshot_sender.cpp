@@ -110,7 +110,7 @@ void SnapshotSender::interval(const ReplicaId& replica, Progress& progress) {
     snapshot.heard_at = now();
     read_next_chunk(replica, progress);
   }
-  bool silent = progress.sent_at + 3 * services_.timing.heartbeat <= now();
+  bool silent = progress.sent_at + 3 * services_.timing.heartbeat + followers_.distance() <= now();
   if (snapshot.chunk && silent && followers_.answering(progress)) send_chunk(replica, progress);
 }
 

@@ -20,7 +20,8 @@ Verdict Transfer::step(bool leaving, bool batches_wait) {
   // No new row leases, and the brief ones must end before: the next leader would not know them.
   handing_over_ = true;
   if (commitments_.brief_leases_until > now()) return Verdict::lead_on;
-  target_ = Target{*target, now() + services_.timing.election_minimum / (hung ? 2 : 1), false};
+  const Duration far = Distances::patience * services_.distances.to(target->node);
+  target_ = Target{*target, now() + services_.timing.election_minimum / (hung ? 2 : 1) + far, false};
   state_.event("transfer", "to=" + target->node.text());
   send_if_ready(batches_wait);
   return Verdict::lead_on;

@@ -98,5 +98,19 @@ TEST(MountOptions, OperationTimeout_BeyondTheLifeOfAChange_IsRefused) {
   EXPECT_NE(status.error().context.find("1 to 50"), std::string::npos) << status.error().context;
 }
 
+TEST(MountOptions, FilesOfAnOperatorsAuthority_AreTaken) {
+  MountOptions options;
+  ASSERT_TRUE(apply_mount_options("tls_ca=/etc/ca.pem,tls_certificate=laptop.pem", options));
+  EXPECT_FALSE(options.tls.check("-o tls_")) << "the key is missing";
+  ASSERT_TRUE(apply_mount_options("tls_key=laptop.key", options));
+  EXPECT_TRUE(options.tls.check("-o tls_"));
+  EXPECT_EQ(options.tls.authorities, "/etc/ca.pem");
+  EXPECT_EQ(options.tls.certificate, "laptop.pem");
+  EXPECT_EQ(options.tls.key, "laptop.key");
+  const Status empty = apply_mount_options("tls_key=", options);
+  ASSERT_FALSE(empty);
+  EXPECT_NE(empty.error().context.find("tls_key=FILE"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace ringfs::mount

@@ -392,6 +392,60 @@ TEST_F(AdmissionTest, ManyAtOnce_AreAllAdmitted) {
   EXPECT_TRUE(ring_.is_clean());
 }
 
+// ---- Members of a ring that was made without an authority
+// ------------------------------------------------------------
+
+class EnrolTest : public AdmissionTest {
+ protected:
+  Result<JoinAnswer> enrol(const PrivateKey& key, const Uuid& node) {
+    JoinRequest request = node_request(key, {}, node);
+    return ring_.run(ring_.admission.enrol(request, ring_.limit()));
+  }
+  const Uuid member = uuid_of(100);  // of TrustedRing
+};
+
+TEST_F(EnrolTest, Member_GetsACertificateAndItsKeyIsInTheTable) {
+  const PrivateKey key = fresh_key();
+  const MembersTable before = ring_.table();
+  ASSERT_EQ(before.find(member)->key, std::nullopt);
+  const Result<JoinAnswer> answer = enrol(key, member);
+  ASSERT_TRUE(answer) << answer.error().text();
+  EXPECT_EQ(answer->ring, ring_.ring);
+  EXPECT_EQ(
+      verify(certificate_of(answer), {}, {ring_.authority.certificate}, {.ring = ring_.ring, .now = start}).value(),
+      node_identity(ring_.ring, member));
+  MembersTable expected = before;
+  ++expected.version;
+  expected.members.front().key = key.public_hash();
+  EXPECT_EQ(ring_.table(), expected) << "its address changes when it announces it";
+}
+
+TEST_F(EnrolTest, SameKeyAgain_ChangesNothing_AndAnotherOneTakesItsPlace) {
+  const PrivateKey key = fresh_key(), other = fresh_key();
+  ASSERT_TRUE(enrol(key, member));
+  const MembersTable once = ring_.table();
+  EXPECT_TRUE(enrol(key, member));
+  EXPECT_EQ(ring_.table(), once);
+  EXPECT_TRUE(enrol(other, member));
+  EXPECT_EQ(ring_.table().find(member)->key, other.public_hash());
+}
+
+TEST_F(EnrolTest, WhoIsNoMember_IsRefused) {
+  ring_.set_state(member, MemberState::removed);
+  expect_refused(enrol(fresh_key(), member), ErrorCode::removed, "was removed");
+  expect_refused(enrol(fresh_key(), uuid_of(7)), ErrorCode::not_found, "is not a member");
+}
+
+TEST(EnrolWithoutAuthority, IsNotSupported_AndLeavesTheTableAlone) {
+  TrustedRing ring(start);
+  const MembersTable before = ring.table();
+  JoinRequest request = node_request(fresh_key(), {}, uuid_of(100));
+  const Result<JoinAnswer> answer = ring.run(ring.admission.enrol(request, ring.limit()));
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().code, ErrorCode::not_supported);
+  EXPECT_EQ(ring.table(), before);
+}
+
 TEST_F(AdmissionTest, RingWithoutQuorum_IsUnavailable) {
   const Token token = ring_.token(AccessRole::reader);
   const JoinRequest request = client_request(fresh_key(), token, "laptop");

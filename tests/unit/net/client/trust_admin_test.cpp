@@ -314,5 +314,65 @@ TEST_F(TrustAdminTest, Client_IsRevokedAndStaysInTheList) {
   EXPECT_EQ(ring_.run(ring_.admin.revoke_client("phone", ring_.limit())).error().code, ErrorCode::not_found);
 }
 
+TEST(OperatorsClient, IsAddedWithARole_AndRevokedAndAddedAgain) {
+  TrustedRing ring(start);
+  const auto add = [&ring](std::string name, AccessRole role) {
+    return ring.run(ring.admin.add_client(std::move(name), role, ring.limit()));
+  };
+  ASSERT_TRUE(add("laptop", AccessRole::reader));
+  Client laptop{.name = "laptop", .role = AccessRole::reader, .key = {}, .revoked = false};
+  EXPECT_EQ(ring.table().clients, std::vector{laptop});
+  ASSERT_TRUE(ring.run(ring.admin.revoke_client("laptop", ring.limit())));
+  ASSERT_TRUE(add("laptop", AccessRole::admin));
+  laptop.role = AccessRole::admin;
+  EXPECT_EQ(ring.table().clients, std::vector{laptop});
+  const std::uint64_t version = ring.table().version;
+  EXPECT_TRUE(add("laptop", AccessRole::admin));
+  EXPECT_EQ(ring.table().version, version);
+  for (const Status& refused : {add("a name", AccessRole::reader), add("b", AccessRole::node)}) {
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, ErrorCode::invalid_argument);
+  }
+}
+
+TEST(FirstAuthority, OfARingWithoutOne_IsMadeOnce) {
+  TrustedRing ring(start);
+  const auto create = [&ring] { return ring.run(ring.admin.create_authority(ring.ring, ring.limit())); };
+  NewToken token;
+  token.role = AccessRole::node;
+  const Result<KeyHash> too_early = ring.run(ring.admin.create_token(token, ring.limit()));
+  ASSERT_FALSE(too_early);
+  EXPECT_EQ(too_early.error().code, ErrorCode::not_supported);
+  EXPECT_NE(too_early.error().context.find("ringfs authority create"), std::string::npos);
+
+  ASSERT_TRUE(create());
+  const RingAuthorities made = ring.run(read_authorities(ring.store, ring.limit())).value();
+  ASSERT_NE(made.signing(), nullptr);
+  EXPECT_EQ(made.all.size(), 1U);
+  const MembersTable table = ring.table();
+  ASSERT_EQ(table.authorities.size(), 1U) << "newcomers and members learn it from there";
+  EXPECT_EQ(table.authorities.begin()->first, made.current);
+
+  EXPECT_TRUE(create());
+  EXPECT_EQ(ring.run(read_authorities(ring.store, ring.limit()))->current, made.current);
+  EXPECT_EQ(ring.table(), table);
+  EXPECT_TRUE(ring.run(ring.admin.create_token(token, ring.limit())));
+  EXPECT_TRUE(ring.is_clean());
+}
+
+TEST(FirstAuthority, TwoAtOnce_MakeOne) {
+  TrustedRing ring(start);
+  MemoryObjectStore second_store(ring.time, ring.rows, 2);
+  TrustAdmin second(second_store, [&ring] { return ring.now; });
+  Begun<Status> left = ring.time.begin(ring.admin.create_authority(ring.ring, ring.limit()));
+  Begun<Status> right = ring.time.begin(second.create_authority(ring.ring, ring.limit()));
+  ring.time.run_until_idle();
+  ASSERT_TRUE(left.ended() && right.ended());
+  EXPECT_TRUE(left.result() && right.result());
+  EXPECT_EQ(ring.run(read_authorities(ring.store, ring.limit()))->all.size(), 1U);
+  EXPECT_EQ(ring.table().authorities.size(), 1U);
+  EXPECT_TRUE(ring.is_clean());
+}
+
 }  // namespace
 }  // namespace ringfs::dht

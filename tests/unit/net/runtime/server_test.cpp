@@ -343,5 +343,28 @@ TEST_F(ServerTest, RequestNumberInUse_ClosesTheConnection) {
   expect_refused(RefusalReason::malformed);
 }
 
+TEST_F(ServerTest, FormerAddress_IsServedUntilItEnds_AndItsConnectionsStay) {
+  Result<Listener> own = listen_on(loop, "127.0.0.1:0"), former = listen_on(loop, "127.0.0.1:0");
+  ASSERT_TRUE(own && former);
+  const std::string at = former->address;
+  ServerOptions options;
+  options.limits = limits;
+  Server server(loop, *node.driver, std::move(*own), std::move(options));
+  server.listen_at_former(std::move(*former));
+  server.start();
+  RawPeer peer(loop, at);
+  EXPECT_EQ(peer.meet().node, node.id);
+
+  server.end_former();
+  std::optional<Result<Socket>> again;
+  const std::shared_ptr<Dial> attempt =
+      dial(loop.get_executor(), at, test_limit, [&](Result<Socket> socket) { again = std::move(socket); });
+  ASSERT_TRUE(run_until(loop, [&] { return again.has_value(); }));
+  EXPECT_FALSE(*again);
+  peer.send(FrameKind::request, 1, status_request());
+  EXPECT_TRUE(peer.wait_frames(1));
+  EXPECT_EQ(RawPeer(loop, server.address()).meet().node, node.id);
+}
+
 }  // namespace
 }  // namespace ringfs::dht

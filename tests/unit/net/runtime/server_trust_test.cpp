@@ -59,7 +59,7 @@ class ServerTrust : public testing::Test {
     ServerOptions options;
     options.limits.sweep = std::chrono::milliseconds(20);
     options.trust = trust_of(server_holder);
-    std::const_pointer_cast<RingTrust>(options.trust)->set_table([this] { return &table; });
+    options.trust->set_table([this] { return &table; });
     options.make_stream = accepting_tls(options.trust);
     options.settle = [this](const SettleOperation& lock, const auto& answer) {
       asked = lock;
@@ -205,7 +205,7 @@ TEST_F(ServerTrust, WithoutACertificate_OnlyAQuestionToJoinIsTaken) {
 TEST_F(ServerTrust, BeforeTheTableIsKnown_OnlyTheNodeItselfIsServed) {
   const Holder known = client("known");
   put(known);
-  std::const_pointer_cast<RingTrust>(node->server_options.trust)->set_table([] { return nullptr; });
+  node->server_options.trust->set_table([] { return nullptr; });
   EXPECT_EQ(peer(server_holder)->meet().node, node->id);
   std::unique_ptr<RawPeer> one = peer(known);
   one->send_handshake(RawPeer::client_handshake());
@@ -308,6 +308,24 @@ TEST_F(ServerTrust, Revocation_ReachesOpenConnections) {
   one->expect_refused(ErrorCode::access_denied);
   EXPECT_NE(one->told()->context.find("was revoked"), std::string::npos);
   EXPECT_EQ(refused().count(CertificateFault::revoked), 1U);
+}
+
+TEST_F(ServerTrust, MemberAdvertisedByName_IsKnownByTheAddressWhereItWasMet) {
+  const auto here = boost::asio::ip::make_address("127.0.0.1");
+  const Holder member{.identity = node_identity(ring, random_uuid(random))}, mount = client("mount");
+  put(member);
+  put(mount);
+  for (Member& row : table.members) row.address = "some.name:4001";
+  const RingTrust& trust = *node->server_options.trust;
+  peer(mount)->meet();
+  EXPECT_FALSE(trust.is_member_address(here));
+  peer(member)->meet(node_handshake(member.identity.node));
+  EXPECT_TRUE(trust.is_member_address(here));
+  EXPECT_FALSE(trust.is_member_address(boost::asio::ip::make_address("127.0.0.2")));
+  for (Member& row : table.members) {
+    if (row.id == member.identity.node) row.state = MemberState::removed;
+  }
+  EXPECT_FALSE(trust.is_member_address(here));
 }
 
 TEST_F(ServerTrust, RemovedNode_IsOutOnOpenConnections) {

@@ -5,6 +5,8 @@
 
 #include <fstream>
 
+#include "dht/net/sockets/dial.hpp"
+
 namespace ringfs::dht {
 namespace {
 
@@ -51,6 +53,14 @@ TEST(ListenOn, MalformedAddress_IsInvalid) {
     ASSERT_FALSE(listener) << address;
     EXPECT_EQ(listener.error().code, ErrorCode::invalid_argument);
   }
+}
+
+TEST(Address, OfThisMachine_IsALoopbackNumberOrLocalhost) {
+  for (const char* address : {"127.0.0.1:4001", "127.1.2.3:1", "[::1]:4001", "localhost:4001"})
+    EXPECT_TRUE(is_of_this_machine(address)) << address;
+  for (const char* address :
+       {"10.0.0.1:4001", "0.0.0.0:4001", "[::]:4001", "[fd11::1]:4001", "node1:4001", "", "127.0.0.1"})
+    EXPECT_FALSE(is_of_this_machine(address)) << address;
 }
 
 }  // namespace

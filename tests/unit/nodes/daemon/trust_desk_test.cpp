@@ -38,7 +38,7 @@ class TrustDeskTest : public testing::Test {
   }
 
   dht::TrustedRing ring_{start};
-  TrustDesk desk_{ring_.store, [this] { return ring_.now; }, ring_.ring};
+  TrustDesk desk_{ring_.store, [this] { return ring_.now; }, ring_.ring, dht::Issuer::ring};
 };
 
 TEST_F(TrustDeskTest, Token_IsMadeOnceForASecret_ListedAndRevoked) {
