@@ -103,13 +103,15 @@ void Invariants::acknowledged(const Uuid& source, const dht::AppendReply& reply,
       (group->second.replica.added != reply.raft.source_added || !group->second.holds_data))
     return;
   dht::LogIndex durable = group == disk.groups.end() ? 0 : group->second.last_index();
-  if (durable < reply.match) {
+  // The reply was held back behind a write, with which a leader of a later term replaced these entries: what it says
+  // was so in its term, and no leader of a later term lacks what was committed by it.
+  const bool replaced = group != disk.groups.end() && group->second.hard_state.term > reply.raft.term;
+  if (durable < reply.match && !replaced) {
     violate("acknowledged appends are durable", reply.raft.partition,
             source.text() + " acknowledged " + std::to_string(reply.match) + " and has " + std::to_string(durable));
     return;
   }
-  // The reply was held back behind a write: a leader of a later term may have replaced these entries. What a snapshot
-  // covers is compared when it is installed.
+  // What a snapshot covers is compared when it is installed.
   if (group == disk.groups.end() || group->second.hard_state.term != reply.raft.term) return;
   if (group->second.base_index > reply.match || reply.match == 0) return;
   const std::map<dht::LogIndex, dht::Term>& sent = partitions_[reply.raft.partition].sent[reply.raft.term];
