@@ -264,10 +264,15 @@ void Node::submit(OperationId id, Operation operation, Clock clock) {
 
 void Node::released(const Release& release, Clock clock) {
   time_.set_clock(clock);
-  Group* one = groups_.find(release.partition);
-  if (one == nullptr) return;
-  one->released(release);
-  groups_.watch(*one);
+  const auto to_one = [&](Group& one) {
+    one.released(release);
+    groups_.watch(one);
+  };
+  if (release.term == 0 && release.everything) {  // of all partitions
+    for (const auto& [partition, group] : groups_.all()) to_one(*group);
+  } else if (Group* one = groups_.find(release.partition)) {
+    to_one(*one);
+  }
 }
 
 NodeStatus Node::current_status() const {

@@ -18,6 +18,14 @@ void OutgoingConnection::stop() {
   if (connection_) connection_->close();
 }
 
+void OutgoingConnection::stop_with(FrameKind kind, WireMessage last) {
+  if (connected()) {
+    connection_->send(kind, 0, std::move(last));
+    connection_->close_after_flush();
+  }
+  stop();
+}
+
 void OutgoingConnection::connect(const std::string& address) {
   state_ = State::connecting;
   dial_ = dial(executor_, address, options_.connect,

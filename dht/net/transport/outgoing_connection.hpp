@@ -36,6 +36,8 @@ class OutgoingConnection : public FrameConnection::Owner, public std::enable_sha
   OutgoingConnection& operator=(const OutgoingConnection&) = delete;
 
   void stop();  // for good; does not call the derived class
+  // The same, with a last frame if it is connected: as much of it leaves as the kernel takes at once.
+  void stop_with(FrameKind kind, WireMessage last);
 
  protected:
   // Nothing is open or being opened.

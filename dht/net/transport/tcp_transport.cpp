@@ -188,7 +188,14 @@ void TcpTransport::stop() {
   stopped_ = true;
   timer_.stop();
   auto channels = std::exchange(channels_, {});
-  for (auto& [address, channel] : channels) channel->stop();
+  // A client that ends holds no lease any more: nobody need wait for the end of one.
+  Release all{.client = client_, .partition = {}, .term = 0, .number = UINT64_MAX, .everything = true, .rows = {}};
+  for (auto& [address, channel] : channels) {
+    if (client_.is_nil())
+      channel->stop();
+    else
+      channel->stop_with(FrameKind::release, encode(all));
+  }
   auto calls = std::exchange(calls_, {});
   deadlines_.clear();
   for (auto& [id, call] : calls) {

@@ -102,7 +102,8 @@ void Proposals::recall_again() {
 }
 
 void Proposals::released(const Release& release) {
-  if (release.term != state_.term()) return;
+  // Without a term: of a client that ends, for whatever leader.
+  if (release.term != 0 && release.term != state_.term()) return;
   ++services_.lease_counters.releases;
   // Everything: what earlier leaders granted is gone, too.
   if (release.everything) commitments_.former_leases.released(release.client);

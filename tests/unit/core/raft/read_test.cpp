@@ -107,10 +107,27 @@ TEST_F(LongLease, Change_AsksForItBackAndGoesOnWithTheAnswer) {
   cluster.run(2 * Timing().heartbeat);
   EXPECT_GT(recalls(leader).size(), 1U) << "the first one may be lost";
   Recall another = recall;
-  another.term -= 1;
+  another.term += 1;
   release(leader, another);
   EXPECT_FALSE(done(leader, put)) << "of another leader's recall";
   release(leader, recall);
+  EXPECT_TRUE(done(leader, put));
+}
+
+TEST_F(LongLease, HolderEnds_GivesEverythingBack) {
+  OperationId put = cluster.put(leader, key, "x");
+  cluster.settle();
+  Recall all = recalls(leader).at(0);
+  all.partition = {};
+  all.term = 0;
+  all.number = UINT64_MAX;
+  all.rows.clear();
+  all.everything = true;
+  Recall of_another = all;
+  of_another.client.bytes[0] = 78;
+  release(leader, of_another);
+  EXPECT_FALSE(done(leader, put));
+  release(leader, all);
   EXPECT_TRUE(done(leader, put));
 }
 
