@@ -11,7 +11,7 @@ build_packages="
   prometheus-cpp-dev libcurl4-openssl-dev zlib1g-dev libxxhash-dev libgtest-dev libgmock-dev librapidcheck-dev"
 test_packages="
   git sqlite3 tar curl jq python3 attr fio util-linux bsdutils e2fsprogs iproute2 clang libclang-rt-14-dev mount coreutils diffutils libbenchmark-dev faketime
-  clang-format shellcheck openssl
+  clang-format clang-tidy shellcheck openssl
   debhelper bash-completion scdoc lintian debootstrap systemd-container"
 
 case "${1:-build}" in
