@@ -24,7 +24,7 @@ Result<OperatorTrust> OperatorTrust::make(OperatorFiles files, ExpectedHolder ex
   Result<std::shared_ptr<RingTrust>> trust =
       RingTrust::make(loaded->identity.ring, std::move(loaded->own), std::move(loaded->authorities), Issuer::operators);
   if (!trust) return tl::unexpected(trust.error());
-  return OperatorTrust(std::move(files), std::move(expected), std::move(*trust));
+  return OperatorTrust(std::move(files), expected, std::move(*trust));
 }
 
 void OperatorTrust::look() {

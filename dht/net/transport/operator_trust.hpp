@@ -25,7 +25,7 @@ class OperatorTrust {
 
  private:
   OperatorTrust(OperatorFiles files, ExpectedHolder expected, std::shared_ptr<RingTrust> trust)
-      : files_(std::move(files)), expected_(std::move(expected)), trust_(std::move(trust)) {}
+      : files_(std::move(files)), expected_(expected), trust_(std::move(trust)) {}
 
   OperatorFiles files_;
   ExpectedHolder expected_;

@@ -42,6 +42,7 @@ for mode in (0o600, 0o640, 0o644):
     time.sleep(CALM)
     look()
     for number in range(FILES):
+        os.stat(path(there, number))
         os.chmod(path(here, number), mode)
         seen = os.stat(path(there, number)).st_mode & 0o777
         assert seen == mode, f"file {number} has mode {seen:o} there, not {mode:o}"
