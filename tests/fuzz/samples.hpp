@@ -349,7 +349,7 @@ inline std::vector<dht::ReceivedFrame> frames(Random& random) {
   for (const bool everything : {false, true}) {
     const dht::Recall one = recall(random, everything);
     all.push_back(received(dht::FrameKind::recall, dht::encode(one)));
-    all.push_back(received(dht::FrameKind::release, dht::encode(dht::release_of(one))));
+    all.push_back(received(dht::FrameKind::release, dht::encode(one)));
   }
   all.push_back(received(dht::FrameKind::trust, dht::encode(dht::TrustText{R"({"do": "token_list"})"})));
   return all;
@@ -370,8 +370,8 @@ inline Result<std::string> decode_any(const dht::ReceivedFrame& frame) {
     case dht::FrameKind::join: return again(dht::decode_join_request(frame));
     case dht::FrameKind::join_answer: return again(dht::decode_join_answer(frame));
     case dht::FrameKind::trust: return again(dht::decode_trust_text(frame));
-    case dht::FrameKind::recall: return again(dht::decode_recall(frame));
-    case dht::FrameKind::release: return again(dht::decode_release(frame));
+    case dht::FrameKind::recall:
+    case dht::FrameKind::release: return again(dht::decode_recall(frame));
   }
   return fail(ErrorCode::corrupt, "unknown kind");
 }

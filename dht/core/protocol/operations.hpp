@@ -31,19 +31,9 @@ struct Recall {
   std::vector<std::uint64_t> rows;  // row_hash(); empty with everything
 };
 
-// What a client holds no more: nothing of it is read from memory, and nothing that was asked for before is remembered.
-struct Release {
-  Uuid client;
-  PartitionId partition{};
-  Term term = 0;             // of the recall
-  std::uint64_t number = 0;  // likewise
-  bool everything = false;
-  std::vector<std::uint64_t> rows;
-};
-
-inline Release release_of(const Recall& recall) {
-  return {recall.client, recall.partition, recall.term, recall.number, recall.everything, recall.rows};
-}
+// The answer to a recall, with its values: nothing of it is read from memory any more, and nothing that was asked for
+// before is remembered. Term 0 with everything: of all partitions, for the client ends.
+using Release = Recall;
 
 inline constexpr std::size_t max_recalled_rows = 8192;  // of one recall; beyond it everything is recalled
 

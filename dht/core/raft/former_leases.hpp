@@ -45,7 +45,6 @@ class FormerLeases {
   std::vector<LeaseHolder> left(TimePoint now) const;
   Duration unknown(TimePoint now) const;
 
-  bool any(TimePoint now) const { return !left(now).empty(); }
   // When a batch of this client may enter the log if nobody releases anything; `now` or earlier: at once.
   TimePoint free_at(const Uuid& client, TimePoint now) const;
   void released(const Uuid& client) { until_.erase(client); }

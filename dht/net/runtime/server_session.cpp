@@ -313,7 +313,7 @@ void Server::Session::recall(const Recall& recall) {
 }
 
 void Server::Session::release(const ReceivedFrame& frame) {
-  Result<Release> release = decode_release(frame);
+  Result<Release> release = decode_recall(frame);
   if (!release) {
     refuse(malformed(release.error()), false);
   } else if (release->client != handshake_.node) {

@@ -147,7 +147,7 @@ class TcpTransport::Channel final : public OutgoingConnection {
     const std::weak_ptr<OutgoingConnection> weak = weak_from_this();
     transport_.recall_(*recall, [this, weak, said = *recall] {
       const std::shared_ptr<OutgoingConnection> self = weak.lock();
-      if (self && !stopped() && connected()) OutgoingConnection::send(FrameKind::release, 0, encode(release_of(said)));
+      if (self && !stopped() && connected()) OutgoingConnection::send(FrameKind::release, 0, encode(said));
     });
   }
 

@@ -81,10 +81,9 @@ Result<Envelope> decode_envelope(const ReceivedFrame& frame);
 WireMessage encode(const Operation& operation);
 Result<Operation> decode_operation(const ReceivedFrame& frame);
 
+// Of frames of both kinds: a recall, and the release that answers it.
 WireMessage encode(const Recall& recall);
 Result<Recall> decode_recall(const ReceivedFrame& frame);
-WireMessage encode(const Release& release);
-Result<Release> decode_release(const ReceivedFrame& frame);
 
 struct Response {
   Stamp stamp;  // the ring's time, as the node knew it when it answered

@@ -8,12 +8,10 @@ namespace codec {
 namespace {
 
 bool accept(const Recall* recall) { return recall->rows.size() <= max_recalled_rows; }
-bool accept(const Release* release) { return release->rows.size() <= max_recalled_rows; }
 
 }  // namespace
 
 RINGFS_WIRE(Recall, client, partition, term, number, everything, rows);
-RINGFS_WIRE(Release, client, partition, term, number, everything, rows);
 
 // A client that wants no lease is not named.
 void put(Encoder& encoder, const ReadOperation& in, wire::ReadOperation& out) {
@@ -61,12 +59,6 @@ WireMessage encode(const Recall& recall) { return codec::encode_frame<wire::Reca
 
 Result<Recall> decode_recall(const ReceivedFrame& frame) {
   return codec::decode_frame<wire::Recall, Recall>(frame, "recall");
-}
-
-WireMessage encode(const Release& release) { return codec::encode_frame<wire::Release>(release); }
-
-Result<Release> decode_release(const ReceivedFrame& frame) {
-  return codec::decode_frame<wire::Release, Release>(frame, "release");
 }
 
 WireMessage encode(const Operation& operation) { return codec::encode_frame<wire::Request>(operation); }

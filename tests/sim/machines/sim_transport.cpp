@@ -66,7 +66,7 @@ void SimTransport::take_recalls(const Uuid& client, std::function<void(const dht
 void SimTransport::recalled(unsigned node, const dht::Recall& recall) {
   if (dropped_ || !recall_) return;
   cluster_.world().count("row leases: recall heard");
-  recall_(recall, [&cluster = cluster_, endpoint = endpoint_, node, release = dht::release_of(recall)] {
+  recall_(recall, [&cluster = cluster_, endpoint = endpoint_, node, release = recall] {
     cluster.network().carry(endpoint, node, [&cluster, node, release] { cluster.node(node).released(release); });
   });
 }

@@ -94,7 +94,7 @@ void Proposals::send(const Uuid& client, RowLeases::Wanted wanted) {
 }
 
 void Proposals::recall_again() {
-  if (commitments_.former_leases.any(services_.now())) recall_former({});
+  recall_former({});
   for (const auto& [until, proposal] : delayed_) {
     for (auto& [client, wanted] : commitments_.row_leases.recall(proposal.changes, services_.now()))
       send(client, std::move(wanted));

@@ -90,7 +90,7 @@ class LongLease : public ReadyGroupRead {
   }
   std::vector<Recall>& recalls(unsigned machine) { return cluster.machines[machine].recalls; }
   void release(unsigned machine, const Recall& recall) {
-    cluster.node(machine).released(release_of(recall), cluster.clock);
+    cluster.node(machine).released(recall, cluster.clock);
     cluster.pump(machine);
     cluster.settle();
   }
