@@ -88,18 +88,24 @@ cp "$scratch/bytes" "$third/bytes"
 cmp "$scratch/bytes" "$mnt/bytes"
 
 say "down waits for what is dirty while the nodes do not answer"
+"$ringfs" umount "$other"
 python3 -c '
 import os, sys, time
 descriptor = os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY)
+print("opened", flush=True)
+while not os.path.exists(sys.argv[2]): time.sleep(0.05)
 os.write(descriptor, b"dirty bytes")
 print("written", flush=True)
-time.sleep(120)' "$mnt/dirty" >"$scratch/writer.out" &
+time.sleep(120)' "$mnt/dirty" "$scratch/frozen" >"$scratch/writer.out" &
 extra_pids+=($!)
-for _ in $(seq 100); do grep -q written "$scratch/writer.out" && break; sleep 0.1; done
-"$ringfs" umount "$other"
+for _ in $(seq 100); do grep -q opened "$scratch/writer.out" && break; sleep 0.1; done
+# Written while the nodes do not answer: no write-back can have come before.
 nodes=$(for i in 1 2 3; do node_pid $i; done)
 kill -STOP $nodes
+touch "$scratch/frozen"
 (sleep 20; kill -CONT $nodes) &
+for _ in $(seq 100); do grep -q written "$scratch/writer.out" && break; sleep 0.1; done
+grep -q written "$scratch/writer.out" || die "a write waits for the ring"
 status=0
 "$ringfs" down --state "$state" >/dev/null 2>"$scratch/down.err" || status=$?
 [ $status -eq 0 ] || die "down: $status $(cat "$scratch/down.err")"
