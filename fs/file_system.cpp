@@ -66,6 +66,24 @@ void FileSystem::set_operation_timeout(Duration timeout) {
 
 void FileSystem::on_pages_changed(PagesListener listener) { parts_->volume->pages_changed = std::move(listener); }
 
+void FileSystem::on_attributes_recalled(AttributesListener listener) {
+  parts_->volume->kernel_attributes.start(std::move(listener));
+}
+
+Duration FileSystem::keep_attributes(const Attributes& attributes) {
+  return parts_->volume->kernel_attributes.keep(attributes);
+}
+
+void FileSystem::leases_are_void() { parts_->volume->kernel_attributes.leases_are_void(); }
+
+void FileSystem::loop_was_late(Duration late) { parts_->volume->kernel_attributes.loop_was_late(late); }
+
+void FileSystem::add_metrics(std::function<std::string()> text) { parts_->control.add_metrics(std::move(text)); }
+
+const KernelAttributesCounters& FileSystem::kernel_attributes() const {
+  return parts_->volume->kernel_attributes.counters();
+}
+
 Task<Result<Attributes>> FileSystem::lookup(Caller caller, InodeNumber parent, std::string name) {
   if (parent == root_inode && name == ring_name) return parts_->control.get_attributes(caller, ControlTree::root);
   if (parent == ControlTree::root && name == "..") return parts_->volume->names.get_attributes(root_inode);

@@ -63,6 +63,8 @@ struct Attributes {
   std::uint64_t blocks = 0;  // of 512 bytes
   TimeSpec accessed, modified, changed;
   std::uint64_t generation = 0;
+  // Of the inode's row, if these are what the row says; 0: there is more to them (bytes that wait, for example).
+  std::uint64_t version = 0;
 };
 
 struct SetAttributes {
@@ -130,6 +132,19 @@ struct PageChange {
 };
 using PagesListener = std::function<void(PageChange change, std::function<void()> done)>;
 
+// The kernel must ask again for the attributes of this inode.
+struct AttributesRecall {
+  InodeNumber inode = 0;
+  Duration left{};  // then it asks by itself
+};
+using AttributesListener = std::function<void(std::vector<AttributesRecall> recalls, std::function<void()> done)>;
+
+struct KernelAttributesCounters {
+  std::uint64_t kept = 0;      // answers with which the kernel was allowed to keep attributes
+  std::uint64_t recalled = 0;  // inodes whose attributes were taken back: for others, and for this mount's own changes
+  std::uint64_t present = 0;   // inodes of which it may keep some now, or lately could
+};
+
 class FileSystem {
  public:
   FileSystem(ObjectStore& store, RingView& ring, RingAdmin& admin, FileSystemOptions options);
@@ -145,6 +160,19 @@ class FileSystem {
   // `listener` hears of open files whose contents changed in a way that the kernel cannot know. It returns at once and
   // calls `done` on the loop when the kernel has done it; answers that would show the change wait for that.
   void on_pages_changed(PagesListener listener);
+
+  // With a listener, the kernel may keep attributes (fs/kernel_attributes.hpp). It is told before the attributes
+  // change, returns at once, and calls `done` on the loop when the kernel has forgotten them. Call it once.
+  void on_attributes_recalled(AttributesListener listener);
+  // How long the kernel may keep what an answer gives it, if the answer is written before the loop's next turn; zero:
+  // it may not. It asks for each answer anew.
+  Duration keep_attributes(const Attributes& attributes);
+  // The machine was suspended: what the kernel was allowed to keep is void. And how late the loop is at times.
+  void leases_are_void();
+  void loop_was_late(Duration late);
+  const KernelAttributesCounters& kernel_attributes() const;
+  // More samples for `.ring/stats` and `.ring/metrics`, as Prometheus text.
+  void add_metrics(std::function<std::string()> text);
 
   Task<Result<Attributes>> lookup(Caller caller, InodeNumber parent, std::string name);
   Task<Result<Attributes>> get_attributes(Caller caller, InodeNumber inode);

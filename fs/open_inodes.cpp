@@ -89,10 +89,12 @@ Task<Result<Outcome>> OpenInodes::commit_own(OpenPointer open, ChangeSet& change
   co_return outcome;
 }
 
-Attributes OpenInodes::overlay_attributes(InodeNumber inode, const InodeRow& row) const {
-  Attributes attributes = to_attributes(inode, row);
+Attributes OpenInodes::overlay_attributes(InodeNumber inode, const LoadedInode& loaded) const {
+  Attributes attributes = to_attributes(inode, loaded.row);
+  attributes.version = loaded.version;
   OpenPointer open = find(inode);
   if (!open || open->buffer.empty()) return attributes;
+  attributes.version = 0;
   attributes.size = std::max(attributes.size, open->buffer.end());
   attributes.blocks = (attributes.size + 511) / 512;
   if (open->unpublished_modified) {

@@ -55,7 +55,7 @@ class OpenInodes {
   Task<Result<Outcome>> commit_own(OpenPointer open, ChangeSet& changes, TimePoint deadline);
 
   // With what was written here and is not in the ring's row yet.
-  Attributes overlay_attributes(InodeNumber inode, const InodeRow& row) const;
+  Attributes overlay_attributes(InodeNumber inode, const LoadedInode& loaded) const;
   // Other mounts changed the contents. Volume's regular look tells the kernel, if no operation does before.
   void pages_are_stale(OpenInode& open);
   void note_unsettled(InodeNumber inode) { unsettled_.insert(inode); }

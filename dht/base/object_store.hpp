@@ -6,6 +6,8 @@
 // Locks of pending transactions never show: readers get the old or the new rows, writers wait for a bounded time.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -54,6 +56,16 @@ class Transaction {
   virtual Task<void> abort() = 0;
 };
 
+// Rows that are no longer certain: another client is about to change them, or this store is.
+struct RowsRecall {
+  PartitionId partition{};
+  bool everything = false;          // any row of the partition
+  std::vector<std::uint64_t> rows;  // row_hash() of each
+  bool own_change = false;          // of this store's client
+};
+// Returns whether something has to be done before the rows change; then it calls `done` on the loop, once.
+using RowsListener = std::function<bool(const RowsRecall& recall, std::function<void()> done)>;
+
 class ObjectStore {
  public:
   virtual ~ObjectStore() = default;
@@ -62,6 +74,13 @@ class ObjectStore {
   virtual Task<Result<ReadReply>> read(ReadRequest request, TimePoint deadline) = 0;
   // Whether a read would be answered from memory now, without asking a node; none: this store never does that.
   virtual std::optional<bool> at_hand(const ReadRequest&) const { return std::nullopt; }
+  // Until then nobody changes the row, which has this version, before the listener was told; none: that is not known.
+  virtual std::optional<TimePoint> leased_until(const RowAddress&, std::uint64_t /*version*/) const {
+    return std::nullopt;
+  }
+  // The one listener of a process that lets somebody else remember rows: the kernel. It is told of rows whether it has
+  // passed them on or not.
+  virtual void on_rows_recalled(RowsListener) {}
   // All conditions and mutations in one partition; executed exactly once.
   virtual Task<Result<CommitReply>> commit(CommitRequest request, TimePoint deadline) = 0;
   virtual std::unique_ptr<Transaction> begin(TimePoint deadline) = 0;

@@ -4,7 +4,11 @@
 // uses are written, so that the log stays small; the others come back with their defaults.
 #include "dht/base/rows.hpp"
 
+#include "dht/base/hash.hpp"
+
 namespace ringfs {
+
+std::uint64_t row_hash(const RowAddress& row) { return checksum(row.sort, checksum(row.key)); }
 
 const std::string record_key("\0record", 7);
 

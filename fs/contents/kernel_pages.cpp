@@ -157,8 +157,8 @@ Task<Attributes> KernelPages::answer_done(InodeNumber inode, LoadedInode loaded,
 Attributes KernelPages::give(InodeNumber inode, LoadedInode loaded) {
   OpenPointer open = open_inodes_.find(inode);
   const bool used = open && open->kernel.is_used();
-  if (used && open->known && open->version >= loaded.version) loaded.row = open->row;
-  const Attributes attributes = open_inodes_.overlay_attributes(inode, loaded.row);
+  if (used && open->known && open->version >= loaded.version) loaded = {open->row, open->version};
+  const Attributes attributes = open_inodes_.overlay_attributes(inode, loaded);
   if (!loaded.row.is_regular()) return attributes;
   sizes_.note_given(inode, attributes.size);
   if (!used) return attributes;

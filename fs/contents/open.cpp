@@ -56,7 +56,7 @@ Opened OpenFiles::add_handle(const OpenPointer& open, int flags) {
   }
   Opened opened;
   opened.handle = instance_.next_handle();
-  opened.attributes = open_inodes_.overlay_attributes(open->inode, open->row);
+  opened.attributes = open_inodes_.overlay_attributes(open->inode, LoadedInode{open->row, open->version});
   opened.direct_io = !file->cached;
   std::optional<std::int64_t> seen = open_inodes_.kernel_cached.get(open->inode);
   opened.keep_cache = in_use || (file->cached && open->buffer.empty() && seen == open->row.change);

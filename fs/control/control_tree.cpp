@@ -249,6 +249,7 @@ class ControlTree::Implementation {
     options_.operation_timeout = timeout;
     watch_.set_operation_timeout(timeout);
   }
+  void add_metrics(std::function<std::string()> text) { more_metrics_ = std::move(text); }
 
   Task<Result<Attributes>> lookup(InodeNumber parent, std::string name) {
     if (name.size() > max_name_bytes) co_return fail(ErrorCode::name_too_long);
@@ -563,8 +564,8 @@ class ControlTree::Implementation {
     RINGFS_CHECK(entry != nullptr);
     switch (entry->file) {
       case File::version: co_return line(RINGFS_VERSION);
-      case File::stats: co_return stats_text(ring_.metrics_text());
-      case File::metrics: co_return ring_.metrics_text();
+      case File::stats: co_return stats_text(metrics_text());
+      case File::metrics: co_return metrics_text();
       case File::error_log: co_return error_log_text();
       case File::wait: {
         const Status still = co_await watch_.until_still();
@@ -628,7 +629,10 @@ class ControlTree::Implementation {
     return text;
   }
 
+  std::string metrics_text() const { return ring_.metrics_text() + (more_metrics_ ? more_metrics_() : std::string()); }
+
   RingView& ring_;
+  std::function<std::string()> more_metrics_;
   RingAdmin& admin_;
   ObjectStore& store_;
   FileSystemOptions options_;
@@ -661,6 +665,8 @@ bool is_file(InodeNumber inode, File file) {
 
 bool ControlTree::is_wait(InodeNumber inode) { return is_file(inode, File::wait); }
 bool ControlTree::is_stream(InodeNumber inode) { return is_file(inode, File::events); }
+
+void ControlTree::add_metrics(std::function<std::string()> text) { implementation_->add_metrics(std::move(text)); }
 
 void ControlTree::set_operation_timeout(Duration timeout) { implementation_->set_operation_timeout(timeout); }
 

@@ -5,6 +5,7 @@
 // FileSystem.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -28,6 +29,8 @@ class ControlTree {
   ~ControlTree();
 
   void set_operation_timeout(Duration timeout);
+  // More samples of this mount, as Prometheus text, for `stats` and `metrics`.
+  void add_metrics(std::function<std::string()> text);
 
   Task<Result<Attributes>> lookup(Caller caller, InodeNumber parent, std::string name);
   Task<Result<Attributes>> get_attributes(Caller caller, InodeNumber inode);

@@ -23,7 +23,7 @@ constexpr std::size_t max_directories = 65536;  // open at once
 // A directory of a former format is read as a whole: some 60 MB. A larger one is converted before it is listed.
 constexpr std::size_t max_whole_entries = std::size_t{1} << 18;
 
-using InodeRows = std::map<InodeNumber, InodeRow>;
+using InodeRows = std::map<InodeNumber, LoadedInode>;
 
 Result<InodeRows> decode_inodes(const ReadReply& reply) {
   InodeRows inodes;
@@ -31,7 +31,7 @@ Result<InodeRows> decode_inodes(const ReadReply& reply) {
   for (const Row& stored : reply.scans[1].rows) {
     Result<InodeRow> row = decode_inode(stored.value.view());
     if (!row) return tl::unexpected(row.error());
-    inodes.emplace(inode_of(stored.sort), *row);
+    inodes.emplace(inode_of(stored.sort), LoadedInode{*row, stored.version});
   }
   return inodes;
 }
@@ -244,7 +244,7 @@ Task<Status> Directories::fill_attributes(std::shared_ptr<OpenDirectory> directo
     if (place == directory->window.size()) break;
     DirectoryEntry& entry = directory->window[place];
     if (entry.cookie == cookies[i] && entry.inode == inodes[i])
-      entry.attributes = open_inodes_.overlay_attributes(inodes[i], (*rows)[i]->row);
+      entry.attributes = open_inodes_.overlay_attributes(inodes[i], *(*rows)[i]);
   }
   co_return Status();
 }

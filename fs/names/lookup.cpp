@@ -106,7 +106,7 @@ Task<Result<Attributes>> Names::lookup_dot(InodeNumber inode, bool above, TimePo
   const InodeNumber parent = loaded->row.parent;
   Result<LoadedInode> found = co_await inodes_.read(parent, deadline);
   if (!found) co_return tl::unexpected(found.error());
-  co_return open_inodes_.overlay_attributes(parent, found->row);
+  co_return open_inodes_.overlay_attributes(parent, *found);
 }
 
 Task<Result<Attributes>> Names::lookup(InodeNumber parent, std::string name) {

@@ -19,14 +19,14 @@ Task<Result<Attributes>> Root::attributes() {
   Result<LoadedInode> loaded = co_await inodes_.read(root_inode, until);
   if (loaded) {
     is_silent_ = false;
-    co_return open_inodes_.overlay_attributes(root_inode, loaded->row);
+    co_return open_inodes_.overlay_attributes(root_inode, *loaded);
   }
   if (!is_silence(loaded.error()) || !hints_.root) co_return tl::unexpected(loaded.error());
   if (!is_silent_ && !instance_.stopping()) {
     is_silent_ = true;
     instance_.spawn(listen(instance_.alive(this)));
   }
-  co_return open_inodes_.overlay_attributes(root_inode, *hints_.root);
+  co_return open_inodes_.overlay_attributes(root_inode, LoadedInode{*hints_.root});
 }
 
 Task<void> Root::listen(std::shared_ptr<Root> self) {

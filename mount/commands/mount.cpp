@@ -108,8 +108,8 @@ void add_mount_commands(CLI::App& app, Commands& commands) {
   command
       ->add_option(
           "-o", arguments->options,
-          "Mount options: allow_other, show_ring, cached=SECONDS, op_timeout=SECONDS, fsname=NAME, tls_ca=FILE, "
-          "tls_certificate=FILE, tls_key=FILE, and those of mount(8)")
+          "Mount options: allow_other, show_ring, cache=WHAT, cached=SECONDS, op_timeout=SECONDS, fsname=NAME, "
+          "tls_ca=FILE, tls_certificate=FILE, tls_key=FILE, and those of mount(8)")
       ->expected(1);
   command->add_flag("--foreground", arguments->foreground, "Stay in the foreground, log to stderr");
   command->add_option("--log-file", arguments->log_file,

@@ -80,6 +80,11 @@ std::string escaped(const std::string& text) {
 }
 
 Status apply_value(const std::string& name, const std::string& value, MountOptions& options) {
+  if (name == "cache") {
+    options.cache = value == "none" ? KernelCaches::none : KernelCaches::attributes;
+    if (value == "none" || value == "attributes") return {};
+    return fail(ErrorCode::invalid_argument, "-o cache= takes attributes or none, not '" + value + "'");
+  }
   if (name == "cached") {
     if (parse_number(value, 0.0, 3600.0, options.cached_seconds)) return {};
     return fail(ErrorCode::invalid_argument, "-o cached=SECONDS takes a number from 0 to 3600, not '" + value + "'");
@@ -105,7 +110,7 @@ Status apply_value(const std::string& name, const std::string& value, MountOptio
     return fail(ErrorCode::invalid_argument, "a RingFS has the type fuse.ringfs: -o subtype=" + value + " cannot be");
   }
   return fail(ErrorCode::invalid_argument, "unknown mount option '" + name +
-                                               "' (there are allow_other, show_ring, cached=SECONDS, "
+                                               "' (there are allow_other, show_ring, cache=WHAT, cached=SECONDS, "
                                                "op_timeout=SECONDS, fsname=NAME, tls_ca=FILE, tls_certificate=FILE, "
                                                "tls_key=FILE, and of mount(8) ro, rw, dev, "
                                                "nodev, suid, nosuid, exec, noexec, atime, noatime, relatime, sync, "

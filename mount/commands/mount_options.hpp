@@ -4,6 +4,7 @@
 // Threads: pure functions. If words contradict each other, the last one counts, as for mount(8).
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,6 +15,9 @@
 
 namespace ringfs::mount {
 
+// What the kernel keeps of a ring's names and attributes.
+enum class KernelCaches : std::uint8_t { none, attributes };
+
 struct MountOptions {
   std::string mount_point;        // absolute
   std::string source = "ringfs";  // what df and findmnt show as the device
@@ -22,9 +26,10 @@ struct MountOptions {
   bool devices = false, set_user_id = false;  // dev, suid; otherwise nodev, nosuid
   bool no_programs = false;                   // noexec
   bool no_access_times = false;
-  bool synchronous = false;                           // sync: each write is durable when it returns
-  bool synchronous_directories = false;               // dirsync; changes of directories are durable in any case
-  bool show_ring = false;                             // list .ring in the root
+  bool synchronous = false;              // sync: each write is durable when it returns
+  bool synchronous_directories = false;  // dirsync; changes of directories are durable in any case
+  bool show_ring = false;                // list .ring in the root
+  KernelCaches cache = KernelCaches::attributes;
   double cached_seconds = 0;                          // how long the kernel may keep names and attributes
   std::optional<unsigned> operation_timeout_seconds;  // otherwise that of the ring (dht/base/ring/settings.hpp)
   dht::OperatorFiles tls;  // tls_ca, tls_certificate, tls_key: of a ring whose certificates an operator issues

@@ -198,7 +198,7 @@ bool stop_mount_process(const ProcessMark& mark) {
 }
 
 int serve_mount(std::vector<std::string> addresses, MountOptions options, const std::string& log_file,
-                int ready_descriptor) {
+                int ready_descriptor, dht::TransactionFaults faults) {
   spdlog::set_default_logger(spdlog::stderr_logger_st("ringfs"));
   if (!log_file.empty()) {
     const Status opened = dht::log_to_file("ringfs", log_file);
@@ -211,7 +211,7 @@ int serve_mount(std::vector<std::string> addresses, MountOptions options, const 
   // Buffers of 1 MiB are allocated all the time: keep them in the heap instead of mapping fresh pages for each.
   mallopt(M_MMAP_THRESHOLD, 4 << 20);
   mallopt(M_TRIM_THRESHOLD, 8 << 20);
-  RingSession ring(std::move(addresses), options.tls, dht::brief_row_lease);
+  RingSession ring(std::move(addresses), options.tls, dht::max_row_lease, faults);
   fs::FileSystemOptions file_system_options;
   if (options.operation_timeout_seconds)
     file_system_options.operation_timeout = std::chrono::seconds(*options.operation_timeout_seconds);

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "dht/base/error.hpp"
+#include "dht/net/client/partitioned_store.hpp"
 #include "mount/commands/mount_options.hpp"
 #include "mount/commands/process.hpp"
 
@@ -25,7 +26,7 @@ inline constexpr auto mount_end_timeout = std::chrono::seconds(10 + 5 + 2 * max_
 // Serves until unmounted. Writes "ready\n" to `ready_descriptor` (unless < 0) when the mount is usable and then, unless
 // it logs to `log_file`, points stdout and stderr to /dev/null. Returns the process's exit code.
 int serve_mount(std::vector<std::string> addresses, MountOptions options, const std::string& log_file,
-                int ready_descriptor);
+                int ready_descriptor, dht::TransactionFaults faults = {});
 
 struct MountStart {
   std::vector<std::string> addresses;

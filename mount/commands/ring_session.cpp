@@ -25,12 +25,13 @@ constexpr Duration wait_question = std::chrono::seconds(5);
 }  // namespace
 
 struct RingSession::Implementation {
-  Implementation(std::vector<std::string> addresses, dht::OperatorFiles tls, Duration row_lease)
+  Implementation(std::vector<std::string> addresses, dht::OperatorFiles tls, Duration row_lease,
+                 dht::TransactionFaults faults)
       : nodes(addresses),
         files(trust_of_files(std::move(tls))),
         trust(trust_for(nodes, files)),
         transport(loop.get_executor(), random, transport_options(trust)),
-        client(transport, std::move(addresses), options(row_lease, trust)),
+        client(transport, std::move(addresses), options(row_lease, faults, trust)),
         ring(transport, client),
         admin(transport, client, ring) {}
 
@@ -50,12 +51,14 @@ struct RingSession::Implementation {
     return options;
   }
 
-  static dht::ObjectClientOptions options(Duration row_lease, const Result<std::shared_ptr<dht::RingTrust>>& trust) {
+  static dht::ObjectClientOptions options(Duration row_lease, dht::TransactionFaults faults,
+                                          const Result<std::shared_ptr<dht::RingTrust>>& trust) {
     dht::ObjectClientOptions options;
     if (trust && *trust != nullptr) {
       if (const std::optional<dht::Identity> own = (*trust)->own().chain.front().identity()) options.name = own->name;
     }
     options.row_lease = row_lease;
+    options.faults = faults;
     options.wall_clock = dht::wall_time;
     return options;
   }
@@ -76,8 +79,9 @@ struct RingSession::Implementation {
   dht::RingAdminClient admin;
 };
 
-RingSession::RingSession(std::vector<std::string> addresses, dht::OperatorFiles tls, Duration row_lease)
-    : implementation_(std::make_unique<Implementation>(std::move(addresses), std::move(tls), row_lease)) {}
+RingSession::RingSession(std::vector<std::string> addresses, dht::OperatorFiles tls, Duration row_lease,
+                         dht::TransactionFaults faults)
+    : implementation_(std::make_unique<Implementation>(std::move(addresses), std::move(tls), row_lease, faults)) {}
 RingSession::~RingSession() = default;
 
 Task<Status> RingSession::start(TimePoint deadline) {

@@ -14,6 +14,7 @@
 #include "dht/base/object_store.hpp"
 #include "dht/base/ring/ring_admin.hpp"
 #include "dht/base/ring/ring_view.hpp"
+#include "dht/net/client/partitioned_store.hpp"
 #include "dht/net/transport/client_transport.hpp"
 #include "dht/net/trust/operator_files.hpp"
 #include "mount/commands/run_task.hpp"
@@ -23,9 +24,9 @@ namespace ringfs::mount {
 class RingSession {
  public:
   // `tls`: what to show instead of the user's own credentials. `row_lease`: for how long reads may be answered from
-  // memory, if leaders grant leases (dht/net/client/leased_rows.hpp).
+  // memory, if leaders grant leases (dht/net/client/leased_rows.hpp). `faults`: for tests.
   explicit RingSession(std::vector<std::string> addresses, dht::OperatorFiles tls = {},
-                       Duration row_lease = Duration::zero());
+                       Duration row_lease = Duration::zero(), dht::TransactionFaults faults = {});
   ~RingSession();
   RingSession(const RingSession&) = delete;
   RingSession& operator=(const RingSession&) = delete;

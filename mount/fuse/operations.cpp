@@ -62,6 +62,7 @@ void run(fuse_req_t raw, Kind kind, Arguments... arguments) {
 
 void lookup(fuse_req_t raw, fuse_ino_t parent, const char* name) {
   FuseSession& session = session_of(raw);
+  session.cache().known().asked(parent);
   const LookupOf asked{fuse_req_ctx(raw)->pid, InodeNumber{parent}, name};
   if (session.lookup_timeouts().take(asked, std::chrono::steady_clock::now())) {
     fuse_reply_err(raw, ETIMEDOUT);
@@ -82,28 +83,34 @@ void lookup(fuse_req_t raw, fuse_ino_t parent, const char* name) {
       &session.lookup_timeouts(), asked);
 }
 
-// The node id is the inode number, so there is no state for each lookup.
-void forget(fuse_req_t raw, fuse_ino_t, uint64_t) { fuse_reply_none(raw); }
-void forget_multi(fuse_req_t raw, size_t, fuse_forget_data*) { fuse_reply_none(raw); }
+// The node id is the inode number.
+void forget(fuse_req_t raw, fuse_ino_t inode, uint64_t lookups) {
+  session_of(raw).cache().known().forget(inode, lookups);
+  fuse_reply_none(raw);
+}
+void forget_multi(fuse_req_t raw, size_t count, fuse_forget_data* forgets) {
+  for (std::size_t i = 0; i < count; ++i) session_of(raw).cache().known().forget(forgets[i].ino, forgets[i].nlookup);
+  fuse_reply_none(raw);
+}
 
 void make_node(fuse_req_t raw, fuse_ino_t parent, const char* name, mode_t mode, dev_t device) {
-  run<&FileSystem::make_node, &Request::entry>(raw, Kind::mutation, InodeNumber{parent}, std::string(name),
-                                               std::uint32_t{mode}, std::uint64_t{device});
+  run<&FileSystem::make_node, &Request::made>(raw, Kind::mutation, InodeNumber{parent}, std::string(name),
+                                              std::uint32_t{mode}, std::uint64_t{device});
 }
 
 void make_directory(fuse_req_t raw, fuse_ino_t parent, const char* name, mode_t mode) {
-  run<&FileSystem::make_directory, &Request::entry>(raw, Kind::mutation, InodeNumber{parent}, std::string(name),
-                                                    std::uint32_t{mode});
+  run<&FileSystem::make_directory, &Request::made>(raw, Kind::mutation, InodeNumber{parent}, std::string(name),
+                                                   std::uint32_t{mode});
 }
 
 void make_symlink(fuse_req_t raw, const char* target, fuse_ino_t parent, const char* name) {
-  run<&FileSystem::make_symlink, &Request::entry>(raw, Kind::mutation, InodeNumber{parent}, std::string(name),
-                                                  std::string(target));
+  run<&FileSystem::make_symlink, &Request::made>(raw, Kind::mutation, InodeNumber{parent}, std::string(name),
+                                                 std::string(target));
 }
 
 void link(fuse_req_t raw, fuse_ino_t inode, fuse_ino_t parent, const char* name) {
-  run<&FileSystem::link, &Request::entry>(raw, Kind::mutation, InodeNumber{inode}, InodeNumber{parent},
-                                          std::string(name));
+  run<&FileSystem::link, &Request::made>(raw, Kind::mutation, InodeNumber{inode}, InodeNumber{parent},
+                                         std::string(name));
 }
 
 void unlink(fuse_req_t raw, fuse_ino_t parent, const char* name) {
@@ -127,6 +134,7 @@ void read_link(fuse_req_t raw, fuse_ino_t inode) {
 // ---- attributes -------------------------------------------------------------------------------------
 
 void get_attributes(fuse_req_t raw, fuse_ino_t inode, fuse_file_info*) {
+  session_of(raw).cache().known().asked(inode);
   run<&FileSystem::get_attributes, &Request::attributes>(raw, Kind::read, InodeNumber{inode});
 }
 
@@ -157,8 +165,8 @@ fs::SetAttributes changes_of(const struct stat& wanted, int which) {
 }
 
 void set_attributes(fuse_req_t raw, fuse_ino_t inode, struct stat* wanted, int which, fuse_file_info*) {
-  run<&FileSystem::set_attributes, &Request::attributes>(raw, Kind::mutation, InodeNumber{inode},
-                                                         changes_of(*wanted, which));
+  run<&FileSystem::set_attributes, &Request::set_attributes>(raw, Kind::mutation, InodeNumber{inode},
+                                                             changes_of(*wanted, which));
 }
 
 void file_system_status(fuse_req_t raw, fuse_ino_t) {
@@ -198,6 +206,7 @@ Kind kind_of_open(InodeNumber inode, int flags) {
 }
 
 void open(fuse_req_t raw, fuse_ino_t inode, fuse_file_info* info) {
+  session_of(raw).cache().known().asked(inode);
   session_of(raw).start(
       raw, kind_of_open(inode, info->flags), 0,
       [](FileSystem* fs, RequestPointer request, InodeNumber number, fuse_file_info file) -> Task<void> {
@@ -255,6 +264,7 @@ void release(fuse_req_t raw, fuse_ino_t, fuse_file_info* info) {
 // ---- directories ------------------------------------------------------------------------------------
 
 void open_directory(fuse_req_t raw, fuse_ino_t inode, fuse_file_info* info) {
+  session_of(raw).cache().known().asked(inode);
   session_of(raw).start(
       raw, Kind::read, 0,
       [](FileSystem* fs, RequestPointer request, InodeNumber directory, fuse_file_info file) -> Task<void> {
@@ -278,9 +288,8 @@ void list(fuse_req_t raw, size_t size, off_t cookie, const fuse_file_info* info,
         const Result<std::vector<fs::DirectoryEntry>> entries = co_await fs->read_directory(handle, after, most, plus);
         if (!entries) {
           request->error(entries.error());
-        } else if (!request->answered()) {
-          const std::string listing = request->listing(*entries, bytes, plus);
-          request->buffer(listing);
+        } else {
+          request->listing(*entries, bytes, plus);
         }
       },
       fs::Handle{info->fh}, static_cast<std::uint64_t>(cookie), std::size_t{size}, with_attributes);

@@ -50,12 +50,8 @@ fs::Caller caller_of(fuse_req_t request) {
   return fs::Caller{context->uid, context->gid, context->pid, context->umask};
 }
 
-Request::Request(fuse_req_t request, Kind kind, boost::asio::any_io_executor executor, double cache_seconds)
-    : request_(request),
-      kind_(kind),
-      cache_seconds_(cache_seconds),
-      caller_(caller_of(request)),
-      executor_(std::move(executor)) {}
+Request::Request(fuse_req_t request, Kind kind, boost::asio::any_io_executor executor, KernelCache& cache)
+    : request_(request), kind_(kind), cache_(cache), caller_(caller_of(request)), executor_(std::move(executor)) {}
 
 Request::~Request() {
   if (!answered()) error(EIO);
@@ -94,35 +90,52 @@ fuse_req_t Request::take() {
   return std::exchange(request_, nullptr);
 }
 
-double Request::timeout_of(fs::InodeNumber inode) const { return fs::ControlTree::owns(inode) ? 0 : cache_seconds_; }
-
-fuse_entry_param Request::entry_of(const fs::Attributes& attributes) const {
+fuse_entry_param Request::entry_of(const fs::Attributes& attributes, double attributes_timeout) const {
   fuse_entry_param entry{};
   entry.ino = attributes.inode;
   entry.generation = attributes.generation;
   entry.attr = to_stat(attributes);
-  entry.attr_timeout = entry.entry_timeout = timeout_of(attributes.inode);
+  entry.attr_timeout = attributes_timeout;
+  entry.entry_timeout = cache_.name_timeout(attributes);
   return entry;
+}
+
+// An answer that the kernel took counts one lookup of the inode.
+bool Request::name(fs::InodeNumber inode, bool taken) {
+  if (taken && !fs::ControlTree::owns(inode)) cache_.known().named(inode, std::chrono::steady_clock::now());
+  return taken;
 }
 
 bool Request::error(int number) { return !answered() && fuse_reply_err(take(), number) == 0; }
 
 bool Request::entry(const fs::Attributes& attributes) {
   if (answered()) return false;
-  const fuse_entry_param entry = entry_of(attributes);
-  return fuse_reply_entry(take(), &entry) == 0;
+  const fuse_entry_param entry = entry_of(attributes, cache_.attributes_timeout(attributes));
+  return name(attributes.inode, fuse_reply_entry(take(), &entry) == 0);
+}
+
+bool Request::made(const fs::Attributes& attributes) {
+  if (answered()) return false;
+  const fuse_entry_param entry = entry_of(attributes, cache_.made_attributes_timeout(attributes));
+  return name(attributes.inode, fuse_reply_entry(take(), &entry) == 0);
 }
 
 bool Request::attributes(const fs::Attributes& attributes) {
   if (answered()) return false;
   const struct stat attr = to_stat(attributes);
-  return fuse_reply_attr(take(), &attr, timeout_of(attributes.inode)) == 0;
+  return fuse_reply_attr(take(), &attr, cache_.attributes_timeout(attributes)) == 0;
+}
+
+bool Request::set_attributes(const fs::Attributes& attributes) {
+  if (answered()) return false;
+  const struct stat attr = to_stat(attributes);
+  return fuse_reply_attr(take(), &attr, cache_.made_attributes_timeout(attributes)) == 0;
 }
 
 bool Request::created(const fs::Attributes& attributes, const fuse_file_info& info) {
   if (answered()) return false;
-  const fuse_entry_param entry = entry_of(attributes);
-  return fuse_reply_create(take(), &entry, &info) == 0;
+  const fuse_entry_param entry = entry_of(attributes, cache_.made_attributes_timeout(attributes));
+  return name(attributes.inode, fuse_reply_create(take(), &entry, &info) == 0);
 }
 
 bool Request::opened(const fuse_file_info& info) { return !answered() && fuse_reply_open(take(), &info) == 0; }
@@ -164,15 +177,16 @@ bool Request::file_system_status(const fs::FileSystemStatus& status) {
   return fuse_reply_statfs(take(), &result) == 0;
 }
 
-std::string Request::listing(const std::vector<fs::DirectoryEntry>& entries, std::size_t size,
-                             bool with_attributes) const {
+bool Request::listing(const std::vector<fs::DirectoryEntry>& entries, std::size_t size, bool with_attributes) {
+  if (answered()) return false;
+  std::vector<fs::InodeNumber> named;
   std::string bytes(size, '\0');
   std::size_t used = 0;
   for (const fs::DirectoryEntry& entry : entries) {
     std::size_t needed = 0;
     if (with_attributes) {
       fuse_entry_param parameters{};
-      if (entry.attributes) parameters = entry_of(*entry.attributes);
+      if (entry.attributes) parameters = entry_of(*entry.attributes, cache_.attributes_timeout(*entry.attributes));
       // ino 0 means that no attributes are given: the kernel looks the name up when it needs them. Also for . and ..,
       // for which it counts no lookup.
       if (!entry.attributes || entry.name == "." || entry.name == "..") parameters.ino = 0;
@@ -189,9 +203,11 @@ std::string Request::listing(const std::vector<fs::DirectoryEntry>& entries, std
     }
     if (needed > size - used) break;
     used += needed;
+    if (with_attributes && entry.attributes && entry.name != "." && entry.name != "..") named.push_back(entry.inode);
   }
-  bytes.resize(used);
-  return bytes;
+  const bool taken = fuse_reply_buf(take(), bytes.data(), used) == 0;
+  for (const fs::InodeNumber inode : named) name(inode, taken);
+  return taken;
 }
 
 }  // namespace ringfs::mount

@@ -20,6 +20,7 @@
 #include <optional>
 
 #include "fs/file_system.hpp"
+#include "mount/fuse/kernel_cache.hpp"
 
 namespace ringfs::mount {
 
@@ -31,8 +32,8 @@ class Request : public std::enable_shared_from_this<Request> {
   enum class Kind : std::uint8_t { read, mutation, wait, command };
   static constexpr auto interrupt_timeout = std::chrono::seconds(5);
 
-  // `cache_seconds`: how long the kernel may keep names and attributes.
-  Request(fuse_req_t request, Kind kind, boost::asio::any_io_executor executor, double cache_seconds);
+  // `cache` outlives it.
+  Request(fuse_req_t request, Kind kind, boost::asio::any_io_executor executor, KernelCache& cache);
   ~Request();
   Request(const Request&) = delete;
   Request& operator=(const Request&) = delete;
@@ -49,8 +50,10 @@ class Request : public std::enable_shared_from_this<Request> {
   bool error(int number);
   bool error(const Error& error) { return this->error(fs::to_errno(error.code)); }
   bool status(const Status& status) { return status ? error(0) : error(status.error()); }
-  bool entry(const fs::Attributes& attributes);
-  bool attributes(const fs::Attributes& attributes);
+  bool entry(const fs::Attributes& attributes);           // LOOKUP
+  bool made(const fs::Attributes& attributes);            // MKNOD, MKDIR, SYMLINK, LINK
+  bool attributes(const fs::Attributes& attributes);      // GETATTR
+  bool set_attributes(const fs::Attributes& attributes);  // SETATTR
   bool created(const fs::Attributes& attributes, const fuse_file_info& info);
   bool opened(const fuse_file_info& info);
   bool written(std::size_t bytes);
@@ -60,17 +63,17 @@ class Request : public std::enable_shared_from_this<Request> {
   bool file_system_status(const fs::FileSystemStatus& status);
 
   // A directory listing of at most `size` bytes, as many of `entries` as fit.
-  std::string listing(const std::vector<fs::DirectoryEntry>& entries, std::size_t size, bool with_attributes) const;
+  bool listing(const std::vector<fs::DirectoryEntry>& entries, std::size_t size, bool with_attributes);
 
  private:
   static void on_interrupt(fuse_req_t request, void* self);
   fuse_req_t take();
-  fuse_entry_param entry_of(const fs::Attributes& attributes) const;
-  double timeout_of(fs::InodeNumber inode) const;
+  fuse_entry_param entry_of(const fs::Attributes& attributes, double attributes_timeout) const;
+  bool name(fs::InodeNumber inode, bool taken);
 
   fuse_req_t request_;  // null once answered
   const Kind kind_;
-  const double cache_seconds_;
+  KernelCache& cache_;
   const fs::Caller caller_;
   boost::asio::any_io_executor executor_;
   boost::asio::cancellation_signal cancellation_;

@@ -47,12 +47,21 @@ std::optional<MountEntry> find_mount(const std::string& mount_point) {
 }  // namespace
 
 FuseSession::FuseSession(asio::io_context& loop, fs::FileSystem& file_system, MountOptions options)
-    : loop_(loop), file_system_(file_system), options_(std::move(options)), descriptor_(loop), room_(loop) {
+    : loop_(loop),
+      file_system_(file_system),
+      options_(std::move(options)),
+      cache_(file_system, options_),
+      watch_timer_(loop),
+      descriptor_(loop),
+      room_(loop) {
   room_.expires_at(asio::steady_timer::time_point::max());
+  file_system_.add_metrics([this] { return cache_.metrics_text(); });
 }
 
 FuseSession::~FuseSession() {
   file_system_.on_pages_changed(nullptr);
+  file_system_.on_attributes_recalled(nullptr);
+  file_system_.add_metrics(nullptr);
   disconnect();
   if (session_ != nullptr) fuse_session_destroy(session_);
 }
@@ -60,6 +69,8 @@ FuseSession::~FuseSession() {
 // From here on programs with open files get ENOTCONN instead of waiting for answers that will not come.
 void FuseSession::disconnect() {
   pages_.stop();
+  attributes_.stop();
+  watch_timer_.cancel();
   if (descriptor_.is_open()) descriptor_.release();  // libfuse owns and closes it
   if (!mounted_) return;
   mounted_ = false;
@@ -97,7 +108,50 @@ Status FuseSession::mount() {
     std::function<void()> posted = [this, done = std::move(done)] { asio::post(loop_, done); };
     pages_.change(std::move(change), std::move(posted));
   });
+  if (cache_.keeps_attributes()) keep_attributes();
   return {};
+}
+
+void FuseSession::keep_attributes() {
+  attributes_.start([this](fs::InodeNumber inode) {
+    // A negative offset: no pages. It takes no lock that a program's operation holds.
+    return -fuse_lowlevel_notify_inval_inode(session_, inode, -1, 0);
+  });
+  file_system_.on_attributes_recalled([this](const std::vector<fs::AttributesRecall>& recalls,
+                                             std::function<void()> done) { recall(recalls, std::move(done)); });
+  watch_loop();
+}
+
+void FuseSession::recall(const std::vector<fs::AttributesRecall>& recalls, std::function<void()> done) {
+  std::vector<AttributeNotifier::Recall> wanted;
+  wanted.reserve(recalls.size());
+  const auto now = std::chrono::steady_clock::now();
+  for (const fs::AttributesRecall& one : recalls) {
+    const auto named = cache_.known().last_named(one.inode);
+    const auto until = now + std::chrono::duration_cast<std::chrono::nanoseconds>(one.left);
+    wanted.push_back({one.inode, named ? std::min(until, *named + AttributeNotifier::answer_age) : now});
+  }
+  attributes_.recall(std::move(wanted), [this, done = std::move(done)] { asio::post(loop_, done); });
+}
+
+void FuseSession::watch_loop() {
+  const auto due = std::chrono::steady_clock::now() + LoopWatch::interval;
+  watch_timer_.expires_at(due);
+  watch_timer_.async_wait([this, due](const boost::system::error_code& cancelled) {
+    if (cancelled) return;
+    file_system_.loop_was_late(std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now() - due));
+    look_for_suspend();
+    watch_loop();
+  });
+}
+
+void FuseSession::look_for_suspend() {
+  const auto time_of = [](clockid_t clock) {
+    timespec time{};
+    ::clock_gettime(clock, &time);
+    return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+  };
+  if (loop_watch_.slept(time_of(CLOCK_MONOTONIC), time_of(CLOCK_BOOTTIME))) file_system_.leases_are_void();
 }
 
 void FuseSession::initialised(fuse_conn_info& connection) {
@@ -176,6 +230,7 @@ Task<void> FuseSession::serve(std::function<void()> on_ready) {
       co_await room_.async_wait(asio::redirect_error(asio::use_awaitable, error));
       continue;
     }
+    if (cache_.keeps_attributes()) look_for_suspend();
     int result = 0;
     for (int i = 0; i < max_requests_a_turn && result == 0 && !saturated(); ++i) result = receive();
     if (result == ENODEV) break;
@@ -271,7 +326,8 @@ Task<void> FuseSession::unmount(std::chrono::seconds timeout) {
     spdlog::warn("event=mount_cut path={} reason=\"still in use\"", path);
     // Its threads may wait in the kernel for pages that only answers unlock. Every request is answered by its deadline.
     pages_.close();
-    while (!pages_.idle() && !fuse_session_exited(session_)) {
+    attributes_.close();
+    while (!(pages_.idle() && attributes_.idle()) && !fuse_session_exited(session_)) {
       timer.expires_after(unmount_look);
       co_await timer.async_wait(asio::use_awaitable);
     }

@@ -1,7 +1,7 @@
 // The FUSE connection of one mount: one more descriptor of the mount's loop (docs/design.md#the-mount).
 //
 // Requests are received and answered on the loop, each by a coroutine of its own (operations.cpp). The node id is the
-// inode number, so there is no state for each lookup, and forget does nothing. Threads: the loop that it was made with.
+// inode number. Threads: the loop that it was made with.
 // mount() blocks, and comes before the loop runs. Limits: at most max_requests, and max_payload_bytes of writes, are in
 // flight; beyond them the kernel's queue waits. This cannot deadlock: every request ends by its deadline, except `wait`
 // in .ring, and ControlTree allows far fewer of those. Errors: mount() returns the cause. When the connection ends
@@ -18,7 +18,10 @@
 #include <unordered_set>
 
 #include "mount/commands/mount_options.hpp"
+#include "mount/fuse/attribute_notifier.hpp"
+#include "mount/fuse/kernel_cache.hpp"
 #include "mount/fuse/lookup_timeouts.hpp"
+#include "mount/fuse/loop_watch.hpp"
 #include "mount/fuse/page_notifier.hpp"
 
 namespace ringfs::mount {
@@ -46,13 +49,14 @@ class FuseSession {
   // For the operations.
   fs::FileSystem& file_system() { return file_system_; }
   LookupTimeouts& lookup_timeouts() { return lookup_timeouts_; }
+  KernelCache& cache() { return cache_; }
   void initialised(fuse_conn_info& connection);
   // Bytes of the request that is being processed. Large ones take over the receive buffer instead of being copied.
   SharedBytes take_payload(const char* bytes, std::size_t size);
 
   template <class Handler, class... Arguments>
   void start(fuse_req_t raw, Request::Kind kind, std::size_t payload_bytes, Handler handler, Arguments... arguments) {
-    auto request = std::make_shared<Request>(raw, kind, loop_.get_executor(), options_.cached_seconds);
+    auto request = std::make_shared<Request>(raw, kind, loop_.get_executor(), cache_);
     request->listen_for_interrupts();
     Task<void> task = handler(&file_system_, request, std::move(arguments)...);
     spawn(std::move(request), payload_bytes, std::move(task));
@@ -65,6 +69,10 @@ class FuseSession {
   int receive();
   bool saturated() const { return in_flight_.size() >= max_requests || payload_bytes_ >= max_payload_bytes; }
   void look_at_mount();
+  void keep_attributes();
+  void recall(const std::vector<fs::AttributesRecall>& recalls, std::function<void()> done);
+  void watch_loop();
+  void look_for_suspend();
   void disconnect();
 
   boost::asio::io_context& loop_;
@@ -72,7 +80,11 @@ class FuseSession {
   const MountOptions options_;
   fuse_session* session_ = nullptr;
   bool mounted_ = false;
+  KernelCache cache_;
   PageNotifier pages_;
+  AttributeNotifier attributes_;
+  LoopWatch loop_watch_;
+  boost::asio::steady_timer watch_timer_;
   LookupTimeouts lookup_timeouts_;
   boost::asio::posix::stream_descriptor descriptor_;
   std::string receive_buffer_;

@@ -162,7 +162,7 @@ class Tree:
             seen = state[place]
             whole = any(seen == one[place] for one in states)
             part = place == 0 and seen is not None and any(one[0] is not None and one[0].startswith(seen) for one in states)
-            if not whole and not part:
+            if not whole and not part and not (place == 0 and seen is not None and rewritten_while_read(seen, states)):
                 return False
         return True
 
@@ -210,6 +210,17 @@ class Tree:
             there = self.slot_state(slot, before[slot])[place] is not None
             if there != (self.slot_name(slot) in names):
                 raise Wrong("slot %d of generation %d: listed in %s: %s" % (slot, before[slot], directory, not there))
+
+
+# A reader's first read(2) ended at the end of one generation, the next one found a later one behind that offset.
+def rewritten_while_read(seen, states):
+    contents = [one[0] for one in states if one[0] is not None]
+    for index, former in enumerate(contents):
+        if seen.startswith(former):
+            rest = seen[len(former):]
+            if any(later[len(former):].startswith(rest) for later in contents[index + 1:]):
+                return True
+    return False
 
 
 def read_if_there(path):

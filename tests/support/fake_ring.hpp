@@ -41,6 +41,9 @@ class FakeRing : public dht::ClientTransport {
 
   Task<dht::OperationResult> call(std::string address, Uuid expected, dht::Operation operation,
                                   TimePoint deadline) override;
+  void take_recalls(const Uuid&, std::function<void(const dht::Recall&, Forgotten)> handler) override {
+    recall = std::move(handler);
+  }
   Task<void> sleep(Duration duration) override { return time_.sleep(duration); }
   TimePoint now() override { return time_.clock().now; }
   Stamp ring_time() override { return time_.clock().stamp; }
@@ -54,6 +57,8 @@ class FakeRing : public dht::ClientTransport {
   const dht::Genesis& genesis() const { return genesis_; }
   dht::MembersTable table;             // what nodes answer
   AccessRole role = AccessRole::node;  // of whoever asks
+
+  std::function<void(const dht::Recall&, Forgotten)> recall;  // what a leader may ask of the client with leases
 
   // Whom the partition's group consists of and who leads it; at first its placement and the first of it.
   struct Group {

@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <set>
 
-#include "dht/base/hash.hpp"
-
 namespace ringfs::dht {
 
 namespace {
@@ -31,8 +29,6 @@ void add(const Mutation& mutation, RowChanges& changes, std::set<std::uint64_t>&
 }
 
 }  // namespace
-
-std::uint64_t row_hash(const RowAddress& row) { return checksum(row.sort, checksum(row.key)); }
 
 RowChanges changed_rows(const Batch& batch) {
   RowChanges changes;

@@ -51,7 +51,6 @@ struct RowChanges {
   Duration lease{};                   // that the client wants for them when it has happened
 };
 RowChanges changed_rows(const Batch& batch);
-std::uint64_t row_hash(const RowAddress& row);
 
 class RowLeases {
  public:

@@ -99,6 +99,12 @@ const LeasedRows::Leased* LeasedRows::known(const RowAddress& row, TimePoint now
   return holds ? &found->second : nullptr;
 }
 
+std::optional<TimePoint> LeasedRows::leased_until(const RowAddress& row, std::uint64_t version, TimePoint now) const {
+  const Leased* leased = known(row, now);
+  const bool same = leased != nullptr && leased->get.found && leased->get.row.version == version;
+  return same ? std::optional(leased->until) : std::nullopt;
+}
+
 void LeasedRows::forget(std::uint64_t hash) {
   auto found = rows_.find(hash);
   if (found == rows_.end()) return;

@@ -54,6 +54,9 @@ class LeasedRows {
   // Whether find() would find them now.
   bool knows(const ReadRequest& request, TimePoint now) const;
 
+  // How long a row of this version is leased; none: it is not.
+  std::optional<TimePoint> leased_until(const RowAddress& row, std::uint64_t version, TimePoint now) const;
+
   // What a leader wants back is forgotten, and what was asked for before is not remembered.
   void recall(const Recall& recall);
   std::size_t size() const { return rows_.size(); }
@@ -80,6 +83,7 @@ class LeasedRows {
     Changing(const Changing&) = delete;
     Changing& operator=(const Changing&) = delete;
     ~Changing();
+    const RowChanges& rows() const { return changes_; }
     void sent() { ended_ = false; }
     void ended() { ended_ = true; }
     // The batch was applied just now, and its rows are leased: what they are follows from what they were, if that

@@ -2,6 +2,10 @@
 #include "dht/net/client/object_client.hpp"
 
 #include <algorithm>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 
 #include "dht/core/rows/dedup.hpp"
 
@@ -59,11 +63,34 @@ ObjectClient::ObjectClient(ClientTransport& transport, std::vector<std::string> 
       directory_(std::move(bootstrap)),
       leased_rows_(std::make_shared<LeasedRows>(options.faults.remember_held_rows)) {
   if (options_.row_lease <= Duration::zero()) return;
-  transport_.take_recalls(client_,
-                          [rows = leased_rows_, faults = options_.faults](const Recall& recall, auto forgotten) {
-                            if (!faults.release_without_forgetting) rows->recall(recall);
-                            forgotten();
-                          });
+  transport_.take_recalls(client_, [rows = leased_rows_, listener = rows_listener_, faults = options_.faults](
+                                       const Recall& recall, auto forgotten) {
+    if (!faults.release_without_forgetting) rows->recall(recall);
+    const bool tells = *listener && !faults.release_without_telling &&
+                       (*listener)({recall.partition, recall.everything, recall.rows, false}, forgotten);
+    if (!tells) forgotten();
+  });
+}
+
+std::optional<TimePoint> ObjectClient::leased_until(const RowAddress& row, std::uint64_t version) const {
+  return leased_rows_->leased_until(row, version, transport_.now());
+}
+
+// What others remember of rows for this client ends before the client's own batch is sent.
+Task<void> ObjectClient::tell_listener(PartitionId partition, const RowChanges& changes) {
+  const std::shared_ptr<RowsListener> listener = rows_listener_;
+  if (!*listener) co_return;
+  const RowsRecall recall{partition, changes.everything, changes.rows, true};
+  boost::asio::any_io_executor executor = co_await boost::asio::this_coro::executor;
+  const auto told = std::make_shared<boost::asio::steady_timer>(executor, boost::asio::steady_timer::time_point::max());
+  const auto is_told = std::make_shared<bool>(false);
+  const bool waits = (*listener)(recall, [told, is_told] {
+    *is_told = true;
+    told->cancel();
+  });
+  boost::system::error_code cancelled;
+  while (waits && !*is_told)
+    co_await told->async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, cancelled));
 }
 
 unsigned ObjectClient::partition_bits() const {
@@ -235,6 +262,7 @@ Task<Result<BatchResult>> ObjectClient::commit_raw(PartitionId partition, std::v
   if (!learnt) co_return tl::unexpected(learnt.error());
   const TimePoint asked = transport_.now();
   LeasedRows::Changing changing(leased_rows_, partition, batch, asked + max_batch_life + clock_slack);
+  co_await tell_listener(partition, changing.rows());
   for (unsigned start = 0;; ++start) {
     Status reserved = co_await reserve_sequence(partition, deadline);
     if (!reserved) co_return tl::unexpected(reserved.error());

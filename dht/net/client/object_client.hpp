@@ -80,6 +80,8 @@ class ObjectClient final : public PartitionedStore {
   bool may_settle() const override;
   Task<Result<LockFate>> settle_elsewhere(PartitionId where, RecordRef lock, TimePoint deadline) override;
   std::optional<bool> at_hand(const ReadRequest& request) const override;
+  std::optional<TimePoint> leased_until(const RowAddress& row, std::uint64_t version) const override;
+  void on_rows_recalled(RowsListener listener) override { *rows_listener_ = std::move(listener); }
   unsigned partition_bits() const override;
   Clock clock() const override {
     return {transport_.now(), options_.wall_clock ? options_.wall_clock() : transport_.ring_time()};
@@ -137,6 +139,7 @@ class ObjectClient final : public PartitionedStore {
   Task<void> pause(RequestState& state, Backoff& backoff);
   Task<Status> reserve_sequence(PartitionId partition, TimePoint deadline);
   Task<Status> learn_log_time(PartitionId partition, TimePoint deadline);
+  Task<void> tell_listener(PartitionId partition, const RowChanges& changes);
   void log_time_is(PartitionId partition, Stamp stamp);
   void log_time_is_at_least(PartitionId partition, Stamp stamp);
 
@@ -149,6 +152,7 @@ class ObjectClient final : public PartitionedStore {
   std::map<PartitionId, LogTime> log_times_;
   // Shared: coroutines may outlive the client when the loop is torn down.
   const std::shared_ptr<LeasedRows> leased_rows_;
+  const std::shared_ptr<RowsListener> rows_listener_ = std::make_shared<RowsListener>();
   TimePoint next_refresh_{};
   ObjectClientCounters counters_;
 };

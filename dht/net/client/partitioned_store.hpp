@@ -22,6 +22,7 @@ namespace ringfs::dht {
 struct TransactionFaults {
   bool remember_held_rows = false;          // under a row lease, although a pending transaction changes them
   bool release_without_forgetting = false;  // a recall is answered, and the rows are read from memory on
+  bool release_without_telling = false;     // a recall is answered before the listener has passed it on
   bool lease_from_answer = false;           // a row lease is counted from when its answer came
   bool drop_without_tombstone = false;      // of a record that is missing, or whose coordinator is taken for dead
 };

@@ -253,6 +253,16 @@ TEST_F(LeasedRowsTest, RecalledRow_IsForgottenAndNotRememberedFromAnEarlierQuest
   EXPECT_EQ(rows_->recalls(), 2U);
 }
 
+TEST_F(LeasedRowsTest, LeasedUntil_IsKnownOfTheVersionThatIsThereOnly) {
+  learn("a");  // of version 0
+  EXPECT_EQ(rows_->leased_until(row, 0, start), start + 100ms);
+  EXPECT_EQ(rows_->leased_until(row, 1, start), std::nullopt);
+  EXPECT_EQ(rows_->leased_until(row, 0, start + 100ms), std::nullopt);
+  EXPECT_EQ(rows_->leased_until(other_row, 0, start), std::nullopt);
+  rows_->recall(recall_of(row));
+  EXPECT_EQ(rows_->leased_until(row, 0, start), std::nullopt);
+}
+
 TEST_F(LeasedRowsTest, RecalledPartition_IsForgottenAndNoOther) {
   learn("a");
   LeasedRows::Asking early(rows_, PartitionId{1});

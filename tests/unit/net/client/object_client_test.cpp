@@ -433,5 +433,69 @@ TEST_F(ObjectClientTest, Lookup_PointersLeadThroughAFrozenNode_PlacementHelps) {
   ASSERT_TRUE(time_.run(fresh.commit(request, in(30))));
 }
 
+// Somebody who passes rows on is told of recalls, and of this client's own changes, before they happen.
+class RowsListenerTest : public ObjectClientTest {
+ protected:
+  void SetUp() override {
+    ObjectClientTest::SetUp();
+    ASSERT_TRUE(time_.run(leasing_.start(in(10))));
+    leasing_.on_rows_recalled([this](const RowsRecall& recall, std::function<void()> done) {
+      told_.push_back(recall);
+      if (at_once_) return false;
+      done_ = std::move(done);
+      return true;
+    });
+  }
+  Begun<Result<CommitReply>> begin_increment() {
+    CommitRequest request;
+    request.mutations = {add_i64(counter, 0, 1)};
+    return time_.begin(leasing_.commit(std::move(request), in(30)));
+  }
+
+  ObjectClientOptions options_ = [] {
+    ObjectClientOptions options;
+    options.row_lease = max_row_lease;
+    return options;
+  }();
+  ObjectClient leasing_{ring_, {"10.0.0.3:4000"}, options_};
+  std::vector<RowsRecall> told_;
+  std::function<void()> done_;
+  bool at_once_ = false;
+};
+
+TEST_F(RowsListenerTest, Recall_IsAnsweredWhenTheListenerIsDone) {
+  Recall recall;
+  recall.partition = PartitionId{3};
+  recall.rows = {row_hash(counter)};
+  bool answered = false;
+  ring_.recall(recall, [&] { answered = true; });
+  ASSERT_EQ(told_.size(), 1U);
+  EXPECT_EQ(told_[0].rows, recall.rows);
+  EXPECT_EQ(told_[0].partition, recall.partition);
+  EXPECT_FALSE(told_[0].own_change);
+  EXPECT_FALSE(answered);
+  done_();
+  EXPECT_TRUE(answered);
+}
+
+TEST_F(RowsListenerTest, Recall_OfNothingThatWasPassedOn_IsAnsweredAtOnce) {
+  at_once_ = true;
+  bool answered = false;
+  ring_.recall(Recall{}, [&] { answered = true; });
+  EXPECT_TRUE(answered);
+}
+
+TEST_F(RowsListenerTest, OwnBatch_IsSentWhenTheListenerIsDone) {
+  const Begun<Result<CommitReply>> begun = begin_increment();
+  ASSERT_EQ(told_.size(), 1U);
+  EXPECT_TRUE(told_[0].own_change);
+  EXPECT_EQ(told_[0].rows, std::vector<std::uint64_t>{row_hash(counter)});
+  EXPECT_EQ(number(), 0);
+  done_();
+  time_.settle();
+  EXPECT_TRUE(begun.ended());
+  EXPECT_EQ(number(), 1);
+}
+
 }  // namespace
 }  // namespace ringfs::dht
