@@ -84,6 +84,7 @@ struct Opened {
   Handle handle = 0;
   bool direct_io = false;   // do not cache in the kernel (.ring files, O_APPEND)
   bool keep_cache = false;  // contents unchanged since the kernel last read them through this instance
+  bool no_flush = false;    // its close need not be told: nothing is written through it
 };
 
 struct DirectoryEntry {

@@ -59,6 +59,25 @@ void OpenInodes::adopt(InodeNumber inode, const LoadedInode& loaded) {
   if (OpenPointer open = find(inode)) adopt(*open, loaded, nullptr);
 }
 
+Task<Status> OpenInodes::refresh(OpenPointer open, TimePoint deadline) {
+  // Of contents in chunks the inode's row says all. It may be in memory, and a row that is not there never is for long.
+  ReadRequest alone;
+  alone.gets.push_back(inode_row(open->inode));
+  if (instance_.store.at_hand(alone) == std::optional(true)) {
+    Result<ReadReply> reply = co_await instance_.store.read(std::move(alone), deadline);
+    if (!reply) co_return tl::unexpected(reply.error());
+    Result<LoadedInode> loaded = loaded_inode(reply->gets[0]);
+    if (!loaded) co_return tl::unexpected(loaded.error());
+    if (loaded->row.content != 0) {
+      adopt(*open, *loaded, nullptr);
+      co_return Status();
+    }
+  }
+  Result<LoadedContents> loaded = co_await load(open, deadline);
+  if (!loaded) co_return tl::unexpected(loaded.error());
+  co_return Status();
+}
+
 Task<Result<LoadedContents>> OpenInodes::load(OpenPointer open, TimePoint deadline) {
   ReadRequest request;
   request.gets.push_back(inode_row(open->inode));
@@ -69,12 +88,6 @@ Task<Result<LoadedContents>> OpenInodes::load(OpenPointer open, TimePoint deadli
   if (!loaded) co_return tl::unexpected(loaded.error());
   adopt(*open, *loaded, &reply->gets[1]);
   co_return LoadedContents{*loaded, std::move(reply->gets[1])};
-}
-
-Task<Status> OpenInodes::refresh(OpenPointer open, TimePoint deadline) {
-  Result<LoadedContents> loaded = co_await load(open, deadline);
-  if (!loaded) co_return tl::unexpected(loaded.error());
-  co_return Status();
 }
 
 Task<Result<Outcome>> OpenInodes::commit_own(OpenPointer open, ChangeSet& changes, TimePoint deadline) {

@@ -60,11 +60,9 @@ Opened OpenFiles::add_handle(const OpenPointer& open, int flags) {
   opened.direct_io = !file->cached;
   std::optional<std::int64_t> seen = open_inodes_.kernel_cached.get(open->inode);
   opened.keep_cache = in_use || (file->cached && open->buffer.empty() && seen == open->row.change);
-  if (open->buffer.empty()) {
-    open_inodes_.kernel_cached.put(open->inode, open->row.change);
-  } else {
-    open_inodes_.kernel_cached.erase(open->inode);
-  }
+  opened.no_flush = !is_writable(flags);
+  if (!opened.keep_cache || !open->buffer.empty()) open_inodes_.kernel_cached.erase(open->inode);
+  if (file->cached && !opened.keep_cache) file->dropped_at = open->row.change;
   if (!opened.keep_cache) {
     kernel.dropped = instance_.now();
   } else if (!in_use) {
@@ -72,6 +70,16 @@ Opened OpenFiles::add_handle(const OpenPointer& open, int flags) {
   }
   files_.emplace(opened.handle, std::move(file));
   return opened;
+}
+
+// From here on an open may be told to keep the pages, if the contents are still the same.
+void OpenFiles::pages_are_dropped(OpenFile& file) {
+  if (!file.dropped_at) return;
+  const OpenInode& open = *file.inode;
+  if (open.row.change == *file.dropped_at && open.buffer.empty()) {
+    open_inodes_.kernel_cached.put(open.inode, open.row.change);
+  }
+  file.dropped_at.reset();
 }
 
 // Pages that others changed are dropped before one more handle reads here. And bytes of the last page that are on their
@@ -157,6 +165,7 @@ Task<void> OpenFiles::release(Handle handle) {
   if (place == files_.end()) co_return;
   std::shared_ptr<OpenFile> file = std::move(place->second);
   files_.erase(place);
+  pages_are_dropped(*file);
   OpenPointer open = file->inode;
   if (file->cached) {
     --open->kernel.readers;

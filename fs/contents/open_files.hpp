@@ -26,6 +26,9 @@ struct OpenFile {
   bool cached = false;               // by the kernel
   std::uint64_t reported_error = 0;  // OpenInode::error_number up to which this handle reported
   ReadPosition position;
+  // The change counter of the contents as this handle was opened, if the kernel had to drop its pages then. It may
+  // still be about to, until it asks something of this handle.
+  std::optional<std::int64_t> dropped_at;
 };
 
 class OpenFiles {
@@ -45,6 +48,7 @@ class OpenFiles {
   // open.cpp
   Task<Status> settle_before_open(OpenPointer open, bool writes_pages, TimePoint deadline);
   Opened add_handle(const OpenPointer& open, int flags);
+  void pages_are_dropped(OpenFile& file);
   // write.cpp
   Task<Result<std::size_t>> write_at_end(std::shared_ptr<OpenFile> file, std::uint64_t offset, SharedBytes bytes,
                                          bool clears_set_id, TimePoint deadline);

@@ -119,6 +119,7 @@ Task<Result<ReadResult>> OpenFiles::read(Handle handle, std::uint64_t offset, st
   Result<std::shared_ptr<OpenFile>> found = file_of(handle);
   if (!found) co_return tl::unexpected(found.error());
   std::shared_ptr<OpenFile> file = *found;
+  pages_are_dropped(*file);
   Result<ReadResult> result =
       co_await contents_.reader.read(file->inode, file->position, file->cached, offset, size, until);
   co_return result;
@@ -129,6 +130,7 @@ Task<Status> OpenFiles::flush(Handle handle) {
   Result<std::shared_ptr<OpenFile>> found = file_of(handle);
   if (!found) co_return tl::unexpected(found.error());
   std::shared_ptr<OpenFile> file = *found;
+  pages_are_dropped(*file);
   Status status = co_await contents_.writer.flush(file->inode, instance_.deadline());
   if (!status) file->reported_error = file->inode->error_number;
   co_return status;

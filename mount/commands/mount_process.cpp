@@ -180,9 +180,11 @@ std::string first_directory_of(const std::filesystem::path& process) {
 }  // namespace
 
 MountAnswer probe_mount(const std::string& path) {
+  // The kernel may keep the root's attributes: it must ask.
   const std::function<std::string()> look = [&path] {
-    struct stat ignored {};
-    return std::string(::stat(path.c_str(), &ignored) != 0 && errno == ENOTCONN ? "dead" : "answers");
+    struct statx ignored {};
+    const int result = ::statx(AT_FDCWD, path.c_str(), AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &ignored);
+    return std::string(result != 0 && errno == ENOTCONN ? "dead" : "answers");
   };
   const Result<std::string> answer = run_apart(look, probe_timeout);
   if (!answer) return MountAnswer::silent;

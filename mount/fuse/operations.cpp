@@ -179,6 +179,7 @@ fuse_file_info info_of(fuse_file_info info, const fs::Opened& opened) {
   info.fh = opened.handle;
   info.direct_io = opened.direct_io;
   info.keep_cache = opened.keep_cache;
+  info.noflush = opened.no_flush;
   return info;
 }
 

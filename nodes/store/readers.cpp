@@ -102,7 +102,7 @@ Result<dht::ReadAnswer> StoreReaders::read_rows(Tables& tables, const dht::ReadE
     const bool lock_free = !dht::Locks(tables.rows).any();
     hot_rows_.add(effect.partition, group->applied.index, effect.request.gets, *reply, lock_free);
   }
-  return dht::ReadAnswer(*reply);
+  return dht::ReadAnswer(effect.request, *reply);
 }
 
 Result<std::vector<dht::Entry>> StoreReaders::load_entries(Tables& tables, const dht::LoadEntries& effect) {

@@ -137,7 +137,7 @@ dht::OperationResult FakeRing::answer(FakeNode& node, const dht::Operation& oper
   if (read != nullptr) {
     Result<ReadReply> reply = dht::execute_read(read->request, rows_->partitions[partition].rows);
     if (!reply) return failure(reply.error().code, reply.error().context);
-    dht::ReadAnswer rows(*reply);
+    dht::ReadAnswer rows(read->request, *reply);
     rows.stamp = std::max(rows_->partitions[partition].stamp, ring_time() + clock_skew);
     return dht::Answer(std::move(rows));
   }

@@ -154,9 +154,12 @@ struct SettleAnswer {
 
 struct ReadAnswer : EncodedBatch {  // encode(ReadReply)
   ReadAnswer() = default;
-  explicit ReadAnswer(const ReadReply& reply) : EncodedBatch(encode(reply)) {
+  ReadAnswer(const ReadRequest& request, const ReadReply& reply) : EncodedBatch(encode(reply)) {
     for (std::size_t i = 0; i < reply.gets.size(); ++i) {
       if (!reply.gets[i].found) absent.push_back(i);
+    }
+    for (std::size_t i = 0; i < reply.scans.size(); ++i) {
+      for (const Row& row : reply.scans[i].rows) scanned.push_back(row_hash({request.scans[i].key, row.sort}));
     }
   }
   explicit ReadAnswer(EncodedBatch reply) : EncodedBatch(std::move(reply)) {}
@@ -165,7 +168,12 @@ struct ReadAnswer : EncodedBatch {  // encode(ReadReply)
   Duration lease{};
   // The log's time when it was answered, by which batches of the partition expire. Zero: not said.
   Stamp stamp;
-  std::vector<std::size_t> absent;  // gets that found nothing; known to the node, not sent
+  // On the rows that the scans found, likewise, but for those at these places among them (ascending).
+  Duration scan_lease{};
+  std::vector<std::uint32_t> unleased;
+  // Known to the node, not sent: gets that found nothing, and the hashes of the rows that the scans found.
+  std::vector<std::size_t> absent;
+  std::vector<std::uint64_t> scanned;
 };
 using Answer = std::variant<ReadAnswer, BatchResult, FindReply, TableAnswer, NodeStatus, Empty, SettleAnswer>;
 

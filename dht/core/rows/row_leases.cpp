@@ -61,8 +61,10 @@ bool RowLeases::room(std::size_t rows, TimePoint now) {
     next_sweep_ = now + brief_row_lease;
     std::erase_if(rows_, [&](const auto& item) {
       const Row& row = item.second;
-      return row.under_way == 0 && !leased(row, now) &&
-             (row.written == TimePoint::min() || row.written + row_contention_pause <= now);
+      const bool idle = row.under_way == 0 && !leased(row, now) &&
+                        (row.written == TimePoint::min() || row.written + row_contention_pause <= now);
+      if (idle) everything_ended_ = std::max(everything_ended_, row.ended);
+      return idle;
     });
     sweep_at_ = std::clamp<std::size_t>(2 * rows_.size(), 1024, max_leased_rows);
     std::erase_if(clients_, [now](const auto& item) { return item.second.until <= now; });
@@ -85,18 +87,40 @@ bool RowLeases::grant(const Uuid& client, const std::vector<std::uint64_t>& hash
   if (!std::all_of(hashes.begin(), hashes.end(), [&](std::uint64_t hash) { return may_grant(hash, client, now); }))
     return false;
   const std::uint64_t number = ++last_number_;
-  for (std::uint64_t hash : hashes) {
-    std::vector<Grant>& grants = rows_[hash].grants;
-    std::erase_if(grants, [&](const Grant& grant) { return grant.client != client && !holds(grant, now); });
-    auto own = std::find_if(grants.begin(), grants.end(), [&](const Grant& grant) { return grant.client == client; });
-    if (own == grants.end()) own = grants.insert(own, Grant{client, TimePoint::min(), 0});
-    own->until = std::max(own->until, until);
-    own->number = number;
-  }
+  for (std::uint64_t hash : hashes) add_grant(hash, client, until, number, now);
+  return true;
+}
+
+void RowLeases::add_grant(std::uint64_t hash, const Uuid& client, TimePoint until, std::uint64_t number,
+                          TimePoint now) {
+  std::vector<Grant>& grants = rows_[hash].grants;
+  std::erase_if(grants, [&](const Grant& grant) { return grant.client != client && !holds(grant, now); });
+  auto own = std::find_if(grants.begin(), grants.end(), [&](const Grant& grant) { return grant.client == client; });
+  if (own == grants.end()) own = grants.insert(own, Grant{client, TimePoint::min(), 0});
+  own->until = std::max(own->until, until);
+  own->number = number;
   Client& holder = clients_[client];
   holder.until = std::max(holder.until, until);
   holder.number = number;
-  return true;
+}
+
+std::optional<std::vector<std::uint32_t>> RowLeases::grant_found(const Uuid& client,
+                                                                 const std::vector<std::uint64_t>& hashes,
+                                                                 std::uint64_t mark, TimePoint until, TimePoint now) {
+  if (everything_under_way_ > 0 || everything_ended_ > mark || !room(hashes.size(), now)) return std::nullopt;
+  if (everything_ended_ > mark) return std::nullopt;  // room() may have forgotten a change
+  const std::uint64_t number = ++last_number_;
+  std::vector<std::uint32_t> others;
+  for (std::size_t i = 0; i < hashes.size(); ++i) {
+    const auto found = rows_.find(hashes[i]);
+    const bool same = found == rows_.end() || found->second.ended <= mark;
+    if (same && may_grant(hashes[i], client, now))
+      add_grant(hashes[i], client, until, number, now);
+    else
+      others.push_back(static_cast<std::uint32_t>(i));
+  }
+  if (others.size() == hashes.size()) return std::nullopt;
+  return others;
 }
 
 void RowLeases::found_absent(std::uint64_t hash, TimePoint now) {
@@ -181,8 +205,16 @@ std::vector<RowLeases::Holder> RowLeases::holders(TimePoint now) const {
 }
 
 void RowLeases::end(const RowChanges& changes) {
-  if (changes.everything) --everything_under_way_;
-  for (std::uint64_t hash : changes.rows) --rows_.at(hash).under_way;
+  const std::uint64_t number = ++last_number_;
+  if (changes.everything) {
+    --everything_under_way_;
+    everything_ended_ = number;
+  }
+  for (std::uint64_t hash : changes.rows) {
+    Row& row = rows_.at(hash);
+    --row.under_way;
+    row.ended = number;
+  }
 }
 
 std::optional<RowChanges> RowLeases::applied(LogIndex through) {
@@ -197,6 +229,7 @@ std::optional<RowChanges> RowLeases::applied(LogIndex through) {
 
 void RowLeases::clear() {
   rows_.clear();
+  everything_ended_ = last_number_;
   clients_.clear();
   in_log_.clear();
   everything_under_way_ = 0;

@@ -26,6 +26,7 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <unordered_map>
 #include <vector>
 
 #include "dht/base/rows.hpp"
@@ -56,6 +57,11 @@ class RowLeases {
  public:
   // None of the rows changes before `until` without a recall. False: that cannot be granted, and nothing happened.
   bool grant(const Uuid& client, const std::vector<std::uint64_t>& rows, TimePoint until, TimePoint now);
+  // For rows that were found by a read which began at `mark`: those that no batch has changed since. Returns the places
+  // of the others, ascending; no value: none is granted.
+  std::uint64_t mark() const { return last_number_; }
+  std::optional<std::vector<std::uint32_t>> grant_found(const Uuid& client, const std::vector<std::uint64_t>& rows,
+                                                        std::uint64_t mark, TimePoint until, TimePoint now);
   // The row was absent when it was read: the lease on it is the short one, for those who asked before, too.
   void found_absent(std::uint64_t row, TimePoint now);
 
@@ -98,7 +104,8 @@ class RowLeases {
   struct Row {
     std::vector<Grant> grants;
     std::uint32_t under_way = 0;
-    Uuid writer;  // of the last change
+    std::uint64_t ended = 0;  // the number of the last change's end
+    Uuid writer;              // of the last change
     TimePoint written = TimePoint::min();
     TimePoint contended = TimePoint::min();  // another client than the last one changed it
   };
@@ -113,12 +120,15 @@ class RowLeases {
   bool may_grant(std::uint64_t hash, const Uuid& client, TimePoint now) const;
   bool contended(const Row& row, const Uuid& client, TimePoint now) const;
   bool room(std::size_t rows, TimePoint now);
+  void add_grant(std::uint64_t hash, const Uuid& client, TimePoint until, std::uint64_t number, TimePoint now);
 
-  std::map<std::uint64_t, Row> rows_;
+  std::unordered_map<std::uint64_t, Row> rows_;
   std::map<Uuid, Client> clients_;
   std::deque<std::pair<LogIndex, RowChanges>> in_log_;
   std::size_t everything_under_way_ = 0;
-  std::uint64_t last_number_ = 0;  // of grants and recalls
+  std::uint64_t last_number_ = 0;  // of grants, recalls and ends of changes
+  // The number of the last end of a change of any row, or of a row that is not among rows_ any more.
+  std::uint64_t everything_ended_ = 0;
   std::size_t sweep_at_ = 1024;
   TimePoint next_sweep_ = TimePoint::min();
 };

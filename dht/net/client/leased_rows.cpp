@@ -165,19 +165,39 @@ LeasedRows::Asking::Asking(std::shared_ptr<LeasedRows> rows, PartitionId partiti
     : rows_(std::move(rows)), partition_(partition), ticket_(++rows_->last_ticket_) {}
 
 void LeasedRows::Asking::remember(const ReadRequest& request, const ReadReply& reply, const GrantedLease& lease) {
-  LeasedRows& rows = *rows_;
-  if (rows.invalid_since(partition_, ticket_)) return;
+  if (rows_->invalid_since(partition_, ticket_)) return;
   for (std::size_t i = 0; i < request.gets.size() && i < reply.gets.size(); ++i) {
     // What a transaction holds changes when its record says so, which lies elsewhere.
-    const std::uint64_t hash = row_hash(request.gets[i]);
-    const bool held = !reply.gets[i].locks.empty() && !rows.remember_held_rows_;
-    if (held || rows.changed_since(hash, ticket_)) continue;
-    Leased leased{request.gets[i], reply.gets[i], lease.until(reply.gets[i].found), partition_};
-    leased.get.locks.clear();
-    SharedBytes& value = leased.get.row.value;
-    if (value.size() <= small_value_bytes) value = SharedBytes(value.str());
-    rows.keep(std::move(leased), hash);
+    const bool held = !reply.gets[i].locks.empty() && !rows_->remember_held_rows_;
+    if (!held) keep(request.gets[i], reply.gets[i], lease);
   }
+}
+
+void LeasedRows::Asking::remember_found(const ReadRequest& request, const ReadReply& reply, const GrantedLease& lease,
+                                        const std::vector<std::uint32_t>& unleased) {
+  if (rows_->invalid_since(partition_, ticket_)) return;
+  std::uint32_t place = 0;
+  auto next = unleased.begin();
+  for (std::size_t i = 0; i < request.scans.size() && i < reply.scans.size(); ++i) {
+    // Which rows they hold is not known.
+    const bool held = (!reply.scans[i].locks.empty() && !rows_->remember_held_rows_) || !request.scans[i].values;
+    for (const Row& row : reply.scans[i].rows) {
+      while (next != unleased.end() && *next < place) ++next;
+      const bool leased = next == unleased.end() || *next != place;
+      ++place;
+      if (!held && leased) keep({request.scans[i].key, row.sort}, {true, row, {}}, lease);
+    }
+  }
+}
+
+void LeasedRows::Asking::keep(const RowAddress& row, const ReadReply::Get& get, const GrantedLease& lease) {
+  const std::uint64_t hash = row_hash(row);
+  if (rows_->changed_since(hash, ticket_)) return;
+  Leased leased{row, get, lease.until(get.found), partition_};
+  leased.get.locks.clear();
+  SharedBytes& value = leased.get.row.value;
+  if (value.size() <= small_value_bytes) value = SharedBytes(value.str());
+  rows_->keep(std::move(leased), hash);
 }
 
 // ---- The client's own batches ----------------------------------------------------------------------

@@ -69,8 +69,13 @@ class LeasedRows {
     Asking(const Asking&) = delete;
     Asking& operator=(const Asking&) = delete;
     void remember(const ReadRequest& request, const ReadReply& reply, const GrantedLease& lease);
+    // Rows that the scans found, but for those at the places `unleased` among them.
+    void remember_found(const ReadRequest& request, const ReadReply& reply, const GrantedLease& lease,
+                        const std::vector<std::uint32_t>& unleased);
 
    private:
+    void keep(const RowAddress& row, const ReadReply::Get& get, const GrantedLease& lease);
+
     const std::shared_ptr<LeasedRows> rows_;
     const PartitionId partition_;
     const std::uint64_t ticket_;

@@ -201,7 +201,9 @@ Task<Result<ReadReply>> ObjectClient::read_raw(PartitionId partition, ReadReques
   const std::size_t gets = request.gets.size();
   const std::size_t scans = request.scans.size();
   // No leases on transaction records: they change soon, and their coordinator would have to wait.
-  const bool leasing = options_.row_lease > Duration::zero() && gets > 0 && !request.gets.front().key.starts_with('\0');
+  const bool any = gets + scans > 0;
+  const std::string key = gets > 0 ? request.gets.front().key : any ? request.scans.front().key : std::string();
+  const bool leasing = options_.row_lease > Duration::zero() && any && !key.starts_with('\0');
   LeasedRows::Asking asking(leased_rows_, partition);
   const ReadRequest wanted = leasing ? request : ReadRequest{};
   RequestState state;
@@ -217,10 +219,12 @@ Task<Result<ReadReply>> ObjectClient::read_raw(PartitionId partition, ReadReques
   if (reply && (reply->gets.size() != gets || reply->scans.size() != scans)) {
     co_return fail(ErrorCode::corrupt, "the reply answers another read");
   }
-  if (reply && leasing && rows->lease > Duration::zero()) {
+  if (reply && leasing) {
     const bool late = options_.faults.lease_from_answer;  // and without the margin for clocks
-    asking.remember(wanted, *reply,
-                    {late ? transport_.now() + rows->lease / GrantedLease::margin : asked, rows->lease});
+    const auto since = [&](Duration lease) { return late ? transport_.now() + lease / GrantedLease::margin : asked; };
+    if (rows->lease > Duration::zero()) asking.remember(wanted, *reply, {since(rows->lease), rows->lease});
+    if (rows->scan_lease > Duration::zero())
+      asking.remember_found(wanted, *reply, {since(rows->scan_lease), rows->scan_lease}, rows->unleased);
   }
   if (rows->stamp != Stamp{}) log_time_is(partition, rows->stamp);
   co_return reply;

@@ -1,4 +1,6 @@
 // What nodes answer, on the wire (dht/core/protocol/operations.hpp), a list of fields each.
+#include <algorithm>
+
 #include "dht/net/wire/codec_fields.hpp"
 
 namespace ringfs::dht {
@@ -7,7 +9,9 @@ namespace codec {
 
 namespace {
 
-bool accept(const ReadAnswer* answer) { return is_sane(answer->stamp); }
+bool accept(const ReadAnswer* answer) {
+  return is_sane(answer->stamp) && std::is_sorted(answer->unleased.begin(), answer->unleased.end());
+}
 bool accept(const FindReply* reply) { return reply->address.size() <= max_address_bytes; }
 bool accept(const OperationFailure* failure) { return failure->redirect.members.size() <= max_members; }
 
@@ -19,7 +23,8 @@ bool accept(NodeStatus* status) {
 
 }  // namespace
 
-RINGFS_WIRE_PARTS(ReadAnswer, (head, head_size), (blobs, blob_sizes), (lease, lease_us), stamp);
+RINGFS_WIRE_PARTS(ReadAnswer, (head, head_size), (blobs, blob_sizes), (lease, lease_us), stamp,
+                  (scan_lease, scan_lease_us), unleased);
 
 void put(Encoder& encoder, const BatchResult& in, wire::BatchAnswer& out) {
   out.set_result_size(number_of<std::uint32_t>(encoder, in));

@@ -53,7 +53,7 @@ std::optional<dht::ReadAnswer> HotRows::answer(PartitionId partition, const Read
   }
   Result<ReadReply> reply = dht::execute_read(request, view);
   if (!reply || !view.complete()) return std::nullopt;
-  return dht::ReadAnswer(*reply);
+  return dht::ReadAnswer(request, *reply);
 }
 
 void HotRows::put(Partition& partition, const RowAddress& address, std::optional<Row> row) {

@@ -67,6 +67,17 @@ Duration Leases::grant(const RowLease& wanted, const std::vector<RowAddress>& ro
   return duration;
 }
 
+void Leases::grant_found(const RowLease& wanted, std::uint64_t mark, ReadAnswer& answer) {
+  const Duration duration = answer.scanned.empty() ? Duration::zero() : grantable(wanted.client, wanted.duration);
+  if (duration == Duration::zero()) return;
+  std::optional<std::vector<std::uint32_t>> others =
+      commitments_.row_leases.grant_found(wanted.client, answer.scanned, mark, now() + duration, now());
+  if (!others) return;
+  note(wanted.client, duration);
+  answer.scan_lease = duration;
+  answer.unleased = std::move(*others);
+}
+
 Duration Leases::grant(const RowChanges& changed) {
   const bool may_change = changed.everything || changed.prepares;
   const Duration duration = may_change ? Duration::zero() : grantable(changed.client, changed.lease);

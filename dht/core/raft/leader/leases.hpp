@@ -31,6 +31,9 @@ class Leases {
   bool voters_are_bound() const;
   // For rows that are about to be read; `hashes` get theirs. Zero: none is granted.
   Duration grant(const RowLease& wanted, const std::vector<RowAddress>& rows, std::vector<std::uint64_t>& hashes);
+  // For rows that were found by a read which began at `mark`: RowLeases::grant_found().
+  std::uint64_t mark() const { return commitments_.row_leases.mark(); }
+  void grant_found(const RowLease& wanted, std::uint64_t mark, ReadAnswer& answer);
   // For rows as a batch that was just applied left them.
   Duration grant(const RowChanges& changed);
   void found_absent(std::uint64_t row) { commitments_.row_leases.found_absent(row, now()); }

@@ -18,7 +18,7 @@ void ReadQueue::begin(OperationId operation, ReadRequest request, const RowLease
     return;
   }
   // Granted before the rows are read: they are the same from now on.
-  Running read{operation, Duration::zero(), {}};
+  Running read{operation, Duration::zero(), {}, lease, leases_.mark()};
   read.lease = leases_.grant(lease, request.gets, read.rows);
   run(std::move(read), std::move(request));
 }
@@ -31,7 +31,8 @@ void ReadQueue::start_waiting() {
   while (!waiting_.empty()) {
     Waiting read = std::move(waiting_.front());
     waiting_.pop_front();
-    if (services_.out.is_open(read.operation)) run({read.operation, Duration::zero(), {}}, std::move(read.request));
+    if (services_.out.is_open(read.operation))
+      run({read.operation, Duration::zero(), {}, {}, 0}, std::move(read.request));
   }
 }
 
@@ -51,6 +52,7 @@ void ReadQueue::answer(const Running& read, ReadAnswer answer) {
   answer.stamp = state_.log().next_stamp();
   if (leases_.holds()) {
     answer.lease = read.lease;
+    leases_.grant_found(read.wanted, read.mark, answer);
     services_.out.reply(read.operation, Answer(std::move(answer)));
     return;
   }

@@ -28,6 +28,8 @@ class ReadQueue {
     OperationId operation = 0;
     Duration lease{};                 // granted when it began
     std::vector<std::uint64_t> rows;  // for these
+    RowLease wanted;                  // for what the scans find
+    std::uint64_t mark = 0;           // when it began: Leases::mark()
   };
 
   ReadQueue(ReplicaState& state, GroupServices& services, const Followers& followers, Leases& leases)

@@ -89,7 +89,7 @@ class MemoryStore {
     if (unreadable_rows.contains(read.partition)) return fail(ErrorCode::corrupt, "a damaged row");
     Result<ReadReply> reply = execute_read(read.request, groups.at(read.partition).rows);
     if (!reply) return tl::unexpected(reply.error());
-    return ReadAnswer(*reply);
+    return ReadAnswer(read.request, *reply);
   }
 
   Result<std::vector<Entry>> load(const LoadEntries& load) {

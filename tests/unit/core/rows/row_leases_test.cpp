@@ -245,5 +245,63 @@ TEST(RowLeases, RowWithManyHolders_GetsNoMore) {
   EXPECT_TRUE(leases.grant(client(100), {row_hash(row)}, start + 4s, start + 3s)) << "when they have ended";
 }
 
+// ---- Rows that a read found -------------------------------------------------------------------------
+
+using Places = std::vector<std::uint32_t>;
+
+TEST(RowLeasesFound, RowsThatNobodyChangedSince_AreLeased) {
+  RowLeases leases;
+  const std::vector<std::uint64_t> found{row_hash(row), row_hash(other_row)};
+  EXPECT_EQ(leases.grant_found(client(1), found, leases.mark(), start + 100ms, start), Places{});
+  EXPECT_EQ(leases.free_at(change(2, row), start), start + 100ms);
+}
+
+TEST(RowLeasesFound, RowThatChanges_IsNot) {
+  RowLeases leases;
+  const std::uint64_t mark = leases.mark();
+  const RowChanges changes = change(1, row);
+  leases.begin(changes, start);
+  EXPECT_EQ(leases.grant_found(client(1), {row_hash(other_row), row_hash(row)}, mark, start + 100ms, start), Places{1});
+  EXPECT_EQ(leases.grant_found(client(1), {row_hash(row)}, mark, start + 100ms, start), std::nullopt);
+}
+
+TEST(RowLeasesFound, RowWhoseChangeEndedAfterTheReadBegan_IsNot) {
+  RowLeases leases;
+  const RowChanges changes = change(1, row);
+  leases.begin(changes, start);
+  const std::uint64_t before = leases.mark();
+  leases.end(changes);
+  const std::uint64_t after = leases.mark();
+  EXPECT_EQ(leases.grant_found(client(1), {row_hash(row)}, before, start + 100ms, start), std::nullopt);
+  EXPECT_EQ(leases.grant_found(client(1), {row_hash(row)}, after, start + 100ms, start), Places{});
+}
+
+TEST(RowLeasesFound, ChangeThatTheLeasesForgot_CountsAsOneOfAnyRow) {
+  RowLeases leases;
+  const std::uint64_t mark = leases.mark();
+  const RowChanges changes = change(1, row);
+  leases.begin(changes, start);
+  leases.end(changes);
+  TimePoint later = start + row_contention_pause + 1s;
+  std::size_t granted = 0;  // many other rows, so that the old ones go
+  while (granted < 3000)
+    ASSERT_TRUE(leases.grant(client(1), {row_hash({"many", std::to_string(granted++)})}, later + 1ms, later));
+  EXPECT_EQ(leases.grant_found(client(1), {row_hash(row)}, mark, later + 100ms, later), std::nullopt);
+  EXPECT_EQ(leases.grant_found(client(1), {row_hash(row)}, leases.mark(), later + 100ms, later), Places{});
+}
+
+TEST(RowLeasesFound, AfterAPrefixWasErased_NothingThatWasReadBeforeIsLeased) {
+  RowLeases leases;
+  RowChanges everything;
+  everything.client = client(1);
+  everything.everything = true;
+  const std::uint64_t mark = leases.mark();
+  leases.begin(everything, start);
+  EXPECT_EQ(leases.grant_found(client(1), {row_hash(row)}, mark, start + 100ms, start), std::nullopt);
+  leases.end(everything);
+  EXPECT_EQ(leases.grant_found(client(1), {row_hash(row)}, mark, start + 100ms, start), std::nullopt);
+  EXPECT_EQ(leases.grant_found(client(1), {row_hash(row)}, leases.mark(), start + 100ms, start), Places{});
+}
+
 }  // namespace
 }  // namespace ringfs::dht

@@ -225,6 +225,54 @@ TEST_F(LeasedRowsTest, ManyOwnChanges_ReadsAskedBeforeRememberNothing) {
   EXPECT_EQ(known(), "a");
 }
 
+// ---- Scans -----------------------------------------------------------------------------------------
+
+class LeasedScanTest : public LeasedRowsTest {
+ protected:
+  // Finds the rows "other" and "row" of the object.
+  void find(std::vector<std::uint32_t> unleased, bool locked = false) {
+    ReadRequest scan;
+    scan.scans.push_back({row.key, "", "", 10, true});
+    ReadReply found;
+    found.scans.resize(1);
+    found.scans[0].rows = {Row{other_row.sort, 1, SharedBytes("b")}, Row{row.sort, 1, SharedBytes("a")}};
+    if (locked) found.scans[0].locks = {RecordRef{}};
+    asking_.remember_found(scan, found, lease_of(100ms), unleased);
+  }
+  bool knows(const RowAddress& address) { return rows_->knows(request({address}), start); }
+
+  LeasedRows::Asking asking_{rows_, PartitionId{1}};
+};
+
+TEST_F(LeasedScanTest, FoundRows_AreKnown) {
+  find({});
+  EXPECT_EQ(known(), "a");
+  EXPECT_TRUE(knows(other_row));
+}
+
+TEST_F(LeasedScanTest, RowWithoutALease_IsNot) {
+  find({0});
+  EXPECT_EQ(known(), "a");
+  EXPECT_FALSE(knows(other_row));
+}
+
+TEST_F(LeasedScanTest, RowsInARangeThatATransactionHolds_AreNot) {
+  find({}, true);
+  EXPECT_FALSE(knows(row));
+}
+
+TEST_F(LeasedScanTest, RecalledMeanwhile_IsNotRemembered) {
+  rows_->recall({.client = {},
+                 .partition = PartitionId{1},
+                 .term = 1,
+                 .number = 1,
+                 .everything = false,
+                 .rows = {row_hash(row)}});
+  find({});
+  EXPECT_FALSE(knows(row));
+  EXPECT_TRUE(knows(other_row));
+}
+
 // ---- Recalls ---------------------------------------------------------------------------------------
 
 Recall recall_of(const RowAddress& address) {

@@ -108,6 +108,11 @@ TEST(Codec, Frames_HaveTheBytesOfProtocolVersion1) {
     frames.push_back(samples::received(FrameKind::recall, encode(recall)));
     frames.push_back(samples::received(FrameKind::release, encode(recall)));
   }
+  ReadAnswer listing(EncodedBatch{.head = SharedBytes("head"), .blobs = {}});
+  listing.scan_lease = Duration(90);
+  listing.unleased = {0, 3, 1000};
+  const OperationResult listed{listing};
+  frames.push_back(samples::received(FrameKind::response, encode(Response{Stamp{9}, listed})));
   ASSERT_EQ(frames.size(), std::size(golden_frames));
   for (std::size_t i = 0; i < frames.size(); ++i) EXPECT_EQ(described(frames[i]), golden_frames[i]) << "frame " << i;
 }
