@@ -66,23 +66,28 @@ void FileSystem::set_operation_timeout(Duration timeout) {
 
 void FileSystem::on_pages_changed(PagesListener listener) { parts_->volume->pages_changed = std::move(listener); }
 
-void FileSystem::on_attributes_recalled(AttributesListener listener) {
-  parts_->volume->kernel_attributes.start(std::move(listener));
-}
+void FileSystem::on_kernel_recall(KernelListener listener) { parts_->volume->kernel_leases.start(std::move(listener)); }
 
 Duration FileSystem::keep_attributes(const Attributes& attributes) {
-  return parts_->volume->kernel_attributes.keep(attributes);
+  return parts_->volume->kernel_leases.keep_attributes(attributes);
 }
 
-void FileSystem::leases_are_void() { parts_->volume->kernel_attributes.leases_are_void(); }
+Duration FileSystem::keep_name(InodeNumber directory, const std::string& name, const Attributes& child) {
+  return parts_->volume->kernel_leases.keep_name(directory, name, child);
+}
 
-void FileSystem::loop_was_late(Duration late) { parts_->volume->kernel_attributes.loop_was_late(late); }
+bool FileSystem::is_open(InodeNumber inode) const {
+  const OpenPointer open = parts_->volume->open_inodes.find(inode);
+  return (open && open->kernel.is_used()) || parts_->volume->directories.is_open(inode);
+}
+
+void FileSystem::leases_are_void() { parts_->volume->kernel_leases.leases_are_void(); }
+
+void FileSystem::loop_was_late(Duration late) { parts_->volume->kernel_leases.loop_was_late(late); }
 
 void FileSystem::add_metrics(std::function<std::string()> text) { parts_->control.add_metrics(std::move(text)); }
 
-const KernelAttributesCounters& FileSystem::kernel_attributes() const {
-  return parts_->volume->kernel_attributes.counters();
-}
+const KernelLeaseCounters& FileSystem::kernel_leases() const { return parts_->volume->kernel_leases.counters(); }
 
 Task<Result<Attributes>> FileSystem::lookup(Caller caller, InodeNumber parent, std::string name) {
   if (parent == root_inode && name == ring_name) return parts_->control.get_attributes(caller, ControlTree::root);

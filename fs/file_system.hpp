@@ -65,6 +65,8 @@ struct Attributes {
   std::uint64_t generation = 0;
   // Of the inode's row, if these are what the row says; 0: there is more to them (bytes that wait, for example).
   std::uint64_t version = 0;
+  // Of the row of the entry that led here; 0: there is none, or it may not be kept.
+  std::uint64_t entry_version = 0;
 };
 
 struct SetAttributes {
@@ -90,8 +92,9 @@ struct Opened {
 struct DirectoryEntry {
   std::string name;
   InodeNumber inode = 0;
-  std::uint32_t type = 0;    // S_IFMT bits
-  std::uint64_t cookie = 0;  // read_directory from here gives the entries after this one
+  std::uint32_t type = 0;     // S_IFMT bits
+  std::uint64_t cookie = 0;   // read_directory from here gives the entries after this one
+  std::uint64_t version = 0;  // of the entry's row; 0: it may not be kept
   std::optional<Attributes> attributes;
 };
 
@@ -133,17 +136,29 @@ struct PageChange {
 };
 using PagesListener = std::function<void(PageChange change, std::function<void()> done)>;
 
-// The kernel must ask again for the attributes of this inode.
+// What the kernel must ask again.
 struct AttributesRecall {
   InodeNumber inode = 0;
   Duration left{};  // then it asks by itself
 };
-using AttributesListener = std::function<void(std::vector<AttributesRecall> recalls, std::function<void()> done)>;
+struct NameRecall {
+  InodeNumber directory = 0;
+  std::string name;
+  InodeNumber child = 0;  // to which the name leads as far as the kernel knows
+  Duration left{};
+};
+struct KernelRecall {
+  std::vector<AttributesRecall> attributes;
+  std::vector<NameRecall> names;  // together with the attributes of their children
+  // By an operation of this mount: it may hold the directories of the names in the kernel.
+  bool own_change = false;
+};
+using KernelListener = std::function<void(KernelRecall recall, std::function<void()> done)>;
 
-struct KernelAttributesCounters {
-  std::uint64_t kept = 0;      // answers with which the kernel was allowed to keep attributes
-  std::uint64_t recalled = 0;  // inodes whose attributes were taken back: for others, and for this mount's own changes
-  std::uint64_t present = 0;   // inodes of which it may keep some now, or lately could
+struct KernelLeaseCounters {
+  std::uint64_t attributes_kept = 0;      // answers with which the kernel was allowed to keep attributes
+  std::uint64_t attributes_recalled = 0;  // inodes whose attributes were taken back: for others, and for own changes
+  std::uint64_t names_kept = 0, names_recalled = 0;
 };
 
 class FileSystem {
@@ -162,16 +177,19 @@ class FileSystem {
   // calls `done` on the loop when the kernel has done it; answers that would show the change wait for that.
   void on_pages_changed(PagesListener listener);
 
-  // With a listener, the kernel may keep attributes (fs/kernel_attributes.hpp). It is told before the attributes
-  // change, returns at once, and calls `done` on the loop when the kernel has forgotten them. Call it once.
-  void on_attributes_recalled(AttributesListener listener);
+  // With a listener, the kernel may keep attributes and names (fs/kernel_leases.hpp). It is told before they change,
+  // returns at once, and calls `done` on the loop when the kernel has forgotten them. Null: no more.
+  void on_kernel_recall(KernelListener listener);
   // How long the kernel may keep what an answer gives it, if the answer is written before the loop's next turn; zero:
   // it may not. It asks for each answer anew.
   Duration keep_attributes(const Attributes& attributes);
+  Duration keep_name(InodeNumber directory, const std::string& name, const Attributes& child);
+  // A handle of the file or directory is open here.
+  bool is_open(InodeNumber inode) const;
   // The machine was suspended: what the kernel was allowed to keep is void. And how late the loop is at times.
   void leases_are_void();
   void loop_was_late(Duration late);
-  const KernelAttributesCounters& kernel_attributes() const;
+  const KernelLeaseCounters& kernel_leases() const;
   // More samples for `.ring/stats` and `.ring/metrics`, as Prometheus text.
   void add_metrics(std::function<std::string()> text);
 

@@ -27,7 +27,7 @@ Volume::Volume(ObjectStore& object_store, FileSystemOptions file_system_options)
       open_inodes(*this),
       inodes(*this, hints, open_inodes),
       contents(*this, inodes, open_inodes),
-      kernel_attributes(*this, contents.kernel_sizes),
+      kernel_leases(*this, contents.kernel_sizes),
       names(*this, hints, inodes, open_inodes, contents),
       directories(*this, hints, inodes, open_inodes, contents.kernel_sizes),
       files(*this, inodes, open_inodes, contents, names),

@@ -2,7 +2,7 @@
 //
 // `names` looks up and changes names and attributes, `directories` lists, `files` are open files. Behind them: `hints`
 // guesses about names, `inodes` reads inodes, `open_inodes` is what is known of those in use, `contents` what is in
-// files, `kernel_attributes` is what the kernel may keep, `holds` looks after files that others unlink while they are
+// files, `kernel_leases` is what the kernel may keep, `holds` looks after files that others unlink while they are
 // open here. Each part has a header of its own and uses only the parts before it; all share the Instance.
 //
 // Background work keeps the Volume alive through a shared_ptr; the store must outlive the loop's work. Threads, errors
@@ -13,7 +13,7 @@
 #include "fs/contents/open_files.hpp"
 #include "fs/holds.hpp"
 #include "fs/instance.hpp"
-#include "fs/kernel_attributes.hpp"
+#include "fs/kernel_leases.hpp"
 #include "fs/names/directories.hpp"
 #include "fs/names/hints.hpp"
 #include "fs/names/inodes.hpp"
@@ -35,7 +35,7 @@ class Volume final : public Instance {
   OpenInodes open_inodes;
   Inodes inodes;
   Contents contents;
-  KernelAttributes kernel_attributes;
+  KernelLeases kernel_leases;
   Names names;
   Directories directories;
   OpenFiles files;

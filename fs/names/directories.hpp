@@ -36,6 +36,13 @@ struct OpenDirectory {
   }
 };
 
+// A whole listing, as it was when the directory's row had this version.
+struct RememberedListing {
+  std::uint64_t version = 0;
+  std::vector<DirectoryEntry> entries;  // with . and .., without attributes
+  std::map<std::uint64_t, std::string> shared_hash;
+};
+
 class Directories {
  public:
   Directories(Instance& instance, NameHints& hints, Inodes& inodes, OpenInodes& open_inodes, KernelSizes& kernel_sizes);
@@ -44,11 +51,14 @@ class Directories {
   // Entries after `cookie` (0: from the start, beginning with . and ..), at most `max_entries`.
   Task<Result<std::vector<DirectoryEntry>>> read(Handle handle, std::uint64_t cookie, std::size_t max_entries,
                                                  bool with_attributes);
-  void release(Handle handle) { directories_.erase(handle); }
+  void release(Handle handle);
+  bool is_open(InodeNumber inode) const { return open_.contains(inode); }
 
   const std::unordered_map<Handle, std::shared_ptr<OpenDirectory>>& all() const { return directories_; }
 
  private:
+  bool give_remembered(OpenDirectory& directory, std::uint64_t cookie) const;
+  void remember(const OpenDirectory& directory, std::uint64_t version);
   void add_dots(OpenDirectory& directory, std::uint64_t cookie) const;
   Task<Status> load_window(std::shared_ptr<OpenDirectory> directory, std::uint64_t cookie, bool with_attributes,
                            TimePoint deadline);
@@ -66,6 +76,8 @@ class Directories {
   KernelSizes& kernel_sizes_;
   OldDirectories old_directories_;
   std::unordered_map<Handle, std::shared_ptr<OpenDirectory>> directories_;
+  std::unordered_map<InodeNumber, unsigned> open_;  // how many handles
+  HintCache<InodeNumber, std::shared_ptr<const RememberedListing>> remembered_;
 };
 
 }  // namespace ringfs::fs

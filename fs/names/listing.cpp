@@ -20,6 +20,9 @@ constexpr std::uint32_t page_entries = 1000;
 // The inodes of a directory's files lie beside it: one read of a small directory has all of them.
 constexpr std::uint32_t page_inodes = page_entries + 100;
 constexpr std::size_t max_directories = 65536;  // open at once
+// Listings that are remembered, and the entries of each: some 40 MB at most.
+constexpr std::size_t remembered_listings = 1024;
+constexpr std::size_t most_remembered_entries = 200;
 // A directory of a former format is read as a whole: some 60 MB. A larger one is converted before it is listed.
 constexpr std::size_t max_whole_entries = std::size_t{1} << 18;
 
@@ -92,7 +95,8 @@ Directories::Directories(Instance& instance, NameHints& hints, Inodes& inodes, O
       inodes_(inodes),
       open_inodes_(open_inodes),
       kernel_sizes_(kernel_sizes),
-      old_directories_(instance, hints) {}
+      old_directories_(instance, hints),
+      remembered_(remembered_listings) {}
 
 Task<Result<Handle>> Directories::open(InodeNumber inode) {
   Result<LoadedInode> loaded = co_await inodes_.read(inode, instance_.deadline());
@@ -106,7 +110,16 @@ Task<Result<Handle>> Directories::open(InodeNumber inode) {
   if (!directory->by_hash) old_directories_.start_conversion(inode);
   Handle handle = instance_.next_handle();
   directories_.emplace(handle, std::move(directory));
+  ++open_[inode];
   co_return handle;
+}
+
+void Directories::release(Handle handle) {
+  const auto place = directories_.find(handle);
+  if (place == directories_.end()) return;
+  const auto open = open_.find(place->second->inode);
+  if (--open->second == 0) open_.erase(open);
+  directories_.erase(place);
 }
 
 void Directories::add_dots(OpenDirectory& directory, std::uint64_t cookie) const {
@@ -123,7 +136,9 @@ Task<Status> Directories::load_page(std::shared_ptr<OpenDirectory> directory, st
                                     bool with_attributes, TimePoint deadline) {
   const RowAddress prefix = entry_prefix(directory->inode);
   const bool from_start = cookie < first_entry_position;
+  if (from_start && give_remembered(*directory, cookie)) co_return Status();
   ReadRequest request;
+  request.gets.push_back(inode_row(directory->inode));
   const RowAddress names{prefix.key, prefix.sort + ":"};
   // The names with this hash come again: their rank says which of them were listed.
   std::string after = from_start ? std::string() : names.sort + entry_hash_bytes(hash_of_position(cookie));
@@ -155,6 +170,7 @@ Task<Status> Directories::load_page(std::shared_ptr<OpenDirectory> directory, st
     hints_.names.put({directory->inode, name}, entry->inode);
     listed->add(name, entry->inode, *position);
     add_entry(*directory, std::move(name), entry->inode, entry->type, *position, positions.shares_hash());
+    directory->window.back().version = stored.version;
     const auto row = inodes->find(entry->inode);
     if (row != inodes->end())
       directory->window.back().attributes = open_inodes_.overlay_attributes(entry->inode, row->second);
@@ -162,7 +178,31 @@ Task<Status> Directories::load_page(std::shared_ptr<OpenDirectory> directory, st
   hints_.remember_listed(directory->inode, std::move(listed));
   directory->at_end = !reply->scans.front().more;
   directory->loaded = true;
+  if (cookie == 0 && directory->at_end && reply->gets[0].found) remember(*directory, reply->gets[0].row.version);
   co_return Status();
+}
+
+// Every change of an entry touches the directory's row. While that has the version that it had when the entries were
+// read, and nobody changes it without asking, they are the same.
+bool Directories::give_remembered(OpenDirectory& directory, std::uint64_t cookie) const {
+  const std::optional<std::shared_ptr<const RememberedListing>> known = remembered_.get(directory.inode);
+  if (!known || !store_.leased_until(inode_row(directory.inode), (*known)->version)) return false;
+  directory.window = (*known)->entries;
+  std::erase_if(directory.window, [cookie](const DirectoryEntry& entry) { return entry.cookie <= cookie; });
+  directory.shared_hash = (*known)->shared_hash;
+  directory.after = cookie;
+  directory.at_end = directory.loaded = true;
+  return true;
+}
+
+void Directories::remember(const OpenDirectory& directory, std::uint64_t version) {
+  if (directory.window.size() > most_remembered_entries) return;
+  auto listing = std::make_shared<RememberedListing>();
+  listing->version = version;
+  listing->entries = directory.window;
+  for (DirectoryEntry& entry : listing->entries) entry.attributes.reset();
+  listing->shared_hash = directory.shared_hash;
+  remembered_.put(directory.inode, std::move(listing));
 }
 
 // For former formats, whose order is not that of positions. Entries that are moved to their new places meanwhile are
@@ -283,6 +323,7 @@ Task<Result<std::vector<DirectoryEntry>>> Directories::read(Handle handle, std::
       for (DirectoryEntry& entry : result) {
         const OpenPointer open = open_inodes_.find(entry.inode);
         if (open && open->kernel.is_used()) entry.attributes.reset();
+        if (entry.attributes) entry.attributes->entry_version = entry.version;
         if (entry.attributes && S_ISREG(entry.attributes->mode))
           kernel_sizes_.note_given(entry.inode, entry.attributes->size);
       }

@@ -27,7 +27,8 @@ Result<FoundEntry> Names::entry_of(const NameHints::Name& name, const RowAddress
   if (!entry) return tl::unexpected(entry.error());
   hints_.names.put(name, entry->inode);
   if (S_ISDIR(entry->type)) hints_.remember_way(name);
-  return FoundEntry{true, row, *entry, get.row.value, std::nullopt};
+  const bool at_its_place = row == entry_row(name.first, name.second);
+  return FoundEntry{true, row, *entry, get.row.value, at_its_place ? get.row.version : 0, std::nullopt};
 }
 
 Task<Result<std::vector<FoundEntry>>> Names::find_entries(std::vector<NameHints::Name> names, TimePoint deadline) {
@@ -124,9 +125,11 @@ Task<Result<Attributes>> Names::lookup(InodeNumber parent, std::string name) {
     if (!entry) co_return tl::unexpected(entry.error());
     if (!entry->found) co_return fail(ErrorCode::not_found);
     const InodeNumber inode = entry->entry.inode;
+    const std::uint64_t version = entry->version;
     Result<LoadedInode> loaded = co_await entry_inode(std::move(*entry), until);
     if (loaded) {
       Result<Attributes> attributes = co_await contents_.kernel_pages.answer(inode, *loaded, until);
+      if (attributes) attributes->entry_version = version;
       co_return attributes;
     }
     if (loaded.error().code != ErrorCode::stale_handle) co_return tl::unexpected(loaded.error());

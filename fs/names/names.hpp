@@ -29,6 +29,7 @@ struct FoundEntry {
   RowAddress row;  // where it lies
   EntryRow entry;
   SharedBytes value;
+  std::uint64_t version = 0;         // of its row; 0 where former formats put entries
   std::optional<LoadedInode> inode;  // when it came in the same snapshot
 };
 

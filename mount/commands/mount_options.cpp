@@ -45,6 +45,13 @@ constexpr auto flags = std::to_array<Flag>({
     {"dirsync", &MountOptions::synchronous_directories, true},
 });
 
+struct Cache {
+  std::string_view word;
+  KernelCaches value;
+};
+constexpr auto caches = std::to_array<Cache>(
+    {{"none", KernelCaches::none}, {"attributes", KernelCaches::attributes}, {"full", KernelCaches::full}});
+
 struct File {
   std::string_view word;
   std::string dht::OperatorFiles::*field;
@@ -81,9 +88,11 @@ std::string escaped(const std::string& text) {
 
 Status apply_value(const std::string& name, const std::string& value, MountOptions& options) {
   if (name == "cache") {
-    options.cache = value == "none" ? KernelCaches::none : KernelCaches::attributes;
-    if (value == "none" || value == "attributes") return {};
-    return fail(ErrorCode::invalid_argument, "-o cache= takes attributes or none, not '" + value + "'");
+    const auto cache = std::find_if(caches.begin(), caches.end(), [&](const Cache& one) { return one.word == value; });
+    if (cache == caches.end())
+      return fail(ErrorCode::invalid_argument, "-o cache= takes full, attributes or none, not '" + value + "'");
+    options.cache = cache->value;
+    return {};
   }
   if (name == "cached") {
     if (parse_number(value, 0.0, 3600.0, options.cached_seconds)) return {};

@@ -16,7 +16,7 @@
 namespace ringfs::mount {
 
 // What the kernel keeps of a ring's names and attributes.
-enum class KernelCaches : std::uint8_t { none, attributes };
+enum class KernelCaches : std::uint8_t { none, attributes, full };
 
 struct MountOptions {
   std::string mount_point;        // absolute

@@ -5,6 +5,10 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <cerrno>
 #include <limits>
 #include <type_traits>
@@ -20,6 +24,32 @@ using fs::InodeNumber;
 using Kind = Request::Kind;
 
 FuseSession& session_of(fuse_req_t request) { return *static_cast<FuseSession*>(fuse_req_userdata(request)); }
+
+void refuse_at(fuse_req_t raw, std::chrono::steady_clock::time_point when) {
+  session_of(raw).start(
+      raw, Kind::read, 0,
+      [](FileSystem*, RequestPointer request, std::chrono::steady_clock::time_point then) -> Task<void> {
+        boost::asio::steady_timer timer(co_await boost::asio::this_coro::executor, then);
+        boost::system::error_code cancelled;
+        co_await timer.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, cancelled));
+        request->error(ESTALE);
+      },
+      when);
+}
+
+// A request for an inode to which a name may lead that was taken back: the kernel walks the path again. Never one with
+// a handle, and never a LOOKUP: an error would drop the name, and what is mounted on it.
+bool refused(fuse_req_t raw, InodeNumber inode) {
+  const auto when = session_of(raw).cache().refuses(inode, fuse_req_ctx(raw)->pid);
+  if (when) refuse_at(raw, *when);
+  return when.has_value();
+}
+// The same for one that changes such a name.
+bool refused(fuse_req_t raw, InodeNumber directory, const char* name) {
+  const auto when = session_of(raw).cache().refuses({directory, name}, fuse_req_ctx(raw)->pid);
+  if (when) refuse_at(raw, *when);
+  return when.has_value();
+}
 
 // One entry of a listing has at least this size (struct fuse_dirent and fuse_direntplus of linux/fuse.h with a short
 // name).
@@ -73,12 +103,12 @@ void lookup(fuse_req_t raw, fuse_ino_t parent, const char* name) {
       [](FileSystem* fs, RequestPointer request, LookupTimeouts* timeouts, LookupOf wanted) -> Task<void> {
         const Result<fs::Attributes> found = co_await fs->lookup(request->caller(), wanted.directory, wanted.name);
         if (!found && found.error().code == ErrorCode::timeout) {
-          timeouts->add(std::move(wanted), std::chrono::steady_clock::now());
+          timeouts->add(wanted, std::chrono::steady_clock::now());
         }
         if (found)
-          request->entry(*found);
+          request->entry({wanted.directory, wanted.name}, *found);
         else
-          request->error(found.error());
+          request->no_entry({wanted.directory, wanted.name}, found.error());
       },
       &session.lookup_timeouts(), asked);
 }
@@ -109,31 +139,50 @@ void make_symlink(fuse_req_t raw, const char* target, fuse_ino_t parent, const c
 }
 
 void link(fuse_req_t raw, fuse_ino_t inode, fuse_ino_t parent, const char* name) {
+  if (refused(raw, inode)) return;
   run<&FileSystem::link, &Request::made>(raw, Kind::mutation, InodeNumber{inode}, InodeNumber{parent},
                                          std::string(name));
 }
 
 void unlink(fuse_req_t raw, fuse_ino_t parent, const char* name) {
+  if (refused(raw, parent, name)) return;
   run<&FileSystem::unlink>(raw, Kind::mutation, InodeNumber{parent}, std::string(name));
 }
 
 void remove_directory(fuse_req_t raw, fuse_ino_t parent, const char* name) {
+  if (refused(raw, parent, name)) return;
   run<&FileSystem::remove_directory>(raw, Kind::mutation, InodeNumber{parent}, std::string(name));
 }
 
+// The kernel moves its names with the answer, as long as they were kept.
 void rename(fuse_req_t raw, fuse_ino_t parent, const char* name, fuse_ino_t new_parent, const char* new_name,
             unsigned flags) {
-  run<&FileSystem::rename>(raw, Kind::mutation, InodeNumber{parent}, std::string(name), InodeNumber{new_parent},
-                           std::string(new_name), flags);
+  if (refused(raw, parent, name) || refused(raw, new_parent, new_name)) return;
+  FuseSession& session = session_of(raw);
+  session.start(
+      raw, Kind::mutation, 0,
+      [](FileSystem* fs, RequestPointer request, KernelCache* cache, StaleMarks::Name from, StaleMarks::Name to,
+         unsigned how) -> Task<void> {
+        const Status renamed =
+            co_await fs->rename(request->caller(), from.first, from.second, to.first, to.second, how);
+        if (renamed && (how & RENAME_EXCHANGE) != 0)
+          cache->marks().exchanged(from, to);
+        else if (renamed)
+          cache->marks().moved(from, to);
+        request->status(renamed);
+      },
+      &session.cache(), StaleMarks::Name{parent, name}, StaleMarks::Name{new_parent, new_name}, flags);
 }
 
 void read_link(fuse_req_t raw, fuse_ino_t inode) {
+  if (refused(raw, inode)) return;
   run<&FileSystem::read_link, &Request::link_target>(raw, Kind::read, InodeNumber{inode});
 }
 
 // ---- attributes -------------------------------------------------------------------------------------
 
-void get_attributes(fuse_req_t raw, fuse_ino_t inode, fuse_file_info*) {
+void get_attributes(fuse_req_t raw, fuse_ino_t inode, fuse_file_info* info) {
+  if (info == nullptr && refused(raw, inode)) return;
   session_of(raw).cache().known().asked(inode);
   run<&FileSystem::get_attributes, &Request::attributes>(raw, Kind::read, InodeNumber{inode});
 }
@@ -164,7 +213,8 @@ fs::SetAttributes changes_of(const struct stat& wanted, int which) {
   return changes;
 }
 
-void set_attributes(fuse_req_t raw, fuse_ino_t inode, struct stat* wanted, int which, fuse_file_info*) {
+void set_attributes(fuse_req_t raw, fuse_ino_t inode, struct stat* wanted, int which, fuse_file_info* info) {
+  if (info == nullptr && refused(raw, inode)) return;
   run<&FileSystem::set_attributes, &Request::set_attributes>(raw, Kind::mutation, InodeNumber{inode},
                                                              changes_of(*wanted, which));
 }
@@ -208,6 +258,7 @@ Kind kind_of_open(InodeNumber inode, int flags) {
 
 void open(fuse_req_t raw, fuse_ino_t inode, fuse_file_info* info) {
   session_of(raw).cache().known().asked(inode);
+  if (refused(raw, inode)) return;
   session_of(raw).start(
       raw, kind_of_open(inode, info->flags), 0,
       [](FileSystem* fs, RequestPointer request, InodeNumber number, fuse_file_info file) -> Task<void> {
@@ -266,6 +317,7 @@ void release(fuse_req_t raw, fuse_ino_t, fuse_file_info* info) {
 
 void open_directory(fuse_req_t raw, fuse_ino_t inode, fuse_file_info* info) {
   session_of(raw).cache().known().asked(inode);
+  if (refused(raw, inode)) return;
   session_of(raw).start(
       raw, Kind::read, 0,
       [](FileSystem* fs, RequestPointer request, InodeNumber directory, fuse_file_info file) -> Task<void> {
@@ -280,27 +332,28 @@ void open_directory(fuse_req_t raw, fuse_ino_t inode, fuse_file_info* info) {
       InodeNumber{inode}, *info);
 }
 
-void list(fuse_req_t raw, size_t size, off_t cookie, const fuse_file_info* info, bool with_attributes) {
+void list(fuse_req_t raw, fuse_ino_t inode, size_t size, off_t cookie, const fuse_file_info* info,
+          bool with_attributes) {
   session_of(raw).start(
       raw, Kind::read, 0,
-      [](FileSystem* fs, RequestPointer request, fs::Handle handle, std::uint64_t after, std::size_t bytes,
-         bool plus) -> Task<void> {
+      [](FileSystem* fs, RequestPointer request, InodeNumber directory, fs::Handle handle, std::uint64_t after,
+         std::size_t bytes, bool plus) -> Task<void> {
         const std::size_t most = bytes / (plus ? smallest_entry_plus_bytes : smallest_entry_bytes) + 1;
         const Result<std::vector<fs::DirectoryEntry>> entries = co_await fs->read_directory(handle, after, most, plus);
         if (!entries) {
           request->error(entries.error());
         } else {
-          request->listing(*entries, bytes, plus);
+          request->listing(directory, *entries, bytes, plus);
         }
       },
-      fs::Handle{info->fh}, static_cast<std::uint64_t>(cookie), std::size_t{size}, with_attributes);
+      InodeNumber{inode}, fs::Handle{info->fh}, static_cast<std::uint64_t>(cookie), std::size_t{size}, with_attributes);
 }
 
-void read_directory(fuse_req_t raw, fuse_ino_t, size_t size, off_t cookie, fuse_file_info* info) {
-  list(raw, size, cookie, info, false);
+void read_directory(fuse_req_t raw, fuse_ino_t inode, size_t size, off_t cookie, fuse_file_info* info) {
+  list(raw, inode, size, cookie, info, false);
 }
-void read_directory_plus(fuse_req_t raw, fuse_ino_t, size_t size, off_t cookie, fuse_file_info* info) {
-  list(raw, size, cookie, info, true);
+void read_directory_plus(fuse_req_t raw, fuse_ino_t inode, size_t size, off_t cookie, fuse_file_info* info) {
+  list(raw, inode, size, cookie, info, true);
 }
 
 void release_directory(fuse_req_t raw, fuse_ino_t, fuse_file_info* info) {

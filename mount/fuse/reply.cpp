@@ -90,34 +90,43 @@ fuse_req_t Request::take() {
   return std::exchange(request_, nullptr);
 }
 
-fuse_entry_param Request::entry_of(const fs::Attributes& attributes, double attributes_timeout) const {
+fuse_entry_param Request::entry_of(const fs::Attributes& attributes, double attributes_timeout, double name_timeout) {
   fuse_entry_param entry{};
   entry.ino = attributes.inode;
   entry.generation = attributes.generation;
   entry.attr = to_stat(attributes);
   entry.attr_timeout = attributes_timeout;
-  entry.entry_timeout = cache_.name_timeout(attributes);
+  entry.entry_timeout = name_timeout;
   return entry;
 }
 
 // An answer that the kernel took counts one lookup of the inode.
-bool Request::name(fs::InodeNumber inode, bool taken) {
+bool Request::named(fs::InodeNumber inode, bool taken) {
   if (taken && !fs::ControlTree::owns(inode)) cache_.known().named(inode, std::chrono::steady_clock::now());
   return taken;
 }
 
 bool Request::error(int number) { return !answered() && fuse_reply_err(take(), number) == 0; }
 
-bool Request::entry(const fs::Attributes& attributes) {
+bool Request::entry(const StaleMarks::Name& name, const fs::Attributes& attributes) {
   if (answered()) return false;
-  const fuse_entry_param entry = entry_of(attributes, cache_.attributes_timeout(attributes));
-  return name(attributes.inode, fuse_reply_entry(take(), &entry) == 0);
+  const double attributes_timeout = cache_.attributes_timeout(attributes);
+  const fuse_entry_param entry = entry_of(attributes, attributes_timeout, cache_.name_timeout(name, attributes));
+  cache_.marks().looked_up(name, attributes.inode, caller_.pid, std::chrono::steady_clock::now());
+  return named(attributes.inode, fuse_reply_entry(take(), &entry) == 0);
+}
+
+bool Request::no_entry(const StaleMarks::Name& name, const Error& error) {
+  if (error.code == ErrorCode::not_found)
+    cache_.marks().looked_up(name, std::nullopt, caller_.pid, std::chrono::steady_clock::now());
+  return this->error(error);
 }
 
 bool Request::made(const fs::Attributes& attributes) {
   if (answered()) return false;
-  const fuse_entry_param entry = entry_of(attributes, cache_.made_attributes_timeout(attributes));
-  return name(attributes.inode, fuse_reply_entry(take(), &entry) == 0);
+  const double timeout = cache_.loose_timeout(attributes);
+  const fuse_entry_param entry = entry_of(attributes, timeout, timeout);
+  return named(attributes.inode, fuse_reply_entry(take(), &entry) == 0);
 }
 
 bool Request::attributes(const fs::Attributes& attributes) {
@@ -129,13 +138,14 @@ bool Request::attributes(const fs::Attributes& attributes) {
 bool Request::set_attributes(const fs::Attributes& attributes) {
   if (answered()) return false;
   const struct stat attr = to_stat(attributes);
-  return fuse_reply_attr(take(), &attr, cache_.made_attributes_timeout(attributes)) == 0;
+  return fuse_reply_attr(take(), &attr, cache_.loose_timeout(attributes)) == 0;
 }
 
 bool Request::created(const fs::Attributes& attributes, const fuse_file_info& info) {
   if (answered()) return false;
-  const fuse_entry_param entry = entry_of(attributes, cache_.made_attributes_timeout(attributes));
-  return name(attributes.inode, fuse_reply_create(take(), &entry, &info) == 0);
+  const double timeout = cache_.loose_timeout(attributes);
+  const fuse_entry_param entry = entry_of(attributes, timeout, timeout);
+  return named(attributes.inode, fuse_reply_create(take(), &entry, &info) == 0);
 }
 
 bool Request::opened(const fuse_file_info& info) { return !answered() && fuse_reply_open(take(), &info) == 0; }
@@ -177,19 +187,24 @@ bool Request::file_system_status(const fs::FileSystemStatus& status) {
   return fuse_reply_statfs(take(), &result) == 0;
 }
 
-bool Request::listing(const std::vector<fs::DirectoryEntry>& entries, std::size_t size, bool with_attributes) {
+bool Request::listing(fs::InodeNumber directory, const std::vector<fs::DirectoryEntry>& entries, std::size_t size,
+                      bool with_attributes) {
   if (answered()) return false;
-  std::vector<fs::InodeNumber> named;
+  std::vector<fs::InodeNumber> names;
   std::string bytes(size, '\0');
   std::size_t used = 0;
   for (const fs::DirectoryEntry& entry : entries) {
     std::size_t needed = 0;
+    // For . and .. the kernel counts no lookup.
+    const bool is_named = with_attributes && entry.attributes && entry.name != "." && entry.name != "..";
     if (with_attributes) {
+      // ino 0 means that no attributes are given: the kernel looks the name up when it needs them.
       fuse_entry_param parameters{};
-      if (entry.attributes) parameters = entry_of(*entry.attributes, cache_.attributes_timeout(*entry.attributes));
-      // ino 0 means that no attributes are given: the kernel looks the name up when it needs them. Also for . and ..,
-      // for which it counts no lookup.
-      if (!entry.attributes || entry.name == "." || entry.name == "..") parameters.ino = 0;
+      if (is_named) {
+        const double attributes_timeout = cache_.attributes_timeout(*entry.attributes);
+        parameters = entry_of(*entry.attributes, attributes_timeout,
+                              cache_.name_timeout({directory, entry.name}, *entry.attributes));
+      }
       parameters.attr.st_ino = entry.inode;
       parameters.attr.st_mode = entry.attributes ? entry.attributes->mode : entry.type;
       needed = fuse_add_direntry_plus(request_, bytes.data() + used, size - used, entry.name.c_str(), &parameters,
@@ -203,10 +218,10 @@ bool Request::listing(const std::vector<fs::DirectoryEntry>& entries, std::size_
     }
     if (needed > size - used) break;
     used += needed;
-    if (with_attributes && entry.attributes && entry.name != "." && entry.name != "..") named.push_back(entry.inode);
+    if (is_named) names.push_back(entry.inode);
   }
   const bool taken = fuse_reply_buf(take(), bytes.data(), used) == 0;
-  for (const fs::InodeNumber inode : named) name(inode, taken);
+  for (const fs::InodeNumber inode : names) this->named(inode, taken);
   return taken;
 }
 

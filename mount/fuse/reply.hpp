@@ -50,7 +50,8 @@ class Request : public std::enable_shared_from_this<Request> {
   bool error(int number);
   bool error(const Error& error) { return this->error(fs::to_errno(error.code)); }
   bool status(const Status& status) { return status ? error(0) : error(status.error()); }
-  bool entry(const fs::Attributes& attributes);           // LOOKUP
+  bool entry(const StaleMarks::Name& name, const fs::Attributes& attributes);  // LOOKUP
+  bool no_entry(const StaleMarks::Name& name, const Error& error);
   bool made(const fs::Attributes& attributes);            // MKNOD, MKDIR, SYMLINK, LINK
   bool attributes(const fs::Attributes& attributes);      // GETATTR
   bool set_attributes(const fs::Attributes& attributes);  // SETATTR
@@ -63,13 +64,14 @@ class Request : public std::enable_shared_from_this<Request> {
   bool file_system_status(const fs::FileSystemStatus& status);
 
   // A directory listing of at most `size` bytes, as many of `entries` as fit.
-  bool listing(const std::vector<fs::DirectoryEntry>& entries, std::size_t size, bool with_attributes);
+  bool listing(fs::InodeNumber directory, const std::vector<fs::DirectoryEntry>& entries, std::size_t size,
+               bool with_attributes);
 
  private:
   static void on_interrupt(fuse_req_t request, void* self);
   fuse_req_t take();
-  fuse_entry_param entry_of(const fs::Attributes& attributes, double attributes_timeout) const;
-  bool name(fs::InodeNumber inode, bool taken);
+  static fuse_entry_param entry_of(const fs::Attributes& attributes, double attributes_timeout, double name_timeout);
+  bool named(fs::InodeNumber inode, bool taken);
 
   fuse_req_t request_;  // null once answered
   const Kind kind_;

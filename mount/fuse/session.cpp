@@ -51,6 +51,7 @@ FuseSession::FuseSession(asio::io_context& loop, fs::FileSystem& file_system, Mo
       file_system_(file_system),
       options_(std::move(options)),
       cache_(file_system, options_),
+      recalls_(loop, file_system, cache_),
       watch_timer_(loop),
       descriptor_(loop),
       room_(loop) {
@@ -60,7 +61,7 @@ FuseSession::FuseSession(asio::io_context& loop, fs::FileSystem& file_system, Mo
 
 FuseSession::~FuseSession() {
   file_system_.on_pages_changed(nullptr);
-  file_system_.on_attributes_recalled(nullptr);
+  file_system_.on_kernel_recall(nullptr);
   file_system_.add_metrics(nullptr);
   disconnect();
   if (session_ != nullptr) fuse_session_destroy(session_);
@@ -69,7 +70,7 @@ FuseSession::~FuseSession() {
 // From here on programs with open files get ENOTCONN instead of waiting for answers that will not come.
 void FuseSession::disconnect() {
   pages_.stop();
-  attributes_.stop();
+  recalls_.stop();
   watch_timer_.cancel();
   if (descriptor_.is_open()) descriptor_.release();  // libfuse owns and closes it
   if (!mounted_) return;
@@ -108,30 +109,20 @@ Status FuseSession::mount() {
     std::function<void()> posted = [this, done = std::move(done)] { asio::post(loop_, done); };
     pages_.change(std::move(change), std::move(posted));
   });
-  if (cache_.keeps_attributes()) keep_attributes();
   return {};
 }
 
-void FuseSession::keep_attributes() {
-  attributes_.start([this](fs::InodeNumber inode) {
-    // A negative offset: no pages. It takes no lock that a program's operation holds.
-    return -fuse_lowlevel_notify_inval_inode(session_, inode, -1, 0);
-  });
-  file_system_.on_attributes_recalled([this](const std::vector<fs::AttributesRecall>& recalls,
-                                             std::function<void()> done) { recall(recalls, std::move(done)); });
+// From INIT on, which says what the kernel can be told.
+void FuseSession::let_kernel_keep() {
+  recalls_.start(
+      [this](fs::InodeNumber inode) {
+        // A negative offset: no pages. It takes no lock that a program's operation holds.
+        return -fuse_lowlevel_notify_inval_inode(session_, inode, -1, 0);
+      },
+      [this](fs::InodeNumber directory, const std::string& name) {
+        return -fuse_lowlevel_notify_expire_entry(session_, directory, name.data(), name.size(), FUSE_LL_EXPIRE_ONLY);
+      });
   watch_loop();
-}
-
-void FuseSession::recall(const std::vector<fs::AttributesRecall>& recalls, std::function<void()> done) {
-  std::vector<AttributeNotifier::Recall> wanted;
-  wanted.reserve(recalls.size());
-  const auto now = std::chrono::steady_clock::now();
-  for (const fs::AttributesRecall& one : recalls) {
-    const auto named = cache_.known().last_named(one.inode);
-    const auto until = now + std::chrono::duration_cast<std::chrono::nanoseconds>(one.left);
-    wanted.push_back({one.inode, named ? std::min(until, *named + AttributeNotifier::answer_age) : now});
-  }
-  attributes_.recall(std::move(wanted), [this, done = std::move(done)] { asio::post(loop_, done); });
 }
 
 void FuseSession::watch_loop() {
@@ -193,6 +184,8 @@ void FuseSession::initialised(fuse_conn_info& connection) {
   connection.max_background = max_background;
   connection.congestion_threshold = max_background * 3 / 4;
   connection.time_gran = 1;
+  if ((connection.capable & FUSE_CAP_EXPIRE_ONLY) == 0) cache_.only_attributes();
+  if (cache_.keeps_attributes()) let_kernel_keep();
   initialised_ = true;
   if (on_ready_) asio::post(loop_, std::exchange(on_ready_, nullptr));
 }
@@ -326,8 +319,8 @@ Task<void> FuseSession::unmount(std::chrono::seconds timeout) {
     spdlog::warn("event=mount_cut path={} reason=\"still in use\"", path);
     // Its threads may wait in the kernel for pages that only answers unlock. Every request is answered by its deadline.
     pages_.close();
-    attributes_.close();
-    while (!(pages_.idle() && attributes_.idle()) && !fuse_session_exited(session_)) {
+    recalls_.close();
+    while (!(pages_.idle() && recalls_.idle()) && !fuse_session_exited(session_)) {
       timer.expires_after(unmount_look);
       co_await timer.async_wait(asio::use_awaitable);
     }

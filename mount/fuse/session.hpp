@@ -18,8 +18,8 @@
 #include <unordered_set>
 
 #include "mount/commands/mount_options.hpp"
-#include "mount/fuse/attribute_notifier.hpp"
 #include "mount/fuse/kernel_cache.hpp"
+#include "mount/fuse/kernel_recalls.hpp"
 #include "mount/fuse/lookup_timeouts.hpp"
 #include "mount/fuse/loop_watch.hpp"
 #include "mount/fuse/page_notifier.hpp"
@@ -69,8 +69,7 @@ class FuseSession {
   int receive();
   bool saturated() const { return in_flight_.size() >= max_requests || payload_bytes_ >= max_payload_bytes; }
   void look_at_mount();
-  void keep_attributes();
-  void recall(const std::vector<fs::AttributesRecall>& recalls, std::function<void()> done);
+  void let_kernel_keep();
   void watch_loop();
   void look_for_suspend();
   void disconnect();
@@ -81,8 +80,8 @@ class FuseSession {
   fuse_session* session_ = nullptr;
   bool mounted_ = false;
   KernelCache cache_;
+  KernelRecalls recalls_;
   PageNotifier pages_;
-  AttributeNotifier attributes_;
   LoopWatch loop_watch_;
   boost::asio::steady_timer watch_timer_;
   LookupTimeouts lookup_timeouts_;

@@ -41,7 +41,7 @@ constexpr std::uint32_t times = owners + files, objects = times + files;
 constexpr std::uint64_t change_interval = 3'000'000'000;
 constexpr std::size_t programs = 3;                 // on each mount
 constexpr std::size_t most_operations = 4'000'000;  // of one process
-constexpr std::size_t most_errors = 64;
+constexpr std::size_t most_errors = 256;
 
 std::uint64_t now() {
   timespec time{};

@@ -6,16 +6,18 @@
 namespace ringfs::mount {
 namespace {
 
-TEST(MountOptions, Cache_IsAttributesUnlessItIsNone) {
+TEST(MountOptions, Cache_IsAttributesUnlessAnotherIsSaid) {
   MountOptions options;
   EXPECT_EQ(options.cache, KernelCaches::attributes);
   ASSERT_TRUE(apply_mount_options("cache=none", options));
   EXPECT_EQ(options.cache, KernelCaches::none);
+  ASSERT_TRUE(apply_mount_options("cache=full", options));
+  EXPECT_EQ(options.cache, KernelCaches::full);
   ASSERT_TRUE(apply_mount_options("cache=attributes", options));
   EXPECT_EQ(options.cache, KernelCaches::attributes);
   const Status wrong = apply_mount_options("cache=everything", options);
   ASSERT_FALSE(wrong);
-  EXPECT_EQ(wrong.error().context, "-o cache= takes attributes or none, not 'everything'");
+  EXPECT_EQ(wrong.error().context, "-o cache= takes full, attributes or none, not 'everything'");
 }
 
 TEST(MountOptions, Defaults_AreSafe) {
