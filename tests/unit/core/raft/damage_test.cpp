@@ -90,6 +90,23 @@ TEST_F(GroupDamage, ReplicaThatCannotApply_IsReplaced) {
   }
 }
 
+// It has not heard yet who could lead in its place.
+TEST_F(GroupDamage, NewLeaderThatCannotApply_TellsClientsToAskAgain) {
+  make(3);
+  const unsigned damaged = other(leader), third = other(leader, 2);
+  store(damaged).unreadable_rows.insert(partition);
+  write("y");
+  ASSERT_TRUE(cluster().run_until([&] { return cluster().group(damaged, partition).damaged; }, 1s));
+  cluster().crash(leader);
+  cluster().crash(third);
+  cluster().start(third);  // its election timeout begins anew
+  ASSERT_TRUE(cluster().run_until([&] { return cluster().group(damaged, partition).role == Role::leader; }));
+  const OperationId put = cluster().put(damaged, key, "z");
+  EXPECT_EQ(error_of(cluster().reply(damaged, put)), ErrorCode::unavailable);
+  write("z");
+  EXPECT_NE(cluster().leader(partition), damaged);
+}
+
 TEST_F(GroupDamage, FollowerWithDamagedRows_StillCountsWhileTheThirdIsAway) {
   make(3);
   const unsigned damaged = other(leader), away = other(leader, 2);
