@@ -41,6 +41,7 @@ class FakeRing : public dht::ClientTransport {
 
   Task<dht::OperationResult> call(std::string address, Uuid expected, dht::Operation operation,
                                   TimePoint deadline) override;
+  void take_recalls(const Uuid&, std::function<void(const dht::Recall&, Forgotten)>) override {}  // there are none
   Task<void> sleep(Duration duration) override { return time_.sleep(duration); }
   TimePoint now() override { return time_.clock().now; }
   Stamp ring_time() override { return time_.clock().stamp; }
