@@ -42,7 +42,7 @@ static_assert(half_made_age <= longest_age && garbage_age <= longest_age && give
 constexpr std::uint32_t rows_per_pass = 256;
 constexpr std::uint32_t rows_per_page = 1000;  // read at once
 constexpr std::size_t segments_per_pass = 8;
-constexpr std::size_t parallel_chunks = 8;
+constexpr std::size_t parallel_erasures = 8;
 constexpr Duration row_limit = std::chrono::seconds(5);
 
 class Pass {
@@ -280,7 +280,7 @@ class Pass {
     auto status = std::make_shared<Status>();
     TaskGroup group;
     for (std::uint64_t chunk : chunks) {
-      co_await group.wait_below(parallel_chunks);
+      co_await group.wait_below(parallel_erasures);
       group.spawn(executor, erase_chunk(&store_, chunk_key(inode, content, chunk), status, row_deadline_));
     }
     co_await group.join();

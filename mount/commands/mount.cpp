@@ -12,7 +12,7 @@
 namespace ringfs::mount {
 namespace {
 
-constexpr auto look_interval = std::chrono::milliseconds(5);
+constexpr auto mount_end_interval = std::chrono::milliseconds(5);
 
 struct MountArguments {
   std::string nodes, mount_point;
@@ -89,7 +89,7 @@ int umount(const std::string& path) {
   // The kernel may have written mapped pages only now. The process sends them to the ring, then ends.
   const auto end = std::chrono::steady_clock::now() + mount_end_timeout;
   while (process && is_running(*process) && std::chrono::steady_clock::now() < end)
-    std::this_thread::sleep_for(look_interval);
+    std::this_thread::sleep_for(mount_end_interval);
   if (process && is_running(*process)) {
     return report(Error{ErrorCode::timeout,
                         "unmounted, but process " + std::to_string(process->pid) + " still writes to the ring"},

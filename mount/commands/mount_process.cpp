@@ -36,13 +36,14 @@ namespace {
 namespace asio = boost::asio;
 
 constexpr auto reach_timeout = std::chrono::seconds(10);  // until a node answers
-constexpr auto start_timeout = std::chrono::seconds(25);  // until the root directory is there; below mount_timeout
+constexpr auto first_lookup_timeout =
+    std::chrono::seconds(25);                             // until the root directory is there; below mount_timeout
 constexpr auto drain_timeout = std::chrono::seconds(30);  // for dirty bytes at the end
 constexpr auto in_use_timeout = std::chrono::seconds(5);  // for programs with open files when we are told to end
 constexpr auto settings_interval = std::chrono::seconds(10);
 constexpr auto settings_timeout = std::chrono::seconds(5);
 constexpr auto unmount_timeout = std::chrono::seconds(10);
-constexpr auto look_interval = std::chrono::milliseconds(10);
+constexpr auto unmount_interval = std::chrono::milliseconds(10);
 constexpr auto probe_timeout = std::chrono::seconds(2);
 constexpr auto quiet_timeout = std::chrono::seconds(3);  // before the command says what it waits for
 
@@ -110,7 +111,7 @@ int fail_mount(const Error& error) {
 }
 
 Task<int> serve(MountRun* run) {
-  const TimePoint deadline = run->ring.in(start_timeout);
+  const TimePoint deadline = run->ring.in(first_lookup_timeout);
   asio::co_spawn(run->ring.loop(), unmount_on_signal(run), [](const std::exception_ptr& thrown) {
     if (thrown) spdlog::error("event=unmount_failed");
   });
@@ -145,7 +146,7 @@ Task<int> serve(MountRun* run) {
   co_await run->session.serve(std::move(ready));
   run->signals.cancel();
   run->over = true;
-  while (run->unmounting) co_await run->ring.store().sleep(look_interval);
+  while (run->unmounting) co_await run->ring.store().sleep(unmount_interval);
   status = co_await run->file_system.stop(run->ring.in(drain_timeout));
   if (!status) {
     spdlog::error("event=drain_failed error=\"{}\"", status.error().text());
@@ -355,7 +356,7 @@ Status unmount_path(const std::string& path, bool lazily) {
   const auto end = std::chrono::steady_clock::now() + unmount_timeout;
   std::optional<int> code;
   while (!(code = exit_code_of(*child)) && std::chrono::steady_clock::now() < end)
-    std::this_thread::sleep_for(look_interval);
+    std::this_thread::sleep_for(unmount_interval);
   if (!code) return fail(ErrorCode::timeout, "fusermount3 -u " + path + " does not end");
   if (*code != 0) {
     return fail(ErrorCode::io_error, "cannot unmount " + path + "; see who uses it: fuser -vm " + path +

@@ -25,7 +25,7 @@ extern char** environ;
 namespace ringfs::mount {
 namespace {
 
-constexpr auto look_interval = std::chrono::milliseconds(10);
+constexpr auto exit_interval = std::chrono::milliseconds(10);
 
 // Empty if it cannot be read: the process may have ended since (ENOENT, or ESRCH while it is read).
 std::string read_proc(const std::string& name) { return read_file("/proc/" + name).value_or(std::string()); }
@@ -251,7 +251,7 @@ std::vector<ProcessMark> wait_until_gone(std::vector<ProcessMark> marks, std::ch
       return life_of(mark) == ProcessLife::gone;
     });
     if (marks.empty() || std::chrono::steady_clock::now() >= end) return marks;
-    std::this_thread::sleep_for(look_interval);
+    std::this_thread::sleep_for(exit_interval);
   }
 }
 

@@ -12,7 +12,7 @@ namespace http = boost::beast::http;
 
 namespace {
 
-struct Outcome {
+struct StatusMeaning {
   const char* status;
   const char* meaning;
 };
@@ -23,7 +23,7 @@ struct Endpoint {
   const char* summary;
   const char* detail;
   const char* example;  // curl's arguments after the base address
-  std::vector<Outcome> outcomes;
+  std::vector<StatusMeaning> outcomes;
 };
 
 const std::vector<Endpoint>& endpoints() {
@@ -157,7 +157,8 @@ std::string openapi_document() {
   json paths = json::object();
   for (const Endpoint& endpoint : endpoints()) {
     json responses = common_responses();
-    for (const Outcome& outcome : endpoint.outcomes) responses[outcome.status] = {{"description", outcome.meaning}};
+    for (const StatusMeaning& outcome : endpoint.outcomes)
+      responses[outcome.status] = {{"description", outcome.meaning}};
     json operation = {{"summary", endpoint.summary}, {"description", endpoint.detail}, {"responses", responses}};
     operation["x-role"] = role_of(endpoint);
     if (role_of(endpoint) == "-") operation["security"] = json::array();
@@ -228,7 +229,7 @@ loopback the processes of root and of the node's user need nothing.</p>
     page.append("</code></h2>\n<p><b>").append(endpoint.summary).append(".</b> ").append(endpoint.detail);
     if (role_of(endpoint) != "-") page.append(" Role: ").append(role_of(endpoint)).append(".");
     page.append("</p>\n<pre>curl ").append(example).append("</pre>\n<table>");
-    for (const Outcome& outcome : endpoint.outcomes) {
+    for (const StatusMeaning& outcome : endpoint.outcomes) {
       page.append("<tr><td>").append(outcome.status).append("</td><td>").append(outcome.meaning).append("</td></tr>");
     }
     page += "</table>\n";

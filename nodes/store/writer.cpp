@@ -19,7 +19,7 @@ constexpr int waiting_checkpoint_pages = 24576;
 constexpr int own_checkpoint_interval_pages = 1024;
 constexpr int waiting_checkpoint_interval_pages = 8192;
 constexpr int reader_wait_ms = 20;
-constexpr int busy_timeout_ms = 5000;
+constexpr int writer_timeout_ms = 5000;
 constexpr std::uint64_t max_unsynced_bytes = 16 << 20;  // bytes in the file of payloads
 constexpr unsigned transactions_between_garbage = 64;
 // Free room that is kept in each file for the next writes; nearly none when the disk is short.
@@ -404,7 +404,7 @@ void StoreWriter::shorten_wal() {
   if (wal_pages_ < kept_wal_pages_when_short && !wal_is_long_) return;
   sqlite3_busy_timeout(connection_->raw(), reader_wait_ms);
   Result<bool> done = checkpointer_.by_writer(*connection_, SQLITE_CHECKPOINT_TRUNCATE);
-  sqlite3_busy_timeout(connection_->raw(), busy_timeout_ms);
+  sqlite3_busy_timeout(connection_->raw(), writer_timeout_ms);
   if (!done) health_.fail(done.error());
   wal_is_long_ = done && !*done;
   if (done && *done) wal_pages_ = 0;
@@ -479,10 +479,10 @@ void StoreWriter::look_after_wal() {
   int interval = wait ? waiting_checkpoint_interval_pages : own_checkpoint_interval_pages;
   if (wal_pages_ < own_checkpoint_pages || wal_pages_ - own_checkpoint_at_ < interval) return;
   own_checkpoint_at_ = wal_pages_;
-  sqlite3_busy_timeout(connection_->raw(), wait ? reader_wait_ms : busy_timeout_ms);
+  sqlite3_busy_timeout(connection_->raw(), wait ? reader_wait_ms : writer_timeout_ms);
   Result<bool> done =
       checkpointer_.by_writer(*connection_, wait ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE);
-  sqlite3_busy_timeout(connection_->raw(), busy_timeout_ms);
+  sqlite3_busy_timeout(connection_->raw(), writer_timeout_ms);
   if (!done) health_.fail(done.error());
 }
 

@@ -30,7 +30,7 @@ constexpr timeval netlink_limit{.tv_sec = 1,
                                 .tv_usec = 0};  // the kernel answers while it is asked; never wait for ever
 constexpr uid_t usual_overflow_user = 65534;
 
-struct Question {
+struct SocketQuestion {
   nlmsghdr header{};
   inet_diag_req_v2 request{};
 };
@@ -45,8 +45,8 @@ void put_address(std::span<__be32, 4> into, const boost::asio::ip::address& addr
   }
 }
 
-Question question(const tcp::endpoint& from, const tcp::endpoint& to) {
-  Question it;
+SocketQuestion question(const tcp::endpoint& from, const tcp::endpoint& to) {
+  SocketQuestion it;
   it.header.nlmsg_len = sizeof it;
   it.header.nlmsg_type = SOCK_DIAG_BY_FAMILY;
   it.header.nlmsg_flags = NLM_F_REQUEST;
@@ -91,7 +91,7 @@ Result<uid_t> user_of_unix_peer(int socket) {
 Result<uid_t> user_of_loopback_peer(const tcp::endpoint& local, const tcp::endpoint& remote) {
   Descriptor netlink(::socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
   if (netlink.value < 0) return netlink_failed();
-  const Question asked = question(remote, local);
+  const SocketQuestion asked = question(remote, local);
   if (::setsockopt(netlink.value, SOL_SOCKET, SO_RCVTIMEO, &netlink_limit, sizeof netlink_limit) != 0 ||
       ::send(netlink.value, &asked, sizeof asked, 0) != static_cast<ssize_t>(sizeof asked)) {
     return netlink_failed();

@@ -26,8 +26,7 @@ class ClientTransport {
   // once, then or later, when nothing of it is remembered any more. A transport that does not carry recalls lets leases
   // run out.
   using Forgotten = std::function<void()>;
-  virtual void take_recalls(const Uuid& /*client*/,
-                            std::function<void(const Recall&, Forgotten forgotten)> /*handler*/) {}
+  virtual void take_recalls(const Uuid& client, std::function<void(const Recall&, Forgotten forgotten)> handler) = 0;
   virtual Task<void> sleep(Duration duration) = 0;
   virtual TimePoint now() = 0;
   virtual Stamp ring_time() = 0;  // as the nodes say that have answered (heard_times.hpp), carried on by now()

@@ -13,7 +13,7 @@ namespace ringfs::dht {
 namespace {
 
 constexpr std::size_t receive_bytes = 64 << 10;          // four full records
-constexpr std::size_t small_piece_bytes = 4 << 10;       // below, pieces share a record
+constexpr std::size_t shared_record_bytes = 4 << 10;     // below, pieces share a record
 constexpr std::size_t gathered_bytes = 16 << 10;         // a full record
 constexpr std::size_t outgoing_limit_bytes = 256 << 10;  // encrypted ahead of the socket
 
@@ -136,9 +136,9 @@ IoResult TlsStream::write_some(std::span<const iovec> pieces) {
   while (!pieces.empty() && state.engine->outgoing().size() < outgoing_limit_bytes) {
     std::string_view plain(static_cast<const char*>(pieces.front().iov_base), pieces.front().iov_len);
     std::size_t used = 1;
-    if (plain.size() < small_piece_bytes && pieces.size() > 1) {
+    if (plain.size() < shared_record_bytes && pieces.size() > 1) {
       state.gathered.assign(plain);
-      for (; used < pieces.size() && pieces[used].iov_len < small_piece_bytes &&
+      for (; used < pieces.size() && pieces[used].iov_len < shared_record_bytes &&
              state.gathered.size() + pieces[used].iov_len <= gathered_bytes;
            ++used) {
         state.gathered.append(static_cast<const char*>(pieces[used].iov_base), pieces[used].iov_len);

@@ -16,9 +16,9 @@ namespace ringfs::mount {
 
 namespace {
 
-constexpr auto look_interval = std::chrono::seconds(15);
-constexpr auto retry_pause = std::chrono::seconds(60);
-constexpr Duration ask_limit = std::chrono::seconds(60);
+constexpr auto renewal_interval = std::chrono::seconds(15);
+constexpr auto renewal_retry_pause = std::chrono::seconds(60);
+constexpr Duration renewal_limit = std::chrono::seconds(60);
 constexpr Duration ask_limit_at_start = std::chrono::seconds(3);  // some round trips between continents
 
 }  // namespace
@@ -49,14 +49,14 @@ TimePoint renewal_deadline(const dht::RingTrust& trust, Stamp now, TimePoint dea
 Task<void> keep_certificate(boost::asio::any_io_executor executor, std::shared_ptr<dht::RingTrust> trust,
                             std::vector<std::string> nodes, std::function<Task<void>()> refresh) {
   for (;;) {
-    auto pause = look_interval;
+    auto pause = renewal_interval;
     if (trust->renewal_is_due()) {
-      const Status renewed = co_await renew_certificate(executor, trust, nodes, dht::boot_time() + ask_limit);
+      const Status renewed = co_await renew_certificate(executor, trust, nodes, dht::boot_time() + renewal_limit);
       if (renewed)
         spdlog::info("event=certificate_renewed");
       else
         spdlog::warn("event=certificate_not_renewed reason=\"{}\"", renewed.error().text());
-      pause = renewed ? look_interval : retry_pause;
+      pause = renewed ? renewal_interval : renewal_retry_pause;
     }
     boost::asio::steady_timer timer(executor, pause);
     co_await timer.async_wait(boost::asio::use_awaitable);

@@ -6,7 +6,7 @@ namespace ringfs::nodes {
 namespace {
 
 constexpr std::uint8_t chunk_format = 1;
-enum class Place : std::uint8_t { inline_value = 0, blob = 1 };
+enum class ValuePlace : std::uint8_t { inline_value = 0, blob = 1 };
 
 struct Item {
   std::string_view key;
@@ -30,10 +30,10 @@ Status walk(const SharedBytes& rows, const std::vector<SharedBytes>& blobs, cons
     item.key = reader.string();
     item.sort = reader.string();
     item.version = reader.u64();
-    auto place = static_cast<Place>(reader.u8());
-    if (place == Place::inline_value) {
+    auto place = static_cast<ValuePlace>(reader.u8());
+    if (place == ValuePlace::inline_value) {
       item.inline_value = reader.string();
-    } else if (place == Place::blob && blob < blobs.size()) {
+    } else if (place == ValuePlace::blob && blob < blobs.size()) {
       item.blob = &blobs[blob++];
     } else {
       reader.fail();
@@ -54,11 +54,11 @@ void ChunkWriter::add(const RowAddress& row, std::uint64_t version, const Shared
   writer_.string(row.sort);
   writer_.u64(version);
   if (value.size() >= payload_threshold) {
-    writer_.u8(static_cast<std::uint8_t>(Place::blob));
+    writer_.u8(static_cast<std::uint8_t>(ValuePlace::blob));
     blob_bytes_ += value.size();
     blobs_.push_back(value);
   } else {
-    writer_.u8(static_cast<std::uint8_t>(Place::inline_value));
+    writer_.u8(static_cast<std::uint8_t>(ValuePlace::inline_value));
     writer_.string(value.view());
   }
 }

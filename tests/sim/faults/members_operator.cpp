@@ -94,6 +94,17 @@ Task<bool> MembersOperator::commit(ObjectStore* store, dht::MembersChange change
   co_return reply && reply->applied;
 }
 
+Task<bool> MembersOperator::copies_are_sound(ObjectStore* store, std::uint64_t from, dht::MembersTable after) {
+  if (cluster_.has_spare_copies(after)) co_return true;
+  cluster_.begin_to_take_copies(from);
+  if (cluster_.any_damaged()) world_.count("members: sound copies are waited for");
+  for (unsigned i = 0; cluster_.any_damaged(); ++i) {
+    if (stopped_ || i == most_looks_for_damage) co_return false;
+    co_await store->sleep(milliseconds(200));
+  }
+  co_return true;
+}
+
 dht::Member MembersOperator::joining(const dht::MembersTable& table, const SimNode& node) const {
   dht::Member member;
   member.id = node.id();
@@ -155,6 +166,12 @@ Task<void> MembersOperator::leave(ObjectStore* store, dht::MembersTable table) {
   const bool dead = world_.chance(0.3);
   if (dead) member.state = MemberState::dead;
   const char* what = dead ? "members: one is called dead" : "members: one leaves";
+  dht::MembersTable after = table;
+  for (dht::Member& one : after.members) {
+    if (one.id == member.id) one.state = MemberState::leaving;
+  }
+  const bool sound = co_await copies_are_sound(store, table.version, std::move(after));
+  if (!sound) co_return;
   std::vector<dht::Member> changed = dht::leave_members(table, member.id, cluster_.options().partition_bits);
   dht::MembersChange wanted = dead ? change_member(table, member) : change_members(table, changed);
   const bool done = co_await commit(store, std::move(wanted));
@@ -186,14 +203,10 @@ Task<void> MembersOperator::come_back(ObjectStore* store, dht::MembersTable tabl
 
 Task<void> MembersOperator::replicate(ObjectStore* store, dht::MembersTable table) {
   const unsigned replication = static_cast<unsigned>(world_.between(1, 2)) * 2 - 1 + (world_.chance(0.2) ? 2 : 0);
-  if (replication < 3) {
-    // The copy that stays may be damaged without anybody having noticed.
-    cluster_.keep_copies_sound();
-    for (unsigned i = 0; cluster_.any_damaged(); ++i) {
-      if (i == most_looks_for_damage) co_return;
-      co_await store->sleep(milliseconds(200));
-    }
-  }
+  dht::MembersTable after = table;
+  after.settings["replication"] = std::to_string(replication);
+  const bool sound = co_await copies_are_sound(store, table.version, std::move(after));
+  if (!sound) co_return;
   dht::MembersChange wanted = dht::change_setting(table, "replication", std::to_string(replication));
   const bool done = co_await commit(store, std::move(wanted));
   if (done) world_.count("members: another replication");

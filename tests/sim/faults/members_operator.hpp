@@ -35,6 +35,9 @@ class MembersOperator {
   Task<void> grow_and_shrink(ObjectStore* store);
   Task<Result<dht::MembersTable>> read_table(ObjectStore* store);
   Task<bool> commit(ObjectStore* store, dht::MembersChange change);
+  // Before the table `after` takes the place of version `from`. True at once where three copies stay; otherwise when no
+  // copy is damaged any more. False: not in time.
+  Task<bool> copies_are_sound(ObjectStore* store, std::uint64_t from, dht::MembersTable after);
   Task<void> join(ObjectStore* store, dht::MembersTable table);
   Task<void> leave(ObjectStore* store, dht::MembersTable table);
   Task<void> come_back(ObjectStore* store, dht::MembersTable table);

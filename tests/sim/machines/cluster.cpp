@@ -10,7 +10,8 @@ namespace ringfs::sim {
 
 namespace {
 constexpr Duration create_interval = std::chrono::milliseconds(300);
-}
+constexpr std::size_t least_copies = 3;  // with so many, the others can replace a damaged one
+}  // namespace
 
 Cluster::Cluster(World& world, const ClusterOptions& options)
     : world_(world),
@@ -82,13 +83,29 @@ SimNode* Cluster::find_address(const std::string& address) {
 
 bool Cluster::any_damaged() const {
   return std::any_of(nodes_.begin(), nodes_.end(), [](const auto& node) {
+    if (node->frozen()) return true;
     const auto& groups = node->live_disk().groups;
     return std::any_of(groups.begin(), groups.end(), [&](const auto& group) { return node->is_damaged(group.first); });
   });
 }
 
+bool Cluster::has_spare_copies(const dht::MembersTable& table) const {
+  return dht::Placement(table, options_.partition_bits).preference_list(PartitionId{0}).size() >= least_copies;
+}
+
+bool Cluster::copies_stay() const {
+  const dht::MembersTable& newest = table();
+  return has_spare_copies(newest) && (!taken_from_ || newest.version > *taken_from_);
+}
+
+bool Cluster::knows_newest_table(const SimNode& node) const {
+  const std::optional<dht::MembersTable>& stored = node.durable_disk().table;
+  const std::uint64_t known = node.running() ? node.status().table_version : stored ? stored->version : 0;
+  return known >= table().version;
+}
+
 bool Cluster::can_spare(PartitionId partition, const Uuid& node) {
-  if (copies_sound_) return false;
+  if (!copies_stay()) return false;
   const auto& groups = find(node)->live_disk().groups;
   auto group = groups.find(partition);
   if (group == groups.end() || !group->second.holds_data || find(node)->is_damaged(partition)) return false;
@@ -96,6 +113,7 @@ bool Cluster::can_spare(PartitionId partition, const Uuid& node) {
   if (newest.voters.size() < 3 || !newest.old_voters.empty()) return false;
   return std::all_of(newest.voters.begin(), newest.voters.end(), [&](const dht::ReplicaId& voter) {
     SimNode& other = *find(voter.node);
+    if (!knows_newest_table(other)) return false;  // as the leader it could still take copies away
     if (voter.node == node) return voter.added == group->second.replica.added;
     auto theirs = other.live_disk().groups.find(partition);
     return other.running() && other.room() == dht::Room::ample && !other.is_damaged(partition) &&

@@ -55,11 +55,15 @@ class Cluster {
   SimNode* find(const Uuid& id);
   SimNode* find_address(const std::string& address);
   // Whether the others of the group run, are sound, have room for what they may lack, and are a majority without this
-  // node's replica.
+  // node's replica; and three copies stay.
   bool can_spare(PartitionId partition, const Uuid& node);
-  bool any_damaged() const;
-  // From now on groups may be left with one copy. No replica is damaged any more: it could be that one.
-  void keep_copies_sound() { copies_sound_ = true; }
+  bool any_damaged() const;  // also when a process is frozen, which may have to hear of it yet
+  // By this table each partition has three copies or more: others can replace a damaged one.
+  bool has_spare_copies(const dht::MembersTable& table) const;
+  // The operator begins to take copies away, by a change of this version of the table, until fewer than three are left.
+  // No replica is damaged from now on until the newest table has three copies and is another one: it could be the one
+  // that stays, and nobody would notice in time.
+  void begin_to_take_copies(std::uint64_t table_version) { taken_from_ = table_version; }
   unsigned running() const;
   // All machines, the clients' included, were suspended for so long: their boot clocks went on, what was under way in
   // the network did not.
@@ -84,6 +88,8 @@ class Cluster {
  private:
   void add_node(unsigned index, Uuid id);
   void create_on(unsigned index);
+  bool copies_stay() const;
+  bool knows_newest_table(const SimNode& node) const;
 
   World& world_;
   const ClusterOptions options_;
@@ -93,7 +99,7 @@ class Cluster {
   std::vector<std::unique_ptr<SimNode>> nodes_;
   std::map<Uuid, std::weak_ptr<SimTransport>> clients_;
   Duration suspended_{0};
-  bool copies_sound_ = false;
+  std::optional<std::uint64_t> taken_from_;  // the version of begin_to_take_copies
 };
 
 }  // namespace ringfs::sim

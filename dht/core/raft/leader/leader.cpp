@@ -20,7 +20,7 @@ Leader::Leader(ReplicaState& state, GroupServices& services, Commitments& commit
       targets_(state, services, followers_),
       transfer_(state, services, followers_, targets_, commitments),
       leases_(state, services, followers_, transfer_, commitments),
-      proposals_(state, services, followers_, targets_, transfer_, commitments, led_since_),
+      proposals_(state, services, followers_, transfer_, commitments, led_since_),
       reads_(state, services, followers_, leases_),
       membership_(state, services, followers_, targets_) {}
 

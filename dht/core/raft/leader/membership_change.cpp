@@ -57,7 +57,8 @@ std::optional<Configuration> MembershipChange::with_learners(const std::vector<U
 std::optional<Configuration> MembershipChange::with_voters(const std::vector<Uuid>& wanted) const {
   const Configuration& current = state_.configuration();
   std::vector<ReplicaId> target = target_voters(wanted);
-  if (target.empty() || same_members(target, current.voters) || !followers_.majority_answers(target))
+  if (target.empty() || same_members(target, current.voters) || !followers_.majority_answers(target) ||
+      gives_up_sound_copies(current.voters, target))
     return std::nullopt;
   Configuration next;
   next.voters = std::move(target);
@@ -117,9 +118,30 @@ bool MembershipChange::is_replaced_now(const ReplicaId& voter) const {
   return followers_.to_be_replaced(voter) && !services_.moves_paused;
 }
 
+// Fewer replicas would be sound, and those that stay could not replace the others: nobody removes the last good copy of
+// a row. It matters where the number of copies falls.
+bool MembershipChange::gives_up_sound_copies(const std::vector<ReplicaId>& before,
+                                             const std::vector<ReplicaId>& after) const {
+  const auto sound = [&](const std::vector<ReplicaId>& voters) {
+    return static_cast<std::size_t>(std::count_if(
+        voters.begin(), voters.end(), [&](const ReplicaId& one) { return !followers_.to_be_replaced(one); }));
+  };
+  const std::size_t left = sound(after);
+  return left < sound(before) && 2 * left <= after.size();
+}
+
 // The joint configuration is committed. A leader that is not among the new voters hands leadership over first
-// (Transfer), if one of them takes it.
+// (Transfer), if one of them takes it. Meanwhile damage may have become known: then those that should go stay, if all
+// others are among them (with both majorities either half may follow).
 std::optional<Configuration> MembershipChange::leave_joint() {
+  const Configuration& joint = state_.configuration();
+  const bool takes_away = std::all_of(joint.voters.begin(), joint.voters.end(), [&](const ReplicaId& one) {
+    return std::find(joint.old_voters.begin(), joint.old_voters.end(), one) != joint.old_voters.end();
+  });
+  if (takes_away && gives_up_sound_copies(joint.old_voters, joint.voters)) {
+    joint_since_.reset();
+    return Configuration{joint.old_voters, {}, joint.learners};
+  }
   if (!joint_since_) joint_since_ = now();
   if (excluded() && targets_.of_leaving() && *joint_since_ + MembershipLimits::hand_over_timeout > now())
     return std::nullopt;

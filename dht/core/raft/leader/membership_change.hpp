@@ -45,6 +45,7 @@ class MembershipChange {
   std::optional<Configuration> with_voters(const std::vector<Uuid>& wanted) const;
   std::vector<ReplicaId> target_voters(const std::vector<Uuid>& wanted) const;
   bool is_replaced_now(const ReplicaId& voter) const;
+  bool gives_up_sound_copies(const std::vector<ReplicaId>& before, const std::vector<ReplicaId>& after) const;
 
   const ReplicaState& state_;
   GroupServices& services_;

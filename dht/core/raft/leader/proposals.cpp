@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "dht/core/raft/quorum.hpp"
+
 namespace ringfs::dht {
 
 Proposals::~Proposals() {
@@ -39,7 +41,13 @@ std::optional<Error> Proposals::room_refusal(bool needs_room) const {
 }
 
 Error Proposals::damage_error(std::string context) const {
-  if (targets_.of_damaged()) return {ErrorCode::unavailable, "this replica is damaged, another one will serve"};
+  // Not of_damaged(): a new leader has yet to hear who keeps up.
+  const std::vector<ReplicaId> voters = all_voters(state_.configuration());
+  const bool another = std::any_of(voters.begin(), voters.end(), [&](const ReplicaId& voter) {
+    const Progress* progress = followers_.find(voter);
+    return progress != nullptr && !progress->damaged;
+  });
+  if (another) return {ErrorCode::unavailable, "this replica is damaged, another one will serve"};
   return {ErrorCode::corrupt, std::move(context)};
 }
 

@@ -27,12 +27,11 @@ struct Proposal {
 
 class Proposals {
  public:
-  Proposals(ReplicaState& state, GroupServices& services, const Followers& followers, const TransferTargets& targets,
-            const Transfer& transfer, Commitments& commitments, TimePoint led_since)
+  Proposals(ReplicaState& state, GroupServices& services, const Followers& followers, const Transfer& transfer,
+            Commitments& commitments, TimePoint led_since)
       : state_(state),
         services_(services),
         followers_(followers),
-        targets_(targets),
         transfer_(transfer),
         commitments_(commitments),
         led_since_(led_since) {}
@@ -49,7 +48,7 @@ class Proposals {
   TimePoint deadline() const { return delayed_.empty() ? never : delayed_.begin()->first; }
   void append_delayed();  // those whose row leases have ended
   void fail_all();        // leadership ended
-  // For a client that needs what is damaged here: another replica will serve it, or none has it.
+  // For a client that needs what is damaged here: another replica will serve it, or all voters are known to be damaged.
   Error damage_error(std::string context) const;
 
  private:
@@ -70,7 +69,6 @@ class Proposals {
   ReplicaState& state_;
   GroupServices& services_;
   const Followers& followers_;
-  const TransferTargets& targets_;
   const Transfer& transfer_;
   Commitments& commitments_;
   const TimePoint led_since_;

@@ -90,6 +90,23 @@ TEST_F(GroupDamage, ReplicaThatCannotApply_IsReplaced) {
   }
 }
 
+// It has not heard yet who could lead in its place.
+TEST_F(GroupDamage, NewLeaderThatCannotApply_TellsClientsToAskAgain) {
+  make(3);
+  const unsigned damaged = other(leader), third = other(leader, 2);
+  store(damaged).unreadable_rows.insert(partition);
+  write("y");
+  ASSERT_TRUE(cluster().run_until([&] { return cluster().group(damaged, partition).damaged; }, 1s));
+  cluster().crash(leader);
+  cluster().crash(third);
+  cluster().start(third);  // its election timeout begins anew
+  ASSERT_TRUE(cluster().run_until([&] { return cluster().group(damaged, partition).role == Role::leader; }));
+  const OperationId put = cluster().put(damaged, key, "z");
+  EXPECT_EQ(error_of(cluster().reply(damaged, put)), ErrorCode::unavailable);
+  write("z");
+  EXPECT_NE(cluster().leader(partition), damaged);
+}
+
 TEST_F(GroupDamage, FollowerWithDamagedRows_StillCountsWhileTheThirdIsAway) {
   make(3);
   const unsigned damaged = other(leader), away = other(leader, 2);
@@ -134,6 +151,42 @@ TEST_F(GroupDamage, ReplicaThatIsToBeTheOnlyOne_IsReplacedBeforeTheOthersGo) {
   EXPECT_FALSE(cluster().group(leader, partition).damaged);
   EXPECT_EQ(cluster().stored(leader, key), "x");
   EXPECT_TRUE(try_to_write("y"));
+}
+
+// The joint configuration is committed when the damage is noticed: all three stay until the replica is another one.
+TEST_F(GroupDamage, ReplicaThatIsToBeTheOnlyOne_FoundDamagedWhileJoint_KeepsTheOthersUntilItIsReplaced) {
+  for (const bool leads : {true, false}) {
+    make(3);
+    const unsigned stays = cluster().preferred(partition);
+    if (!leads) {
+      cluster().crash(stays);
+      ASSERT_TRUE(cluster().run_until([&] { return cluster().ready(partition); }));
+      cluster().start(stays);
+    }
+    cluster().members.set("replication", "1");
+    ASSERT_TRUE(cluster().run_until([&] { return !cluster().configuration(partition).old_voters.empty(); }));
+    cluster().mark_damaged(stays, partition, Damage::rows);
+    ASSERT_TRUE(cluster().run_until(
+        [&] { return cluster().configuration(partition).voters.size() == 1 && cluster().settled(true); }, 60s));
+    EXPECT_FALSE(cluster().group(stays, partition).damaged);
+    EXPECT_EQ(cluster().stored(stays, key), "x");
+    EXPECT_TRUE(try_to_write("y"));
+  }
+}
+
+// Nobody comes in the place of a damaged replica while moves are paused, so the others must not go.
+TEST_F(GroupDamage, ReplicaThatIsToBeTheOnlyOne_MovesArePaused_KeepsTheOthers) {
+  make(3);
+  cluster().members.set("rebalance_rate", "0");
+  cluster().mark_damaged(leader, partition, Damage::rows);
+  cluster().members.set("replication", "1");
+  cluster().run(20s);
+  EXPECT_EQ(cluster().configuration(partition).voters.size(), 3U);
+  cluster().members.set("rebalance_rate", "1000000");
+  ASSERT_TRUE(cluster().run_until(
+      [&] { return cluster().configuration(partition).voters.size() == 1 && cluster().settled(true); }, 60s));
+  EXPECT_FALSE(cluster().group(leader, partition).damaged);
+  EXPECT_EQ(cluster().stored(leader, key), "x");
 }
 
 TEST_F(GroupDamage, OneOfTwoWithADamagedRow_LeavesTheLeadToTheOtherAndStays) {

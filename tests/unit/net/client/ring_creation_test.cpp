@@ -51,6 +51,7 @@ class FakeNodes : public ClientTransport {
     ++node.creations;
     co_return Answer(Empty{});
   }
+  void take_recalls(const Uuid&, std::function<void(const Recall&, Forgotten)>) override {}  // there are none
   Task<void> sleep(Duration duration) override { return time_.sleep(duration); }
   TimePoint now() override { return time_.clock().now; }
   Stamp ring_time() override { return time_.clock().stamp; }
