@@ -3,7 +3,7 @@
 // An answer that names an inode counts one lookup of it in the kernel, and FORGET gives lookups back. But the kernel
 // knows the inode only when the thread that waits for the answer has handled it. Until then a notification about the
 // inode finds nothing (ENOENT), and the answer would count after it. So an inode is certainly known from the first
-// request on that names it itself. Only then its attributes may be kept (fs/kernel_attributes.hpp).
+// request on that names it itself. Only then its attributes may be kept (fs/kernel_leases.hpp).
 //
 // Threads: the mount's loop. Limits: the inodes of the kernel's cache, some 60 bytes each; FORGET removes them.
 #pragma once
