@@ -80,7 +80,7 @@ class ObjectStore {
   }
   // The one listener of a process that lets somebody else remember rows: the kernel. It is told of rows whether it has
   // passed them on or not.
-  virtual void on_rows_recalled(RowsListener) {}
+  virtual void on_rows_recalled(const RowsListener&) {}
   // All conditions and mutations in one partition; executed exactly once.
   virtual Task<Result<CommitReply>> commit(CommitRequest request, TimePoint deadline) = 0;
   virtual std::unique_ptr<Transaction> begin(TimePoint deadline) = 0;

@@ -81,7 +81,7 @@ class ObjectClient final : public PartitionedStore {
   Task<Result<LockFate>> settle_elsewhere(PartitionId where, RecordRef lock, TimePoint deadline) override;
   std::optional<bool> at_hand(const ReadRequest& request) const override;
   std::optional<TimePoint> leased_until(const RowAddress& row, std::uint64_t version) const override;
-  void on_rows_recalled(RowsListener listener) override { *rows_listener_ = std::move(listener); }
+  void on_rows_recalled(const RowsListener& listener) override { *rows_listener_ = listener; }
   unsigned partition_bits() const override;
   Clock clock() const override {
     return {transport_.now(), options_.wall_clock ? options_.wall_clock() : transport_.ring_time()};

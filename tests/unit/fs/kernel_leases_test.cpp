@@ -18,7 +18,7 @@ class LeasingStore : public MemoryObjectStore {
     const auto found = leases.find(row);
     return found != leases.end() && version == 1 ? std::optional(found->second) : std::nullopt;
   }
-  void on_rows_recalled(RowsListener listener) override { recall = std::move(listener); }
+  void on_rows_recalled(const RowsListener& listener) override { recall = listener; }
 
   std::map<RowAddress, TimePoint> leases;
   RowsListener recall;
