@@ -121,7 +121,8 @@ def check_mount(page, program):
     with tempfile.TemporaryDirectory() as scratch:
         nowhere = pathlib.Path(scratch) / "nowhere"
         for word in words:
-            tried = word.replace("...", "") + ("1" if word.endswith("=") else "")
+            value = {"cache=": "full"}.get(word, "1")
+            tried = word.replace("...", "") + (value if word.endswith("=") else "")
             refused = refusal([program, "mount", "127.0.0.1:1", nowhere, "-o", tried])
             problems.extend([f"{page.name}: {word}: {refused}"] if refused else [])
         listed = re.search(r"\(there are (.*)\)", refusal([program, "mount", "127.0.0.1:1", nowhere, "-o", "unknown"]))[1]

@@ -26,7 +26,6 @@
 #include <deque>
 #include <map>
 #include <optional>
-#include <unordered_map>
 #include <vector>
 
 #include "dht/base/rows.hpp"
@@ -122,7 +121,7 @@ class RowLeases {
   bool room(std::size_t rows, TimePoint now);
   void add_grant(std::uint64_t hash, const Uuid& client, TimePoint until, std::uint64_t number, TimePoint now);
 
-  std::unordered_map<std::uint64_t, Row> rows_;
+  std::map<std::uint64_t, Row> rows_;
   std::map<Uuid, Client> clients_;
   std::deque<std::pair<LogIndex, RowChanges>> in_log_;
   std::size_t everything_under_way_ = 0;
