@@ -26,11 +26,6 @@ std::string key_in(const std::string& name, PartitionId partition, unsigned part
   }
 }
 
-ReadReply::Get found_by(const ReadReply::ScanResult& scan, const std::string& sort) {
-  const auto row = std::find_if(scan.rows.begin(), scan.rows.end(), [&](const Row& one) { return one.sort == sort; });
-  return row == scan.rows.end() ? ReadReply::Get{} : ReadReply::Get{true, *row, {}};
-}
-
 }  // namespace
 
 Workload::Workload(World& world, WorkloadOptions options, unsigned partition_bits)
@@ -144,22 +139,16 @@ Task<void> Workload::register_operation(ObjectStore* store) {
 Task<void> Workload::read_register(ObjectStore* store, Register* object, bool* answered) {
   std::size_t number = object->history.size();
   object->history.push_back({RegisterOperation::Kind::read, {}, 0, world_.now(), never, true, {}});
-  // Some are found by a scan, which leases what it finds; the next reads of them may come from memory.
-  const bool scans = number % 3 == 2;
   ReadRequest request;
-  if (scans) {
-    request.scans.push_back({object->key, "", "", 10, true});
-  } else {
-    request.gets.push_back({object->key, "v"});
-    request.gets.push_back({object->key, "copy"});
-  }
+  request.gets.push_back({object->key, "v"});
+  request.gets.push_back({object->key, "copy"});
   Result<ReadReply> reply = co_await store->read(std::move(request), store->clock().now + options_.operation_timeout);
   if (!reply) {
     failed(reply.error());
     co_return;
   }
-  const ReadReply::Get value = scans ? found_by(reply->scans[0], "v") : reply->gets[0];
-  const ReadReply::Get copy = scans ? found_by(reply->scans[0], "copy") : reply->gets[1];
+  const ReadReply::Get& value = reply->gets[0];
+  const ReadReply::Get& copy = reply->gets[1];
   if (value.found != copy.found || (value.found && value.row.value != copy.row.value)) {
     world_.violate("batches are atomic", object->key + ": two rows that are written together differ");
   }
