@@ -94,6 +94,8 @@ void KernelLeases::collect_name(std::uint64_t hash, Collected& collected) {
   const auto place = names_.find(hash);
   const TimePoint now = instance_.now();
   if (place == names_.end() || place->second.until <= now) return;
+  // A batch that changes an entry usually changes its inode as well.
+  if (!collected.seen.insert(hash).second) return;
   const KeptName& kept = place->second;
   sizes_.note_disturbed(kept.child);
   collected.recall.names.push_back({kept.directory, kept.name, kept.child, kept.until - now});

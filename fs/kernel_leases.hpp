@@ -18,6 +18,7 @@
 
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "fs/contents/kernel_sizes.hpp"
 #include "fs/instance.hpp"
@@ -60,6 +61,7 @@ class KernelLeases {
   struct Collected {
     KernelRecall recall;
     std::vector<std::pair<std::uint64_t, TimePoint>> attributes, names;  // hashes, until when they were kept
+    std::unordered_set<std::uint64_t> seen;                              // of the names
   };
 
   Duration rest_of(const RowAddress& row, std::uint64_t version, TimePoint now, TimePoint& until) const;

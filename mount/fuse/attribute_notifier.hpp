@@ -24,8 +24,6 @@ class AttributeNotifier {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
   static constexpr auto pause = std::chrono::milliseconds(1);
-  // As long a thread may take to handle an answer (docs/posix.md).
-  static constexpr auto answer_age = std::chrono::milliseconds(100);
 
   struct Recall {
     fs::InodeNumber inode = 0;

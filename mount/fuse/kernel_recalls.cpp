@@ -61,7 +61,7 @@ void KernelRecalls::recall(const fs::KernelRecall& wanted, std::function<void()>
   const auto add = [&](fs::InodeNumber inode, Duration left) {
     const auto named = cache_.known().last_named(inode);
     const auto until = now + std::chrono::nanoseconds(left);
-    inodes.push_back({inode, named ? std::min(until, *named + AttributeNotifier::answer_age) : now});
+    inodes.push_back({inode, named ? std::min(until, *named + KnownInodes::answer_age) : now});
   };
   for (const fs::AttributesRecall& one : wanted.attributes) add(one.inode, one.left);
   recall->add(true);
@@ -86,7 +86,7 @@ void KernelRecalls::expire(const fs::NameRecall& name, bool open, const std::sha
   const Clock::time_point asked = Clock::now();
   const auto named = cache_.known().last_named(name.child);
   // An answer may still be on its way that makes the kernel keep the name again.
-  const bool certain = named && *named + StaleMarks::answer_age < asked;
+  const bool certain = named && *named + KnownInodes::answer_age < asked;
   names_.expire(name.directory, name.name, [this, name, open, recall, asked, certain](int error) {
     asio::post(loop_, [this, name, open, recall, asked, certain, error] {
       const Clock::time_point now = Clock::now();

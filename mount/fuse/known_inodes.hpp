@@ -19,6 +19,8 @@ namespace ringfs::mount {
 class KnownInodes {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
+  // So long a thread may take to handle an answer (docs/posix.md).
+  static constexpr auto answer_age = std::chrono::milliseconds(100);
 
   // An answer that the kernel took named it.
   void named(fs::InodeNumber inode, TimePoint now) {

@@ -37,16 +37,12 @@ void refuse_at(fuse_req_t raw, std::chrono::steady_clock::time_point when) {
       when);
 }
 
-// A request for an inode to which a name may lead that was taken back: the kernel walks the path again. Never one with
-// a handle, and never a LOOKUP: an error would drop the name, and what is mounted on it.
-bool refused(fuse_req_t raw, InodeNumber inode) {
-  const auto when = session_of(raw).cache().refuses(inode, fuse_req_ctx(raw)->pid);
-  if (when) refuse_at(raw, *when);
-  return when.has_value();
-}
-// The same for one that changes such a name.
-bool refused(fuse_req_t raw, InodeNumber directory, const char* name) {
-  const auto when = session_of(raw).cache().refuses({directory, name}, fuse_req_ctx(raw)->pid);
+// A request for an inode to which a name may lead that was taken back, or one that changes such a name: the kernel
+// walks the path again. Never one with a handle, and never a LOOKUP: an error would drop the name, and what is mounted
+// on it.
+template <class Wanted>
+bool refused(fuse_req_t raw, const Wanted& wanted) {
+  const auto when = session_of(raw).cache().refuses(wanted, fuse_req_ctx(raw)->pid);
   if (when) refuse_at(raw, *when);
   return when.has_value();
 }
@@ -139,25 +135,25 @@ void make_symlink(fuse_req_t raw, const char* target, fuse_ino_t parent, const c
 }
 
 void link(fuse_req_t raw, fuse_ino_t inode, fuse_ino_t parent, const char* name) {
-  if (refused(raw, inode)) return;
+  if (refused(raw, InodeNumber{inode})) return;
   run<&FileSystem::link, &Request::made>(raw, Kind::mutation, InodeNumber{inode}, InodeNumber{parent},
                                          std::string(name));
 }
 
 void unlink(fuse_req_t raw, fuse_ino_t parent, const char* name) {
-  if (refused(raw, parent, name)) return;
+  if (refused(raw, StaleMarks::Name{parent, name})) return;
   run<&FileSystem::unlink>(raw, Kind::mutation, InodeNumber{parent}, std::string(name));
 }
 
 void remove_directory(fuse_req_t raw, fuse_ino_t parent, const char* name) {
-  if (refused(raw, parent, name)) return;
+  if (refused(raw, StaleMarks::Name{parent, name})) return;
   run<&FileSystem::remove_directory>(raw, Kind::mutation, InodeNumber{parent}, std::string(name));
 }
 
 // The kernel moves its names with the answer, as long as they were kept.
 void rename(fuse_req_t raw, fuse_ino_t parent, const char* name, fuse_ino_t new_parent, const char* new_name,
             unsigned flags) {
-  if (refused(raw, parent, name) || refused(raw, new_parent, new_name)) return;
+  if (refused(raw, StaleMarks::Name{parent, name}) || refused(raw, StaleMarks::Name{new_parent, new_name})) return;
   FuseSession& session = session_of(raw);
   session.start(
       raw, Kind::mutation, 0,
@@ -175,14 +171,14 @@ void rename(fuse_req_t raw, fuse_ino_t parent, const char* name, fuse_ino_t new_
 }
 
 void read_link(fuse_req_t raw, fuse_ino_t inode) {
-  if (refused(raw, inode)) return;
+  if (refused(raw, InodeNumber{inode})) return;
   run<&FileSystem::read_link, &Request::link_target>(raw, Kind::read, InodeNumber{inode});
 }
 
 // ---- attributes -------------------------------------------------------------------------------------
 
 void get_attributes(fuse_req_t raw, fuse_ino_t inode, fuse_file_info* info) {
-  if (info == nullptr && refused(raw, inode)) return;
+  if (info == nullptr && refused(raw, InodeNumber{inode})) return;
   session_of(raw).cache().known().asked(inode);
   run<&FileSystem::get_attributes, &Request::attributes>(raw, Kind::read, InodeNumber{inode});
 }
@@ -214,7 +210,7 @@ fs::SetAttributes changes_of(const struct stat& wanted, int which) {
 }
 
 void set_attributes(fuse_req_t raw, fuse_ino_t inode, struct stat* wanted, int which, fuse_file_info* info) {
-  if (info == nullptr && refused(raw, inode)) return;
+  if (info == nullptr && refused(raw, InodeNumber{inode})) return;
   run<&FileSystem::set_attributes, &Request::set_attributes>(raw, Kind::mutation, InodeNumber{inode},
                                                              changes_of(*wanted, which));
 }
@@ -258,7 +254,7 @@ Kind kind_of_open(InodeNumber inode, int flags) {
 
 void open(fuse_req_t raw, fuse_ino_t inode, fuse_file_info* info) {
   session_of(raw).cache().known().asked(inode);
-  if (refused(raw, inode)) return;
+  if (refused(raw, InodeNumber{inode})) return;
   session_of(raw).start(
       raw, kind_of_open(inode, info->flags), 0,
       [](FileSystem* fs, RequestPointer request, InodeNumber number, fuse_file_info file) -> Task<void> {
@@ -317,7 +313,7 @@ void release(fuse_req_t raw, fuse_ino_t, fuse_file_info* info) {
 
 void open_directory(fuse_req_t raw, fuse_ino_t inode, fuse_file_info* info) {
   session_of(raw).cache().known().asked(inode);
-  if (refused(raw, inode)) return;
+  if (refused(raw, InodeNumber{inode})) return;
   session_of(raw).start(
       raw, Kind::read, 0,
       [](FileSystem* fs, RequestPointer request, InodeNumber directory, fuse_file_info file) -> Task<void> {

@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "fs/file_system.hpp"
+#include "mount/fuse/known_inodes.hpp"
 
 namespace ringfs::mount {
 
@@ -30,8 +31,7 @@ class StaleMarks {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
   using Name = std::pair<fs::InodeNumber, std::string>;
-  // As long a thread may take to handle an answer (docs/posix.md).
-  static constexpr auto answer_age = std::chrono::milliseconds(100);
+  static constexpr auto answer_age = KnownInodes::answer_age;
   // Between two requests of one system call.
   static constexpr auto call_pause = std::chrono::milliseconds(50);
   // From the answer that led to a marked inode by another name to the requests of that system call: the thread may

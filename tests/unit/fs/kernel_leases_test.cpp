@@ -196,6 +196,18 @@ TEST_F(KernelNamesTest, RecallOfTheInode_TakesItsNameBackUnlessItIsOurOwnChange)
   EXPECT_EQ(names_, std::vector<std::string>{"a"});
 }
 
+TEST_F(KernelNamesTest, RecallOfEntryAndInodeTogether_TakesTheNameBackOnce) {
+  lease(child, 1s);
+  lease_name("a", 1s);
+  keep("a");
+  EXPECT_TRUE(store_.recall({partition_of_inode(child, store_.partition_bits()),
+                             false,
+                             {row_hash(inode_row(child)), row_hash(entry_row(directory, "a"))},
+                             false},
+                            [] {}));
+  EXPECT_EQ(names_, std::vector<std::string>{"a"});
+}
+
 TEST_F(KernelNamesTest, RecallOfAPartition_TakesBackNamesInItAndNamesOfItsInodes) {
   lease(child, 1s);
   lease_name("a", 1s);
